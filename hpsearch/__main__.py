@@ -1,0 +1,5 @@
+"""``python -m hpsearch``."""
+
+from hpsearch.cli.app import main
+
+main()

@@ -1,0 +1,33 @@
+"""Every registry in one place: the built-in components, and a study's plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hpsearch.registry import Registry, load_plugin
+
+
+def registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[Any]]:
+    """Return the registry of each section of a study file, built-ins and ``plugins`` loaded.
+
+    Keys: ``source``, ``augmentation``, ``model``, ``optimizer``, ``lr_schedule``, ``sampler``,
+    ``pruner``. Imports torch and Optuna (the components' modules), so call it late.
+    """
+    import hpsearch.search.pruners
+    import hpsearch.search.samplers
+    import hpsearch.training.components  # noqa: F401 - importing it registers the built-ins
+    from hpsearch.training import registries as training
+
+    for plugin in plugins:
+        load_plugin(plugin)
+    return {
+        "source": training.SOURCES,
+        "augmentation": training.AUGMENTATIONS,
+        "model": training.MODELS,
+        "optimizer": training.OPTIMIZERS,
+        "lr_schedule": training.LR_SCHEDULES,
+        "sampler": hpsearch.search.samplers.SAMPLERS,
+        "pruner": hpsearch.search.pruners.PRUNERS,
+    }

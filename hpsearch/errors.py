@@ -1,0 +1,94 @@
+"""Every error that hpsearch raises on purpose.
+
+HpsearchError
+├── UserError                what the user wrote is wrong or can't be reached: exit code 2
+│   ├── StudyFileError       a study file, an override or a frozen config (carries every Problem)
+│   ├── UnknownName          a name that no registry, folder or study knows
+│   ├── DataError            a data source that is missing, damaged or unsuitable
+│   ├── StorageError         a database that can't be reached, or isn't ours to use
+│   ├── StudyMismatch        the stored study and the file ask different questions
+│   └── CheckpointError      a checkpoint that is missing, damaged or of another trial
+├── InfeasibleConfig         this configuration can't be built (the sampler learns from it)
+├── TrainingDiverged         the loss stopped being a number
+└── LeaseLost                another worker owns the trial now; drop it
+
+A message states the rule, then the value, then what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class HpsearchError(Exception):
+    """The root: catching it catches everything that hpsearch raises on purpose."""
+
+
+class UserError(HpsearchError):
+    """What the user wrote is wrong or can't be reached; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong in a study file."""
+
+    #: Where: ``studies/x.yaml:12``, ``--set data.limit=0``, or the study's name.
+    where: str
+    #: The dotted key, as in ``optimizer.sgd.lr``; empty for the file as a whole.
+    key: str
+    #: The rule that was broken, the value found, and what to do, in one sentence.
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.key, self.message) if part)
+
+
+class StudyFileError(UserError):
+    """A study file breaks rules; all of them are listed, one a line."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UnknownName(UserError):
+    """A name that nothing answers to; the message lists the valid ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
+        near = get_close_matches(name, self.known, n=1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        listed = ", ".join(self.known) or "none"
+        super().__init__(
+            f"unknown {kind} {name!r}.{guess} Known: {listed}.{' ' + hint if hint else ''}"
+        )
+
+
+class DataError(UserError):
+    """A data source is missing, damaged, or doesn't fit what was asked of it."""
+
+
+class StorageError(UserError):
+    """The database can't be reached at the start, or its contents aren't ours to use."""
+
+
+class StudyMismatch(UserError):
+    """The database holds a study of this name with another space."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint is missing, damaged, or belongs to another configuration."""
+
+
+class InfeasibleConfig(HpsearchError):
+    """This configuration can't be built; the message holds the arithmetic that shows why."""
+
+
+class TrainingDiverged(HpsearchError):
+    """The training loss stopped being a finite number."""
+
+
+class LeaseLost(HpsearchError):
+    """The attempt number moved on: another worker owns this trial, nothing was written."""

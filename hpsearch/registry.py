@@ -1,0 +1,142 @@
+"""Registries: how a study file's names become models, optimizers, samplers and the rest.
+
+A component is a function (or class) registered under a name::
+
+    @MODELS.register("mlp")
+    def mlp(input_shape: tuple[int, int, int], classes: int, /, *,
+            hidden: list[PositiveInt] = [128], dropout: Probability = 0.0) -> nn.Module:
+        '''A dense network.'''
+
+What stands before the ``*`` is handed over by hpsearch; **every keyword-only argument is a key
+of the study file**, with its annotation as type and its default as default (none: required).
+Annotations may be scalars, ``Literal``, ``list``, optional, ``Annotated[..., pydantic.Field(...)]``;
+a frozen dataclass (a group of keys); ``Annotated[Component, SOME_REGISTRY]`` (one of a registry, so
+a nested branch).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from hpsearch.errors import UnknownName, UserError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A name and its settings, as a study file wrote them: ``{sgd: {lr: 0.1}}``."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """One key that a component takes in a study file."""
+
+    name: str
+    #: The annotation, ``Annotated`` metadata included.
+    type: Any
+    #: ``inspect.Parameter.empty`` where the key is required.
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether the study file must give it."""
+        return self.default is inspect.Parameter.empty
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(Generic[T]):
+    """A registered component."""
+
+    name: str
+    #: First line of the docstring.
+    description: str
+    build: Callable[..., T]
+    keys: Mapping[str, Key]
+
+
+class Registry(Generic[T]):
+    """Components of one kind by name. Registering a name twice raises ``ValueError``."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry[T]] = {}
+
+    def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+        """Return the decorator that registers a function or class under ``name``."""
+
+        def decorate(build: Callable[..., T]) -> Callable[..., T]:
+            if name in self._entries:
+                raise ValueError(f"{self.kind} {name!r} is already registered")
+            self._entries[name] = Entry(
+                name=name,
+                description=(inspect.getdoc(build) or "").partition("\n")[0],
+                build=build,
+                keys=_keys_of(build),
+            )
+            return build
+
+        return decorate
+
+    def __getitem__(self, name: str) -> Entry[T]:
+        """Look up ``name``; raises ``UnknownName`` listing the valid ones."""
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UnknownName(self.kind, name, self._entries) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        return iter(self._entries[name] for name in sorted(self._entries))
+
+    def names(self) -> list[str]:
+        """Return the registered names, sorted."""
+        return sorted(self._entries)
+
+    def build(self, component: Component, /, *args: Any, **extra: Any) -> T:
+        """Call the component's function with ``args``, ``extra`` and the component's settings."""
+        return self[component.name].build(*args, **extra, **component.settings)
+
+
+def _keys_of(build: Callable[..., Any]) -> dict[str, Key]:
+    target = build.__init__ if inspect.isclass(build) else build
+    hints = get_type_hints(target, include_extras=True)
+    return {
+        name: Key(name=name, type=hints.get(name, Any), default=parameter.default)
+        for name, parameter in inspect.signature(build).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def load_plugin(path: Path) -> None:
+    """Run a user's Python file once, so that what it registers is known.
+
+    Raises ``UserError`` where the file is missing or fails.
+    """
+    module_name = "hpsearch_plugin_" + path.resolve().as_posix().strip("/").replace("/", "_")
+    module_name = module_name.removesuffix(".py").replace(".", "_").replace("-", "_")
+    if module_name in sys.modules:
+        return
+    if not path.is_file():
+        raise UserError(f"a plug-in must be a Python file, but {path} doesn't exist")
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"a plug-in must be a Python file, but {path} isn't one")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - whatever a user's file raises is the user's to read
+        del sys.modules[module_name]
+        raise UserError(f"plug-in {path} failed: {type(error).__name__}: {error}") from error

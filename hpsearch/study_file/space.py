@@ -1,0 +1,175 @@
+"""The search space: a tree of fixed values, ranges, choices, groups and branches.
+
+A parameter is named by its path, always the same one: ``optimizer.sgd.lr``, and ``optimizer``
+itself where the file lists several optimizers. So branches never collide, and freezing a trial
+renames nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+#: A value that Optuna stores as it is.
+Scalar: TypeAlias = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A value that isn't searched (JSON-like: scalars, lists, mappings)."""
+
+    value: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Numbers from ``low`` to ``high``, both included where ``step`` reaches ``high``."""
+
+    low: float
+    high: float
+    #: Distance of two neighbours; ``None`` is a continuous float range (integers have a step).
+    step: float | None = None
+    #: Sampled on a logarithmic scale.
+    log: bool = False
+    integer: bool = False
+
+    def contains(self, value: Scalar) -> bool:
+        """Whether a trial may hold ``value``."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.integer and float(value) != int(value):
+            return False
+        if not self.low <= value <= self.high:
+            return False
+        if self.step is None or self.log:
+            return True
+        steps = (value - self.low) / self.step
+        return math.isclose(steps, round(steps), abs_tol=1e-8)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values, in the file's order."""
+
+    values: tuple[Any, ...]
+
+    @property
+    def labels(self) -> tuple[Scalar, ...]:
+        """The values as Optuna stores them: lists and mappings as compact JSON text."""
+        return tuple(label(value) for value in self.values)
+
+    def value_of(self, stored: Scalar) -> Any:
+        """Return the value behind a label. Raises ``ValueError`` where there is none."""
+        for value in self.values:
+            known = label(value)
+            if type(known) is type(stored) and known == stored:
+                return value
+        raise ValueError(f"{stored!r} is not one of {list(self.labels)}")
+
+    def contains(self, stored: Scalar) -> bool:
+        """Whether a trial may hold the label ``stored``."""
+        return any(type(known) is type(stored) and known == stored for known in self.labels)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Named nodes that all apply."""
+
+    children: Mapping[str, Node]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Named groups of which one applies; with a single option there is nothing to search."""
+
+    options: Mapping[str, Group]
+
+
+Parameter: TypeAlias = Range | Choice
+Node: TypeAlias = Fixed | Range | Choice | Group | Branch
+
+#: Asked for each parameter that applies, in the file's order: (path, parameter) -> stored value.
+Suggest: TypeAlias = Callable[[str, Parameter], Scalar]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One point of the space."""
+
+    #: Path -> stored value, only the parameters that apply.
+    params: Mapping[str, Scalar]
+    #: The same point as a nested mapping in the study file's shape, no range left.
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """The part of a study file that may be searched."""
+
+    root: Group
+
+    def draw(self, suggest: Suggest) -> Draw:
+        """Walk the tree, asking ``suggest`` for every parameter that applies."""
+        params: dict[str, Scalar] = {}
+
+        def ask(path: str, parameter: Parameter) -> Any:
+            stored = suggest(path, parameter)
+            params[path] = stored
+            return parameter.value_of(stored) if isinstance(parameter, Choice) else stored
+
+        def visit(node: Node, path: str) -> Any:
+            match node:
+                case Fixed(value):
+                    return value
+                case Range() | Choice():
+                    return ask(path, node)
+                case Group(children):
+                    return {key: visit(child, join(path, key)) for key, child in children.items()}
+                case Branch(options):
+                    names = tuple(options)
+                    name = names[0] if len(names) == 1 else ask(path, Choice(names))
+                    return {name: visit(options[name], join(path, name))}
+
+        config = visit(self.root, "")
+        return Draw(params=params, config=config)
+
+    def freeze(self, params: Mapping[str, Scalar]) -> Draw:
+        """Return the point that ``params`` name. Raises ``KeyError`` where one is missing."""
+        return self.draw(lambda path, _: params[path])
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return every parameter of every branch by its path, in the file's order."""
+        found: dict[str, Parameter] = {}
+
+        def visit(node: Node, path: str) -> None:
+            match node:
+                case Fixed():
+                    pass
+                case Range() | Choice():
+                    found[path] = node
+                case Group(children):
+                    for key, child in children.items():
+                        visit(child, join(path, key))
+                case Branch(options):
+                    if len(options) > 1:
+                        found[path] = Choice(tuple(options))
+                    for name, option in options.items():
+                        visit(option, join(path, name))
+
+        visit(self.root, "")
+        return found
+
+
+def join(path: str, key: str) -> str:
+    """Append a key to a dotted path."""
+    return f"{path}.{key}" if path else key
+
+
+def label(value: Any) -> Scalar:
+    """Return ``value`` as Optuna stores it: scalars as they are, the rest as compact JSON."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

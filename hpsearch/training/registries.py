@@ -1,0 +1,35 @@
+"""The kinds of component that training knows. A plug-in imports these and registers its own.
+
+What each kind's function receives before the ``*`` and what it returns:
+
+- ``MODELS``: ``(input_shape, classes)`` with ``input_shape = (channels, height, width)``; a module
+  that maps a float batch ``(n, channels, height, width)`` to logits ``(n, classes)``. A
+  configuration that doesn't fit raises ``InfeasibleConfig`` with the arithmetic.
+- ``ACTIVATIONS``: nothing; a module.
+- ``OPTIMIZERS``: ``(parameters)``; a ``torch.optim.Optimizer``.
+- ``LR_SCHEDULES``: ``(optimizer, epochs, steps_per_epoch)``; an ``LRScheduler`` that is stepped
+  once per epoch.
+- ``AUGMENTATIONS``: nothing; a ``training.augmentation.Augmentation``.
+- ``SOURCES``: nothing; a ``training.data.images.Source``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from hpsearch.registry import Registry
+
+if TYPE_CHECKING:
+    from hpsearch.training.augmentation import Augmentation
+    from hpsearch.training.data.images import Source
+
+MODELS: Registry[nn.Module] = Registry("model")
+ACTIVATIONS: Registry[nn.Module] = Registry("activation")
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer")
+LR_SCHEDULES: Registry[LRScheduler] = Registry("learning-rate schedule")
+AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
+SOURCES: Registry[Source] = Registry("data source")
