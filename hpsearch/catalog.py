@@ -17,7 +17,7 @@ def registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[Any]]:
     """
     import hpsearch.search.pruners
     import hpsearch.search.samplers
-    import hpsearch.training.components  # noqa: F401 - importing it registers the built-ins
+    import hpsearch.training.components
     from hpsearch.training import registries as training
 
     for plugin in plugins:

@@ -9,7 +9,7 @@ A component is a function (or class) registered under a name::
 
 What stands before the ``*`` is handed over by hpsearch; **every keyword-only argument is a key
 of the study file**, with its annotation as type and its default as default (none: required).
-Annotations may be scalars, ``Literal``, ``list``, optional, ``Annotated[..., pydantic.Field(...)]``;
+Annotations may be scalars, ``Literal``, ``list``, optional, ``Annotated[.., pydantic.Field(..)]``;
 a frozen dataclass (a group of keys); ``Annotated[Component, SOME_REGISTRY]`` (one of a registry, so
 a nested branch).
 """
@@ -137,6 +137,6 @@ def load_plugin(path: Path) -> None:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - whatever a user's file raises is the user's to read
+    except Exception as error:
         del sys.modules[module_name]
         raise UserError(f"plug-in {path} failed: {type(error).__name__}: {error}") from error
