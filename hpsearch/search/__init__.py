@@ -1,1 +1,14 @@
-"""search."""
+"""The search: Optuna and the ledger live here, torch doesn't.
+
+- ``storage``         one database, SQLite or Postgres: opening, transactions, waiting
+- ``ledger_tables``   our tables, next to Optuna's; ``migrations`` creates them
+- ``optuna_rows``     the few statements that write Optuna's own tables
+- ``studies``         creating, finding and listing studies
+- ``ledger``          who works on what: claim, start, report, release, fail
+- ``ledger_reads``    what others ask of the ledger: tickets, curves, events, counts
+- ``lease``           watching other workers' leases by the own monotonic clock
+- ``history``         Optuna's view of the trials, plus the one being drawn
+- ``samplers``        random, tpe, grid, gp, qmc
+- ``pruners``         none, median, percentile, asha, hyperband
+- ``suggest``         one whole configuration for a ticket, before any row exists
+"""

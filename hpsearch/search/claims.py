@@ -1,0 +1,202 @@
+"""Claiming: which ticket a worker takes next. One transaction, so that no two take the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, RowMapping
+
+from hpsearch.search.lease import LeaseState, LeaseWatch
+from hpsearch.search.ledger_statements import (
+    end_badly,
+    is_ticket,
+    lock_study,
+    lock_ticket,
+    record_event,
+    take_point,
+)
+from hpsearch.search.ledger_tables import FINISHED, TicketState, tickets
+from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle
+from hpsearch.search.storage import Database
+
+
+class Claims:
+    """Takes tickets for one worker.
+
+    Args:
+        owner: The worker's name, unique among all that ever worked on the study.
+        lease_seconds: After so long without a sign of life others may take our ticket.
+        seen_stops: The study's ``stops`` when the worker began; a larger one stops it.
+        needs_point: Whether a new ticket (by number) draws from an enumerated space.
+        max_failures: As in ``SearchRules``.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        study_id: int,
+        owner: str,
+        *,
+        lease_seconds: float,
+        seen_stops: int,
+        needs_point: Callable[[int], bool],
+        max_failures: int = 3,
+        watch: LeaseWatch | None = None,
+    ) -> None:
+        self._database = database
+        self._study_id = study_id
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._seen_stops = seen_stops
+        self._needs_point = needs_point
+        self._max_failures = max_failures
+        self._watch = watch or LeaseWatch()
+
+    def claim(self) -> Claim | Idle:
+        """Take a paused ticket, one whose lease is free, or a new one, in this order."""
+        key = uuid4().hex
+        expired = self._watch.expired(self._database.read(self._running))
+        return self._database.write(lambda connection: self._claim(connection, key, expired))
+
+    def _running(self, connection: Connection) -> list[LeaseState]:
+        rows = connection.execute(
+            sa.select(
+                tickets.c.ticket, tickets.c.attempt, tickets.c.renewals, tickets.c.lease_seconds
+            ).where(tickets.c.study_id == self._study_id, tickets.c.state == TicketState.RUNNING)
+        )
+        return [LeaseState(**row) for row in rows.mappings()]
+
+    def _claim(
+        self, connection: Connection, key: str, expired: Sequence[LeaseState]
+    ) -> Claim | Idle:
+        study = lock_study(connection, self._study_id)
+        mine = self._find(connection, tickets.c.claim_key == key)
+        if mine is not None:  # The commit went through, its answer was lost.
+            return _claim_of(mine)
+        if study["stops"] > self._seen_stops:
+            return Idle.STOPPED
+        for lease in expired:
+            self._free(connection, lease)
+        paused = self._find(connection, tickets.c.state == TicketState.PAUSED)
+        if paused is not None:
+            return self._resume(connection, key, paused)
+        issued, last = connection.execute(
+            sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(tickets.c.ticket), 0)).where(
+                tickets.c.study_id == self._study_id
+            )
+        ).one()
+        if issued < study["trials"] and not study["exhausted"]:
+            return self._issue(connection, key, study, last + 1)
+        unfinished = self._find(connection, tickets.c.state.not_in(FINISHED))
+        return Idle.FINISHED if unfinished is None else Idle.WAIT
+
+    def _find(self, connection: Connection, condition: sa.ColumnElement[bool]) -> RowMapping | None:
+        query = (
+            sa.select(tickets)
+            .where(tickets.c.study_id == self._study_id, condition)
+            .order_by(tickets.c.ticket)
+            .limit(1)
+        )
+        return connection.execute(query).mappings().first()
+
+    def _free(self, connection: Connection, lease: LeaseState) -> None:
+        """Pause a ticket whose owner gave no sign of life, unless it just gave one."""
+        row = lock_ticket(connection, self._study_id, lease.ticket)
+        if (
+            row is not None
+            and row["state"] == TicketState.RUNNING
+            and (row["attempt"], row["renewals"]) == (lease.attempt, lease.renewals)
+        ):
+            silence = f"no sign of life for {lease.lease_seconds:g} s"
+            end_badly(connection, row, "lease_expired", silence, self._max_failures)
+
+    def _resume(self, connection: Connection, key: str, row: RowMapping) -> Claim:
+        attempt = row["attempt"] + 1
+        connection.execute(
+            sa.update(tickets)
+            .where(is_ticket(self._study_id, row["ticket"]))
+            .values(
+                state=TicketState.RUNNING,
+                attempt=attempt,
+                owner=self._owner,
+                claim_key=key,
+                renewals=row["renewals"] + 1,
+                lease_seconds=self._lease_seconds,
+            )
+        )
+        detail = {"epochs_done": row["epochs_done"], "checkpoint_epoch": row["checkpoint_epoch"]}
+        record_event(
+            connection, self._study_id, row["ticket"], attempt, "resumed", self._owner, detail
+        )
+        return _claim_of({**row, "attempt": attempt})
+
+    def _issue(self, connection: Connection, key: str, study: RowMapping, ticket: int) -> Claim:
+        point = take_point(connection, study) if self._needs_point(ticket) else None
+        connection.execute(
+            sa.insert(tickets).values(
+                study_id=self._study_id,
+                ticket=ticket,
+                state=TicketState.RUNNING,
+                attempt=1,
+                owner=self._owner,
+                claim_key=key,
+                lease_seconds=self._lease_seconds,
+                point=point,
+            )
+        )
+        record_event(connection, self._study_id, ticket, 1, "claimed", self._owner)
+        row = lock_ticket(connection, self._study_id, ticket)
+        if row is None:
+            raise RuntimeError(f"ticket {ticket} vanished inside its own transaction")
+        return _claim_of(row)
+
+
+def free_tickets_of(database: Database, study_id: int, owner: str, max_failures: int = 3) -> int:
+    """Pause at once what a worker held that is known to be dead; returns how many tickets.
+
+    Only for whoever saw the process end (its parent did): nothing is compared or waited for.
+    """
+
+    def work(connection: Connection) -> int:
+        lock_study(connection, study_id)
+        query = (
+            sa.select(tickets)
+            .where(
+                tickets.c.study_id == study_id,
+                tickets.c.owner == owner,
+                tickets.c.state == TicketState.RUNNING,
+            )
+            .with_for_update()
+        )
+        held = connection.execute(query).mappings().all()
+        for row in held:
+            end_badly(connection, row, "worker_died", "the worker process died", max_failures)
+        return len(held)
+
+    return database.write(work)
+
+
+def _claim_of(row: Mapping[Any, Any]) -> Claim:
+    checkpoint = None
+    if row["checkpoint"] is not None:
+        checkpoint = CheckpointRef(
+            key=row["checkpoint"],
+            sha256=row["checkpoint_sha256"],
+            epoch=row["checkpoint_epoch"],
+        )
+    return Claim(
+        study_id=row["study_id"],
+        ticket=row["ticket"],
+        attempt=row["attempt"],
+        trial_id=row["trial_id"],
+        number=row["number"],
+        params=None if row["params"] is None else json.loads(row["params"]),
+        point=row["point"],
+        infeasible=row["infeasible"],
+        epochs_done=row["epochs_done"],
+        checkpoint=checkpoint,
+    )

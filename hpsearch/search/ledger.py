@@ -1,0 +1,299 @@
+"""The ledger: every write about a ticket, each in one fenced transaction.
+
+A transaction first checks that the attempt is still ours, then writes Optuna's rows and our own
+together. So a worker that was stopped, lost its lease and woke up again can write nothing: its
+calls raise ``LeaseLost``. Calls may be repeated after a commit whose answer was lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from optuna.trial import TrialState
+from sqlalchemy.engine import Connection, RowMapping
+
+from hpsearch.errors import LeaseLost
+from hpsearch.measurement import EpochResult
+from hpsearch.search import optuna_rows
+from hpsearch.search.ledger_statements import (
+    LedgerPeers,
+    end_badly,
+    is_ticket,
+    lock_study,
+    lock_ticket,
+    record_event,
+    take_point,
+)
+from hpsearch.search.ledger_tables import TicketState, epochs, studies, tickets
+from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules, TrialRow
+from hpsearch.search.pruners import Report
+from hpsearch.search.storage import Database
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """One worker's hand on one study's ledger. ``owner`` names the worker, uniquely."""
+
+    def __init__(self, database: Database, study_id: int, owner: str, rules: SearchRules) -> None:
+        self.database = database
+        self.study_id = study_id
+        self.owner = owner
+        self.rules = rules
+
+    def renew(self, claim: Claim) -> int:
+        """Show a sign of life; returns how often the study was asked to stop."""
+
+        def work(connection: Connection) -> int:
+            self._fence(connection, claim)
+            self._update(connection, claim)
+            return int(
+                connection.execute(
+                    sa.select(studies.c.stops).where(studies.c.study_id == self.study_id)
+                ).scalar_one()
+            )
+
+        return self._fenced(claim, "renew", work)
+
+    def start(self, claim: Claim, row: TrialRow) -> tuple[int, int]:
+        """Create Optuna's row with its whole configuration; returns (trial_id, number)."""
+
+        def work(connection: Connection) -> tuple[int, int]:
+            lock_study(connection, self.study_id)
+            ticket = self._fence(connection, claim)
+            if ticket["trial_id"] is not None:
+                return ticket["trial_id"], ticket["number"]
+            trial_id, number = self._insert_trial(connection, claim, row)
+            self._update(
+                connection,
+                claim,
+                trial_id=trial_id,
+                number=number,
+                params=json.dumps(dict(row.params)),
+            )
+            self._event(connection, claim, "started", {"trial": number})
+            return trial_id, number
+
+        return self._fenced(claim, "start", work)
+
+    def infeasible(self, claim: Claim, row: TrialRow, reason: str, *, nth: int) -> int | None:
+        """Record the ticket's ``nth`` (from 0) infeasible draw; returns the next point.
+
+        Optuna gets a PRUNED row with a violated constraint: the only form in which its samplers
+        learn from it. The budget isn't touched.
+        """
+
+        def work(connection: Connection) -> int | None:
+            study = lock_study(connection, self.study_id)
+            ticket = self._fence(connection, claim)
+            if ticket["infeasible"] > nth:
+                return None if ticket["point"] is None else int(ticket["point"])
+            # Both keys: Optuna 5's own, and the older list, all that optuna-dashboard reads.
+            marks = {"constraints": [1.0], "constraints:infeasible": 1.0}
+            infeasible_row = TrialRow(
+                params=row.params,
+                distributions=row.distributions,
+                user_attrs={**row.user_attrs, "infeasible": reason},
+                system_attrs={**row.system_attrs, **marks},
+            )
+            trial_id, number = self._insert_trial(connection, claim, infeasible_row)
+            optuna_rows.finish_trial(connection, trial_id, TrialState.PRUNED, None)
+            point: int | None = ticket["point"]
+            if self.rules.enumerates:
+                point = take_point(connection, study)
+            self._update(connection, claim, infeasible=nth + 1, point=point)
+            self._event(connection, claim, "infeasible", {"trial": number, "reason": reason})
+            return point
+
+        return self._fenced(claim, "infeasible", work)
+
+    def report(
+        self, claim: Claim, result: EpochResult, checkpoint: CheckpointRef | None = None
+    ) -> str:
+        """Record one epoch, decide once whether the trial goes on, and end it where it doesn't.
+
+        Returns:
+            "continue", "pruned" or "complete". A repeated epoch (its checkpoint was older than
+            its report) keeps the first figures and the first decision.
+        """
+
+        def work(connection: Connection) -> str:
+            already = self._own_decision(connection, claim, result.epoch)
+            if already is not None:
+                return already
+            ticket = self._fence(connection, claim)
+            if ticket["epochs_done"] >= result.epoch:
+                self._update(connection, claim, **_checkpoint_columns(checkpoint))
+                self._event(connection, claim, "epoch_redone", {"epoch": result.epoch})
+                return "continue"
+            value = float(getattr(result, self.rules.metric))
+            better = max if self.rules.maximize else min
+            best = value if ticket["best_value"] is None else better(ticket["best_value"], value)
+            decision = self._decide(connection, claim, result.epoch, value, best)
+            self._insert_epoch(connection, claim, result, value, decision)
+            optuna_rows.insert_intermediate_value(
+                connection, ticket["trial_id"], result.epoch, value
+            )
+            final = best if self.rules.best_epoch_counts else value
+            columns = {
+                "epochs_done": result.epoch,
+                "value": value,
+                "best_value": best,
+                "best_epoch": result.epoch
+                if best != ticket["best_value"]
+                else ticket["best_epoch"],
+                "compute_seconds": ticket["compute_seconds"] + result.seconds,
+                "failures": 0,
+                **_checkpoint_columns(checkpoint),
+            }
+            if decision != "continue":
+                columns.update(state=decision, owner=None)
+                state = TrialState.COMPLETE if decision == "complete" else TrialState.PRUNED
+                optuna_rows.finish_trial(connection, ticket["trial_id"], state, final)
+                self._event(connection, claim, decision, {"epoch": result.epoch, "value": final})
+            self._update(connection, claim, **columns)
+            return decision
+
+        return self._fenced(claim, "report", work)
+
+    def release(self, claim: Claim, reason: str, checkpoint: CheckpointRef | None = None) -> None:
+        """Give the ticket back at once: the next worker goes on from ``checkpoint``."""
+
+        def work(connection: Connection) -> None:
+            self._fence(connection, claim)
+            columns = {"state": TicketState.PAUSED, "owner": None}
+            self._update(connection, claim, **columns, **_checkpoint_columns(checkpoint))
+            self._event(connection, claim, "released", {"reason": reason})
+
+        self._fenced(claim, "release", work)
+
+    def fail(self, claim: Claim, error: str, *, retry: bool) -> bool:
+        """End the attempt with ``error``; returns whether the ticket will be tried again."""
+
+        def work(connection: Connection) -> bool:
+            lock_study(connection, self.study_id)
+            ticket = self._fence(connection, claim)
+            limit = self.rules.max_failures if retry else 1
+            return end_badly(connection, ticket, "attempt_failed", error, limit)
+
+        return self._fenced(claim, "fail", work)
+
+    def withdraw(self, claim: Claim) -> None:
+        """Take back a ticket for which the enumerated space has no point left."""
+
+        def work(connection: Connection) -> None:
+            lock_study(connection, self.study_id)
+            self._fence(connection, claim)
+            connection.execute(sa.delete(tickets).where(is_ticket(claim.study_id, claim.ticket)))
+            connection.execute(
+                sa.update(studies).where(studies.c.study_id == self.study_id).values(exhausted=True)
+            )
+            self._event(connection, claim, "withdrawn", {"reason": "the space has no point left"})
+
+        self._fenced(claim, "withdraw", work)
+
+    def _decide(
+        self, connection: Connection, claim: Claim, epoch: int, value: float, best: float
+    ) -> str:
+        if epoch >= self.rules.epochs_per_trial:
+            return "complete"
+        sign = 1.0 if self.rules.maximize else -1.0
+        report = Report(
+            ticket=claim.ticket,
+            epoch=epoch,
+            epochs=self.rules.epochs_per_trial,
+            score=sign * value,
+            best_score=sign * best,
+        )
+        peers = LedgerPeers(connection, self.study_id, claim.ticket, sign)
+        return "pruned" if self.rules.pruner(report, peers) else "continue"
+
+    def _own_decision(self, connection: Connection, claim: Claim, epoch: int) -> str | None:
+        """Return what this very attempt was answered when it reported ``epoch`` before."""
+        return connection.execute(
+            sa.select(epochs.c.decision).where(
+                epochs.c.study_id == self.study_id,
+                epochs.c.ticket == claim.ticket,
+                epochs.c.epoch == epoch,
+                epochs.c.attempt == claim.attempt,
+            )
+        ).scalar_one_or_none()
+
+    def _insert_epoch(
+        self, connection: Connection, claim: Claim, result: EpochResult, value: float, decision: str
+    ) -> None:
+        connection.execute(
+            sa.insert(epochs).values(
+                study_id=self.study_id,
+                ticket=claim.ticket,
+                epoch=result.epoch,
+                attempt=claim.attempt,
+                value=value,
+                train_loss=result.train_loss,
+                train_accuracy=result.train_accuracy,
+                val_loss=result.val_loss,
+                val_accuracy=result.val_accuracy,
+                lr=result.lr,
+                seconds=result.seconds,
+                decision=decision,
+            )
+        )
+
+    def _insert_trial(self, connection: Connection, claim: Claim, row: TrialRow) -> tuple[int, int]:
+        return optuna_rows.insert_trial(
+            connection,
+            self.study_id,
+            params=row.params,
+            distributions=row.distributions,
+            user_attrs={"ticket": claim.ticket, **row.user_attrs},
+            system_attrs=row.system_attrs,
+        )
+
+    def _fence(self, connection: Connection, claim: Claim) -> RowMapping:
+        """Lock the ticket's row and check that it is still ours."""
+        row = lock_ticket(connection, claim.study_id, claim.ticket)
+        if (
+            row is None
+            or row["attempt"] != claim.attempt
+            or row["state"] != TicketState.RUNNING
+            or row["owner"] != self.owner
+        ):
+            raise LeaseLost(f"ticket {claim.ticket}: attempt {claim.attempt} is over")
+        return row
+
+    def _fenced(self, claim: Claim, name: str, work: Callable[[Connection], T]) -> T:
+        try:
+            return self.database.write(work)
+        except LeaseLost:
+            detail = {"write": name}
+            self.database.write(
+                lambda connection: self._event(connection, claim, "write_refused", detail)
+            )
+            raise
+
+    def _update(self, connection: Connection, claim: Claim, **columns: Any) -> None:
+        connection.execute(
+            sa.update(tickets)
+            .where(is_ticket(claim.study_id, claim.ticket))
+            .values(renewals=tickets.c.renewals + 1, **columns)
+        )
+
+    def _event(
+        self, connection: Connection, claim: Claim, kind: str, detail: Mapping[str, Any]
+    ) -> None:
+        record_event(
+            connection, self.study_id, claim.ticket, claim.attempt, kind, self.owner, detail
+        )
+
+
+def _checkpoint_columns(checkpoint: CheckpointRef | None) -> dict[str, Any]:
+    if checkpoint is None:
+        return {}
+    return {
+        "checkpoint": checkpoint.key,
+        "checkpoint_sha256": checkpoint.sha256,
+        "checkpoint_epoch": checkpoint.epoch,
+    }

@@ -1,0 +1,172 @@
+"""What others ask of the ledger: tickets, curves, events and counts. Nothing here writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.measurement import EpochResult
+from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
+from hpsearch.search.storage import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """One logical trial, whoever worked on it."""
+
+    ticket: int
+    state: TicketState
+    attempt: int
+    owner: str | None
+    #: Optuna's trial number; ``None`` before its configuration is drawn.
+    number: int | None
+    trial_id: int | None
+    #: Path -> stored value.
+    params: Mapping[str, Any] | None
+    infeasible: int
+    epochs_done: int
+    #: The objective after the last epoch done; its best so far, and when.
+    value: float | None
+    best_value: float | None
+    best_epoch: int | None
+    compute_seconds: float
+    checkpoint: str | None
+    checkpoint_sha256: str | None
+    checkpoint_epoch: int | None
+    failures: int
+    last_error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One line of the append-only log."""
+
+    event_id: int
+    ticket: int | None
+    attempt: int | None
+    kind: str
+    owner: str | None
+    #: ISO 8601, UTC, by the writer's clock.
+    at: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Tickets by state; ``total`` counts every ticket that was issued."""
+
+    total: int
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+    paused: int
+    #: Draws that couldn't be built; they use no budget.
+    infeasible: int
+    epochs_run: int
+    compute_seconds: float
+
+    @property
+    def finished(self) -> int:
+        """Tickets that never run again."""
+        return self.complete + self.pruned + self.failed
+
+
+def all_tickets(database: Database, study_id: int) -> list[Ticket]:
+    """Return every ticket by number."""
+
+    def work(connection: Connection) -> list[Ticket]:
+        query = (
+            sa.select(*(tickets.c[name] for name in Ticket.__dataclass_fields__))
+            .where(tickets.c.study_id == study_id)
+            .order_by(tickets.c.ticket)
+        )
+        return [_ticket(row) for row in connection.execute(query).mappings()]
+
+    return database.read(work)
+
+
+def counts(database: Database, study_id: int) -> Counts:
+    """Count the tickets by state, in one statement."""
+
+    def work(connection: Connection) -> Counts:
+        rows = connection.execute(
+            sa.select(
+                tickets.c.state,
+                sa.func.count(),
+                sa.func.sum(tickets.c.infeasible),
+                sa.func.sum(tickets.c.epochs_done),
+                sa.func.sum(tickets.c.compute_seconds),
+            )
+            .where(tickets.c.study_id == study_id)
+            .group_by(tickets.c.state)
+        ).all()
+        by_state = {row[0]: row[1] for row in rows}
+        return Counts(
+            total=sum(by_state.values()),
+            infeasible=int(sum(row[2] for row in rows)),
+            epochs_run=int(sum(row[3] for row in rows)),
+            compute_seconds=float(sum(row[4] for row in rows)),
+            **{state.value: by_state.get(state.value, 0) for state in TicketState},
+        )
+
+    return database.read(work)
+
+
+def curve(database: Database, study_id: int, ticket: int) -> list[EpochResult]:
+    """Return one ticket's epochs, in order."""
+    return curves(database, study_id, [ticket]).get(ticket, [])
+
+
+def curves(
+    database: Database, study_id: int, only: Sequence[int] | None = None
+) -> dict[int, list[EpochResult]]:
+    """Return ticket -> its epochs in order, for all tickets or those in ``only``."""
+    names = [name for name in EpochResult.__dataclass_fields__ if name != "state"]
+
+    def work(connection: Connection) -> dict[int, list[EpochResult]]:
+        query = (
+            sa.select(epochs.c.ticket, *(epochs.c[name] for name in names))
+            .where(epochs.c.study_id == study_id)
+            .order_by(epochs.c.ticket, epochs.c.epoch)
+        )
+        if only is not None:
+            query = query.where(epochs.c.ticket.in_(only))
+        found: dict[int, list[EpochResult]] = {}
+        for row in connection.execute(query).mappings():
+            figures = {name: row[name] for name in names}
+            found.setdefault(row["ticket"], []).append(EpochResult(**figures))
+        return found
+
+    return database.read(work)
+
+
+def event_log(database: Database, study_id: int, ticket: int | None = None) -> list[Event]:
+    """Return the study's events (or one ticket's), oldest first."""
+
+    def work(connection: Connection) -> list[Event]:
+        query = (
+            sa.select(*(events.c[name] for name in Event.__dataclass_fields__))
+            .where(events.c.study_id == study_id)
+            .order_by(events.c.event_id)
+        )
+        if ticket is not None:
+            query = query.where(events.c.ticket == ticket)
+        return [
+            Event(**{**row, "detail": json.loads(row["detail"])})
+            for row in connection.execute(query).mappings()
+        ]
+
+    return database.read(work)
+
+
+def _ticket(row: Mapping[Any, Any]) -> Ticket:
+    values = dict(row)
+    values["state"] = TicketState(values["state"])
+    values["params"] = None if values["params"] is None else json.loads(values["params"])
+    return Ticket(**values)

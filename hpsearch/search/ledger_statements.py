@@ -1,0 +1,140 @@
+"""Statements that claiming and the fenced writes share; each runs in its caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import TrialState
+from sqlalchemy.engine import Connection, RowMapping
+
+from hpsearch.search import optuna_rows
+from hpsearch.search.ledger_tables import TicketState, epochs, events, studies, tickets
+
+
+def is_ticket(study_id: int, ticket: int) -> sa.ColumnElement[bool]:
+    """Return the condition that picks one ticket's row."""
+    return sa.and_(tickets.c.study_id == study_id, tickets.c.ticket == ticket)
+
+
+def lock_study(connection: Connection, study_id: int) -> RowMapping:
+    """Lock the study's row: whoever counts tickets or numbers trials holds it.
+
+    Always taken before a ticket's lock, so that no two transactions wait for each other. (SQLite
+    ignores ``FOR UPDATE``; there the transaction itself excludes every other writer.)
+    """
+    statement = sa.select(studies).where(studies.c.study_id == study_id).with_for_update()
+    return connection.execute(statement).mappings().one()
+
+
+def lock_ticket(connection: Connection, study_id: int, ticket: int) -> RowMapping | None:
+    """Lock a ticket's row; ``None`` where it is gone."""
+    statement = sa.select(tickets).where(is_ticket(study_id, ticket)).with_for_update()
+    return connection.execute(statement).mappings().first()
+
+
+def take_point(connection: Connection, study: RowMapping) -> int:
+    """Take the next point of an enumerated space; the caller holds the study's lock."""
+    point = int(study["next_point"])
+    connection.execute(
+        sa.update(studies)
+        .where(studies.c.study_id == study["study_id"])
+        .values(next_point=point + 1)
+    )
+    return point
+
+
+def record_event(
+    connection: Connection,
+    study_id: int,
+    ticket: int | None,
+    attempt: int | None,
+    kind: str,
+    owner: str | None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Append to the event log; nothing ever changes or deletes an event."""
+    connection.execute(
+        sa.insert(events).values(
+            study_id=study_id,
+            ticket=ticket,
+            attempt=attempt,
+            kind=kind,
+            owner=owner,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            detail=json.dumps(dict(detail or {})),
+        )
+    )
+
+
+def end_badly(
+    connection: Connection, ticket: RowMapping, event: str, error: str, max_failures: int
+) -> bool:
+    """End a running ticket's attempt with ``error``; returns whether it will be tried again.
+
+    It is free at once for the next worker, or FAILED where it ended badly ``max_failures`` times
+    without a new epoch in between. The caller holds the locks of study and ticket.
+    """
+    failures = ticket["failures"] + 1
+    retry = bool(failures < max_failures)
+    columns: dict[str, Any] = {
+        "state": TicketState.PAUSED if retry else TicketState.FAILED,
+        "owner": None,
+        "failures": failures,
+        "last_error": error,
+        "renewals": ticket["renewals"] + 1,
+    }
+    study_id, number = ticket["study_id"], ticket["ticket"]
+    detail = {"error": error, "failures": failures}
+    record_event(connection, study_id, number, ticket["attempt"], event, ticket["owner"], detail)
+    if not retry:
+        trial_id = ticket["trial_id"]
+        if trial_id is None:
+            # It never got a configuration; the dashboard shows it all the same, as one of N.
+            trial_id, columns["number"] = optuna_rows.insert_trial(
+                connection,
+                study_id,
+                params={},
+                distributions={},
+                user_attrs={"ticket": number},
+                system_attrs={},
+            )
+            columns["trial_id"] = trial_id
+        optuna_rows.insert_user_attr(connection, trial_id, "error", error)
+        optuna_rows.finish_trial(connection, trial_id, TrialState.FAIL, None)
+        record_event(
+            connection, study_id, number, ticket["attempt"], "failed", ticket["owner"], detail
+        )
+    connection.execute(sa.update(tickets).where(is_ticket(study_id, number)).values(**columns))
+    return retry
+
+
+class LedgerPeers:
+    """The other trials of a study, read inside the reporting transaction (``pruners.Peers``)."""
+
+    def __init__(self, connection: Connection, study_id: int, ticket: int, sign: float) -> None:
+        self._connection = connection
+        self._study_id = study_id
+        self._ticket = ticket
+        self._sign = sign
+
+    def scores_at(self, epoch: int, *, completed_only: bool = False) -> Mapping[int, float]:
+        """Return ticket -> score of every other trial that reported ``epoch``."""
+        query = sa.select(epochs.c.ticket, epochs.c.value).where(
+            epochs.c.study_id == self._study_id,
+            epochs.c.epoch == epoch,
+            epochs.c.ticket != self._ticket,
+        )
+        if completed_only:
+            query = query.join(
+                tickets,
+                sa.and_(
+                    tickets.c.study_id == epochs.c.study_id,
+                    tickets.c.ticket == epochs.c.ticket,
+                    tickets.c.state == TicketState.COMPLETE,
+                ),
+            )
+        return {ticket: self._sign * value for ticket, value in self._connection.execute(query)}

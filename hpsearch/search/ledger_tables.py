@@ -1,0 +1,134 @@
+"""The ledger's tables. They stand next to Optuna's, with no foreign keys into them.
+
+(A foreign key into Optuna's ``trials`` makes Postgres lock Optuna's row for every write of ours.)
+``migrations/`` creates them; a test asserts that both say the same.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+
+class TicketState(StrEnum):
+    """Where a ticket, one logical trial, stands."""
+
+    #: A worker holds the lease.
+    RUNNING = "running"
+    #: Nobody holds it; the next worker goes on from its checkpoint.
+    PAUSED = "paused"
+    #: Trained to the last epoch.
+    COMPLETE = "complete"
+    #: Stopped early by the pruning rule.
+    PRUNED = "pruned"
+    #: Ended by an error; ``last_error`` holds it.
+    FAILED = "failed"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it never runs again."""
+        return self in FINISHED
+
+
+FINISHED = (TicketState.COMPLETE, TicketState.PRUNED, TicketState.FAILED)
+
+studies = sa.Table(
+    "hpsearch_studies",
+    metadata,
+    #: Optuna's study_id.
+    sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String(64), nullable=False, unique=True),
+    #: The study file: as written, and normalised (JSON).
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    #: The budget: tickets that may exist.
+    sa.Column("trials", sa.Integer, nullable=False),
+    sa.Column("epochs_per_trial", sa.Integer, nullable=False),
+    #: How often `stop` was asked for; a worker stops when it grows beyond what it saw at its start.
+    sa.Column("stops", sa.Integer, nullable=False, server_default="0"),
+    #: The next point of an enumerated space (grid, QMC).
+    sa.Column("next_point", sa.Integer, nullable=False, server_default="0"),
+    #: Whether an enumerated space has no point left; then fewer tickets than ``trials`` exist.
+    sa.Column("exhausted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("created_at", sa.String(32), nullable=False),
+)
+
+tickets = sa.Table(
+    "hpsearch_tickets",
+    metadata,
+    sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
+    #: 1..budget.
+    sa.Column("ticket", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    #: The fencing token: grows with every claim; a write that names an older one is refused.
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("owner", sa.String(128)),
+    #: Tells one claim call from another, so that a claim whose answer was lost is found again.
+    sa.Column("claim_key", sa.String(32), nullable=False),
+    #: Grows with every sign of life; a lease is free when it stood still for ``lease_seconds``.
+    sa.Column("renewals", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("lease_seconds", sa.Float, nullable=False),
+    #: Optuna's row, created once the whole configuration is drawn.
+    sa.Column("trial_id", sa.Integer),
+    sa.Column("number", sa.Integer),
+    sa.Column("params", sa.Text),
+    #: The point of an enumerated space that this ticket was given.
+    sa.Column("point", sa.Integer),
+    #: Infeasible draws recorded before a feasible one was found.
+    sa.Column("infeasible", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("epochs_done", sa.Integer, nullable=False, server_default="0"),
+    #: The objective after the last epoch done, and the best of all epochs.
+    sa.Column("value", sa.Float),
+    sa.Column("best_value", sa.Float),
+    sa.Column("best_epoch", sa.Integer),
+    #: Seconds of training, those of lost attempts that reported included.
+    sa.Column("compute_seconds", sa.Float, nullable=False, server_default="0"),
+    #: Relative to the runs root.
+    sa.Column("checkpoint", sa.String(255)),
+    sa.Column("checkpoint_sha256", sa.String(64)),
+    sa.Column("checkpoint_epoch", sa.Integer),
+    #: Attempts that ended badly since the last new epoch.
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_error", sa.Text),
+    sa.Index("hpsearch_tickets_by_state", "study_id", "state"),
+)
+
+epochs = sa.Table(
+    "hpsearch_epochs",
+    metadata,
+    sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("ticket", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    #: The objective at this epoch; what the pruning rules compare.
+    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("train_loss", sa.Float, nullable=False),
+    sa.Column("train_accuracy", sa.Float, nullable=False),
+    sa.Column("val_loss", sa.Float, nullable=False),
+    sa.Column("val_accuracy", sa.Float, nullable=False),
+    sa.Column("lr", sa.Float, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    #: What was decided after this epoch: continue, pruned or complete. Decided once.
+    sa.Column("decision", sa.String(16), nullable=False),
+    # The pruning rules ask: which values did the others have at this epoch?
+    sa.Index("hpsearch_epochs_by_epoch", "study_id", "epoch"),
+)
+
+events = sa.Table(
+    "hpsearch_events",
+    metadata,
+    sa.Column("event_id", sa.Integer, primary_key=True),
+    sa.Column("study_id", sa.Integer, nullable=False),
+    sa.Column("ticket", sa.Integer),
+    sa.Column("attempt", sa.Integer),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("owner", sa.String(128)),
+    #: The writer's clock, ISO 8601, UTC: to be read by people, never compared.
+    sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False, server_default="{}"),
+    sa.Index("hpsearch_events_by_ticket", "study_id", "ticket"),
+)

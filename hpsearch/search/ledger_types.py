@@ -1,0 +1,80 @@
+"""What the ledger hands out and takes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from hpsearch.search.pruners import Pruner
+
+
+class Idle(StrEnum):
+    """Why a claim got no ticket."""
+
+    #: Other workers hold the rest; one of them may yet die.
+    WAIT = "wait"
+    #: Every ticket of the budget has ended.
+    FINISHED = "finished"
+    #: Somebody asked the study to stop.
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRef:
+    """A checkpoint that is already safe on disk."""
+
+    #: Relative to the runs root.
+    key: str
+    sha256: str
+    #: Epochs finished in it.
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A ticket that this worker owns, as it was when claimed."""
+
+    study_id: int
+    ticket: int
+    #: The fencing token.
+    attempt: int
+    #: Optuna's row and the configuration; ``None`` until ``Ledger.start``.
+    trial_id: int | None
+    number: int | None
+    params: Mapping[str, Any] | None
+    #: The point of an enumerated space.
+    point: int | None
+    #: Infeasible draws of this ticket so far.
+    infeasible: int
+    epochs_done: int
+    checkpoint: CheckpointRef | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """What becomes Optuna's row: a whole configuration, drawn before any row exists."""
+
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    user_attrs: Mapping[str, Any]
+    system_attrs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRules:
+    """What the ledger must know of the study file to decide and to end trials."""
+
+    metric: str
+    maximize: bool
+    #: The value of a finished trial is its best epoch's; otherwise the last epoch's.
+    best_epoch_counts: bool
+    epochs_per_trial: int
+    pruner: Pruner
+    #: Whether the sampler walks one shared sequence of points.
+    enumerates: bool = False
+    #: How often a ticket may end badly without a new epoch in between before it has failed.
+    max_failures: int = 3

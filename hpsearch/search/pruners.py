@@ -1,0 +1,173 @@
+"""Pruning rules: pure functions of the values that the ledger holds, decided once per epoch.
+
+Every rule here thinks "higher is better": the ledger turns the sign where less is better. Epochs
+are 1-based. The last epoch is never asked about. To add a rule, register one more function.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Protocol, TypeAlias
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from hpsearch.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What the trial that asks has just reported."""
+
+    ticket: int
+    epoch: int
+    #: Epochs of a whole trial.
+    epochs: int
+    score: float
+    #: Best score of this trial so far, this epoch included.
+    best_score: float
+
+
+class Peers(Protocol):
+    """The other trials, as the ledger knows them inside the reporting transaction."""
+
+    def scores_at(self, epoch: int, *, completed_only: bool = False) -> Mapping[int, float]:
+        """Return ticket -> score of every other trial that reported ``epoch``."""
+        ...
+
+
+#: Whether the reporting trial ends here.
+Pruner: TypeAlias = Callable[[Report, Peers], bool]
+
+PRUNERS: Registry[Pruner] = Registry("pruner")
+
+ReductionFactor = Annotated[int, Field(ge=2)]
+
+
+@PRUNERS.register("none")
+def none() -> Pruner:
+    """Every trial runs to its last epoch."""
+    return lambda report, peers: False
+
+
+@PRUNERS.register("median")
+def median(
+    *,
+    startup_trials: PositiveInt = 5,
+    warmup_epochs: NonNegativeInt = 0,
+    interval_epochs: PositiveInt = 1,
+) -> Pruner:
+    """Stop a trial whose best score is below the median of the completed trials at this epoch."""
+    return percentile(
+        keep=50.0,
+        startup_trials=startup_trials,
+        warmup_epochs=warmup_epochs,
+        interval_epochs=interval_epochs,
+    )
+
+
+@PRUNERS.register("percentile")
+def percentile(
+    *,
+    keep: Annotated[float, Field(gt=0, lt=100)] = 25.0,
+    startup_trials: PositiveInt = 5,
+    warmup_epochs: NonNegativeInt = 0,
+    interval_epochs: PositiveInt = 1,
+) -> Pruner:
+    """Go on only with trials whose best score is in the top ``keep`` percent at this epoch.
+
+    The comparison is with completed trials, as in Optuna's rule of the same name.
+    """
+
+    def rule(report: Report, peers: Peers) -> bool:
+        if report.epoch <= warmup_epochs or (report.epoch - warmup_epochs - 1) % interval_epochs:
+            return False
+        completed = peers.scores_at(report.epoch, completed_only=True)
+        if len(completed) < startup_trials:
+            return False
+        return bool(report.best_score < np.percentile(list(completed.values()), 100.0 - keep))
+
+    return rule
+
+
+@PRUNERS.register("asha")
+def asha(*, reduction_factor: ReductionFactor = 3, min_epochs: PositiveInt = 1) -> Pruner:
+    """Successive halving, asynchronous, stopping: at each rung the top 1/``reduction_factor`` stay.
+
+    Rungs lie at ``min_epochs * reduction_factor**k`` epochs. The first trials at a rung, fewer
+    than ``reduction_factor``, all stay: there is nothing yet to compare them with.
+    (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", the stopping variant.)
+    """
+
+    def rule(report: Report, peers: Peers) -> bool:
+        if not is_rung(report.epoch, min_epochs, reduction_factor):
+            return False
+        return not stays(report.score, peers.scores_at(report.epoch).values(), reduction_factor)
+
+    return rule
+
+
+@PRUNERS.register("hyperband")
+def hyperband(*, reduction_factor: ReductionFactor = 3, min_epochs: PositiveInt = 1) -> Pruner:
+    """ASHA in several brackets, each with a later first rung, against slow starters' bad luck.
+
+    A ticket's bracket follows from its number, so no two processes can disagree. A bracket's share
+    of the tickets is Hyperband's (Li et al. 2018): most go to the most eager bracket. The sampler
+    learns from the trials of all brackets.
+    """
+
+    def rule(report: Report, peers: Peers) -> bool:
+        brackets = bracket_count(report.epochs, min_epochs, reduction_factor)
+        bracket = bracket_of(report.ticket, brackets, reduction_factor)
+        if not is_rung(report.epoch, min_epochs * reduction_factor**bracket, reduction_factor):
+            return False
+        same = [
+            score
+            for ticket, score in peers.scores_at(report.epoch).items()
+            if bracket_of(ticket, brackets, reduction_factor) == bracket
+        ]
+        return not stays(report.score, same, reduction_factor)
+
+    return rule
+
+
+def is_rung(epoch: int, min_epochs: int, reduction_factor: int) -> bool:
+    """Whether ``epoch`` is ``min_epochs * reduction_factor**k`` for a whole k >= 0."""
+    rung = min_epochs
+    while rung < epoch:
+        rung *= reduction_factor
+    return rung == epoch
+
+
+def stays(score: float, others: Iterable[float], reduction_factor: int) -> bool:
+    """Whether ``score`` is in the top 1/``reduction_factor`` of itself and ``others``."""
+    values = list(others)
+    count = len(values) + 1
+    if count < reduction_factor:
+        return True
+    better = sum(other > score for other in values)
+    return better < count // reduction_factor
+
+
+def bracket_count(epochs: int, min_epochs: int, reduction_factor: int) -> int:
+    """Return how many brackets have their first rung before the last epoch (at least 1)."""
+    count = 0
+    while min_epochs * reduction_factor**count < epochs:
+        count += 1
+    return max(1, count)
+
+
+def bracket_of(ticket: int, brackets: int, reduction_factor: int) -> int:
+    """Return the bracket (0: the first rung comes first) of a ticket."""
+    weights = np.array(
+        [
+            math.ceil(brackets / (halvings + 1) * reduction_factor**halvings)
+            for halvings in reversed(range(brackets))
+        ],
+        dtype=np.float64,
+    )
+    # The golden ratio's multiples spread evenly: any run of tickets has the right shares.
+    position = (ticket * 0.6180339887498949) % 1.0
+    return int(np.searchsorted(np.cumsum(weights / weights.sum()), position, side="right"))

@@ -1,0 +1,10 @@
+"""Samplers: where to look next.
+
+- ``model_based``  tpe, gp, and random: Optuna's samplers, asked against a draft
+- ``enumerated``   grid and qmc: every draw takes the next point of one shared sequence
+"""
+
+from hpsearch.search.samplers import enumerated, model_based
+from hpsearch.search.samplers.registry import SAMPLERS
+
+__all__ = ["SAMPLERS", "enumerated", "model_based"]

@@ -1,0 +1,190 @@
+"""Samplers that walk one shared sequence of points: the ledger hands out each point once.
+
+(Optuna's GridSampler can't express branches and stops the study; its QMCSampler keeps a counter of
+its own. Here the ticket's point is reserved in the same transaction as the ticket.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from scipy.stats import qmc as scipy_qmc
+
+from hpsearch.errors import UserError
+from hpsearch.search.samplers.registry import SAMPLERS
+from hpsearch.search.suggest import Request, Sampler
+from hpsearch.study_file.space import (
+    Branch,
+    Choice,
+    Draw,
+    Fixed,
+    Group,
+    Node,
+    Parameter,
+    Range,
+    Scalar,
+    Space,
+)
+
+#: A grid is walked in a seeded random order, which is held in memory.
+MAX_GRID = 10_000_000
+
+
+@SAMPLERS.register("grid")
+def grid() -> Sampler:
+    """Every combination once, in a seeded random order; ends when there is none left.
+
+    Float ranges need a step (or a list of values). A budget below the grid's size takes a random
+    part of it.
+    """
+    return GridSampler()
+
+
+@SAMPLERS.register("qmc")
+def qmc() -> Sampler:
+    """Scrambled Sobol points: spread more evenly than random ones (Sobol 1967, Owen 1998)."""
+    return SobolSampler()
+
+
+class GridSampler:
+    """Enumerates the tree: a group multiplies its children, a branch adds its options."""
+
+    enumerates = True
+
+    def check(self, space: Space) -> None:
+        """Refuse continuous ranges and grids beyond ``MAX_GRID`` points."""
+        endless = [
+            path
+            for path, parameter in space.parameters().items()
+            if isinstance(parameter, Range) and not parameter.integer and parameter.step is None
+        ]
+        if endless:
+            raise UserError(
+                "the grid sampler needs a finite number of values for every parameter, but "
+                f"{', '.join(endless)} is a range without a step; give it a step or a list of "
+                "values, or choose another sampler"
+            )
+        size = grid_size(space)
+        if size > MAX_GRID:
+            raise UserError(
+                f"a grid may have at most {MAX_GRID:,} points, but this one has {size:,}; "
+                "use fewer values, or the random or qmc sampler"
+            )
+
+    def draw(self, request: Request) -> Draw | None:
+        """Return the grid point with the request's number, ``None`` beyond the last one."""
+        if request.fixed:
+            return _draw_fixed(request, lambda path, parameter: _at(parameter, 0))
+        size = grid_size(request.space)
+        if request.point is None or request.point >= size:
+            return None
+        order = _shuffled(size, request.study_seed)
+        values = _unrank(request.space.root, int(order[request.point]), "")
+        return request.space.freeze(values)
+
+
+class SobolSampler:
+    """One dimension per parameter of every branch; those that don't apply go unused."""
+
+    enumerates = True
+
+    def check(self, space: Space) -> None:
+        """Refuse spaces with more parameters than there are Sobol directions."""
+        most = scipy_qmc.Sobol.MAXDIM
+        count = len(space.parameters())
+        if count > most:
+            raise UserError(
+                f"the qmc sampler searches at most {most} parameters, but there are {count}"
+            )
+
+    def draw(self, request: Request) -> Draw:
+        """Map the request's Sobol point onto the parameters that apply."""
+        parameters = request.space.parameters()
+        if not parameters:
+            return request.space.freeze({})
+        engine = scipy_qmc.Sobol(d=len(parameters), rng=np.random.default_rng(request.study_seed))
+        engine.fast_forward(request.point or 0)
+        units = dict(zip(parameters, engine.random(1)[0], strict=True))
+        return _draw_fixed(request, lambda path, parameter: at_unit(parameter, units[path]))
+
+
+def grid_size(space: Space) -> int:
+    """Return the number of points; continuous ranges must have been refused before."""
+    return _size(space.root)
+
+
+def at_unit(parameter: Parameter, unit: float) -> Scalar:
+    """Map ``unit`` in [0, 1) onto a parameter's values, evenly on its scale."""
+    if isinstance(parameter, Choice):
+        return parameter.labels[int(unit * len(parameter.values))]
+    low, high = parameter.low, parameter.high
+    if parameter.log:
+        # Integers own the interval of half a unit around each of them.
+        pad = 0.5 if parameter.integer else 0.0
+        bottom, top = math.log(low - pad), math.log(high + pad)
+        value = math.exp(bottom + unit * (top - bottom))
+        return round(min(max(value, low), high)) if parameter.integer else min(value, high)
+    if parameter.step is None:
+        return low + unit * (high - low)
+    return _at(parameter, int(unit * _size(parameter)))
+
+
+def _draw_fixed(request: Request, otherwise: Callable[[str, Parameter], Scalar]) -> Draw:
+    return request.space.draw(
+        lambda path, parameter: (
+            request.fixed[path] if path in request.fixed else otherwise(path, parameter)
+        )
+    )
+
+
+def _size(node: Node) -> int:
+    match node:
+        case Fixed():
+            return 1
+        case Choice(values):
+            return len(values)
+        case Range():
+            step = 1 if node.step is None or node.log else node.step
+            return math.floor((node.high - node.low) / step + 1e-9) + 1
+        case Group(children):
+            return math.prod(_size(child) for child in children.values())
+        case Branch(options):
+            return sum(_size(option) for option in options.values())
+
+
+def _unrank(node: Node, index: int, path: str) -> dict[str, Scalar]:
+    """Return the parameters of the ``index``-th point below ``node``."""
+    values: dict[str, Scalar] = {}
+    match node:
+        case Fixed():
+            pass
+        case Choice() | Range():
+            values[path] = _at(node, index)
+        case Group(children):
+            for key, child in children.items():
+                index, rest = divmod(index, _size(child))
+                values |= _unrank(child, rest, f"{path}.{key}" if path else key)
+        case Branch(options):
+            for name, option in options.items():
+                if index < _size(option):
+                    if len(options) > 1:
+                        values[path] = name
+                    return values | _unrank(option, index, f"{path}.{name}")
+                index -= _size(option)
+    return values
+
+
+def _at(parameter: Parameter, index: int) -> Scalar:
+    if isinstance(parameter, Choice):
+        return parameter.labels[index]
+    step = 1 if parameter.step is None or parameter.log else parameter.step
+    value = parameter.low + index * step
+    return int(value) if parameter.integer else min(value, parameter.high)
+
+
+@lru_cache(maxsize=4)
+def _shuffled(size: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.random.default_rng(seed).permutation(size)

@@ -1,0 +1,110 @@
+"""Creating Optuna's tables and ours, and refusing databases that aren't ours to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from optuna.storages import RDBStorage
+from sqlalchemy.engine import Connection
+
+from hpsearch.errors import StorageError
+from hpsearch.search.storage import Database, exclusive_setup
+
+VERSION_TABLE = "hpsearch_alembic_version"
+
+
+def ensure_tables(database: Database) -> None:
+    """Create or upgrade what is missing; any number of processes may call this at once.
+
+    Raises:
+        StorageError: the database is of a newer or unknown schema, Optuna's or ours.
+    """
+    if database.read(revision_of) == head_revision():
+        return
+    with exclusive_setup(database):
+        found = database.read(revision_of)
+        if found is not None:
+            _refuse_unknown(database, found)
+        _create_optuna_tables(database)
+        database.write(_upgrade)
+
+
+def require_tables(database: Database) -> None:
+    """Check that hpsearch has used this database before, creating nothing.
+
+    Raises:
+        StorageError: there is no such database, or its schema isn't this version's.
+    """
+    if database.is_sqlite and not Path(str(database.url.database)).exists():
+        raise StorageError(
+            f"no study has been launched into {database.display_url} yet: the file doesn't exist; "
+            "run `hpsearch launch` first, or name another --storage"
+        )
+    found = database.read(revision_of)
+    if found is None:
+        raise StorageError(
+            f"no study has been launched into {database.display_url} yet: it has no hpsearch "
+            "tables; run `hpsearch launch` first, or name another --storage"
+        )
+    _refuse_unknown(database, found)
+    if found != head_revision():
+        raise StorageError(
+            f"{database.display_url} has the older schema {found}; this version needs "
+            f"{head_revision()}: run `hpsearch launch` once to upgrade it"
+        )
+
+
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision of our tables, ``None`` where there are none."""
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return _migrations(connection).get_current_revision()
+
+
+def head_revision() -> str:
+    """Return the revision that this version of hpsearch works on."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise RuntimeError("hpsearch was installed without its migrations")
+    return head
+
+
+def _refuse_unknown(database: Database, found: str) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found not in known:
+        raise StorageError(
+            f"{database.display_url} must have a schema that this version knows, but it has "
+            f"{found!r}, which a newer hpsearch wrote; run `pip install -U hpsearch`, or use "
+            "another --storage. Nothing was changed"
+        )
+
+
+def _create_optuna_tables(database: Database) -> None:
+    # Optuna fills the URL into str.format, so a brace in a password must stay encoded.
+    url = database.url.render_as_string(hide_password=False)
+    url = url.replace("{", "%7B").replace("}", "%7D")
+    try:
+        RDBStorage(url).engine.dispose()
+    except RuntimeError as error:
+        raise StorageError(f"{database.display_url} can't be used: {error}") from error
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _migrations(connection: Connection) -> MigrationContext:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config

@@ -1,0 +1,268 @@
+"""One database for Optuna and for us: opening it, transactions on it, and waiting for it.
+
+SQLite runs in WAL mode, and every write transaction begins with ``BEGIN IMMEDIATE``: only that
+keeps two workers from claiming the same ticket (Optuna's plain ``BEGIN`` does not). On Postgres
+the statements themselves take row locks.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from hpsearch.errors import HpsearchError, StorageError
+
+T = TypeVar("T")
+
+DEFAULT_STORAGE = "sqlite:///hpsearch.db"
+
+#: File systems on which SQLite's locks and shared memory don't hold between hosts.
+NETWORK_FILE_SYSTEMS = frozenset(
+    [
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.sshfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "smb3",
+        "smbfs",
+    ]
+)
+
+#: SQLSTATE classes and codes that waiting can't mend: wrong password, no such database, no right.
+_HOPELESS_SQLSTATES = ("28", "3D", "42")
+
+
+class GaveUpWaiting(HpsearchError):
+    """The worker was told to stop while it waited for the database."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long to wait for a database that is locked, full or away."""
+
+    #: Seconds; ``inf`` waits for ever (a worker in the middle of a night does).
+    seconds: float = 15.0
+    #: Asked between two tries; True raises ``GaveUpWaiting``.
+    interrupted: Callable[[], bool] = lambda: False
+
+
+class Database:
+    """A pool of connections to one database. Open it in the process that uses it, after any fork.
+
+    Raises:
+        StorageError: the URL isn't usable here.
+    """
+
+    def __init__(self, url: str, patience: Patience | None = None) -> None:
+        self.url = parse_url(url)
+        self.patience = patience or Patience()
+        self.engine = _engine(self.url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite (one writer at a time, no server)."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def display_url(self) -> str:
+        """The URL with its password masked; the only form that may be shown."""
+        return self.url.render_as_string(hide_password=True)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one write transaction, again from the start where the database was busy.
+
+        ``work`` may run several times, and once more after a commit whose answer was lost: it
+        must find out from the tables what is already done.
+        """
+        return self._patiently(lambda: self._once(work, writes=True))
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one read transaction (a consistent snapshot on SQLite)."""
+        return self._patiently(lambda: self._once(work, writes=False))
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+    def _once(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(hpsearch_writes=writes)
+            with connection.begin():
+                return work(connection)
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self.patience.seconds
+        pause = 0.02
+        while True:
+            try:
+                return attempt()
+            except DBAPIError as error:
+                if not is_transient(error):
+                    raise StorageError(self._explain(error)) from error
+                if time.monotonic() > deadline:
+                    raise StorageError(
+                        f"the database must answer within {self.patience.seconds:g} s, but "
+                        f"{self._explain(error)}"
+                    ) from error
+            if self.patience.interrupted():
+                raise GaveUpWaiting("stopped while waiting for the database")
+            # Jitter: workers that were thrown out together must not come back together.
+            time.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, 1.0)
+
+    def _explain(self, error: DBAPIError) -> str:
+        reason = str(error.orig).strip().partition("\n")[0]
+        return f"{self.display_url}: {mask(reason, self.url)}"
+
+
+def parse_url(url: str) -> URL:
+    """Return a checked SQLAlchemy URL. Raises ``StorageError``, never showing the password."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StorageError(
+            "a storage must be a URL like sqlite:///hpsearch.db or "
+            "postgresql://user@host/database; the one given can't be parsed"
+        ) from None
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StorageError(
+            f"a storage must be SQLite or PostgreSQL, but {parsed.drivername!r} was given; "
+            "use sqlite:///FILE or postgresql://user@host/database"
+        )
+    if parsed.get_backend_name() == "sqlite":
+        return _checked_sqlite(parsed)
+    return parsed
+
+
+def _checked_sqlite(url: URL) -> URL:
+    if url.database in (None, "", ":memory:"):
+        raise StorageError(
+            "a SQLite storage must be a file that workers can share, but none is named; "
+            "use sqlite:///hpsearch.db"
+        )
+    path = Path(str(url.database)).absolute()
+    if not path.parent.is_dir():
+        raise StorageError(
+            f"the folder of a SQLite file must exist, but {path.parent} doesn't; create it first"
+        )
+    kind = file_system_of(path.parent)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise StorageError(
+            f"a SQLite file must lie on a local disk, but {path.parent} is on {kind}, whose locks "
+            "don't hold between hosts; use a local path, or Postgres for several hosts"
+        )
+    return url.set(database=str(path))
+
+
+def file_system_of(folder: Path) -> str:
+    """Return the type of the file system that holds ``folder`` ('' where it can't be told)."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    best, kind = "", ""
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = left.split()[4].replace("\\040", " ")
+        if folder.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, right.split()[0]
+    return kind
+
+
+def mask(text: str, url: URL) -> str:
+    """Remove the URL's password from ``text``."""
+    return text.replace(str(url.password), "***") if url.password else text
+
+
+def is_transient(error: DBAPIError) -> bool:
+    """Whether the same statement may succeed later: locked, full, restarting, cut off."""
+    cause = error.orig
+    if isinstance(cause, sqlite3.OperationalError):
+        text = str(cause)
+        return any(word in text for word in ("locked", "busy", "full", "disk I/O error"))
+    if error.connection_invalidated:
+        return True
+    sqlstate = getattr(cause, "sqlstate", None)
+    if sqlstate is not None:
+        # Connection trouble, rollbacks (deadlock, serialization), resources, operator's doing.
+        return str(sqlstate)[:2] in ("08", "40", "53", "55", "57")
+    hopeless = ("password authentication", "does not exist", "no password supplied")
+    return type(cause).__name__ == "OperationalError" and not any(
+        words in str(cause) for words in hopeless
+    )
+
+
+def _engine(url: URL) -> Engine:
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if url.get_backend_name() == "sqlite":
+        options["connect_args"] = {"timeout": 1.0}
+    else:
+        # UTC: with mixed session time zones even Optuna's own times go wrong.
+        options["connect_args"] = {
+            "options": "-c timezone=UTC -c lock_timeout=10s",
+            "connect_timeout": 10,
+            "application_name": f"hpsearch-{os.getpid()}",
+        }
+    try:
+        engine = sa.create_engine(url, **options)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise StorageError(
+            f"{url.drivername} needs a driver that isn't installed ({error}); "
+            "install it with: pip install 'hpsearch[postgres]'"
+        ) from None
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver must not begin transactions of its own: _begin_sqlite does.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("hpsearch_writes", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def exclusive_setup(database: Database) -> Iterator[None]:
+    """Hold the lock under which tables are created: 8 first launches at once must all succeed."""
+    if database.is_sqlite:
+        from filelock import FileLock
+
+        path = Path(str(database.url.database))
+        with FileLock(path.with_name(f".{path.name}.setup.lock"), timeout=120):
+            yield
+        return
+    with database.engine.connect() as connection:
+        # A transaction's advisory lock goes with the transaction, also when this process dies.
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(7417266)"))
+        yield

@@ -1,0 +1,162 @@
+"""Studies in the database: creating, finding, changing the budget, stopping."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, RowMapping
+
+from hpsearch.errors import StudyMismatch, UnknownName
+from hpsearch.search import optuna_rows
+from hpsearch.search.ledger_tables import studies
+from hpsearch.search.storage import Database
+from hpsearch.study_file.compare import difference
+from hpsearch.study_file.study import StudyFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredStudy:
+    """A study as the database holds it."""
+
+    study_id: int
+    name: str
+    #: The study file as it was written, and normalised.
+    text: str
+    document: Mapping[str, Any]
+    fingerprint: str
+    #: The budget.
+    trials: int
+    epochs_per_trial: int
+    #: How often it was asked to stop.
+    stops: int
+    #: Whether an enumerated space had no point left for the whole budget.
+    exhausted: bool
+    created_at: str
+
+
+def attach(database: Database, study: StudyFile) -> StoredStudy:
+    """Create the study, or find it; the budget becomes what ``study`` says.
+
+    Raises:
+        StudyMismatch: the database's study of this name asks another question.
+    """
+
+    def work(connection: Connection) -> StoredStudy:
+        if not database.is_sqlite:
+            # Two first launches at once: the second waits here and then finds the study.
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7417267)"))
+        row = _find(connection, study.name)
+        if row is None:
+            _refuse_foreign(connection, database, study.name)
+            study_id = optuna_rows.insert_study(
+                connection, study.name, study.objective.direction, study.objective.metric
+            )
+            connection.execute(
+                sa.insert(studies).values(
+                    study_id=study_id,
+                    name=study.name,
+                    text=study.text,
+                    document=json.dumps(study.document),
+                    fingerprint=study.fingerprint,
+                    trials=study.budget.trials,
+                    epochs_per_trial=study.budget.epochs_per_trial,
+                    created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                )
+            )
+        else:
+            _require_same(_stored(row), study)
+            connection.execute(
+                sa.update(studies)
+                .where(studies.c.study_id == row["study_id"])
+                .values(trials=study.budget.trials, text=study.text)
+            )
+        return _stored(_find(connection, study.name) or {})
+
+    return database.write(work)
+
+
+def find(database: Database, name: str) -> StoredStudy:
+    """Return the study called ``name``. Raises ``UnknownName``, listing those that exist."""
+
+    def work(connection: Connection) -> StoredStudy:
+        row = _find(connection, name)
+        if row is None:
+            known = connection.execute(sa.select(studies.c.name)).scalars().all()
+            raise UnknownName(
+                "study", name, known, hint=f"(Those launched into {database.display_url}.)"
+            )
+        return _stored(row)
+
+    return database.read(work)
+
+
+def everything(database: Database) -> list[StoredStudy]:
+    """Return every study of the database, oldest first."""
+    return database.read(
+        lambda connection: [
+            _stored(row)
+            for row in connection.execute(
+                sa.select(studies).order_by(studies.c.study_id)
+            ).mappings()
+        ]
+    )
+
+
+def request_stop(database: Database, study_id: int) -> None:
+    """Ask every worker of the study, on every host, to checkpoint and leave."""
+    database.write(
+        lambda connection: connection.execute(
+            sa.update(studies)
+            .where(studies.c.study_id == study_id)
+            .values(stops=studies.c.stops + 1)
+        )
+    )
+
+
+def _find(connection: Connection, name: str) -> RowMapping | None:
+    return connection.execute(sa.select(studies).where(studies.c.name == name)).mappings().first()
+
+
+def _stored(row: Mapping[Any, Any]) -> StoredStudy:
+    return StoredStudy(
+        study_id=row["study_id"],
+        name=row["name"],
+        text=row["text"],
+        document=json.loads(row["document"]),
+        fingerprint=row["fingerprint"],
+        trials=row["trials"],
+        epochs_per_trial=row["epochs_per_trial"],
+        stops=row["stops"],
+        exhausted=row["exhausted"],
+        created_at=row["created_at"],
+    )
+
+
+def _require_same(stored: StoredStudy, study: StudyFile) -> None:
+    if stored.fingerprint == study.fingerprint:
+        return
+    changes = difference(stored.document, study.document) or [
+        "a plug-in file's contents are no longer the same"
+    ]
+    listed = "\n".join(f"  {change}" for change in changes)
+    raise StudyMismatch(
+        f"study {study.name!r} already exists and its trials answer another question; only the "
+        f"number of trials, the time and the description may change. What differs:\n{listed}\n"
+        f"Give the variant its own study with --name, e.g. --name {study.name}_2"
+    )
+
+
+def _refuse_foreign(connection: Connection, database: Database, name: str) -> None:
+    foreign = connection.execute(
+        sa.select(optuna_rows.STUDIES.c.study_id).where(optuna_rows.STUDIES.c.study_name == name)
+    ).first()
+    if foreign is not None:
+        raise StudyMismatch(
+            f"{database.display_url} has an Optuna study {name!r} that hpsearch didn't create; "
+            "give yours another name with --name, or use another --storage"
+        )

@@ -1,0 +1,134 @@
+"""One whole configuration for a ticket, before any row exists.
+
+A draw depends on the study's seed, the ticket, and what the history holds; never on the process
+that makes it. (One seed in every process gives every process the same start-up points.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import TrialState
+
+from hpsearch.search.history import TrialHistory
+from hpsearch.study_file.space import Choice, Draw, Parameter, Scalar, Space
+
+#: Draws of one ticket that may repeat an earlier trial before a repeat is accepted: a small
+#: discrete space may have nothing new left.
+MAX_REPEATS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a sampler is asked for."""
+
+    space: Space
+    history: TrialHistory
+    #: Seeds this one draw.
+    seed: int
+    #: Seeds what all draws of the study have in common (a permutation, a scrambling).
+    study_seed: int
+    #: Values that are given already (``try_first``): path -> stored value.
+    fixed: Mapping[str, Scalar]
+    #: The point of an enumerated space; ``None`` where the sampler needs none.
+    point: int | None
+
+
+class Sampler(Protocol):
+    """Chooses where to look next. Holds no state between draws: everything is in the history."""
+
+    #: Whether every draw takes the next point of one shared sequence.
+    enumerates: bool
+
+    def check(self, space: Space) -> None:
+        """Raise ``UserError`` where this sampler can't search ``space``."""
+        ...
+
+    def draw(self, request: Request) -> Draw | None:
+        """Return a point of the space, ``None`` where an enumerated space has none left."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnTrial:
+    """A whole configuration, in Optuna's terms and in the study file's."""
+
+    params: Mapping[str, Scalar]
+    distributions: Mapping[str, BaseDistribution]
+    config: Mapping[str, Any]
+    #: Whether ``try_first`` gave it.
+    given: bool
+
+
+def draw_trial(
+    sampler: Sampler,
+    space: Space,
+    history: TrialHistory,
+    *,
+    study_seed: int,
+    ticket: int,
+    infeasible: int,
+    point: int | None,
+    try_first: tuple[Mapping[str, Scalar], ...] = (),
+) -> DrawnTrial | None:
+    """Draw the ticket's configuration; ``infeasible`` counts its draws that couldn't be built.
+
+    The first tickets take what ``try_first`` gives; once that proved infeasible, a free draw.
+    A configuration that was tried before is drawn again, up to ``MAX_REPEATS`` times.
+    """
+    given = ticket <= len(try_first) and infeasible == 0
+    fixed = try_first[ticket - 1] if given else {}
+    parameters = space.parameters()
+    known = {_key(trial.params) for trial in history.refresh() if trial.state != TrialState.FAIL}
+    draw: Draw | None = None
+    for repeat in range(MAX_REPEATS):
+        draw = sampler.draw(
+            Request(
+                space=space,
+                history=history,
+                seed=_seed(study_seed, ticket, infeasible, repeat),
+                study_seed=study_seed,
+                fixed=fixed,
+                point=point,
+            )
+        )
+        if draw is None:
+            return None
+        if sampler.enumerates or given or _key(draw.params) not in known:
+            break
+    if draw is None:
+        return None
+    return DrawnTrial(
+        params=draw.params,
+        distributions={path: distribution_of(parameters[path]) for path in draw.params},
+        config=draw.config,
+        given=given,
+    )
+
+
+def distribution_of(parameter: Parameter) -> BaseDistribution:
+    """Return a parameter in Optuna's terms."""
+    if isinstance(parameter, Choice):
+        return CategoricalDistribution(parameter.labels)
+    if parameter.integer:
+        step = 1 if parameter.log or parameter.step is None else int(parameter.step)
+        return IntDistribution(int(parameter.low), int(parameter.high), parameter.log, step)
+    return FloatDistribution(parameter.low, parameter.high, parameter.log, parameter.step)
+
+
+def _seed(study_seed: int, ticket: int, infeasible: int, repeat: int) -> int:
+    text = f"{study_seed}/{ticket}/{infeasible}/{repeat}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def _key(params: Mapping[str, Scalar]) -> frozenset[tuple[str, Scalar]]:
+    return frozenset(params.items())
