@@ -10,6 +10,7 @@ HpsearchError
 │   └── CheckpointError      a checkpoint that is missing, damaged or of another trial
 ├── InfeasibleConfig         this configuration can't be built (the sampler learns from it)
 ├── TrainingDiverged         the loss stopped being a number
+├── TrainingInterrupted      training was asked to stop between two batches (carries its state)
 └── LeaseLost                another worker owns the trial now; drop it
 
 A message states the rule, then the value, then what to do.
@@ -17,9 +18,10 @@ A message states the rule, then the value, then what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 
 class HpsearchError(Exception):
@@ -88,6 +90,15 @@ class InfeasibleConfig(HpsearchError):
 
 class TrainingDiverged(HpsearchError):
     """The training loss stopped being a finite number."""
+
+
+class TrainingInterrupted(HpsearchError):
+    """Training was asked to stop; ``state()`` gives what a resumed run goes on from."""
+
+    def __init__(self, message: str, state: Callable[[], dict[str, Any]]) -> None:
+        super().__init__(message)
+        #: A copy of the state after the last finished batch (see ``training.checkpoint``).
+        self.state = state
 
 
 class LeaseLost(HpsearchError):

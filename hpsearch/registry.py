@@ -16,13 +16,15 @@ a nested branch).
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import inspect
 import sys
+import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from hpsearch.errors import UnknownName, UserError
 
@@ -105,8 +107,19 @@ class Registry(Generic[T]):
         return sorted(self._entries)
 
     def build(self, component: Component, /, *args: Any, **extra: Any) -> T:
-        """Call the component's function with ``args``, ``extra`` and the component's settings."""
-        return self[component.name].build(*args, **extra, **component.settings)
+        """Call the component's function with ``args``, ``extra`` and the component's settings.
+
+        Settings may be as a study file holds them: a mapping for a dataclass, ``{relu: {}}`` or
+        ``relu`` for a ``Component``.
+        """
+        entry = self[component.name]
+        settings = {
+            name: _argument(entry.keys[name].type, entry.keys[name].default, value)
+            if name in entry.keys
+            else value
+            for name, value in component.settings.items()
+        }
+        return entry.build(*args, **extra, **settings)
 
 
 def _keys_of(build: Callable[..., Any]) -> dict[str, Key]:
@@ -117,6 +130,38 @@ def _keys_of(build: Callable[..., Any]) -> dict[str, Key]:
         for name, parameter in inspect.signature(build).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
+
+
+def _argument(annotation: Any, default: Any, value: Any) -> Any:
+    """Return ``value``, as a study file holds it, as what a key so annotated receives."""
+    base = _class_in(annotation)
+    if base is Component and isinstance(value, str):
+        return Component(value)
+    if base is Component and isinstance(value, Mapping):
+        ((name, settings),) = value.items()
+        return Component(name, settings or {})
+    if base is not None and dataclasses.is_dataclass(base) and isinstance(value, Mapping):
+        hints = get_type_hints(base, include_extras=True)
+        own = {field.name: field.default for field in dataclasses.fields(base)}
+        if isinstance(default, base):
+            own = {name: getattr(default, name) for name in own}
+        given = {key: _argument(hints[key], own[key], each) for key, each in value.items()}
+        return dataclasses.replace(default, **given) if isinstance(default, base) else base(**given)
+    return value
+
+
+def _class_in(annotation: Any) -> type | None:
+    """Return the class inside ``Annotated`` and ``| None``; ``None`` where there are several."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif get_origin(annotation) in (Union, types.UnionType):
+            others = [member for member in get_args(annotation) if member is not types.NoneType]
+            if len(others) != 1:
+                return None
+            (annotation,) = others
+        else:
+            return annotation if isinstance(annotation, type) else None
 
 
 def load_plugin(path: Path) -> None:
