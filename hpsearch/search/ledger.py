@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -126,7 +127,7 @@ class Ledger:
                 return already
             ticket = self._fence(connection, claim)
             if ticket["epochs_done"] >= result.epoch:
-                self._update(connection, claim, **_checkpoint_columns(checkpoint))
+                self._update(connection, claim, **self._checkpoint(connection, claim, checkpoint))
                 self._event(connection, claim, "epoch_redone", {"epoch": result.epoch})
                 return "continue"
             value = float(getattr(result, self.rules.metric))
@@ -147,7 +148,7 @@ class Ledger:
                 else ticket["best_epoch"],
                 "compute_seconds": ticket["compute_seconds"] + result.seconds,
                 "failures": 0,
-                **_checkpoint_columns(checkpoint),
+                **self._checkpoint(connection, claim, checkpoint),
             }
             if decision != "continue":
                 columns.update(state=decision, owner=None)
@@ -164,8 +165,9 @@ class Ledger:
 
         def work(connection: Connection) -> None:
             self._fence(connection, claim)
-            columns = {"state": TicketState.PAUSED, "owner": None}
-            self._update(connection, claim, **columns, **_checkpoint_columns(checkpoint))
+            columns: dict[str, Any] = {"state": TicketState.PAUSED, "owner": None}
+            columns |= self._checkpoint(connection, claim, checkpoint)
+            self._update(connection, claim, **columns)
             self._event(connection, claim, "released", {"reason": reason})
 
         self._fenced(claim, "release", work)
@@ -180,6 +182,10 @@ class Ledger:
             return end_badly(connection, ticket, "attempt_failed", error, limit)
 
         return self._fenced(claim, "fail", work)
+
+    def note(self, claim: Claim, kind: str, detail: Mapping[str, Any]) -> None:
+        """Append to the event log what happened to this attempt outside the ledger."""
+        self.database.write(lambda connection: self._event(connection, claim, kind, detail))
 
     def withdraw(self, claim: Claim) -> None:
         """Take back a ticket for which the enumerated space has no point left."""
@@ -288,12 +294,15 @@ class Ledger:
             connection, self.study_id, claim.ticket, claim.attempt, kind, self.owner, detail
         )
 
-
-def _checkpoint_columns(checkpoint: CheckpointRef | None) -> dict[str, Any]:
-    if checkpoint is None:
-        return {}
-    return {
-        "checkpoint": checkpoint.key,
-        "checkpoint_sha256": checkpoint.sha256,
-        "checkpoint_epoch": checkpoint.epoch,
-    }
+    def _checkpoint(
+        self, connection: Connection, claim: Claim, checkpoint: CheckpointRef | None
+    ) -> dict[str, Any]:
+        """Log a new checkpoint; returns the ticket's columns that name it."""
+        if checkpoint is None:
+            return {}
+        self._event(connection, claim, "checkpoint", asdict(checkpoint))
+        return {
+            "checkpoint": checkpoint.key,
+            "checkpoint_sha256": checkpoint.sha256,
+            "checkpoint_epoch": checkpoint.epoch,
+        }

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.measurement import EpochResult
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
+from hpsearch.search.ledger_types import CheckpointRef
 from hpsearch.search.storage import Database
 
 
@@ -146,13 +147,24 @@ def curves(
     return database.read(work)
 
 
-def event_log(database: Database, study_id: int, ticket: int | None = None) -> list[Event]:
-    """Return the study's events (or one ticket's), oldest first."""
+def checkpoints(database: Database, study_id: int, ticket: int) -> list[CheckpointRef]:
+    """Return the checkpoints that a ticket ever had, newest first; older files may be gone."""
+    return [
+        CheckpointRef(**event.detail)
+        for event in reversed(event_log(database, study_id, ticket))
+        if event.kind == "checkpoint"
+    ]
+
+
+def event_log(
+    database: Database, study_id: int, ticket: int | None = None, *, after: int = 0
+) -> list[Event]:
+    """Return the events beyond ``event_id`` ``after`` (of one ticket), oldest first."""
 
     def work(connection: Connection) -> list[Event]:
         query = (
             sa.select(*(events.c[name] for name in Event.__dataclass_fields__))
-            .where(events.c.study_id == study_id)
+            .where(events.c.study_id == study_id, events.c.event_id > after)
             .order_by(events.c.event_id)
         )
         if ticket is not None:

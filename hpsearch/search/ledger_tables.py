@@ -54,6 +54,8 @@ studies = sa.Table(
     sa.Column("next_point", sa.Integer, nullable=False, server_default="0"),
     #: Whether an enumerated space has no point left; then fewer tickets than ``trials`` exist.
     sa.Column("exhausted", sa.Boolean, nullable=False, server_default=sa.false()),
+    #: Names the study's folder under the runs root: two databases may hold studies of one name.
+    sa.Column("run_key", sa.String(16), nullable=False),
     sa.Column("created_at", sa.String(32), nullable=False),
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
@@ -36,6 +37,8 @@ class StoredStudy:
     stops: int
     #: Whether an enumerated space had no point left for the whole budget.
     exhausted: bool
+    #: Its folder under the runs root is ``<name>/<run_key>``.
+    run_key: str
     created_at: str
 
 
@@ -65,6 +68,7 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
                     fingerprint=study.fingerprint,
                     trials=study.budget.trials,
                     epochs_per_trial=study.budget.epochs_per_trial,
+                    run_key=uuid4().hex[:8],
                     created_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 )
             )
@@ -133,6 +137,7 @@ def _stored(row: Mapping[Any, Any]) -> StoredStudy:
         epochs_per_trial=row["epochs_per_trial"],
         stops=row["stops"],
         exhausted=row["exhausted"],
+        run_key=row["run_key"],
         created_at=row["created_at"],
     )
 

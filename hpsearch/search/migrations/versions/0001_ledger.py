@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("stops", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_point", sa.Integer(), server_default="0", nullable=False),
         sa.Column("exhausted", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("run_key", sa.String(length=16), nullable=False),
         sa.Column("created_at", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("study_id"),
         sa.UniqueConstraint("name"),
