@@ -10,7 +10,8 @@ What each kind's function receives before the ``*`` and what it returns:
 - ``LR_SCHEDULES``: ``(optimizer, epochs, steps_per_epoch)``; an ``LRScheduler`` that is stepped
   once per epoch.
 - ``AUGMENTATIONS``: nothing; a ``training.augmentation.Augmentation``.
-- ``SOURCES``: nothing; a ``training.data.images.Source``.
+- ``SOURCES``: ``(place)``, a ``training.data.place.Place`` (the data root, and whether downloads
+  are allowed); a ``training.data.images.Source``.
 """
 
 from __future__ import annotations

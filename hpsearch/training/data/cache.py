@@ -1,0 +1,221 @@
+"""Arrays on disk, built once and mapped into memory by every worker.
+
+One entry is a folder ``<data root>/cache/<key>/``::
+
+    meta.json      the key in words, each array's type, shape, size and SHA-256, and facts
+    images.npy     and the other arrays
+
+An entry is built under a file lock into a temporary folder, synced, and renamed into place, so it
+is there whole or not at all. One that is damaged all the same is built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from hpsearch.training.data.content import sha256_of_file, sha256_of_json, temporary_name
+from hpsearch.training.data.place import not_writable
+
+#: Part of every key: entries of an older layout are left alone and built anew.
+FORMAT = 1
+
+
+class Writer:
+    """Fills the temporary folder of an entry, array by array."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._arrays: dict[str, dict[str, Any]] = {}
+
+    def array(self, name: str, dtype: Any, shape: tuple[int, ...]) -> ArrayWriter:
+        """Begin an array of ``shape``; its rows are appended inside a ``with`` block."""
+        return ArrayWriter(self._folder / f"{name}.npy", np.dtype(dtype), shape, self._done)
+
+    def save(self, name: str, array: NDArray[Any]) -> None:
+        """Write a whole array."""
+        with self.array(name, array.dtype, array.shape) as rows:
+            rows.append(array)
+
+    def finish(self, key: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Write ``meta.json``, which makes the entry whole."""
+        meta: dict[str, Any] = {"key": key, "arrays": self._arrays, "facts": facts}
+        meta["sha256"] = sha256_of_json(meta)
+        with (self._folder / "meta.json").open("w", encoding="utf-8") as file:
+            json.dump(meta, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(self._folder)
+
+    def _done(self, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], sha: str) -> None:
+        status = path.stat()
+        self._arrays[path.stem] = {
+            "dtype": dtype.str,
+            "shape": list(shape),
+            "bytes": status.st_size,
+            "mtime_ns": status.st_mtime_ns,
+            "sha256": sha,
+        }
+
+
+class ArrayWriter:
+    """Appends rows to one ``.npy`` file through ordinary writes.
+
+    A memory map would be simpler, but on a full disk it ends the process with SIGBUS, where a
+    write raises an error that can be told.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        dtype: np.dtype[Any],
+        shape: tuple[int, ...],
+        done: Callable[[Path, np.dtype[Any], tuple[int, ...], str], None],
+    ) -> None:
+        self._path, self._dtype, self._shape, self._done = path, dtype, shape, done
+        self._sha = hashlib.sha256()
+        self._rows = 0
+
+    def __enter__(self) -> ArrayWriter:
+        self._file: BinaryIO = self._path.open("w+b")
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": self._shape,
+        }
+        np.lib.format.write_array_header_1_0(self._file, header)
+        self._file.seek(0)
+        self._sha.update(self._file.read())
+        return self
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Write the next rows, of the array's type and row shape."""
+        if rows.shape[1:] != self._shape[1:] or rows.dtype != self._dtype:
+            raise ValueError(f"{rows.dtype} {rows.shape} isn't part of {self._dtype} {self._shape}")
+        raw = np.ascontiguousarray(rows).tobytes()
+        self._file.write(raw)
+        self._sha.update(raw)
+        self._rows += len(rows)
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        try:
+            if kind is None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+        if kind is None:
+            if self._rows != self._shape[0]:
+                raise ValueError(f"{self._rows} of {self._shape[0]} rows were written")
+            self._done(self._path, self._dtype, self._shape, self._sha.hexdigest())
+
+
+class Entry:
+    """A whole entry of the cache."""
+
+    def __init__(self, folder: Path, meta: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.facts: Mapping[str, Any] = meta["facts"]
+        self._arrays: Mapping[str, Mapping[str, Any]] = meta["arrays"]
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Map an array into memory; its pages are shared by every process that maps it.
+
+        The mapping is private (copy on write): torch takes it without a warning, and a stray
+        write stays in its own process and never reaches the file.
+        """
+        return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="c"))
+
+    @property
+    def bytes(self) -> int:
+        """Size of the arrays on disk."""
+        return sum(int(array["bytes"]) for array in self._arrays.values())
+
+
+def open_or_build(
+    cache: Path, key: Mapping[str, Any], build: Callable[[Writer], Mapping[str, Any]]
+) -> Entry:
+    """Return the entry of ``key`` in the folder ``cache``, building it where there is none.
+
+    ``build`` writes the arrays and returns the entry's facts (JSON). Of several processes that
+    ask at once, one builds and the others wait. Raises ``DataError`` where the folder can't be
+    written or the disk is full; what was half-written is removed.
+    """
+    key = {"format": FORMAT, **key}
+    folder = cache / sha256_of_json(key)[:32]
+    entry = _open(folder)
+    if entry is not None:
+        return entry
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f"{folder.name}.lock"):
+            return _open(folder) or _build(folder, key, build)
+    except OSError as error:
+        raise not_writable(error, cache) from error
+
+
+def _build(
+    folder: Path, key: Mapping[str, Any], build: Callable[[Writer], Mapping[str, Any]]
+) -> Entry:
+    # We hold the lock, so whatever lies half-done was left by a builder that died.
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    work = temporary_name(folder)
+    try:
+        work.mkdir()
+        writer = Writer(work)
+        facts = build(writer)
+        writer.finish(key, facts)
+        if folder.exists():  # damaged; a process that still maps it keeps its pages
+            folder.rename(work.with_name(work.name + ".damaged"))
+        work.rename(folder)
+        _sync_folder(folder.parent)
+    finally:
+        for left in folder.parent.glob(f".{folder.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
+    entry = _open(folder)
+    if entry is None:
+        raise OSError(f"what was just written to {folder} reads back differently")
+    return entry
+
+
+def _open(folder: Path) -> Entry | None:
+    """Return the entry, or ``None`` where it is missing or damaged."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if meta.pop("sha256") != sha256_of_json(meta):
+            return None
+        entry = Entry(folder, meta)
+        for name, array in meta["arrays"].items():
+            _check(folder / f"{name}.npy", array)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return entry
+
+
+def _check(path: Path, known: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` where an array isn't as it was written."""
+    status = path.stat()
+    if status.st_size != known["bytes"]:
+        raise ValueError(f"{path} has another size")
+    # Reading everything at every start would cost what the cache saves, so the contents are read
+    # only where the file's time says that somebody touched (or copied) it.
+    if status.st_mtime_ns != known["mtime_ns"] and sha256_of_file(path) != known["sha256"]:
+        raise ValueError(f"{path} has other contents")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,101 @@
+"""The identity of files: a SHA-256 over their contents, measured once per state of a file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import DataError
+
+#: A file written less than this ago may change again without its times showing it.
+_SETTLED_NS = 2_000_000_000
+
+
+def content_hash(files: Sequence[Path], memo_folder: Path) -> str:
+    """Return the SHA-256 (hex) of the files' names below their common folder and their contents.
+
+    Equal on every machine. What was measured is remembered in ``memo_folder`` by path, size and
+    times, so that a second start reads no image data. Raises ``DataError`` naming a missing file.
+    """
+    if not files:
+        return hashlib.sha256(b"no files").hexdigest()
+    memo = memo_folder / f"{sha256_of_json(sorted(map(str, files)))[:32]}.json"
+    known = _remembered(memo)
+    measured = {str(file): _measure(file, known.get(str(file))) for file in files}
+    if measured != known:
+        # Only a memo: where it can't be written, the next start measures again.
+        with contextlib.suppress(OSError):
+            write_atomically(memo, json.dumps(measured, indent=0))
+    common = os.path.commonpath([file.parent for file in files])
+    return sha256_of_json(
+        [[file.relative_to(common).as_posix(), measured[str(file)]["sha256"]] for file in files]
+    )
+
+
+def sha256_of_json(value: Any) -> str:
+    """Return the SHA-256 (hex) of a JSON value, the same however its keys are ordered."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file so that readers see the old text or the new, never a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = temporary_name(path)
+    try:
+        with work.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        work.replace(path)
+    except BaseException:
+        work.unlink(missing_ok=True)
+        raise
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a hidden name beside ``path`` that nobody else uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _remembered(memo: Path) -> Mapping[str, Any]:
+    try:
+        known = json.loads(memo.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _measure(file: Path, known: Any) -> dict[str, Any]:
+    try:
+        status = file.stat()
+        state = {
+            "size": status.st_size,
+            "mtime_ns": status.st_mtime_ns,
+            "ctime_ns": status.st_ctime_ns,
+        }
+        if isinstance(known, dict) and {**known, **state} == known and "sha256" in known:
+            return known
+        digest = sha256_of_file(file)
+    except FileNotFoundError as error:
+        raise DataError(f"a data file is missing: {file}") from error
+    except OSError as error:
+        raise DataError(
+            f"every data file must be readable, but {file} isn't ({error.strerror or error})"
+        ) from error
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _SETTLED_NS:
+        state["mtime_ns"] = -1  # matches no file: measured again next time
+    return {**state, "sha256": digest}

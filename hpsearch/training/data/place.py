@@ -1,0 +1,46 @@
+"""Where data lives on this machine: the data root, and what went wrong when it can't be used."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What hpsearch hands to every source: the data root, and whether the network may be used."""
+
+    #: A source called ``x`` looks in (and downloads into) ``root / "x"``.
+    root: Path
+    may_download: bool = True
+
+
+def data_root(root: Path | None = None) -> Path:
+    """Return ``root``, else ``HPSEARCH_DATA``, else ``~/.cache/hpsearch/data``; absolute."""
+    chosen = root or Path(os.environ.get("HPSEARCH_DATA") or "~/.cache/hpsearch/data")
+    return absolute(chosen)
+
+
+def absolute(path: Path) -> Path:
+    """Return ``path`` absolute, ``~`` expanded. Raises ``DataError`` where there is no home."""
+    try:
+        return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps symbolic links
+    except RuntimeError as error:
+        raise DataError(f"a path that starts with ~ needs a home folder: {path}") from error
+
+
+def not_writable(error: OSError, folder: Path) -> DataError:
+    """Return the error of a folder under the data root that can't be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DataError(
+            f"prepared images need room under {folder}, but the disk is full; "
+            "free some room or name another folder in HPSEARCH_DATA"
+        )
+    return DataError(
+        f"prepared images are written under {folder}, but that failed "
+        f"({error.strerror or error}); name a writable folder in HPSEARCH_DATA"
+    )

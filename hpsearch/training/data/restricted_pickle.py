@@ -1,0 +1,208 @@
+"""Pickles from elsewhere, read without trusting them.
+
+Image sets come as pickles, and a pickle may name any function to be called. Here only the few
+names that arrays need are known, and even these never reach NumPy's own unpickling code (which
+believes flags and object pointers that the file sets): they build plain records that are checked
+and only then become arrays.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import DataError
+
+_SCALARS = (str, bytes, bool, int, float, type(None))
+#: bool, integers, floats; strings of fixed length.
+_DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|[SU][0-9]{1,4})")
+#: Deeper nesting than any image set has; keeps a hostile file from exhausting the stack.
+_DEEPEST = 20
+
+
+def read_pickle(path: Path) -> Any:
+    """Return what a pickle holds: dicts, lists, tuples, strings, bytes, numbers and arrays.
+
+    Strings of Python 2 become ``str``, byte by byte (latin-1). Arrays are read-only. Raises
+    ``DataError`` naming the file where it is missing or damaged, or asks for anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            return _Plain(path)(_Reader(file, encoding="latin1").load())
+    except FileNotFoundError as error:
+        raise DataError(f"a data file is missing: {path}") from error
+    except _Refused as refused:
+        raise DataError(
+            f"a pickle of images may hold arrays, lists, dictionaries, strings and numbers only, "
+            f"but {path} asks for {refused}; it was not loaded"
+        ) from None
+    except DataError:
+        raise
+    except Exception as error:
+        # A damaged pickle raises nearly anything: EOFError, KeyError, UnicodeDecodeError, ...
+        raise DataError(
+            f"{path} isn't a whole pickle ({type(error).__name__}: {error}); "
+            "unpack or download it again"
+        ) from error
+
+
+class _Refused(Exception):
+    """Something that a pickle of images has no business with, by name."""
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        module = module.replace("numpy._core.", "numpy.core.")  # NumPy 2 wrote the same files
+        match f"{module}.{name}":
+            case "numpy.ndarray":
+                return _Name("numpy.ndarray")
+            case "numpy.dtype":
+                return _Function(_Dtype)
+            case "numpy.core.multiarray._reconstruct":
+                return _Function(_reconstruct)
+            case "numpy.core.multiarray.scalar":
+                return _Function(_scalar)
+            case "numpy.core.numeric._frombuffer":
+                return _Function(_frombuffer)
+            case "_codecs.encode":
+                return _Function(_encode)
+            case other:
+                raise _Refused(other)
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise _Refused("an object outside the file")
+
+
+class _Name:
+    """Stands for a name that is only passed on, never called."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __setstate__(self, state: Any) -> None:
+        raise _Refused(f"a change to {self.name}")
+
+
+class _Function:
+    """A callable without attributes: a pickle can call it, but change nothing about it."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __call__(self, *args: Any) -> Any:
+        return self._call(*args)
+
+    def __setstate__(self, state: Any) -> None:
+        raise _Refused("a change to a function")
+
+
+class _Dtype:
+    """A type code and byte order."""
+
+    def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
+        if not (isinstance(code, str) and _DTYPE.fullmatch(code)):
+            raise _Refused(f"an array of {code!r}")
+        self._code = code
+
+    def __setstate__(self, state: Any) -> None:
+        order, *structure = state[1:5]
+        if any(part is not None for part in structure):
+            raise _Refused("an array of records")
+        if order in ("<", ">"):
+            self._code = order + self._code.lstrip("<>|=")
+
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self._code)
+
+
+class _Array:
+    """The shape, type and bytes of an array, filled in by the pickle."""
+
+    def __init__(self) -> None:
+        self._state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        _version, shape, dtype, fortran, raw = state
+        self._state = (shape, dtype, "F" if fortran else "C", raw)
+
+    def array(self) -> NDArray[Any]:
+        shape, dtype, order, raw = self._state
+        if isinstance(raw, str):
+            raw = raw.encode("latin1")  # a Python 2 string
+        if not (isinstance(raw, bytes | bytearray) and isinstance(dtype, _Dtype)):
+            raise _Refused("an array of objects")
+        real = dtype.dtype()
+        if not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise ValueError(f"an array can't have the shape {shape}")
+        if math.prod(shape) * real.itemsize != len(raw):
+            raise ValueError(f"{len(raw)} bytes don't fill a {real} array of shape {shape}")
+        array = np.frombuffer(bytes(raw), dtype=real).reshape(shape, order=order)
+        return array.astype(real.newbyteorder("="), copy=False)
+
+
+def _reconstruct(subtype: Any, shape: Any, code: Any) -> _Array:
+    if not (isinstance(subtype, _Name) and subtype.name == "numpy.ndarray"):
+        raise _Refused("an array of a type of its own")
+    return _Array()
+
+
+def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> _Array:
+    if axes is not None:
+        raise _Refused("an array with permuted axes")
+    array = _Array()
+    array.__setstate__((1, shape, dtype, order == "F", raw))
+    return array
+
+
+def _scalar(dtype: Any, raw: Any) -> Any:
+    array = _Array()
+    array.__setstate__((1, (), dtype, False, raw))
+    return array.array().item()
+
+
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
+    """How Python 3 writes bytes for Python 2; other codecs aren't this function's business."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise _Refused(f"the codec {encoding!r}")
+    return text.encode("latin1")
+
+
+class _Plain:
+    """Turns what the unpickler built into plain values, refusing every other type."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # One result per object: a file that refers to one list a million times holds it once.
+        self._done: dict[int, Any] = {}
+
+    def __call__(self, value: Any, depth: int = 0) -> Any:
+        if type(value) in _SCALARS:
+            return value
+        if id(value) not in self._done:
+            if depth > _DEEPEST:
+                raise DataError(
+                    f"a pickle of images is nested at most {_DEEPEST} deep, "
+                    f"but {self._path} is deeper; it was not loaded"
+                )
+            self._done[id(value)] = self._container(value, depth + 1)
+        return self._done[id(value)]
+
+    def _container(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind is _Array:
+            return value.array()
+        if kind is list:
+            return [self(item, depth) for item in value]
+        if kind is tuple:
+            return tuple(self(item, depth) for item in value)
+        if kind is dict:
+            return {self(key, depth): self(item, depth) for key, item in value.items()}
+        raise _Refused(f"a value of type {kind.__name__.lstrip('_').lower()}")

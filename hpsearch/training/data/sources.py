@@ -1,0 +1,7 @@
+"""Imports every built-in source, so that ``SOURCES`` knows it."""
+
+from __future__ import annotations
+
+from hpsearch.training.data import cifar, digits, idx
+
+__all__ = ["cifar", "digits", "idx"]

@@ -1,0 +1,139 @@
+"""Seeded, stratified choices: ``limit``, and the split into training and validation images.
+
+Each image draws one 64-bit key from a PCG64 stream, and a class gives its images with the smallest
+keys. NumPy promises that the raw stream never changes (it doesn't for ``Generator``'s methods), so
+a split is the same on every platform and release, and a bigger part contains the smaller one of
+the same seed as far as the classes' shares allow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import DataError
+
+Indices = NDArray[np.int64]
+
+#: What a stream of keys is for; two purposes of one seed draw different keys.
+_STREAMS = {"limit": 1, "validation": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Which images train and which validate: two sorted, disjoint sets that cover all."""
+
+    train: Indices
+    validation: Indices
+
+
+def limit_images(labels: NDArray[np.int64], limit: int, *, seed: int) -> Indices:
+    """Return the sorted indices of ``limit`` images, shared among classes as ``labels`` are.
+
+    Every class that occurs keeps at least one image. Raises ``DataError`` where ``limit`` is
+    smaller than the number of classes or larger than the number of images.
+    """
+    counts = np.bincount(labels)
+    classes = int(np.count_nonzero(counts))
+    if not classes <= limit <= len(labels):
+        raise DataError(
+            f"data.limit must lie between the number of classes and the number of training "
+            f"images ({classes} <= limit <= {len(labels)}), but got {limit}; "
+            "leave it out to take every image"
+        )
+    shares = _shares(counts, limit, lower=np.minimum(counts, 1), upper=counts)
+    return _pick(labels, shares, seed=seed, stream="limit")
+
+
+def stratified_split(labels: NDArray[np.int64], validation: float | int, *, seed: int) -> Split:
+    """Split ``len(labels)`` images, each class in its share of both parts.
+
+    ``validation`` is a fraction (a float with 0 < x < 1) or a number of images (an int). A class
+    with two images or more is in both parts wherever the sizes allow it; a class with a single
+    image trains. Raises ``DataError`` where one of the parts would be empty.
+    """
+    total = len(labels)
+    count = _validation_count(validation, total)
+    counts = np.bincount(labels)
+    divisible = counts >= 2
+    lower = divisible.astype(np.int64) if count >= np.count_nonzero(divisible) else 0 * counts
+    upper = np.where(divisible, counts - 1, 0)
+    if upper.sum() < count:
+        # More validation images than the classes can spare: some classes leave training.
+        upper = counts
+    shares = _shares(counts, count, lower=lower, upper=upper)
+    chosen = _pick(labels, shares, seed=seed, stream="validation")
+    training = np.ones(total, dtype=bool)
+    training[chosen] = False
+    return Split(train=np.flatnonzero(training), validation=chosen)
+
+
+def split_hash(split: Split) -> str:
+    """Return the SHA-256 of both sets of indices: equal hashes are equal splits."""
+    digest = hashlib.sha256()
+    for indices in (split.train, split.validation):
+        digest.update(len(indices).to_bytes(8, "little"))
+        digest.update(np.ascontiguousarray(indices, dtype="<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _validation_count(validation: float | int, total: int) -> int:
+    if isinstance(validation, int):
+        if not 1 <= validation < total:
+            raise DataError(
+                f"data.validation as a number of images must leave at least one image to each "
+                f"part (1 <= validation < {total}), but got {validation}; "
+                "use a smaller number or a fraction such as 0.2"
+            )
+        return validation
+    if not 0 < validation < 1:
+        raise DataError(
+            f"data.validation as a fraction must lie between 0 and 1, both excluded, "
+            f"but got {validation}; a whole number such as 205 is a number of images"
+        )
+    count = round(validation * total)
+    if not 1 <= count < total:
+        raise DataError(
+            f"data.validation must leave at least one image to each part, but {validation} of "
+            f"{total} images is {count}; use another fraction or more images"
+        )
+    return count
+
+
+def _shares(counts: Indices, total: int, *, lower: Indices, upper: Indices) -> Indices:
+    """Divide ``total`` among classes like ``counts``, inside the bounds, by largest remainder.
+
+    All in integers, so that no rounding differs between platforms; ties go to the first class.
+    """
+    images = int(counts.sum())
+    wanted = counts * total  # in units of 1/images
+    shares: Indices = np.clip(wanted // images, lower, upper)
+    nowhere = np.iinfo(np.int64).min
+    while (missing := total - int(shares.sum())) != 0:
+        gap = wanted - shares * images
+        if missing > 0:
+            shares[np.argmax(np.where(shares < upper, gap, nowhere))] += 1
+        else:
+            shares[np.argmax(np.where(shares > lower, -gap, nowhere))] -= 1
+    return shares
+
+
+def _pick(
+    labels: NDArray[np.int64],
+    shares: Indices,
+    *,
+    seed: int,
+    stream: Literal["limit", "validation"],
+) -> Indices:
+    if seed < 0:
+        raise DataError(f"the seed of a split must be 0 or more, but got {seed}")
+    bits = np.random.PCG64(np.random.SeedSequence([seed, _STREAMS[stream]]))
+    keys = bits.random_raw(len(labels))
+    order = np.lexsort((keys, labels))  # by class, then by key
+    starts = np.concatenate(([0], np.cumsum(np.bincount(labels))[:-1]))
+    rank = np.arange(len(labels)) - starts[labels[order]]
+    return np.sort(order[rank < shares[labels[order]]])
