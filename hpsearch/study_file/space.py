@@ -117,8 +117,14 @@ class Space:
 
         def ask(path: str, parameter: Parameter) -> Any:
             stored = suggest(path, parameter)
+            if isinstance(parameter, Choice):
+                params[path] = stored
+                return parameter.value_of(stored)
+            if isinstance(stored, int | float):
+                # Databases and samplers may give 3.0 for 3; a frozen config must not
+                stored = int(stored) if parameter.integer else float(stored)
             params[path] = stored
-            return parameter.value_of(stored) if isinstance(parameter, Choice) else stored
+            return stored
 
         def visit(node: Node, path: str) -> Any:
             match node:

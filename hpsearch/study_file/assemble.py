@@ -1,0 +1,107 @@
+"""From a tree of values to the study: the last step of loading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpsearch.registry import Component
+from hpsearch.study_file.durations import parse_duration
+from hpsearch.study_file.first_trials import FirstTrial, parse_first_trials
+from hpsearch.study_file.plugins import Plugin
+from hpsearch.study_file.problems import Report, shown
+from hpsearch.study_file.schema import Section
+from hpsearch.study_file.sections import SPACE
+from hpsearch.study_file.space import Group, Space, join
+from hpsearch.study_file.study import Budget, Objective, StudyFile
+from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, to_plain
+from hpsearch.study_file.walk import parse, plain
+
+
+def assemble(
+    schema: Section, node: MapNode, plugins: Sequence[Plugin], text: str, report: Report
+) -> StudyFile:
+    """Check the whole tree and build the study.
+
+    Raises ``StudyFileError`` with everything that this and the earlier steps reported.
+    """
+    tree = parse(schema, node, "", report, searchable=False)
+    children = tree.children if isinstance(tree, Group) else {}
+    space = Group({key: children[key] for key in SPACE if key in children})
+    first_trials = _first_trials(schema, space, node, report)
+    provenance = _provenance(node.entries.get("provenance"), report)
+    if len(report):
+        raise report.error()
+    document = _document(children, plugins, first_trials, provenance)
+    budget = document["budget"]
+    time = budget["time"]
+    return StudyFile(
+        name=document["study"],
+        description=document["description"],
+        seed=document["seed"],
+        objective=Objective(**document["objective"]),
+        budget=Budget(
+            trials=budget["trials"],
+            epochs_per_trial=budget["epochs_per_trial"],
+            time=None if time is None else parse_duration(time),
+        ),
+        sampler=_component(document["sampler"]),
+        pruner=_component(document["pruner"]),
+        space=Space(space),
+        try_first=tuple(trial.params for trial in first_trials),
+        plugins=tuple(plugin.path for plugin in plugins),
+        text=text,
+        document=document,
+        provenance=provenance,
+    )
+
+
+def _first_trials(schema: Section, space: Group, node: MapNode, report: Report) -> list[FirstTrial]:
+    given = node.entries.get("try_first")
+    if given is None or (isinstance(given, ScalarNode) and given.value is None):
+        return []
+    searched = Section(keys={key: schema.keys[key] for key in SPACE})
+    return parse_first_trials(searched, space, given, report)
+
+
+def _provenance(node: YamlNode | None, report: Report) -> Mapping[str, Any] | None:
+    if node is None:
+        return None
+    found = to_plain(node)
+    if found is None:
+        return None
+    if not isinstance(node, MapNode):
+        report.add(node.place, "provenance", f"must be a mapping, but got {shown(found)}")
+        return None
+    seed = found.get("trial_seed")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        report.add(
+            node.entries["trial_seed"].place,
+            join("provenance", "trial_seed"),
+            f"must be an integer of at least 0, but got {shown(seed)}",
+        )
+    return dict(found)
+
+
+def _document(
+    children: Mapping[str, Any],
+    plugins: Sequence[Plugin],
+    first_trials: Sequence[FirstTrial],
+    provenance: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the study in its normal form; lists that are empty are left out."""
+    document = {key: plain(child) for key, child in children.items()}
+    document["plugins"] = [
+        {"path": str(plugin.path), "sha256": plugin.sha256} for plugin in plugins
+    ]
+    document["try_first"] = [trial.written for trial in first_trials]
+    document["provenance"] = provenance
+    for key in ("plugins", "try_first", "provenance"):
+        if not document[key]:
+            del document[key]
+    return document
+
+
+def _component(named: Mapping[str, Any]) -> Component:
+    ((name, settings),) = named.items()
+    return Component(name, settings)

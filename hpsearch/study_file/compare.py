@@ -1,0 +1,78 @@
+"""Whether two studies ask the same question, and where they differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hpsearch.study_file.space import join
+
+
+def fingerprint(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 (hex) of what must be equal for trials to belong to one study.
+
+    That is everything but the number of trials, the time, and the description. A plug-in counts
+    by its contents, wherever it lies.
+    """
+    text = json.dumps(_compared(document), separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def difference(stored: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return a readable line, ``path: old -> new``, for each difference that counts."""
+    lines: list[str] = []
+    _walk(_compared(stored), _compared(new), "", lines)
+    return lines
+
+
+def _compared(document: Mapping[str, Any]) -> dict[str, Any]:
+    counted = {key: value for key, value in document.items() if key != "description"}
+    counted["budget"] = {"epochs_per_trial": document["budget"]["epochs_per_trial"]}
+    if "plugins" in counted:
+        counted["plugins"] = [plugin["sha256"] for plugin in counted["plugins"]]
+    return counted
+
+
+def _walk(old: Any, new: Any, path: str, lines: list[str]) -> None:
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and not _searched(old, new):
+        for key in [*old, *(key for key in new if key not in old)]:
+            here = join(path, key)
+            if key not in new:
+                lines.append(f"{here}: {_flow(old[key])} -> (absent)")
+            elif key not in old:
+                lines.append(f"{here}: (absent) -> {_flow(new[key])}")
+            else:
+                _walk(old[key], new[key], here, lines)
+        if set(old) == set(new) and list(old) != list(new):
+            lines.append(f"{path}: the order {', '.join(old)} -> {', '.join(new)}")
+    elif isinstance(old, list) and isinstance(new, list) and any(map(_is_map, [*old, *new])):
+        for number in range(max(len(old), len(new))):
+            here = f"{path}[{number}]"
+            if number >= len(new):
+                lines.append(f"{here}: {_flow(old[number])} -> (absent)")
+            elif number >= len(old):
+                lines.append(f"{here}: (absent) -> {_flow(new[number])}")
+            else:
+                _walk(old[number], new[number], here, lines)
+    elif json.dumps(old) != json.dumps(new):  # 1, 1.0 and true are equal to Python alone
+        lines.append(f"{path}: {_flow(old)} -> {_flow(new)}")
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _searched(*values: Mapping[str, Any]) -> bool:
+    """Whether one of them is a range or a list of values, which reads better whole."""
+    return any({"min", "max"} <= set(value) or set(value) == {"values"} for value in values)
+
+
+def _flow(value: Any) -> str:
+    """Return a value as a study file writes it on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

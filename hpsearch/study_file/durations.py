@@ -1,0 +1,28 @@
+"""Durations as people write them: ``90s``, ``30m``, ``8h``, ``2d``."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+PATTERN = r"^[0-9]+(\.[0-9]+)?(s|m|h|d)$"
+RULE = "a duration with its unit, as in 90s, 30m, 8h or 2d"
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that ``text`` names. Raises ``ValueError`` stating the rule."""
+    if not re.fullmatch(PATTERN, text):
+        raise ValueError(f"must be {RULE}, but got {text!r}")
+    seconds = float(text[:-1]) * _UNITS[text[-1]]
+    if seconds <= 0:
+        raise ValueError(f"must be longer than 0, but got {text!r}")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Return ``seconds`` in the largest unit that tells them exactly: ``8h``, ``90s``."""
+    for unit, size in _UNITS.items():
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{Decimal(str(seconds)):f}s"

@@ -1,0 +1,199 @@
+"""``try_first``: configurations to run before the sampler chooses.
+
+An entry has the shape of the file itself and may leave out any key; what it gives must lie inside
+the space. It becomes path -> stored value, the form in which a trial's parameters are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpsearch.errors import UnknownName
+from hpsearch.study_file.leaves import RuleBroken, checked
+from hpsearch.study_file.problems import Place, Report, shown
+from hpsearch.study_file.schema import Free, Leaf, OneOf, Schema, Section, SomeOf
+from hpsearch.study_file.space import (
+    Branch,
+    Choice,
+    Fixed,
+    Group,
+    Node,
+    Parameter,
+    Range,
+    Scalar,
+    join,
+    label,
+)
+from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, to_plain
+from hpsearch.study_file.walk import ON_OFF, as_entries, report_unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstTrial:
+    """One entry of ``try_first``."""
+
+    #: Path -> stored value, as in ``Draw.params``; missing parameters are sampled.
+    params: Mapping[str, Scalar]
+    #: The entry in the file's shape, short forms written out.
+    written: Mapping[str, Any]
+
+
+def parse_first_trials(
+    schema: Section, space: Group, node: YamlNode, report: Report
+) -> list[FirstTrial]:
+    """Check each entry against the schema of the space and the space itself."""
+    if not isinstance(node, ListNode):
+        report.add(
+            node.place, "try_first", f"must be a list of entries, but got {shown(to_plain(node))}"
+        )
+        return []
+    found = []
+    for number, item in enumerate(node.items):
+        key = f"try_first[{number}]"
+        if not isinstance(item, MapNode):
+            report.add(
+                item.place, key, f"must be a mapping like the file, but got {shown(to_plain(item))}"
+            )
+            continue
+        reader = _Reader(report, key)
+        written = reader.read(schema, space, item, "")
+        found.append(FirstTrial(params=reader.params, written=written))
+    return found
+
+
+@dataclass
+class _Reader:
+    """Walks one entry beside the schema and the space, gathering its parameters."""
+
+    report: Report
+    prefix: str
+    params: dict[str, Scalar] = field(default_factory=dict)
+
+    def read(self, schema: Schema, space: Node, node: YamlNode, path: str) -> Any:
+        """Return the normalised part of the entry; problems are reported and left out."""
+        match schema:
+            case Leaf():
+                return self.leaf(schema, space, node, path)
+            case SomeOf():
+                return self.switches(schema, space, node, path)
+            case OneOf():
+                return self.branch(schema, space, node, path)
+            case Section():
+                return self.group(schema, space, node, path)
+            case Free():
+                return to_plain(node)
+
+    def problem(self, place: Place, path: str, message: str) -> None:
+        self.report.add(place, join(self.prefix, path), message)
+
+    def leaf(self, schema: Leaf, space: Node, node: YamlNode, path: str) -> Any:
+        if isinstance(node, MapNode):
+            self.problem(
+                node.place, path, f"an entry gives one value, but got {shown(to_plain(node))}"
+            )
+            return None
+        try:
+            value = checked(schema, node)
+        except RuleBroken as broken:
+            self.problem(node.place, path, str(broken))
+            return None
+        self.inside(space, value, node.place, path)
+        return value
+
+    def inside(self, space: Node, value: Any, place: Place, path: str) -> None:
+        """Note the parameter at ``path``, or that ``value`` isn't in its space."""
+        if isinstance(space, Range | Choice):
+            if space.contains(label(value)):
+                self.params[path] = label(value)
+            else:
+                self.problem(
+                    place, path, f"must lie in the space, {_words(space)}, but got {shown(value)}"
+                )
+        elif isinstance(space, Fixed) and label(space.value) != label(value):
+            self.problem(
+                place,
+                path,
+                f"is fixed to {shown(space.value)} in this study, so an entry can't change it, "
+                f"but got {shown(value)}",
+            )
+
+    def group(self, schema: Section, space: Node, node: YamlNode, path: str) -> Any:
+        entries = as_entries(schema, node)
+        if entries is None:
+            listed = ", ".join(schema.keys)
+            self.problem(
+                node.place,
+                path,
+                f"must be a mapping with the keys {listed}, but got {shown(to_plain(node))}",
+            )
+            return None
+        if not isinstance(space, Group):
+            self.inside(space, to_plain(node), node.place, path)
+            return to_plain(node)
+        written = {}
+        for name, entry in entries.items():
+            here = join(path, name)
+            if name not in schema.keys:
+                unknown = UnknownName("key", name, schema.keys)
+                report_unknown(entry.place, join(self.prefix, here), unknown, self.report)
+            elif name in space.children:  # else the file's own line is broken, and reported
+                written[name] = self.read(schema.keys[name], space.children[name], entry, here)
+        return {name: written[name] for name in schema.keys if name in written}
+
+    def branch(self, schema: OneOf, space: Node, node: YamlNode, path: str) -> Any:
+        entries = as_entries(schema, node)
+        if entries is None or len(entries) != 1:
+            kind = schema.registry.kind
+            self.problem(
+                node.place,
+                path,
+                f"an entry must name exactly one {kind}, but got {shown(to_plain(node))}",
+            )
+            return None
+        ((name, entry),) = entries.items()
+        if not isinstance(space, Branch):
+            self.inside(space, to_plain(node), node.place, path)
+            return to_plain(node)
+        if name not in space.options:
+            self.problem(
+                entry.place,
+                path,
+                f"must be one that this study lists, {', '.join(space.options)}, "
+                f"but got {shown(name)}",
+            )
+            return None
+        if len(space.options) > 1:
+            self.params[path] = name
+        return {name: self.read(schema.option(name), space.options[name], entry, join(path, name))}
+
+    def switches(self, schema: SomeOf, space: Node, node: YamlNode, path: str) -> Any:
+        entries = as_entries(schema, node)
+        if entries is None or not isinstance(space, Group):
+            self.problem(
+                node.place, path, f"must be a mapping of names, but got {shown(to_plain(node))}"
+            )
+            return None
+        written: dict[str, Any] = {}
+        for name, entry in entries.items():
+            here = join(path, name)
+            if name not in schema.registry:
+                unknown = UnknownName(schema.registry.kind, name, schema.registry.names())
+                report_unknown(entry.place, join(self.prefix, path), unknown, self.report)
+                continue
+            own = space.children.get(name, Fixed(False))
+            if not isinstance(own, Group):
+                written[name] = self.leaf(ON_OFF, own, entry, here)
+            elif isinstance(entry, ScalarNode) and entry.value is True:
+                written[name] = True
+            else:
+                written[name] = self.group(schema.option(name), own, entry, here)
+        return written
+
+
+def _words(space: Parameter) -> str:
+    if isinstance(space, Choice):
+        return "one of " + ", ".join(shown(value) for value in space.values)
+    step = "" if space.step is None else f" in steps of {space.step}"
+    return f"{space.low} to {space.high}{step}"

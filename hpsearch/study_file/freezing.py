@@ -1,0 +1,86 @@
+"""A trial as a study file without ranges: the frozen config."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import LiteralScalarString
+
+from hpsearch.study_file.space import Scalar
+from hpsearch.study_file.study import StudyFile
+
+
+def freeze(
+    study: StudyFile, params: Mapping[str, Scalar], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the study's document with the point ``params`` in place of the ranges.
+
+    ``provenance`` is JSON-like and says where it comes from; its ``trial_seed``, where given, is
+    the training seed from then on. Figures that aren't finite become null. Freezing a frozen
+    config changes nothing. Raises ``KeyError`` where a parameter is missing.
+    """
+    config = study.space.freeze(params).config
+    frozen = {key: config.get(key, value) for key, value in study.document.items()}
+    frozen.pop("try_first", None)
+    frozen["budget"] = {**study.document["budget"], "trials": 1, "time": None}
+    frozen["provenance"] = _finite(provenance)
+    return frozen
+
+
+def to_yaml(document: Mapping[str, Any], header_comment: str = "") -> str:
+    """Return a study document as YAML text, under a comment."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 100_000  # never folds a line
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), _null)
+    stream = StringIO()
+    yaml.dump(_laid_out(document), stream)
+    comment = "".join(f"# {line}".rstrip() + "\n" for line in header_comment.splitlines())
+    return comment + stream.getvalue()
+
+
+def _null(representer: Any, _: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {str(key): _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
+
+
+def _laid_out(value: Any) -> Any:
+    """Return ``value`` with hints for the YAML writer: short things on one line."""
+    match value:
+        case Mapping():
+            laid_out = CommentedMap((key, _laid_out(item)) for key, item in value.items())
+            if not value or {"min", "max"} <= set(value) or set(value) == {"values"}:
+                laid_out.fa.set_flow_style()
+            return laid_out
+        case list() | tuple():
+            listed = CommentedSeq(_laid_out(item) for item in value)
+            if not any(isinstance(item, Mapping) for item in value):
+                listed.fa.set_flow_style()
+            return listed
+        case str() if "\n" in value and _fits_a_block(value):
+            return LiteralScalarString(value)
+    return value
+
+
+def _fits_a_block(text: str) -> bool:
+    """Whether a literal block gives ``text`` back exactly."""
+    lines = text.split("\n")
+    return text.isascii() and all(
+        line.isprintable() and line == line.rstrip() and not line.startswith(" ") for line in lines
+    )

@@ -1,0 +1,138 @@
+"""The JSON Schema of study files, for completion and checks in an editor.
+
+It says less than loading does: that ``min < max``, that ``try_first`` lies inside the space, and
+where a range makes sense for a union are left to ``hpsearch check``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpsearch.registry import Registry
+from hpsearch.study_file.schema import Free, Leaf, OneOf, Registries, Schema, Section, SomeOf
+from hpsearch.study_file.sections import root_schema
+
+
+def json_schema(registries: Registries) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a study file with these components."""
+    writer = _Writer()
+    body = writer.section(root_schema(registries), searchable=False)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "hpsearch study file",
+        **body,
+        "$defs": writer.definitions,
+    }
+
+
+class _Writer:
+    """Writes schemas, and each registry once under ``$defs`` (registries may nest)."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[str, Any] = {}
+
+    def write(self, schema: Schema, *, searchable: bool) -> dict[str, Any]:
+        match schema:
+            case Leaf():
+                return self.leaf(schema, searchable=searchable)
+            case Section():
+                body = self.section(schema, searchable=searchable)
+                short = []
+                if schema.shorthand:
+                    short.append(self.write(schema.keys[schema.shorthand], searchable=searchable))
+                if schema.nullable or not schema.required:
+                    short.append({"type": "null"})
+                return {"anyOf": [body, *short]} if short else body
+            case SomeOf():
+                return self.reference(schema, searchable=searchable)
+            case OneOf():
+                named = self.reference(schema, searchable=searchable)
+                return {"anyOf": [named, {"type": "null"}]} if schema.nullable else named
+            case Free():
+                return dict(schema.json_schema)
+
+    def section(self, schema: Section, *, searchable: bool) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": {
+                name: self.write(key, searchable=searchable or name in schema.searched)
+                for name, key in schema.keys.items()
+            },
+            "required": [name for name, key in schema.keys.items() if key.required],
+            "additionalProperties": False,
+        }
+
+    def leaf(self, schema: Leaf, *, searchable: bool) -> dict[str, Any]:
+        fixed = schema.adapter.json_schema(ref_template="#/$defs/{model}")
+        self.definitions.update(fixed.pop("$defs", {}))
+        fixed.pop("title", None)
+        shown = {}
+        if schema.default is None or isinstance(schema.default, bool | int | float | str):
+            shown["default"] = schema.default
+        if not searchable:
+            return {**fixed, **shown}
+        values = {
+            "type": "object",
+            "properties": {"values": {"type": "array", "items": fixed, "minItems": 1}},
+            "required": ["values"],
+            "additionalProperties": False,
+        }
+        forms = [fixed, values]
+        if schema.number is not None:
+            number = {"type": "integer" if schema.number == "int" else "number"}
+            forms.append(
+                {
+                    "type": "object",
+                    "properties": {
+                        "min": number,
+                        "max": number,
+                        "step": number,
+                        "log": {"type": "boolean"},
+                    },
+                    "required": ["min", "max"],
+                    "additionalProperties": False,
+                }
+            )
+        return {"anyOf": forms, **shown}
+
+    def reference(self, schema: OneOf, *, searchable: bool) -> dict[str, Any]:
+        kind = schema.registry.kind.replace(" ", "_")
+        form = "some" if isinstance(schema, SomeOf) else "one"
+        name = f"{form}_{kind}{'' if searchable else '_fixed'}"
+        if name not in self.definitions:
+            self.definitions[name] = {}  # holds the place while a nested registry refers to it
+            if isinstance(schema, SomeOf):
+                self.definitions[name] = self.some_of(schema, searchable=searchable)
+            else:
+                self.definitions[name] = self.one_of(schema, searchable=searchable)
+        return {"$ref": f"#/$defs/{name}"}
+
+    def one_of(self, schema: OneOf, *, searchable: bool) -> dict[str, Any]:
+        options = {
+            name: self.component(schema, name, searchable=searchable)
+            for name in schema.registry.names()
+        }
+        bare = [name for name in options if not schema.option(name).required]
+        mapping: dict[str, Any] = {
+            "type": "object",
+            "properties": options,
+            "minProperties": 1,
+            "additionalProperties": False,
+        }
+        if not searchable:
+            mapping["maxProperties"] = 1
+        return {"anyOf": [{"enum": bare}, mapping]} if bare else mapping
+
+    def some_of(self, schema: SomeOf, *, searchable: bool) -> dict[str, Any]:
+        on_off = self.leaf(Leaf(type=bool), searchable=searchable)
+        options = {}
+        for name in schema.registry.names():
+            keys = self.component(schema, name, searchable=searchable)
+            options[name] = {"anyOf": [on_off, keys]}
+        body = {"type": "object", "properties": options, "additionalProperties": False}
+        return {"anyOf": [body, {"type": "null"}]}
+
+    def component(self, schema: OneOf, name: str, *, searchable: bool) -> dict[str, Any]:
+        registry: Registry[Any] = schema.registry
+        written = self.write(schema.option(name), searchable=searchable)
+        return {"description": registry[name].description, **written}

@@ -1,0 +1,254 @@
+"""One key of the file against its annotation: a fixed value, a range, or a list of values."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hpsearch.errors import UnknownName, UserError
+from hpsearch.study_file.problems import Place, Report, shown
+from hpsearch.study_file.schema import Leaf
+from hpsearch.study_file.space import Choice, Fixed, Range, join, label
+from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, to_plain
+
+RANGE_KEYS = ("min", "max", "log", "step")
+SEARCH_KEYS = (*RANGE_KEYS, "values")
+
+
+class RuleBroken(Exception):
+    """A value breaks its key's rule; the message is the rule and the value."""
+
+
+def parse_leaf(
+    leaf: Leaf, node: YamlNode, key: str, report: Report, *, searchable: bool
+) -> Fixed | Range | Choice | None:
+    """Check what a key was given. Returns ``None`` where a problem was reported."""
+    if not isinstance(node, MapNode):
+        try:
+            return Fixed(checked(leaf, node))
+        except RuleBroken as broken:
+            hint = ""
+            if isinstance(node, ListNode) and searchable and not leaf.takes_lists:
+                hint = "; to search over several values, write {values: [..]}"
+            report.add(node.place, key, f"{broken}{hint}")
+            return None
+    if not searchable:
+        report.add(
+            node.place, key, f"must be one fixed value, not searched, but got {_compact(node)}"
+        )
+        return None
+    unknown = [name for name in node.entries if name not in SEARCH_KEYS]
+    for name in unknown:
+        report.add(
+            node.entries[name].place, key, str(UnknownName("key of a range", name, SEARCH_KEYS))
+        )
+    if unknown:
+        return None
+    if "values" in node.entries:
+        return _choice(leaf, node, key, report)
+    return _range(leaf, node, key, report)
+
+
+def checked(leaf: Leaf, node: YamlNode) -> Any:
+    """Return the fixed value of a key as JSON-like data. Raises ``RuleBroken``.
+
+    A path becomes absolute: it is meant from the folder of the place where it was written.
+    """
+    value = to_plain(node)
+    try:
+        valid = leaf.adapter.validate_json(json.dumps(value))
+    except ValidationError as error:
+        raise RuleBroken(f"{_rule(leaf, error)}, but got {shown(value)}") from None
+    return _plain(valid, node.place.folder)
+
+
+def _range(leaf: Leaf, node: MapNode, key: str, report: Report) -> Range | None:
+    if leaf.number is None:
+        report.add(
+            node.place,
+            key,
+            f"a range needs a key that takes numbers, but got {_compact(node)}; "
+            "write {values: [..]}",
+        )
+        return None
+    missing = [name for name in ("min", "max") if name not in node.entries]
+    if missing:
+        report.add(
+            node.place,
+            key,
+            f"a range needs both min and max, but {' and '.join(missing)} is missing",
+        )
+        return None
+    before = len(report)
+    ends = {
+        name: _number(node.entries[name], join(key, name), report)
+        for name in ("min", "max", "step")
+        if name in node.entries
+    }
+    log = _log(node, key, report)
+    if len(report) > before:
+        return None
+    integer = leaf.number == "int" or (
+        leaf.number == "either" and all(isinstance(end, int) for end in ends.values())
+    )
+    if not integer and leaf.number != "int":
+        ends = {name: _float(end) for name, end in ends.items()}
+    for name in ("min", "max"):
+        ends[name] = _end(leaf, ends[name], node.entries[name].place, join(key, name), report)
+    if len(report) > before:
+        return None
+    low, high, step = ends["min"], ends["max"], ends.get("step")
+    broken = _broken_range(low, high, step, log=log, integer=integer)
+    if broken:
+        report.add(node.place, key, f"{broken}, but got {_compact(node)}")
+        return None
+    if integer and step is None:
+        step = 1
+    if step is not None and low + step <= high:
+        # A rule such as "a multiple of 8" may hold at both ends and not between them
+        _end(leaf, low + step, node.place, key, report)
+    if len(report) > before:
+        return None
+    return Range(low=low, high=high, step=step, log=log, integer=integer)
+
+
+def _broken_range(low: Any, high: Any, step: Any, *, log: bool, integer: bool) -> str:
+    if low >= high:
+        return "empty range: min < max must hold"
+    if log and low <= 0:
+        return "a log range needs min > 0"
+    if log and step is not None and not (integer and step == 1):
+        return "log and step can't be combined"
+    if step is None:
+        return ""
+    if integer and not isinstance(step, int):
+        return "the step of an integer range must be an integer"
+    if step <= 0:
+        return "step > 0 must hold"
+    # The decimals as written, so that 0.6 to 0.95 by 0.05 comes out even
+    if (Fraction(str(high)) - Fraction(str(low))) % Fraction(str(step)) != 0:
+        return "max must lie a whole number of steps above min"
+    return ""
+
+
+def _number(node: YamlNode, key: str, report: Report) -> Any:
+    value = to_plain(node)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        report.add(node.place, key, f"must be a number, but got {shown(value)}")
+    return value
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _log(node: MapNode, key: str, report: Report) -> bool:
+    given = node.entries.get("log")
+    if given is None:
+        return False
+    value = to_plain(given)
+    if not isinstance(value, bool):
+        report.add(given.place, join(key, "log"), f"must be true or false, but got {shown(value)}")
+        return False
+    return value
+
+
+def _end(leaf: Leaf, value: Any, place: Place, key: str, report: Report) -> Any:
+    try:
+        return checked(leaf, ScalarNode(place, value))
+    except RuleBroken as broken:
+        report.add(place, key, str(broken))
+        return value
+
+
+def _choice(leaf: Leaf, node: MapNode, key: str, report: Report) -> Choice | None:
+    if len(node.entries) > 1:
+        report.add(
+            node.place, key, f"values must stand alone, without a range, but got {_compact(node)}"
+        )
+        return None
+    given = node.entries["values"]
+    if not isinstance(given, ListNode) or not given.items:
+        report.add(
+            given.place,
+            key,
+            f"values must be a list of at least one value, but got {shown(to_plain(given))}",
+        )
+        return None
+    values: list[Any] = []
+    complete = True
+    for item in given.items:
+        try:
+            value = checked(leaf, item)
+        except RuleBroken as broken:
+            report.add(item.place, key, str(broken))
+            complete = False
+            continue
+        if any(label(value) == label(other) for other in values):
+            report.add(item.place, key, f"values must differ, but {shown(value)} appears twice")
+            complete = False
+        values.append(value)
+    return Choice(tuple(values)) if complete else None
+
+
+def _compact(node: YamlNode) -> str:
+    """Return a mapping as the file would write it on one line."""
+    value = to_plain(node)
+    if not isinstance(value, dict):
+        return shown(value)
+    return "{" + ", ".join(f"{name}: {shown(item)}" for name, item in value.items()) + "}"
+
+
+_WORDS = {
+    "be a valid integer": "be an integer",
+    "be a valid number": "be a number",
+    "be a valid boolean": "be true or false",
+    "be a valid string": "be text",
+    "be a valid array": "be a list",
+    "be a valid list": "be a list",
+    "be None": "be null",
+}
+
+
+def _rule(leaf: Leaf, error: ValidationError) -> str:
+    """Return the broken rules in words: ``must be an integer or null``."""
+    if leaf.rule:
+        return f"must be {leaf.rule}"
+    found = error.errors(include_url=False)
+    item = next((part for part in found[0]["loc"] if isinstance(part, int)), None)
+    phrases: dict[str, None] = {}
+    for one in found:
+        if item is None or item in one["loc"]:
+            said = re.sub(r"^\w+ should ", "", one["msg"])
+            said = said.replace("Value error, ", "satisfy this rule: ")
+            phrases[_WORDS.get(said, said)] = None
+    if leaf.nullable and item is None:
+        phrases["be null"] = None
+    rule = " or ".join(phrases).replace(" or be ", " or ")
+    return f"must {rule}" if item is None else f"item {item + 1} must {rule}"
+
+
+def _plain(value: Any, folder: Path) -> Any:
+    match value:
+        case Enum():
+            return _plain(value.value, folder)
+        case Path():
+            return str((folder / value.expanduser()).resolve())
+        case list() | tuple() | set() | frozenset():
+            return [_plain(item, folder) for item in value]
+        case Mapping():
+            return {str(name): _plain(item, folder) for name, item in value.items()}
+        case None | bool() | int() | float() | str():
+            return value
+    raise UserError(f"a study file can't hold a value of type {type(value).__name__}")

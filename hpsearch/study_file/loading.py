@@ -1,0 +1,137 @@
+"""From a file (or a stored document) to a checked study, and where study files are found."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hpsearch
+from hpsearch.errors import UnknownName, UserError
+from hpsearch.study_file.assemble import assemble
+from hpsearch.study_file.overrides import Override, apply_overrides, read_overrides
+from hpsearch.study_file.plugins import read_plugins
+from hpsearch.study_file.problems import Place, Report, shown
+from hpsearch.study_file.schema import Registries as Registries
+from hpsearch.study_file.sections import root_schema
+from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.syntax import (
+    MapNode,
+    ScalarNode,
+    YamlNode,
+    from_plain,
+    read_yaml,
+    to_plain,
+)
+
+RegistriesOf = Callable[[Iterable[Path]], Registries]
+
+
+def load_study(
+    path: Path,
+    registries: RegistriesOf,
+    *,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+) -> StudyFile:
+    """Read and check a study file.
+
+    ``registries(plugins)`` returns the components that the file may name, with the plug-ins
+    loaded; it is called once the text is readable. ``overrides`` are ``path=value`` texts, and
+    ``name`` replaces the study's name. Raises ``StudyFileError`` with every problem found.
+    """
+    report = Report()
+    place = Place(str(path), line=1, folder=path.resolve().parent)
+    text = _read_text(path, report)
+    node = read_yaml(text, place, report)
+    changes = read_overrides(overrides, report)
+    if name is not None:
+        named = Place("--name", order=len(overrides) + 1)
+        changes.append(Override("study", ScalarNode(named, name)))
+    return _study(node, registries, changes, text, report)
+
+
+def study_from_document(
+    document: Mapping[str, Any],
+    registries: RegistriesOf,
+    *,
+    text: str = "",
+    where: str = "stored study",
+) -> StudyFile:
+    """Return the study that ``StudyFile.document`` holds.
+
+    ``where`` names it in messages. Raises ``StudyFileError``, as where a plug-in has changed.
+    """
+    return _study(from_plain(document, Place(where)), registries, [], text, Report())
+
+
+def shipped_studies() -> dict[str, Path]:
+    """Return the study files that are known by name: ``./studies`` and, behind it, the packaged."""
+    found: dict[str, Path] = {}
+    for folder in (_packaged(), Path("studies")):
+        for path in sorted(folder.glob("*.yaml")):
+            found[path.stem] = path
+    return dict(sorted(found.items()))
+
+
+def find_study(name_or_path: str) -> Path:
+    """Return the study file that a name or a path means.
+
+    What ends in .yaml or .yml or contains a separator is a path (which may not exist). Raises
+    ``UnknownName`` for another name that is none of ``shipped_studies``.
+    """
+    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path or "\\" in name_or_path:
+        return Path(name_or_path)
+    known = shipped_studies()
+    if name_or_path not in known:
+        raise UnknownName("study", name_or_path, known, "A path to a .yaml file works as well.")
+    return known[name_or_path]
+
+
+def _packaged() -> Path:
+    installed = Path(str(importlib.resources.files(hpsearch))) / "packaged_studies"
+    if installed.is_dir():
+        return installed
+    # A checkout keeps them beside the package
+    return Path(hpsearch.__file__).resolve().parent.parent / "studies"
+
+
+def _read_text(path: Path, report: Report) -> str:
+    """Return the file's text. Raises ``StudyFileError`` where there is none."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = f"a study file must be UTF-8 text, but byte {error.start} is not"
+    except FileNotFoundError:
+        problem = "there is no such file; `hpsearch studies` lists the studies known by name"
+    except OSError as error:
+        problem = f"the file can't be read: {error.strerror}"
+    report.add(Place(str(path)), "", problem)
+    raise report.error()
+
+
+def _study(
+    node: YamlNode | None,
+    registries: RegistriesOf,
+    changes: Sequence[Override],
+    text: str,
+    report: Report,
+) -> StudyFile:
+    if node is None:
+        raise report.error()
+    if not isinstance(node, MapNode):
+        got = shown(to_plain(node))
+        report.add(node.place, "", f"a study file must be a mapping of its keys, but got {got}")
+        raise report.error()
+    named = [change.value for change in changes if change.path == "plugins"]
+    plugins = named[-1] if named else node.entries.get("plugins", ScalarNode(node.place, None))
+    files = read_plugins(plugins, report)
+    try:
+        components = registries([plugin.path for plugin in files])
+    except UserError as error:
+        report.add(plugins.place, "plugins", str(error))
+        raise report.error() from error
+    schema = root_schema(components)
+    node = apply_overrides(node, schema, changes, report)
+    return assemble(schema, node, files, text, report)

@@ -1,0 +1,130 @@
+"""``--set path=value``: changes to a study file that the command line asks for.
+
+The value is YAML. A path that names a section replaces the section; a longer one reaches inside,
+through short forms too (``data.source.cifar10.train_batches`` where the file says
+``source: cifar10``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch.errors import UnknownName
+from hpsearch.study_file.leaves import SEARCH_KEYS
+from hpsearch.study_file.problems import Place, Report
+from hpsearch.study_file.schema import Free, Leaf, OneOf, Schema, Section, SomeOf
+from hpsearch.study_file.space import join
+from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, read_yaml
+from hpsearch.study_file.walk import as_entries
+
+
+@dataclass(frozen=True)
+class Override:
+    """One ``--set``."""
+
+    path: str
+    value: YamlNode
+
+
+class _Refused(Exception):
+    """The path can't be followed: the key that stops it, and why."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def read_overrides(texts: Sequence[str], report: Report) -> list[Override]:
+    """Parse ``path=value`` texts. A relative path in a value is meant from the current folder."""
+    found = []
+    for order, text in enumerate(texts, start=1):
+        place = Place(f"--set {text}", folder=Path.cwd(), order=order)
+        path, equals, written = text.partition("=")
+        if not equals or not path.strip():
+            report.add(place, "", "an override must be written path=value, as in data.limit=4000")
+            continue
+        value = read_yaml(written, place, report)
+        if value is not None:
+            found.append(Override(path.strip(), value))
+    return found
+
+
+def apply_overrides(
+    root: MapNode, schema: Section, overrides: Sequence[Override], report: Report
+) -> MapNode:
+    """Return the file's tree with every override in it, later ones over earlier ones."""
+    for override in overrides:
+        try:
+            changed = _put(schema, root, override.path.split("."), override.value, "")
+        except _Refused as refused:
+            report.add(override.value.place, refused.key, str(refused))
+            continue
+        if isinstance(changed, MapNode):
+            root = changed
+    return root
+
+
+def _put(
+    schema: Schema, node: YamlNode | None, path: list[str], value: YamlNode, key: str
+) -> YamlNode:
+    """Return ``node`` (``None``: not in the file) with ``value`` at ``path`` inside it."""
+    if not path:
+        return value
+    name, rest = path[0], path[1:]
+    here = join(key, name)
+    inner = _inside(schema, node, name, key)
+    entries = _entries(schema, node, value, key)
+    if isinstance(schema, OneOf) and not isinstance(schema, SomeOf):
+        others = [other for other in entries if other != name]
+        if others and name not in entries:
+            raise _Refused(
+                here,
+                f"an override reaches into what the study lists, {', '.join(others)}; "
+                f"--set {key}={name} replaces it",
+            )
+    if inner is not None:
+        entries[name] = _put(inner, entries.get(name), rest, value, here)
+    elif not rest:
+        entries[name] = value
+    else:
+        raise _Refused(join(here, rest[0]), f"there is nothing below {here}")
+    return MapNode(node.place if node else value.place, entries)
+
+
+def _inside(schema: Schema, node: YamlNode | None, name: str, key: str) -> Schema | None:
+    """Return the schema of ``name``; ``None`` for the end of a range, which has none."""
+    here = join(key, name)
+    match schema:
+        case Section(keys=keys):
+            if name not in keys:
+                raise _Refused(here, str(UnknownName("key", name, keys)))
+            return keys[name]
+        case OneOf():
+            if name not in schema.registry:
+                names = schema.registry.names()
+                raise _Refused(here, str(UnknownName(schema.registry.kind, name, names)))
+            return schema.option(name)
+        case Leaf():
+            if isinstance(node, MapNode) and name in SEARCH_KEYS:
+                return None
+            raise _Refused(here, f"there is nothing below {key}; --set {key}=.. sets its value")
+        case Free():
+            raise _Refused(here, f"only the whole of {key} can be set")
+
+
+def _entries(
+    schema: Schema, node: YamlNode | None, value: YamlNode, key: str
+) -> dict[str, YamlNode]:
+    if node is None:
+        return {}
+    if isinstance(schema, Section | OneOf):
+        # An augmentation that is switched on or off takes keys of its own from now on
+        switched = isinstance(node, ScalarNode) and isinstance(node.value, bool)
+        found = {} if switched else as_entries(schema, node)
+    else:
+        found = dict(node.entries) if isinstance(node, MapNode) else None
+    if found is None:
+        raise _Refused(key, "an override can't reach inside what the file has here; set it whole")
+    return found

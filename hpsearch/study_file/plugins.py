@@ -1,0 +1,67 @@
+"""``plugins``: the user's own Python files that register components.
+
+A file names them by path; a stored study keeps each with the hash of its contents, so that a
+changed plug-in can't continue a study that was begun with another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch.study_file.problems import Report, shown
+from hpsearch.study_file.syntax import ListNode, MapNode, YamlNode, to_plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """A Python file and its contents' SHA-256 (hex)."""
+
+    path: Path
+    sha256: str
+
+
+def read_plugins(node: YamlNode | None, report: Report) -> list[Plugin]:
+    """Return the plug-ins that exist and are unchanged; the others are reported."""
+    if node is None or to_plain(node) is None:
+        return []
+    if not isinstance(node, ListNode):
+        report.add(node.place, "plugins", f"must be a list of Python files, but got {_shown(node)}")
+        return []
+    found = []
+    for number, item in enumerate(node.items):
+        plugin = _read(item, f"plugins[{number}]", report)
+        if plugin is not None:
+            found.append(plugin)
+    return found
+
+
+def _read(node: YamlNode, key: str, report: Report) -> Plugin | None:
+    given = to_plain(node)
+    written, expected = given, None
+    if isinstance(node, MapNode) and set(given) <= {"path", "sha256"}:
+        written, expected = given.get("path"), given.get("sha256")
+    if not isinstance(written, str) or not isinstance(expected, str | None):
+        report.add(node.place, key, f"must be the path of a Python file, but got {_shown(node)}")
+        return None
+    path = (node.place.folder / Path(written).expanduser()).resolve()
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        report.add(node.place, key, f"must be a Python file that exists, but got {shown(written)}")
+        return None
+    if expected is not None and digest != expected:
+        report.add(
+            node.place,
+            key,
+            f"must be the file that the study was made with (SHA-256 {expected[:12]}..), but "
+            f"{written} has changed ({digest[:12]}..); restore it, or start a study of another "
+            "name",
+        )
+        return None
+    return Plugin(path=path, sha256=digest)
+
+
+def _shown(node: YamlNode) -> str:
+    return shown(to_plain(node))

@@ -1,0 +1,62 @@
+"""Collects what is wrong in a study file, so that the user sees all of it at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import Problem, StudyFileError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value was written."""
+
+    #: The file as the user named it, ``--set data.limit=0``, or another name for the origin.
+    source: str
+    #: 1-based; ``None`` where the origin has no lines.
+    line: int | None = None
+    column: int = 0
+    #: Relative paths are meant from here.
+    folder: Path = field(default_factory=Path)
+    #: Origins are reported in this order: the file first, then each override.
+    order: int = 0
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+class Report:
+    """The problems found so far."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[tuple[int, int, int], Problem]] = []
+        self._closed: set[tuple[Place, str]] = set()
+
+    def add(self, place: Place, key: str, message: str, *, final: bool = False) -> None:
+        """Note one problem: where, at which dotted key, and the rule that was broken.
+
+        ``final``: whatever else is found wrong at this place and key would only follow from it.
+        """
+        if (place, key) in self._closed:
+            return
+        if final:
+            self._closed.add((place, key))
+        rank = (place.order, place.line or 0, place.column)
+        self._found.append((rank, Problem(where=str(place), key=key, message=message)))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def error(self) -> StudyFileError:
+        """Return every problem as one exception, in the order of the file."""
+        ordered = sorted(self._found, key=lambda found: found[0])
+        return StudyFileError([problem for _, problem in ordered])
+
+
+def shown(value: Any) -> str:
+    """Return ``value`` as a message shows it: JSON, so that text is told from numbers."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."

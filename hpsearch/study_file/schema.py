@@ -1,0 +1,204 @@
+"""The keys that a study file may have, as a tree derived from annotations and registries.
+
+``registry`` tells how an annotated function becomes keys; here every annotation becomes one of
+
+- ``Leaf``: one value, checked by pydantic;
+- ``Section``: named keys that all apply (a component's arguments, or a dataclass);
+- ``OneOf``: one component of a registry (``Annotated[Component, MODELS]``);
+- ``SomeOf``: any number of components of a registry, each switched on by its name;
+- ``Free``: JSON-like, checked elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
+
+from hpsearch.errors import UserError
+from hpsearch.registry import Component, Registry
+
+#: The registry of each section: source, augmentation, model, optimizer, lr_schedule, sampler,
+#: pruner.
+Registries: TypeAlias = Mapping[str, Registry[Any]]
+
+#: The default of a key that the study file must give.
+REQUIRED = inspect.Parameter.empty
+
+_CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaf:
+    """One value."""
+
+    type: Any
+    default: Any = REQUIRED
+    #: The rule in words; empty where pydantic's own words are clear.
+    rule: str = ""
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Validates JSON strictly: no text for numbers, no booleans for integers."""
+        try:
+            return TypeAdapter(self.type, config=_CONFIG)
+        except PydanticSchemaGenerationError:
+            raise UserError(
+                "a key's annotation must be a type that a study file can hold (numbers, text, "
+                f"lists, Literal, a dataclass, a Component), but got {self.type!r}"
+            ) from None
+
+    @cached_property
+    def number(self) -> Literal["int", "float", "either"] | None:
+        """Which numbers a range may run over; ``None`` where the key takes no numbers."""
+        members = _members(self.type)
+        if float in members:
+            return "either" if int in members else "float"
+        return "int" if int in members else None
+
+    @cached_property
+    def nullable(self) -> bool:
+        """Whether null is a value of this key."""
+        return type(None) in _members(self.type)
+
+    @cached_property
+    def takes_lists(self) -> bool:
+        """Whether a list is one value of this key."""
+        lists = (list, tuple, set, frozenset)
+        return any((get_origin(member) or member) in lists for member in _members(self.type))
+
+    @property
+    def required(self) -> bool:
+        """Whether the study file must give it."""
+        return self.default is REQUIRED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Named keys that all apply."""
+
+    keys: Mapping[str, Schema]
+    #: A bare value stands for ``{shorthand: value}``.
+    shorthand: str = ""
+    #: Keys whose contents may be searched, where this section's own can't.
+    searched: frozenset[str] = frozenset()
+    nullable: bool = False
+    #: ``{}`` (each key's own default) or null.
+    default: Any = field(default_factory=dict)
+
+    @property
+    def required(self) -> bool:
+        """Whether a key inside it is required."""
+        return self.default is not None and any(key.required for key in self.keys.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneOf:
+    """One component of a registry; several are a branch of the search."""
+
+    registry: Registry[Any]
+    default: Any = REQUIRED
+    nullable: bool = False
+    _options: dict[str, Section] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def required(self) -> bool:
+        """Whether the study file must give it."""
+        return self.default is REQUIRED
+
+    def option(self, name: str) -> Section:
+        """Return the keys of a component. Raises ``UnknownName``."""
+        # Derived when asked for, since a component may nest its own registry
+        if name not in self._options:
+            keys = self.registry[name].keys.values()
+            self._options[name] = Section(
+                keys={key.name: schema_of(key.type, key.default) for key in keys}
+            )
+        return self._options[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SomeOf(OneOf):
+    """Any number of components of a registry, applied in the file's order."""
+
+    default: Any = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Free:
+    """JSON-like values whose rules stand elsewhere."""
+
+    #: JSON Schema of what is allowed.
+    json_schema: Mapping[str, Any]
+    default: Any = None
+    required: bool = False
+
+
+Schema: TypeAlias = Leaf | Section | OneOf | SomeOf | Free
+
+
+def schema_of(annotation: Any, default: Any = REQUIRED) -> Schema:
+    """Return the schema of one annotated key.
+
+    Raises ``UserError`` where a ``Component`` is annotated without its registry.
+    """
+    base, metadata, nullable = _unpack(annotation)
+    if base is Component:
+        for item in metadata:
+            if isinstance(item, Registry):
+                return OneOf(registry=item, default=default, nullable=nullable)
+        raise UserError("a Component key must be annotated as Annotated[Component, REGISTRY]")
+    if dataclasses.is_dataclass(base) and isinstance(base, type):
+        return _group(base, default, nullable)
+    return Leaf(type=annotation, default=default)
+
+
+def _group(cls: type, default: Any, nullable: bool) -> Section:
+    """Return a dataclass's fields as keys; a default instance gives each its default."""
+    hints = get_type_hints(cls, include_extras=True)
+    keys: dict[str, Schema] = {}
+    for item in dataclasses.fields(cls):
+        if isinstance(default, cls):
+            own = getattr(default, item.name)
+        elif item.default_factory is not dataclasses.MISSING:
+            own = item.default_factory()
+        else:
+            own = REQUIRED if item.default is dataclasses.MISSING else item.default
+        keys[item.name] = schema_of(hints[item.name], own)
+    return Section(keys=keys, nullable=nullable, default=None if default is None else {})
+
+
+def _unpack(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
+    """Return the type inside ``Annotated`` and ``| None``, the metadata, and whether null is in."""
+    metadata: tuple[Any, ...] = ()
+    nullable = False
+    while True:
+        if hasattr(annotation, "__value__"):
+            annotation = annotation.__value__
+        elif get_origin(annotation) is Annotated:
+            annotation, *found = get_args(annotation)
+            metadata = (*metadata, *found)
+        elif get_origin(annotation) in (Union, types.UnionType):
+            others = [member for member in get_args(annotation) if member is not type(None)]
+            if len(others) != 1:
+                return annotation, metadata, nullable
+            annotation, nullable = others[0], True
+        else:
+            return annotation, metadata, nullable
+
+
+def _members(annotation: Any) -> set[Any]:
+    """Return the types that a (nested) union of annotated types is made of."""
+    base, _, nullable = _unpack(annotation)
+    members: set[Any] = {type(None)} if nullable else set()
+    if get_origin(base) in (Union, types.UnionType):
+        for member in get_args(base):
+            members |= _members(member)
+        return members
+    return members | {base}

@@ -1,0 +1,109 @@
+"""The root of the schema: what a study file may say at its top level."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from hpsearch.measurement import OBJECTIVES
+from hpsearch.registry import Component
+from hpsearch.study_file import durations
+from hpsearch.study_file.schema import Free, Leaf, OneOf, Registries, Section, SomeOf
+from hpsearch.study_file.trial_config import Precision
+
+STUDY_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+
+#: The sections whose values may be searched.
+SEARCHED = ("data", "model", "optimizer", "lr_schedule", "batch_size")
+#: What a point of the space holds: ``SEARCHED`` and what belongs to every trial alike.
+SPACE = (*SEARCHED, "precision")
+
+_Positive = Annotated[int, Field(ge=1)]
+_Duration = Annotated[
+    str,
+    Field(pattern=durations.PATTERN),
+    AfterValidator(lambda text: durations.format_duration(durations.parse_duration(text))),
+]
+_Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+def root_schema(registries: Registries) -> Section:
+    """Return the schema of a study file, its sections filled from ``registries``."""
+    budget = Section(
+        keys={
+            "trials": Leaf(type=_Positive),
+            "epochs_per_trial": Leaf(type=_Positive),
+            "time": Leaf(
+                type=_Duration | None,
+                default=None,
+                rule=f"{durations.RULE}, or null",
+            ),
+        }
+    )
+    objective = Section(
+        shorthand="metric",
+        keys={
+            "metric": Leaf(type=_one_of(OBJECTIVES), default="val_accuracy"),
+            "at": Leaf(type=Literal["last", "best"], default="last"),
+        },
+    )
+    data = Section(
+        keys={
+            "source": OneOf(registry=registries["source"]),
+            "validation": Leaf(
+                type=_Fraction | _Positive,
+                default=0.2,
+                rule="a fraction of the training images (0 < x < 1) or a number of them (1, 2, ..)",
+            ),
+            "input_size": Leaf(type=_Positive | None, default=None),
+            "limit": Leaf(type=_Positive | None, default=None),
+            "augmentation": SomeOf(registry=registries["augmentation"]),
+        }
+    )
+    return Section(
+        searched=frozenset(SEARCHED),
+        keys={
+            "study": Leaf(
+                type=Annotated[str, Field(pattern=STUDY_NAME)],
+                rule="a name of 1 to 64 letters, digits, _ and -",
+            ),
+            "description": Leaf(type=str, default=""),
+            "seed": Leaf(type=Annotated[int, Field(ge=0, lt=2**32)], default=0),
+            "objective": objective,
+            "budget": budget,
+            "sampler": OneOf(registry=registries["sampler"], default=Component("tpe")),
+            "pruner": OneOf(registry=registries["pruner"], default=Component("median")),
+            "plugins": Free(json_schema=_PLUGINS, default=[]),
+            "data": data,
+            "model": OneOf(registry=registries["model"]),
+            "optimizer": OneOf(registry=registries["optimizer"]),
+            "lr_schedule": OneOf(registry=registries["lr_schedule"], default=Component("constant")),
+            "batch_size": Leaf(type=_Positive, default=32),
+            "precision": Leaf(type=Precision, default="auto"),
+            "try_first": Free(
+                json_schema={"type": "array", "items": {"type": "object"}}, default=[]
+            ),
+            "provenance": Free(json_schema={"type": "object"}),
+        },
+    )
+
+
+_PLUGINS = {
+    "type": "array",
+    "items": {
+        "anyOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {"path": {"type": "string"}, "sha256": {"type": "string"}},
+                "required": ["path"],
+                "additionalProperties": False,
+            },
+        ]
+    },
+}
+
+
+def _one_of(names: Any) -> Any:
+    return Literal[tuple(names)]

@@ -1,0 +1,88 @@
+"""A study as a whole: what is searched, for how long, and for which objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hpsearch.measurement import OBJECTIVES
+from hpsearch.registry import Component
+from hpsearch.study_file.compare import fingerprint
+from hpsearch.study_file.space import Scalar, Space
+from hpsearch.study_file.trial_config import TrialConfig, trial_config, trial_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """The figure that trials are ranked by."""
+
+    metric: str
+    #: A trial's value: the last epoch's, or the best epoch's.
+    at: Literal["last", "best"] = "last"
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """Which way is better."""
+        return OBJECTIVES[self.metric]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much the study may spend."""
+
+    trials: int
+    epochs_per_trial: int
+    #: Seconds of a launch; ``None`` is without limit.
+    time: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFile:
+    """A valid study file (or a frozen config, which is one without ranges)."""
+
+    name: str
+    description: str
+    seed: int
+    objective: Objective
+    budget: Budget
+    sampler: Component
+    pruner: Component
+    space: Space
+    #: Path -> stored value, to run before the sampler chooses; missing parameters are sampled.
+    try_first: tuple[Mapping[str, Scalar], ...]
+    #: The user's own Python files, absolute.
+    plugins: tuple[Path, ...]
+    #: The file as it was read.
+    text: str
+    #: The whole study as JSON-like data: defaults filled in, ranges kept, overrides applied.
+    #: ``loading.study_from_document`` gives an equal study again. Its order has a meaning
+    #: (branches and augmentations), so store it as text and not in a form that sorts keys.
+    document: Mapping[str, Any]
+    #: Where a frozen config comes from; ``None`` for a study.
+    provenance: Mapping[str, Any] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of everything that must be equal for trials to belong together."""
+        return fingerprint(self.document)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing is left to search."""
+        return not self.space.parameters()
+
+    def trial_config(self, params: Mapping[str, Scalar], ticket: int) -> TrialConfig:
+        """Return what training is told for the point ``params``.
+
+        The training seed follows from the study's seed and the ticket, or is the one that a
+        frozen config recorded. Raises ``KeyError`` where a parameter is missing.
+        """
+        recorded = (self.provenance or {}).get("trial_seed")
+        return trial_config(
+            self.space.freeze(params).config,
+            epochs=self.budget.epochs_per_trial,
+            split_seed=self.seed,
+            seed=trial_seed(self.seed, ticket) if recorded is None else recorded,
+        )

@@ -1,0 +1,212 @@
+"""YAML 1.2 text as a tree of values that know their line.
+
+Differs from plain YAML in what it refuses: a repeated key, tags other than the core ones, merge
+keys, and numbers that aren't finite. Dates stay text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, SequenceNode
+from ruamel.yaml.nodes import ScalarNode as RawScalar
+from ruamel.yaml.reader import ReaderError
+
+from hpsearch.errors import UserError
+from hpsearch.registry import Component
+from hpsearch.study_file.problems import Place, Report, shown
+from hpsearch.study_file.space import Scalar, join
+
+#: Aliases may repeat a value, but a study file never grows beyond this many values.
+MOST_VALUES = 100_000
+
+_CORE = "tag:yaml.org,2002:"
+#: YAML 1.1 leftovers that a study file takes as text.
+_TEXT = {_CORE + "str", _CORE + "timestamp", _CORE + "value", _CORE + "merge"}
+_CONSTRUCTED = {_CORE + "int", _CORE + "float", _CORE + "bool", _CORE + "null"}
+
+
+@dataclass(frozen=True)
+class ScalarNode:
+    """A number, text, true, false or null."""
+
+    place: Place
+    value: Scalar
+
+
+@dataclass(frozen=True)
+class ListNode:
+    """A list."""
+
+    place: Place
+    items: tuple[YamlNode, ...]
+
+
+@dataclass(frozen=True)
+class MapNode:
+    """A mapping. The place of each value is that of its key."""
+
+    place: Place
+    entries: Mapping[str, YamlNode]
+
+
+YamlNode: TypeAlias = ScalarNode | ListNode | MapNode
+
+
+def read_yaml(text: str, place: Place, report: Report) -> YamlNode | None:
+    """Parse ``text``; ``place`` tells its origin. Problems go to ``report``.
+
+    Returns ``None`` where the text isn't YAML at all; a null value where it is empty.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        raw = yaml.compose(text)
+    except MarkedYAMLError as error:
+        mark, context = error.problem_mark or error.context_mark, error.context or ""
+        begin = error.context_mark
+        if place.line and context.startswith("while") and begin and begin.line != mark.line:
+            context += f" that begins on line {begin.line + 1}"
+        said = ", ".join(part for part in (context, error.problem) if part)
+        report.add(_at(place, mark), "", f"this is not valid YAML: {said}")
+        return None
+    except ReaderError as error:
+        here = _line(place, text.count("\n", 0, error.position))
+        report.add(here, "", f"this is not valid YAML: {error.reason}")
+        return None
+    except YAMLError as error:
+        report.add(place, "", f"this is not valid YAML: {error}")
+        return None
+    if raw is None:
+        return ScalarNode(_line(place, 0), None)
+    return _Converter(yaml, place, report).node(raw, "", _at(place, raw.start_mark), ())
+
+
+def from_plain(value: Any, place: Place) -> YamlNode:
+    """Return a Python value (a default, a stored document) as if it had been written at ``place``.
+
+    Takes JSON-like values, ``Component``, dataclass instances, paths, enums, tuples and sets.
+    Raises ``UserError`` for anything else.
+    """
+    match value:
+        case Enum():
+            return from_plain(value.value, place)
+        case None | bool() | int() | float() | str():
+            return ScalarNode(place, value)
+        case Path():
+            return ScalarNode(place, str(value))
+        case Component(name, settings):
+            return MapNode(place, {name: from_plain(settings, place)})
+        case Mapping():
+            return MapNode(place, {str(k): from_plain(item, place) for k, item in value.items()})
+        case list() | tuple():
+            return ListNode(place, tuple(from_plain(item, place) for item in value))
+        case set() | frozenset():
+            return from_plain(sorted(value), place)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        named = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return from_plain(named, place)
+    raise UserError(f"a study file can't hold a value of type {type(value).__name__}: {value!r}")
+
+
+def to_plain(node: YamlNode) -> Any:
+    """Return the node as scalars, lists and dicts."""
+    match node:
+        case ScalarNode(_, value):
+            return value
+        case ListNode(_, items):
+            return [to_plain(item) for item in items]
+        case MapNode(_, entries):
+            return {key: to_plain(value) for key, value in entries.items()}
+
+
+class _Converter:
+    """Turns ruamel's nodes into ours, noting what a study file refuses."""
+
+    def __init__(self, yaml: Any, place: Place, report: Report) -> None:
+        self.yaml, self.place, self.report = yaml, place, report
+        self.count = 0
+
+    def node(self, raw: Any, key: str, at: Place, inside: tuple[int, ...]) -> YamlNode:
+        self.count += 1
+        if id(raw) in inside:
+            self.report.add(
+                at, key, "an alias must not stand inside the value that it repeats", final=True
+            )
+            return ScalarNode(at, None)
+        if self.count > MOST_VALUES:
+            if self.count == MOST_VALUES + 1:
+                self.report.add(
+                    at, key, f"a study file holds at most {MOST_VALUES} values", final=True
+                )
+            return ScalarNode(at, None)
+        tag = str(raw.tag)
+        if isinstance(raw, MappingNode) and tag == _CORE + "map":
+            return self.mapping(raw, key, at, (*inside, id(raw)))
+        if isinstance(raw, SequenceNode) and tag == _CORE + "seq":
+            items = (
+                self.node(item, key, _at(self.place, item.start_mark), (*inside, id(raw)))
+                for item in raw.value
+            )
+            return ListNode(at, tuple(items))
+        if isinstance(raw, RawScalar) and tag in _TEXT:
+            return ScalarNode(at, raw.value)
+        if isinstance(raw, RawScalar) and tag in _CONSTRUCTED:
+            return ScalarNode(at, self.number(raw, key, at))
+        self.report.add(
+            at, key, f"YAML tags are not used in study files; remove {shown(tag)}", final=True
+        )
+        return ScalarNode(at, None)
+
+    def mapping(self, raw: Any, key: str, at: Place, inside: tuple[int, ...]) -> MapNode:
+        entries: dict[str, YamlNode] = {}
+        for raw_key, raw_value in raw.value:
+            here = _at(self.place, raw_key.start_mark)
+            if not isinstance(raw_key, RawScalar):
+                self.report.add(here, key, "a key must be a name, but got a list or a mapping")
+                continue
+            name = raw_key.value
+            if str(raw_key.tag) == _CORE + "merge":
+                self.report.add(here, key, "merge keys (<<) are not part of YAML 1.2; remove it")
+            elif name in entries:
+                first = entries[name].place.line
+                self.report.add(
+                    here, join(key, name), f"a key must appear once, but line {first} has it too"
+                )
+            else:
+                entries[name] = self.node(raw_value, join(key, name), here, inside)
+        return MapNode(at, entries)
+
+    def number(self, raw: Any, key: str, at: Place) -> Scalar:
+        try:
+            value: Scalar = self.yaml.constructor.construct_object(raw)
+        except (ValueError, YAMLError):
+            self.report.add(
+                at, key, f"this is not a value of its tag: {shown(raw.value)}", final=True
+            )
+            return None
+        if isinstance(value, float) and not math.isfinite(value):
+            self.report.add(at, key, f"a number must be finite, but got {raw.value}", final=True)
+            return None
+        # ruamel has its own subclasses of int and float
+        if isinstance(value, float):
+            return float(value)
+        return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _line(place: Place, index: int) -> Place:
+    """Return the place at a 0-based line, where the origin has lines."""
+    return place if place.line is None else replace(place, line=index + 1)
+
+
+def _at(place: Place, mark: Any) -> Place:
+    if mark is None or place.line is None:
+        return place
+    return replace(place, line=mark.line + 1, column=mark.column)

@@ -1,0 +1,209 @@
+"""The whole tree of a study file against its schema: every problem, or a space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpsearch.errors import UnknownName
+from hpsearch.study_file.leaves import parse_leaf
+from hpsearch.study_file.problems import Place, Report, shown
+from hpsearch.study_file.schema import Free, Leaf, OneOf, Schema, Section, SomeOf
+from hpsearch.study_file.space import Branch, Choice, Fixed, Group, Node, Range, join
+from hpsearch.study_file.syntax import (
+    ListNode,
+    MapNode,
+    ScalarNode,
+    YamlNode,
+    from_plain,
+    to_plain,
+)
+
+
+def parse(
+    schema: Schema, node: YamlNode, key: str, report: Report, *, searchable: bool
+) -> Node | None:
+    """Return the part of the space that ``node`` describes, defaults filled in.
+
+    Problems go to ``report``; what is broken is left out of the result (``None`` at the top).
+    """
+    match schema:
+        case Leaf():
+            return parse_leaf(schema, node, key, report, searchable=searchable)
+        case Section():
+            return _section(schema, node, key, report, searchable)
+        case SomeOf():
+            return _some_of(schema, node, key, report, searchable)
+        case OneOf():
+            return _one_of(schema, node, key, report, searchable)
+        case Free():
+            return Fixed(to_plain(node))
+
+
+def plain(node: Node) -> Any:
+    """Return a part of the space as a study file writes it, defaults and ranges included."""
+    match node:
+        case Fixed(value):
+            return value
+        case Range():
+            return _plain_range(node)
+        case Choice(values):
+            return {"values": list(values)}
+        case Group(children):
+            return {key: plain(child) for key, child in children.items()}
+        case Branch(options):
+            return {name: plain(option) for name, option in options.items()}
+
+
+def as_entries(schema: Section | OneOf, node: YamlNode) -> dict[str, YamlNode] | None:
+    """Return the entries that ``node`` names, its short forms written out.
+
+    ``mlp`` stands for ``{mlp: null}``, null for ``{}``, and a section's shorthand for its key.
+    ``None`` where the node is nothing of the kind.
+    """
+    match node:
+        case MapNode(_, entries):
+            return dict(entries)
+        case ScalarNode(_, None):
+            return {}
+        case ScalarNode(place, value):
+            if isinstance(schema, Section):
+                return {schema.shorthand: node} if schema.shorthand else None
+            if isinstance(value, str) and not isinstance(schema, SomeOf):
+                return {value: ScalarNode(place, None)}
+    return None
+
+
+def report_unknown(place: Place, key: str, error: UnknownName, report: Report) -> None:
+    """Note a name that is none of the valid ones."""
+    report.add(place, key, str(error))
+
+
+def _plain_range(node: Range) -> dict[str, Any]:
+    written: dict[str, Any] = {"min": node.low, "max": node.high}
+    if node.log:
+        written["log"] = True
+    if node.step is not None and not (node.integer and node.step == 1):
+        written["step"] = node.step
+    return written
+
+
+def _section(
+    schema: Section, node: YamlNode, key: str, report: Report, searchable: bool
+) -> Node | None:
+    if schema.nullable and isinstance(node, ScalarNode) and node.value is None:
+        return Fixed(None)
+    entries = as_entries(schema, node)
+    if entries is None:
+        listed = ", ".join(schema.keys)
+        report.add(
+            node.place,
+            key,
+            f"must be a mapping with the keys {listed}, but got {shown(to_plain(node))}",
+        )
+        return None
+    for name, entry in entries.items():
+        if name not in schema.keys:
+            unknown = UnknownName("key", name, schema.keys)
+            report_unknown(entry.place, join(key, name), unknown, report)
+    children: dict[str, Node] = {}
+    for name, sub in schema.keys.items():
+        path = join(key, name)
+        given = entries.get(name) or _default(sub, node.place, path, report)
+        if given is None:
+            continue
+        inner = searchable or name in schema.searched
+        child = parse(sub, given, path, report, searchable=inner)
+        if child is not None:
+            children[name] = child
+    return Group(children)
+
+
+def _default(schema: Schema, place: Place, key: str, report: Report) -> YamlNode | None:
+    """Return a key's default as if it stood in the file, so that it is checked alike."""
+    if not isinstance(schema, Section) and schema.required:
+        report.add(place, key, "this key is required, but it is missing; add it")
+        return None
+    return from_plain(schema.default, place)
+
+
+def _one_of(
+    schema: OneOf, node: YamlNode, key: str, report: Report, searchable: bool
+) -> Node | None:
+    if schema.nullable and isinstance(node, ScalarNode) and node.value is None:
+        return Fixed(None)
+    kind = schema.registry.kind
+    entries = as_entries(schema, node)
+    if not entries:
+        hint = ""
+        if isinstance(node, ListNode) and searchable:
+            hint = "; to search over several, name each as a key: {a: {..}, b: {..}}"
+        report.add(
+            node.place,
+            key,
+            f"must name a {kind}, one of {', '.join(schema.registry.names())}, "
+            f"but got {shown(to_plain(node))}{hint}",
+        )
+        return None
+    if len(entries) > 1 and not searchable:
+        report.add(
+            node.place, key, f"must name one {kind}, not searched, but got {', '.join(entries)}"
+        )
+        return None
+    options: dict[str, Group] = {}
+    for name, entry in entries.items():
+        if name not in schema.registry:
+            unknown = UnknownName(kind, name, schema.registry.names())
+            report_unknown(entry.place, key, unknown, report)
+            continue
+        option = parse(schema.option(name), entry, join(key, name), report, searchable=searchable)
+        # A broken option stays known, or try_first would be told that it isn't listed
+        options[name] = option if isinstance(option, Group) else Group({})
+    return Branch(options) if options else None
+
+
+def _some_of(
+    schema: SomeOf, node: YamlNode, key: str, report: Report, searchable: bool
+) -> Node | None:
+    kind = schema.registry.kind
+    entries = as_entries(schema, node)
+    if entries is None:
+        report.add(
+            node.place,
+            key,
+            f"must be a mapping, {{name: true}} for each {kind} of "
+            f"{', '.join(schema.registry.names())}, but got {shown(to_plain(node))}",
+        )
+        return None
+    children: dict[str, Node] = {}
+    for name, entry in entries.items():
+        if name not in schema.registry:
+            unknown = UnknownName(kind, name, schema.registry.names())
+            report_unknown(entry.place, key, unknown, report)
+            continue
+        child = _switch(schema, name, entry, join(key, name), report, searchable)
+        children[name] = Group({}) if child is None else child
+    return Group(children)
+
+
+#: An augmentation's name without keys of its own.
+ON_OFF = Leaf(type=bool, rule="true, false, {values: [true, false]} or a mapping of its keys")
+
+
+def _switch(
+    schema: SomeOf, name: str, node: YamlNode, key: str, report: Report, searchable: bool
+) -> Node | None:
+    """Parse what stands behind the name of an augmentation: on, off, searched, or settings."""
+    keys = schema.option(name)
+    searched = isinstance(node, MapNode) and "values" in node.entries
+    if isinstance(node, ScalarNode) and node.value is None:
+        node = MapNode(node.place, {})
+    if isinstance(node, MapNode) and not searched:
+        return parse(keys, node, key, report, searchable=searchable)
+    child = parse_leaf(ON_OFF, node, key, report, searchable=searchable)
+    needed = [own for own, sub in keys.keys.items() if sub.required]
+    if child is not None and child != Fixed(False) and needed:
+        report.add(
+            node.place, key, f"needs its keys {', '.join(needed)}, but got {shown(to_plain(node))}"
+        )
+        return None
+    return child
