@@ -3,6 +3,10 @@
 SQLite has no clock of its own, hosts' clocks differ by days, and laptops sleep. So a lease holds a
 counter that its owner moves, and it is free only when the counter stood still for one whole lease
 while *this* process watched.
+
+A long time between two looks is no proof of having watched: the whole job may have been stopped
+(Ctrl-Z, a paused virtual machine), the owner too. So one gap counts for half a lease at most. An
+owner renews four times in a lease; after waking up it has time to do so before anybody takes over.
 """
 
 from __future__ import annotations
@@ -23,21 +27,25 @@ class LeaseState:
 
 
 class LeaseWatch:
-    """Remembers since when each lease's counter has not moved."""
+    """Remembers for how long it has watched each lease's counter stand still."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._unmoved_since: dict[tuple[int, int, int], float] = {}
+        self._looked_at = clock()
+        self._watched: dict[tuple[int, int, int], float] = {}
 
     def expired(self, leases: Iterable[LeaseState]) -> list[LeaseState]:
         """Return the leases that stood still for their whole length; call it every few seconds."""
         now = self._clock()
-        seen: dict[tuple[int, int, int], float] = {}
+        gap, self._looked_at = now - self._looked_at, now
+        watched: dict[tuple[int, int, int], float] = {}
         expired: list[LeaseState] = []
         for lease in leases:
             key = (lease.ticket, lease.attempt, lease.renewals)
-            seen[key] = self._unmoved_since.get(key, now)
-            if now - seen[key] >= lease.lease_seconds:
+            watched[key] = 0.0
+            if key in self._watched:
+                watched[key] = self._watched[key] + min(gap, lease.lease_seconds / 2)
+            if watched[key] >= lease.lease_seconds:
                 expired.append(lease)
-        self._unmoved_since = seen
+        self._watched = watched
         return expired

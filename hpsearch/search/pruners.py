@@ -170,4 +170,6 @@ def bracket_of(ticket: int, brackets: int, reduction_factor: int) -> int:
     )
     # The golden ratio's multiples spread evenly: any run of tickets has the right shares.
     position = (ticket * 0.6180339887498949) % 1.0
-    return int(np.searchsorted(np.cumsum(weights / weights.sum()), position, side="right"))
+    # Without the last bound, which rounding may leave just below 1.
+    bounds = np.cumsum(weights / weights.sum())[:-1]
+    return int(np.searchsorted(bounds, position, side="right"))

@@ -73,7 +73,7 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
                 )
             )
         else:
-            _require_same(_stored(row), study)
+            require_same(_stored(row), study)
             connection.execute(
                 sa.update(studies)
                 .where(studies.c.study_id == row["study_id"])
@@ -95,6 +95,16 @@ def find(database: Database, name: str) -> StoredStudy:
                 "study", name, known, hint=f"(Those launched into {database.display_url}.)"
             )
         return _stored(row)
+
+    return database.read(work)
+
+
+def find_or_none(database: Database, name: str) -> StoredStudy | None:
+    """Return the study called ``name``, ``None`` where the database doesn't know it."""
+
+    def work(connection: Connection) -> StoredStudy | None:
+        row = _find(connection, name)
+        return None if row is None else _stored(row)
 
     return database.read(work)
 
@@ -142,7 +152,8 @@ def _stored(row: Mapping[Any, Any]) -> StoredStudy:
     )
 
 
-def _require_same(stored: StoredStudy, study: StudyFile) -> None:
+def require_same(stored: StoredStudy, study: StudyFile) -> None:
+    """Raise ``StudyMismatch``, showing the difference, where ``study`` asks another question."""
     if stored.fingerprint == study.fingerprint:
         return
     changes = difference(stored.document, study.document) or [

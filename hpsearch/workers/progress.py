@@ -1,0 +1,167 @@
+"""What a launch shows while it runs, read from the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hpsearch.search import ledger_reads
+from hpsearch.search.ledger_reads import Counts, Event, Ticket
+from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StoredStudy
+from hpsearch.study_file.study import StudyFile
+
+#: The span over which epochs per second are averaged.
+RATE_WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerStatus:
+    """One worker and what it is doing, on whatever host."""
+
+    owner: str
+    #: ``None`` for a worker that another launch started.
+    pid: int | None
+    device: str
+    #: "training", "starting" or "idle".
+    state: str
+    ticket: int | None = None
+    number: int | None = None
+    #: Epochs done of the trial under way.
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One look at a running launch."""
+
+    counts: Counts
+    budget_trials: int
+    epochs_per_second: float
+    #: If nothing more is pruned; ``None`` while no epoch has been seen.
+    seconds_left: float | None
+    #: Trial number and value of the best complete trial.
+    best: tuple[int, float] | None
+    workers: tuple[WorkerStatus, ...]
+    #: What happened since the last look, a line each.
+    messages: tuple[str, ...]
+    elapsed: float
+
+
+class ProgressReader:
+    """Looks at a study's ledger again and again."""
+
+    def __init__(self, database: Database, stored: StoredStudy, study: StudyFile) -> None:
+        self._database = database
+        self._stored = stored
+        self._study = study
+        self._started = time.monotonic()
+        self._seen = self._newest_event()
+        self._rates: deque[tuple[float, int]] = deque()
+
+    def look(self, local: Iterable[WorkerStatus]) -> Progress:
+        """Return the state now; ``local`` are this launch's workers, alive."""
+        study_id = self._stored.study_id
+        counts = ledger_reads.counts(self._database, study_id)
+        tickets = ledger_reads.all_tickets(self._database, study_id)
+        events = ledger_reads.event_log(self._database, study_id, after=self._seen)
+        if events:
+            self._seen = events[-1].event_id
+        now = time.monotonic()
+        rate = self._rate(now, counts.epochs_run)
+        objective = self._study.objective
+        best = ledger_reads.best_of(
+            tickets, maximize=objective.direction == "maximize", at=objective.at
+        )
+        return Progress(
+            counts=counts,
+            budget_trials=self._study.budget.trials,
+            epochs_per_second=rate,
+            seconds_left=self._epochs_left(tickets) / rate if rate > 0 else None,
+            best=None if best is None else (best.number or 0, self._value(best)),
+            workers=_statuses(tickets, list(local)),
+            messages=tuple(filter(None, (self._line(event, tickets) for event in events))),
+            elapsed=now - self._started,
+        )
+
+    def _newest_event(self) -> int:
+        events = ledger_reads.event_log(self._database, self._stored.study_id)
+        return events[-1].event_id if events else 0
+
+    def _value(self, ticket: Ticket) -> float:
+        value = ticket.best_value if self._study.objective.at == "best" else ticket.value
+        return float("nan") if value is None else value
+
+    def _rate(self, now: float, epochs: int) -> float:
+        self._rates.append((now, epochs))
+        while now - self._rates[0][0] > RATE_WINDOW_SECONDS:
+            self._rates.popleft()
+        (then, before) = self._rates[0]
+        return (epochs - before) / (now - then) if now > then else 0.0
+
+    def _epochs_left(self, tickets: Iterable[Ticket]) -> int:
+        per_trial = self._study.budget.epochs_per_trial
+        known = list(tickets)
+        unissued = max(0, self._study.budget.trials - len(known))
+        begun = sum(per_trial - each.epochs_done for each in known if not each.state.is_finished)
+        return unissued * per_trial + begun
+
+    def _line(self, event: Event, tickets: Iterable[Ticket]) -> str | None:
+        number = next((each.number for each in tickets if each.ticket == event.ticket), None)
+        name = f"trial {number}" if number is not None else f"ticket {event.ticket}"
+        detail = event.detail
+        match event.kind:
+            case "complete" | "pruned":
+                verb = "finished" if event.kind == "complete" else "pruned"
+                metric = self._study.objective.metric
+                return f"{name} {verb} at epoch {detail['epoch']} ({metric} {detail['value']:.4f})"
+            case "infeasible":
+                return f"trial {detail['trial']} can't be built: {detail['reason']}"
+            case "failed":
+                return f"{name} failed: {_last_line(detail['error'])}"
+            case "attempt_failed" | "worker_died" | "lease_expired":
+                return f"{name} was interrupted ({_last_line(detail['error'])})"
+            case "resumed":
+                return f"{name} goes on after epoch {detail['checkpoint_epoch'] or 0}"
+            case "released":
+                return f"{name} paused ({detail['reason']})"
+            case "write_refused":
+                return f"{name}: a late worker's write was refused"
+            case _:
+                return None
+
+
+def _statuses(tickets: list[Ticket], local: list[WorkerStatus]) -> tuple[WorkerStatus, ...]:
+    """Join this launch's workers, and others' running tickets, with what they are doing."""
+    running = {each.owner: each for each in tickets if each.state is TicketState.RUNNING}
+    known = {worker.owner: worker for worker in local}
+    for owner in running:
+        if owner is not None and owner not in known:
+            host = owner.partition(":")[0]
+            known[owner] = WorkerStatus(owner=owner, pid=None, device=f"on {host}", state="idle")
+    statuses = []
+    for owner, worker in known.items():
+        ticket = running.get(owner)
+        if ticket is None:
+            statuses.append(worker)
+            continue
+        statuses.append(
+            WorkerStatus(
+                owner=owner,
+                pid=worker.pid,
+                device=worker.device,
+                state="training",
+                ticket=ticket.ticket,
+                number=ticket.number,
+                epoch=ticket.epochs_done,
+            )
+        )
+    return tuple(statuses)
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,81 @@
+"""Checkpoints of one study on disk: ``<runs>/<study>/<run key>/trial-0007/``.
+
+A name holds epoch and attempt, so a stopped worker that wakes up can't overwrite its successor's
+file. The file is safe on disk before the ledger names it. What can't be resumed any more is
+removed, except the best trial's weights.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import CheckpointError
+from hpsearch.search.ledger_types import CheckpointRef
+from hpsearch.training import checkpoint
+
+#: Checkpoints of an unfinished trial that stay: the newest, and one more should it be damaged.
+KEPT_CHECKPOINTS = 2
+
+BEST_WEIGHTS = "best.pt"
+
+
+class RunFolder:
+    """The files of one stored study below the runs root."""
+
+    def __init__(self, runs: Path, study: str, run_key: str) -> None:
+        self._runs = runs
+        self.path = runs / study / run_key
+
+    def trial(self, number: int) -> Path:
+        """Return a trial's folder (by Optuna's number)."""
+        return self.path / f"trial-{number:04d}"
+
+    def save(
+        self, number: int, attempt: int, epoch: int, state: Mapping[str, Any], *, part: str = ""
+    ) -> CheckpointRef:
+        """Write a checkpoint durably; ``part`` tells one within an epoch from its end's."""
+        name = f"epoch-{epoch:04d}{part}.attempt-{attempt}.pt"
+        path = self.trial(number) / name
+        sha256 = checkpoint.save(path, state)
+        key = path.relative_to(self._runs).as_posix()
+        return CheckpointRef(key=key, sha256=sha256, epoch=epoch)
+
+    def newest_usable(
+        self, references: Sequence[CheckpointRef]
+    ) -> tuple[CheckpointRef, dict[str, Any]] | None:
+        """Load the first of ``references`` (newest first) that is here and undamaged."""
+        for reference in references:
+            try:
+                state = checkpoint.load(self._runs / reference.key, reference.sha256)
+            except CheckpointError:
+                continue
+            return reference, state
+        return None
+
+    def prune_checkpoints(self, number: int, kept: Sequence[CheckpointRef]) -> None:
+        """Remove a trial's checkpoints, all but those in ``kept``."""
+        names = {Path(reference.key).name for reference in kept}
+        for path in self.trial(number).glob("epoch-*.pt"):
+            if path.name not in names:
+                path.unlink(missing_ok=True)
+
+    def save_best(self, number: int, weights: Mapping[str, Any]) -> Path:
+        """Write a finished trial's best weights."""
+        path = self.trial(number) / BEST_WEIGHTS
+        checkpoint.save(path, weights)
+        return path
+
+    def keep_only_best(self, best_number: int | None) -> None:
+        """Remove the best weights of every trial but the best one."""
+        for path in self.path.glob(f"trial-*/{BEST_WEIGHTS}"):
+            if best_number is None or path.parent != self.trial(best_number):
+                path.unlink(missing_ok=True)
+
+    def drop_if_empty(self, number: int) -> None:
+        """Remove a trial's folder where nothing is left in it."""
+        folder = self.trial(number)
+        if folder.is_dir() and not any(folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,224 @@
+"""Local worker processes: starting, watching, replacing and stopping them.
+
+Workers come from a fork server that has imported torch and Optuna once: a worker then starts in a
+fraction of a second and shares that memory.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from hpsearch.errors import UserError
+from hpsearch.search import ledger_reads
+from hpsearch.search.claims import free_tickets_of
+from hpsearch.search.ledger_reads import Counts
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StoredStudy, find
+from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.progress import Progress, ProgressReader, WorkerStatus
+from hpsearch.workers.worker import WorkerOptions, new_owner, run_worker
+
+#: Between two looks at workers and ledger.
+TICK_SECONDS = 0.4
+
+#: A worker that was told to leave is killed after this; its trial goes on from its checkpoint.
+LEAVE_SECONDS = 10.0
+
+#: Deaths in a row, without an epoch in between, after which the launch gives up.
+MAX_DEATHS = 10
+
+#: Exit code of a worker that met a user's mistake: the message stands on stderr.
+USER_ERROR = 2
+
+Reason = Literal["finished", "stopped", "timeout", "interrupted", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a launch ended."""
+
+    reason: Reason
+    counts: Counts
+
+
+@dataclass
+class _Local:
+    """One worker process of this launch."""
+
+    slot: int
+    device: str
+    owner: str
+    process: ForkServerProcess
+    started: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """Keeps one worker process alive per entry of ``devices`` until the study is done."""
+
+    def __init__(
+        self,
+        database: Database,
+        stored: StoredStudy,
+        study: StudyFile,
+        *,
+        devices: list[str],
+        threads: int,
+        storage: str,
+        runs: Path,
+        data: Path | None,
+        lease_seconds: float,
+        checkpoint_seconds: float,
+    ) -> None:
+        self._database = database
+        self._stored = stored
+        self._study = study
+        self._devices = devices
+        self._threads = threads
+        self._storage = storage
+        self._runs = runs
+        self._data = data
+        self._lease_seconds = lease_seconds
+        self._checkpoint_seconds = checkpoint_seconds
+        self._workers: list[_Local] = []
+        self._signals = 0
+        self._deaths = 0
+        self._epochs_at_death = -1
+
+    def run(self, on_progress: Callable[[Progress], None], *, timeout: float | None) -> Outcome:
+        """Supervise until there is nothing left to do; call it from the main thread."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        reader = ProgressReader(self._database, self._stored, self._study)
+        with ExitStack() as stack:
+            self._catch_signals(stack)
+            context = _fork_server(self._threads)
+            stack.callback(self._kill_all)
+            for slot, device in enumerate(self._devices):
+                self._start(context, slot, device)
+            reason = self._watch(context, reader, on_progress, deadline)
+            self._leave(reader, on_progress)
+        counts = ledger_reads.counts(self._database, self._stored.study_id)
+        return Outcome(reason=reason, counts=counts)
+
+    def _watch(
+        self,
+        context: ForkServerContext,
+        reader: ProgressReader,
+        on_progress: Callable[[Progress], None],
+        deadline: float | None,
+    ) -> Reason:
+        while self._workers:
+            if self._signals:
+                return "interrupted"
+            if deadline is not None and time.monotonic() >= deadline:
+                return "timeout"
+            for local in [each for each in self._workers if not each.process.is_alive()]:
+                self._workers.remove(local)
+                if not self._bury(local):
+                    return "failed"
+                if local.process.exitcode != 0:
+                    self._start(context, local.slot, local.device)
+            on_progress(reader.look(self._statuses()))
+            time.sleep(TICK_SECONDS)
+        stops = find(self._database, self._stored.name).stops
+        return "stopped" if stops > self._stored.stops else "finished"
+
+    def _bury(self, local: _Local) -> bool:
+        """Free what a dead worker held; returns whether the launch may go on."""
+        local.process.join()
+        if local.process.exitcode == 0:
+            return True
+        # We saw it end, so nobody has to wait for its lease.
+        free_tickets_of(self._database, self._stored.study_id, local.owner)
+        if local.process.exitcode == USER_ERROR:
+            return False
+        epochs = ledger_reads.counts(self._database, self._stored.study_id).epochs_run
+        self._deaths = self._deaths + 1 if epochs == self._epochs_at_death else 1
+        self._epochs_at_death = epochs
+        return self._deaths < MAX_DEATHS
+
+    def _start(self, context: ForkServerContext, slot: int, device: str) -> None:
+        owner = new_owner()
+        options = WorkerOptions(
+            study_name=self._stored.name,
+            storage=self._storage,
+            device=device,
+            threads=self._threads,
+            runs=self._runs,
+            data=self._data,
+            lease_seconds=self._lease_seconds,
+            checkpoint_seconds=self._checkpoint_seconds,
+            owner=owner,
+        )
+        process = context.Process(target=worker_process, args=(options,), name=f"worker-{slot}")
+        process.start()
+        self._workers.append(_Local(slot=slot, device=device, owner=owner, process=process))
+
+    def _statuses(self) -> list[WorkerStatus]:
+        now = time.monotonic()
+        return [
+            WorkerStatus(
+                owner=local.owner,
+                pid=local.process.pid,
+                device=local.device,
+                state="starting" if now - local.started < 2 else "idle",
+            )
+            for local in sorted(self._workers, key=lambda local: local.slot)
+        ]
+
+    def _leave(self, reader: ProgressReader, on_progress: Callable[[Progress], None]) -> None:
+        """Tell every worker to checkpoint and leave; kill those that don't in time."""
+        for local in self._workers:
+            local.process.terminate()
+        deadline = time.monotonic() + LEAVE_SECONDS
+        seen = self._signals
+        while any(local.process.is_alive() for local in self._workers):
+            if time.monotonic() > deadline or self._signals > seen:
+                self._kill_all()
+                break
+            time.sleep(0.05)
+        for local in self._workers:
+            self._bury(local)
+        self._workers.clear()
+        on_progress(reader.look([]))
+
+    def _kill_all(self) -> None:
+        for local in self._workers:
+            if local.process.is_alive():
+                local.process.kill()
+
+    def _catch_signals(self, stack: ExitStack) -> None:
+        def count(number: int, frame: FrameType | None) -> None:
+            self._signals += 1
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, count)
+            stack.callback(signal.signal, number, before)
+
+
+def worker_process(options: WorkerOptions) -> None:
+    """Be a worker; the entry of the process."""
+    try:
+        run_worker(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(USER_ERROR)
+
+
+def _fork_server(threads: int) -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hpsearch.workers.preload"])
+    # Read once, when the fork server loads the libraries; torch.set_num_threads covers only torch.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, str(threads))
+    return context

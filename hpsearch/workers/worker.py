@@ -1,0 +1,185 @@
+"""One worker: claim a trial, run it, claim the next, until the study has no more."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from pathlib import Path
+from types import FrameType
+from uuid import uuid4
+
+import optuna
+import torch
+from optuna.study import StudyDirection
+
+from hpsearch import catalog
+from hpsearch.search import studies
+from hpsearch.search.claims import Claims
+from hpsearch.search.history import TrialHistory
+from hpsearch.search.ledger import Ledger
+from hpsearch.search.ledger_types import Claim, Idle, SearchRules
+from hpsearch.search.pruners import PRUNERS
+from hpsearch.search.samplers import SAMPLERS
+from hpsearch.search.schema_version import require_tables
+from hpsearch.search.storage import Database, GaveUpWaiting, Patience
+from hpsearch.search.suggest import Sampler
+from hpsearch.study_file.loading import study_from_document
+from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.trial_run import Bench, run_trial
+
+logger = logging.getLogger(__name__)
+
+#: Pause before asking again while other workers hold what is left.
+POLL_SECONDS = 0.5
+
+#: How long a worker that was told to leave still waits for a busy database to take its ticket back.
+LAST_WORDS_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """How one worker works."""
+
+    study_name: str
+    storage: str
+    #: ``cpu``, ``cuda:0``, ``mps``.
+    device: str
+    threads: int
+    runs: Path
+    data: Path | None = None
+    #: Leave after so many seconds, pausing the trial under way.
+    timeout: float | None = None
+    lease_seconds: float = 30.0
+    checkpoint_seconds: float = 30.0
+    #: The worker's name in the ledger; made up where not given.
+    owner: str | None = None
+
+
+def new_owner() -> str:
+    """Return a name for a worker that no other worker ever had."""
+    return f"{socket.gethostname()[:60]}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+class Departure:
+    """What tells a worker to leave: a signal, its time, or the end of its parent process."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._told = threading.Event()
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._parent = parent_process()
+        self._due_since: float | None = None
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Leave at the next batch; a handler for SIGTERM and SIGINT."""
+        self._told.set()
+
+    def due(self) -> bool:
+        """Whether it is time to leave."""
+        if self._due_since is None and self._is_due():
+            self._due_since = time.monotonic()
+        return self._due_since is not None
+
+    def overdue(self) -> bool:
+        """Whether there is no time left even for a busy database."""
+        if not self.due() or self._due_since is None:
+            return False
+        return time.monotonic() - self._due_since > LAST_WORDS_SECONDS
+
+    def _is_due(self) -> bool:
+        if self._told.is_set():
+            return True
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return True
+        # A supervisor that was killed can't stop us any more; without it nobody would.
+        return self._parent is not None and not self._parent.is_alive()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not longer than until a signal comes."""
+        self._told.wait(seconds)
+
+
+def search_rules(study: StudyFile, sampler: Sampler) -> SearchRules:
+    """Return what the ledger must know of the study file."""
+    return SearchRules(
+        metric=study.objective.metric,
+        maximize=study.objective.direction == "maximize",
+        best_epoch_counts=study.objective.at == "best",
+        epochs_per_trial=study.budget.epochs_per_trial,
+        pruner=PRUNERS.build(study.pruner),
+        enumerates=sampler.enumerates,
+    )
+
+
+def run_worker(options: WorkerOptions) -> Idle | None:
+    """Work until the study is finished or stopped, or this worker is told to leave (``None``).
+
+    Raises:
+        UserError: the study, its plug-ins or its data can't be reached from here.
+    """
+    departure = Departure(options.timeout)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, departure.on_signal)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(options.threads)
+    require_tables(Database(options.storage))
+    patience = Patience(seconds=float("inf"), interrupted=departure.overdue)
+    database = Database(options.storage, patience)
+    try:
+        return _work(options, database, departure)
+    except GaveUpWaiting:
+        return None
+    finally:
+        database.close()
+
+
+def _work(options: WorkerOptions, database: Database, departure: Departure) -> Idle | None:
+    stored = studies.find(database, options.study_name)
+    study = study_from_document(stored.document, catalog.registries, text=stored.text)
+    owner = options.owner or new_owner()
+    sampler = SAMPLERS.build(study.sampler)
+    rules = search_rules(study, sampler)
+    claims = Claims(
+        database,
+        stored.study_id,
+        owner,
+        lease_seconds=options.lease_seconds,
+        seen_stops=stored.stops,
+        needs_point=lambda ticket: sampler.enumerates and ticket > len(study.try_first),
+        max_failures=rules.max_failures,
+    )
+    direction = StudyDirection[study.objective.direction.upper()]
+    bench = Bench(
+        study=study,
+        sampler=sampler,
+        ledger=Ledger(database, stored.study_id, owner, rules),
+        history=TrialHistory(database, stored.study_id, direction),
+        folder=RunFolder(options.runs, stored.name, stored.run_key),
+        device=options.device,
+        threads=options.threads,
+        data=options.data,
+        lease_seconds=options.lease_seconds,
+        checkpoint_seconds=options.checkpoint_seconds,
+        seen_stops=stored.stops,
+        leave=departure.due,
+    )
+    return _pull(claims, departure, lambda claim: run_trial(bench, claim))
+
+
+def _pull(claims: Claims, departure: Departure, run: Callable[[Claim], None]) -> Idle | None:
+    while not departure.due():
+        claimed = claims.claim()
+        if isinstance(claimed, Claim):
+            run(claimed)
+        elif claimed is Idle.WAIT:
+            departure.wait(POLL_SECONDS)
+        else:
+            return claimed
+    return None
