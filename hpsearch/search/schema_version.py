@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 
 from hpsearch.errors import StorageError
 from hpsearch.search.storage import Database, exclusive_setup
@@ -26,12 +27,17 @@ def ensure_tables(database: Database) -> None:
     """
     if database.read(revision_of) == head_revision():
         return
-    with exclusive_setup(database):
-        found = database.read(revision_of)
-        if found is not None:
-            _refuse_unknown(database, found)
-        _create_optuna_tables(database)
-        database.write(_upgrade)
+    try:
+        with exclusive_setup(database):
+            found = database.read(revision_of)
+            if found is not None:
+                _refuse_unknown(database, found)
+            _create_optuna_tables(database)
+            database.write(_upgrade)
+    except DBAPIError as error:  # From Optuna's engine, or from waiting for the others.
+        raise StorageError(
+            f"hpsearch must create its tables, but {database.explain(error)}"
+        ) from error
 
 
 def require_tables(database: Database) -> None:
@@ -85,9 +91,9 @@ def _refuse_unknown(database: Database, found: str) -> None:
 
 
 def _create_optuna_tables(database: Database) -> None:
-    # Optuna fills the URL into str.format, so a brace in a password must stay encoded.
+    # Optuna sends the URL through str.format, so a brace (in a folder's name) must be doubled.
     url = database.url.render_as_string(hide_password=False)
-    url = url.replace("{", "%7B").replace("}", "%7D")
+    url = url.replace("{", "{{").replace("}", "}}")
     try:
         RDBStorage(url).engine.dispose()
     except RuntimeError as error:

