@@ -1,1 +1,10 @@
-"""results."""
+"""What a study found out, read from the ledger. Nothing here writes to the database.
+
+- ``records``       a study and its trials, valued by the study's objective
+- ``ranking``       which trial is best
+- ``summary``       the counts and the winner, as ``status --json`` prints them
+- ``optuna_side``   what only Optuna's rows hold: attributes and infeasible draws
+- ``provenance``    versions, repository and figures that a frozen config carries
+- ``frozen``        a trial as a frozen config
+- ``space_report``  what a study's space holds, before anything ran
+"""

@@ -1,0 +1,71 @@
+"""What only Optuna's rows hold: a trial's attributes, and the draws that couldn't be built."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.distributions import json_to_distribution
+from sqlalchemy.engine import Connection
+
+from hpsearch.search import optuna_rows as rows
+from hpsearch.search.storage import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfeasibleDraw:
+    """A configuration that was drawn and couldn't be built; it used no budget."""
+
+    number: int
+    #: The ticket that drew again afterwards.
+    ticket: int
+    params: Mapping[str, Any]
+    #: The arithmetic that shows why.
+    reason: str
+
+
+def attributes(database: Database, trial_id: int) -> dict[str, Any]:
+    """Return what the worker noted about a trial: device, threads, hashes and so on."""
+    return database.read(lambda connection: _attributes(connection, trial_id))
+
+
+def infeasible_draw(database: Database, study_id: int, number: int) -> InfeasibleDraw | None:
+    """Return the infeasible draw with Optuna's ``number``, ``None`` where it isn't one."""
+
+    def work(connection: Connection) -> InfeasibleDraw | None:
+        trial_id = connection.execute(
+            sa.select(rows.TRIALS.c.trial_id).where(
+                rows.TRIALS.c.study_id == study_id, rows.TRIALS.c.number == number
+            )
+        ).scalar_one_or_none()
+        noted = {} if trial_id is None else _attributes(connection, trial_id)
+        if trial_id is None or "infeasible" not in noted:
+            return None
+        return InfeasibleDraw(
+            number=number,
+            ticket=noted["ticket"],
+            params=_params(connection, trial_id),
+            reason=noted["infeasible"],
+        )
+
+    return database.read(work)
+
+
+def _attributes(connection: Connection, trial_id: int) -> dict[str, Any]:
+    table = rows.TRIAL_USER_ATTRS
+    query = sa.select(table.c.key, table.c.value_json).where(table.c.trial_id == trial_id)
+    return {row.key: json.loads(row.value_json) for row in connection.execute(query)}
+
+
+def _params(connection: Connection, trial_id: int) -> dict[str, Any]:
+    table = rows.PARAMS
+    query = sa.select(table).where(table.c.trial_id == trial_id).order_by(table.c.param_id)
+    return {
+        row.param_name: json_to_distribution(row.distribution_json).to_external_repr(
+            row.param_value
+        )
+        for row in connection.execute(query)
+    }

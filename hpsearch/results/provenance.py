@@ -1,0 +1,64 @@
+"""What a frozen config tells about its origin: versions, the caller's repository, figures."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from hpsearch.measurement import EpochResult
+
+_PACKAGES = ("hpsearch", "torch", "torchvision", "optuna")
+
+
+def versions() -> dict[str, str]:
+    """Return the installed versions of what decides a training's result."""
+    return {
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in _PACKAGES},
+    }
+
+
+def repository(folder: Path) -> dict[str, Any] | None:
+    """Return the commit that ``folder`` is at and whether tracked files differ from it.
+
+    ``None`` outside a git repository, before its first commit, or without git.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def figures(curve: Sequence[EpochResult], *, best_epoch: int) -> dict[str, dict[str, Any]]:
+    """Return the validation and training figures of the last epoch and of ``best_epoch``."""
+    by_epoch = {result.epoch: result for result in curve}
+    return {"last": _figures(curve[-1]), "best": _figures(by_epoch[best_epoch])}
+
+
+def _figures(result: EpochResult) -> dict[str, Any]:
+    return {
+        "epoch": result.epoch,
+        "val_accuracy": result.val_accuracy,
+        "val_loss": result.val_loss,
+        "train_accuracy": result.train_accuracy,
+        "train_loss": result.train_loss,
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

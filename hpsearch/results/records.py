@@ -1,0 +1,99 @@
+"""A study and its trials as the ledger holds them, valued by the study's objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.errors import UnknownName
+from hpsearch.search import ledger_reads, studies
+from hpsearch.search.ledger_reads import Counts, Ticket
+from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StoredStudy
+from hpsearch.study_file.study import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One logical trial, whoever worked on it."""
+
+    ticket: int
+    #: Optuna's number, the one that people use; ``None`` before its configuration is drawn.
+    number: int | None
+    trial_id: int | None
+    state: TicketState
+    #: Path -> stored value; empty before it is drawn.
+    params: Mapping[str, Any]
+    #: The objective by the study's rule (last or best epoch); ``None`` before the first epoch.
+    value: float | None
+    last_value: float | None
+    best_value: float | None
+    best_epoch: int | None
+    epochs_done: int
+    compute_seconds: float
+    #: How often a worker took it.
+    attempts: int
+    #: Who works on it now.
+    owner: str | None
+    #: Infeasible draws before this one.
+    infeasible: int
+    #: The last error, with its traceback where there was one.
+    error: str | None
+    #: Relative to the runs root.
+    checkpoint: str | None
+    checkpoint_epoch: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """A stored study and its trials by ticket."""
+
+    study: StoredStudy
+    objective: Objective
+    counts: Counts
+    trials: tuple[TrialRecord, ...]
+
+    def trial(self, number: int) -> TrialRecord:
+        """Return the trial with Optuna's ``number``. Raises ``UnknownName``."""
+        for trial in self.trials:
+            if trial.number == number:
+                return trial
+        known = [str(trial.number) for trial in self.trials if trial.number is not None]
+        raise UnknownName(f"trial of study {self.study.name!r}", str(number), known)
+
+
+def read_study(database: Database, name: str) -> StudyRecord:
+    """Read a study and all its trials. Raises ``UnknownName`` listing the studies there are."""
+    study = studies.find(database, name)
+    objective = Objective(**study.document["objective"])
+    tickets = ledger_reads.all_tickets(database, study.study_id)
+    return StudyRecord(
+        study=study,
+        objective=objective,
+        counts=ledger_reads.counts(database, study.study_id),
+        trials=tuple(_record(ticket, objective) for ticket in tickets),
+    )
+
+
+def _record(ticket: Ticket, objective: Objective) -> TrialRecord:
+    return TrialRecord(
+        ticket=ticket.ticket,
+        number=ticket.number,
+        trial_id=ticket.trial_id,
+        state=ticket.state,
+        params=ticket.params or {},
+        value=ticket.best_value if objective.at == "best" else ticket.value,
+        last_value=ticket.value,
+        best_value=ticket.best_value,
+        best_epoch=ticket.best_epoch,
+        epochs_done=ticket.epochs_done,
+        compute_seconds=ticket.compute_seconds,
+        attempts=ticket.attempt,
+        owner=ticket.owner,
+        infeasible=ticket.infeasible,
+        error=ticket.last_error,
+        checkpoint=ticket.checkpoint,
+        checkpoint_epoch=ticket.checkpoint_epoch,
+    )
