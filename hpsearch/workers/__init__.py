@@ -6,7 +6,7 @@
 - ``trial_run``     one claimed trial: configure, train, report, release
 - ``lease_keeper``  the thread that renews a lease, and what stops a training loop
 - ``run_folder``    checkpoints of a study on disk: names, fallback, retention
-- ``feasibility``   whether a configuration can be built, and what it is then
+- ``blueprint``     how one configuration will be trained here
 - ``devices``       devices, threads and slots of this machine
 - ``progress``      what a launch shows while it runs
 - ``estimate``      hours and disk, before anything starts

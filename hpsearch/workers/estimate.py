@@ -14,7 +14,7 @@ from hpsearch.errors import InfeasibleConfig, TrainingDiverged, TrainingInterrup
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
-from hpsearch.workers.feasibility import Blueprint, draw_up
+from hpsearch.workers.blueprint import Blueprint, draw_up
 from hpsearch.workers.run_folder import KEPT_CHECKPOINTS
 
 #: Configurations that are tried, and the seconds that each may take.
@@ -51,7 +51,7 @@ def estimate(study: StudyFile, *, device: str, threads: int, data: Path | None) 
     finally:
         torch.set_num_threads(before)
     known = [seconds for seconds in timed if seconds is not None]
-    largest = max((blueprint.model.parameters for blueprint in blueprints), default=0)
+    largest = max((blueprint.plan.model.parameters for blueprint in blueprints), default=0)
     return Estimate(
         epoch_seconds=mean(known) if known else None,
         checkpoint_bytes=largest * BYTES_PER_PARAMETER * KEPT_CHECKPOINTS,
@@ -92,16 +92,15 @@ def _epoch_seconds(blueprint: Blueprint, data: Path | None) -> float | None:
         return time.perf_counter() - started > PROBE_SECONDS
 
     try:
-        for result in train(
+        results = train(
             blueprint.config, device=blueprint.device, data_root=data, should_stop=out_of_time
-        ):
-            return result.seconds
+        )
+        return float(next(results).seconds)
     except TrainingInterrupted:
         if started is None or batches == 0:
             return None
         seconds = time.perf_counter() - started
-        total = -(-len(blueprint.data.train_indices) // blueprint.config.batch_size)
+        total = len(blueprint.plan.batches)
         return seconds / batches * total
     except TrainingDiverged:
         return None
-    return None

@@ -1,15 +1,15 @@
 """What every worker process imports; the fork server imports it once for all of them.
 
-Nothing here may start threads, open the storage or touch CUDA: none of these survives a fork.
+torch imports ``torch._dynamo`` when the first optimizer is built: over a second, once per process
+where it isn't here. Nothing here may start threads, open the storage or touch CUDA: none of these survives a fork.
 """
 
 import optuna
-import torch
-import torchvision
+import torch._dynamo
 
 import hpsearch.catalog
 import hpsearch.search.samplers
 import hpsearch.training.components
 import hpsearch.workers.worker
 
-__all__ = ["hpsearch", "optuna", "torch", "torchvision"]
+__all__ = ["hpsearch", "optuna", "torch"]

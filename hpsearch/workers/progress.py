@@ -7,8 +7,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hpsearch.results.ranking import best
+from hpsearch.results.records import TrialRecord, read_study
 from hpsearch.search import ledger_reads
-from hpsearch.search.ledger_reads import Counts, Event, Ticket
+from hpsearch.search.ledger_reads import Counts, Event
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
@@ -65,35 +67,28 @@ class ProgressReader:
     def look(self, local: Iterable[WorkerStatus]) -> Progress:
         """Return the state now; ``local`` are this launch's workers, alive."""
         study_id = self._stored.study_id
-        counts = ledger_reads.counts(self._database, study_id)
-        tickets = ledger_reads.all_tickets(self._database, study_id)
+        record = read_study(self._database, self._stored.name)
+        counts, trials = record.counts, record.trials
         events = ledger_reads.event_log(self._database, study_id, after=self._seen)
         if events:
             self._seen = events[-1].event_id
         now = time.monotonic()
         rate = self._rate(now, counts.epochs_run)
-        objective = self._study.objective
-        best = ledger_reads.best_of(
-            tickets, maximize=objective.direction == "maximize", at=objective.at
-        )
+        winner = best(record)
         return Progress(
             counts=counts,
             budget_trials=self._study.budget.trials,
             epochs_per_second=rate,
-            seconds_left=self._epochs_left(tickets) / rate if rate > 0 else None,
-            best=None if best is None else (best.number or 0, self._value(best)),
-            workers=_statuses(tickets, list(local)),
-            messages=tuple(filter(None, (self._line(event, tickets) for event in events))),
+            seconds_left=self._epochs_left(trials) / rate if rate > 0 else None,
+            best=_number_and_value(winner),
+            workers=_statuses(list(trials), list(local)),
+            messages=tuple(filter(None, (self._line(event, trials) for event in events))),
             elapsed=now - self._started,
         )
 
     def _newest_event(self) -> int:
         events = ledger_reads.event_log(self._database, self._stored.study_id)
         return events[-1].event_id if events else 0
-
-    def _value(self, ticket: Ticket) -> float:
-        value = ticket.best_value if self._study.objective.at == "best" else ticket.value
-        return float("nan") if value is None else value
 
     def _rate(self, now: float, epochs: int) -> float:
         self._rates.append((now, epochs))
@@ -102,15 +97,15 @@ class ProgressReader:
         (then, before) = self._rates[0]
         return (epochs - before) / (now - then) if now > then else 0.0
 
-    def _epochs_left(self, tickets: Iterable[Ticket]) -> int:
+    def _epochs_left(self, trials: Iterable[TrialRecord]) -> int:
         per_trial = self._study.budget.epochs_per_trial
-        known = list(tickets)
+        known = list(trials)
         unissued = max(0, self._study.budget.trials - len(known))
         begun = sum(per_trial - each.epochs_done for each in known if not each.state.is_finished)
         return unissued * per_trial + begun
 
-    def _line(self, event: Event, tickets: Iterable[Ticket]) -> str | None:
-        number = next((each.number for each in tickets if each.ticket == event.ticket), None)
+    def _line(self, event: Event, trials: Iterable[TrialRecord]) -> str | None:
+        number = next((each.number for each in trials if each.ticket == event.ticket), None)
         name = f"trial {number}" if number is not None else f"ticket {event.ticket}"
         detail = event.detail
         match event.kind:
@@ -134,9 +129,9 @@ class ProgressReader:
                 return None
 
 
-def _statuses(tickets: list[Ticket], local: list[WorkerStatus]) -> tuple[WorkerStatus, ...]:
-    """Join this launch's workers, and others' running tickets, with what they are doing."""
-    running = {each.owner: each for each in tickets if each.state is TicketState.RUNNING}
+def _statuses(trials: list[TrialRecord], local: list[WorkerStatus]) -> tuple[WorkerStatus, ...]:
+    """Join this launch's workers, and others' running trials, with what they are doing."""
+    running = {each.owner: each for each in trials if each.state is TicketState.RUNNING}
     known = {worker.owner: worker for worker in local}
     for owner in running:
         if owner is not None and owner not in known:
@@ -160,6 +155,12 @@ def _statuses(tickets: list[Ticket], local: list[WorkerStatus]) -> tuple[WorkerS
             )
         )
     return tuple(statuses)
+
+
+def _number_and_value(winner: TrialRecord | None) -> tuple[int, float] | None:
+    if winner is None or winner.number is None or winner.value is None:
+        return None
+    return winner.number, winner.value
 
 
 def _last_line(text: str) -> str:

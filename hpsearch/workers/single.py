@@ -11,8 +11,8 @@ from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.measurement import EpochResult
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
+from hpsearch.workers.blueprint import Blueprint, draw_up
 from hpsearch.workers.devices import resolve_devices, threads_per_worker
-from hpsearch.workers.feasibility import Blueprint, draw_up
 
 
 def plan_single(

@@ -1,13 +1,11 @@
 """Local worker processes: starting, watching, replacing and stopping them.
 
-Workers come from a fork server that has imported torch and Optuna once: a worker then starts in a
-fraction of a second and shares that memory.
+A worker that dies is replaced, and its trial goes on at once: we saw it end, nobody has to wait for
+its lease.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
 import sys
 import time
@@ -26,6 +24,7 @@ from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy, find
 from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.fork_server import start_fork_server
 from hpsearch.workers.progress import Progress, ProgressReader, WorkerStatus
 from hpsearch.workers.worker import WorkerOptions, new_owner, run_worker
 
@@ -101,7 +100,7 @@ class Supervisor:
         reader = ProgressReader(self._database, self._stored, self._study)
         with ExitStack() as stack:
             self._catch_signals(stack)
-            context = _fork_server(self._threads)
+            context = start_fork_server()
             stack.callback(self._kill_all)
             for slot, device in enumerate(self._devices):
                 self._start(context, slot, device)
@@ -213,12 +212,3 @@ def worker_process(options: WorkerOptions) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)
-
-
-def _fork_server(threads: int) -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hpsearch.workers.preload"])
-    # Read once, when the fork server loads the libraries; torch.set_num_threads covers only torch.
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, str(threads))
-    return context

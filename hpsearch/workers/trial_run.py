@@ -18,6 +18,8 @@ from hpsearch.errors import (
     UserError,
 )
 from hpsearch.measurement import EpochResult
+from hpsearch.results.ranking import best
+from hpsearch.results.records import read_study
 from hpsearch.search import ledger_reads
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger import Ledger
@@ -25,9 +27,8 @@ from hpsearch.search.ledger_types import CheckpointRef, Claim, TrialRow
 from hpsearch.search.storage import GaveUpWaiting
 from hpsearch.search.suggest import DrawnTrial, Sampler, draw_trial
 from hpsearch.study_file.study import StudyFile
-from hpsearch.training import checkpoint
 from hpsearch.training.engine import train
-from hpsearch.workers.feasibility import Blueprint, draw_up
+from hpsearch.workers.blueprint import Blueprint, draw_up
 from hpsearch.workers.lease_keeper import LeaseKeeper
 from hpsearch.workers.run_folder import KEPT_CHECKPOINTS, RunFolder
 
@@ -247,7 +248,7 @@ class _TrialRun:
             return
         if result.state is None:
             raise RuntimeError("the engine yields every epoch with its state")
-        weights = checkpoint.weights_of(result.state())
+        weights = result.state()["model"]
         self.best = {"value": value, "epoch": result.epoch, "weights": weights}
 
     def _save_best(self) -> None:
@@ -255,12 +256,8 @@ class _TrialRun:
             self.bench.folder.save_best(self.number, self.best)
 
     def _keep_only_best(self) -> None:
-        objective = self.bench.study.objective
-        tickets = ledger_reads.all_tickets(self.bench.ledger.database, self.claim.study_id)
-        best = ledger_reads.best_of(
-            tickets, maximize=objective.direction == "maximize", at=objective.at
-        )
-        self.bench.folder.keep_only_best(None if best is None else best.number)
+        winner = best(read_study(self.bench.ledger.database, self.bench.study.name))
+        self.bench.folder.keep_only_best(None if winner is None else winner.number)
 
 
 def _account(error: BaseException) -> str:

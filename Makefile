@@ -1,0 +1,53 @@
+# Everything that a person or a CI does here. `make help` lists it.
+# Each target sets up the virtual environment where there is none.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO ?= demo
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint typecheck bench dashboard clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Create .venv with hpsearch and all that its tests need
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Python 3.11 or later is needed; name one with PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## Search on real images, export the winner, train it again (about 2 minutes)
+	@rm -rf $(DEMO) && mkdir -p $(DEMO)
+	HPSEARCH_STORAGE=sqlite:///$(DEMO)/hpsearch.db HPSEARCH_RUNS=$(DEMO)/runs \
+		$(BIN)/hpsearch launch --study quickstart --workers $(WORKERS)
+	HPSEARCH_STORAGE=sqlite:///$(DEMO)/hpsearch.db HPSEARCH_RUNS=$(DEMO)/runs \
+		$(BIN)/hpsearch export --study quickstart --out $(DEMO)/best.yaml
+	$(BIN)/hpsearch train $(DEMO)/best.yaml
+
+test: $(READY) ## All tests: unit, integration (SQLite and Postgres), acceptance, chaos
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
+
+lint: $(READY) ## Style, and that imports point down only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+typecheck: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+bench: $(READY) ## What training costs here, against a plain loop
+	$(BIN)/python -m benchmarks
+
+dashboard: $(READY) ## Browse the demo's study
+	HPSEARCH_STORAGE=sqlite:///$(DEMO)/hpsearch.db $(BIN)/hpsearch dashboard
+
+clean: ## Remove what make made, but not the virtual environment
+	rm -rf $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,61 @@
+"""How one configuration will be trained here, and what its trial's row records of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.plan import Plan, plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """A configuration that can be built, and where it will be."""
+
+    config: TrialConfig
+    plan: Plan
+    device: str
+    threads: int
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a trial's row records; a frozen config repeats it.
+
+        Device, threads and precision decide the last digits of a result.
+        """
+        return {
+            "device": device_name(self.device),
+            "threads": self.threads,
+            "precision": self.plan.precision,
+            "parameters": self.plan.model.parameters,
+            "multiply_adds": self.plan.model.multiply_adds,
+            "trial_seed": self.config.seed,
+            "split_seed": self.config.split_seed,
+            "data_hash": self.plan.data_hash,
+            "split_hash": self.plan.split_hash,
+            "train_images": self.plan.train_images,
+            "val_images": self.plan.val_images,
+        }
+
+
+def draw_up(config: TrialConfig, *, device: str, threads: int, data: Path | None) -> Blueprint:
+    """Check that ``config`` can be built, without training a step.
+
+    Raises ``InfeasibleConfig`` with the arithmetic, ``DataError`` where the data isn't there.
+    """
+    return Blueprint(
+        config=config,
+        plan=plan(config, device=device, data_root=data),
+        device=device,
+        threads=threads,
+    )
+
+
+def device_name(device: str) -> str:
+    """Return the device, with its model where it is a GPU: ``cuda:0 (NVIDIA H100)``."""
+    if device.startswith("cuda"):
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return device

@@ -1,0 +1,33 @@
+"""The process that worker processes are forked from; importing this module imports no torch.
+
+It imports them once: a worker then starts in a fraction of a second and shares that memory. Start
+it first thing in a launch, so that its imports run while the launch reads the study.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.forkserver
+import os
+from multiprocessing.context import ForkServerContext
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def start_fork_server() -> ForkServerContext:
+    """Start the fork server where it isn't running yet, without waiting for its imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hpsearch.workers.preload"])
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    # Read once, when the libraries load. Each worker then sets torch's own number of threads;
+    # a pool of numpy's threads beside them would only get in their way.
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    return context
