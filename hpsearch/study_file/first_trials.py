@@ -76,6 +76,10 @@ class _Reader:
         match schema:
             case Leaf():
                 return self.leaf(schema, space, node, path)
+            case Section() | OneOf() if isinstance(space, Fixed):
+                # A group or a component that this study leaves out, with null
+                self.inside(space, to_plain(node), node.place, path)
+                return to_plain(node)
             case SomeOf():
                 return self.switches(schema, space, node, path)
             case OneOf():
@@ -129,16 +133,15 @@ class _Reader:
                 f"must be a mapping with the keys {listed}, but got {shown(to_plain(node))}",
             )
             return None
-        if not isinstance(space, Group):
-            self.inside(space, to_plain(node), node.place, path)
-            return to_plain(node)
         written = {}
         for name, entry in entries.items():
             here = join(path, name)
             if name not in schema.keys:
                 unknown = UnknownName("key", name, schema.keys)
                 report_unknown(entry.place, join(self.prefix, here), unknown, self.report)
-            elif name in space.children:  # else the file's own line is broken, and reported
+            elif (
+                isinstance(space, Group) and name in space.children
+            ):  # else the file's own line is broken, and reported
                 written[name] = self.read(schema.keys[name], space.children[name], entry, here)
         return {name: written[name] for name in schema.keys if name in written}
 
@@ -153,15 +156,12 @@ class _Reader:
             )
             return None
         ((name, entry),) = entries.items()
-        if not isinstance(space, Branch):
-            self.inside(space, to_plain(node), node.place, path)
-            return to_plain(node)
-        if name not in space.options:
+        if not isinstance(space, Branch) or name not in space.options:
+            listed = space.options if isinstance(space, Branch) else ()
             self.problem(
                 entry.place,
                 path,
-                f"must be one that this study lists, {', '.join(space.options)}, "
-                f"but got {shown(name)}",
+                f"must be one that this study lists, {', '.join(listed)}, but got {shown(name)}",
             )
             return None
         if len(space.options) > 1:

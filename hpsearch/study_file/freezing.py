@@ -9,6 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import LiteralScalarString
 
 from hpsearch.study_file.space import Scalar
@@ -35,18 +36,33 @@ def freeze(
 def to_yaml(document: Mapping[str, Any], header_comment: str = "") -> str:
     """Return a study document as YAML text, under a comment."""
     yaml = YAML()
+    yaml.Representer = _Representer
     yaml.default_flow_style = False
     yaml.width = 100_000  # never folds a line
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(type(None), _null)
     stream = StringIO()
     yaml.dump(_laid_out(document), stream)
     comment = "".join(f"# {line}".rstrip() + "\n" for line in header_comment.splitlines())
     return comment + stream.getvalue()
 
 
+class _Representer(RoundTripRepresenter):
+    """Writes null and small numbers so that YAML 1.1 readers understand them too."""
+
+
 def _null(representer: Any, _: None) -> Any:
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _number(representer: Any, value: float) -> Any:
+    text = repr(value)
+    if "e" in text and "." not in text:
+        text = text.replace("e", ".0e")  # YAML 1.1 takes 1e-05 for text
+    return representer.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+_Representer.add_representer(type(None), _null)
+_Representer.add_representer(float, _number)
 
 
 def _finite(value: Any) -> Any:

@@ -65,6 +65,8 @@ def checked(leaf: Leaf, node: YamlNode) -> Any:
     value = to_plain(node)
     try:
         valid = leaf.adapter.validate_json(json.dumps(value))
+    except UserError as error:  # the annotation itself is unsuitable
+        raise RuleBroken(str(error)) from None
     except ValidationError as error:
         raise RuleBroken(f"{_rule(leaf, error)}, but got {shown(value)}") from None
     return _plain(valid, node.place.folder)

@@ -26,7 +26,7 @@ from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.space import Scalar, join
 
 #: Aliases may repeat a value, but a study file never grows beyond this many values.
-MOST_VALUES = 100_000
+MOST_VALUES = 20_000
 
 _CORE = "tag:yaml.org,2002:"
 #: YAML 1.1 leftovers that a study file takes as text.

@@ -216,3 +216,22 @@ def reload() -> Load:
         return study_from_document(document, registries, text=text)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def module_registries() -> Mapping[str, Registry[Any]]:
+    return REGISTRIES
+
+
+@pytest.fixture(scope="session")
+def reload_any(tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """Load a document, or a text as a file."""
+    path = tmp_path_factory.mktemp("any") / "x.yaml"
+
+    def call(source: Mapping[str, Any] | str) -> StudyFile:
+        if not isinstance(source, str):
+            return study_from_document(source, registries)
+        path.write_text(source, encoding="utf-8", newline="")
+        return load_study(path, registries)
+
+    return call

@@ -777,5 +777,5 @@ def test_a_flood_of_aliases_is_refused(load, base):
         aliases = ", ".join([f"*a{level - 1}"] * 10)
         levels.append(f"  a{level}: &a{level} [{aliases}]")
     assert said(load, base + "\n".join(levels) + "\n")[0].endswith(
-        "a study file holds at most 100000 values"
+        "a study file holds at most 20000 values"
     )

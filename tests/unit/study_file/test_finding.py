@@ -1,0 +1,44 @@
+"""Where study files are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import UnknownName
+from hpsearch.study_file.loading import find_study, shipped_studies
+
+
+def test_the_packaged_studies_are_known_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = shipped_studies()
+    assert {"quickstart", "cnn_dilation"} <= set(known)
+    assert find_study("quickstart") == known["quickstart"]
+    assert known["quickstart"].is_file()
+
+
+def test_the_current_folder_wins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("studies").mkdir()
+    Path("studies/quickstart.yaml").write_text("study: mine")
+    Path("studies/other.yaml").write_text("study: other")
+    assert find_study("quickstart") == Path("studies/quickstart.yaml")
+    assert find_study("other") == Path("studies/other.yaml")
+    assert "cnn_dilation" in shipped_studies()
+
+
+@pytest.mark.parametrize("path", ["a.yaml", "a.yml", "folder/a", "./a"])
+def test_a_path_is_taken_as_it_is(path):
+    assert find_study(path) == Path(path)
+
+
+def test_an_unknown_name_lists_what_exists(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownName) as caught:
+        find_study("quickstrat")
+    listed = ", ".join(shipped_studies())
+    assert str(caught.value) == (
+        f"unknown study 'quickstrat'. Did you mean 'quickstart'? Known: {listed}. "
+        "A path to a .yaml file works as well."
+    )

@@ -1,0 +1,87 @@
+"""The JSON Schema takes what loading takes, and finds an editor's typing errors."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from hpsearch.study_file.json_schema import json_schema
+
+FULL = """\
+study: s
+description: d
+seed: 3
+objective: {metric: val_loss, at: best}
+budget: {trials: 40, epochs_per_trial: 9, time: 8h}
+sampler: {tpe: {startup_trials: 5}}
+pruner: none
+data:
+  source: {cifar10: {train_batches: [1, 2]}}
+  validation: {min: 0.1, max: 0.3}
+  input_size: {values: [8, null]}
+  augmentation: {random_crop: {values: [true, false]}, horizontal_flip: {probability: 0.3}}
+model:
+  mlp: {hidden: {values: [[64], [128, 64]]}, activation: {relu: , leaky_relu: {slope: 1}}}
+  conv_net: {conv1: {channels: {min: 1, max: 4}}, conv2: , head: null, final: relu}
+optimizer: {sgd: {lr: {min: 1e-5, max: 1, log: true}}, adam: }
+lr_schedule: constant
+batch_size: 16
+precision: fp32
+try_first: [{model: conv_net}]
+provenance: {anything: [1, {a: b}]}
+"""
+
+
+@pytest.fixture(scope="module")
+def schema(request):
+    from_conftest = request.getfixturevalue("module_registries")
+    found = json_schema(from_conftest)
+    jsonschema.Draft202012Validator.check_schema(found)
+    return found
+
+
+def errors(schema, text: str) -> list[str]:
+    value = YAML(typ="safe", pure=True).load(text)
+    found = jsonschema.Draft202012Validator(schema).iter_errors(value)
+    return [error.message for error in found]
+
+
+def test_it_takes_what_loading_takes(schema, load, base):
+    for text in (base, FULL):
+        study = load(text)
+        assert errors(schema, text) == []
+        jsonschema.Draft202012Validator(schema).validate(study.document)
+
+
+REFUSED = [
+    pytest.param("seed: 3", "sed: 3", id="unknown key"),
+    pytest.param("seed: 3", "seed: x", id="wrong type"),
+    pytest.param("seed: 3", "seed: {min: 1, max: 3}", id="a range where none makes sense"),
+    pytest.param("study: s", "study: a b", id="bad name"),
+    pytest.param("trials: 40, ", "", id="a required key is missing"),
+    pytest.param("lr: {min: 1e-5, max: 1, log: true}", "momentum: 0.9", id="the same, nested"),
+    pytest.param("min: 1e-5, max: 1", "min: 1e-5", id="half a range"),
+    pytest.param("[[64], [128, 64]]", "[]", id="no values"),
+    pytest.param(
+        "hidden: {values: [[64], [128, 64]]}", "hidden: {min: 1, max: 2}", id="range of lists"
+    ),
+    pytest.param("{tpe: {startup_trials: 5}}", "{tpe: , random: }", id="two samplers"),
+    pytest.param("{tpe: {startup_trials: 5}}", "tep", id="unknown name"),
+    pytest.param("slope: 1", "slop: 1", id="unknown key of a nested component"),
+    pytest.param("conv2: ", "conv3: ", id="unknown group"),
+    pytest.param("random_crop: {values", "random_crops: {values", id="unknown augmentation"),
+    pytest.param("lr_schedule: constant", "lr_schedule: step", id="a bare name that needs keys"),
+]
+
+
+@pytest.mark.parametrize(("line", "instead"), REFUSED)
+def test_it_refuses(schema, line, instead):
+    assert line in FULL
+    assert errors(schema, FULL.replace(line, instead)) != []
+
+
+def test_names_are_explained(schema):
+    models = schema["$defs"]["one_model"]["anyOf"][1]["properties"]
+    assert models["mlp"]["description"] == "A dense network."
+    assert models["mlp"]["anyOf"][0]["properties"]["dropout"]["default"] == 0.0

@@ -1,0 +1,119 @@
+"""``plugins``: a user's own file registers, and a changed one is noticed."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpsearch.errors import StudyFileError
+from hpsearch.registry import Registry, load_plugin
+from hpsearch.study_file.compare import difference
+from hpsearch.study_file.loading import load_study, study_from_document
+
+PLUGIN = """\
+import plugin_test_registry
+
+@plugin_test_registry.MODELS.register("mine")
+def mine(*, width: int = 3):
+    "My own."
+"""
+
+TEXT = """\
+study: s
+plugins: [own/mine.py]
+budget: {trials: 4, epochs_per_trial: 2}
+data: {source: digits}
+model: mine
+optimizer: adam
+"""
+
+
+@pytest.fixture
+def own_registries(registries_of, monkeypatch):
+    """Registries of which the model's is new for this test."""
+    import sys
+    import types
+
+    module = types.ModuleType("plugin_test_registry")
+    module.MODELS = Registry("model")
+    monkeypatch.setitem(sys.modules, "plugin_test_registry", module)
+
+    def of(plugins=()):
+        for plugin in plugins:
+            load_plugin(plugin)
+        return {**registries_of(), "model": module.MODELS}
+
+    yield of
+    for name in [name for name in sys.modules if name.startswith("hpsearch_plugin_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def study_path(tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "mine.py").write_text(PLUGIN)
+    path = tmp_path / "x.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_plugin_is_loaded_before_the_file_is_checked(study_path, own_registries):
+    study = load_study(study_path, own_registries)
+    assert study.plugins == (study_path.parent / "own" / "mine.py",)
+    assert study.document["model"] == {"mine": {"width": 3}}
+    again = study_from_document(study.document, own_registries, text=study.text)
+    assert again == study
+
+
+def test_the_fingerprint_follows_the_contents_and_not_the_place(
+    study_path, own_registries, tmp_path
+):
+    study = load_study(study_path, own_registries)
+    (tmp_path / "elsewhere.py").write_text(PLUGIN.replace("mine", "mine2"))
+    same = tmp_path / "same.py"
+    same.write_text(PLUGIN)
+    document = dict(study.document)
+    document["plugins"] = [{**document["plugins"][0], "path": str(same)}]
+    assert difference(study.document, document) == []
+    (study_path.parent / "own" / "mine.py").write_text(PLUGIN + "\n# changed\n")
+    changed = load_study(study_path, own_registries)
+    assert changed.fingerprint != study.fingerprint
+    (line,) = difference(study.document, changed.document)
+    old, new = (item.document["plugins"][0]["sha256"] for item in (study, changed))
+    assert line == f"plugins: [{old}] -> [{new}]"
+
+
+def test_a_stored_study_refuses_a_changed_plugin(study_path, own_registries):
+    study = load_study(study_path, own_registries)
+    plugin = study_path.parent / "own" / "mine.py"
+    plugin.write_text(PLUGIN + "\n# changed\n")
+    with pytest.raises(StudyFileError) as caught:
+        study_from_document(study.document, own_registries)
+    old = study.document["plugins"][0]["sha256"][:12]
+    message = str(caught.value)
+    assert message.startswith(
+        f"stored study: plugins[0]: must be the file that the study was made with "
+        f"(SHA-256 {old}..), but {plugin} has changed ("
+    )
+    assert message.splitlines()[0].endswith("restore it, or start a study of another name")
+
+
+def test_a_plugin_that_fails_is_one_clear_problem(study_path, own_registries):
+    (study_path.parent / "own" / "mine.py").write_text("import nothing_of_this_name\n")
+    with pytest.raises(StudyFileError) as caught:
+        load_study(study_path, own_registries)
+    assert str(caught.value) == (
+        f"{study_path}:2: plugins: plug-in {study_path.parent / 'own' / 'mine.py'} failed: "
+        "ModuleNotFoundError: No module named 'nothing_of_this_name'"
+    )
+
+
+def test_an_unsuitable_annotation_is_a_clear_error(study_path, own_registries):
+    plugin = PLUGIN.replace("import plug", "import threading\nimport plug")
+    plugin = plugin.replace("width: int = 3", "lock: threading.Barrier")
+    (study_path.parent / "own" / "mine.py").write_text(plugin)
+    study_path.write_text(TEXT.replace("model: mine", "model: {mine: {lock: 3}}"))
+    with pytest.raises(StudyFileError) as caught:
+        load_study(study_path, own_registries)
+    assert "model.mine.lock: a key's annotation must be a type that a study file can hold" in str(
+        caught.value
+    )
