@@ -6,6 +6,7 @@ HpsearchError
 │   ├── UnknownName          a name that no registry, folder or study knows
 │   ├── DataError            a data source that is missing, damaged or unsuitable
 │   ├── StorageError         a database that can't be reached, or isn't ours to use
+│   │   └── NothingStored    no study was ever launched into this database
 │   ├── StudyMismatch        the stored study and the file ask different questions
 │   └── CheckpointError      a checkpoint that is missing, damaged or of another trial
 ├── InfeasibleConfig         this configuration can't be built (the sampler learns from it)
@@ -74,6 +75,10 @@ class DataError(UserError):
 
 class StorageError(UserError):
     """The database can't be reached at the start, or its contents aren't ours to use."""
+
+
+class NothingStored(StorageError):
+    """No study was ever launched into this database."""
 
 
 class StudyMismatch(UserError):

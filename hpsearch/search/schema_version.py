@@ -13,7 +13,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import NothingStored, StorageError
 from hpsearch.search.storage import Database, exclusive_setup
 
 VERSION_TABLE = "hpsearch_alembic_version"
@@ -44,16 +44,17 @@ def require_tables(database: Database) -> None:
     """Check that hpsearch has used this database before, creating nothing.
 
     Raises:
-        StorageError: there is no such database, or its schema isn't this version's.
+        NothingStored: no study was ever launched into it.
+        StorageError: it can't be reached, or its schema isn't this version's.
     """
     if database.is_sqlite and not Path(str(database.url.database)).exists():
-        raise StorageError(
+        raise NothingStored(
             f"no study has been launched into {database.display_url} yet: the file doesn't exist; "
             "run `hpsearch launch` first, or name another --storage"
         )
     found = database.read(revision_of)
     if found is None:
-        raise StorageError(
+        raise NothingStored(
             f"no study has been launched into {database.display_url} yet: it has no hpsearch "
             "tables; run `hpsearch launch` first, or name another --storage"
         )
