@@ -13,7 +13,7 @@ from typing import Any
 from hpsearch.errors import UnknownName
 from hpsearch.study_file.leaves import RuleBroken, checked
 from hpsearch.study_file.problems import Place, Report, shown
-from hpsearch.study_file.schema import Free, Leaf, OneOf, Schema, Section, SomeOf
+from hpsearch.study_file.schema import Leaf, OneOf, Schema, Section, SomeOf
 from hpsearch.study_file.space import (
     Branch,
     Choice,
@@ -73,21 +73,18 @@ class _Reader:
 
     def read(self, schema: Schema, space: Node, node: YamlNode, path: str) -> Any:
         """Return the normalised part of the entry; problems are reported and left out."""
-        match schema:
-            case Leaf():
+        match schema, space:
+            case Leaf(), _:
                 return self.leaf(schema, space, node, path)
-            case Section() | OneOf() if isinstance(space, Fixed):
-                # A group or a component that this study leaves out, with null
-                self.inside(space, to_plain(node), node.place, path)
-                return to_plain(node)
-            case SomeOf():
+            case SomeOf(), Group():
                 return self.switches(schema, space, node, path)
-            case OneOf():
+            case OneOf(), Branch():
                 return self.branch(schema, space, node, path)
-            case Section():
+            case Section(), Group():
                 return self.group(schema, space, node, path)
-            case Free():
-                return to_plain(node)
+        # A group or a component that this study leaves out, with null
+        self.inside(space, to_plain(node), node.place, path)
+        return to_plain(node)
 
     def problem(self, place: Place, path: str, message: str) -> None:
         self.report.add(place, join(self.prefix, path), message)
@@ -123,7 +120,7 @@ class _Reader:
                 f"but got {shown(value)}",
             )
 
-    def group(self, schema: Section, space: Node, node: YamlNode, path: str) -> Any:
+    def group(self, schema: Section, space: Group, node: YamlNode, path: str) -> Any:
         entries = as_entries(schema, node)
         if entries is None:
             listed = ", ".join(schema.keys)
@@ -139,13 +136,11 @@ class _Reader:
             if name not in schema.keys:
                 unknown = UnknownName("key", name, schema.keys)
                 report_unknown(entry.place, join(self.prefix, here), unknown, self.report)
-            elif (
-                isinstance(space, Group) and name in space.children
-            ):  # else the file's own line is broken, and reported
+            elif name in space.children:  # else the file's own line is broken, and reported
                 written[name] = self.read(schema.keys[name], space.children[name], entry, here)
         return {name: written[name] for name in schema.keys if name in written}
 
-    def branch(self, schema: OneOf, space: Node, node: YamlNode, path: str) -> Any:
+    def branch(self, schema: OneOf, space: Branch, node: YamlNode, path: str) -> Any:
         entries = as_entries(schema, node)
         if entries is None or len(entries) != 1:
             kind = schema.registry.kind
@@ -156,21 +151,20 @@ class _Reader:
             )
             return None
         ((name, entry),) = entries.items()
-        if not isinstance(space, Branch) or name not in space.options:
-            listed = space.options if isinstance(space, Branch) else ()
+        if name not in space.options:
             self.problem(
                 entry.place,
                 path,
-                f"must be one that this study lists, {', '.join(listed)}, but got {shown(name)}",
+                f"must be one that this study lists, {', '.join(space.options)}, but got {shown(name)}",
             )
             return None
         if len(space.options) > 1:
             self.params[path] = name
         return {name: self.read(schema.option(name), space.options[name], entry, join(path, name))}
 
-    def switches(self, schema: SomeOf, space: Node, node: YamlNode, path: str) -> Any:
+    def switches(self, schema: SomeOf, space: Group, node: YamlNode, path: str) -> Any:
         entries = as_entries(schema, node)
-        if entries is None or not isinstance(space, Group):
+        if entries is None:
             self.problem(
                 node.place, path, f"must be a mapping of names, but got {shown(to_plain(node))}"
             )
