@@ -92,13 +92,17 @@ def _refuse_unknown(database: Database, found: str) -> None:
 
 
 def _create_optuna_tables(database: Database) -> None:
-    # Optuna sends the URL through str.format, so a brace (in a folder's name) must be doubled.
-    url = database.url.render_as_string(hide_password=False)
-    url = url.replace("{", "{{").replace("}", "}}")
     try:
-        RDBStorage(url).engine.dispose()
+        RDBStorage(optuna_url(database)).engine.dispose()
     except RuntimeError as error:
         raise StorageError(f"{database.display_url} can't be used: {error}") from error
+
+
+def optuna_url(database: Database) -> str:
+    """Return the URL, password included, in the form that Optuna's ``RDBStorage`` takes."""
+    # Optuna sends the URL through str.format, so a brace (in a folder's name) must be doubled.
+    url = database.url.render_as_string(hide_password=False)
+    return url.replace("{", "{{").replace("}", "}}")
 
 
 def _upgrade(connection: Connection) -> None:
