@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -128,7 +129,11 @@ class Claims:
                 lease_seconds=self._lease_seconds,
             )
         )
-        detail = {"epochs_done": row["epochs_done"], "checkpoint_epoch": row["checkpoint_epoch"]}
+        detail = {
+            "pid": os.getpid(),
+            "epochs_done": row["epochs_done"],
+            "checkpoint_epoch": row["checkpoint_epoch"],
+        }
         record_event(
             connection, self._study_id, row["ticket"], attempt, "resumed", self._owner, detail
         )
@@ -148,7 +153,8 @@ class Claims:
                 point=point,
             )
         )
-        record_event(connection, self._study_id, ticket, 1, "claimed", self._owner)
+        detail = {"pid": os.getpid()}
+        record_event(connection, self._study_id, ticket, 1, "claimed", self._owner, detail)
         row = lock_ticket(connection, self._study_id, ticket)
         if row is None:
             raise RuntimeError(f"ticket {ticket} vanished inside its own transaction")

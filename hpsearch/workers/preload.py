@@ -1,7 +1,8 @@
 """What every worker process imports; the fork server imports it once for all of them.
 
 torch imports ``torch._dynamo`` when the first optimizer is built: over a second, once per process
-where it isn't here. Nothing here may start threads, open the storage or touch CUDA: none of these survives a fork.
+where it isn't here. Nothing here may start threads, open the storage or touch CUDA: none of these
+survives a fork.
 """
 
 import optuna

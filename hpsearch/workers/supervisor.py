@@ -147,7 +147,7 @@ class Supervisor:
         return self._deaths < MAX_DEATHS
 
     def _start(self, context: ForkServerContext, slot: int, device: str) -> None:
-        owner = new_owner()
+        owner = new_owner(f"worker-{slot}")
         options = WorkerOptions(
             study_name=self._stored.name,
             storage=self._storage,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -63,9 +62,9 @@ class WorkerOptions:
     owner: str | None = None
 
 
-def new_owner() -> str:
-    """Return a name for a worker that no other worker ever had."""
-    return f"{socket.gethostname()[:60]}:{os.getpid()}:{uuid4().hex[:8]}"
+def new_owner(kind: str) -> str:
+    """Return a name for a worker that no other worker ever had: ``host:worker-0:1f2e3d4c``."""
+    return f"{socket.gethostname()[:60]}:{kind}:{uuid4().hex[:8]}"
 
 
 class Departure:
@@ -143,7 +142,7 @@ def run_worker(options: WorkerOptions) -> Idle | None:
 def _work(options: WorkerOptions, database: Database, departure: Departure) -> Idle | None:
     stored = studies.find(database, options.study_name)
     study = study_from_document(stored.document, catalog.registries, text=stored.text)
-    owner = options.owner or new_owner()
+    owner = options.owner or new_owner("worker")
     sampler = SAMPLERS.build(study.sampler)
     rules = search_rules(study, sampler)
     claims = Claims(

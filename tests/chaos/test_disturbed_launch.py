@@ -1,0 +1,133 @@
+"""Workers are killed, stopped and told to leave in the middle; the study ends exactly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.launches import Launch, assert_exact
+
+TRIALS, EPOCHS = 4, 6
+
+#: Several launches each on two cores.
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def make_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], Launch]]:
+    monkeypatch.setenv("HPSEARCH_RUNS", str(tmp_path / "runs"))
+    made: list[Launch] = []
+
+    def make(storage: str) -> Launch:
+        made.append(Launch(tmp_path, storage))
+        return made[-1]
+
+    yield make
+    for launch in made:
+        launch.end()
+
+
+@pytest.fixture
+def launch(make_launch: Callable[[str], Launch], storage_url: str) -> Launch:
+    return make_launch(storage_url)
+
+
+def test_a_killed_worker_costs_nothing_but_its_epoch(
+    launch: Launch, make_launch: Callable[[str], Launch], tmp_path: Path
+) -> None:
+    launch.start()
+    victim = launch.wait_for(lambda: launch.running_after_epoch(1))
+    os.kill(launch.pid_of(victim.ticket), signal.SIGKILL)
+    launch.finish()
+
+    assert_exact(launch, TRIALS, EPOCHS)
+    kinds = [event.kind for event in launch.events(victim.ticket)]
+    assert kinds.count("worker_died") == 1
+    (resumed,) = launch.events(victim.ticket, "resumed")
+    assert resumed.attempt == 2
+    # At most the epoch under way is lost: its checkpoint is that of the epoch before.
+    assert resumed.detail["checkpoint_epoch"] >= victim.epochs_done
+    assert resumed.detail["epochs_done"] - resumed.detail["checkpoint_epoch"] <= 1
+
+    undisturbed = make_launch(f"sqlite:///{tmp_path}/undisturbed.db")
+    undisturbed.start()
+    undisturbed.finish()
+    assert launch.figures() == undisturbed.figures()
+
+
+def test_a_relaunch_of_a_finished_study_adds_nothing(launch: Launch) -> None:
+    launch.start()
+    launch.finish()
+    before = launch.tickets()
+    launch.start()
+    launch.finish()
+    assert launch.tickets() == before
+    assert_exact(launch, TRIALS, EPOCHS)
+
+
+def test_a_stopped_worker_that_wakes_up_late_is_refused(launch: Launch) -> None:
+    launch.start("--lease", "2s")
+    victim = launch.wait_for(lambda: launch.running_after_epoch(1))
+    pid = launch.pid_of(victim.ticket)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        taken = launch.wait_for(
+            lambda: [
+                event for event in launch.events(victim.ticket, "resumed") if event.attempt == 2
+            ]
+        )
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert launch.events(victim.ticket, "lease_expired")
+    assert taken[0].owner != victim.owner
+    launch.finish()
+
+    refused = launch.events(victim.ticket, "write_refused")
+    assert refused, "the late worker was never refused"
+    assert {event.attempt for event in refused} == {1}
+    assert {event.owner for event in refused} == {victim.owner}
+    assert_exact(launch, TRIALS, EPOCHS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_launch_told_to_leave_pauses_and_goes_on(launch: Launch, number: signal.Signals) -> None:
+    launch.start()
+    launch.wait_for(lambda: launch.running_after_epoch(1))
+    assert launch.process is not None
+    told = time.monotonic()
+    launch.process.send_signal(number)
+    launch.process.communicate(timeout=30)
+    assert time.monotonic() - told < 10
+    paused = [each for each in launch.tickets() if not each.state.is_finished]
+    assert {each.state for each in paused} == {"paused"}
+    assert all(each.checkpoint for each in paused if each.epochs_done)
+
+    launch.start()
+    launch.finish()
+    assert_exact(launch, TRIALS, EPOCHS)
+    for each in paused:
+        (resumed,) = launch.events(each.ticket, "resumed")
+        # Not an epoch is trained again: the checkpoint holds the half epoch, too.
+        assert resumed.detail["checkpoint_epoch"] in (each.epochs_done, None)
+        assert not launch.events(each.ticket, "epoch_redone")
+
+
+def test_workers_whose_supervisor_was_killed_pause_and_leave(launch: Launch) -> None:
+    launch.start()
+    victim = launch.wait_for(lambda: launch.running_after_epoch(1))
+    assert launch.process is not None
+    launch.process.kill()
+    launch.process.communicate()
+    launch.process = None
+    launch.wait_for(lambda: launch.events(victim.ticket, "released"), seconds=30)
+    launch.wait_for(lambda: all(each.state != "running" for each in launch.tickets()))
+
+    launch.start()
+    launch.finish()
+    assert_exact(launch, TRIALS, EPOCHS)

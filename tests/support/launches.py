@@ -1,0 +1,148 @@
+"""Real launches in processes of their own, to be watched through the ledger and disturbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from hpsearch.errors import UserError
+from hpsearch.search import ledger_reads, studies
+from hpsearch.search.ledger_reads import Event, Ticket
+from hpsearch.search.storage import Database
+
+T = TypeVar("T")
+
+#: Six epochs of some tenths of a second on real images: long enough to be hit in the middle.
+#: Random draws and no pruning: every trial's curve follows from its ticket alone.
+STUDY = """
+study: storm
+seed: 11
+budget: {trials: 4, epochs_per_trial: 6}
+sampler: random
+pruner: none
+data: {source: digits, input_size: 16}
+model: {simple_cnn: {}}
+optimizer: {sgd: {lr: {min: 1e-3, max: 0.1, log: true}, momentum: 0.9}}
+batch_size: {values: [16, 32]}
+"""
+
+
+class Launch:
+    """`hpsearch launch` of a study, and a look into its ledger."""
+
+    def __init__(self, folder: Path, storage: str, study: str = STUDY, name: str = "storm") -> None:
+        self.folder = folder
+        self.storage = storage
+        self.name = name
+        self.file = folder / f"{name}.yaml"
+        self.file.write_text(study)
+        self.database = Database(storage)
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, *options: str, workers: int = 2, checkpoint: str = "0s") -> None:
+        """Start it, with a checkpoint after every epoch."""
+        command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(self.file)]
+        command += ["--workers", str(workers), "--checkpoint-interval", checkpoint, *options]
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env={**os.environ, "HPSEARCH_STORAGE": self.storage},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def finish(self, seconds: float = 180) -> str:
+        """Wait for a good end; returns what was printed."""
+        assert self.process is not None
+        output, _ = self.process.communicate(timeout=seconds)
+        assert self.process.returncode == 0, output
+        return output
+
+    def end(self) -> None:
+        """Leave nothing behind, however the test went."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.communicate()
+        self.database.close()
+
+    @property
+    def study_id(self) -> int:
+        """The stored study's id."""
+        return studies.find(self.database, self.name).study_id
+
+    def tickets(self) -> list[Ticket]:
+        """Every ticket; none while the study isn't there yet."""
+        try:
+            return ledger_reads.all_tickets(self.database, self.study_id)
+        except UserError:
+            return []
+
+    def events(self, ticket: int | None = None, kind: str | None = None) -> list[Event]:
+        """The event log, oldest first."""
+        log = ledger_reads.event_log(self.database, self.study_id, ticket)
+        return [event for event in log if kind is None or event.kind == kind]
+
+    def figures(self) -> dict[int, list[tuple[float, ...]]]:
+        """Every trial's curve, without the times: what a rerun must give again, bit for bit."""
+        return {
+            ticket: [
+                (each.epoch, each.train_loss, each.train_accuracy, each.val_loss, each.val_accuracy)
+                for each in curve
+            ]
+            for ticket, curve in ledger_reads.curves(self.database, self.study_id).items()
+        }
+
+    def wait_for(self, condition: Callable[[], T | None], seconds: float = 120) -> T:
+        """Return the condition's first true answer."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            answer = condition()
+            if answer:
+                return answer
+            assert self.process is None or self.process.poll() is None, self._printed()
+            time.sleep(0.02)
+        raise AssertionError(f"nothing after {seconds} s: {self.tickets()}")
+
+    def running_after_epoch(self, epoch: int) -> Ticket | None:
+        """Return a ticket that is being trained beyond ``epoch``, with more to come."""
+        return next(
+            (
+                each
+                for each in self.tickets()
+                if each.state == "running" and epoch <= each.epochs_done <= 3
+            ),
+            None,
+        )
+
+    def pid_of(self, ticket: int) -> int:
+        """Return the process that took the ticket last."""
+        took = [each for each in self.events(ticket) if each.kind in ("claimed", "resumed")]
+        return int(took[-1].detail["pid"])
+
+    def _printed(self) -> str:
+        assert self.process is not None
+        return f"launch ended early:\n{self.process.communicate()[0]}"
+
+
+def assert_exact(launch: Launch, trials: int, epochs: int) -> None:
+    """Check that every ticket ended once, with every epoch once, and one Optuna row each."""
+    tickets = launch.tickets()
+    assert [each.ticket for each in tickets] == list(range(1, trials + 1))
+    assert [each.state for each in tickets] == ["complete"] * trials
+    assert sorted(each.number or 0 for each in tickets) == list(range(trials))
+    ends = [each.ticket for each in launch.events(kind="complete")]
+    assert sorted(ends) == [each.ticket for each in tickets]
+    for ticket, curve in launch.figures().items():
+        assert [each[0] for each in curve] == list(range(1, epochs + 1)), ticket
