@@ -155,7 +155,8 @@ class _Reader:
             self.problem(
                 entry.place,
                 path,
-                f"must be one that this study lists, {', '.join(space.options)}, but got {shown(name)}",
+                f"must be one that this study lists, {', '.join(space.options)}, "
+                f"but got {shown(name)}",
             )
             return None
         if len(space.options) > 1:

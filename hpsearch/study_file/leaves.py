@@ -234,6 +234,8 @@ def _rule(leaf: Leaf, error: ValidationError) -> str:
         if item is None or item in one["loc"]:
             said = re.sub(r"^\w+ should ", "", one["msg"])
             said = said.replace("Value error, ", "satisfy this rule: ")
+            said = said.replace("greater than or equal to", "at least")
+            said = said.replace("less than or equal to", "at most")
             phrases[_WORDS.get(said, said)] = None
     if leaf.nullable and item is None:
         phrases["be null"] = None

@@ -44,7 +44,7 @@ APPENDED = [
     ),
     pytest.param(
         "batch_size: 0",
-        "x.yaml:6: batch_size: must be greater than or equal to 1, but got 0",
+        "x.yaml:6: batch_size: must be at least 1, but got 0",
         id="a constraint",
     ),
     pytest.param(
@@ -75,7 +75,7 @@ APPENDED = [
     ),
     pytest.param(
         "batch_size: {min: 0, max: 64}",
-        "x.yaml:6: batch_size.min: must be greater than or equal to 1, but got 0",
+        "x.yaml:6: batch_size.min: must be at least 1, but got 0",
         id="an end that breaks the key's rule",
     ),
     pytest.param(
@@ -362,8 +362,7 @@ REPLACED = [
     pytest.param(
         "data: {source: digits}",
         "data: {source: {cifar10: {train_batches: [1, 7]}}}",
-        "x.yaml:3: data.source.cifar10.train_batches: item 2 must be less than or equal to 5, "
-        "but got [1, 7]",
+        "x.yaml:3: data.source.cifar10.train_batches: item 2 must be at most 5, but got [1, 7]",
         id="a wrong item of a list",
     ),
     pytest.param(
@@ -383,7 +382,7 @@ REPLACED = [
     pytest.param(
         "data: {source: digits}",
         "data: {source: digits, limit: 0}",
-        "x.yaml:3: data.limit: must be greater than or equal to 1 or null, but got 0",
+        "x.yaml:3: data.limit: must be at least 1 or null, but got 0",
         id="no images",
     ),
     pytest.param(
@@ -454,7 +453,7 @@ REPLACED = [
     pytest.param(
         "model: mlp",
         "model: {conv_net: {conv1: {kernel_size: {values: [3, 9]}}}}",
-        "x.yaml:4: model.conv_net.conv1.kernel_size: must be less than or equal to 7, but got 9",
+        "x.yaml:4: model.conv_net.conv1.kernel_size: must be at most 7, but got 9",
         id="a value in a group that breaks its rule",
     ),
     pytest.param(
@@ -628,7 +627,7 @@ def test_an_entry_of_a_broken_section_adds_no_problem_of_its_own(load):
 OVERRIDES = [
     pytest.param(
         "data.limit=0",
-        "data.limit: must be greater than or equal to 1 or null, but got 0",
+        "data.limit: must be at least 1 or null, but got 0",
         id="a wrong value",
     ),
     pytest.param(
@@ -715,7 +714,7 @@ try_first:
         "x.yaml:1: data.source: this key is required, but it is missing; add it",
         "x.yaml:3: model.mlp.dropout: must be less than 1, but got 2",
         "x.yaml:4: model: unknown model 'resnet'. Known: conv_net, mlp.",
-        "x.yaml:5: budget.trials: must be greater than or equal to 1, but got 0",
+        "x.yaml:5: budget.trials: must be at least 1, but got 0",
         "x.yaml:5: budget.epochs_per_trial: a key must appear once, but line 5 has it too",
         "x.yaml:8: optimizer.sgd.lr: empty range: min < max must hold, but got {min: 1, max: 0.1}",
         'x.yaml:9: optimizer.sgd.momentum: must be a number, but got "high"',
