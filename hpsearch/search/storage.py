@@ -7,6 +7,7 @@ the statements themselves take row locks.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sqlite3
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from hpsearch.errors import HpsearchError, StorageError
 
@@ -120,7 +121,15 @@ class Database:
                 return attempt()
             except DBAPIError as error:
                 if not is_transient(error):
+                    if not isinstance(error, OperationalError):
+                        raise  # A statement that can't be right is our mistake, not the user's.
                     raise StorageError(self.explain(error)) from error
+                if is_unreachable(error) and self.patience.seconds < math.inf:
+                    # At the start a wrong host should be told at once; a worker waits for ever.
+                    raise StorageError(
+                        f"the database must be reachable, but {self.explain(error)}; "
+                        "check --storage, and that the server is up"
+                    ) from error
                 if time.monotonic() > deadline:
                     raise StorageError(
                         f"the database must answer within {self.patience.seconds:g} s, but "
@@ -215,6 +224,15 @@ def is_transient(error: DBAPIError) -> bool:
     hopeless = ("password authentication", "does not exist", "no password supplied")
     return type(cause).__name__ == "OperationalError" and not any(
         words in str(cause) for words in hopeless
+    )
+
+
+def is_unreachable(error: DBAPIError) -> bool:
+    """Whether no connection could be made at all."""
+    return (
+        not isinstance(error.orig, sqlite3.Error)
+        and not error.connection_invalidated
+        and getattr(error.orig, "sqlstate", None) is None
     )
 
 

@@ -6,6 +6,7 @@ its lease.
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
@@ -21,7 +22,7 @@ from hpsearch.errors import UserError
 from hpsearch.search import ledger_reads
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_reads import Counts
-from hpsearch.search.storage import Database
+from hpsearch.search.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.studies import StoredStudy, find
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.fork_server import start_fork_server
@@ -98,14 +99,33 @@ class Supervisor:
         """Supervise until there is nothing left to do; call it from the main thread."""
         deadline = None if timeout is None else time.monotonic() + timeout
         reader = ProgressReader(self._database, self._stored, self._study)
+        if self._is_finished():
+            return self._outcome("finished")
         with ExitStack() as stack:
             self._catch_signals(stack)
-            context = start_fork_server()
             stack.callback(self._kill_all)
+            context = start_fork_server()
             for slot, device in enumerate(self._devices):
                 self._start(context, slot, device)
-            reason = self._watch(context, reader, on_progress, deadline)
-            self._leave(reader, on_progress)
+            # A database that goes away from here on is waited for.
+            self._database.patience = Patience(
+                seconds=math.inf, interrupted=lambda: self._signals > 0
+            )
+            try:
+                reason = self._watch(context, reader, on_progress, deadline)
+            except GaveUpWaiting:
+                reason = "interrupted"
+            self._database.patience = Patience()
+            self._leave()
+            on_progress(reader.look([]))
+        return self._outcome(reason)
+
+    def _is_finished(self) -> bool:
+        counts = ledger_reads.counts(self._database, self._stored.study_id)
+        issued_all = counts.total >= self._stored.trials or self._stored.exhausted
+        return issued_all and counts.finished == counts.total
+
+    def _outcome(self, reason: Reason) -> Outcome:
         counts = ledger_reads.counts(self._database, self._stored.study_id)
         return Outcome(reason=reason, counts=counts)
 
@@ -175,7 +195,7 @@ class Supervisor:
             for local in sorted(self._workers, key=lambda local: local.slot)
         ]
 
-    def _leave(self, reader: ProgressReader, on_progress: Callable[[Progress], None]) -> None:
+    def _leave(self) -> None:
         """Tell every worker to checkpoint and leave; kill those that don't in time."""
         for local in self._workers:
             local.process.terminate()
@@ -189,7 +209,6 @@ class Supervisor:
         for local in self._workers:
             self._bury(local)
         self._workers.clear()
-        on_progress(reader.look([]))
 
     def _kill_all(self) -> None:
         for local in self._workers:

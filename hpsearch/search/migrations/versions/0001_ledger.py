@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("epochs_per_trial", sa.Integer(), nullable=False),
         sa.Column("stops", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_point", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("exhausted", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("exhausted", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("run_key", sa.String(length=16), nullable=False),
         sa.Column("created_at", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("study_id"),
