@@ -1,0 +1,113 @@
+"""Every command, and what becomes of an error.
+
+Exit codes: 0 done; 1 the run failed; 2 what was written is wrong or can't be reached at the start
+(one message on stderr, no traceback).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import hpsearch
+from hpsearch.cli import dashboard, data, results, run, studies, training
+from hpsearch.errors import HpsearchError, UserError
+
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="hpsearch",
+    help="Hyperparameter search for image classifiers.",
+    epilog="Begin with: hpsearch launch --study quickstart --workers 2",
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(rich_help_panel="Search")(run.launch)
+app.command(rich_help_panel="Search")(run.stop)
+app.command(rich_help_panel="Search")(run.worker)
+app.command(rich_help_panel="Study files")(studies.studies)
+app.command(rich_help_panel="Study files")(studies.check)
+app.command(rich_help_panel="Study files")(studies.schema)
+app.command(rich_help_panel="Results")(results.status)
+app.command("show", rich_help_panel="Results")(results.show_trial)
+app.command(rich_help_panel="Results")(dashboard.dashboard)
+app.command(rich_help_panel="Results")(results.export)
+app.command(rich_help_panel="Results")(training.train)
+app.add_typer(data.app, name="data", rich_help_panel="Data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hpsearch {hpsearch.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: the console script."""
+    sys.exit(run_command(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command; returns its exit code. Errors are told on stderr, in one message."""
+    try:
+        code = app(list(arguments), prog_name="hpsearch", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+    except UserError as error:
+        return _tell(str(error), WRONG)
+    except HpsearchError as error:
+        return _tell(str(error), FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left (`| head`); nobody wants the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:  # noqa: BLE001 - the last place to tell it
+        usage = _usage_error(error)
+        return _unexpected(error) if usage is None else _tell(usage, WRONG)
+
+
+def _usage_error(error: Exception) -> str | None:
+    """Return the message of a wrong option or argument.
+
+    Typer has its own copy of click's exceptions, or click's, depending on its version.
+    """
+    tell = getattr(error, "format_message", None)
+    if tell is None:
+        return None
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "hpsearch"
+    return f"{tell()}\nSee `{command} --help`."
+
+
+def _tell(message: str, code: int) -> int:
+    from hpsearch.cli.output import clean, mask_urls
+
+    print(f"error: {clean(mask_urls(message))}", file=sys.stderr)
+    return code
+
+
+def _unexpected(error: Exception) -> int:
+    """Tell what is our own mistake, with the traceback, passwords masked."""
+    from hpsearch.cli.output import mask_urls
+
+    told = mask_urls("".join(traceback.format_exception(error)))
+    print(told, end="", file=sys.stderr)
+    return _tell(f"this is a fault of hpsearch: {type(error).__name__}; please report it", FAILED)

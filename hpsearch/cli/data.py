@@ -1,0 +1,152 @@
+"""data list, data prepare: which images there are, and decoding them before a search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.opening import study_file
+from hpsearch.cli.options import DataOption, JsonOption, NameOption, SetOption, at_least_one
+from hpsearch.cli.output import print_json, say, show_bytes, table
+from hpsearch.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from hpsearch.registry import Entry
+    from hpsearch.study_file.trial_config import DataConfig
+
+app = typer.Typer(help="List data sources, and prepare images before a search.")
+
+
+@app.callback()
+def _root() -> None:
+    """List data sources, and prepare images before a search."""
+
+
+@app.command("list")
+def list_sources(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List the data sources that a study file may name, and whether their images are here.
+
+    Nothing is downloaded.
+
+    \b
+    hpsearch data list
+    """
+    from hpsearch.catalog import registries
+    from hpsearch.training.data.place import data_root
+
+    root = data_root(data)
+    sources = [_source(entry, data) for entry in registries()["source"]]
+    if as_json:
+        print_json({"root": str(root), "sources": sources})
+        return
+    say(f"data root: {root}")
+    say()
+    table(
+        ("source", "images", "keys", "description"),
+        [
+            (each["name"], each["here"], ", ".join(each["keys"]), each["description"])
+            for each in sources
+        ],
+    )
+
+
+@app.command()
+def prepare(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE]", help="A source that needs no settings.")
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", "-s", metavar="NAME|PATH", help="All that this study may use."),
+    ] = None,
+    input_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS", callback=at_least_one, help="With SOURCE: resize to this edge."
+        ),
+    ] = None,
+    overrides: SetOption = None,
+    name: NameOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Download and decode images ahead of a search, in every size that a study searches over.
+
+    \b
+    hpsearch data prepare --study cnn_dilation
+    hpsearch data prepare fashion_mnist --input-size 32
+    """
+    from hpsearch.results.images_used import images_used
+    from hpsearch.training.data.prepare import prepare as prepare_data
+
+    if (source is None) == (study is None):
+        raise UserError(
+            "give either a source or --study, but got "
+            f"{'neither' if source is None else 'both'}; `hpsearch data list` lists the sources"
+        )
+    if study is not None:
+        loaded = study_file(study, overrides=overrides or (), name=name)
+        configs, seed = images_used(loaded), loaded.seed
+    else:
+        configs, seed = [_source_config(str(source), input_size)], 0
+    done = []
+    for config in configs:
+        prepared = prepare_data(config, split_seed=seed, root=data)
+        done.append(
+            {
+                "source": config.source.name,
+                "input_shape": list(prepared.input_shape),
+                "train_images": len(prepared.train_indices),
+                "val_images": len(prepared.val_indices),
+                "classes": len(prepared.class_names),
+                "data_hash": prepared.data_hash,
+                "folder": str(prepared.cache_folder),
+                "bytes": prepared.cache_bytes,
+            }
+        )
+        if not as_json:
+            shape = "x".join(map(str, prepared.input_shape))
+            say(
+                f"{config.source.name} {shape}: {len(prepared.train_indices):,} training and "
+                f"{len(prepared.val_indices):,} validation images, "
+                f"{show_bytes(prepared.cache_bytes)} in {prepared.cache_folder}"
+            )
+    if as_json:
+        print_json(done)
+
+
+def _source(entry: Entry[Any], data: Any) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "description": entry.description,
+        "keys": list(entry.keys),
+        "here": _whereabouts(entry, data),
+    }
+
+
+def _whereabouts(entry: Entry[Any], data: Any) -> str:
+    from hpsearch.training.data.place import Place, data_root
+
+    required = [key.name for key in entry.keys.values() if key.required]
+    if required:
+        return f"where {', '.join(required)} says"
+    try:
+        return str(entry.build(Place(root=data_root(data), may_download=False)).origin)
+    except DataError:
+        return "not here yet"
+
+
+def _source_config(name: str, input_size: int | None) -> DataConfig:
+    from hpsearch.catalog import registries
+    from hpsearch.registry import Component
+    from hpsearch.study_file.trial_config import DataConfig
+
+    entry = registries()["source"][name]
+    required = [key.name for key in entry.keys.values() if key.required]
+    if required:
+        raise UserError(
+            f"source {name!r} needs {', '.join(required)}; write it in a study file and run "
+            "`hpsearch data prepare --study FILE`"
+        )
+    return DataConfig(source=Component(name), input_size=input_size)

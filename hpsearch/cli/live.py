@@ -1,0 +1,163 @@
+"""What a launch shows: its cost first, then a live table, or lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hpsearch.cli.output import (
+    clean,
+    console,
+    make_table,
+    say,
+    show,
+    show_bytes,
+    show_time,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from hpsearch.workers.launching import Preview
+    from hpsearch.workers.progress import Progress
+
+#: Seconds between two lines of figures where there is no terminal.
+QUIET_SECONDS = 30.0
+
+#: Messages that stand under the live table.
+_MESSAGES_SHOWN = 5
+
+
+def print_preview(preview: Preview, *, stderr: bool = False) -> None:
+    """Tell what a launch will do and cost."""
+    left = preview.trials - preview.finished
+    state = "new" if preview.new else f"{preview.finished} trials finished before"
+    say(f"{preview.study} ({state})", style="bold", stderr=stderr)
+    if left <= 0:
+        say(
+            f"all {preview.trials} trials of the budget are finished; --trials asks for more",
+            stderr=stderr,
+        )
+        return
+    devices = ", ".join(
+        f"{preview.devices.count(device)} on {device}" for device in dict.fromkeys(preview.devices)
+    )
+    say(
+        f"{left} trials of up to {preview.epochs_per_trial} epochs over {preview.parameters} "
+        f"parameters; workers: {devices}, {preview.threads_per_worker} threads each",
+        stderr=stderr,
+    )
+    hours = "unknown time" if preview.seconds is None else f"about {show_time(preview.seconds)}"
+    say(
+        f"{hours} if nothing is pruned, up to {show_bytes(preview.disk_bytes)} for checkpoints",
+        stderr=stderr,
+    )
+
+
+@contextmanager
+def presenter(metric: str, *, stderr: bool = False) -> Iterator[Callable[[Progress], None]]:
+    """Yield what shows each look at the launch: live on a terminal, as lines elsewhere."""
+    screen = console(stderr=stderr)
+    if not screen.is_terminal:
+        yield Lines(stderr=stderr)
+        return
+    from rich.live import Live
+
+    page = Page(metric)
+    with Live(console=screen, auto_refresh=False, transient=True) as live:
+
+        def present(progress: Progress) -> None:
+            live.update(page.render(progress), refresh=True)
+
+        yield present
+
+
+class Lines:
+    """One line per event, and one of figures every ``QUIET_SECONDS``."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._stderr = stderr
+        self._told_at = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        """Print what is new."""
+        for message in progress.messages:
+            say(f"[{_share(progress)}] {message}", stderr=self._stderr)
+        if time.monotonic() - self._told_at >= QUIET_SECONDS:
+            self._told_at = time.monotonic()
+            say(f"[{_share(progress)}] {_figures(progress)}", stderr=self._stderr)
+
+
+class Page:
+    """The live table, and the last messages under it."""
+
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
+        self._messages: deque[str] = deque(maxlen=_MESSAGES_SHOWN)
+
+    def render(self, progress: Progress) -> RenderableType:
+        """Return the page for this look."""
+        from rich.console import Group
+        from rich.text import Text
+
+        self._messages.extend(progress.messages)
+        counts = progress.counts
+        best = "-" if progress.best is None else f"{show(progress.best[1])} ({progress.best[0]})"
+        figures = make_table(
+            (
+                "finished",
+                "complete",
+                "pruned",
+                "failed",
+                "running",
+                self._metric,
+                "epochs/s",
+                "elapsed",
+                "left",
+            ),
+            [
+                (
+                    _share(progress),
+                    counts.complete,
+                    counts.pruned,
+                    counts.failed,
+                    counts.running,
+                    best,
+                    f"{progress.epochs_per_second:.2f}",
+                    show_time(progress.elapsed),
+                    show_time(progress.seconds_left),
+                )
+            ],
+        )
+        workers = make_table(
+            ("worker", "device", "state", "trial", "epoch"),
+            [
+                (
+                    worker.owner if worker.pid is None else str(worker.pid),
+                    worker.device,
+                    worker.state,
+                    worker.number,
+                    worker.epoch,
+                )
+                for worker in progress.workers
+            ],
+        )
+        messages = [Text(clean(message), style="dim") for message in self._messages]
+        return Group(figures, workers, *messages)
+
+
+def _share(progress: Progress) -> str:
+    return f"{progress.counts.finished}/{progress.budget_trials}"
+
+
+def _figures(progress: Progress) -> str:
+    best = "none yet" if progress.best is None else f"{show(progress.best[1])}"
+    counts = progress.counts
+    return (
+        f"{counts.complete} complete, {counts.pruned} pruned, {counts.running} running; "
+        f"best {best}; {progress.epochs_per_second:.2f} epochs/s; "
+        f"{show_time(progress.seconds_left)} left"
+    )

@@ -1,0 +1,124 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+#: ``search.storage.DEFAULT_STORAGE``, repeated so that ``--help`` needs no SQLAlchemy.
+DEFAULT_STORAGE = "sqlite:///hpsearch.db"
+
+
+def at_least_one(value: int | None) -> int | None:
+    """Refuse 0 and less; a callback of whole-number options."""
+    if value is not None and value < 1:
+        raise typer.BadParameter(f"must be at least 1, but got {value}.")
+    return value
+
+
+def more_than_zero(value: float | None) -> float | None:
+    """Refuse 0, less, and what isn't finite; a callback of options in seconds."""
+    if value is not None and not 0 < value < float("inf"):
+        raise typer.BadParameter(f"must be more than 0, but got {value:g}.")
+    return value
+
+
+def duration(text: str | None) -> str | None:
+    """Refuse what isn't a duration; a callback of ``--timeout``."""
+    if text is not None:
+        seconds(text)
+    return text
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of a duration such as ``30m``."""
+    from hpsearch.study_file.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.") from error
+
+
+StudyFileOption = Annotated[
+    str,
+    typer.Option(
+        "--study",
+        "-s",
+        metavar="NAME|PATH",
+        help="A study's name (see [bold]hpsearch studies[/bold]) or the path of its file.",
+    ),
+]
+StoredStudyOption = Annotated[
+    str,
+    typer.Option(
+        "--study", "-s", metavar="NAME", help="The study's name (or its file: the name is read)."
+    ),
+]
+StorageOption = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        envvar="HPSEARCH_STORAGE",
+        help="The database: sqlite:///FILE, or postgresql://user@host/database for several hosts.",
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FOLDER",
+        envvar="HPSEARCH_DATA",
+        help="Where images are found, downloaded and prepared.  [dim]default: "
+        "~/.cache/hpsearch/data[/dim]",
+    ),
+]
+RunsOption = Annotated[
+    Path,
+    typer.Option(
+        "--runs",
+        metavar="FOLDER",
+        envvar="HPSEARCH_RUNS",
+        help="Checkpoints and logs, by study and trial.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change the file for this call, e.g. --set data.limit=4000. The value is YAML; "
+        "may be repeated.",
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Call the study so: a variant of its own."),
+]
+TimeoutOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        callback=duration,
+        help="Stop after 90s, 30m, 8h; trials under way are paused.",
+    ),
+]
+LeaseOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        callback=more_than_zero,
+        help="A worker silent for so long is taken for dead, and its trial goes on elsewhere.",
+    ),
+]
+CheckpointOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        help="Least time between two checkpoints of a trial; 0: after every epoch.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+DEFAULT_RUNS = Path("runs")

@@ -1,0 +1,159 @@
+"""Tables, numbers and JSON. Text that others wrote is never taken for markup or escape codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+#: Columns where the output goes to a file or a pipe: nothing is cut or wrapped before that.
+_PLAIN_WIDTH = 200
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s/]*(@)")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return the console for answers (stdout) or for notices (stderr)."""
+    return _console(sys.stderr if stderr else sys.stdout)
+
+
+@lru_cache(maxsize=4)
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    terminal = stream.isatty()
+    return Console(
+        file=stream,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=not terminal,
+        width=None if terminal else _PLAIN_WIDTH,
+    )
+
+
+def say(text: str = "", *, style: str | None = None, stderr: bool = False) -> None:
+    """Print one line of text, or several."""
+    console(stderr=stderr).print(clean(text), style=style)
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as JSON and nothing else; figures that aren't finite become null."""
+    sys.stdout.write(json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
+    """Print a table; a column whose cells are all numbers is set to the right."""
+    console().print(make_table(columns, rows, title=title))
+
+
+def make_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> Table:
+    """Return a table: with rules on a terminal, plain columns elsewhere."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    listed = [[cell if isinstance(cell, str) else show(cell) for cell in row] for row in rows]
+    made = Table(
+        box=box.SIMPLE_HEAD if console().is_terminal else None,
+        title=Text(title) if title else None,
+        title_justify="left",
+        pad_edge=False,
+        header_style="bold",
+    )
+    for index, column in enumerate(columns):
+        numeric = all(
+            _NUMBER.fullmatch(row[index]) for row in listed if row[index] not in ("", "-")
+        )
+        made.add_column(
+            Text(column), justify="right" if listed and numeric else "left", overflow="fold"
+        )
+    for row in listed:
+        made.add_row(*(Text(clean(cell)) for cell in row))
+    return made
+
+
+_NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e[-+]?\d+)?%?")
+
+
+def show(value: Any) -> str:
+    """Return a value as people read it: 5 significant digits, ``-`` for nothing."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:.5g}"
+        case _:
+            return str(value)
+
+
+def show_time(seconds: float | None) -> str:
+    """Return seconds as ``42 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def show_bytes(size: float) -> str:
+    """Return a size in the largest fitting unit: ``12.3 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def show_params(params: Any) -> str:
+    """Return parameters on one line: ``optimizer.sgd.lr=0.02 batch_size=16``."""
+    return "  ".join(f"{path}={show(value)}" for path, value in params.items())
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return a curve as one character per value, from the lowest to the highest."""
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    blocks = "▁▂▃▄▅▆▇█"
+    span = (high - low) or 1.0
+    return "".join(blocks[round((value - low) / span * (len(blocks) - 1))] for value in values)
+
+
+def clean(text: str) -> str:
+    """Replace control characters other than tab and newline: they could steer the terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def mask_urls(text: str) -> str:
+    """Hide the password of every URL in ``text``."""
+    return _PASSWORD.sub(r"\1***\2", text)
+
+
+def _finite(value: Any) -> Any:
+    from math import isfinite
+
+    match value:
+        case float():
+            return value if isfinite(value) else None
+        case dict():
+            return {str(key): _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,227 @@
+"""status, show, export: what a study found out so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.opening import database_for_reading, record_of, study_of
+from hpsearch.cli.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STORAGE,
+    JsonOption,
+    RunsOption,
+    StorageOption,
+    StoredStudyOption,
+    more_than_zero,
+)
+from hpsearch.cli.output import (
+    console,
+    print_json,
+    say,
+    show,
+    show_params,
+    show_time,
+    table,
+)
+
+if TYPE_CHECKING:
+    from hpsearch.results.records import StudyRecord
+
+
+def status(
+    study: StoredStudyOption,
+    storage: StorageOption = DEFAULT_STORAGE,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again and again until Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", callback=more_than_zero, help="How often --watch looks."),
+    ] = 2.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how far a study is, and which trial leads.
+
+    \b
+    hpsearch status --study quickstart
+    hpsearch status --study quickstart --watch
+    hpsearch status --study quickstart --json
+    """
+    from hpsearch.results.records import read_study
+    from hpsearch.results.summary import summary
+
+    with database_for_reading(storage) as database:
+        record = record_of(database, study)
+        while True:
+            told = summary(record)
+            if watch and console().is_terminal and not as_json:
+                console().clear()
+            if as_json:
+                print_json(told)
+            else:
+                _print_status(record, told)
+            if not watch or _is_over(record):
+                return
+            time.sleep(interval)
+            record = read_study(database, record.study.name)
+
+
+def show_trial(
+    study: StoredStudyOption,
+    number: Annotated[
+        int | None,
+        typer.Argument(metavar="[TRIAL]", help="A trial's number. Without it: every trial."),
+    ] = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+    runs: RunsOption = DEFAULT_RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one trial: parameters, curve, attempts, errors, files. Or list every trial.
+
+    \b
+    hpsearch show --study quickstart 17
+    hpsearch show --study quickstart
+    """
+    from hpsearch.cli.trial_page import draw_page, print_page, trial_page
+    from hpsearch.results.optuna_side import infeasible_draw
+
+    with database_for_reading(storage) as database:
+        record = record_of(database, study)
+        if number is None:
+            _print_trials(record, as_json=as_json)
+            return
+        draw = infeasible_draw(database, record.study.study_id, number)
+        page = (
+            trial_page(database, record, record.trial(number), runs)
+            if draw is None
+            else draw_page(record, draw)
+        )
+    if as_json:
+        print_json(page)
+    else:
+        print_page(page)
+
+
+def export(
+    study: StoredStudyOption,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to.  [dim]default: STUDY-trial-N.yaml[/]"
+        ),
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(metavar="N", help="This trial instead of the winner.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    storage: StorageOption = DEFAULT_STORAGE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the winner as a frozen config: a study file without ranges, and where it comes from.
+
+    `hpsearch train` trains it again with the same device, threads and precision.
+
+    \b
+    hpsearch export --study quickstart --output winner.yaml
+    hpsearch export --study quickstart --trial 17
+    """
+    from hpsearch.results.frozen import caveat, export_trial, write_frozen
+
+    with database_for_reading(storage) as database:
+        record = record_of(database, study)
+        frozen = export_trial(database, record, study_of(record), number=trial)
+    path = output or Path(f"{record.study.name}-trial-{frozen.trial.number}.yaml")
+    write_frozen(frozen, path, overwrite=force)
+    if as_json:
+        print_json(
+            {
+                "file": str(path),
+                "study": record.study.name,
+                "number": frozen.trial.number,
+                "value": frozen.trial.value,
+                "rank": frozen.rank,
+                "complete_trials": frozen.complete,
+                "params": dict(frozen.trial.params),
+            }
+        )
+        return
+    objective = record.objective
+    say(
+        f"{path}: trial {frozen.trial.number} of study {record.study.name}, "
+        f"{objective.metric} {show(frozen.trial.value)} ({objective.at} epoch)"
+    )
+    say(caveat(frozen.trial, frozen.rank, frozen.complete))
+    say(f"Train it again: hpsearch train {path}")
+
+
+def _is_over(record: StudyRecord) -> bool:
+    return record.counts.finished >= record.study.trials or record.study.exhausted
+
+
+def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
+    counts, budget, leader = told["trials"], told["budget"], told["best"]
+    say(
+        f"{told['study']}: {record.counts.finished} of {budget['trials']} trials finished"
+        + (" (the space has no point left)" if record.study.exhausted else ""),
+        style="bold",
+    )
+    names = ("complete", "pruned", "failed", "running", "paused")
+    say(
+        ", ".join(f"{counts[name]} {name}" for name in names)
+        + (f"; {counts['infeasible']} infeasible draws" if counts["infeasible"] else "")
+    )
+    say(f"{told['epochs_run']} epochs in {show_time(told['compute_seconds'])} of training")
+    if leader is None:
+        say("best: none yet, as no trial is complete")
+        return
+    objective = record.objective
+    say(
+        f"best: trial {leader['number']}, {objective.metric} {show(leader['value'])} "
+        f"({objective.at} epoch; the best of {counts['complete']})"
+    )
+    say(f"  {show_params(leader['params'])}")
+
+
+def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
+    from hpsearch.results.ranking import ranked
+
+    ranks = {trial.ticket: rank for rank, trial in enumerate(ranked(record), start=1)}
+    order = sorted(record.trials, key=lambda trial: ranks.get(trial.ticket, len(ranks) + 1))
+    if as_json:
+        print_json(
+            [
+                {
+                    "rank": ranks.get(trial.ticket),
+                    "number": trial.number,
+                    "ticket": trial.ticket,
+                    "state": trial.state.value,
+                    "value": trial.value,
+                    "epochs": trial.epochs_done,
+                    "attempts": trial.attempts,
+                    "compute_seconds": trial.compute_seconds,
+                    "params": dict(trial.params),
+                }
+                for trial in order
+            ]
+        )
+        return
+    table(
+        ("rank", "trial", "state", record.objective.metric, "epochs", "time", "parameters"),
+        [
+            (
+                ranks.get(trial.ticket),
+                trial.number,
+                trial.state.value,
+                trial.value,
+                trial.epochs_done,
+                show_time(trial.compute_seconds),
+                show_params(trial.params),
+            )
+            for trial in order
+        ],
+    )

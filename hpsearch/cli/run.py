@@ -1,0 +1,248 @@
+"""launch, worker, stop: the search itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpsearch.cli.opening import database_for_reading, record_of, stored_name, study_file
+from hpsearch.cli.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STORAGE,
+    CheckpointOption,
+    DataOption,
+    JsonOption,
+    LeaseOption,
+    NameOption,
+    RunsOption,
+    SetOption,
+    StorageOption,
+    StoredStudyOption,
+    StudyFileOption,
+    TimeoutOption,
+    at_least_one,
+    seconds,
+)
+from hpsearch.cli.output import print_json, say, show, show_params
+
+if TYPE_CHECKING:
+    from hpsearch.results.records import StudyRecord
+    from hpsearch.workers.launching import Preview
+    from hpsearch.workers.supervisor import Outcome
+
+#: How a launch ended, in words.
+_ENDINGS = {
+    "finished": "finished",
+    "stopped": "stopped by `hpsearch stop`",
+    "timeout": "out of time",
+    "interrupted": "interrupted",
+    "failed": "given up, as workers kept failing (see the messages above)",
+}
+
+
+def launch(
+    study: StudyFileOption,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", "-w", callback=at_least_one, help="Local worker processes."),
+    ] = 1,
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", callback=at_least_one, help="This many trials in all."),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", callback=at_least_one, help="Epochs of an unpruned trial."),
+    ] = None,
+    timeout: TimeoutOption = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+    devices: Annotated[
+        str, typer.Option(metavar="NAMES", help="auto, cpu, mps, or a list: cuda:0,cuda:1.")
+    ] = "auto",
+    workers_per_gpu: Annotated[
+        int | None,
+        typer.Option(callback=at_least_one, metavar="K", help="At most so many on one GPU."),
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Go on in the background; `hpsearch stop` ends it.")
+    ] = False,
+    overrides: SetOption = None,
+    name: NameOption = None,
+    lease: LeaseOption = 30.0,
+    checkpoint_interval: CheckpointOption = 30.0,
+    runs: RunsOption = DEFAULT_RUNS,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search: start workers on a study, or go on where it stopped.
+
+    Everything is checked first, and the cost is told. Ctrl-C checkpoints and leaves; the same
+    command goes on. A finished study gets no further trial unless --trials asks for more.
+
+    \b
+    hpsearch launch --study quickstart --workers 2
+    hpsearch launch --study cnn_dilation --workers 2 --trials 12 --epochs 3 \\
+        --set data.source=fashion_mnist --set data.limit=4000
+    hpsearch launch --study my_study.yaml --timeout 8h --detach
+    """
+    from hpsearch.cli import detached, live
+    from hpsearch.results.space_report import inspect_space, require_feasible
+    from hpsearch.workers.launching import LaunchOptions, preview
+    from hpsearch.workers.launching import launch as start
+
+    changes = [*(overrides or ())]
+    changes += [] if trials is None else [f"budget.trials={trials}"]
+    changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
+    loaded = study_file(study, overrides=changes, name=name)
+    options = LaunchOptions(
+        study=loaded,
+        storage=storage,
+        workers=workers,
+        devices=devices,
+        workers_per_gpu=workers_per_gpu,
+        timeout=None if timeout is None else seconds(timeout),
+        lease_seconds=lease,
+        checkpoint_seconds=checkpoint_interval,
+        runs=runs,
+        data=data,
+    )
+    require_feasible(loaded, inspect_space(loaded, data=data))
+    told = preview(options)
+    live.print_preview(told, stderr=as_json)
+    if detach:
+        started = detached.start(options, study=study, overrides=changes, name=name)
+        detached.tell(started, as_json=as_json)
+        return
+    with live.presenter(loaded.objective.metric, stderr=as_json) as present:
+        outcome = start(options, present)
+    raise typer.Exit(_end(outcome, told, storage, as_json=as_json))
+
+
+def worker(
+    study: StoredStudyOption,
+    storage: StorageOption = DEFAULT_STORAGE,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, mps or cuda:0.")] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(callback=at_least_one, help="CPU threads.  [dim]default: every core[/dim]"),
+    ] = None,
+    timeout: TimeoutOption = None,
+    lease: LeaseOption = 30.0,
+    checkpoint_interval: CheckpointOption = 30.0,
+    runs: RunsOption = DEFAULT_RUNS,
+    data: DataOption = None,
+) -> None:
+    """Attach one more worker to a launched study, from any host that reaches the database.
+
+    It leaves when the study is finished or stopped. For Slurm, Kubernetes, or a second machine.
+
+    \b
+    hpsearch worker --study cnn_dilation --storage postgresql://me@db/search
+    """
+    from hpsearch.workers.devices import resolve_devices, threads_per_worker
+    from hpsearch.workers.worker import WorkerOptions, run_worker
+
+    with database_for_reading(storage) as database:
+        stored = record_of(database, study).study.name
+    options = WorkerOptions(
+        study_name=stored,
+        storage=storage,
+        device=resolve_devices(device)[0],
+        threads=threads or threads_per_worker(1),
+        timeout=None if timeout is None else seconds(timeout),
+        lease_seconds=lease,
+        checkpoint_seconds=checkpoint_interval,
+        runs=runs,
+        data=data,
+    )
+    say(f"working on study {stored} on {options.device} with {options.threads} threads")
+    ended = run_worker(options)
+    say(f"left study {stored}: {ended or 'told to leave'}")
+
+
+def stop(
+    study: StoredStudyOption,
+    storage: StorageOption = DEFAULT_STORAGE,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop a study on every host: workers checkpoint and leave. Launching it again goes on.
+
+    \b
+    hpsearch stop --study cnn_dilation
+    """
+    from hpsearch.search import ledger_reads, studies
+
+    with database_for_reading(storage) as database:
+        stored = studies.find(database, stored_name(database, study))
+        running = ledger_reads.counts(database, stored.study_id).running
+        studies.request_stop(database, stored.study_id)
+    if as_json:
+        print_json({"study": stored.name, "running": running})
+        return
+    say(
+        f"study {stored.name} is asked to stop: {running} running trials are checkpointed and "
+        "paused, on every host"
+    )
+    say(f"Go on: {again(f'hpsearch launch --study {study}', storage)}")
+
+
+def again(command: str, storage: str) -> str:
+    """Return ``command`` with the ``--storage`` that this call was given; no password is shown."""
+    import os
+    import shlex
+
+    from hpsearch.search.storage import parse_url
+
+    if storage == os.environ.get("HPSEARCH_STORAGE", DEFAULT_STORAGE):
+        return command
+    url = parse_url(storage)
+    told = "..." if url.password else shlex.quote(storage)
+    return f"{command} --storage {told}"
+
+
+def _end(outcome: Outcome, told: Preview, storage: str, *, as_json: bool) -> int:
+    """Tell how the launch ended; returns the exit code."""
+    from hpsearch.results.summary import summary
+
+    with database_for_reading(storage) as database:
+        record = record_of(database, told.study)
+    counts = record.counts
+    failed = outcome.reason == "failed" or (
+        outcome.reason == "finished" and counts.failed > 0 and counts.finished == counts.failed
+    )
+    if as_json:
+        print_json({**summary(record), "ended": outcome.reason})
+    else:
+        _print_end(record, outcome, told, storage)
+    return 1 if failed else 0
+
+
+def _print_end(record: StudyRecord, outcome: Outcome, told: Preview, storage: str) -> None:
+    from hpsearch.results.frozen import caveat
+    from hpsearch.results.ranking import ranked
+
+    counts = record.counts
+    say()
+    say(
+        f"{told.study}: {_ENDINGS[outcome.reason]}; {counts.finished} of {told.trials} trials "
+        f"({counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed)",
+        style="bold",
+    )
+    order = ranked(record)
+    if order:
+        winner = order[0]
+        say(
+            f"best: trial {winner.number}, {record.objective.metric} {show(winner.value)}. "
+            f"{caveat(winner, 1, len(order))}"
+        )
+        say(f"  {show_params(winner.params)}")
+    failed = next((trial for trial in record.trials if trial.error is not None), None)
+    if counts.failed and failed is not None:
+        number = failed.number if failed.number is not None else ""
+        say(f"Why one failed: {again(f'hpsearch show --study {told.study} {number}', storage)}")
+    if outcome.reason != "finished":
+        say("Go on: the same command again")
+    if order:
+        say(f"Export it: {again(f'hpsearch export --study {told.study}', storage)}")
+    say(f"Look at it: {again('hpsearch dashboard', storage)}")

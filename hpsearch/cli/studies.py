@@ -1,0 +1,241 @@
+"""studies, check, schema: what can be searched, and whether a file is right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.cli.opening import database_for_reading, head_of, study_file
+from hpsearch.cli.options import (
+    DEFAULT_STORAGE,
+    DataOption,
+    JsonOption,
+    NameOption,
+    SetOption,
+    StorageOption,
+    StudyFileOption,
+)
+from hpsearch.cli.output import print_json, say, show, table
+from hpsearch.errors import NothingStored
+
+if TYPE_CHECKING:
+    from hpsearch.results.space_report import Infeasible, SpaceReport
+    from hpsearch.study_file.space import Parameter
+    from hpsearch.study_file.study import StudyFile
+
+#: Reasons that ``check`` writes out.
+_REASONS_SHOWN = 5
+
+
+def studies(storage: StorageOption = DEFAULT_STORAGE, as_json: JsonOption = False) -> None:
+    """List the study files that can be launched by name, and the studies in the database.
+
+    \b
+    hpsearch studies
+    hpsearch studies --storage postgresql://me@db/search --json
+    """
+    files = _files()
+    stored = _stored(storage)
+    if as_json:
+        print_json({"files": files, "stored": stored})
+        return
+    say("Study files", style="bold")
+    table(
+        ("name", "trials", "epochs", "description"),
+        [
+            (each["name"], each["trials"], each["epochs_per_trial"], each["description"])
+            for each in files
+        ],
+    )
+    say()
+    say("Launched studies", style="bold")
+    if not stored:
+        say("none yet; begin with: hpsearch launch --study quickstart --workers 2")
+        return
+    table(
+        ("name", "finished", "running", "best", "launched"),
+        [
+            (
+                each["study"],
+                f"{each['finished']}/{each['budget']['trials']}",
+                each["trials"]["running"],
+                None if each["best"] is None else each["best"]["value"],
+                each["created_at"],
+            )
+            for each in stored
+        ],
+    )
+
+
+def check(
+    study: StudyFileOption,
+    overrides: SetOption = None,
+    name: NameOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a study file, its data and its models, and tell what there is to search.
+
+    Everything that is wrong in the file is listed at once, with line and rule. Models are built
+    without memory or arithmetic, so the numbers of parameters come at once.
+
+    \b
+    hpsearch check --study cnn_dilation
+    hpsearch check --study my_study.yaml --set data.limit=4000 --json
+    """
+    from hpsearch.results.space_report import inspect_space, require_feasible
+
+    loaded = study_file(study, overrides=overrides or (), name=name)
+    report = inspect_space(loaded, data=data)
+    if as_json:
+        print_json(_check_json(loaded, report))
+    else:
+        _print_check(loaded, report)
+    require_feasible(loaded, report)
+
+
+def schema() -> None:
+    """Print the JSON Schema of study files, for completion and checks in an editor.
+
+    \b
+    hpsearch schema > study.schema.json
+    """
+    from hpsearch.catalog import registries
+    from hpsearch.study_file.json_schema import json_schema
+
+    print_json(json_schema(registries()))
+
+
+def _files() -> list[dict[str, Any]]:
+    from hpsearch.study_file.loading import shipped_studies
+
+    found = []
+    for name, path in shipped_studies().items():
+        head = head_of(path)
+        budget = head.get("budget")
+        budget = budget if isinstance(budget, dict) else {}
+        found.append(
+            {
+                "name": name,
+                "path": str(path),
+                "description": head.get("description") or "",
+                "trials": budget.get("trials"),
+                "epochs_per_trial": budget.get("epochs_per_trial"),
+            }
+        )
+    return found
+
+
+def _stored(storage: str) -> list[dict[str, Any]]:
+    """Return a summary of every study in the database; none where there is no database yet."""
+    from hpsearch.results.records import read_study
+    from hpsearch.results.summary import summary
+    from hpsearch.search import studies as stored_studies
+
+    try:
+        with database_for_reading(storage) as database:
+            found = []
+            for each in stored_studies.everything(database):
+                record = read_study(database, each.name)
+                told = {**summary(record), "finished": record.counts.finished}
+                found.append({**told, "created_at": each.created_at})
+            return found
+    except NothingStored:
+        return []
+
+
+def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
+    return {
+        "study": study.name,
+        "fingerprint": study.fingerprint,
+        "budget": {
+            "trials": study.budget.trials,
+            "epochs_per_trial": study.budget.epochs_per_trial,
+        },
+        "points": report.points,
+        "parameters": {
+            path: _parameter_json(parameter) for path, parameter in report.parameters.items()
+        },
+        "sources": [vars(source) for source in report.sources],
+        "models": [vars(model) for model in report.models],
+        "tried": report.tried,
+        "infeasible": [
+            {"try_first": each.try_first, "params": dict(each.params), "reason": each.reason}
+            for each in report.infeasible
+        ],
+    }
+
+
+def _parameter_json(parameter: Parameter) -> dict[str, Any]:
+    from hpsearch.study_file.space import Choice
+
+    if isinstance(parameter, Choice):
+        return {"values": list(parameter.values)}
+    return vars(parameter)
+
+
+def _print_check(study: StudyFile, report: SpaceReport) -> None:
+    budget = study.budget
+    say(f"{study.name}: valid", style="bold")
+    if study.description:
+        say(study.description)
+    size = "continuous" if report.points is None else f"{report.points:,} configurations"
+    say(
+        f"{len(report.parameters)} parameters ({size}), {budget.trials} trials of up to "
+        f"{budget.epochs_per_trial} epochs, sampler {study.sampler.name}, "
+        f"pruner {study.pruner.name}, {study.objective.metric} of the {study.objective.at} epoch"
+    )
+    say()
+    table(
+        ("parameter", "values", "kind"),
+        [(path, *_describe(parameter)) for path, parameter in report.parameters.items()],
+    )
+    say()
+    for source in report.sources:
+        shapes = ", ".join("x".join(map(str, shape)) for shape in source.input_shapes)
+        say(
+            f"data {source.name}: {source.train_images:,} training and {source.val_images:,} "
+            f"validation images, {source.classes} classes, {shapes}"
+        )
+    for model in report.models:
+        say(
+            f"model {model.name}: {_span(model.smallest_parameters, model.largest_parameters)} "
+            f"parameters, up to {model.largest_multiply_adds:,} multiply-adds per image"
+        )
+    _print_infeasible(report)
+
+
+def _print_infeasible(report: SpaceReport) -> None:
+    if not report.infeasible:
+        say(f"all of the {report.tried} configurations that were tried can be built")
+        return
+    say()
+    say(
+        f"{len(report.infeasible)} of the {report.tried} configurations that were tried can't be "
+        "built; a search records such draws, learns from them, and spends no trial on them:"
+    )
+    by_reason: dict[str, list[Infeasible]] = {}
+    for each in report.infeasible:
+        by_reason.setdefault(each.reason, []).append(each)
+    for reason, found in list(by_reason.items())[:_REASONS_SHOWN]:
+        asked = found[0].try_first
+        who = f"try_first[{asked}]" if asked is not None else f"{len(found)} x"
+        say(f"  {who}: {reason}")
+        say("     e.g. " + ", ".join(f"{k}={show(v)}" for k, v in found[0].params.items()))
+    if len(by_reason) > _REASONS_SHOWN:
+        say(f"  and {len(by_reason) - _REASONS_SHOWN} other reasons (--json lists them)")
+
+
+def _describe(parameter: Parameter) -> tuple[str, str]:
+    from hpsearch.study_file.space import Choice
+
+    if isinstance(parameter, Choice):
+        return ", ".join(show(label) for label in parameter.labels), "choice"
+    kind = ["log" if parameter.log else "linear", "integer" if parameter.integer else "float"]
+    step = parameter.step
+    if step is not None and not (parameter.integer and step == 1):
+        kind.append(f"step {show(step)}")
+    return f"{show(parameter.low)} .. {show(parameter.high)}", ", ".join(kind)
+
+
+def _span(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -1,0 +1,158 @@
+"""One trial on one page: parameters, curve, attempts, errors, files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.cli.output import say, show, show_bytes, show_params, show_time, sparkline, table
+
+if TYPE_CHECKING:
+    from hpsearch.results.optuna_side import InfeasibleDraw
+    from hpsearch.results.records import StudyRecord, TrialRecord
+    from hpsearch.search.storage import Database
+
+_FIGURES = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+
+
+def trial_page(
+    database: Database, record: StudyRecord, trial: TrialRecord, runs: Path
+) -> dict[str, Any]:
+    """Return everything that is known of a trial, JSON-like."""
+    from hpsearch.results import optuna_side
+    from hpsearch.search import ledger_reads
+
+    study_id = record.study.study_id
+    curve = ledger_reads.curve(database, study_id, trial.ticket)
+    events = ledger_reads.event_log(database, study_id, trial.ticket)
+    noted = {} if trial.trial_id is None else optuna_side.attributes(database, trial.trial_id)
+    return {
+        "study": record.study.name,
+        "number": trial.number,
+        "ticket": trial.ticket,
+        "state": trial.state.value,
+        "objective": {"metric": record.objective.metric, "at": record.objective.at},
+        "value": trial.value,
+        "best_value": trial.best_value,
+        "best_epoch": trial.best_epoch,
+        "epochs": trial.epochs_done,
+        "epochs_per_trial": record.study.epochs_per_trial,
+        "compute_seconds": trial.compute_seconds,
+        "attempts": trial.attempts,
+        "owner": trial.owner,
+        "params": dict(trial.params),
+        "noted": noted,
+        "curve": [{name: getattr(result, name) for name in _FIGURES} for result in curve],
+        "events": [
+            {
+                "at": event.at,
+                "attempt": event.attempt,
+                "kind": event.kind,
+                "owner": event.owner,
+                "detail": dict(event.detail),
+            }
+            for event in events
+        ],
+        "error": trial.error,
+        "files": _files(record, trial, runs),
+    }
+
+
+def draw_page(record: StudyRecord, draw: InfeasibleDraw) -> dict[str, Any]:
+    """Return what is known of a draw that couldn't be built."""
+    return {
+        "study": record.study.name,
+        "number": draw.number,
+        "ticket": draw.ticket,
+        "state": "infeasible",
+        "params": dict(draw.params),
+        "reason": draw.reason,
+    }
+
+
+def print_page(page: Mapping[str, Any]) -> None:
+    """Print what ``trial_page`` or ``draw_page`` returned."""
+    say(f"{page['study']}, trial {page['number']}: {page['state']}", style="bold")
+    if page["state"] == "infeasible":
+        say(f"ticket {page['ticket']} drew again; no trial of the budget was spent")
+        say(f"reason: {page['reason']}")
+        _print_params(page["params"])
+        return
+    metric, at = page["objective"]["metric"], page["objective"]["at"]
+    say(
+        f"ticket {page['ticket']}, attempt {page['attempts']}"
+        + (f", held by {page['owner']}" if page["owner"] else "")
+    )
+    say(
+        f"{metric} {show(page['value'])} ({at} epoch); best {show(page['best_value'])} at epoch "
+        f"{show(page['best_epoch'])}; {page['epochs']} of {page['epochs_per_trial']} epochs in "
+        f"{show_time(page['compute_seconds'])}"
+    )
+    _print_params(page["params"])
+    _print_curve(page["curve"], metric)
+    _print_events(page["events"])
+    if page["noted"]:
+        say()
+        say("Noted by the worker", style="bold")
+        say(show_params({key: value for key, value in page["noted"].items() if key != "ticket"}))
+    if page["error"]:
+        say()
+        say("Last error", style="bold")
+        say(page["error"].rstrip())
+    say()
+    say("Files", style="bold")
+    for file in page["files"]:
+        say(f"{file['path']} ({show_bytes(file['bytes'])})")
+    if not page["files"]:
+        say("none on this host")
+
+
+def _print_params(params: Mapping[str, Any]) -> None:
+    say()
+    if not params:
+        say("no parameters yet")
+        return
+    table(("parameter", "value"), list(params.items()))
+
+
+def _print_curve(curve: list[dict[str, Any]], metric: str) -> None:
+    if not curve:
+        return
+    say()
+    say(f"{metric} {sparkline([point[metric] for point in curve])}")
+    table(_FIGURES, [[point[name] for name in _FIGURES] for point in curve])
+
+
+def _print_events(events: list[dict[str, Any]]) -> None:
+    say()
+    rows = [
+        (
+            event["at"],
+            event["attempt"],
+            event["kind"],
+            ", ".join(
+                # An error's traceback stands below, whole; here its last line is enough.
+                f"{key} {show(value).strip().splitlines()[-1] if value else show(value)}"
+                for key, value in event["detail"].items()
+                if key not in ("key", "sha256")
+            ),
+            event["owner"],
+        )
+        for event in events
+    ]
+    table(("time (UTC)", "attempt", "event", "detail", "worker"), rows)
+
+
+def _files(record: StudyRecord, trial: TrialRecord, runs: Path) -> list[dict[str, Any]]:
+    """Return the trial's files on this host: checkpoints and best weights."""
+    from hpsearch.workers.run_folder import RunFolder
+
+    if trial.number is None:
+        return []
+    folder = RunFolder(runs, record.study.name, record.study.run_key).trial(trial.number)
+    return [
+        {"path": str(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.glob("*"))
+        if path.is_file()
+    ]

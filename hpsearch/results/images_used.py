@@ -1,0 +1,68 @@
+"""Which prepared images a study may ask for: every source, limit and size that its space allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hpsearch.errors import UserError
+from hpsearch.study_file.space import Choice, Parameter, Scalar
+from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.trial_config import DataConfig
+
+#: What prepared images depend on; augmentation and the split are applied later.
+_DECIDES = ("data.source", "data.limit", "data.input_size")
+
+#: More sizes than anybody has room for.
+MAX_CONFIGS = 200
+
+
+def images_used(study: StudyFile) -> list[DataConfig]:
+    """Return each distinct ``DataConfig`` (its augmentation left out), in the file's order.
+
+    Raises ``UserError`` where there are more than ``MAX_CONFIGS``.
+    """
+    found: dict[str, DataConfig] = {}
+    turns: list[int] = []  # which value each deciding parameter takes: an odometer
+    while True:
+        sizes: list[int] = []
+
+        def suggest(path: str, parameter: Parameter) -> Scalar:
+            values = _values(parameter) if _decides(path) else [_first(parameter)]
+            depth = len(sizes)  # noqa: B023 - called before the loop goes on
+            sizes.append(len(values))  # noqa: B023
+            if depth == len(turns):
+                turns.append(0)
+            return values[turns[depth]]
+
+        draw = study.space.draw(suggest)
+        config = replace(study.trial_config(draw.params, ticket=1).data, augmentation=())
+        found.setdefault(repr(config), config)
+        if len(found) > MAX_CONFIGS:
+            raise UserError(
+                f"at most {MAX_CONFIGS} sizes can be prepared ahead, but study {study.name!r} "
+                "allows more; workers prepare what they need"
+            )
+        del turns[len(sizes) :]
+        while turns and turns[-1] == sizes[len(turns) - 1] - 1:
+            turns.pop()
+        if not turns:
+            return list(found.values())
+        turns[-1] += 1
+
+
+def _decides(path: str) -> bool:
+    return any(path == each or path.startswith(f"{each}.") for each in _DECIDES)
+
+
+def _first(parameter: Parameter) -> Scalar:
+    return _values(parameter)[0]
+
+
+def _values(parameter: Parameter) -> Sequence[Scalar]:
+    if isinstance(parameter, Choice):
+        return parameter.labels
+    if parameter.integer:
+        step = 1 if parameter.log else int(parameter.step or 1)
+        return range(int(parameter.low), int(parameter.high) + 1, step)
+    return [parameter.low]

@@ -1,0 +1,230 @@
+"""What a study's space holds, found out before anything runs: its size, its models, what can't be.
+
+Models are built on PyTorch's meta device for the smallest and the largest corner of every branch,
+for ``try_first``, and for seeded random draws. One size of the images is prepared per data source;
+the other sizes follow from it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpsearch.errors import InfeasibleConfig, UserError
+from hpsearch.search.samplers import SAMPLERS
+from hpsearch.search.samplers.enumerated import at_unit, grid_size
+from hpsearch.study_file.space import Choice, Draw, Parameter, Range, Scalar
+from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.trial_config import DataConfig, TrialConfig
+from hpsearch.training.data.prepare import PreparedData, prepare
+from hpsearch.training.plan import plan_on
+
+#: Random draws that are built besides corners and ``try_first``.
+RANDOM_DRAWS = 100
+
+#: Just below the end of the unit interval: the largest value of every parameter.
+_LARGEST = 1.0 - 2.0**-40
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSizes:
+    """One model's range over the draws that can be built."""
+
+    name: str
+    smallest_parameters: int
+    largest_parameters: int
+    largest_multiply_adds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Infeasible:
+    """A combination that can't be built."""
+
+    #: ``try_first`` entry (1-based) that asks for it; ``None`` for a draw.
+    try_first: int | None
+    #: The parameters that data and model depend on.
+    params: Mapping[str, Scalar]
+    #: The arithmetic.
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceReport:
+    """The images of one data source, as the study cuts them."""
+
+    name: str
+    classes: int
+    train_images: int
+    val_images: int
+    input_shapes: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceReport:
+    """What ``hpsearch check`` tells."""
+
+    #: Distinct configurations; ``None`` where a parameter is continuous.
+    points: int | None
+    parameters: Mapping[str, Parameter]
+    sources: tuple[SourceReport, ...]
+    models: tuple[ModelSizes, ...]
+    #: Distinct draws that were tried, and those among them that can't be built.
+    tried: int
+    infeasible: tuple[Infeasible, ...]
+
+    @property
+    def feasible(self) -> int:
+        """How many of the draws that were tried can be built."""
+        return self.tried - len(self.infeasible)
+
+
+def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
+    """Check sampler, data and models of ``study``.
+
+    Raises:
+        UserError: the sampler can't search this space, or the data isn't there.
+    """
+    SAMPLERS.build(study.sampler).check(study.space)
+    parameters = study.space.parameters()
+    draws = list(_draws(study))
+    configs = [study.trial_config(draw.params, ticket=1) for _, draw in draws]
+    prepared = _prepared(configs, data)
+    seen: set[str] = set()
+    infeasible: list[Infeasible] = []
+    sizes: dict[str, list[tuple[int, int]]] = {}
+    shapes: dict[str, set[tuple[int, int, int]]] = {}
+    for (first_trial, draw), config in zip(draws, configs, strict=True):
+        key = f"{first_trial}{config}"
+        if key in seen:
+            continue
+        seen.add(key)
+        images = _resized(prepared[_source_key(config.data)], config.data)
+        shapes.setdefault(_source_key(config.data), set()).add(images.input_shape)
+        try:
+            plan = plan_on(config, images, torch.device("cpu"))
+        except InfeasibleConfig as error:
+            infeasible.append(_infeasible(first_trial, draw.params, str(error)))
+            continue
+        size = (plan.model.parameters, plan.model.multiply_adds)
+        sizes.setdefault(config.model.name, []).append(size)
+    return SpaceReport(
+        points=_points(parameters.values(), study),
+        parameters=parameters,
+        sources=tuple(_source(config, prepared, shapes) for config in _distinct(configs)),
+        models=tuple(
+            ModelSizes(
+                name=name,
+                smallest_parameters=min(size for size, _ in found),
+                largest_parameters=max(size for size, _ in found),
+                largest_multiply_adds=max(adds for _, adds in found),
+            )
+            for name, found in sizes.items()
+        ),
+        tried=len(seen),
+        infeasible=tuple(infeasible),
+    )
+
+
+def require_feasible(study: StudyFile, report: SpaceReport) -> None:
+    """Raise ``UserError`` where nothing, or something that the file asks for, can't be built."""
+    for found in report.infeasible:
+        if found.try_first is not None:
+            raise UserError(
+                f"study {study.name!r}: try_first[{found.try_first}] must be a configuration that "
+                f"can be built, but {found.reason}"
+            )
+    if report.feasible == 0:
+        example = report.infeasible[0]
+        raise UserError(
+            f"study {study.name!r}: at least one configuration must be one that can be built, but "
+            f"none of the {report.tried} that were tried can, as {example.reason}"
+        )
+
+
+def _draws(study: StudyFile) -> Iterator[tuple[int | None, Draw]]:
+    """Yield (try_first entry or None, draw)."""
+    rng = random.Random(study.seed)
+    for index, given in enumerate(study.try_first):
+        yield index + 1, _draw(study, given, lambda: 0.0)
+    for model in _models(study):
+        for unit in (0.0, _LARGEST):
+            yield None, _draw(study, model, lambda unit=unit: unit)
+        for _ in range(RANDOM_DRAWS // len(_models(study))):
+            yield None, _draw(study, model, rng.random)
+
+
+def _draw(study: StudyFile, given: Mapping[str, Scalar], unit: Any) -> Draw:
+    return study.space.draw(
+        lambda path, parameter: given[path] if path in given else at_unit(parameter, unit())
+    )
+
+
+def _models(study: StudyFile) -> list[dict[str, Scalar]]:
+    """Return what fixes the model, once for each one that the study names."""
+    branch = study.space.parameters().get("model")
+    return [{"model": name} for name in branch.labels] if isinstance(branch, Choice) else [{}]
+
+
+def _prepared(configs: Iterable[TrialConfig], data: Path | None) -> dict[str, PreparedData]:
+    """Prepare each source once, in the smallest size that the draws ask for."""
+    smallest: dict[str, TrialConfig] = {}
+    for config in configs:
+        key = _source_key(config.data)
+        known = smallest.get(key)
+        if known is None or (config.data.input_size or 0) < (known.data.input_size or 0):
+            smallest[key] = config
+    return {
+        key: prepare(config.data, split_seed=config.split_seed, root=data)
+        for key, config in smallest.items()
+    }
+
+
+def _source_key(config: DataConfig) -> str:
+    native = config.input_size is None
+    return repr((config.source, config.limit, config.validation, native))
+
+
+def _resized(prepared: PreparedData, config: DataConfig) -> PreparedData:
+    if config.input_size is None:
+        return prepared
+    shape = (prepared.input_shape[0], config.input_size, config.input_size)
+    return replace(prepared, input_shape=shape)
+
+
+def _distinct(configs: Iterable[TrialConfig]) -> list[DataConfig]:
+    return list({_source_key(config.data): config.data for config in configs}.values())
+
+
+def _source(
+    config: DataConfig,
+    prepared: Mapping[str, PreparedData],
+    shapes: Mapping[str, set[tuple[int, int, int]]],
+) -> SourceReport:
+    key = _source_key(config)
+    images = prepared[key]
+    return SourceReport(
+        name=config.source.name,
+        classes=len(images.class_names),
+        train_images=len(images.train_indices),
+        val_images=len(images.val_indices),
+        input_shapes=tuple(sorted(shapes[key])),
+    )
+
+
+def _infeasible(first_trial: int | None, params: Mapping[str, Scalar], reason: str) -> Infeasible:
+    deciding = {
+        path: value for path, value in params.items() if path.split(".")[0] in ("data", "model")
+    }
+    return Infeasible(try_first=first_trial, params=deciding, reason=reason)
+
+
+def _points(parameters: Iterable[Parameter], study: StudyFile) -> int | None:
+    endless = any(
+        isinstance(each, Range) and not each.integer and each.step is None for each in parameters
+    )
+    return None if endless else grid_size(study.space)
