@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import qmc as scipy_qmc
 
 from hpsearch.errors import UserError
 from hpsearch.search.samplers.registry import SAMPLERS
@@ -76,10 +75,13 @@ class GridSampler:
 
     def draw(self, request: Request) -> Draw | None:
         """Return the grid point with the request's number, ``None`` beyond the last one."""
-        if request.fixed:
-            return _draw_fixed(request, lambda path, parameter: _at(parameter, 0))
+        if request.point is None:  # `try_first` gives some values; the others are random.
+            rng = np.random.default_rng(request.seed)
+            return _draw_fixed(
+                request, lambda _, parameter: _at(parameter, int(rng.integers(_size(parameter))))
+            )
         size = grid_size(request.space)
-        if request.point is None or request.point >= size:
+        if request.point >= size:
             return None
         order = _shuffled(size, request.study_seed)
         values = _unrank(request.space.root, int(order[request.point]), "")
@@ -93,7 +95,9 @@ class SobolSampler:
 
     def check(self, space: Space) -> None:
         """Refuse spaces with more parameters than there are Sobol directions."""
-        most = scipy_qmc.Sobol.MAXDIM
+        from scipy.stats.qmc import Sobol  # importing scipy.stats takes a second: only here
+
+        most = Sobol.MAXDIM
         count = len(space.parameters())
         if count > most:
             raise UserError(
@@ -102,12 +106,20 @@ class SobolSampler:
 
     def draw(self, request: Request) -> Draw:
         """Map the request's Sobol point onto the parameters that apply."""
+        from scipy.stats.qmc import Sobol
+
         parameters = request.space.parameters()
         if not parameters:
             return request.space.freeze({})
-        engine = scipy_qmc.Sobol(d=len(parameters), rng=np.random.default_rng(request.study_seed))
-        engine.fast_forward(request.point or 0)
-        units = dict(zip(parameters, engine.random(1)[0], strict=True))
+        count = len(parameters)
+        if request.point is None:  # `try_first` gives some values; the others are random.
+            point = np.random.default_rng(request.seed).random(count)
+        else:
+            engine = Sobol(d=count, rng=np.random.default_rng(request.study_seed))
+            if request.point:  # scipy refuses to skip nothing
+                engine.fast_forward(request.point)
+            point = engine.random(1)[0]
+        units = dict(zip(parameters, point.tolist(), strict=True))
         return _draw_fixed(request, lambda path, parameter: at_unit(parameter, units[path]))
 
 
@@ -126,9 +138,11 @@ def at_unit(parameter: Parameter, unit: float) -> Scalar:
         pad = 0.5 if parameter.integer else 0.0
         bottom, top = math.log(low - pad), math.log(high + pad)
         value = math.exp(bottom + unit * (top - bottom))
-        return round(min(max(value, low), high)) if parameter.integer else min(value, high)
+        # Clipped: logarithms round, and padded integers overshoot.
+        value = min(max(value, low), high)
+        return round(value) if parameter.integer else value
     if parameter.step is None:
-        return low + unit * (high - low)
+        return min(low + unit * (high - low), high)
     return _at(parameter, int(unit * _size(parameter)))
 
 

@@ -92,4 +92,11 @@ def gp(*, startup_trials: PositiveInt = 10) -> Sampler:
 
     Fits spaces without branches and searches with few, long trials.
     """
-    return OptunaSampler(lambda seed: GPSampler(seed=seed, n_startup_trials=startup_trials))
+
+    def make(seed: int) -> BaseSampler:
+        # Drawing at random inside a branch is said above, not in every worker's log.
+        return GPSampler(
+            seed=seed, n_startup_trials=startup_trials, warn_independent_sampling=False
+        )
+
+    return OptunaSampler(make)

@@ -1,0 +1,226 @@
+"""One whole configuration for a ticket: given, new, reproducible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+from optuna.trial import TrialState
+from support.searching import BRANCHED, FixedHistory, past_trial
+from support.spaces import spaces
+
+from hpsearch.search.samplers import SAMPLERS
+from hpsearch.search.suggest import MAX_REPEATS, DrawnTrial, distribution_of, draw_trial
+from hpsearch.study_file.space import Choice, Draw, Group, Range, Scalar, Space
+
+COLOURS = Space(Group({"colour": Choice(("red", "green", "blue")), "size": Choice((1, 2))}))
+
+
+def drawn(
+    ticket: int,
+    *,
+    name: str = "random",
+    space: Space = BRANCHED,
+    history: FixedHistory | None = None,
+    study_seed: int = 7,
+    infeasible: int = 0,
+    point: int | None = None,
+    try_first: tuple[Mapping[str, Scalar], ...] = (),
+) -> DrawnTrial | None:
+    return draw_trial(
+        SAMPLERS[name].build(),
+        space,
+        history or FixedHistory(),
+        study_seed=study_seed,
+        ticket=ticket,
+        infeasible=infeasible,
+        point=point,
+        try_first=try_first,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["random", "tpe", pytest.param("gp", id="gp in its random start")],
+)
+def test_a_draw_follows_from_seed_and_ticket_alone(name):
+    # Whichever process, on whichever host, makes it.
+    assert drawn(3, name=name) == drawn(3, name=name)
+    others = [
+        drawn(4, name=name),
+        drawn(3, name=name, study_seed=8),
+        drawn(3, name=name, infeasible=1),
+    ]
+    values = [dict(draw.params) for draw in [drawn(3, name=name), *others]]
+    assert all(values.count(value) == 1 for value in values)
+
+
+def test_parallel_workers_start_at_different_points():
+    """One seed in every process would give every process the same start-up points."""
+    points = {tuple(sorted(map(str, drawn(ticket).params.items()))) for ticket in range(1, 33)}
+    assert len(points) == 32
+
+
+def test_the_whole_configuration_is_in_optunas_terms_too():
+    draw = drawn(1)
+    assert list(draw.distributions) == list(draw.params)
+    for path, value in draw.params.items():
+        distribution = draw.distributions[path]
+        assert distribution._contains(distribution.to_internal_repr(value))
+    assert draw.config == BRANCHED.freeze(draw.params).config
+    assert not draw.given
+
+
+@pytest.mark.parametrize(
+    ("parameter", "expected"),
+    [
+        pytest.param(
+            Choice((16, None, [1, 2])), CategoricalDistribution((16, None, "[1,2]")), id="choice"
+        ),
+        pytest.param(Range(low=0.1, high=0.5), FloatDistribution(0.1, 0.5), id="float"),
+        pytest.param(
+            Range(low=1e-4, high=1.0, log=True), FloatDistribution(1e-4, 1.0, log=True), id="log"
+        ),
+        pytest.param(
+            Range(low=0.1, high=0.7, step=0.3), FloatDistribution(0.1, 0.7, step=0.3), id="lattice"
+        ),
+        pytest.param(
+            Range(low=2, high=8, step=3, integer=True), IntDistribution(2, 8, step=3), id="integer"
+        ),
+        pytest.param(Range(low=2, high=8, integer=True), IntDistribution(2, 8), id="no step"),
+        pytest.param(
+            Range(low=1, high=64, step=1, log=True, integer=True),
+            IntDistribution(1, 64, log=True),
+            id="log integer",
+        ),
+    ],
+)
+def test_distribution_of(parameter, expected):
+    assert distribution_of(parameter) == expected
+
+
+@given(space=spaces)
+@settings(deadline=None, derandomize=True, max_examples=50)
+def test_every_parameter_survives_the_database(space):
+    for parameter in space.parameters().values():
+        distribution = distribution_of(parameter)
+        assert json_to_distribution(distribution_to_json(distribution)) == distribution
+
+
+def test_the_first_tickets_take_what_was_given():
+    try_first = ({"optimizer": "adam", "optimizer.adam.lr": 3e-3}, {"batch_size": 48})
+    first, second, third = (drawn(ticket, try_first=try_first) for ticket in (1, 2, 3))
+    assert (first.params["optimizer"], first.params["optimizer.adam.lr"]) == ("adam", 3e-3)
+    assert second.params["batch_size"] == 48
+    assert (first.given, second.given, third.given) == (True, True, False)
+    # Missing keys are sampled, differently for each ticket.
+    assert first.params["epochs_warmup"] != second.params["epochs_warmup"]
+
+
+def test_a_given_configuration_that_cannot_be_built_is_not_tried_again():
+    try_first = ({"optimizer": "adam", "optimizer.adam.lr": 3e-3},)
+    again = drawn(1, try_first=try_first, infeasible=1)
+    assert not again.given
+    assert again.params.get("optimizer.adam.lr") != 3e-3
+
+
+def test_what_was_given_is_run_even_where_it_repeats_a_trial():
+    history = FixedHistory([past_trial(0, {"colour": "red", "size": 1}, COLOURS, value=0.5)])
+    given_again = drawn(
+        1, space=COLOURS, history=history, try_first=({"colour": "red", "size": 1},)
+    )
+    assert given_again.params == {"colour": "red", "size": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "infeasible"),
+    [
+        pytest.param(TrialState.COMPLETE, False, id="complete"),
+        pytest.param(TrialState.RUNNING, False, id="running elsewhere"),
+        pytest.param(TrialState.PRUNED, False, id="pruned"),
+        pytest.param(TrialState.PRUNED, True, id="infeasible"),
+    ],
+)
+def test_a_configuration_is_not_proposed_twice(state, infeasible):
+    """Five of six points were tried: every ticket finds the sixth."""
+    tried = [
+        {"colour": colour, "size": size} for colour in ("red", "green", "blue") for size in (1, 2)
+    ][:5]
+    history = FixedHistory(
+        [
+            past_trial(
+                number,
+                params,
+                COLOURS,
+                value=0.5 if state is TrialState.COMPLETE else None,
+                state=state,
+                infeasible=infeasible,
+            )
+            for number, params in enumerate(tried)
+        ]
+    )
+    found = [drawn(ticket, space=COLOURS, history=history).params for ticket in range(10, 20)]
+    # A ticket misses it with probability (5/6) ** 20; with these seeds none does.
+    assert found == [{"colour": "blue", "size": 2}] * 10
+
+
+def test_a_failed_trial_may_be_proposed_again():
+    # It says nothing about the configuration: the machine may have failed.
+    space = Space(Group({"colour": Choice(("red",))}))
+    history = FixedHistory([past_trial(0, {"colour": "red"}, space, state=TrialState.FAIL)])
+    sampler = Counting()
+    draw_trial(sampler, space, history, study_seed=1, ticket=2, infeasible=0, point=None)
+    assert sampler.draws == 1
+
+
+def test_a_space_with_nothing_new_repeats_in_the_end():
+    space = Space(Group({"colour": Choice(("red",))}))
+    history = FixedHistory([past_trial(0, {"colour": "red"}, space, value=0.5)])
+    sampler = Counting()
+    draw = draw_trial(sampler, space, history, study_seed=1, ticket=2, infeasible=0, point=None)
+    assert draw is not None
+    assert draw.params == {"colour": "red"}
+    assert sampler.draws == MAX_REPEATS
+    assert len(sampler.seeds) == MAX_REPEATS, "each try has a seed of its own"
+
+
+class Counting:
+    """A sampler that always proposes red."""
+
+    enumerates = False
+
+    def __init__(self) -> None:
+        self.draws = 0
+        self.seeds: set[int] = set()
+
+    def check(self, space: Space) -> None:
+        pass
+
+    def draw(self, request) -> Draw:
+        self.draws += 1
+        self.seeds.add(request.seed)
+        return request.space.freeze({"colour": "red"})
+
+
+def test_an_exhausted_grid_draws_nothing():
+    assert drawn(7, name="grid", space=COLOURS, point=5) is not None
+    assert drawn(7, name="grid", space=COLOURS, point=6) is None
+
+
+@pytest.mark.parametrize("name", ["grid", "qmc"])
+def test_enumerating_samplers_take_the_given_without_a_point(name):
+    draws = [
+        drawn(ticket, name=name, space=COLOURS, try_first=({"colour": "red"},) * 8)
+        for ticket in range(1, 9)
+    ]
+    assert all(draw is not None and draw.given for draw in draws)
+    assert {draw.params["colour"] for draw in draws} == {"red"}
+    assert {draw.params["size"] for draw in draws} == {1, 2}, "the rest is sampled"
