@@ -167,8 +167,7 @@ def _build(
     folder: Path, key: Mapping[str, Any], build: Callable[[Writer], Mapping[str, Any]]
 ) -> Entry:
     # We hold the lock, so whatever lies half-done was left by a builder that died.
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        shutil.rmtree(left, ignore_errors=True)
+    _clear(folder)
     work = temporary_name(folder)
     try:
         work.mkdir()
@@ -180,12 +179,20 @@ def _build(
         work.rename(folder)
         _sync_folder(folder.parent)
     finally:
-        for left in folder.parent.glob(f".{folder.name}.*"):
-            shutil.rmtree(left, ignore_errors=True)
+        _clear(folder)
     entry = _open(folder)
     if entry is None:
         raise OSError(f"what was just written to {folder} reads back differently")
     return entry
+
+
+def _clear(folder: Path) -> None:
+    """Remove what builders of ``folder`` left beside it."""
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _open(folder: Path) -> Entry | None:

@@ -25,10 +25,13 @@ def data_root(root: Path | None = None) -> Path:
     return absolute(chosen)
 
 
-def absolute(path: Path) -> Path:
-    """Return ``path`` absolute, ``~`` expanded. Raises ``DataError`` where there is no home."""
+def absolute(path: Path | str) -> Path:
+    """Return ``path`` absolute, ``~`` expanded. Raises ``DataError`` where there is no home.
+
+    A study's settings are JSON, so that a path may arrive as text.
+    """
     try:
-        return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps symbolic links
+        return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - keeps symbolic links
     except RuntimeError as error:
         raise DataError(f"a path that starts with ~ needs a home folder: {path}") from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,11 @@ class _Request:
 
 
 def _request(config: DataConfig, root: Path | None, split_seed: int = 0) -> _Request:
-    config = replace(config, augmentation=())  # applied to batches, not to what is prepared
+    # Without the augmentation: it applies to batches, not to what is prepared.
     parts = (
         config.source.name,
         dict(config.source.settings),
-        repr(config.validation),  # 1 and 1.0 are equal, and mean different things
+        config.validation,  # 1 and 1.0 mean different things; their JSON differs as well
         config.input_size,
         config.limit,
     )

@@ -70,6 +70,8 @@ class _Reader(pickle.Unpickler):
                 return _Function(_scalar)
             case "numpy.core.numeric._frombuffer":
                 return _Function(_frombuffer)
+            case "__builtin__.bytes":  # how Python 3 writes empty bytes for Python 2
+                return _Function(_no_bytes)
             case "_codecs.encode":
                 return _Function(_encode)
             case other:
@@ -166,6 +168,10 @@ def _scalar(dtype: Any, raw: Any) -> Any:
     array = _Array()
     array.__setstate__((1, (), dtype, False, raw))
     return array.array().item()
+
+
+def _no_bytes() -> bytes:
+    return b""
 
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:

@@ -1,0 +1,155 @@
+"""Decoding: sizes, lazily read pictures, identities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hpsearch.errors import DataError
+from hpsearch.training.data.cache import open_or_build
+from hpsearch.training.data.decode import Taken, data_hash, read_part, write_parts
+from hpsearch.training.data.images import Images, Part, Source
+
+
+class LazyPictures:
+    """Pictures of sizes of their own, as an image folder gives them; notes which were decoded."""
+
+    def __init__(self, pictures: list[np.ndarray]) -> None:
+        self.pictures, self.decoded = pictures, []
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        self.decoded.append(index)
+        return self.pictures[index]
+
+
+def taken(images, chosen=None, labels=None) -> Taken:
+    chosen = np.arange(len(images)) if chosen is None else np.array(chosen)
+    labels = np.arange(len(images)) if labels is None else labels
+    return Taken(images=Images(images=images, labels=labels), chosen=chosen)
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    """Writes parts and returns the three arrays."""
+
+    def write(parts: list[Taken], input_size: int | None):
+        entry = open_or_build(
+            tmp_path, {}, lambda writer: write_parts(writer, parts, input_size) or {}
+        )
+        return tuple(entry.array(name) for name in ("images", "labels", "chosen"))
+
+    return write
+
+
+def test_pictures_of_the_right_size_are_copied_bit_by_bit(written, pictures):
+    source = pictures(1100, 4, 6, 3)  # more than two chunks
+    chosen = np.arange(0, 1100, 2)
+    images, labels, numbers = written([taken(source, chosen)], None)
+    assert images.shape == (550, 3, 4, 6)
+    assert np.array_equal(images.transpose(0, 2, 3, 1), source[::2])
+    assert np.array_equal(labels, chosen)
+    assert np.array_equal(numbers, chosen)
+
+
+def test_parts_follow_each_other(written, pictures):
+    one, two = pictures(5, 4, 4, 1, seed=1), pictures(3, 4, 4, 1, seed=2)
+    images, labels, numbers = written([taken(one, [1, 4]), taken(two)], None)
+    assert np.array_equal(images[:2, 0], one[[1, 4], :, :, 0])
+    assert np.array_equal(images[2:, 0], two[:, :, :, 0])
+    assert labels.tolist() == numbers.tolist() == [1, 4, 0, 1, 2]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [5, 20], ids=["smaller", "larger"])
+def test_resizing_is_antialiased_bilinear(written, pictures, channels, size):
+    source = pictures(2, 10, 14, channels)
+    images, _, _ = written([taken(source)], size)
+    assert images.shape == (2, channels, size, size)
+    for picture, resized in zip(source, images, strict=True):
+        for channel in range(channels):
+            plane = Image.fromarray(np.ascontiguousarray(picture[:, :, channel]))
+            expected = np.asarray(plane.resize((size, size), Image.Resampling.BILINEAR))
+            assert np.abs(resized[channel].astype(int) - expected).max() <= 1
+
+
+def test_shrinking_averages_every_pixel(written):
+    # A checkerboard of single pixels: without antialiasing it would stay black and white.
+    board = (np.indices((32, 32)).sum(axis=0) % 2 * 255).astype(np.uint8)[None, :, :, None]
+    images, _, _ = written([taken(board)], 8)
+    assert images.min() > 100
+    assert images.max() < 155
+
+
+def test_only_the_chosen_of_lazy_pictures_are_decoded(written, pictures):
+    lazy = LazyPictures([pictures(8 + n, 9, 3, seed=n) for n in range(6)])
+    images, labels, _ = written([taken(lazy, [1, 5])], 8)
+    assert images.shape == (2, 3, 8, 8)
+    assert labels.tolist() == [1, 5]
+    assert set(lazy.decoded) == {1, 5}
+
+
+def test_pictures_of_different_sizes_need_an_input_size(written, pictures):
+    lazy = LazyPictures([pictures(8, 9, 3), pictures(10, 9, 3)])
+    with pytest.raises(DataError, match=r"\(9x8, 9x10 pixels, ...\) need data.input_size"):
+        written([taken(lazy)], None)
+
+
+def test_pictures_of_different_channels_are_refused(written, pictures):
+    lazy = LazyPictures([pictures(8, 8, 3), pictures(8, 8, 1)])
+    with pytest.raises(DataError, match="same channels, but one has 3 and another 1"):
+        written([taken(lazy)], 8)
+
+
+def test_the_data_hash_covers_pictures_labels_and_names(pictures):
+    images = pictures(6, 4, 4, 1)
+    first = data_hash(["a", "b"], [taken(images)])
+    changed = images.copy()
+    changed[5, 3, 3, 0] ^= 1
+    others = [
+        data_hash(["a", "c"], [taken(images)]),
+        data_hash(["a", "b"], [taken(changed)]),
+        data_hash(["a", "b"], [taken(images, labels=np.zeros(6, np.int64))]),
+        data_hash(["a", "b"], [taken(images, [0, 1, 2, 3, 4])]),
+        data_hash(["a", "b"], [taken(images[:3]), taken(images[3:])]),
+        data_hash(["a", "b"], [taken(images.reshape(6, 2, 8, 1))]),
+    ]
+    assert len({first, *others}) == 7
+    assert first == data_hash(["a", "b"], [taken(LazyPictures(list(images)))])
+
+
+def source(part: Part) -> Source:
+    return Source(name="flowers", class_names=("rose", "tulip"), train=part)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        pytest.param(0, [], "at least one image .* got 0 images and 0 labels", id="nothing"),
+        pytest.param(3, [0, 1], "got 3 images and 2 labels", id="a label too few"),
+        pytest.param(2, [0, 2], "between 0 and 1, but they lie between 0 and 2", id="too large"),
+        pytest.param(2, [-1, 1], "between 0 and 1, but they lie between -1 and 1", id="negative"),
+    ],
+)
+def test_a_source_that_gives_nonsense_is_named(images, labels, message):
+    given = Images(
+        images=np.zeros((images, 2, 2, 1), np.uint8), labels=np.array(labels, dtype=np.int64)
+    )
+    part = Part(read=lambda: given)
+    with pytest.raises(DataError, match=message) as caught:
+        read_part(source(part), part)
+    assert "'flowers'" in str(caught.value)
+
+
+def test_a_source_that_cannot_be_read_is_named():
+    def read() -> Images:
+        raise PermissionError(13, "Permission denied", "/flowers/rose/1.png")
+
+    part = Part(read=read)
+    with pytest.raises(DataError, match=r"'flowers' must be readable.*rose/1\.png"):
+        read_part(source(part), part)
