@@ -1,0 +1,56 @@
+"""Pixels in memory, normalised on the device batch by batch; and an epoch cut into batches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Pixels:
+    """Images as uint8, resident on ``device`` (on the CPU: the memory map itself, shared).
+
+    ``images`` is uint8 ``(n, channels, height, width)``, contiguous; ``mean`` and ``std`` are per
+    channel, on the 0..1 scale. ``channels_last`` is the memory format of the batches, which
+    convolutions are fastest in.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        mean: Tensor,
+        std: Tensor,
+        device: torch.device,
+        *,
+        channels_last: bool,
+    ) -> None:
+        count, *self._shape = images.shape
+        # Flat rows: gathering and normalising then run over one long line of numbers per image
+        self._rows = images.reshape(count, -1).to(device)
+        # (x / 255 - mean) / std, folded into one multiply-add
+        std = std.double()
+        self._scale = self._per_pixel(1 / (255 * std)).to(device)
+        self._shift = self._per_pixel(-mean.double() / std).to(device)
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def batch(self, rows: Tensor) -> Tensor:
+        """Return the images at ``rows`` normalised, float32 ``(len(rows), channels, h, w)``."""
+        flat = self._rows.index_select(0, rows).float().mul_(self._scale).add_(self._shift)
+        return flat.view(-1, *self._shape).contiguous(memory_format=self._format)
+
+    def _per_pixel(self, per_channel: Tensor) -> Tensor:
+        return per_channel.view(-1, 1, 1).expand(*self._shape).flatten().float()
+
+
+def batch_sizes(samples: int, batch_size: int) -> tuple[int, ...]:
+    """Return the sizes of an epoch's batches. The ragged last one is kept.
+
+    Only where it would hold a single sample, it joins the batch before it (which so holds one
+    more than ``batch_size``): batch norm can't normalise over one sample.
+    """
+    sizes = [batch_size] * (samples // batch_size)
+    ragged = samples % batch_size
+    if ragged == 1 and sizes:
+        sizes[-1] += 1
+    elif ragged:
+        sizes.append(ragged)
+    return tuple(sizes)

@@ -1,0 +1,112 @@
+"""States of training on disk: a checkpoint is there whole, or not at all.
+
+A file is written beside its place, synced to the disk, renamed over its place, and the folder
+synced: whatever kills the process or the machine, ``path`` holds the old checkpoint or the new.
+The SHA-256 that ``save`` returns belongs in the ledger; ``load`` compares it, so that a damaged
+or exchanged file is found before a byte of it is believed. Files are read by PyTorch's restricted
+unpickler (``weights_only``): one that would run code is refused.
+
+What a state holds is said in ``training.run``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+
+from hpsearch.errors import CheckpointError
+
+#: Raised when what a state holds changes, so that older files are refused in words.
+FORMAT = 1
+
+_UNFINISHED = ".unfinished"
+
+
+def save(path: Path, state: Mapping[str, Any]) -> str:
+    """Write ``state`` to ``path``, replacing what is there; return the file's SHA-256 in hex.
+
+    The folder is made where it doesn't exist. ``OSError`` where the disk is full or can't be
+    written: what was at ``path`` is then still there, and nothing half-written is left.
+    """
+    buffer = io.BytesIO()
+    torch.save({"hpsearch_checkpoint": FORMAT, "state": dict(state)}, buffer)
+    content = buffer.getbuffer()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own: a worker that lost its lease may still be writing to the same place
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}{_UNFINISHED}")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)  # noqa: PTH105 - the name that the kill tests patch
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+    return hashlib.sha256(content).hexdigest()
+
+
+def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
+    """Return the state in ``path``, its tensors on the CPU.
+
+    Raises ``CheckpointError`` naming the file where it is missing, damaged, refused, not a
+    checkpoint, or not the one whose ``sha256`` is given.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint {path} can't be read: {error.strerror or error}"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise CheckpointError(
+            f"checkpoint {path} isn't the file that was written: its SHA-256 must be {sha256}, "
+            f"but is {found}; it is damaged or was replaced"
+        )
+    stored = _read(path, content)
+    if not isinstance(stored, dict) or "hpsearch_checkpoint" not in stored:
+        raise CheckpointError(f"{path} isn't a checkpoint of hpsearch")
+    if stored["hpsearch_checkpoint"] != FORMAT:
+        raise CheckpointError(
+            f"checkpoint {path} has format {stored['hpsearch_checkpoint']!r}, but this version of "
+            f"hpsearch reads format {FORMAT}; use the version that wrote it"
+        )
+    state: dict[str, Any] = stored["state"]
+    return state
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what saves that were killed left behind. Call while nobody writes in ``folder``."""
+    for left in folder.glob(f".*{_UNFINISHED}"):
+        left.unlink(missing_ok=True)
+
+
+def _read(path: Path, content: bytes) -> Any:
+    try:
+        # PyTorch doesn't compare the checksums that its files carry
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"{damaged} doesn't match its checksum")
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # damage can surface as almost any exception of the two readers
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"checkpoint {path} is damaged or unsafe: {reason}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,11 @@
+"""Imports every module of training that registers a component: this fills the registries."""
+
+from __future__ import annotations
+
+import hpsearch.training.augmentation
+import hpsearch.training.data.sources
+import hpsearch.training.lr_schedules
+import hpsearch.training.models.activations
+import hpsearch.training.models.dense
+import hpsearch.training.models.small_cnns
+import hpsearch.training.optimizers  # noqa: F401 - imported for what they register

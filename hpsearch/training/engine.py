@@ -1,0 +1,161 @@
+"""The training loop: one function, from the first batch to the last epoch.
+
+On the CPU the same configuration, threads and precision give the same digits, however often the
+run was interrupted and resumed. Other threads or another device may change the last digits. CUDA
+and MPS are experimental: this code hasn't run on them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hpsearch.errors import TrainingDiverged, TrainingInterrupted
+from hpsearch.measurement import EpochResult
+from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.batches import Pixels
+from hpsearch.training.data.prepare import prepare
+from hpsearch.training.evaluate import Stopped, autocast, evaluate, evaluation_batch
+from hpsearch.training.lr_schedules import finish_epoch, moves_within_epoch
+from hpsearch.training.plan import plan_on
+from hpsearch.training.randomness import derived_seed, shuffled
+from hpsearch.training.registries import AUGMENTATIONS
+from hpsearch.training.run import Run
+
+
+def train(
+    config: TrialConfig,
+    *,
+    device: str = "cpu",
+    resume_from: Mapping[str, Any] | None = None,
+    data_root: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[EpochResult]:
+    """Train ``config``, yielding the figures of each epoch; a consumer may stop after any.
+
+    ``resume_from`` is a state (``EpochResult.state``, ``TrainingInterrupted.state``, or
+    ``checkpoint.load``): training goes on after it, and ends as if it had never stopped.
+    ``should_stop`` is asked before every batch. The process's global random numbers are left as
+    they were found.
+
+    Raises, at the first ``next``, ``InfeasibleConfig`` (it can't be built), ``DataError``, and
+    ``CheckpointError`` (``resume_from`` is of something else); later ``TrainingDiverged`` (a loss
+    isn't finite) and ``TrainingInterrupted`` (``should_stop`` said so; carries the state).
+    """
+    where = torch.device(device)
+    data = prepare(config.data, split_seed=config.split_seed, root=data_root)
+    plan = plan_on(config, data, where)
+    run = Run(config, plan, where)
+    if resume_from is not None:
+        run.restore(resume_from)
+
+    model, optimizer, schedule = run.model, run.optimizer, run.schedule
+    augmentations = [AUGMENTATIONS.build(component) for component in config.data.augmentation]
+    pixels = Pixels(data.images, data.mean, data.std, where, channels_last=plan.model.convolutional)
+    all_labels, val_rows = data.labels.to(where), data.val_indices.to(where)
+    val_batch = evaluation_batch(plan.model.largest_output, where)
+    cast = autocast(where, plan.precision)
+    every_batch = moves_within_epoch(schedule)
+    # Looking at a number costs nothing on the CPU; elsewhere it would wait for the device
+    watch_loss = where.type == "cpu"
+    sizes, steps = list(plan.batches), len(plan.batches)
+
+    while run.epoch <= config.epochs:
+        began = time.perf_counter() - run.seconds_before
+        order = shuffled(data.train_indices, derived_seed(config.seed, "order", run.epoch))
+        order = order.to(where)
+        labels = all_labels.index_select(0, order)  # in training order, one gather per epoch
+        row_batches, label_batches = torch.split(order, sizes), torch.split(labels, sizes)
+        losses, logits_of = run.losses, run.logits
+
+        with run.randomness.installed():
+            model.train()
+            for batch in range(run.batch, steps):
+                if should_stop():
+                    raise _interrupted(run, labels, time.perf_counter() - began, steps)
+                images = pixels.batch(row_batches[batch])  # float32 (n, channels, height, width)
+                for augment in augmentations:
+                    images = augment(images, run.augmentation)
+                with cast:
+                    logits = model(images)  # (n, classes)
+                loss = F.cross_entropy(logits.float(), label_batches[batch])
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                if every_batch:
+                    schedule.step()
+                # Figures are made from these once per epoch, and no batch waits for them
+                losses.append(loss.detach())
+                logits_of.append(logits.detach())
+                run.batch = batch + 1
+                if watch_loss and not math.isfinite(loss.item()):
+                    raise _diverged(run, "training", loss.item(), steps)
+            train_loss = _mean(losses, sizes)
+            if not math.isfinite(train_loss):
+                raise _diverged(run, "training", train_loss, steps)
+
+            try:
+                val = evaluate(
+                    model,
+                    pixels,
+                    all_labels,
+                    val_rows,
+                    batch_size=val_batch,
+                    precision=plan.precision,
+                    should_stop=should_stop,
+                )
+            except Stopped:
+                raise _interrupted(run, labels, time.perf_counter() - began, steps) from None
+            if not math.isfinite(val.loss):
+                raise _diverged(run, "validation", val.loss, steps)
+            train_accuracy = run.correct(labels) / len(labels)
+            finish_epoch(schedule, val.loss)
+
+        result = EpochResult(
+            epoch=run.epoch,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            val_loss=val.loss,
+            val_accuracy=val.accuracy,
+            lr=run.first_lr,
+            seconds=time.perf_counter() - began,
+            state=_state_after(run, run.epoch),
+        )
+        run.end_epoch(result)
+        yield result
+
+
+def _mean(losses: list[Tensor], sizes: list[int]) -> float:
+    """Return the mean over samples of losses that are means over batches of ``sizes``."""
+    weights = torch.tensor(sizes, dtype=torch.float64)
+    return float((torch.stack(losses).cpu().double() * weights).sum() / weights.sum())
+
+
+def _state_after(run: Run, epoch: int) -> Callable[[], dict[str, Any]]:
+    def state() -> dict[str, Any]:
+        if len(run.history) != epoch or run.batch:
+            raise RuntimeError(f"the state after epoch {epoch} is gone: training has moved on")
+        return run.state()
+
+    return state
+
+
+def _interrupted(run: Run, labels: Tensor, seconds: float, steps: int) -> TrainingInterrupted:
+    return TrainingInterrupted(
+        f"training was asked to stop in epoch {run.epoch}, after {run.batch} of {steps} batches",
+        lambda: run.state(labels, seconds),
+    )
+
+
+def _diverged(run: Run, part: str, loss: float, steps: int) -> TrainingDiverged:
+    return TrainingDiverged(
+        f"the {part} loss must stay a finite number, but in epoch {run.epoch}, after {run.batch} "
+        f"of {steps} batches, it is {loss}; try a lower learning rate than {run.first_lr:g}"
+    )

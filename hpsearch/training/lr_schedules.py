@@ -1,0 +1,106 @@
+"""Learning-rate schedules by name. Epochs count from 0 in the formulas, as in PyTorch.
+
+A schedule is stepped after each epoch. Two kinds of PyTorch's schedulers that a plug-in may
+return are stepped as they need it: ``ReduceLROnPlateau`` with the epoch's validation loss, and
+those that are meant to move within the epoch (``OneCycleLR``, ``CyclicLR``) after each batch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
+
+from hpsearch.training.registries import LR_SCHEDULES
+
+#: What the learning rate is multiplied by.
+Factor = Annotated[float, Field(gt=0, le=1)]
+
+
+@LR_SCHEDULES.register("constant")
+def constant(optimizer: Optimizer, epochs: int, steps_per_epoch: int, /) -> LRScheduler:
+    """The same learning rate in every epoch."""
+    return LambdaLR(optimizer, _one)
+
+
+def _one(epoch: int) -> float:
+    return 1.0
+
+
+@LR_SCHEDULES.register("exponential")
+def exponential(
+    optimizer: Optimizer, epochs: int, steps_per_epoch: int, /, *, gamma: Factor
+) -> LRScheduler:
+    """Multiplied by gamma after every epoch: lr * gamma^epoch."""
+    return ExponentialLR(optimizer, gamma)
+
+
+@LR_SCHEDULES.register("step")
+def step(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    /,
+    *,
+    step_size: PositiveInt,
+    gamma: Factor = 0.1,
+) -> LRScheduler:
+    """Multiplied by gamma after every step_size epochs: lr * gamma^floor(epoch / step_size)."""
+    return StepLR(optimizer, step_size, gamma)
+
+
+@LR_SCHEDULES.register("multistep")
+def multistep(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    /,
+    *,
+    milestones: list[PositiveInt],
+    gamma: Factor = 0.1,
+) -> LRScheduler:
+    """Multiplied by gamma after each of the epochs listed: lr * gamma^(milestones <= epoch)."""
+    return MultiStepLR(optimizer, sorted(milestones), gamma)
+
+
+@LR_SCHEDULES.register("cosine")
+def cosine(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    /,
+    *,
+    final_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+) -> LRScheduler:
+    """Half a cosine from lr down to final_fraction * lr, which the end of the last epoch reaches.
+
+    With f = final_fraction: lr * (f + (1 - f) * (1 + cos(pi * epoch / epochs)) / 2). Source:
+    SGDR (Loshchilov and Hutter, 2017), without restarts.
+    """
+    lr = optimizer.param_groups[0]["lr"]
+    return CosineAnnealingLR(optimizer, T_max=epochs, eta_min=final_fraction * lr)
+
+
+def moves_within_epoch(schedule: LRScheduler) -> bool:
+    """Whether ``schedule`` is stepped after every batch, and not after every epoch."""
+    return isinstance(schedule, OneCycleLR | CyclicLR)
+
+
+def finish_epoch(schedule: LRScheduler, val_loss: float) -> None:
+    """Step ``schedule`` after an epoch, where that is when it moves."""
+    if isinstance(schedule, ReduceLROnPlateau):
+        schedule.step(val_loss)
+    elif not moves_within_epoch(schedule):
+        schedule.step()

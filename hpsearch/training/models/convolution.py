@@ -1,0 +1,53 @@
+"""How large a convolution's or a pooling's output is, and what it says where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpsearch.errors import InfeasibleConfig
+
+_ADVICE = "use a smaller kernel, less dilation, more padding or a larger input_size"
+
+
+def conv_out(
+    size: int, *, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> int:
+    """Return the output's width (or height) in pixels for an input of ``size`` pixels.
+
+    floor((size + 2*padding - dilation*(kernel_size - 1) - 1) / stride) + 1, for convolutions and
+    for pooling alike; below 1 it doesn't fit. Source: the shape section of ``torch.nn.Conv2d``.
+    """
+    return (size + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The geometry of a square convolution or pooling kernel; lengths in pixels."""
+
+    kernel_size: int
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+
+    def slide(self, layer: str, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the output's (height, width) for an input of ``size``.
+
+        Raises ``InfeasibleConfig`` with the arithmetic where the window is larger than its input;
+        ``layer`` is the name used in it.
+        """
+        height = self._along(layer, size[0], "high")
+        width = self._along(layer, size[1], "wide")
+        return height, width
+
+    def _along(self, layer: str, size: int, how: str) -> int:
+        k, s, p, d = self.kernel_size, self.stride, self.padding, self.dilation
+        out = conv_out(size, kernel_size=k, stride=s, padding=p, dilation=d)
+        if out >= 1:
+            return out
+        kernel = f"kernel {k} with dilation {d}" if d > 1 else f"kernel {k}"
+        pixels = "1 pixel" if size == 1 else f"{size} pixels"
+        raise InfeasibleConfig(
+            f"{layer}: {kernel} spans {d * (k - 1) + 1} pixels, but its input is {pixels} "
+            f"{how}{f' and padded by {p} on each side' if p else ''}: "
+            f"floor(({size} + 2*{p} - {d}*({k}-1) - 1)/{s}) + 1 = {out}; {_ADVICE}"
+        )

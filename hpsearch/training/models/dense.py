@@ -1,0 +1,58 @@
+"""Dense networks, and the dense layers that end a convolutional one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+from torch import nn
+
+from hpsearch.registry import Component
+from hpsearch.training.models.activations import RELU, Activation
+from hpsearch.training.registries import ACTIVATIONS, MODELS
+
+#: A model's ``dropout`` key: the share of activations zeroed while training, 0 for none.
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+@MODELS.register("mlp")
+def mlp(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    /,
+    *,
+    hidden: list[PositiveInt] = [128],  # noqa: B006 - never changed; a key's default must be JSON
+    activation: Activation = RELU,
+    dropout: Dropout = 0.0,
+) -> nn.Module:
+    """A dense network: pixels, hidden layers of the given widths, logits."""
+    channels, height, width = input_shape
+    model = nn.Sequential()
+    model.add_module("flatten", nn.Flatten())
+    add_dense_layers(
+        model, channels * height * width, hidden, classes, activation=activation, dropout=dropout
+    )
+    return model
+
+
+def add_dense_layers(
+    model: nn.Sequential,
+    inputs: int,
+    hidden: Sequence[int],
+    classes: int,
+    *,
+    activation: Component,
+    dropout: float,
+) -> None:
+    """Append hidden dense layers (dense, activation, dropout each) and the one giving logits.
+
+    The model's output so far has the shape ``(n, inputs)``; afterwards it is ``(n, classes)``.
+    """
+    for number, width in enumerate(hidden, start=1):
+        model.add_module(f"dense{number}", nn.Linear(inputs, width))
+        model.add_module(f"dense{number}_act", ACTIVATIONS.build(activation))
+        if dropout > 0:
+            model.add_module(f"dense{number}_dropout", nn.Dropout(dropout))
+        inputs = width
+    model.add_module("logits", nn.Linear(inputs, classes))

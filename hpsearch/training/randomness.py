@@ -1,0 +1,91 @@
+"""Seeds, and random numbers that nobody else disturbs.
+
+Every epoch's randomness is a function of (seed, epoch): a run that resumes after an epoch needs
+nothing but their numbers, on whatever device it goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def derived_seed(seed: int, *purpose: str | int) -> int:
+    """Return a seed (0..2**63-1) for one purpose: ``derived_seed(7, "order", 3)``.
+
+    Hashed, so that neighbouring trials and epochs share no stream.
+    """
+    text = "/".join(str(part) for part in (seed, *purpose))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def shuffled(rows: Tensor, seed: int) -> Tensor:
+    """Return ``rows`` (int64, on the CPU) in an order that ``seed`` alone decides."""
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    return rows[order]
+
+
+class OwnRandomness:
+    """PyTorch's global generators, as training needs them (weights, dropout).
+
+    They are training's own only inside ``with randomness.installed():``. Outside, the process
+    has its generators as it left them, and may draw from them without changing any result.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._device = device
+        self.reseed(seed)
+
+    def reseed(self, seed: int) -> None:
+        """Start the generators anew, as the next ``installed`` block will find them."""
+        before = self._read()
+        torch.default_generator.manual_seed(seed)
+        if self._device.type == "cuda":
+            with torch.cuda.device(self._device):
+                torch.cuda.manual_seed(seed)
+        elif self._device.type == "mps":
+            torch.mps.manual_seed(seed)
+        self._own = self._read()
+        self._write(before)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Swap the generators in, and out again at the end, however it ends."""
+        before = self._read()
+        self._write(self._own)
+        try:
+            yield
+        finally:
+            self._own = self._read()
+            self._write(before)
+
+    def state(self) -> dict[str, Any]:
+        """Return the generators' states (as of the last ``installed`` block) for a checkpoint."""
+        return {"device": self._device.type, "generators": self._own}
+
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Take over a ``state``; ``False``, and nothing changed, where a device differs."""
+        if state["device"] != self._device.type:
+            return False
+        self._own = state["generators"]
+        return True
+
+    def _read(self) -> list[Tensor]:
+        states = [torch.get_rng_state()]
+        if self._device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(self._device))
+        elif self._device.type == "mps":
+            states.append(torch.mps.get_rng_state())
+        return states
+
+    def _write(self, states: list[Tensor]) -> None:
+        torch.set_rng_state(states[0])
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(states[1], self._device)
+        elif self._device.type == "mps":
+            torch.mps.set_rng_state(states[1])

@@ -1,0 +1,233 @@
+"""Everything that changes while a configuration is trained, and its copy in a checkpoint.
+
+A state (what ``Run.state`` returns) holds only tensors on the CPU, numbers, text, lists and
+dictionaries::
+
+    config         fingerprint of the TrialConfig
+    data, split    hashes of the prepared images and of their split
+    precision      fp32 or bf16, as trained
+    epoch          epochs finished
+    history        the figures of each finished epoch
+    model, optimizer, schedule
+    partial        None after a whole epoch; else how far the next one has come:
+                   batches, lr, losses, correct, seconds, and the generators' states
+
+After a whole epoch no generator's state is needed (see ``training.randomness``).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hpsearch.errors import CheckpointError
+from hpsearch.measurement import OBJECTIVES, EpochResult
+from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.plan import Plan
+from hpsearch.training.randomness import OwnRandomness, derived_seed
+from hpsearch.training.registries import LR_SCHEDULES, MODELS, OPTIMIZERS
+
+_FIGURES = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+
+
+class Run:
+    """A model in training: weights, optimizer, schedule, random numbers, and how far it is."""
+
+    def __init__(self, config: TrialConfig, plan: Plan, device: torch.device) -> None:
+        self._config, self._plan, self._device = config, plan, device
+        self.randomness = OwnRandomness(derived_seed(config.seed, "weights"), device)
+        with self.randomness.installed():
+            # On the CPU first, so that the first weights don't depend on the device
+            self.model = MODELS.build(config.model, plan.input_shape, len(plan.class_names))
+        self.model.to(device)
+        if plan.model.convolutional:
+            self.model.to(memory_format=torch.channels_last)
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = OPTIMIZERS.build(config.optimizer, trained)
+        self.schedule = LR_SCHEDULES.build(
+            config.lr_schedule, self.optimizer, config.epochs, len(plan.batches)
+        )
+        self.augmentation = torch.Generator(device)
+        self.history: list[dict[str, float]] = []
+        #: The epoch in progress, 1-based.
+        self.epoch = 1
+        self.begin_epoch()
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def begin_epoch(self) -> None:
+        """Set what belongs to one epoch to its beginning."""
+        self.first_lr = self.lr
+        self.batch = 0
+        #: Mean loss of each batch so far.
+        self.losses: list[Tensor] = []
+        #: Detached logits of each batch since this process began or resumed the epoch.
+        self.logits: list[Tensor] = []
+        #: Training images classified right before that.
+        self.correct_before = 0
+        #: Seconds spent on the epoch before that.
+        self.seconds_before = 0.0
+        self._reseed()
+
+    def end_epoch(self, result: EpochResult) -> None:
+        """Note the epoch's figures and go on to the next."""
+        self.history.append({name: getattr(result, name) for name in _FIGURES})
+        self.epoch += 1
+        self.begin_epoch()
+
+    def correct(self, labels: Tensor) -> int:
+        """Return how many training images were classified right; ``labels`` in training order."""
+        if not self.logits:
+            return self.correct_before
+        predictions = torch.cat([part.argmax(1) for part in self.logits])
+        first = sum(self._plan.batches[: self.batch]) - len(predictions)
+        truth = labels[first : first + len(predictions)]
+        return self.correct_before + int((predictions == truth).sum().item())
+
+    def state(self, labels: Tensor | None = None, seconds: float = 0.0) -> dict[str, Any]:
+        """Return a copy of everything.
+
+        Within an epoch, ``labels`` are its training images' in training order, and ``seconds``
+        what it took so far.
+        """
+        partial = None
+        if self.batch and labels is not None:
+            partial = {
+                "batches": self.batch,
+                "lr": self.first_lr,
+                "losses": torch.stack(self.losses),
+                "correct": self.correct(labels),
+                "seconds": seconds,
+                "randomness": self.randomness.state(),
+                "augmentation": self.augmentation.get_state(),
+            }
+        state: dict[str, Any] = _copied(
+            {
+                **self._identity(),
+                "precision": self._plan.precision,
+                "epoch": self.epoch - 1,
+                "history": self.history,
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "partial": partial,
+            }
+        )
+        return state
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``. Raises ``CheckpointError`` where it belongs to something else."""
+        self._check(state)
+        state = _copied(dict(state))  # what is loaded is trained in place
+        # A step without gradients changes nothing. It tells the schedule that steps come before
+        # its own, which it warns about otherwise where only the epoch's end is left to do.
+        self.optimizer.zero_grad()
+        self.optimizer.step()
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                "a checkpoint resumes only in the code that wrote it, but its contents don't fit "
+                f"model {self._config.model.name!r} or optimizer {self._config.optimizer.name!r} "
+                f"as they are now: {str(error).partition(chr(10))[0]}"
+            ) from error
+        self.history = list(state["history"])
+        self.epoch = state["epoch"] + 1
+        self.begin_epoch()
+        partial = state["partial"]
+        if partial is not None:
+            self.batch = partial["batches"]
+            self.first_lr = partial["lr"]
+            self.losses = list(partial["losses"].to(self._device))
+            self.correct_before = partial["correct"]
+            self.seconds_before = partial["seconds"]
+            if self.randomness.restore(partial["randomness"]):
+                self.augmentation.set_state(partial["augmentation"])
+            else:
+                self._reseed()  # another kind of device: its numbers differ anyway
+
+    def _reseed(self) -> None:
+        place = (self.epoch, self.batch)
+        self.randomness.reseed(derived_seed(self._config.seed, "dropout", *place))
+        self.augmentation.manual_seed(derived_seed(self._config.seed, "augmentation", *place))
+
+    def _identity(self) -> dict[str, str]:
+        return {
+            "config": fingerprint(self._config),
+            "data": self._plan.data_hash,
+            "split": self._plan.split_hash,
+        }
+
+    def _check(self, state: Mapping[str, Any]) -> None:
+        named = {
+            "config": "another configuration",
+            "data": "other images",
+            "split": "another split into training and validation images",
+        }
+        for key, expected in self._identity().items():
+            if state.get(key) != expected:
+                raise CheckpointError(
+                    f"a checkpoint resumes only what it was made from, but this one was trained "
+                    f"on {named[key]} ({key} {str(state.get(key))[:12]}, not {expected[:12]}); "
+                    "start this configuration at its beginning"
+                )
+
+
+def fingerprint(config: TrialConfig) -> str:
+    """Return the SHA-256 (hex) of a configuration; 1 and 1.0 are the same number."""
+    text = json.dumps(_plain(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def weights_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a state is needed to use the model, and not to train on."""
+    kept = ("config", "data", "split", "precision", "epoch", "history", "model")
+    return {key: state[key] for key in kept}
+
+
+def best_epoch(state: Mapping[str, Any], metric: str) -> tuple[int, float] | None:
+    """Return the (first) best finished epoch and its figure; ``None`` before the first.
+
+    ``metric`` is one of ``measurement.OBJECTIVES``.
+    """
+    figures = [(int(row["epoch"]), float(row[metric])) for row in state["history"]]
+    sign = 1 if OBJECTIVES[metric] == "maximize" else -1
+    return max(figures, key=lambda figure: (sign * figure[1], -figure[0]), default=None)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy that later training doesn't change, tensors on the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        made = copy.copy(value)  # keeps the type: a schedule's Counter, a state_dict's versions
+        for key, each in value.items():
+            made[key] = _copied(each)
+        return made
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(each) for each in value)
+    return value

@@ -1,0 +1,213 @@
+"""A resumed run ends bit-identical to an uninterrupted one (reliability, promise 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hpsearch.errors import CheckpointError, TrainingInterrupted
+from hpsearch.measurement import EpochResult
+from hpsearch.registry import Component
+from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training import checkpoint
+from hpsearch.training.data.prepare import PreparedData
+from hpsearch.training.engine import train
+
+VARIANTS = [
+    # id: what it changes in the fixture's configuration (adam, cosine, dropout, crop and flip)
+    pytest.param({}, id="adam, cosine, dropout, augmentation"),
+    pytest.param(
+        {
+            "optimizer": Component("sgd", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+            "lr_schedule": Component("multistep", {"milestones": [1, 2], "gamma": 0.3}),
+        },
+        id="momentum, multistep (its state is a Counter)",
+    ),
+    pytest.param(
+        {
+            "optimizer": Component("adamw", {"lr": 0.01}),
+            "lr_schedule": Component("exponential", {"gamma": 0.7}),
+            "model": Component("small_net"),
+        },
+        id="adamw, exponential, batch norm",
+    ),
+    pytest.param({"lr_schedule": Component("one_cycle_for_test")}, id="a rate that moves by batch"),
+    pytest.param({"lr_schedule": Component("plateau_for_test")}, id="a rate that moves by loss"),
+    pytest.param({"model": Component("simple_cnn"), "precision": "bf16"}, id="bf16, channels last"),
+]
+
+
+def stopping_after(batches: int) -> Callable[[], bool]:
+    """Say stop when asked for the ``batches + 1``-th time."""
+    asked = iter(range(batches))
+    return lambda: next(asked, None) is None
+
+
+def figures(result: EpochResult) -> tuple[Any, ...]:
+    """Everything but the seconds and the state."""
+    return astuple(replace(result, seconds=0.0, state=None))
+
+
+def run(config: TrialConfig, **options: Any) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
+    """Return the figures of every epoch and the last state."""
+    seen, state = [], {}
+    for result in train(config, **options):
+        seen.append(figures(result))
+        assert result.state is not None
+        state = result.state()
+    return seen, state
+
+
+def interrupted(config: TrialConfig, batches: int, **options: Any) -> dict[str, Any]:
+    """Return the state that training leaves when stopped after ``batches`` questions."""
+    with pytest.raises(TrainingInterrupted) as stopped:
+        for _ in train(config, should_stop=stopping_after(batches), **options):
+            pass
+    return stopped.value.state()
+
+
+def assert_same(one: Any, other: Any, at: str = "state") -> None:
+    """Equal to the last bit, wherever it is nested; seconds and the history's seconds apart."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), at
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), at
+        for key in one.keys() - {"seconds"}:
+            assert_same(one[key], other[key], f"{at}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), at
+        for index, (mine, its) in enumerate(zip(one, other, strict=True)):
+            assert_same(mine, its, f"{at}[{index}]")
+    else:
+        assert one == other, at
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+class TestResume:
+    def test_after_an_epoch(
+        self, config: TrialConfig, changes: dict[str, Any], tmp_path: Path
+    ) -> None:
+        config = replace(config, **changes)
+        whole, end = run(config)
+
+        first = next(train(config))
+        assert first.state is not None
+        checkpoint.save(tmp_path / "c.pt", first.state())
+        rest, resumed = run(config, resume_from=checkpoint.load(tmp_path / "c.pt"))
+
+        assert rest == whole[1:]
+        assert_same(resumed, end)
+
+    # 4 batches an epoch, then one question before the (single) validation batch: 6 stops in
+    # epoch 2 after 1 batch, 9 stops before epoch 2's validation
+    @pytest.mark.parametrize("questions", [0, 2, 4, 6, 9])
+    def test_within_an_epoch(
+        self, config: TrialConfig, changes: dict[str, Any], questions: int, tmp_path: Path
+    ) -> None:
+        config = replace(config, **changes)
+        whole, end = run(config)
+
+        checkpoint.save(tmp_path / "c.pt", interrupted(config, questions))
+        rest, resumed = run(config, resume_from=checkpoint.load(tmp_path / "c.pt"))
+
+        assert rest == whole[questions // 5 :]
+        assert_same(resumed, end)
+
+
+def test_stopped_again_and_again(config: TrialConfig) -> None:
+    whole, end = run(config)
+
+    state: dict[str, Any] | None = None
+    for _ in range(12):
+        try:
+            seen, resumed = run(config, resume_from=state, should_stop=stopping_after(3))
+            break
+        except TrainingInterrupted as stopped:
+            state = stopped.state()
+
+    assert seen == whole[-1:]
+    assert_same(resumed, end)
+
+
+def test_a_state_can_be_resumed_twice(config: TrialConfig) -> None:
+    state = interrupted(config, 2)
+
+    assert_same(run(config, resume_from=state)[1], run(config, resume_from=state)[1])
+
+
+def test_a_state_is_a_copy(config: TrialConfig) -> None:
+    generator = train(config)
+    first = next(generator)
+    assert first.state is not None
+    kept, again = first.state(), first.state()
+
+    next(generator)
+
+    assert_same(kept, again)
+    with pytest.raises(RuntimeError, match="the state after epoch 1 is gone"):
+        first.state()
+
+
+def test_a_finished_state_has_nothing_left_to_do(config: TrialConfig) -> None:
+    _, end = run(config)
+
+    assert list(train(config, resume_from=end)) == []
+
+
+def test_seconds_go_on_counting(config: TrialConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = interrupted(config, 2)
+    state["partial"]["seconds"] = 100.0
+
+    assert 100 < next(train(config, resume_from=state)).seconds < 110
+
+
+class TestRefused:
+    def test_another_configuration(self, config: TrialConfig) -> None:
+        state = interrupted(config, 2)
+        other = replace(config, optimizer=Component("adam", {"lr": 0.02}))
+
+        with pytest.raises(CheckpointError, match="was trained on another configuration"):
+            next(train(other, resume_from=state))
+
+    @pytest.mark.parametrize(
+        ("field", "said"), [("data_hash", "other images"), ("split_hash", "another split")]
+    )
+    def test_other_data(
+        self,
+        config: TrialConfig,
+        data: PreparedData,
+        use_data: Callable[[PreparedData], None],
+        field: str,
+        said: str,
+    ) -> None:
+        state = interrupted(config, 2)
+        use_data(replace(data, **{field: "0" * 64}))
+
+        with pytest.raises(CheckpointError, match=f"was trained on {said}"):
+            next(train(config, resume_from=state))
+
+    def test_a_model_whose_code_changed(
+        self, config: TrialConfig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state = interrupted(config, 2)
+        state["model"]["dense1.weight"] = torch.zeros(2, 2)
+
+        with pytest.raises(CheckpointError, match="don't fit model 'mlp' or optimizer 'adam'"):
+            next(train(config, resume_from=state))
+
+    def test_a_state_of_something_else(self, config: TrialConfig) -> None:
+        with pytest.raises(CheckpointError, match="was trained on another configuration"):
+            next(train(config, resume_from={"weights": 1}))
+
+
+def test_another_kind_of_device_goes_on(config: TrialConfig) -> None:
+    """Its generators can't be put back, so they start anew; the epoch ends all the same."""
+    state = interrupted(config, 2)
+    state["partial"]["randomness"]["device"] = "cuda"
+
+    assert [result.epoch for result in train(config, resume_from=state)] == [1, 2, 3]
