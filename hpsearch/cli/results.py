@@ -112,7 +112,7 @@ def export(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Where to.  [dim]default: STUDY-trial-N.yaml[/]"
+            "--out", "-o", metavar="FILE", help="Where to.  [dim]default: STUDY-trial-N.yaml[/]"
         ),
     ] = None,
     trial: Annotated[
@@ -127,7 +127,7 @@ def export(
     `hpsearch train` trains it again with the same device, threads and precision.
 
     \b
-    hpsearch export --study quickstart --output winner.yaml
+    hpsearch export --study quickstart --out winner.yaml
     hpsearch export --study quickstart --trial 17
     """
     from hpsearch.results.frozen import caveat, export_trial, write_frozen

@@ -113,7 +113,7 @@ def write_frozen(frozen: FrozenConfig, path: Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise UserError(
             f"an export must not replace a file by accident, but {path} exists; "
-            "choose another --output, or add --force"
+            "choose another --out, or add --force"
         )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

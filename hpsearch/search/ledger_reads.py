@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -182,18 +182,3 @@ def _ticket(row: Mapping[Any, Any]) -> Ticket:
     values["state"] = TicketState(values["state"])
     values["params"] = None if values["params"] is None else json.loads(values["params"])
     return Ticket(**values)
-
-
-def best_of(
-    candidates: Iterable[Ticket], *, maximize: bool, at: Literal["last", "best"]
-) -> Ticket | None:
-    """Return the best of the *complete* tickets by the objective's rule; ties: the earlier one."""
-
-    def key(ticket: Ticket) -> tuple[float, int]:
-        value = ticket.best_value if at == "best" else ticket.value
-        if value is None:
-            raise ValueError(f"ticket {ticket.ticket} is complete without a value")
-        return (-value if maximize else value), ticket.ticket
-
-    complete = [ticket for ticket in candidates if ticket.state is TicketState.COMPLETE]
-    return min(complete, key=key, default=None)

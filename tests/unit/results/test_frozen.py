@@ -98,7 +98,7 @@ def test_a_file_is_replaced_only_when_told_to(searched, tmp_path):
     path.write_text("mine")
     with pytest.raises(UserError) as raised:
         write_frozen(frozen, path, overwrite=False)
-    assert f"{path} exists; choose another --output, or add --force" in str(raised.value)
+    assert f"{path} exists; choose another --out, or add --force" in str(raised.value)
     assert path.read_text() == "mine"
     write_frozen(frozen, path, overwrite=True)
     assert path.read_text() == frozen.text
