@@ -32,6 +32,8 @@ class Blueprint:
             "precision": self.plan.precision,
             "parameters": self.plan.model.parameters,
             "multiply_adds": self.plan.model.multiply_adds,
+            "input_shape": list(self.plan.input_shape),
+            "classes": len(self.plan.class_names),
             "trial_seed": self.config.seed,
             "split_seed": self.config.split_seed,
             "data_hash": self.plan.data_hash,
