@@ -6,10 +6,11 @@ Exit codes: 0 done; 1 the run failed; 2 what was written is wrong or can't be re
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -27,17 +28,30 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(rich_help_panel="Search")(run.launch)
-app.command(rich_help_panel="Search")(run.stop)
-app.command(rich_help_panel="Search")(run.worker)
-app.command(rich_help_panel="Study files")(studies.studies)
-app.command(rich_help_panel="Study files")(studies.check)
-app.command(rich_help_panel="Study files")(studies.schema)
-app.command(rich_help_panel="Results")(results.status)
-app.command("show", rich_help_panel="Results")(results.show_trial)
-app.command(rich_help_panel="Results")(dashboard.dashboard)
-app.command(rich_help_panel="Results")(results.export)
-app.command(rich_help_panel="Results")(training.train)
+
+
+def _help(command: Callable[..., None]) -> str:
+    """Return the docstring with each paragraph on one line, but for those after ``\\b``."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(
+        text if text.startswith("\b") else " ".join(text.split()) for text in paragraphs
+    )
+
+
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Search": {"launch": run.launch, "stop": run.stop, "worker": run.worker},
+    "Study files": {"studies": studies.studies, "check": studies.check, "schema": studies.schema},
+    "Results": {
+        "status": results.status,
+        "show": results.show_trial,
+        "dashboard": dashboard.dashboard,
+        "export": results.export,
+        "train": training.train,
+    },
+}
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, help=_help(command), rich_help_panel=panel)(command)
 app.add_typer(data.app, name="data", rich_help_panel="Data")
 
 

@@ -12,6 +12,7 @@ from hpsearch.cli.output import (
     clean,
     console,
     make_table,
+    plural,
     say,
     show,
     show_bytes,
@@ -47,7 +48,7 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
     )
     say(
         f"{left} trials of up to {preview.epochs_per_trial} epochs over {preview.parameters} "
-        f"parameters; workers: {devices}, {preview.threads_per_worker} threads each",
+        f"parameters; workers: {devices}, {plural(preview.threads_per_worker, 'thread')} each",
         stderr=stderr,
     )
     hours = "unknown time" if preview.seconds is None else f"about {show_time(preview.seconds)}"
@@ -85,10 +86,13 @@ class Lines:
     def __call__(self, progress: Progress) -> None:
         """Print what is new."""
         for message in progress.messages:
-            say(f"[{_share(progress)}] {message}", stderr=self._stderr)
+            self._say(progress, message)
         if time.monotonic() - self._told_at >= QUIET_SECONDS:
             self._told_at = time.monotonic()
-            say(f"[{_share(progress)}] {_figures(progress)}", stderr=self._stderr)
+            self._say(progress, _figures(progress))
+
+    def _say(self, progress: Progress, text: str) -> None:
+        say(f"{time.strftime('%H:%M:%S')} [{_share(progress)}] {text}", stderr=self._stderr)
 
 
 class Page:

@@ -7,14 +7,11 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-#: Columns where the output goes to a file or a pipe: nothing is cut or wrapped before that.
-_PLAIN_WIDTH = 200
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s/]*(@)")
@@ -29,14 +26,9 @@ def console(*, stderr: bool = False) -> Console:
 def _console(stream: Any) -> Console:
     from rich.console import Console
 
-    terminal = stream.isatty()
+    # Soft wrap: where there is no terminal to fit, a line stays one line.
     return Console(
-        file=stream,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        soft_wrap=not terminal,
-        width=None if terminal else _PLAIN_WIDTH,
+        file=stream, markup=False, highlight=False, emoji=False, soft_wrap=not stream.isatty()
     )
 
 
@@ -50,35 +42,46 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
-    """Print a table; a column whose cells are all numbers is set to the right."""
-    console().print(make_table(columns, rows, title=title))
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table: ruled and fitted on a terminal; elsewhere plain columns, never cut."""
+    cells = _cells(rows)
+    if console().is_terminal:
+        console().print(make_table(columns, cells))
+        return
+    right = [_is_numeric(cells, index) for index in range(len(columns))]
+    lines = [list(columns), *cells]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    for line in lines:
+        padded = (
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(line, widths, right, strict=True)
+        )
+        say("  ".join(padded).rstrip())
 
 
-def make_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> Table:
-    """Return a table: with rules on a terminal, plain columns elsewhere."""
+def make_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """Return a table for a terminal; a column of numbers is set to the right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    listed = [[cell if isinstance(cell, str) else show(cell) for cell in row] for row in rows]
-    made = Table(
-        box=box.SIMPLE_HEAD if console().is_terminal else None,
-        title=Text(title) if title else None,
-        title_justify="left",
-        pad_edge=False,
-        header_style="bold",
-    )
+    cells = _cells(rows)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        numeric = all(
-            _NUMBER.fullmatch(row[index]) for row in listed if row[index] not in ("", "-")
-        )
-        made.add_column(
-            Text(column), justify="right" if listed and numeric else "left", overflow="fold"
-        )
-    for row in listed:
-        made.add_row(*(Text(clean(cell)) for cell in row))
+        justify: Literal["left", "right"] = "right" if _is_numeric(cells, index) else "left"
+        made.add_column(Text(column), justify=justify, overflow="fold")
+    for row in cells:
+        made.add_row(*map(Text, row))
     return made
+
+
+def _cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
+    return [[clean(show(cell)) for cell in row] for row in rows]
+
+
+def _is_numeric(cells: Sequence[Sequence[str]], index: int) -> bool:
+    filled = [row[index] for row in cells if row[index] not in ("", "-")]
+    return bool(filled) and all(_NUMBER.fullmatch(text) for text in filled)
 
 
 _NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e[-+]?\d+)?%?")
@@ -95,6 +98,11 @@ def show(value: Any) -> str:
             return f"{value:.5g}"
         case _:
             return str(value)
+
+
+def plural(number: int, noun: str) -> str:
+    """Return ``1 thread``, ``2 threads``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def show_time(seconds: float | None) -> str:
@@ -126,13 +134,19 @@ def show_params(params: Any) -> str:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Return a curve as one character per value, from the lowest to the highest."""
+    """Return a curve of at most 60 characters, the lowest value to the highest."""
     if not values:
         return ""
     low, high = min(values), max(values)
     blocks = "▁▂▃▄▅▆▇█"
+    values = [values[round(at)] for at in _spread(len(values))]
     span = (high - low) or 1.0
     return "".join(blocks[round((value - low) / span * (len(blocks) - 1))] for value in values)
+
+
+def _spread(count: int, most: int = 60) -> list[float]:
+    shown = min(count, most)
+    return [at * (count - 1) / max(1, shown - 1) for at in range(shown)]
 
 
 def clean(text: str) -> str:

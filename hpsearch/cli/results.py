@@ -21,6 +21,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.output import (
     console,
+    plural,
     print_json,
     say,
     show,
@@ -175,7 +176,9 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
         ", ".join(f"{counts[name]} {name}" for name in names)
         + (f"; {counts['infeasible']} infeasible draws" if counts["infeasible"] else "")
     )
-    say(f"{told['epochs_run']} epochs in {show_time(told['compute_seconds'])} of training")
+    say(
+        f"{plural(told['epochs_run'], 'epoch')} in {show_time(told['compute_seconds'])} of training"
+    )
     if leader is None:
         say("best: none yet, as no trial is complete")
         return

@@ -24,7 +24,7 @@ from hpsearch.cli.options import (
     at_least_one,
     seconds,
 )
-from hpsearch.cli.output import print_json, say, show, show_params
+from hpsearch.cli.output import plural, print_json, say, show, show_params
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -86,15 +86,19 @@ def launch(
         --set data.source=fashion_mnist --set data.limit=4000
     hpsearch launch --study my_study.yaml --timeout 8h --detach
     """
+    changes = [*(overrides or ())]
+    changes += [] if trials is None else [f"budget.trials={trials}"]
+    changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
+    loaded = study_file(study, overrides=changes, name=name)
+    if not detach:
+        from hpsearch.workers.fork_server import start_fork_server
+
+        start_fork_server()  # It imports torch while this process reads and checks the study.
     from hpsearch.cli import detached, live
     from hpsearch.results.space_report import inspect_space, require_feasible
     from hpsearch.workers.launching import LaunchOptions, preview
     from hpsearch.workers.launching import launch as start
 
-    changes = [*(overrides or ())]
-    changes += [] if trials is None else [f"budget.trials={trials}"]
-    changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
-    loaded = study_file(study, overrides=changes, name=name)
     options = LaunchOptions(
         study=loaded,
         storage=storage,
@@ -156,7 +160,7 @@ def worker(
         runs=runs,
         data=data,
     )
-    say(f"working on study {stored} on {options.device} with {options.threads} threads")
+    say(f"study {stored}: on {options.device} with {plural(options.threads, 'thread')}")
     ended = run_worker(options)
     say(f"left study {stored}: {ended or 'told to leave'}")
 

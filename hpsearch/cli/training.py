@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.options import DataOption, JsonOption, SetOption, at_least_one
-from hpsearch.cli.output import print_json, say, show
+from hpsearch.cli.output import plural, print_json, say, show
 
 if TYPE_CHECKING:
     from hpsearch.measurement import EpochResult
@@ -54,7 +54,7 @@ def train(
         say(
             f"{study.name}: {blueprint.plan.model.parameters:,} parameters, "
             f"{blueprint.plan.train_images:,} training and {blueprint.plan.val_images:,} "
-            f"validation images, on {blueprint.device} with {blueprint.threads} threads "
+            f"validation images, on {blueprint.device} with {plural(blueprint.threads, 'thread')} "
             f"in {blueprint.plan.precision}"
         )
     curve = []

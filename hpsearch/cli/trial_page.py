@@ -128,7 +128,7 @@ def _print_events(events: list[dict[str, Any]]) -> None:
     say()
     rows = [
         (
-            event["at"],
+            event["at"][:19].replace("T", " "),
             event["attempt"],
             event["kind"],
             ", ".join(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hpsearch.errors import UserError
 from hpsearch.results import optuna_side, provenance
@@ -17,17 +17,7 @@ from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
 from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.study import StudyFile
-
-#: What the worker noted when the trial began.
-NOTED = (
-    "device",
-    "threads",
-    "precision",
-    "parameters",
-    "model_summary",
-    "data_hash",
-    "split_hash",
-)
+from hpsearch.study_file.trial_config import Precision, TrialConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +72,16 @@ def export_trial(
         "figures": provenance.figures(curve, best_epoch=trial.best_epoch),
         "trial_seed": config.seed,
         "split_seed": config.split_seed,
-        **{key: noted.get(key) for key in NOTED},
+        **{key: value for key, value in noted.items() if key != "ticket"},
+        "architecture": _architecture(config, noted),
         "versions": provenance.versions(),
         "repository": provenance.repository(Path.cwd()),
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     document = freeze(study, trial.params, origin)
+    if noted.get("precision") in get_args(Precision):
+        # What `auto` came to there; on another machine it may come to something else.
+        document["precision"] = noted["precision"]
     return FrozenConfig(
         trial=trial,
         complete=len(order),
@@ -122,6 +116,27 @@ def write_frozen(frozen: FrozenConfig, path: Path, *, overwrite: bool) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise UserError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _architecture(config: TrialConfig, noted: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the model's layers, derived again on the meta device for the noted image shape."""
+    from hpsearch.training.models.inspection import describe
+
+    if "input_shape" not in noted or "classes" not in noted:
+        return None
+    channels, height, width = noted["input_shape"]
+    summary = describe(
+        config.model, input_shape=(channels, height, width), classes=noted["classes"]
+    )
+    return [
+        {
+            "layer": layer.name,
+            "kind": layer.kind,
+            "output_shape": list(layer.output_shape),
+            "parameters": layer.parameters,
+        }
+        for layer in summary.layers
+    ]
 
 
 def _header(record: StudyRecord, trial: TrialRecord, rank: int | None, complete: int) -> str:

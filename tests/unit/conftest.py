@@ -85,7 +85,6 @@ class MadeUp:
                 "threads": 1,
                 "precision": "fp32",
                 "parameters": 1234,
-                "model_summary": [{"layer": "line", "shape": [width]}],
                 "data_hash": "d" * 64,
                 "split_hash": "e" * 64,
             },
