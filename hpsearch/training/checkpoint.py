@@ -23,6 +23,7 @@ from uuid import uuid4
 import torch
 
 from hpsearch.errors import CheckpointError
+from hpsearch.measurement import OBJECTIVES
 
 #: Raised when what a state holds changes, so that older files are refused in words.
 FORMAT = 1
@@ -89,6 +90,22 @@ def remove_unfinished(folder: Path) -> None:
     """Delete what saves that were killed left behind. Call while nobody writes in ``folder``."""
     for left in folder.glob(f".*{_UNFINISHED}"):
         left.unlink(missing_ok=True)
+
+
+def weights_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a state is needed to use the model, and not to train on."""
+    kept = ("config", "data", "split", "precision", "epoch", "history", "model")
+    return {key: state[key] for key in kept}
+
+
+def best_epoch(state: Mapping[str, Any], metric: str) -> tuple[int, float] | None:
+    """Return the (first) best finished epoch and its figure; ``None`` before the first.
+
+    ``metric`` is one of ``measurement.OBJECTIVES``.
+    """
+    figures = [(int(row["epoch"]), float(row[metric])) for row in state["history"]]
+    sign = 1 if OBJECTIVES[metric] == "maximize" else -1
+    return max(figures, key=lambda figure: (sign * figure[1], -figure[0]), default=None)
 
 
 def _read(path: Path, content: bytes) -> Any:

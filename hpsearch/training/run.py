@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from hpsearch.errors import CheckpointError
-from hpsearch.measurement import OBJECTIVES, EpochResult
+from hpsearch.measurement import EpochResult
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.plan import Plan
 from hpsearch.training.randomness import OwnRandomness, derived_seed
@@ -189,22 +189,6 @@ def fingerprint(config: TrialConfig) -> str:
     """Return the SHA-256 (hex) of a configuration; 1 and 1.0 are the same number."""
     text = json.dumps(_plain(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def weights_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a state is needed to use the model, and not to train on."""
-    kept = ("config", "data", "split", "precision", "epoch", "history", "model")
-    return {key: state[key] for key in kept}
-
-
-def best_epoch(state: Mapping[str, Any], metric: str) -> tuple[int, float] | None:
-    """Return the (first) best finished epoch and its figure; ``None`` before the first.
-
-    ``metric`` is one of ``measurement.OBJECTIVES``.
-    """
-    figures = [(int(row["epoch"]), float(row[metric])) for row in state["history"]]
-    sign = 1 if OBJECTIVES[metric] == "maximize" else -1
-    return max(figures, key=lambda figure: (sign * figure[1], -figure[0]), default=None)
 
 
 def _plain(value: Any) -> Any:

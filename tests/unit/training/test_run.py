@@ -11,9 +11,10 @@ import pytest
 
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.checkpoint import best_epoch, weights_of
 from hpsearch.training.engine import train
 from hpsearch.training.registries import MODELS
-from hpsearch.training.run import best_epoch, fingerprint, weights_of
+from hpsearch.training.run import fingerprint
 
 
 class TestFingerprint:
