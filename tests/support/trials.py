@@ -1,0 +1,183 @@
+"""Whole trials in this process: small studies of digits, run by the workers' own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from hpsearch import catalog
+from hpsearch.results.records import StudyRecord, read_study
+from hpsearch.search import ledger_reads, studies
+from hpsearch.search.claims import Claims
+from hpsearch.search.history import TrialHistory
+from hpsearch.search.ledger import Ledger
+from hpsearch.search.ledger_reads import Event, Ticket
+from hpsearch.search.ledger_types import Claim, Idle
+from hpsearch.search.samplers import SAMPLERS
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StoredStudy
+from hpsearch.study_file.loading import load_study
+from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.trial_run import Bench, run_trial
+from hpsearch.workers.worker import search_rules
+from support.ledger import optuna_study
+
+#: Milliseconds an epoch: 160 training images in five batches. Random draws, so that a trial's
+#: configuration and figures follow from its ticket alone.
+STUDY = """
+study: small
+seed: 5
+budget: {trials: 3, epochs_per_trial: 3}
+sampler: random
+pruner: none
+data: {source: digits, limit: 200, augmentation: {random_crop: {padding: 1}}}
+model: {mlp: {hidden: [16], dropout: 0.2}}
+optimizer: {sgd: {lr: {min: 1e-2, max: 0.5, log: true}, momentum: 0.9}}
+lr_schedule: {exponential: {gamma: 0.9}}
+batch_size: 32
+"""
+
+#: Batches of one epoch of ``STUDY``, and times that training asks whether to stop in one epoch:
+#: before each batch, and before the one batch of validation.
+BATCHES, ASKED_PER_EPOCH = 5, 6
+
+#: Never in these tests.
+NO_CHECKPOINTS = 1e9
+
+
+def never() -> bool:
+    """Nobody tells the worker to leave."""
+    return False
+
+
+def leave_after(asked: int) -> Callable[[], bool]:
+    """Tell the worker to leave once training has asked so many times."""
+    left = asked
+
+    def leave() -> bool:
+        nonlocal left
+        left -= 1
+        return left < 0
+
+    return leave
+
+
+@dataclass
+class SmallSearch:
+    """One study in a database, its files, and workers in this process to run it."""
+
+    database: Database
+    study: StudyFile
+    stored: StoredStudy
+    runs: Path
+    data: Path
+
+    def bench(self, owner: str = "one", **changes: Any) -> Bench:
+        """Return a worker's bench as ``workers.worker`` sets it up; a checkpoint every epoch."""
+        sampler = SAMPLERS.build(self.study.sampler)
+        direction = StudyDirection[self.study.objective.direction.upper()]
+        rules = search_rules(self.study, sampler)
+        bench = Bench(
+            study=self.study,
+            sampler=sampler,
+            ledger=Ledger(self.database, self.stored.study_id, owner, rules),
+            history=TrialHistory(self.database, self.stored.study_id, direction),
+            folder=RunFolder(self.runs, self.stored.name, self.stored.run_key),
+            device="cpu",
+            threads=1,
+            data=self.data,
+            lease_seconds=30.0,
+            checkpoint_seconds=0.0,
+            seen_stops=self.stored.stops,
+            leave=never,
+        )
+        return replace(bench, **changes)
+
+    def claims(self, owner: str = "one") -> Claims:
+        """Return a worker's hand on the tickets."""
+        sampler = SAMPLERS.build(self.study.sampler)
+        return Claims(
+            self.database,
+            self.stored.study_id,
+            owner,
+            lease_seconds=30.0,
+            seen_stops=self.stored.stops,
+            needs_point=lambda ticket: sampler.enumerates and ticket > len(self.study.try_first),
+        )
+
+    def claim(self, owner: str = "one") -> Claim:
+        """Claim a ticket that must be there."""
+        claim = self.claims(owner).claim()
+        assert isinstance(claim, Claim), claim
+        return claim
+
+    def run_one(self, owner: str = "one", **changes: Any) -> Ticket:
+        """Claim one ticket, run it as far as it goes, and return it as it is then."""
+        claim = self.claim(owner)
+        run_trial(self.bench(owner, **changes), claim)
+        return self.ticket(claim.ticket)
+
+    def run_all(self, owner: str = "one", **changes: Any) -> Idle:
+        """Work until there is nothing left to claim."""
+        bench, claims = self.bench(owner, **changes), self.claims(owner)
+        while isinstance(claimed := claims.claim(), Claim):
+            run_trial(bench, claimed)
+        return claimed
+
+    def record(self) -> StudyRecord:
+        """Return the study as reports read it."""
+        return read_study(self.database, self.stored.name)
+
+    def tickets(self) -> list[Ticket]:
+        """Return every ticket."""
+        return ledger_reads.all_tickets(self.database, self.stored.study_id)
+
+    def ticket(self, number: int = 1) -> Ticket:
+        """Return one ticket."""
+        return next(each for each in self.tickets() if each.ticket == number)
+
+    def events(self, kind: str | None = None, ticket: int | None = None) -> list[Event]:
+        """Return the event log, oldest first."""
+        log = ledger_reads.event_log(self.database, self.stored.study_id, ticket)
+        return [event for event in log if kind is None or event.kind == kind]
+
+    def figures(self) -> dict[int, list[tuple[float, ...]]]:
+        """Return ticket -> its curve without the times: the same, bit for bit, in any rerun."""
+        return {
+            ticket: [
+                (each.epoch, each.train_loss, each.train_accuracy, each.val_loss, each.val_accuracy)
+                for each in curve
+            ]
+            for ticket, curve in ledger_reads.curves(self.database, self.stored.study_id).items()
+        }
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return the trials as Optuna's own storage reads them."""
+        return optuna_study(self.database, self.stored.name).get_trials(deepcopy=False)
+
+    def files(self) -> set[str]:
+        """Return every file below the study's folder: ``trial-0001/best.pt``."""
+        root = self.runs / self.stored.name / self.stored.run_key
+        return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+
+
+def open_small(
+    database: Database, folder: Path, data: Path, *overrides: str, text: str = STUDY
+) -> SmallSearch:
+    """Launch ``text`` with ``overrides`` (``path=value``) into a database that has tables."""
+    file = folder / "study.yaml"
+    file.write_text(text)
+    study = load_study(file, catalog.registries, overrides=overrides)
+    return SmallSearch(
+        database=database,
+        study=study,
+        stored=studies.attach(database, study),
+        runs=folder / "runs",
+        data=data,
+    )
