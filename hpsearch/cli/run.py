@@ -188,7 +188,7 @@ def stop(
         f"study {stored.name} is asked to stop: {running} running trials are checkpointed and "
         "paused, on every host"
     )
-    say(f"Go on: {again(f'hpsearch launch --study {study}', storage)}")
+    say("Go on: the same launch again")
 
 
 def again(command: str, storage: str) -> str:

@@ -72,7 +72,7 @@ def test_a_relaunch_of_a_finished_study_adds_nothing(launch: Launch) -> None:
 
 
 def test_a_stopped_worker_that_wakes_up_late_is_refused(launch: Launch) -> None:
-    launch.start("--lease", "2s")
+    launch.start("--lease", "2")
     victim = launch.wait_for(lambda: launch.running_after_epoch(1))
     pid = launch.pid_of(victim.ticket)
     os.kill(pid, signal.SIGSTOP)
