@@ -10,6 +10,7 @@ from optuna import load_study
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
+from sqlalchemy import NullPool
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
@@ -175,11 +176,13 @@ def open_search(
 
 def optuna_study(database: Database, name: str) -> Study:
     """Load a study with nothing but Optuna."""
-    storage = RDBStorage(database.url.render_as_string(hide_password=False))
-    study = load_study(study_name=name, storage=storage)
-    study.get_trials(deepcopy=False)
-    storage.engine.dispose()
-    return study
+    return load_study(study_name=name, storage=optuna_storage(database))
+
+
+def optuna_storage(database: Database) -> RDBStorage:
+    """Open the database with nothing but Optuna; no connection outlives a call."""
+    url = database.url.render_as_string(hide_password=False)
+    return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
 
 
 def row(params: Mapping[str, Any], space: Space, **user_attrs: Any) -> TrialRow:

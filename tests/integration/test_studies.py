@@ -1,0 +1,120 @@
+"""Creating, finding and changing studies."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+from optuna.study import StudyDirection
+from support.ledger import optuna_storage, optuna_study
+from support.searching import study_file
+
+from hpsearch.errors import StudyMismatch, UnknownName
+from hpsearch.search import optuna_rows, studies
+
+
+def test_attach_creates_what_find_returns(database):
+    file = study_file(name="first", trials=12, epochs=5)
+    stored = studies.attach(database, file)
+    assert stored == studies.find(database, "first")
+    assert (stored.name, stored.trials, stored.epochs_per_trial) == ("first", 12, 5)
+    assert (stored.text, stored.document) == (file.text, file.document)
+    assert stored.fingerprint == file.fingerprint
+    assert (stored.stops, stored.exhausted) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [("val_accuracy", StudyDirection.MAXIMIZE), ("val_loss", StudyDirection.MINIMIZE)],
+)
+def test_optuna_sees_the_direction_and_the_metrics_name(database, metric, direction):
+    studies.attach(database, study_file(metric=metric))
+    study = optuna_study(database, "line")
+    assert study.direction is direction
+    assert study.metric_names == [metric]
+
+
+def test_attaching_again_finds_the_same_study_and_takes_the_new_budget(database):
+    first = studies.attach(database, study_file(trials=4))
+    again = studies.attach(database, study_file(trials=9))
+    assert (again.study_id, again.run_key) == (first.study_id, first.run_key)
+    assert again.trials == 9
+    assert len(studies.everything(database)) == 1
+
+
+def test_another_space_is_refused_with_the_difference_and_nothing_changes(database):
+    before = studies.attach(database, study_file(trials=4))
+    document = {
+        **study_file(trials=99).document,
+        "optimizer": {"sgd": {"lr": {"min": 0.0, "max": 2.0}}},
+    }
+    with pytest.raises(StudyMismatch) as caught:
+        studies.attach(database, study_file(trials=99, document=document))
+    message = str(caught.value)
+    assert "study 'line' already exists and its trials answer another question" in message
+    assert "optimizer.sgd.lr: {min: 0.0, max: 1.0} -> {min: 0.0, max: 2.0}" in message
+    assert "--name line_2" in message
+    assert studies.find(database, "line") == before
+
+
+def test_more_epochs_make_another_study(database):
+    studies.attach(database, study_file(epochs=3))
+    with pytest.raises(StudyMismatch, match=r"budget\.epochs_per_trial: 3 -> 4"):
+        studies.attach(database, study_file(epochs=4))
+
+
+def test_a_study_that_optuna_made_is_not_taken_over(database):
+    storage = optuna_storage(database)
+    optuna.create_study(study_name="line", storage=storage)
+    with pytest.raises(StudyMismatch, match="'line' that hpsearch didn't create"):
+        studies.attach(database, study_file())
+    assert studies.everything(database) == []
+    assert optuna.get_all_study_names(storage) == ["line"]
+
+
+def test_an_unknown_study_lists_those_that_exist(database):
+    for name in ("baseline", "wide"):
+        studies.attach(database, study_file(name=name))
+    with pytest.raises(UnknownName) as caught:
+        studies.find(database, "basline")
+    message = str(caught.value)
+    assert "Did you mean 'baseline'? Known: baseline, wide." in message
+    assert database.display_url in message
+
+
+def test_studies_are_listed_oldest_first_and_have_folders_of_their_own(database):
+    for name in ("b", "a", "c"):
+        studies.attach(database, study_file(name=name))
+    listed = studies.everything(database)
+    assert [stored.name for stored in listed] == ["b", "a", "c"]
+    assert len({stored.run_key for stored in listed}) == 3
+
+
+def test_a_stop_is_counted(database):
+    stored = studies.attach(database, study_file())
+    studies.request_stop(database, stored.study_id)
+    studies.request_stop(database, stored.study_id)
+    assert studies.find(database, "line").stops == 2
+
+
+def test_the_order_of_the_document_survives(database):
+    """Branches and augmentations have an order; a store that sorts keys would change draws."""
+    document = {**study_file().document, "model": {"z": {}, "a": {}, "m": {}}}
+    studies.attach(database, study_file(document=document))
+    assert list(studies.find(database, "line").document["model"]) == ["z", "a", "m"]
+
+
+def test_a_study_is_created_whole_or_not_at_all(database, monkeypatch):
+    """A crash between Optuna's row and ours leaves neither."""
+
+    def crash(*_args, **_kwargs):
+        raise RuntimeError("killed here")
+
+    monkeypatch.setattr(studies, "json", type("json", (), {"dumps": crash}))
+    with pytest.raises(RuntimeError, match="killed here"):
+        studies.attach(database, study_file())
+    monkeypatch.undo()
+    count = database.read(
+        lambda connection: len(connection.execute(optuna_rows.STUDIES.select()).all())
+    )
+    assert count == 0
+    assert studies.attach(database, study_file()).name == "line"
