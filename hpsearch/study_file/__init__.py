@@ -11,6 +11,7 @@ From text to a study, in the order of the work:
 - ``leaves``: one value, range or list of values against its key's annotation.
 - ``walk``: the whole tree against the schema; the result is a space.
 - ``first_trials``: the entries of ``try_first``.
+- ``assemble``: the study out of all that.
 - ``loading``: all of the above in one call, and where study files are found.
 
 What comes out:
@@ -21,7 +22,6 @@ What comes out:
 
 What else is done with it:
 
-- ``documents``: a space in the form of a study file.
 - ``freezing``: a trial as a study file without ranges.
 - ``compare``: fingerprints, and how two studies differ.
 - ``json_schema``: the schema for editors.

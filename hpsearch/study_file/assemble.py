@@ -68,7 +68,7 @@ def _provenance(node: YamlNode | None, report: Report) -> Mapping[str, Any] | No
     if node is None:
         return None
     found = to_plain(node)
-    if found is None:
+    if found is None or found == {}:  # an empty one says nothing
         return None
     if not isinstance(node, MapNode):
         report.add(node.place, "provenance", f"must be a mapping, but got {shown(found)}")

@@ -34,12 +34,14 @@ class Report:
     def __init__(self) -> None:
         self._found: list[tuple[tuple[int, int, int], Problem]] = []
         self._closed: set[tuple[Place, str]] = set()
+        self._count = 0
 
     def add(self, place: Place, key: str, message: str, *, final: bool = False) -> None:
         """Note one problem: where, at which dotted key, and the rule that was broken.
 
         ``final``: whatever else is found wrong at this place and key would only follow from it.
         """
+        self._count += 1
         if (place, key) in self._closed:
             return
         if final:
@@ -48,7 +50,8 @@ class Report:
         self._found.append((rank, Problem(where=str(place), key=key, message=message)))
 
     def __len__(self) -> int:
-        return len(self._found)
+        # Those that follow from another count too: the caller's value is as broken
+        return self._count
 
     def error(self) -> StudyFileError:
         """Return every problem as one exception, in the order of the file."""

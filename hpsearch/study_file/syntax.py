@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, SequenceNode
 from ruamel.yaml.nodes import ScalarNode as RawScalar
 from ruamel.yaml.reader import ReaderError
@@ -68,7 +69,10 @@ def read_yaml(text: str, place: Place, report: Report) -> YamlNode | None:
     """
     yaml = YAML(typ="safe", pure=True)
     try:
-        raw = yaml.compose(text)
+        with warnings.catch_warnings():
+            # YAML allows to define an anchor anew
+            warnings.simplefilter("ignore", ReusedAnchorWarning)
+            raw = yaml.compose(text)
     except MarkedYAMLError as error:
         mark, context = error.problem_mark or error.context_mark, error.context or ""
         begin = error.context_mark

@@ -235,3 +235,15 @@ def reload_any(tmp_path_factory: pytest.TempPathFactory) -> Load:
         return load_study(path, registries)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def load_any(tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """Load a text as a file, with overrides."""
+    path = tmp_path_factory.mktemp("any") / "x.yaml"
+
+    def call(text: str, *overrides: str) -> StudyFile:
+        path.write_text(text, encoding="utf-8")
+        return load_study(path, registries, overrides=overrides)
+
+    return call

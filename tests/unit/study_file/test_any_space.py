@@ -6,6 +6,7 @@ second reading of the written file (``inside``), which knows nothing of the code
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import random
@@ -14,6 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hpsearch.errors import StudyFileError
 from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.space import Choice, Range
 
@@ -224,3 +226,56 @@ def test_every_draw_may_be_tried_first(reload_any, document, seed):
     again = reload_any({**document, "try_first": [draw.config]})
     assert again.try_first == (draw.params,)
     assert reload_any(again.document) == again
+
+
+#: Pieces of YAML that stand well in one place of a study file and badly in most
+WRITTEN = """
+{} [] null true 3 -1 1.5 x '' [1] [{}] {a:} {min:1,max:2} {min:2,max:1}
+{min:.inf,max:1} {min:{},max:[]} {min:1,max:2,step:1e-9} {min:1e300,max:1e308}
+{log:true} {values:[1,x,1]} {values:{}} {values:[[1],{a:1}]} {mlp:,relu:}
+{sgd:{lr:x}} &a *a !x 1e400 99999999999999999999999999
+"""
+PIECES = [piece.replace(":", ": ") for piece in WRITTEN.split()]
+PATHS = [
+    "data",
+    "data.source",
+    "data.validation",
+    "data.validation.min",
+    "data.augmentation",
+    "data.augmentation.random_crop",
+    "model",
+    "model.mlp",
+    "model.mlp.hidden",
+    "model.mlp.activation",
+    "model.conv_net.head",
+    "model.conv_net.final",
+    "optimizer.sgd.lr",
+    "lr_schedule.step.gamma",
+    "objective",
+    "budget",
+    "budget.time",
+    "sampler",
+    "pruner.asha",
+    "plugins",
+    "try_first",
+    "provenance",
+    "study",
+    "seed",
+    "precision",
+]
+
+
+@settings(parent=FEW, max_examples=200)
+@given(
+    changes=st.lists(st.tuples(st.sampled_from(PATHS), st.sampled_from(PIECES)), max_size=3),
+    first=st.sampled_from(PIECES),
+)
+def test_nothing_that_is_written_gives_a_traceback(load_any, changes, first):
+    text = (
+        "study: s\nbudget: {trials: 4, epochs_per_trial: 2}\ndata: {source: digits}\n"
+        "model: {mlp: , conv_net: }\noptimizer: {sgd: {lr: {min: 0.1, max: 0.2}}}\n"
+        f"try_first: [{{model: {first}}}]\n"
+    )
+    with contextlib.suppress(StudyFileError):
+        study = load_any(text, *(f"{path}={piece}" for path, piece in changes))
+        study.space.draw(at_random(0))

@@ -74,6 +74,11 @@ APPENDED = [
         id="an end that is no number",
     ),
     pytest.param(
+        "batch_size: {min: .inf, max: 64}",
+        "x.yaml:6: batch_size.min: a number must be finite, but got .inf",
+        id="an end that is not finite",
+    ),
+    pytest.param(
         "batch_size: {min: 0, max: 64}",
         "x.yaml:6: batch_size.min: must be at least 1, but got 0",
         id="an end that breaks the key's rule",

@@ -213,6 +213,13 @@ def test_a_frozen_config_keeps_its_training_seed(load, base):
     assert study.trial_config({}, ticket=0).seed == 99
 
 
+def test_lists_and_provenance_that_are_empty_count_as_absent(load, reload, base):
+    study = load(base + "plugins: []\ntry_first:\nprovenance: {}\n")
+    assert study.document == load(base).document
+    assert study.provenance is None
+    assert reload(study.document, text=study.text) == study
+
+
 def test_a_name_from_the_command_line(load, base):
     study = load(base, name="other")
     assert study.name == study.document["study"] == "other"
@@ -241,3 +248,10 @@ def test_the_folder_is_that_of_the_file_and_not_the_current_one(
     assert study.document["data"]["source"] == {
         "image_folder": {"path": str(folder / "pictures"), "mask": None}
     }
+
+
+def test_anchors_repeat_a_value_and_may_be_defined_anew(load, base):
+    text = base.replace("{lr: 0.1}", "{lr: &x {min: 0.1, max: 0.2}, momentum: *x}")
+    document = load(text + "provenance: {a: &x 3, b: *x}\n").document
+    assert document["optimizer"]["sgd"]["momentum"] == {"min": 0.1, "max": 0.2}
+    assert document["provenance"] == {"a": 3, "b": 3}
