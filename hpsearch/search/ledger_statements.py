@@ -88,7 +88,7 @@ def end_badly(
         "renewals": ticket["renewals"] + 1,
     }
     study_id, number = ticket["study_id"], ticket["ticket"]
-    detail = {"error": error, "failures": failures}
+    detail = {"error": error, "failures": failures, "retry": retry}
     record_event(connection, study_id, number, ticket["attempt"], event, ticket["owner"], detail)
     if not retry:
         trial_id = ticket["trial_id"]

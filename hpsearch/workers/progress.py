@@ -117,7 +117,7 @@ class ProgressReader:
                 return f"trial {detail['trial']} can't be built: {detail['reason']}"
             case "failed":
                 return f"{name} failed: {_last_line(detail['error'])}"
-            case "attempt_failed" | "worker_died" | "lease_expired":
+            case "attempt_failed" | "worker_died" | "lease_expired" if detail["retry"]:
                 return f"{name} was interrupted ({_last_line(detail['error'])})"
             case "resumed":
                 return f"{name} goes on after epoch {detail['checkpoint_epoch'] or 0}"
