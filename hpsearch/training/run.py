@@ -49,8 +49,7 @@ class Run:
         self.model.to(device)
         if plan.model.convolutional:
             self.model.to(memory_format=torch.channels_last)
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.optimizer = OPTIMIZERS.build(config.optimizer, trained)
+        self.optimizer = OPTIMIZERS.build(config.optimizer, list(self.model.parameters()))
         self.schedule = LR_SCHEDULES.build(
             config.lr_schedule, self.optimizer, config.epochs, len(plan.batches)
         )

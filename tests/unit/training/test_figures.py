@@ -156,7 +156,8 @@ def test_augmentation_and_training_mode_reach_training_batches_alone(
 
     seen: list[tuple[bool, bool, Tensor]] = []
     register(AUGMENTATIONS, "mark", lambda: mark)
-    register(MODELS, "watch", lambda shape, classes, /: Watch(seen, classes))
+    # As pretrained networks often come: in evaluation mode
+    register(MODELS, "watch", lambda shape, classes, /: Watch(seen, classes).eval())
     config = replace(
         plain_config,
         model=Component("watch"),
@@ -251,6 +252,19 @@ def test_a_schedule_moves_the_rate_of_the_next_epoch(plain_config: TrialConfig) 
     config = replace(plain_config, lr_schedule=Component("exponential", {"gamma": 0.5}))
 
     assert [result.lr for result in train(config)] == pytest.approx([0.1, 0.05, 0.025])
+
+
+def test_a_schedule_made_for_batches_moves_with_each(plain_config: TrialConfig) -> None:
+    config = replace(plain_config, lr_schedule=Component("one_cycle_for_test"))
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.02, total_steps=3 * 4)
+    rates = []
+    for _ in range(11):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+
+    assert [result.lr for result in train(config)] == rates[::4]
 
 
 def test_a_plateau_schedule_sees_the_validation_loss(plain_config: TrialConfig) -> None:
