@@ -1,0 +1,5 @@
+"""Run every benchmark."""
+
+from benchmarks import epoch_speed
+
+epoch_speed.main()
