@@ -27,6 +27,15 @@ from hpsearch.search.schema_version import (
 from hpsearch.search.storage import Database
 
 
+@pytest.fixture
+def own_database(storage_url):
+    """A database whose schema may be spoilt: no other test uses it."""
+    database = Database(storage_url)
+    ensure_tables(database)
+    yield database
+    database.close()
+
+
 def schema_of(database: Database) -> dict[str, list[str]]:
     """Table -> its columns, as the database has them."""
 
@@ -98,7 +107,8 @@ def set_revision(database: Database, revision: str) -> None:
     )
 
 
-def test_a_newer_schema_is_refused_and_left_as_it_is(database):
+def test_a_newer_schema_is_refused_and_left_as_it_is(own_database):
+    database = own_database
     set_revision(database, "9999_from_the_future")
     before = schema_of(database)
     for refuse in (ensure_tables, require_tables):
@@ -132,8 +142,9 @@ def test_a_newer_optuna_schema_is_refused_in_words(storage_url):
     database.close()
 
 
-def test_optuna_tables_that_changed_later_are_refused(database):
+def test_optuna_tables_that_changed_later_are_refused(own_database):
     """Somebody ran `optuna storage upgrade` of another version over a database of ours."""
+    database = own_database
     database.write(
         lambda connection: connection.execute(
             sa.text("UPDATE alembic_version SET version_num = 'v9.9'")

@@ -182,7 +182,12 @@ def optuna_study(database: Database, name: str) -> Study:
 def optuna_storage(database: Database) -> RDBStorage:
     """Open the database with nothing but Optuna; no connection outlives a call."""
     url = database.url.render_as_string(hide_password=False)
-    return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+    return RDBStorage(
+        url,
+        engine_kwargs={"poolclass": NullPool},
+        skip_compatibility_check=True,
+        skip_table_creation=True,
+    )
 
 
 def row(params: Mapping[str, Any], space: Space, **user_attrs: Any) -> TrialRow:

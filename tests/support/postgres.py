@@ -37,6 +37,21 @@ class PostgresServer:
         name = sql.Identifier(str(make_url(url).database))
         self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
+    def empty(self, url: str) -> None:
+        """Delete every row of a database but those of the version tables; numbers start again."""
+        self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            url,
+        )
+        tables = self.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
+            "AND tablename NOT LIKE '%version%'",
+            url,
+        )
+        names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in tables)
+        self.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names), url)
+
     def execute(self, statement: sql.Composed | str, url: str | None = None) -> list[Any]:
         """Run one statement outside any transaction; returns its rows."""
         target = self._url if url is None else make_url(url)
