@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from hpsearch.measurement import EpochResult
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.ledger_types import CheckpointRef
+from hpsearch.search.optuna_rows import TRIALS
 from hpsearch.search.storage import Database
 
 
@@ -93,14 +94,18 @@ def all_tickets(database: Database, study_id: int) -> list[Ticket]:
 
 
 def counts(database: Database, study_id: int) -> Counts:
-    """Count the tickets by state, in one statement."""
+    """Count the tickets by state, and the infeasible draws."""
+    # Every row of Optuna's is a ticket's or an infeasible draw. (A ticket that was withdrawn for
+    # want of a feasible point is gone, its infeasible draws aren't.)
+    every_row = sa.select(sa.func.count()).where(TRIALS.c.study_id == study_id)
+    of_tickets = sa.select(sa.func.count(tickets.c.trial_id)).where(tickets.c.study_id == study_id)
+    infeasible = sa.select(every_row.scalar_subquery() - of_tickets.scalar_subquery())
 
     def work(connection: Connection) -> Counts:
         rows = connection.execute(
             sa.select(
                 tickets.c.state,
                 sa.func.count(),
-                sa.func.sum(tickets.c.infeasible),
                 sa.func.sum(tickets.c.epochs_done),
                 sa.func.sum(tickets.c.compute_seconds),
             )
@@ -110,9 +115,9 @@ def counts(database: Database, study_id: int) -> Counts:
         by_state = {row[0]: row[1] for row in rows}
         return Counts(
             total=sum(by_state.values()),
-            infeasible=int(sum(row[2] for row in rows)),
-            epochs_run=int(sum(row[3] for row in rows)),
-            compute_seconds=float(sum(row[4] for row in rows)),
+            infeasible=connection.execute(infeasible).scalar_one(),
+            epochs_run=int(sum(row[2] for row in rows)),
+            compute_seconds=float(sum(row[3] for row in rows)),
             **{state.value: by_state.get(state.value, 0) for state in TicketState},
         )
 

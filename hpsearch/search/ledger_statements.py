@@ -78,6 +78,7 @@ def end_badly(
     It is free at once for the next worker, or FAILED where it ended badly ``max_failures`` times
     without a new epoch in between. The caller holds the locks of study and ticket.
     """
+    error = _storable(error)
     failures = ticket["failures"] + 1
     retry = bool(failures < max_failures)
     columns: dict[str, Any] = {
@@ -110,6 +111,12 @@ def end_badly(
         )
     connection.execute(sa.update(tickets).where(is_ticket(study_id, number)).values(**columns))
     return retry
+
+
+def _storable(text: str) -> str:
+    """Return ``text`` as every database takes it: a reason must never be a reason to fail."""
+    # Half surrogates come from file names that aren't UTF-8; Postgres stores no NUL.
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 class LedgerPeers:
