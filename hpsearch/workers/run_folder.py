@@ -7,8 +7,9 @@ removed, except the best trial's weights.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hpsearch.training import checkpoint
 KEPT_CHECKPOINTS = 2
 
 BEST_WEIGHTS = "best.pt"
+CHECKPOINTS = "epoch-*.pt"
 
 
 class RunFolder:
@@ -58,8 +60,8 @@ class RunFolder:
     def prune_checkpoints(self, number: int, kept: Sequence[CheckpointRef]) -> None:
         """Remove a trial's checkpoints, all but those in ``kept``."""
         names = {Path(reference.key).name for reference in kept}
-        for path in self.trial(number).glob("epoch-*.pt"):
-            if path.name not in names:
+        for path in _files(self.trial(number)):
+            if fnmatch(path.name, CHECKPOINTS) and path.name not in names:
                 path.unlink(missing_ok=True)
 
     def save_best(self, number: int, weights: Mapping[str, Any]) -> Path:
@@ -68,14 +70,31 @@ class RunFolder:
         checkpoint.save(path, weights)
         return path
 
-    def keep_only_best(self, best_number: int | None) -> None:
-        """Remove the best weights of every trial but the best one."""
-        for path in self.path.glob(f"trial-*/{BEST_WEIGHTS}"):
-            if best_number is None or path.parent != self.trial(best_number):
-                path.unlink(missing_ok=True)
+    def tidy(self, ended: Collection[int], *, winner: int | None) -> None:
+        """Remove every file of the trials in ``ended``, except the winner's best weights.
 
-    def drop_if_empty(self, number: int) -> None:
-        """Remove a trial's folder where nothing is left in it."""
+        A trial that isn't in ``ended`` keeps everything: it may have written its best weights and
+        be about to tell the ledger.
+        """
+        for folder in _files(self.path):
+            number = folder.name.removeprefix("trial-")
+            if number.isdecimal() and int(number) in ended:
+                self._clear(int(number), keep_best=int(number) == winner)
+
+    def _clear(self, number: int, *, keep_best: bool) -> None:
         folder = self.trial(number)
-        if folder.is_dir() and not any(folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
+        self.prune_checkpoints(number, [])
+        checkpoint.remove_unfinished(folder)
+        if not keep_best:
+            (folder / BEST_WEIGHTS).unlink(missing_ok=True)
+        # Refused where something is left in it, ours or not; another worker may be quicker.
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return what is in ``folder``; nothing where another worker has just removed it."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []

@@ -35,7 +35,7 @@ def plan_single(
     recorded = study.provenance or {}
     wanted = device or str(recorded.get("device", "auto")).partition(" ")[0]
     chosen = resolve_devices(wanted)[0]
-    count = threads or recorded.get("threads") or threads_per_worker(1)
+    count = recorded.get("threads", threads_per_worker(1)) if threads is None else threads
     if not isinstance(count, int) or count < 1:
         raise UserError(f"the number of threads must be a whole number from 1, but got {count!r}")
     config = study.trial_config({}, ticket=1)

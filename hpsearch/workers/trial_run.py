@@ -55,7 +55,7 @@ class Bench:
     checkpoint_seconds: float
     #: The study's ``stops`` when the worker began.
     seen_stops: int
-    #: Whether the worker has been told to leave; asked at every batch.
+    #: Whether the worker has been told to leave; asked before every draw and every batch.
     leave: Callable[[], bool]
 
 
@@ -74,22 +74,43 @@ def run_trial(bench: Bench, claim: Claim) -> None:
     )
     with keeper:
         try:
-            configured = _configure(bench, claim)
-            if configured is not None:
-                _TrialRun(bench, claim, keeper, *configured).run()
+            _run(bench, claim, keeper)
         except LeaseLost as error:
             logger.warning("dropped: %s", error)
-        except UserError as error:
-            bench.ledger.release(claim, f"{type(error).__name__}: {error}")
-            raise
-        except GaveUpWaiting:
-            raise
-        except TrainingDiverged as error:
-            # The same seed diverges again; trying once more would only cost.
-            bench.ledger.fail(claim, str(error), retry=False)
-        except Exception as error:
-            logger.warning("attempt failed", exc_info=error)
-            bench.ledger.fail(claim, _account(error), retry=True)
+
+
+def tidy(bench: Bench) -> None:
+    """Remove the files of all trials that have ended, except the best weights of the best one."""
+    record = read_study(bench.ledger.database, bench.study.name)
+    winner = best(record)
+    ended = [
+        each.number for each in record.trials if each.state.is_finished and each.number is not None
+    ]
+    bench.folder.tidy(set(ended), winner=None if winner is None else winner.number)
+
+
+def _run(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> None:
+    """Configure and train; what the trial does wrong is written to the ledger (``LeaseLost``)."""
+    try:
+        configured = _configure(bench, claim)
+        if configured is not None:
+            _TrialRun(bench, claim, keeper, *configured).run()
+    except (LeaseLost, GaveUpWaiting):
+        raise
+    except UserError as error:
+        bench.ledger.release(claim, f"{type(error).__name__}: {error}")
+        raise
+    except TrainingDiverged as error:
+        # The same seed diverges again; trying once more would only cost.
+        _fail(bench, claim, str(error), retry=False)
+    except Exception as error:
+        logger.warning("attempt failed", exc_info=error)
+        _fail(bench, claim, _account(error), retry=True)
+
+
+def _fail(bench: Bench, claim: Claim, error: str, *, retry: bool) -> None:
+    if not bench.ledger.fail(claim, error, retry=retry):
+        tidy(bench)
 
 
 def _configure(bench: Bench, claim: Claim) -> tuple[int, Blueprint] | None:
@@ -99,6 +120,10 @@ def _configure(bench: Bench, claim: Claim) -> tuple[int, Blueprint] | None:
         return claim.number, _blueprint(bench, claim, claim.params)
     point, infeasible = claim.point, claim.infeasible
     while infeasible < MAX_INFEASIBLE:
+        if bench.leave():
+            # Two hundred draws may take longer than a worker has to leave.
+            ledger.release(claim, "the worker was told to leave")
+            return None
         drawn = draw_trial(
             bench.sampler,
             bench.study.space,
@@ -121,7 +146,7 @@ def _configure(bench: Bench, claim: Claim) -> tuple[int, Blueprint] | None:
         _, number = ledger.start(claim, _row(drawn, blueprint.attributes()))
         return number, blueprint
     reason = f"{MAX_INFEASIBLE} configurations in a row can't be built; narrow the study's space"
-    ledger.fail(claim, reason, retry=False)
+    _fail(bench, claim, reason, retry=False)
     return None
 
 
@@ -209,10 +234,10 @@ class _TrialRun:
             if reference is not None:
                 self._retain(reference)
             return decision
-        self.bench.folder.prune_checkpoints(self.number, [])
         if decision == "complete":
-            self._keep_only_best()
-        self.bench.folder.drop_if_empty(self.number)
+            tidy(self.bench)
+        else:
+            self.bench.folder.tidy({self.number}, winner=None)
         return decision
 
     def _save(self, result: EpochResult) -> CheckpointRef:
@@ -254,10 +279,6 @@ class _TrialRun:
     def _save_best(self) -> None:
         if self.best is not None:
             self.bench.folder.save_best(self.number, self.best)
-
-    def _keep_only_best(self) -> None:
-        winner = best(read_study(self.bench.ledger.database, self.bench.study.name))
-        self.bench.folder.keep_only_best(None if winner is None else winner.number)
 
 
 def _account(error: BaseException) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
@@ -32,7 +32,7 @@ from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.run_folder import RunFolder
-from hpsearch.workers.trial_run import Bench, run_trial
+from hpsearch.workers.trial_run import Bench, run_trial, tidy
 
 logger = logging.getLogger(__name__)
 
@@ -71,14 +71,16 @@ class Departure:
     """What tells a worker to leave: a signal, its time, or the end of its parent process."""
 
     def __init__(self, timeout: float | None) -> None:
-        self._told = threading.Event()
+        # A plain flag, no threading.Event: its lock may be held by the very line that a signal
+        # interrupts, and the handler would wait for it for ever.
+        self._told = False
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._parent = parent_process()
         self._due_since: float | None = None
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Leave at the next batch; a handler for SIGTERM and SIGINT."""
-        self._told.set()
+        self._told = True
 
     def due(self) -> bool:
         """Whether it is time to leave."""
@@ -93,7 +95,7 @@ class Departure:
         return time.monotonic() - self._due_since > LAST_WORDS_SECONDS
 
     def _is_due(self) -> bool:
-        if self._told.is_set():
+        if self._told:
             return True
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return True
@@ -101,8 +103,10 @@ class Departure:
         return self._parent is not None and not self._parent.is_alive()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but not longer than until a signal comes."""
-        self._told.wait(seconds)
+        """Sleep, but not much longer than until a signal comes."""
+        until = time.monotonic() + seconds
+        while not self._told and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
 
 
 def search_rules(study: StudyFile, sampler: Sampler) -> SearchRules:
@@ -128,7 +132,8 @@ def run_worker(options: WorkerOptions) -> Idle | None:
         signal.signal(number, departure.on_signal)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(options.threads)
-    require_tables(Database(options.storage))
+    with closing(Database(options.storage)) as at_the_start:
+        require_tables(at_the_start)
     patience = Patience(seconds=float("inf"), interrupted=departure.overdue)
     database = Database(options.storage, patience)
     try:
@@ -169,7 +174,10 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
         seen_stops=stored.stops,
         leave=departure.due,
     )
-    return _pull(claims, departure, lambda claim: run_trial(bench, claim))
+    ended = _pull(claims, departure, lambda claim: run_trial(bench, claim))
+    if ended is Idle.FINISHED:
+        tidy(bench)  # What dead and late workers left behind.
+    return ended
 
 
 def _pull(claims: Claims, departure: Departure, run: Callable[[Claim], None]) -> Idle | None:

@@ -47,6 +47,13 @@ batch_size: 32
 #: before each batch, and before the one batch of validation.
 BATCHES, ASKED_PER_EPOCH = 5, 6
 
+#: Asked in epoch 3, after two batches of it. (The first time is before the configuration is drawn.)
+IN_EPOCH_3 = 1 + 2 * ASKED_PER_EPOCH + 2
+
+#: An override of ``STUDY``, which has all that a resume must put back: dropout, a moving crop,
+#: momentum and a schedule.
+ONE_TRIAL = "budget.trials=1"
+
 #: Never in these tests.
 NO_CHECKPOINTS = 1e9
 
