@@ -52,66 +52,67 @@ class TrialHistory:
         return DraftView(self.study_id, self.direction, self.refresh(), fixed_params or {})
 
     def _read(self, connection: Connection) -> None:
+        # Nothing is kept before the end: a read that breaks off is made again from the start.
         newest = max(self._trials, default=0)
         new = connection.execute(
             sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.number, rows.TRIALS.c.state).where(
                 rows.TRIALS.c.study_id == self.study_id, rows.TRIALS.c.trial_id > newest
             )
         ).all()
-        for trial_id, number, _ in new:
-            self._trials[trial_id] = _frozen(trial_id, number)
-        new_ids = [row.trial_id for row in new]
-        self._read_params(connection, new_ids)
+        fresh = {trial_id: _frozen(trial_id, number) for trial_id, number, _ in new}
+        _read_params(connection, fresh)
         states = {row.trial_id: row.state for row in new}
         for chunk in _chunks(self._unfinished):
             query = sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.state).where(
                 rows.TRIALS.c.trial_id.in_(chunk)
             )
             states.update({row.trial_id: row.state for row in connection.execute(query)})
+        changing = {trial_id: self._trials[trial_id] for trial_id in self._unfinished} | fresh
         finished = {trial_id for trial_id, state in states.items() if state.is_finished()}
-        self._read_values(connection, finished)
+        _read_values(connection, {trial_id: changing[trial_id] for trial_id in finished})
         for trial_id, state in states.items():
-            self._trials[trial_id].state = state
-        self._unfinished = (self._unfinished | set(new_ids)) - finished
+            changing[trial_id].state = state
+        self._trials.update(fresh)
+        self._unfinished = changing.keys() - finished
 
-    def _read_params(self, connection: Connection, ids: Iterable[int]) -> None:
-        table = rows.PARAMS
-        for chunk in _chunks(ids):
-            query = sa.select(table).where(table.c.trial_id.in_(chunk)).order_by(table.c.param_id)
-            for row in connection.execute(query):
-                trial = self._trials[row.trial_id]
-                distribution = _json_to_distribution(row.distribution_json)
-                trial.distributions[row.param_name] = distribution
-                trial.params[row.param_name] = distribution.to_external_repr(row.param_value)
 
-    def _read_values(self, connection: Connection, ids: Iterable[int]) -> None:
-        values, steps, attrs = rows.VALUES, rows.INTERMEDIATE_VALUES, rows.TRIAL_SYSTEM_ATTRS
-        for chunk in _chunks(ids):
-            for row in connection.execute(
-                sa.select(values.c.trial_id, values.c.value).where(values.c.trial_id.in_(chunk))
-            ):
-                self._trials[row.trial_id].value = row.value
-            last = (
-                sa.select(steps.c.trial_id, sa.func.max(steps.c.step).label("step"))
-                .where(steps.c.trial_id.in_(chunk))
-                .group_by(steps.c.trial_id)
-                .subquery()
+def _read_params(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
+    table = rows.PARAMS
+    for chunk in _chunks(trials):
+        query = sa.select(table).where(table.c.trial_id.in_(chunk)).order_by(table.c.param_id)
+        for row in connection.execute(query):
+            trial = trials[row.trial_id]
+            distribution = _json_to_distribution(row.distribution_json)
+            trial.distributions[row.param_name] = distribution
+            trial.params[row.param_name] = distribution.to_external_repr(row.param_value)
+
+
+def _read_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
+    values, steps, attrs = rows.VALUES, rows.INTERMEDIATE_VALUES, rows.TRIAL_SYSTEM_ATTRS
+    for chunk in _chunks(trials):
+        for row in connection.execute(
+            sa.select(values.c.trial_id, values.c.value).where(values.c.trial_id.in_(chunk))
+        ):
+            trials[row.trial_id].value = row.value
+        last = (
+            sa.select(steps.c.trial_id, sa.func.max(steps.c.step).label("step"))
+            .where(steps.c.trial_id.in_(chunk))
+            .group_by(steps.c.trial_id)
+            .subquery()
+        )
+        for row in connection.execute(
+            sa.select(steps.c.trial_id, steps.c.step, steps.c.intermediate_value).join(
+                last,
+                sa.and_(steps.c.trial_id == last.c.trial_id, steps.c.step == last.c.step),
             )
-            for row in connection.execute(
-                sa.select(steps.c.trial_id, steps.c.step, steps.c.intermediate_value).join(
-                    last,
-                    sa.and_(steps.c.trial_id == last.c.trial_id, steps.c.step == last.c.step),
-                )
-            ):
-                trial = self._trials[row.trial_id]
-                trial.intermediate_values = {row.step: row.intermediate_value}
-            for row in connection.execute(
-                sa.select(attrs.c.trial_id, attrs.c.key, attrs.c.value_json).where(
-                    attrs.c.trial_id.in_(chunk), attrs.c.key.startswith("constraints")
-                )
-            ):
-                trial = self._trials[row.trial_id]
-                trial.system_attrs[row.key] = json.loads(row.value_json)
+        ):
+            trials[row.trial_id].intermediate_values = {row.step: row.intermediate_value}
+        for row in connection.execute(
+            sa.select(attrs.c.trial_id, attrs.c.key, attrs.c.value_json).where(
+                attrs.c.trial_id.in_(chunk), attrs.c.key.startswith("constraints")
+            )
+        ):
+            trials[row.trial_id].system_attrs[row.key] = json.loads(row.value_json)
 
 
 class DraftView(BaseStorage):
