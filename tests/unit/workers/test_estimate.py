@@ -1,0 +1,135 @@
+"""The cost that is told before a launch, measured on real batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from hpsearch.errors import DataError, TrainingDiverged
+from hpsearch.measurement import EpochResult
+from hpsearch.study_file.study import StudyFile
+from hpsearch.training.engine import train
+from hpsearch.workers import estimate as module
+from hpsearch.workers.estimate import BYTES_PER_PARAMETER, estimate
+from hpsearch.workers.run_folder import KEPT_CHECKPOINTS
+
+pytestmark = pytest.mark.usefixtures("two_threads")
+
+#: Parameters of the larger of the two nets.
+LARGEST = 64 * 16 + 16 + 16 * 10 + 10
+
+
+def test_it_is_positive_and_leaves_torch_as_it_was(
+    load: Callable[..., StudyFile], data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def watched(*args: object, **options: object) -> object:
+        threads.append(torch.get_num_threads())
+        return train(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "train", watched)
+    rate = torch.random.get_rng_state()
+    found = estimate(load("seed=2"), device="cpu", threads=1, data=data_root)
+
+    assert found.epoch_seconds is not None
+    assert 0 < found.epoch_seconds < 10
+    assert found.checkpoint_bytes == LARGEST * BYTES_PER_PARAMETER * KEPT_CHECKPOINTS
+    assert threads == [1] * module.SAMPLES
+    assert torch.get_num_threads() == 2
+    assert torch.random.get_rng_state().equal(rate)
+
+
+def test_the_same_study_tries_the_same_configurations(
+    load: Callable[..., StudyFile], data_root: Path
+) -> None:
+    def tried(study: StudyFile) -> list[object]:
+        blueprints = module._sample(study, device="cpu", threads=1, data=data_root)
+        return [(each.config.model, each.config.optimizer) for each in blueprints]
+
+    assert tried(load()) == tried(load())
+    assert tried(load()) != tried(load("seed=6"))
+    assert len(tried(load())) == module.SAMPLES
+
+
+def test_try_first_is_tried_first(load: Callable[..., StudyFile], data_root: Path) -> None:
+    study = load("try_first=[{optimizer: {sgd: {lr: 0.125}}}]")
+    first, *others = module._sample(study, device="cpu", threads=1, data=data_root)
+    assert first.config.optimizer.settings["lr"] == 0.125
+    assert all(each.config.optimizer.settings["lr"] != 0.125 for each in others)
+
+
+def test_a_long_epoch_is_timed_by_its_first_batches(
+    load: Callable[..., StudyFile], data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten of a hundred batches within the time: an epoch takes ten times as long."""
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "SAMPLES", 1)
+    asked = 0
+
+    def slow(*args: object, **options: object) -> object:
+        should_stop = options["should_stop"]
+
+        def stop() -> bool:
+            nonlocal asked
+            asked += 1
+            if asked > 1:
+                time.sleep(0.02)  # a batch
+            return should_stop()  # type: ignore[operator, no-any-return]
+
+        return train(*args, **{**options, "should_stop": stop})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "train", slow)
+    # 160 training images in batches of 2
+    found = estimate(load("batch_size=2"), device="cpu", threads=1, data=data_root)
+    assert found.epoch_seconds is not None
+    assert asked < 20, "it must not train a whole epoch"
+    assert 80 * 0.02 <= found.epoch_seconds < 80 * 0.5
+
+
+def test_nothing_that_can_be_built_gives_no_estimate(
+    load: Callable[..., StudyFile], data_root: Path
+) -> None:
+    study = load("model={dilated_cnn: {conv1: {kernel_size: {min: 9, max: 12}}}}")
+    found = estimate(study, device="cpu", threads=1, data=data_root)
+    assert (found.epoch_seconds, found.checkpoint_bytes) == (None, 0)
+
+
+def test_infeasible_draws_are_passed_over(load: Callable[..., StudyFile], data_root: Path) -> None:
+    # Kernels beyond 5 leave too little of 8 pixels: five of twenty draws can be built.
+    study = load(
+        "model={dilated_cnn: {conv1: {kernel_size: {min: 1, max: 20}}, conv2: {kernel_size: 1}}}"
+    )
+    blueprints = module._sample(study, device="cpu", threads=1, data=data_root)
+    assert len(blueprints) == module.SAMPLES
+    assert estimate(study, device="cpu", threads=1, data=data_root).epoch_seconds is not None
+
+
+def test_what_diverges_at_once_gives_no_estimate(
+    load: Callable[..., StudyFile], data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverging(*args: object, **options: object) -> EpochResult:
+        raise TrainingDiverged("the training loss must stay a finite number")
+
+    monkeypatch.setattr(module, "train", diverging)
+    found = estimate(load(), device="cpu", threads=1, data=data_root)
+    assert found.epoch_seconds is None
+    assert found.checkpoint_bytes > 0
+
+
+def test_a_frozen_config_is_timed_once(frozen: Callable[..., StudyFile], data_root: Path) -> None:
+    assert len(module._sample(frozen(), device="cpu", threads=1, data=data_root)) == 1
+
+
+def test_missing_data_is_said_and_torch_left_as_it_was(
+    load: Callable[..., StudyFile], tmp_path: Path
+) -> None:
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    with pytest.raises(DataError, match="prepared images are written under"):
+        estimate(load(), device="cpu", threads=1, data=no_folder)
+    assert torch.get_num_threads() == 2

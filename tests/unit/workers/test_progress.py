@@ -1,0 +1,153 @@
+"""What a launch shows, looked up in a real ledger that nobody trained for."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from hpsearch.errors import LeaseLost
+from hpsearch.search.claims import free_tickets_of
+from hpsearch.workers import progress
+from hpsearch.workers.progress import Progress, ProgressReader, WorkerStatus
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    made = SimpleNamespace(now=500.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: made.now))
+    return made
+
+
+def reader_of(made_up) -> ProgressReader:
+    return ProgressReader(made_up.database, made_up.stored, made_up.study)
+
+
+def look(reader: ProgressReader) -> Progress:
+    return reader.look([])
+
+
+def test_messages_tell_each_end_once(made_up) -> None:
+    made_up.trial(0.1)  # before the launch: not its business
+    reader = reader_of(made_up)
+    assert look(reader).messages == ()
+
+    made_up.trial(0.5, 0.9, 0.7125)
+    made_up.trial(0.5, 0.2)
+    claim = made_up.claim()
+    made_up.ledger.infeasible(claim, made_up.row(width=64, lr=0.5), "64 > 8", nth=0)
+    made_up.ledger.start(claim, made_up.row(width=16, lr=0.25))
+    made_up.ledger.fail(claim, "Traceback ...\nRuntimeError: poison\n", retry=False)
+    assert look(reader).messages == (
+        "trial 1 finished at epoch 3 (val_accuracy 0.7125)",
+        "trial 2 pruned at epoch 2 (val_accuracy 0.2000)",
+        "trial 3 can't be built: 64 > 8",
+        "trial 4 failed: RuntimeError: poison",
+    )
+    assert look(reader).messages == ()
+
+
+def test_messages_tell_interruptions(made_up) -> None:
+    reader = reader_of(made_up)
+    claim = made_up.trial(0.5)
+    made_up.ledger.fail(claim, "Traceback ...\nOSError: disk", retry=True)
+    second = made_up.claim()
+    free_tickets_of(made_up.database, made_up.stored.study_id, "worker-a")
+    with pytest.raises(LeaseLost):
+        made_up.ledger.renew(second)
+    third = made_up.claim()
+    made_up.ledger.release(third, "the worker was told to leave")
+    assert look(reader).messages == (
+        "trial 0 was interrupted (OSError: disk)",
+        "trial 0 goes on after epoch 1",
+        "trial 0 was interrupted (the worker process died)",
+        "trial 0: a late worker's write was refused",
+        "trial 0 goes on after epoch 1",
+        "trial 0 paused (the worker was told to leave)",
+    )
+
+
+def test_a_ticket_without_a_number_is_called_a_ticket(made_up) -> None:
+    reader = reader_of(made_up)
+    made_up.ledger.release(made_up.claim(), "gone")
+    made_up.claim()
+    assert look(reader).messages == ("ticket 1 paused (gone)", "ticket 1 goes on after epoch 0")
+
+
+def test_the_best_trial_is_the_best_complete_one(made_up) -> None:
+    reader = reader_of(made_up)
+    made_up.trial(0.9)  # runs: not yet comparable
+    assert look(reader).best is None
+    made_up.trial(0.5, 0.5, 0.6)
+    made_up.trial(0.5, 0.5, 0.8)
+    made_up.trial(0.5, 0.5, 0.7)
+    assert look(reader).best == (2, 0.8)
+
+
+def test_speed_and_time_left_are_those_of_the_last_minute(made_up, clock: SimpleNamespace) -> None:
+    reader = reader_of(made_up)
+    first = look(reader)
+    assert (first.epochs_per_second, first.seconds_left, first.elapsed) == (0.0, None, 0.0)
+
+    made_up.trial(0.5, 0.5, 0.5)
+    made_up.trial(0.5, 0.2)  # pruned: its third epoch will never come
+    claim = made_up.trial(0.5)
+    clock.now += 30
+    seen = look(reader)
+    assert seen.epochs_per_second == pytest.approx(6 / 30)
+    # 6 trials of 3 epochs; of three begun ones 2 epochs are left, of the others all 9.
+    assert seen.seconds_left == pytest.approx((2 + 9) / (6 / 30))
+    assert (seen.elapsed, seen.budget_trials) == (30, 6)
+
+    made_up.epoch(claim, 2, 0.5)
+    clock.now += 40  # the first look is out of the window now
+    assert look(reader).epochs_per_second == pytest.approx(1 / 40)
+    clock.now += 100
+    assert look(reader).epochs_per_second == 0.0
+    assert look(reader).seconds_left is None
+
+
+def test_workers_are_shown_with_what_they_do(made_up) -> None:
+    reader = reader_of(made_up)
+    made_up.trial(0.5, 0.6)  # runs, by worker-a
+    local = [
+        WorkerStatus(owner="worker-a", pid=10, device="cpu", state="idle"),
+        WorkerStatus(owner="worker-b", pid=11, device="cuda:0", state="starting"),
+    ]
+    assert reader.look(local).workers == (
+        WorkerStatus(
+            owner="worker-a", pid=10, device="cpu", state="training", ticket=1, number=0, epoch=2
+        ),
+        local[1],
+    )
+
+
+def test_workers_of_other_hosts_are_shown_while_they_train(made_up) -> None:
+    reader = reader_of(made_up)
+    made_up.ledger.owner = "gpu7:worker-0:1f2e3d4c"
+    made_up.claims._owner = made_up.ledger.owner
+    claim = made_up.trial(0.5)
+    (shown,) = look(reader).workers
+    assert shown == WorkerStatus(
+        owner="gpu7:worker-0:1f2e3d4c",
+        pid=None,
+        device="on gpu7",
+        state="training",
+        ticket=1,
+        number=0,
+        epoch=1,
+    )
+    made_up.ledger.release(claim, "done for today")
+    assert look(reader).workers == ()
+
+
+def test_counts_are_the_ledgers(searched) -> None:
+    counts = look(reader_of(searched)).counts
+    assert (counts.total, counts.complete, counts.pruned, counts.failed, counts.running) == (
+        6,
+        3,
+        1,
+        1,
+        1,
+    )
+    assert counts.infeasible == 1
