@@ -184,10 +184,8 @@ def stop(
     if as_json:
         print_json({"study": stored.name, "running": running})
         return
-    say(
-        f"study {stored.name} is asked to stop: {running} running trials are checkpointed and "
-        "paused, on every host"
-    )
+    trials = "1 running trial is" if running == 1 else f"{running} running trials are"
+    say(f"study {stored.name} is asked to stop: {trials} checkpointed and paused, on every host")
     say("Go on: the same launch again")
 
 

@@ -156,6 +156,7 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
             path: _parameter_json(parameter) for path, parameter in report.parameters.items()
         },
         "sources": [vars(source) for source in report.sources],
+        "found": study.document.get("found"),
         "models": [vars(model) for model in report.models],
         "tried": report.tried,
         "infeasible": [
@@ -185,6 +186,10 @@ def _print_check(study: StudyFile, report: SpaceReport) -> None:
         f"pruner {study.pruner.name}, {study.objective.metric} of the {study.objective.at} epoch"
     )
     say()
+    found = study.document.get("found")
+    if found:
+        trial = "" if found["trial"] is None else f"trial {found['trial']} of "
+        say(f"what the file leaves out is from {trial}study {found['study']}")
     table(
         ("parameter", "values", "kind"),
         [(path, *_describe(parameter)) for path, parameter in report.parameters.items()],
@@ -216,7 +221,8 @@ def _print_infeasible(report: SpaceReport) -> None:
     by_reason: dict[str, list[Infeasible]] = {}
     for each in report.infeasible:
         by_reason.setdefault(each.reason, []).append(each)
-    for reason, found in list(by_reason.items())[:_REASONS_SHOWN]:
+    commonest = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    for reason, found in commonest[:_REASONS_SHOWN]:
         asked = found[0].try_first
         who = f"try_first[{asked}]" if asked is not None else f"{len(found)} x"
         say(f"  {who}: {reason}")

@@ -10,15 +10,15 @@ from hpsearch.study_file.space import Choice, Parameter, Scalar
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import DataConfig
 
-#: What prepared images depend on; augmentation and the split are applied later.
-_DECIDES = ("data.source", "data.limit", "data.input_size")
+#: What is applied after images are prepared, so that it makes no difference here.
+_LATER = ("data.validation", "data.normalization", "data.augmentation")
 
 #: More sizes than anybody has room for.
 MAX_CONFIGS = 200
 
 
 def images_used(study: StudyFile) -> list[DataConfig]:
-    """Return each distinct ``DataConfig`` (its augmentation left out), in the file's order.
+    """Return a ``DataConfig`` for each, in the file's order; its augmentation is left out.
 
     Raises ``UserError`` where there are more than ``MAX_CONFIGS``.
     """
@@ -52,7 +52,8 @@ def images_used(study: StudyFile) -> list[DataConfig]:
 
 
 def _decides(path: str) -> bool:
-    return any(path == each or path.startswith(f"{each}.") for each in _DECIDES)
+    later = any(path == each or path.startswith(f"{each}.") for each in _LATER)
+    return path.startswith("data.") and not later
 
 
 def _first(parameter: Parameter) -> Scalar:

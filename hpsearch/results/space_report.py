@@ -45,7 +45,7 @@ class ModelSizes:
 class Infeasible:
     """A combination that can't be built."""
 
-    #: ``try_first`` entry (1-based) that asks for it; ``None`` for a draw.
+    #: Index of the ``try_first`` entry that asks for it; ``None`` for a draw.
     try_first: int | None
     #: The parameters that data and model depend on.
     params: Mapping[str, Scalar]
@@ -150,7 +150,7 @@ def _draws(study: StudyFile) -> Iterator[tuple[int | None, Draw]]:
     """Yield (try_first entry or None, draw)."""
     rng = random.Random(study.seed)
     for index, given in enumerate(study.try_first):
-        yield index + 1, _draw(study, given, lambda: 0.0)
+        yield index, _draw(study, given, lambda: 0.0)
     for model in _models(study):
         for unit in (0.0, _LARGEST):
             yield None, _draw(study, model, lambda unit=unit: unit)
@@ -185,8 +185,9 @@ def _prepared(configs: Iterable[TrialConfig], data: Path | None) -> dict[str, Pr
 
 
 def _source_key(config: DataConfig) -> str:
-    native = config.input_size is None
-    return repr((config.source, config.limit, config.validation, native))
+    """Return what the images depend on apart from their size (its own, or any other)."""
+    size = None if config.input_size is None else 1
+    return repr(replace(config, input_size=size, augmentation=()))
 
 
 def _resized(prepared: PreparedData, config: DataConfig) -> PreparedData:

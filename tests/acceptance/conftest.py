@@ -1,0 +1,78 @@
+"""The console script in a folder of its own, and a small study that it has searched."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: Half a minute on two cores: six trials on real images, some of them pruned.
+STUDY = """\
+study: small
+seed: 5
+budget: {trials: 6, epochs_per_trial: 3}
+sampler: random
+pruner: {asha: {reduction_factor: 2}}
+data: {source: digits, limit: 600}
+model:
+  mlp: {hidden: {values: [[16], [32]]}}
+  simple_cnn: {conv1_channels: 8, conv2_channels: 8, hidden: [16]}
+optimizer: {adam: {lr: {min: 1e-4, max: 3e-2, log: true}}}
+batch_size: {values: [16, 32]}
+"""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs ``hpsearch ARGUMENTS`` as a person would, in ``folder``."""
+
+    folder: Path
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "hpsearch", *arguments],
+            cwd=self.folder,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    def done(self, *arguments: str) -> str:
+        """Run it, require exit code 0, return what it printed."""
+        ran = self.run(*arguments)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.done(*arguments, "--json"))
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("HPSEARCH")}
+        return {**clean, "HPSEARCH_DATA": str(self.folder.parent / "data"), **extra}
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """An empty folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return Shell(folder)
+
+
+@pytest.fixture(scope="session")
+def searched_shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A folder in which ``small.yaml`` was launched to its end. Tests must only read it."""
+    folder = tmp_path_factory.mktemp("searched") / "here"
+    folder.mkdir()
+    (folder / "small.yaml").write_text(STUDY)
+    shell = Shell(folder)
+    shell.done("launch", "--study", "small.yaml", "--workers", "2")
+    return shell

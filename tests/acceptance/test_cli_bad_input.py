@@ -1,0 +1,90 @@
+"""Bad input: one clear message, exit code 2, no traceback, nothing created."""
+
+from __future__ import annotations
+
+import pytest
+
+STUDY = """\
+study: mine
+budget: {trials: 2, epochs_per_trial: 1}
+data: {source: digits}
+model: {dilated_cnn: {conv1: {channels: 4, kernel_size: 3}, conv2: {channels: 4, kernel_size: 1}}}
+optimizer: {sgd: {lr: 0.1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "arguments", "says"),
+    [
+        pytest.param(
+            "{lr: 0.1}", "{lrate: 0.1}", (), ("mine.yaml:5: optimizer.sgd.lrate", "lr"), id="key"
+        ),
+        pytest.param(
+            "{lr: 0.1}", "{lr: fast}", (), ("mine.yaml:5: optimizer.sgd.lr", "'fast'"), id="type"
+        ),
+        pytest.param(
+            "{lr: 0.1}",
+            "{lr: {min: 0.5, max: 0.1}}",
+            (),
+            ("mine.yaml:5: optimizer.sgd.lr", "0.5"),
+            id="an empty range",
+        ),
+        pytest.param(
+            "{dilated_cnn:",
+            "{dilated_cn:",
+            (),
+            ("mine.yaml:4: model", "'dilated_cn'", "dilated_cnn"),
+            id="an unknown model",
+        ),
+        pytest.param(
+            "source: digits",
+            "source: {fashion_mnist: {path: /nowhere/at/all}}",
+            (),
+            ("/nowhere/at/all doesn't exist",),
+            id="a missing data folder",
+        ),
+        pytest.param(
+            "kernel_size: 3",
+            "kernel_size: 9",
+            (),
+            ("conv1: kernel 9 spans 9 pixels, but its input is 8 pixels high",),
+            id="a kernel larger than the picture",
+        ),
+        pytest.param(
+            "",
+            "",
+            ("--storage", "postgresql://me:hush@127.0.0.1:9/none"),
+            ("postgresql+psycopg://me:***@127.0.0.1:9/none", "onnection refused"),
+            id="a database that isn't there",
+        ),
+        pytest.param(
+            "", "", ("--storage", "sqlite:////nowhere/x.db"), ("/nowhere doesn't",), id="no folder"
+        ),
+        pytest.param(
+            "", "", ("--workers", "0"), ("'--workers'", "at least 1, but got 0"), id="no workers"
+        ),
+        pytest.param(
+            "", "", ("--devices", "cuda:99"), ("device 'cuda:99' must exist",), id="no such GPU"
+        ),
+    ],
+)
+def test_launch_refuses_it_and_creates_nothing(shell, old, new, arguments, says):
+    assert old in STUDY
+    (shell.folder / "mine.yaml").write_text(STUDY.replace(old, new))
+    ran = shell.run("launch", "--study", "mine.yaml", *arguments)
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert ran.stderr.startswith("error: ")
+    for part in says:
+        assert part in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "hush" not in ran.stderr
+    assert [path.name for path in shell.folder.iterdir()] == ["mine.yaml"]
+
+
+def test_every_mistake_of_a_file_is_told_at_once(shell):
+    wrong = STUDY.replace("{lr: 0.1}", "{lr: fast}").replace("trials: 2", "trials: none")
+    (shell.folder / "mine.yaml").write_text(wrong)
+    ran = shell.run("check", "--study", "mine.yaml")
+    assert ran.returncode == 2
+    assert "mine.yaml:2: budget.trials" in ran.stderr
+    assert "mine.yaml:5: optimizer.sgd.lr" in ran.stderr

@@ -1,0 +1,144 @@
+"""From a study file to a winner that trains again to the same figures, by commands alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+
+import pytest
+
+
+def test_every_trial_of_the_budget_ends_and_a_relaunch_adds_none(searched_shell):
+    before = searched_shell.json("status", "--study", "small")
+    trials = before["trials"]
+    assert trials["total"] == 6
+    assert trials["complete"] + trials["pruned"] == 6
+    assert trials["pruned"] >= 1
+    assert before["budget"] == {"trials": 6, "epochs_per_trial": 3}
+
+    again = searched_shell.json("launch", "--study", "small.yaml", "--workers", "2")
+    assert again.pop("ended") == "finished"
+    assert again == before
+
+
+def test_the_winner_trains_again_to_the_same_figures(searched_shell, tmp_path):
+    best = searched_shell.json("status", "--study", "small")["best"]
+    file = tmp_path / "winner.yaml"
+    told = searched_shell.done("export", "--study", "small", "--out", str(file))
+    assert f"trial {best['number']} of study small" in told
+    assert "optimistic, one seed" in told
+
+    trained = searched_shell.json("train", str(file))
+    assert trained["reproduced"] is True
+    assert trained["final"]["val_accuracy"] == best["value"]
+    assert len(trained["epochs"]) == 3
+    words = searched_shell.done("train", str(file))
+    assert words.splitlines()[-1] == (
+        f"reproduced exactly: every figure is that of trial {best['number']} at epoch 3"
+    )
+
+
+def test_the_frozen_config_tells_where_it_comes_from(searched_shell, tmp_path):
+    from ruamel.yaml import YAML
+
+    file = tmp_path / "winner.yaml"
+    searched_shell.done("export", "--study", "small", "--out", str(file))
+    document = YAML(typ="safe").load(file)
+    origin = document["provenance"]
+    (name,) = document["model"]
+    assert document["precision"] in ("fp32", "bf16")
+    assert (origin["device"], origin["threads"]) == ("cpu", origin["threads"])
+    assert (origin["input_shape"], origin["classes"]) == ([1, 8, 8], 10)
+    assert origin["architecture"][-1]["output_shape"] == [10]
+    parts = [layer["parameters"] for layer in origin["architecture"]]
+    assert sum(parts) == origin["parameters"]
+    assert name in ("mlp", "simple_cnn")
+    assert len(origin["data_hash"]) == len(origin["split_hash"]) == 64
+
+
+def test_a_changed_config_isn_t_compared(searched_shell, tmp_path):
+    file = tmp_path / "winner.yaml"
+    searched_shell.done("export", "--study", "small", "--out", str(file))
+    trained = searched_shell.json("train", str(file), "--set", "budget.epochs_per_trial=1")
+    assert trained["reproduced"] is None
+    assert len(trained["epochs"]) == 1
+
+
+def test_show_has_the_curve_and_the_files(searched_shell):
+    number = searched_shell.json("status", "--study", "small")["best"]["number"]
+    page = searched_shell.json("show", "--study", "small", str(number))
+    assert [point["epoch"] for point in page["curve"]] == [1, 2, 3]
+    (file,) = page["files"]
+    assert file["path"].endswith("best.pt")
+    assert page["noted"]["device"] == "cpu"
+
+
+def test_a_worker_attached_to_a_finished_study_leaves(searched_shell):
+    told = searched_shell.done("worker", "--study", "small", "--device", "cpu")
+    assert told.endswith("left study small: finished\n")
+
+
+def test_another_space_is_refused_with_the_difference(searched_shell):
+    ran = searched_shell.run("launch", "--study", "small.yaml", "--set", "batch_size=8")
+    assert ran.returncode == 2
+    assert "study 'small' already exists" in ran.stderr
+    assert "batch_size: {values: [16, 32]} -> 8" in ran.stderr
+    assert "--name small_2" in ran.stderr
+
+
+def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
+    (shell.folder / "small.yaml").write_text((searched_shell.folder / "small.yaml").read_text())
+    # Slow enough to be stopped in the middle.
+    study = ("--study", "small.yaml", "--name", "slow", "--set", "data.input_size=24")
+    longer = ("--set", "budget.epochs_per_trial=40", "--set", "pruner=none", "--trials", "2")
+    started = shell.json("launch", *study, *longer, "--detach")
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            ran = shell.run("status", "--study", "slow", "--json")
+            if ran.returncode == 0 and re.search(r'"epochs_run": [1-9]', ran.stdout):
+                break
+            assert time.monotonic() < deadline, ran.stdout + ran.stderr
+            time.sleep(0.3)
+        shell.done("stop", "--study", "slow")
+        while _is_alive(started["pid"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        if _is_alive(started["pid"]):
+            os.kill(started["pid"], signal.SIGKILL)
+    log = (shell.folder / started["log"]).read_text()
+    assert "slow: stopped by `hpsearch stop`; " in log
+    stopped = shell.json("status", "--study", "slow")
+    assert stopped["trials"]["running"] == 0
+    assert stopped["trials"]["paused"] >= 1
+
+    ended = shell.json("launch", *study, *longer, "--workers", "2")
+    assert ended["trials"]["complete"] == 2
+    assert ended["epochs_run"] == 80
+
+
+def test_the_password_never_stands_in_argv(shell, tmp_path):
+    url = "postgresql://me:hush@127.0.0.1:9/none"
+    ran = shell.run("launch", "--study", "quickstart", "--detach", HPSEARCH_STORAGE=url)
+    assert ran.returncode == 2
+    assert "hush" not in ran.stdout + ran.stderr
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("module", ["torch", "optuna"])
+def test_help_imports_nothing_slow(shell, module):
+    told = shell.done("--help")
+    assert "launch" in told
+    ran = shell.run("--help", PYTHONPROFILEIMPORTTIME="1")
+    assert f"| {module}\n" not in ran.stderr
+    assert "typer" in ran.stderr

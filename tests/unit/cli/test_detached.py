@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hpsearch.cli import detached
+from hpsearch.errors import UserError
+from hpsearch.workers.launching import LaunchOptions
+
+URL = "postgresql://me:hush@db/search"
+
+
+def options(runs: Path, **others: object) -> LaunchOptions:
+    study = SimpleNamespace(name="mine")
+    given = {"workers": 2, "runs": runs, "timeout": 90.0, "data": Path("/data"), **others}
+    return LaunchOptions(study=study, storage=URL, **given)  # type: ignore[arg-type]
+
+
+def test_the_same_launch_without_its_password(tmp_path):
+    arguments = detached.arguments(options(tmp_path), "mine.yaml", ["a.b={x: 1}"], "other")
+    assert arguments == [
+        "launch",
+        "--study=mine.yaml",
+        "--workers=2",
+        "--devices=auto",
+        "--lease=30.0",
+        "--checkpoint-interval=30.0",
+        f"--runs={tmp_path}",
+        "--set=a.b={x: 1}",
+        "--name=other",
+        "--timeout=90.0s",
+        "--data=/data",
+    ]
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Put a script in Python's place that reports what it was given."""
+
+    def put(ending: str) -> Path:
+        script = tmp_path / "python"
+        script.write_text(
+            f"#!{sys.executable}\n"
+            "import os, sys, time\n"
+            "print(sys.argv[1:4], os.environ['HPSEARCH_STORAGE'], os.getsid(0) == os.getpid())\n"
+            "sys.stdout.flush()\n"
+            f"{ending}\n"
+        )
+        script.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(script))
+        return script
+
+    return put
+
+
+def test_it_runs_in_a_session_of_its_own_and_logs(tmp_path, stand_in):
+    stand_in("")
+    started = detached.start(options(tmp_path), study="mine", overrides=[], name=None)
+    assert started.log == tmp_path / "mine" / "launch.log"
+    assert started.log.read_text() == f"['-m', 'hpsearch', 'launch'] {URL} True\n"
+
+
+def test_a_launch_that_fails_at_once_tells_why(tmp_path, stand_in):
+    stand_in("print('error: no room'); sys.exit(2)")
+    log = tmp_path / "mine" / "launch.log"
+    log.parent.mkdir()
+    log.write_text("an earlier launch\n")
+    with pytest.raises(UserError) as raised:
+        detached.start(options(tmp_path), study="mine", overrides=[], name=None)
+    assert str(raised.value).startswith("the launch in the background ended at once:\n['-m'")
+    assert str(raised.value).endswith("error: no room")
+    assert log.read_text().startswith("an earlier launch\n")
+
+
+def test_a_log_that_cant_be_written(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(UserError, match=r"writes to .*launch\.log, but that failed"):
+        detached.start(options(tmp_path / "runs"), study="mine", overrides=[], name=None)
+
+
+def test_it_is_told_how_to_follow_and_stop(capsys):
+    started = detached.Started(study="mine", pid=4711, log=Path("runs/mine/launch.log"))
+    detached.tell(started, as_json=False)
+    told = capsys.readouterr().out
+    assert "process 4711" in told
+    assert "tail -f runs/mine/launch.log" in told
+    assert "hpsearch stop --study mine" in told

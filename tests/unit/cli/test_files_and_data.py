@@ -1,0 +1,159 @@
+"""check, schema and data with the components that hpsearch has."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+
+STUDY = """\
+study: small
+budget: {trials: 4, epochs_per_trial: 2}
+data: {source: digits, input_size: {values: [8, 4]}}
+model:
+  mlp: {hidden: {values: [[8], [16]]}}
+  dilated_cnn:
+    conv1: {channels: 4, kernel_size: {values: [2, 7]}}
+    conv2: {channels: 4, kernel_size: 1}
+optimizer: {sgd: {lr: {values: [0.1, 0.01]}}}
+sampler: grid
+"""
+
+
+@pytest.fixture
+def study(here):
+    (here / "small.yaml").write_text(STUDY)
+    return "small.yaml"
+
+
+def test_check_tells_what_there_is_to_search(hpsearch, study):
+    told = hpsearch("check", "--study", study).out
+    assert "small: valid\n" in told
+    # 2 sizes x (2 dense nets + 2 kernels) x 2 learning rates
+    assert "5 parameters (16 configurations), 4 trials of up to 2 epochs, sampler grid" in told
+    assert "optimizer.sgd.lr                      0.1, 0.01         choice\n" in told
+    assert (
+        "data digits: 1,154 training and 288 validation images, 10 classes, 1x4x4, 1x8x8\n" in told
+    )
+    # 16*8+8 + 8*10+10 of 4x4 pictures; 64*16+16 + 16*10+10 of 8x8 ones
+    assert "model mlp: 226 to 1,210 parameters, up to 1,184 multiply-adds per image\n" in told
+
+
+def test_check_names_what_cant_be_built_with_the_arithmetic(hpsearch, study):
+    told = hpsearch("check", "--study", study, "--json").json
+    reasons = {each["reason"] for each in told["infeasible"]}
+    assert (
+        "conv1: kernel 7 spans 7 pixels, but its input is 4 pixels high: "
+        "floor((4 + 2*0 - 1*(7-1) - 1)/1) + 1 = -2; "
+        "use a smaller kernel, less dilation, more padding or a larger input_size"
+    ) in reasons
+    assert told["points"] == 16
+    # 16 configurations less those of kernel 7, and of kernel 2 on 4x4 pictures
+    assert told["tried"] == 16
+    assert len(told["infeasible"]) == 6
+    assert set(told["infeasible"][0]["params"]) == {
+        "data.input_size",
+        "model",
+        "model.dilated_cnn.conv1.kernel_size",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param(
+            ("data.input_size=4", "model={dilated_cnn: {conv1: {kernel_size: 5}}}"),
+            "error: study 'small': at least one configuration must be one that can be built, but "
+            "none of the 2 that were tried can, as conv1: kernel 5 spans 5 pixels, "
+            "but its input is 4 pixels high",
+            id="a kernel larger than the picture",
+        ),
+        pytest.param(
+            (
+                "try_first=[{data: {input_size: 4}, "
+                "model: {dilated_cnn: {conv1: {kernel_size: 7}}}}]",
+            ),
+            "error: study 'small': try_first[0] must be a configuration that can be built, "
+            "but conv1: kernel 7",
+            id="an impossible first trial",
+        ),
+        pytest.param(
+            ("optimizer.sgd.lr={min: 0.1, max: 0.2}",),
+            "error: the grid sampler needs a finite number of values for every parameter, but "
+            "optimizer.sgd.lr is a range without a step",
+            id="a grid over a continuous range",
+        ),
+        pytest.param(
+            ("data.source={fashion_mnist: {path: /nowhere}}",),
+            "error: data.source.fashion_mnist.path must be a folder with",
+            id="a missing data folder",
+        ),
+        pytest.param(
+            ("optimizer.sgd.lrr=1", "budget.trials=0"),
+            "--set optimizer.sgd.lrr=1",
+            id="an unknown key",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "launch"])
+def test_what_cant_be_searched_is_refused_and_nothing_created(
+    hpsearch, study, here, command, changes, says
+):
+    sets = [part for change in changes for part in ("--set", change)]
+    ran = hpsearch(command, "--study", study, *sets)
+    assert ran.code == 2
+    assert says in ran.err
+    assert "Traceback" not in ran.err
+    assert [path.name for path in here.iterdir()] == ["small.yaml"]
+
+
+def test_the_schema_accepts_a_valid_study(hpsearch):
+    schema = hpsearch("schema").json
+    valid = {
+        "study": "a",
+        "budget": {"trials": 1, "epochs_per_trial": 1},
+        "data": {"source": "digits"},
+        "model": "mlp",
+        "optimizer": "sgd",
+    }
+    jsonschema.validate(valid, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**valid, "modle": "mlp"}, schema)
+
+
+def test_data_list_downloads_nothing(hpsearch, tmp_path):
+    told = hpsearch("data", "list", "--json").json
+    by_name = {source["name"]: source for source in told["sources"]}
+    assert by_name["digits"]["here"] == "scikit-learn"
+    assert by_name["cifar10"]["here"] == "not here yet"
+    assert by_name["idx"]["here"] == "where path says"
+    assert "path" in by_name["fashion_mnist"]["keys"]
+    assert told["root"] == str(tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_data_prepare_makes_every_size_of_a_study(hpsearch, study, tmp_path):
+    prepared = hpsearch("data", "prepare", "--study", study, "--json").json
+    assert [each["input_shape"] for each in prepared] == [[1, 8, 8], [1, 4, 4]]
+    assert all(each["folder"].startswith(str(tmp_path / "data")) for each in prepared)
+
+
+def test_data_prepare_takes_a_source(hpsearch):
+    told = hpsearch("data", "prepare", "digits", "--input-size", "6").out
+    assert told.startswith("digits 1x6x6: 1,154 training and 288 validation images, ")
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        pytest.param(
+            "digit", "error: unknown data source 'digit'. Did you mean 'digits'?", id="typo"
+        ),
+        pytest.param(
+            "idx", "error: source 'idx' needs path; write it in a study file", id="settings"
+        ),
+    ],
+)
+def test_data_prepare_refuses_what_it_cant_know(hpsearch, source, says):
+    ran = hpsearch("data", "prepare", source)
+    assert ran.code == 2
+    assert says in ran.err

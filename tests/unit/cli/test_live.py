@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from hpsearch.cli import live
+from hpsearch.search.ledger_reads import Counts
+from hpsearch.workers.launching import Preview
+from hpsearch.workers.progress import Progress, WorkerStatus
+
+COUNTS = Counts(
+    total=9,
+    complete=3,
+    pruned=4,
+    failed=0,
+    running=2,
+    paused=0,
+    infeasible=1,
+    epochs_run=40,
+    compute_seconds=80.0,
+)
+PROGRESS = Progress(
+    counts=COUNTS,
+    budget_trials=12,
+    epochs_per_second=2.5,
+    seconds_left=95.0,
+    best=(4, 0.912345),
+    workers=(
+        WorkerStatus(
+            owner="host:1:a", pid=4711, device="cpu", state="training", number=8, epoch=2, ticket=8
+        ),
+        WorkerStatus(owner="other:2:b", pid=None, device="on other", state="idle"),
+    ),
+    messages=("trial 7 pruned at epoch 3 (val_accuracy [0.41])",),
+    elapsed=33.0,
+)
+PREVIEW = Preview(
+    study="mine",
+    trials=12,
+    epochs_per_trial=3,
+    epochs_total=36,
+    finished=2,
+    parameters=5,
+    seconds=185.0,
+    disk_bytes=21_700,
+    devices=("cuda:0", "cuda:1", "cuda:0"),
+    threads_per_worker=1,
+    new=False,
+)
+
+
+@pytest.mark.parametrize(
+    ("preview", "says"),
+    [
+        pytest.param(
+            PREVIEW,
+            "mine (2 trials finished before)\n"
+            "10 trials of up to 3 epochs over 5 parameters; workers: 2 on cuda:0, 1 on cuda:1, "
+            "1 thread each\n"
+            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            id="goes on",
+        ),
+        pytest.param(
+            replace(PREVIEW, new=True, finished=0, seconds=None, devices=("cpu",)),
+            "mine (new)\n"
+            "12 trials of up to 3 epochs over 5 parameters; workers: 1 on cpu, 1 thread each\n"
+            "unknown time if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            id="new, and its time couldn't be measured",
+        ),
+        pytest.param(
+            replace(PREVIEW, finished=12),
+            "mine (12 trials finished before)\n"
+            "all 12 trials of the budget are finished; --trials asks for more\n",
+            id="nothing left",
+        ),
+    ],
+)
+def test_the_cost_is_told_first(capsys, preview, says):
+    live.print_preview(preview)
+    assert capsys.readouterr().out == says
+
+
+def test_without_a_terminal_events_are_lines(capsys):
+    with live.presenter("val_accuracy") as present:
+        present(PROGRESS)
+        present(replace(PROGRESS, messages=()))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line[8:] == " [7/12] trial 7 pruned at epoch 3 (val_accuracy [0.41])"
+
+
+def test_with_json_the_lines_go_to_stderr(capsys):
+    with live.presenter("val_accuracy", stderr=True) as present:
+        present(PROGRESS)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "trial 7 pruned" in captured.err
+
+
+def test_figures_come_now_and_then(capsys, monkeypatch):
+    clock = iter([0.0, 10.0, 30.0, 30.0, 40.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    present = live.Lines()
+    for _ in range(3):
+        present(replace(PROGRESS, messages=()))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line[8:] == (
+        " [7/12] 3 complete, 4 pruned, 2 running; best 0.91235; 2.50 epochs/s; 1 min 35 s left"
+    )
+
+
+def test_the_live_page_shows_figures_workers_and_the_last_messages():
+    page = live.Page("val_accuracy")
+    screen = Console(file=io.StringIO(), width=120, force_terminal=False, markup=False)
+    for number in range(7):
+        rendered = page.render(replace(PROGRESS, messages=(f"message {number} [bold]",)))
+    screen.print(rendered)
+    told = screen.file.getvalue()
+    assert "7/12" in told
+    assert "0.91235 (4)" in told
+    assert "1 min 35 s" in told
+    assert "4711" in told
+    assert "other:2:b" in told
+    assert "message 1" not in told
+    assert "message 2 [bold]" in told
+    assert "message 6 [bold]" in told

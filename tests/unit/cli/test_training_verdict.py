@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from hpsearch.cli.training import verdict
+from hpsearch.measurement import EpochResult
+from hpsearch.results.provenance import versions
+
+
+def result(epoch: int, **others: float) -> EpochResult:
+    figures = {
+        "train_loss": 0.5,
+        "train_accuracy": 0.75,
+        "val_loss": 0.25,
+        "val_accuracy": 0.875,
+        "lr": 0.1,
+        "seconds": 1.0,
+    }
+    return EpochResult(epoch=epoch, **{**figures, **others})
+
+
+RECORDED = {
+    "epoch": 2,
+    "train_loss": 0.5,
+    "train_accuracy": 0.75,
+    "val_loss": 0.25,
+    "val_accuracy": 0.875,
+}
+NOTED = {"device": "cpu", "threads": 1, "precision": "fp32"}
+
+
+@pytest.mark.parametrize(
+    ("curve", "noted", "says"),
+    [
+        pytest.param(
+            [result(1, val_accuracy=0.1), result(2)],
+            NOTED,
+            "reproduced exactly: every figure is that of trial 7 at epoch 2",
+            id="every digit",
+        ),
+        pytest.param(
+            [result(1), result(2, val_loss=0.25 + 2**-20)],
+            NOTED,
+            "reproduced: the validation accuracy of trial 7 at epoch 2 exactly, "
+            "its loss up to +9.5e-07",
+            id="another loss",
+        ),
+        pytest.param(
+            [result(1), result(2, val_accuracy=0.75)],
+            {**NOTED, "threads": 2},
+            "differs by -0.125000: trial 7 at epoch 2 had the validation accuracy 0.875000 "
+            "(other than then: threads 2 instead of 1)",
+            id="another accuracy, and why it may be",
+        ),
+        pytest.param(
+            [result(1)],
+            NOTED,
+            "the recorded figures are of epoch 2, which this training doesn't reach",
+            id="too short",
+        ),
+    ],
+)
+def test_what_came_out_again(curve, noted, says):
+    blueprint = SimpleNamespace(attributes=lambda: noted)
+    provenance = {"trial": 7, **NOTED, "versions": versions()}
+    assert verdict(curve, RECORDED, blueprint, provenance) == says  # type: ignore[arg-type]
+
+
+def test_other_versions_are_told():
+    blueprint = SimpleNamespace(attributes=lambda: NOTED)
+    provenance = {"trial": 7, **NOTED, "versions": {**versions(), "torch": "1.0"}}
+    told = verdict([result(2, val_loss=1.0)], RECORDED, blueprint, provenance)  # type: ignore[arg-type]
+    assert told.endswith(f"(other than then: torch {versions()['torch']} instead of 1.0)")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from hpsearch.dashboard.app import _read_only_storage, dashboard_server
+from hpsearch.errors import NothingStored, UserError
+from hpsearch.search.storage import Database
+
+
+@contextmanager
+def serving(database: Database, host: str = "127.0.0.1") -> Iterator[str]:
+    with dashboard_server(database, host, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            name = f"[{host}]" if ":" in host else host
+            yield f"http://{name}:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_the_study_is_served(searched):
+    with serving(searched.database) as url:
+        with urllib.request.urlopen(f"{url}/api/studies", timeout=30) as answer:
+            (study,) = json.load(answer)["study_summaries"]
+        with urllib.request.urlopen(f"{url}/api/studies/{study['study_id']}", timeout=30) as answer:
+            detail = json.load(answer)
+    assert study["study_name"] == "made_up"
+    assert detail["metric_names"] == ["val_accuracy"]
+    assert len(detail["trials"]) == 7
+    assert [trial["number"] for trial in detail["best_trials"]] == [2, 4]
+
+
+@pytest.mark.parametrize("method", ["DELETE", "POST"])
+def test_the_study_cant_be_deleted(searched, method):
+    with serving(searched.database) as url:
+        request = urllib.request.Request(f"{url}/api/studies/1", method=method, data=b"{}")
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            urllib.request.urlopen(request, timeout=30)
+        raised.value.close()
+        assert raised.value.code == 405
+        with urllib.request.urlopen(f"{url}/api/studies", timeout=30) as answer:
+            assert len(json.load(answer)["study_summaries"]) == 1
+
+
+def test_even_the_database_refuses_its_writes(storage_url):
+    from hpsearch.search.schema_version import ensure_tables
+
+    database = Database(storage_url)
+    ensure_tables(database)
+    storage = _read_only_storage(database)
+    try:
+        with (
+            pytest.raises((OperationalError, sa.exc.InternalError), match=r"read-?only|readonly"),
+            storage.engine.begin() as connection,
+        ):
+            connection.execute(sa.text("DELETE FROM studies"))
+    finally:
+        storage.engine.dispose()
+        database.close()
+
+
+def test_ipv6_works_too(searched):
+    with (
+        serving(searched.database, "::1") as url,
+        urllib.request.urlopen(f"{url}/api/studies", timeout=30) as answer,
+    ):
+        assert answer.status == 200
+
+
+def test_a_port_that_is_taken(searched):
+    with dashboard_server(searched.database, "127.0.0.1", 0) as first:
+        port = first.server_port
+        with (
+            pytest.raises(UserError, match=f"127.0.0.1:{port} can't be used .*another --port"),
+            dashboard_server(searched.database, "127.0.0.1", port),
+        ):
+            pass
+
+
+def test_no_database_is_created(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/none.db")
+    with pytest.raises(NothingStored), dashboard_server(database, "127.0.0.1", 0):
+        pass
+    assert list(tmp_path.iterdir()) == []
