@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +16,8 @@ from hpsearch.errors import LeaseLost
 from hpsearch.search import optuna_rows
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_tables import epochs, studies, tickets
-from hpsearch.search.ledger_types import CheckpointRef, Claim
+from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle
+from hpsearch.search.storage import Database
 
 ZOMBIES_CHECKPOINT = CheckpointRef(key="zombie.pt", sha256="f" * 64, epoch=2)
 
@@ -147,3 +152,46 @@ def test_a_zombie_that_never_started_creates_no_row(search):
         with pytest.raises(LeaseLost):
             zombie.ledger.start(old, row)
     assert [trial.params for trial in opened.trials()] == [{"lr": 0.25}]
+
+
+def test_nobody_takes_a_ticket_over_within_its_owners_transaction(search):
+    """Between the fence and the commit of a report: whoever frees the ticket must wait.
+
+    On Postgres the row lock of the fence does it, on SQLite the one writer at a time.
+    """
+    opened = search(trials=1, epochs=9)
+    owner, heir = opened.hand("owner"), opened.hand("heir")
+    claim = owner.started()
+    heir.claims.claim()
+    heir.look(LEASE)
+    answers: list[Any] = []
+    takeover = threading.Thread(target=lambda: answers.append(heir.claims.claim()))
+
+    def pruner(_report: Any, _peers: Any) -> bool:
+        takeover.start()
+        takeover.join(timeout=0.5)
+        assert answers == [], "the heir got an answer in the middle of the owner's transaction"
+        return False
+
+    owner.ledger.rules = replace(owner.ledger.rules, pruner=pruner)
+    assert owner.report(claim, 1, 0.5) == "continue"
+    takeover.join(timeout=20)
+    assert answers == [Idle.WAIT], "the report was a sign of life"
+    assert opened.ticket().owner == "owner"
+
+
+def test_a_write_excludes_other_writers_from_its_first_statement(tmp_path, sqlite_template):
+    """SQLite's plain BEGIN takes no lock: what was read may be stale at the first write."""
+    path = tmp_path / "x.db"
+    shutil.copy(sqlite_template, path)
+    database = Database(f"sqlite:///{path}")
+
+    def work(connection: sa.Connection) -> None:
+        connection.execute(sa.select(tickets)).all()
+        other = sqlite3.connect(path, timeout=0, isolation_level=None)
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+
+    database.write(work)
+    database.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import warnings
 
@@ -137,15 +138,17 @@ def test_a_refreshed_history_is_a_fresh_one(search):
 
 def test_a_read_that_breaks_off_half_way_is_made_good(search, monkeypatch):
     """The connection is cut between two statements of one refresh: the next one is complete."""
-    opened = search(trials=3, epochs=1)
+    opened = search(trials=5, epochs=1)
     hand = opened.hand()
-    hand.finish(hand.started(), [0.5])
     kept = TrialHistory(opened.database, opened.study_id, StudyDirection.MAXIMIZE)
-    for function in ("_read_params", "_read_values"):
+    for function, after in itertools.product(("_read_params", "_read_values"), (False, True)):
+        hand.finish(hand.started(), [0.7])
         original = getattr(history_module, function)
         failures = [RuntimeError("cut off")]
 
-        def breaks(connection, trials, original=original, failures=failures):
+        def breaks(connection, trials, original=original, failures=failures, after=after):
+            if failures and not after:
+                raise failures.pop()
             original(connection, trials)
             if failures:
                 raise failures.pop()
@@ -153,10 +156,9 @@ def test_a_read_that_breaks_off_half_way_is_made_good(search, monkeypatch):
         monkeypatch.setattr(history_module, function, breaks)
         with pytest.raises(RuntimeError, match="cut off"):
             kept.refresh()
+        monkeypatch.undo()
         (trial,) = kept.refresh()[-1:]
         assert described(trial) == described(opened.trials()[-1])
-        monkeypatch.undo()
-        hand.finish(hand.started(), [0.7])
     assert [described(t) for t in kept.refresh()] == [described(t) for t in opened.trials()]
 
 
@@ -220,8 +222,14 @@ def optunas_own_draw(opened: Search, space: Space, seed: int, startup: int) -> D
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
 def test_tpe_over_the_slim_view_proposes_what_optuna_proposes(search, metric):
     """Complete, pruned, running, failed and infeasible trials: the view loses nothing TPE uses."""
-    opened = search(trials=40, epochs=4, metric=metric, space=BRANCHED, pruner="asha")
-    populate(opened, BRANCHED, 40)
+    rule = {"reduction_factor": 2, "min_epochs": 2}
+    opened = search(
+        trials=50, epochs=3, metric=metric, space=BRANCHED, pruner="asha", settings=rule
+    )
+    populate(opened, BRANCHED, 50)
+    counts = opened.counts()
+    assert min(counts.complete, counts.pruned, counts.failed, counts.running) >= 5
+    assert counts.infeasible >= 5
     direction = StudyDirection.MAXIMIZE if opened.rules.maximize else StudyDirection.MINIMIZE
     sampler = SAMPLERS["tpe"].build(startup_trials=5)
     for seed in range(4):

@@ -97,15 +97,16 @@ def test_the_rules_see_other_trials_at_the_same_epoch_only(search):
 
 
 def test_median_compares_with_completed_trials_only(search):
-    opened = search(trials=4, epochs=2, pruner="median", settings={"startup_trials": 2})
+    opened = search(trials=9, epochs=2, pruner="median", settings={"startup_trials": 2})
     hand = opened.hand()
-    for _ in range(2):
-        hand.finish(hand.started(), [0.9, 0.9])
-    running, other = opened.hand("running"), opened.hand("other")
-    claim, another = running.started(), other.started()
-    assert running.report(claim, 1, 0.95) == "continue"
-    assert other.report(another, 1, 0.85) == "pruned"
-    assert opened.counts().pruned == 1
+    for value in (0.5, 0.6):
+        hand.finish(hand.started(), [value, value])
+    for number in range(4):
+        good = opened.hand(f"good-{number}")
+        assert good.report(good.started(), 1, 0.9) == "continue"
+    other = opened.hand("other")
+    assert other.report(other.started(), 1, 0.56) == "continue", "the median is 0.55, not 0.9"
+    assert hand.report(hand.started(), 1, 0.54) == "pruned"
 
 
 def test_the_last_epoch_is_never_pruned(search):

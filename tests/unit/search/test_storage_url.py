@@ -10,6 +10,7 @@ import pytest
 
 from hpsearch.errors import StorageError
 from hpsearch.search import storage
+from hpsearch.search.schema_version import optuna_url
 from hpsearch.search.storage import Database, file_system_of, mask, parse_url
 
 SECRET = "hunter2"
@@ -144,3 +145,17 @@ def test_unknown_file_system_is_accepted(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "_MOUNTS", tmp_path / "missing")
     assert file_system_of(tmp_path) == ""
     assert Database(f"sqlite:///{tmp_path / 'x.db'}").is_sqlite
+
+
+@pytest.mark.parametrize("url", ["sqlite:////runs/{1}/x.db", "postgresql://u:p{0}w@h/d?a={x}"])
+def test_braces_survive_optunas_formatting(url):
+    """RDBStorage sends its URL through str.format (some SQLAlchemy versions leave braces in it)."""
+
+    class Rendered:
+        def render_as_string(self, hide_password):
+            assert not hide_password
+            return url
+
+    database = Database("postgresql://u@h/d")
+    database.url = Rendered()
+    assert optuna_url(database).format(SCHEMA_VERSION=12) == url
