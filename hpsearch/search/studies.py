@@ -77,7 +77,11 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
             connection.execute(
                 sa.update(studies)
                 .where(studies.c.study_id == row["study_id"])
-                .values(trials=study.budget.trials, text=study.text)
+                .values(
+                    trials=study.budget.trials,
+                    text=study.text,
+                    document=json.dumps(study.document),
+                )
             )
         return _stored(_find(connection, study.name) or {})
 

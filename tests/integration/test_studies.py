@@ -38,6 +38,7 @@ def test_attaching_again_finds_the_same_study_and_takes_the_new_budget(database)
     again = studies.attach(database, study_file(trials=9))
     assert (again.study_id, again.run_key) == (first.study_id, first.run_key)
     assert again.trials == 9
+    assert again.document["budget"]["trials"] == 9, "the document says the same as the budget"
     assert len(studies.everything(database)) == 1
 
 
