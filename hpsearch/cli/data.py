@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.opening import study_file
-from hpsearch.cli.options import DataOption, JsonOption, NameOption, SetOption, at_least_one
+from hpsearch.cli.options import (
+    DEFAULT_STORAGE,
+    DataOption,
+    JsonOption,
+    NameOption,
+    SetOption,
+    StorageOption,
+    at_least_one,
+)
 from hpsearch.cli.output import print_json, say, show_bytes, table
 from hpsearch.errors import DataError, UserError
 
@@ -68,6 +76,7 @@ def prepare(
     ] = None,
     overrides: SetOption = None,
     name: NameOption = None,
+    storage: StorageOption = DEFAULT_STORAGE,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -86,7 +95,7 @@ def prepare(
             f"{'neither' if source is None else 'both'}; `hpsearch data list` lists the sources"
         )
     if study is not None:
-        loaded = study_file(study, overrides=overrides or (), name=name)
+        loaded = study_file(study, storage=storage, overrides=overrides or (), name=name)
         configs, seed = images_used(loaded), loaded.seed
     else:
         configs, seed = [_source_config(str(source), input_size)], 0

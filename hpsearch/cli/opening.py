@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpsearch.errors import NothingStored, UnknownName, UserError
+
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
     from hpsearch.search.storage import Database
+    from hpsearch.study_file.found import FoundConfig, Resolve
     from hpsearch.study_file.study import StudyFile
 
 
@@ -41,7 +44,6 @@ def stored_name(database: Database, name_or_path: str) -> str:
 
 def name_in_file(name_or_path: str) -> str | None:
     """Return the ``study:`` key of a study file, ``None`` where there is no such file."""
-    from hpsearch.errors import UnknownName
     from hpsearch.study_file.loading import find_study
 
     try:
@@ -74,13 +76,45 @@ def record_of(database: Database, name_or_path: str) -> StudyRecord:
 
 
 def study_file(
-    name_or_path: str, *, overrides: Sequence[str] = (), name: str | None = None
+    name_or_path: str,
+    *,
+    storage: str,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
 ) -> StudyFile:
-    """Load and check a study file. Raises ``StudyFileError`` with every problem."""
+    """Load and check a study file. Raises ``StudyFileError`` with every problem.
+
+    ``storage`` is the URL of the database whose studies its ``from`` may name; opened only then.
+    """
     from hpsearch.catalog import registries
     from hpsearch.study_file.loading import find_study, load_study
 
-    return load_study(find_study(name_or_path), registries, overrides=overrides, name=name)
+    return load_study(
+        find_study(name_or_path),
+        registries,
+        overrides=overrides,
+        name=name,
+        resolve=_finder(storage),
+    )
+
+
+def _finder(storage: str) -> Resolve:
+    """Return what finds the winners of the studies in ``storage``."""
+
+    def find(name: str, trial: int | None) -> FoundConfig:
+        from hpsearch.results.found import found_in
+        from hpsearch.results.records import read_study
+
+        try:
+            with database_for_reading(storage) as database:
+                record = read_study(database, name)
+        except UnknownName as error:
+            raise UserError(f"{error} Launch it first, or name a frozen file (.yaml).") from error
+        except NothingStored as error:
+            raise UserError(f"study {name!r} must be launched first: {error}") from error
+        return found_in(record, study_of(record), trial)
+
+    return find
 
 
 def study_of(record: StudyRecord) -> StudyFile:

@@ -89,7 +89,7 @@ def launch(
     changes = [*(overrides or ())]
     changes += [] if trials is None else [f"budget.trials={trials}"]
     changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
-    loaded = study_file(study, overrides=changes, name=name)
+    loaded = study_file(study, storage=storage, overrides=changes, name=name)
     if not detach:
         from hpsearch.workers.fork_server import start_fork_server
 

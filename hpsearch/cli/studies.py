@@ -70,6 +70,7 @@ def check(
     study: StudyFileOption,
     overrides: SetOption = None,
     name: NameOption = None,
+    storage: StorageOption = DEFAULT_STORAGE,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -84,7 +85,7 @@ def check(
     """
     from hpsearch.results.space_report import inspect_space, require_feasible
 
-    loaded = study_file(study, overrides=overrides or (), name=name)
+    loaded = study_file(study, storage=storage, overrides=overrides or (), name=name)
     report = inspect_space(loaded, data=data)
     if as_json:
         print_json(_check_json(loaded, report))
@@ -155,8 +156,8 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
         "parameters": {
             path: _parameter_json(parameter) for path, parameter in report.parameters.items()
         },
-        "sources": [vars(source) for source in report.sources],
         "found": study.document.get("found"),
+        "sources": [vars(source) for source in report.sources],
         "models": [vars(model) for model in report.models],
         "tried": report.tried,
         "infeasible": [
@@ -185,11 +186,11 @@ def _print_check(study: StudyFile, report: SpaceReport) -> None:
         f"{budget.epochs_per_trial} epochs, sampler {study.sampler.name}, "
         f"pruner {study.pruner.name}, {study.objective.metric} of the {study.objective.at} epoch"
     )
-    say()
     found = study.document.get("found")
     if found:
         trial = "" if found["trial"] is None else f"trial {found['trial']} of "
         say(f"what the file leaves out is from {trial}study {found['study']}")
+    say()
     table(
         ("parameter", "values", "kind"),
         [(path, *_describe(parameter)) for path, parameter in report.parameters.items()],

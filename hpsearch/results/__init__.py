@@ -6,5 +6,6 @@
 - ``optuna_side``   what only Optuna's rows hold: attributes and infeasible draws
 - ``provenance``    versions, repository and figures that a frozen config carries
 - ``frozen``        a trial as a frozen config
+- ``found``         what a later study takes over from a stored one (``from: NAME``)
 - ``space_report``  what a study's space holds, before anything ran
 """

@@ -7,6 +7,7 @@ From text to a study, in the order of the work:
 - ``schema``: the keys a study file may have, derived from annotations and registries.
 - ``sections``: the root of that schema, written by hand.
 - ``overrides``: ``--set path=value``.
+- ``found``: ``from``, what an earlier study found.
 - ``plugins``: the user's own Python files.
 - ``leaves``: one value, range or list of values against its key's annotation.
 - ``walk``: the whole tree against the schema; the result is a space.

@@ -30,6 +30,7 @@ def assemble(
     space = Group({key: children[key] for key in SPACE if key in children})
     first_trials = _first_trials(schema, space, node, report)
     provenance = _provenance(node.entries.get("provenance"), report)
+    _check_found(node.entries.get("found"), report)
     if len(report):
         raise report.error()
     document = _document(children, plugins, first_trials, provenance)
@@ -83,6 +84,17 @@ def _provenance(node: YamlNode | None, report: Report) -> Mapping[str, Any] | No
     return dict(found)
 
 
+def _check_found(node: YamlNode | None, report: Report) -> None:
+    found = None if node is None else to_plain(node)
+    if node is not None and found is not None and not isinstance(node, MapNode):
+        report.add(
+            node.place,
+            "found",
+            f"must be a mapping, which hpsearch writes, but got {shown(found)}; name the study or "
+            "file that was found in `from`",
+        )
+
+
 def _document(
     children: Mapping[str, Any],
     plugins: Sequence[Plugin],
@@ -96,7 +108,8 @@ def _document(
     ]
     document["try_first"] = [trial.written for trial in first_trials]
     document["provenance"] = provenance
-    for key in ("plugins", "try_first", "provenance"):
+    document.pop("from", None)  # resolved by now
+    for key in ("plugins", "found", "try_first", "provenance"):
         if not document[key]:
             del document[key]
     return document

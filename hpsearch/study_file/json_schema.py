@@ -11,25 +11,31 @@ from typing import Any
 from hpsearch.registry import Registry
 from hpsearch.study_file.schema import Free, Leaf, OneOf, Registries, Schema, Section, SomeOf
 from hpsearch.study_file.sections import root_schema
+from hpsearch.study_file.walk import FOUND
 
 
 def json_schema(registries: Registries) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a study file with these components."""
-    writer = _Writer()
-    body = writer.section(root_schema(registries), searchable=False)
+    root = root_schema(registries)
+    whole, later = _Writer(), _Writer(later=True)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hpsearch study file",
-        **body,
-        "$defs": writer.definitions,
+        "type": "object",
+        "if": {"required": ["from"], "properties": {"from": {"not": {"type": "null"}}}},
+        "then": later.section(root, searchable=False),
+        "else": whole.section(root, searchable=False),
+        "$defs": {**whole.definitions, **later.definitions},
     }
 
 
 class _Writer:
     """Writes schemas, and each registry once under ``$defs`` (registries may nest)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, later: bool = False) -> None:
         self.definitions: dict[str, Any] = {}
+        #: For files with ``from``: what was found there needn't be given.
+        self.later = later
 
     def write(self, schema: Schema, *, searchable: bool) -> dict[str, Any]:
         match schema:
@@ -58,7 +64,11 @@ class _Writer:
                 name: self.write(key, searchable=searchable or name in schema.searched)
                 for name, key in schema.keys.items()
             },
-            "required": [name for name, key in schema.keys.items() if key.required],
+            "required": [
+                name
+                for name, key in schema.keys.items()
+                if key.required and not (self.later and (searchable or name in schema.searched))
+            ],
             "additionalProperties": False,
         }
 
@@ -98,7 +108,7 @@ class _Writer:
     def reference(self, schema: OneOf, *, searchable: bool) -> dict[str, Any]:
         kind = schema.registry.kind.replace(" ", "_")
         form = "some" if isinstance(schema, SomeOf) else "one"
-        name = f"{form}_{kind}{'' if searchable else '_fixed'}"
+        name = f"{form}_{kind}{'' if searchable else '_fixed'}{'_later' if self.later else ''}"
         if name not in self.definitions:
             self.definitions[name] = {}  # holds the place while a nested registry refers to it
             if isinstance(schema, SomeOf):
@@ -112,7 +122,8 @@ class _Writer:
             name: self.component(schema, name, searchable=searchable)
             for name in schema.registry.names()
         }
-        bare = [name for name in options if not schema.option(name).required]
+        may_lack = self.later and searchable
+        bare = [name for name in options if may_lack or not schema.option(name).required]
         mapping: dict[str, Any] = {
             "type": "object",
             "properties": options,
@@ -121,6 +132,8 @@ class _Writer:
         }
         if not searchable:
             mapping["maxProperties"] = 1
+        elif self.later:
+            mapping["properties"] = {**options, FOUND: {"type": ["object", "null"]}}
         return {"anyOf": [{"enum": bare}, mapping]} if bare else mapping
 
     def some_of(self, schema: SomeOf, *, searchable: bool) -> dict[str, Any]:

@@ -10,8 +10,17 @@ from typing import Any
 import hpsearch
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.study_file.assemble import assemble
+from hpsearch.study_file.found import (
+    FoundConfig,
+    Origin,
+    Resolve,
+    complete,
+    find,
+    is_origin,
+    read_origin,
+)
 from hpsearch.study_file.overrides import Override, apply_overrides, read_overrides
-from hpsearch.study_file.plugins import read_plugins
+from hpsearch.study_file.plugins import Plugin, read_plugins
 from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Registries as Registries
 from hpsearch.study_file.sections import root_schema
@@ -34,12 +43,15 @@ def load_study(
     *,
     overrides: Sequence[str] = (),
     name: str | None = None,
+    resolve: Resolve | None = None,
 ) -> StudyFile:
     """Read and check a study file.
 
     ``registries(plugins)`` returns the components that the file may name, with the plug-ins
     loaded; it is called once the text is readable. ``overrides`` are ``path=value`` texts, and
-    ``name`` replaces the study's name. Raises ``StudyFileError`` with every problem found.
+    ``name`` replaces the study's name. ``resolve`` finds what a stored study in ``from`` found;
+    without it only a frozen file can stand there. Raises ``StudyFileError`` with every problem
+    found.
     """
     report = Report()
     place = Place(str(path), line=1, folder=path.resolve().parent)
@@ -49,7 +61,7 @@ def load_study(
     if name is not None:
         named = Place("--name", order=len(overrides) + 1)
         changes.append(Override("study", ScalarNode(named, name)))
-    return _study(node, registries, changes, text, report)
+    return _study(node, registries, changes, text, report, resolve)
 
 
 def study_from_document(
@@ -117,6 +129,7 @@ def _study(
     changes: Sequence[Override],
     text: str,
     report: Report,
+    resolve: Resolve | None = None,
 ) -> StudyFile:
     if node is None:
         raise report.error()
@@ -124,14 +137,40 @@ def _study(
         got = shown(to_plain(node))
         report.add(node.place, "", f"a study file must be a mapping of its keys, but got {got}")
         raise report.error()
+    origin = read_origin(node, [each for each in changes if is_origin(each.path)], report)
+    found = None if origin is None else _find(origin, registries, report, resolve)
     named = [change.value for change in changes if change.path == "plugins"]
     plugins = named[-1] if named else node.entries.get("plugins", ScalarNode(node.place, None))
     files = read_plugins(plugins, report)
+    if found is not None and origin is not None:
+        files = _with_plugins_of(found, origin, files, report)
     try:
         components = registries([plugin.path for plugin in files])
     except UserError as error:
         report.add(plugins.place, "plugins", str(error))
         raise report.error() from error
     schema = root_schema(components)
+    if found is not None and origin is not None:
+        node = complete(node, schema, found, origin.place, report)
+    changes = [each for each in changes if not is_origin(each.path)]
     node = apply_overrides(node, schema, changes, report)
     return assemble(schema, node, files, text, report)
+
+
+def _find(
+    origin: Origin, registries: RegistriesOf, report: Report, resolve: Resolve | None
+) -> FoundConfig:
+    try:
+        return find(origin, resolve, lambda path: load_study(path, registries))
+    except UserError as error:
+        report.add(origin.place, "from", str(error))
+        raise report.error() from error
+
+
+def _with_plugins_of(
+    found: FoundConfig, origin: Origin, files: Sequence[Plugin], report: Report
+) -> list[Plugin]:
+    """Return the file's plug-ins and those that what was found needs."""
+    needed = read_plugins(from_plain(found.document.get("plugins"), origin.place), report)
+    own = {plugin.path for plugin in files}
+    return [*files, *(plugin for plugin in needed if plugin.path not in own)]

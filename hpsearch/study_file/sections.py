@@ -28,6 +28,21 @@ _Duration = Annotated[
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
+#: An earlier study whose findings stand where this file says nothing (see ``found``).
+FROM = Section(
+    shorthand="study",
+    nullable=True,
+    default=None,
+    keys={
+        "study": Leaf(
+            type=Annotated[str, Field(min_length=1)],
+            rule="the name of a stored study, or the path of a frozen file",
+        ),
+        "trial": Leaf(type=Annotated[int, Field(ge=0)] | None, default=None),
+    },
+)
+
+
 def root_schema(registries: Registries) -> Section:
     """Return the schema of a study file, its sections filled from ``registries``."""
     budget = Section(
@@ -75,6 +90,8 @@ def root_schema(registries: Registries) -> Section:
             "sampler": OneOf(registry=registries["sampler"], default=Component("tpe")),
             "pruner": OneOf(registry=registries["pruner"], default=Component("median")),
             "plugins": Free(json_schema=_PLUGINS, default=[]),
+            "from": FROM,
+            "found": Free(json_schema={"type": ["object", "null"]}),
             "data": data,
             "model": OneOf(registry=registries["model"]),
             "optimizer": OneOf(registry=registries["optimizer"]),

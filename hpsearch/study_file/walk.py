@@ -18,6 +18,9 @@ from hpsearch.study_file.syntax import (
     to_plain,
 )
 
+#: As the name of a component: the one that the study in ``from`` found (``found.complete``).
+FOUND = "found"
+
 
 def parse(
     schema: Schema, node: YamlNode, key: str, report: Report, *, searchable: bool
@@ -152,6 +155,13 @@ def _one_of(
     options: dict[str, Group] = {}
     for name, entry in entries.items():
         if name not in schema.registry:
+            if name == FOUND:
+                message = (
+                    f"found stands for the {kind} that the study in `from` found, but this "
+                    f"study has no `from`; name one there, or a {kind} here"
+                )
+                report.add(entry.place, key, message)
+                continue
             unknown = UnknownName(kind, name, schema.registry.names())
             report_unknown(entry.place, key, unknown, report)
             continue

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from hpsearch.catalog import registries
 from hpsearch.errors import StudyFileError
 from hpsearch.registry import Component, Entry
+from hpsearch.study_file.found import FoundConfig
 from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.json_schema import json_schema
 from hpsearch.study_file.loading import find_study, load_study, study_from_document
@@ -96,9 +97,18 @@ def test_cnn_dilation_runs_on_fashion_mnist_as_its_comment_says():
 
 @pytest.mark.parametrize("text", EXAMPLES, ids=[text.splitlines()[0] for text in EXAMPLES])
 def test_an_example_of_the_page_is_valid(text, tmp_path, schema):
+    def any_trial_of(study: str, trial: int | None) -> FoundConfig:
+        """Find something in another study of the page."""
+        earlier = tmp_path / "earlier.yaml"
+        earlier.write_text(next(other for other in EXAMPLES if f"study: {study}\n" in other))
+        loaded = load_study(earlier, registries)
+        params = {path: _any_value(each) for path, each in loaded.space.parameters().items()}
+        document = freeze(loaded, params, {})
+        return FoundConfig(study=study, trial=0, fingerprint="", value=0.5, document=document)
+
     path = tmp_path / "example.yaml"
     path.write_text(text)
-    assert not load_study(path, registries).is_frozen
+    assert not load_study(path, registries, resolve=any_trial_of).is_frozen
     jsonschema.validate(YAML(typ="safe", pure=True).load(text), schema)
 
 

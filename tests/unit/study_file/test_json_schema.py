@@ -85,3 +85,34 @@ def test_names_are_explained(schema):
     models = schema["$defs"]["one_model"]["anyOf"][1]["properties"]
     assert models["mlp"]["description"] == "A dense network."
     assert models["mlp"]["anyOf"][0]["properties"]["dropout"]["default"] == 0.0
+
+
+LATER = """\
+study: later
+budget: {trials: 4, epochs_per_trial: 2}
+from: {study: earlier, trial: 17}
+data: {limit: 100}
+model: {found: {conv1: {channels: 8}}}
+optimizer: {sgd: {momentum: {min: 0, max: 0.9}}}
+lr_schedule: step
+"""
+
+
+def test_a_file_with_from_may_leave_out_what_was_found(schema):
+    assert errors(schema, LATER) == []
+    assert errors(schema, LATER.replace("{study: earlier, trial: 17}", "best.yaml")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [
+        pytest.param("from: {study: earlier, trial: 17}\n", "", id="no from"),
+        pytest.param("{study: earlier, trial: 17}", "null", id="from null"),
+        pytest.param("trial: 17", "trail: 17", id="unknown key of from"),
+        pytest.param("momentum:", "momentun:", id="unknown key of a component"),
+        pytest.param("study: later\n", "", id="a key that is never found"),
+    ],
+)
+def test_a_file_with_from_is_checked_too(schema, line, instead):
+    assert line in LATER
+    assert errors(schema, LATER.replace(line, instead)) != []

@@ -23,8 +23,8 @@ APPENDED = [
     pytest.param(
         "modle: mlp",
         "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, budget, "
-        "data, description, lr_schedule, model, objective, optimizer, plugins, precision, "
-        "provenance, pruner, sampler, seed, study, try_first.",
+        "data, description, found, from, lr_schedule, model, objective, optimizer, plugins, "
+        "precision, provenance, pruner, sampler, seed, study, try_first.",
         id="unknown key at the root",
     ),
     pytest.param(
@@ -638,8 +638,8 @@ OVERRIDES = [
     pytest.param(
         "dta.limit=4",
         "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, budget, data, "
-        "description, lr_schedule, model, objective, optimizer, plugins, precision, provenance, "
-        "pruner, sampler, seed, study, try_first.",
+        "description, found, from, lr_schedule, model, objective, optimizer, plugins, precision, "
+        "provenance, pruner, sampler, seed, study, try_first.",
         id="an unknown section",
     ),
     pytest.param(
@@ -728,8 +728,8 @@ try_first:
         "change it, but got 64",
         '--set seed=x: seed: must be an integer, but got "x"',
         "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, budget, data, "
-        "description, lr_schedule, model, objective, optimizer, plugins, precision, provenance, "
-        "pruner, sampler, seed, study, try_first.",
+        "description, found, from, lr_schedule, model, objective, optimizer, plugins, precision, "
+        "provenance, pruner, sampler, seed, study, try_first.",
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got ""',
     ]
 

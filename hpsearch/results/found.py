@@ -1,0 +1,39 @@
+"""What a stored study found, for the later study that says ``from: NAME``."""
+
+from __future__ import annotations
+
+from hpsearch.errors import UserError
+from hpsearch.results.ranking import ranked
+from hpsearch.results.records import StudyRecord
+from hpsearch.study_file.found import FoundConfig
+from hpsearch.study_file.freezing import freeze
+from hpsearch.study_file.study import StudyFile
+
+
+def found_in(record: StudyRecord, study: StudyFile, number: int | None = None) -> FoundConfig:
+    """Return the winner so far, or trial ``number``.
+
+    ``study`` is ``record``'s study file, loaded again. Raises ``UserError`` where there is no such
+    trial or it isn't complete: the value of any other may still change.
+    """
+    order = ranked(record)
+    trial = record.trial(number) if number is not None else next(iter(order), None)
+    name, counts = record.study.name, record.counts
+    if trial is None:
+        raise UserError(
+            f"only a complete trial can be built upon, but study {name!r} has none yet "
+            f"({counts.running} running, {counts.paused} paused, {counts.pruned} pruned, "
+            f"{counts.failed} failed); launch it until one is complete"
+        )
+    if trial not in order:
+        raise UserError(
+            f"only a complete trial can be built upon, but trial {trial.number} of study {name!r} "
+            f"is {trial.state.value}; name a complete one, or none for the best"
+        )
+    return FoundConfig(
+        study=name,
+        trial=trial.number,
+        fingerprint=record.study.fingerprint,
+        value=trial.value,
+        document=freeze(study, trial.params, {}),
+    )

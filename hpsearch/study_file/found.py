@@ -1,0 +1,271 @@
+"""``from``: what an earlier study found stands wherever this file says nothing.
+
+The earlier study is a stored one, by name (its best complete trial, or the one that ``trial``
+names), or a frozen file. Only what can be searched is taken over. The file wins, key by key: a
+component that both name is completed with the keys that the file leaves out, any other value of the
+file stands as it is written. ``found`` as the name of a component means the one that was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from hpsearch.errors import UserError
+from hpsearch.study_file.compare import fingerprint
+from hpsearch.study_file.overrides import Override, apply_overrides
+from hpsearch.study_file.problems import Place, Report
+from hpsearch.study_file.schema import OneOf, Schema, Section, SomeOf
+from hpsearch.study_file.sections import FROM, SEARCHED
+from hpsearch.study_file.space import Group, join
+from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, from_plain
+from hpsearch.study_file.walk import FOUND, as_entries, parse, plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundConfig:
+    """One configuration that an earlier study came to."""
+
+    #: The study that it was found in.
+    study: str
+    #: Its trial number there; ``None`` where a frozen file doesn't tell.
+    trial: int | None
+    #: The fingerprint of that study; a file that doesn't tell it is identified by its own.
+    fingerprint: str
+    #: The trial's value of that study's objective, where known.
+    value: float | None
+    #: A study document without ranges (``freezing.freeze``).
+    document: Mapping[str, Any]
+
+    def record(self) -> dict[str, Any]:
+        """Return what the later study's document keeps of it."""
+        return {
+            "study": self.study,
+            "trial": self.trial,
+            "fingerprint": self.fingerprint,
+            "value": self.value,
+        }
+
+
+#: Finds a stored study's winner, or the trial of a number: ``resolve(study, trial)``. Raises
+#: ``UserError`` where there is none.
+Resolve: TypeAlias = Callable[[str, int | None], FoundConfig]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What ``from`` says."""
+
+    study: str
+    trial: int | None
+    place: Place
+
+    @property
+    def file(self) -> Path | None:
+        """The frozen file that is meant; ``None`` for a stored study."""
+        if self.study.endswith((".yaml", ".yml")) or "/" in self.study or "\\" in self.study:
+            return self.place.folder / Path(self.study).expanduser()
+        return None
+
+
+def is_origin(path: str) -> bool:
+    """Whether an override's path is that of ``from``, or inside it."""
+    return path.partition(".")[0] == "from"
+
+
+def read_origin(root: MapNode, changes: list[Override], report: Report) -> Origin | None:
+    """Return what ``from`` says after ``changes``, those overrides that ``is_origin`` selects.
+
+    Raises ``StudyFileError`` where it is broken: without it nearly everything would be missing.
+    """
+    schema = Section(keys={"from": FROM})
+    given = {"from": root.entries["from"]} if "from" in root.entries else {}
+    before = len(report)
+    node = apply_overrides(MapNode(root.place, given), schema, changes, report)
+    written = node.entries.get("from")
+    tree = None if written is None else parse(FROM, written, "from", report, searchable=False)
+    if len(report) > before:
+        raise report.error()
+    if written is None or not isinstance(tree, Group):  # null
+        return None
+    keys = plain(tree)
+    entries = as_entries(FROM, written) or {}
+    return Origin(study=keys["study"], trial=keys["trial"], place=entries["study"].place)
+
+
+def find(origin: Origin, resolve: Resolve | None, load: Callable[[Path], StudyFile]) -> FoundConfig:
+    """Return what ``origin`` found.
+
+    ``load`` reads a study file. Raises ``UserError`` where there is no such study, trial or file,
+    or nothing was found yet.
+    """
+    path = origin.file
+    if path is not None:
+        if origin.trial is not None:
+            raise UserError(
+                "trial names one of a stored study's trials, and a frozen file holds only one, but "
+                f"got trial {origin.trial} of {origin.study}; leave trial out"
+            )
+        return _in_file(path, load)
+    if resolve is None:
+        raise UserError(
+            f"only a frozen file can be read here, without a database, but got {origin.study!r}; "
+            "export that study and name the file"
+        )
+    return resolve(origin.study, origin.trial)
+
+
+def _in_file(path: Path, load: Callable[[Path], StudyFile]) -> FoundConfig:
+    if not path.is_file():
+        raise UserError(
+            f"must be a stored study's name or a frozen file, but there is no file {path}; "
+            "`hpsearch export` writes one"
+        )
+    study = load(path)
+    if not study.is_frozen:
+        searched = ", ".join(study.space.parameters())
+        raise UserError(
+            f"must be a frozen file, without ranges, but {path} searches {searched}; launch it and "
+            "name its study, or export its winner"
+        )
+    told = study.provenance or {}
+    document = {key: value for key, value in study.document.items() if key != "provenance"}
+    return FoundConfig(
+        study=_told(told.get("study"), str) or study.name,
+        trial=_told(told.get("trial"), int),
+        fingerprint=_told(told.get("fingerprint"), str) or fingerprint(document),
+        value=_told(told.get("value"), int | float),
+        document=document,
+    )
+
+
+def _told(value: Any, kind: Any) -> Any:
+    """Return what a provenance says, which may be anything, or ``None``."""
+    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+
+
+def complete(
+    root: MapNode, schema: Section, found: FoundConfig, at: Place, report: Report
+) -> MapNode:
+    """Return the file's tree with what was found in it, and the record of that.
+
+    ``at`` is the place of ``from``, where all that was taken over is said to be written.
+    """
+    entries = {key: node for key, node in root.entries.items() if key != "from"}
+    taken = {key: from_plain(found.document[key], at) for key in SEARCHED if key in found.document}
+    fill = _Merge(at, report, fill=True)
+    for key, node in taken.items():
+        # `node` is there, so there is a result
+        entries[key] = fill.merge(schema.keys[key], entries.get(key), node, key) or node
+    first = entries.get("try_first")
+    if isinstance(first, ListNode):
+        entries["try_first"] = _first_trials(first, schema, taken, at, report)
+    entries["found"] = from_plain(found.record(), at)
+    return MapNode(root.place, entries)
+
+
+def _first_trials(
+    node: ListNode, schema: Section, taken: Mapping[str, YamlNode], at: Place, report: Report
+) -> ListNode:
+    """Return the entries with ``found`` replaced; what an entry leaves out stays open."""
+    names = _Merge(at, report, fill=False)
+    items: list[YamlNode] = []
+    for number, item in enumerate(node.items):
+        if isinstance(item, MapNode):
+            entries = {
+                key: names.merge(
+                    schema.keys[key], value, taken[key], join(f"try_first[{number}]", key)
+                )
+                or value
+                if key in taken
+                else value
+                for key, value in item.entries.items()
+            }
+            item = MapNode(item.place, entries)
+        items.append(item)
+    return ListNode(node.place, tuple(items))
+
+
+class _Merge:
+    """Walks the file's tree beside the found one."""
+
+    def __init__(self, place: Place, report: Report, *, fill: bool) -> None:
+        self.place, self.report = place, report
+        #: Whether missing keys are filled in; else only ``found`` gets its real name.
+        self.fill = fill
+
+    def merge(
+        self, schema: Schema, node: YamlNode | None, found: YamlNode | None, key: str
+    ) -> YamlNode | None:
+        if node is None:
+            return found if self.fill else None
+        if found is None or _is_null(found):
+            return node
+        match schema:
+            case SomeOf():
+                return self.switches(schema, node, found, key)
+            case OneOf() if not (schema.nullable and _is_null(node)):
+                return self.branch(schema, node, found, key)
+            case Section() if not (schema.nullable and _is_null(node)):
+                return self.group(schema, node, found, key)
+        return node
+
+    def group(self, schema: Section, node: YamlNode, found: YamlNode, key: str) -> YamlNode:
+        own, theirs = as_entries(schema, node), as_entries(schema, found)
+        if own is None or theirs is None:
+            return node  # not a mapping: reported later
+        merged: dict[str, YamlNode] = {}
+        for name in [*own, *(name for name in theirs if name not in own)]:
+            value = own.get(name)
+            if name in schema.keys:
+                value = self.merge(schema.keys[name], value, theirs.get(name), join(key, name))
+            if value is not None:
+                merged[name] = value
+        return MapNode(node.place, merged)
+
+    def branch(self, schema: OneOf, node: YamlNode, found: YamlNode, key: str) -> YamlNode:
+        own, theirs = as_entries(schema, node), as_entries(schema, found)
+        if not own or not theirs:
+            return node
+        ((winner, settings),) = theirs.items()
+        merged: dict[str, YamlNode] = {}
+        for written, entry in own.items():
+            name = winner if written == FOUND else written
+            if name in merged:
+                self.report.add(
+                    entry.place,
+                    key,
+                    f"a name must appear once, but found stands for {winner}, which is listed too",
+                )
+            elif name == winner and name in schema.registry:
+                option = self.merge(schema.option(name), entry, settings, join(key, name))
+                merged[name] = entry if option is None else option
+            else:
+                merged[name] = entry
+        return MapNode(node.place, merged)
+
+    def switches(self, schema: SomeOf, node: YamlNode, found: YamlNode, key: str) -> YamlNode:
+        own, theirs = as_entries(schema, node), as_entries(schema, found)
+        if own is None or theirs is None:
+            return node
+        first = [name for name in theirs if name not in own] if self.fill else []
+        merged: dict[str, YamlNode] = {name: theirs[name] for name in first}
+        for name, entry in own.items():
+            settings = theirs.get(name)
+            on = isinstance(entry, ScalarNode) and entry.value is True
+            searched = isinstance(entry, MapNode) and "values" in entry.entries
+            if isinstance(settings, MapNode) and name in schema.registry and not searched:
+                mine = MapNode(entry.place, {}) if on and self.fill else entry
+                if isinstance(mine, MapNode) or _is_null(mine):
+                    mine = self.group(schema.option(name), mine, settings, join(key, name))
+                merged[name] = mine
+            else:
+                merged[name] = entry
+        return MapNode(node.place, merged)
+
+
+def _is_null(node: YamlNode) -> bool:
+    return isinstance(node, ScalarNode) and node.value is None
