@@ -41,7 +41,7 @@ class Shell:
             env=self.environment(**environment),
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
         )
 

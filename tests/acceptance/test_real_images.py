@@ -1,0 +1,37 @@
+"""The shipped dilation study on real images, as the README's reader would run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        not FASHION_MNIST.is_dir(),
+        reason="needs Fashion-MNIST (Debian's package dataset-fashion-mnist)",
+    ),
+]
+
+STUDY = ["--study", "cnn_dilation"]
+OPTIONS = ["--workers", "2", "--trials", "12", "--epochs", "3"]
+# Fewer pictures than in the study file's own example, for the time; all else is the study's.
+OPTIONS += ["--set", "data.source=fashion_mnist", "--set", "data.limit=600"]
+
+
+def test_twelve_trials_are_twelve_trials(shell, storage_url):
+    storage = ["--storage", storage_url]
+    shell.done("launch", *STUDY, *OPTIONS, *storage)
+    status = shell.json("status", *STUDY, *storage)
+    trials = status["trials"]
+    assert trials["total"] == 12
+    assert trials["complete"] + trials["pruned"] + trials["failed"] == 12
+    assert trials["complete"] >= 1
+    # Ten kinds of clothes: a network that learned nothing is right in one of ten.
+    assert status["best"]["value"] > 0.4
+
+    shell.done("launch", *STUDY, *OPTIONS, *storage)
+    assert shell.json("status", *STUDY, *storage) == status
