@@ -8,7 +8,7 @@ file stands as it is written. ``found`` as the name of a component means the one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -96,11 +96,16 @@ def read_origin(root: MapNode, changes: list[Override], report: Report) -> Origi
     return Origin(study=keys["study"], trial=keys["trial"], place=entries["study"].place)
 
 
-def find(origin: Origin, resolve: Resolve | None, load: Callable[[Path], StudyFile]) -> FoundConfig:
+def find(
+    origin: Origin,
+    resolve: Resolve | None,
+    load: Callable[[Path], StudyFile],
+    inside: Sequence[Path],
+) -> FoundConfig:
     """Return what ``origin`` found.
 
-    ``load`` reads a study file. Raises ``UserError`` where there is no such study, trial or file,
-    or nothing was found yet.
+    ``load`` reads a study file, ``inside`` are the files that led here. Raises ``UserError`` where
+    there is no such study, trial or file, or nothing was found yet.
     """
     path = origin.file
     if path is not None:
@@ -108,6 +113,10 @@ def find(origin: Origin, resolve: Resolve | None, load: Callable[[Path], StudyFi
             raise UserError(
                 "trial names one of a stored study's trials, and a frozen file holds only one, but "
                 f"got trial {origin.trial} of {origin.study}; leave trial out"
+            )
+        if path.resolve() in inside:
+            raise UserError(
+                f"must be an earlier study, but {path} leads to itself; name another file"
             )
         return _in_file(path, load)
     if resolve is None:

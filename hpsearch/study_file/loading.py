@@ -53,6 +53,18 @@ def load_study(
     without it only a frozen file can stand there. Raises ``StudyFileError`` with every problem
     found.
     """
+    return _load(path, registries, overrides, name, resolve, inside=())
+
+
+def _load(
+    path: Path,
+    registries: RegistriesOf,
+    overrides: Sequence[str],
+    name: str | None,
+    resolve: Resolve | None,
+    inside: tuple[Path, ...],
+) -> StudyFile:
+    """Read and check a study file that the files ``inside`` were led to, one by the other."""
     report = Report()
     place = Place(str(path), line=1, folder=path.resolve().parent)
     text = _read_text(path, report)
@@ -61,7 +73,14 @@ def load_study(
     if name is not None:
         named = Place("--name", order=len(overrides) + 1)
         changes.append(Override("study", ScalarNode(named, name)))
-    return _study(node, registries, changes, text, report, resolve)
+
+    def find_it(origin: Origin) -> FoundConfig:
+        files = (*inside, path.resolve())
+        return find(
+            origin, resolve, lambda other: _load(other, registries, (), None, resolve, files), files
+        )
+
+    return _study(node, registries, changes, text, report, find_it)
 
 
 def study_from_document(
@@ -129,7 +148,7 @@ def _study(
     changes: Sequence[Override],
     text: str,
     report: Report,
-    resolve: Resolve | None = None,
+    find_it: Callable[[Origin], FoundConfig] | None = None,
 ) -> StudyFile:
     if node is None:
         raise report.error()
@@ -138,7 +157,13 @@ def _study(
         report.add(node.place, "", f"a study file must be a mapping of its keys, but got {got}")
         raise report.error()
     origin = read_origin(node, [each for each in changes if is_origin(each.path)], report)
-    found = None if origin is None else _find(origin, registries, report, resolve)
+    found = None
+    if origin is not None and find_it is not None:
+        try:
+            found = find_it(origin)
+        except UserError as error:
+            report.add(origin.place, "from", str(error))
+            raise report.error() from error
     named = [change.value for change in changes if change.path == "plugins"]
     plugins = named[-1] if named else node.entries.get("plugins", ScalarNode(node.place, None))
     files = read_plugins(plugins, report)
@@ -155,16 +180,6 @@ def _study(
     changes = [each for each in changes if not is_origin(each.path)]
     node = apply_overrides(node, schema, changes, report)
     return assemble(schema, node, files, text, report)
-
-
-def _find(
-    origin: Origin, registries: RegistriesOf, report: Report, resolve: Resolve | None
-) -> FoundConfig:
-    try:
-        return find(origin, resolve, lambda path: load_study(path, registries))
-    except UserError as error:
-        report.add(origin.place, "from", str(error))
-        raise report.error() from error
 
 
 def _with_plugins_of(

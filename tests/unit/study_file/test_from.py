@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,29 @@ def test_a_frozen_file_is_one_too(later, earlier, tmp_path):
     by_file = later(LATER.replace("earlier", "kept/best.yaml"), resolve=None)
     assert by_file.document == later(LATER).document
     assert by_file.trial_config({}, ticket=1).seed != 3  # the seed isn't what was found
+
+
+def test_frozen_files_may_build_on_each_other(later, earlier):
+    Path("one.yaml").write_text(to_yaml(freeze(earlier, PARAMS, {})))
+    text = LATER.replace("earlier", "one.yaml") + "model: {found: {padding: same}}\n"
+    Path("two.yaml").write_text(text)
+    study = later(LATER.replace("earlier", "two.yaml"))
+    assert study.document["model"]["conv_net"]["padding"] == "same"
+    assert study.document["model"]["conv_net"]["conv1"]["channels"] == 16
+    before = study.document["found"]["fingerprint"]
+    Path("one.yaml").write_text(Path("one.yaml").read_text().replace("0.25", "0.5"))
+    assert later(LATER.replace("earlier", "two.yaml")).document["found"]["fingerprint"] != before
+
+
+@pytest.mark.parametrize("ring", [["a", "a"], ["a", "b", "a"]], ids=["itself", "another"])
+def test_files_in_a_ring_are_refused(ring, later, tmp_path):
+    for name, to in itertools.pairwise(ring):
+        Path(f"{name}.yaml").write_text(LATER.replace("earlier", f"{to}.yaml"))
+    with pytest.raises(StudyFileError) as caught:
+        later(LATER.replace("earlier", "a.yaml"))
+    assert str(caught.value).endswith(
+        f"from: must be an earlier study, but {tmp_path}/a.yaml leads to itself; name another file"
+    )
 
 
 def test_a_frozen_file_that_tells_nothing_is_known_by_its_contents(later, earlier):
