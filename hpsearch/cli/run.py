@@ -111,8 +111,8 @@ def launch(
         runs=runs,
         data=data,
     )
+    told = preview(options)  # First what is quickly told: options, devices, database.
     require_feasible(loaded, inspect_space(loaded, data=data))
-    told = preview(options)
     live.print_preview(told, stderr=as_json)
     if detach:
         started = detached.start(options, study=study, overrides=changes, name=name)

@@ -69,10 +69,15 @@ def shell(tmp_path: Path) -> Shell:
 
 @pytest.fixture(scope="session")
 def searched_shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """A folder in which ``small.yaml`` was launched to its end. Tests must only read it."""
+    """A folder in which ``small.yaml`` was launched to its end and its winner exported.
+
+    Tests must only read it.
+    """
     folder = tmp_path_factory.mktemp("searched") / "here"
     folder.mkdir()
     (folder / "small.yaml").write_text(STUDY)
     shell = Shell(folder)
     shell.done("launch", "--study", "small.yaml", "--workers", "2")
+    told = shell.done("export", "--study", "small", "--out", "winner.yaml")
+    assert "optimistic, one seed" in told
     return shell

@@ -20,7 +20,7 @@ optimizer: {sgd: {lr: 0.1}}
             "{lr: 0.1}", "{lrate: 0.1}", (), ("mine.yaml:5: optimizer.sgd.lrate", "lr"), id="key"
         ),
         pytest.param(
-            "{lr: 0.1}", "{lr: fast}", (), ("mine.yaml:5: optimizer.sgd.lr", "'fast'"), id="type"
+            "{lr: 0.1}", "{lr: fast}", (), ("mine.yaml:5: optimizer.sgd.lr", '"fast"'), id="type"
         ),
         pytest.param(
             "{lr: 0.1}",
@@ -33,7 +33,7 @@ optimizer: {sgd: {lr: 0.1}}
             "{dilated_cnn:",
             "{dilated_cn:",
             (),
-            ("mine.yaml:4: model", "'dilated_cn'", "dilated_cnn"),
+            ("mine.yaml:4: model", "dilated_cn'", "dilated_cnn"),
             id="an unknown model",
         ),
         pytest.param(

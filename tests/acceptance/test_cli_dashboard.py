@@ -66,8 +66,8 @@ def test_a_browser_shows_the_study(chromium: str, dashboard_url: str, tmp_path: 
             )
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.goto(dashboard_url)
-            page.get_by_text("small", exact=True).first.wait_for(timeout=60_000)
-            page.get_by_text("small", exact=True).first.click()
+            page.get_by_text("1. small").first.wait_for(timeout=60_000)
+            page.get_by_text("1. small").first.click()
             page.get_by_text("val_accuracy").first.wait_for(timeout=60_000)
             assert complaints == []
 

@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-import pytest
+from ruamel.yaml import YAML
 
 
 def test_every_trial_of_the_budget_ends_and_a_relaunch_adds_none(searched_shell):
@@ -23,47 +23,32 @@ def test_every_trial_of_the_budget_ends_and_a_relaunch_adds_none(searched_shell)
     assert again == before
 
 
-def test_the_winner_trains_again_to_the_same_figures(searched_shell, tmp_path):
+def test_the_winner_trains_again_to_the_same_figures(searched_shell):
     best = searched_shell.json("status", "--study", "small")["best"]
-    file = tmp_path / "winner.yaml"
-    told = searched_shell.done("export", "--study", "small", "--out", str(file))
-    assert f"trial {best['number']} of study small" in told
-    assert "optimistic, one seed" in told
-
-    trained = searched_shell.json("train", str(file))
-    assert trained["reproduced"] is True
-    assert trained["final"]["val_accuracy"] == best["value"]
-    assert len(trained["epochs"]) == 3
-    words = searched_shell.done("train", str(file))
-    assert words.splitlines()[-1] == (
+    lines = searched_shell.done("train", "winner.yaml").splitlines()
+    assert sum(line.startswith("epoch ") for line in lines) == 3
+    assert lines[-2].startswith(f"validation accuracy {best['value']:.6f}  loss ")
+    assert lines[-1] == (
         f"reproduced exactly: every figure is that of trial {best['number']} at epoch 3"
     )
 
 
-def test_the_frozen_config_tells_where_it_comes_from(searched_shell, tmp_path):
-    from ruamel.yaml import YAML
-
-    file = tmp_path / "winner.yaml"
-    searched_shell.done("export", "--study", "small", "--out", str(file))
-    document = YAML(typ="safe").load(file)
+def test_the_frozen_config_tells_where_it_comes_from(searched_shell):
+    document = YAML(typ="safe").load(searched_shell.folder / "winner.yaml")
     origin = document["provenance"]
-    (name,) = document["model"]
-    assert document["precision"] in ("fp32", "bf16")
-    assert (origin["device"], origin["threads"]) == ("cpu", origin["threads"])
+    assert document["precision"] == origin["precision"] in ("fp32", "bf16")
+    assert origin["device"] == "cpu"
+    assert origin["threads"] >= 1
     assert (origin["input_shape"], origin["classes"]) == ([1, 8, 8], 10)
     assert origin["architecture"][-1]["output_shape"] == [10]
     parts = [layer["parameters"] for layer in origin["architecture"]]
     assert sum(parts) == origin["parameters"]
-    assert name in ("mlp", "simple_cnn")
     assert len(origin["data_hash"]) == len(origin["split_hash"]) == 64
 
 
-def test_a_changed_config_isn_t_compared(searched_shell, tmp_path):
-    file = tmp_path / "winner.yaml"
-    searched_shell.done("export", "--study", "small", "--out", str(file))
-    trained = searched_shell.json("train", str(file), "--set", "budget.epochs_per_trial=1")
-    assert trained["reproduced"] is None
-    assert len(trained["epochs"]) == 1
+def test_a_changed_config_is_trained_and_not_compared(searched_shell):
+    trained = searched_shell.json("train", "winner.yaml", "--set", "budget.epochs_per_trial=1")
+    assert (trained["reproduced"], len(trained["epochs"])) == (None, 1)
 
 
 def test_show_has_the_curve_and_the_files(searched_shell):
@@ -120,25 +105,9 @@ def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
     assert ended["epochs_run"] == 80
 
 
-def test_the_password_never_stands_in_argv(shell, tmp_path):
-    url = "postgresql://me:hush@127.0.0.1:9/none"
-    ran = shell.run("launch", "--study", "quickstart", "--detach", HPSEARCH_STORAGE=url)
-    assert ran.returncode == 2
-    assert "hush" not in ran.stdout + ran.stderr
-
-
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     return True
-
-
-@pytest.mark.parametrize("module", ["torch", "optuna"])
-def test_help_imports_nothing_slow(shell, module):
-    told = shell.done("--help")
-    assert "launch" in told
-    ran = shell.run("--help", PYTHONPROFILEIMPORTTIME="1")
-    assert f"| {module}\n" not in ran.stderr
-    assert "typer" in ran.stderr

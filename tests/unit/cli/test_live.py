@@ -27,7 +27,7 @@ PROGRESS = Progress(
     budget_trials=12,
     epochs_per_second=2.5,
     seconds_left=95.0,
-    best=(4, 0.912345),
+    best=(4, 0.9123),
     workers=(
         WorkerStatus(
             owner="host:1:a", pid=4711, device="cpu", state="training", number=8, epoch=2, ticket=8
@@ -107,7 +107,7 @@ def test_figures_come_now_and_then(capsys, monkeypatch):
         present(replace(PROGRESS, messages=()))
     (line,) = capsys.readouterr().out.splitlines()
     assert line[8:] == (
-        " [7/12] 3 complete, 4 pruned, 2 running; best 0.91235; 2.50 epochs/s; 1 min 35 s left"
+        " [7/12] 3 complete, 4 pruned, 2 running; best 0.9123; 2.50 epochs/s; 1 min 35 s left"
     )
 
 
@@ -119,7 +119,7 @@ def test_the_live_page_shows_figures_workers_and_the_last_messages():
     screen.print(rendered)
     told = screen.file.getvalue()
     assert "7/12" in told
-    assert "0.91235 (4)" in told
+    assert "0.9123 (4)" in told
     assert "1 min 35 s" in told
     assert "4711" in told
     assert "other:2:b" in told

@@ -36,9 +36,9 @@ def test_the_study_is_served(searched):
         with urllib.request.urlopen(f"{url}/api/studies/{study['study_id']}", timeout=30) as answer:
             detail = json.load(answer)
     assert study["study_name"] == "made_up"
-    assert detail["metric_names"] == ["val_accuracy"]
+    assert detail["objective_names"] == ["val_accuracy"]
     assert len(detail["trials"]) == 7
-    assert [trial["number"] for trial in detail["best_trials"]] == [2, 4]
+    assert [trial["number"] for trial in detail["best_trials"]] == [2]
 
 
 @pytest.mark.parametrize("method", ["DELETE", "POST"])
