@@ -62,8 +62,9 @@ def test_a_trial_may_be_paused_again_and_again(open_study, undisturbed) -> None:
     search.run_one(leave=leave_after(1 + 2))
     attempts = 1
     while search.ticket().state == "paused":
-        search.run_one(leave=leave_after(2))
+        ticket = search.run_one(leave=leave_after(2))
         attempts += 1
+        assert ticket.state == "complete" or ticket.checkpoint_epoch == ticket.epochs_done
         assert attempts < 20
     # The last check of each epoch's end is in the next slice: 18 checks in slices of two.
     assert attempts == 3 * ASKED_PER_EPOCH // 2

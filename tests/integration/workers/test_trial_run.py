@@ -55,6 +55,18 @@ def test_a_study_ends_exactly_and_leaves_only_the_winners_weights(open_study) ->
     assert len(search.trials()) == 6
 
 
+def test_a_pruned_trial_leaves_no_files_from_the_moment_it_ends(open_study) -> None:
+    search = open_study("budget={trials: 6, epochs_per_trial: 3}", text=PRUNED_STUDY)
+    pruned = 0
+    for _ in range(6):
+        ticket = search.run_one()
+        if ticket.state == "pruned":
+            pruned += 1
+            assert ticket.checkpoint is not None or ticket.epochs_done == 1
+            assert not search.bench().folder.trial(ticket.number).exists()
+    assert pruned
+
+
 def test_a_row_records_what_decides_the_last_digits(open_study) -> None:
     search = open_study("budget.trials=2")
     search.run_all()

@@ -93,6 +93,26 @@ def test_a_late_worker_that_is_told_to_leave_writes_no_checkpoint(open_study) ->
     assert [each.detail["epoch"] for each in search.events("checkpoint")] == [1]
 
 
+def test_a_late_worker_that_has_been_refused_stops_and_writes_nothing(open_study) -> None:
+    """Its lease keeper learns first, in the middle of an epoch."""
+    search = open_study(ONE_TRIAL)
+
+    def until_refused() -> None:
+        search.claim("successor")
+        for _ in range(1000):
+            if search.events("write_refused"):
+                break
+            time.sleep(0.01)
+        time.sleep(0.1)  # The keeper has its answer and notes it now.
+
+    late = take_over(search, 1 + ASKED_PER_EPOCH + 2, until_refused)
+    ticket = search.run_one("late", leave=late, lease_seconds=0.4)
+    assert (ticket.state, ticket.owner, ticket.epochs_done) == ("running", "successor", 1)
+    assert [each.detail for each in search.events("write_refused")] == [{"write": "renew"}]
+    assert [each.detail["epoch"] for each in search.events("checkpoint")] == [1]
+    assert search.files() == {"trial-0000/epoch-0001.attempt-1.pt"}
+
+
 def test_stopping_a_study_pauses_its_trials(open_study) -> None:
     search = open_study()
     asked = 0
