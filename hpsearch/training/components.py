@@ -6,6 +6,10 @@ import hpsearch.training.augmentation
 import hpsearch.training.data.sources
 import hpsearch.training.lr_schedules
 import hpsearch.training.models.activations
+import hpsearch.training.models.classic_cnns
 import hpsearch.training.models.dense
+import hpsearch.training.models.report_cnns
+import hpsearch.training.models.resnets
 import hpsearch.training.models.small_cnns
+import hpsearch.training.models.torchvision_models
 import hpsearch.training.optimizers  # noqa: F401 - imported for what they register

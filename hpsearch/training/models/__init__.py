@@ -1,8 +1,16 @@
 """Networks by name. Each maps a float batch (n, channels, height, width) to logits (n, classes).
 
 - ``dense``: mlp, and the dense layers that end a convolutional network
-- ``small_cnns``: simple_cnn, dilated_cnn
+- ``widths``: dense widths by a rule, or by a report's name
+- ``small_cnns``: simple_cnn, default_conv, cnn_lessvalues, dilated_cnn
+- ``report_cnns``: cnn_big, cnn_small, emoji_net, emoji_net_initial
+- ``classic_cnns``: lenet5, vgg16
+- ``resnets``: resnet18, resnet50
+- ``torchvision_models``: torchvision, any of its classifiers
+- ``pretrained``, ``transfer``: weights that were trained before, and new dense layers behind them
 - ``activations``: relu, leaky_relu, relu6, elu, tanh, silu, gelu, sigmoid, softmax
-- ``convolution``: output sizes, and the arithmetic of a kernel that doesn't fit
+- ``stack``: convolutional networks that are one layer after another
+- ``convolution``: output sizes, the arithmetic of a kernel that doesn't fit, and first weights
 - ``inspection``: parameters, multiply-adds and the layer table, without computing anything
+- ``tracing``, ``memory``: for it, receptive fields, and what a training step keeps
 """

@@ -1,8 +1,10 @@
-"""How large a convolution's or a pooling's output is, and what it says where there is none."""
+"""Convolutions: how large an output is, what it says where there is none, and first weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from torch import nn
 
 from hpsearch.errors import InfeasibleConfig
 
@@ -51,3 +53,16 @@ class Window:
             f"{how}{f' and padded by {p} on each side' if p else ''}: "
             f"floor(({size} + 2*{p} - {d}*({k}-1) - 1)/{s}) + 1 = {out}; {_ADVICE}"
         )
+
+
+def init_for_depth(model: nn.Module) -> None:
+    """Draw the convolutions' first weights so that many layers of them keep a signal's size.
+
+    Source: He et al., 2015 (fan out), as torchvision's VGG and ResNet do; PyTorch's own default
+    shrinks it in every layer.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

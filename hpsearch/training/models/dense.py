@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import nn
 
 from hpsearch.registry import Component
 from hpsearch.training.models.activations import RELU, Activation
+from hpsearch.training.models.widths import MlpHidden, widths_of
 from hpsearch.training.registries import ACTIVATIONS, MODELS
 
 #: A model's ``dropout`` key: the share of activations zeroed while training, 0 for none.
@@ -22,11 +23,11 @@ def mlp(
     classes: int,
     /,
     *,
-    hidden: list[PositiveInt] = [128],  # noqa: B006 - never changed; a key's default must be JSON
+    hidden: MlpHidden = [128],  # noqa: B006 - never changed; a key's default must be JSON
     activation: Activation = RELU,
     dropout: Dropout = 0.0,
 ) -> nn.Module:
-    """A dense network: pixels, hidden layers of the given widths, logits."""
+    """A dense network: pixels, hidden layers of widths given or by a rule, logits."""
     channels, height, width = input_shape
     model = nn.Sequential()
     model.add_module("flatten", nn.Flatten())
@@ -39,19 +40,26 @@ def mlp(
 def add_dense_layers(
     model: nn.Sequential,
     inputs: int,
-    hidden: Sequence[int],
+    hidden: Sequence[int] | str,
     classes: int,
     *,
     activation: Component,
     dropout: float,
+    batch_norm: bool = False,
+    dropout_before: bool = False,
 ) -> None:
     """Append hidden dense layers (dense, activation, dropout each) and the one giving logits.
 
     The model's output so far has the shape ``(n, inputs)``; afterwards it is ``(n, classes)``.
+    ``batch_norm`` puts one behind each activation, ``dropout_before`` a dropout before them all.
     """
-    for number, width in enumerate(hidden, start=1):
+    if dropout_before and dropout > 0:
+        model.add_module("features_dropout", nn.Dropout(dropout))
+    for number, width in enumerate(widths_of(hidden, inputs=inputs, classes=classes), start=1):
         model.add_module(f"dense{number}", nn.Linear(inputs, width))
         model.add_module(f"dense{number}_act", ACTIVATIONS.build(activation))
+        if batch_norm:
+            model.add_module(f"dense{number}_bn", nn.BatchNorm1d(width))
         if dropout > 0:
             model.add_module(f"dense{number}_dropout", nn.Dropout(dropout))
         inputs = width

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -13,7 +15,12 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.registry import Component
+from hpsearch.training.models.memory import kept_bytes
+from hpsearch.training.models.tracing import Trace
 from hpsearch.training.registries import MODELS
+
+#: Bytes of a value in fp32.
+_VALUE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,32 +31,77 @@ class Layer:
     name: str
     #: The module's class: ``Conv2d``.
     kind: str
-    #: Without the batch: ``(channels, height, width)`` or ``(features,)``.
+    #: Without the batch: ``(channels, height, width)`` or ``(features,)``; empty where parameters
+    #: were used without calling their module.
     output_shape: tuple[int, ...]
     #: The module's own parameters; 0 where the table has counted them before.
     parameters: int
     #: For one sample, forward.
     multiply_adds: int
+    #: Whether it has no parameters and as many values as its input: activation, dropout, flatten.
+    #: Tables such as torchsummary's have no row for one that a model calls as a function.
+    pointwise: bool
+
+    @property
+    def output_bytes(self) -> int:
+        """Of one sample, in fp32."""
+        return torch.Size(self.output_shape).numel() * _VALUE if self.output_shape else 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary:
-    """A model's size and its layers in the order of their use."""
+    """A model's size and its layers in the order of their use. Bytes are those of fp32."""
 
+    #: (channels, height, width).
+    input_shape: tuple[int, int, int]
     parameters: int
-    #: Multiply-adds of the convolutions and dense layers for one sample, forward.
+    #: Those that the optimizer changes: all but a frozen backbone's.
+    trainable_parameters: int
+    #: Multiply-adds of convolutions and matrix products for one sample, forward.
     multiply_adds: int
     layers: tuple[Layer, ...]
     #: Whether there are convolutions over images, so that channels-last memory pays.
     convolutional: bool
     #: Whether there is batch norm, so that one sample can't be a training batch.
     batch_norm: bool
+    #: Height and width in pixels of what one value behind the last convolution may depend on,
+    #: beyond the image's edge where it is padded; ``None`` without convolutions, or unknown.
+    receptive_field: tuple[int, int] | None
+    #: What a training step keeps of one sample until its backward pass, in bytes.
+    kept_bytes: int
 
     @property
     def largest_output(self) -> int:
         """Number of values in the largest layer output of one sample."""
         sizes = [torch.Size(layer.output_shape).numel() for layer in self.layers]
         return max(sizes, default=0)
+
+    def activation_bytes(self, batch_size: int) -> int:
+        """Estimate the memory of a training step's activations, images included.
+
+        What autograd keeps for the backward pass; weights, gradients, the optimizer's state and
+        the working space of single operations come on top. About half of it in bf16.
+        """
+        return batch_size * self.kept_bytes
+
+    @property
+    def input_bytes(self) -> int:
+        """Of one image."""
+        return torch.Size(self.input_shape).numel() * _VALUE
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Of all parameters."""
+        return self.parameters * _VALUE
+
+    @property
+    def forward_backward_bytes(self) -> int:
+        """Outputs of all layers and their gradients for one image, pointwise layers left out.
+
+        The estimate that torchsummary prints as "Forward/backward pass size", for a model that
+        calls its activations as functions. ``activation_bytes`` comes closer to what a step takes.
+        """
+        return 2 * sum(layer.output_bytes for layer in self.layers if not layer.pointwise)
 
 
 def describe(model: Component, *, input_shape: tuple[int, int, int], classes: int) -> ModelSummary:
@@ -58,23 +110,56 @@ def describe(model: Component, *, input_shape: tuple[int, int, int], classes: in
     ``input_shape`` is (channels, height, width). Raises ``InfeasibleConfig`` with the arithmetic
     where the image doesn't fit, and ``UserError`` where the model doesn't return logits.
     """
+    # A search asks again for every draw, and a large model takes a second
+    return _described(
+        _Asked(
+            model=model,
+            settings=json.dumps(model.settings, sort_keys=True, default=repr),
+            build=MODELS[model.name].build,
+            input_shape=input_shape,
+            classes=classes,
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the answer depends on, hashable."""
+
+    model: Component = field(compare=False)
+    settings: str
+    build: Callable[..., nn.Module]
+    input_shape: tuple[int, int, int]
+    classes: int
+
+
+@lru_cache(maxsize=256)
+def _described(asked: _Asked) -> ModelSummary:
     with torch.device("meta"):
-        built = MODELS.build(model, input_shape, classes).eval()
-        image = torch.empty(1, *input_shape)
+        built = MODELS.build(asked.model, asked.input_shape, asked.classes).eval()
+        image = torch.empty(1, *asked.input_shape)
     layers: list[Layer] = []
     counted: set[int] = set()
 
-    def note(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def new_parameters(module: nn.Module) -> int:
         own = [parameter for parameter in module.parameters(False) if id(parameter) not in counted]
         counted.update(id(parameter) for parameter in own)
+        return sum(parameter.numel() for parameter in own)
+
+    def note(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if isinstance(output, tuple):  # attention returns its weights, too
+            output = output[0]
         if isinstance(output, Tensor):
+            bare = not any(True for _ in module.parameters(False))
+            taken = inputs[0].numel() if inputs and isinstance(inputs[0], Tensor) else None
             layers.append(
                 Layer(
                     name=name,
                     kind=type(module).__name__,
                     output_shape=tuple(output.shape[1:]),
-                    parameters=sum(parameter.numel() for parameter in own),
+                    parameters=new_parameters(module),
                     multiply_adds=_multiply_adds(module, inputs, output),
+                    pointwise=bare and output.numel() == taken,
                 )
             )
 
@@ -83,22 +168,52 @@ def describe(model: Component, *, input_shape: tuple[int, int, int], classes: in
             module.register_forward_hook(
                 lambda module, inputs, output, name=name: note(name, module, inputs, output)
             )
-    logits = _forward(built, image, model)
-    _check_logits(model.name, logits, layers, classes)
+    trace = Trace(image)
+    with trace:
+        logits = _forward(built, image, asked.model)
+    _check_logits(asked.model.name, logits, layers, asked.classes)
+    for name, module in built.named_modules():
+        if rest := new_parameters(module):
+            layers.append(_uncalled(name, module, rest))
+    reach = trace.last_convolution
+    parameters = list(built.parameters())
     return ModelSummary(
-        parameters=sum(parameter.numel() for parameter in built.parameters()),
-        multiply_adds=sum(layer.multiply_adds for layer in layers),
+        input_shape=asked.input_shape,
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trainable_parameters=sum(each.numel() for each in parameters if each.requires_grad),
+        multiply_adds=trace.multiply_adds,
         layers=tuple(layers),
         convolutional=any(isinstance(module, nn.Conv2d) for module in built.modules()),
         batch_norm=any(isinstance(module, _BatchNorm) for module in built.modules()),
+        receptive_field=(reach[0].pixels, reach[1].pixels) if reach else None,
+        kept_bytes=_kept_bytes(built, asked.input_shape, layers),
     )
+
+
+def _uncalled(name: str, module: nn.Module, parameters: int) -> Layer:
+    return Layer(
+        name=name,
+        kind=type(module).__name__,
+        output_shape=(),
+        parameters=parameters,
+        multiply_adds=0,
+        pointwise=False,
+    )
+
+
+def _kept_bytes(built: nn.Module, input_shape: tuple[int, int, int], layers: list[Layer]) -> int:
+    try:
+        return kept_bytes(built, input_shape)
+    except (RuntimeError, ValueError):
+        # A plug-in's training mode may do what no meta tensor can, such as reading a value
+        return sum(layer.output_bytes for layer in layers)
 
 
 def _forward(built: nn.Module, image: Tensor, model: Component) -> Any:
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             return built(image)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         # PyTorch's way to say that shapes don't fit: a plug-in need not do the arithmetic
         channels, height, width = image.shape[1:]
         raise InfeasibleConfig(

@@ -1,4 +1,4 @@
-"""Two-block convolutional networks."""
+"""Two-block convolutional networks: (convolution, activation, pooling) twice, then dense layers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import nn
 from hpsearch.registry import Component
 from hpsearch.training.models.activations import RELU, Activation
 from hpsearch.training.models.convolution import Window
-from hpsearch.training.models.dense import Dropout, add_dense_layers
-from hpsearch.training.registries import ACTIVATIONS, MODELS
-
-_POOL = Window(kernel_size=2, stride=2)
+from hpsearch.training.models.dense import Dropout
+from hpsearch.training.models.stack import Stack
+from hpsearch.training.models.widths import Hidden, SimpleCnnHidden
+from hpsearch.training.registries import MODELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,16 @@ class ConvLayer:
     #: Zeros added on each side.
     padding: NonNegativeInt = 0
 
+    @property
+    def window(self) -> Window:
+        """Its geometry."""
+        return Window(
+            kernel_size=self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+        )
+
 
 _CONV1 = ConvLayer(channels=32)
 _CONV2 = ConvLayer(channels=64)
@@ -42,20 +52,70 @@ def simple_cnn(
     *,
     conv1_channels: PositiveInt = 32,
     conv2_channels: PositiveInt = 64,
-    hidden: list[PositiveInt] = [128],  # noqa: B006 - never changed; a key's default must be JSON
+    hidden: SimpleCnnHidden = [128],  # noqa: B006 - never changed; a key's default must be JSON
     activation: Activation = RELU,
     dropout: Dropout = 0.0,
 ) -> nn.Module:
-    """Two 3x3 convolutions (padding 1), each with 2x2 max pooling, then dense layers."""
+    """Two 3x3 convolutions (padding 1), each with 2x2 max pooling, then dense layers.
+
+    Report A's ``simple_cnn``; with ``hidden: arq_2`` or ``arq_4`` its variants of that name.
+    """
     return _two_block_cnn(
         input_shape,
-        classes,
         ConvLayer(channels=conv1_channels, padding=1),
         ConvLayer(channels=conv2_channels, padding=1),
-        hidden=hidden,
         activation=activation,
-        dropout=dropout,
-    )
+    ).dense(hidden, classes, dropout=dropout)
+
+
+@MODELS.register("default_conv")
+def default_conv(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    /,
+    *,
+    conv1_channels: PositiveInt = 6,
+    conv2_channels: PositiveInt = 16,
+    kernel_size: PositiveInt = 5,
+    hidden: Hidden = [120, 84],  # noqa: B006 - never changed; a key's default must be JSON
+    activation: Activation = RELU,
+    dropout: Dropout = 0.0,
+) -> nn.Module:
+    """A baseline: two 5x5 convolutions, each with 2x2 max pooling, then dense layers.
+
+    Report A starts from "a given small conv net" without saying which. This is the one of PyTorch's
+    tutorial "Training a classifier".
+    """
+    return _two_block_cnn(
+        input_shape,
+        ConvLayer(channels=conv1_channels, kernel_size=kernel_size),
+        ConvLayer(channels=conv2_channels, kernel_size=kernel_size),
+        activation=activation,
+    ).dense(hidden, classes, dropout=dropout)
+
+
+@MODELS.register("cnn_lessvalues")
+def cnn_lessvalues(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    /,
+    *,
+    conv1_channels: PositiveInt = 8,
+    conv2_channels: PositiveInt = 16,
+    hidden: Hidden = [64],  # noqa: B006 - never changed; a key's default must be JSON
+    activation: Activation = RELU,
+    dropout: Dropout = 0.0,
+) -> nn.Module:
+    """A narrow net: two 3x3 convolutions (padding 1), each with 2x2 max pooling, dense layers.
+
+    Report B says "2 conv + dense" and no widths; these are a quarter of ``simple_cnn``'s.
+    """
+    return _two_block_cnn(
+        input_shape,
+        ConvLayer(channels=conv1_channels, padding=1),
+        ConvLayer(channels=conv2_channels, padding=1),
+        activation=activation,
+    ).dense(hidden, classes, dropout=dropout)
 
 
 @MODELS.register("dilated_cnn")
@@ -71,52 +131,15 @@ def dilated_cnn(
     dropout: Dropout = 0.0,
 ) -> nn.Module:
     """Two convolutions of any kernel, dilation, stride and padding, 2x2 max pooling, two dense."""
-    return _two_block_cnn(
-        input_shape,
-        classes,
-        conv1,
-        conv2,
-        hidden=[hidden],
-        activation=activation,
-        dropout=dropout,
+    return _two_block_cnn(input_shape, conv1, conv2, activation=activation).dense(
+        [hidden], classes, dropout=dropout
     )
 
 
 def _two_block_cnn(
-    input_shape: tuple[int, int, int],
-    classes: int,
-    *convolutions: ConvLayer,
-    hidden: list[int],
-    activation: Component,
-    dropout: float,
-) -> nn.Module:
-    """Return (convolution, activation, pool) for each of ``convolutions``, then dense layers."""
-    channels, height, width = input_shape
-    size = (height, width)
-    model = nn.Sequential()
-    for number, layer in enumerate(convolutions, start=1):
-        window = Window(
-            kernel_size=layer.kernel_size,
-            stride=layer.stride,
-            padding=layer.padding,
-            dilation=layer.dilation,
-        )
-        size = window.slide(f"conv{number}", size)
-        size = _POOL.slide(f"conv{number}_pool", size)
-        convolution = nn.Conv2d(
-            channels,
-            layer.channels,
-            layer.kernel_size,
-            stride=layer.stride,
-            padding=layer.padding,
-            dilation=layer.dilation,
-        )
-        model.add_module(f"conv{number}", convolution)
-        model.add_module(f"conv{number}_act", ACTIVATIONS.build(activation))
-        model.add_module(f"conv{number}_pool", nn.MaxPool2d(_POOL.kernel_size))
-        channels = layer.channels
-    model.add_module("flatten", nn.Flatten())
-    add_dense_layers(
-        model, channels * size[0] * size[1], hidden, classes, activation=activation, dropout=dropout
-    )
-    return model
+    input_shape: tuple[int, int, int], *convolutions: ConvLayer, activation: Component
+) -> Stack:
+    stack = Stack(input_shape, activation)
+    for layer in convolutions:
+        stack.conv(layer.channels, layer.window).act().pool()
+    return stack

@@ -1,0 +1,165 @@
+"""Any of torchvision's classifiers by its name there, with new dense layers at its end.
+
+torchvision takes seconds to import, so that only who names one of these models waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from hpsearch.errors import InfeasibleConfig, UserError
+from hpsearch.registry import Component
+from hpsearch.training.models.activations import RELU, Activation
+from hpsearch.training.models.dense import Dropout
+from hpsearch.training.models.pretrained import Weights, load_backbone
+from hpsearch.training.models.transfer import Classifier, Freeze, check_freeze
+from hpsearch.training.models.widths import Hidden
+from hpsearch.training.registries import ACTIVATIONS, MODELS
+
+#: What counts as an architecture's activation (gates such as sigmoid don't).
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish)
+
+#: Architectures that call activations as functions, where nothing can be put in their place.
+_FUNCTIONAL = ("densenet", "googlenet", "inception")
+
+
+@MODELS.register("torchvision")
+def torchvision(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    /,
+    *,
+    name: str,
+    weights: Weights = "none",
+    freeze: Freeze = "none",
+    hidden: Hidden = [],  # noqa: B006 - never changed; a key's default must be JSON
+    activation: Activation | None = None,
+    dropout: Dropout = 0.0,
+) -> nn.Module:
+    """Any classifier of torchvision by its name there, its last layer replaced.
+
+    ``activation: null`` keeps the architecture's own.
+    """
+    check_freeze(freeze, weights)
+    net = _build(name, input_shape)
+    backbone, features, classifier = _without_classifier(net)
+    first = _take_channels(backbone, input_shape[0])
+    load_backbone(backbone, weights, architecture=name, first_conv=first, classifier=classifier)
+    if activation is not None:
+        _replace_activations(backbone, name, activation)
+    return Classifier(
+        backbone,
+        features,
+        classes,
+        frozen=freeze == "backbone",
+        hidden=hidden,
+        activation=activation or RELU,
+        dropout=dropout,
+    )
+
+
+def _build(name: str, input_shape: tuple[int, int, int]) -> nn.Module:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        near = get_close_matches(name, known, n=5, cutoff=0.4)
+        raise UserError(
+            f"name must be one of torchvision's {len(known)} classifiers, but got {name!r}; "
+            + (f"near ones: {', '.join(near)}; " if near else "")
+            + "all: python -c 'import torchvision.models as m; print(m.list_models(module=m))'"
+        )
+    _, height, width = input_shape
+    sizes: dict[str, Any] = {}
+    if name.startswith("vit_"):
+        if height != width:
+            raise InfeasibleConfig(
+                f"{name} takes square images alone, but they are {height} x {width} pixels "
+                "(height x width); set input_size"
+            )
+        sizes["image_size"] = height
+    elif name.startswith("maxvit"):
+        sizes["input_size"] = (height, width)
+    elif name in ("googlenet", "inception_v3"):
+        # Without the outputs that only the original's training had; and no warning
+        sizes.update(aux_logits=False, init_weights=True)
+    get_model: Callable[..., nn.Module] = models.get_model
+    try:
+        with _CountingOnCpu() if name.startswith("regnet") else nullcontext():
+            return get_model(name, weights=None, **sizes)
+    except (AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InfeasibleConfig(
+            f"{name} can't be built for images of {height} x {width} pixels (height x width): "
+            f"{reason}; use another input_size"
+        ) from error
+
+
+class _CountingOnCpu(TorchFunctionMode):
+    """Lets RegNet work out its widths while it is built on the meta device, which has no values."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call ``func``, on the CPU where it makes numbers to count with."""
+        where = {"device": "cpu"} if func in (torch.arange, torch.tensor) else {}
+        return func(*args, **{**where, **(kwargs or {})})
+
+
+def _without_classifier(net: nn.Module) -> tuple[nn.Module, int, str]:
+    """Return the net without its last layer, its features, and that layer's name."""
+    layers = [
+        (name, module)
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    ]
+    name, last = layers[-1]
+    if isinstance(last, nn.Conv2d):
+        # SqueezeNet: a 1x1 convolution, then the average. A dense layer behind the average is the
+        # same but for the ReLU that stands between them there
+        net.classifier = nn.AdaptiveAvgPool2d(1)
+        return net, last.in_channels, "classifier"
+    _put(net, name, nn.Identity())
+    return net, last.in_features, name
+
+
+def _take_channels(net: nn.Module, channels: int) -> str:
+    """Make the first convolution take ``channels``, and return its name."""
+    convolutions: dict[str, nn.Conv2d] = {
+        name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d)
+    }
+    name, first = next(iter(convolutions.items()))
+    if first.in_channels != channels:
+        made = nn.Conv2d(
+            channels,
+            first.out_channels,
+            first.kernel_size,  # type: ignore[arg-type]
+            stride=first.stride,  # type: ignore[arg-type]
+            padding=first.padding,  # type: ignore[arg-type]
+            bias=first.bias is not None,
+        )
+        _put(net, name, made)
+    return name
+
+
+def _replace_activations(net: nn.Module, name: str, activation: Component) -> None:
+    if name.startswith(_FUNCTIONAL):
+        raise InfeasibleConfig(
+            f"{name} calls its activation as a function, which can't be replaced, but activation "
+            f"is {activation.name}; use activation: null"
+        )
+    places = [place for place, module in net.named_modules() if isinstance(module, _ACTIVATIONS)]
+    for place in places:
+        _put(net, place, ACTIVATIONS.build(activation))
+
+
+def _put(net: nn.Module, place: str, module: nn.Module) -> None:
+    parent, _, name = place.rpartition(".")
+    setattr(net.get_submodule(parent), name, module)

@@ -1,0 +1,226 @@
+"""One forward pass, seen operation by operation: receptive fields and multiply-adds.
+
+Operations are seen as PyTorch carries them out (``aten.convolution``, ``aten.addmm``), so that it
+doesn't matter whether a model calls a module or a function, or how its paths branch and join.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Along one axis, the input pixels that a value may depend on."""
+
+    #: The first and last of them for the value at index 0; outside the image where it is padded.
+    first: Fraction
+    last: Fraction
+    #: How many pixels further the value at the next index looks.
+    step: Fraction
+
+    @property
+    def pixels(self) -> int:
+        """How many there are, those that a dilation skips included."""
+        return math.ceil(self.last - self.first) + 1
+
+    def behind(self, *, kernel: int, stride: Fraction, padding: int, dilation: int) -> Span:
+        """Return the span behind a window of ``kernel`` values."""
+        return Span(
+            first=self.first - padding * self.step,
+            last=self.last + (dilation * (kernel - 1) - padding) * self.step,
+            step=self.step * stride,
+        )
+
+    def joined(self, other: Span) -> Span:
+        """Return the span of a value made of two."""
+        return Span(
+            first=min(self.first, other.first),
+            last=max(self.last, other.last),
+            # They differ where one was pooled to a single value: that one's step means nothing
+            step=min(self.step, other.step),
+        )
+
+
+#: Along height and width; ``None`` behind an operation whose reach isn't known.
+Field: TypeAlias = tuple[Span, Span] | None
+
+_PIXEL = Span(first=Fraction(0), last=Fraction(0), step=Fraction(1))
+
+
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Watches the operations within ``with trace:`` on one batch of images.
+
+    Dense layers are taken to mix channels and not pixels, as they do before a convolution. Behind
+    attention, transposed convolutions and interpolation the reach counts as unknown.
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        #: Of the whole batch.
+        self.multiply_adds = 0
+        #: Behind the last convolution over images so far; ``None`` without one, or unknown.
+        self.last_convolution: Field = None
+        self._fields: dict[int, Field] = {id(images): (_PIXEL, _PIXEL)}
+        self._kept: list[Any] = [images]  # so that no id is given anew
+
+    def __torch_dispatch__(
+        self,
+        operation: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Carry out ``operation``, and note what it does to the fields."""
+        out = operation(*args, **(kwargs or {}))
+        overload = operation.overloadpacket
+        self.multiply_adds += _multiply_adds(overload, args, out)
+        known = [self._fields[id(each)] for each in _tensors(args) if id(each) in self._fields]
+        if known:
+            field = _behind(overload, args, known)
+            if overload is _aten.convolution and out.dim() == 4:
+                self.last_convolution = field
+            for each in _tensors((out,)):
+                self._fields[id(each)] = field
+                self._kept.append(each)
+        return out
+
+
+def _behind(overload: Any, args: Sequence[Any], known: Sequence[Field]) -> Field:
+    field = known[0]
+    for other in known[1:]:
+        field = _joined(field, other)
+    if field is None or any(part in overload.__name__ for part in _UNKNOWN):
+        return None
+    windows = _WINDOWS.get(overload)
+    if windows is None:
+        return field
+    found = windows(*args)
+    if found is None:
+        return None
+    along = [span.behind(**window) for span, window in zip(field, found, strict=True)]
+    return along[0], along[1]
+
+
+def _joined(one: Field, other: Field) -> Field:
+    if one is None or other is None:
+        return None
+    return one[0].joined(other[0]), one[1].joined(other[1])
+
+
+_Window: TypeAlias = dict[str, Any]
+_Windows: TypeAlias = list[_Window] | None
+
+
+def _convolution(
+    image: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    *_: Any,
+) -> _Windows:
+    if transposed or weight.dim() != 4:
+        return None
+    return _sliding(weight.shape[2:], stride, padding, dilation)
+
+
+def _pooling(
+    image: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    dilation: Any = (1,),
+    *_: Any,
+) -> _Windows:
+    return _sliding(kernel, stride or kernel, padding, dilation)
+
+
+def _average_pooling(
+    image: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    *_: Any,
+) -> _Windows:
+    return _sliding(kernel, stride or kernel, padding, (1,))
+
+
+def _sliding(
+    kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> _Windows:
+    pairs = [[*each, each[-1]][:2] for each in (kernel, stride, padding, dilation)]
+    return [
+        {"kernel": k, "stride": Fraction(s), "padding": p, "dilation": d}
+        for k, s, p, d in zip(*pairs, strict=True)
+    ]
+
+
+def _adaptive_pooling(image: Tensor, output_size: Sequence[int], *_: Any) -> _Windows:
+    sizes = zip(image.shape[-2:], [*output_size, output_size[-1]], strict=False)
+    return [_even(size, parts) for size, parts in sizes]
+
+
+def _even(size: int, parts: int) -> _Window:
+    """Return the widest of the windows that cut ``size`` values into ``parts``."""
+    kernel = max(-(-(i + 1) * size // parts) - i * size // parts for i in range(parts))
+    return {"kernel": kernel, "stride": Fraction(size, parts), "padding": 0, "dilation": 1}
+
+
+def _reduction(image: Tensor, dims: Sequence[int] | int | None = None, *_: Any) -> _Windows:
+    whole = range(image.dim()) if dims is None else [dims] if isinstance(dims, int) else dims
+    reduced = {dim % image.dim() for dim in whole}
+    return [
+        _even(image.shape[dim], 1 if dim in reduced else image.shape[dim])
+        if image.dim() == 4
+        else _even(1, 1)
+        for dim in (2, 3)
+    ]
+
+
+_WINDOWS: Mapping[Any, Callable[..., _Windows]] = {
+    _aten.convolution: _convolution,
+    _aten.max_pool2d_with_indices: _pooling,
+    _aten.avg_pool2d: _average_pooling,
+    _aten._adaptive_avg_pool2d: _adaptive_pooling,
+    _aten.adaptive_max_pool2d: _adaptive_pooling,
+    _aten.mean: _reduction,
+    _aten.sum: _reduction,
+    _aten.amax: _reduction,
+}
+
+#: Parts of the names of operations that look further than is followed here.
+_UNKNOWN = ("bmm", "attention", "upsample")
+
+
+def _multiply_adds(overload: Any, args: Sequence[Any], out: Any) -> int:
+    """Return those of convolutions and matrix products, forward; 0 for what else there is."""
+    if overload is _aten.convolution:
+        image, weight, transposed = args[0], args[1], args[6]
+        # weight: (out, in / groups, ...), or (in, out / groups, ...) where transposed
+        return int((image if transposed else out).numel() * math.prod(weight.shape[1:]))
+    if overload in (_aten.mm, _aten.bmm):
+        return int(out.numel() * args[0].shape[-1])
+    if overload is _aten.addmm:
+        return int(out.numel() * args[1].shape[-1])
+    return 0
+
+
+def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)

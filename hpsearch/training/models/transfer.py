@@ -1,0 +1,73 @@
+"""A network's layers up to its features, and new dense layers on top of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self, TypeAlias
+
+from torch import Tensor, nn
+
+from hpsearch.errors import InfeasibleConfig
+from hpsearch.registry import Component
+from hpsearch.training.models.dense import add_dense_layers
+
+#: A model's ``freeze`` key: what of it isn't trained.
+Freeze: TypeAlias = Literal["none", "backbone"]
+
+
+def check_freeze(freeze: Freeze, weights: str | Path) -> None:
+    """Raise ``InfeasibleConfig`` where a backbone of random weights would never be trained."""
+    if freeze == "backbone" and weights == "none":
+        raise InfeasibleConfig(
+            "freeze: backbone keeps the weights that were loaded, but weights is none; "
+            "use freeze: none, or load weights"
+        )
+
+
+class Classifier(nn.Module):
+    """``backbone`` gives (n, features), ``head`` makes logits of them: (n, classes).
+
+    A frozen backbone isn't trained and stays in evaluation mode: batch norm keeps the statistics
+    that belong to its weights, and dropout there is off.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        features: int,
+        classes: int,
+        *,
+        frozen: bool,
+        hidden: Sequence[int] | str,
+        activation: Component,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Sequential()
+        add_dense_layers(
+            self.head,
+            features,
+            hidden,
+            classes,
+            activation=activation,
+            dropout=dropout,
+            dropout_before=True,
+        )
+        self._frozen = frozen
+        if frozen:
+            backbone.requires_grad_(False)
+            backbone.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.head(self.backbone(images))
+        return logits
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, a frozen backbone excepted."""
+        super().train(mode)
+        if self._frozen:
+            self.backbone.eval()
+        return self
