@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.errors import UnknownName
-from hpsearch.study_file.leaves import RuleBroken, checked
+from hpsearch.study_file.leaves import RuleBroken, checked, is_value
 from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Leaf, OneOf, Schema, Section, SomeOf
 from hpsearch.study_file.space import (
@@ -90,7 +90,7 @@ class _Reader:
         self.report.add(place, join(self.prefix, path), message)
 
     def leaf(self, schema: Leaf, space: Node, node: YamlNode, path: str) -> Any:
-        if isinstance(node, MapNode):
+        if isinstance(node, MapNode) and not is_value(schema, node):
             self.problem(
                 node.place, path, f"an entry gives one value, but got {shown(to_plain(node))}"
             )

@@ -31,7 +31,7 @@ def parse_leaf(
     leaf: Leaf, node: YamlNode, key: str, report: Report, *, searchable: bool
 ) -> Fixed | Range | Choice | None:
     """Check what a key was given. Returns ``None`` where a problem was reported."""
-    if not isinstance(node, MapNode):
+    if not isinstance(node, MapNode) or is_value(leaf, node):
         try:
             return Fixed(checked(leaf, node))
         except RuleBroken as broken:
@@ -55,6 +55,11 @@ def parse_leaf(
     if "values" in node.entries:
         return _choice(leaf, node, key, report)
     return _range(leaf, node, key, report)
+
+
+def is_value(leaf: Leaf, node: MapNode) -> bool:
+    """Whether a mapping is meant as the key's value, and not as what is searched."""
+    return leaf.takes_mappings and not set(node.entries) & set(SEARCH_KEYS)
 
 
 def checked(leaf: Leaf, node: YamlNode) -> Any:

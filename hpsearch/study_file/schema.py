@@ -73,6 +73,11 @@ class Leaf:
         lists = (list, tuple, set, frozenset)
         return any((get_origin(member) or member) in lists for member in _members(self.type))
 
+    @cached_property
+    def takes_mappings(self) -> bool:
+        """Whether a mapping is one value of this key, where it isn't a range."""
+        return any((get_origin(member) or member) is dict for member in _members(self.type))
+
     @property
     def required(self) -> bool:
         """Whether the study file must give it."""

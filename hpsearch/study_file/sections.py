@@ -26,6 +26,24 @@ _Duration = Annotated[
     AfterValidator(lambda text: durations.format_duration(durations.parse_duration(text))),
 ]
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
+_PerChannel = Annotated[list[float], Field(min_length=1)]
+
+
+def _check_deviations(given: dict[str, list[float]]) -> dict[str, list[float]]:
+    if min(given["std"]) <= 0:
+        raise ValueError("each std is above 0")
+    return given
+
+
+_Normalization = (
+    Literal["measured", "raw", "unit", "symmetric"]
+    # Both keys, and no other
+    | Annotated[
+        dict[Literal["mean", "std"], _PerChannel],
+        Field(min_length=2),
+        AfterValidator(_check_deviations),
+    ]
+)
 
 
 #: An earlier study whose findings stand where this file says nothing (see ``found``).
@@ -73,6 +91,13 @@ def root_schema(registries: Registries) -> Section:
             ),
             "input_size": Leaf(type=_Positive | None, default=None),
             "limit": Leaf(type=_Positive | None, default=None),
+            "per_class": Leaf(type=_Positive | None, default=None),
+            "normalization": Leaf(
+                type=_Normalization,
+                default="measured",
+                rule="measured, raw, unit, symmetric, or {mean: [..], std: [..]} with a number per "
+                "channel (of pixels from 0 to 1; each std above 0)",
+            ),
             "augmentation": SomeOf(registry=registries["augmentation"]),
         }
     )

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from hpsearch.registry import Component
 
 Precision = Literal["auto", "fp32", "bf16"]
+
+#: How pixels are scaled: to mean 0 and deviation 1 as measured on the training images, to 0..255,
+#: 0..1, -1..1, or by ``mean`` and ``std`` as given, per channel, on the 0..1 scale.
+Normalization: TypeAlias = (
+    Literal["measured", "raw", "unit", "symmetric"]
+    | Mapping[Literal["mean", "std"], Sequence[float]]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,10 @@ class DataConfig:
     input_size: int | None = None
     #: How many training images to take (stratified) before the split; ``None`` takes all.
     limit: int | None = None
+    #: How many training images of each class to take before the split (all of a class that has
+    #: fewer); not together with ``limit``.
+    per_class: int | None = None
+    normalization: Normalization = "measured"
     #: Applied to training batches only, in this order.
     augmentation: tuple[Component, ...] = ()
 
@@ -56,6 +67,8 @@ def trial_config(
             validation=data["validation"],
             input_size=data["input_size"],
             limit=data["limit"],
+            per_class=data["per_class"],
+            normalization=data["normalization"],
             augmentation=tuple(
                 Component(name, {} if settings is True else settings)
                 for name, settings in data["augmentation"].items()

@@ -1,12 +1,15 @@
 """Images: where they come from, how they are prepared once, and how they are split.
 
 - ``images``             what a source hands over: ``Images``, ``Part``, ``Source``
-- ``digits``, ``idx``, ``cifar``  the built-in sources; ``sources`` imports them all
+- ``digits``, ``idx``, ``cifar``, ``image_folder``, ``pickled_dict``  the built-in sources;
+  ``sources`` imports them all
+- ``cifar_files``, ``picture_files``, ``pickled_entries``, ``pixel_arrays``  the formats they read
 - ``prepare``            ``prepare(config)`` for training, ``test_images(config)`` for the end
 - ``summary``            what a source holds and whether it is here, for people
-- ``split``              seeded, stratified ``limit`` and validation split
+- ``split``              seeded, stratified ``limit``, ``per_class`` and split into two parts
+- ``group_split``        the same for images that must stay together, and what is held out
 - ``decode``             pictures of one size from a source's part
-- ``statistics``         mean and deviation of the training images
+- ``normalization``, ``statistics``  mean and deviation: given, or those of the training images
 - ``cache``, ``content`` memory-mapped arrays on disk, keyed by the contents of files
 - ``download``, ``restricted_pickle``, ``place``  fetching files, distrusting them, where they lie
 """

@@ -127,6 +127,10 @@ class Entry:
         self.facts: Mapping[str, Any] = meta["facts"]
         self._arrays: Mapping[str, Mapping[str, Any]] = meta["arrays"]
 
+    def has(self, name: str) -> bool:
+        """Whether there is an array of this name."""
+        return name in self._arrays
+
     def array(self, name: str) -> NDArray[Any]:
         """Map an array into memory; its pages are shared by every process that maps it.
 

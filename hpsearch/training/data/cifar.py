@@ -1,30 +1,22 @@
-"""CIFAR-10 in the format that its authors and torchvision use: pickled official batches.
-
-A batch is a dictionary with ``data``, uint8 ``(n, 3072)`` (1,024 red, then green, then blue
-values of a 32x32 picture, row by row), and ``labels``, a list of n integers.
-Format: https://www.cs.toronto.edu/~kriz/cifar.html
-"""
+"""CIFAR-10 in its official batches, and CIFAR-100."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from hpsearch.errors import DataError
+from hpsearch.training.data.cifar_files import part_of, read_names
 from hpsearch.training.data.download import DownloadFailed, fetch_once
-from hpsearch.training.data.images import Images, Part, Source
+from hpsearch.training.data.images import Part, Source
 from hpsearch.training.data.place import Place, absolute
-from hpsearch.training.data.restricted_pickle import read_pickle
 from hpsearch.training.registries import SOURCES
 
 Batch = Literal[1, 2, 3, 4, 5]
+TestBatch = Literal[1, 2, 3, 4, 5, "test"]
 
-_FOLDER = "cifar-10-batches-py"
-_EDGE = 32
 _CLASSES = (
     "airplane",
     "automobile",
@@ -39,6 +31,36 @@ _CLASSES = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Archive:
+    """One of the two sets, as it is downloaded and unpacked."""
+
+    #: Of the source, and of the folder below the data root.
+    name: str
+    #: The class of ``torchvision.datasets`` that knows where to fetch it.
+    dataset: str
+    archive: str
+    #: The folder that the archive unpacks to.
+    folder: str
+    needs: str
+
+
+_CIFAR10 = _Archive(
+    name="cifar10",
+    dataset="CIFAR10",
+    archive="cifar-10-python.tar.gz",
+    folder="cifar-10-batches-py",
+    needs="its official batches",
+)
+_CIFAR100 = _Archive(
+    name="cifar100",
+    dataset="CIFAR100",
+    archive="cifar-100-python.tar.gz",
+    folder="cifar-100-python",
+    needs="its files train and meta",
+)
+
+
 @SOURCES.register("cifar10")
 def cifar10(
     place: Place,
@@ -47,166 +69,128 @@ def cifar10(
     path: Path | None = None,
     train_batches: list[Batch] = [1, 2, 3, 4, 5],  # noqa: B006 - read only; the schema shows it
     val_batches: list[Batch] = [],  # noqa: B006 - read only; the schema shows it
+    test_batches: list[TestBatch] = ["test"],  # noqa: B006 - read only; the schema shows it
 ) -> Source:
     """CIFAR-10: 50,000 + 10,000 colour pictures of 32x32 pixels, ten classes.
 
     ``path``: the unpacked ``cifar-10-batches-py``, or the folder that holds it. Without it the
-    data root's ``cifar10`` is used, and filled by torchvision's download. ``train_batches`` and
-    ``val_batches`` pick official batches of 10,000; with ``val_batches`` nothing is split off.
-    Source: Krizhevsky 2009.
+    data root's ``cifar10`` is used, and filled by torchvision's download. ``train_batches``,
+    ``val_batches`` and ``test_batches`` pick official batches of 10,000 (``test``: the official
+    test batch); with ``val_batches`` nothing is split off. Source: Krizhevsky 2009.
     """
-    _check_batches(train_batches, val_batches)
-    folder = _folder(place, path, [*train_batches, *val_batches])
-    names = _class_names(folder)
+    _check_batches(train_batches, val_batches, test_batches)
+    # Not the test batches: they are asked for when they are opened
+    needed = [_batch(n) for n in (*train_batches, *val_batches)]
+    folder = _folder(place, _CIFAR10, path, needed)
+    # Single batches may lie there without the names
+    meta = folder / "batches.meta"
+    names = read_names(meta, "label_names", classes=10) if meta.is_file() else _CLASSES
+
+    def part(batches: Sequence[TestBatch]) -> Part:
+        return part_of([folder / _batch(n) for n in batches], classes=len(names))
+
     return Source(
         name="cifar10",
         class_names=names,
-        train=_part([folder / _batch(n) for n in train_batches], names),
-        validation=_part([folder / _batch(n) for n in val_batches], names) if val_batches else None,
-        test=_part([folder / "test_batch"], names),
+        train=part(train_batches),
+        validation=part(val_batches) if val_batches else None,
+        test=part(test_batches) if test_batches else None,
         origin=str(folder),
     )
 
 
-def read_batch(path: Path, *, classes: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return one batch: images ``(n, 32, 32, 3)`` and labels ``(n,)``.
+@SOURCES.register("cifar100")
+def cifar100(
+    place: Place, /, *, path: Path | None = None, labels: Literal["fine", "coarse"] = "fine"
+) -> Source:
+    """CIFAR-100: 50,000 + 10,000 colour pictures of 32x32 pixels, 100 classes or 20 superclasses.
 
-    Raises ``DataError`` naming the file where it is missing, damaged, or holds something else.
+    ``path``: the unpacked ``cifar-100-python``, or the folder that holds it. Without it the data
+    root's ``cifar100`` is used, and filled by torchvision's download. ``labels``: the 100
+    ``fine`` classes, or the 20 ``coarse`` ones that they make up. Source: Krizhevsky 2009.
     """
-    batch = read_pickle(path)
-    rule = f"a CIFAR batch must hold 'data' (n x 3072 bytes) and 'labels' (n numbers), but {path}"
-    data = _item(batch, "data")
-    labels = _item(batch, "labels")
-    if not isinstance(data, np.ndarray) or labels is None:
-        raise DataError(f"{rule} lacks them; it is another file, or damaged")
-    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * _EDGE * _EDGE:
-        raise DataError(f"{rule} holds data of type {data.dtype} and shape {data.shape}")
-    numbers = _numbers(labels)
-    if numbers is None or len(numbers) != len(data) or len(data) == 0:
-        found = "no list of numbers" if numbers is None else f"{len(numbers)} labels"
-        raise DataError(f"{rule} holds {len(data)} images and {found}")
-    if numbers.min() < 0 or numbers.max() >= classes:
-        wrong = numbers[(numbers < 0) | (numbers >= classes)][0]
-        raise DataError(
-            f"a label must lie between 0 and {classes - 1}, but {path} holds {wrong}; "
-            "it is another file, or damaged"
-        )
-    return data.reshape(-1, 3, _EDGE, _EDGE).transpose(0, 2, 3, 1), numbers
+    folder = _folder(place, _CIFAR100, path, ["train", "meta"])
+    classes = 100 if labels == "fine" else 20
+    key = f"{labels}_labels"
+    return Source(
+        name="cifar100",
+        class_names=read_names(folder / "meta", f"{labels}_label_names", classes=classes),
+        train=part_of([folder / "train"], classes=classes, labels_key=key),
+        test=part_of([folder / "test"], classes=classes, labels_key=key),
+        settings={"labels": labels},
+        origin=str(folder),
+    )
 
 
-def _part(files: Sequence[Path], class_names: tuple[str, ...]) -> Part:
-    return Part(read=_reader(files, len(class_names)), files=tuple(files))
-
-
-def _reader(files: Sequence[Path], classes: int) -> Callable[[], Images]:
-    def read() -> Images:
-        batches = [read_batch(file, classes=classes) for file in files]
-        return Images(
-            images=np.concatenate([images for images, _ in batches]),
-            labels=np.concatenate([labels for _, labels in batches]),
-        )
-
-    return read
-
-
-def _check_batches(train: Sequence[Batch], validation: Sequence[Batch]) -> None:
+def _check_batches(
+    train: Sequence[Batch], validation: Sequence[Batch], test: Sequence[TestBatch]
+) -> None:
     if not train:
         raise DataError(
             "data.source.cifar10.train_batches must name at least one of the batches 1 to 5, "
             "but it is empty"
         )
-    chosen = [*train, *validation]
-    twice = sorted({batch for batch in chosen if chosen.count(batch) > 1})
+    chosen = [*train, *validation, *test]
+    twice = [batch for batch in dict.fromkeys(chosen) if chosen.count(batch) > 1]
     if twice:
         raise DataError(
-            f"every CIFAR-10 batch may be used once, in train_batches or in val_batches, "
-            f"but {', '.join(map(str, twice))} is used again; take it out of one list"
+            "every CIFAR-10 batch may be used once, in train_batches, val_batches or "
+            f"test_batches, but {', '.join(map(str, twice))} is used again; take it out of one list"
         )
 
 
-def _folder(place: Place, path: Path | None, batches: Sequence[int]) -> Path:
+def _batch(number: TestBatch) -> str:
+    return "test_batch" if number == "test" else f"data_batch_{number}"
+
+
+def _folder(place: Place, archive: _Archive, path: Path | None, files: Sequence[str]) -> Path:
+    """Return the folder that holds ``files``, downloading it where nothing else is said."""
+
+    def inside(folder: Path) -> Path:
+        return folder / archive.folder if (folder / archive.folder).is_dir() else folder
+
     if path is not None:
-        folder = _inside(absolute(path))
-        if not _complete(folder, batches):
+        folder = inside(absolute(path))
+        if not _complete(folder, files):
             raise DataError(
-                f"data.source.cifar10.path must be an unpacked {_FOLDER} with "
-                f"{', '.join(_batch(n) for n in batches)}, but {_state(folder, batches)}"
+                f"data.source.{archive.name}.path must be an unpacked {archive.folder} with "
+                f"{', '.join(files)}, but {_state(folder, files)}"
             )
         return folder
-    own = place.root / "cifar10"
-    if _complete(_inside(own), batches):
-        return _inside(own)
+    own = place.root / archive.name
+    if _complete(inside(own), files):
+        return inside(own)
     reason = "and it wasn't downloaded"
     if place.may_download:
         try:
-            fetch_once(own, lambda: _complete(_inside(own), batches), _fetch)
-            return _inside(own)
+            fetch_once(own, lambda: _complete(inside(own), files), lambda to: _fetch(archive, to))
+            return inside(own)
         except DownloadFailed as error:
             reason = f"and the download failed ({error})"
     raise DataError(
-        f"cifar10 needs its official batches, but {_state(_inside(own), batches)}, {reason}; "
-        f"unpack cifar-10-python.tar.gz into {own}, "
-        f"or give the folder {_FOLDER} as data.source.cifar10.path"
+        f"{archive.name} needs {archive.needs}, but {_state(inside(own), files)}, {reason}; "
+        f"unpack {archive.archive} into {own}, "
+        f"or give the folder {archive.folder} as data.source.{archive.name}.path"
     )
 
 
-def _fetch(folder: Path) -> None:
-    from torchvision.datasets import CIFAR10
+def _fetch(archive: _Archive, folder: Path) -> None:
+    from torchvision import datasets
     from torchvision.datasets import utils as torchvision_utils
 
+    known = getattr(datasets, archive.dataset)
     torchvision_utils.download_and_extract_archive(
-        CIFAR10.url, folder, filename=CIFAR10.filename, md5=CIFAR10.tgz_md5
+        known.url, folder, filename=archive.archive, md5=known.tgz_md5
     )
-    (folder / CIFAR10.filename).unlink()
+    (folder / archive.archive).unlink()
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
-    """Read the names from ``batches.meta``; single batches may lie there without it."""
-    meta = folder / "batches.meta"
-    if not meta.is_file():
-        return _CLASSES
-    names = _item(read_pickle(meta), "label_names")
-    if not isinstance(names, list) or len(names) != len(_CLASSES):
-        raise DataError(
-            f"{meta} must hold {len(_CLASSES)} 'label_names', but holds {names!r}; "
-            "it is another file, or damaged"
-        )
-    return tuple(map(_text, names))
+def _complete(folder: Path, files: Sequence[str]) -> bool:
+    return all((folder / file).is_file() for file in files)
 
 
-def _item(batch: Any, key: str) -> Any:
-    """Return ``batch[key]``; copies written by Python 3 have the key as bytes. Else ``None``."""
-    if not isinstance(batch, dict):
-        return None
-    return batch.get(key, batch.get(key.encode()))
-
-
-def _text(name: Any) -> str:
-    return name.decode("latin1") if isinstance(name, bytes) else str(name)
-
-
-def _numbers(labels: Any) -> NDArray[np.int64] | None:
-    if isinstance(labels, list) and all(type(label) is int for label in labels):
-        return np.array(labels, dtype=np.int64)
-    if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu":
-        return labels.astype(np.int64)
-    return None
-
-
-def _inside(folder: Path) -> Path:
-    return folder / _FOLDER if (folder / _FOLDER).is_dir() else folder
-
-
-def _batch(number: int) -> str:
-    return f"data_batch_{number}"
-
-
-def _complete(folder: Path, batches: Sequence[int]) -> bool:
-    return all((folder / _batch(number)).is_file() for number in batches)
-
-
-def _state(folder: Path, batches: Sequence[int]) -> str:
+def _state(folder: Path, files: Sequence[str]) -> str:
     if not folder.is_dir():
         return f"{folder} isn't a folder" if folder.exists() else f"{folder} doesn't exist"
-    missing = [_batch(n) for n in batches if not (folder / _batch(n)).is_file()]
+    missing = [file for file in files if not (folder / file).is_file()]
     return f"{folder} lacks {', '.join(missing)}"

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,36 @@ def content_hash(files: Sequence[Path], memo_folder: Path) -> str:
         return hashlib.sha256(b"no files").hexdigest()
     memo = memo_folder / f"{sha256_of_json(sorted(map(str, files)))[:32]}.json"
     known = _remembered(memo)
-    measured = {str(file): _measure(file, known.get(str(file))) for file in files}
+    # By path as text: for thousands of pictures, making a Path anew takes longer than looking at it
+    measured = {path: _measure(path, known.get(path)) for path in map(str, files)}
     if measured != known:
         # Only a memo: where it can't be written, the next start measures again.
         with contextlib.suppress(OSError):
             write_atomically(memo, json.dumps(measured, indent=0))
-    common = os.path.commonpath([file.parent for file in files])
+    below = len(os.path.commonpath({file.parent for file in files}).rstrip(os.sep)) + 1
     return sha256_of_json(
-        [[file.relative_to(common).as_posix(), measured[str(file)]["sha256"]] for file in files]
+        [[path[below:].replace(os.sep, "/"), each["sha256"]] for path, each in measured.items()]
     )
+
+
+def remembered(
+    file: Path, settings: Mapping[str, Any], measure: Callable[[], Any], memo_folder: Path
+) -> Any:
+    """Return ``measure()``, a JSON value that follows from a file's contents and ``settings``.
+
+    It is kept in ``memo_folder``, so that a second start needn't open the file. Raises
+    ``DataError`` where the file is missing.
+    """
+    key = sha256_of_json([content_hash([file], memo_folder), settings])
+    memo = memo_folder / f"facts-{key[:32]}.json"
+    known = _remembered(memo)
+    if known.get("key") == key:
+        return known["value"]
+    value = measure()
+    # Only a memo: where it can't be written, the next start measures again.
+    with contextlib.suppress(OSError):
+        write_atomically(memo, json.dumps({"key": key, "value": value}))
+    return value
 
 
 def sha256_of_json(value: Any) -> str:
@@ -79,9 +100,9 @@ def _remembered(memo: Path) -> Mapping[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _measure(file: Path, known: Any) -> dict[str, Any]:
+def _measure(file: str, known: Any) -> dict[str, Any]:
     try:
-        status = file.stat()
+        status = os.stat(file)  # noqa: PTH116
         state = {
             "size": status.st_size,
             "mtime_ns": status.st_mtime_ns,
@@ -89,7 +110,7 @@ def _measure(file: Path, known: Any) -> dict[str, Any]:
         }
         if isinstance(known, dict) and {**known, **state} == known and "sha256" in known:
             return known
-        digest = sha256_of_file(file)
+        digest = sha256_of_file(Path(file))
     except FileNotFoundError as error:
         raise DataError(f"a data file is missing: {file}") from error
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,12 @@ from PIL import Image
 
 from hpsearch.errors import DataError
 from hpsearch.training.data.cache import Writer
-from hpsearch.training.data.images import Images, Part, Source
+from hpsearch.training.data.images import DamagedPicture, Images, Part, Source
 
 #: Pictures decoded at a time; bounds the memory that building takes.
 _CHUNK = 512
+#: Damaged pictures that an error names.
+_NAMED = 10
 
 #: Picks images of a part by their labels ``(n,)``: sorted indices.
 Choose = Callable[[NDArray[np.int64]], NDArray[np.int64]]
@@ -38,7 +40,7 @@ def read_part(source: Source, part: Part, choose: Choose | None = None) -> Taken
             f"every file of data source {source.name!r} must be readable, but reading failed "
             f"({error})"
         ) from error
-    labels, classes = images.labels, len(source.class_names)
+    labels, groups, classes = images.labels, images.groups, len(source.class_names)
     if len(labels) == 0 or len(labels) != len(images.images):
         raise DataError(
             f"data source {source.name!r} must give at least one image and as many labels as "
@@ -49,65 +51,120 @@ def read_part(source: Source, part: Part, choose: Choose | None = None) -> Taken
             f"the labels of data source {source.name!r} must lie between 0 and {classes - 1}, "
             f"but they lie between {labels.min()} and {labels.max()}"
         )
+    if groups is not None and groups.shape != labels.shape:
+        raise DataError(
+            f"data source {source.name!r} must give one group per image, but got {len(labels)} "
+            f"images and groups of shape {groups.shape}"
+        )
     chosen = np.arange(len(labels)) if choose is None else choose(labels)
     return Taken(images=images, chosen=chosen)
 
 
-def write_parts(writer: Writer, parts: Sequence[Taken], input_size: int | None) -> None:
+def write_parts(
+    writer: Writer, class_names: Sequence[str], parts: Sequence[Taken], input_size: int | None
+) -> str:
     """Write the parts one after the other: ``images`` uint8 NCHW, ``labels`` and ``chosen`` int64.
 
     With an ``input_size`` the pictures become squares of that edge, by antialiased bilinear
     resampling (Pillow's, whose fixed-point arithmetic gives the same bytes on every machine).
-    ``chosen`` holds each image's index in its part of the source.
+    ``chosen`` holds each image's index in its part of the source; ``groups`` (int64) is written
+    where a single part has them.
+
+    Returns the SHA-256 of the chosen pictures in their own size, their labels and class names. It
+    doesn't depend on how files are packed (``.gz`` or not) nor on ``input_size``. Raises
+    ``DataError`` naming the damaged pictures (the first ten, and how many there are).
     """
+    identity = _Identity(class_names)
+    damaged: list[DamagedPicture] = []
     total = sum(len(part.chosen) for part in parts)
-    height, width, channels = parts[0].images.images[int(parts[0].chosen[0])].shape
+    height, width, channels = _first_shape(parts)
+    shape = (height, width, channels)
     if input_size is not None:
-        height = width = input_size
-    with writer.array("images", np.uint8, (total, channels, height, width)) as rows:
+        shape = (input_size, input_size, channels)
+    with writer.array("images", np.uint8, (total, channels, *shape[:2])) as rows:
         for part in parts:
+            identity.labels(part.images.labels[part.chosen])
             for start in range(0, len(part.chosen), _CHUNK):
                 indices = part.chosen[start : start + _CHUNK]
-                pictures = _sized(
-                    part.images,
-                    indices,
-                    (height, width, channels),
-                    resize=input_size is not None,
-                )
-                rows.append(pictures.transpose(0, 3, 1, 2))
+                pictures = _decoded(part.images, indices, identity, damaged)
+                sized = _sized(pictures, shape, resize=input_size is not None)
+                if not damaged:  # else only to learn how many are
+                    rows.append(sized.transpose(0, 3, 1, 2))
+        if damaged:
+            raise _damaged(damaged, total)
     writer.save("labels", np.concatenate([part.images.labels[part.chosen] for part in parts]))
     writer.save("chosen", np.concatenate([part.chosen for part in parts]))
+    if len(parts) == 1 and parts[0].images.groups is not None:
+        writer.save("groups", parts[0].images.groups[parts[0].chosen])
+    return identity.sha256()
 
 
-def data_hash(class_names: Sequence[str], parts: Sequence[Taken]) -> str:
-    """Return the SHA-256 of the chosen pictures in their own size, their labels and class names.
+class _Identity:
+    """SHA-256 of class names, labels, and pictures in their own size, counted in as they come."""
 
-    It doesn't depend on how files are packed (``.gz`` or not) nor on ``input_size``.
-    """
-    digest = hashlib.sha256(repr(list(class_names)).encode())
+    def __init__(self, class_names: Sequence[str]) -> None:
+        self._digest = hashlib.sha256(repr(list(class_names)).encode())
+
+    def labels(self, labels: NDArray[np.int64]) -> None:
+        """Count in the labels of a part, before its pictures."""
+        self._digest.update(len(labels).to_bytes(8, "little"))
+        self._digest.update(labels.astype("<i8").tobytes())
+
+    def picture(self, picture: NDArray[np.uint8]) -> None:
+        """Count in the next picture."""
+        self._digest.update(repr(picture.shape).encode())
+        self._digest.update(picture.tobytes())
+
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _first_shape(parts: Sequence[Taken]) -> tuple[int, int, int]:
+    """Return the shape of the first picture that can be decoded."""
+    damaged: list[DamagedPicture] = []
     for part in parts:
-        digest.update(len(part.chosen).to_bytes(8, "little"))
-        digest.update(part.images.labels[part.chosen].astype("<i8").tobytes())
-        for picture in _pictures(part):
-            digest.update(repr(picture.shape).encode())
-            digest.update(picture.tobytes())
-    return digest.hexdigest()
+        for index in part.chosen:
+            try:
+                height, width, channels = part.images.images[int(index)].shape
+            except DamagedPicture as error:
+                damaged.append(error)
+                continue
+            return height, width, channels
+    raise _damaged(damaged, len(damaged))
 
 
-def _pictures(part: Taken) -> Iterator[NDArray[np.uint8]]:
-    return (part.images.images[int(index)] for index in part.chosen)
+def _decoded(
+    images: Images,
+    indices: NDArray[np.int64],
+    identity: _Identity,
+    damaged: list[DamagedPicture],
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the pictures at ``indices``, counting each in; damaged ones are left out and noted."""
+    for index in indices:
+        try:
+            picture = images.images[int(index)]
+        except DamagedPicture as error:
+            damaged.append(error)
+            continue
+        identity.picture(picture)
+        yield picture
+
+
+def _damaged(pictures: Sequence[DamagedPicture], total: int) -> DataError:
+    shown = "; ".join(str(picture) for picture in pictures[:_NAMED])
+    more = f"; and {len(pictures) - _NAMED:,} more" if len(pictures) > _NAMED else ""
+    return DataError(
+        f"every picture must be readable, but {len(pictures):,} of {total:,} can't be decoded: "
+        f"{shown}{more}. Get them again, or remove them"
+    )
 
 
 def _sized(
-    images: Images, indices: NDArray[np.int64], shape: tuple[int, int, int], *, resize: bool
+    pictures: Iterable[NDArray[np.uint8]], shape: tuple[int, int, int], *, resize: bool
 ) -> NDArray[np.uint8]:
-    """Return the pictures at ``indices``, uint8 ``(n, *shape)``."""
-    pictures = images.images
-    if isinstance(pictures, np.ndarray) and pictures.shape[1:] == shape:
-        return pictures[indices]
-    sized = []
-    for index in indices:
-        picture = pictures[int(index)]
+    """Return the pictures, uint8 ``(n, *shape)``."""
+    sized = [np.empty((0, *shape), dtype=np.uint8)]
+    for picture in pictures:
         if picture.shape[2] != shape[2]:
             raise DataError(
                 f"every picture of a source must have the same channels, "
@@ -119,8 +176,8 @@ def _sized(
                 f"{picture.shape[1]}x{picture.shape[0]} pixels, ...) need data.input_size, "
                 "the edge that all of them are resized to"
             )
-        sized.append(_resized(picture, shape))
-    return np.stack(sized)
+        sized.append(_resized(picture, shape)[None])
+    return np.concatenate(sized)
 
 
 def _resized(picture: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -11,12 +11,14 @@ import gzip
 import math
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from hpsearch.errors import DataError
 from hpsearch.training.data.download import DownloadFailed, fetch_once
@@ -30,6 +32,8 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 _LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
 _BYTES = 0x08
+
+_Names = Annotated[list[str], Field(min_length=2)]
 
 _FASHION_CLASSES = (
     "T-shirt/top",
@@ -45,6 +49,26 @@ _FASHION_CLASSES = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """A public set of IDX files."""
+
+    #: Of the source, and of the folder below the data root.
+    name: str
+    #: The class of ``torchvision.datasets`` that knows where to fetch it.
+    dataset: str
+    #: How else it may come here.
+    advice: str = ""
+
+
+_FASHION_MNIST = _Known(
+    name="fashion_mnist",
+    dataset="FashionMNIST",
+    advice="install Debian's package dataset-fashion-mnist, ",
+)
+_MNIST = _Known(name="mnist", dataset="MNIST")
+
+
 @SOURCES.register("fashion_mnist")
 def fashion_mnist(place: Place, /, *, path: Path | None = None) -> Source:
     """Fashion-MNIST: 60,000 + 10,000 gray pictures of clothes, 28x28 pixels, ten classes.
@@ -53,15 +77,26 @@ def fashion_mnist(place: Place, /, *, path: Path | None = None) -> Source:
     in the data root's ``fashion_mnist`` and where Debian's package ``dataset-fashion-mnist`` puts
     them, else downloaded. Source: Xiao, Rasul, Vollgraf 2017, MIT licence.
     """
-    folder = _fashion_folder(place, path)
+    folder = _find(place, _FASHION_MNIST, path, elsewhere=[DEBIAN_FASHION_MNIST])
     return _source("fashion_mnist", folder, _FASHION_CLASSES)
 
 
+@SOURCES.register("mnist")
+def mnist(place: Place, /, *, path: Path | None = None) -> Source:
+    """MNIST: 60,000 + 10,000 gray pictures of handwritten digits, 28x28 pixels.
+
+    ``path``: the folder of the four IDX files (plain or ``.gz``). Without it they are looked for
+    in the data root's ``mnist``, else downloaded. Source: LeCun, Cortes, Burges 1998.
+    """
+    return _source("mnist", _find(place, _MNIST, path), tuple("0123456789"))
+
+
 @SOURCES.register("idx")
-def idx(place: Place, /, *, path: Path) -> Source:
+def idx(place: Place, /, *, path: Path, class_names: _Names | None = None) -> Source:
     """Any set in MNIST's format: a folder with its four IDX files (plain or ``.gz``).
 
-    Classes are named by their numbers, 0 to the largest training label.
+    ``class_names`` in the order of the labels; without them classes are named by their numbers, 0
+    to the largest training label.
     """
     folder = absolute(path)
     if not _complete(folder):
@@ -69,9 +104,10 @@ def idx(place: Place, /, *, path: Path) -> Source:
             f"data.source.idx.path must be a folder with {_list(_train_stems())} "
             f"(plain or .gz), but {_state(folder)}"
         )
-    labels = read_idx(_file(folder, _LABELS["train"]), dimensions=1)
-    classes = int(labels.max(initial=0)) + 1
-    return _source("idx", folder, tuple(str(label) for label in range(classes)))
+    if class_names is None:
+        labels = read_idx(_file(folder, _LABELS["train"]), dimensions=1)
+        class_names = [str(label) for label in range(int(labels.max(initial=0)) + 1)]
+    return _source("idx", folder, tuple(class_names))
 
 
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
@@ -134,40 +170,43 @@ def _part(folder: Path, part: Literal["train", "test"], classes: int) -> Part:
     return Part(read=read, files=(images_file, labels_file))
 
 
-def _fashion_folder(place: Place, path: Path | None) -> Path:
+def _find(place: Place, known: _Known, path: Path | None, elsewhere: Sequence[Path] = ()) -> Path:
+    """Return the folder of a set's files, downloading them where nothing else is said."""
     if path is not None:
         folder = absolute(path)
         if not _complete(folder):
             raise DataError(
-                f"data.source.fashion_mnist.path must be a folder with {_list(_train_stems())} "
+                f"data.source.{known.name}.path must be a folder with {_list(_train_stems())} "
                 f"(plain or .gz), but {_state(folder)}"
             )
         return folder
-    own = place.root / "fashion_mnist"
-    for folder in (own, DEBIAN_FASHION_MNIST):
+    own = place.root / known.name
+    places = [own, *elsewhere]
+    for folder in places:
         if _complete(folder):
             return folder
     reason = "and it wasn't downloaded"
     if place.may_download:
         try:
-            fetch_once(own, lambda: _complete(own), _fetch_fashion)
+            fetch_once(own, lambda: _complete(own), lambda folder: _fetch(known, folder))
             return own
         except DownloadFailed as error:
             reason = f"and the download failed ({error})"
+    looked = f"not in {own}" if len(places) == 1 else f"neither in {_list(places, 'nor in')}"
     raise DataError(
-        f"fashion_mnist needs its four IDX files, but they are neither in {own} nor in "
-        f"{DEBIAN_FASHION_MNIST}, {reason}; install Debian's package dataset-fashion-mnist, "
-        f"put {_list(f'{stem}.gz' for stem in _stems())} into {own}, "
-        "or give their folder as data.source.fashion_mnist.path"
+        f"{known.name} needs its four IDX files, but they are {looked}, {reason}; "
+        f"{known.advice}put {_list(f'{stem}.gz' for stem in _stems())} into {own}, "
+        f"or give their folder as data.source.{known.name}.path"
     )
 
 
-def _fetch_fashion(folder: Path) -> None:
-    from torchvision.datasets import FashionMNIST
+def _fetch(known: _Known, folder: Path) -> None:
+    from torchvision import datasets
     from torchvision.datasets import utils as torchvision_utils
 
-    for file, md5 in FashionMNIST.resources:
-        url = f"{FashionMNIST.mirrors[0]}{file}"
+    dataset = getattr(datasets, known.dataset)
+    for file, md5 in dataset.resources:
+        url = f"{dataset.mirrors[0]}{file}"
         torchvision_utils.download_url(url, folder, filename=file, md5=md5)
 
 
@@ -189,9 +228,9 @@ def _train_stems() -> tuple[str, str]:
     return _IMAGES["train"], _LABELS["train"]
 
 
-def _list(names: Iterable[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} and {last}"
+def _list(names: Iterable[object], before_last: str = "and") -> str:
+    *most, last = map(str, names)
+    return f"{', '.join(most)} {before_last} {last}"
 
 
 def _state(folder: Path) -> str:

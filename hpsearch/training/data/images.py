@@ -10,6 +10,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.errors import DataError
+
+
+class DamagedPicture(DataError):
+    """One picture can't be decoded; the message is its name and the reason.
+
+    Others may be damaged as well, so preparing goes on and names them all.
+    """
+
 
 class Pictures(Protocol):
     """Pictures that are decoded one by one, when asked for. Their sizes may differ."""
@@ -20,7 +29,7 @@ class Pictures(Protocol):
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         """Return one picture, uint8 ``(height, width, channels)``.
 
-        Raises ``DataError`` naming the file where it is damaged.
+        Raises ``DamagedPicture`` naming the file where it is damaged.
         """
 
 
@@ -32,6 +41,9 @@ class Images:
     images: NDArray[np.uint8] | Pictures
     #: int64 ``(n,)``, each an index of ``Source.class_names``.
     labels: NDArray[np.int64]
+    #: int64 ``(n,)``, equal where images must be on the same side of the split; ``None``: each
+    #: may be on either side.
+    groups: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

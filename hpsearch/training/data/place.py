@@ -18,6 +18,11 @@ class Place:
     root: Path
     may_download: bool = True
 
+    @property
+    def memo_folder(self) -> Path:
+        """Where what was learned from files is remembered (see ``content``)."""
+        return self.root / "cache" / "hashes"
+
 
 def data_root(root: Path | None = None) -> Path:
     """Return ``root``, else ``HPSEARCH_DATA``, else ``~/.cache/hpsearch/data``; absolute."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from hpsearch.errors import DataError
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data.cache import Entry, Writer, open_or_build
 from hpsearch.training.data.content import content_hash
-from hpsearch.training.data.decode import Taken, data_hash, read_part, write_parts
+from hpsearch.training.data.decode import Choose, read_part, write_parts
+from hpsearch.training.data.group_split import split_images
 from hpsearch.training.data.images import Part, Source
+from hpsearch.training.data.normalization import mean_and_std_of
 from hpsearch.training.data.place import Place, data_root
-from hpsearch.training.data.split import Split, limit_images, split_hash, stratified_split
+from hpsearch.training.data.split import Split, images_per_class, limit_images, split_hash
 from hpsearch.training.data.statistics import mean_and_std
 from hpsearch.training.registries import SOURCES
 
@@ -47,9 +49,9 @@ class PreparedData:
     train_indices: Tensor
     #: int64, sorted; rows of ``images``.
     val_indices: Tensor
-    #: float32 ``(channels,)``, of the training images on the 0..1 scale.
+    #: float64 ``(channels,)``: what is subtracted from pixels on the 0..1 scale ...
     mean: Tensor
-    #: float32 ``(channels,)``, of the training images on the 0..1 scale; never 0.
+    #: ... and what they are then divided by; never 0. As ``data.normalization`` says.
     std: Tensor
     class_names: tuple[str, ...]
     #: ``(channels, height, width)``.
@@ -63,14 +65,19 @@ class PreparedData:
     #: Its size on disk.
     cache_bytes: int
 
+    @cached_property
+    def class_counts(self) -> Tensor:
+        """Training images of each class, int64 ``(classes,)``."""
+        return torch.bincount(self.labels[self.train_indices], minlength=len(self.class_names))
+
 
 def prepare(config: DataConfig, *, split_seed: int, root: Path | None = None) -> PreparedData:
     """Return the training and validation images of ``config``.
 
     ``root`` is the data root (else ``HPSEARCH_DATA``, else ``~/.cache/hpsearch/data``). The first
     call decodes, resizes and writes the cache; later ones, in any process, map it. Raises
-    ``DataError`` where the source is missing or damaged, where ``limit`` or ``validation`` asks
-    for the impossible, or where the data root can't be written.
+    ``DataError`` where the source is missing or damaged, where a setting asks for the impossible,
+    or where the data root can't be written.
     """
     return _prepare(_request(config, root, split_seed=split_seed))
 
@@ -78,8 +85,8 @@ def prepare(config: DataConfig, *, split_seed: int, root: Path | None = None) ->
 def test_images(config: DataConfig, *, root: Path | None = None) -> tuple[Tensor, Tensor]:
     """Open the test images: uint8 ``(n, channels, height, width)`` and labels int64 ``(n,)``.
 
-    For the final evaluation only. ``limit`` doesn't apply. Raises ``DataError`` like ``prepare``,
-    and where the source has no test part.
+    For the final evaluation only. ``limit`` and ``per_class`` don't apply. Raises ``DataError``
+    like ``prepare``, and where the source has no test part.
     """
     request = _request(config, root)
     source = build_source(config, request.root)
@@ -118,6 +125,8 @@ def _request(config: DataConfig, root: Path | None, split_seed: int = 0) -> _Req
         config.validation,  # 1 and 1.0 mean different things; their JSON differs as well
         config.input_size,
         config.limit,
+        config.per_class,
+        config.normalization,
     )
     key = json.dumps(parts, sort_keys=True, default=str)
     return _Request(key, config, data_root(root), split_seed)
@@ -132,10 +141,13 @@ def _prepare(request: _Request) -> PreparedData:
     split = _split(source, entry, labels, request)
     in_source = _in_source(split, entry.array("chosen"))
     hash_of_split = split_hash(in_source)
-    mean, std = mean_and_std(
-        images, split.train, memo=entry.folder / f"pixels-{hash_of_split[:32]}.json"
-    )
     _, channels, height, width = images.shape
+    memo = entry.folder / f"pixels-{hash_of_split[:32]}.json"
+    mean, std = mean_and_std_of(
+        config.normalization,
+        channels=channels,
+        measure=lambda: mean_and_std(images, split.train, memo=memo),
+    )
     return PreparedData(
         images=torch.from_numpy(images),
         labels=torch.from_numpy(labels),
@@ -157,9 +169,9 @@ def _training_entry(source: Source, request: _Request) -> Entry:
     if source.validation is not None:
         parts["validation"] = source.validation
     key = _key(source, parts, request.config, request.root)
-    if request.config.limit is not None:
-        key |= {"limit": request.config.limit, "limit_seed": request.split_seed}
-    build = partial(_build, source, list(parts.values()), request.config, request.split_seed)
+    choose, chosen = _choice(request)
+    build = partial(_build, source, list(parts.values()), request.config, choose)
+    key |= chosen
     return open_or_build(request.root / "cache", key, build)
 
 
@@ -174,33 +186,48 @@ def _key(
         "settings": dict(source.settings),
         "class_names": list(source.class_names),
         "files": {
-            name: content_hash(part.files, root / "cache" / "hashes")
+            name: content_hash(part.files, Place(root=root).memo_folder)
             for name, part in parts.items()
         },
         "input_size": config.input_size,
     }
 
 
+def _choice(request: _Request) -> tuple[Choose | None, dict[str, int]]:
+    """Return what picks the training images that are taken, and what that depends on."""
+    config, seed = request.config, request.split_seed
+    if config.limit is not None and config.per_class is not None:
+        raise DataError(
+            f"data.limit and data.per_class can't be combined, since each says which training "
+            f"images to take, but got limit {config.limit} and per_class {config.per_class}; "
+            "leave one of them out"
+        )
+    if config.limit is not None:
+        choose: Choose = partial(limit_images, limit=config.limit, seed=seed)
+        return choose, {"limit": config.limit, "limit_seed": seed}
+    if config.per_class is not None:
+        choose = partial(images_per_class, per_class=config.per_class, seed=seed)
+        return choose, {"per_class": config.per_class, "limit_seed": seed}
+    return None, {}
+
+
 def _build(
-    source: Source, parts: list[Part], config: DataConfig, seed: int | None, writer: Writer
+    source: Source, parts: list[Part], config: DataConfig, choose: Choose | None, writer: Writer
 ) -> dict[str, Any]:
-    """Decode ``parts`` into ``writer``; the first is cut to ``limit`` where a seed is given."""
-    taken: list[Taken] = []
-    for part in parts:
-        choose = None
-        if not taken and seed is not None and config.limit is not None:
-            choose = partial(limit_images, limit=config.limit, seed=seed)
-        taken.append(read_part(source, part, choose))
-    write_parts(writer, taken, config.input_size)
-    return {
-        "images_per_part": [len(part.chosen) for part in taken],
-        "data_hash": data_hash(source.class_names, taken),
-    }
+    """Decode ``parts`` into ``writer``; of the first, the images that ``choose`` picks."""
+    taken = [
+        read_part(source, part, choose if number == 0 else None)
+        for number, part in enumerate(parts)
+    ]
+    sha256 = write_parts(writer, source.class_names, taken, config.input_size)
+    return {"images_per_part": [len(part.chosen) for part in taken], "data_hash": sha256}
 
 
 def _split(source: Source, entry: Entry, labels: Any, request: _Request) -> Split:
     if source.validation is None:
-        return stratified_split(labels, request.config.validation, seed=request.split_seed)
+        groups = entry.array("groups") if entry.has("groups") else None
+        size, seed = request.config.validation, request.split_seed
+        return split_images(labels, groups, size, seed=seed)
     train = entry.facts["images_per_part"][0]
     return Split(train=np.arange(train), validation=np.arange(train, len(labels)))
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hpsearch.training.data import cifar, digits, idx
+from hpsearch.training.data import cifar, digits, idx, image_folder, pickled_dict
 
-__all__ = ["cifar", "digits", "idx"]
+__all__ = ["cifar", "digits", "idx", "image_folder", "pickled_dict"]

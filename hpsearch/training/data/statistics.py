@@ -21,7 +21,7 @@ _CHUNK = 1024
 def mean_and_std(
     images: NDArray[np.uint8], indices: NDArray[np.int64], *, memo: Path
 ) -> tuple[Tensor, Tensor]:
-    """Return mean and (population) standard deviation, float32 ``(channels,)`` on the 0..1 scale.
+    """Return mean and (population) standard deviation, float64 ``(channels,)`` on the 0..1 scale.
 
     ``images`` is uint8 ``(n, channels, height, width)``; only those at ``indices`` are measured.
     Exact: pixel values are counted, not summed up in floats, so every machine and number of
@@ -44,7 +44,7 @@ def mean_and_std(
         variance = (n * squares - total * total) / (n * n)
         means.append(total / n / 255)
         deviations.append(variance**0.5 / 255 if variance else 1.0)
-    return torch.tensor(means, dtype=torch.float32), torch.tensor(deviations, dtype=torch.float32)
+    return torch.tensor(means, dtype=torch.float64), torch.tensor(deviations, dtype=torch.float64)
 
 
 def _count(images: NDArray[np.uint8], indices: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -64,6 +64,8 @@ data:
   validation: 0.2
   input_size: null
   limit: null
+  per_class: null
+  normalization: measured
   augmentation:
     random_crop: false
     horizontal_flip:

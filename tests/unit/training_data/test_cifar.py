@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import tarfile
 import urllib.error
 import warnings
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torchvision.datasets import CIFAR100
 
 from hpsearch.errors import DataError
-from hpsearch.training.data.cifar import cifar10, read_batch
+from hpsearch.training.data.cifar import cifar10, cifar100
+from hpsearch.training.data.cifar_files import read_batch
 from hpsearch.training.data.place import Place
 
 
@@ -68,6 +71,25 @@ def test_official_batches_train_and_validate(cifar_folder, place):
         assert part.files == (folder / f"data_batch_{batch}",)
     with pytest.raises(DataError, match=r"a data file is missing: .*test_batch"):
         source.test.read()
+
+
+def test_report_c_trains_on_batch_1_validates_on_2_and_tests_on_the_test_batch(cifar_folder, place):
+    folder = cifar_folder((1, 2))
+    source = cifar10(place, path=folder, train_batches=[1], val_batches=[2])
+    assert source.train.files == (folder / "data_batch_1",)
+    assert source.validation.files == (folder / "data_batch_2",)
+    assert source.test.files == (folder / "test_batch",)
+    images, labels = read_batch(folder / "test_batch", classes=10)
+    assert np.array_equal(source.test.read().images, images)
+    assert np.array_equal(source.test.read().labels, labels)
+
+
+def test_other_batches_may_test(cifar_folder, place):
+    folder = cifar_folder((1, 4, 5))
+    settings = {"path": folder, "train_batches": [1]}
+    source = cifar10(place, **settings, test_batches=[4, "test"])
+    assert source.test.files == (folder / "data_batch_4", folder / "test_batch")
+    assert cifar10(place, **settings, test_batches=[]).test is None
 
 
 def test_class_names_come_from_the_meta_file(cifar_folder, place):
@@ -147,16 +169,24 @@ def test_a_hostile_batch_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("train", "validation", "message"),
+    ("train", "validation", "test", "message"),
     [
-        pytest.param([], [1], "train_batches must name at least one", id="none"),
-        pytest.param([1, 1], [], "may be used once, .* but 1 is used again", id="twice"),
-        pytest.param([1, 2, 3], [3, 2], "but 2, 3 is used again", id="on both sides"),
+        pytest.param([], [1], [], "train_batches must name at least one", id="none"),
+        pytest.param([1, 1], [], [], "may be used once, .* but 1 is used again", id="twice"),
+        pytest.param([1, 2, 3], [3, 2], [], "but 2, 3 is used again", id="on both sides"),
+        pytest.param([1], [], [1], "test_batches, but 1 is used again", id="trained and tested"),
+        pytest.param([1], [2], ["test", "test"], "but test is used again", id="tested twice"),
     ],
 )
-def test_impossible_batches_are_refused(cifar_folder, place, train, validation, message):
+def test_impossible_batches_are_refused(cifar_folder, place, train, validation, test, message):
     with pytest.raises(DataError, match=message):
-        cifar10(place, path=cifar_folder(), train_batches=train, val_batches=validation)
+        cifar10(
+            place,
+            path=cifar_folder(),
+            train_batches=train,
+            val_batches=validation,
+            test_batches=test,
+        )
 
 
 def test_a_given_folder_must_hold_the_batches(cifar_folder, place, tmp_path):
@@ -209,3 +239,77 @@ def test_nothing_is_downloaded_where_that_is_not_wanted(root):
     with pytest.raises(DataError, match="doesn't exist, and it wasn't downloaded; unpack"):
         cifar10(Place(root=root, may_download=False))
     assert not root.exists()
+
+
+@pytest.fixture
+def cifar100_folder(tmp_path, pictures):
+    """Writes an unpacked ``cifar-100-python`` with 200 training and 100 test images."""
+
+    def make(within: str = "cifar100") -> Path:
+        folder = tmp_path / within / "cifar-100-python"
+        folder.mkdir(parents=True)
+        for name, n in (("train", 200), ("test", 100)):
+            batch = {
+                "data": pictures(n, 3072, seed=n),
+                "fine_labels": [i % 100 for i in range(n)],
+                "coarse_labels": [i % 20 for i in range(n)],
+            }
+            (folder / name).write_bytes(pickle.dumps(batch, 2))
+        names = {
+            "fine_label_names": [f"kind {n}" for n in range(100)],
+            "coarse_label_names": [f"family {n}" for n in range(20)],
+        }
+        (folder / "meta").write_bytes(pickle.dumps(names, 2))
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "name"), [("fine", 100, "kind 7"), ("coarse", 20, "family 7")]
+)
+def test_cifar100_has_fine_and_coarse_labels(cifar100_folder, place, labels, classes, name):
+    folder = cifar100_folder()
+    source = cifar100(place, path=folder.parent, labels=labels)
+    assert source.class_names[7] == name
+    assert source.train.read().labels.tolist() == [n % classes for n in range(200)]
+    images, _ = read_batch(folder / "test", classes=100, labels_key="fine_labels")
+    assert np.array_equal(source.test.read().images, images)
+    assert source.validation is None
+    assert source.settings == {"labels": labels}
+
+
+def test_what_cifar100_lacks_is_named(cifar100_folder, place):
+    folder = cifar100_folder()
+    (folder / "meta").unlink()
+    with pytest.raises(DataError, match=r"cifar100\.path must be an unpacked cifar-100-python w"):
+        cifar100(place, path=folder)
+    with pytest.raises(DataError, match="lacks meta"):
+        cifar100(place, path=folder)
+    with pytest.raises(DataError, match=r"needs its files train and meta, but .*cifar100 doesn't"):
+        cifar100(Place(root=place.root, may_download=False))
+
+
+def test_a_cifar10_batch_is_no_cifar100(cifar100_folder, cifar_folder, place):
+    folder = cifar100_folder()
+    batch = (cifar_folder((1,)) / "data_batch_1").read_bytes()
+    (folder / "train").write_bytes(batch)
+    with pytest.raises(DataError, match=r"and 'fine_labels' \(n numbers\), but .*train lacks them"):
+        cifar100(place, path=folder).train.read()
+
+
+def test_cifar100_is_downloaded_from_where_torchvision_says(
+    cifar100_folder, place, torchvision_download
+):
+    server = cifar100_folder("server")
+
+    def download(url: str, folder: Path, *, filename: str, md5: str) -> None:
+        assert (filename, md5) == (CIFAR100.filename, CIFAR100.tgz_md5)
+        assert url == CIFAR100.url
+        (folder / filename).write_text("the archive")
+        shutil.copytree(server, folder / server.name)
+
+    torchvision_download(download)
+    source = cifar100(place)
+    assert source.origin == str(place.root / "cifar100" / "cifar-100-python")
+    assert len(source.train.read().labels) == 200

@@ -81,8 +81,8 @@ def test_a_file_of_this_very_moment_is_not_trusted(files, tmp_path, monkeypatch)
     # Two writes within one tick of the file system's clock leave equal size and times.
     now = time.time_ns()
     times = SimpleNamespace(st_size=500, st_mtime_ns=now, st_ctime_ns=now)
-    real = Path.stat
-    monkeypatch.setattr(Path, "stat", lambda p, **kw: times if p in files else real(p, **kw))
+    real, paths = os.stat, [*map(str, files)]
+    monkeypatch.setattr(os, "stat", lambda p, **kw: times if p in paths else real(p, **kw))
     first = content_hash(files, tmp_path / "memo")
     files[0].write_bytes(b"X" * 500)
     second = content_hash(files, tmp_path / "memo")
@@ -128,3 +128,23 @@ def test_an_atomic_write_leaves_the_old_text_or_the_new(tmp_path, monkeypatch):
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_learned_from_a_file_is_remembered_by_its_contents(files, tmp_path, settled):
+    asked = []
+
+    def learn(file: Path = files[0], **settings) -> str:
+        def measure() -> str:
+            asked.append(file)
+            return f"{len(asked)}"
+
+        return content.remembered(file, settings, measure, tmp_path / "memo")
+
+    assert [learn(), learn()] == ["1", "1"]
+    assert learn(key="x") == "2"  # other settings
+    assert learn(key="y") == "3"
+    assert learn(key="x") == "2"
+    files[0].write_bytes(b"other contents")
+    assert learn() == "4"
+    (tmp_path / "memo").chmod(0o500)
+    assert len(asked) == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +12,23 @@ from PIL import Image
 
 from hpsearch.errors import DataError
 from hpsearch.training.data.cache import open_or_build
-from hpsearch.training.data.decode import Taken, data_hash, read_part, write_parts
-from hpsearch.training.data.images import Images, Part, Source
+from hpsearch.training.data.decode import Taken, read_part, write_parts
+from hpsearch.training.data.images import DamagedPicture, Images, Part, Source
 
 
 class LazyPictures:
     """Pictures of sizes of their own, as an image folder gives them; notes which were decoded."""
 
-    def __init__(self, pictures: list[np.ndarray]) -> None:
-        self.pictures, self.decoded = pictures, []
+    def __init__(self, pictures: list[np.ndarray], damaged: Iterable[int] = ()) -> None:
+        self.pictures, self.damaged, self.decoded = pictures, set(damaged), []
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         self.decoded.append(index)
+        if index in self.damaged:
+            raise DamagedPicture(f"{index}.png (cut)")
         return self.pictures[index]
 
 
@@ -40,7 +44,9 @@ def written(tmp_path: Path):
 
     def write(parts: list[Taken], input_size: int | None):
         entry = open_or_build(
-            tmp_path, {}, lambda writer: write_parts(writer, parts, input_size) or {}
+            tmp_path,
+            {},
+            lambda writer: {"data_hash": write_parts(writer, ["a", "b"], parts, input_size)},
         )
         return tuple(entry.array(name) for name in ("images", "labels", "chosen"))
 
@@ -106,7 +112,46 @@ def test_pictures_of_different_channels_are_refused(written, pictures):
         written([taken(lazy)], 8)
 
 
-def test_the_data_hash_covers_pictures_labels_and_names(pictures):
+def test_damaged_pictures_are_all_named(tmp_path, pictures):
+    lazy = LazyPictures([pictures(8, 8, 1)] * 700, damaged=range(0, 700, 50))  # in two chunks
+    with pytest.raises(DataError) as caught:
+        open_or_build(tmp_path, {}, lambda writer: write_parts(writer, ["a"], [taken(lazy)], 4))
+    message = str(caught.value)
+    assert (
+        "every picture must be readable, but 14 of 700 can't be decoded: 0.png (cut); " in message
+    )
+    assert "; 450.png (cut); and 4 more. Get them again, or remove them" in message
+    assert "500.png" not in message
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_damaged_picture_that_is_not_taken_does_no_harm(written, pictures):
+    lazy = LazyPictures([pictures(8, 8, 1)] * 3, damaged=[1])
+    images, _, _ = written([taken(lazy, [0, 2])], None)
+    assert len(images) == 2
+
+
+def test_nothing_but_damage_is_told_as_well(written):
+    with pytest.raises(DataError, match=r"but 2 of 2 can't be decoded: 0\.png \(cut\); 1\.png"):
+        written([taken(LazyPictures([None] * 2, damaged=[0, 1]))], None)
+
+
+def test_the_groups_of_the_chosen_images_are_kept(tmp_path, pictures):
+    images = Images(images=pictures(4, 2, 2, 1), labels=np.arange(4), groups=np.array([7, 8, 7, 9]))
+    part = Taken(images=images, chosen=np.array([0, 2, 3]))
+    entry = open_or_build(
+        tmp_path, {}, lambda writer: {"data_hash": write_parts(writer, ["a"], [part], None)}
+    )
+    assert entry.array("groups").tolist() == [7, 7, 9]
+
+
+def test_the_data_hash_covers_pictures_labels_and_names(tmp_path, pictures):
+    def data_hash(names: list[str], parts: list[Taken], input_size: int | None = None) -> str:
+        key = {"n": len(list(tmp_path.iterdir()))}
+        build = partial(write_parts, class_names=names, parts=parts, input_size=input_size)
+        entry = open_or_build(tmp_path, key, lambda writer: {"data_hash": build(writer)})
+        return entry.facts["data_hash"]
+
     images = pictures(6, 4, 4, 1)
     first = data_hash(["a", "b"], [taken(images)])
     changed = images.copy()
@@ -118,9 +163,14 @@ def test_the_data_hash_covers_pictures_labels_and_names(pictures):
         data_hash(["a", "b"], [taken(images, [0, 1, 2, 3, 4])]),
         data_hash(["a", "b"], [taken(images[:3]), taken(images[3:])]),
         data_hash(["a", "b"], [taken(images.reshape(6, 2, 8, 1))]),
+        data_hash(["a", "b"], [taken(images[::-1])]),
     ]
-    assert len({first, *others}) == 7
+    assert len({first, *others}) == 8
     assert first == data_hash(["a", "b"], [taken(LazyPictures(list(images)))])
+    assert first == data_hash(["a", "b"], [taken(images)], 9)  # in their own size
+    assert first.startswith(
+        "1e1ce199d612f80b"
+    )  # written down: another hash disowns every frozen config
 
 
 def source(part: Part) -> Source:
@@ -144,6 +194,15 @@ def test_a_source_that_gives_nonsense_is_named(images, labels, message):
     with pytest.raises(DataError, match=message) as caught:
         read_part(source(part), part)
     assert "'flowers'" in str(caught.value)
+
+
+def test_a_source_with_too_few_groups_is_named():
+    given = Images(
+        images=np.zeros((3, 2, 2, 1), np.uint8), labels=np.array([0, 1, 0]), groups=np.array([0, 1])
+    )
+    part = Part(read=lambda: given)
+    with pytest.raises(DataError, match=r"one group per image, but got 3 images and .*\(2,\)"):
+        read_part(source(part), part)
 
 
 def test_a_source_that_cannot_be_read_is_named():

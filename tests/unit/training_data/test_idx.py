@@ -12,7 +12,7 @@ import pytest
 from hpsearch.errors import DataError
 from hpsearch.registry import Component
 from hpsearch.training.data import idx as idx_module
-from hpsearch.training.data.idx import DEBIAN_FASHION_MNIST, fashion_mnist, idx, read_idx
+from hpsearch.training.data.idx import DEBIAN_FASHION_MNIST, fashion_mnist, idx, mnist, read_idx
 from hpsearch.training.data.place import Place
 from hpsearch.training.registries import SOURCES
 
@@ -127,7 +127,7 @@ def test_fashion_mnist_is_found_in_the_data_root_first(place, mnist_folder, monk
     assert fashion_mnist(place).origin == str(place.root / "fashion_mnist")
 
 
-class FakeFashionMnist:
+class FakeMnist:
     """What torchvision's class tells of the files."""
 
     mirrors = ("http://mirror/",)
@@ -145,7 +145,8 @@ def torchvision_download(monkeypatch, no_debian_package):
     from torchvision.datasets import utils
 
     def replace(download) -> None:
-        monkeypatch.setattr(torchvision.datasets, "FashionMNIST", FakeFashionMnist)
+        for name in ("FashionMNIST", "MNIST"):
+            monkeypatch.setattr(torchvision.datasets, name, FakeMnist)
         monkeypatch.setattr(utils, "download_url", download)
 
     return replace
@@ -166,6 +167,38 @@ def test_a_download_fills_the_data_root(place, mnist_folder, torchvision_downloa
     assert len(source.train.read().labels) == 100
     fashion_mnist(place)
     assert len(asked) == 4
+
+
+def test_mnist_is_a_folder_or_a_download(place, mnist_folder, torchvision_download):
+    server, asked = mnist_folder("server", ".gz"), []
+    assert mnist(place, path=server).origin == str(server)
+
+    def download(url: str, folder: Path, *, filename: str, md5: str) -> None:
+        asked.append(url)
+        (folder / filename).write_bytes((server / filename).read_bytes())
+
+    torchvision_download(download)
+    source = mnist(place)
+    assert source.class_names == tuple("0123456789")
+    assert source.origin == str(place.root / "mnist")
+    assert len(source.train.read().labels) == 100
+    assert len(asked) == 4
+
+
+def test_mnist_that_is_nowhere_says_what_to_do(root, no_debian_package):
+    with pytest.raises(DataError) as caught:
+        mnist(Place(root=root, may_download=False))
+    assert (
+        f"mnist needs its four IDX files, but they are not in {root / 'mnist'}, and it wasn't "
+        "downloaded; put train-images-idx3-ubyte.gz, "
+    ) in str(caught.value)
+
+
+def test_classes_may_be_named(place, mnist_folder):
+    folder = mnist_folder(classes=3)
+    assert idx(place, path=folder, class_names=["a", "b", "c", "d"]).class_names == tuple("abcd")
+    with pytest.raises(DataError, match=r"between 0 and 1, but .*train-labels-idx1-ubyte holds 2"):
+        idx(place, path=folder, class_names=["a", "b"]).train.read()
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,17 @@ from PIL import Image
 from hpsearch.errors import DataError, UnknownName
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig
+from hpsearch.training.batches import Pixels
 from hpsearch.training.data import decode, digits, idx
 from hpsearch.training.data import prepare as preparing
 from hpsearch.training.data.images import Images, Part, Source
 from hpsearch.training.data.prepare import prepare
-from hpsearch.training.data.split import limit_images, split_hash, stratified_split
+from hpsearch.training.data.split import (
+    images_per_class,
+    limit_images,
+    split_hash,
+    stratified_split,
+)
 from hpsearch.training.registries import SOURCES
 
 DIGITS = DataConfig(source=Component("digits"))
@@ -66,7 +72,7 @@ def test_digits_become_tensors(root):
     train = data.images[data.train_indices].double() / 255
     assert data.mean.tolist() == pytest.approx([train.mean().item()])
     assert data.std.tolist() == pytest.approx([train.std(correction=0).item()])
-    assert data.mean.dtype == data.std.dtype == torch.float32
+    assert data.mean.dtype == data.std.dtype == torch.float64
     assert data.cache_folder.is_relative_to(root / "cache")
 
 
@@ -99,6 +105,90 @@ def test_another_seed_takes_other_images(idx_config, root):
     assert one.cache_folder != other.cache_folder
     assert not torch.equal(one.images, other.images)
     assert one.data_hash != other.data_hash
+
+
+def test_per_class_takes_as_many_of_each_class(idx_config, root, pictures):
+    config = replace(idx_config, per_class=5, validation=10)
+    data = prepare(config, split_seed=5, root=root)
+    chosen = images_per_class(np.arange(100) % 10, 5, seed=5)
+    assert np.array_equal(data.images[:, 0], pictures(100, 12, 10, seed=100)[chosen])
+    assert data.class_counts.tolist() == [4] * 10
+    other = prepare(config, split_seed=6, root=root)
+    assert other.data_hash != data.data_hash
+    # limit and per_class of one number are different questions
+    limited = prepare(replace(idx_config, limit=50, validation=10), split_seed=5, root=root)
+    assert limited.cache_folder != data.cache_folder
+
+
+def test_classes_are_counted_in_the_training_part(root, register):
+    labels = np.repeat([0, 1, 3], [10, 20, 30])
+    images = Images(images=np.zeros((60, 2, 2, 1), np.uint8), labels=labels)
+    config = register(
+        Source(name="few", class_names=tuple("abcde"), train=Part(read=lambda: images))
+    )
+    data = prepare(replace(config, validation=0.5), split_seed=1, root=root)
+    assert data.class_counts.tolist() == [5, 10, 0, 15, 0]
+    assert data.class_counts.dtype == torch.int64
+
+
+def test_a_source_says_which_images_stay_together(root, register, pictures):
+    labels, groups = np.arange(60) % 2, np.arange(60) // 4
+    images = Images(images=pictures(60, 2, 2, 1), labels=labels, groups=groups)
+    together = register(
+        Source(name="pets", class_names=("a", "b"), train=Part(read=lambda: images))
+    )
+    for config in (together, replace(together, limit=40), replace(together, per_class=20)):
+        for seed in range(5):
+            data = prepare(config, split_seed=seed, root=root)
+            own = {
+                picture.tobytes(): group
+                for picture, group in zip(images.images, groups, strict=True)
+            }
+            train, val = (
+                {own[picture.numpy().tobytes()] for picture in data.images[indices]}
+                for indices in (data.train_indices, data.val_indices)
+            )
+            assert not train & val
+            assert val
+
+
+@pytest.mark.parametrize(
+    ("normalization", "expected"),
+    [
+        pytest.param("raw", lambda x: x, id="raw"),
+        pytest.param("unit", lambda x: x / 255, id="unit"),
+        pytest.param("symmetric", lambda x: x / 255 * 2 - 1, id="symmetric"),
+        pytest.param(
+            {"mean": [0.25], "std": [0.5]}, lambda x: (x / 255 - 0.25) / 0.5, id="one for all"
+        ),
+        pytest.param(
+            {"mean": [0.1, 0.2, 0.3], "std": [0.5, 1, 2]},
+            lambda x: (
+                (x / 255 - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1))
+                / torch.tensor([0.5, 1.0, 2.0]).view(3, 1, 1)
+            ),
+            id="per channel",
+        ),
+    ],
+)
+def test_normalization_is_what_the_network_sees(cifar_folder, root, normalization, expected):
+    source = Component("cifar10", {"path": str(cifar_folder((1,))), "train_batches": [1]})
+    config = DataConfig(source=source, normalization=normalization)
+    data = prepare(config, split_seed=1, root=root)
+    pixels = Pixels(
+        data.images, data.mean, data.std, torch.device("cpu"), channels_last=False
+    ).batch(torch.arange(40))
+    assert torch.allclose(pixels, expected(data.images.float()), atol=1e-6)
+    if normalization == "raw":
+        assert torch.equal(pixels, data.images.float())  # 255 stays 255, to the last digit
+    measured = prepare(DataConfig(source=source), split_seed=1, root=root)
+    assert measured.cache_folder == data.cache_folder
+    assert not torch.equal(measured.mean, data.mean)
+
+
+def test_what_nobody_asked_for_is_not_measured(idx_config, root, monkeypatch):
+    monkeypatch.setattr(preparing, "mean_and_std", None)
+    prepare(replace(idx_config, normalization="unit"), split_seed=1, root=root)
 
 
 def test_only_the_images_that_are_taken_are_resized(idx_config, root, monkeypatch):
@@ -251,8 +341,14 @@ def test_the_version_of_a_source_is_part_of_its_identity(root, register, picture
         ({"limit": 101}, r"\(10 <= limit <= 100\), but got 101"),
         ({"validation": 100}, r"\(1 <= validation < 100\), but got 100"),
         ({"input_size": 0}, "input_size must be 1 pixel or more, but got 0"),
+        ({"per_class": 11}, r"\(1 <= per_class <= 10\), but got 11; leave it out"),
+        (
+            {"limit": 20, "per_class": 5},
+            "can't be combined, .* got limit 20 and per_class 5;",
+        ),
+        ({"normalization": {"mean": [0.5, 0.5], "std": [1]}}, r"channel .* \(1\), .* got 2: \[0.5"),
     ],
-    ids=["few", "many", "all validate", "no pixels"],
+    ids=["few", "many", "all validate", "no pixels", "per class", "both", "channels"],
 )
 def test_the_impossible_is_refused(idx_config, root, change, message):
     with pytest.raises(DataError, match=message):
@@ -260,7 +356,7 @@ def test_the_impossible_is_refused(idx_config, root, change, message):
 
 
 def test_an_unknown_source_lists_the_known_ones(root):
-    with pytest.raises(UnknownName, match=r"Did you mean 'cifar10'\? Known: cifar10, digits"):
+    with pytest.raises(UnknownName, match=r"Did you mean 'cifar10'\? Known: cifar10, cifar100"):
         prepare(DataConfig(source=Component("cifar")), split_seed=1, root=root)
 
 
@@ -315,7 +411,7 @@ def test_importing_reads_no_source_and_no_scikit_learn():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("]")[1].split() == ["False", "False"]
-    assert "'cifar10', 'digits', 'fashion_mnist', 'idx'" in done.stdout
+    assert "'cifar10', 'cifar100', 'digits', 'fashion_mnist', 'idx'" in done.stdout
 
 
 @pytest.mark.skipif(
@@ -349,5 +445,5 @@ def test_the_documentation_names_every_source_and_augmentation():
     import hpsearch.training.augmentation  # noqa: F401 - registers them
     from hpsearch.training.registries import AUGMENTATIONS
 
-    for name in ("cifar10", "digits", "fashion_mnist", "idx", *AUGMENTATIONS.names()):
+    for name in (*SOURCES.names(), *AUGMENTATIONS.names()):
         assert f"| `{name}` |" in page

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import DataError
-from hpsearch.training.data.split import Split, limit_images, split_hash, stratified_split
+from hpsearch.training.data.split import (
+    Split,
+    images_per_class,
+    limit_images,
+    split_hash,
+    stratified_split,
+)
 
 label_lists = st.lists(st.integers(0, 6), min_size=2, max_size=120).map(np.array)
 seeds = st.integers(0, 2**31 - 1)
@@ -88,6 +94,31 @@ def test_a_smaller_limit_is_part_of_a_larger_one():
     labels = np.repeat([0, 1, 2], 100)
     small, large = limit_images(labels, 30, seed=3), limit_images(labels, 90, seed=3)
     assert set(small) < set(large)
+
+
+def test_per_class_takes_as_many_of_each_class():
+    labels = np.repeat([0, 1, 3], [50, 20, 84])
+    chosen = images_per_class(labels, 30, seed=3)
+    assert np.bincount(labels[chosen]).tolist() == [30, 20, 0, 30]  # all 20 of a smaller class
+    assert np.array_equal(chosen, np.unique(chosen))
+    assert set(images_per_class(labels, 10, seed=3)) < set(chosen)
+    assert not np.array_equal(images_per_class(labels, 30, seed=4), chosen)
+    assert len(images_per_class(labels, 84, seed=3)) == 154
+
+
+@pytest.mark.parametrize("per_class", [0, 85], ids=["none", "more than there are"])
+def test_an_impossible_per_class_is_refused(per_class):
+    with pytest.raises(DataError, match=rf"\(1 <= per_class <= 84\), but got {per_class}; leave"):
+        images_per_class(np.repeat([0, 1], [50, 84]), per_class, seed=0)
+
+
+def test_test_images_are_drawn_apart_from_validation_images():
+    labels = np.arange(200) % 4
+    test = stratified_split(labels, 0.25, seed=11, part="test")
+    validation = stratified_split(labels, 0.25, seed=11)
+    assert not np.array_equal(test.validation, validation.validation)
+    with pytest.raises(DataError, match=r"^test_fraction must leave .* but 0.001 of 200 images is"):
+        stratified_split(labels, 0.001, seed=0, part="test")
 
 
 def test_seeds_decide_and_numpys_global_state_does_not():

@@ -24,7 +24,7 @@ def test_they_are_those_of_the_chosen_images(pictures, memo):
     indices = np.arange(1, 2500, 2)  # more than a chunk
     mean, std = mean_and_std(images, indices, memo=memo)
     scaled = images[indices].astype(np.float64) / 255
-    assert mean.dtype == std.dtype == torch.float32
+    assert mean.dtype == std.dtype == torch.float64
     assert mean.tolist() == pytest.approx(scaled.mean(axis=(0, 2, 3)).tolist(), rel=1e-6)
     assert std.tolist() == pytest.approx(scaled.std(axis=(0, 2, 3)).tolist(), rel=1e-6)
 

@@ -62,8 +62,8 @@ def test_a_source_that_is_here_tells_where(mnist_folder, root):
 
 
 def test_an_unknown_source_is_refused(root):
-    with pytest.raises(UnknownName, match="unknown data source 'mnist'"):
-        available("mnist", root)
+    with pytest.raises(UnknownName, match="unknown data source 'minst'"):
+        available("minst", root)
 
 
 def test_a_missing_source_is_an_error_when_it_is_wanted(root, tmp_path):

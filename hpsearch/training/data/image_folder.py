@@ -1,0 +1,261 @@
+"""A folder of pictures, one subfolder per class: ``<path>/<class>/<picture>.png``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import DataError
+from hpsearch.training.data.group_split import TestFraction, hold_out
+from hpsearch.training.data.images import Images, Part, Source
+from hpsearch.training.data.picture_files import SUFFIXES, Colour, PictureFiles
+from hpsearch.training.data.place import Place, absolute
+from hpsearch.training.registries import SOURCES
+
+#: Subfolders that are parts and not classes, where there is nothing but them.
+_PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+#: Names that an error lists.
+_NAMED = 10
+
+
+@SOURCES.register("image_folder")
+def image_folder(
+    place: Place,
+    /,
+    *,
+    path: Path,
+    val_path: Path | None = None,
+    test_path: Path | None = None,
+    test_fraction: TestFraction | None = None,
+    group: str | None = None,
+    colour: Colour = "rgb",
+) -> Source:
+    """A folder with one subfolder of pictures per class; the subfolder's name is the class's.
+
+    ``path`` may also hold ``train``, ``val`` and ``test`` with the classes below them.
+    ``val_path`` and ``test_path`` name such folders elsewhere; without test images,
+    ``test_fraction`` holds out that share, the same for every seed. ``group``: a regular
+    expression; files in whose names it finds the same text (that of its first group, where it
+    has one) stay on the same side of every split. Pictures of different sizes need
+    ``data.input_size``.
+    """
+    root = absolute(path)
+    layout = _layout(root)
+    folders = {
+        "train": layout.get("train", root),
+        "val": layout.get("val") if val_path is None else absolute(val_path),
+        "test": layout.get("test") if test_path is None else absolute(test_path),
+    }
+    if folders["test"] is not None and test_fraction is not None:
+        raise DataError(
+            "data.source.image_folder.test_fraction holds out test images where there are none, "
+            f"but {folders['test']} has some; leave test_fraction out"
+        )
+    pattern = _pattern(group)
+    class_names = _class_names(folders["train"] or root)
+    listed = {
+        name: _list(folder, class_names, pattern)
+        for name, folder in folders.items()
+        if folder is not None
+    }
+    _check_groups(listed)
+    train = listed["train"]
+    if test_fraction is not None:
+        split = hold_out(train.labels, _numbered(train.groups), test_fraction)
+        listed |= {"train": train.at(split.train), "test": train.at(split.validation)}
+    parts = {name: _part(pictures, colour) for name, pictures in listed.items()}
+    return Source(
+        name="image_folder",
+        class_names=class_names,
+        train=parts["train"],
+        validation=parts.get("val"),
+        test=parts.get("test"),
+        settings={"colour": colour, "group": group},
+        origin=str(root),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listed:
+    """The picture files of one part, class by class."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    #: What ``group`` found in each file's name.
+    groups: tuple[str, ...] | None
+
+    def at(self, indices: NDArray[np.int64]) -> _Listed:
+        return _Listed(
+            folder=self.folder,
+            files=tuple(self.files[index] for index in indices),
+            labels=self.labels[indices],
+            groups=None if self.groups is None else tuple(self.groups[i] for i in indices),
+        )
+
+
+def _part(pictures: _Listed, colour: Colour) -> Part:
+    return Part(read=_reader(pictures, colour), files=pictures.files)
+
+
+def _reader(pictures: _Listed, colour: Colour) -> Callable[[], Images]:
+    def read() -> Images:
+        return Images(
+            images=PictureFiles(files=pictures.files, colour=colour),
+            labels=pictures.labels,
+            groups=_numbered(pictures.groups),
+        )
+
+    return read
+
+
+def _numbered(groups: Sequence[str] | None) -> NDArray[np.int64] | None:
+    if groups is None:
+        return None
+    numbers = {text: number for number, text in enumerate(sorted(set(groups)))}
+    return np.array([numbers[text] for text in groups], dtype=np.int64)
+
+
+def _layout(root: Path) -> dict[str, Path]:
+    """Return the part folders below ``root``, or none where its subfolders are classes."""
+    names = _subfolders(root)
+    if not ({"train"} <= set(names) <= set(_PARTS)) or not _subfolders(root / "train"):
+        return {}
+    found: dict[str, Path] = {}
+    for name in names:
+        if _PARTS[name] in found:
+            raise DataError(
+                f"a folder of images may have one folder of validation images, but {root} has "
+                f"{found[_PARTS[name]].name} and {name}; rename or remove one"
+            )
+        found[_PARTS[name]] = root / name
+    return found
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    names = tuple(_subfolders(folder))
+    if len(names) < 2:
+        raise DataError(
+            f"a folder of images must hold a subfolder for each of at least two classes, but "
+            f"{folder} holds {f'only {names[0]}' if names else 'none'}; "
+            "give the folder right above the classes as data.source.image_folder.path"
+        )
+    return names
+
+
+def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | None) -> _Listed:
+    """List the pictures of every class. Raises ``DataError`` naming what doesn't belong there."""
+    own = _subfolders(folder)
+    unknown = [name for name in own if name not in class_names]
+    if unknown:
+        raise DataError(
+            f"{folder} may hold the classes of the training images only "
+            f"({_some(class_names)}), but it holds {_some(unknown)}; remove or rename them"
+        )
+    pictures = {name: _pictures(folder / name) for name in own}
+    empty = [str(folder / name) for name, files in pictures.items() if not files]
+    if empty or not pictures:
+        raise DataError(
+            f"every class folder must hold at least one picture ({', '.join(sorted(SUFFIXES))}), "
+            f"but none lies in {_some(empty) or folder}; add pictures or remove the folder"
+        )
+    files = tuple(file for name in own for file in pictures[name])
+    labels = [class_names.index(name) for name in own]
+    return _Listed(
+        folder=folder,
+        files=files,
+        labels=np.repeat(np.array(labels, dtype=np.int64), [len(pictures[name]) for name in own]),
+        groups=None if pattern is None else _groups(files, pattern),
+    )
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
+
+
+def _pictures(folder: Path) -> list[Path]:
+    entries = _entries(folder)
+    deeper = sorted(entry.name for entry in entries if entry.is_dir())
+    if deeper:
+        raise DataError(
+            f"pictures must lie right in the folder of their class, but {folder} has the "
+            f"subfolder(s) {_some(deeper)}; move the pictures up, or give the folder right above "
+            "the classes as data.source.image_folder.path"
+        )
+    # The ending is looked at by hand: a Path for each entry would take several times as long
+    endings = tuple(SUFFIXES)
+    return [folder / name for name in sorted(e.name for e in entries if _is(e.name, endings))]
+
+
+def _is(name: str, endings: tuple[str, ...]) -> bool:
+    return name.lower().endswith(endings)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what lies in a folder, hidden files left out."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        state = "isn't a folder" if folder.exists() else "doesn't exist"
+        raise DataError(
+            f"data.source.image_folder needs folders of pictures, but {folder} {state}"
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"every folder of pictures must be readable, but {folder} isn't ({error.strerror})"
+        ) from error
+
+
+def _pattern(group: str | None) -> re.Pattern[str] | None:
+    try:
+        return None if group is None else re.compile(group)
+    except re.error as error:
+        raise DataError(
+            f"data.source.image_folder.group must be a regular expression, but {group!r} isn't "
+            f"({error})"
+        ) from error
+
+
+def _groups(files: Sequence[Path], pattern: re.Pattern[str]) -> tuple[str, ...]:
+    found = [_group(pattern, file.name) for file in files]
+    without = [file for file, group in zip(files, found, strict=True) if not group]
+    if without:
+        raise DataError(
+            f"data.source.image_folder.group must find something in every file's name, but "
+            f"{pattern.pattern!r} finds nothing in {len(without):,} of {len(files):,}: "
+            f"{_some([str(file) for file in without])}; change the pattern or the names"
+        )
+    return tuple(found)
+
+
+def _group(pattern: re.Pattern[str], name: str) -> str:
+    match = pattern.search(name)
+    if match is None:
+        return ""
+    return (match[1] or "") if pattern.groups else match[0]
+
+
+def _check_groups(parts: Mapping[str, _Listed]) -> None:
+    """Refuse folders of their own for two parts that hold pictures of the same group."""
+    seen: dict[str, Path] = {}
+    for part in parts.values():
+        own = set(part.groups or ())
+        shared = sorted(own & set(seen))
+        if shared:
+            raise DataError(
+                f"no group may be in two parts, but {len(shared):,} are in {seen[shared[0]]} and "
+                f"in {part.folder}: {_some(shared)}; move each group into one of them"
+            )
+        seen |= dict.fromkeys(own, part.folder)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

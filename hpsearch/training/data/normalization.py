@@ -1,0 +1,56 @@
+"""How pixels become numbers around zero: what is subtracted, and what they are divided by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hpsearch.errors import DataError
+from hpsearch.study_file.trial_config import Normalization
+
+#: Mean and deviation on the 0..1 scale, so that a pixel p of 0..255 becomes (p/255 - mean)/std.
+_FIXED = {
+    "raw": (0.0, 1 / 255),  # 0..255, as they are
+    "unit": (0.0, 1.0),  # 0..1
+    "symmetric": (0.5, 0.5),  # -1..1
+}
+
+
+def mean_and_std_of(
+    normalization: Normalization,
+    *,
+    channels: int,
+    measure: Callable[[], tuple[Tensor, Tensor]],
+) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation, float64 ``(channels,)`` on the 0..1 scale.
+
+    ``measure`` gives those of the training images; it is asked only where they are wanted. Raises
+    ``DataError`` where the numbers that were given don't fit the channels.
+    """
+    if normalization == "measured":
+        return measure()
+    if isinstance(normalization, str):
+        mean, std = _FIXED[normalization]
+        return _per_channel([mean] * channels), _per_channel([std] * channels)
+    for name in ("mean", "std"):
+        given = normalization[name]
+        if len(given) not in (1, channels):
+            raise DataError(
+                f"data.normalization: {name} must hold one number per channel of the images "
+                f"({channels}), or one for all, but got {len(given)}: {list(given)}"
+            )
+        if name == "std" and min(given) <= 0:
+            raise DataError(
+                f"data.normalization: std must be above 0 in every channel, but got {list(given)}"
+            )
+    mean_given, std_given = ([*normalization[name]] for name in ("mean", "std"))
+    return (
+        _per_channel(mean_given * (channels // len(mean_given))),
+        _per_channel(std_given * (channels // len(std_given))),
+    )
+
+
+def _per_channel(numbers: list[float]) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64)

@@ -1,0 +1,116 @@
+"""A dictionary of arrays in a pickle: images, labels and, often, the names of the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpsearch.errors import DataError
+from hpsearch.training.data.content import remembered
+from hpsearch.training.data.group_split import TestFraction, hold_out
+from hpsearch.training.data.images import Images, Part, Source
+from hpsearch.training.data.pickled_entries import Keys, class_names_in, read_images
+from hpsearch.training.data.pixel_arrays import Layout, Scale
+from hpsearch.training.data.place import Place, absolute
+from hpsearch.training.registries import SOURCES
+
+
+@SOURCES.register("pickled_dict")
+def pickled_dict(
+    place: Place,
+    /,
+    *,
+    path: Path,
+    val_path: Path | None = None,
+    test_path: Path | None = None,
+    test_fraction: TestFraction | None = None,
+    images_key: str | None = None,
+    labels_key: str | None = None,
+    names_key: str | None = None,
+    groups_key: str | None = None,
+    layout: Layout = "auto",
+    scale: Scale = "auto",
+) -> Source:
+    """A pickled dictionary of images, labels and class names; nothing in the file is run.
+
+    The keys are found where only one entry can be meant, and ``layout`` and ``scale`` where the
+    array leaves one possibility. Labels are numbers that count the names (without names, the
+    classes are called by their numbers), or texts. ``groups_key``: an entry with one number or
+    text per image; equal ones stay on the same side of every split. ``val_path``, ``test_path``:
+    files of the same keys; without test images, ``test_fraction`` holds out that share, the same
+    for every seed.
+    """
+    if test_path is not None and test_fraction is not None:
+        raise DataError(
+            "data.source.pickled_dict.test_fraction holds out test images where there are none, "
+            f"but test_path is {test_path}; leave one of them out"
+        )
+    keys = Keys(images=images_key, labels=labels_key, names=names_key, groups=groups_key)
+    settings: dict[str, Any] = {
+        "keys": [images_key, labels_key, names_key, groups_key],
+        "layout": layout,
+        "scale": scale,
+    }
+    file = _file(path)
+    names = tuple(
+        remembered(
+            file, {"class names": settings}, partial(class_names_in, file, keys), place.memo_folder
+        )
+    )
+
+    def whole(file: Path) -> Part:
+        read = partial(read_images, file, keys, names, layout=layout, scale=scale)
+        return Part(read=read, files=(file,))
+
+    train, test = whole(file), None
+    if test_path is not None:
+        test = whole(_file(test_path))
+    elif test_fraction is not None:
+        settings |= {"test_fraction": test_fraction}
+        train, test = _held_out(train, test_fraction)
+    return Source(
+        name="pickled_dict",
+        class_names=names,
+        train=train,
+        validation=None if val_path is None else whole(_file(val_path)),
+        test=test,
+        settings=settings,
+        origin=str(file),
+    )
+
+
+def _file(path: Path) -> Path:
+    file = absolute(path)
+    if not file.is_file():
+        state = "isn't a file" if file.exists() else "doesn't exist"
+        raise DataError(f"data.source.pickled_dict needs a pickled file, but {file} {state}")
+    return file
+
+
+def _held_out(whole: Part, fraction: float) -> tuple[Part, Part]:
+    """Return training and test part of one file."""
+
+    def side(of_test: bool) -> Callable[[], Images]:
+        def read() -> Images:
+            images = whole.read()
+            pixels = images.images
+            if not isinstance(pixels, np.ndarray):  # what a pickle holds is decoded already
+                raise TypeError(type(pixels).__name__)
+            split = hold_out(images.labels, images.groups, fraction)
+            rows = split.validation if of_test else split.train
+            return Images(
+                images=pixels[rows],
+                labels=images.labels[rows],
+                groups=None if images.groups is None else images.groups[rows],
+            )
+
+        return read
+
+    return (
+        Part(read=side(of_test=False), files=whole.files),
+        Part(read=side(of_test=True), files=whole.files),
+    )

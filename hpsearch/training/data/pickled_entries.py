@@ -1,0 +1,275 @@
+"""Which entries of a pickled dictionary are the images, their labels and the classes' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import DataError
+from hpsearch.training.data.images import Images
+from hpsearch.training.data.pixel_arrays import Layout, Scale, as_pictures
+from hpsearch.training.data.restricted_pickle import read_pickle
+
+#: What a list of text or numbers becomes; ``None`` where an entry is something else.
+_Texts: TypeAlias = tuple[str, ...]
+_Numbers: TypeAlias = NDArray[np.int64]
+
+#: Class names that an error lists.
+_NAMED = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """The names of the entries; ``None`` where they are to be found."""
+
+    images: str | None
+    labels: str | None
+    names: str | None
+    groups: str | None
+
+
+def class_names_in(path: Path, keys: Keys) -> list[str]:
+    """Return the names of the classes, in order. Raises ``DataError``."""
+    return list(_Entries(path, keys).class_names())
+
+
+def read_images(
+    path: Path, keys: Keys, class_names: Sequence[str], *, layout: Layout, scale: Scale
+) -> Images:
+    """Return the images of a file whose classes are ``class_names``. Raises ``DataError``."""
+    entries = _Entries(path, keys)
+    labels = entries.labels(class_names)
+    pictures = as_pictures(
+        entries.pixels(), layout=layout, scale=scale, key=_key, where=entries.named("images")
+    )
+    return Images(images=pictures, labels=labels, groups=entries.groups())
+
+
+def _key(name: str) -> str:
+    return f"data.source.pickled_dict.{name}"
+
+
+class _Entries:
+    """One file's dictionary, and the entries that were chosen from it."""
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self._path = path
+        found = read_pickle(path)
+        if not isinstance(found, dict):
+            raise DataError(
+                f"{path} must hold a dictionary of images and labels, but holds {_described(found)}"
+            )
+        self._entries = {_name(key): value for key, value in found.items()}
+        self._keys: dict[str, str] = {}
+        self._choose("images", keys.images, _candidates_for_images)
+        self._count = len(self._entries[self._keys["images"]])
+        self._choose("labels", keys.labels, self._candidates_for_labels)
+        self._choose("names", keys.names, self._candidates_for_names, optional=True)
+        if keys.groups is not None:
+            self._choose("groups", keys.groups, _no_candidates)
+
+    def named(self, what: str) -> str:
+        """Return an entry's name and file, for errors."""
+        return f"{self._keys[what]!r} in {self._path}"
+
+    def pixels(self) -> NDArray[Any]:
+        value = self._entries[self._keys["images"]]
+        pixels = _array(value)
+        if pixels is None:
+            raise DataError(
+                f"images must be one array, or a list of arrays of the same shape, but "
+                f"{self.named('images')} is {_described(value)}"
+            )
+        return pixels
+
+    def class_names(self) -> _Texts:
+        texts, labels = _texts(self._value("labels")), _numbers(self._value("labels"))
+        if "names" in self._keys:
+            names = _texts(self._value("names"))
+            if not names or len(set(names)) != len(names):
+                raise DataError(
+                    f"class names must be a list of different texts, but {self.named('names')} is "
+                    f"{_described(self._value('names'))}: {self._value('names')!r:.200}"
+                )
+            return names
+        if texts:
+            return tuple(sorted(set(texts)))
+        labels = self._whole_numbers(labels)
+        missing = sorted(set(range(int(labels.max(initial=0)) + 1)) - set(labels.tolist()))
+        if labels.min(initial=0) < 0 or missing:
+            wrong = labels.min() if labels.min(initial=0) < 0 else f"no {missing[0]}"
+            raise DataError(
+                f"labels without class names must count from 0, each number at least once, but "
+                f"{self.named('labels')} goes up to {labels.max()} and holds {wrong}; "
+                f"give the entry of the names as {_key('names_key')}"
+            )
+        return tuple(str(number) for number in range(int(labels.max()) + 1))
+
+    def labels(self, class_names: Sequence[str]) -> _Numbers:
+        value = self._value("labels")
+        texts = _texts(value)
+        if texts:
+            unknown = sorted(set(texts) - set(class_names))
+            if unknown:
+                raise DataError(
+                    f"every label must be one of the classes ({_some(class_names)}), but "
+                    f"{self.named('labels')} holds {_some(unknown)}"
+                )
+            places = {name: place for place, name in enumerate(class_names)}
+            labels = np.array([places[text] for text in texts], dtype=np.int64)
+        else:
+            labels = self._whole_numbers(_numbers(value))
+        if len(labels) != self._count:
+            raise DataError(
+                f"images and labels must be equally many, but {self._path} holds {self._count:,} "
+                f"images ({self._keys['images']!r}) and {len(labels):,} labels "
+                f"({self._keys['labels']!r})"
+            )
+        outside = labels[(labels < 0) | (labels >= len(class_names))]
+        if len(outside):
+            raise DataError(
+                f"a label must lie between 0 and {len(class_names) - 1}, the number of class "
+                f"names less one, but {self.named('labels')} holds {outside[0]} "
+                f"({len(outside):,} of {len(labels):,} are outside)"
+            )
+        return labels
+
+    def groups(self) -> NDArray[np.int64] | None:
+        if "groups" not in self._keys:
+            return None
+        value = self._value("groups")
+        groups: Sequence[Any] | _Numbers | None = _texts(value) or _numbers(value)
+        if groups is None or len(groups) != self._count:
+            raise DataError(
+                f"groups must be a list of one number or text per image ({self._count:,}), but "
+                f"{self.named('groups')} is {_described(value)}"
+            )
+        return np.unique(np.array(groups), return_inverse=True)[1].astype(np.int64)
+
+    def _value(self, what: str) -> Any:
+        return self._entries[self._keys[what]]
+
+    def _whole_numbers(self, labels: _Numbers | None) -> _Numbers:
+        if labels is None:
+            raise DataError(
+                f"labels must be a list of whole numbers or of texts, but "
+                f"{self.named('labels')} is {_described(self._value('labels'))}"
+            )
+        return labels
+
+    def _choose(
+        self,
+        what: str,
+        given: str | None,
+        candidates: Callable[[Mapping[str, Any]], list[str]],
+        *,
+        optional: bool = False,
+    ) -> None:
+        """Note which entry holds ``what``: the given one, or the only one that can."""
+        found = [given] if given is not None else candidates(self._entries)
+        if optional and not found:
+            return
+        if len(found) == 1 and found[0] in self._entries:
+            self._keys[what] = found[0]
+            return
+        held = ", ".join(f"{key!r}: {_described(value)}" for key, value in self._entries.items())
+        if given is not None:
+            rule = f"{_key(what + '_key')} must be a key of the dictionary, but {given!r} isn't one"
+        else:
+            several = " and ".join(map(repr, found)) or "none"
+            rule = f"{_key(what + '_key')} must say which entry holds the {what} where it isn't "
+            rule += f"clear, but {several} could"
+        raise DataError(f"{rule}; {self._path} holds {held or 'nothing'}")
+
+    def _candidates_for_labels(self, entries: Mapping[str, Any]) -> list[str]:
+        numbers = {key: _numbers(value) for key, value in entries.items()}
+        lists = [key for key, found in numbers.items() if found is not None]
+        # A list of another length is taken where there is no better one, and then refused by name
+        return [key for key in lists if len(entries[key]) == self._count] or lists
+
+    def _candidates_for_names(self, entries: Mapping[str, Any]) -> list[str]:
+        labels = _numbers(self._value("labels"))
+        if labels is None:
+            return []
+        texts = {key: _texts(value) for key, value in entries.items()}
+        return [
+            key
+            for key, found in texts.items()
+            if found and len(found) != self._count  # one text per image: file names
+        ]
+
+
+def _candidates_for_images(entries: Mapping[str, Any]) -> list[str]:
+    arrays = {key: _array(value) for key, value in entries.items()}
+    shapes = {key: found.shape for key, found in arrays.items() if found is not None}
+    pictures = [key for key, shape in shapes.items() if len(shape) in (3, 4)]
+    flat = [key for key, shape in shapes.items() if len(shape) == 2 and shape[1] > 1]
+    return pictures or flat
+
+
+def _no_candidates(entries: Mapping[str, Any]) -> list[str]:
+    return []
+
+
+def _name(key: Any) -> str:
+    """Return a key as text; files for Python 2 have keys of bytes."""
+    return key.decode("latin1") if isinstance(key, bytes) else str(key)
+
+
+def _array(value: Any) -> NDArray[Any] | None:
+    """Return numbers of two dimensions or more, from an array or from equal lists."""
+    if (
+        isinstance(value, list | tuple)
+        and value
+        and isinstance(value[0], np.ndarray | list | tuple)
+    ):
+        try:
+            value = np.array(value)
+        except (ValueError, TypeError, OverflowError):
+            return None
+    if isinstance(value, np.ndarray) and value.dtype.kind in "buif" and value.ndim >= 2:
+        return value
+    return None
+
+
+def _numbers(value: Any) -> _Numbers | None:
+    """Return a list (or a column) of whole numbers."""
+    if isinstance(value, list | tuple) and value and all(type(item) is int for item in value):
+        try:
+            return np.array(value, dtype=np.int64)
+        except OverflowError:
+            return None
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
+        column = value[:, 0] if value.ndim == 2 and value.shape[1] == 1 else value
+        return column.astype(np.int64) if column.ndim == 1 else None
+    return None
+
+
+def _texts(value: Any) -> _Texts | None:
+    """Return a list of texts."""
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "SU":
+        value = value.tolist()
+    if isinstance(value, list | tuple) and value:
+        if not all(isinstance(item, str | bytes) for item in value):
+            return None
+        return tuple(_name(item) for item in value)
+    return None
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} {value.shape}"
+    if isinstance(value, list | tuple | dict):
+        kinds = sorted({type(item).__name__ for item in value})
+        return f"a {type(value).__name__} of {len(value):,} ({', '.join(kinds[:3])})"
+    return f"a value of type {type(value).__name__}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,119 @@
+"""Arrays of pixels in whatever order and scale they were saved, as uint8 NHWC."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import DataError
+
+#: How pixels are ordered; flat rows hold plane after plane (as CIFAR's do) or pixel after pixel.
+Layout: TypeAlias = Literal["auto", "NHWC", "NCHW", "NHW", "flat_NCHW", "flat_NHWC"]
+#: From where to where pixel values go: 0 to 255, 0 to 1, -1 to 1.
+Scale: TypeAlias = Literal["auto", "raw", "unit", "symmetric"]
+
+_RANGES = {"raw": (0, 255), "unit": (0, 1), "symmetric": (-1, 1)}
+_CHANNELS = (1, 3)
+#: Images converted at a time.
+_CHUNK = 1024
+
+
+def as_pictures(
+    pixels: NDArray[Any], *, layout: Layout, scale: Scale, key: Callable[[str], str], where: str
+) -> NDArray[np.uint8]:
+    """Return ``pixels`` as uint8 ``(n, height, width, channels)``.
+
+    ``auto`` finds layout and scale where there is one possibility only. Raises ``DataError``;
+    ``key`` gives the name of a setting in the study file, ``where`` names the array.
+    """
+    if pixels.dtype.kind not in "buif":
+        raise DataError(f"pixels must be numbers, but {where} holds {pixels.dtype}")
+    ordered = _ordered(pixels, layout, key("layout"), where)
+    if 0 in ordered.shape:
+        raise DataError(f"pictures must have pixels, but {where} has the shape {pixels.shape}")
+    return _scaled(ordered, scale, key("scale"), where)
+
+
+def _ordered(pixels: NDArray[Any], layout: Layout, key: str, where: str) -> NDArray[Any]:
+    possible = dict(_orders(pixels.shape))
+    if layout == "auto":
+        if possible.get("flat_NCHW", (0, 0))[1] == 1:  # one plane is the same either way
+            del possible["flat_NCHW"]
+        if len(possible) != 1:
+            found = " and ".join(possible) if possible else "no layout of 1 or 3 channels"
+            raise DataError(
+                f"{key} must say how pixels are ordered where their shape leaves it open, but "
+                f"{where} of the shape {pixels.shape} fits {found}; give one of "
+                f"{', '.join(possible or ('NHWC', 'NCHW', 'NHW', 'flat_NCHW', 'flat_NHWC'))}"
+            )
+        (layout,) = possible
+    if layout not in possible:
+        raise DataError(
+            f"{key} must fit the array, but {layout} (with 1 or 3 channels; flat rows of a "
+            f"square) doesn't fit the shape {pixels.shape} of {where}"
+        )
+    shape = possible[layout]
+    if layout in ("NCHW", "flat_NCHW"):
+        return pixels.reshape(shape).transpose(0, 2, 3, 1)
+    return pixels.reshape(shape)
+
+
+def _orders(shape: tuple[int, ...]) -> Iterator[tuple[Layout, tuple[int, ...]]]:
+    """Yield each layout that ``shape`` may be, and the shape of four dimensions that it means."""
+    n, *rest = shape
+    if len(rest) == 3:
+        if rest[2] in _CHANNELS:
+            yield "NHWC", shape
+        if rest[0] in _CHANNELS:
+            yield "NCHW", shape
+    elif len(rest) == 2:
+        yield "NHW", (*shape, 1)
+    elif len(rest) == 1:
+        for channels in _CHANNELS:
+            edge = math.isqrt(rest[0] // channels)
+            if channels * edge * edge == rest[0]:
+                yield "flat_NHWC", (n, edge, edge, channels)
+                yield "flat_NCHW", (n, channels, edge, edge)
+
+
+def _scaled(pixels: NDArray[Any], scale: Scale, key: str, where: str) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint8 and scale in ("auto", "raw"):
+        return np.ascontiguousarray(pixels)
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise DataError(f"pixels must be finite numbers, but {where} holds others")
+    if scale == "auto":
+        scale = _scale_of(pixels.dtype, low, high, key, where)
+    least, most = _RANGES[scale]
+    if low < least or high > most:
+        raise DataError(
+            f"{key} {scale} means pixels from {least} to {most}, but those of {where} go from "
+            f"{low:g} to {high:g}; give another scale"
+        )
+    # In doubles and rounded, so that k/255 becomes k again, whatever it was saved as
+    factor = 255 / (most - least)
+    scaled = np.empty(pixels.shape, dtype=np.uint8)
+    for start in range(0, len(pixels), _CHUNK):
+        chunk = pixels[start : start + _CHUNK].astype(np.float64)
+        scaled[start : start + _CHUNK] = np.rint((chunk - least) * factor)
+    return scaled
+
+
+def _scale_of(dtype: np.dtype[Any], low: float, high: float, key: str, where: str) -> Scale:
+    if dtype.kind == "b":
+        return "unit"
+    if low >= 0 and 1 < high <= 255:
+        return "raw"
+    if dtype.kind == "f" and -1 <= low < 0 < high <= 1:
+        return "symmetric"
+    if dtype.kind == "f" and low >= 0 and 0 < high <= 1:
+        return "unit"
+    raise DataError(
+        f"{key} must say what pixel values mean where they leave it open, but those of {where} "
+        f"({dtype}) go from {low:g} to {high:g}; give raw (0 to 255), unit (0 to 1) or symmetric "
+        "(-1 to 1)"
+    )

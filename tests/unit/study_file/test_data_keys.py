@@ -1,0 +1,108 @@
+"""``data.normalization`` and ``data.per_class``: a name or numbers, fixed or searched."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from hpsearch.errors import StudyFileError
+from hpsearch.study_file.freezing import freeze, to_yaml
+from hpsearch.study_file.json_schema import json_schema
+from hpsearch.study_file.space import Choice
+
+TEXT = """\
+study: x
+budget: {trials: 1, epochs_per_trial: 1}
+data: {source: digits, normalization: HERE}
+model: mlp
+optimizer: adam
+"""
+GIVEN = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.247, 0.243, 0.262]}
+
+
+def with_normalization(written: str) -> str:
+    return TEXT.replace("HERE", written)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param("measured", "measured", id="measured"),
+        pytest.param("raw", "raw", id="raw"),
+        pytest.param("unit", "unit", id="unit"),
+        pytest.param("symmetric", "symmetric", id="symmetric"),
+        pytest.param(f"{GIVEN}", GIVEN, id="given"),
+        pytest.param("{mean: [0], std: [1]}", {"mean": [0.0], "std": [1.0]}, id="one for all"),
+    ],
+)
+def test_one_way_for_all_trials(load, registries_of, written, expected):
+    study = load(with_normalization(written))
+    config = study.trial_config({}, ticket=1).data
+    assert config.normalization == expected
+    assert config.per_class is None
+    assert study.is_frozen
+    jsonschema.validate(YAML(typ="safe", pure=True).load(study.text), json_schema(registries_of()))
+    again = load(to_yaml(freeze(study, {}, {})))
+    assert again.trial_config({}, ticket=1).data == config
+
+
+def test_left_out_it_is_measured(load):
+    study = load(TEXT.replace(", normalization: HERE", ""))
+    assert study.trial_config({}, ticket=1).data.normalization == "measured"
+    assert study.document["data"]["normalization"] == "measured"
+
+
+def test_it_may_be_searched_and_tried_first(load, registries_of):
+    text = with_normalization(f"{{values: [measured, raw, {GIVEN}]}}")
+    text += f"try_first: [{{data: {{normalization: {GIVEN}}}}}]\n"
+    study = load(text)
+    assert study.space.parameters() == {
+        "data.normalization": Choice(("measured", "raw", GIVEN)),
+    }
+    (entry,) = study.try_first
+    assert study.trial_config(entry, ticket=1).data.normalization == GIVEN
+    jsonschema.validate(YAML(typ="safe", pure=True).load(text), json_schema(registries_of()))
+
+
+def test_it_may_be_set_from_the_command_line(load):
+    study = load(TEXT.replace(", normalization: HERE", ""), f"data.normalization={GIVEN}")
+    assert study.trial_config({}, ticket=1).data.normalization == GIVEN
+    study = load(with_normalization(f"{GIVEN}"), "data.normalization=raw", "data.per_class=50")
+    config = study.trial_config({}, ticket=1).data
+    assert (config.normalization, config.per_class) == ("raw", 50)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param("imagenet", id="an unknown name"),
+        pytest.param("0.5", id="a number"),
+        pytest.param("[0.5]", id="a list"),
+        pytest.param("{}", id="nothing"),
+        pytest.param("{mean: [0.5]}", id="no std"),
+        pytest.param("{mean: [0.5], std: []}", id="an empty std"),
+        pytest.param("{mean: [0.5], std: [0]}", id="a std of 0"),
+        pytest.param("{mean: [0.5], std: [1], more: [2]}", id="a third key"),
+        pytest.param("{mean: 0.5, std: 0.5}", id="no lists"),
+    ],
+)
+def test_anything_else_is_refused_by_the_rule(load, written):
+    text = with_normalization(written)
+    with pytest.raises(StudyFileError) as caught:
+        load(text)
+    assert (
+        "data.normalization: must be measured, raw, unit, symmetric, or {mean: [..], std: [..]} "
+        "with a number per channel (of pixels from 0 to 1; each std above 0), but got "
+    ) in str(caught.value)
+
+
+def test_a_range_of_it_is_refused(load):
+    with pytest.raises(StudyFileError, match="a range needs a key that takes numbers"):
+        load(with_normalization("{min: 0, max: 1}"))
+
+
+@pytest.mark.parametrize("per_class", ["0", "-3", "some", "0.5"])
+def test_per_class_is_a_number_of_images(load, per_class):
+    with pytest.raises(StudyFileError, match=r"data\.per_class: must be "):
+        load(TEXT.replace("normalization: HERE", f"per_class: {per_class}"))
