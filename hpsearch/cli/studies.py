@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from hpsearch.cli.model_summary import model_summary_json, print_model_summary
 from hpsearch.cli.opening import database_for_reading, head_of, study_file
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
@@ -14,7 +17,7 @@ from hpsearch.cli.options import (
     StorageOption,
     StudyFileOption,
 )
-from hpsearch.cli.output import print_json, say, show, table
+from hpsearch.cli.output import print_json, say, show, show_bytes, table
 from hpsearch.errors import NothingStored
 
 if TYPE_CHECKING:
@@ -72,6 +75,9 @@ def check(
     name: NameOption = None,
     storage: StorageOption = DEFAULT_STORAGE,
     data: DataOption = None,
+    model_summary: Annotated[
+        bool, typer.Option("--model-summary", help="Print every model layer by layer.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a study file, its data and its models, and tell what there is to search.
@@ -82,6 +88,7 @@ def check(
     \b
     hpsearch check --study cnn_dilation
     hpsearch check --study my_study.yaml --set data.limit=4000 --json
+    hpsearch check --study cnn_dilation --model-summary
     """
     from hpsearch.results.space_report import inspect_space, require_feasible
 
@@ -91,6 +98,9 @@ def check(
         print_json(_check_json(loaded, report))
     else:
         _print_check(loaded, report)
+        if model_summary:
+            for model in report.models:
+                print_model_summary(model.name, model.example)
     require_feasible(loaded, report)
 
 
@@ -158,7 +168,9 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
         },
         "found": study.document.get("found"),
         "sources": [vars(source) for source in report.sources],
-        "models": [vars(model) for model in report.models],
+        "models": [
+            {**vars(model), "example": model_summary_json(model.example)} for model in report.models
+        ],
         "tried": report.tried,
         "infeasible": [
             {"try_first": each.try_first, "params": dict(each.params), "reason": each.reason}
@@ -205,7 +217,9 @@ def _print_check(study: StudyFile, report: SpaceReport) -> None:
     for model in report.models:
         say(
             f"model {model.name}: {_span(model.smallest_parameters, model.largest_parameters)} "
-            f"parameters, up to {model.largest_multiply_adds:,} multiply-adds per image"
+            f"parameters, up to {model.largest_multiply_adds:,} multiply-adds per image and "
+            f"{show_bytes(model.largest_activation_bytes)} of activations per batch"
+            f"{_seen(model.receptive_fields)}"
         )
     _print_infeasible(report)
 
@@ -242,6 +256,14 @@ def _describe(parameter: Parameter) -> tuple[str, str]:
     if step is not None and not (parameter.integer and step == 1):
         kind.append(f"step {show(step)}")
     return f"{show(parameter.low)} .. {show(parameter.high)}", ", ".join(kind)
+
+
+def _seen(fields: tuple[tuple[int, int], tuple[int, int]] | None) -> str:
+    if fields is None:
+        return ""
+    smallest, largest = ("x".join(map(str, field)) for field in fields)
+    span = smallest if smallest == largest else f"{smallest} to {largest}"
+    return f"; its last convolution sees {span} pixels"
 
 
 def _span(low: int, high: int) -> str:

@@ -8,7 +8,7 @@ the other sizes follow from it.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from hpsearch.study_file.space import Choice, Draw, Parameter, Range, Scalar
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training.data.prepare import PreparedData, prepare
+from hpsearch.training.models.inspection import ModelSummary
 from hpsearch.training.plan import plan_on
 
 #: Random draws that are built besides corners and ``try_first``.
@@ -39,6 +40,13 @@ class ModelSizes:
     smallest_parameters: int
     largest_parameters: int
     largest_multiply_adds: int
+    #: What a training step's activations take at most, at the draw's batch size; an estimate.
+    largest_activation_bytes: int
+    #: Height and width in pixels of what the last convolution sees, smallest and largest;
+    #: ``None`` without convolutions.
+    receptive_fields: tuple[tuple[int, int], tuple[int, int]] | None
+    #: Layer by layer: the first draw that can be built (``try_first`` before corners).
+    example: ModelSummary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +104,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     prepared = _prepared(configs, data)
     seen: set[str] = set()
     infeasible: list[Infeasible] = []
-    sizes: dict[str, list[tuple[int, int]]] = {}
+    sizes: dict[str, list[tuple[int, ModelSummary]]] = {}
     shapes: dict[str, set[tuple[int, int, int]]] = {}
     for (first_trial, draw), config in zip(draws, configs, strict=True):
         key = f"{first_trial}{config}"
@@ -110,21 +118,12 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
         except InfeasibleConfig as error:
             infeasible.append(_infeasible(first_trial, draw.params, str(error)))
             continue
-        size = (plan.model.parameters, plan.model.multiply_adds)
-        sizes.setdefault(config.model.name, []).append(size)
+        sizes.setdefault(config.model.name, []).append((config.batch_size, plan.model))
     return SpaceReport(
         points=_points(parameters.values(), study),
         parameters=parameters,
         sources=tuple(_source(config, prepared, shapes) for config in _distinct(configs)),
-        models=tuple(
-            ModelSizes(
-                name=name,
-                smallest_parameters=min(size for size, _ in found),
-                largest_parameters=max(size for size, _ in found),
-                largest_multiply_adds=max(adds for _, adds in found),
-            )
-            for name, found in sizes.items()
-        ),
+        models=tuple(_sizes(name, found) for name, found in sizes.items()),
         tried=len(seen),
         infeasible=tuple(infeasible),
     )
@@ -214,6 +213,20 @@ def _source(
         train_images=len(images.train_indices),
         val_images=len(images.val_indices),
         input_shapes=tuple(sorted(shapes[key])),
+    )
+
+
+def _sizes(name: str, found: Sequence[tuple[int, ModelSummary]]) -> ModelSizes:
+    summaries = [summary for _, summary in found]
+    fields = [each.receptive_field for each in summaries if each.receptive_field is not None]
+    return ModelSizes(
+        name=name,
+        smallest_parameters=min(each.parameters for each in summaries),
+        largest_parameters=max(each.parameters for each in summaries),
+        largest_multiply_adds=max(each.multiply_adds for each in summaries),
+        largest_activation_bytes=max(each.activation_bytes(batch) for batch, each in found),
+        receptive_fields=(min(fields), max(fields)) if fields else None,
+        example=summaries[0],
     )
 
 
