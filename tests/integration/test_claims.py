@@ -220,7 +220,8 @@ def test_a_stop_reaches_the_workers_that_were_there_and_not_later_ones(search):
 def test_studies_of_one_database_do_not_meet(search):
     first, second = search(name="first", trials=2), search(name="second", trials=1)
     one, two = first.hand("same name"), second.hand("same name")
-    assert [one.claim().ticket, two.claim().ticket, one.claim().ticket] == [1, 1, 2]
+    claims = [one.started(), two.started(), one.started()]
+    assert [(claim.ticket, claim.number) for claim in claims] == [(1, 0), (1, 0), (2, 1)]
     assert two.idle() is Idle.WAIT
     free_tickets_of(first.database, first.study_id, "same name")
     assert second.ticket(1).state is TicketState.RUNNING

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import optuna
 import pytest
+import sqlalchemy as sa
 from optuna.study import StudyDirection
 from support.ledger import optuna_storage, optuna_study
 from support.searching import study_file
 
 from hpsearch.errors import StudyMismatch, UnknownName
 from hpsearch.search import optuna_rows, studies
+from hpsearch.search.storage import Database
 
 
 def test_attach_creates_what_find_returns(database):
@@ -119,3 +124,19 @@ def test_a_study_is_created_whole_or_not_at_all(database, monkeypatch):
     )
     assert count == 0
     assert studies.attach(database, study_file()).name == "line"
+
+
+def test_first_launches_at_once_make_one_study(prepared_url):
+    """Each looks for the study, finds none and would create it."""
+    together = threading.Barrier(8)
+
+    def launch(_number: int) -> int:
+        database = Database(prepared_url)
+        database.read(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
+        together.wait(timeout=20)
+        stored = studies.attach(database, study_file())
+        database.close()
+        return stored.study_id
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(launch, range(8)))) == 1
