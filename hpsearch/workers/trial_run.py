@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import (
+    CheckpointError,
     InfeasibleConfig,
     LeaseLost,
     TrainingDiverged,
@@ -184,10 +185,21 @@ class _TrialRun:
 
     def run(self) -> None:
         """Train to the end, reporting every epoch, or pause where the keeper says so."""
+        state = self._resume()
+        try:
+            self._train(state)
+        except CheckpointError as error:
+            # Whole, but of other images or of another version: every worker would stumble over it.
+            detail = {"reason": str(error), "goes_on_from_epoch": 0}
+            self.bench.ledger.note(self.claim, "checkpoint_unusable", detail)
+            self.best, self.epochs_done, self.kept = None, 0, []
+            self._train(None)
+
+    def _train(self, state: dict[str, Any] | None) -> None:
         results = train(
             self.blueprint.config,
             device=self.bench.device,
-            resume_from=self._resume(),
+            resume_from=state,
             data_root=self.bench.data,
             should_stop=self.keeper.should_stop,
         )

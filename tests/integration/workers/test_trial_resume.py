@@ -182,3 +182,17 @@ def test_checkpoints_keep_their_distance(open_study) -> None:
     search.run_one(checkpoint_seconds=0)
     # None after the last epoch: there is nothing left to resume.
     assert [each.detail["epoch"] for each in search.events("checkpoint")] == [1, 2]
+
+
+def test_a_checkpoint_of_another_version_is_left_alone(
+    open_study, undisturbed, monkeypatch
+) -> None:
+    search = open_study(ONE_TRIAL)
+    search.run_one(leave=leave_after(IN_EPOCH_3), checkpoint_seconds=NO_CHECKPOINTS)
+    monkeypatch.setattr("hpsearch.training.run.fingerprint", lambda config: "newer")
+
+    ticket = search.run_one("two")
+    assert (ticket.state, ticket.attempt, ticket.failures) == ("complete", 2, 0)
+    (event,) = search.events("checkpoint_unusable")
+    assert event.detail["goes_on_from_epoch"] == 0
+    assert search.figures()[1] == undisturbed
