@@ -76,7 +76,7 @@ def show_trial(
     study: StoredStudyOption,
     number: Annotated[
         int | None,
-        typer.Argument(metavar="[TRIAL]", help="A trial's number. Without it: every trial."),
+        typer.Argument(metavar="TRIAL", help="A trial's number. Without it: every trial."),
     ] = None,
     storage: StorageOption = DEFAULT_STORAGE,
     runs: RunsOption = DEFAULT_RUNS,

@@ -43,7 +43,6 @@ def images_used(study: StudyFile) -> list[DataConfig]:
                 f"at most {MAX_CONFIGS} sizes can be prepared ahead, but study {study.name!r} "
                 "allows more; workers prepare what they need"
             )
-        del turns[len(sizes) :]
         while turns and turns[-1] == sizes[len(turns) - 1] - 1:
             turns.pop()
         if not turns:
