@@ -211,12 +211,12 @@ class _Merge:
     ) -> YamlNode | None:
         if node is None:
             return found if self.fill else None
-        if found is None or _is_null(found):
+        if found is None:
             return node
         match schema:
             case SomeOf():
                 return self.switches(schema, node, found, key)
-            case OneOf() if not (schema.nullable and _is_null(node)):
+            case OneOf():
                 return self.branch(schema, node, found, key)
             case Section() if not (schema.nullable and _is_null(node)):
                 return self.group(schema, node, found, key)

@@ -258,6 +258,13 @@ def test_what_is_searched_may_be_tried_first_under_its_found_name(later):
     )
 
 
+def test_what_an_entry_of_try_first_leaves_out_stays_open(later):
+    ranges = "optimizer: {found: {lr: {min: 0.1, max: 1}, momentum: {min: 0, max: 0.9}}}\n"
+    study = later(LATER + ranges + "try_first: [{optimizer: {found: {lr: 0.5}}}]\n")
+    assert study.try_first == ({"optimizer.sgd.lr": 0.5},)
+    assert study.document["try_first"] == [{"optimizer": {"sgd": {"lr": 0.5}}}]
+
+
 def test_an_override_changes_the_study_that_comes_out(later):
     study = later(LATER, "optimizer.sgd.lr={min: 0.1, max: 1}", "model=mlp")
     assert study.document["model"] == {
@@ -274,6 +281,10 @@ def test_from_can_be_an_override(override, later):
     without = LATER.replace("from: earlier\n", "")
     study = later(without, override, "from.trial=17")
     assert study.document["found"]["trial"] == 17
+
+
+def test_an_override_can_name_the_trial_alone(later):
+    assert later(LATER, "from.trial=17").document["found"]["trial"] == 17
 
 
 def test_null_is_no_earlier_study(later):
@@ -320,6 +331,8 @@ def test_a_frozen_file_that_tells_nothing_is_known_by_its_contents(later, earlie
     text = LATER.replace("earlier", "best.yaml")
     found = later(text).document["found"]
     assert (found["study"], found["trial"], found["value"]) == ("earlier", None, None)
+    Path("best.yaml").write_text(to_yaml({**frozen, "provenance": {"exported_at": "later"}}))
+    assert later(text).document["found"] == found
     Path("best.yaml").write_text(to_yaml({**frozen, "batch_size": 8}))
     assert later(text).document["found"]["fingerprint"] != found["fingerprint"]
 
