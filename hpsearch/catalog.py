@@ -12,8 +12,9 @@ from hpsearch.registry import Registry, load_plugin
 def registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[Any]]:
     """Return the registry of each section of a study file, built-ins and ``plugins`` loaded.
 
-    Keys: ``source``, ``augmentation``, ``model``, ``optimizer``, ``lr_schedule``, ``sampler``,
-    ``pruner``. Imports torch and Optuna (the components' modules), so call it late.
+    Keys: ``source``, ``augmentation``, ``model``, ``optimizer``, ``lr_schedule``,
+    ``regularizer``, ``sampler``, ``pruner``. Imports torch and Optuna (the components' modules),
+    so call it late.
     """
     import hpsearch.search.pruners
     import hpsearch.search.samplers
@@ -28,6 +29,7 @@ def registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[Any]]:
         "model": training.MODELS,
         "optimizer": training.OPTIMIZERS,
         "lr_schedule": training.LR_SCHEDULES,
+        "regularizer": training.REGULARIZERS,
         "sampler": hpsearch.search.samplers.SAMPLERS,
         "pruner": hpsearch.search.pruners.PRUNERS,
     }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 #: Metrics that a study may optimize, and the direction that is better.
 OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
     "val_accuracy": "maximize",
     "val_loss": "minimize",
+    # Where classes are of uneven size: every class counts the same
+    "val_macro_f1": "maximize",
+    "val_balanced_accuracy": "maximize",
 }
+
+#: With more classes than this, no confusion matrix is recorded: nobody reads a million cells.
+CONFUSION_CLASSES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +24,10 @@ class EpochResult:
     """The figures of one epoch. Losses and accuracies are means over samples, never over batches.
 
     Accuracies lie in 0..1. ``train_*`` are measured while training (with augmentation and
-    dropout), ``val_*`` in evaluation mode after the epoch's last step.
+    dropout), ``val_*`` in evaluation mode after the epoch's last step. Losses are the plain
+    cross-entropy: neither regularizers nor class weights are in them. Where augmentation mixes
+    images, the training loss is taken against their mixed labels, and the training accuracy counts
+    the class of the larger part.
     """
 
     #: 1-based.
@@ -27,10 +36,30 @@ class EpochResult:
     train_accuracy: float
     val_loss: float
     val_accuracy: float
+    #: Mean over classes of F1, 0..1 (``training.confusion`` says what counts as a class).
+    val_macro_f1: float
+    #: Mean over classes of the share of their images that were classified right, 0..1.
+    val_balanced_accuracy: float
     #: Learning rate of the epoch's first step.
     lr: float
     #: Wall time of the epoch, validation included.
     seconds: float
+    #: Wall time of the validation.
+    val_seconds: float
+    #: Whether training ends after this epoch: it is the last one planned, or stops early.
+    last: bool = field(default=False, compare=False)
+    #: Validation images by true class (rows) and predicted class (columns); ``None`` where there
+    #: are more than ``CONFUSION_CLASSES``, or where it wasn't kept.
+    val_confusion: Sequence[Sequence[int]] | None = field(default=None, repr=False, compare=False)
     #: Everything needed to go on bit-exactly after this epoch (see ``training.checkpoint``).
     #: Valid only until the generator that yielded this result is advanced.
     state: Callable[[], dict[str, Any]] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall time of the training steps."""
+        return self.seconds - self.val_seconds
+
+
+#: The fields that are numbers: what a curve is made of.
+FIGURES = tuple(each.name for each in fields(EpochResult) if each.compare)

@@ -13,14 +13,21 @@ if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord, TrialRecord
     from hpsearch.search.storage import Database
 
-_FIGURES = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+#: What a terminal has room for; the JSON has every figure.
+_SHOWN = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr")
+_TIMES = ("train_seconds", "val_seconds")
+
+#: The confusion matrix is printed for as many classes; the JSON has it for more.
+_PRINTED_CLASSES = 12
 
 
 def trial_page(
     database: Database, record: StudyRecord, trial: TrialRecord, runs: Path
 ) -> dict[str, Any]:
     """Return everything that is known of a trial, JSON-like."""
+    from hpsearch.measurement import FIGURES
     from hpsearch.results import optuna_side
+    from hpsearch.results.overfitting import overfits_from
     from hpsearch.search import ledger_reads
 
     study_id = record.study.study_id
@@ -43,7 +50,10 @@ def trial_page(
         "owner": trial.owner,
         "params": dict(trial.params),
         "noted": noted,
-        "curve": [{name: getattr(result, name) for name in _FIGURES} for result in curve],
+        "curve": [
+            {name: getattr(result, name) for name in (*FIGURES, *_TIMES)} for result in curve
+        ],
+        "overfits_from": overfits_from(curve),
         "events": [
             {
                 "at": event.at,
@@ -91,11 +101,15 @@ def print_page(page: Mapping[str, Any]) -> None:
     )
     _print_params(page["params"])
     _print_curve(page["curve"], metric)
+    if page["overfits_from"] is not None:
+        say(f"overfits from epoch {page['overfits_from']}: validation loss rises, training falls")
+    _print_confusion(page["noted"], page["epochs"])
     _print_events(page["events"])
     if page["noted"]:
         say()
         say("Noted by the worker", style="bold")
-        say(show_params({key: value for key, value in page["noted"].items() if key != "ticket"}))
+        apart = ("ticket", "val_confusion", "class_names")
+        say(show_params({key: each for key, each in page["noted"].items() if key not in apart}))
     if page["error"]:
         say()
         say("Last error", style="bold")
@@ -121,7 +135,17 @@ def _print_curve(curve: list[dict[str, Any]], metric: str) -> None:
         return
     say()
     say(f"{metric} {sparkline([point[metric] for point in curve])}")
-    table(_FIGURES, [[point[name] for name in _FIGURES] for point in curve])
+    shown = (*_SHOWN, *([] if metric in _SHOWN else [metric]), *_TIMES)
+    table(shown, [[point[name] for name in shown] for point in curve])
+
+
+def _print_confusion(noted: Mapping[str, Any], epoch: int) -> None:
+    matrix, names = noted.get("val_confusion"), noted.get("class_names")
+    if not matrix or not names or len(names) > _PRINTED_CLASSES:
+        return
+    say()
+    say(f"Validation images by true class (rows) and predicted class, epoch {epoch}", style="bold")
+    table(("", *names), [(name, *row) for name, row in zip(names, matrix, strict=True)])
 
 
 def _print_events(events: list[dict[str, Any]]) -> None:

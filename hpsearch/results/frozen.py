@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from hpsearch.errors import UserError
 from hpsearch.results import optuna_side, provenance
+from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search import ledger_reads
@@ -70,9 +71,10 @@ def export_trial(
         "value": trial.value,
         "epochs_run": trial.epochs_done,
         "figures": provenance.figures(curve, best_epoch=trial.best_epoch),
+        "overfits_from": overfits_from(curve),
         "trial_seed": config.seed,
         "split_seed": config.split_seed,
-        **{key: value for key, value in noted.items() if key != "ticket"},
+        **{key: value for key, value in noted.items() if key not in ("ticket", "val_confusion")},
         "architecture": _architecture(config, noted),
         "versions": provenance.versions(),
         "repository": provenance.repository(Path.cwd()),

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hpsearch.measurement import EpochResult
+from hpsearch.measurement import OBJECTIVES, EpochResult
 
 _PACKAGES = ("hpsearch", "torch", "torchvision", "optuna")
 
@@ -41,13 +41,8 @@ def figures(curve: Sequence[EpochResult], *, best_epoch: int) -> dict[str, dict[
 
 
 def _figures(result: EpochResult) -> dict[str, Any]:
-    return {
-        "epoch": result.epoch,
-        "val_accuracy": result.val_accuracy,
-        "val_loss": result.val_loss,
-        "train_accuracy": result.train_accuracy,
-        "train_loss": result.train_loss,
-    }
+    names = ("epoch", *OBJECTIVES, "train_accuracy", "train_loss")
+    return {name: getattr(result, name) for name in names}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection, RowMapping
 from hpsearch.errors import LeaseLost
 from hpsearch.measurement import EpochResult
 from hpsearch.search import optuna_rows
+from hpsearch.search.epoch_rows import insert_epoch, own_decision
 from hpsearch.search.ledger_statements import (
     LedgerPeers,
     end_badly,
@@ -28,7 +29,7 @@ from hpsearch.search.ledger_statements import (
     record_event,
     take_point,
 )
-from hpsearch.search.ledger_tables import TicketState, epochs, studies, tickets
+from hpsearch.search.ledger_tables import TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules, TrialRow
 from hpsearch.search.pruners import Report
 from hpsearch.search.storage import Database
@@ -117,28 +118,33 @@ class Ledger:
         """Record one epoch, decide once whether the trial goes on, and end it where it doesn't.
 
         Returns:
-            "continue", "pruned" or "complete". A repeated epoch (its checkpoint was older than
-            its report) keeps the first figures and the first decision.
+            "continue", "pruned" or "complete" (of the study's last epoch, and where training has
+            stopped early). A repeated epoch (its checkpoint was older than its report) keeps the
+            first figures and the first decision.
         """
 
         def work(connection: Connection) -> str:
-            already = self._own_decision(connection, claim, result.epoch)
+            already = own_decision(connection, claim, result)
             if already is not None:
                 return already
             ticket = self._fence(connection, claim)
             if ticket["epochs_done"] >= result.epoch:
-                self._update(connection, claim, **self._checkpoint(connection, claim, checkpoint))
+                columns = self._checkpoint(connection, claim, checkpoint)
                 self._event(connection, claim, "epoch_redone", {"epoch": result.epoch})
-                return "continue"
+                # On another device its digits may differ, and so the epoch at which it stops
+                decision = "complete" if result.last else "continue"
+                if result.last:
+                    columns |= self._end(connection, claim, dict(ticket), result, decision)
+                self._update(connection, claim, **columns)
+                return decision
             value = float(getattr(result, self.rules.metric))
             better = max if self.rules.maximize else min
             best = value if ticket["best_value"] is None else better(ticket["best_value"], value)
-            decision = self._decide(connection, claim, result.epoch, value, best)
-            self._insert_epoch(connection, claim, result, value, decision)
+            decision = self._decide(connection, claim, result, value, best)
+            insert_epoch(connection, claim, result, value, decision)
             optuna_rows.insert_intermediate_value(
                 connection, ticket["trial_id"], result.epoch, value
             )
-            final = best if self.rules.best_epoch_counts else value
             columns = {
                 "epochs_done": result.epoch,
                 "value": value,
@@ -151,10 +157,7 @@ class Ledger:
                 **self._checkpoint(connection, claim, checkpoint),
             }
             if decision != "continue":
-                columns.update(state=decision, owner=None)
-                state = TrialState.COMPLETE if decision == "complete" else TrialState.PRUNED
-                optuna_rows.finish_trial(connection, ticket["trial_id"], state, final)
-                self._event(connection, claim, decision, {"epoch": result.epoch, "value": final})
+                columns |= self._end(connection, claim, {**ticket, **columns}, result, decision)
             self._update(connection, claim, **columns)
             return decision
 
@@ -202,14 +205,14 @@ class Ledger:
         self._fenced(claim, "withdraw", work)
 
     def _decide(
-        self, connection: Connection, claim: Claim, epoch: int, value: float, best: float
+        self, connection: Connection, claim: Claim, result: EpochResult, value: float, best: float
     ) -> str:
-        if epoch >= self.rules.epochs_per_trial:
+        if result.last or result.epoch >= self.rules.epochs_per_trial:
             return "complete"
         sign = 1.0 if self.rules.maximize else -1.0
         report = Report(
             ticket=claim.ticket,
-            epoch=epoch,
+            epoch=result.epoch,
             epochs=self.rules.epochs_per_trial,
             score=sign * value,
             best_score=sign * best,
@@ -217,36 +220,24 @@ class Ledger:
         peers = LedgerPeers(connection, self.study_id, claim.ticket, sign)
         return "pruned" if self.rules.pruner(report, peers) else "continue"
 
-    def _own_decision(self, connection: Connection, claim: Claim, epoch: int) -> str | None:
-        """Return what this very attempt was answered when it reported ``epoch`` before."""
-        return connection.execute(
-            sa.select(epochs.c.decision).where(
-                epochs.c.study_id == self.study_id,
-                epochs.c.ticket == claim.ticket,
-                epochs.c.epoch == epoch,
-                epochs.c.attempt == claim.attempt,
+    def _end(
+        self,
+        connection: Connection,
+        claim: Claim,
+        ticket: Mapping[str, Any],
+        result: EpochResult,
+        decision: str,
+    ) -> dict[str, Any]:
+        """End Optuna's row with the value that ``ticket`` holds; returns the ticket's columns."""
+        final = ticket["best_value"] if self.rules.best_epoch_counts else ticket["value"]
+        state = TrialState.COMPLETE if decision == "complete" else TrialState.PRUNED
+        optuna_rows.finish_trial(connection, ticket["trial_id"], state, final)
+        if result.val_confusion is not None:
+            optuna_rows.insert_user_attr(
+                connection, ticket["trial_id"], "val_confusion", result.val_confusion
             )
-        ).scalar_one_or_none()
-
-    def _insert_epoch(
-        self, connection: Connection, claim: Claim, result: EpochResult, value: float, decision: str
-    ) -> None:
-        connection.execute(
-            sa.insert(epochs).values(
-                study_id=self.study_id,
-                ticket=claim.ticket,
-                epoch=result.epoch,
-                attempt=claim.attempt,
-                value=value,
-                train_loss=result.train_loss,
-                train_accuracy=result.train_accuracy,
-                val_loss=result.val_loss,
-                val_accuracy=result.val_accuracy,
-                lr=result.lr,
-                seconds=result.seconds,
-                decision=decision,
-            )
-        )
+        self._event(connection, claim, decision, {"epoch": ticket["epochs_done"], "value": final})
+        return {"state": decision, "owner": None}
 
     def _insert_trial(self, connection: Connection, claim: Claim, row: TrialRow) -> tuple[int, int]:
         return optuna_rows.insert_trial(

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.measurement import EpochResult
+from hpsearch.measurement import FIGURES, EpochResult
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.ledger_types import CheckpointRef
 from hpsearch.search.optuna_rows import TRIALS
@@ -133,11 +133,10 @@ def curves(
     database: Database, study_id: int, only: Sequence[int] | None = None
 ) -> dict[int, list[EpochResult]]:
     """Return ticket -> its epochs in order, for all tickets or those in ``only``."""
-    names = [name for name in EpochResult.__dataclass_fields__ if name != "state"]
 
     def work(connection: Connection) -> dict[int, list[EpochResult]]:
         query = (
-            sa.select(epochs.c.ticket, *(epochs.c[name] for name in names))
+            sa.select(epochs.c.ticket, epochs.c.decision, *(epochs.c[name] for name in FIGURES))
             .where(epochs.c.study_id == study_id)
             .order_by(epochs.c.ticket, epochs.c.epoch)
         )
@@ -145,8 +144,9 @@ def curves(
             query = query.where(epochs.c.ticket.in_(only))
         found: dict[int, list[EpochResult]] = {}
         for row in connection.execute(query).mappings():
-            figures = {name: row[name] for name in names}
-            found.setdefault(row["ticket"], []).append(EpochResult(**figures))
+            figures = {name: row[name] for name in FIGURES}
+            last = row["decision"] == TicketState.COMPLETE
+            found.setdefault(row["ticket"], []).append(EpochResult(last=last, **figures))
         return found
 
     return database.read(work)

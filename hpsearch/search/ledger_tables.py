@@ -20,7 +20,7 @@ class TicketState(StrEnum):
     RUNNING = "running"
     #: Nobody holds it; the next worker goes on from its checkpoint.
     PAUSED = "paused"
-    #: Trained to the last epoch.
+    #: Trained to its last epoch, or to where it stopped early.
     COMPLETE = "complete"
     #: Stopped early by the pruning rule.
     PRUNED = "pruned"
@@ -112,8 +112,12 @@ epochs = sa.Table(
     sa.Column("train_accuracy", sa.Float, nullable=False),
     sa.Column("val_loss", sa.Float, nullable=False),
     sa.Column("val_accuracy", sa.Float, nullable=False),
+    sa.Column("val_macro_f1", sa.Float, nullable=False),
+    sa.Column("val_balanced_accuracy", sa.Float, nullable=False),
     sa.Column("lr", sa.Float, nullable=False),
+    #: The whole epoch's, and those of its validation.
     sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("val_seconds", sa.Float, nullable=False),
     #: What was decided after this epoch: continue, pruned or complete. Decided once.
     sa.Column("decision", sa.String(16), nullable=False),
     # The pruning rules ask: which values did the others have at this epoch?

@@ -24,8 +24,8 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 from hpsearch.errors import UserError
 from hpsearch.registry import Component, Registry
 
-#: The registry of each section: source, augmentation, model, optimizer, lr_schedule, sampler,
-#: pruner.
+#: The registry of each section: source, augmentation, model, optimizer, lr_schedule, regularizer,
+#: sampler, pruner.
 Registries: TypeAlias = Mapping[str, Registry[Any]]
 
 #: The default of a key that the study file must give.

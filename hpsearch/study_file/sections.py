@@ -10,14 +10,22 @@ from hpsearch.measurement import OBJECTIVES
 from hpsearch.registry import Component
 from hpsearch.study_file import durations
 from hpsearch.study_file.schema import Free, Leaf, OneOf, Registries, Section, SomeOf
-from hpsearch.study_file.trial_config import Precision
+from hpsearch.study_file.trial_config import ClassWeights, Precision
 
 STUDY_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 
 #: The sections whose values may be searched.
-SEARCHED = ("data", "model", "optimizer", "lr_schedule", "batch_size")
+SEARCHED = (
+    "data",
+    "model",
+    "optimizer",
+    "lr_schedule",
+    "regularization",
+    "class_weights",
+    "batch_size",
+)
 #: What a point of the space holds: ``SEARCHED`` and what belongs to every trial alike.
-SPACE = (*SEARCHED, "precision")
+SPACE = (*SEARCHED, "early_stopping", "precision")
 
 _Positive = Annotated[int, Field(ge=1)]
 _Duration = Annotated[
@@ -101,6 +109,14 @@ def root_schema(registries: Registries) -> Section:
             "augmentation": SomeOf(registry=registries["augmentation"]),
         }
     )
+    early_stopping = Section(
+        nullable=True,
+        default=None,
+        keys={
+            "patience": Leaf(type=_Positive),
+            "min_delta": Leaf(type=Annotated[float, Field(ge=0)], default=0.0),
+        },
+    )
     return Section(
         searched=frozenset(SEARCHED),
         keys={
@@ -121,7 +137,10 @@ def root_schema(registries: Registries) -> Section:
             "model": OneOf(registry=registries["model"]),
             "optimizer": OneOf(registry=registries["optimizer"]),
             "lr_schedule": OneOf(registry=registries["lr_schedule"], default=Component("constant")),
+            "regularization": SomeOf(registry=registries["regularizer"]),
+            "class_weights": Leaf(type=ClassWeights, default="none"),
             "batch_size": Leaf(type=_Positive, default=32),
+            "early_stopping": early_stopping,
             "precision": Leaf(type=Precision, default="auto"),
             "try_first": Free(
                 json_schema={"type": "array", "items": {"type": "object"}}, default=[]

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias
 from hpsearch.registry import Component
 
 Precision = Literal["auto", "fp32", "bf16"]
+#: What a training image counts for: all the same, or the inverse of its class's frequency.
+ClassWeights = Literal["none", "balanced"]
 
 #: How pixels are scaled: to mean 0 and deviation 1 as measured on the training images, to 0..255,
 #: 0..1, -1..1, or by ``mean`` and ``std`` as given, per channel, on the 0..1 scale.
@@ -40,6 +42,16 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """Training ends where the validation loss has stopped falling."""
+
+    #: Epochs in a row without a new lowest validation loss, after which training ends.
+    patience: int
+    #: By how much a loss must be below the lowest so far to count as a new lowest.
+    min_delta: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """A configuration that ``training.engine.train`` runs."""
 
@@ -47,8 +59,13 @@ class TrialConfig:
     model: Component
     optimizer: Component
     lr_schedule: Component
+    #: All of them apply, to training alone.
+    regularization: tuple[Component, ...] = ()
+    class_weights: ClassWeights = "none"
     batch_size: int
     epochs: int
+    #: ``None``: every trial runs to its last epoch.
+    early_stopping: EarlyStopping | None = None
     precision: Precision = "auto"
     #: Seeds ``limit`` and the train/validation split; the same for every trial of a study.
     split_seed: int
@@ -60,7 +77,7 @@ def trial_config(
     config: Mapping[str, Any], *, epochs: int, split_seed: int, seed: int
 ) -> TrialConfig:
     """Build a ``TrialConfig`` from a point of a study's space (``Draw.config``)."""
-    data = config["data"]
+    data, stopping = config["data"], config["early_stopping"]
     return TrialConfig(
         data=DataConfig(
             source=_component(data["source"]),
@@ -69,17 +86,16 @@ def trial_config(
             limit=data["limit"],
             per_class=data["per_class"],
             normalization=data["normalization"],
-            augmentation=tuple(
-                Component(name, {} if settings is True else settings)
-                for name, settings in data["augmentation"].items()
-                if settings is not False
-            ),
+            augmentation=_switched_on(data["augmentation"]),
         ),
         model=_component(config["model"]),
         optimizer=_component(config["optimizer"]),
         lr_schedule=_component(config["lr_schedule"]),
+        regularization=_switched_on(config["regularization"]),
+        class_weights=config["class_weights"],
         batch_size=config["batch_size"],
         epochs=epochs,
+        early_stopping=None if stopping is None else EarlyStopping(**stopping),
         precision=config["precision"],
         split_seed=split_seed,
         seed=seed,
@@ -95,3 +111,12 @@ def trial_seed(study_seed: int, ticket: int) -> int:
 def _component(named: Mapping[str, Any]) -> Component:
     ((name, settings),) = named.items()
     return Component(name, settings)
+
+
+def _switched_on(named: Mapping[str, Any]) -> tuple[Component, ...]:
+    """Return the components of a section that lists any number of them, in the file's order."""
+    return tuple(
+        Component(name, {} if settings is True else settings)
+        for name, settings in named.items()
+        if settings is not False
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import hpsearch.training.augmentation
+import hpsearch.training.augmentation.colour
+import hpsearch.training.augmentation.erasing
+import hpsearch.training.augmentation.geometric
+import hpsearch.training.augmentation.mixing
 import hpsearch.training.data.sources
 import hpsearch.training.lr_schedules
 import hpsearch.training.models.activations
@@ -12,4 +15,5 @@ import hpsearch.training.models.report_cnns
 import hpsearch.training.models.resnets
 import hpsearch.training.models.small_cnns
 import hpsearch.training.models.torchvision_models
-import hpsearch.training.optimizers  # noqa: F401 - imported for what they register
+import hpsearch.training.optimizers
+import hpsearch.training.regularizers  # noqa: F401 - imported for what they register

@@ -10,23 +10,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted
-from hpsearch.measurement import EpochResult
+from hpsearch.measurement import CONFUSION_CLASSES, EpochResult
 from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.augmentation.chain import Chain, build, dominant
 from hpsearch.training.batches import Pixels
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.evaluate import Stopped, autocast, evaluate, evaluation_batch
+from hpsearch.training.losses import TrainingLoss, balanced_weights
 from hpsearch.training.lr_schedules import finish_epoch, moves_within_epoch
 from hpsearch.training.plan import plan_on
 from hpsearch.training.randomness import derived_seed, shuffled
-from hpsearch.training.registries import AUGMENTATIONS
+from hpsearch.training.registries import REGULARIZERS
+from hpsearch.training.regularizers import add_gradients, weights_in
 from hpsearch.training.run import Run
 
 
@@ -57,7 +60,19 @@ def train(
         run.restore(resume_from)
 
     model, optimizer, schedule = run.model, run.optimizer, run.schedule
-    augmentations = [AUGMENTATIONS.build(component) for component in config.data.augmentation]
+    classes = len(data.class_names)
+    augment = Chain(
+        build(config.data.augmentation),
+        mean=data.mean,
+        std=data.std,
+        classes=classes,
+        device=where,
+    )
+    regularizers = [REGULARIZERS.build(component) for component in config.regularization]
+    penalties = [each for each in regularizers if each.gradients is not None]
+    weights = weights_in(model.parameters())
+    balanced = balanced_weights(data.class_counts) if config.class_weights == "balanced" else None
+    loss_of = TrainingLoss(regularizers, None if balanced is None else balanced.to(where))
     pixels = Pixels(data.images, data.mean, data.std, where, channels_last=plan.model.convolutional)
     all_labels, val_rows = data.labels.to(where), data.val_indices.to(where)
     val_batch = evaluation_batch(plan.model.largest_output, where)
@@ -67,33 +82,35 @@ def train(
     watch_loss = where.type == "cpu"
     sizes, steps = list(plan.batches), len(plan.batches)
 
-    while run.epoch <= config.epochs:
+    while not run.is_over:
         began = time.perf_counter() - run.seconds_before
         order = shuffled(data.train_indices, derived_seed(config.seed, "order", run.epoch))
         order = order.to(where)
         labels = all_labels.index_select(0, order)  # in training order, one gather per epoch
         row_batches, label_batches = torch.split(order, sizes), torch.split(labels, sizes)
-        losses, logits_of = run.losses, run.logits
+        losses, logits_of, truth_of = run.losses, run.logits, run.truth
 
         with run.randomness.installed():
             model.train()
             for batch in range(run.batch, steps):
                 if should_stop():
-                    raise _interrupted(run, labels, time.perf_counter() - began, steps)
+                    raise _interrupted(run, time.perf_counter() - began, steps)
                 images = pixels.batch(row_batches[batch])  # float32 (n, channels, height, width)
-                for augment in augmentations:
-                    images = augment(images, run.augmentation)
+                images, targets = augment(images, label_batches[batch], run.augmentation)
                 with cast:
                     logits = model(images)  # (n, classes)
-                loss = F.cross_entropy(logits.float(), label_batches[batch])
+                loss, plain_loss = loss_of(logits.float(), targets)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
+                if penalties:
+                    add_gradients(penalties, weights)
                 optimizer.step()
                 if every_batch:
                     schedule.step()
                 # Figures are made from these once per epoch, and no batch waits for them
-                losses.append(loss.detach())
+                losses.append(plain_loss)
                 logits_of.append(logits.detach())
+                truth_of.append(dominant(targets))
                 run.batch = batch + 1
                 if watch_loss and not math.isfinite(loss.item()):
                     raise _diverged(run, "training", loss.item(), steps)
@@ -101,6 +118,7 @@ def train(
             if not math.isfinite(train_loss):
                 raise _diverged(run, "training", train_loss, steps)
 
+            validation_began = time.perf_counter()
             try:
                 val = evaluate(
                     model,
@@ -112,10 +130,11 @@ def train(
                     should_stop=should_stop,
                 )
             except Stopped:
-                raise _interrupted(run, labels, time.perf_counter() - began, steps) from None
+                raise _interrupted(run, time.perf_counter() - began, steps) from None
             if not math.isfinite(val.loss):
                 raise _diverged(run, "validation", val.loss, steps)
-            train_accuracy = run.correct(labels) / len(labels)
+            val_seconds = time.perf_counter() - validation_began
+            train_accuracy = run.correct() / len(labels)
             finish_epoch(schedule, val.loss)
 
         result = EpochResult(
@@ -124,12 +143,16 @@ def train(
             train_accuracy=train_accuracy,
             val_loss=val.loss,
             val_accuracy=val.accuracy,
+            val_macro_f1=val.macro_f1,
+            val_balanced_accuracy=val.balanced_accuracy,
             lr=run.first_lr,
             seconds=time.perf_counter() - began,
+            val_seconds=val_seconds,
+            val_confusion=val.confusion.tolist() if classes <= CONFUSION_CLASSES else None,
             state=_state_after(run, run.epoch),
         )
         run.end_epoch(result)
-        yield result
+        yield replace(result, last=run.is_over)
 
 
 def _mean(losses: list[Tensor], sizes: list[int]) -> float:
@@ -147,10 +170,10 @@ def _state_after(run: Run, epoch: int) -> Callable[[], dict[str, Any]]:
     return state
 
 
-def _interrupted(run: Run, labels: Tensor, seconds: float, steps: int) -> TrainingInterrupted:
+def _interrupted(run: Run, seconds: float, steps: int) -> TrainingInterrupted:
     return TrainingInterrupted(
         f"training was asked to stop in epoch {run.epoch}, after {run.batch} of {steps} batches",
-        lambda: run.state(labels, seconds),
+        lambda: run.state(seconds),
     )
 
 

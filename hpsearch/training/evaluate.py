@@ -1,4 +1,4 @@
-"""Loss, accuracy and predictions of a model in evaluation mode."""
+"""Loss, accuracy, confusion and predictions of a model in evaluation mode."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hpsearch.training.batches import Pixels
+from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
 from hpsearch.training.precision import Chosen
 
 #: Bytes of float32 that the largest layer's output may take. Beyond 32 MB each batch's memory is
@@ -29,6 +30,8 @@ class Evaluation:
     samples: int
     #: The predicted class of each sample, int64 ``(samples,)`` on the CPU, in the rows' order.
     predictions: Tensor
+    #: Samples by true class (rows) and predicted class, int64 ``(classes, classes)`` on the CPU.
+    confusion: Tensor
 
     @property
     def loss(self) -> float:
@@ -39,6 +42,16 @@ class Evaluation:
     def accuracy(self) -> float:
         """Share of samples classified right, 0..1."""
         return self.correct / self.samples
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean over classes of F1, 0..1 (see ``training.confusion``)."""
+        return macro_f1(self.confusion)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean over classes of the share classified right, 0..1 (see ``training.confusion``)."""
+        return balanced_accuracy(self.confusion)
 
 
 class Stopped(Exception):
@@ -80,6 +93,7 @@ def evaluate(
             correct=int((predictions == truth).sum().item()),
             samples=len(rows),
             predictions=predictions.cpu(),
+            confusion=confusion(truth, predictions, every.shape[1]),
         )
 
 

@@ -1,15 +1,16 @@
 """Learning-rate schedules by name. Epochs count from 0 in the formulas, as in PyTorch.
 
-A schedule is stepped after each epoch. Two kinds of PyTorch's schedulers that a plug-in may
-return are stepped as they need it: ``ReduceLROnPlateau`` with the epoch's validation loss, and
-those that are meant to move within the epoch (``OneCycleLR``, ``CyclicLR``) after each batch.
+A schedule is stepped after each epoch, but two kinds as they need it: ``ReduceLROnPlateau`` with
+the epoch's validation loss, and those that are meant to move within the epoch (``BatchwiseLambda``
+here, PyTorch's ``OneCycleLR`` and ``CyclicLR``) after each batch.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
@@ -93,9 +94,72 @@ def cosine(
     return CosineAnnealingLR(optimizer, T_max=epochs, eta_min=final_fraction * lr)
 
 
+@LR_SCHEDULES.register("one_cycle")
+def one_cycle(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    /,
+    *,
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.3,
+    start_fraction: Annotated[float, Field(gt=0, le=1)] = 0.04,
+    final_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+) -> LRScheduler:
+    """Half a cosine up to lr, then one down, moved after every batch; once over the whole training.
+
+    From ``start_fraction`` * lr up to lr in the first ``warmup_fraction`` of all batches, then down
+    to ``final_fraction`` * lr, which the end of the last epoch reaches. Momentum stays as it is.
+    Source: Smith and Topin 2018, "Super-Convergence".
+    """
+    steps = epochs * steps_per_epoch
+    warmup = warmup_fraction * steps
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return _half_cosine(start_fraction, 1.0, step / warmup)
+        return _half_cosine(1.0, final_fraction, min(1.0, (step - warmup) / (steps - warmup)))
+
+    return BatchwiseLambda(optimizer, factor)
+
+
+@LR_SCHEDULES.register("plateau")
+def plateau(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    /,
+    *,
+    gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1,
+    patience: PositiveInt = 5,
+    min_delta: NonNegativeFloat = 0.0,
+) -> LRScheduler:
+    """Multiplied by gamma after each patience epochs in a row without a new lowest validation loss.
+
+    A new lowest is lower than the last one by more than ``min_delta``, as in ``early_stopping``.
+    """
+    return ReduceLROnPlateau(
+        optimizer,
+        factor=gamma,
+        # PyTorch's counts the epochs that it lets pass
+        patience=patience - 1,
+        threshold=min_delta,
+        threshold_mode="abs",
+        eps=0.0,
+    )
+
+
+class BatchwiseLambda(LambdaLR):
+    """A ``LambdaLR`` whose functions count batches, from 0 at the first one: stepped after each."""
+
+
+def _half_cosine(start: float, end: float, position: float) -> float:
+    """Go from ``start`` to ``end`` while ``position`` goes from 0 to 1, level at both ends."""
+    return end + (start - end) * (1 + math.cos(math.pi * position)) / 2
+
+
 def moves_within_epoch(schedule: LRScheduler) -> bool:
     """Whether ``schedule`` is stepped after every batch, and not after every epoch."""
-    return isinstance(schedule, OneCycleLR | CyclicLR)
+    return isinstance(schedule, BatchwiseLambda | OneCycleLR | CyclicLR)
 
 
 def finish_epoch(schedule: LRScheduler, val_loss: float) -> None:

@@ -1,8 +1,8 @@
 """Optimizers by name.
 
-All are *fused*: one call updates every parameter, 2 to 3 times faster than a loop over them on the
-CPU, and elementwise, so that a rerun gives the same digits. Weight decay applies to all
-parameters, biases and batch norm included.
+Where PyTorch has it they are *fused*: one call updates every parameter, 2 to 3 times faster than a
+loop over them on the CPU. All are elementwise, so that a rerun gives the same digits. Weight decay
+applies to all parameters, biases and batch norm included.
 """
 
 from __future__ import annotations
@@ -75,4 +75,69 @@ def adamw(
     """Adam with decoupled weight decay: each step shrinks weights by lr * weight_decay."""
     return optim.AdamW(
         parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True
+    )
+
+
+@OPTIMIZERS.register("adagrad")
+def adagrad(
+    parameters: Iterable[nn.Parameter],
+    /,
+    *,
+    lr: PositiveFloat = 1e-2,
+    lr_decay: NonNegativeFloat = 0.0,
+    weight_decay: NonNegativeFloat = 0.0,
+) -> optim.Optimizer:
+    """Adagrad (Duchi et al. 2011): each parameter's rate falls with the gradients it has seen.
+
+    The rate is also divided by 1 + steps * ``lr_decay``; weight decay is added to the gradients.
+    """
+    parameters = list(parameters)
+    return optim.Adagrad(
+        parameters,
+        lr=lr,
+        lr_decay=lr_decay,
+        weight_decay=weight_decay,
+        fused=all(each.device.type == "cpu" for each in parameters),  # not on every device
+    )
+
+
+@OPTIMIZERS.register("adadelta")
+def adadelta(
+    parameters: Iterable[nn.Parameter],
+    /,
+    *,
+    lr: PositiveFloat = 1.0,
+    rho: Decay = 0.9,
+    weight_decay: NonNegativeFloat = 0.0,
+) -> optim.Optimizer:
+    """Adadelta (Zeiler 2012): steps as large as recent ones were; lr scales them.
+
+    ``rho`` is the share of the running means that is kept; weight decay is added to the gradients.
+    """
+    return optim.Adadelta(parameters, lr=lr, rho=rho, weight_decay=weight_decay)
+
+
+@OPTIMIZERS.register("rmsprop")
+def rmsprop(
+    parameters: Iterable[nn.Parameter],
+    /,
+    *,
+    lr: PositiveFloat = 1e-2,
+    alpha: Decay = 0.99,
+    momentum: Decay = 0.0,
+    centered: bool = False,
+    weight_decay: NonNegativeFloat = 0.0,
+) -> optim.Optimizer:
+    """RMSprop (Hinton 2012): gradients divided by the root of their running mean square.
+
+    ``alpha`` is the share of that mean that is kept; ``centered`` takes the variance instead of
+    the mean square; weight decay is added to the gradients.
+    """
+    return optim.RMSprop(
+        parameters,
+        lr=lr,
+        alpha=alpha,
+        momentum=momentum,
+        centered=centered,
+        weight_decay=weight_decay,
     )

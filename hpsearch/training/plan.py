@@ -15,10 +15,11 @@ from torch import nn
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training import precision
+from hpsearch.training.augmentation import chain
 from hpsearch.training.batches import batch_sizes
 from hpsearch.training.data.prepare import PreparedData, prepare
 from hpsearch.training.models.inspection import ModelSummary, describe
-from hpsearch.training.registries import AUGMENTATIONS, LR_SCHEDULES, OPTIMIZERS
+from hpsearch.training.registries import LR_SCHEDULES, OPTIMIZERS, REGULARIZERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,5 +88,6 @@ def _try_settings(config: TrialConfig, steps_per_epoch: int) -> None:
     """Build the other components around one number; they raise where settings don't go together."""
     optimizer = OPTIMIZERS.build(config.optimizer, [nn.Parameter(torch.zeros(1))])
     LR_SCHEDULES.build(config.lr_schedule, optimizer, config.epochs, steps_per_epoch)
-    for augmentation in config.data.augmentation:
-        AUGMENTATIONS.build(augmentation)
+    chain.build(config.data.augmentation)
+    for regularizer in config.regularization:
+        REGULARIZERS.build(regularizer)

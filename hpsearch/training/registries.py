@@ -8,8 +8,9 @@ What each kind's function receives before the ``*`` and what it returns:
 - ``ACTIVATIONS``: nothing; a module.
 - ``OPTIMIZERS``: ``(parameters)``; a ``torch.optim.Optimizer``.
 - ``LR_SCHEDULES``: ``(optimizer, epochs, steps_per_epoch)``; an ``LRScheduler`` that is stepped
-  once per epoch.
-- ``AUGMENTATIONS``: nothing; a ``training.augmentation.Augmentation``.
+  once per epoch, or as ``training.lr_schedules`` tells.
+- ``AUGMENTATIONS``: nothing; a ``training.augmentation.kinds.Augmentation``.
+- ``REGULARIZERS``: nothing; a ``training.regularizers.Regularizer``.
 - ``SOURCES``: ``(place)``, a ``training.data.place.Place`` (the data root, and whether downloads
   are allowed); a ``training.data.images.Source``.
 """
@@ -25,12 +26,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from hpsearch.registry import Registry
 
 if TYPE_CHECKING:
-    from hpsearch.training.augmentation import Augmentation
+    from hpsearch.training.augmentation.kinds import Augmentation
     from hpsearch.training.data.images import Source
+    from hpsearch.training.regularizers import Regularizer
 
 MODELS: Registry[nn.Module] = Registry("model")
 ACTIVATIONS: Registry[nn.Module] = Registry("activation")
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer")
 LR_SCHEDULES: Registry[LRScheduler] = Registry("learning-rate schedule")
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
+REGULARIZERS: Registry[Regularizer] = Registry("regularizer")
 SOURCES: Registry[Source] = Registry("data source")

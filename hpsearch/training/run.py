@@ -28,13 +28,15 @@ import torch
 from torch import Tensor
 
 from hpsearch.errors import CheckpointError
-from hpsearch.measurement import EpochResult
+from hpsearch.measurement import FIGURES, EpochResult
 from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.early_stopping import is_over
 from hpsearch.training.plan import Plan
 from hpsearch.training.randomness import OwnRandomness, derived_seed
 from hpsearch.training.registries import LR_SCHEDULES, MODELS, OPTIMIZERS
 
-_FIGURES = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+#: Fields with defaults that have always been part of a configuration's fingerprint.
+_ALWAYS_COUNTED = frozenset({"validation", "input_size", "limit", "augmentation", "precision"})
 
 
 class Run:
@@ -60,6 +62,12 @@ class Run:
         self.begin_epoch()
 
     @property
+    def is_over(self) -> bool:
+        """Whether no epoch is left: all were trained, or it stopped early."""
+        losses = [figures["val_loss"] for figures in self.history]
+        return self.epoch > self._config.epochs or is_over(losses, self._config.early_stopping)
+
+    @property
     def lr(self) -> float:
         """The learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
@@ -72,6 +80,8 @@ class Run:
         self.losses: list[Tensor] = []
         #: Detached logits of each batch since this process began or resumed the epoch.
         self.logits: list[Tensor] = []
+        #: The classes that they should tell.
+        self.truth: list[Tensor] = []
         #: Training images classified right before that.
         self.correct_before = 0
         #: Seconds spent on the epoch before that.
@@ -80,32 +90,26 @@ class Run:
 
     def end_epoch(self, result: EpochResult) -> None:
         """Note the epoch's figures and go on to the next."""
-        self.history.append({name: getattr(result, name) for name in _FIGURES})
+        self.history.append({name: getattr(result, name) for name in FIGURES})
         self.epoch += 1
         self.begin_epoch()
 
-    def correct(self, labels: Tensor) -> int:
-        """Return how many training images were classified right; ``labels`` in training order."""
+    def correct(self) -> int:
+        """Return how many training images of the epoch were classified right so far."""
         if not self.logits:
             return self.correct_before
         predictions = torch.cat([part.argmax(1) for part in self.logits])
-        first = sum(self._plan.batches[: self.batch]) - len(predictions)
-        truth = labels[first : first + len(predictions)]
-        return self.correct_before + int((predictions == truth).sum().item())
+        return self.correct_before + int((predictions == torch.cat(self.truth)).sum().item())
 
-    def state(self, labels: Tensor | None = None, seconds: float = 0.0) -> dict[str, Any]:
-        """Return a copy of everything.
-
-        Within an epoch, ``labels`` are its training images' in training order, and ``seconds``
-        what it took so far.
-        """
+    def state(self, seconds: float = 0.0) -> dict[str, Any]:
+        """Return a copy of everything; ``seconds`` is what the epoch in progress took so far."""
         partial = None
-        if self.batch and labels is not None:
+        if self.batch:
             partial = {
                 "batches": self.batch,
                 "lr": self.first_lr,
                 "losses": torch.stack(self.losses),
-                "correct": self.correct(labels),
+                "correct": self.correct(),
                 "seconds": seconds,
                 "randomness": self.randomness.state(),
                 "augmentation": self.augmentation.get_state(),
@@ -185,14 +189,22 @@ class Run:
 
 
 def fingerprint(config: TrialConfig) -> str:
-    """Return the SHA-256 (hex) of a configuration; 1 and 1.0 are the same number."""
+    """Return the SHA-256 (hex) of a configuration; 1 and 1.0 are the same number.
+
+    A field that a later version added is left out while it has its default, which means what
+    training did before: checkpoints stay valid.
+    """
     text = json.dumps(_plain(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {
+            field.name: _plain(getattr(value, field.name))
+            for field in fields(value)
+            if field.name in _ALWAYS_COUNTED or getattr(value, field.name) != field.default
+        }
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -34,6 +34,7 @@ class Blueprint:
             "multiply_adds": self.plan.model.multiply_adds,
             "input_shape": list(self.plan.input_shape),
             "classes": len(self.plan.class_names),
+            "class_names": list(self.plan.class_names),
             "trial_seed": self.config.seed,
             "split_seed": self.config.split_seed,
             "data_hash": self.plan.data_hash,

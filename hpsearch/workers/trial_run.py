@@ -234,9 +234,8 @@ class _TrialRun:
     def _report(self, result: EpochResult) -> str:
         self.epochs_done = result.epoch
         self._note_best(result)
-        last = result.epoch == self.blueprint.config.epochs
         reference = None
-        if last:
+        if result.last:
             # Before the report: a complete trial in the ledger has its weights on disk.
             self._save_best()
         elif time.monotonic() - self.saved_at >= self.bench.checkpoint_seconds:

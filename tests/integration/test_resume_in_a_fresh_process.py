@@ -67,7 +67,11 @@ def _digits(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return str(value.dtype), value.tolist()
     if isinstance(value, dict):
-        return {key: _digits(each) for key, each in value.items() if key != "seconds"}
+        return {
+            key: _digits(each)
+            for key, each in value.items()
+            if key not in ("seconds", "val_seconds")
+        }
     if isinstance(value, list | tuple):
         return [_digits(each) for each in value]
     return value

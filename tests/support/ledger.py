@@ -74,7 +74,7 @@ class Hand:
         epoch: int,
         value: float,
         checkpoint: CheckpointRef | None = None,
-        **others: float,
+        **others: Any,
     ) -> str:
         """Report one epoch."""
         return self.ledger.report(claim, epoch_result(epoch, value, **others), checkpoint)

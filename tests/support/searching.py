@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.measurement import EpochResult
+from hpsearch.measurement import OBJECTIVES, EpochResult
 from hpsearch.registry import Component
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.storage import Database
@@ -87,15 +87,15 @@ def study_file(
     )
 
 
-def epoch_result(epoch: int, value: float, **others: float) -> EpochResult:
-    """Return an epoch whose ``val_accuracy`` and ``val_loss`` are ``value``."""
+def epoch_result(epoch: int, value: float, **others: Any) -> EpochResult:
+    """Return an epoch of which every objective is ``value``."""
     figures = {
         "train_loss": 0.5 / epoch,
         "train_accuracy": 0.75,
-        "val_loss": value,
-        "val_accuracy": value,
+        **dict.fromkeys(OBJECTIVES, value),
         "lr": 0.125,
         "seconds": 2.0,
+        "val_seconds": 0.5,
     }
     return EpochResult(epoch=epoch, **{**figures, **others})
 

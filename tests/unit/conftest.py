@@ -40,7 +40,7 @@ def made_up_registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[An
     """Components that can be named and never built: nothing here needs torch."""
     made: dict[str, Registry[Any]] = {
         kind: Registry(kind)
-        for kind in ("source", "augmentation", "model", "optimizer", "lr_schedule")
+        for kind in ("source", "augmentation", "model", "optimizer", "lr_schedule", "regularizer")
     }
 
     @made["source"].register("dots")
@@ -103,8 +103,11 @@ class MadeUp:
             train_accuracy=accuracy,
             val_loss=1.5 - accuracy,
             val_accuracy=accuracy,
+            val_macro_f1=accuracy,
+            val_balanced_accuracy=accuracy,
             lr=0.1,
             seconds=2.0,
+            val_seconds=0.5,
         )
         checkpoint = CheckpointRef(
             key=f"made_up/{claim.ticket}/epoch-{epoch}.pt", sha256="a" * 64, epoch=epoch

@@ -75,6 +75,11 @@ def test_a_row_records_what_decides_the_last_digits(open_study) -> None:
         expected = plan(config, device="cpu", data_root=search.data)
         attributes = dict(row.user_attrs)
         assert attributes.pop("multiply_adds") > 0
+        matrix = attributes.pop("val_confusion")
+        assert [len(row) for row in matrix] == [10] * 10
+        assert sum(map(sum, matrix)) == 40
+        right = sum(matrix[digit][digit] for digit in range(10))
+        assert right / 40 == pytest.approx(row.value)  # the last epoch's, as the value is
         assert attributes == {
             "ticket": ticket.ticket,
             "device": "cpu",
@@ -89,6 +94,7 @@ def test_a_row_records_what_decides_the_last_digits(open_study) -> None:
             "val_images": 40,
             "input_shape": [1, 8, 8],
             "classes": 10,
+            "class_names": [str(digit) for digit in range(10)],
         }
     seeds = [row.user_attrs["trial_seed"] for row in search.trials()]
     assert seeds[0] != seeds[1]

@@ -108,7 +108,7 @@ def test_show_in_words(hpsearch, made_up_args):
     assert "made_up, trial 0: complete\n" in told
     assert "val_accuracy 0.7 (last epoch); best 0.9 at epoch 2; 3 of 3 epochs in 6.0 s\n" in told
     assert "val_accuracy ▁█▄\n" in told
-    assert re.search(r"\n +2 +0\.1 +0\.9 +0\.6 +0\.9 +0\.1 +2\n", told)
+    assert re.search(r"\n +2 +0\.1 +0\.9 +0\.6 +0\.9 +0\.1 +1\.5 +0\.5\n", told)
     assert told.endswith("Files\nnone on this host\n")
 
 

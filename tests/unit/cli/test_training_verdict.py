@@ -15,8 +15,11 @@ def result(epoch: int, **others: float) -> EpochResult:
         "train_accuracy": 0.75,
         "val_loss": 0.25,
         "val_accuracy": 0.875,
+        "val_macro_f1": 0.75,
+        "val_balanced_accuracy": 0.8,
         "lr": 0.1,
         "seconds": 1.0,
+        "val_seconds": 0.25,
     }
     return EpochResult(epoch=epoch, **{**figures, **others})
 

@@ -137,9 +137,12 @@ def test_figures_name_the_epochs_that_they_are_of():
         train_accuracy=0.5,
         val_loss=2.0,
         val_accuracy=0.4,
+        val_macro_f1=0.3,
+        val_balanced_accuracy=0.2,
         lr=0.1,
         seconds=1.0,
+        val_seconds=0.5,
     )
     told = provenance.figures([result, replace(result, epoch=2, val_accuracy=0.3)], best_epoch=1)
     assert (told["last"]["epoch"], told["best"]["epoch"]) == (2, 1)
-    assert told["best"]["val_loss"] == 2.0
+    assert (told["best"]["val_loss"], told["best"]["val_macro_f1"]) == (2.0, 0.3)

@@ -20,6 +20,7 @@ ACTIVATIONS: Registry[Any] = Registry("activation")
 MODELS: Registry[Any] = Registry("model")
 OPTIMIZERS: Registry[Any] = Registry("optimizer")
 LR_SCHEDULES: Registry[Any] = Registry("learning-rate schedule")
+REGULARIZERS: Registry[Any] = Registry("regularizer")
 AUGMENTATIONS: Registry[Any] = Registry("augmentation")
 SOURCES: Registry[Any] = Registry("data source")
 SAMPLERS: Registry[Any] = Registry("sampler")
@@ -102,6 +103,16 @@ def step(*, step_size: PositiveInt, gamma: PositiveFloat = 0.1) -> Any:
     """Times gamma every step_size epochs."""
 
 
+@REGULARIZERS.register("l2")
+def l2(*, strength: NonNegativeFloat) -> Any:
+    """Ridge."""
+
+
+@REGULARIZERS.register("label_smoothing")
+def label_smoothing(*, amount: Probability = 0.1) -> Any:
+    """Softer targets."""
+
+
 @AUGMENTATIONS.register("horizontal_flip")
 def horizontal_flip(*, probability: Probability = 0.5) -> Any:
     """Mirrors."""
@@ -163,6 +174,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "model": MODELS,
     "optimizer": OPTIMIZERS,
     "lr_schedule": LR_SCHEDULES,
+    "regularizer": REGULARIZERS,
     "sampler": SAMPLERS,
     "pruner": PRUNERS,
 }

@@ -261,6 +261,11 @@ PATHS = [
     "provenance",
     "study",
     "seed",
+    "regularization",
+    "regularization.l2",
+    "class_weights",
+    "early_stopping",
+    "early_stopping.patience",
     "precision",
 ]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hpsearch.registry import Component
 from hpsearch.study_file.freezing import freeze, to_yaml
+from hpsearch.study_file.trial_config import EarlyStopping
 
 TEXT = """\
 study: s
@@ -22,6 +24,9 @@ model:
   mlp: {hidden: {values: [[64], [128, 64]]}}
   conv_net:
 optimizer: {sgd: {lr: {min: 1e-5, max: 1, log: true}}, adam: }
+regularization: {l2: {strength: {values: [0, 1e-3]}}}
+class_weights: {values: [none, balanced]}
+early_stopping: {patience: 3}
 try_first: [{model: conv_net}]
 """
 
@@ -32,6 +37,8 @@ PARAMS = {
     "model.mlp.hidden": "[128,64]",
     "optimizer": "sgd",
     "optimizer.sgd.lr": 2.5e-05,
+    "regularization.l2.strength": 0.001,
+    "class_weights": "balanced",
 }
 
 FROZEN = """\
@@ -84,7 +91,14 @@ optimizer:
     weight_decay: 0.0
 lr_schedule:
   constant: {}
+regularization:
+  l2:
+    strength: 0.001
+class_weights: balanced
 batch_size: 32
+early_stopping:
+  patience: 3
+  min_delta: 0.0
 precision: auto
 provenance:
   trial_seed: 17
@@ -123,6 +137,9 @@ def test_it_is_a_study_file_that_trains_the_same(load):
     assert trained.data == searched.data
     assert trained.model == searched.model
     assert trained.optimizer == searched.optimizer
+    assert trained.regularization == (Component("l2", {"strength": 0.001}),)
+    assert (trained.class_weights, searched.class_weights) == ("balanced", "balanced")
+    assert trained.early_stopping == searched.early_stopping == EarlyStopping(patience=3)
     assert (trained.epochs, trained.split_seed) == (searched.epochs, searched.split_seed)
 
 

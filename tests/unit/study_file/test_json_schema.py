@@ -26,6 +26,9 @@ model:
   conv_net: {conv1: {channels: {min: 1, max: 4}}, conv2: , head: null, final: relu}
 optimizer: {sgd: {lr: {min: 1e-5, max: 1, log: true}}, adam: }
 lr_schedule: constant
+regularization: {l2: {strength: {min: 0, max: 1}}, label_smoothing: true}
+class_weights: {values: [none, balanced]}
+early_stopping: {patience: 3}
 batch_size: 16
 precision: fp32
 try_first: [{model: conv_net}]
@@ -55,6 +58,8 @@ def test_it_takes_what_loading_takes(schema, load, base):
 
 
 REFUSED = [
+    pytest.param("{patience: 3}", "{min_delta: 3}", id="early stopping without its key"),
+    pytest.param("{patience: 3}", "{patience: {min: 1, max: 3}}", id="early stopping, searched"),
     pytest.param("seed: 3", "sed: 3", id="unknown key"),
     pytest.param("seed: 3", "seed: x", id="wrong type"),
     pytest.param("seed: 3", "seed: {min: 1, max: 3}", id="a range where none makes sense"),

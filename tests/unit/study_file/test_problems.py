@@ -23,8 +23,9 @@ APPENDED = [
     pytest.param(
         "modle: mlp",
         "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, budget, "
-        "data, description, found, from, lr_schedule, model, objective, optimizer, plugins, "
-        "precision, provenance, pruner, sampler, seed, study, try_first.",
+        "class_weights, data, description, early_stopping, found, from, lr_schedule, model, "
+        "objective, optimizer, plugins, precision, provenance, pruner, regularization, sampler, "
+        "seed, study, try_first.",
         id="unknown key at the root",
     ),
     pytest.param(
@@ -159,6 +160,37 @@ APPENDED = [
         id="precision is the same for every trial",
     ),
     pytest.param(
+        "early_stopping: {patience: {values: [2, 4]}}",
+        "x.yaml:6: early_stopping.patience: must be one fixed value, not searched, but got "
+        "{values: [2, 4]}",
+        id="early stopping is the same for every trial",
+    ),
+    pytest.param(
+        "early_stopping: {min_delta: 0.1}",
+        "x.yaml:6: early_stopping.patience: this key is required, but it is missing; add it",
+        id="early stopping without a patience",
+    ),
+    pytest.param(
+        "early_stopping: {patience: 2, min_delta: -1}",
+        "x.yaml:6: early_stopping.min_delta: must be at least 0, but got -1",
+        id="min_delta out of range",
+    ),
+    pytest.param(
+        "class_weights: inverse",
+        "x.yaml:6: class_weights: must be 'none' or 'balanced', but got \"inverse\"",
+        id="unknown class weights",
+    ),
+    pytest.param(
+        "regularization: {l2: true}",
+        "x.yaml:6: regularization.l2: needs its keys strength, but got true",
+        id="a regularizer that needs a key",
+    ),
+    pytest.param(
+        "regularization: {l3: {strength: 1}}",
+        "x.yaml:6: regularization: unknown regularizer 'l3'. Known: l2, label_smoothing.",
+        id="an unknown regularizer",
+    ),
+    pytest.param(
         "precision: fp8",
         "x.yaml:6: precision: must be 'auto', 'fp32' or 'bf16', but got \"fp8\"",
         id="not one of a few",
@@ -210,7 +242,8 @@ APPENDED = [
     ),
     pytest.param(
         "objective: accuracy",
-        "x.yaml:6: objective.metric: must be 'val_accuracy' or 'val_loss', but got \"accuracy\"",
+        "x.yaml:6: objective.metric: must be 'val_accuracy', 'val_loss', 'val_macro_f1' "
+        "or 'val_balanced_accuracy', but got \"accuracy\"",
         id="unknown objective",
     ),
     pytest.param(
@@ -576,8 +609,8 @@ TRY_FIRST = [
     ),
     pytest.param(
         "seed: 3",
-        "try_first[0].seed: unknown key 'seed'. Known: batch_size, data, lr_schedule, model, "
-        "optimizer, precision.",
+        "try_first[0].seed: unknown key 'seed'. Known: batch_size, class_weights, data, "
+        "early_stopping, lr_schedule, model, optimizer, precision, regularization.",
         id="a key that no trial has",
     ),
     pytest.param(
@@ -637,9 +670,10 @@ OVERRIDES = [
     ),
     pytest.param(
         "dta.limit=4",
-        "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, budget, data, "
-        "description, found, from, lr_schedule, model, objective, optimizer, plugins, precision, "
-        "provenance, pruner, sampler, seed, study, try_first.",
+        "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, budget, "
+        "class_weights, data, description, early_stopping, found, from, lr_schedule, model, "
+        "objective, optimizer, plugins, precision, provenance, pruner, regularization, sampler, "
+        "seed, study, try_first.",
         id="an unknown section",
     ),
     pytest.param(
@@ -727,9 +761,10 @@ try_first:
         "x.yaml:11: try_first[0].batch_size: is fixed to 32 in this study, so an entry can't "
         "change it, but got 64",
         '--set seed=x: seed: must be an integer, but got "x"',
-        "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, budget, data, "
-        "description, found, from, lr_schedule, model, objective, optimizer, plugins, precision, "
-        "provenance, pruner, sampler, seed, study, try_first.",
+        "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, budget, "
+        "class_weights, data, description, early_stopping, found, from, lr_schedule, model, "
+        "objective, optimizer, plugins, precision, provenance, pruner, regularization, sampler, "
+        "seed, study, try_first.",
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got ""',
     ]
 

@@ -12,7 +12,7 @@ import pytest
 from hpsearch.registry import Component
 from hpsearch.study_file.space import Choice, Range
 from hpsearch.study_file.study import Budget, Objective
-from hpsearch.study_file.trial_config import DataConfig, TrialConfig, trial_seed
+from hpsearch.study_file.trial_config import DataConfig, EarlyStopping, TrialConfig, trial_seed
 
 FULL = """\
 study: full
@@ -37,7 +37,10 @@ optimizer:
   sgd: {lr: {min: 1e-4, max: 1, log: true}, momentum: {min: 0.6, max: 0.95, step: 0.05}}
   adam:
 lr_schedule: {step: {step_size: {min: 2, max: 10, step: 2}}}
+regularization: {l2: {strength: {min: 0, max: 0.1}}, label_smoothing: {values: [false, true]}}
+class_weights: {values: [none, balanced]}
 batch_size: {min: 16, max: 256, log: true}
+early_stopping: {patience: 4, min_delta: 0.01}
 precision: fp32
 """
 
@@ -64,8 +67,11 @@ def test_what_a_short_file_leaves_out_has_a_default(load, base):
             "sgd", {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
         ),
         lr_schedule=Component("constant", {}),
+        regularization=(),
+        class_weights="none",
         batch_size=32,
         epochs=2,
+        early_stopping=None,
         precision="auto",
         split_seed=0,
         seed=trial_seed(0, 3),
@@ -92,6 +98,9 @@ def test_a_full_file(load):
         "optimizer.sgd.lr": Range(low=1e-4, high=1.0, log=True),
         "optimizer.sgd.momentum": Range(low=0.6, high=0.95, step=0.05),
         "lr_schedule.step.step_size": Range(low=2, high=10, step=2, integer=True),
+        "regularization.l2.strength": Range(low=0.0, high=0.1),
+        "regularization.label_smoothing": Choice((False, True)),
+        "class_weights": Choice(("none", "balanced")),
         "batch_size": Range(low=16, high=256, step=1, log=True, integer=True),
     }
 
@@ -107,6 +116,9 @@ def test_a_point_of_the_space_becomes_a_configuration(load):
         "model.conv_net.conv2.dilation": 1,
         "optimizer": "adam",
         "lr_schedule.step.step_size": 4,
+        "regularization.l2.strength": 0.05,
+        "regularization.label_smoothing": True,
+        "class_weights": "balanced",
         "batch_size": 17,
     }
     config = study.trial_config(params, ticket=0)
@@ -119,6 +131,14 @@ def test_a_point_of_the_space_becomes_a_configuration(load):
     assert config.model.settings["conv2"] == {"channels": 64, "kernel_size": 3, "dilation": 1}
     assert config.model.settings["head"] is None
     assert config.optimizer == Component("adam", {"lr": 1e-3})
+    assert config.regularization == (
+        Component("l2", {"strength": 0.05}),
+        Component("label_smoothing", {}),
+    )
+    assert config.class_weights == "balanced"
+    assert config.early_stopping == EarlyStopping(patience=4, min_delta=0.01)
+    without = study.trial_config({**params, "regularization.label_smoothing": False}, ticket=0)
+    assert without.regularization == config.regularization[:1]
     assert (config.batch_size, config.epochs, config.split_seed) == (17, 30, 7)
     assert config.seed == trial_seed(7, 0) != study.trial_config(params, ticket=1).seed
     with pytest.raises(KeyError, match="batch_size"):

@@ -13,10 +13,18 @@ import torch
 from hpsearch.errors import CheckpointError, TrainingInterrupted
 from hpsearch.measurement import EpochResult
 from hpsearch.registry import Component
-from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.study_file.trial_config import DataConfig, EarlyStopping, TrialConfig
 from hpsearch.training import checkpoint
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.engine import train
+
+
+def augmented(*names: str) -> DataConfig:
+    """Return the fixture's data with other augmentations."""
+    return DataConfig(
+        source=Component("digits"), augmentation=tuple(Component(name) for name in names)
+    )
+
 
 VARIANTS = [
     # id: what it changes in the fixture's configuration (adam, cosine, dropout, crop and flip)
@@ -39,6 +47,36 @@ VARIANTS = [
     pytest.param({"lr_schedule": Component("one_cycle_for_test")}, id="a rate that moves by batch"),
     pytest.param({"lr_schedule": Component("plateau_for_test")}, id="a rate that moves by loss"),
     pytest.param({"model": Component("simple_cnn"), "precision": "bf16"}, id="bf16, channels last"),
+    pytest.param(
+        {
+            "optimizer": Component("rmsprop", {"lr": 0.01, "momentum": 0.9, "centered": True}),
+            "lr_schedule": Component("one_cycle"),
+            "data": augmented("random_erasing", "cutout", "colour_jitter"),
+        },
+        id="rmsprop, one_cycle, erasing and colours",
+    ),
+    pytest.param(
+        {
+            "optimizer": Component("adagrad", {"lr": 0.05, "lr_decay": 0.1}),
+            "lr_schedule": Component("plateau", {"patience": 1, "min_delta": 9.0, "gamma": 0.5}),
+            "data": augmented("horizontal_flip", "mixup", "cutmix"),
+            "regularization": (
+                Component("l1", {"strength": 1e-3}),
+                Component("label_smoothing", {"amount": 0.2}),
+            ),
+        },
+        id="adagrad, plateau, mixed labels that are smoothed, lasso",
+    ),
+    pytest.param(
+        {
+            "optimizer": Component("adadelta"),
+            "lr_schedule": Component("step", {"step_size": 1, "gamma": 0.5}),
+            "regularization": (Component("l2", {"strength": 1e-2}),),
+            "class_weights": "balanced",
+            "early_stopping": EarlyStopping(patience=2),
+        },
+        id="adadelta, step, ridge, class weights, early stopping",
+    ),
 ]
 
 
@@ -50,7 +88,7 @@ def stopping_after(batches: int) -> Callable[[], bool]:
 
 def figures(result: EpochResult) -> tuple[Any, ...]:
     """Everything but the seconds and the state."""
-    return astuple(replace(result, seconds=0.0, state=None))
+    return astuple(replace(result, seconds=0.0, val_seconds=0.0, state=None))
 
 
 def run(config: TrialConfig, **options: Any) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
@@ -77,7 +115,7 @@ def assert_same(one: Any, other: Any, at: str = "state") -> None:
         assert torch.equal(one, other), at
     elif isinstance(one, dict):
         assert one.keys() == other.keys(), at
-        for key in one.keys() - {"seconds"}:
+        for key in one.keys() - {"seconds", "val_seconds"}:
             assert_same(one[key], other[key], f"{at}.{key}")
     elif isinstance(one, list | tuple):
         assert len(one) == len(other), at

@@ -7,7 +7,8 @@ import torch
 from torch.nn.functional import pad
 
 from hpsearch.registry import Component
-from hpsearch.training.augmentation import Augmentation, horizontal_flip, random_crop
+from hpsearch.training.augmentation.geometric import horizontal_flip, random_crop
+from hpsearch.training.augmentation.kinds import ImageChange as Augmentation
 from hpsearch.training.registries import AUGMENTATIONS
 
 EVERY = [

@@ -22,8 +22,11 @@ def upgrade() -> None:
         sa.Column("train_accuracy", sa.Float(), nullable=False),
         sa.Column("val_loss", sa.Float(), nullable=False),
         sa.Column("val_accuracy", sa.Float(), nullable=False),
+        sa.Column("val_macro_f1", sa.Float(), nullable=False),
+        sa.Column("val_balanced_accuracy", sa.Float(), nullable=False),
         sa.Column("lr", sa.Float(), nullable=False),
         sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("val_seconds", sa.Float(), nullable=False),
         sa.Column("decision", sa.String(length=16), nullable=False),
         sa.PrimaryKeyConstraint("study_id", "ticket", "epoch"),
     )

@@ -1,0 +1,88 @@
+"""All augmentations of a study file, one after the other, on batches of training images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hpsearch.errors import UserError
+from hpsearch.registry import Component
+from hpsearch.training.augmentation.kinds import Augmentation, ColourChange, ImageChange, Mixing
+from hpsearch.training.registries import AUGMENTATIONS
+
+
+def build(components: Sequence[Component]) -> list[Augmentation]:
+    """Build the augmentations; settings that don't go together raise ``InfeasibleConfig``.
+
+    Raises ``UserError`` where a plug-in's function returns something else.
+    """
+    built = [AUGMENTATIONS.build(component) for component in components]
+    for component, made in zip(components, built, strict=True):
+        if _kind(made) is None:
+            raise UserError(
+                "an augmentation must be callable with (images, generator), or have a method "
+                f"recolour or mix, but {component.name!r} returned {type(made).__name__}; see "
+                "hpsearch.training.augmentation.kinds"
+            )
+    return built
+
+
+class Chain:
+    """Applies ``augmentations`` in their order.
+
+    ``mean`` and ``std`` are those that the batches were normalised with, per channel, on the 0..1
+    scale.
+    """
+
+    def __init__(
+        self,
+        augmentations: Sequence[Augmentation],
+        *,
+        mean: Tensor,
+        std: Tensor,
+        classes: int,
+        device: torch.device,
+    ) -> None:
+        # Told apart here, since asking a protocol takes longer than many a change
+        self._steps: list[tuple[type | None, Any]] = [
+            (_kind(augmentation), augmentation) for augmentation in augmentations
+        ]
+        self._mean = mean.float().to(device).view(-1, 1, 1)
+        self._std = std.float().to(device).view(-1, 1, 1)
+        self._classes = classes
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return changed images and their targets.
+
+        ``images`` is float ``(n, channels, height, width)``, normalised; ``labels`` int64 ``(n,)``.
+        Targets are the labels themselves, or, where something mixes images, float
+        ``(n, classes)``: each class's share.
+        """
+        targets = labels
+        for kind, augmentation in self._steps:
+            if kind is Mixing:
+                if targets.dim() == 1:
+                    targets = F.one_hot(labels, self._classes).float()
+                images, targets = augmentation.mix(images, targets, generator)
+            elif kind is ColourChange:
+                changed = augmentation.recolour(images * self._std + self._mean, generator)
+                images = (changed - self._mean) / self._std
+            else:
+                images = augmentation(images, generator)
+        return images, targets
+
+
+def _kind(augmentation: Any) -> type | None:
+    kinds = (Mixing, ColourChange, ImageChange)
+    return next((kind for kind in kinds if isinstance(augmentation, kind)), None)
+
+
+def dominant(targets: Tensor) -> Tensor:
+    """Return the class of each image, int64 ``(n,)``: the one with the largest share, if mixed."""
+    return targets if targets.dim() == 1 else targets.argmax(1)

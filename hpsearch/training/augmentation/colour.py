@@ -1,0 +1,94 @@
+"""The augmentation that changes colours: colour_jitter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from hpsearch.training.augmentation.kinds import Augmentation
+from hpsearch.training.augmentation.memory import laid_out_like
+from hpsearch.training.registries import AUGMENTATIONS
+
+#: How far a factor may lie from 1 on either side.
+Strength = Annotated[float, Field(ge=0, le=1)]
+
+#: What red, green and blue add to brightness (ITU-R BT.601).
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourJitter:
+    """Brightness, contrast, saturation, then hue; each image by amounts of its own."""
+
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+
+    def recolour(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Change the colours of ``images``."""
+        draws = torch.rand(4, len(images), generator=generator, device=generator.device)
+        draws = (2 * draws - 1).to(images.device, images.dtype).view(4, -1, 1, 1, 1)
+        changed, coloured = images, images.shape[1] == 3
+        if self.brightness:
+            changed = (changed * (1 + self.brightness * draws[0])).clamp(0, 1)
+        if self.contrast:
+            mean = _gray(changed).flatten(1).mean(1).view(-1, 1, 1, 1)
+            changed = _away_from(mean, changed, 1 + self.contrast * draws[1])
+        if self.saturation and coloured:
+            changed = _away_from(_gray(changed), changed, 1 + self.saturation * draws[2])
+        if self.hue and coloured:
+            changed = _turned(changed, self.hue * draws[3, :, 0])
+        return laid_out_like(images, changed)
+
+
+@AUGMENTATIONS.register("colour_jitter")
+def colour_jitter(
+    *,
+    brightness: Strength = 0.2,
+    contrast: Strength = 0.2,
+    saturation: Strength = 0.2,
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0,
+) -> Augmentation:
+    """Change brightness, contrast, saturation (factors 1 - x to 1 + x) and hue (turned by -x to x).
+
+    As torchvision's ``ColorJitter``, but in this order, and each image by amounts of its own.
+    Contrast is the distance from the image's mean gray, saturation from the pixel's gray; a hue
+    of 0.5 is half a turn of the colour circle. Saturation and hue leave gray pictures alone.
+    """
+    return ColourJitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
+
+
+def _gray(images: Tensor) -> Tensor:
+    """Return the brightness of each pixel, ``(n, 1, height, width)``."""
+    if images.shape[1] != 3:
+        return torch.stack(images.unbind(1)).mean(0).unsqueeze(1)
+    red, green, blue = images.unbind(1)
+    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue).unsqueeze(1)
+
+
+def _away_from(centre: Tensor, images: Tensor, factors: Tensor) -> Tensor:
+    return (centre + (images - centre) * factors).clamp(0, 1)
+
+
+def _turned(images: Tensor, turns: Tensor) -> Tensor:
+    """Return ``images`` (red, green, blue) with every hue moved by ``turns`` of a full circle."""
+    red, green, blue = images.unbind(1)
+    value, chroma = images.amax(1), images.amax(1) - images.amin(1)
+    safe = torch.where(chroma > 0, chroma, 1)
+    # The hue in sixths of the circle: 0 red, 2 green, 4 blue
+    hue = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    hue = hue + 6 * turns
+    parts = []
+    for start in (5, 3, 1):  # red, green, blue
+        sixth = torch.remainder(start + hue, 6)
+        parts.append(value - chroma * torch.minimum(sixth, 4 - sixth).clamp(0, 1))
+    return torch.stack(parts, 1)

@@ -1,0 +1,109 @@
+"""Augmentations that mix images of a batch, and their labels alike: mixup and cutmix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from pydantic import PositiveFloat
+from torch import Tensor
+
+from hpsearch.training.augmentation.boxes import box_masks, random_whole
+from hpsearch.training.augmentation.kinds import Augmentation, Probability
+from hpsearch.training.augmentation.memory import images_of, rows_of
+from hpsearch.training.registries import AUGMENTATIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixup:
+    """Blends each image with another of its batch."""
+
+    alpha: float
+    probability: float
+
+    def mix(
+        self, images: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Blend ``images``, each by a share of its own, and their ``targets``."""
+        partners, kept = _partners(images, self.alpha, self.probability, generator)
+        rows, channels_last = rows_of(images)
+        blended = torch.lerp(
+            rows.index_select(0, partners), rows, kept.to(rows.dtype).view(-1, 1, 1, 1)
+        )
+        return images_of(blended, channels_last), _mixed(targets, partners, kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cutmix:
+    """Pastes into each image a rectangle of another of its batch, from the same place."""
+
+    alpha: float
+    probability: float
+
+    def mix(
+        self, images: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Paste into ``images``, and share out ``targets`` by the pixels that were pasted."""
+        n, _, height, width = images.shape
+        partners, kept = _partners(images, self.alpha, self.probability, generator)
+        draws = torch.rand(2, n, generator=generator, device=generator.device).to(images.device)
+        side = (1 - kept).sqrt()  # of the rectangle, as a share of the image's
+        high, wide = (height * side).long(), (width * side).long()
+        top = random_whole(draws[0], height) - high // 2
+        left = random_whole(draws[1], width) - wide // 2
+        masks = box_masks(top, left, high, wide, height, width)
+        kept = 1 - masks.float().mean((1, 2))  # part of it may lie outside
+        rows, channels_last = rows_of(images)
+        pasted = torch.where(
+            masks.unsqueeze(3 if channels_last else 1), rows.index_select(0, partners), rows
+        )
+        return images_of(pasted.contiguous(), channels_last), _mixed(targets, partners, kept)
+
+
+@AUGMENTATIONS.register("mixup")
+def mixup(*, alpha: PositiveFloat = 0.2, probability: Probability = 1.0) -> Augmentation:
+    """Blend each image, and its label, with another of its batch; shares from Beta(alpha, alpha).
+
+    ``probability`` is each image's own. Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk
+    Minimization".
+    """
+    return Mixup(alpha=alpha, probability=probability)
+
+
+@AUGMENTATIONS.register("cutmix")
+def cutmix(*, alpha: PositiveFloat = 1.0, probability: Probability = 0.5) -> Augmentation:
+    """Paste a rectangle of another image of the batch; labels by area; from Beta(alpha, alpha).
+
+    ``probability`` is each image's own. Source: Yun et al. 2019, "CutMix"; its settings for
+    CIFAR-10 are the defaults.
+    """
+    return Cutmix(alpha=alpha, probability=probability)
+
+
+def _partners(
+    images: Tensor, alpha: float, probability: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return each image's partner in the batch, and the share that it keeps of itself (float)."""
+    n = len(images)
+    partners = torch.randperm(n, generator=generator, device=generator.device)
+    draws = torch.rand(3, n, generator=generator, device=generator.device)
+    kept = torch.where(draws[0] < probability, symmetric_beta(draws[1], draws[2], alpha), 1.0)
+    return partners.to(images.device), kept.to(images.device)
+
+
+def symmetric_beta(one: Tensor, other: Tensor, alpha: float) -> Tensor:
+    """Turn two tensors of uniform numbers (0..1) into one of Beta(alpha, alpha), elementwise.
+
+    Exact for every alpha > 0, with no number thrown away, so that a batch draws as many as any
+    other. Source: Devroye 1996, "Random variate generation in one line of code": a Student t
+    variable by Bailey's polar method, mapped to 0..1.
+    """
+    power = one ** (1 / alpha)
+    cosine = torch.cos(2 * math.pi * other)
+    return (0.5 * (1 + cosine / (power / (1 - power) + cosine**2).sqrt())).clamp(0, 1)
+
+
+def _mixed(targets: Tensor, partners: Tensor, kept: Tensor) -> Tensor:
+    share = kept.to(targets.dtype).view(-1, 1)
+    return torch.lerp(targets.index_select(0, partners), targets, share)

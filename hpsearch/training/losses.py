@@ -1,0 +1,63 @@
+"""What a training step minimizes, and what is reported of it.
+
+Reported is always the plain cross-entropy against the images' targets, a mean over samples: the
+same quantity as the validation loss, whatever the study regularizes or weights. Where images are
+mixed (mixup, cutmix), their targets are mixed, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hpsearch.training.regularizers import Regularizer
+
+
+class TrainingLoss:
+    """Cross-entropy with softened targets and class weights, where a study asks for them.
+
+    ``class_weights`` is float ``(classes,)``. A sample counts with the weight of its class; the sum
+    is divided by the number of samples, and not by their weights: so a batch of rare images counts
+    for more than a batch of common ones, and a batch of one image keeps its weight.
+    """
+
+    def __init__(
+        self, regularizers: Iterable[Regularizer] = (), class_weights: Tensor | None = None
+    ) -> None:
+        self._softeners = [each.targets for each in regularizers if each.targets is not None]
+        self._class_weights = class_weights
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss to learn from and the plain one (detached), both means over samples.
+
+        ``logits`` is float32 ``(n, classes)``; ``targets`` int64 ``(n,)``, or float
+        ``(n, classes)`` with each class's share.
+        """
+        if not self._softeners and self._class_weights is None:
+            loss = F.cross_entropy(logits, targets)
+            return loss, loss.detach()
+        if targets.dim() == 1:
+            targets = F.one_hot(targets, logits.shape[1]).to(logits.dtype)
+        learned = targets
+        for soften in self._softeners:
+            learned = soften(learned)
+        log_probabilities = F.log_softmax(logits, 1)
+        losses = -(learned * log_probabilities).sum(1)
+        if self._class_weights is not None:
+            losses = losses * (targets @ self._class_weights)
+        plain = -(targets * log_probabilities.detach()).sum(1)
+        return losses.mean(), plain.mean()
+
+
+def balanced_weights(counts: Tensor) -> Tensor:
+    """Return a weight for each class, inverse to its frequency: samples / (classes * count).
+
+    ``counts`` are the training images of each class, whole numbers. The mean weight over the
+    training images is 1. A class without images gets 0 and isn't counted.
+    """
+    present = counts > 0
+    weights = counts.sum() / (present.sum() * counts.clamp(min=1).double())
+    return torch.where(present, weights, 0.0).float()

@@ -1,0 +1,95 @@
+"""Regularizers by name: what a study file lists under ``regularization``, all applied at once.
+
+They change what a step learns, never what is reported: ``train_loss`` and ``val_loss`` stay the
+plain cross-entropy, so that trials with and without them compare. Dropout is a key of the models;
+weight decay one of the optimizers, where it pulls at every parameter.
+
+Ridge and lasso pull at *weights* alone: convolution kernels and the matrices of dense layers
+(parameters of two dimensions and more), not at biases and batch norm. Their exact gradients are
+added to those of the loss before each step, which is the same as adding the penalty to the loss,
+and cheaper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor, nn
+
+from hpsearch.training.registries import REGULARIZERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regularizer:
+    """What one regularizer does; ``None`` where it has no part."""
+
+    #: Returns the targets to learn instead of those given, float ``(n, classes)``, rows of sum 1.
+    targets: Callable[[Tensor], Tensor] | None = None
+    #: Adds to the gradients (``.grad``, never ``None``) of the weights it is given.
+    gradients: Callable[[Sequence[nn.Parameter]], None] | None = None
+
+
+@REGULARIZERS.register("l2")
+def l2(*, strength: NonNegativeFloat) -> Regularizer:
+    """Ridge: adds strength * (sum of the squared weights) to the loss.
+
+    With plain SGD, weight decay of 2 * strength, on weights alone.
+    """
+
+    def add(weights: Sequence[nn.Parameter]) -> None:
+        for weight in weights:
+            _gradient(weight).add_(weight, alpha=2 * strength)
+
+    return Regularizer(gradients=add)
+
+
+@REGULARIZERS.register("l1")
+def l1(*, strength: NonNegativeFloat) -> Regularizer:
+    """Lasso: adds strength * (sum of the weights' absolute values) to the loss."""
+
+    def add(weights: Sequence[nn.Parameter]) -> None:
+        for weight in weights:
+            _gradient(weight).add_(weight.sign(), alpha=strength)
+
+    return Regularizer(gradients=add)
+
+
+@REGULARIZERS.register("label_smoothing")
+def label_smoothing(*, amount: Annotated[float, Field(ge=0, lt=1)] = 0.1) -> Regularizer:
+    """Gives every class ``amount`` / classes of the target, and the true one the rest too.
+
+    Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision".
+    """
+    return Regularizer(targets=lambda targets: torch.lerp(targets, _even(targets), amount))
+
+
+def weights_in(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Return the weights among a model's parameters that are trained: no biases, no batch norm."""
+    return [each for each in parameters if each.requires_grad and each.dim() >= 2]
+
+
+@torch.no_grad()
+def add_gradients(regularizers: Iterable[Regularizer], weights: Iterable[nn.Parameter]) -> None:
+    """Add what the regularizers pull to the weights' gradients, after ``backward``.
+
+    A weight that the loss didn't reach has no gradient, and is left alone.
+    """
+    reached = [weight for weight in weights if weight.grad is not None]
+    for regularizer in regularizers:
+        if regularizer.gradients is not None:
+            regularizer.gradients(reached)
+
+
+def _gradient(weight: nn.Parameter) -> Tensor:
+    gradient = weight.grad
+    if gradient is None:
+        raise RuntimeError("a regularizer is given weights that have gradients")
+    return gradient
+
+
+def _even(targets: Tensor) -> Tensor:
+    return torch.full_like(targets, 1 / targets.shape[1])
