@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import signal
 from multiprocessing.context import ForkServerContext
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -22,9 +23,12 @@ def start_fork_server() -> ForkServerContext:
     # Read once, when the libraries load. Each worker then sets torch's own number of threads;
     # a pool of numpy's threads beside them would only get in their way.
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    # Ctrl-C reaches it too; amid its imports that would be a traceback. It ends with its parent.
+    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         multiprocessing.forkserver.ensure_running()
     finally:
+        signal.signal(signal.SIGINT, on_interrupt)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
