@@ -215,3 +215,20 @@ def test_counts(search):
 
 def test_counts_of_a_study_without_tickets(search):
     assert search().counts().total == 0
+
+
+def test_events_are_read_from_where_one_left_off(search):
+    opened = search(trials=2)
+    hand = opened.hand()
+    first = hand.started()
+    last = opened.event_log()[-1].event_id
+    hand.ledger.note(first, "checkpoint_missing", {"key": "gone.pt"})
+    hand.claim()
+    log = ledger_reads.event_log(opened.database, opened.study_id, after=last)
+    assert [(event.kind, event.ticket) for event in log] == [
+        ("checkpoint_missing", 1),
+        ("claimed", 2),
+    ]
+    assert log[0].detail == {"key": "gone.pt"}
+    only = ledger_reads.event_log(opened.database, opened.study_id, 2, after=last)
+    assert [event.kind for event in only] == ["claimed"]
