@@ -74,6 +74,7 @@ def test_keys_are_found_where_they_are_clear(entries, save, place):
         pytest.param({"label_names": None}, ["0", "1", "2"], id="no names"),
         pytest.param({"files": [f"{n}.png" for n in range(30)]}, NAMES, id="file names beside"),
         pytest.param({"version": 3, "about": "text", "empty": []}, NAMES, id="other things beside"),
+        pytest.param({"size": [4, 6], "mean": np.array([3, 1])}, NAMES, id="numbers beside"),
         pytest.param({"histogram": np.zeros((30, 16))}, NAMES, id="a table beside pictures"),
     ],
 )
@@ -160,7 +161,7 @@ def test_settings_are_part_of_the_cache_key(entries, save, root):
     assert one.data_hash != two.data_hash
 
 
-def test_a_fraction_is_held_out_whatever_the_seed(entries, save, root):
+def test_a_fraction_is_held_out_whatever_the_seed(entries, save, root, tmp_path):
     held = config(save(entries), test_fraction=0.2)
     images, labels = preparing.test_images(held, root=root)
     assert torch.bincount(labels).tolist() == [2, 2, 2]
@@ -169,6 +170,8 @@ def test_a_fraction_is_held_out_whatever_the_seed(entries, save, root):
         data = prepare(held, split_seed=seed, root=root)
         assert len(data.images) == 24
         assert not test & {bytes(image.numpy()) for image in data.images}
+    half = config(tmp_path / "images.pkl", test_fraction=0.5)
+    assert len(prepare(half, split_seed=0, root=root).images) == 15
 
 
 def test_files_of_their_own_validate_and_test(entries, save, root):

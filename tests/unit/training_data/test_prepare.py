@@ -115,9 +115,11 @@ def test_per_class_takes_as_many_of_each_class(idx_config, root, pictures):
     assert data.class_counts.tolist() == [4] * 10
     other = prepare(config, split_seed=6, root=root)
     assert other.data_hash != data.data_hash
+    assert len(prepare(replace(config, per_class=None), split_seed=5, root=root).images) == 100
     # limit and per_class of one number are different questions
-    limited = prepare(replace(idx_config, limit=50, validation=10), split_seed=5, root=root)
-    assert limited.cache_folder != data.cache_folder
+    limited = prepare(replace(idx_config, limit=10, validation=5), split_seed=5, root=root)
+    of_each = prepare(replace(idx_config, per_class=10, validation=5), split_seed=5, root=root)
+    assert (len(limited.images), len(of_each.images)) == (10, 100)
 
 
 def test_classes_are_counted_in_the_training_part(root, register):
