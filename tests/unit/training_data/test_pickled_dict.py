@@ -188,7 +188,9 @@ def test_files_of_their_own_validate_and_test(entries, save, root):
         prepare(config(path, test_path=str(test), test_fraction=0.1), split_seed=1, root=root)
 
 
-@pytest.mark.parametrize("groups", [lambda n: n // 3, lambda n: f"object {n // 3}"], ids=str)
+@pytest.mark.parametrize(
+    "groups", [lambda n: n // 3, lambda n: f"object {n // 3}"], ids=["numbers", "words"]
+)
 def test_groups_stay_together(entries, save, root, groups):
     entries |= {"labels": [n // 15 for n in range(30)], "label_names": None}
     entries["objects"] = [groups(n) for n in range(30)]
