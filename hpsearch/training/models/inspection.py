@@ -175,7 +175,6 @@ def _described(asked: _Asked) -> ModelSummary:
     for name, module in built.named_modules():
         if rest := new_parameters(module):
             layers.append(_uncalled(name, module, rest))
-    reach = trace.last_convolution
     parameters = list(built.parameters())
     return ModelSummary(
         input_shape=asked.input_shape,
@@ -185,7 +184,7 @@ def _described(asked: _Asked) -> ModelSummary:
         layers=tuple(layers),
         convolutional=any(isinstance(module, nn.Conv2d) for module in built.modules()),
         batch_norm=any(isinstance(module, _BatchNorm) for module in built.modules()),
-        receptive_field=(reach[0].pixels, reach[1].pixels) if reach else None,
+        receptive_field=trace.receptive_field,
         kept_bytes=_kept_bytes(built, asked.input_shape, layers),
     )
 

@@ -69,10 +69,22 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         #: Of the whole batch.
         self.multiply_adds = 0
-        #: Behind the last convolution over images so far; ``None`` without one, or unknown.
-        self.last_convolution: Field = None
+        #: Behind every convolution over images so far.
+        self._convolutions: list[Field] = []
         self._fields: dict[int, Field] = {id(images): (_PIXEL, _PIXEL)}
         self._kept: list[Any] = [images]  # so that no id is given anew
+
+    @property
+    def receptive_field(self) -> tuple[int, int] | None:
+        """Height and width in pixels behind the last convolution so far.
+
+        The one that sees most, for paths that join have several last ones. ``None`` where there is
+        no convolution, or one whose reach isn't known.
+        """
+        found = [field for field in self._convolutions if field is not None]
+        if not found or len(found) < len(self._convolutions):
+            return None
+        return max(height.pixels for height, _ in found), max(width.pixels for _, width in found)
 
     def __torch_dispatch__(
         self,
@@ -89,7 +101,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if known:
             field = _behind(overload, args, known)
             if overload is _aten.convolution and out.dim() == 4:
-                self.last_convolution = field
+                self._convolutions.append(field)
             for each in _tensors((out,)):
                 self._fields[id(each)] = field
                 self._kept.append(each)
