@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import chain, pairwise
+import re
+from itertools import chain, cycle, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -226,6 +228,21 @@ class TestWidths:
 
         widths = [layer.output_shape[0] for layer in summary.layers if layer.kind == "Linear"]
         assert widths == [*widths_of(name, inputs=3072, classes=10), 10]
+
+    def test_the_page_tells_what_every_name_stands_for(self) -> None:
+        page = (Path(__file__).parents[3] / "docs" / "study-files.md").read_text()
+        rows = dict(re.findall(r"^\| (`.*) \| (`.*`) \|$", page, flags=re.MULTILINE))
+        told = {
+            name: meant
+            for names, meants in rows.items()
+            for name, meant in zip(
+                re.findall(r"`(\w+)`", names),
+                cycle(re.findall(r"`(.*?)`", meants)),
+                strict=False,
+            )
+        }
+        for name, meant in NAMED.items():
+            assert told[name] == (meant if isinstance(meant, str) else str(list(meant)))
 
     def test_layers_of_the_nets_by_no_rule(self) -> None:
         for layers in (4, 6):
