@@ -7,7 +7,7 @@ The rule, for a person to check by eye:
 2. The *turning point* is the epoch of the lowest smoothed validation loss.
 3. The validation loss has *risen* if the median of the later half (three at least) of the epochs
    after the turning point is above the lowest smoothed loss: by more than 5 %, and by more than
-   five times the curve's wobble (its mean distance from its smoothed self).
+   six times the curve's wobble (its mean distance from its smoothed self).
 4. The training loss has *fallen* if the median of its last three epochs is below the smoothed one
    at the turning point.
 
@@ -15,7 +15,7 @@ Where both hold, and three epochs or more follow the turning point, the trial ov
 epoch after it.
 
 A loss that only jumps around is no rise. Of made-up curves of 30 epochs that stay level at 0.5,
-2 in 100 are flagged with Gaussian noise of 2 %, and 6 in 100 with 5 %; of curves that rise from 0.5
+1 in 100 is flagged with Gaussian noise of 2 %, and 5 in 100 with 5 %; of curves that rise from 0.5
 to 0.75 in their second half, all are.
 """
 
@@ -31,7 +31,7 @@ _LEAST_AFTER = 3
 #: A rise is larger than this share of the lowest loss ...
 _RELATIVE_RISE = 0.05
 #: ... and than this many times the curve's wobble.
-_WOBBLES = 5.0
+_WOBBLES = 6.0
 
 
 def overfits_from(curve: Sequence[EpochResult]) -> int | None:

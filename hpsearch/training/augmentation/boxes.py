@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hpsearch.training.augmentation.memory import images_of, rows_of
+
 
 def box_masks(
     top: Tensor, left: Tensor, high: Tensor, wide: Tensor, height: int, width: int
@@ -14,15 +16,32 @@ def box_masks(
     The four are whole numbers of shape ``(n,)``; a box covers the rows ``top .. top + high - 1``
     and the columns ``left .. left + wide - 1``.
     """
-    rows = torch.arange(height, device=top.device)
-    columns = torch.arange(width, device=top.device)
-    top, left, high, wide = (each.view(-1, 1) for each in (top, left, high, wide))
-    in_rows = (rows >= top) & (rows < top + high)  # (n, height)
-    in_columns = (columns >= left) & (columns < left + wide)  # (n, width)
-    return in_rows.unsqueeze(2) & in_columns.unsqueeze(1)
+    in_rows = _inside(top, high, height)
+    return in_rows.unsqueeze(2) & _inside(left, wide, width).unsqueeze(1)
+
+
+def choose(masks: Tensor, inside: Tensor | float, images: Tensor) -> Tensor:
+    """Return a copy of ``images`` with ``inside`` (images too, or one number) in their boxes.
+
+    ``masks`` are bool ``(n, height, width)``.
+    """
+    rows, channels_last = rows_of(images)
+    if isinstance(inside, Tensor) and channels_last:
+        inside = inside.permute(0, 2, 3, 1)
+    chosen = torch.where(masks.unsqueeze(3 if channels_last else 1), inside, rows)
+    return images_of(chosen.contiguous(), channels_last)
+
+
+def _inside(first: Tensor, count: Tensor, total: int) -> Tensor:
+    """Return bool ``(n, total)``: true at ``first .. first + count - 1``."""
+    at = torch.arange(total, device=first.device)
+    first, count = first.view(-1, 1), count.view(-1, 1)
+    return (at >= first) & (at < first + count)
 
 
 def random_whole(draws: Tensor, count: Tensor | int) -> Tensor:
-    """Return whole numbers 0 .. ``count - 1`` for uniform ``draws`` in 0..1 (1 not included)."""
-    # Rounding may lift draw * count to count itself
-    return (draws * count).long().minimum(torch.as_tensor(count, device=draws.device).long() - 1)
+    """Return whole numbers 0 .. ``count - 1`` for ``draws`` of ``torch.rand``.
+
+    Its largest number, 1 - 2^-24, times any count is rounded to less than that count.
+    """
+    return (draws * count).long()

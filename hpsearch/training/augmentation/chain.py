@@ -71,8 +71,9 @@ class Chain:
                     targets = F.one_hot(labels, self._classes).float()
                 images, targets = augmentation.mix(images, targets, generator)
             elif kind is ColourChange:
-                changed = augmentation.recolour(images * self._std + self._mean, generator)
-                images = (changed - self._mean) / self._std
+                pixels = (images * self._std).add_(self._mean)
+                changed = augmentation.recolour(pixels, generator)
+                images = (changed - self._mean).div_(self._std)
             else:
                 images = augmentation(images, generator)
         return images, targets

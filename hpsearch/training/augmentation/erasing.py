@@ -10,9 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from hpsearch.errors import InfeasibleConfig
-from hpsearch.training.augmentation.boxes import box_masks, random_whole
+from hpsearch.training.augmentation.boxes import box_masks, choose, random_whole
 from hpsearch.training.augmentation.kinds import Augmentation, Probability
-from hpsearch.training.augmentation.memory import images_of, rows_of
 from hpsearch.training.registries import AUGMENTATIONS
 
 #: A part of an image's area or side.
@@ -39,9 +38,9 @@ class RandomErasing:
         high = torch.where(draws[4] < self.probability, high, 0)
         masks = box_masks(top, left, high, wide, height, width)
         if self.fill == "zero":
-            return _filled(images, masks, None)
+            return choose(masks, 0.0, images)
         noise = torch.randn(images.shape, generator=generator, device=generator.device)
-        return _filled(images, masks, noise.to(images.device, images.dtype))
+        return choose(masks, noise.to(images.device, images.dtype), images)
 
     def _sizes(
         self, area_draws: Tensor, aspect_draws: Tensor, height: int, width: int
@@ -77,7 +76,7 @@ class Cutout:
         sides = torch.full((n,), side, device=images.device)
         top = random_whole(draws[0], height) - side // 2
         left = random_whole(draws[1], width) - side // 2
-        return _filled(images, box_masks(top, left, sides, sides, height, width), None)
+        return choose(box_masks(top, left, sides, sides, height, width), 0.0, images)
 
 
 @AUGMENTATIONS.register("random_erasing")
@@ -116,13 +115,3 @@ def cutout(*, size: Share = 0.5) -> Augmentation:
     pixels for CIFAR-10.
     """
     return Cutout(size)
-
-
-def _filled(images: Tensor, masks: Tensor, filling: Tensor | None) -> Tensor:
-    """Return a copy of ``images`` with 0, or with ``filling``, where ``masks`` is true."""
-    rows, channels_last = rows_of(images)
-    masks = masks.unsqueeze(3 if channels_last else 1)
-    if filling is None:
-        return images_of(rows.masked_fill(masks, 0.0), channels_last)
-    filling = filling.permute(0, 2, 3, 1) if channels_last else filling
-    return images_of(torch.where(masks, filling, rows).contiguous(), channels_last)

@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from hpsearch.training.augmentation.boxes import box_masks, random_whole
+from hpsearch.training.augmentation.boxes import box_masks, choose, random_whole
 from hpsearch.training.augmentation.kinds import Augmentation, Probability
 from hpsearch.training.augmentation.memory import images_of, rows_of
 from hpsearch.training.registries import AUGMENTATIONS
@@ -54,11 +54,10 @@ class Cutmix:
         left = random_whole(draws[1], width) - wide // 2
         masks = box_masks(top, left, high, wide, height, width)
         kept = 1 - masks.float().mean((1, 2))  # part of it may lie outside
+        # The rows in their own memory order are picked fastest
         rows, channels_last = rows_of(images)
-        pasted = torch.where(
-            masks.unsqueeze(3 if channels_last else 1), rows.index_select(0, partners), rows
-        )
-        return images_of(pasted.contiguous(), channels_last), _mixed(targets, partners, kept)
+        others = images_of(rows.index_select(0, partners), channels_last)
+        return choose(masks, others, images), _mixed(targets, partners, kept)
 
 
 @AUGMENTATIONS.register("mixup")

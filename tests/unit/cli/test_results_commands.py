@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
+from support.searching import epoch_result
 
 from hpsearch.search import studies
 
@@ -110,6 +112,50 @@ def test_show_in_words(hpsearch, made_up_args):
     assert "val_accuracy ▁█▄\n" in told
     assert re.search(r"\n +2 +0\.1 +0\.9 +0\.6 +0\.9 +0\.1 +1\.5 +0\.5\n", told)
     assert told.endswith("Files\nnone on this host\n")
+
+
+def ended(made_up, classes: int, *, overfits: bool) -> None:
+    """Train trial 0 for as many epochs as the rule needs, and count its validation images."""
+    claim = made_up.claim()
+    row = made_up.row(width=8, lr=0.1)
+    names = [f"class {number}" for number in range(classes)]
+    made_up.ledger.start(claim, replace(row, user_attrs={**row.user_attrs, "class_names": names}))
+    losses = [0.5, 0.7, 0.8, 0.9] if overfits else [0.9, 0.8, 0.7, 0.5]
+    made_up.ledger.rules = replace(made_up.ledger.rules, epochs_per_trial=4)
+    matrix = [[10 * true + named for named in range(classes)] for true in range(classes)]
+    for epoch, loss in enumerate(losses, start=1):
+        result = epoch_result(epoch, 0.9, val_loss=loss, train_loss=1 / epoch, val_confusion=matrix)
+        made_up.ledger.report(claim, result)
+
+
+def test_show_prints_the_confusion_matrix(hpsearch, made_up):
+    ended(made_up, 3, overfits=False)
+    told = hpsearch("show", "--study", "made_up", "--storage", made_up.url, "0").out
+    table = re.search(
+        r"\nValidation images by true class \(rows\) and predicted class, epoch 4\n"
+        r" +class 0 +class 1 +class 2\n"
+        r"class 0 +0 +1 +2\nclass 1 +10 +11 +12\nclass 2 +20 +21 +22\n",
+        told,
+    )
+    assert table
+    assert "overfits" not in told
+    assert "val_confusion" not in told
+    assert "class_names" not in told
+
+
+def test_show_tells_where_a_trial_overfits(hpsearch, made_up):
+    ended(made_up, 13, overfits=True)
+    arguments = ("show", "--study", "made_up", "--storage", made_up.url, "0")
+    told = hpsearch(*arguments).out
+    assert "\noverfits from epoch 2: validation loss rises, training falls\n" in told
+    assert "Validation images by true class" not in told  # too wide; the JSON has it
+    page = hpsearch(*arguments, "--json").json
+    assert page["overfits_from"] == 2
+    assert page["noted"]["val_confusion"][12][0] == 120
+    assert page["noted"]["class_names"][12] == "class 12"
+    point = page["curve"][0]
+    assert (point["seconds"], point["train_seconds"], point["val_seconds"]) == (2.0, 1.5, 0.5)
+    assert {"val_macro_f1", "val_balanced_accuracy"} < set(point)
 
 
 def test_show_tells_an_error_whole_and_untouched(hpsearch, made_up_args):

@@ -4,9 +4,11 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from support.searching import epoch_result
 
 from hpsearch.errors import UserError
 from hpsearch.measurement import EpochResult
+from hpsearch.results import frozen as frozen_config
 from hpsearch.results import provenance
 from hpsearch.results.frozen import caveat, export_trial, write_frozen
 from hpsearch.results.records import read_study
@@ -53,6 +55,25 @@ def test_last_and_best_epoch_are_both_told(searched):
     told = frozen.document["provenance"]["figures"]
     assert (told["last"]["epoch"], told["last"]["val_accuracy"]) == (3, 0.7)
     assert (told["best"]["epoch"], told["best"]["val_accuracy"]) == (2, 0.9)
+
+
+def test_overfitting_is_told_and_the_matrix_left_out(made_up):
+    claim = made_up.start()
+    made_up.epoch(claim, 1, 0.5)
+    result = epoch_result(2, 0.6, last=True, val_confusion=[[1, 2], [3, 4]])
+    made_up.ledger.report(claim, result)
+    record = read_study(made_up.database, "made_up")
+    origin = export_trial(made_up.database, record, made_up.study).document["provenance"]
+    assert origin["overfits_from"] is None
+    assert "val_confusion" not in origin
+    assert origin["epochs_run"] == 2
+
+
+def test_where_it_overfits_is_told(searched, monkeypatch):
+    monkeypatch.setattr(frozen_config, "overfits_from", lambda curve: len(curve) - 1)
+    record = read_study(searched.database, "made_up")
+    origin = export_trial(searched.database, record, searched.study).document["provenance"]
+    assert origin["overfits_from"] == 2
 
 
 def test_without_a_complete_trial_there_is_nothing_to_export(made_up):

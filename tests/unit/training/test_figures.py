@@ -132,7 +132,27 @@ class Watch(nn.Module):
         return logits
 
 
+class Mark:
+    """Adds 1000 to images, as one of the three kinds of augmentation; notes which it was shown."""
+
+    def __init__(self, kind: str) -> None:
+        self.shown: list[float] = []
+        if kind == "image":
+            self.change = lambda images, generator: self.mark(images)
+        elif kind == "colour":
+            # Marked on the 0..1 scale, of which one unit is 255 here
+            self.recolour = lambda images, generator: self.mark(images * 255) / 255
+        else:
+            self.mix = lambda images, targets, generator: (self.mark(images), targets)
+
+    def mark(self, images: Tensor) -> Tensor:
+        self.shown.extend(images[:, 0, 0, 0].tolist())
+        return images + 1000
+
+
+@pytest.mark.parametrize("kind", ["image", "colour", "mixing"])
 def test_augmentation_and_training_mode_reach_training_batches_alone(
+    kind: str,
     plain_config: TrialConfig,
     data: PreparedData,
     use_data: Callable[[PreparedData], None],
@@ -148,14 +168,9 @@ def test_augmentation_and_training_mode_reach_training_batches_alone(
             std=torch.full((1,), 1 / 255),
         )
     )
-    augmented: list[float] = []
-
-    def mark(images: Tensor, generator: torch.Generator) -> Tensor:
-        augmented.extend(images[:, 0, 0, 0].tolist())
-        return images + 1000
-
+    mark = Mark(kind)
     seen: list[tuple[bool, bool, Tensor]] = []
-    register(AUGMENTATIONS, "mark", lambda: mark)
+    register(AUGMENTATIONS, "mark", lambda: mark.change if kind == "image" else mark)
     # As pretrained networks often come: in evaluation mode
     register(MODELS, "watch", lambda shape, classes, /: Watch(seen, classes).eval())
     config = replace(
@@ -170,7 +185,7 @@ def test_augmentation_and_training_mode_reach_training_batches_alone(
     training = [part for in_training, _, part in seen if in_training]
     validation = [part for in_training, _, part in seen if not in_training]
     train_ids, val_ids = data.train_indices.tolist(), data.val_indices.tolist()
-    assert [round(number) for number in sorted(augmented)] == sorted(train_ids * 2)
+    assert [round(number) for number in sorted(mark.shown)] == sorted(train_ids * 2)
     assert sorted(torch.cat(training).round().int().tolist()) == sorted(
         [number + 1000 for number in train_ids] * 2
     )
@@ -282,3 +297,56 @@ def test_bf16_trains_like_fp32(plain_config: TrialConfig) -> None:
 
     assert fast[0].train_loss != plain[0].train_loss
     assert fast[-1].val_loss == pytest.approx(plain[-1].val_loss, abs=0.05)
+
+
+class Halves:
+    """Shares every image's target: ``share`` for its own class, the rest for the next one."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def mix(
+        self, images: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Leave ``images`` as they are."""
+        return images, self.share * targets + (1 - self.share) * targets.roll(1, 1)
+
+
+@pytest.mark.parametrize("share", [0.75, 0.25])
+def test_mixed_labels_are_in_the_loss_and_the_larger_part_in_the_accuracy(
+    plain_config: TrialConfig, data: PreparedData, register: Callable[..., None], share: float
+) -> None:
+    register(AUGMENTATIONS, "halves", lambda: Halves(share))
+    config = replace(
+        plain_config,
+        data=replace(plain_config.data, augmentation=(Component("halves"),)),
+        batch_size=100,  # one step, so that the first weights make the figures
+    )
+    torch.manual_seed(derived_seed(config.seed, "weights"))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
+    x = (data.images.float() / 255 - data.mean.view(-1, 1, 1)) / data.std.view(-1, 1, 1)
+    logits, labels = model(x[data.train_indices]), data.labels[data.train_indices]
+    other = (labels + 1) % 3
+    larger = labels if share > 0.5 else other
+
+    first = next(train(config))
+
+    expected = share * F.cross_entropy(logits, labels) + (1 - share) * F.cross_entropy(
+        logits, other
+    )
+    assert first.train_loss == pytest.approx(expected.item(), rel=1e-5)
+    right = (logits.argmax(1) == larger).double().mean().item()
+    assert first.train_accuracy == pytest.approx(right)
+    assert first.train_accuracy != pytest.approx(
+        (logits.argmax(1) == (other if share > 0.5 else labels)).double().mean().item()
+    )
+
+
+def test_smoothing_and_weights_dont_change_what_a_loss_means(plain_config: TrialConfig) -> None:
+    """One step: the reported loss is that of the first weights, whatever is learned from it."""
+    plain = next(train(replace(plain_config, batch_size=100)))
+    smoothed = Component("label_smoothing", {"amount": 0.5})
+    for changes in ({"regularization": (smoothed,)}, {"class_weights": "balanced"}):
+        other = next(train(replace(plain_config, batch_size=100, **changes)))
+        assert other.train_loss == pytest.approx(plain.train_loss, rel=1e-6)
+        assert other.val_loss != plain.val_loss

@@ -60,6 +60,108 @@ def test_closed_forms(schedule: Component, formula: Any) -> None:
     assert rates == pytest.approx([formula(epoch) for epoch in range(EPOCHS)], rel=1e-9)
 
 
+def one_cycle_rate(position: float, warmup: float, start: float, final: float) -> float:
+    """Return the rate when ``position`` (0..1) of all batches are done, as a share of the peak."""
+    if position < warmup:
+        return start + (1 - start) * (1 - math.cos(math.pi * position / warmup)) / 2
+    left = (position - warmup) / (1 - warmup)
+    return final + (1 - final) * (1 + math.cos(math.pi * left)) / 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "warmup", "start", "final"),
+    [
+        pytest.param({}, 0.3, 0.04, 0.0, id="defaults"),
+        pytest.param(
+            {"warmup_fraction": 0.5, "start_fraction": 0.1, "final_fraction": 0.2},
+            0.5,
+            0.1,
+            0.2,
+            id="all given",
+        ),
+        pytest.param({"warmup_fraction": 0.0}, 0.0, 0.04, 0.0, id="no warmup: from the peak down"),
+        pytest.param({"warmup_fraction": 0.1}, 0.1, 0.04, 0.0, id="one batch of warmup"),
+    ],
+)
+@pytest.mark.parametrize(("epochs", "steps"), [(2, 5), (1, 1), (3, 40)])
+def test_one_cycle(
+    settings: dict[str, Any], warmup: float, start: float, final: float, epochs: int, steps: int
+) -> None:
+    optimizer = OPTIMIZERS.build(
+        Component("sgd", {"lr": LR, "momentum": 0.7}), [nn.Parameter(torch.zeros(1))]
+    )
+    made = LR_SCHEDULES.build(Component("one_cycle", settings), optimizer, epochs, steps)
+    assert moves_within_epoch(made)
+
+    rates = []
+    for batch in range(epochs * steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        made.step()
+        if (batch + 1) % steps == 0:
+            finish_epoch(made, val_loss=1.0)  # nothing to do then
+
+    positions = [batch / (epochs * steps) for batch in range(epochs * steps)]
+    expected = [LR * one_cycle_rate(each, warmup, start, final) for each in positions]
+    assert rates == pytest.approx(expected, rel=1e-9)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(LR * final, abs=1e-9)
+    assert optimizer.param_groups[0]["momentum"] == 0.7
+
+
+@pytest.mark.parametrize(
+    ("settings", "losses", "halvings"),
+    [
+        # The halvings that the rate of each epoch has seen, the first after no loss at all
+        pytest.param({"patience": 1}, [5, 4, 4, 3, 3, 3], [0, 0, 0, 1, 1, 2, 3], id="at once"),
+        pytest.param(
+            {"patience": 2}, [5, 5, 4, 4, 4, 4, 4], [0, 0, 0, 0, 0, 1, 1, 2], id="2 waits"
+        ),
+        pytest.param(
+            {"patience": 1, "min_delta": 0.5},
+            [5, 4.6, 4.4, 4.2],
+            [0, 0, 1, 1, 2],
+            id="a fall of less than min_delta is none",
+        ),
+        pytest.param({"patience": 2}, [5, 6, 5.5], [0, 0, 0, 1], id="lower than the last is none"),
+    ],
+)
+def test_plateau(settings: dict[str, Any], losses: list[float], halvings: list[int]) -> None:
+    optimizer = OPTIMIZERS.build(Component("sgd", {"lr": LR}), [nn.Parameter(torch.zeros(1))])
+    schedule = Component("plateau", {"gamma": 0.5, **settings})
+    made = LR_SCHEDULES.build(schedule, optimizer, EPOCHS, 100)
+    assert not moves_within_epoch(made)
+
+    rates = [optimizer.param_groups[0]["lr"]]
+    for loss in losses:
+        optimizer.step()
+        finish_epoch(made, val_loss=loss)
+        rates.append(optimizer.param_groups[0]["lr"])
+
+    assert rates == pytest.approx([LR * 0.5**each for each in halvings])
+
+
+def test_plateau_lowers_tiny_rates_too() -> None:
+    optimizer = OPTIMIZERS.build(Component("sgd", {"lr": 1e-9}), [nn.Parameter(torch.zeros(1))])
+    made = LR_SCHEDULES.build(Component("plateau", {"patience": 1}), optimizer, EPOCHS, 100)
+    for _ in range(2):
+        finish_epoch(made, val_loss=1.0)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-10)
+
+
+def adadelta(lr: float, rho: float, gradient: float) -> float:
+    """Return weight 1 after two steps of Zeiler's algorithm 1, whose epsilon is PyTorch's 1e-6."""
+    weight, squares, steps = 1.0, 0.0, 0.0
+    for _ in range(2):
+        squares = rho * squares + (1 - rho) * gradient**2
+        step = gradient * ((steps + 1e-6) / (squares + 1e-6)) ** 0.5
+        steps = rho * steps + (1 - rho) * step**2
+        weight -= lr * step
+    return weight
+
+
+ADADELTA = adadelta(lr=0.5, rho=0.8, gradient=0.5)
+
+
 # One step from weight 1 with gradient 0.5, written out for each optimizer
 @pytest.mark.parametrize(
     ("optimizer", "after_two_steps"),
@@ -95,6 +197,37 @@ def test_closed_forms(schedule: Component, formula: Any) -> None:
             (1 * 0.95 - 0.1) * 0.95 - 0.1,
             id="adamw",
         ),
+        pytest.param(
+            # lr * gradient / root of the sum of squares; the second step's rate / (1 + 0.5)
+            Component("adagrad", {"lr": 0.1, "lr_decay": 0.5}),
+            1 - 0.1 * 0.5 / 0.5 - 0.1 / 1.5 * 0.5 / (2 * 0.25) ** 0.5,
+            id="adagrad",
+        ),
+        pytest.param(
+            # gradients 0.5 + 0.4 * weight
+            Component("adagrad", {"lr": 0.1, "weight_decay": 0.4}),
+            0.9 - 0.1 * 0.86 / (0.9**2 + 0.86**2) ** 0.5,
+            id="adagrad, weight decay",
+        ),
+        pytest.param(
+            # mean squares 0.2 * 0.25, then 0.8 * that + 0.2 * 0.25
+            Component("rmsprop", {"lr": 0.1, "alpha": 0.8}),
+            1 - 0.1 * 0.5 / 0.05**0.5 - 0.1 * 0.5 / 0.09**0.5,
+            id="rmsprop",
+        ),
+        pytest.param(
+            # the second step has half of the first one in it
+            Component("rmsprop", {"lr": 0.1, "alpha": 0.8, "momentum": 0.5}),
+            1 - 1.5 * 0.1 * 0.5 / 0.05**0.5 - 0.1 * 0.5 / 0.09**0.5,
+            id="rmsprop, momentum",
+        ),
+        pytest.param(
+            # less the squared mean gradient: (0.2 * 0.5)^2, then (0.36 * 0.5)^2
+            Component("rmsprop", {"lr": 0.1, "alpha": 0.8, "centered": True}),
+            1 - 0.1 * 0.5 / (0.05 - 0.01) ** 0.5 - 0.1 * 0.5 / (0.09 - 0.0324) ** 0.5,
+            id="rmsprop, centered",
+        ),
+        pytest.param(Component("adadelta", {"lr": 0.5, "rho": 0.8}), ADADELTA, id="adadelta"),
     ],
 )
 def test_two_steps_of_each_optimizer(optimizer: Component, after_two_steps: float) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from hpsearch.registry import Component
-from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.study_file.trial_config import EarlyStopping, TrialConfig
 from hpsearch.training.checkpoint import best_epoch, weights_of
 from hpsearch.training.engine import train
 from hpsearch.training.registries import MODELS
@@ -33,11 +33,33 @@ class TestFingerprint:
             {"model": Component("mlp", {"hidden": [16], "dropout": 0.3})},
             {"model": Component("mlp", {"hidden": [16, 16], "dropout": 0.2})},
             {"lr_schedule": Component("constant")},
+            {"regularization": (Component("l2", {"strength": 0.1}),)},
+            {"class_weights": "balanced"},
+            {"early_stopping": EarlyStopping(patience=3)},
         ],
         ids=str,
     )
     def test_every_part_counts(self, config: TrialConfig, changes: dict[str, Any]) -> None:
         assert fingerprint(replace(config, **changes)) != fingerprint(config)
+
+    def test_every_part_of_the_data_counts(self, config: TrialConfig) -> None:
+        changed: list[dict[str, Any]] = [
+            {"validation": 0.3},
+            {"input_size": 8},
+            {"limit": 50},
+            {"per_class": 5},
+            {"normalization": "unit"},
+            {"augmentation": ()},
+        ]
+        assert {each.name for each in fields(config.data)} == {"source"}.union(*changed)
+        prints = {
+            fingerprint(replace(config, data=replace(config.data, **each))) for each in changed
+        }
+        assert len(prints - {fingerprint(config)}) == len(changed)
+
+    def test_parts_of_early_stopping_count(self, config: TrialConfig) -> None:
+        rules = [EarlyStopping(patience=3), EarlyStopping(patience=3, min_delta=0.1)]
+        assert len({fingerprint(replace(config, early_stopping=rule)) for rule in rules}) == 2
 
     def test_the_augmentations_order_counts(self, config: TrialConfig) -> None:
         turned = replace(config.data, augmentation=config.data.augmentation[::-1])

@@ -7,13 +7,22 @@ import torch
 from torch.nn.functional import pad
 
 from hpsearch.registry import Component
+from hpsearch.training.augmentation.colour import colour_jitter
+from hpsearch.training.augmentation.erasing import cutout, random_erasing
 from hpsearch.training.augmentation.geometric import horizontal_flip, random_crop
-from hpsearch.training.augmentation.kinds import ImageChange as Augmentation
+from hpsearch.training.augmentation.kinds import Augmentation, ColourChange, Mixing
+from hpsearch.training.augmentation.mixing import cutmix, mixup
 from hpsearch.training.registries import AUGMENTATIONS
 
 EVERY = [
     pytest.param(horizontal_flip(), id="horizontal_flip"),
     pytest.param(random_crop(padding=3), id="random_crop"),
+    pytest.param(random_erasing(probability=0.7, max_aspect=9.0), id="random_erasing"),
+    pytest.param(random_erasing(min_area=0.3, fill="noise"), id="random_erasing with noise"),
+    pytest.param(cutout(), id="cutout"),
+    pytest.param(colour_jitter(hue=0.3), id="colour_jitter"),
+    pytest.param(mixup(alpha=1.0, probability=0.8), id="mixup"),
+    pytest.param(cutmix(probability=0.9), id="cutmix"),
 ]
 SHAPES = [(64, 3, 12, 10), (64, 1, 12, 10), (1, 3, 5, 5), (64, 4, 7, 1)]
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -27,8 +36,20 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def changed(
+    augmentation: Augmentation, images: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """Apply an augmentation of any kind."""
+    if isinstance(augmentation, Mixing):
+        targets = torch.eye(len(images), dtype=images.dtype)
+        return augmentation.mix(images, targets, generator)[0]
+    if isinstance(augmentation, ColourChange):
+        return augmentation.recolour(images, generator)
+    return augmentation(images, generator)
+
+
 class TestEveryAugmentation:
-    """The contract of the ``Augmentation`` protocol."""
+    """The contract of the three protocols in ``augmentation.kinds``."""
 
     @pytest.mark.parametrize("augmentation", EVERY)
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -37,46 +58,46 @@ class TestEveryAugmentation:
         self, augmentation: Augmentation, shape, dtype
     ):
         images = batch(*shape).to(dtype)
-        plain = augmentation(images, seeded(1))
+        plain = changed(augmentation, images, seeded(1))
         assert plain.shape == images.shape
         assert plain.dtype == dtype
         assert plain.stride() == images.stride()
         last = images.to(memory_format=torch.channels_last)
-        result = augmentation(last, seeded(1))
+        result = changed(augmentation, last, seeded(1))
         assert torch.equal(result, plain)
         assert result.stride() == last.stride()
         strided = torch.stack([images, images], dim=-1)[..., 0]  # neither of the two
-        assert torch.equal(augmentation(strided, seeded(1)), plain)
+        assert torch.equal(changed(augmentation, strided, seeded(1)), plain)
 
     @pytest.mark.parametrize("augmentation", EVERY)
     @pytest.mark.parametrize("memory_format", FORMATS)
     def test_the_batch_itself_stays(self, augmentation, memory_format):
         images = batch(64, 3, 12, 10).to(memory_format=memory_format)
         before = images.clone()
-        assert not torch.equal(augmentation(images, seeded(1)), images)
+        assert not torch.equal(changed(augmentation, images, seeded(1)), images)
         assert torch.equal(images, before)
 
     @pytest.mark.parametrize("augmentation", EVERY)
     def test_the_generator_alone_decides(self, augmentation):
         images, state = batch(64, 3, 12, 10), torch.get_rng_state()
-        first = augmentation(images, seeded(1))
+        first = changed(augmentation, images, seeded(1))
         torch.rand(5)
-        assert torch.equal(augmentation(images, seeded(1)), first)
-        assert not torch.equal(augmentation(images, seeded(2)), first)
+        assert torch.equal(changed(augmentation, images, seeded(1)), first)
+        assert not torch.equal(changed(augmentation, images, seeded(2)), first)
         torch.set_rng_state(state)
-        augmentation(images, seeded(1))
+        changed(augmentation, images, seeded(1))
         assert torch.equal(torch.get_rng_state(), state)  # nothing was drawn from torch's own
 
     @pytest.mark.parametrize("augmentation", EVERY)
     def test_batches_go_on_from_a_stored_generator(self, augmentation):
         images, generator = batch(64, 3, 12, 10), seeded(1)
-        first = augmentation(images, generator)
+        first = changed(augmentation, images, generator)
         state = generator.get_state()
-        second = augmentation(images, generator)
+        second = changed(augmentation, images, generator)
         assert not torch.equal(first, second)
         resumed = torch.Generator()
         resumed.set_state(state)
-        assert torch.equal(augmentation(images, resumed), second)
+        assert torch.equal(changed(augmentation, images, resumed), second)
 
 
 @pytest.mark.parametrize("memory_format", FORMATS)
@@ -133,3 +154,16 @@ def test_they_are_built_from_a_study_file():
     assert crop == random_crop(padding=1)
     assert AUGMENTATIONS["random_crop"].keys["padding"].default == 4
     assert AUGMENTATIONS["horizontal_flip"].keys["probability"].default == 0.5
+
+
+def test_the_registered_ones_are_these():
+    built = {entry.name for entry in AUGMENTATIONS}
+    assert built == {
+        "horizontal_flip",
+        "random_crop",
+        "random_erasing",
+        "cutout",
+        "colour_jitter",
+        "mixup",
+        "cutmix",
+    }
