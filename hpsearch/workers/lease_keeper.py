@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 #: Renewals per lease: two may be lost before others may think that we are dead.
 RENEWALS_PER_LEASE = 4
 
+#: A renewal also tells that somebody asked the study to stop; people wait for that.
+LONGEST_PAUSE_SECONDS = 2.0
+
 
 class LeaseKeeper:
     """Renews ``claim`` while the ``with`` block runs.
@@ -77,7 +80,8 @@ class LeaseKeeper:
         return True
 
     def _keep(self) -> None:
-        while not self._over.wait(self._lease_seconds / RENEWALS_PER_LEASE):
+        pause = min(self._lease_seconds / RENEWALS_PER_LEASE, LONGEST_PAUSE_SECONDS)
+        while not self._over.wait(pause):
             # Taken before asking: the lease runs from when the ledger saw us at the latest.
             asked_at = time.monotonic()
             try:

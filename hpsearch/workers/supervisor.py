@@ -33,7 +33,7 @@ from hpsearch.workers.worker import WorkerOptions, new_owner, run_worker
 TICK_SECONDS = 0.4
 
 #: A worker that was told to leave is killed after this; its trial goes on from its checkpoint.
-LEAVE_SECONDS = 10.0
+LEAVE_SECONDS = 8.0
 
 #: Deaths in a row, without an epoch in between, after which the launch gives up.
 MAX_DEATHS = 10
