@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shlex
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from hpsearch.search import ledger_reads, studies
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
+from hpsearch.study_file.found import FoundConfig
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.data.images import Images
@@ -215,6 +217,37 @@ def test_a_study_says_what_it_asks_and_where_that_comes_from(name: str) -> None:
     if name != "quickstart":
         assert "eport " in study.text.split("study:")[0] or "eports " in study.text
         assert study.try_first, "the report's own settings go first"
+
+
+def commands(name: str) -> list[list[str]]:
+    """Return the commands that the comments of a study show, as arguments."""
+    shown = [line[1:].strip() for line in load(name).text.splitlines() if line.startswith("#   ")]
+    lines = " ".join(shown).replace("\\ ", "").split("hpsearch ")
+    return [shlex.split(line) for line in lines if line]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_commands_that_a_study_shows_fit_it(name: str) -> None:
+    def stage_2(study: str, trial: int | None) -> FoundConfig:
+        assert study in SHIPPED
+        found = load_study(REPORTS[0], registries)
+        return FoundConfig(study=study, trial=0, fingerprint="", value=0.5, document=found.document)
+
+    for command, *arguments in commands(name):
+        assert command == "launch"
+        given = dict.fromkeys(["--study", "--name", "--workers", "--trials", "--epochs"], "1")
+        overrides = []
+        for option, value in zip(arguments[::2], arguments[1::2], strict=True):
+            if option == "--set":
+                overrides.append(value)
+            else:
+                assert option in given
+                given[option] = value
+        overrides += [f"budget.trials={given['--trials']}"]
+        overrides += [f"budget.epochs_per_trial={given['--epochs']}"]
+        path = ROOT / "studies" / f"{given['--study']}.yaml"
+        study = load_study(path, registries, overrides=overrides, resolve=stage_2)
+        assert not study.is_frozen
 
 
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.stem)
