@@ -17,11 +17,11 @@ from hpsearch.cli.options import (
     at_least_one,
 )
 from hpsearch.cli.output import print_json, say, show_bytes, table
-from hpsearch.errors import DataError, UserError
+from hpsearch.errors import UserError
 
 if TYPE_CHECKING:
-    from hpsearch.registry import Entry
     from hpsearch.study_file.trial_config import DataConfig
+    from hpsearch.training.data.summary import Availability
 
 app = typer.Typer(help="List data sources, and prepare images before a search.")
 
@@ -40,11 +40,11 @@ def list_sources(data: DataOption = None, as_json: JsonOption = False) -> None:
     \b
     hpsearch data list
     """
-    from hpsearch.catalog import registries
+    from hpsearch.training.data import summary
     from hpsearch.training.data.place import data_root
 
     root = data_root(data)
-    sources = [_source(entry, data) for entry in registries()["source"]]
+    sources = [_source(each) for each in summary.list_sources(data)]
     if as_json:
         print_json({"root": str(root), "sources": sources})
         return
@@ -125,34 +125,25 @@ def prepare(
         print_json(done)
 
 
-def _source(entry: Entry[Any], data: Any) -> dict[str, Any]:
+def _source(source: Availability) -> dict[str, Any]:
+    if source.required:
+        here = f"where {', '.join(source.required)} says"
+    else:
+        here = source.detail if source.ready else "not here yet"
     return {
-        "name": entry.name,
-        "description": entry.description,
-        "keys": list(entry.keys),
-        "here": _whereabouts(entry, data),
+        "name": source.name,
+        "description": source.description,
+        "keys": list(source.keys),
+        "here": here,
     }
 
 
-def _whereabouts(entry: Entry[Any], data: Any) -> str:
-    from hpsearch.training.data.place import Place, data_root
-
-    required = [key.name for key in entry.keys.values() if key.required]
-    if required:
-        return f"where {', '.join(required)} says"
-    try:
-        return str(entry.build(Place(root=data_root(data), may_download=False)).origin)
-    except DataError:
-        return "not here yet"
-
-
 def _source_config(name: str, input_size: int | None) -> DataConfig:
-    from hpsearch.catalog import registries
     from hpsearch.registry import Component
     from hpsearch.study_file.trial_config import DataConfig
+    from hpsearch.training.data.summary import available
 
-    entry = registries()["source"][name]
-    required = [key.name for key in entry.keys.values() if key.required]
+    required = available(name).required
     if required:
         raise UserError(
             f"source {name!r} needs {', '.join(required)}; write it in a study file and run "

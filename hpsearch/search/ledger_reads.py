@@ -161,6 +161,13 @@ def checkpoints(database: Database, study_id: int, ticket: int) -> list[Checkpoi
     ]
 
 
+def newest_event_id(database: Database, study_id: int) -> int:
+    """Return the ``event_id`` of the study's last event, 0 before the first."""
+    newest = sa.select(sa.func.coalesce(sa.func.max(events.c.event_id), 0))
+    query = newest.where(events.c.study_id == study_id)
+    return database.read(lambda connection: int(connection.execute(query).scalar_one()))
+
+
 def event_log(
     database: Database, study_id: int, ticket: int | None = None, *, after: int = 0
 ) -> list[Event]:

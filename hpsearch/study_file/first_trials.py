@@ -27,7 +27,7 @@ from hpsearch.study_file.space import (
     label,
 )
 from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, to_plain
-from hpsearch.study_file.walk import ON_OFF, as_entries, report_unknown
+from hpsearch.study_file.walk import ON_OFF, as_entries, no_section, report_unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +123,7 @@ class _Reader:
     def group(self, schema: Section, space: Group, node: YamlNode, path: str) -> Any:
         entries = as_entries(schema, node)
         if entries is None:
-            listed = ", ".join(schema.keys)
-            self.problem(
-                node.place,
-                path,
-                f"must be a mapping with the keys {listed}, but got {shown(to_plain(node))}",
-            )
+            self.problem(node.place, path, no_section(schema, node))
             return None
         written = {}
         for name, entry in entries.items():

@@ -90,6 +90,12 @@ def _plain_range(node: Range) -> dict[str, Any]:
     return written
 
 
+def no_section(schema: Section, node: YamlNode) -> str:
+    """Return the message for what should be a mapping of ``schema``'s keys and isn't."""
+    listed = ", ".join(schema.keys)
+    return f"must be a mapping with the keys {listed}, but got {shown(to_plain(node))}"
+
+
 def _section(
     schema: Section, node: YamlNode, key: str, report: Report, searchable: bool
 ) -> Node | None:
@@ -97,12 +103,7 @@ def _section(
         return Fixed(None)
     entries = as_entries(schema, node)
     if entries is None:
-        listed = ", ".join(schema.keys)
-        report.add(
-            node.place,
-            key,
-            f"must be a mapping with the keys {listed}, but got {shown(to_plain(node))}",
-        )
+        report.add(node.place, key, no_section(schema, node))
         return None
     for name, entry in entries.items():
         if name not in schema.keys:

@@ -4,10 +4,12 @@
 - ``plan``: what a configuration comes to (shapes, precision, batches), and whether it can be built
 - ``run``: everything that changes while training, and its copy in a checkpoint
 - ``checkpoint``: states on disk, whole or not at all
+- ``durable``: making a renamed file survive a power cut
 - ``evaluate``: loss, accuracy and predictions in evaluation mode
 - ``batches``: pixels in memory, normalised on the device; the order of an epoch
 - ``randomness``: seeds, and random numbers that nobody else disturbs
 - ``precision``: fp32 or bf16, by a fixed rule
-- ``models/``, ``optimizers``, ``lr_schedules``, ``augmentation``, ``data/``: what study files name
+- ``losses``, ``regularizers``, ``early_stopping``, ``confusion``: one question each
+- ``models/``, ``optimizers``, ``lr_schedules``, ``augmentation/``, ``data/``: what study files name
 - ``registries``, ``components``: the kinds of component, and the modules that register them
 """

@@ -24,6 +24,7 @@ import torch
 
 from hpsearch.errors import CheckpointError
 from hpsearch.measurement import OBJECTIVES
+from hpsearch.training.durable import sync_folder
 
 #: Raised when what a state holds changes, so that older files are refused in words.
 FORMAT = 1
@@ -52,7 +53,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -119,11 +120,3 @@ def _read(path: Path, content: bytes) -> Any:
     except Exception as error:  # damage can surface as almost any exception of the two readers
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"checkpoint {path} is damaged or unsafe: {reason}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

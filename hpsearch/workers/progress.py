@@ -61,7 +61,7 @@ class ProgressReader:
         self._stored = stored
         self._study = study
         self._started = time.monotonic()
-        self._seen = self._newest_event()
+        self._seen = ledger_reads.newest_event_id(database, stored.study_id)
         self._rates: deque[tuple[float, int]] = deque()
 
     def look(self, local: Iterable[WorkerStatus]) -> Progress:
@@ -85,10 +85,6 @@ class ProgressReader:
             messages=tuple(filter(None, (self._line(event, trials) for event in events))),
             elapsed=now - self._started,
         )
-
-    def _newest_event(self) -> int:
-        events = ledger_reads.event_log(self._database, self._stored.study_id)
-        return events[-1].event_id if events else 0
 
     def _rate(self, now: float, epochs: int) -> float:
         self._rates.append((now, epochs))

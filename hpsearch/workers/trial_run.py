@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -233,13 +234,15 @@ class _TrialRun:
 
     def _report(self, result: EpochResult) -> str:
         self.epochs_done = result.epoch
-        self._note_best(result)
+        # One copy of weights and optimizer serves the best weights and the checkpoint.
+        state = cache(_state_of(result))
+        self._note_best(result, state)
         reference = None
         if result.last:
             # Before the report: a complete trial in the ledger has its weights on disk.
             self._save_best()
         elif time.monotonic() - self.saved_at >= self.bench.checkpoint_seconds:
-            reference = self._save(result)
+            reference = self._save(result, state)
         decision = self.bench.ledger.report(self.claim, result, reference)
         if decision == "continue":
             if reference is not None:
@@ -251,11 +254,9 @@ class _TrialRun:
             self.bench.folder.tidy({self.number}, winner=None)
         return decision
 
-    def _save(self, result: EpochResult) -> CheckpointRef:
-        if result.state is None:
-            raise RuntimeError("the engine yields every epoch with its state")
-        state = {"engine": result.state(), "best": self.best}
-        reference = self.bench.folder.save(self.number, self.claim.attempt, result.epoch, state)
+    def _save(self, result: EpochResult, state: Callable[[], dict[str, Any]]) -> CheckpointRef:
+        content = {"engine": state(), "best": self.best}
+        reference = self.bench.folder.save(self.number, self.claim.attempt, result.epoch, content)
         self.saved_at = time.monotonic()
         return reference
 
@@ -276,20 +277,23 @@ class _TrialRun:
         self.bench.ledger.release(self.claim, "the worker was told to leave", reference)
         self._retain(reference)
 
-    def _note_best(self, result: EpochResult) -> None:
+    def _note_best(self, result: EpochResult, state: Callable[[], dict[str, Any]]) -> None:
         objective = self.bench.study.objective
         value = getattr(result, objective.metric)
         sign = 1 if objective.direction == "maximize" else -1
         if self.best is not None and sign * value <= sign * self.best["value"]:
             return
-        if result.state is None:
-            raise RuntimeError("the engine yields every epoch with its state")
-        weights = result.state()["model"]
-        self.best = {"value": value, "epoch": result.epoch, "weights": weights}
+        self.best = {"value": value, "epoch": result.epoch, "weights": state()["model"]}
 
     def _save_best(self) -> None:
         if self.best is not None:
             self.bench.folder.save_best(self.number, self.best)
+
+
+def _state_of(result: EpochResult) -> Callable[[], dict[str, Any]]:
+    if result.state is None:
+        raise RuntimeError("the engine yields every epoch with its state")
+    return result.state
 
 
 def _account(error: BaseException) -> str:

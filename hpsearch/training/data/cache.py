@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from hpsearch.training.data.content import sha256_of_file, sha256_of_json, temporary_name
 from hpsearch.training.data.place import not_writable
+from hpsearch.training.durable import sync_folder
 
 #: Part of every key: entries of an older layout are left alone and built anew.
 FORMAT = 1
@@ -54,7 +55,7 @@ class Writer:
             json.dump(meta, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _done(self, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], sha: str) -> None:
         status = path.stat()
@@ -181,7 +182,7 @@ def _build(
         if folder.exists():  # damaged; a process that still maps it keeps its pages
             folder.rename(work.with_name(work.name + ".damaged"))
         work.rename(folder)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
     finally:
         _clear(folder)
     entry = _open(folder)
@@ -222,11 +223,3 @@ def _check(path: Path, known: Mapping[str, Any]) -> None:
     # only where the file's time says that somebody touched (or copied) it.
     if status.st_mtime_ns != known["mtime_ns"] and sha256_of_file(path) != known["sha256"]:
         raise ValueError(f"{path} has other contents")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -52,6 +52,9 @@ class Availability:
     #: What the source is, in a line.
     description: str
     ready: bool
+    #: Every key that it takes, and those among them that a study file must give.
+    keys: tuple[str, ...]
+    required: tuple[str, ...]
     #: Where its files are, or what is missing and what to do.
     detail: str
 
@@ -100,7 +103,7 @@ def available(name: str, root: Path | None = None) -> Availability:
     Raises ``UnknownName`` where no source is called ``name``.
     """
     entry = SOURCES[name]
-    required = [key.name for key in entry.keys.values() if key.required]
+    required = tuple(key.name for key in entry.keys.values() if key.required)
     if required:
         ready, detail = False, f"needs {', '.join(f'data.source.{name}.{key}' for key in required)}"
     else:
@@ -110,4 +113,11 @@ def available(name: str, root: Path | None = None) -> Availability:
             ready, detail = True, source.origin
         except DataError as error:
             ready, detail = False, str(error)
-    return Availability(name=name, description=entry.description, ready=ready, detail=detail)
+    return Availability(
+        name=name,
+        description=entry.description,
+        ready=ready,
+        keys=tuple(entry.keys),
+        required=required,
+        detail=detail,
+    )
