@@ -161,7 +161,14 @@ class Claims:
         return _claim_of(row)
 
 
-def free_tickets_of(database: Database, study_id: int, owner: str, max_failures: int = 3) -> int:
+def free_tickets_of(
+    database: Database,
+    study_id: int,
+    owner: str,
+    max_failures: int = 3,
+    *,
+    reason: str = "the worker process died",
+) -> int:
     """Pause at once what a worker held that is known to be dead; returns how many tickets.
 
     Only for whoever saw the process end (its parent did): nothing is compared or waited for.
@@ -180,7 +187,7 @@ def free_tickets_of(database: Database, study_id: int, owner: str, max_failures:
         )
         held = connection.execute(query).mappings().all()
         for row in held:
-            end_badly(connection, row, "worker_died", "the worker process died", max_failures)
+            end_badly(connection, row, "worker_died", reason, max_failures)
         return len(held)
 
     return database.write(work)

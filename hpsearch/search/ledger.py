@@ -93,13 +93,11 @@ class Ledger:
             ticket = self._fence(connection, claim)
             if ticket["infeasible"] > nth:
                 return None if ticket["point"] is None else int(ticket["point"])
-            # Both keys: Optuna 5's own, and the older list, all that optuna-dashboard reads.
-            marks = {"constraints": [1.0], "constraints:infeasible": 1.0}
             infeasible_row = TrialRow(
                 params=row.params,
                 distributions=row.distributions,
                 user_attrs={**row.user_attrs, "infeasible": reason},
-                system_attrs={**row.system_attrs, **marks},
+                system_attrs={**row.system_attrs, **optuna_rows.INFEASIBLE_MARKS},
             )
             trial_id, number = self._insert_trial(connection, claim, infeasible_row)
             optuna_rows.finish_trial(connection, trial_id, TrialState.PRUNED, None)
@@ -175,14 +173,28 @@ class Ledger:
 
         self._fenced(claim, "release", work)
 
-    def fail(self, claim: Claim, error: str, *, retry: bool) -> bool:
-        """End the attempt with ``error``; returns whether the ticket will be tried again."""
+    def fail(
+        self,
+        claim: Claim,
+        error: str,
+        *,
+        retry: bool,
+        at_most: int | None = None,
+        lesson: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """End the attempt with ``error``; returns whether the ticket will be tried again.
+
+        ``at_most`` is a number of attempts below the rules' own. ``lesson`` (attributes for
+        Optuna's row) says that the configuration itself is at fault: once the ticket has FAILED,
+        its row is marked as infeasible draws are, so that the sampler learns from it.
+        """
 
         def work(connection: Connection) -> bool:
             lock_study(connection, self.study_id)
             ticket = self._fence(connection, claim)
-            limit = self.rules.max_failures if retry else 1
-            return end_badly(connection, ticket, "attempt_failed", error, limit)
+            most = self.rules.max_failures if retry else 1
+            limit = most if at_most is None else min(most, at_most)
+            return end_badly(connection, ticket, "attempt_failed", error, limit, lesson)
 
         return self._fenced(claim, "fail", work)
 

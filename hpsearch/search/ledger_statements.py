@@ -71,12 +71,18 @@ def record_event(
 
 
 def end_badly(
-    connection: Connection, ticket: RowMapping, event: str, error: str, max_failures: int
+    connection: Connection,
+    ticket: RowMapping,
+    event: str,
+    error: str,
+    max_failures: int,
+    lesson: Mapping[str, Any] | None = None,
 ) -> bool:
     """End a running ticket's attempt with ``error``; returns whether it will be tried again.
 
     It is free at once for the next worker, or FAILED where it ended badly ``max_failures`` times
-    without a new epoch in between. The caller holds the locks of study and ticket.
+    without a new epoch in between. ``lesson`` is that of ``Ledger.fail``. The caller holds the
+    locks of study and ticket.
     """
     error = _storable(error)
     failures = ticket["failures"] + 1
@@ -104,8 +110,14 @@ def end_badly(
                 system_attrs={},
             )
             columns["trial_id"] = trial_id
-        optuna_rows.insert_user_attr(connection, trial_id, "error", error)
-        optuna_rows.finish_trial(connection, trial_id, TrialState.FAIL, None)
+        for key, value in {"error": error, **(lesson or {})}.items():
+            optuna_rows.insert_user_attr(connection, trial_id, key, value)
+        state = TrialState.FAIL
+        if lesson is not None and ticket["params"] is not None:
+            # Samplers pass over failed rows; they learn from a pruned one with these marks.
+            optuna_rows.mark_infeasible(connection, trial_id)
+            state = TrialState.PRUNED
+        optuna_rows.finish_trial(connection, trial_id, state, None)
         record_event(
             connection, study_id, number, ticket["attempt"], "failed", ticket["owner"], detail
         )

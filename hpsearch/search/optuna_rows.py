@@ -30,6 +30,10 @@ INTERMEDIATE_VALUES = models.TrialIntermediateValueModel.__table__
 TRIAL_USER_ATTRS = models.TrialUserAttributeModel.__table__
 TRIAL_SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
 
+#: Of a PRUNED row: the only form in which samplers learn from a configuration that gave no value.
+#: Both keys: Optuna 5's own, and the older list, all that optuna-dashboard reads.
+INFEASIBLE_MARKS: Mapping[str, Any] = {"constraints": [1.0], "constraints:infeasible": 1.0}
+
 _Finite = models.TrialValueModel.TrialValueType.FINITE
 
 
@@ -118,6 +122,18 @@ def insert_user_attr(connection: Connection, trial_id: int, key: str, value: Any
     """Give a trial one more user attribute; the key must be new to it."""
     connection.execute(
         sa.insert(TRIAL_USER_ATTRS).values(trial_id=trial_id, key=key, value_json=json.dumps(value))
+    )
+
+
+def mark_infeasible(connection: Connection, trial_id: int) -> None:
+    """Tell samplers and dashboard that a trial's configuration violates a constraint."""
+    _insert_many(
+        connection,
+        TRIAL_SYSTEM_ATTRS,
+        [
+            {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+            for key, value in INFEASIBLE_MARKS.items()
+        ],
     )
 
 
