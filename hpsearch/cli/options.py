@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-#: ``search.storage.DEFAULT_STORAGE``, repeated so that ``--help`` needs no SQLAlchemy.
+#: ``search.storage_url.DEFAULT_STORAGE``, repeated so that ``--help`` needs no SQLAlchemy.
 DEFAULT_STORAGE = "sqlite:///hpsearch.db"
 
 

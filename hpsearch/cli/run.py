@@ -194,7 +194,7 @@ def again(command: str, storage: str) -> str:
     import os
     import shlex
 
-    from hpsearch.search.storage import parse_url
+    from hpsearch.search.storage_url import parse_url
 
     if storage == os.environ.get("HPSEARCH_STORAGE", DEFAULT_STORAGE):
         return command

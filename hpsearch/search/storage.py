@@ -20,39 +20,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from hpsearch.errors import HpsearchError, StorageError
+from hpsearch.search.storage_url import mask, parse_url, shown
 
 T = TypeVar("T")
-
-DEFAULT_STORAGE = "sqlite:///hpsearch.db"
-
-#: File systems on which SQLite's locks and shared memory don't hold between hosts.
-NETWORK_FILE_SYSTEMS = frozenset(
-    [
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "fuse.sshfs",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "smb3",
-        "smbfs",
-    ]
-)
-
-#: The only drivers that are tested; ``postgresql`` and ``postgres`` alone mean psycopg 3.
-_DRIVERS = frozenset(["sqlite", "sqlite+pysqlite", "postgresql+psycopg"])
-
-_MOUNTS = Path("/proc/self/mountinfo")
 
 
 class GaveUpWaiting(HpsearchError):
@@ -88,8 +62,8 @@ class Database:
 
     @property
     def display_url(self) -> str:
-        """The URL with its password masked; the only form that may be shown."""
-        return self.url.render_as_string(hide_password=True)
+        """The URL with its secrets masked; the only form that may be shown."""
+        return shown(self.url)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one write transaction, again from the start where the database was busy.
@@ -145,68 +119,6 @@ class Database:
         """Return one line that says what the database complained about, the password masked."""
         reason = str(error.orig).strip().partition("\n")[0]
         return f"{self.display_url}: {mask(reason, self.url)}"
-
-
-def parse_url(url: str) -> URL:
-    """Return a checked SQLAlchemy URL. Raises ``StorageError``, never showing the password."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number
-        raise StorageError(
-            "a storage must be a URL like sqlite:///hpsearch.db or "
-            "postgresql://user@host/database; the one given can't be parsed"
-        ) from None
-    if parsed.drivername in ("postgresql", "postgres"):
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername not in _DRIVERS:
-        raise StorageError(
-            f"a storage must be SQLite or PostgreSQL, but {parsed.drivername!r} was given; "
-            "use sqlite:///FILE or postgresql://user@host/database"
-        )
-    if parsed.get_backend_name() == "sqlite":
-        return _checked_sqlite(parsed)
-    return parsed
-
-
-def _checked_sqlite(url: URL) -> URL:
-    if url.database in (None, "", ":memory:"):
-        raise StorageError(
-            "a SQLite storage must be a file that workers can share, but none is named; "
-            "use sqlite:///hpsearch.db"
-        )
-    path = Path(str(url.database)).absolute()
-    if not path.parent.is_dir():
-        raise StorageError(
-            f"the folder of a SQLite file must exist, but {path.parent} doesn't; create it first"
-        )
-    kind = file_system_of(path.parent)
-    if kind in NETWORK_FILE_SYSTEMS:
-        raise StorageError(
-            f"a SQLite file must lie on a local disk, but {path.parent} is on {kind}, whose locks "
-            "don't hold between hosts; use a local path, or Postgres for several hosts"
-        )
-    return url.set(database=str(path))
-
-
-def file_system_of(folder: Path) -> str:
-    """Return the type of the file system that holds ``folder`` ('' where it can't be told)."""
-    try:
-        lines = _MOUNTS.read_text().splitlines()
-    except OSError:
-        return ""
-    folder = folder.resolve()
-    best, kind = "", ""
-    for line in lines:
-        left, _, right = line.partition(" - ")
-        point = left.split()[4].replace("\\040", " ")
-        if folder.is_relative_to(point) and len(point) >= len(best):
-            best, kind = point, right.split()[0]
-    return kind
-
-
-def mask(text: str, url: URL) -> str:
-    """Remove the URL's password from ``text``."""
-    return text.replace(str(url.password), "***") if url.password else text
 
 
 def is_transient(error: DBAPIError) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from hpsearch.cli.app import COMMANDS, run_command
 from hpsearch.cli.options import DEFAULT_STORAGE
 from hpsearch.errors import LeaseLost, StorageError
-from hpsearch.search import storage as search_storage
+from hpsearch.search import storage_url
 
 LAUNCH = ("launch", "--study", "quickstart")
 
@@ -114,7 +114,7 @@ def test_version(hpsearch):
 
 
 def test_the_default_storage_is_the_search_s_own():
-    assert DEFAULT_STORAGE == search_storage.DEFAULT_STORAGE
+    assert DEFAULT_STORAGE == storage_url.DEFAULT_STORAGE
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import StorageError
-from hpsearch.search import storage
+from hpsearch.search import storage_url
 from hpsearch.search.schema_version import optuna_url
-from hpsearch.search.storage import Database, file_system_of, mask, parse_url
+from hpsearch.search.storage import Database
+from hpsearch.search.storage_url import file_system_of, has_secret, mask, parse_url, shown
 
 SECRET = "hunter2"
 
@@ -36,6 +37,8 @@ def test_postgres_always_means_psycopg(given, drivername):
         pytest.param(f"postgresql://u:{SECRET}@h:x/d", "can't be parsed", id="port is no number"),
         pytest.param(f"mysql://u:{SECRET}@h/d", "must be SQLite or PostgreSQL", id="MySQL"),
         pytest.param(f"postgresql+pg8000://u:{SECRET}@h/d", "'postgresql+pg8000'", id="driver"),
+        pytest.param(f"postgresql://u:a@{SECRET}@h/d", "write each @ of a password as %40", id="@"),
+        pytest.param(f"postgresql://u:a?@{SECRET}@h/d", "stands once, before the host", id="?@"),
         pytest.param("sqlite+aiosqlite:///x.db", "'sqlite+aiosqlite'", id="async driver"),
         pytest.param("sqlite://", "must be a file that workers can share", id="in memory"),
         pytest.param("sqlite:///:memory:", "must be a file that workers can share", id=":memory:"),
@@ -71,6 +74,16 @@ def test_password_is_understood_and_masked(url, password, shown):
     database = Database(url)
     assert database.url.password == password
     assert database.display_url == shown
+
+
+@pytest.mark.parametrize("key", ["password", "sslpassword", "oauth_client_secret"])
+def test_a_secret_in_the_query_is_masked_too(key):
+    url = parse_url(f"postgresql://u@h/d?{key}=a%40b&service=x&{key}=c")
+    assert "a@b" not in shown(url) and "a%40b" not in shown(url)
+    assert "service=x" in shown(url)
+    assert mask("a@b and a%40b and c", url) == "*** and *** and ***"
+    assert has_secret(url)
+    assert not has_secret(parse_url("postgresql://u@h/d?service=x"))
 
 
 def test_mask_removes_the_password_from_other_peoples_messages():
@@ -109,7 +122,7 @@ def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     listing = tmp_path / "mountinfo"
     listing.write_text(MOUNTS.format(root=tmp_path))
-    monkeypatch.setattr(storage, "_MOUNTS", listing)
+    monkeypatch.setattr(storage_url, "_MOUNTS", listing)
     return tmp_path
 
 
@@ -142,7 +155,7 @@ def test_sqlite_on_a_local_disk_is_accepted(mounts):
 
 
 def test_unknown_file_system_is_accepted(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "_MOUNTS", tmp_path / "missing")
+    monkeypatch.setattr(storage_url, "_MOUNTS", tmp_path / "missing")
     assert file_system_of(tmp_path) == ""
     assert Database(f"sqlite:///{tmp_path / 'x.db'}").is_sqlite
 

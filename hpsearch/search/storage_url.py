@@ -1,0 +1,137 @@
+"""The URL of a database: which are accepted, and how they are shown without their secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from hpsearch.errors import StorageError
+
+DEFAULT_STORAGE = "sqlite:///hpsearch.db"
+
+#: File systems on which SQLite's locks and shared memory don't hold between hosts.
+NETWORK_FILE_SYSTEMS = frozenset(
+    [
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.sshfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "smb3",
+        "smbfs",
+    ]
+)
+
+#: The only drivers that are tested; ``postgresql`` and ``postgres`` alone mean psycopg 3.
+_DRIVERS = frozenset(["sqlite", "sqlite+pysqlite", "postgresql+psycopg"])
+
+_MOUNTS = Path("/proc/self/mountinfo")
+
+#: Stands for a secret in the query of a URL, where ``***`` would be written ``%2A%2A%2A``.
+_HIDDEN = "..."
+
+
+def parse_url(url: str) -> URL:
+    """Return a checked SQLAlchemy URL. Raises ``StorageError``, never showing the password."""
+    if url.count("@") > 1 and not url.startswith("sqlite"):
+        # Parsed, the rest of such a password would pass for the host, and every error shows that.
+        raise StorageError(
+            "a storage must be a URL in which @ stands once, before the host, but the one given "
+            "has more; write each @ of a password as %40, or put the password into a file "
+            "(HPSEARCH_STORAGE_PASSWORD_FILE)"
+        )
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise StorageError(
+            "a storage must be a URL like sqlite:///hpsearch.db or "
+            "postgresql://user@host/database; the one given can't be parsed"
+        ) from None
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in _DRIVERS:
+        raise StorageError(
+            f"a storage must be SQLite or PostgreSQL, but {parsed.drivername!r} was given; "
+            "use sqlite:///FILE or postgresql://user@host/database"
+        )
+    if parsed.get_backend_name() == "sqlite":
+        return _checked_sqlite(parsed)
+    return parsed
+
+
+def _checked_sqlite(url: URL) -> URL:
+    if url.database in (None, "", ":memory:"):
+        raise StorageError(
+            "a SQLite storage must be a file that workers can share, but none is named; "
+            "use sqlite:///hpsearch.db"
+        )
+    path = Path(str(url.database)).absolute()
+    if not path.parent.is_dir():
+        raise StorageError(
+            f"the folder of a SQLite file must exist, but {path.parent} doesn't; create it first"
+        )
+    kind = file_system_of(path.parent)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise StorageError(
+            f"a SQLite file must lie on a local disk, but {path.parent} is on {kind}, whose locks "
+            "don't hold between hosts; use a local path, or Postgres for several hosts"
+        )
+    return url.set(database=str(path))
+
+
+def file_system_of(folder: Path) -> str:
+    """Return the type of the file system that holds ``folder`` ('' where it can't be told)."""
+    try:
+        lines = _MOUNTS.read_text().splitlines()
+    except OSError:
+        return ""
+    folder = folder.resolve()
+    best, kind = "", ""
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = left.split()[4].replace("\\040", " ")
+        if folder.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, right.split()[0]
+    return kind
+
+
+def mask(text: str, url: URL) -> str:
+    """Remove the URL's secrets from ``text``, as they are and as they stand in URLs."""
+    for secret in _secrets(url):
+        for form in {secret, quote(secret, safe=" +"), quote(secret, safe=""), quote_plus(secret)}:
+            text = text.replace(form, "***")
+    return text
+
+
+def shown(url: URL) -> str:
+    """Return the URL with its secrets masked; the only form that may be shown."""
+    hidden = {key: _HIDDEN if _is_secret(key) else value for key, value in url.query.items()}
+    return url.set(query=hidden).render_as_string(hide_password=True)
+
+
+def has_secret(url: URL) -> bool:
+    """Whether the URL holds what others must not read."""
+    return bool(_secrets(url))
+
+
+def _secrets(url: URL) -> list[str]:
+    """Return the URL's secrets, the longest first: one may hold another."""
+    found = [] if url.password is None else [str(url.password)]
+    for key, values in url.normalized_query.items():
+        found += values if _is_secret(key) else []
+    return sorted(filter(None, found), key=len, reverse=True)
+
+
+def _is_secret(key: str) -> bool:
+    """Whether libpq takes a secret by this key: ``password``, ``sslpassword``, client secrets."""
+    return "password" in key or "secret" in key
