@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli import dashboard, data, results, run, studies, training
+from hpsearch.cli import dashboard, data, evaluation, results, run, studies, training
 from hpsearch.errors import HpsearchError, UserError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -45,6 +45,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "status": results.status,
         "show": results.show_trial,
         "dashboard": dashboard.dashboard,
+        "evaluate": evaluation.evaluate,
         "export": results.export,
         "train": training.train,
     },

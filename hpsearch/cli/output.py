@@ -59,6 +59,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         say("  ".join(padded).rstrip())
 
 
+#: A confusion matrix is printed for as many classes; the JSON has it for more.
+_PRINTED_CLASSES = 12
+
+
+def print_confusion(title: str, names: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
+    """Print a confusion matrix that a terminal has room for, else nothing."""
+    if len(names) > _PRINTED_CLASSES:
+        return
+    say()
+    say(f"{title} by true class (rows) and predicted class", style="bold")
+    table(("", *names), [(name, *row) for name, row in zip(names, matrix, strict=True)])
+
+
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """Return a table for a terminal; a column of numbers is set to the right."""
     from rich import box

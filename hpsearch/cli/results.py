@@ -66,7 +66,7 @@ def status(
                 print_json(told)
             else:
                 _print_status(record, told)
-            if not watch or _is_over(record):
+            if not watch or record.is_finished:
                 return
             time.sleep(interval)
             record = read_study(database, record.study.name)
@@ -158,10 +158,6 @@ def export(
     )
     say(caveat(frozen.trial, frozen.rank, frozen.complete))
     say(f"Train it again: hpsearch train {path}")
-
-
-def _is_over(record: StudyRecord) -> bool:
-    return record.counts.finished >= record.study.trials or record.study.exhausted
 
 
 def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:

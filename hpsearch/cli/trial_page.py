@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.cli.output import say, show, show_bytes, show_params, show_time, sparkline, table
+from hpsearch.cli.output import (
+    print_confusion,
+    say,
+    show,
+    show_bytes,
+    show_params,
+    show_time,
+    sparkline,
+    table,
+)
 
 if TYPE_CHECKING:
     from hpsearch.results.optuna_side import InfeasibleDraw
@@ -16,9 +25,6 @@ if TYPE_CHECKING:
 #: What a terminal has room for; the JSON has every figure.
 _SHOWN = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr")
 _TIMES = ("train_seconds", "val_seconds")
-
-#: The confusion matrix is printed for as many classes; the JSON has it for more.
-_PRINTED_CLASSES = 12
 
 
 def trial_page(
@@ -103,7 +109,9 @@ def print_page(page: Mapping[str, Any]) -> None:
     _print_curve(page["curve"], metric)
     if page["overfits_from"] is not None:
         say(f"overfits from epoch {page['overfits_from']}: validation loss rises, training falls")
-    _print_confusion(page["noted"], page["epochs"])
+    names, matrix = page["noted"].get("class_names"), page["noted"].get("val_confusion")
+    if names and matrix:
+        print_confusion(f"Validation images of epoch {page['epochs']}", names, matrix)
     _print_events(page["events"])
     if page["noted"]:
         say()
@@ -137,15 +145,6 @@ def _print_curve(curve: list[dict[str, Any]], metric: str) -> None:
     say(f"{metric} {sparkline([point[metric] for point in curve])}")
     shown = (*_SHOWN, *([] if metric in _SHOWN else [metric]), *_TIMES)
     table(shown, [[point[name] for name in shown] for point in curve])
-
-
-def _print_confusion(noted: Mapping[str, Any], epoch: int) -> None:
-    matrix, names = noted.get("val_confusion"), noted.get("class_names")
-    if not matrix or not names or len(names) > _PRINTED_CLASSES:
-        return
-    say()
-    say(f"Validation images by true class (rows) and predicted class, epoch {epoch}", style="bold")
-    table(("", *names), [(name, *row) for name, row in zip(names, matrix, strict=True)])
 
 
 def _print_events(events: list[dict[str, Any]]) -> None:

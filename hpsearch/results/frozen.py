@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hpsearch.errors import UserError
-from hpsearch.results import optuna_side, provenance
+from hpsearch.results import optuna_side, provenance, test_openings
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
@@ -75,6 +75,7 @@ def export_trial(
         "trial_seed": config.seed,
         "split_seed": config.split_seed,
         **{key: value for key, value in noted.items() if key not in ("ticket", "val_confusion")},
+        "test": test_openings.told(test_openings.openings(database, record.study.study_id)),
         "architecture": _architecture(config, noted),
         "versions": provenance.versions(),
         "repository": provenance.repository(Path.cwd()),

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from hpsearch.errors import StudyMismatch, UnknownName
 from hpsearch.search import optuna_rows
+from hpsearch.search.ledger_statements import record_event
 from hpsearch.search.ledger_tables import studies
 from hpsearch.search.storage import Database
 from hpsearch.study_file.compare import difference
@@ -133,6 +134,15 @@ def request_stop(database: Database, study_id: int) -> None:
             .where(studies.c.study_id == study_id)
             .values(stops=studies.c.stops + 1)
         )
+    )
+
+
+def record_study_event(
+    database: Database, study_id: int, kind: str, detail: Mapping[str, Any]
+) -> None:
+    """Append to the study's event log what belongs to no ticket."""
+    database.write(
+        lambda connection: record_event(connection, study_id, None, None, kind, None, detail)
     )
 
 

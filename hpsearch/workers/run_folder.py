@@ -70,6 +70,10 @@ class RunFolder:
         checkpoint.save(path, weights)
         return path
 
+    def load_best(self, number: int) -> dict[str, Any]:
+        """Return what ``save_best`` wrote. Raises ``CheckpointError`` naming a missing file."""
+        return checkpoint.load(self.trial(number) / BEST_WEIGHTS)
+
     def tidy(self, ended: Collection[int], *, winner: int | None) -> None:
         """Remove every file of the trials in ``ended``, except the winner's best weights.
 

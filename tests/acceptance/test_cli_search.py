@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -58,6 +59,17 @@ def test_show_has_the_curve_and_the_files(searched_shell):
     (file,) = page["files"]
     assert file["path"].endswith("best.pt")
     assert page["noted"]["device"] == "cpu"
+
+
+def test_the_winner_is_evaluated_on_test_images_and_the_looks_are_counted(searched_shell):
+    first = searched_shell.run("evaluate", "--study", "small")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert re.search(r"test accuracy 0\.\d{4} on 355 images \(95 % interval over", first.stdout)
+    again = searched_shell.run("evaluate", "--study", "small", "--json")
+    assert "were opened before (1 time): report the first figure" in again.stderr
+    told = json.loads(again.stdout)
+    assert f"test accuracy {told['accuracy']:.4f} on" in first.stdout
+    assert (told["opened"], told["images"]) == (2, 355)
 
 
 def test_a_worker_attached_to_a_finished_study_leaves(searched_shell):

@@ -92,7 +92,8 @@ def test_images(config: DataConfig, *, root: Path | None = None) -> tuple[Tensor
     source = build_source(config, request.root)
     if source.test is None:
         raise DataError(
-            f"a final evaluation needs test images, but data source {source.name!r} has none"
+            f"a final evaluation needs test images, but data source {source.name!r} has none; "
+            "docs/data.md tells which sources have a test part and how it is named"
         )
     key = _key(source, {"test": source.test}, config, request.root)
     entry = open_or_build(

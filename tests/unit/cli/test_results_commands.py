@@ -132,7 +132,7 @@ def test_show_prints_the_confusion_matrix(hpsearch, made_up):
     ended(made_up, 3, overfits=False)
     told = hpsearch("show", "--study", "made_up", "--storage", made_up.url, "0").out
     table = re.search(
-        r"\nValidation images by true class \(rows\) and predicted class, epoch 4\n"
+        r"\nValidation images of epoch 4 by true class \(rows\) and predicted class\n"
         r" +class 0 +class 1 +class 2\n"
         r"class 0 +0 +1 +2\nclass 1 +10 +11 +12\nclass 2 +20 +21 +22\n",
         told,

@@ -1,0 +1,94 @@
+"""evaluate: the winner on the test images, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpsearch.cli.opening import database_for_reading, record_of, study_of
+from hpsearch.cli.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STORAGE,
+    DataOption,
+    JsonOption,
+    RunsOption,
+    StorageOption,
+    StoredStudyOption,
+)
+from hpsearch.cli.output import plural, print_confusion, print_json, say, show
+
+if TYPE_CHECKING:
+    from hpsearch.results.records import StudyRecord
+    from hpsearch.results.test_openings import Opening
+
+
+def evaluate(
+    study: StoredStudyOption,
+    storage: StorageOption = DEFAULT_STORAGE,
+    runs: RunsOption = DEFAULT_RUNS,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, mps, cuda:0.")] = "auto",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate the winner on the test images: once, when the search is over.
+
+    Nothing else opens them. The study keeps count: a figure from the second look on has helped
+    to choose, and isn't a test figure any more.
+
+    \b
+    hpsearch evaluate --study quickstart
+    """
+    from hpsearch.results.test_openings import openings
+    from hpsearch.workers.final_evaluation import evaluate_winner
+
+    with database_for_reading(storage) as database:
+        record = record_of(database, study)
+        before = openings(database, record.study.study_id)
+        opening = evaluate_winner(
+            database, record, study_of(record), runs=runs, device=device, data=data
+        )
+    _warn(record, before)
+    if as_json:
+        counted = {"study": record.study.name, "opened": len(before) + 1}
+        print_json({**counted, **asdict(opening), **opening.figures()})
+        return
+    _print(record, opening)
+
+
+def _warn(record: StudyRecord, before: Sequence[Opening]) -> None:
+    if before:
+        say(
+            f"warning: the test images of study {record.study.name!r} were opened before "
+            f"({plural(len(before), 'time')}): report the first figure, accuracy "
+            f"{before[0].accuracy:.4f} of trial {before[0].trial}; later ones are optimistic "
+            "where anything was chosen by an earlier one",
+            stderr=True,
+        )
+    if not record.is_finished:
+        left = record.study.trials - record.counts.finished
+        say(
+            f"warning: {plural(left, 'trial')} of study {record.study.name!r} never ended: if the "
+            "search goes on, its winner may be another, whose test figure would be a second look",
+            stderr=True,
+        )
+
+
+def _print(record: StudyRecord, opening: Opening) -> None:
+    low, high = opening.interval
+    winner = record.trial(opening.trial)
+    say(f"{record.study.name}: trial {opening.trial}, weights of epoch {opening.epoch}")
+    say(
+        f"test accuracy {opening.accuracy:.4f} on {opening.images:,} images "
+        f"(95 % interval over images {low:.4f} to {high:.4f})",
+        style="bold",
+    )
+    say(
+        f"test loss {opening.loss:.4f}  macro F1 {opening.macro_f1:.4f}  "
+        f"balanced accuracy {opening.balanced_accuracy:.4f}"
+    )
+    metric = record.objective.metric
+    say(f"{metric} had been {show(winner.value)}, the best of {record.counts.complete}: optimistic")
+    print_confusion("Test images", opening.class_names, opening.confusion)

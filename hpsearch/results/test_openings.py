@@ -1,0 +1,70 @@
+"""How often a study's test images were opened, and what was read off them.
+
+Test images give an honest figure once. Whoever looks, changes something and looks again has made
+validation images of them; so every opening is an event of the study that nothing deletes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scipy.stats import binomtest
+
+from hpsearch.search import ledger_reads, studies
+from hpsearch.search.storage import Database
+
+_KIND = "test_opened"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """One final evaluation. Shares are 0..1."""
+
+    #: Optuna's number of the trial whose weights were evaluated, and the weights' epoch.
+    trial: int
+    epoch: int
+    images: int
+    loss: float
+    accuracy: float
+    macro_f1: float
+    balanced_accuracy: float
+    class_names: list[str]
+    #: Images by true class (rows) and predicted class.
+    confusion: list[list[int]]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % interval over images (Wilson's): what other test images might give.
+
+        It doesn't cover what another seed of training would give.
+        """
+        right = round(self.accuracy * self.images)
+        found = binomtest(right, self.images).proportion_ci(0.95, method="wilson")
+        return float(found.low), float(found.high)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what reports repeat: trial, images and figures, the matrix left out."""
+        low, high = self.interval
+        names = ("trial", "epoch", "images", "loss", "accuracy", "macro_f1", "balanced_accuracy")
+        return {**{name: getattr(self, name) for name in names}, "interval": [low, high]}
+
+
+def record_opening(database: Database, study_id: int, opening: Opening) -> None:
+    """Write an opening into the study's event log."""
+    studies.record_study_event(database, study_id, _KIND, asdict(opening))
+
+
+def openings(database: Database, study_id: int) -> list[Opening]:
+    """Return every opening, oldest first."""
+    log = ledger_reads.event_log(database, study_id)
+    return [Opening(**event.detail) for event in log if event.kind == _KIND]
+
+
+def told(found: Sequence[Opening]) -> dict[str, Any] | None:
+    """Return what a frozen config and a summary say of the test images; ``None``: still closed.
+
+    Only the first figure is a test figure, however often one looked.
+    """
+    return {"opened": len(found), **found[0].figures()} if found else None
