@@ -7,7 +7,7 @@ that makes it. (One seed in every process gives every process the same start-up 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,14 +17,19 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.errors import InfeasibleConfig
 from hpsearch.search.history import TrialHistory
 from hpsearch.study_file.space import Choice, Draw, Parameter, Scalar, Space
 
 #: Draws of one ticket that may repeat an earlier trial before a repeat is accepted: a small
 #: discrete space may have nothing new left.
 MAX_REPEATS = 20
+
+#: Random draws after that where the sampler insists on what can't be built. A space of which one
+#: configuration in a hundred can be built is left without one by chance once in 20,000 times.
+MAX_CHANCES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +84,25 @@ def draw_trial(
     infeasible: int,
     point: int | None,
     try_first: tuple[Mapping[str, Scalar], ...] = (),
+    chance: Sampler | None = None,
 ) -> DrawnTrial | None:
     """Draw the ticket's configuration; ``infeasible`` counts its draws that couldn't be built.
 
     The first tickets take what ``try_first`` gives; once that proved infeasible, a free draw.
-    A configuration that was tried before is drawn again, up to ``MAX_REPEATS`` times.
+    A configuration that was tried before is drawn again, up to ``MAX_REPEATS`` times; then a
+    repeat is accepted, but never of what is known not to be buildable: ``chance``, a random
+    sampler, draws until it finds something else. Raises ``InfeasibleConfig`` where it doesn't.
     """
     given = ticket <= len(try_first) and infeasible == 0
     fixed = try_first[ticket - 1] if given else {}
     parameters = space.parameters()
-    known = {_key(trial.params) for trial in history.refresh() if trial.state != TrialState.FAIL}
-    draw: Draw | None = None
-    for repeat in range(MAX_REPEATS):
-        draw = sampler.draw(
+    past = [trial for trial in history.refresh() if trial.state != TrialState.FAIL]
+    known = {_key(trial.params) for trial in past}
+    hopeless = {_key(trial.params) for trial in past if _violates(trial)}
+    tries = MAX_REPEATS if chance is None else MAX_REPEATS + MAX_CHANCES
+    for repeat in range(tries):
+        asked = sampler if chance is None or repeat < MAX_REPEATS else chance
+        draw = asked.draw(
             Request(
                 space=space,
                 history=history,
@@ -105,8 +116,13 @@ def draw_trial(
             return None
         if sampler.enumerates or given or _key(draw.params) not in known:
             break
-    if draw is None:
-        return None
+        if repeat + 1 >= MAX_REPEATS and _key(draw.params) not in hopeless:
+            break
+    else:
+        raise InfeasibleConfig(
+            f"a configuration must be one that can be built, but {tries} draws in a row gave only "
+            "such as are known not to be; narrow the study's space"
+        )
     return DrawnTrial(
         params=draw.params,
         distributions={path: distribution_of(parameters[path]) for path in draw.params},
@@ -128,6 +144,11 @@ def distribution_of(parameter: Parameter) -> BaseDistribution:
 def _seed(study_seed: int, ticket: int, infeasible: int, repeat: int) -> int:
     text = f"{study_seed}/{ticket}/{infeasible}/{repeat}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def _violates(trial: FrozenTrial) -> bool:
+    constraints: Sequence[float] = trial.system_attrs.get("constraints") or ()
+    return any(value > 0 for value in constraints)
 
 
 def _key(params: Mapping[str, Scalar]) -> frozenset[tuple[str, Scalar]]:

@@ -20,12 +20,14 @@ from hpsearch.errors import (
     UserError,
 )
 from hpsearch.measurement import EpochResult
+from hpsearch.registry import Component
 from hpsearch.results.ranking import best
 from hpsearch.results.records import read_study
 from hpsearch.search import ledger_reads
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import CheckpointRef, Claim, TrialRow
+from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.storage import GaveUpWaiting
 from hpsearch.search.suggest import DrawnTrial, Sampler, draw_trial
 from hpsearch.study_file.study import StudyFile
@@ -38,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 #: Infeasible draws of one ticket, one after the other, before the space is called hopeless.
 MAX_INFEASIBLE = 200
+
+#: Draws where a study's own sampler keeps proposing what can't be built.
+_CHANCE = SAMPLERS.build(Component("random"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,16 +131,21 @@ def _configure(bench: Bench, claim: Claim) -> tuple[int, Blueprint] | None:
             # Two hundred draws may take longer than a worker has to leave.
             ledger.release(claim, "the worker was told to leave")
             return None
-        drawn = draw_trial(
-            bench.sampler,
-            bench.study.space,
-            bench.history,
-            study_seed=bench.study.seed,
-            ticket=claim.ticket,
-            infeasible=infeasible,
-            point=point,
-            try_first=bench.study.try_first,
-        )
+        try:
+            drawn = draw_trial(
+                bench.sampler,
+                bench.study.space,
+                bench.history,
+                study_seed=bench.study.seed,
+                ticket=claim.ticket,
+                infeasible=infeasible,
+                point=point,
+                try_first=bench.study.try_first,
+                chance=_CHANCE,
+            )
+        except InfeasibleConfig as error:
+            _fail(bench, claim, str(error), retry=False)
+            return None
         if drawn is None:
             ledger.withdraw(claim)
             return None

@@ -17,6 +17,8 @@ from optuna.trial import TrialState
 from support.searching import BRANCHED, FixedHistory, past_trial
 from support.spaces import spaces
 
+from hpsearch.errors import InfeasibleConfig
+from hpsearch.registry import Component
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.suggest import MAX_REPEATS, DrawnTrial, distribution_of, draw_trial
 from hpsearch.study_file.space import Choice, Draw, Group, Range, Scalar, Space
@@ -190,6 +192,47 @@ def test_a_space_with_nothing_new_repeats_in_the_end():
     assert draw.params == {"colour": "red"}
     assert sampler.draws == MAX_REPEATS
     assert len(sampler.seeds) == MAX_REPEATS, "each try has a seed of its own"
+
+
+def test_what_cannot_be_built_is_never_repeated_however_the_sampler_insists():
+    space = Space(Group({"colour": Choice(("red", *map(str, range(40))))}))
+    marked = [{"colour": "red"}, *({"colour": str(each)} for each in range(39))]
+    history = FixedHistory(
+        [
+            past_trial(number, params, space, state=TrialState.PRUNED, infeasible=True)
+            for number, params in enumerate(marked)
+        ]
+    )
+    sampler, chance = Counting(), SAMPLERS.build(Component("random"))
+    for ticket in range(2, 12):
+        draw = draw_trial(
+            sampler,
+            space,
+            history,
+            study_seed=1,
+            ticket=ticket,
+            infeasible=0,
+            point=None,
+            chance=chance,
+        )
+        assert draw is not None
+        assert draw.params == {"colour": "39"}
+
+
+def test_a_space_in_which_nothing_can_be_built_is_told():
+    space = Space(Group({"colour": Choice(("red",))}))
+    trial = past_trial(0, {"colour": "red"}, space, state=TrialState.PRUNED, infeasible=True)
+    with pytest.raises(InfeasibleConfig, match="only such as are known not to be"):
+        draw_trial(
+            Counting(),
+            space,
+            FixedHistory([trial]),
+            study_seed=1,
+            ticket=2,
+            infeasible=0,
+            point=None,
+            chance=Counting(),
+        )
 
 
 class Counting:
