@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli import dashboard, data, evaluation, results, run, studies, training
+from hpsearch.cli import dashboard, data, doctor, evaluation, results, run, studies, training
 from hpsearch.errors import HpsearchError, UserError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -49,6 +49,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "export": results.export,
         "train": training.train,
     },
+    "Care": {"doctor": doctor.doctor},
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():

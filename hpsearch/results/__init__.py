@@ -7,5 +7,6 @@
 - ``provenance``    versions, repository and figures that a frozen config carries
 - ``frozen``        a trial as a frozen config
 - ``found``         what a later study takes over from a stored one (``from: NAME``)
+- ``invariants``    what must hold of every stored study, as small rules over its rows
 - ``space_report``  what a study's space holds, before anything ran
 """

@@ -6,6 +6,7 @@
 - ``studies``         creating, finding and listing studies
 - ``ledger``          who works on what: claim, start, report, release, fail
 - ``ledger_reads``    what others ask of the ledger: tickets, curves, events, counts
+- ``one_moment``      several reads that see the same moment
 - ``lease``           watching other workers' leases by the own monotonic clock
 - ``history``         Optuna's view of the trials, plus the one being drawn
 - ``samplers``        random, tpe, grid, gp, qmc

@@ -75,6 +75,12 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
             )
         else:
             require_same(_stored(row), study)
+            if row["trials"] != study.budget.trials:
+                # A smaller budget leaves more tickets than it allows; the log says why.
+                change = {"before": row["trials"], "now": study.budget.trials}
+                record_event(
+                    connection, row["study_id"], None, None, "budget_changed", None, change
+                )
             connection.execute(
                 sa.update(studies)
                 .where(studies.c.study_id == row["study_id"])

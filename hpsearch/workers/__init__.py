@@ -11,5 +11,6 @@
 - ``progress``      what a launch shows while it runs
 - ``estimate``      hours and disk, before anything starts
 - ``single``        training one frozen config
+- ``checkup``       what `hpsearch doctor` examines and mends
 - ``preload``       what every worker process imports, once
 """

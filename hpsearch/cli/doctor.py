@@ -1,0 +1,113 @@
+"""doctor: whether a stored study is whole, and mending what is safe to mend."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.opening import database_for_reading, stored_name
+from hpsearch.cli.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STORAGE,
+    JsonOption,
+    RunsOption,
+    StorageOption,
+    StoredStudyOption,
+)
+from hpsearch.cli.output import plural, print_json, say
+
+if TYPE_CHECKING:
+    from hpsearch.workers.checkup.examine import Health
+
+
+def doctor(
+    study: StoredStudyOption,
+    storage: StorageOption = DEFAULT_STORAGE,
+    runs: RunsOption = DEFAULT_RUNS,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what is safe to mend, and say what was done.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a stored study: every trial ended once, every epoch counted once, every file whole.
+
+    Workers may run meanwhile. Exit code 0: all is well; 1: something is wrong, and the list says
+    what, where, what it means, and whether --repair can mend it.
+
+    \b
+    hpsearch doctor --study quickstart
+    hpsearch doctor --study quickstart --repair
+    """
+    from hpsearch.workers.checkup.examine import examine
+    from hpsearch.workers.checkup.mend import mend
+
+    with database_for_reading(storage) as database:
+        name = stored_name(database, study)
+        health = examine(database, name, runs)
+        done: list[str] = []
+        if repair:
+            done = mend(database, health)
+            health = examine(database, name, runs) if done else health
+    if as_json:
+        print_json(_as_json(health, done))
+    else:
+        _print(health, done)
+    raise typer.Exit(0 if health.is_well else 1)
+
+
+def _problems(health: Health) -> list[dict[str, Any]]:
+    rows = [{**asdict(finding), "mendable": False} for finding in health.broken]
+    files = [
+        {**asdict(found.finding), "mendable": found.mend is not None}
+        for found in health.files.findings
+    ]
+    return rows + files
+
+
+def _notes(health: Health) -> list[str]:
+    gone = [
+        f"{each.name} is held by process {each.pid}, which is gone: the next launch takes it after "
+        "its lease, --repair frees it at once"
+        for each in health.dead
+    ]
+    return [*health.files.notes, *gone]
+
+
+def _as_json(health: Health, done: list[str]) -> dict[str, Any]:
+    facts = health.facts
+    return {
+        "study": facts.record.study.name,
+        "well": health.is_well,
+        "checked": {
+            "trials": len(facts.tickets),
+            "epochs": sum(map(len, facts.epochs.values())),
+            "events": len(facts.events),
+            "files": health.files.whole,
+        },
+        "problems": _problems(health),
+        "notes": _notes(health),
+        "done": done,
+    }
+
+
+def _print(health: Health, done: list[str]) -> None:
+    told = _as_json(health, done)
+    checked, problems = told["checked"], told["problems"]
+    for line in done:
+        say(f"mended: {line}")
+    looked_at = ", ".join(plural(count, noun[:-1]) for noun, count in checked.items())
+    verdict = "all is well" if not problems else plural(len(problems), "problem")
+    say(f"{told['study']}: {verdict} in {looked_at}", style="bold" if problems else None)
+    for number, problem in enumerate(problems, start=1):
+        say(f"{number}. {problem['where']}: {problem['what']}")
+        say(f"   rule broken: {problem['rule']}")
+        say(f"   it means: {problem['means']}")
+        say(
+            "   mend it: hpsearch doctor --repair"
+            if problem["mendable"]
+            else "   --repair can't mend this; docs/reliability.md says what to do"
+        )
+    for note in told["notes"]:
+        say(f"note: {note}")

@@ -1,0 +1,104 @@
+"""Every epoch once: the ledger's epochs, its totals, and Optuna's reported values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hpsearch.results.invariants.facts import EpochRow, Facts
+from hpsearch.results.invariants.rule import Breach, name_of
+from hpsearch.search.ledger_reads import Ticket
+from hpsearch.search.ledger_tables import TicketState
+
+
+def each_epoch_once(facts: Facts) -> Iterator[Breach]:
+    """A trial's epochs are 1 to its ``epochs_done``, at most as many as one may train."""
+    known = {ticket.ticket for ticket in facts.tickets}
+    most = facts.record.study.epochs_per_trial
+    for ticket in facts.tickets:
+        found = [row.epoch for row in facts.epochs_of(ticket.ticket)]
+        if found != list(range(1, ticket.epochs_done + 1)):
+            yield name_of(ticket), f"counts {ticket.epochs_done} epochs, but has {_spans(found)}"
+        if ticket.epochs_done > most:
+            yield name_of(ticket), f"has {ticket.epochs_done} epochs, but at most {most} are run"
+    for number in sorted(facts.epochs.keys() - known):
+        yield f"ticket {number}", "has epochs, but no row"
+
+
+def totals_agree(facts: Facts) -> Iterator[Breach]:
+    """A trial's value and best value are those of its epochs."""
+    maximize = facts.record.objective.direction == "maximize"
+    for ticket in facts.tickets:
+        rows = facts.epochs_of(ticket.ticket)
+        last = rows[-1].value if rows else None
+        top = _best(rows, maximize=maximize)
+        best = (None, None) if top is None else (top.value, top.epoch)
+        if ticket.value != last:
+            yield name_of(ticket), f"has the value {ticket.value}, but its last epoch has {last}"
+        if (ticket.best_value, ticket.best_epoch) != best:
+            yield (
+                name_of(ticket),
+                f"has the best value {ticket.best_value} at epoch {ticket.best_epoch}, but its "
+                f"epochs have {best[0]} at epoch {best[1]}",
+            )
+
+
+def decided_once(facts: Facts) -> Iterator[Breach]:
+    """Every epoch but the last says to go on; the last one says how the trial ended."""
+    for ticket in facts.tickets:
+        rows = facts.epochs_of(ticket.ticket)
+        early = [row for row in rows[:-1] if row.decision != "continue"]
+        for row in early:
+            yield name_of(ticket), f"went on after epoch {row.epoch}, which said {row.decision}"
+        if rows and rows[-1].decision not in _last_decisions(facts, ticket):
+            yield (
+                name_of(ticket),
+                f"is {ticket.state}, but its last epoch, {rows[-1].epoch}, said "
+                f"{rows[-1].decision}",
+            )
+        yield from _too_short(facts, ticket)
+
+
+def _last_decisions(facts: Facts, ticket: Ticket) -> tuple[str, ...]:
+    if ticket.state is TicketState.PRUNED:
+        return ("pruned",)
+    if ticket.state is not TicketState.COMPLETE:
+        return ("continue",)
+    # An epoch that an heir did again keeps its first decision, also where the heir stopped there.
+    redone = any(event.kind == "epoch_redone" for event in facts.log(ticket.ticket))
+    return ("complete", "continue") if redone else ("complete",)
+
+
+def _too_short(facts: Facts, ticket: Ticket) -> Iterator[Breach]:
+    planned = facts.record.study.epochs_per_trial
+    may_stop_early = facts.record.study.document.get("early_stopping") is not None
+    if ticket.state is TicketState.COMPLETE and ticket.epochs_done < planned and not may_stop_early:
+        yield name_of(ticket), f"is complete after {ticket.epochs_done} of {planned} epochs"
+
+
+def reported_values_agree(facts: Facts) -> Iterator[Breach]:
+    """Optuna's intermediate values are the ledger's, epoch by epoch."""
+    rows = {row.trial_id: row for row in facts.rows}
+    for ticket in facts.tickets:
+        row = rows.get(ticket.trial_id) if ticket.trial_id is not None else None
+        if row is None:
+            continue  # ``trials.every_trial_has_its_row`` tells it.
+        ours = {each.epoch: each.value for each in facts.epochs_of(ticket.ticket)}
+        for epoch in sorted(ours.keys() | row.values.keys()):
+            if ours.get(epoch) != row.values.get(epoch):
+                yield (
+                    name_of(ticket),
+                    f"epoch {epoch} has {ours.get(epoch)} in the ledger, but "
+                    f"{row.values.get(epoch)} in Optuna's table",
+                )
+
+
+def _best(rows: Sequence[EpochRow], *, maximize: bool) -> EpochRow | None:
+    """Return the first of the best epochs."""
+    sign = 1.0 if maximize else -1.0
+    return max(rows, key=lambda row: (sign * row.value, -row.epoch), default=None)
+
+
+def _spans(found: Sequence[int]) -> str:
+    if not found:
+        return "none"
+    return ", ".join(map(str, found)) if len(found) <= 12 else f"{len(found)} of them"

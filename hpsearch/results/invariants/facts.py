@@ -1,0 +1,163 @@
+"""Everything that the ledger and Optuna's tables say of one study, read at one moment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.distributions import json_to_distribution
+from optuna.trial import TrialState
+from sqlalchemy.engine import Connection
+
+from hpsearch.results.records import StudyRecord, read_study
+from hpsearch.search import ledger_reads
+from hpsearch.search import optuna_rows as rows
+from hpsearch.search.ledger_reads import Event, Ticket
+from hpsearch.search.ledger_tables import epochs as epochs_table
+from hpsearch.search.one_moment import at_one_moment
+from hpsearch.search.storage import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRow:
+    """An accepted epoch."""
+
+    epoch: int
+    #: The attempt that reported it first.
+    attempt: int
+    value: float
+    decision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptunaRow:
+    """A trial in Optuna's tables."""
+
+    trial_id: int
+    number: int
+    state: TrialState
+    value: float | None
+    #: Step -> reported value.
+    values: Mapping[int, float | None]
+    params: Mapping[str, Any]
+    #: The ticket that its attributes name.
+    ticket: int | None
+    #: A draw that couldn't be built; it is no trial.
+    infeasible: bool
+    #: Samplers take its configuration for one that can't be built.
+    marked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """One study at one moment."""
+
+    record: StudyRecord
+    tickets: Sequence[Ticket]
+    #: Ticket -> its epochs in order.
+    epochs: Mapping[int, Sequence[EpochRow]]
+    #: The whole log, oldest first.
+    events: Sequence[Event]
+    #: By Optuna's number.
+    rows: Sequence[OptunaRow]
+
+    @cached_property
+    def logs(self) -> Mapping[int, Sequence[Event]]:
+        """Ticket -> its events, oldest first; withdrawn tickets have events, too."""
+        found: dict[int, list[Event]] = {}
+        for event in self.events:
+            if event.ticket is not None:
+                found.setdefault(event.ticket, []).append(event)
+        return found
+
+    def log(self, ticket: int) -> Sequence[Event]:
+        """Return one ticket's events, oldest first."""
+        return self.logs.get(ticket, ())
+
+    def epochs_of(self, ticket: int) -> Sequence[EpochRow]:
+        """Return one ticket's epochs, in order."""
+        return self.epochs.get(ticket, ())
+
+
+def read_facts(database: Database, name: str) -> Facts:
+    """Read a study at one moment, also while workers write. Raises ``UnknownName``."""
+    return at_one_moment(database, lambda view: _read(view, name))
+
+
+def _read(view: Database, name: str) -> Facts:
+    record = read_study(view, name)
+    study_id = record.study.study_id
+    return Facts(
+        record=record,
+        tickets=ledger_reads.all_tickets(view, study_id),
+        epochs=view.read(lambda connection: _epochs(connection, study_id)),
+        events=ledger_reads.event_log(view, study_id),
+        rows=view.read(lambda connection: _rows(connection, study_id)),
+    )
+
+
+def _epochs(connection: Connection, study_id: int) -> dict[int, list[EpochRow]]:
+    columns = (epochs_table.c[name] for name in EpochRow.__dataclass_fields__)
+    query = (
+        sa.select(epochs_table.c.ticket, *columns)
+        .where(epochs_table.c.study_id == study_id)
+        .order_by(epochs_table.c.ticket, epochs_table.c.epoch)
+    )
+    found: dict[int, list[EpochRow]] = {}
+    for ticket, *values in connection.execute(query):
+        named = dict(zip(EpochRow.__dataclass_fields__, values, strict=True))
+        found.setdefault(ticket, []).append(EpochRow(**named))
+    return found
+
+
+def _rows(connection: Connection, study_id: int) -> list[OptunaRow]:
+    def of_trials(table: sa.Table, *columns: sa.Column[Any]) -> Any:
+        joined = sa.select(table.c.trial_id, *columns).join(
+            rows.TRIALS, rows.TRIALS.c.trial_id == table.c.trial_id
+        )
+        return connection.execute(joined.where(rows.TRIALS.c.study_id == study_id))
+
+    steps: dict[int, dict[int, float | None]] = {}
+    table = rows.INTERMEDIATE_VALUES
+    for trial_id, step, value in of_trials(table, table.c.step, table.c.intermediate_value):
+        steps.setdefault(trial_id, {})[step] = value
+    params: dict[int, dict[str, Any]] = {}
+    table = rows.PARAMS
+    columns = (table.c.param_name, table.c.param_value, table.c.distribution_json)
+    for trial_id, name, value, distribution in of_trials(table, *columns):
+        outside = json_to_distribution(distribution).to_external_repr(value)
+        params.setdefault(trial_id, {})[name] = outside
+    noted: dict[int, dict[str, Any]] = {}
+    table = rows.TRIAL_USER_ATTRS
+    for trial_id, key, text in of_trials(table, table.c.key, table.c.value_json):
+        if key in ("ticket", "infeasible"):
+            noted.setdefault(trial_id, {})[key] = json.loads(text)
+    table = rows.TRIAL_SYSTEM_ATTRS
+    marked = {
+        trial_id for trial_id, key in of_trials(table, table.c.key) if key in rows.INFEASIBLE_MARKS
+    }
+    table = rows.VALUES
+    values = dict(of_trials(table, table.c.value).all())
+    query = (
+        sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.number, rows.TRIALS.c.state)
+        .where(rows.TRIALS.c.study_id == study_id)
+        .order_by(rows.TRIALS.c.number, rows.TRIALS.c.trial_id)
+    )
+    return [
+        OptunaRow(
+            trial_id=trial_id,
+            number=number,
+            state=state,
+            value=values.get(trial_id),
+            values=steps.get(trial_id, {}),
+            params=params.get(trial_id, {}),
+            ticket=noted.get(trial_id, {}).get("ticket"),
+            infeasible="infeasible" in noted.get(trial_id, {}),
+            marked=trial_id in marked,
+        )
+        for trial_id, number, state in connection.execute(query)
+    ]

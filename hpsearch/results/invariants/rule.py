@@ -1,0 +1,48 @@
+"""What a rule is, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from hpsearch.results.invariants.facts import Facts
+from hpsearch.search.ledger_reads import Ticket
+
+#: Where, and what is wrong there.
+Breach = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Something that must hold of a stored study."""
+
+    name: str
+    #: Yields every breach.
+    check: Callable[[Facts], Iterator[Breach]]
+    #: What a breach means to the study's owner.
+    means: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One breach of one rule."""
+
+    rule: str
+    where: str
+    what: str
+    means: str
+
+
+def broken(rule: Rule, facts: Facts) -> list[Finding]:
+    """Return every breach of ``rule``."""
+    return [
+        Finding(rule=rule.name, where=where, what=what, means=rule.means)
+        for where, what in rule.check(facts)
+    ]
+
+
+def name_of(ticket: Ticket) -> str:
+    """Return a ticket's name as people know it."""
+    if ticket.number is None:
+        return f"ticket {ticket.ticket}"
+    return f"trial {ticket.number} (ticket {ticket.ticket})"

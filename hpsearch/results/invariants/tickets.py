@@ -1,0 +1,81 @@
+"""The budget, and one end per trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hpsearch.results.invariants.facts import Facts
+from hpsearch.results.invariants.rule import Breach, name_of
+from hpsearch.search.ledger_reads import Event, Ticket
+from hpsearch.search.ledger_tables import FINISHED, TicketState
+
+#: What an attempt begins with, and what ends it while the ticket goes on.
+BEGINNINGS = ("claimed", "resumed")
+INTERRUPTIONS = ("released", "attempt_failed", "lease_expired", "worker_died")
+
+
+def within_budget(facts: Facts) -> Iterator[Breach]:
+    """No more tickets than the study may have, or was ever allowed to have."""
+    budget = max([facts.record.study.trials, *_earlier_budgets(facts.events)])
+    issued = len(facts.tickets)
+    if issued > budget:
+        yield "the study", f"{issued} tickets were issued, but its budget is {budget} trials"
+
+
+def numbered_without_gap(facts: Facts) -> Iterator[Breach]:
+    """Tickets are 1, 2, 3 and so on; those that an exhausted space took back are missing."""
+    withdrawn = {event.ticket for event in facts.events if event.kind == "withdrawn"}
+    known = {ticket.ticket for ticket in facts.tickets}
+    last = max([*known, *facts.logs], default=0)
+    for number in range(1, last + 1):
+        if number not in known and number not in withdrawn:
+            yield f"ticket {number}", "was issued once, but its row is gone"
+
+
+def one_ending(facts: Facts) -> Iterator[Breach]:
+    """A trial that has ended did so once; one that hasn't, never."""
+    for ticket in facts.tickets:
+        endings = [event.kind for event in facts.log(ticket.ticket) if event.kind in FINISHED]
+        if len(endings) > 1:
+            yield name_of(ticket), f"ended {len(endings)} times: {', '.join(endings)}"
+        elif ticket.state.is_finished and not endings:
+            yield name_of(ticket), f"is {ticket.state}, but its log has no end"
+        elif endings and endings[0] != ticket.state:
+            yield name_of(ticket), f"is {ticket.state}, but its log says {endings[0]}"
+
+
+def state_as_logged(facts: Facts) -> Iterator[Breach]:
+    """State, owner and attempt are those of the last step in the log."""
+    for ticket in facts.tickets:
+        steps = [
+            event
+            for event in facts.log(ticket.ticket)
+            if event.kind in (*BEGINNINGS, *INTERRUPTIONS, *FINISHED)
+        ]
+        if not steps:
+            yield name_of(ticket), "has a row, but nobody ever took it"
+            continue
+        yield from _last_step(ticket, steps[-1])
+
+
+def _last_step(ticket: Ticket, last: Event) -> Iterator[Breach]:
+    where = name_of(ticket)
+    if ticket.attempt != last.attempt:
+        yield where, f"is at attempt {ticket.attempt}, but its log ends at {last.attempt}"
+    if last.kind in BEGINNINGS:
+        expected = TicketState.RUNNING
+    elif last.kind in INTERRUPTIONS:
+        expected = TicketState.PAUSED
+    else:
+        expected = TicketState(last.kind)
+    if ticket.state != expected:
+        yield where, f"is {ticket.state}, but after {last.kind!r} it must be {expected}"
+    owner = last.owner if expected is TicketState.RUNNING else None
+    if ticket.owner != owner:
+        yield where, f"belongs to {ticket.owner}, but its log says {owner}"
+
+
+def _earlier_budgets(events: Sequence[Event]) -> Iterator[int]:
+    for event in events:
+        if event.kind == "budget_changed":
+            yield int(event.detail["before"])

@@ -1,0 +1,108 @@
+"""Optuna's rows say the same as the ledger: one row per trial, and one per infeasible draw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from optuna.trial import TrialState
+
+from hpsearch.results.invariants.facts import Facts, OptunaRow
+from hpsearch.results.invariants.rule import Breach, name_of
+from hpsearch.search.ledger_reads import Ticket
+from hpsearch.search.ledger_tables import TicketState
+
+_STATES = {
+    TicketState.RUNNING: TrialState.RUNNING,
+    TicketState.PAUSED: TrialState.RUNNING,
+    TicketState.COMPLETE: TrialState.COMPLETE,
+    TicketState.PRUNED: TrialState.PRUNED,
+    TicketState.FAILED: TrialState.FAIL,
+}
+
+
+def numbers_in_order(facts: Facts) -> Iterator[Breach]:
+    """Optuna's numbers are 0, 1, 2 and so on, each once."""
+    numbers = [row.number for row in facts.rows]
+    for number, times in sorted(Counter(numbers).items()):
+        if times > 1:
+            yield f"trial {number}", f"{times} of Optuna's rows have this number"
+    for number in sorted(set(range(len(numbers))) - set(numbers)):
+        yield f"trial {number}", "no row of Optuna's has this number, but later ones exist"
+
+
+def every_trial_has_its_row(facts: Facts) -> Iterator[Breach]:
+    """A configured trial has one row of its own in Optuna's table."""
+    rows = {row.trial_id: row for row in facts.rows}
+    owners: dict[int, Ticket] = {}
+    for ticket in facts.tickets:
+        if ticket.trial_id is None:
+            if ticket.epochs_done or ticket.state.is_finished:
+                yield name_of(ticket), f"is {ticket.state}, but never got a row"
+            continue
+        row = rows.get(ticket.trial_id)
+        if row is None:
+            yield name_of(ticket), "has no row in Optuna's table"
+        elif (row.number, row.ticket) != (ticket.number, ticket.ticket):
+            yield (
+                name_of(ticket),
+                f"has Optuna's row of trial {row.number} (ticket {row.ticket})",
+            )
+        if ticket.trial_id in owners:
+            yield name_of(ticket), f"shares its row with {name_of(owners[ticket.trial_id])}"
+        owners[ticket.trial_id] = ticket
+
+
+def every_row_has_its_trial(facts: Facts) -> Iterator[Breach]:
+    """A row of Optuna's is a ticket's, or an infeasible draw, which is PRUNED."""
+    known = {ticket.trial_id for ticket in facts.tickets}
+    for row in facts.rows:
+        if row.trial_id in known:
+            continue
+        if not row.infeasible:
+            yield f"trial {row.number}", "is a row of Optuna's that no ticket knows"
+        elif row.state is not TrialState.PRUNED:
+            yield f"trial {row.number}", f"is an infeasible draw, but {row.state.name}, not PRUNED"
+    draws = Counter(
+        row.ticket for row in facts.rows if row.infeasible and row.trial_id not in known
+    )
+    for ticket in facts.tickets:
+        if draws[ticket.ticket] != ticket.infeasible:
+            yield (
+                name_of(ticket),
+                f"counts {ticket.infeasible} infeasible draws, but Optuna's table has "
+                f"{draws[ticket.ticket]}",
+            )
+
+
+def states_and_values_agree(facts: Facts) -> Iterator[Breach]:
+    """State, value and parameters are the same on both sides."""
+    rows = {row.trial_id: row for row in facts.rows}
+    for ticket in facts.tickets:
+        row = rows.get(ticket.trial_id) if ticket.trial_id is not None else None
+        if row is not None:
+            yield from _differences(facts, ticket, row)
+
+
+def _differences(facts: Facts, ticket: Ticket, row: OptunaRow) -> Iterator[Breach]:
+    where = name_of(ticket)
+    expected = _STATES[ticket.state]
+    if ticket.state is TicketState.FAILED and row.marked:
+        # Its configuration is at fault; in this state samplers learn from it.
+        expected = TrialState.PRUNED
+    if row.state is not expected:
+        yield where, f"is {ticket.state}, but {row.state.name} in Optuna's table"
+    value = None
+    if ticket.state in (TicketState.COMPLETE, TicketState.PRUNED):
+        at_best = facts.record.objective.at == "best"
+        value = ticket.best_value if at_best else ticket.value
+    if row.value != value:
+        yield where, f"has the value {value}, but {row.value} in Optuna's table"
+    params = dict(ticket.params or {})
+    if params != row.params:
+        different = sorted(
+            path
+            for path in params.keys() | row.params.keys()
+            if params.get(path) != row.params.get(path)
+        )
+        yield where, f"has other parameters in Optuna's table: {', '.join(different)}"

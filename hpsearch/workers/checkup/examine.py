@@ -1,0 +1,68 @@
+"""A study's health now, also while workers run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch.results.invariants.facts import Facts, read_facts
+from hpsearch.results.invariants.rule import Finding, broken
+from hpsearch.results.invariants.rules import RULES
+from hpsearch.search import studies
+from hpsearch.search.storage import Database
+from hpsearch.workers.checkup.files import FileFinding, FilesLook, list_files, look_at_files
+from hpsearch.workers.checkup.processes import DeadOwner, dead_owners
+from hpsearch.workers.run_folder import RunFolder
+
+#: Between two looks at files. A worker writes, reports and removes in that time.
+PAUSE_SECONDS = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What an examination found."""
+
+    facts: Facts
+    #: Broken rules about rows; none of them can be mended.
+    broken: tuple[Finding, ...]
+    files: FilesLook
+    #: Nothing is wrong with these; `--repair` saves the next worker the wait.
+    dead: tuple[DeadOwner, ...]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.broken and not self.files.findings
+
+
+def examine(
+    database: Database, name: str, runs: Path, *, pause_seconds: float = PAUSE_SECONDS
+) -> Health:
+    """Check the study ``name`` and its files below ``runs``. Raises ``UnknownName``.
+
+    Rows are read at one moment. Files can't be, so what seems wrong with one is told only if it is
+    still so at a second look.
+    """
+    health = _look(database, name, runs)
+    if not health.files.findings:
+        return health
+    time.sleep(pause_seconds)
+    second = _look(database, name, runs)
+    lasting: tuple[FileFinding, ...] = tuple(
+        each for each in second.files.findings if each in health.files.findings
+    )
+    files = FilesLook(findings=lasting, notes=second.files.notes, whole=second.files.whole)
+    return Health(facts=second.facts, broken=second.broken, files=files, dead=second.dead)
+
+
+def _look(database: Database, name: str, runs: Path) -> Health:
+    study = studies.find(database, name)
+    listed = list_files(RunFolder(runs, study.name, study.run_key).path)
+    facts = read_facts(database, name)
+    return Health(
+        facts=facts,
+        broken=tuple(finding for rule in RULES for finding in broken(rule, facts)),
+        files=look_at_files(facts, runs, listed),
+        dead=tuple(dead_owners(facts)),
+    )

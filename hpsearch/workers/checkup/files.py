@@ -1,0 +1,240 @@
+"""A study's files on this host, against what the ledger names."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+
+from hpsearch.errors import CheckpointError
+from hpsearch.results.invariants.facts import Facts
+from hpsearch.results.invariants.rule import Finding, name_of
+from hpsearch.results.ranking import best
+from hpsearch.search.ledger_reads import Ticket
+from hpsearch.search.ledger_types import CheckpointRef
+from hpsearch.workers.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder
+
+_UNFINISHED = ".*.unfinished"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetCheckpoint:
+    """Let the ledger name the newest usable checkpoint instead of a bad one."""
+
+    ticket: int
+    bad: str
+    #: ``None``: the trial starts again at epoch 0.
+    instead: CheckpointRef | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveFile:
+    """Remove a file that nothing will read again."""
+
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFinding:
+    """Something about files that is wrong, and what may be done about it."""
+
+    finding: Finding
+    mend: ForgetCheckpoint | tuple[RemoveFile, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesLook:
+    """What a look at the files found."""
+
+    findings: tuple[FileFinding, ...]
+    #: Sentences about what couldn't be looked at, or needs no action.
+    notes: tuple[str, ...]
+    #: Files that were read and are whole.
+    whole: int
+
+
+def list_files(folder: Path) -> dict[int, list[Path]]:
+    """Return trial number -> its files of ours, by name; other files are none of our business."""
+    found: dict[int, list[Path]] = {}
+    if not folder.is_dir():
+        return found
+    for trial in folder.glob("trial-*"):
+        number = trial.name.removeprefix("trial-")
+        if not number.isdecimal() or trial.is_symlink() or not trial.is_dir():
+            continue
+        found[int(number)] = sorted(each for each in _listed(trial) if _is_ours(each.name))
+    return found
+
+
+def look_at_files(facts: Facts, runs: Path, listed: dict[int, list[Path]]) -> FilesLook:
+    """Compare this host's files with ``facts``.
+
+    ``listed`` (from ``list_files``) must be older than ``facts``: then every file in it belongs to
+    a trial that the ledger knows.
+    """
+    study = facts.record.study
+    folder = RunFolder(runs, study.name, study.run_key)
+    if not folder.path.is_dir():
+        return _without_folder(facts, folder.path)
+    findings: list[FileFinding] = []
+    notes: list[str] = []
+    whole = 0
+    for ticket in facts.tickets:
+        if ticket.state.is_finished or ticket.checkpoint is None:
+            continue
+        problem = _damage(runs, _named(ticket))
+        if problem is None:
+            whole += 1
+        elif problem == _MISSING and (host := _elsewhere(facts, ticket)):
+            notes.append(f"the checkpoint of {name_of(ticket)} was written on {host}: look there")
+        else:
+            findings.append(_bad_checkpoint(facts, ticket, runs, problem))
+    for found in _winner(facts, folder):
+        if isinstance(found, FileFinding):
+            findings.append(found)
+        elif found:
+            notes.append(found)
+        else:
+            whole += 1
+    findings += _left_over(facts, listed)
+    return FilesLook(findings=tuple(findings), notes=tuple(notes), whole=whole)
+
+
+_MISSING = "is missing"
+
+
+def _without_folder(facts: Facts, folder: Path) -> FilesLook:
+    """Say so where the study has files, but none here: most likely ``--runs`` is another folder."""
+    named = [each for each in facts.tickets if each.checkpoint and not each.state.is_finished]
+    if not named and best(facts.record) is None:
+        return FilesLook(findings=(), notes=(), whole=0)
+    note = f"{folder} doesn't exist here, so no file was checked; name the study's --runs folder"
+    return FilesLook(findings=(), notes=(note,), whole=0)
+
+
+def _named(ticket: Ticket) -> CheckpointRef:
+    return CheckpointRef(
+        key=str(ticket.checkpoint),
+        sha256=str(ticket.checkpoint_sha256),
+        epoch=ticket.checkpoint_epoch or 0,
+    )
+
+
+def _damage(runs: Path, named: CheckpointRef) -> str | None:
+    """Return what is wrong with a checkpoint, ``None`` where it is the file that was written."""
+    try:
+        with (runs / named.key).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return _MISSING
+    except OSError as error:
+        return f"can't be read ({error.strerror or error})"
+    return None if found == named.sha256 else "isn't the file that was written: its SHA-256 differs"
+
+
+def _elsewhere(facts: Facts, ticket: Ticket) -> str | None:
+    """Return the host that wrote the ticket's checkpoint, ``None`` where it is this one."""
+    for event in facts.log(ticket.ticket):
+        if event.kind == "checkpoint" and event.detail["key"] == ticket.checkpoint:
+            return _other_host(event.owner)
+    return None
+
+
+def _other_host(owner: str | None) -> str | None:
+    # ``worker.new_owner`` begins a worker's name with its host's.
+    host = (owner or "").partition(":")[0]
+    return host if ":" in (owner or "") and host != socket.gethostname()[:60] else None
+
+
+def _bad_checkpoint(facts: Facts, ticket: Ticket, runs: Path, problem: str) -> FileFinding:
+    older = [
+        CheckpointRef(**event.detail)
+        for event in reversed(facts.log(ticket.ticket))
+        if event.kind == "checkpoint" and event.detail["key"] != ticket.checkpoint
+    ]
+    usable = next((each for each in older if _damage(runs, each) is None), None)
+    goes_on = "epoch 0" if usable is None else f"epoch {usable.epoch}"
+    return FileFinding(
+        finding=Finding(
+            rule="checkpoint",
+            where=name_of(ticket),
+            what=f"its checkpoint {ticket.checkpoint} {problem}",
+            means=f"the next worker notices it and goes on from {goes_on}",
+        ),
+        mend=ForgetCheckpoint(ticket=ticket.ticket, bad=str(ticket.checkpoint), instead=usable),
+    )
+
+
+def _winner(facts: Facts, folder: RunFolder) -> Iterator[FileFinding | str | None]:
+    winner = best(facts.record)
+    if winner is None or winner.number is None:
+        return
+    path = folder.trial(winner.number) / BEST_WEIGHTS
+    if not path.exists():
+        ended = [event for event in facts.log(winner.ticket) if event.kind == "complete"]
+        host = _other_host(ended[-1].owner) if ended else None
+        if host is not None:
+            yield f"the winner's weights (trial {winner.number}) were written on {host}: look there"
+            return
+    try:
+        folder.load_best(winner.number)
+    except CheckpointError as error:
+        finding = Finding(
+            rule="winner's weights",
+            where=f"trial {winner.number} (ticket {winner.ticket})",
+            what=str(error),
+            means=(
+                "its figures are safe, its weights aren't: `hpsearch export` and `hpsearch train` "
+                "make them again"
+            ),
+        )
+        yield FileFinding(finding=finding, mend=None)
+        return
+    yield None
+
+
+def _left_over(facts: Facts, listed: dict[int, list[Path]]) -> Iterator[FileFinding]:
+    """Yield files of trials that have ended. While a study runs its workers remove them."""
+    if not facts.record.is_finished:
+        return
+    winner = best(facts.record)
+    known = {ticket.number: ticket for ticket in facts.tickets if ticket.number is not None}
+    for number, files in sorted(listed.items()):
+        if winner is not None and number == winner.number:
+            files = [path for path in files if path.name != BEST_WEIGHTS]
+        if not files:
+            continue
+        where = name_of(known[number]) if number in known else f"trial {number}"
+        finding = Finding(
+            rule="left over",
+            where=where,
+            what=f"{_count(files)} that nothing reads any more: "
+            + ", ".join(path.name for path in files[:5]),
+            means="they only take room",
+        )
+        if number not in known:
+            finding = replace(
+                finding,
+                what=f"{_count(files)} of a trial that the ledger doesn't know",
+                means="the database may be an older copy; the files are left alone",
+            )
+        mend = tuple(RemoveFile(path=path) for path in files) if number in known else None
+        yield FileFinding(finding=finding, mend=mend)
+
+
+def _count(files: list[Path]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files)} files"
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _is_ours(name: str) -> bool:
+    return name == BEST_WEIGHTS or fnmatch(name, CHECKPOINTS) or fnmatch(name, _UNFINISHED)

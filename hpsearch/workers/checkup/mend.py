@@ -1,0 +1,121 @@
+"""Putting right what is safe to put right; every step is an event in the study's log."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.search.claims import free_tickets_of
+from hpsearch.search.ledger_statements import is_ticket, lock_ticket, record_event
+from hpsearch.search.ledger_tables import TicketState, tickets
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import record_study_event
+from hpsearch.workers.checkup.examine import Health
+from hpsearch.workers.checkup.files import ForgetCheckpoint, RemoveFile
+from hpsearch.workers.checkup.processes import DeadOwner
+
+#: A living worker renews its leases more often than this (``lease_keeper``).
+WATCH_SECONDS = 5.0
+
+
+def mend(database: Database, health: Health, *, watch_seconds: float = WATCH_SECONDS) -> list[str]:
+    """Mend what ``health`` found and can be mended; returns what was done, a sentence each."""
+    study_id = health.facts.record.study.study_id
+    done: list[str] = []
+    for found in health.files.findings:
+        match found.mend:
+            case ForgetCheckpoint() as forget:
+                done += _forget(database, study_id, forget, found.finding.where)
+            case tuple() as removals:
+                done += _remove(removals, found.finding.where)
+            case None:
+                pass
+    done += _free(database, study_id, health.dead, watch_seconds)
+    if done:
+        record_study_event(database, study_id, "repaired", {"done": done})
+    return done
+
+
+def _forget(database: Database, study_id: int, forget: ForgetCheckpoint, name: str) -> list[str]:
+    instead = forget.instead
+    columns = {
+        "checkpoint": None if instead is None else instead.key,
+        "checkpoint_sha256": None if instead is None else instead.sha256,
+        "checkpoint_epoch": None if instead is None else instead.epoch,
+    }
+
+    def work(connection: Connection) -> bool:
+        row = lock_ticket(connection, study_id, forget.ticket)
+        if row is None or row["checkpoint"] != forget.bad:
+            return False  # A worker has saved a newer one meanwhile.
+        connection.execute(
+            sa.update(tickets).where(is_ticket(study_id, forget.ticket)).values(**columns)
+        )
+        detail = {"forgot": forget.bad, "goes_on_from_epoch": columns["checkpoint_epoch"] or 0}
+        record_event(
+            connection,
+            study_id,
+            forget.ticket,
+            row["attempt"],
+            "checkpoint_forgotten",
+            row["owner"],
+            detail,
+        )
+        return True
+
+    if not database.write(work):
+        return []
+    goes_on = 0 if instead is None else instead.epoch
+    return [f"{name}: forgot the checkpoint {forget.bad}; it goes on from epoch {goes_on}"]
+
+
+def _remove(removals: tuple[RemoveFile, ...], name: str) -> list[str]:
+    removed: list[Path] = []
+    for each in removals:
+        with suppress(FileNotFoundError):
+            each.path.unlink()
+            removed.append(each.path)
+    for folder in {each.path.parent for each in removals}:
+        with suppress(OSError):  # Refused where something is left in it.
+            folder.rmdir()
+    return [f"{name}: removed {', '.join(path.name for path in removed)}"] if removed else []
+
+
+def _free(
+    database: Database, study_id: int, dead: tuple[DeadOwner, ...], watch_seconds: float
+) -> list[str]:
+    """Free the trials of processes that are gone, unless somebody still renews their leases."""
+    if not dead:
+        return []
+    before = _renewals(database, study_id)
+    time.sleep(watch_seconds)
+    after = _renewals(database, study_id)
+    done = []
+    for each in dead:
+        silent = each.owner in after and after[each.owner] == before.get(each.owner)
+        if silent and free_tickets_of(
+            database, study_id, each.owner, reason=f"process {each.pid} doesn't exist"
+        ):
+            done.append(f"{each.name}: freed; its worker, process {each.pid}, is gone")
+    return done
+
+
+def _renewals(database: Database, study_id: int) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Return owner -> (ticket, renewals) of what it holds."""
+
+    def work(connection: Connection) -> dict[str, tuple[tuple[int, int], ...]]:
+        query = (
+            sa.select(tickets.c.owner, tickets.c.ticket, tickets.c.renewals)
+            .where(tickets.c.study_id == study_id, tickets.c.state == TicketState.RUNNING)
+            .order_by(tickets.c.ticket)
+        )
+        found: dict[str, tuple[tuple[int, int], ...]] = {}
+        for owner, ticket, renewals in connection.execute(query):
+            found[owner] = (*found.get(owner, ()), (ticket, renewals))
+        return found
+
+    return database.read(work)

@@ -1,0 +1,57 @@
+"""Trials that a process of this host still holds, though it is gone."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from hpsearch.results.invariants.facts import Facts
+from hpsearch.results.invariants.rule import name_of
+from hpsearch.results.invariants.tickets import BEGINNINGS
+from hpsearch.search.ledger_reads import Ticket
+from hpsearch.search.ledger_tables import TicketState
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadOwner:
+    """A running trial whose worker process doesn't exist on this host."""
+
+    owner: str
+    pid: int
+    #: The trial as people know it.
+    name: str
+
+
+def dead_owners(facts: Facts) -> list[DeadOwner]:
+    """Return the running trials whose worker, one of this host's, is gone.
+
+    Nothing is wrong with them: the next worker takes them after their lease. A container may share
+    the host's name and not its processes, so a caller must not believe a dead owner whose lease
+    still moves.
+    """
+    here = socket.gethostname()[:60]
+    found = []
+    for ticket in facts.tickets:
+        if ticket.state is not TicketState.RUNNING or ticket.owner is None:
+            continue
+        pid = _pid(facts, ticket)
+        host, colon, _ = ticket.owner.partition(":")
+        if pid is not None and colon and host == here and not _lives(pid):
+            found.append(DeadOwner(owner=ticket.owner, pid=pid, name=name_of(ticket)))
+    return found
+
+
+def _pid(facts: Facts, ticket: Ticket) -> int | None:
+    took = [event for event in facts.log(ticket.ticket) if event.kind in BEGINNINGS]
+    return int(took[-1].detail["pid"]) if took and "pid" in took[-1].detail else None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,322 @@
+"""Every rule of `hpsearch doctor` about rows: a sound ledger breaks none, each damage breaks one.
+
+The damage is done with SQL to a ledger that real claims and writes made.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+import sqlalchemy as sa
+from optuna.trial import TrialState
+from support.ledger import Search, line_row
+from support.searching import study_file
+
+from hpsearch.results.invariants.facts import read_facts
+from hpsearch.results.invariants.rule import Finding, broken
+from hpsearch.results.invariants.rules import RULES
+from hpsearch.search import optuna_rows as rows
+from hpsearch.search import studies
+from hpsearch.search.claims import free_tickets_of
+from hpsearch.search.ledger_tables import epochs, events, tickets
+from hpsearch.search.ledger_tables import studies as studies_table
+from hpsearch.search.ledger_types import CheckpointRef
+from hpsearch.search.one_moment import at_one_moment
+
+
+def checkpoint(ticket: int, epoch: int) -> CheckpointRef:
+    return CheckpointRef(key=f"line/{ticket}/epoch-{epoch}.pt", sha256="a" * 64, epoch=epoch)
+
+
+@pytest.fixture
+def searched(search):
+    """Ticket 1 complete after a release and a death, 2 pruned, 3 failed, 4 runs, 5 paused."""
+    opened = search(
+        trials=6, epochs=4, pruner="asha", settings={"reduction_factor": 2, "min_epochs": 1}
+    )
+    one, two = opened.hand("host:one"), opened.hand("host:two")
+    first = one.started()
+    one.report(first, 1, 0.5, checkpoint(1, 1))
+    one.report(first, 2, 0.6)
+    one.ledger.release(first, "told to leave", checkpoint(1, 2))
+    first = two.claim()
+    two.report(first, 3, 0.9, checkpoint(1, 3))
+    free_tickets_of(opened.database, opened.study_id, "host:two")
+    first = one.claim()
+    assert one.report(first, 4, 0.8) == "complete"
+    second = one.claim()
+    one.ledger.infeasible(second, line_row(0.99), "too large", nth=0)
+    one.ledger.start(second, line_row(0.5))
+    assert one.report(second, 1, 0.1) == "pruned"
+    third = one.started()
+    one.ledger.fail(third, "poison", retry=False)
+    fourth = one.started()
+    one.report(fourth, 1, 0.95, checkpoint(4, 1))
+    fifth = two.started()
+    two.ledger.release(fifth, "told to leave")
+    return opened
+
+
+def findings(opened: Search) -> list[Finding]:
+    facts = read_facts(opened.database, "line")
+    return [finding for rule in RULES for finding in broken(rule, facts)]
+
+
+def test_a_sound_ledger_breaks_no_rule(searched):
+    assert {each.state.value for each in searched.tickets()} == {
+        "complete", "pruned", "failed", "running", "paused"
+    }  # fmt: skip
+    assert findings(searched) == []
+
+
+def test_a_study_without_trials_breaks_no_rule(search):
+    search()
+    assert findings(search()) == []
+
+
+def test_a_lowered_budget_is_no_breach(searched):
+    """The tickets were right when they were issued, and the log says so."""
+    studies.attach(searched.database, study_file(trials=2, epochs=4))
+    assert searched.events()[-1] == "budget_changed"
+    assert findings(searched) == []
+
+
+def test_a_withdrawn_ticket_leaves_no_gap(search):
+    opened = search(trials=2, enumerates=True)
+    one, two = opened.hand("one"), opened.hand("two")
+    first, second = one.claim(), two.started()
+    one.ledger.withdraw(first)
+    assert [each.ticket for each in opened.tickets()] == [second.ticket]
+    assert findings(opened) == []
+
+
+def test_an_epoch_done_again_breaks_no_rule(search):
+    opened = search(trials=1, epochs=3)
+    one, two = opened.hand("one"), opened.hand("two")
+    claim = one.started()
+    one.report(claim, 1, 0.5, checkpoint(1, 1))
+    one.report(claim, 2, 0.6)
+    free_tickets_of(opened.database, opened.study_id, "one")
+    claim = two.claim()
+    two.report(claim, 2, 0.6)
+    assert opened.events()[-1] == "epoch_redone"
+    assert findings(opened) == []
+    assert two.report(claim, 3, 0.7) == "complete"
+    assert findings(opened) == []
+
+
+def test_a_trial_that_taught_the_sampler_breaks_no_rule(search):
+    """Out of memory: FAILED in the ledger, PRUNED and marked in Optuna's table."""
+    opened = search(trials=1)
+    hand = opened.hand("one")
+    hand.ledger.fail(hand.started(), "out of memory", retry=False, lesson={"infeasible": "memory"})
+    assert findings(opened) == []
+    assert [trial.state for trial in opened.trials()] == [TrialState.PRUNED]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One statement, and what the doctor must say of it."""
+
+    rule: str
+    says: str
+    statement: sa.Executable
+
+
+def of(ticket: int) -> sa.ColumnElement[bool]:
+    return tickets.c.ticket == ticket
+
+
+def epoch(ticket: int, number: int) -> sa.ColumnElement[bool]:
+    return sa.and_(epochs.c.ticket == ticket, epochs.c.epoch == number)
+
+
+def event(ticket: int, kind: str, attempt: int) -> sa.ColumnElement[bool]:
+    return sa.and_(events.c.ticket == ticket, events.c.kind == kind, events.c.attempt == attempt)
+
+
+def row(number: int) -> sa.ColumnElement[bool]:
+    return rows.TRIALS.c.number == number
+
+
+def trial_id(number: int) -> sa.ScalarSelect[int]:
+    return sa.select(rows.TRIALS.c.trial_id).where(row(number)).scalar_subquery()
+
+
+def one_more(ticket: int, kind: str, attempt: int, owner: str) -> sa.Executable:
+    return sa.insert(events).values(
+        study_id=sa.select(studies_table.c.study_id).scalar_subquery(),
+        ticket=ticket,
+        attempt=attempt,
+        kind=kind,
+        owner=owner,
+        at="2026-01-01T00:00:00.000+00:00",
+        detail=json.dumps({"pid": 1, "epochs_done": 1}),
+    )
+
+
+#: Optuna's numbers: ticket 1 is trial 0, 1 the infeasible draw, ticket 2 is 2, then 3, 4, 5.
+DAMAGES = [
+    Damage("budget", "5 tickets were issued", sa.update(studies_table).values(trials=4)),
+    Damage("tickets", "its row is gone", sa.delete(tickets).where(of(3))),
+    # Two ends, none, and another one than the row says.
+    Damage("one end", "ended 2 times: complete, complete", one_more(1, "complete", 3, "host:one")),
+    Damage("one end", "has no end", sa.delete(events).where(event(2, "pruned", 1))),
+    Damage(
+        "one end",
+        "is complete, but its log says pruned",
+        sa.update(events).where(event(1, "complete", 3)).values(kind="pruned"),
+    ),
+    # The row against the log's last step.
+    Damage("state", "must be running", sa.update(tickets).where(of(4)).values(state="paused")),
+    Damage("state", "must be paused", sa.update(tickets).where(of(5)).values(state="running")),
+    Damage("state", "belongs to None", sa.update(tickets).where(of(4)).values(owner=None)),
+    Damage("state", "is at attempt 7", sa.update(tickets).where(of(4)).values(attempt=7)),
+    Damage("state", "nobody ever took it", sa.delete(events).where(events.c.ticket == 4)),
+    # An heir that began before its predecessor's end; attempts with a hole.
+    Damage("one owner", "was live", sa.delete(events).where(event(1, "worker_died", 2))),
+    Damage("one owner", "was live", one_more(4, "resumed", 2, "host:two")),
+    Damage(
+        "one owner",
+        "attempt 5 follows attempt 2",
+        sa.update(events).where(event(1, "resumed", 3)).values(attempt=5),
+    ),
+    # Writes of somebody who had lost the trial, or never had it.
+    Damage("late write", "'checkpoint' of attempt 1", one_more(1, "checkpoint", 1, "host:one")),
+    Damage("late write", "'started' of attempt 1", one_more(4, "started", 1, "host:two")),
+    Damage(
+        "late write",
+        "epoch 3 was accepted from attempt 1",
+        sa.update(epochs).where(epoch(1, 3)).values(attempt=1),
+    ),
+    Damage(
+        "late write",
+        "epoch 2 was accepted from attempt 2",
+        sa.update(epochs).where(epoch(1, 2)).values(attempt=2),
+    ),
+    # Holes, epochs too many, and totals.
+    Damage("epochs", "but has 1, 3, 4", sa.delete(epochs).where(epoch(1, 2))),
+    Damage("epochs", "counts 3 epochs", sa.update(tickets).where(of(1)).values(epochs_done=3)),
+    Damage("epochs", "at most 3", sa.update(studies_table).values(epochs_per_trial=3)),
+    Damage("epochs", "epochs, but no row", sa.update(epochs).where(epoch(4, 1)).values(ticket=9)),
+    Damage("totals", "has the value 0.7", sa.update(tickets).where(of(1)).values(value=0.7)),
+    Damage("totals", "at epoch 2", sa.update(tickets).where(of(1)).values(best_epoch=2)),
+    Damage("totals", "best value 0.95", sa.update(tickets).where(of(1)).values(best_value=0.95)),
+    Damage(
+        "decisions",
+        "went on after epoch 2",
+        sa.update(epochs).where(epoch(1, 2)).values(decision="pruned"),
+    ),
+    Damage(
+        "decisions",
+        "said continue",
+        sa.update(epochs).where(epoch(2, 1)).values(decision="continue"),
+    ),
+    Damage("decisions", "after 4 of 5 epochs", sa.update(studies_table).values(epochs_per_trial=5)),
+    # Optuna's side.
+    Damage(
+        "reported values",
+        "epoch 2 has 0.6 in the ledger, but 0.61",
+        sa.update(rows.INTERMEDIATE_VALUES)
+        .where(
+            rows.INTERMEDIATE_VALUES.c.trial_id == trial_id(0),
+            rows.INTERMEDIATE_VALUES.c.step == 2,
+        )
+        .values(intermediate_value=0.61),
+    ),
+    Damage(
+        "reported values",
+        "epoch 1 has 0.95 in the ledger, but None",
+        sa.delete(rows.INTERMEDIATE_VALUES).where(
+            rows.INTERMEDIATE_VALUES.c.trial_id == trial_id(4)
+        ),
+    ),
+    Damage("numbers", "have this number", sa.update(rows.TRIALS).where(row(5)).values(number=4)),
+    Damage("numbers", "later ones exist", sa.update(rows.TRIALS).where(row(5)).values(number=7)),
+    Damage("trial rows", "no row in Optuna's", sa.update(tickets).where(of(4)).values(trial_id=99)),
+    Damage("trial rows", "never got a row", sa.update(tickets).where(of(1)).values(trial_id=None)),
+    Damage(
+        "trial rows",
+        "shares its row",
+        sa.update(tickets).where(of(5)).values(trial_id=trial_id(4)),
+    ),
+    Damage("trial rows", "row of trial 4", sa.update(tickets).where(of(4)).values(number=2)),
+    Damage(
+        "foreign rows",
+        "no ticket knows",
+        sa.insert(rows.TRIALS).values(
+            study_id=sa.select(studies_table.c.study_id).scalar_subquery(),
+            number=6,
+            state=TrialState.COMPLETE,
+        ),
+    ),
+    Damage(
+        "foreign rows",
+        "an infeasible draw, but RUNNING",
+        sa.update(rows.TRIALS).where(row(1)).values(state=TrialState.RUNNING),
+    ),
+    Damage(
+        "foreign rows",
+        "counts 3 infeasible draws",
+        sa.update(tickets).where(of(2)).values(infeasible=3),
+    ),
+    Damage(
+        "both sides",
+        "RUNNING in Optuna's table",
+        sa.update(rows.TRIALS).where(row(0)).values(state=TrialState.RUNNING),
+    ),
+    Damage(
+        "both sides",
+        "has the value 0.8, but 0.9",
+        sa.update(rows.VALUES).where(rows.VALUES.c.trial_id == trial_id(0)).values(value=0.9),
+    ),
+    Damage(
+        "both sides",
+        "other parameters in Optuna's table: lr",
+        sa.update(rows.PARAMS)
+        .where(rows.PARAMS.c.trial_id == trial_id(0))
+        .values(param_value=0.75),
+    ),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=[f"{each.rule}: {each.says}" for each in DAMAGES])
+def test_a_damaged_ledger_is_named(searched, damage):
+    searched.database.write(lambda connection: connection.execute(damage.statement))
+    found = findings(searched)
+    hits = [each for each in found if each.rule == damage.rule and damage.says in each.what]
+    assert len(hits) == 1, found
+    assert hits[0].where and hits[0].means
+
+
+def test_every_rule_is_damaged_here():
+    assert {damage.rule for damage in DAMAGES} == {rule.name for rule in RULES}
+
+
+def test_facts_are_of_one_moment(searched):
+    """What commits while the tables are read is in none of them, or a rule would seem broken."""
+    hand = searched.hand("host:three")
+    claim = hand.claim()
+
+    def count(database):
+        query = sa.select(sa.func.count()).select_from(epochs)
+        return database.read(lambda connection: connection.execute(query).scalar_one())
+
+    def look(view):
+        before = count(view)
+        hand.report(claim, 1, 0.5)
+        return before, count(view)
+
+    before, after = at_one_moment(searched.database, look)
+    assert before == after
+    assert count(searched.database) == before + 1
+
+
+def test_a_look_never_writes(searched):
+    def change(view):
+        view.write(lambda connection: None)
+
+    with pytest.raises(RuntimeError, match="can't write"):
+        at_one_moment(searched.database, change)
