@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 from typing import Annotated
 
 import typer
@@ -9,6 +12,10 @@ import typer
 from hpsearch.cli.opening import database_for_reading
 from hpsearch.cli.options import DEFAULT_STORAGE, StorageOption
 from hpsearch.cli.output import say
+from hpsearch.cli.secret_file import read_secret
+from hpsearch.errors import UserError
+
+TOKEN, TOKEN_FILE = "HPSEARCH_DASHBOARD_TOKEN", "HPSEARCH_DASHBOARD_TOKEN_FILE"
 
 
 def dashboard(
@@ -17,13 +24,15 @@ def dashboard(
         int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")
     ] = 8080,
     host: Annotated[
-        str, typer.Option(help="This machine's loopback: 127.0.0.1, ::1 or localhost.")
+        str, typer.Option(help="Where to listen; beyond this machine only with a token.")
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """Show the studies in a browser (optuna-dashboard, read-only), until Ctrl-C.
 
-    It listens on this machine only. Deleting and editing are refused.
+    Deleting and editing are refused. It listens on this machine only, unless
+    HPSEARCH_DASHBOARD_TOKEN (or a file that HPSEARCH_DASHBOARD_TOKEN_FILE names) holds a token,
+    which every reader then gives as password.
 
     \b
     hpsearch dashboard
@@ -31,14 +40,18 @@ def dashboard(
     """
     from hpsearch.dashboard.app import dashboard_server, require_loopback
 
-    require_loopback(host)
+    token = token_of_the_environment()
+    require_loopback(host, token)
     with (
         database_for_reading(storage) as database,
-        dashboard_server(database, host, port) as server,
+        dashboard_server(database, host, port, token) as server,
     ):
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{server.server_port}/"
-        say(f"{database.display_url} at {url} (read-only); Ctrl-C ends it")
+        asked = "" if token is None else "; it asks for the token as password (any user name)"
+        say(f"{database.display_url} at {url} (read-only{asked}); Ctrl-C ends it")
+        # Without a handler a container's first process would never see it.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         if browser:
             import webbrowser
 
@@ -47,3 +60,21 @@ def dashboard(
             server.serve_forever()
         except KeyboardInterrupt:
             say()
+
+
+def token_of_the_environment() -> str | None:
+    """Return the dashboard's token, ``None`` where there is none. Raises ``UserError``."""
+    token, file = os.environ.get(TOKEN), os.environ.get(TOKEN_FILE)
+    if token and file:
+        raise UserError(f"{TOKEN} and {TOKEN_FILE} must not both be set; unset one of them")
+    if file:
+        token = read_secret(TOKEN_FILE, file)
+    if not token:
+        return None
+    if re.fullmatch(r"[!-~]{16,256}", token) is None:
+        raise UserError(
+            "the dashboard's token must be 16 to 256 letters, digits and signs of ASCII without "
+            f"blanks, but the one given ({len(token)} characters) isn't; make one with: "
+            "openssl rand -hex 24"
+        )
+    return token

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.cli.output import print_json, say
+from hpsearch.cli.storage_option import environment_with
 from hpsearch.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def start(
             process = subprocess.Popen(
                 [sys.executable, "-m", "hpsearch", *arguments(options, study, overrides, name)],
                 # The database's URL may hold a password, and everybody can read argv.
-                env={**os.environ, "HPSEARCH_STORAGE": options.storage},
+                env=environment_with(options.storage),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

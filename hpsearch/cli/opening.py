@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.errors import NothingStored, UnknownName, UserError
+from hpsearch.errors import NothingStored, StudyFileError, UnknownName, UserError
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -56,12 +56,13 @@ def name_in_file(name_or_path: str) -> str | None:
 
 def head_of(path: Path) -> dict[str, object]:
     """Return a study file's keys without checking their values; empty where it can't be read."""
+    from hpsearch.study_file.loading import read_text
     from hpsearch.study_file.problems import Place, Report
     from hpsearch.study_file.syntax import read_yaml, to_plain
 
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        text = read_text(path)
+    except StudyFileError:
         return {}
     node = read_yaml(text, Place(str(path)), Report())
     keys = None if node is None else to_plain(node)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-#: ``search.storage_url.DEFAULT_STORAGE``, repeated so that ``--help`` needs no SQLAlchemy.
-DEFAULT_STORAGE = "sqlite:///hpsearch.db"
+from hpsearch.cli.storage_option import DEFAULT_STORAGE as DEFAULT_STORAGE
+from hpsearch.cli.storage_option import resolve_storage
 
 
 def at_least_one(value: int | None) -> int | None:
@@ -62,7 +62,9 @@ StorageOption = Annotated[
     typer.Option(
         metavar="URL",
         envvar="HPSEARCH_STORAGE",
-        help="The database: sqlite:///FILE, or postgresql://user@host/database for several hosts.",
+        callback=resolve_storage,
+        help="The database: sqlite:///FILE, or postgresql://user@host/database for several hosts. "
+        "A password belongs into the variable, or into a file (HPSEARCH_STORAGE_FILE).",
     ),
 ]
 DataOption = Annotated[

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s/]*(@)")
+#: A password may hold any sign, also ``/`` and ``@``: all up to the line's last ``@`` is hidden.
+_PASSWORD = re.compile(r"(\w://[^\s:/@]*:).*(@)")
+_SECRET_OPTION = re.compile(r"([?&]\w*(?:password|secret)=)[^\s&'\"]+")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -169,7 +171,7 @@ def clean(text: str) -> str:
 
 def mask_urls(text: str) -> str:
     """Hide the password of every URL in ``text``."""
-    return _PASSWORD.sub(r"\1***\2", text)
+    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***\2", text))
 
 
 def _finite(value: Any) -> Any:

@@ -25,6 +25,7 @@ from hpsearch.cli.options import (
     seconds,
 )
 from hpsearch.cli.output import plural, print_json, say, show, show_params
+from hpsearch.cli.storage_option import storage_of_the_environment
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -191,15 +192,13 @@ def stop(
 
 def again(command: str, storage: str) -> str:
     """Return ``command`` with the ``--storage`` that this call was given; no password is shown."""
-    import os
     import shlex
 
-    from hpsearch.search.storage_url import parse_url
+    from hpsearch.search.storage_url import has_secret, parse_url
 
-    if storage == os.environ.get("HPSEARCH_STORAGE", DEFAULT_STORAGE):
+    if storage == storage_of_the_environment():
         return command
-    url = parse_url(storage)
-    told = "..." if url.password else shlex.quote(storage)
+    told = "..." if has_secret(parse_url(storage)) else shlex.quote(storage)
     return f"{command} --storage {told}"
 
 

@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from optuna.storages import RDBStorage
 from sqlalchemy import event
 
-from hpsearch.dashboard.guard import Guard
+from hpsearch.dashboard.guard import LOOPBACK_NAMES, Guard
 from hpsearch.errors import UserError
 from hpsearch.search.schema_version import optuna_url, require_tables
 from hpsearch.search.storage import Database
@@ -33,13 +33,16 @@ class _ServerV6(_Server):
 class _QuietHandler(WSGIRequestHandler):
     """Logs no requests: the terminal belongs to the person who started it."""
 
+    #: Seconds that a client may be silent; each has a thread.
+    timeout = 30
+
     def log_message(self, format: str, *arguments: Any) -> None:
         """Log nothing."""
 
 
-def require_loopback(host: str) -> None:
-    """Refuse every address beyond this machine. Raises ``UserError``."""
-    if host == "localhost":
+def require_loopback(host: str, token: str | None = None) -> None:
+    """Refuse an address beyond this machine where there is no token. Raises ``UserError``."""
+    if host == "localhost" or token is not None:
         return
     try:
         address = ipaddress.ip_address(host)
@@ -47,30 +50,34 @@ def require_loopback(host: str) -> None:
         address = None
     if address is None or not address.is_loopback:
         raise UserError(
-            "the dashboard has no passwords, so it listens on this machine only (127.0.0.1, ::1 or "
-            f"localhost), but --host is {host!r}; from elsewhere use an SSH tunnel: "
-            "ssh -L 8080:localhost:8080 THIS_HOST"
+            "without a token the dashboard listens on this machine only (127.0.0.1, ::1 or "
+            f"localhost), but --host is {host!r}; set HPSEARCH_DASHBOARD_TOKEN, or use an SSH "
+            "tunnel from elsewhere: ssh -L 8080:localhost:8080 THIS_HOST"
         )
 
 
 @contextmanager
-def dashboard_server(database: Database, host: str, port: int) -> Iterator[WSGIServer]:
+def dashboard_server(
+    database: Database, host: str, port: int, token: str | None = None
+) -> Iterator[WSGIServer]:
     """Yield a bound server for ``database``; ``serve_forever`` it, from any thread.
 
-    Port 0 takes a free one (``server.server_port``).
+    Port 0 takes a free one (``server.server_port``). With a ``token`` every reader must give it.
 
     Raises:
-        UserError: ``host`` isn't this machine's loopback, or the port is taken.
+        UserError: ``host`` isn't this machine's loopback and there is no token, or it or the port
+            can't be used.
         StorageError: the database holds no study.
     """
-    require_loopback(host)
+    require_loopback(host, token)
     require_tables(database)
     kind = _ServerV6 if ":" in host else _Server
     try:
-        server = make_server(
-            host, port, Guard(_optuna_dashboard(database)), kind, handler_class=_QuietHandler
-        )
-    except (OSError, OverflowError) as error:
+        # A token goes with its name in the browser, so another name for us reads nothing.
+        hosts = LOOPBACK_NAMES if token is None else None
+        guard = Guard(_optuna_dashboard(database), hosts, token)
+        server = make_server(host, port, guard, kind, handler_class=_QuietHandler)
+    except (OSError, OverflowError, UnicodeError) as error:
         raise UserError(
             f"the dashboard must have a free port, but {host}:{port} can't be used ({error}); "
             "choose another --port"

@@ -1,13 +1,16 @@
-"""What may pass to the dashboard: reading requests that name this server, and nothing else.
+"""What may pass to the dashboard: reading requests of those who may read, and nothing else.
 
 optuna-dashboard has no authentication and offers to delete studies. A page on another site can
 make a browser send requests to ``localhost``: those change nothing here (only reading passes), and
-a rebound domain name reads nothing (the Host header must be a loopback name).
+a rebound domain name reads nothing (the Host header must be a loopback name, or the request must
+hold a token, which a browser keeps for the name that it was typed in for).
 """
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterable
+from hmac import compare_digest
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from wsgiref.headers import Headers
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 READING = ("GET", "HEAD")
+
+#: Answered without a token: that the server runs, and nothing else.
+HEALTH = "/healthz"
 
 #: Names under which a browser on this machine reaches the loopback interface.
 LOOPBACK_NAMES = frozenset(["localhost", "127.0.0.1", "[::1]"])
@@ -28,27 +34,72 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    # Notes and names of studies are other people's text: no script of theirs, nothing sent away.
+    "Content-Security-Policy": (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        "font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    # Otherwise it names the versions of Python and of the server.
+    "Server": "hpsearch",
 }
 
 
 class Guard:
-    """WSGI middleware; ``hosts`` are the names that the Host header may hold, without a port."""
+    """WSGI middleware.
 
-    def __init__(self, application: WSGIApplication, hosts: Iterable[str] = LOOPBACK_NAMES) -> None:
+    ``hosts`` are the names that the Host header may hold, without a port; ``None``: any. With a
+    ``token`` only requests that hold it pass, as the password of HTTP's Basic authentication (any
+    user name) or as a Bearer token.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        hosts: Iterable[str] | None = LOOPBACK_NAMES,
+        token: str | None = None,
+    ) -> None:
         self._application = application
-        self._hosts = frozenset(hosts)
+        self._hosts = None if hosts is None else frozenset(hosts)
+        self._token = None if token is None else token.encode()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer 405 to what would write, 403 to a foreign Host, and pass on the rest."""
+        """Answer 405 to what would write, 403 to a foreign Host, 401 without the token."""
         method = str(environ.get("REQUEST_METHOD", ""))
         if method not in READING:
             told = "This dashboard is read-only: studies change through hpsearch alone."
             allow = [("Allow", ", ".join(READING))]
-            return _refuse(HTTPStatus.METHOD_NOT_ALLOWED, told, allow, start_response)
-        if _without_port(str(environ.get("HTTP_HOST", ""))) not in self._hosts:
+            return _answer(HTTPStatus.METHOD_NOT_ALLOWED, told, allow, start_response)
+        host = _without_port(str(environ.get("HTTP_HOST", "")))
+        if self._hosts is not None and host not in self._hosts:
             told = "This server answers only to localhost."
-            return _refuse(HTTPStatus.FORBIDDEN, told, [], start_response)
+            return _answer(HTTPStatus.FORBIDDEN, told, [], start_response)
+        if environ.get("PATH_INFO") == HEALTH:
+            return _answer(HTTPStatus.OK, "ok", [], start_response)
+        if not self._may_read(str(environ.get("HTTP_AUTHORIZATION", ""))):
+            told = "This dashboard asks for its token as password (any user name)."
+            asks = [("WWW-Authenticate", 'Basic realm="hpsearch", charset="UTF-8"')]
+            return _answer(HTTPStatus.UNAUTHORIZED, told, asks, start_response)
         return self._application(environ, _guarded(start_response))
+
+    def _may_read(self, authorization: str) -> bool:
+        if self._token is None:
+            return True
+        # In a time that doesn't tell how much of a guess was right
+        return compare_digest(_credential(authorization), self._token)
+
+
+def _credential(authorization: str) -> bytes:
+    """Return the password or token of an Authorization header, empty where it holds none."""
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip().encode("latin-1", errors="replace")
+    if scheme.lower() != "basic":
+        return b""
+    try:
+        return b64decode(given.strip(), validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def _guarded(start_response: StartResponse) -> StartResponse:
@@ -60,7 +111,7 @@ def _guarded(start_response: StartResponse) -> StartResponse:
     return start
 
 
-def _refuse(
+def _answer(
     status: HTTPStatus,
     told: str,
     headers: list[tuple[str, str]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,12 +13,13 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from hpsearch.errors import StudyMismatch, UnknownName
+from hpsearch.errors import StorageError, StudyMismatch, UnknownName
 from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_statements import record_event
 from hpsearch.search.ledger_tables import studies
 from hpsearch.search.storage import Database
 from hpsearch.study_file.compare import difference
+from hpsearch.study_file.sections import STUDY_NAME
 from hpsearch.study_file.study import StudyFile
 
 
@@ -157,6 +159,15 @@ def _find(connection: Connection, name: str) -> RowMapping | None:
 
 
 def _stored(row: Mapping[Any, Any]) -> StoredStudy:
+    """Return the row's study. Raises ``StorageError`` where hpsearch can't have written it."""
+    for column in ("name", "run_key"):
+        # Both are names of folders: one from elsewhere could lead anywhere.
+        if re.fullmatch(STUDY_NAME, row[column]) is None:
+            raise StorageError(
+                f"a study's {column} must be 1 to 64 letters, digits, _ and -, but the database "
+                f"holds {row[column]!r}, which hpsearch never writes; somebody else has changed "
+                "it: restore a backup, or use another --storage"
+            )
     return StoredStudy(
         study_id=row["study_id"],
         name=row["name"],

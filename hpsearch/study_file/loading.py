@@ -34,6 +34,9 @@ from hpsearch.study_file.syntax import (
     to_plain,
 )
 
+#: Characters; a study file of the most values that one may hold has fewer.
+MOST_TEXT = 400_000
+
 RegistriesOf = Callable[[Iterable[Path]], Registries]
 
 
@@ -66,8 +69,8 @@ def _load(
 ) -> StudyFile:
     """Read and check a study file that the files ``inside`` were led to, one by the other."""
     report = Report()
+    text = read_text(path)
     place = Place(str(path), line=1, folder=path.resolve().parent)
-    text = _read_text(path, report)
     node = read_yaml(text, place, report)
     changes = read_overrides(overrides, report)
     if name is not None:
@@ -120,26 +123,34 @@ def find_study(name_or_path: str) -> Path:
     return known[name_or_path]
 
 
-def _packaged() -> Path:
-    installed = Path(str(importlib.resources.files(hpsearch))) / "packaged_studies"
-    if installed.is_dir():
-        return installed
-    # A checkout keeps them beside the package
-    return Path(hpsearch.__file__).resolve().parent.parent / "studies"
-
-
-def _read_text(path: Path, report: Report) -> str:
-    """Return the file's text. Raises ``StudyFileError`` where there is none."""
+def read_text(path: Path) -> str:
+    """Return a study file's text. Raises ``StudyFileError`` where there is none."""
+    report = Report()
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            # Never the whole of what a path may lead to: a data set, /dev/zero
+            text = file.read(MOST_TEXT + 1)
+        if len(text) <= MOST_TEXT:
+            return text
+        problem = f"a study file has at most {MOST_TEXT:,} characters, but this one has more"
     except UnicodeDecodeError as error:
         problem = f"a study file must be UTF-8 text, but byte {error.start} is not"
     except FileNotFoundError:
         problem = "there is no such file; `hpsearch studies` lists the studies known by name"
     except OSError as error:
         problem = f"the file can't be read: {error.strerror}"
+    except ValueError as error:
+        problem = f"the file can't be read: {error}"  # a NUL in the path
     report.add(Place(str(path)), "", problem)
     raise report.error()
+
+
+def _packaged() -> Path:
+    installed = Path(str(importlib.resources.files(hpsearch))) / "packaged_studies"
+    if installed.is_dir():
+        return installed
+    # A checkout keeps them beside the package
+    return Path(hpsearch.__file__).resolve().parent.parent / "studies"
 
 
 def _study(

@@ -1,7 +1,8 @@
 """YAML 1.2 text as a tree of values that know their line.
 
 Differs from plain YAML in what it refuses: a repeated key, tags other than the core ones, merge
-keys, and numbers that aren't finite. Dates stay text.
+keys, numbers that aren't finite or don't fit 64 bits, and what would grow without end. Dates stay
+text.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ from hpsearch.study_file.space import Scalar, join
 
 #: Aliases may repeat a value, but a study file never grows beyond this many values.
 MOST_VALUES = 20_000
+
+#: Levels of lists and mappings inside one another; far more would end in a RecursionError.
+MOST_LEVELS = 50
+
+#: Whole numbers beyond 64 bits have no use here, and Python can't even print long ones.
+_LARGEST = 2**63 - 1
+
+_TOO_DEEP = f"lists and mappings must stand at most {MOST_LEVELS} deep inside one another"
 
 _CORE = "tag:yaml.org,2002:"
 #: YAML 1.1 leftovers that a study file takes as text.
@@ -87,6 +96,9 @@ def read_yaml(text: str, place: Place, report: Report) -> YamlNode | None:
         return None
     except YAMLError as error:
         report.add(place, "", f"this is not valid YAML: {error}")
+        return None
+    except RecursionError:
+        report.add(place, "", _TOO_DEEP)
         return None
     if raw is None:
         return ScalarNode(_line(place, 0), None)
@@ -151,6 +163,9 @@ class _Converter:
                     at, key, f"a study file holds at most {MOST_VALUES} values", final=True
                 )
             return ScalarNode(at, None)
+        if len(inside) > MOST_LEVELS:
+            self.report.add(at, key, _TOO_DEEP, final=True)
+            return ScalarNode(at, None)
         tag = str(raw.tag)
         if isinstance(raw, MappingNode) and tag == _CORE + "map":
             return self.mapping(raw, key, at, (*inside, id(raw)))
@@ -198,6 +213,14 @@ class _Converter:
             return None
         if isinstance(value, float) and not math.isfinite(value):
             self.report.add(at, key, f"a number must be finite, but got {raw.value}", final=True)
+            return None
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            self.report.add(
+                at,
+                key,
+                f"a whole number must lie between -2^63 and 2^63, but got {shown(raw.value)}",
+                final=True,
+            )
             return None
         # ruamel has its own subclasses of int and float
         if isinstance(value, float):

@@ -3,8 +3,8 @@
 A file is written beside its place, synced to the disk, renamed over its place, and the folder
 synced: whatever kills the process or the machine, ``path`` holds the old checkpoint or the new.
 The SHA-256 that ``save`` returns belongs in the ledger; ``load`` compares it, so that a damaged
-or exchanged file is found before a byte of it is believed. Files are read by PyTorch's restricted
-unpickler (``weights_only``): one that would run code is refused.
+or exchanged file is found before a byte of it is believed. A file that would run code is refused
+(see ``training.torch_file``).
 
 What a state holds is said in ``training.run``.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import torch
 from hpsearch.errors import CheckpointError
 from hpsearch.measurement import OBJECTIVES
 from hpsearch.training.durable import sync_folder
+from hpsearch.training.torch_file import read_tensors
 
 #: Raised when what a state holds changes, so that older files are refused in words.
 FORMAT = 1
@@ -111,12 +111,7 @@ def best_epoch(state: Mapping[str, Any], metric: str) -> tuple[int, float] | Non
 
 def _read(path: Path, content: bytes) -> Any:
     try:
-        # PyTorch doesn't compare the checksums that its files carry
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"{damaged} doesn't match its checksum")
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return read_tensors(io.BytesIO(content), compare_checksums=True)
     except Exception as error:  # damage can surface as almost any exception of the two readers
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"checkpoint {path} is damaged or unsafe: {reason}") from error

@@ -7,6 +7,7 @@ removed, except the best trial's weights.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatch
@@ -22,6 +23,9 @@ KEPT_CHECKPOINTS = 2
 
 BEST_WEIGHTS = "best.pt"
 CHECKPOINTS = "epoch-*.pt"
+
+#: What follows the study's folder in a key; no sign in it leads elsewhere.
+_FILE = r"/trial-\d+/epoch-[\w.-]+\.pt"
 
 
 class RunFolder:
@@ -51,11 +55,25 @@ class RunFolder:
         """Load the first of ``references`` (newest first) that is here and undamaged."""
         for reference in references:
             try:
-                state = checkpoint.load(self._runs / reference.key, reference.sha256)
+                state = checkpoint.load(self._file_of(reference), reference.sha256)
             except CheckpointError:
                 continue
             return reference, state
         return None
+
+    def _file_of(self, reference: CheckpointRef) -> Path:
+        """Return the file that a key names. Raises ``CheckpointError`` for one of another place.
+
+        A key comes from the database: whoever writes there must not choose what is opened here.
+        """
+        path = self._runs / reference.key
+        own = re.escape(self.path.relative_to(self._runs).as_posix()) + _FILE
+        if re.fullmatch(own, reference.key) is None or path.is_symlink():
+            raise CheckpointError(
+                f"a checkpoint must be a file of its trial below {self.path}, but the database "
+                f"names {reference.key!r}"
+            )
+        return path
 
     def prune_checkpoints(self, number: int, kept: Sequence[CheckpointRef]) -> None:
         """Remove a trial's checkpoints, all but those in ``kept``."""

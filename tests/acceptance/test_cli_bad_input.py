@@ -73,7 +73,7 @@ def test_launch_refuses_it_and_creates_nothing(shell, old, new, arguments, says)
     (shell.folder / "mine.yaml").write_text(STUDY.replace(old, new))
     ran = shell.run("launch", "--study", "mine.yaml", *arguments)
     assert ran.returncode == 2, ran.stdout + ran.stderr
-    assert ran.stderr.startswith("error: ")
+    assert "\nerror: " in f"\n{ran.stderr}"
     for part in says:
         assert part in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hpsearch.errors import DataError, InfeasibleConfig
 from hpsearch.training.data.download import DownloadFailed, fetch_once
+from hpsearch.training.torch_file import read_tensors
 
 #: A model's ``weights`` key: random, torchvision's for ImageNet, or a file of a ``state_dict``.
 Weights: TypeAlias = Literal["none", "imagenet"] | Path
@@ -149,7 +150,7 @@ def _shapes(path: Path, _changed: int, _size: int) -> dict[str, Tensor]:
 def _read(path: Path) -> dict[str, Tensor]:
     """Return a file's tensors by their names in the architecture."""
     try:
-        held: Any = torch.load(path, map_location="cpu", weights_only=True)
+        held: Any = read_tensors(path)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except Exception as error:  # damage can surface as almost any exception of the reader

@@ -9,6 +9,13 @@ from hpsearch.cli.options import DEFAULT_STORAGE
 from hpsearch.errors import LeaseLost, StorageError
 from hpsearch.search import storage_url
 
+#: Where the command line shows a password.
+WARNING = (
+    "warning: --storage holds a password, and everybody on this machine can read command lines; "
+    "set HPSEARCH_STORAGE instead, or write the URL into a file and set HPSEARCH_STORAGE_FILE to "
+    "its path, or put the password into ~/.pgpass\n"
+)
+
 LAUNCH = ("launch", "--study", "quickstart")
 
 
@@ -62,9 +69,9 @@ LAUNCH = ("launch", "--study", "quickstart")
         pytest.param(("frobnicate",), "error: No such command 'frobnicate'.", id="no such command"),
         pytest.param(
             ("dashboard", "--host", "0.0.0.0"),
-            "error: the dashboard has no passwords, so it listens on this machine only (127.0.0.1, "
-            "::1 or localhost), but --host is '0.0.0.0'; from elsewhere use an SSH tunnel: "
-            "ssh -L 8080:localhost:8080 THIS_HOST\n",
+            "error: without a token the dashboard listens on this machine only (127.0.0.1, ::1 or "
+            "localhost), but --host is '0.0.0.0'; set HPSEARCH_DASHBOARD_TOKEN, or use an SSH "
+            "tunnel from elsewhere: ssh -L 8080:localhost:8080 THIS_HOST\n",
             id="a dashboard for everybody",
         ),
         pytest.param(
@@ -89,7 +96,7 @@ def test_one_message_and_nothing_created(hpsearch, here, arguments, says):
     ran = hpsearch(*arguments)
     assert ran.code == 2
     assert says in ran.err
-    assert ran.err.startswith("error: ")
+    assert ran.err.removeprefix(WARNING).startswith("error: ")
     assert "Traceback" not in ran.err
     assert "hush" not in ran.err
     assert ran.out == ""

@@ -1,0 +1,32 @@
+"""Secrets in files, as container platforms hand them over: one line each, never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpsearch.errors import UserError
+
+#: Bytes; what is longer isn't a secret: somebody named the wrong file.
+_LONGEST = 8192
+
+
+def read_secret(variable: str, name: str) -> str:
+    """Return the one line of the file ``name``, which the environment's ``variable`` names.
+
+    Raises ``UserError``, which tells nothing of the content.
+    """
+    rule = f"{variable} must name a readable file that holds one line"
+    try:
+        with Path(name).open("rb") as file:
+            content = file.read(_LONGEST + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{rule}, but {name!r} can't be read: {reason}") from None
+    try:
+        text = content.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise UserError(f"{rule}, but {name!r} isn't UTF-8 text") from None
+    if not text or len(content) > _LONGEST or any(sign in text for sign in "\r\n\0"):
+        what = "is empty" if not text else "holds something else"
+        raise UserError(f"{rule}, but {name!r} {what}")
+    return text
