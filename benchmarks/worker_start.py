@@ -1,0 +1,122 @@
+"""What a worker costs before its first trial: seconds, and memory of its own.
+
+A real launch is started on a study, with one worker; then more workers are added the way a
+supervisor adds them (forked from the preloaded server) and the way most tools do (a spawned
+interpreter that imports everything). Measured from the request until the worker stands at its first
+claim, with its storage open and its study loaded; its private memory is what the kernel counts as
+its alone (``/proc/self/smaps_rollup``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+STUDY = """\
+study: start
+budget: {trials: 1, epochs_per_trial: 1}
+data: {source: digits}
+model: {simple_cnn: }
+optimizer: {sgd: {lr: {min: 1e-3, max: 0.1, log: true}}}
+batch_size: 32
+"""
+
+
+@dataclass(frozen=True)
+class Started:
+    """One worker at its first claim."""
+
+    seconds: float
+    private_mb: float
+
+
+class _AtFirstClaim(Exception):
+    pass
+
+
+def stand_at_the_first_claim(url: str, folder: str, answer: Connection) -> None:
+    """Be a worker until it asks for its first ticket; the process's target."""
+    from hpsearch.workers import worker
+
+    def told(*_: Any) -> None:
+        answer.send((time.monotonic(), _private_mb()))
+        raise _AtFirstClaim
+
+    worker._pull = told  # type: ignore[assignment] # the last line before the first claim
+    options = worker.WorkerOptions(
+        study_name="start", storage=url, device="cpu", threads=1, runs=Path(folder)
+    )
+    try:
+        worker.run_worker(options)
+    except _AtFirstClaim:
+        return
+
+
+def _private_mb() -> float:
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    private = [line.split() for line in lines if line.startswith("Private_")]
+    return sum(int(kilobytes) for _, kilobytes, _ in private) / 1000
+
+
+def start(context: Any, url: str, folder: str) -> Started:
+    """Start one worker and wait until it stands at its first claim."""
+    ours, its = multiprocessing.Pipe()
+    process = context.Process(target=stand_at_the_first_claim, args=(url, folder, its))
+    began = time.monotonic()
+    process.start()
+    at, private = ours.recv()
+    process.join()
+    return Started(at - began, private)
+
+
+def main() -> None:
+    """Print one row per way of starting."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    from hpsearch import catalog
+    from hpsearch.search import studies
+    from hpsearch.search.schema_version import ensure_tables
+    from hpsearch.search.storage import Database
+    from hpsearch.study_file.loading import load_study
+    from hpsearch.workers.fork_server import start_fork_server
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "start.yaml"
+        file.write_text(STUDY)
+        url = f"sqlite:///{folder}/start.db"
+        database = Database(url)
+        ensure_tables(database)
+        studies.attach(database, load_study(file, catalog.registries))
+        database.close()
+        contexts = {
+            "forked from the preloaded server": start_fork_server(),
+            "spawned": multiprocessing.get_context("spawn"),
+        }
+        start(contexts["forked from the preloaded server"], url, folder)  # waits for its imports
+        rows: dict[str, list[Started]] = {name: [] for name in contexts}
+        for _ in range(options.rounds):
+            for name, context in contexts.items():
+                rows[name].append(start(context, url, folder))
+    table = Table(title=f"a worker at its first claim, median of {options.rounds}")
+    for column in ("", "seconds", "private MB"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, found in rows.items():
+        seconds = statistics.median(each.seconds for each in found)
+        private = statistics.median(each.private_mb for each in found)
+        table.add_row(name, f"{seconds:.2f}", f"{private:.0f}")
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
