@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
-from support.ledger import line_row, open_search
+from support.ledger import Hand, line_row, open_search
 from support.searching import LINE, study_file
 
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.ledger_types import Claim, Idle
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.storage import Database
 from hpsearch.search.suggest import Request
@@ -58,16 +58,26 @@ def test_without_a_configuration_there_is_nothing_to_learn(search):
     assert row.user_attrs["out_of_memory"] == "out of memory on cuda:0"
 
 
+def pruned(hand: Hand, claim: Claim, number: int) -> None:
+    """Report an epoch that is worse than all before."""
+    assert hand.report(claim, 1, 0.5 - number / 100) == "pruned"
+
+
 def test_tpe_stays_away_from_what_ran_out_of_memory(database: Database) -> None:
-    """Everything above 0.5 ran out of memory, after an epoch that looked better than any other."""
-    opened = open_search(database, study_file(trials=40))
+    """Everything above 0.5 ran out of memory, after an epoch that looked better than any other.
+
+    Below it trials are pruned in epoch 1: of rows that are only pruned, TPE would take the former.
+    """
+    opened = open_search(
+        database, study_file(trials=40), pruner="asha", settings={"reduction_factor": 2}
+    )
     hand = opened.hand()
     for number in range(40):
         claim = hand.started(line_row(number / 39))
         if number < 20:
-            hand.finish(claim, [0.5] * 3)
+            hand.finish(claim, [0.5] * 3) if number == 0 else pruned(hand, claim, number)
         else:
-            hand.report(claim, 1, 0.99)
+            assert hand.report(claim, 1, 0.99) == "continue"
             hand.ledger.fail(claim, "out of memory", retry=False, lesson=LESSON)
     history = TrialHistory(database, opened.study_id, StudyDirection.MAXIMIZE)
     tpe = SAMPLERS["tpe"].build()
@@ -77,4 +87,5 @@ def test_tpe_stays_away_from_what_ran_out_of_memory(database: Database) -> None:
         ).params["lr"]
         for seed in range(30)
     ]
-    assert sum(lr < 0.5 for lr in drawn) >= 27
+    below = sum(lr < 0.5 for lr in drawn)
+    assert below >= 27, below
