@@ -33,6 +33,9 @@ from hpsearch.cli.output import (
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
 
+#: Failed trials that ``status`` tells with their reasons.
+_FAILURES_SHOWN = 5
+
 
 def status(
     study: StoredStudyOption,
@@ -175,6 +178,7 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
     say(
         f"{plural(told['epochs_run'], 'epoch')} in {show_time(told['compute_seconds'])} of training"
     )
+    _print_failures(record)
     if leader is None:
         say("best: none yet, as no trial is complete")
         return
@@ -184,6 +188,16 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
         f"({objective.at} epoch; the best of {counts['complete']})"
     )
     say(f"  {show_params(leader['params'])}")
+
+
+def _print_failures(record: StudyRecord) -> None:
+    from hpsearch.results.reasons import in_short
+
+    failed = [trial for trial in record.trials if trial.state.value == "failed"]
+    for trial in failed[:_FAILURES_SHOWN]:
+        say(f"  trial {show(trial.number)} failed: {in_short(trial.error or '')}")
+    if len(failed) > _FAILURES_SHOWN:
+        say(f"  and {len(failed) - _FAILURES_SHOWN} more (`show` lists every trial)")
 
 
 def _print_trials(record: StudyRecord, *, as_json: bool) -> None:

@@ -107,6 +107,9 @@ def print_page(page: Mapping[str, Any]) -> None:
     )
     _print_params(page["params"])
     _print_curve(page["curve"], metric)
+    if "out_of_memory" in page["noted"]:
+        say(page["noted"]["out_of_memory"])
+        say("counts toward the budget; the sampler takes its configuration to be infeasible")
     if page["overfits_from"] is not None:
         say(f"overfits from epoch {page['overfits_from']}: validation loss rises, training falls")
     names, matrix = page["noted"].get("class_names"), page["noted"].get("val_confusion")
@@ -116,7 +119,7 @@ def print_page(page: Mapping[str, Any]) -> None:
     if page["noted"]:
         say()
         say("Noted by the worker", style="bold")
-        apart = ("ticket", "val_confusion", "class_names")
+        apart = ("ticket", "val_confusion", "class_names", "error")
         say(show_params({key: each for key, each in page["noted"].items() if key not in apart}))
     if page["error"]:
         say()
@@ -149,14 +152,16 @@ def _print_curve(curve: list[dict[str, Any]], metric: str) -> None:
 
 def _print_events(events: list[dict[str, Any]]) -> None:
     say()
+    from hpsearch.results.reasons import in_short
+
     rows = [
         (
             event["at"][:19].replace("T", " "),
             event["attempt"],
             event["kind"],
             ", ".join(
-                # An error's traceback stands below, whole; here its last line is enough.
-                f"{key} {show(value).strip().splitlines()[-1] if value else show(value)}"
+                # An error stands below, whole; here its line that says most is enough.
+                f"{key} {in_short(show(value)) if key == 'error' else show(value)}"
                 for key, value in event["detail"].items()
                 if key not in ("key", "sha256")
             ),

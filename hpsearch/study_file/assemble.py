@@ -45,6 +45,7 @@ def assemble(
             trials=budget["trials"],
             epochs_per_trial=budget["epochs_per_trial"],
             time=None if time is None else parse_duration(time),
+            trial_timeout=parse_duration(budget["trial_timeout"]),
         ),
         sampler=_component(document["sampler"]),
         pruner=_component(document["pruner"]),

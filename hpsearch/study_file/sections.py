@@ -80,6 +80,7 @@ def root_schema(registries: Registries) -> Section:
                 default=None,
                 rule=f"{durations.RULE}, or null",
             ),
+            "trial_timeout": Leaf(type=_Duration, default="30m", rule=durations.RULE),
         }
     )
     objective = Section(

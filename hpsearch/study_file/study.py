@@ -36,6 +36,8 @@ class Budget:
     epochs_per_trial: int
     #: Seconds of a launch; ``None`` is without limit.
     time: float | None = None
+    #: Seconds in which a trial that trains must finish a batch; else it hangs.
+    trial_timeout: float = 1800.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from uuid import uuid4
 import torch
 
 from hpsearch.errors import CheckpointError
+from hpsearch.kill_points import Step, passing
 from hpsearch.measurement import OBJECTIVES
 from hpsearch.training.durable import sync_folder
 from hpsearch.training.torch_file import read_tensors
@@ -48,11 +49,14 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
         with unfinished.open("xb") as file:
             file.write(content)
             file.flush()
+            passing(Step.CHECKPOINT_WRITTEN)
             os.fsync(file.fileno())
+        passing(Step.CHECKPOINT_SYNCED)
         os.replace(unfinished, path)  # noqa: PTH105 - the name that the kill tests patch
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+    passing(Step.CHECKPOINT_RENAMED)
     sync_folder(path.parent)
     return hashlib.sha256(content).hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -13,3 +14,8 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether it says that there is no room left: on the disk, or in the user's share of it."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.errors import UserError
+from hpsearch.kill_points import Step, passing
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.samplers import SAMPLERS
@@ -111,7 +112,9 @@ def launch(options: LaunchOptions, on_progress: Callable[[Progress], None]) -> O
     database = Database(options.storage)
     try:
         ensure_tables(database)
+        passing(Step.TABLES_CREATED)
         stored = studies.attach(database, options.study)
+        passing(Step.STUDY_STORED)
         supervisor = Supervisor(
             database,
             stored,

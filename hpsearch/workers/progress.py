@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hpsearch.results.ranking import best
+from hpsearch.results.reasons import in_short
 from hpsearch.results.records import TrialRecord, read_study
 from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_reads import Counts, Event
@@ -112,13 +113,15 @@ class ProgressReader:
             case "infeasible":
                 return f"trial {detail['trial']} can't be built: {detail['reason']}"
             case "failed":
-                return f"{name} failed: {_last_line(detail['error'])}"
+                return f"{name} failed: {in_short(detail['error'])}"
             case "attempt_failed" | "worker_died" | "lease_expired" if detail["retry"]:
-                return f"{name} was interrupted ({_last_line(detail['error'])})"
+                return f"{name} was interrupted ({in_short(detail['error'])})"
             case "resumed":
                 return f"{name} goes on after epoch {detail['checkpoint_epoch'] or 0}"
             case "released":
                 return f"{name} paused ({detail['reason']})"
+            case "checkpoint_skipped":
+                return f"{name}: no room for a checkpoint at epoch {detail['epoch']}; goes on"
             case "write_refused":
                 return f"{name}: a late worker's write was refused"
             case _:
@@ -157,8 +160,3 @@ def _number_and_value(winner: TrialRecord | None) -> tuple[int, float] | None:
     if winner is None or winner.number is None or winner.value is None:
         return None
     return winner.number, winner.value
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else ""

@@ -1,11 +1,12 @@
 """Local worker processes: starting, watching, replacing and stopping them.
 
 A worker that dies is replaced, and its trial goes on at once: we saw it end, nobody has to wait for
-its lease.
+its lease. One that gives no sign of life for the study's ``trial_timeout`` is killed.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import math
 import signal
 import sys
@@ -19,14 +20,18 @@ from types import FrameType
 from typing import Literal
 
 from hpsearch.errors import UserError
+from hpsearch.kill_points import Step, passing
 from hpsearch.search import ledger_reads
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.studies import StoredStudy, find
+from hpsearch.study_file.durations import format_duration
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.fork_server import start_fork_server
+from hpsearch.workers.lease_keeper import HUNG
 from hpsearch.workers.progress import Progress, ProgressReader, WorkerStatus
+from hpsearch.workers.pulse import Counter, Pulse, new_counter, start_beating
 from hpsearch.workers.worker import WorkerOptions, new_owner, run_worker
 
 #: Between two looks at workers and ledger.
@@ -35,8 +40,12 @@ TICK_SECONDS = 0.4
 #: A worker that was told to leave is killed after this; its trial goes on from its checkpoint.
 LEAVE_SECONDS = 8.0
 
-#: Deaths in a row, without an epoch in between, after which the launch gives up.
+#: Deaths in a row, without an epoch in between, after which the launch gives up (more of them
+#: where it has many workers).
 MAX_DEATHS = 10
+
+#: How long a new worker process may take to its first sign of life, whatever the timeout.
+START_SECONDS = 300.0
 
 #: Exit code of a worker that met a user's mistake: the message stands on stderr.
 USER_ERROR = 2
@@ -60,6 +69,9 @@ class _Local:
     device: str
     owner: str
     process: ForkServerProcess
+    pulse: Pulse
+    #: Why it was killed.
+    killed: str | None = None
     started: float = field(default_factory=time.monotonic)
 
 
@@ -93,7 +105,8 @@ class Supervisor:
         self._workers: list[_Local] = []
         self._signals = 0
         self._deaths = 0
-        self._epochs_at_death = -1
+        self._epochs_at_start = 0
+        self._epochs_at_death = 0
 
     def run(self, on_progress: Callable[[Progress], None], *, timeout: float | None) -> Outcome:
         """Supervise until there is nothing left to do; call it from the main thread."""
@@ -101,12 +114,15 @@ class Supervisor:
         reader = ProgressReader(self._database, self._stored, self._study)
         if self._is_finished():
             return self._outcome("finished")
+        counts = ledger_reads.counts(self._database, self._stored.study_id)
+        self._epochs_at_start = self._epochs_at_death = counts.epochs_run
         with ExitStack() as stack:
             self._catch_signals(stack)
             stack.callback(self._kill_all)
             context = start_fork_server()
             for slot, device in enumerate(self._devices):
                 self._start(context, slot, device)
+            passing(Step.WORKERS_STARTED)
             # A database that goes away from here on is waited for.
             self._database.patience = Patience(
                 seconds=math.inf, interrupted=lambda: self._signals > 0
@@ -141,6 +157,7 @@ class Supervisor:
                 return "interrupted"
             if deadline is not None and time.monotonic() >= deadline:
                 return "timeout"
+            self._kill_silent()
             for local in [each for each in self._workers if not each.process.is_alive()]:
                 self._workers.remove(local)
                 if not self._bury(local):
@@ -157,14 +174,29 @@ class Supervisor:
         local.process.join()
         if local.process.exitcode == 0:
             return True
+        passing(Step.DEATH_SEEN)
         # We saw it end, so nobody has to wait for its lease.
-        free_tickets_of(self._database, self._stored.study_id, local.owner)
+        reason = local.killed or death_of(local.process.exitcode)
+        freed = free_tickets_of(self._database, self._stored.study_id, local.owner, reason=reason)
+        passing(Step.TICKETS_FREED)
         if local.process.exitcode == USER_ERROR:
             return False
+        of_its_trial = freed > 0 or local.killed is not None or local.process.exitcode == HUNG
+        return self._may_go_on(of_its_trial=of_its_trial)
+
+    def _may_go_on(self, *, of_its_trial: bool) -> bool:
+        """Whether one more death is no reason to give up.
+
+        Where an epoch was trained since the launch, the machine is sound: whoever dies in a trial
+        dies of that trial, and the ledger ends it after a few attempts.
+        """
         epochs = ledger_reads.counts(self._database, self._stored.study_id).epochs_run
-        self._deaths = self._deaths + 1 if epochs == self._epochs_at_death else 1
+        if epochs != self._epochs_at_death:
+            self._deaths = 0
         self._epochs_at_death = epochs
-        return self._deaths < MAX_DEATHS
+        if not of_its_trial or epochs == self._epochs_at_start:
+            self._deaths += 1
+        return self._deaths < max(MAX_DEATHS, 3 * len(self._devices))
 
     def _start(self, context: ForkServerContext, slot: int, device: str) -> None:
         owner = new_owner(f"worker-{slot}")
@@ -179,9 +211,27 @@ class Supervisor:
             checkpoint_seconds=self._checkpoint_seconds,
             owner=owner,
         )
-        process = context.Process(target=worker_process, args=(options,), name=f"worker-{slot}")
+        counter = new_counter(context)
+        process = context.Process(
+            target=worker_process, args=(options, counter), name=f"worker-{slot}"
+        )
         process.start()
-        self._workers.append(_Local(slot=slot, device=device, owner=owner, process=process))
+        self._workers.append(
+            _Local(slot=slot, device=device, owner=owner, process=process, pulse=Pulse(counter))
+        )
+
+    def _kill_silent(self) -> None:
+        """Kill workers that hang so hard that they can't even end themselves."""
+        timeout = self._study.budget.trial_timeout
+        for local in self._workers:
+            limit = timeout if local.pulse.has_begun else max(timeout, START_SECONDS)
+            if local.pulse.silence() > limit and local.process.is_alive():
+                local.killed = (
+                    f"the worker process hung: no sign of life for {format_duration(timeout)} "
+                    "(budget.trial_timeout)"
+                )
+                local.process.kill()
+                local.process.join()
 
     def _statuses(self) -> list[WorkerStatus]:
         now = time.monotonic()
@@ -199,6 +249,7 @@ class Supervisor:
         """Tell every worker to checkpoint and leave; kill those that don't in time."""
         for local in self._workers:
             local.process.terminate()
+        passing(Step.WORKERS_TOLD)
         deadline = time.monotonic() + LEAVE_SECONDS
         seen = self._signals
         while any(local.process.is_alive() for local in self._workers):
@@ -224,8 +275,23 @@ class Supervisor:
             stack.callback(signal.signal, number, before)
 
 
-def worker_process(options: WorkerOptions) -> None:
-    """Be a worker; the entry of the process."""
+def death_of(exit_code: int | None) -> str:
+    """Return how a worker process ended, for people: ``the worker process died (SIGSEGV)``."""
+    if exit_code is None or exit_code >= 0:
+        return f"the worker process died (exit code {exit_code})"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    hint = "; the kernel does so where memory runs out" if -exit_code == signal.SIGKILL else ""
+    return f"the worker process died ({name}{hint})"
+
+
+def worker_process(options: WorkerOptions, counter: Counter) -> None:
+    """Be a worker; the entry of the process. ``counter`` shows the supervisor that it lives."""
+    # A crash in native code then says on stderr which line of Python called it.
+    faulthandler.enable()
+    start_beating(counter)
     try:
         run_worker(options)
     except UserError as error:

@@ -19,6 +19,7 @@ import torch
 from optuna.study import StudyDirection
 
 from hpsearch import catalog
+from hpsearch.kill_points import Step, passing
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.history import TrialHistory
@@ -31,8 +32,9 @@ from hpsearch.search.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.bench import Bench, tidy
 from hpsearch.workers.run_folder import RunFolder
-from hpsearch.workers.trial_run import Bench, run_trial, tidy
+from hpsearch.workers.trial_run import run_trial
 
 logger = logging.getLogger(__name__)
 
@@ -176,6 +178,7 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
     )
     ended = _pull(claims, departure, lambda claim: run_trial(bench, claim))
     if ended is Idle.FINISHED:
+        passing(Step.STUDY_FINISHED)
         tidy(bench)  # What dead and late workers left behind.
     return ended
 

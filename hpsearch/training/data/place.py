@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.errors import DataError
+from hpsearch.training.durable import is_full
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def absolute(path: Path | str) -> Path:
 
 def not_writable(error: OSError, folder: Path) -> DataError:
     """Return the error of a folder under the data root that can't be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return DataError(
             f"prepared images need room under {folder}, but the disk is full; "
             "free some room or name another folder in HPSEARCH_DATA"

@@ -57,6 +57,7 @@ budget:
   trials: 1
   epochs_per_trial: 9
   time: null
+  trial_timeout: 30m
 sampler:
   tpe:
     startup_trials: 10

@@ -386,7 +386,8 @@ REPLACED = [
     pytest.param(
         "budget: {trials: 4, epochs_per_trial: 2}",
         "budget: 4",
-        "x.yaml:2: budget: must be a mapping with the keys trials, epochs_per_trial, time, but "
+        "x.yaml:2: budget: must be a mapping with the keys trials, epochs_per_trial, time, "
+        "trial_timeout, but "
         "got 4",
         id="a number for a mapping",
     ),

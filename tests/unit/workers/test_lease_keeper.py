@@ -12,7 +12,7 @@ import pytest
 from hpsearch.errors import LeaseLost
 from hpsearch.search.ledger_types import Claim
 from hpsearch.search.storage import GaveUpWaiting
-from hpsearch.workers.lease_keeper import RENEWALS_PER_LEASE, LeaseKeeper
+from hpsearch.workers.lease_keeper import HUNG, RENEWALS_PER_LEASE, LeaseKeeper
 
 LEASE = 0.2
 #: For what must happen, however busy the machine is.
@@ -38,10 +38,17 @@ class FakeLedger:
     def __init__(self, answer: Callable[[], int] = lambda: 0) -> None:
         self.answer = answer
         self.renewed: list[Claim] = []
+        self.failed: list[str] = []
 
     def renew(self, claim: Claim) -> int:
         self.renewed.append(claim)
         return self.answer()
+
+    def fail(self, claim: Claim, error: str, *, retry: bool) -> bool:
+        assert retry
+        self.failed.append(error)
+        self.answer()
+        return True
 
 
 def keeper_of(
@@ -272,3 +279,119 @@ def test_leaving_does_not_wait_for_the_next_renewal() -> None:
     with keeper_of(FakeLedger(), lease_seconds=3600):
         pass
     assert time.monotonic() - began < PATIENCE
+
+
+class TestHang:
+    """Code that is watched and finishes no batch in time."""
+
+    TIMEOUT = 0.4
+
+    @pytest.fixture
+    def exits(self) -> list[int]:
+        return []
+
+    @pytest.fixture
+    def hanging(self, exits: list[int]) -> Callable[..., LeaseKeeper]:
+        def make(ledger: FakeLedger, **changes: object) -> LeaseKeeper:
+            return LeaseKeeper(
+                ledger,  # type: ignore[arg-type]
+                CLAIM,
+                **{
+                    "lease_seconds": LEASE,
+                    "leave": lambda: False,
+                    "seen_stops": 0,
+                    "trial_timeout": self.TIMEOUT,
+                    "exit_process": exits.append,
+                    **changes,
+                },
+            )
+
+        return make
+
+    def test_ends_the_attempt_with_the_place_and_then_the_process(
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+    ) -> None:
+        ledger = FakeLedger()
+        with hanging(ledger) as keeper, keeper.watching():
+            wait_until(lambda: bool(exits))
+            renewed = len(ledger.renewed)
+        assert exits == [HUNG]
+        (error,) = ledger.failed
+        assert error.splitlines()[0] == (
+            "no progress for 0.4s: no batch was finished in that time (budget.trial_timeout)"
+        )
+        assert "in wait_until\n" in error, "where the watched thread stands"
+        assert renewed >= 1, "it held its lease until then"
+
+    def test_batches_are_progress(
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+    ) -> None:
+        began = time.monotonic()
+        with hanging(FakeLedger()) as keeper:
+            for _ in keeper.watched(iter(range(2))):
+                while time.monotonic() - began < 3 * self.TIMEOUT:
+                    time.sleep(self.TIMEOUT / 20)
+                    assert keeper.should_stop() is False
+        assert exits == []
+
+    def test_what_is_not_watched_may_take_its_time(
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+    ) -> None:
+        """The database is waited for, and a full disk."""
+        with hanging(FakeLedger()) as keeper:
+            for _ in keeper.watched(iter(range(2))):
+                time.sleep(2 * self.TIMEOUT)
+            time.sleep(2 * self.TIMEOUT)
+        assert exits == []
+
+    def test_waiting_for_a_lease_in_doubt_is_no_hang(
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+    ) -> None:
+        back = threading.Event()
+
+        def answer() -> int:
+            if not back.is_set():
+                raise ConnectionError("the database is away")
+            return 0
+
+        with hanging(FakeLedger(answer)) as keeper:
+            time.sleep(LEASE)
+            threading.Timer(3 * self.TIMEOUT, back.set).start()
+            with keeper.watching():
+                assert keeper.should_stop() is False
+        assert back.is_set()
+        assert exits == []
+
+    def test_ends_the_process_also_where_the_trial_is_lost(
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+    ) -> None:
+        def refuse() -> int:
+            raise LeaseLost("ticket 4: attempt 2 is over")
+
+        with hanging(FakeLedger(refuse)) as keeper, keeper.watching():
+            wait_until(lambda: keeper.lost)
+            wait_until(lambda: bool(exits))
+        assert exits == [HUNG]
+
+    def test_ends_the_process_also_where_the_ledger_fails(
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+    ) -> None:
+        def refuse() -> int:
+            raise GaveUpWaiting("told to leave")
+
+        with hanging(FakeLedger(refuse)) as keeper, keeper.watching():
+            wait_until(lambda: bool(exits))
+        assert exits == [HUNG]
+
+
+def test_leaving_is_answered_at_once_while_the_lease_is_in_doubt() -> None:
+    told = False
+
+    def answer() -> int:
+        raise ConnectionError("the database is away")
+
+    with keeper_of(FakeLedger(answer), leave=lambda: told) as keeper:
+        time.sleep(2 * LEASE)
+        assert keeper.must_leave() is False
+        told = True
+        assert keeper.must_leave() is True

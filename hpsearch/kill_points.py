@@ -1,0 +1,83 @@
+"""The steps of a study's life between which a process may die, and a way to make it die there.
+
+A power cut or a SIGKILL hits between any two writes. Tests can't aim a signal that well, so each
+such place is named here and says ``passing(Step.X)``. That does nothing unless the environment
+variable ``HPSEARCH_EXIT_AT`` names the step; then the process ends at once, as if it were killed.
+
+The variable holds one or more of ``step[:visit[:file]]``, separated by commas: the process ends
+at its ``visit``-th passing (1 where not given); with a ``file`` only where that doesn't exist
+yet, and it is created: of all processes one dies, once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from enum import Enum
+
+VARIABLE = "HPSEARCH_EXIT_AT"
+
+#: What the process ends with; no cleaning up, no last words.
+EXIT_CODE = 86
+
+
+class Step(Enum):
+    """Where a process stands, in a sentence."""
+
+    TABLES_CREATED = "The launch has created the tables; the study isn't stored yet."
+    STUDY_STORED = "The launch has stored the study; no worker has been started."
+    WORKERS_STARTED = "The launch has started its workers."
+    DEATH_SEEN = "The launch has seen a worker die; what it held isn't free yet."
+    TICKETS_FREED = "What a dead worker held is free; it hasn't been replaced."
+    WORKERS_TOLD = "The launch has told its workers to leave."
+
+    CLAIMED = "A ticket is the worker's own; nothing was drawn for it."
+    DRAWN = "A configuration that can be built was drawn; no row knows it."
+    INFEASIBLE_DRAWN = "A configuration that can't be built was drawn; no row knows it."
+    INFEASIBLE_RECORDED = "An infeasible draw is recorded; the next one hasn't been made."
+    ROW_CREATED = "The trial has its row; training hasn't begun."
+    RESUMED = "A checkpoint was read; training hasn't gone on."
+
+    CHECKPOINT_WRITTEN = "A checkpoint's bytes are written, not yet safe on the disk."
+    CHECKPOINT_SYNCED = "A checkpoint is safe on the disk under a temporary name."
+    CHECKPOINT_RENAMED = "A checkpoint has its name; the folder may yet forget it."
+    CHECKPOINT_SAVED = "A checkpoint is safe; the ledger doesn't know it."
+    EPOCH_REPORTED = "An epoch and its checkpoint are in the ledger; older files still lie about."
+    CHECKPOINTS_CLEARED = "Checkpoints that are no longer needed have been removed."
+    BEST_SAVED = "The best weights are on the disk; the last epoch isn't reported."
+    TRIAL_COMPLETE = "The trial is complete in the ledger; its files still lie about."
+    TRIAL_PRUNED = "The trial is pruned in the ledger; its files still lie about."
+    TRIAL_TIDIED = "A trial that has ended has left no more files than it should."
+
+    ATTEMPT_FAILING = "An attempt went wrong; the ledger doesn't know it."
+    ATTEMPT_FAILED = "A failed attempt is in the ledger; its files still lie about."
+
+    LEAVING_SAVED = "A worker that leaves has saved its checkpoint; it still holds the ticket."
+    RELEASED = "A worker that leaves has given its ticket back; older files still lie about."
+    STUDY_FINISHED = "A worker has found nothing left to do; late files still lie about."
+
+
+_visits: Counter[Step] = Counter()
+
+
+def passing(step: Step) -> None:
+    """End the process here where ``HPSEARCH_EXIT_AT`` says so; otherwise do nothing."""
+    wanted = os.environ.get(VARIABLE)
+    if not wanted:
+        return
+    _visits[step] += 1
+    for each in wanted.split(","):
+        name, _, rest = each.partition(":")
+        visit, _, file = rest.partition(":")
+        if name == step.name.lower() and _visits[step] == int(visit or 1) and _first(file):
+            os._exit(EXIT_CODE)
+
+
+def _first(file: str) -> bool:
+    if not file:
+        return True
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True

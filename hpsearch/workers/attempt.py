@@ -1,0 +1,211 @@
+"""One attempt at one configured trial: its training, its reports and its checkpoints.
+
+A full disk is no fault of the trial. A checkpoint that can't be written is left out, and training
+goes on; the best weights of a trial that ends are waited for.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from hpsearch.errors import CheckpointError, LeaseLost, TrainingInterrupted
+from hpsearch.kill_points import Step, passing
+from hpsearch.measurement import EpochResult
+from hpsearch.search import ledger_reads
+from hpsearch.search.ledger_types import CheckpointRef, Claim
+from hpsearch.training.durable import is_full
+from hpsearch.training.engine import train
+from hpsearch.workers.bench import Bench, tidy
+from hpsearch.workers.blueprint import Blueprint
+from hpsearch.workers.lease_keeper import LeaseKeeper
+from hpsearch.workers.room import write_once_there_is_room
+from hpsearch.workers.run_folder import KEPT_CHECKPOINTS
+
+logger = logging.getLogger(__name__)
+
+
+class Attempt:
+    """The training of one configured trial, its reports and its checkpoints."""
+
+    def __init__(
+        self, bench: Bench, claim: Claim, keeper: LeaseKeeper, number: int, blueprint: Blueprint
+    ) -> None:
+        self.bench = bench
+        self.claim = claim
+        self.keeper = keeper
+        self.number = number
+        self.blueprint = blueprint
+        #: Objective, epoch and weights of the best epoch so far.
+        self.best: dict[str, Any] | None = None
+        self.epochs_done = 0
+        self.kept: list[CheckpointRef] = []
+        #: When the last checkpoint was written, or tried to be.
+        self.saved_at = time.monotonic()
+        #: Whether the last one found no room.
+        self.no_room = False
+
+    def run(self) -> None:
+        """Train to the end, reporting every epoch, or pause where the keeper says so."""
+        state = self._resume()
+        try:
+            self._train(state)
+        except CheckpointError as error:
+            # Whole, but of other images or of another version: every worker would stumble over it.
+            detail = {"reason": str(error), "goes_on_from_epoch": 0}
+            self.bench.ledger.note(self.claim, "checkpoint_unusable", detail)
+            self.best, self.epochs_done, self.kept = None, 0, []
+            self._train(None)
+
+    def _train(self, state: dict[str, Any] | None) -> None:
+        results = train(
+            self.blueprint.config,
+            device=self.bench.device,
+            resume_from=state,
+            data_root=self.bench.data,
+            should_stop=self.keeper.should_stop,
+        )
+        try:
+            for result in self.keeper.watched(results):
+                if self._report(result) != "continue":
+                    return
+        except TrainingInterrupted as interrupted:
+            self._pause(interrupted)
+
+    def _resume(self) -> dict[str, Any] | None:
+        """Return the engine's state of the newest usable checkpoint, ``None`` for a fresh start."""
+        if self.claim.checkpoint is None:
+            return None
+        known = ledger_reads.checkpoints(
+            self.bench.ledger.database, self.claim.study_id, self.claim.ticket
+        )
+        found = self.bench.folder.newest_usable(known)
+        if found is None or found[0] != known[0]:
+            epoch = 0 if found is None else found[0].epoch
+            detail = {"newest": known[0].key, "goes_on_from_epoch": epoch}
+            self.bench.ledger.note(self.claim, "checkpoint_unusable", detail)
+        if found is None:
+            return None
+        reference, state = found
+        self.kept = [reference]
+        self.best = state["best"]
+        self.epochs_done = reference.epoch
+        engine: dict[str, Any] = state["engine"]
+        passing(Step.RESUMED)
+        return engine
+
+    def _report(self, result: EpochResult) -> str:
+        self.epochs_done = result.epoch
+        # One copy of weights and optimizer serves the best weights and the checkpoint.
+        state = cache(_state_of(result))
+        self._note_best(result, state)
+        reference = None
+        if result.last:
+            # Before the report: a complete trial in the ledger has its weights on disk.
+            if not self._save_best():
+                return self._give_back("there was no room for its best weights")
+        elif time.monotonic() - self.saved_at >= self.bench.checkpoint_seconds:
+            reference = self._save(result.epoch, state)
+        decision = self.bench.ledger.report(self.claim, result, reference)
+        if decision == "continue":
+            if reference is not None:
+                passing(Step.EPOCH_REPORTED)
+                self._retain(reference)
+                passing(Step.CHECKPOINTS_CLEARED)
+            return decision
+        if decision == "complete":
+            passing(Step.TRIAL_COMPLETE)
+            tidy(self.bench)
+        else:
+            passing(Step.TRIAL_PRUNED)
+            self.bench.folder.tidy({self.number}, winner=None)
+        passing(Step.TRIAL_TIDIED)
+        return decision
+
+    def _save(
+        self, epoch: int, state: Callable[[], dict[str, Any]], *, part: str = ""
+    ) -> CheckpointRef | None:
+        """Write a checkpoint; ``None`` where the disk has no room for it."""
+        content = {"engine": state(), "best": self.best}
+        self.saved_at = time.monotonic()
+        try:
+            reference = self.bench.folder.save(
+                self.number, self.claim.attempt, epoch, content, part=part
+            )
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self._note_no_room(epoch, error)
+            return None
+        self.saved_at = time.monotonic()
+        self.no_room = False
+        passing(Step.LEAVING_SAVED if part else Step.CHECKPOINT_SAVED)
+        return reference
+
+    def _note_no_room(self, epoch: int, error: OSError) -> None:
+        self.bench.ledger.note(
+            self.claim, "checkpoint_skipped", {"epoch": epoch, "reason": str(error)}
+        )
+        if not self.no_room:
+            logger.warning(
+                "trial %d: the disk is full (%s), so there is no checkpoint after epoch %d; "
+                "training goes on and tries again",
+                self.number,
+                error,
+                epoch,
+            )
+        self.no_room = True
+
+    def _retain(self, reference: CheckpointRef) -> None:
+        self.kept = [reference, *self.kept][:KEPT_CHECKPOINTS]
+        self.bench.folder.prune_checkpoints(self.number, self.kept)
+
+    def _pause(self, interrupted: TrainingInterrupted) -> None:
+        self._refuse_if_lost()
+        # Without room for it the next attempt goes on from the one before.
+        reference = self._save(self.epochs_done, interrupted.state, part="-part")
+        self.bench.ledger.release(self.claim, "the worker was told to leave", reference)
+        passing(Step.RELEASED)
+        if reference is not None:
+            self._retain(reference)
+
+    def _give_back(self, reason: str) -> str:
+        """Leave in the middle of ending the trial; its last checkpoint is where it goes on."""
+        self._refuse_if_lost()
+        self.bench.ledger.release(self.claim, f"the worker was told to leave; {reason}")
+        return "paused"
+
+    def _refuse_if_lost(self) -> None:
+        if self.keeper.lost:
+            raise LeaseLost(f"ticket {self.claim.ticket}: attempt {self.claim.attempt} is over")
+
+    def _note_best(self, result: EpochResult, state: Callable[[], dict[str, Any]]) -> None:
+        objective = self.bench.study.objective
+        value = getattr(result, objective.metric)
+        sign = 1 if objective.direction == "maximize" else -1
+        if self.best is not None and sign * value <= sign * self.best["value"]:
+            return
+        self.best = {"value": value, "epoch": result.epoch, "weights": state()["model"]}
+
+    def _save_best(self) -> bool:
+        """Write the best weights, once there is room; returns False where the worker must leave."""
+        if self.best is None:
+            return True
+        weights = self.best
+        saved = write_once_there_is_room(
+            lambda: self.bench.folder.save_best(self.number, weights),
+            f"trial {self.number} has ended, but its best weights can't be written",
+            self.keeper.must_leave,
+        )
+        if saved:
+            passing(Step.BEST_SAVED)
+        return saved
+
+
+def _state_of(result: EpochResult) -> Callable[[], dict[str, Any]]:
+    if result.state is None:
+        raise RuntimeError("the engine yields every epoch with its state")
+    return result.state

@@ -1,0 +1,46 @@
+"""What a worker holds in its hands while it runs one trial after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch.results.ranking import best
+from hpsearch.results.records import read_study
+from hpsearch.search.history import TrialHistory
+from hpsearch.search.ledger import Ledger
+from hpsearch.search.suggest import Sampler
+from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.run_folder import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """All that a worker needs to run one trial after another."""
+
+    study: StudyFile
+    sampler: Sampler
+    ledger: Ledger
+    history: TrialHistory
+    folder: RunFolder
+    device: str
+    threads: int
+    data: Path | None
+    lease_seconds: float
+    #: Least time between two checkpoints of one trial.
+    checkpoint_seconds: float
+    #: The study's ``stops`` when the worker began.
+    seen_stops: int
+    #: Whether the worker has been told to leave; asked before every draw and every batch.
+    leave: Callable[[], bool]
+
+
+def tidy(bench: Bench) -> None:
+    """Remove the files of all trials that have ended, except the best weights of the best one."""
+    record = read_study(bench.ledger.database, bench.study.name)
+    winner = best(record)
+    ended = [
+        each.number for each in record.trials if each.state.is_finished and each.number is not None
+    ]
+    bench.folder.tidy(set(ended), winner=None if winner is None else winner.number)

@@ -1,0 +1,69 @@
+"""A worker's sign of life for its supervisor: a counter in memory that both share.
+
+The ledger can't tell a worker that is stuck from one that has nothing to do, and a thread that
+would report itself doesn't run where other code never lets go of the interpreter. So the worker
+counts, and the supervisor sees that it doesn't any more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.context import BaseContext
+from typing import Protocol
+
+#: Between two beats.
+BEAT_SECONDS = 0.5
+
+#: What one look may add to the silence. A long time between two looks is no proof of having
+#: watched: the whole machine may have slept.
+LONGEST_GAP_SECONDS = 5.0
+
+
+class Counter(Protocol):
+    """A number in memory that two processes share."""
+
+    value: int
+
+
+def new_counter(context: BaseContext) -> Counter:
+    """Return a counter to be passed to a new process."""
+    counter: Counter = context.RawValue("L", 0)
+    return counter
+
+
+def start_beating(counter: Counter) -> None:
+    """Count from now on, in a thread, as long as this process can run Python code."""
+    threading.Thread(target=_beat, args=(counter,), name="pulse", daemon=True).start()
+
+
+def _beat(counter: Counter) -> None:
+    while True:
+        counter.value += 1
+        time.sleep(BEAT_SECONDS)
+
+
+class Pulse:
+    """Watches one worker's counter by this process's own monotonic clock."""
+
+    def __init__(self, counter: Counter, clock: Callable[[], float] = time.monotonic) -> None:
+        self._counter = counter
+        self._clock = clock
+        self._seen = counter.value
+        self._looked_at = clock()
+        self._silence = 0.0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the worker has ever counted."""
+        return self._seen > 0
+
+    def silence(self) -> float:
+        """Return the seconds for which the counter stood still; call it every few seconds."""
+        now = self._clock()
+        gap, self._looked_at = now - self._looked_at, now
+        seen = self._counter.value
+        self._silence = 0.0 if seen != self._seen else self._silence + min(gap, LONGEST_GAP_SECONDS)
+        self._seen = seen
+        return self._silence
