@@ -9,7 +9,7 @@ DEMO ?= demo
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck bench dashboard clean
+.PHONY: help setup demo test lint typecheck bench storm dashboard clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ typecheck: $(READY) ## mypy, strict
 
 bench: $(READY) ## What training costs here, against a plain loop
 	$(BIN)/python -m benchmarks
+
+storm: $(READY) ## Ten storms of kills, stops and outages, beside stock Optuna (STORM_ARGS="--seeds 3")
+	$(BIN)/python -m benchmarks.storm $(STORM_ARGS)
 
 dashboard: $(READY) ## Browse the demo's study
 	HPSEARCH_STORAGE=sqlite:///$(DEMO)/hpsearch.db $(BIN)/hpsearch dashboard

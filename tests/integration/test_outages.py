@@ -110,17 +110,6 @@ def test_threads_of_one_worker_share_a_database(sqlite_path):
     database.close()
 
 
-def cut_connections(postgres, url: str) -> int:
-    """End every connection to the database from the server's side, as a restart does."""
-    return len(
-        postgres.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            url,
-        )
-    )
-
-
 @pytest.fixture
 def on_postgres(postgres, postgres_prepared):
     database = Database(postgres_prepared)
@@ -134,7 +123,7 @@ def test_a_connection_cut_between_two_writes_is_replaced(on_postgres, postgres, 
     hand = opened.hand()
     claim = hand.started()
     for epoch, decision in ((1, "continue"), (2, "continue"), (3, "complete")):
-        assert cut_connections(postgres, postgres_prepared) >= 1
+        assert postgres.cut_connections(postgres_prepared) >= 1
         assert hand.report(claim, epoch, 0.5) == decision
     assert opened.events() == ["claimed", "started", "complete"]
 
@@ -152,7 +141,7 @@ def test_a_connection_cut_within_a_write_loses_and_doubles_nothing(
     def cut_after(self, connection, *args):
         answer = insert(self, connection, *args)
         if not cuts:
-            cuts.append(cut_connections(postgres, postgres_prepared))
+            cuts.append(postgres.cut_connections(postgres_prepared))
         return answer
 
     monkeypatch.setattr(Ledger, "_insert_trial", cut_after)

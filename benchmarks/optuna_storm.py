@@ -1,0 +1,115 @@
+"""Stock Optuna in the storms that hpsearch's tests use: same seeds, same work, same machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import optuna
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import NullPool
+from sqlalchemy.exc import SQLAlchemyError
+from support.crews import Crew, Member
+from support.storms import Storm
+from support.stormy_study import Setting, Tally
+from support.weather import Kind, Weather, storm
+
+from hpsearch.workers.devices import threads_per_worker
+
+#: As many processes as hpsearch's crew has workers.
+WORKERS = 4
+
+
+def weather_the_storm(
+    folder: Path, url: str, weather: Weather, seed: int, setting: Setting
+) -> Tally:
+    """Run ``WORKERS`` workers of stock Optuna in the storm of ``seed``."""
+    runs = folder / "runs"
+    runs.mkdir()
+    _open(url, create=True)
+    command = [sys.executable, "-m", "benchmarks.peers.stormy_optuna"]
+    command += ["--storage", url, "--trials", str(setting.trials), "--epochs", str(setting.epochs)]
+    command += ["--runs", str(runs), "--grace", str(round(setting.lease))]
+    command += ["--threads", str(threads_per_worker(2))]
+    env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    crew = Crew([Member(command, env, folder, supervises=False) for _ in range(WORKERS)])
+    began = time.monotonic()
+    try:
+        blows = islice(storm(seed, lease=setting.lease, gap=setting.gap), setting.blows)
+        raging = Storm(crew, weather, blows)
+        try:
+            raging.rage(
+                (runs / "epochs.log").exists,
+                lambda: _complete(url) >= setting.trials,
+                seconds=setting.longest,
+            )
+        finally:
+            raging.calm()
+        ended = raging.wait_for_crew(setting.longest)
+        return _tally(url, runs, raging, setting, ended=ended, seconds=time.monotonic() - began)
+    finally:
+        crew.end()
+
+
+def _open(url: str, *, create: bool = False) -> optuna.Study:
+    storage = RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+    if create:
+        return optuna.create_study(storage=storage, study_name="storm", direction="maximize")
+    return optuna.load_study(storage=storage, study_name="storm")
+
+
+def _complete(url: str) -> int:
+    try:
+        trials = _open(url).get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    except SQLAlchemyError:
+        return 0
+    return len(trials)
+
+
+def _tally(
+    url: str, runs: Path, raging: Storm, setting: Setting, *, ended: bool, seconds: float
+) -> Tally:
+    trials = _open(url).get_trials(deepcopy=False)
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    by_configuration = Counter(_original(trial) for trial in complete)
+    drawn = {_original(trial) for trial in trials}
+    trained = Counter((runs / "epochs.log").read_text().splitlines())
+    holes = [trial for trial in complete if _curve_has_a_hole(trial, setting.epochs)]
+    counts = raging.counts
+    return Tally(
+        kills=counts[Kind.KILL] + counts[Kind.BEHEAD],
+        stops=counts[Kind.STOP] + counts[Kind.NAP] + counts[Kind.SLEEP],
+        outages=counts[Kind.OUTAGE] + counts[Kind.CUT],
+        seconds=seconds,
+        ended=ended,
+        gave_up=raging.crew.gave_up(),
+        asked=setting.trials,
+        finished=len(complete),
+        # Configurations that were drawn and never came to an end, whatever was drawn instead.
+        lost=len(drawn - by_configuration.keys()),
+        # Complete rows beyond the budget, and configurations that are complete twice.
+        doubled=max(0, len(complete) - setting.trials)
+        + sum(times - 1 for times in by_configuration.values()),
+        failed=sum(trial.state is TrialState.FAIL for trial in trials),
+        epochs=len(trained),
+        redone=trained.total() - len(trained),
+        lost_attempts=sum(trial.state is TrialState.RUNNING for trial in trials),
+        refused=0,
+        worst_loss=0.0,
+        different=len(holes),
+        problems=(),
+    )
+
+
+def _original(trial: FrozenTrial) -> int:
+    first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
+    return trial.number if first is None else first
+
+
+def _curve_has_a_hole(trial: FrozenTrial, epochs: int) -> bool:
+    return sorted(trial.intermediate_values) != list(range(1, epochs + 1))

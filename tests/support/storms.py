@@ -1,0 +1,155 @@
+"""A crew in a storm: kills, stops and outages until its study is finished, all of them counted."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from support.crews import Crew
+from support.weather import Disturbance, Kind, Weather
+
+
+class Storm:
+    """Hits a crew and its database.
+
+    Args:
+        spared: Asked before a blow: processes that must not be hit now (a trial that dies three
+            times without an epoch in between is FAILED by design; that is no storm's subject).
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        weather: Weather,
+        blows: Iterator[Disturbance],
+        *,
+        spared: Callable[[], frozenset[int]] = frozenset,
+    ) -> None:
+        self.crew = crew
+        self.weather = weather
+        self.blows = blows
+        #: What was really done: a blow that found nobody to hit isn't counted.
+        self.counts: Counter[Kind] = Counter()
+        self.database_is_away = False
+        self._ask_spared = spared
+        self._spared: frozenset[int] = frozenset()
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._stopped: Counter[int] = Counter()
+
+    def rage(
+        self, has_begun: Callable[[], bool], is_finished: Callable[[], bool], *, seconds: float
+    ) -> None:
+        """Storm until the study is finished, the blows are over, or ``seconds`` have passed.
+
+        It waits for ``has_begun``: processes that are still starting are no worthy victims.
+        """
+        until = time.monotonic() + seconds
+        while not has_begun() and time.monotonic() < until:
+            self.crew.tend()
+            time.sleep(0.1)
+        blow = next(self.blows, None)
+        due = time.monotonic() + (blow.after if blow else 0.0)
+        while blow is not None and time.monotonic() < until:
+            self._catch_up()
+            self.crew.tend()
+            if not self.database_is_away and is_finished():
+                break
+            if time.monotonic() >= due:
+                if self._strike(blow):
+                    self.counts[blow.kind] += 1
+                blow = next(self.blows, None)
+                due = time.monotonic() + (blow.after if blow else 0.0)
+            time.sleep(0.05)
+        self.calm()
+
+    def calm(self) -> None:
+        """End every outage and every stop."""
+        for _, _, action in sorted(self._later, key=lambda each: each[:2]):
+            action()
+        self._later.clear()
+
+    def wait_for_crew(self, seconds: float) -> bool:
+        """Give the crew time to end well; returns whether it did."""
+        until = time.monotonic() + seconds
+        while not self.crew.done and time.monotonic() < until:
+            self.crew.tend()
+            time.sleep(0.05)
+        return self.crew.done
+
+    def _catch_up(self) -> None:
+        while self._later and self._later[0][0] <= time.monotonic():
+            heapq.heappop(self._later)[2]()
+
+    def _do_later(self, seconds: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._later, (time.monotonic() + seconds, next(self._order), action))
+
+    def _strike(self, blow: Disturbance) -> bool:
+        match blow.kind:
+            case Kind.KILL:
+                return self._on_worker(blow, self.crew.kill)
+            case Kind.STOP | Kind.NAP:
+                return self._on_worker(blow, lambda pid: self._stop([pid], blow.seconds))
+            case Kind.SLEEP:
+                return self._on_launch(
+                    blow, lambda pid: self._stop(self.crew.session_of(pid), blow.seconds)
+                )
+            case Kind.BEHEAD:
+                return self._on_launch(blow, self.crew.kill)
+            case Kind.OUTAGE:
+                return self._to_database(blow, self.weather.outage)
+            case Kind.CUT:
+                return self._to_database(blow, self.weather.cut)
+
+    def _on_worker(self, blow: Disturbance, hit: Callable[[int], None]) -> bool:
+        spared = self._look_for_spared()
+        targets = [pid for pid in self.crew.workers() if pid not in spared]
+        if targets:
+            hit(targets[int(blow.aim * len(targets))])
+        return bool(targets)
+
+    def _on_launch(self, blow: Disturbance, hit: Callable[[int], None]) -> bool:
+        launches = self.crew.supervisors()
+        if not launches:
+            return self._on_worker(blow, hit)
+        launch = launches[int(blow.aim * len(launches))]
+        if not self._look_for_spared().isdisjoint(self.crew.session_of(launch)):
+            return False
+        hit(launch)
+        return True
+
+    def _to_database(self, blow: Disturbance, begin: Callable[[], Callable[[], None]]) -> bool:
+        if self.database_is_away:
+            return False
+        self._look_for_spared()
+        end = begin()
+        self.database_is_away = True
+
+        def back() -> None:
+            end()
+            self.database_is_away = False
+
+        self._do_later(blow.seconds, back)
+        return True
+
+    def _look_for_spared(self) -> frozenset[int]:
+        # While the database is away nobody claims, so what was true before still is.
+        if not self.database_is_away:
+            self._spared = self._ask_spared()
+        return self._spared
+
+    def _stop(self, pids: list[int], seconds: float) -> None:
+        for pid in pids:
+            self._stopped[pid] += 1
+            self.crew.stop(pid)
+
+        def wake() -> None:
+            for pid in pids:
+                self._stopped[pid] -= 1
+                if not self._stopped[pid]:
+                    self.crew.go_on(pid)
+
+        self._do_later(seconds, wake)
