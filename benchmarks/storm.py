@@ -1,14 +1,15 @@
 """Storms of kills, stops and outages over hpsearch and over stock Optuna, seed by seed.
 
-``make storm``, or ``python -m benchmarks.storm --seeds 3 --seconds 60``. Each storm is a study of
-real training on two processes' worth of cores with four workers; its blows come from its seed, so
-both libraries are hit at the same seconds by the same things.
+``make storm``, or ``python -m benchmarks.storm --seeds 3 --trials 10 --epochs 6``. Each storm is a
+study of real training by four workers; its blows come from its seed, so both libraries are hit by
+the same things at the same seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import warnings
@@ -32,7 +33,7 @@ from benchmarks.optuna_storm import weather_the_storm as over_optuna
 
 #: Some seconds between two blows: enough that work gets done, too little to rest.
 SETTING = Setting(
-    trials=24, epochs=8, lease=5.0, checkpoint=2.0, gap=(1.0, 4.0), blows=10_000, longest=600
+    trials=16, epochs=8, lease=5.0, checkpoint=2.0, gap=(1.0, 6.0), blows=10_000, longest=300
 )
 
 COLUMNS = {
@@ -50,6 +51,10 @@ COLUMNS = {
     "gave_up": "restarts by hand",
     "seconds": "seconds",
 }
+
+
+#: (Seed, kind of database) -> what the storm left.
+Tallies = dict[tuple[int, str], Tally]
 
 
 @contextmanager
@@ -93,37 +98,52 @@ def total(tallies: list[Tally]) -> list[str]:
     return ["all", *(f"{value:.0f}" if value != "" else "" for value in sums[1:])]
 
 
+def table_of(library: str, tallies: Tallies, setting: Setting) -> Table:
+    """Return one line per storm, and the sums."""
+    table = Table(title=f"{library}: {setting.trials} trials of {setting.epochs} epochs a storm")
+    for title in COLUMNS.values():
+        table.add_column(title, justify="right")
+    for (seed, kind), tally in tallies.items():
+        table.add_row(*cells(seed, kind, tally))
+    table.add_section()
+    table.add_row(*total(list(tallies.values())))
+    return table
+
+
 def main() -> None:
     """Print a table per library; exit 1 where a storm over hpsearch wasn't exact."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="storms of each kind")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--trials", type=int, default=SETTING.trials, help="trials of each storm")
+    parser.add_argument("--epochs", type=int, default=SETTING.epochs, help="epochs of each trial")
+    parser.add_argument("--longest", type=float, default=SETTING.longest, help="seconds of a storm")
     parser.add_argument("--databases", default="sqlite,postgres")
     parser.add_argument("--libraries", default="hpsearch,optuna")
     options = parser.parse_args()
-    setting = replace(SETTING, trials=options.trials)
-    console = Console()
+    setting = replace(
+        SETTING, trials=options.trials, epochs=options.epochs, longest=options.longest
+    )
+    # However it is ended, no crew and no server must stay behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    console = Console(width=160)
     exact = True
+    found: dict[str, Tallies] = {library: {} for library in options.libraries.split(",")}
     with tempfile.TemporaryDirectory(prefix="storm-") as calm:
         os.environ.setdefault("HPSEARCH_RUNS", f"{calm}/runs")
         expected = undisturbed(Path(calm), setting)
     with running_server(Path(tempfile.gettempdir()) / f"hpsearch-storm-{os.getpid()}") as server:
-        for library in options.libraries.split(","):
-            table = Table(title=f"{library}: {setting.trials} trials of {setting.epochs} epochs")
-            for title in COLUMNS.values():
-                table.add_column(title, justify="right")
-            tallies = []
-            for seed in range(options.first, options.first + options.seeds):
-                for kind in options.databases.split(","):
+        # Side by side, so that both meet the machine in the same hour.
+        for seed in range(options.first, options.first + options.seeds):
+            for kind in options.databases.split(","):
+                for library, tallies in found.items():
                     tally = one_storm(library, kind, seed, server, setting, expected)
-                    tallies.append(tally)
-                    table.add_row(*cells(seed, kind, tally))
-                    console.log(library, kind, tally)
+                    tallies[seed, kind] = tally
+                    load = os.getloadavg()[1]
+                    console.log(library, seed, kind, tally, f"load of 5 minutes: {load:.1f}")
                     exact &= library != "hpsearch" or is_exact(tally)
-            table.add_section()
-            table.add_row(*total(tallies))
-            console.print(table)
+    for library, tallies in found.items():
+        console.print(table_of(library, tallies, setting))
     sys.exit(0 if exact else 1)
 
 

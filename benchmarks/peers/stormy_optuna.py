@@ -19,6 +19,7 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from hpsearch import catalog
 from hpsearch.errors import CheckpointError
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
@@ -46,7 +47,8 @@ def config_of(trial: Trial, epochs: int, seed: int) -> TrialConfig:
 
 def run(trial: Trial, epochs: int, runs: Path) -> float:
     """Train one trial, from its checkpoint where it is a retried one."""
-    first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
+    row = trial.study.get_trials(deepcopy=False)[trial.number]
+    first = RetryHeartbeatStaleTrialCallback.retried_trial_number(row)
     original = trial.number if first is None else first
     path = runs / f"trial-{original}.pt"
     try:
@@ -76,6 +78,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    catalog.registries()  # Models and the like are known from here on.
     options.runs.mkdir(parents=True, exist_ok=True)
     try:
         storage = RDBStorage(

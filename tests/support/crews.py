@@ -12,6 +12,9 @@ from pathlib import Path
 
 import psutil
 
+#: Bad ends of one member after which its command must be wrong.
+HOPELESS = 60
+
 
 @dataclass
 class Member:
@@ -65,6 +68,9 @@ class Crew:
                 continue
             if member.process.pid not in self.killed:
                 member.gave_up.append(code)
+                if len(member.gave_up) > HOPELESS:
+                    log = (member.folder / "crew.log").read_text(errors="replace")
+                    raise RuntimeError(f"{member.command} never stays up:\n{log[-3000:]}")
             member.start()
 
     @property
