@@ -11,6 +11,11 @@
 - ``progress``      what a launch shows while it runs
 - ``estimate``      hours and disk, before anything starts
 - ``single``        training one frozen config
+- ``bench``         what a worker holds in its hands
+- ``attempt``       one attempt at a trial: training, reports, checkpoints
+- ``memory``        running out of memory: telling it, measuring it
+- ``room``          a full disk is waited for
+- ``pulse``         a worker's sign of life for its supervisor
 - ``checkup``       what `hpsearch doctor` examines and mends
 - ``preload``       what every worker process imports, once
 """

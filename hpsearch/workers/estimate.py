@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import mean
 
 import torch
 
-from hpsearch.errors import InfeasibleConfig, TrainingDiverged, TrainingInterrupted
+from hpsearch import catalog
+from hpsearch.errors import InfeasibleConfig, TrainingDiverged, TrainingInterrupted, UserError
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
 from hpsearch.workers.blueprint import Blueprint, draw_up
+from hpsearch.workers.fork_server import start_fork_server
 from hpsearch.workers.run_folder import KEPT_CHECKPOINTS
 
 #: Configurations that are tried, and the seconds that each may take.
@@ -23,6 +28,9 @@ PROBE_SECONDS = 0.5
 
 #: A checkpoint holds weights, gradients' moments (two at most) and the best weights; fp32.
 BYTES_PER_PARAMETER = 4 * 4
+
+#: What another process may take to time all of them, the start of that process included.
+APART_SECONDS = 60.0
 
 # Draws that couldn't be built before the estimate is given up.
 _MAX_DRAWS = 50
@@ -38,18 +46,25 @@ class Estimate:
     checkpoint_bytes: int
 
 
-def estimate(study: StudyFile, *, device: str, threads: int, data: Path | None) -> Estimate:
+def estimate(
+    study: StudyFile, *, device: str, threads: int, data: Path | None, apart: bool = False
+) -> Estimate:
     """Time ``SAMPLES`` configurations, ``try_first`` before random ones.
 
-    The draws depend on the study's seed alone. Raises ``DataError`` where the data can't be read.
+    The draws depend on the study's seed alone. ``apart`` trains them in another process, so that
+    one that crashes or hangs costs nothing but its estimate. Raises ``DataError`` where the data
+    can't be read.
     """
     blueprints = _sample(study, device=device, threads=threads, data=data)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        timed = [_epoch_seconds(blueprint, data) for blueprint in blueprints]
-    finally:
-        torch.set_num_threads(before)
+    if apart:
+        timed = _time_apart(blueprints, study.plugins, data)
+    else:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            timed = [_epoch_seconds(blueprint, data) for blueprint in blueprints]
+        finally:
+            torch.set_num_threads(before)
     known = [seconds for seconds in timed if seconds is not None]
     largest = max((blueprint.plan.model.parameters for blueprint in blueprints), default=0)
     return Estimate(
@@ -104,3 +119,46 @@ def _epoch_seconds(blueprint: Blueprint, data: Path | None) -> float | None:
         return seconds / batches * total
     except TrainingDiverged:
         return None
+    except UserError:
+        raise
+    except Exception:  # noqa: BLE001 - it may yet train elsewhere, and its trial tells why not
+        return None
+
+
+def _time_apart(
+    blueprints: Sequence[Blueprint], plugins: Sequence[Path], data: Path | None
+) -> list[float | None]:
+    """Return each one's seconds per epoch; ``None`` from the first on that gave no answer."""
+    context = start_fork_server()
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_probe, args=(sending, blueprints, plugins, data), name="estimate", daemon=True
+    )
+    process.start()
+    sending.close()
+    timed: list[float | None] = []
+    deadline = time.monotonic() + APART_SECONDS
+    try:
+        while len(timed) < len(blueprints) and receiving.poll(max(0, deadline - time.monotonic())):
+            timed.append(receiving.recv())
+    except EOFError:
+        pass  # it died
+    finally:
+        process.kill()
+        process.join()
+        receiving.close()
+    return timed
+
+
+def _probe(
+    sending: Connection,
+    blueprints: Sequence[Blueprint],
+    plugins: Sequence[Path],
+    data: Path | None,
+) -> None:
+    """Time each one and send what was found; the entry of a process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the launch
+    catalog.registries(plugins)
+    for blueprint in blueprints:
+        torch.set_num_threads(blueprint.threads)
+        sending.send(_epoch_seconds(blueprint, data))

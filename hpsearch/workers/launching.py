@@ -80,7 +80,9 @@ def preview(options: LaunchOptions) -> Preview:
     SAMPLERS.build(study.sampler).check(study.space)
     stored, counts = _stored(options)
     threads = threads_per_worker(options.workers)
-    cost: Estimate = estimate(study, device=devices[0], threads=threads, data=options.data)
+    cost: Estimate = estimate(
+        study, device=devices[0], threads=threads, data=options.data, apart=True
+    )
     finished = 0 if counts is None else counts.finished
     open_trials = max(0, study.budget.trials - finished)
     epochs_left = open_trials * study.budget.epochs_per_trial

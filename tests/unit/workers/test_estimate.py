@@ -13,6 +13,7 @@ from hpsearch.errors import DataError, TrainingDiverged
 from hpsearch.measurement import EpochResult
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
+from hpsearch.training.registries import MODELS
 from hpsearch.workers import estimate as module
 from hpsearch.workers.estimate import BYTES_PER_PARAMETER, estimate
 from hpsearch.workers.run_folder import KEPT_CHECKPOINTS
@@ -133,3 +134,62 @@ def test_missing_data_is_said_and_torch_left_as_it_was(
     with pytest.raises(DataError, match="prepared images are written under"):
         estimate(load(), device="cpu", threads=1, data=no_folder)
     assert torch.get_num_threads() == 2
+
+
+#: A model that kills or hangs the process that trains it; only its description is harmless.
+DEADLY = """
+import os
+import signal
+import time
+
+import torch
+from torch import nn
+
+from hpsearch.training.registries import MODELS
+
+
+class Deadly(nn.Module):
+    def __init__(self, pixels, classes, does):
+        super().__init__()
+        self.out = nn.Linear(pixels, classes)
+        self.does = does
+
+    def forward(self, images):
+        if images.device.type != "meta":
+            if self.does == "die":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if self.does == "raise":
+                raise RuntimeError("poison")
+            if self.does == "hang":
+                time.sleep(600)
+        return self.out(images.flatten(1))
+
+
+@MODELS.register("deadly")
+def deadly(shape, classes, /, *, does: str = "learn"):
+    "A dense net that goes wrong."
+    return Deadly(shape[0] * shape[1] * shape[2], classes, does)
+"""
+
+
+@pytest.mark.parametrize(("does", "known"), [("die", 0), ("hang", 0), ("raise", 2)])
+def test_what_kills_its_process_costs_only_the_estimate(
+    load: Callable[..., StudyFile],
+    data_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    does: str,
+    known: int,
+) -> None:
+    plugin = tmp_path / f"deadly_{does}.py"
+    plugin.write_text(DEADLY)
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
+    monkeypatch.setattr(module, "APART_SECONDS", 60 if does != "hang" else 15)
+    study = load(
+        f"plugins=[{plugin}]",
+        "model={deadly: {does: {values: [learn, " + does + "]}}}",
+        "try_first=[{model: {deadly: {does: " + ("learn" if known else does) + "}}}]",
+    )
+    found = estimate(study, device="cpu", threads=1, data=data_root, apart=True)
+    assert (found.epoch_seconds is not None) is bool(known)
+    assert found.checkpoint_bytes > 0

@@ -1,0 +1,101 @@
+"""Trials that kill, hang or starve their workers end with their reason, and the study goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from support.launches import Launch
+from support.ledger import optuna_study
+from support.poison import KINDS, poison_study
+
+from hpsearch.results.reasons import in_short
+
+pytestmark = pytest.mark.timeout(600)
+
+GOOD = 3
+
+#: What `status` says of each kind, how often it is tried, and what Optuna sees.
+EXPECTED = {
+    "raise": ("RuntimeError: poison", {3}, TrialState.FAIL),
+    "nan": ("the training loss must stay a finite number", {1}, TrialState.FAIL),
+    "memory": ("out of memory on cpu: at most ", {2}, TrialState.PRUNED),
+    "cuda": ("out of memory on cpu: at most ", {2}, TrialState.PRUNED),
+    "cpu": ("out of memory on cpu: at most ", {2}, TrialState.PRUNED),
+    "segfault": ("the worker process died (SIGSEGV)", {3}, TrialState.FAIL),
+    "hang": ("no progress for 6s: no batch was finished", {3}, TrialState.FAIL),
+    # The lease is over before the supervisor kills the process; whoever is first says why.
+    "stuck": ("no sign of life for ", {3}, TrialState.FAIL),
+}
+
+
+@pytest.fixture
+def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
+    monkeypatch.setenv("HPSEARCH_RUNS", str(tmp_path / "runs"))
+    study = poison_study(tmp_path, *KINDS, good=GOOD)
+    made = Launch(tmp_path, f"sqlite:///{tmp_path}/hpsearch.db", study)
+    yield made
+    made.end()
+
+
+def test_every_poison_ends_with_its_reason_and_the_study_goes_on(launch: Launch) -> None:
+    launch.start("--lease", "4")
+    output = launch.finish(500)
+
+    tickets = {each.ticket: each for each in launch.tickets()}
+    assert sorted(tickets) == list(range(1, len(KINDS) + GOOD + 1)), "they count toward N"
+    rows = {
+        trial.number: trial
+        for trial in optuna_study(launch.database, launch.name).get_trials(deepcopy=False)
+    }
+    assert len(rows) == len(tickets)
+    for number, kind in enumerate(KINDS, start=1):
+        ticket, (reason, attempts, state) = tickets[number], EXPECTED[kind]
+        assert ticket.state == "failed", kind
+        assert reason in in_short(ticket.last_error or ""), kind
+        # On a starved machine a lease may run out in between; nothing is tried for ever.
+        assert ticket.attempt in attempts | {max(attempts) + 1}, kind
+        row = rows[ticket.number or 0]
+        assert row.state is state, kind
+        infeasible = state is TrialState.PRUNED
+        assert (row.constraints.get("infeasible") == 1.0) is infeasible, kind
+        assert ("memory_peak_mb" in row.user_attrs) is infeasible, kind
+    asked = {kind: _row(rows, tickets, kind).get("memory_asked_mb") for kind in ("cuda", "cpu")}
+    assert asked == {"cuda": 2684.4, "cpu": round(2**46 / 1e6, 1)}
+    assert "in forward\n" in (tickets[KINDS.index("hang") + 1].last_error or "")
+
+    good = [tickets[number] for number in range(len(KINDS) + 1, len(tickets) + 1)]
+    assert [each.state for each in good] == ["complete"] * GOOD
+    assert [each.epochs_done for each in good] == [2] * GOOD
+    best = optuna_study(launch.database, launch.name).best_trial
+    assert best.number in {each.number for each in good}
+
+    assert "8 failed" in output
+    assert "Segmentation fault" in output, "faulthandler tells the line"
+    told = _status(launch)
+    assert "11 of 11 trials finished" in told
+    assert "trial 0 failed: RuntimeError: poison\n" in told
+    assert json.loads(_status(launch, "--json"))["trials"] == {
+        "total": 11, "complete": 3, "pruned": 0, "failed": 8,
+        "running": 0, "paused": 0, "infeasible": 0,
+    }  # fmt: skip
+
+
+def _row(rows, tickets, kind: str) -> dict[str, object]:
+    return rows[tickets[KINDS.index(kind) + 1].number].user_attrs
+
+
+def _status(launch: Launch, *options: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "hpsearch", "status", "--study=storm", *options],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", "HPSEARCH_STORAGE": launch.storage},
+    ).stdout
