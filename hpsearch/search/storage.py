@@ -7,6 +7,7 @@ the statements themselves take row locks.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import random
@@ -27,6 +28,11 @@ from hpsearch.errors import HpsearchError, StorageError
 from hpsearch.search.storage_url import mask, parse_url, shown
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+#: A busy database is nothing to tell; one that has been waited for so long is, again and again.
+FIRST_WARNING_SECONDS, WARNING_SECONDS = 5.0, 60.0
 
 
 class GaveUpWaiting(HpsearchError):
@@ -88,7 +94,9 @@ class Database:
                 return work(connection)
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
-        deadline = time.monotonic() + self.patience.seconds
+        began = time.monotonic()
+        deadline = began + self.patience.seconds
+        warn_at = began + FIRST_WARNING_SECONDS
         pause = 0.02
         while True:
             try:
@@ -109,6 +117,12 @@ class Database:
                         f"the database must answer within {self.patience.seconds:g} s, but "
                         f"{self.explain(error)}"
                     ) from error
+                if time.monotonic() > warn_at:
+                    warn_at = time.monotonic() + WARNING_SECONDS
+                    waited = time.monotonic() - began
+                    logger.warning(
+                        "waiting for the database for %.0f s: %s", waited, self.explain(error)
+                    )
             if self.patience.interrupted():
                 raise GaveUpWaiting("stopped while waiting for the database")
             # Jitter: workers that were thrown out together must not come back together.

@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -93,9 +94,15 @@ class ArrayWriter:
             "fortran_order": False,
             "shape": self._shape,
         }
-        np.lib.format.write_array_header_1_0(self._file, header)
-        self._file.seek(0)
-        self._sha.update(self._file.read())
+        try:
+            np.lib.format.write_array_header_1_0(self._file, header)
+            self._file.seek(0)
+            self._sha.update(self._file.read())
+        except BaseException:
+            # A full disk already here: nobody will leave the block that wasn't entered.
+            with suppress(OSError):
+                self._file.close()
+            raise
         return self
 
     def append(self, rows: NDArray[Any]) -> None:
