@@ -3,6 +3,7 @@
 - ``epoch_speed``   an epoch of ours against the loop that most scripts have
 - ``whole_search``  a search of ours against a plain Optuna script and Ray Tune (``peers/``), for
   the same wall time; some twenty minutes, on a machine that does nothing else
+- ``ledger``        trials per second without training, against ``study.optimize``
 - ``worker_start``  seconds and memory of a worker before its first trial
 - ``storm``         `make storm`: kills, stops and outages, over hpsearch and over stock Optuna
 

@@ -1,5 +1,6 @@
 """Run every benchmark."""
 
-from benchmarks import epoch_speed
+from benchmarks import epoch_speed, ledger
 
 epoch_speed.main()
+ledger.main()

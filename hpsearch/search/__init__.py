@@ -2,6 +2,7 @@
 
 - ``storage``         one database, SQLite or Postgres: opening, transactions, waiting
 - ``ledger_tables``   our tables, next to Optuna's; ``migrations`` creates them
+- ``prepared``        the hot path's statements: compiled once, sent together
 - ``optuna_rows``     the few statements that write Optuna's own tables
 - ``studies``         creating, finding and listing studies
 - ``ledger``          who works on what: claim, start, report, release, fail

@@ -5,24 +5,57 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy.engine import Connection
 
 from hpsearch.search.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger_statements import (
+    LOCK_STUDY,
+    Row,
     end_badly,
-    is_ticket,
     lock_study,
     lock_ticket,
     record_event,
+    row_of,
     take_point,
+    update_ticket,
 )
-from hpsearch.search.ledger_tables import FINISHED, TicketState, tickets
+from hpsearch.search.ledger_tables import FINISHED, TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle
+from hpsearch.search.prepared import Statement, ask, ask_all, insertion, send
 from hpsearch.search.storage import Database
+
+_of_study_in_state = sa.and_(
+    tickets.c.study_id == sa.bindparam("study_id"), tickets.c.state == sa.bindparam("state")
+)
+_RUNNING = Statement(
+    sa.select(
+        tickets.c.ticket, tickets.c.attempt, tickets.c.renewals, tickets.c.lease_seconds
+    ).where(_of_study_in_state)
+)
+_PAUSED = Statement(
+    sa.select(tickets).where(_of_study_in_state).order_by(tickets.c.ticket).limit(1)
+)
+_ISSUED = Statement(
+    sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(tickets.c.ticket), 0)).where(
+        tickets.c.study_id == sa.bindparam("study_id")
+    )
+)
+_INSERT = insertion(
+    tickets,
+    "study_id",
+    "ticket",
+    "state",
+    "attempt",
+    "owner",
+    "claim_key",
+    "lease_seconds",
+    "point",
+)
 
 
 class Claims:
@@ -60,49 +93,60 @@ class Claims:
     def claim(self) -> Claim | Idle:
         """Take a paused ticket, one whose lease is free, or a new one, in this order."""
         key = uuid4().hex
-        expired = self._watch.expired(self._database.read(self._running))
-        return self._database.write(lambda connection: self._claim(connection, key, expired))
+        tries = count()
+
+        def work(connection: Connection) -> Claim | Idle:
+            # A key that is new can't be in the table yet: only a repetition must look for it.
+            return self._claim(connection, key, repeated=next(tries) > 0)
+
+        return self._database.write(work)
 
     def _running(self, connection: Connection) -> list[LeaseState]:
-        rows = connection.execute(
-            sa.select(
-                tickets.c.ticket, tickets.c.attempt, tickets.c.renewals, tickets.c.lease_seconds
-            ).where(tickets.c.study_id == self._study_id, tickets.c.state == TicketState.RUNNING)
-        )
-        return [LeaseState(**row) for row in rows.mappings()]
+        values = {"study_id": self._study_id, "state": TicketState.RUNNING}
+        return [_lease_of(row) for row in ask(connection, _RUNNING, **values)]
 
-    def _claim(
-        self, connection: Connection, key: str, expired: Sequence[LeaseState]
-    ) -> Claim | Idle:
-        study = lock_study(connection, self._study_id)
-        mine = self._find(connection, tickets.c.claim_key == key)
-        if mine is not None:  # The commit went through, its answer was lost.
-            return _claim_of(mine)
+    def _claim(self, connection: Connection, key: str, *, repeated: bool) -> Claim | Idle:
+        mine = {"study_id": self._study_id}
+        locked, running, found, ((issued, last),) = ask_all(
+            connection,
+            [
+                (LOCK_STUDY, mine),
+                (_RUNNING, {**mine, "state": TicketState.RUNNING}),
+                (_PAUSED, {**mine, "state": TicketState.PAUSED}),
+                (_ISSUED, mine),
+            ],
+        )
+        study = row_of(studies, locked)
+        if study is None:
+            raise RuntimeError(f"study {self._study_id} vanished from the database")
+        if repeated:
+            done = self._find(connection, tickets.c.claim_key == key)
+            if done is not None:  # The commit went through, its answer was lost.
+                return _claim_of(done)
         if study["stops"] > self._seen_stops:
             return Idle.STOPPED
+        paused = row_of(tickets, found)
+        expired = self._watch.expired(_lease_of(row) for row in running)
         for lease in expired:
             self._free(connection, lease)
-        paused = self._find(connection, tickets.c.state == TicketState.PAUSED)
+        if expired:
+            paused = self._find(connection, tickets.c.state == TicketState.PAUSED)
         if paused is not None:
             return self._resume(connection, key, paused)
-        issued, last = connection.execute(
-            sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(tickets.c.ticket), 0)).where(
-                tickets.c.study_id == self._study_id
-            )
-        ).one()
         if issued < study["trials"] and not study["exhausted"]:
             return self._issue(connection, key, study, last + 1)
         unfinished = self._find(connection, tickets.c.state.not_in(FINISHED))
         return Idle.FINISHED if unfinished is None else Idle.WAIT
 
-    def _find(self, connection: Connection, condition: sa.ColumnElement[bool]) -> RowMapping | None:
+    def _find(self, connection: Connection, condition: sa.ColumnElement[bool]) -> Row | None:
         query = (
             sa.select(tickets)
             .where(tickets.c.study_id == self._study_id, condition)
             .order_by(tickets.c.ticket)
             .limit(1)
         )
-        return connection.execute(query).mappings().first()
+        found = connection.execute(query).mappings().first()
+        return None if found is None else dict(found)
 
     def _free(self, connection: Connection, lease: LeaseState) -> None:
         """Pause a ticket whose owner gave no sign of life, unless it just gave one."""
@@ -115,19 +159,17 @@ class Claims:
             silence = f"no sign of life for {lease.lease_seconds:g} s"
             end_badly(connection, row, "lease_expired", silence, self._max_failures)
 
-    def _resume(self, connection: Connection, key: str, row: RowMapping) -> Claim:
+    def _resume(self, connection: Connection, key: str, row: Row) -> Claim:
         attempt = row["attempt"] + 1
-        connection.execute(
-            sa.update(tickets)
-            .where(is_ticket(self._study_id, row["ticket"]))
-            .values(
-                state=TicketState.RUNNING,
-                attempt=attempt,
-                owner=self._owner,
-                claim_key=key,
-                renewals=row["renewals"] + 1,
-                lease_seconds=self._lease_seconds,
-            )
+        update_ticket(
+            connection,
+            self._study_id,
+            row["ticket"],
+            state=TicketState.RUNNING,
+            attempt=attempt,
+            owner=self._owner,
+            claim_key=key,
+            lease_seconds=self._lease_seconds,
         )
         detail = {
             "pid": os.getpid(),
@@ -139,26 +181,41 @@ class Claims:
         )
         return _claim_of({**row, "attempt": attempt})
 
-    def _issue(self, connection: Connection, key: str, study: RowMapping, ticket: int) -> Claim:
+    def _issue(self, connection: Connection, key: str, study: Row, ticket: int) -> Claim:
         point = take_point(connection, study) if self._needs_point(ticket) else None
-        connection.execute(
-            sa.insert(tickets).values(
-                study_id=self._study_id,
-                ticket=ticket,
-                state=TicketState.RUNNING,
-                attempt=1,
-                owner=self._owner,
-                claim_key=key,
-                lease_seconds=self._lease_seconds,
-                point=point,
-            )
+        send(
+            connection,
+            _INSERT,
+            study_id=self._study_id,
+            ticket=ticket,
+            state=TicketState.RUNNING,
+            attempt=1,
+            owner=self._owner,
+            claim_key=key,
+            lease_seconds=self._lease_seconds,
+            point=point,
         )
         detail = {"pid": os.getpid()}
         record_event(connection, self._study_id, ticket, 1, "claimed", self._owner, detail)
-        row = lock_ticket(connection, self._study_id, ticket)
-        if row is None:
-            raise RuntimeError(f"ticket {ticket} vanished inside its own transaction")
-        return _claim_of(row)
+        return Claim(
+            study_id=self._study_id,
+            ticket=ticket,
+            attempt=1,
+            trial_id=None,
+            number=None,
+            params=None,
+            point=point,
+            infeasible=0,
+            epochs_done=0,
+            checkpoint=None,
+        )
+
+
+def _lease_of(row: Sequence[Any]) -> LeaseState:
+    ticket, attempt, renewals, lease_seconds = row
+    return LeaseState(
+        ticket=ticket, attempt=attempt, renewals=renewals, lease_seconds=lease_seconds
+    )
 
 
 def free_tickets_of(
@@ -185,7 +242,7 @@ def free_tickets_of(
             )
             .with_for_update()
         )
-        held = connection.execute(query).mappings().all()
+        held = [dict(row) for row in connection.execute(query).mappings()]
         for row in held:
             end_badly(connection, row, "worker_died", reason, max_failures)
         return len(held)

@@ -47,9 +47,14 @@ class TrialHistory:
         self.database.read(self._read)
         return sorted(self._trials.values(), key=lambda trial: trial.number)
 
-    def draft(self, fixed_params: Mapping[str, Any] | None = None) -> DraftView:
-        """Return the up-to-date view with a new draft trial in it."""
-        return DraftView(self.study_id, self.direction, self.refresh(), fixed_params or {})
+    def draft(
+        self,
+        fixed_params: Mapping[str, Any] | None = None,
+        trials: list[FrozenTrial] | None = None,
+    ) -> DraftView:
+        """Return the view (of ``trials``, what ``refresh`` gave) with a new draft trial in it."""
+        trials = self.refresh() if trials is None else trials
+        return DraftView(self.study_id, self.direction, trials, fixed_params or {})
 
     def _read(self, connection: Connection) -> None:
         # Nothing is kept before the end: a read that breaks off is made again from the start.

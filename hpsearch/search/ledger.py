@@ -14,23 +14,28 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy.engine import Connection
 
 from hpsearch.errors import LeaseLost
 from hpsearch.measurement import EpochResult
 from hpsearch.search import optuna_rows
-from hpsearch.search.epoch_rows import insert_epoch, own_decision
+from hpsearch.search.epoch_rows import OWN_DECISION, insert_epoch
 from hpsearch.search.ledger_statements import (
+    LOCK_TICKET,
     LedgerPeers,
+    Row,
     end_badly,
     is_ticket,
     lock_study,
     lock_ticket,
     record_event,
+    row_of,
     take_point,
+    update_ticket,
 )
 from hpsearch.search.ledger_tables import TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules, TrialRow
+from hpsearch.search.prepared import ask_all
 from hpsearch.search.pruners import Report
 from hpsearch.search.storage import Database
 
@@ -122,10 +127,10 @@ class Ledger:
         """
 
         def work(connection: Connection) -> str:
-            already = own_decision(connection, claim, result)
+            ticket, already = self._own_decision(connection, claim, result)
             if already is not None:
                 return already
-            ticket = self._fence(connection, claim)
+            ticket = self._require_ours(claim, ticket)
             if ticket["epochs_done"] >= result.epoch:
                 columns = self._checkpoint(connection, claim, checkpoint)
                 self._event(connection, claim, "epoch_redone", {"epoch": result.epoch})
@@ -261,9 +266,33 @@ class Ledger:
             system_attrs=row.system_attrs,
         )
 
-    def _fence(self, connection: Connection, claim: Claim) -> RowMapping:
+    def _own_decision(
+        self, connection: Connection, claim: Claim, result: EpochResult
+    ) -> tuple[Row | None, str | None]:
+        """Lock the ticket; returns its row, and what this attempt was told of the epoch before."""
+        key = {"study_id": claim.study_id, "ticket": claim.ticket}
+        epoch = {"epoch": result.epoch, "attempt": claim.attempt}
+        locked, decided = ask_all(
+            connection, [(LOCK_TICKET, key), (OWN_DECISION, {**key, **epoch})]
+        )
+        row = row_of(tickets, locked)
+        if decided:
+            return row, str(decided[0][0])
+        # An epoch that an heir did again has no row of its attempt, and may have ended the trial
+        if (
+            result.last
+            and row is not None
+            and row["attempt"] == claim.attempt
+            and row["state"] == TicketState.COMPLETE
+        ):
+            return row, str(row["state"])
+        return row, None
+
+    def _fence(self, connection: Connection, claim: Claim) -> Row:
         """Lock the ticket's row and check that it is still ours."""
-        row = lock_ticket(connection, claim.study_id, claim.ticket)
+        return self._require_ours(claim, lock_ticket(connection, claim.study_id, claim.ticket))
+
+    def _require_ours(self, claim: Claim, row: Row | None) -> Row:
         if (
             row is None
             or row["attempt"] != claim.attempt
@@ -284,11 +313,7 @@ class Ledger:
             raise
 
     def _update(self, connection: Connection, claim: Claim, **columns: Any) -> None:
-        connection.execute(
-            sa.update(tickets)
-            .where(is_ticket(claim.study_id, claim.ticket))
-            .values(renewals=tickets.c.renewals + 1, **columns)
-        )
+        update_ticket(connection, claim.study_id, claim.ticket, **columns)
 
     def _event(
         self, connection: Connection, claim: Claim, kind: str, detail: Mapping[str, Any]

