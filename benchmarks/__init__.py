@@ -1,11 +1,13 @@
 """Benchmarks: ``make bench``, or one of them: ``python -m benchmarks.epoch_speed``.
 
-- ``epoch_speed``   an epoch of ours against the loop that most scripts have
-- ``whole_search``  a search of ours against a plain Optuna script and Ray Tune (``peers/``), for
+- ``epoch_speed``     an epoch of the reports' networks, against their loop and against bare steps
+- ``parity``          whether the fast loop is as accurate as the plain one
+- ``precision_rule``  where bf16 pays on a CPU, and what the rule chooses
+- ``whole_search``    a search of ours against a plain Optuna script and Ray Tune (``peers/``), for
   the same wall time; some twenty minutes, on a machine that does nothing else
-- ``ledger``        trials per second without training, against ``study.optimize``
-- ``worker_start``  seconds and memory of a worker before its first trial
-- ``storm``         `make storm`: kills, stops and outages, over hpsearch and over stock Optuna
+- ``ledger``          trials per second without training, against ``study.optimize``
+- ``worker_start``    seconds and memory of a worker before its first trial
+- ``storm``           `make storm`: kills, stops and outages, over hpsearch and over stock Optuna
 
 Figures are ratios within one run: the machine's own speed drifts.
 """

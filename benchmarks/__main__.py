@@ -2,5 +2,5 @@
 
 from benchmarks import epoch_speed, ledger
 
-epoch_speed.main()
+epoch_speed.main([])
 ledger.main()

@@ -1,161 +1,149 @@
-"""Seconds per epoch: hpsearch's engine against the loop that most scripts have.
+"""Seconds per epoch of the reports' networks: hpsearch against two other loops.
 
-That loop decodes and normalises picture by picture with torchvision's transforms, batches with a
-DataLoader, computes in fp32 and asks for ``loss.item()`` at every step. Same model, weights, data,
-batch size, optimizer and number of threads. The two run in turn, and medians are compared.
+- *reports*: what the experiment reports' scripts did: pictures one by one through PIL and
+  torchvision's transforms, a DataLoader, fp32, ``.item()`` at every step;
+- *bare*: nothing but the steps, on batches that lie normalised in memory, with hpsearch's
+  precision, memory format, optimizer and memory setting: what is left to gain around a step.
+
+All train the same model on the same pictures with the same number of threads. They take turns, each
+in a process of its own; ratios are medians of pairs. ``benchmarks.loops`` is their code.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
-import time
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
 
-import hpsearch.training.components  # noqa: F401 - registers models and sources
-from hpsearch.errors import DataError
+from benchmarks import pictures
+from benchmarks.loops import bare_epochs, our_epochs, reports_epochs
+from benchmarks.turns import Contender, Turn, rounds
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
-from hpsearch.training.data.prepare import PreparedData, prepare
-from hpsearch.training.engine import train
-from hpsearch.training.registries import MODELS, OPTIMIZERS
+from hpsearch.training.plan import plan
 
 CONV = {"channels": 32, "kernel_size": 2, "dilation": 2}
 DILATED = Component("dilated_cnn", {"conv1": CONV, "conv2": {**CONV, "dilation": 1}})
 SGD = Component("sgd", {"lr": 0.02, "momentum": 0.9})
+PLAIN_SGD = Component("sgd", {"lr": 0.07})
+ADAM = Component("adam", {"lr": 0.001})
 
 
 @dataclass(frozen=True)
 class Case:
-    """One model at one batch size."""
+    """One model at one batch size, with the optimizer of the report that it is from."""
 
-    name: str
+    report: str
     model: Component
+    optimizer: Component
     batch_size: int
+    #: Pictures in colour, training and validation together; ``None`` takes all; gray: 0.
+    colour: int | None
 
 
 CASES = (
-    Case("mlp 128", Component("mlp", {"hidden": [128]}), 64),
-    Case("simple_cnn", Component("simple_cnn"), 32),
-    Case("dilated_cnn 2x2", DILATED, 32),
-    Case("dilated_cnn 2x2", DILATED, 128),
+    Case("A", Component("simple_cnn"), SGD, 32, 0),
+    Case("B", Component("mlp", {"hidden": [120]}), SGD, 64, 0),
+    Case("B", Component("resnet18"), SGD, 32, 160),
+    Case("C", Component("cnn_small"), ADAM, 32, 500),
+    Case("D", DILATED, SGD, 32, 0),
+    Case("D", DILATED, SGD, 128, 0),
+    Case("E", Component("emoji_net"), PLAIN_SGD, 10, None),
+    Case("E", Component("emoji_net"), PLAIN_SGD, 64, None),
+    Case("E", Component("emoji_net"), PLAIN_SGD, 256, None),
 )
 
 
-class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """The training pictures as a script has them: one by one, through transforms."""
-
-    def __init__(self, data: PreparedData) -> None:
-        to_picture = transforms.ToPILImage()
-        rows = data.train_indices.tolist()
-        self.pictures = [to_picture(data.images[row]) for row in rows]
-        self.labels = [int(data.labels[row]) for row in rows]
-        self.transform = transforms.Compose(
-            [
-                transforms.ToTensor(),
-                transforms.Normalize(data.mean.tolist(), data.std.tolist()),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return self.transform(self.pictures[index]), self.labels[index]
-
-
-def script_epochs(config: TrialConfig, data: PreparedData) -> Iterator[float]:
-    """Train as most scripts do, yielding the seconds of each epoch (validation included)."""
-    torch.manual_seed(config.seed)
-    model: nn.Module = MODELS.build(config.model, data.input_shape, len(data.class_names))
-    optimizer = OPTIMIZERS.build(config.optimizer, model.parameters())
-    loader = DataLoader(Pictures(data), batch_size=config.batch_size, shuffle=True)
-    val_images = data.images.index_select(0, data.val_indices)
-    val_labels = data.labels.index_select(0, data.val_indices)
-    shape = (1, -1, 1, 1)
-    while True:
-        began = time.perf_counter()
-        model.train()
-        total = 0.0
-        for images, labels in loader:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            total += loss.item()
-        model.eval()
-        with torch.no_grad():
-            for images, labels in zip(val_images.split(64), val_labels.split(64), strict=True):
-                normal = (images / 255 - data.mean.view(shape)) / data.std.view(shape)
-                total += F.cross_entropy(model(normal), labels).item()
-        yield time.perf_counter() - began
-
-
-def our_epochs(config: TrialConfig) -> Iterator[float]:
-    """Train as hpsearch does, yielding the seconds of each epoch (validation included)."""
-    for result in train(config):
-        yield result.seconds
-
-
-def compare(case: Case, data_config: DataConfig, epochs: int) -> tuple[float, float]:
-    """Return the median seconds of an epoch: (the script's, ours)."""
-    config = TrialConfig(
-        data=data_config,
+def trial(case: Case, data: DataConfig) -> TrialConfig:
+    """Return the case as a configuration that never ends."""
+    return TrialConfig(
+        data=data,
         model=case.model,
-        optimizer=SGD,
+        optimizer=case.optimizer,
         lr_schedule=Component("constant"),
         batch_size=case.batch_size,
-        epochs=epochs + 1,
+        epochs=10**6,
         split_seed=0,
         seed=0,
     )
-    data = prepare(data_config, split_seed=0)
-    runs = (script_epochs(config, data), our_epochs(config))
-    for run in runs:
-        next(run)  # Not counted: first allocations, imports.
-    pairs = [tuple(next(run) for run in runs) for _ in range(epochs)]
-    return statistics.median(pair[0] for pair in pairs), statistics.median(
-        pair[1] for pair in pairs
-    )
 
 
-def real_images(limit: int) -> DataConfig:
-    """Return Fashion-MNIST, or digits where it can't be had."""
-    config = DataConfig(source=Component("fashion_mnist"), limit=limit)
-    try:
-        prepare(config, split_seed=0)
-    except DataError as error:
-        print(f"digits instead of Fashion-MNIST: {error}")
-        return DataConfig(source=Component("digits"), input_size=28)
-    return config
+def seconds(taken: Sequence[tuple[Turn, ...]], contender: int, clock: str) -> list[float]:
+    """Return one contender's seconds, round by round."""
+    return [getattr(turns[contender], clock) for turns in taken]
 
 
-def main() -> None:
+def ratio(taken: Sequence[tuple[Turn, ...]], over: int, under: int, clock: str) -> float:
+    """Return the median of pairs: how many times longer ``over`` took than ``under``."""
+    pairs = zip(seconds(taken, over, clock), seconds(taken, under, clock), strict=True)
+    return statistics.median(one / other for one, other in pairs)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print one row per case."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=5, help="counted epochs of each kind")
-    parser.add_argument("--limit", type=int, default=4000, help="pictures")
+    parser.add_argument("--epochs", type=int, default=5, help="counted epochs of each loop")
+    parser.add_argument("--limit", type=int, default=2000, help="gray pictures")
+    parser.add_argument("--colour", type=Path, help="a pickled dictionary of 32x32 pictures")
     parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    data_config = real_images(options.limit)
-    table = Table(title=f"seconds per epoch, {options.threads} threads, median of {options.epochs}")
-    for column in ("model", "batch", "script", "hpsearch", "times faster"):
-        table.add_column(column, justify="right" if column != "model" else "left")
-    for case in CASES:
-        script, ours = compare(case, data_config, options.epochs)
-        row = (f"{script:.2f}", f"{ours:.2f}", f"{script / ours:.1f}")
-        table.add_row(case.name, str(case.batch_size), *row)
-    Console().print(table)
+    parser.add_argument("--only", default="", help="models whose name contains this")
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="cpu", help="cpu: where others use the machine"
+    )
+    options = parser.parse_args(arguments)
+    columns = ["report", "model", "batch", "precision", "reports", "bare", "hpsearch"]
+    table = Table(
+        title=f"{options.clock} seconds per epoch, {options.threads} thread(s), "
+        f"median of {options.epochs}; load {os.getloadavg()[0]:.1f}"
+    )
+    for column in (*columns, "x faster than reports", "x bare"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    over_reports, over_bare = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for case in CASES:
+            if options.only not in case.model.name:
+                continue
+            data = (
+                pictures.gray(options.limit)
+                if case.colour == 0
+                else pictures.colour(Path(folder), options.colour, case.colour)
+            )
+            config = trial(case, data)
+            taken = rounds(
+                [
+                    Contender(start, (config,), options.threads)
+                    for start in (reports_epochs, bare_epochs, our_epochs)
+                ],
+                options.epochs,
+                warm_up=1,
+            )
+            medians = [statistics.median(seconds(taken, each, options.clock)) for each in range(3)]
+            over_reports.append(ratio(taken, 0, 2, options.clock))
+            over_bare.append(ratio(taken, 2, 1, options.clock))
+            table.add_row(
+                case.report,
+                case.model.name,
+                str(case.batch_size),
+                plan(config).precision,
+                *(f"{each:.3f}" for each in medians),
+                f"{over_reports[-1]:.1f}",
+                f"{over_bare[-1]:.2f}",
+            )
+    console = Console(width=120)
+    console.print(table)
+    console.print(
+        f"geometric means: {statistics.geometric_mean(over_reports):.2f} times faster than the "
+        f"reports' loop (least {min(over_reports):.2f}), "
+        f"{statistics.geometric_mean(over_bare):.3f} of the bare steps' time "
+        f"(most {max(over_bare):.3f}); load at the end {os.getloadavg()[0]:.1f}"
+    )
 
 
 if __name__ == "__main__":

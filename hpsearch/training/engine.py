@@ -26,6 +26,7 @@ from hpsearch.training.data.prepare import prepare
 from hpsearch.training.evaluate import Stopped, autocast, evaluate, evaluation_batch
 from hpsearch.training.losses import TrainingLoss, balanced_weights
 from hpsearch.training.lr_schedules import finish_epoch, moves_within_epoch
+from hpsearch.training.memory import kept_memory
 from hpsearch.training.plan import plan_on
 from hpsearch.training.randomness import derived_seed, shuffled
 from hpsearch.training.registries import REGULARIZERS
@@ -53,6 +54,19 @@ def train(
     isn't finite) and ``TrainingInterrupted`` (``should_stop`` said so; carries the state).
     """
     where = torch.device(device)
+    if where.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # batches of an epoch have one size, or two
+    with kept_memory():
+        yield from _epochs(config, where, resume_from, data_root, should_stop)
+
+
+def _epochs(
+    config: TrialConfig,
+    where: torch.device,
+    resume_from: Mapping[str, Any] | None,
+    data_root: Path | None,
+    should_stop: Callable[[], bool],
+) -> Iterator[EpochResult]:
     data = prepare(config.data, split_seed=config.split_seed, root=data_root)
     plan = plan_on(config, data, where)
     run = Run(config, plan, where)

@@ -70,7 +70,6 @@ def plan_on(config: TrialConfig, data: PreparedData, device: torch.device) -> Pl
         precision=precision.choose(
             config.precision,
             device=device,
-            parameters=model.parameters,
             multiply_adds=model.multiply_adds,
             batch_size=config.batch_size,
         ),

@@ -3,14 +3,13 @@
 ``bf16`` is autocast: weights, gradients and optimizer stay in fp32; convolutions and dense layers
 compute in bfloat16.
 
-The rule's constants for CPUs with bf16 instructions come from training steps timed on one core (AMD
-EPYC with AVX512-BF16, PyTorch 2.14, channels last, SGD), bf16 against fp32:
+On a CPU the rule looks at the work of a step alone. ``benchmarks/precision_rule.py`` times training
+steps in both, for 54 pairs of a model and a batch size; on one core (AMD EPYC with AVX512-BF16,
+PyTorch 2.14, memory kept between steps) bf16 was faster by
 
-- two-block CNNs of 8 to 128 channels, 8 to 64 pixels, batches of 8 to 128: 0.8 x below 10 million
-  multiply-adds a step, around 1.0 x from there to 30 million, then 1.1 to 1.7 x, and up to 2 x from
-  500 million;
-- dense nets reuse each weight once per sample, and converting it costs as much as several uses:
-  0.7 to 1.1 x at batch 16 whatever their size, 1.1 to 1.4 x at batch 64, 1.8 x at batch 256.
+- 0.7 to 1.1 times below 12 million multiply-adds a step: converting costs more than it saves,
+- 1.0 to 1.2 times from 12 to 24 million, but for 0.84 and 0.96 of two dense and small nets,
+- 1.0 to 1.5 times from 24 to 100 million, and up to 1.9 times from there on.
 """
 
 from __future__ import annotations
@@ -25,18 +24,13 @@ from hpsearch.study_file.trial_config import Precision
 Chosen = Literal["fp32", "bf16"]
 
 #: Multiply-adds of one forward step (batch included) from which bf16 pays on a CPU.
-CPU_MULTIPLY_ADDS = 32_000_000
-
-#: How often a step must use each parameter for its conversion to pay; a dense net at batch 64
-#: comes to just under 64, since biases are parameters too.
-CPU_USES_OF_A_PARAMETER = 50
+CPU_MULTIPLY_ADDS = 20_000_000
 
 
 def choose(
     precision: Precision,
     *,
     device: torch.device,
-    parameters: int,
     multiply_adds: int,
     batch_size: int,
 ) -> Chosen:
@@ -45,10 +39,8 @@ def choose(
         return precision
     if device.type == "cuda":
         return "bf16" if cuda_has_bf16(device) else "fp32"
-    if device.type == "cpu" and cpu_has_bf16():
-        step = multiply_adds * batch_size
-        if step >= CPU_MULTIPLY_ADDS and step >= CPU_USES_OF_A_PARAMETER * parameters:
-            return "bf16"
+    if device.type == "cpu" and multiply_adds * batch_size >= CPU_MULTIPLY_ADDS and cpu_has_bf16():
+        return "bf16"
     return "fp32"
 
 

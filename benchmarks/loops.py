@@ -1,0 +1,146 @@
+"""Three ways to train one configuration, each an iterator of epochs, validation included.
+
+- ``reports_epochs``   as the experiment reports' scripts did
+- ``bare_epochs``      nothing but the steps, on batches that lie ready in memory
+- ``our_epochs``       ``hpsearch.training.engine.train``
+
+Same model, first weights, data, batch size and optimizer. What an epoch yields is its validation
+accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+import hpsearch.training.components  # noqa: F401 - registers models and sources
+from hpsearch.registry import Component
+from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.data.prepare import PreparedData, prepare
+from hpsearch.training.engine import train
+from hpsearch.training.evaluate import autocast, evaluation_batch
+from hpsearch.training.memory import kept_memory
+from hpsearch.training.plan import plan
+from hpsearch.training.randomness import derived_seed
+from hpsearch.training.registries import MODELS, OPTIMIZERS
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """Pictures as torchvision's data sets hand them out: one by one, by PIL, through transforms."""
+
+    def __init__(self, data: PreparedData, rows: Tensor) -> None:
+        pixels = data.images.index_select(0, rows).permute(0, 2, 3, 1)
+        self.pixels = pixels.squeeze(3).contiguous().numpy()  # PIL's gray has no channel axis
+        self.labels = data.labels.index_select(0, rows).tolist()
+        self.transform = transforms.Compose(
+            [
+                transforms.Resize(data.input_shape[1:]),
+                transforms.ToTensor(),
+                transforms.Normalize(data.mean.tolist(), data.std.tolist()),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
+
+
+def reports_epochs(config: TrialConfig) -> Iterator[float]:
+    """Train in fp32 with PyTorch's default optimizer, asking for figures at every step."""
+    data = prepare(config.data, split_seed=config.split_seed)
+    model = _model(config, data)
+    optimizer = _default_optimizer(config.optimizer, model)
+    train_loader = DataLoader(
+        Pictures(data, data.train_indices), batch_size=config.batch_size, shuffle=True
+    )
+    val_loader = DataLoader(Pictures(data, data.val_indices), batch_size=config.batch_size)
+    while True:
+        model.train()
+        running_loss, correct, seen = 0.0, 0, 0
+        for images, labels in train_loader:
+            optimizer.zero_grad()
+            logits = model(images)
+            loss = F.cross_entropy(logits, labels)
+            loss.backward()
+            optimizer.step()
+            running_loss += loss.item() * len(labels)
+            correct += (logits.argmax(1) == labels).sum().item()
+            seen += len(labels)
+        model.eval()
+        val_loss, val_correct, val_seen = 0.0, 0, 0
+        with torch.no_grad():
+            for images, labels in val_loader:
+                logits = model(images)
+                val_loss += F.cross_entropy(logits, labels).item() * len(labels)
+                val_correct += (logits.argmax(1) == labels).sum().item()
+                val_seen += len(labels)
+        yield val_correct / val_seen
+
+
+def bare_epochs(config: TrialConfig) -> Iterator[float]:
+    """Train with our precision, memory format, optimizer and memory setting, and nothing else.
+
+    Batches are cut and normalised before the first epoch and never shuffled; nothing is summed up.
+    """
+    data = prepare(config.data, split_seed=config.split_seed)
+    planned = plan(config)
+    cpu = torch.device("cpu")
+    model = _model(config, data)
+    layout = torch.channels_last if planned.model.convolutional else torch.contiguous_format
+    model = model.to(memory_format=layout)
+    optimizer = OPTIMIZERS.build(config.optimizer, list(model.parameters()))
+    cast = autocast(cpu, planned.precision)
+    shape = (1, -1, 1, 1)
+
+    def batches(rows: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+        cut = []
+        for part in torch.split(rows, size):
+            pixels = data.images.index_select(0, part) / 255
+            images = ((pixels - data.mean.view(shape)) / data.std.view(shape)).float()
+            cut.append((images.contiguous(memory_format=layout), data.labels[part]))
+        return cut
+
+    val_size = evaluation_batch(planned.model.largest_output, cpu)
+    train_batches = batches(data.train_indices, config.batch_size)
+    val_batches = batches(data.val_indices, val_size)
+    with kept_memory():
+        while True:
+            model.train()
+            for images, labels in train_batches:
+                with cast:
+                    logits = model(images)
+                loss = F.cross_entropy(logits.float(), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            model.eval()
+            correct = 0
+            with torch.inference_mode(), cast:
+                for images, labels in val_batches:
+                    correct += (model(images).argmax(1) == labels).sum().item()
+            yield correct / len(data.val_indices)
+
+
+def our_epochs(config: TrialConfig) -> Iterator[float]:
+    """Train as hpsearch does."""
+    for result in train(config):
+        yield result.val_accuracy
+
+
+def _model(config: TrialConfig, data: PreparedData) -> nn.Module:
+    torch.manual_seed(derived_seed(config.seed, "weights"))
+    model: nn.Module = MODELS.build(config.model, data.input_shape, len(data.class_names))
+    return model
+
+
+def _default_optimizer(component: Component, model: nn.Module) -> torch.optim.Optimizer:
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+    return kinds[component.name](model.parameters(), **component.settings)
