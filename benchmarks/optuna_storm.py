@@ -31,7 +31,7 @@ def weather_the_storm(
     """Run ``WORKERS`` workers of stock Optuna in the storm of ``seed``."""
     runs = folder / "runs"
     runs.mkdir()
-    _open(url, create=True)
+    study = _create(url)
     command = [sys.executable, "-m", "benchmarks.peers.stormy_optuna"]
     command += ["--storage", url, "--trials", str(setting.trials), "--epochs", str(setting.epochs)]
     command += ["--runs", str(runs), "--grace", str(round(setting.lease))]
@@ -45,36 +45,41 @@ def weather_the_storm(
         try:
             raging.rage(
                 (runs / "epochs.log").exists,
-                lambda: _complete(url) >= setting.trials,
+                lambda: _complete(study) >= setting.trials,
                 seconds=setting.longest,
             )
         finally:
             raging.calm()
         ended = raging.wait_for_crew(setting.longest)
-        return _tally(url, runs, raging, setting, ended=ended, seconds=time.monotonic() - began)
+        return _tally(study, runs, raging, setting, ended=ended, seconds=time.monotonic() - began)
     finally:
         crew.end()
 
 
-def _open(url: str, *, create: bool = False) -> optuna.Study:
+def _create(url: str) -> optuna.Study:
+    """Create the study, in a storage that keeps no connection open."""
     storage = RDBStorage(url, engine_kwargs={"poolclass": NullPool})
-    if create:
-        return optuna.create_study(storage=storage, study_name="storm", direction="maximize")
-    return optuna.load_study(storage=storage, study_name="storm")
+    return optuna.create_study(storage=storage, study_name="storm", direction="maximize")
 
 
-def _complete(url: str) -> int:
+def _complete(study: optuna.Study) -> int:
     try:
-        trials = _open(url).get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     except SQLAlchemyError:
         return 0
     return len(trials)
 
 
 def _tally(
-    url: str, runs: Path, raging: Storm, setting: Setting, *, ended: bool, seconds: float
+    study: optuna.Study,
+    runs: Path,
+    raging: Storm,
+    setting: Setting,
+    *,
+    ended: bool,
+    seconds: float,
 ) -> Tally:
-    trials = _open(url).get_trials(deepcopy=False)
+    trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     by_configuration = Counter(_original(trial) for trial in complete)
     drawn = {_original(trial) for trial in trials}

@@ -86,7 +86,9 @@ def main() -> None:
             engine_kwargs={"pool_pre_ping": True},
             heartbeat_interval=1,
             grace_period=options.grace,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(
+                inherit_intermediate_values=True
+            ),
         )
         study = optuna.create_study(
             storage=storage,

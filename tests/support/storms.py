@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from support.crews import Crew
 from support.weather import Disturbance, Kind, Weather
 
+#: Between two looks whether the study is finished.
+LOOK_SECONDS = 0.5
+
 
 class Storm:
     """Hits a crew and its database.
@@ -52,17 +55,21 @@ class Storm:
             self.crew.tend()
             time.sleep(0.1)
         blow = next(self.blows, None)
+        # From one to the next, not from when each was struck: the same storm for everybody.
         due = time.monotonic() + (blow.after if blow else 0.0)
+        asked_at = 0.0
         while blow is not None and time.monotonic() < until:
             self._catch_up()
             self.crew.tend()
-            if not self.database_is_away and is_finished():
-                break
+            if not self.database_is_away and time.monotonic() - asked_at > LOOK_SECONDS:
+                if is_finished():
+                    break
+                asked_at = time.monotonic()
             if time.monotonic() >= due:
                 if self._strike(blow):
                     self.counts[blow.kind] += 1
                 blow = next(self.blows, None)
-                due = time.monotonic() + (blow.after if blow else 0.0)
+                due += blow.after if blow else 0.0
             time.sleep(0.05)
         self.calm()
 
