@@ -1,9 +1,17 @@
 """Workers: processes that pull trials and train them. The only floor that knows both sides.
 
 - ``launching``     what a launch is, what it will cost, and running it
-- ``supervisor``    local worker processes: starting, watching, replacing, stopping
+- ``supervisor``    one launch: workers are started, replaced, packed, told to leave
+- ``crew``          its local worker processes
+- ``pulse``         a worker's sign of life for its supervisor
+- ``packing``       how many workers share one GPU (``work_done``: what they get done)
+- ``gpu_share``     whether there is room on a GPU for a trial
 - ``worker``        one worker: claim, run, again
-- ``trial_run``     one claimed trial: configure, train, report, release
+- ``trial_run``     one claimed trial: configure, train, and what its failure means
+- ``attempt``       the training of a configured trial: reports, checkpoints
+- ``bench``         what a worker holds in its hands
+- ``memory``        running out of memory, and what is known about it afterwards
+- ``room``          waiting for room on a full disk
 - ``lease_keeper``  the thread that renews a lease, and what stops a training loop
 - ``run_folder``    checkpoints of a study on disk: names, fallback, retention
 - ``blueprint``     how one configuration will be trained here
@@ -11,11 +19,7 @@
 - ``progress``      what a launch shows while it runs
 - ``estimate``      hours and disk, before anything starts
 - ``single``        training one frozen config
-- ``bench``         what a worker holds in its hands
-- ``attempt``       one attempt at a trial: training, reports, checkpoints
-- ``memory``        running out of memory: telling it, measuring it
-- ``room``          a full disk is waited for
-- ``pulse``         a worker's sign of life for its supervisor
+- ``final_evaluation``  the winner on the test images
 - ``checkup``       what `hpsearch doctor` examines and mends
 - ``preload``       what every worker process imports, once
 """

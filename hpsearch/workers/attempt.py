@@ -19,6 +19,7 @@ from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_types import CheckpointRef, Claim
 from hpsearch.training.durable import is_full
 from hpsearch.training.engine import train
+from hpsearch.workers import gpu_share
 from hpsearch.workers.bench import Bench, tidy
 from hpsearch.workers.blueprint import Blueprint
 from hpsearch.workers.lease_keeper import LeaseKeeper
@@ -50,6 +51,7 @@ class Attempt:
 
     def run(self) -> None:
         """Train to the end, reporting every epoch, or pause where the keeper says so."""
+        self._wait_for_room()
         state = self._resume()
         try:
             self._train(state)
@@ -59,6 +61,22 @@ class Attempt:
             self.bench.ledger.note(self.claim, "checkpoint_unusable", detail)
             self.best, self.epochs_done, self.kept = None, 0, []
             self._train(None)
+
+    def _wait_for_room(self) -> None:
+        """On a GPU, begin when there is memory: others use it, too."""
+        device = self.bench.device
+        if not device.startswith("cuda"):
+            return
+        needed = gpu_share.needed_bytes(self.blueprint.plan)
+        gpu_share.wait_for_room(
+            needed,
+            total=gpu_share.total_bytes(device),
+            free=lambda: gpu_share.free_bytes(device),
+            leave=self.keeper.should_stop,
+            tell=lambda free: self.bench.ledger.note(
+                self.claim, gpu_share.NO_ROOM, {"needed_bytes": needed, "free_bytes": free}
+            ),
+        )
 
     def _train(self, state: dict[str, Any] | None) -> None:
         results = train(

@@ -20,6 +20,7 @@ from hpsearch.workers.devices import resolve_devices, slots, threads_per_worker
 from hpsearch.workers.estimate import Estimate, estimate
 from hpsearch.workers.progress import Progress
 from hpsearch.workers.supervisor import Outcome, Supervisor
+from hpsearch.workers.worker import WorkerOptions
 
 #: Seconds that lease and checkpoint intervals may have.
 SHORTEST_LEASE, LONGEST_LEASE = 0.5, 3600.0
@@ -117,19 +118,18 @@ def launch(options: LaunchOptions, on_progress: Callable[[Progress], None]) -> O
         passing(Step.TABLES_CREATED)
         stored = studies.attach(database, options.study)
         passing(Step.STUDY_STORED)
-        supervisor = Supervisor(
-            database,
-            stored,
-            options.study,
-            devices=devices,
-            threads=threads_per_worker(options.workers),
+        workers = WorkerOptions(
+            study_name=stored.name,
             # The resolved URL: workers may run in another folder's process.
             storage=database.url.render_as_string(hide_password=False),
+            device=devices[0],
+            threads=threads_per_worker(options.workers),
             runs=options.runs.absolute(),
             data=options.data,
             lease_seconds=options.lease_seconds,
             checkpoint_seconds=options.checkpoint_seconds,
         )
+        supervisor = Supervisor(database, stored, options.study, devices=devices, options=workers)
         time_limit = options.timeout or options.study.budget.time
         return supervisor.run(on_progress, timeout=time_limit)
     finally:

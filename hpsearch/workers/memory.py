@@ -17,6 +17,9 @@ import torch
 #: held the memory for a while; a third would only cost.
 ATTEMPTS = 2
 
+#: With what the reason of such an attempt begins.
+OUT_OF_MEMORY = "out of memory"
+
 _MEGABYTE = 1e6
 
 #: What torch says where it has no exception of its own: on the CPU, on MPS, in cuBLAS and cuDNN.
@@ -47,7 +50,7 @@ class Shortage:
     def __str__(self) -> str:
         held = "allocated" if self.device.startswith("cuda") else "resident"
         asked = "" if self.asked_mb is None else f", {self.asked_mb:,.0f} MB more were asked for"
-        return f"out of memory on {self.device}: at most {self.peak_mb:,.0f} MB {held}{asked}"
+        return f"{OUT_OF_MEMORY} on {self.device}: at most {self.peak_mb:,.0f} MB {held}{asked}"
 
     def attributes(self) -> dict[str, Any]:
         """Return what the trial's row records."""

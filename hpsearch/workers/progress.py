@@ -122,6 +122,9 @@ class ProgressReader:
                 return f"{name} paused ({detail['reason']})"
             case "checkpoint_skipped":
                 return f"{name}: no room for a checkpoint at epoch {detail['epoch']}; goes on"
+            case "no_room":
+                free, needed = detail["free_bytes"] / 1e9, detail["needed_bytes"] / 1e9
+                return f"{name} waits for GPU memory: {free:.1f} GB are free, it needs {needed:.1f}"
             case "write_refused":
                 return f"{name}: a late worker's write was refused"
             case _:

@@ -1,0 +1,170 @@
+"""The local worker processes of one launch: starting, watching, telling to leave, killing."""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+
+from hpsearch.errors import UserError
+from hpsearch.kill_points import Step, passing
+from hpsearch.study_file.durations import format_duration
+from hpsearch.workers.progress import WorkerStatus
+from hpsearch.workers.pulse import Counter, Pulse, new_counter, start_beating
+from hpsearch.workers.worker import WorkerOptions, new_owner, run_worker
+
+#: A worker that was told to leave is killed after this; its trial goes on from its checkpoint.
+LEAVE_SECONDS = 8.0
+
+#: How long a new worker process may take to its first sign of life, whatever the timeout.
+START_SECONDS = 300.0
+
+#: Exit code of a worker that met a user's mistake: the message stands on stderr.
+USER_ERROR = 2
+
+
+@dataclass
+class Local:
+    """One worker process of this launch."""
+
+    slot: int
+    device: str
+    owner: str
+    process: ForkServerProcess
+    pulse: Pulse
+    #: Why it was killed.
+    killed: str | None = None
+    #: Whether it was told to leave while the launch goes on.
+    retired: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, ``None`` while it lives."""
+        return self.process.exitcode
+
+
+class Crew:
+    """Worker processes that differ in slot and device only; ``options`` is what they share."""
+
+    def __init__(self, context: ForkServerContext, options: WorkerOptions) -> None:
+        self._context = context
+        self._options = options
+        self._workers: list[Local] = []
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def on(self, device: str) -> list[Local]:
+        """Return the workers on ``device`` that stay, by slot."""
+        return [each for each in self._by_slot() if each.device == device and not each.retired]
+
+    def start(self, device: str, slot: int | None = None) -> None:
+        """Start one worker; without ``slot`` in the first that is free."""
+        taken = {each.slot for each in self._workers}
+        if slot is None:
+            slot = next(number for number in range(len(taken) + 1) if number not in taken)
+        owner = new_owner(f"worker-{slot}")
+        options = replace(self._options, device=device, owner=owner)
+        counter = new_counter(self._context)
+        process = self._context.Process(
+            target=worker_process, args=(options, counter), name=f"worker-{slot}"
+        )
+        process.start()
+        self._workers.append(
+            Local(slot=slot, device=device, owner=owner, process=process, pulse=Pulse(counter))
+        )
+
+    def retire(self, worker: Local) -> None:
+        """Tell one worker to checkpoint and leave; another takes up its trial."""
+        worker.retired = True
+        worker.process.terminate()
+
+    def take_dead(self) -> list[Local]:
+        """Return the workers that have ended since, and forget them."""
+        dead = [each for each in self._workers if not each.process.is_alive()]
+        for each in dead:
+            self._workers.remove(each)
+            each.process.join()
+        return dead
+
+    def kill_silent(self, timeout: float) -> None:
+        """Kill workers that hang so hard that they can't even end themselves."""
+        for each in self._workers:
+            limit = timeout if each.pulse.has_begun else max(timeout, START_SECONDS)
+            if each.pulse.silence() > limit and each.process.is_alive():
+                each.killed = (
+                    f"the worker process hung: no sign of life for {format_duration(timeout)} "
+                    "(budget.trial_timeout)"
+                )
+                each.process.kill()
+                each.process.join()
+
+    def leave(self, hurry: Callable[[], bool]) -> list[Local]:
+        """Tell all to checkpoint and leave; returns them when they have.
+
+        Those that don't in time, or where ``hurry`` says so, are killed.
+        """
+        for each in self._workers:
+            each.process.terminate()
+        passing(Step.WORKERS_TOLD)
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while any(each.process.is_alive() for each in self._workers):
+            if time.monotonic() > deadline or hurry():
+                self.kill_all()
+                break
+            time.sleep(0.05)
+        for each in self._workers:
+            each.process.join()
+        left, self._workers = self._workers, []
+        return left
+
+    def kill_all(self) -> None:
+        """End every process at once."""
+        for each in self._workers:
+            if each.process.is_alive():
+                each.process.kill()
+
+    def statuses(self) -> list[WorkerStatus]:
+        """Return what is known of each without asking the ledger."""
+        now = time.monotonic()
+        return [
+            WorkerStatus(
+                owner=each.owner,
+                pid=each.process.pid,
+                device=each.device,
+                state="starting" if now - each.started < 2 else "idle",
+            )
+            for each in self._by_slot()
+        ]
+
+    def _by_slot(self) -> list[Local]:
+        return sorted(self._workers, key=lambda each: each.slot)
+
+
+def death_of(exit_code: int | None) -> str:
+    """Return how a worker process ended, for people: ``the worker process died (SIGSEGV)``."""
+    if exit_code is None or exit_code >= 0:
+        return f"the worker process died (exit code {exit_code})"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    hint = "; the kernel does so where memory runs out" if -exit_code == signal.SIGKILL else ""
+    return f"the worker process died ({name}{hint})"
+
+
+def worker_process(options: WorkerOptions, counter: Counter) -> None:
+    """Be a worker; the entry of the process. ``counter`` shows the supervisor that it lives."""
+    # A crash in native code then says on stderr which line of Python called it.
+    faulthandler.enable()
+    start_beating(counter)
+    try:
+        run_worker(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(USER_ERROR)

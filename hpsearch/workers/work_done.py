@@ -1,0 +1,57 @@
+"""How much a study's trainings have got done, and whether memory has run out: for ``packing``."""
+
+from __future__ import annotations
+
+import time
+
+from hpsearch.results import optuna_side
+from hpsearch.search import ledger_reads
+from hpsearch.search.storage import Database
+from hpsearch.workers.gpu_share import NO_ROOM
+from hpsearch.workers.memory import OUT_OF_MEMORY
+
+#: Seconds between two looks into the database.
+LOOK_SECONDS = 5.0
+
+
+class WorkReader:
+    """Reads a study's work again and again, but not more often than ``LOOK_SECONDS``."""
+
+    def __init__(self, database: Database, study_id: int) -> None:
+        self._database = database
+        self._study_id = study_id
+        self._looked_at = float("-inf")
+        self._done = 0.0
+        #: Multiply-adds of one epoch, by trial id.
+        self._costs: dict[int, float] = {}
+        self._seen = ledger_reads.newest_event_id(database, study_id)
+
+    def look(self) -> tuple[float, bool]:
+        """Return the work done so far, and whether memory has run out since the last look.
+
+        Work is counted in multiply-adds (forward passes over training images): a fair unit where
+        small and large networks are searched together, which epochs aren't.
+        """
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_SECONDS:
+            return self._done, False
+        self._looked_at = now
+        tickets = ledger_reads.all_tickets(self._database, self._study_id)
+        self._done = sum(
+            each.epochs_done * self._cost(each.trial_id)
+            for each in tickets
+            if each.trial_id is not None and each.epochs_done
+        )
+        events = ledger_reads.event_log(self._database, self._study_id, after=self._seen)
+        if events:
+            self._seen = events[-1].event_id
+        return self._done, any(
+            event.kind == NO_ROOM or str(event.detail.get("error", "")).startswith(OUT_OF_MEMORY)
+            for event in events
+        )
+
+    def _cost(self, trial_id: int) -> float:
+        if trial_id not in self._costs:
+            noted = optuna_side.attributes(self._database, trial_id)
+            self._costs[trial_id] = float(noted["multiply_adds"]) * float(noted["train_images"])
+        return self._costs[trial_id]

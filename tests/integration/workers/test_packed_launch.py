@@ -1,0 +1,117 @@
+"""A real launch whose number of workers follows what they get done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from support.trials import SmallSearch
+
+from hpsearch.search import studies
+from hpsearch.search.storage import Database
+from hpsearch.workers import work_done
+from hpsearch.workers.gpu_share import NO_ROOM
+from hpsearch.workers.packing import Packing
+from hpsearch.workers.progress import Progress
+from hpsearch.workers.supervisor import Outcome, Supervisor
+from hpsearch.workers.worker import WorkerOptions
+
+#: Ten seconds and more for two workers: long enough to change their number a few times.
+LONG = "budget={trials: 6, epochs_per_trial: 30}"
+
+
+class Generous(Packing):
+    """Says what it is told to say, whatever the work."""
+
+    def __init__(self, *numbers: int) -> None:
+        super().__init__(most=8)
+        self.numbers = list(numbers)
+        self.works: list[float] = []
+
+    def look(self, now: float, work: float) -> int:
+        self.works.append(work)
+        if len(self.works) % 4 == 0 and self.numbers:
+            self.workers = self.numbers.pop(0)
+        return self.workers
+
+
+@pytest.fixture
+def packed(open_study, monkeypatch):
+    """Launch on one device with a ``Packing``; returns its end and how many workers there were."""
+    monkeypatch.setattr(work_done, "LOOK_SECONDS", 0.2)
+
+    def launch(
+        rule: Packing, heed: Callable[[Database, int, int], None] = lambda *_: None
+    ) -> tuple[Outcome, list[int], SmallSearch]:
+        search = open_study(LONG, "data.limit=1000")
+        url = search.database.url.render_as_string(hide_password=False)
+        options = WorkerOptions(
+            study_name=search.stored.name,
+            storage=url,
+            device="cpu",
+            threads=1,
+            runs=search.runs,
+            data=search.data,
+        )
+        seen: list[int] = []
+
+        def note(progress: Progress) -> None:
+            working = sum(each.pid is not None for each in progress.workers)
+            if not seen or seen[-1] != working:
+                seen.append(working)
+            heed(database, search.stored.study_id, working)
+
+        database = Database(url)
+        try:
+            supervisor = Supervisor(
+                database,
+                search.stored,
+                search.study,
+                devices=["cpu"],
+                options=options,
+                packing=rule,
+            )
+            return supervisor.run(note, timeout=120), seen, search
+        finally:
+            database.close()
+
+    return launch
+
+
+def test_workers_come_and_go_and_nothing_is_lost(packed):
+    rule = Generous(3, 1, 2)
+    outcome, seen, search = packed(rule)
+    assert outcome.reason == "finished"
+    assert seen[0] == 1
+    assert max(seen) == 3
+    assert 1 in seen[seen.index(3) :], "none of the three was told to leave"
+    # Who left paused its trial; another worker went on with it.
+    assert search.events("released")
+    assert [each.state for each in search.tickets()] == ["complete"] * 6
+    epochs = {ticket: [row[0] for row in curve] for ticket, curve in search.figures().items()}
+    assert epochs == {ticket: list(range(1, 31)) for ticket in range(1, 7)}
+    assert not search.events("epoch_redone")
+    # The work is that of all epochs: multiply-adds of a forward pass over 800 training images.
+    per_epoch = 800 * (64 * 16 + 16 * 10)
+    assert 0 < rule.works[-1] <= 6 * 30 * per_epoch
+    assert all(work % per_epoch == 0 for work in rule.works)
+
+
+def test_a_number_that_does_not_fit_into_memory_is_taken_back(packed):
+    """A trial that waits for memory is told in the event log, by whatever worker."""
+    rule = Generous(3)
+    told: list[int] = []
+
+    def shortage(database: Database, study_id: int, working: int) -> None:
+        if working == 3 and not told:
+            told.append(working)
+            studies.record_study_event(
+                database, study_id, NO_ROOM, {"needed_bytes": 2, "free_bytes": 1}
+            )
+
+    outcome, seen, search = packed(rule, shortage)
+    assert told, "there were never three"
+    assert (rule.most, rule.workers) == (2, 2)
+    assert seen[seen.index(3) + 1] == 2
+    assert outcome.reason == "finished"
+    assert [each.state for each in search.tickets()] == ["complete"] * 6
