@@ -31,7 +31,7 @@ demo: $(READY) ## Search on real images, export the winner, train it again (abou
 		$(BIN)/hpsearch export --study quickstart --out $(DEMO)/best.yaml
 	$(BIN)/hpsearch train $(DEMO)/best.yaml
 
-test: $(READY) ## All tests: unit, integration (SQLite and Postgres), acceptance, chaos
+test: $(READY) ## All tests: unit, integration (SQLite and Postgres), acceptance, chaos, security
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
 
 lint: $(READY) ## Style, and that imports point down only

@@ -46,14 +46,18 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
     devices = ", ".join(
         f"{preview.devices.count(device)} on {device}" for device in dict.fromkeys(preview.devices)
     )
+    threads = plural(preview.threads_per_worker, "thread")
+    workers = f"workers: {devices}, {threads} each" if devices else "no worker is started"
     say(
         f"{left} trials of up to {preview.epochs_per_trial} epochs over {preview.parameters} "
-        f"parameters; workers: {devices}, {plural(preview.threads_per_worker, 'thread')} each",
+        f"parameters; {workers}",
         stderr=stderr,
     )
     hours = "unknown time" if preview.seconds is None else f"about {show_time(preview.seconds)}"
+    alone = "" if devices else " with one worker like this machine"
     say(
-        f"{hours} if nothing is pruned, up to {show_bytes(preview.disk_bytes)} for checkpoints",
+        f"{hours}{alone} if nothing is pruned, up to {show_bytes(preview.disk_bytes)} for "
+        "checkpoints",
         stderr=stderr,
     )
 

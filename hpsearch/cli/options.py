@@ -18,6 +18,13 @@ def at_least_one(value: int | None) -> int | None:
     return value
 
 
+def not_negative(value: int) -> int:
+    """Refuse less than 0; a callback of whole-number options."""
+    if value < 0:
+        raise typer.BadParameter(f"must be at least 0, but got {value}.")
+    return value
+
+
 def more_than_zero(value: float | None) -> float | None:
     """Refuse 0, less, and what isn't finite; a callback of options in seconds."""
     if value is not None and not 0 < value < float("inf"):

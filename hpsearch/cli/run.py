@@ -22,6 +22,7 @@ from hpsearch.cli.options import (
     StudyFileOption,
     TimeoutOption,
     at_least_one,
+    not_negative,
     seconds,
 )
 from hpsearch.cli.output import plural, print_json, say, show, show_params
@@ -38,6 +39,7 @@ _ENDINGS = {
     "stopped": "stopped by `hpsearch stop`",
     "timeout": "out of time",
     "interrupted": "interrupted",
+    "stored": "stored, and no worker was started",
     "failed": "given up, as workers kept failing (see the messages above)",
 }
 
@@ -46,7 +48,12 @@ def launch(
     study: StudyFileOption,
     workers: Annotated[
         int,
-        typer.Option("--workers", "-w", callback=at_least_one, help="Local worker processes."),
+        typer.Option(
+            "--workers",
+            "-w",
+            callback=not_negative,
+            help="Local worker processes; 0 stores the study for `hpsearch worker` elsewhere.",
+        ),
     ] = 1,
     trials: Annotated[
         int | None,
@@ -242,7 +249,9 @@ def _print_end(record: StudyRecord, outcome: Outcome, told: Preview, storage: st
     if counts.failed and failed is not None:
         number = failed.number if failed.number is not None else ""
         say(f"Why one failed: {again(f'hpsearch show --study {told.study} {number}', storage)}")
-    if outcome.reason != "finished":
+    if outcome.reason == "stored":
+        say(f"Search: {again(f'hpsearch worker --study {told.study}', storage)} (on any host)")
+    elif outcome.reason != "finished":
         say("Go on: the same command again")
     if order:
         say(f"Export it: {again(f'hpsearch export --study {told.study}', storage)}")

@@ -172,7 +172,7 @@ def _stored(row: Mapping[Any, Any]) -> StoredStudy:
         study_id=row["study_id"],
         name=row["name"],
         text=row["text"],
-        document=json.loads(row["document"]),
+        document=_document(row),
         fingerprint=row["fingerprint"],
         trials=row["trials"],
         epochs_per_trial=row["epochs_per_trial"],
@@ -181,6 +181,19 @@ def _stored(row: Mapping[Any, Any]) -> StoredStudy:
         run_key=row["run_key"],
         created_at=row["created_at"],
     )
+
+
+def _document(row: Mapping[Any, Any]) -> Mapping[str, Any]:
+    try:
+        document = json.loads(row["document"])
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("objective"), dict):
+        raise StorageError(
+            f"a stored study must be a JSON object with an objective, but that of {row['name']!r} "
+            "isn't; somebody else has changed it: restore a backup, or use another --storage"
+        )
+    return document
 
 
 def require_same(stored: StoredStudy, study: StudyFile) -> None:

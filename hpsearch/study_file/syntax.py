@@ -38,6 +38,8 @@ _LARGEST = 2**63 - 1
 
 _TOO_DEEP = f"lists and mappings must stand at most {MOST_LEVELS} deep inside one another"
 
+_NUL = r"text must not hold a NUL (\0): no path or name can"
+
 _CORE = "tag:yaml.org,2002:"
 #: YAML 1.1 leftovers that a study file takes as text.
 _TEXT = {_CORE + "str", _CORE + "timestamp", _CORE + "value", _CORE + "merge"}
@@ -112,6 +114,8 @@ def from_plain(value: Any, place: Place) -> YamlNode:
     Raises ``UserError`` for anything else.
     """
     match value:
+        case str() if "\0" in value:
+            raise UserError(f"{place}: {_NUL}")
         case Enum():
             return from_plain(value.value, place)
         case None | bool() | int() | float() | str():
@@ -175,6 +179,9 @@ class _Converter:
                 for item in raw.value
             )
             return ListNode(at, tuple(items))
+        if isinstance(raw, RawScalar) and "\0" in raw.value:
+            self.report.add(at, key, _NUL, final=True)
+            return ScalarNode(at, None)
         if isinstance(raw, RawScalar) and tag in _TEXT:
             return ScalarNode(at, raw.value)
         if isinstance(raw, RawScalar) and tag in _CONSTRUCTED:

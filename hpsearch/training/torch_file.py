@@ -6,12 +6,16 @@ unpacks to more than the machine has, so the archive is looked at first.
 
 from __future__ import annotations
 
+import pickle
+import re
 import zipfile
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
 import torch
+
+_REFUSED = re.compile(r"(?i)unsupported global:? (?:GLOBAL )?([\w.]+)")
 
 
 def read_tensors(file: Path | IO[bytes], *, compare_checksums: bool = False) -> Any:
@@ -28,7 +32,16 @@ def read_tensors(file: Path | IO[bytes], *, compare_checksums: bool = False) -> 
             raise zipfile.BadZipFile(f"{damaged} doesn't match its checksum")
     if not isinstance(file, Path):
         file.seek(0)
-    return torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # PyTorch begins by telling how to load it all the same, and names the culprit later.
+        found = _REFUSED.search(str(error))
+        if found is None:
+            raise
+        raise pickle.UnpicklingError(
+            f"it holds {found[1]}, but only tensors and plain values are read"
+        ) from None
 
 
 def _require_stored(archive: zipfile.ZipFile) -> None:

@@ -32,6 +32,7 @@ class LaunchOptions:
 
     study: StudyFile
     storage: str
+    #: 0 stores the study for workers that attach by themselves.
     workers: int
     devices: str = "auto"
     workers_per_gpu: int | None = None
@@ -57,11 +58,12 @@ class Preview:
     finished: int
     #: Searched parameters, all branches together.
     parameters: int
-    #: Wall time if nothing is pruned; ``None`` where it couldn't be measured.
+    #: Wall time if nothing is pruned (of one worker where there are none); ``None`` where it
+    #: couldn't be measured.
     seconds: float | None
     #: Checkpoints and best weights at one time.
     disk_bytes: int
-    #: One entry per worker.
+    #: One entry per worker of this launch.
     devices: tuple[str, ...]
     threads_per_worker: int
     #: Whether the database doesn't know the study yet.
@@ -80,7 +82,8 @@ def preview(options: LaunchOptions) -> Preview:
     devices = _check_options(options)
     SAMPLERS.build(study.sampler).check(study.space)
     stored, counts = _stored(options)
-    threads = threads_per_worker(options.workers)
+    workers = max(1, options.workers)
+    threads = threads_per_worker(workers)
     cost: Estimate = estimate(
         study, device=devices[0], threads=threads, data=options.data, apart=True
     )
@@ -89,7 +92,7 @@ def preview(options: LaunchOptions) -> Preview:
     epochs_left = open_trials * study.budget.epochs_per_trial
     seconds = None
     if cost.epoch_seconds is not None:
-        seconds = epochs_left * cost.epoch_seconds / min(options.workers, max(1, open_trials))
+        seconds = epochs_left * cost.epoch_seconds / min(workers, max(1, open_trials))
     return Preview(
         study=study.name,
         trials=study.budget.trials,
@@ -98,8 +101,8 @@ def preview(options: LaunchOptions) -> Preview:
         finished=finished,
         parameters=len(study.space.parameters()),
         seconds=seconds,
-        disk_bytes=cost.checkpoint_bytes * options.workers,
-        devices=tuple(devices),
+        disk_bytes=cost.checkpoint_bytes * workers,
+        devices=tuple(devices[: options.workers]),
         threads_per_worker=threads,
         new=stored is None,
     )
@@ -123,13 +126,19 @@ def launch(options: LaunchOptions, on_progress: Callable[[Progress], None]) -> O
             # The resolved URL: workers may run in another folder's process.
             storage=database.url.render_as_string(hide_password=False),
             device=devices[0],
-            threads=threads_per_worker(options.workers),
+            threads=threads_per_worker(max(1, options.workers)),
             runs=options.runs.absolute(),
             data=options.data,
             lease_seconds=options.lease_seconds,
             checkpoint_seconds=options.checkpoint_seconds,
         )
-        supervisor = Supervisor(database, stored, options.study, devices=devices, options=workers)
+        supervisor = Supervisor(
+            database,
+            stored,
+            options.study,
+            devices=devices[: options.workers],
+            options=workers,
+        )
         time_limit = options.timeout or options.study.budget.time
         return supervisor.run(on_progress, timeout=time_limit)
     finally:
@@ -137,7 +146,8 @@ def launch(options: LaunchOptions, on_progress: Callable[[Progress], None]) -> O
 
 
 def _check_options(options: LaunchOptions) -> list[str]:
-    devices = slots(resolve_devices(options.devices), options.workers, options.workers_per_gpu)
+    workers = max(1, options.workers)
+    devices = slots(resolve_devices(options.devices), workers, options.workers_per_gpu)
     if not SHORTEST_LEASE <= options.lease_seconds <= LONGEST_LEASE:
         raise UserError(
             f"a lease must last {SHORTEST_LEASE:g} to {LONGEST_LEASE:g} s, "

@@ -38,7 +38,7 @@ TICK_SECONDS = 0.4
 #: where it has many workers).
 MAX_DEATHS = 10
 
-Reason = Literal["finished", "stopped", "timeout", "interrupted", "failed"]
+Reason = Literal["finished", "stopped", "timeout", "interrupted", "failed", "stored"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,8 @@ class Supervisor:
         reader = ProgressReader(self._database, self._stored, self._study)
         if self._is_finished():
             return self._outcome("finished")
+        if not self._devices:
+            return self._outcome("stored")
         counts = ledger_reads.counts(self._database, self._stored.study_id)
         self._epochs_at_start = self._epochs_at_death = counts.epochs_run
         with ExitStack() as stack:

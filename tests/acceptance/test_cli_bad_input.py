@@ -61,7 +61,11 @@ optimizer: {sgd: {lr: 0.1}}
             "", "", ("--storage", "sqlite:////nowhere/x.db"), ("/nowhere doesn't",), id="no folder"
         ),
         pytest.param(
-            "", "", ("--workers", "0"), ("'--workers'", "at least 1, but got 0"), id="no workers"
+            "",
+            "",
+            ("--workers", "-1"),
+            ("'--workers'", "at least 0, but got -1"),
+            id="fewer workers than none",
         ),
         pytest.param(
             "", "", ("--devices", "cuda:99"), ("device 'cuda:99' must exist",), id="no such GPU"

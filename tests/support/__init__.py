@@ -7,4 +7,5 @@
 - ``processes``  what tests run in processes of their own, all at the same moment
 - ``trials``     whole trials in this process, run by the workers' own code
 - ``launches``   real launches, watched through the ledger and disturbed
+- ``watching``, ``watched_shell``  what other users of a machine see of hpsearch's processes
 """

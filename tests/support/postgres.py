@@ -33,6 +33,29 @@ class PostgresServer:
         )
         return self._url.set(database=name).render_as_string(hide_password=False)
 
+    def protect(self, url: str, password: str) -> str:
+        """Return the URL, with its password, of a role that must log in to own this database."""
+        database = str(make_url(url).database)
+        role = f"role_{database}"
+        self.execute(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                sql.Identifier(role), sql.Literal(password)
+            )
+        )
+        self.execute(
+            sql.SQL("ALTER DATABASE {} OWNER TO {}").format(
+                sql.Identifier(database), sql.Identifier(role)
+            )
+        )
+        ((file,),) = self.execute("SHOW hba_file")
+        with FileLock(f"{file}.lock"):
+            # The first rule that fits counts; all other roles are trusted.
+            rules = Path(file).read_text()
+            Path(file).write_text(f"local all {role} scram-sha-256\n{rules}")
+            self.execute("SELECT pg_reload_conf()")
+        complete = make_url(url).set(username=role, password=password)
+        return complete.render_as_string(hide_password=False)
+
     def drop(self, url: str) -> None:
         """Drop a database, cutting off whoever is still connected."""
         name = sql.Identifier(str(make_url(url).database))
@@ -75,7 +98,7 @@ class PostgresServer:
         target = self._url if url is None else make_url(url)
         with psycopg.connect(
             host=str(target.query["host"]),
-            user=target.username,
+            user=self._url.username,  # whoever the URL is for
             dbname=target.database,
             autocommit=True,
         ) as connection:

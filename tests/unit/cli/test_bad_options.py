@@ -23,10 +23,10 @@ LAUNCH = ("launch", "--study", "quickstart")
     ("arguments", "says"),
     [
         pytest.param(
-            (*LAUNCH, "--workers", "0"),
-            "error: Invalid value for '--workers' / '-w': must be at least 1, but got 0.\n"
+            (*LAUNCH, "--workers", "-1"),
+            "error: Invalid value for '--workers' / '-w': must be at least 0, but got -1.\n"
             "See `hpsearch launch --help`.\n",
-            id="no workers",
+            id="fewer workers than none",
         ),
         pytest.param(
             (*LAUNCH, "--trials", "-3"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -73,3 +74,64 @@ def test_loopback_addresses_are_accepted(host):
 def test_other_addresses_are_refused(host):
     with pytest.raises(UserError, match="listens on this machine only"):
         require_loopback(host)
+
+
+TOKEN = "0123456789abcdef"
+
+
+def with_token(authorization: str | None, path: str = "/") -> str:
+    environ: dict[str, Any] = {"QUERY_STRING": "", "SCRIPT_NAME": "", "PATH_INFO": path}
+    environ["HTTP_HOST"] = "any.where"
+    if authorization is not None:
+        environ["HTTP_AUTHORIZATION"] = authorization
+    setup_testing_defaults(environ)
+    told: list[Any] = []
+    answer = validator(Guard(behind, None, TOKEN))(environ, lambda *given: told.extend(given))
+    try:
+        b"".join(answer)
+    finally:
+        answer.close()
+    return str(told[0])
+
+
+def basic(text: str) -> str:
+    return "Basic " + b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [basic(f"me:{TOKEN}"), basic(f":{TOKEN}"), f"Bearer {TOKEN}", f"bearer  {TOKEN} "],
+)
+def test_the_token_opens_it(authorization):
+    assert with_token(authorization) == "200 OK"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Basic",
+        "Basic !!!",
+        "Bearer",
+        "Bearer é",
+        TOKEN,
+        f"Digest {TOKEN}",
+        f"Basic {TOKEN}",
+        f"Bearer {TOKEN[:-1]}",
+        f"Bearer {TOKEN}x",
+        basic(TOKEN),
+        basic(f"{TOKEN}:"),
+        basic(f"me:{TOKEN}x"),
+    ],
+)
+def test_anything_else_doesnt(authorization):
+    assert with_token(authorization) == "401 Unauthorized"
+    assert with_token(authorization, path="/healthz") == "200 OK"
+
+
+def test_no_version_is_told_and_no_foreign_script_runs():
+    headers = ask("GET")[1]
+    assert headers["Server"] == "hpsearch"
+    assert headers["Content-Security-Policy"].startswith("default-src 'self'; ")
+    assert "script-src" not in headers["Content-Security-Policy"]

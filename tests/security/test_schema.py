@@ -1,0 +1,95 @@
+"""A database of a newer or foreign schema: every command that opens one says so, and exits 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import typer
+from support.watched_shell import STUDY
+
+from hpsearch.cli.app import app
+from hpsearch.search.schema_version import ensure_tables
+from hpsearch.search.storage import Database
+
+#: What each command needs beside the database, to come as far as opening it.
+ARGUMENTS = {
+    "launch": ("--study", "secretive.yaml", "--workers", "0"),
+    "worker": ("--study", "secretive"),
+    "stop": ("--study", "secretive"),
+    "studies": (),
+    "check": ("--study", "builds_on.yaml"),
+    "status": ("--study", "secretive"),
+    "show": ("--study", "secretive"),
+    "dashboard": ("--no-browser", "--port", "0"),
+    "evaluate": ("--study", "secretive"),
+    "export": ("--study", "secretive"),
+    "doctor": ("--study", "secretive"),
+    "data prepare": ("--study", "builds_on.yaml"),
+}
+
+
+def commands_with_a_database() -> set[str]:
+    found = set()
+    for name, command in typer.main.get_command(app).commands.items():
+        inner = getattr(command, "commands", {"": command})
+        for second, each in inner.items():
+            if any(parameter.name == "storage" for parameter in each.params):
+                found.add(f"{name} {second}".strip())
+    return found
+
+
+def test_every_command_is_tried():
+    assert commands_with_a_database() == set(ARGUMENTS)
+
+
+@pytest.mark.parametrize("command", ARGUMENTS)
+@pytest.mark.parametrize(
+    ("table", "revision", "says"),
+    [
+        pytest.param(
+            "hpsearch_alembic_version",
+            "9999_later",
+            ("'9999_later', which a newer hpsearch wrote", "pip install -U hpsearch"),
+            id="a newer hpsearch",
+        ),
+        pytest.param(
+            "alembic_version",
+            "v9.9.0.a",
+            ("another version of Optuna changed them", "or another --storage"),
+            id="another Optuna",
+        ),
+    ],
+)
+def test_it_is_refused_with_what_to_do(hpsearch, here: Path, command, table, revision, says):
+    (here / "secretive.yaml").write_text(STUDY)
+    builds_on = STUDY.replace("study: secretive", "study: next") + "from: secretive\n"
+    (here / "builds_on.yaml").write_text(builds_on)
+    database = Database("sqlite:///hpsearch.db")
+    ensure_tables(database)
+    database.write(
+        lambda connection: connection.execute(
+            sa.text(f"UPDATE {table} SET version_num = :revision"), {"revision": revision}
+        )
+    )
+    database.close()
+    before = contents(here)
+    ran = hpsearch(*command.split(), *ARGUMENTS[command])
+    assert ran.code == 2, ran.all
+    for part in says:
+        assert part in ran.err
+    assert "Traceback" not in ran.err
+    assert contents(here) == before
+
+
+def contents(folder: Path) -> list[str]:
+    """Return every row of every table."""
+    database = Database(f"sqlite:///{folder}/hpsearch.db")
+    rows = []
+    with database.engine.connect() as connection:
+        for table in sorted(sa.inspect(connection).get_table_names()):
+            found = connection.execute(sa.text(f'SELECT * FROM "{table}"')).all()
+            rows += [f"{table}: {row}" for row in found]
+    database.close()
+    return rows
