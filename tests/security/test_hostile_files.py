@@ -128,7 +128,7 @@ def _code_in_the_old_format(path: Path) -> None:
 
 
 def _plain_pickle(path: Path) -> None:
-    path.write_bytes(pickle.dumps(_Call(path.parent / "ran")))
+    path.write_bytes(pickle.dumps(_Call(path.parent / "ran"), protocol=2))
 
 
 def _half(path: Path) -> None:
