@@ -62,7 +62,7 @@ class Watch:
         self.listening |= {place for inode, place in _listening().items() if inode in inodes}
 
     def _watch(self) -> None:
-        while not self._end.wait(0.05):
+        while not self._end.wait(0.1):
             self.look()
 
 
