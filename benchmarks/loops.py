@@ -26,6 +26,7 @@ from hpsearch.training.data.prepare import PreparedData, prepare
 from hpsearch.training.engine import train
 from hpsearch.training.evaluate import autocast, evaluation_batch
 from hpsearch.training.memory import kept_memory
+from hpsearch.training.models.stack import Layers
 from hpsearch.training.plan import plan
 from hpsearch.training.randomness import derived_seed
 from hpsearch.training.registries import MODELS, OPTIMIZERS
@@ -138,7 +139,7 @@ def our_epochs(config: TrialConfig) -> Iterator[float]:
 def _model(config: TrialConfig, data: PreparedData) -> nn.Module:
     torch.manual_seed(derived_seed(config.seed, "weights"))
     model: nn.Module = MODELS.build(config.model, data.input_shape, len(data.class_names))
-    return model
+    return nn.Sequential(*model) if isinstance(model, Layers) else model
 
 
 def _default_optimizer(component: Component, model: nn.Module) -> torch.optim.Optimizer:

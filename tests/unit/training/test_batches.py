@@ -35,6 +35,21 @@ def test_normalised(channels: int, channels_last: bool) -> None:
         assert batch.is_contiguous()
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_every_pixel_value_is_normalised_to_the_last_digits(channels_last: bool) -> None:
+    values = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    images = values.repeat(2, 3, 1, 1)
+    mean = torch.tensor([0.1307, 0.5, 0.9], dtype=torch.float64)
+    std = torch.tensor([0.3081, 0.5, 0.02], dtype=torch.float64)
+
+    batch = Pixels(images, mean, std, CPU, channels_last=channels_last).batch(torch.tensor([1]))
+
+    exact = (images[:1].double() / 255 - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
+    # Two roundings to float32, each by half a last place of the largest number on the way
+    largest = torch.maximum(1 / std, mean / std).view(-1, 1, 1)
+    assert ((batch.double() - exact).abs() <= largest * 2.0**-23).all()
+
+
 def test_images_are_not_copied() -> None:
     """Workers share one memory map: what each would copy, each would pay for."""
     images = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
