@@ -176,7 +176,8 @@ def epoch_result(epoch: int, value: float) -> EpochResult:
     )
 
 
-def _suggest(trial: optuna.Trial) -> dict[str, Any]:
+def suggest(trial: optuna.Trial) -> dict[str, Any]:
+    """Ask for the parameters of ``SPACE``."""
     return {
         "optimizer": trial.suggest_categorical("optimizer", ("sgd", "adam", "adamw")),
         "lr": trial.suggest_float("lr", 1e-4, 0.5, log=True),
@@ -191,7 +192,7 @@ def _suggest(trial: optuna.Trial) -> dict[str, Any]:
 
 def stock_objective(trial: optuna.Trial) -> float:
     """Do what Optuna's own pruning examples do."""
-    params = _suggest(trial)
+    params = suggest(trial)
     value = 0.0
     for epoch in range(1, EPOCHS + 1):
         value = value_of(params, epoch)

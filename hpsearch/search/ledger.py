@@ -25,6 +25,7 @@ from hpsearch.search.ledger_statements import (
     LedgerPeers,
     Row,
     end_badly,
+    has_event,
     is_ticket,
     lock_study,
     lock_ticket,
@@ -176,7 +177,7 @@ class Ledger:
             self._update(connection, claim, **columns)
             self._event(connection, claim, "released", {"reason": reason})
 
-        self._fenced(claim, "release", work)
+        self._fenced(claim, "release", work, leaves="released")
 
     def fail(
         self,
@@ -201,7 +202,7 @@ class Ledger:
             limit = most if at_most is None else min(most, at_most)
             return end_badly(connection, ticket, "attempt_failed", error, limit, lesson)
 
-        return self._fenced(claim, "fail", work)
+        return self._fenced(claim, "fail", work, leaves="attempt_failed")
 
     def note(self, claim: Claim, kind: str, detail: Mapping[str, Any]) -> None:
         """Append to the event log what happened to this attempt outside the ledger."""
@@ -219,7 +220,7 @@ class Ledger:
             )
             self._event(connection, claim, "withdrawn", {"reason": "the space has no point left"})
 
-        self._fenced(claim, "withdraw", work)
+        self._fenced(claim, "withdraw", work, leaves="withdrawn")
 
     def _decide(
         self, connection: Connection, claim: Claim, result: EpochResult, value: float, best: float
@@ -302,9 +303,29 @@ class Ledger:
             raise LeaseLost(f"ticket {claim.ticket}: attempt {claim.attempt} is over")
         return row
 
-    def _fenced(self, claim: Claim, name: str, work: Callable[[Connection], T]) -> T:
+    def _fenced(
+        self,
+        claim: Claim,
+        name: str,
+        work: Callable[[Connection], T],
+        *,
+        leaves: str | None = None,
+    ) -> T:
+        """Run ``work``; a refusal leaves a trace.
+
+        ``leaves`` is the event of a write that gives the ticket up. Where its commit's answer was
+        lost, the repetition finds the ticket not ours any more, and by this event that it is done.
+        """
+        answers: list[T] = []
+
+        def once(connection: Connection) -> T:
+            if answers and leaves is not None and has_event(connection, claim, leaves, self.owner):
+                return answers[-1]
+            answers.append(work(connection))
+            return answers[-1]
+
         try:
-            return self.database.write(work)
+            return self.database.write(once)
         except LeaseLost:
             detail = {"write": name}
             self.database.write(

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_tables import TicketState, epochs, events, studies, tickets
+from hpsearch.search.ledger_types import Claim
 from hpsearch.search.prepared import Statement, ask, insertion, send
 
 #: A row by the names of its columns.
@@ -134,6 +135,22 @@ def record_event(
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         detail=json.dumps(dict(detail or {})),
     )
+
+
+def has_event(connection: Connection, claim: Claim, kind: str, owner: str) -> bool:
+    """Whether ``owner`` has written an event of ``kind`` about this attempt."""
+    query = (
+        sa.select(events.c.event_id)
+        .where(
+            events.c.study_id == claim.study_id,
+            events.c.ticket == claim.ticket,
+            events.c.attempt == claim.attempt,
+            events.c.kind == kind,
+            events.c.owner == owner,
+        )
+        .limit(1)
+    )
+    return connection.execute(query).first() is not None
 
 
 def end_badly(

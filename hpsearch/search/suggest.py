@@ -101,8 +101,6 @@ def draw_trial(
     # One look at the database for all repeats: what others draw meanwhile is let pass.
     trials = history.refresh()
     past = [trial for trial in trials if trial.state != TrialState.FAIL]
-    known = {_key(trial.params) for trial in past}
-    hopeless = {_key(trial.params) for trial in past if _violates(trial)}
     tries = MAX_REPEATS if chance is None else MAX_REPEATS + MAX_CHANCES
     for repeat in range(tries):
         asked = sampler if chance is None or repeat < MAX_REPEATS else chance
@@ -119,9 +117,11 @@ def draw_trial(
         )
         if draw is None:
             return None
-        if sampler.enumerates or given or _key(draw.params) not in known:
+        # Looked for anew: keys of ten thousand trials take longer to make than to compare once.
+        same = [] if sampler.enumerates or given else _with_params(past, draw.params)
+        if not same:
             break
-        if repeat + 1 >= MAX_REPEATS and _key(draw.params) not in hopeless:
+        if repeat + 1 >= MAX_REPEATS and not any(map(_violates, same)):
             break
     else:
         raise InfeasibleConfig(
@@ -156,5 +156,5 @@ def _violates(trial: FrozenTrial) -> bool:
     return any(value > 0 for value in constraints)
 
 
-def _key(params: Mapping[str, Scalar]) -> frozenset[tuple[str, Scalar]]:
-    return frozenset(params.items())
+def _with_params(trials: list[FrozenTrial], params: Mapping[str, Scalar]) -> list[FrozenTrial]:
+    return [trial for trial in trials if trial.params == params]

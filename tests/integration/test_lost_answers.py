@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -154,14 +153,16 @@ def test_the_end_of_a_trial_is_written_once_and_answered(lossy, opened):
     ],
 )
 def test_giving_up_a_ticket_happens_once(lossy, opened, write, event):
-    """The repeated call finds a ticket that isn't ours any more, and must not do harm to it."""
+    """The repeated call finds a ticket that isn't ours any more, and that this was its doing."""
     hand = opened.hand()
     claim = hand.claim()
-    lossy.to_lose = 1
-    with suppress(LeaseLost):
-        write(hand, claim)
+    lossy.to_lose = 2
+    write(hand, claim)
     assert lossy.to_lose == 0
-    assert opened.events().count(event) == 1
+    assert opened.events() == ["claimed", event], "and no refusal"
+    with pytest.raises(LeaseLost):
+        write(hand, claim)
+    assert opened.events() == ["claimed", event, "write_refused"], "another call is refused"
 
 
 def test_a_run_without_any_loss_ends_the_same(lossy):
