@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import NullPool
-from sqlalchemy.exc import SQLAlchemyError
 from support.crews import Crew, Member
 from support.storms import Storm
 from support.stormy_study import Setting, Tally
@@ -65,7 +65,7 @@ def _create(url: str) -> optuna.Study:
 def _complete(study: optuna.Study) -> int:
     try:
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    except SQLAlchemyError:
+    except StorageInternalError:  # Locked, or cut off: asked again in a moment.
         return 0
     return len(trials)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import optuna
 import torch
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
@@ -97,7 +98,7 @@ def main() -> None:
             sampler=RandomSampler(),
             load_if_exists=True,
         )
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, StorageInternalError) as error:
         print(f"no database: {error}", file=sys.stderr)
         sys.exit(NO_DATABASE)
     study.optimize(
