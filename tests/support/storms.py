@@ -21,6 +21,8 @@ class Storm:
     Args:
         spared: Asked before a blow: processes that must not be hit now (a trial that dies three
             times without an epoch in between is FAILED by design; that is no storm's subject).
+        at_work: Asked before a stop: processes that hold a trial. A stop hits one of them where
+            there is one: only a stopped owner can come back as a late writer.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Storm:
         blows: Iterator[Disturbance],
         *,
         spared: Callable[[], frozenset[int]] = frozenset,
+        at_work: Callable[[], frozenset[int]] = frozenset,
     ) -> None:
         self.crew = crew
         self.weather = weather
@@ -38,6 +41,7 @@ class Storm:
         self.counts: Counter[Kind] = Counter()
         self.database_is_away = False
         self._ask_spared = spared
+        self._ask_at_work = at_work
         self._spared: frozenset[int] = frozenset()
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -99,7 +103,10 @@ class Storm:
             case Kind.KILL:
                 return self._on_worker(blow, self.crew.kill)
             case Kind.STOP | Kind.NAP:
-                return self._on_worker(blow, lambda pid: self._stop([pid], blow.seconds))
+                at_work = frozenset() if self.database_is_away else self._ask_at_work()
+                return self._on_worker(
+                    blow, lambda pid: self._stop([pid], blow.seconds), preferred=at_work
+                )
             case Kind.SLEEP:
                 return self._on_launch(
                     blow, lambda pid: self._stop(self.crew.session_of(pid), blow.seconds)
@@ -111,9 +118,16 @@ class Storm:
             case Kind.CUT:
                 return self._to_database(blow, self.weather.cut)
 
-    def _on_worker(self, blow: Disturbance, hit: Callable[[int], None]) -> bool:
+    def _on_worker(
+        self,
+        blow: Disturbance,
+        hit: Callable[[int], None],
+        *,
+        preferred: frozenset[int] = frozenset(),
+    ) -> bool:
         spared = self._look_for_spared()
         targets = [pid for pid in self.crew.workers() if pid not in spared]
+        targets = [pid for pid in targets if pid in preferred] or targets
         if targets:
             hit(targets[int(blow.aim * len(targets))])
         return bool(targets)

@@ -111,7 +111,13 @@ def weather_the_storm(
     began = time.monotonic()
     try:
         blows = islice(storm(seed, lease=setting.lease, gap=setting.gap), setting.blows)
-        raging = Storm(crew, weather, blows, spared=lambda: _on_the_brink(launch))
+        raging = Storm(
+            crew,
+            weather,
+            blows,
+            spared=lambda: _owners(launch, failures=2),
+            at_work=lambda: _owners(launch, failures=0),
+        )
         try:
             raging.rage(
                 lambda: any(each.epochs_done for each in launch.tickets()),
@@ -151,12 +157,12 @@ def _all_ended(launch: Launch, setting: Setting) -> bool:
     return len(tickets) >= setting.trials and all(each.state.is_finished for each in tickets)
 
 
-def _on_the_brink(launch: Launch) -> frozenset[int]:
-    """Return the processes whose trial has died twice since its last epoch."""
+def _owners(launch: Launch, *, failures: int) -> frozenset[int]:
+    """Return the processes whose trial has died so often since its last epoch, or more often."""
     return frozenset(
         launch.pid_of(each.ticket)
         for each in launch.tickets()
-        if each.state == "running" and each.failures >= 2
+        if each.state == "running" and each.failures >= failures
     )
 
 
