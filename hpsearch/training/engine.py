@@ -69,6 +69,9 @@ def _epochs(
 ) -> Iterator[EpochResult]:
     data = prepare(config.data, split_seed=config.split_seed, root=data_root)
     plan = plan_on(config, data, where)
+    if resume_from is not None:
+        # What `auto` came to where it began: this machine or version may say otherwise
+        plan = replace(plan, precision=resume_from.get("precision", plan.precision))
     run = Run(config, plan, where)
     if resume_from is not None:
         run.restore(resume_from)

@@ -14,7 +14,7 @@ from hpsearch.errors import CheckpointError, TrainingInterrupted
 from hpsearch.measurement import EpochResult
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, EarlyStopping, TrialConfig
-from hpsearch.training import checkpoint
+from hpsearch.training import checkpoint, precision
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.engine import train
 
@@ -47,6 +47,14 @@ VARIANTS = [
     pytest.param({"lr_schedule": Component("one_cycle_for_test")}, id="a rate that moves by batch"),
     pytest.param({"lr_schedule": Component("plateau_for_test")}, id="a rate that moves by loss"),
     pytest.param({"model": Component("simple_cnn"), "precision": "bf16"}, id="bf16, channels last"),
+    pytest.param(
+        {
+            "model": Component("small_net"),
+            "optimizer": Component("sgd", {"lr": 0.05, "momentum": 0.9}),
+            "precision": "bf16",
+        },
+        id="bf16, batch norm, momentum",
+    ),
     pytest.param(
         {
             "optimizer": Component("rmsprop", {"lr": 0.01, "momentum": 0.9, "centered": True}),
@@ -155,6 +163,39 @@ class TestResume:
 
         assert rest == whole[questions // 5 :]
         assert_same(resumed, end)
+
+
+@pytest.mark.parametrize("questions", [2, 5])
+def test_a_resume_keeps_the_precision_that_auto_came_to(
+    config: TrialConfig, monkeypatch: pytest.MonkeyPatch, questions: int
+) -> None:
+    """A study goes on on another machine, or with a version that decides otherwise."""
+    config = replace(config, precision="auto")
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(precision, "CPU_MULTIPLY_ADDS", 1)
+    whole, end = run(config)
+    state = interrupted(config, questions)
+    assert state["precision"] == end["precision"] == "bf16"
+
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
+    rest, resumed = run(config, resume_from=state)
+
+    assert rest == whole[questions // 5 :]
+    assert_same(resumed, end)
+
+
+def test_a_frozen_config_trains_in_what_auto_came_to(
+    config: TrialConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(precision, "CPU_MULTIPLY_ADDS", 1)
+    chosen, end = run(replace(config, precision="auto"))
+    assert chosen != run(replace(config, precision="fp32"))[0]
+
+    monkeypatch.setattr(precision, "CPU_MULTIPLY_ADDS", 10**12)
+    again, _ = run(replace(config, precision=end["precision"]))
+
+    assert again == chosen
 
 
 def test_stopped_again_and_again(config: TrialConfig) -> None:
