@@ -73,7 +73,7 @@ def arguments(
     given = [
         "launch",
         f"--study={study}",
-        f"--workers={options.workers}",
+        f"--workers={'auto' if options.workers is None else options.workers}",
         f"--devices={options.devices}",
         f"--lease={options.lease_seconds!r}",
         f"--checkpoint-interval={options.checkpoint_seconds!r}",

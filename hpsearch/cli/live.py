@@ -48,6 +48,8 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
     )
     threads = plural(preview.threads_per_worker, "thread")
     workers = f"workers: {devices}, {threads} each" if devices else "no worker is started"
+    if preview.most_per_device is not None:
+        workers += f"; up to {preview.most_per_device} on each as long as more gets done"
     say(
         f"{left} trials of up to {preview.epochs_per_trial} epochs over {preview.parameters} "
         f"parameters; {workers}",

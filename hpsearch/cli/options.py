@@ -18,11 +18,11 @@ def at_least_one(value: int | None) -> int | None:
     return value
 
 
-def not_negative(value: int) -> int:
-    """Refuse less than 0; a callback of whole-number options."""
-    if value < 0:
-        raise typer.BadParameter(f"must be at least 0, but got {value}.")
-    return value
+def number_of_workers(text: str) -> str:
+    """Refuse what is neither ``auto`` nor a number from 0; a callback of ``--workers``."""
+    if text != "auto" and not (text.isdecimal() and text.isascii()):
+        raise typer.BadParameter(f"must be a number from 0, or auto, but got {text}.")
+    return text
 
 
 def more_than_zero(value: float | None) -> float | None:

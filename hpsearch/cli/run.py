@@ -22,7 +22,7 @@ from hpsearch.cli.options import (
     StudyFileOption,
     TimeoutOption,
     at_least_one,
-    not_negative,
+    number_of_workers,
     seconds,
 )
 from hpsearch.cli.output import plural, print_json, say, show, show_params
@@ -47,14 +47,16 @@ _ENDINGS = {
 def launch(
     study: StudyFileOption,
     workers: Annotated[
-        int,
+        str,
         typer.Option(
             "--workers",
             "-w",
-            callback=not_negative,
-            help="Local worker processes; 0 stores the study for `hpsearch worker` elsewhere.",
+            metavar="N|auto",
+            callback=number_of_workers,
+            help="Local worker processes. auto: one per core; on a GPU as many as get most done. "
+            "0 stores the study for `hpsearch worker` elsewhere.",
         ),
-    ] = 1,
+    ] = "1",
     trials: Annotated[
         int | None,
         typer.Option("--trials", callback=at_least_one, help="This many trials in all."),
@@ -110,7 +112,7 @@ def launch(
     options = LaunchOptions(
         study=loaded,
         storage=storage,
-        workers=workers,
+        workers=None if workers == "auto" else int(workers),
         devices=devices,
         workers_per_gpu=workers_per_gpu,
         timeout=None if timeout is None else seconds(timeout),

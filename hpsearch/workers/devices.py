@@ -67,10 +67,14 @@ def slots(devices: list[str], workers: int, workers_per_gpu: int | None) -> list
     return [devices[index % len(devices)] for index in range(workers)]
 
 
+def cores() -> int:
+    """Return the CPU cores that this process may use: affinity and container limits count."""
+    return int(joblib.cpu_count())
+
+
 def threads_per_worker(workers: int) -> int:
     """Return the threads that each of ``workers`` local processes may use.
 
-    Two processes with two threads each on two cores ran 4.9 times slower than with one each. The
-    cores are those that this process may use: affinity and container limits count.
+    Two processes with two threads each on two cores ran 4.9 times slower than with one each.
     """
-    return max(1, int(joblib.cpu_count()) // workers)
+    return max(1, cores() // workers)

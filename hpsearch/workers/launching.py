@@ -16,9 +16,10 @@ from hpsearch.search.schema_version import ensure_tables, require_tables, revisi
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers.devices import resolve_devices, slots, threads_per_worker
+from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.estimate import Estimate, estimate
 from hpsearch.workers.progress import Progress
+from hpsearch.workers.staffing import Staff, staff
 from hpsearch.workers.supervisor import Outcome, Supervisor
 from hpsearch.workers.worker import WorkerOptions
 
@@ -32,8 +33,8 @@ class LaunchOptions:
 
     study: StudyFile
     storage: str
-    #: 0 stores the study for workers that attach by themselves.
-    workers: int
+    #: 0 stores the study for workers that attach by themselves; ``None``: as many as pay.
+    workers: int | None
     devices: str = "auto"
     workers_per_gpu: int | None = None
     #: Seconds; running trials are paused then.
@@ -66,6 +67,8 @@ class Preview:
     #: One entry per worker of this launch.
     devices: tuple[str, ...]
     threads_per_worker: int
+    #: How many workers may come to share a device; ``None`` where their number is fixed.
+    most_per_device: int | None
     #: Whether the database doesn't know the study yet.
     new: bool
 
@@ -79,20 +82,20 @@ def preview(options: LaunchOptions) -> Preview:
         UserError: options, study, data or database don't allow this launch.
     """
     study = options.study
-    devices = _check_options(options)
+    crew = _check_options(options)
     SAMPLERS.build(study.sampler).check(study.space)
     stored, counts = _stored(options)
-    workers = max(1, options.workers)
-    threads = threads_per_worker(workers)
+    # Where no worker is started here, one on this machine stands for those elsewhere
+    device = crew.devices[0] if crew.devices else resolve_devices(options.devices)[0]
     cost: Estimate = estimate(
-        study, device=devices[0], threads=threads, data=options.data, apart=True
+        study, device=device, threads=crew.threads, data=options.data, apart=True
     )
     finished = 0 if counts is None else counts.finished
     open_trials = max(0, study.budget.trials - finished)
     epochs_left = open_trials * study.budget.epochs_per_trial
     seconds = None
     if cost.epoch_seconds is not None:
-        seconds = epochs_left * cost.epoch_seconds / min(workers, max(1, open_trials))
+        seconds = epochs_left * cost.epoch_seconds / min(crew.count, max(1, open_trials))
     return Preview(
         study=study.name,
         trials=study.budget.trials,
@@ -101,9 +104,10 @@ def preview(options: LaunchOptions) -> Preview:
         finished=finished,
         parameters=len(study.space.parameters()),
         seconds=seconds,
-        disk_bytes=cost.checkpoint_bytes * workers,
-        devices=tuple(devices[: options.workers]),
-        threads_per_worker=threads,
+        disk_bytes=cost.checkpoint_bytes * crew.count,
+        devices=tuple(crew.devices),
+        most_per_device=None if crew.packing is None else crew.packing.most,
+        threads_per_worker=crew.threads,
         new=stored is None,
     )
 
@@ -114,7 +118,7 @@ def launch(options: LaunchOptions, on_progress: Callable[[Progress], None]) -> O
     Creates the study where it is new. ``on_progress`` is called about twice a second, from the
     calling thread, which must be the main one (signals).
     """
-    devices = _check_options(options)
+    crew = _check_options(options)
     database = Database(options.storage)
     try:
         ensure_tables(database)
@@ -125,8 +129,8 @@ def launch(options: LaunchOptions, on_progress: Callable[[Progress], None]) -> O
             study_name=stored.name,
             # The resolved URL: workers may run in another folder's process.
             storage=database.url.render_as_string(hide_password=False),
-            device=devices[0],
-            threads=threads_per_worker(max(1, options.workers)),
+            device="cpu",  # each gets its own
+            threads=crew.threads,
             runs=options.runs.absolute(),
             data=options.data,
             lease_seconds=options.lease_seconds,
@@ -136,8 +140,9 @@ def launch(options: LaunchOptions, on_progress: Callable[[Progress], None]) -> O
             database,
             stored,
             options.study,
-            devices=devices[: options.workers],
+            devices=crew.devices,
             options=workers,
+            packing=crew.packing,
         )
         time_limit = options.timeout or options.study.budget.time
         return supervisor.run(on_progress, timeout=time_limit)
@@ -145,9 +150,8 @@ def launch(options: LaunchOptions, on_progress: Callable[[Progress], None]) -> O
         database.close()
 
 
-def _check_options(options: LaunchOptions) -> list[str]:
-    workers = max(1, options.workers)
-    devices = slots(resolve_devices(options.devices), workers, options.workers_per_gpu)
+def _check_options(options: LaunchOptions) -> Staff:
+    crew = staff(options.devices, options.workers, options.workers_per_gpu)
     if not SHORTEST_LEASE <= options.lease_seconds <= LONGEST_LEASE:
         raise UserError(
             f"a lease must last {SHORTEST_LEASE:g} to {LONGEST_LEASE:g} s, "
@@ -160,7 +164,7 @@ def _check_options(options: LaunchOptions) -> list[str]:
         )
     if options.timeout is not None and options.timeout <= 0:
         raise UserError(f"--timeout must be more than 0 s, but got {options.timeout:g}")
-    return devices
+    return crew
 
 
 def _stored(options: LaunchOptions) -> tuple[StoredStudy | None, Counts | None]:

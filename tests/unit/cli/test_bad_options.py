@@ -24,7 +24,8 @@ LAUNCH = ("launch", "--study", "quickstart")
     [
         pytest.param(
             (*LAUNCH, "--workers", "-1"),
-            "error: Invalid value for '--workers' / '-w': must be at least 0, but got -1.\n"
+            "error: Invalid value for '--workers' / '-w': must be a number from 0, or auto, "
+            "but got -1.\n"
             "See `hpsearch launch --help`.\n",
             id="fewer workers than none",
         ),
@@ -40,7 +41,7 @@ LAUNCH = ("launch", "--study", "quickstart")
         ),
         pytest.param(
             (*LAUNCH, "--workers", "many"),
-            "error: Invalid value for '--workers' / '-w': ",
+            "error: Invalid value for '--workers' / '-w': must be a number from 0, or auto, ",
             id="not a number",
         ),
         pytest.param(

@@ -47,6 +47,7 @@ PREVIEW = Preview(
     seconds=185.0,
     disk_bytes=21_700,
     devices=("cuda:0", "cuda:1", "cuda:0"),
+    most_per_device=None,
     threads_per_worker=1,
     new=False,
 )
@@ -55,6 +56,14 @@ PREVIEW = Preview(
 @pytest.mark.parametrize(
     ("preview", "says"),
     [
+        pytest.param(
+            replace(PREVIEW, devices=("cuda:0", "cuda:1"), most_per_device=8),
+            "mine (2 trials finished before)\n"
+            "10 trials of up to 3 epochs over 5 parameters; workers: 1 on cuda:0, 1 on cuda:1, "
+            "1 thread each; up to 8 on each as long as more gets done\n"
+            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            id="as many as pay",
+        ),
         pytest.param(
             PREVIEW,
             "mine (2 trials finished before)\n"

@@ -1,0 +1,48 @@
+"""Which workers a launch begins with: their devices, their threads, and whether more may come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpsearch.workers.devices import cores, resolve_devices, slots, threads_per_worker
+from hpsearch.workers.packing import Packing
+
+#: Where nobody says how many may share a GPU. Each holds some hundred MB for CUDA itself.
+MOST_ON_ONE_GPU = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staff:
+    """The workers of one launch."""
+
+    #: One entry per worker to begin with; empty where others attach by themselves.
+    devices: list[str]
+    #: Of each worker.
+    threads: int
+    #: Where their number follows what they get done.
+    packing: Packing | None = None
+
+    @property
+    def count(self) -> int:
+        """How many there are to begin with; 1 where an estimate is all that is asked for."""
+        return max(1, len(self.devices))
+
+
+def staff(wanted: str, workers: int | None, workers_per_gpu: int | None) -> Staff:
+    """Return the workers for the devices ``wanted``; ``workers`` is ``None`` for `auto`.
+
+    ``auto`` means one worker per core on the CPU, one on an Apple GPU, and on CUDA one per GPU to
+    begin with, more as long as more gets done.
+
+    Raises:
+        UserError: a device isn't there, or doesn't take so many.
+    """
+    devices = resolve_devices(wanted)
+    if workers is None and devices[0].startswith("cuda"):
+        most = workers_per_gpu or MOST_ON_ONE_GPU
+        threads = threads_per_worker(most * len(devices))
+        return Staff(devices=devices, threads=threads, packing=Packing(most=most))
+    if workers is None:
+        workers = cores() if devices[0] == "cpu" else 1
+    taken = slots(devices, max(1, workers), workers_per_gpu)
+    return Staff(devices=taken[:workers], threads=threads_per_worker(max(1, workers)))
