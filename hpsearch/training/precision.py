@@ -4,12 +4,12 @@
 compute in bfloat16.
 
 On a CPU the rule looks at the work of a step alone. ``benchmarks/precision_rule.py`` times training
-steps in both, for 54 pairs of a model and a batch size; on one core (AMD EPYC with AVX512-BF16,
-PyTorch 2.14, memory kept between steps) bf16 was faster by
+steps in both, for 55 pairs of a model and a batch size. On one core (AMD EPYC with AVX512-BF16,
+PyTorch 2.14, memory kept between steps) a step in bf16 was
 
-- 0.7 to 1.1 times below 12 million multiply-adds a step: converting costs more than it saves,
-- 1.0 to 1.2 times from 12 to 24 million, but for 0.84 and 0.96 of two dense and small nets,
-- 1.0 to 1.5 times from 24 to 100 million, and up to 1.9 times from there on.
+- 0.7 to 1.1 times as fast below 12 million multiply-adds: converting costs more than it saves,
+- 0.8 to 1.2 times from 12 to 24 million, most of them above 1,
+- 1.0 to 1.4 times from 24 to 100 million, and 1.2 to 1.9 times from there on.
 """
 
 from __future__ import annotations
