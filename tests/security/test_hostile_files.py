@@ -6,6 +6,8 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +162,41 @@ def test_weights_in_torchs_older_format_still_load(tmp_path):
     path = tmp_path / "weights.pt"
     torch.save({"w": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
     assert read_weights(path)["w"].tolist() == [1, 1, 1]
+
+
+PLUGIN = """\
+from pathlib import Path
+from hpsearch.training.registries import MODELS
+from torch import nn
+
+Path("ran").touch()
+
+
+@MODELS.register("theirs")
+def theirs(shape, classes):
+    "A plug-in's model."
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes))
+"""
+
+
+def test_a_plug_in_that_was_changed_since_isnt_run_by_a_worker(here):
+    """The stored study knows its contents by their hash."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hpsearch", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+    (here / "theirs.py").write_text(PLUGIN)
+    text = HEAD.replace("model: mlp", "model: mlp\nplugins: [theirs.py]")
+    (here / "mine.yaml").write_text(text)
+    stored = run("launch", "--study", "mine.yaml", "--workers", "0")
+    assert stored.returncode == 0, stored.stderr
+    (here / "ran").unlink()
+    (here / "theirs.py").write_text(PLUGIN + "\n# changed\n")
+    refused = run("worker", "--study", "s")
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert "must be the file that the study was made with" in refused.stderr
+    assert not (here / "ran").exists()
 
 
 @pytest.mark.parametrize(
