@@ -22,7 +22,7 @@ from hpsearch.results.records import read_study
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
 from hpsearch.study_file.loading import load_study
-from hpsearch.workers import supervisor
+from hpsearch.workers import crew
 from hpsearch.workers.launching import LaunchOptions, launch
 from hpsearch.workers.run_folder import RunFolder
 from hpsearch.workers.supervisor import Outcome
@@ -96,15 +96,15 @@ class Place:
 
         ``told``: the first worker is told to leave in the middle of an epoch.
         """
-        real = supervisor.worker_process
+        real = crew.worker_process
         file = str(self.folder / "told") if told else ""
         dying = partial(worker_that_dies, dies_at, file)
-        supervisor.worker_process = dying  # type: ignore[assignment]
+        crew.worker_process = dying  # type: ignore[assignment]
         try:
             with _without_main_module():
                 return launch(self.options(), lambda _: None)
         finally:
-            supervisor.worker_process = real
+            crew.worker_process = real
 
     def marker(self, step: Step) -> Path:
         """Return the file that a process creates when it dies at ``step``."""
@@ -158,7 +158,7 @@ def worker_that_dies(dies_at: str, told: str, *arguments: Any) -> None:
     if told and not Path(told).exists():
         Path(told).touch()
         _leave_after(ASKED)
-    supervisor.worker_process(*arguments)
+    crew.worker_process(*arguments)
 
 
 def _leave_after(asked: int) -> None:
