@@ -131,6 +131,7 @@ def test_a_launch_that_dies(step: Step, place: Place, undisturbed: dict[str, Any
     command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(place.folder)]
     command[-1] += "/steps.yaml"
     command += ["--checkpoint-interval", "0", "--data", str(place.data), "--devices", "cpu"]
+    command += ["--lease", "5"]
     command += ["--runs", str(options.runs), "--storage", place.storage]
     died = subprocess.run(
         command,
