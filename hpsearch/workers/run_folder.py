@@ -55,13 +55,13 @@ class RunFolder:
         """Load the first of ``references`` (newest first) that is here and undamaged."""
         for reference in references:
             try:
-                state = checkpoint.load(self._file_of(reference), reference.sha256)
+                state = checkpoint.load(self.file_of(reference), reference.sha256)
             except CheckpointError:
                 continue
             return reference, state
         return None
 
-    def _file_of(self, reference: CheckpointRef) -> Path:
+    def file_of(self, reference: CheckpointRef) -> Path:
         """Return the file that a key names. Raises ``CheckpointError`` for one of another place.
 
         A key comes from the database: whoever writes there must not choose what is opened here.

@@ -21,8 +21,9 @@ class Storm:
     Args:
         spared: Asked before a blow: processes that must not be hit now (a trial that dies three
             times without an epoch in between is FAILED by design; that is no storm's subject).
-        at_work: Asked before a stop: processes that hold a trial. A stop hits one of them where
-            there is one: only a stopped owner can come back as a late writer.
+        at_work: Processes that hold a trial. A stop hits one of them where there is one, and
+            lasts until its trial was taken from it: only so it comes back as a late writer.
+        patience: For how many seconds at most a stop is drawn out for that.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Storm:
         *,
         spared: Callable[[], frozenset[int]] = frozenset,
         at_work: Callable[[], frozenset[int]] = frozenset,
+        patience: float = 0.0,
     ) -> None:
         self.crew = crew
         self.weather = weather
@@ -42,6 +44,8 @@ class Storm:
         self.database_is_away = False
         self._ask_spared = spared
         self._ask_at_work = at_work
+        self._patience = patience
+        self._is_calm = False
         self._spared: frozenset[int] = frozenset()
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -79,6 +83,7 @@ class Storm:
 
     def calm(self) -> None:
         """End every outage and every stop."""
+        self._is_calm = True
         for _, _, action in sorted(self._later, key=lambda each: each[:2]):
             action()
         self._later.clear()
@@ -104,9 +109,12 @@ class Storm:
                 return self._on_worker(blow, self.crew.kill)
             case Kind.STOP | Kind.NAP:
                 at_work = frozenset() if self.database_is_away else self._ask_at_work()
-                return self._on_worker(
-                    blow, lambda pid: self._stop([pid], blow.seconds), preferred=at_work
-                )
+
+                def stop(pid: int) -> None:
+                    drawn_out = blow.kind is Kind.STOP and pid in at_work
+                    self._stop([pid], blow.seconds, until_taken=drawn_out)
+
+                return self._on_worker(blow, stop, preferred=at_work)
             case Kind.SLEEP:
                 return self._on_launch(
                     blow, lambda pid: self._stop(self.crew.session_of(pid), blow.seconds)
@@ -162,12 +170,18 @@ class Storm:
             self._spared = self._ask_spared()
         return self._spared
 
-    def _stop(self, pids: list[int], seconds: float) -> None:
+    def _stop(self, pids: list[int], seconds: float, *, until_taken: bool = False) -> None:
         for pid in pids:
             self._stopped[pid] += 1
             self.crew.stop(pid)
+        latest = time.monotonic() + seconds + self._patience
 
         def wake() -> None:
+            drawn_out = until_taken and not self._is_calm and time.monotonic() < latest
+            # Where nobody can be asked, it may still hold its trial.
+            if drawn_out and (self.database_is_away or self._ask_at_work() & set(pids)):
+                self._do_later(0.2, wake)
+                return
             for pid in pids:
                 self._stopped[pid] -= 1
                 if not self._stopped[pid]:

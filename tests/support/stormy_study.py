@@ -117,6 +117,7 @@ def weather_the_storm(
             blows,
             spared=lambda: _owners(launch, failures=2),
             at_work=lambda: _owners(launch, failures=0),
+            patience=4 * setting.lease,
         )
         try:
             raging.rage(

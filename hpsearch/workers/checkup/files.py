@@ -85,13 +85,13 @@ def look_at_files(facts: Facts, runs: Path, listed: dict[int, list[Path]]) -> Fi
     for ticket in facts.tickets:
         if ticket.state.is_finished or ticket.checkpoint is None:
             continue
-        problem = _damage(runs, _named(ticket))
+        problem = _damage(folder, _named(ticket))
         if problem is None:
             whole += 1
         elif problem == _MISSING and (host := _elsewhere(facts, ticket)):
             notes.append(f"the checkpoint of {name_of(ticket)} was written on {host}: look there")
         else:
-            findings.append(_bad_checkpoint(facts, ticket, runs, problem))
+            findings.append(_bad_checkpoint(facts, ticket, folder, problem))
     for found in _winner(facts, folder):
         if isinstance(found, FileFinding):
             findings.append(found)
@@ -123,11 +123,13 @@ def _named(ticket: Ticket) -> CheckpointRef:
     )
 
 
-def _damage(runs: Path, named: CheckpointRef) -> str | None:
+def _damage(folder: RunFolder, named: CheckpointRef) -> str | None:
     """Return what is wrong with a checkpoint, ``None`` where it is the file that was written."""
     try:
-        with (runs / named.key).open("rb") as file:
+        with folder.file_of(named).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
+    except CheckpointError:
+        return "isn't a file of the trial"
     except FileNotFoundError:
         return _MISSING
     except OSError as error:
@@ -149,13 +151,13 @@ def _other_host(owner: str | None) -> str | None:
     return host if ":" in (owner or "") and host != socket.gethostname()[:60] else None
 
 
-def _bad_checkpoint(facts: Facts, ticket: Ticket, runs: Path, problem: str) -> FileFinding:
+def _bad_checkpoint(facts: Facts, ticket: Ticket, folder: RunFolder, problem: str) -> FileFinding:
     older = [
         CheckpointRef(**event.detail)
         for event in reversed(facts.log(ticket.ticket))
         if event.kind == "checkpoint" and event.detail["key"] != ticket.checkpoint
     ]
-    usable = next((each for each in older if _damage(runs, each) is None), None)
+    usable = next((each for each in older if _damage(folder, each) is None), None)
     goes_on = "epoch 0" if usable is None else f"epoch {usable.epoch}"
     return FileFinding(
         finding=Finding(
