@@ -1,15 +1,18 @@
-"""Databases for every test: SQLite, and a real Postgres where its dev packages are installed."""
+"""For every test: databases (SQLite, and a real Postgres where its dev packages are installed), and
+commands run in this process.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import Ran
 
 if TYPE_CHECKING:
     from support.postgres import PostgresServer
@@ -41,3 +44,29 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
     url = server.create()
     yield url
     server.drop(url)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, and no setting from outside."""
+    folder = tmp_path / "here"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    for name in [name for name in os.environ if name.startswith("HPSEARCH")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HPSEARCH_DATA", str(tmp_path / "data"))
+    return folder
+
+
+@pytest.fixture
+def hpsearch(here: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run ``hpsearch ARGUMENTS`` in this process, in an empty folder."""
+    from hpsearch.cli.app import run_command
+
+    def run(*arguments: str) -> Ran:
+        capsys.readouterr()
+        code = run_command(list(arguments))
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run

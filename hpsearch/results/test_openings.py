@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy.stats import binomtest
-
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.storage import Database
 
@@ -40,6 +38,9 @@ class Opening:
 
         It doesn't cover what another seed of training would give.
         """
+        # Imported late: it takes more than a second, and most commands need no interval.
+        from scipy.stats import binomtest
+
         right = round(self.accuracy * self.images)
         found = binomtest(right, self.images).proportion_ci(0.95, method="wilson")
         return float(found.low), float(found.high)

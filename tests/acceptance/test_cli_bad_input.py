@@ -64,7 +64,7 @@ optimizer: {sgd: {lr: 0.1}}
             "",
             "",
             ("--workers", "-1"),
-            ("'--workers'", "at least 0, but got -1"),
+            ("'--workers'", "a number from 0, or auto, but got -1"),
             id="fewer workers than none",
         ),
         pytest.param(
@@ -72,16 +72,25 @@ optimizer: {sgd: {lr: 0.1}}
         ),
     ],
 )
-def test_launch_refuses_it_and_creates_nothing(shell, old, new, arguments, says):
+def test_launch_refuses_it_and_creates_nothing(hpsearch, here, old, new, arguments, says):
     assert old in STUDY
-    (shell.folder / "mine.yaml").write_text(STUDY.replace(old, new))
-    ran = shell.run("launch", "--study", "mine.yaml", *arguments)
-    assert ran.returncode == 2, ran.stdout + ran.stderr
-    assert "\nerror: " in f"\n{ran.stderr}"
+    (here / "mine.yaml").write_text(STUDY.replace(old, new))
+    ran = hpsearch("launch", "--study", "mine.yaml", *arguments)
+    assert ran.code == 2, ran.out + ran.err
+    assert "\nerror: " in f"\n{ran.err}"
     for part in says:
-        assert part in ran.stderr
+        assert part in ran.err
+    assert "Traceback" not in ran.err
+    assert "hush" not in ran.err
+    assert [path.name for path in here.iterdir()] == ["mine.yaml"]
+
+
+def test_so_does_the_command_in_a_process_of_its_own(shell):
+    (shell.folder / "mine.yaml").write_text(STUDY.replace("kernel_size: 3", "kernel_size: 9"))
+    ran = shell.run("launch", "--study", "mine.yaml")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "conv1: kernel 9 spans 9 pixels" in ran.stderr
     assert "Traceback" not in ran.stderr
-    assert "hush" not in ran.stderr
     assert [path.name for path in shell.folder.iterdir()] == ["mine.yaml"]
 
 

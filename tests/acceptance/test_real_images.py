@@ -22,8 +22,8 @@ OPTIONS = ["--workers", "2", "--trials", "12", "--epochs", "3"]
 OPTIONS += ["--set", "data.source=fashion_mnist", "--set", "data.limit=600"]
 
 
-def test_twelve_trials_are_twelve_trials(shell, storage_url):
-    storage = ["--storage", storage_url]
+def test_twelve_trials_are_twelve_trials(shell):
+    storage = ["--storage", "sqlite:///hpsearch.db"]
     shell.done("launch", *STUDY, *OPTIONS, *storage)
     status = shell.json("status", *STUDY, *storage)
     trials = status["trials"]

@@ -170,8 +170,9 @@ def test_eight_first_launches_at_once(make_launch: Callable[..., Launch], tmp_pa
     """Eight people press Enter on an empty database: one study, exactly its trials."""
     study = STUDY.replace("input_size: 16", "limit: 200")
     launches = [make_launch(f"sqlite:///{tmp_path}/hpsearch.db", study) for _ in range(8)]
-    for launch in launches:
-        launch.start(workers=1)
+    for number, launch in enumerate(launches):
+        # Who only stores the study opens the database just the same.
+        launch.start(workers=int(number < 2))
     outputs = [launch.finish(PATIENCE) for launch in launches]
     assert all("Traceback" not in output for output in outputs)
     assert_exact(launches[0], TRIALS, EPOCHS)

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.commands import Ran
 from support.watching import Watch
 
 #: However it is encoded, or cut at one of its signs, this part of it stays readable.
@@ -24,17 +25,6 @@ data: {source: digits, limit: 200}
 model: {mlp: {hidden: [16]}}
 optimizer: {sgd: {lr: {min: 0.01, max: 0.1}}}
 """
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def all(self) -> str:
-        return self.out + self.err
 
 
 @dataclass
