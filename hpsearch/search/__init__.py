@@ -5,7 +5,8 @@
 - ``prepared``        the hot path's statements: compiled once, sent together
 - ``optuna_rows``     the few statements that write Optuna's own tables
 - ``studies``         creating, finding and listing studies
-- ``ledger``          who works on what: claim, start, report, release, fail
+- ``claims``          which ticket a worker takes next
+- ``ledger``          every write about a ticket: start, report, release, fail; behind a ``fence``
 - ``ledger_reads``    what others ask of the ledger: tickets, curves, events, counts
 - ``one_moment``      several reads that see the same moment
 - ``lease``           watching other workers' leases by the own monotonic clock

@@ -8,31 +8,26 @@ calls raise ``LeaseLost``. Calls may be repeated after a commit whose answer was
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.errors import LeaseLost
 from hpsearch.measurement import EpochResult
 from hpsearch.search import optuna_rows
 from hpsearch.search.epoch_rows import OWN_DECISION, insert_epoch
+from hpsearch.search.fence import FencedWrites
 from hpsearch.search.ledger_statements import (
     LOCK_TICKET,
     LedgerPeers,
     Row,
     end_badly,
-    has_event,
     is_ticket,
     lock_study,
-    lock_ticket,
-    record_event,
     row_of,
     take_point,
-    update_ticket,
 )
 from hpsearch.search.ledger_tables import TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules, TrialRow
@@ -43,49 +38,47 @@ from hpsearch.search.storage import Database
 T = TypeVar("T")
 
 
-class Ledger:
+class Ledger(FencedWrites):
     """One worker's hand on one study's ledger. ``owner`` names the worker, uniquely."""
 
     def __init__(self, database: Database, study_id: int, owner: str, rules: SearchRules) -> None:
-        self.database = database
-        self.study_id = study_id
-        self.owner = owner
+        super().__init__(database, study_id, owner)
         self.rules = rules
 
     def renew(self, claim: Claim) -> int:
         """Show a sign of life; returns how often the study was asked to stop."""
 
         def work(connection: Connection) -> int:
-            self._fence(connection, claim)
-            self._update(connection, claim)
+            self.fence(connection, claim)
+            self.update(connection, claim)
             return int(
                 connection.execute(
                     sa.select(studies.c.stops).where(studies.c.study_id == self.study_id)
                 ).scalar_one()
             )
 
-        return self._fenced(claim, "renew", work)
+        return self.fenced(claim, "renew", work)
 
     def start(self, claim: Claim, row: TrialRow) -> tuple[int, int]:
         """Create Optuna's row with its whole configuration; returns (trial_id, number)."""
 
         def work(connection: Connection) -> tuple[int, int]:
             lock_study(connection, self.study_id)
-            ticket = self._fence(connection, claim)
+            ticket = self.fence(connection, claim)
             if ticket["trial_id"] is not None:
                 return ticket["trial_id"], ticket["number"]
             trial_id, number = self._insert_trial(connection, claim, row)
-            self._update(
+            self.update(
                 connection,
                 claim,
                 trial_id=trial_id,
                 number=number,
                 params=json.dumps(dict(row.params)),
             )
-            self._event(connection, claim, "started", {"trial": number})
+            self.event(connection, claim, "started", {"trial": number})
             return trial_id, number
 
-        return self._fenced(claim, "start", work)
+        return self.fenced(claim, "start", work)
 
     def infeasible(self, claim: Claim, row: TrialRow, reason: str, *, nth: int) -> int | None:
         """Record the ticket's ``nth`` (from 0) infeasible draw; returns the next point.
@@ -96,7 +89,7 @@ class Ledger:
 
         def work(connection: Connection) -> int | None:
             study = lock_study(connection, self.study_id)
-            ticket = self._fence(connection, claim)
+            ticket = self.fence(connection, claim)
             if ticket["infeasible"] > nth:
                 return None if ticket["point"] is None else int(ticket["point"])
             infeasible_row = TrialRow(
@@ -110,11 +103,11 @@ class Ledger:
             point: int | None = ticket["point"]
             if self.rules.enumerates:
                 point = take_point(connection, study)
-            self._update(connection, claim, infeasible=nth + 1, point=point)
-            self._event(connection, claim, "infeasible", {"trial": number, "reason": reason})
+            self.update(connection, claim, infeasible=nth + 1, point=point)
+            self.event(connection, claim, "infeasible", {"trial": number, "reason": reason})
             return point
 
-        return self._fenced(claim, "infeasible", work)
+        return self.fenced(claim, "infeasible", work)
 
     def report(
         self, claim: Claim, result: EpochResult, checkpoint: CheckpointRef | None = None
@@ -131,15 +124,15 @@ class Ledger:
             ticket, already = self._own_decision(connection, claim, result)
             if already is not None:
                 return already
-            ticket = self._require_ours(claim, ticket)
+            ticket = self.require_ours(claim, ticket)
             if ticket["epochs_done"] >= result.epoch:
-                columns = self._checkpoint(connection, claim, checkpoint)
-                self._event(connection, claim, "epoch_redone", {"epoch": result.epoch})
+                columns = self.name_checkpoint(connection, claim, checkpoint)
+                self.event(connection, claim, "epoch_redone", {"epoch": result.epoch})
                 # On another device its digits may differ, and so the epoch at which it stops
                 decision = "complete" if result.last else "continue"
                 if result.last:
                     columns |= self._end(connection, claim, dict(ticket), result, decision)
-                self._update(connection, claim, **columns)
+                self.update(connection, claim, **columns)
                 return decision
             value = float(getattr(result, self.rules.metric))
             better = max if self.rules.maximize else min
@@ -158,26 +151,26 @@ class Ledger:
                 else ticket["best_epoch"],
                 "compute_seconds": ticket["compute_seconds"] + result.seconds,
                 "failures": 0,
-                **self._checkpoint(connection, claim, checkpoint),
+                **self.name_checkpoint(connection, claim, checkpoint),
             }
             if decision != "continue":
                 columns |= self._end(connection, claim, {**ticket, **columns}, result, decision)
-            self._update(connection, claim, **columns)
+            self.update(connection, claim, **columns)
             return decision
 
-        return self._fenced(claim, "report", work)
+        return self.fenced(claim, "report", work)
 
     def release(self, claim: Claim, reason: str, checkpoint: CheckpointRef | None = None) -> None:
         """Give the ticket back at once: the next worker goes on from ``checkpoint``."""
 
         def work(connection: Connection) -> None:
-            self._fence(connection, claim)
+            self.fence(connection, claim)
             columns: dict[str, Any] = {"state": TicketState.PAUSED, "owner": None}
-            columns |= self._checkpoint(connection, claim, checkpoint)
-            self._update(connection, claim, **columns)
-            self._event(connection, claim, "released", {"reason": reason})
+            columns |= self.name_checkpoint(connection, claim, checkpoint)
+            self.update(connection, claim, **columns)
+            self.event(connection, claim, "released", {"reason": reason})
 
-        self._fenced(claim, "release", work, leaves="released")
+        self.fenced(claim, "release", work, leaves="released")
 
     def fail(
         self,
@@ -197,30 +190,30 @@ class Ledger:
 
         def work(connection: Connection) -> bool:
             lock_study(connection, self.study_id)
-            ticket = self._fence(connection, claim)
+            ticket = self.fence(connection, claim)
             most = self.rules.max_failures if retry else 1
             limit = most if at_most is None else min(most, at_most)
             return end_badly(connection, ticket, "attempt_failed", error, limit, lesson)
 
-        return self._fenced(claim, "fail", work, leaves="attempt_failed")
+        return self.fenced(claim, "fail", work, leaves="attempt_failed")
 
     def note(self, claim: Claim, kind: str, detail: Mapping[str, Any]) -> None:
         """Append to the event log what happened to this attempt outside the ledger."""
-        self.database.write(lambda connection: self._event(connection, claim, kind, detail))
+        self.database.write(lambda connection: self.event(connection, claim, kind, detail))
 
     def withdraw(self, claim: Claim) -> None:
         """Take back a ticket for which the enumerated space has no point left."""
 
         def work(connection: Connection) -> None:
             lock_study(connection, self.study_id)
-            self._fence(connection, claim)
+            self.fence(connection, claim)
             connection.execute(sa.delete(tickets).where(is_ticket(claim.study_id, claim.ticket)))
             connection.execute(
                 sa.update(studies).where(studies.c.study_id == self.study_id).values(exhausted=True)
             )
-            self._event(connection, claim, "withdrawn", {"reason": "the space has no point left"})
+            self.event(connection, claim, "withdrawn", {"reason": "the space has no point left"})
 
-        self._fenced(claim, "withdraw", work, leaves="withdrawn")
+        self.fenced(claim, "withdraw", work, leaves="withdrawn")
 
     def _decide(
         self, connection: Connection, claim: Claim, result: EpochResult, value: float, best: float
@@ -254,7 +247,7 @@ class Ledger:
             optuna_rows.insert_user_attr(
                 connection, ticket["trial_id"], "val_confusion", result.val_confusion
             )
-        self._event(connection, claim, decision, {"epoch": ticket["epochs_done"], "value": final})
+        self.event(connection, claim, decision, {"epoch": ticket["epochs_done"], "value": final})
         return {"state": decision, "owner": None}
 
     def _insert_trial(self, connection: Connection, claim: Claim, row: TrialRow) -> tuple[int, int]:
@@ -288,70 +281,3 @@ class Ledger:
         ):
             return row, str(row["state"])
         return row, None
-
-    def _fence(self, connection: Connection, claim: Claim) -> Row:
-        """Lock the ticket's row and check that it is still ours."""
-        return self._require_ours(claim, lock_ticket(connection, claim.study_id, claim.ticket))
-
-    def _require_ours(self, claim: Claim, row: Row | None) -> Row:
-        if (
-            row is None
-            or row["attempt"] != claim.attempt
-            or row["state"] != TicketState.RUNNING
-            or row["owner"] != self.owner
-        ):
-            raise LeaseLost(f"ticket {claim.ticket}: attempt {claim.attempt} is over")
-        return row
-
-    def _fenced(
-        self,
-        claim: Claim,
-        name: str,
-        work: Callable[[Connection], T],
-        *,
-        leaves: str | None = None,
-    ) -> T:
-        """Run ``work``; a refusal leaves a trace.
-
-        ``leaves`` is the event of a write that gives the ticket up. Where its commit's answer was
-        lost, the repetition finds the ticket not ours any more, and by this event that it is done.
-        """
-        answers: list[T] = []
-
-        def once(connection: Connection) -> T:
-            if answers and leaves is not None and has_event(connection, claim, leaves, self.owner):
-                return answers[-1]
-            answers.append(work(connection))
-            return answers[-1]
-
-        try:
-            return self.database.write(once)
-        except LeaseLost:
-            detail = {"write": name}
-            self.database.write(
-                lambda connection: self._event(connection, claim, "write_refused", detail)
-            )
-            raise
-
-    def _update(self, connection: Connection, claim: Claim, **columns: Any) -> None:
-        update_ticket(connection, claim.study_id, claim.ticket, **columns)
-
-    def _event(
-        self, connection: Connection, claim: Claim, kind: str, detail: Mapping[str, Any]
-    ) -> None:
-        record_event(
-            connection, self.study_id, claim.ticket, claim.attempt, kind, self.owner, detail
-        )
-
-    def _checkpoint(
-        self, connection: Connection, claim: Claim, checkpoint: CheckpointRef | None
-    ) -> dict[str, Any]:
-        """Log a new checkpoint; returns the ticket's columns that name it."""
-        if checkpoint is None:
-            return {}
-        self._event(connection, claim, "checkpoint", asdict(checkpoint))
-        return {
-            "checkpoint": checkpoint.key,
-            "checkpoint_sha256": checkpoint.sha256,
-            "checkpoint_epoch": checkpoint.epoch,
-        }

@@ -1,0 +1,102 @@
+"""The fence around every write about a ticket: it is done by the ticket's owner, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from sqlalchemy.engine import Connection
+
+from hpsearch.errors import LeaseLost
+from hpsearch.search.ledger_statements import (
+    Row,
+    has_event,
+    lock_ticket,
+    record_event,
+    update_ticket,
+)
+from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.ledger_types import CheckpointRef, Claim
+from hpsearch.search.storage import Database
+
+T = TypeVar("T")
+
+
+class FencedWrites:
+    """What all of a worker's writes have in common: the check, the sign of life, the log."""
+
+    def __init__(self, database: Database, study_id: int, owner: str) -> None:
+        self.database = database
+        self.study_id = study_id
+        self.owner = owner
+
+    def fence(self, connection: Connection, claim: Claim) -> Row:
+        """Lock the ticket's row and check that it is still ours."""
+        return self.require_ours(claim, lock_ticket(connection, claim.study_id, claim.ticket))
+
+    def require_ours(self, claim: Claim, row: Row | None) -> Row:
+        """Return the locked ``row``. Raises ``LeaseLost`` where the attempt is over."""
+        if (
+            row is None
+            or row["attempt"] != claim.attempt
+            or row["state"] != TicketState.RUNNING
+            or row["owner"] != self.owner
+        ):
+            raise LeaseLost(f"ticket {claim.ticket}: attempt {claim.attempt} is over")
+        return row
+
+    def fenced(
+        self,
+        claim: Claim,
+        name: str,
+        work: Callable[[Connection], T],
+        *,
+        leaves: str | None = None,
+    ) -> T:
+        """Run ``work``; a refusal leaves a trace.
+
+        ``leaves`` is the event of a write that gives the ticket up. Where its commit's answer was
+        lost, the repetition finds the ticket not ours any more, and by this event that it is done.
+        """
+        answers: list[T] = []
+
+        def once(connection: Connection) -> T:
+            if answers and leaves is not None and has_event(connection, claim, leaves, self.owner):
+                return answers[-1]
+            answers.append(work(connection))
+            return answers[-1]
+
+        try:
+            return self.database.write(once)
+        except LeaseLost:
+            detail = {"write": name}
+            self.database.write(
+                lambda connection: self.event(connection, claim, "write_refused", detail)
+            )
+            raise
+
+    def update(self, connection: Connection, claim: Claim, **columns: Any) -> None:
+        """Write columns of the ticket, and a sign of life."""
+        update_ticket(connection, claim.study_id, claim.ticket, **columns)
+
+    def event(
+        self, connection: Connection, claim: Claim, kind: str, detail: Mapping[str, Any]
+    ) -> None:
+        """Append to the event log."""
+        record_event(
+            connection, self.study_id, claim.ticket, claim.attempt, kind, self.owner, detail
+        )
+
+    def name_checkpoint(
+        self, connection: Connection, claim: Claim, checkpoint: CheckpointRef | None
+    ) -> dict[str, Any]:
+        """Log a new checkpoint; returns the ticket's columns that name it."""
+        if checkpoint is None:
+            return {}
+        self.event(connection, claim, "checkpoint", asdict(checkpoint))
+        return {
+            "checkpoint": checkpoint.key,
+            "checkpoint_sha256": checkpoint.sha256,
+            "checkpoint_epoch": checkpoint.epoch,
+        }
