@@ -89,7 +89,7 @@ def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
     (shell.folder / "small.yaml").write_text((searched_shell.folder / "small.yaml").read_text())
     # Slow enough to be stopped in the middle.
     study = ("--study", "small.yaml", "--name", "slow", "--set", "data.input_size=24")
-    longer = ("--set", "budget.epochs_per_trial=60", "--set", "pruner=none", "--trials", "2")
+    longer = ("--set", "budget.epochs_per_trial=40", "--set", "pruner=none", "--trials", "2")
     started = shell.json("launch", *study, *longer, "--detach")
     try:
         deadline = time.monotonic() + 120
@@ -114,7 +114,7 @@ def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
 
     ended = shell.json("launch", *study, *longer, "--workers", "2")
     assert ended["trials"]["complete"] == 2
-    assert ended["epochs_run"] == 120
+    assert ended["epochs_run"] == 80
 
 
 def _is_alive(pid: int) -> bool:

@@ -39,8 +39,10 @@ def launch(make_launch: Callable[[str], Launch], storage_url: str) -> Launch:
 
 
 def test_a_killed_worker_costs_nothing_but_its_epoch(
-    launch: Launch, make_launch: Callable[[str], Launch], tmp_path: Path
+    make_launch: Callable[[str], Launch], tmp_path: Path
 ) -> None:
+    """(The storms do the same on Postgres.)"""
+    launch = make_launch(f"sqlite:///{tmp_path}/disturbed.db")
     launch.start()
     victim = launch.wait_for(lambda: launch.running_after_epoch(1))
     os.kill(launch.pid_of(victim.ticket), signal.SIGKILL)
@@ -110,7 +112,11 @@ def test_a_launch_told_to_leave_pauses_and_goes_on(launch: Launch) -> None:
         assert not launch.events(each.ticket, "epoch_redone")
 
 
-def test_workers_whose_supervisor_was_killed_pause_and_leave(launch: Launch) -> None:
+def test_workers_whose_supervisor_was_killed_pause_and_leave(
+    make_launch: Callable[[str], Launch], tmp_path: Path
+) -> None:
+    """(The storms do the same on Postgres.)"""
+    launch = make_launch(f"sqlite:///{tmp_path}/disturbed.db")
     launch.start()
     victim = launch.wait_for(lambda: launch.running_after_epoch(1))
     assert launch.process is not None

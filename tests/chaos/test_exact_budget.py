@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.launches import STUDY, Launch, assert_exact
 from support.ledger import open_search
+from support.postgres import PostgresServer
 from support.processes import in_processes, work_until_finished
 from support.searching import study_file
 
@@ -51,9 +52,13 @@ def test_processes_on_the_ledger_meet_the_budget_exactly(
 
 @pytest.mark.timeout(600)
 def test_a_launch_with_four_workers_meets_the_budget_exactly(
-    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seven trials for four workers: the last round has too few for all of them."""
+    """Seven trials for four workers: the last round has too few for all of them.
+
+    (On SQLite the acceptance tests launch and launch again.)
+    """
+    storage_url = postgres.create()
     monkeypatch.setenv("HPSEARCH_RUNS", str(tmp_path / "runs"))
     study = STUDY.replace("trials: 4, epochs_per_trial: 6", "trials: 7, epochs_per_trial: 2")
     launch = Launch(tmp_path, storage_url, study)

@@ -60,7 +60,8 @@ def test_shares_are_met_to_about_a_group(groups_per_class, size, fraction, seed)
     split = grouped_split(labels, groups, fraction, seed=seed)
     wanted = np.bincount(labels) * fraction
     got = np.bincount(labels[split.validation], minlength=len(groups_per_class))
-    assert (np.abs(got - wanted) <= 2 * size).all()
+    # A class may stand back by a group more where that keeps the sum of all shares right
+    assert (np.abs(got - wanted) <= 3 * size).all()
     if round(fraction * len(labels)) >= len(groups_per_class):
         assert (got > 0).all()  # a class with two groups is on both sides
 
