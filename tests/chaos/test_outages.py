@@ -54,7 +54,10 @@ def assert_undisturbed(launch: Launch, trials: int = TRIALS) -> None:
     assert_exact(launch, trials, EPOCHS)
     assert [each.attempt for each in launch.tickets()] == [1] * trials
     kinds = {event.kind for event in launch.events()}
-    assert kinds.isdisjoint({"lease_expired", "worker_died", "attempt_failed", "write_refused"})
+    assert kinds.isdisjoint({"lease_expired", "worker_died", "attempt_failed"})
+    # Where the answer to a trial's last report got lost, its lease is renewed once too often.
+    refused = {event.detail["write"] for event in launch.events(kind="write_refused")}
+    assert refused <= {"renew"}
 
 
 def test_a_write_lock_on_sqlite(on_sqlite: Launch, tmp_path: Path) -> None:
@@ -87,7 +90,8 @@ def test_postgres_is_cut_off_and_stopped_in_the_middle(
     own_server: Any, make_launch: Callable[..., Launch]
 ) -> None:
     url = own_server.create()
-    launch = make_launch(url)
+    # Two trials more than elsewhere: it has to last until the second blow.
+    launch = make_launch(url, STUDY.replace("trials: 4", "trials: 6"))
     launch.start()
     launch.wait_for(lambda: launch.running_after_epoch(1), PATIENCE)
     assert own_server.cut_connections(url) >= 2, "the workers' connections"
@@ -98,7 +102,7 @@ def test_postgres_is_cut_off_and_stopped_in_the_middle(
     assert launch.process.poll() is None, "it waits"
     own_server.start_again()
     launch.finish(PATIENCE)
-    assert_undisturbed(launch)
+    assert_undisturbed(launch, 6)
 
 
 def test_a_machine_that_sleeps_loses_no_trial(on_sqlite: Launch) -> None:
