@@ -166,10 +166,21 @@ class _Draft:
                 if free:
                     self.take(min(free, key=lambda group: sum(n for _, n in self.contents[group])))
 
+    def strays(self, group: int) -> bool:
+        """Whether moving the group takes a class further from its share than the group is large."""
+        sign = -1 if self.taken[group] else 1
+        return any(
+            abs(self.excess[c] + sign * n) > max(n, abs(self.excess[c]))
+            for c, n in self.contents[group]
+        )
+
     def improve(self, group: int) -> bool:
-        """Move the group where that brings sizes nearer to what they should be."""
+        """Move the group where that brings sizes nearer to what they should be.
+
+        For the sake of the total a class may stray from its share by the group, but no further.
+        """
         movable = self.can_give_back(group) or self.can_take(group)
-        better = movable and self.change(group, total=True) < 0
+        better = movable and not self.strays(group) and self.change(group, total=True) < 0
         if better:
             self.take(group)
         return better

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpsearch.errors import DataError
@@ -54,14 +54,16 @@ def test_no_group_is_on_both_sides(case, fraction, seed):
     fraction=st.floats(0.1, 0.9),
     seed=seeds,
 )
+@example(  # one class was once moved further and further to keep the total right
+    groups_per_class=[6, 8, 12, 16, 22, 23, 37, 9], size=2, fraction=0.16796875, seed=16403
+)
 def test_shares_are_met_to_about_a_group(groups_per_class, size, fraction, seed):
     labels = np.repeat(np.arange(len(groups_per_class)), np.array(groups_per_class) * size)
     groups = np.repeat(np.arange(sum(groups_per_class)), size)
     split = grouped_split(labels, groups, fraction, seed=seed)
     wanted = np.bincount(labels) * fraction
     got = np.bincount(labels[split.validation], minlength=len(groups_per_class))
-    # A class may stand back by a group more where that keeps the sum of all shares right
-    assert (np.abs(got - wanted) <= 3 * size).all()
+    assert (np.abs(got - wanted) <= 2 * size).all()
     if round(fraction * len(labels)) >= len(groups_per_class):
         assert (got > 0).all()  # a class with two groups is on both sides
 
