@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
+from hpsearch.errors import LeaseLost
 from hpsearch.measurement import EpochResult
 from hpsearch.search import optuna_rows
 from hpsearch.search.epoch_rows import OWN_DECISION, insert_epoch
@@ -26,6 +27,7 @@ from hpsearch.search.ledger_statements import (
     end_badly,
     is_ticket,
     lock_study,
+    lock_ticket,
     row_of,
     take_point,
 )
@@ -34,8 +36,6 @@ from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules, Tria
 from hpsearch.search.prepared import ask_all
 from hpsearch.search.pruners import Report
 from hpsearch.search.storage import Database
-
-T = TypeVar("T")
 
 
 class Ledger(FencedWrites):
@@ -48,8 +48,11 @@ class Ledger(FencedWrites):
     def renew(self, claim: Claim) -> int:
         """Show a sign of life; returns how often the study was asked to stop."""
 
-        def work(connection: Connection) -> int:
-            self.fence(connection, claim)
+        def work(connection: Connection) -> int | None:
+            ticket = lock_ticket(connection, claim.study_id, claim.ticket)
+            if self._has_ended_it(claim, ticket):
+                return None
+            self.require_ours(claim, ticket)
             self.update(connection, claim)
             return int(
                 connection.execute(
@@ -57,7 +60,20 @@ class Ledger(FencedWrites):
                 ).scalar_one()
             )
 
-        return self.fenced(claim, "renew", work)
+        stops = self.fenced(claim, "renew", work)
+        if stops is None:
+            # No late write: our own last report is in, and its answer is on its way or was lost.
+            raise LeaseLost(f"ticket {claim.ticket}: attempt {claim.attempt} has ended it")
+        return stops
+
+    def _has_ended_it(self, claim: Claim, ticket: Row | None) -> bool:
+        """Whether this very attempt's report has ended the trial; nobody else's can."""
+        reported = (TicketState.COMPLETE, TicketState.PRUNED)
+        return (
+            ticket is not None
+            and ticket["attempt"] == claim.attempt
+            and ticket["state"] in reported
+        )
 
     def start(self, claim: Claim, row: TrialRow) -> tuple[int, int]:
         """Create Optuna's row with its whole configuration; returns (trial_id, number)."""

@@ -140,6 +140,24 @@ def test_the_end_of_a_trial_is_written_once_and_answered(lossy, opened):
     assert opened.events(1).count("complete") == 1
 
 
+@pytest.mark.parametrize(("score", "end"), [(0.1, "pruned"), (0.9, "complete")])
+def test_a_renewal_after_its_own_end_is_no_late_write(lossy, opened, score, end):
+    """The answer to the last report is still awaited, and the thread renews meanwhile."""
+    for number in range(2):
+        hand = opened.hand(f"good-{number}")
+        hand.report(hand.started(), 1, 0.5)
+    hand = opened.hand("last")
+    claim = hand.started()
+    for epoch in range(1, 10):
+        decision = hand.report(claim, epoch, score)
+        if decision != "continue":
+            break
+    assert decision == end
+    with pytest.raises(LeaseLost, match="attempt 1 has ended it"):
+        hand.ledger.renew(claim)
+    assert "write_refused" not in opened.events(3)
+
+
 @pytest.mark.parametrize(
     ("write", "event"),
     [
