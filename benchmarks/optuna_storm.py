@@ -17,7 +17,7 @@ from sqlalchemy import NullPool
 from support.crews import Crew, Member
 from support.storms import Storm
 from support.stormy_study import Setting, Tally
-from support.weather import Kind, Weather, storm
+from support.weather import Weather, storm
 
 from hpsearch.workers.devices import threads_per_worker
 
@@ -85,11 +85,10 @@ def _tally(
     drawn = {_original(trial) for trial in trials}
     trained = Counter((runs / "epochs.log").read_text().splitlines())
     holes = [trial for trial in complete if _curve_has_a_hole(trial, setting.epochs)]
-    counts = raging.counts
     return Tally(
-        kills=counts[Kind.KILL] + counts[Kind.BEHEAD],
-        stops=counts[Kind.STOP] + counts[Kind.NAP] + counts[Kind.SLEEP],
-        outages=counts[Kind.OUTAGE] + counts[Kind.CUT],
+        kills=raging.kills,
+        stops=raging.stops,
+        outages=raging.outages,
         seconds=seconds,
         ended=ended,
         gave_up=raging.crew.gave_up(),

@@ -58,9 +58,7 @@ class StudyRecord:
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do: every trial of the budget, or of the space, has ended."""
-        if self.counts.running or self.counts.paused:
-            return False
-        return self.counts.finished >= self.study.trials or self.study.exhausted
+        return self.counts.all_ended(self.study.trials, exhausted=self.study.exhausted)
 
     def trial(self, number: int) -> TrialRecord:
         """Return the trial with Optuna's ``number``. Raises ``UnknownName``."""

@@ -26,7 +26,7 @@ from hpsearch.search.ledger_statements import (
 )
 from hpsearch.search.ledger_tables import FINISHED, TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle
-from hpsearch.search.prepared import Statement, ask, ask_all, insertion, send
+from hpsearch.search.prepared import Statement, ask_all, insertion, send
 from hpsearch.search.storage import Database
 
 _of_study_in_state = sa.and_(
@@ -100,10 +100,6 @@ class Claims:
             return self._claim(connection, key, repeated=next(tries) > 0)
 
         return self._database.write(work)
-
-    def _running(self, connection: Connection) -> list[LeaseState]:
-        values = {"study_id": self._study_id, "state": TicketState.RUNNING}
-        return [_lease_of(row) for row in ask(connection, _RUNNING, **values)]
 
     def _claim(self, connection: Connection, key: str, *, repeated: bool) -> Claim | Idle:
         mine = {"study_id": self._study_id}

@@ -78,6 +78,10 @@ class Counts:
         """Tickets that never run again."""
         return self.complete + self.pruned + self.failed
 
+    def all_ended(self, trials: int, *, exhausted: bool) -> bool:
+        """Whether nothing is left of a budget of ``trials``, or of an exhausted space."""
+        return self.finished == self.total and (exhausted or self.total >= trials)
+
 
 def all_tickets(database: Database, study_id: int) -> list[Ticket]:
     """Return every ticket by number."""
@@ -154,11 +158,12 @@ def curves(
 
 def checkpoints(database: Database, study_id: int, ticket: int) -> list[CheckpointRef]:
     """Return the checkpoints that a ticket ever had, newest first; older files may be gone."""
-    return [
-        CheckpointRef(**event.detail)
-        for event in reversed(event_log(database, study_id, ticket))
-        if event.kind == "checkpoint"
-    ]
+    return checkpoints_in(event_log(database, study_id, ticket))
+
+
+def checkpoints_in(log: Sequence[Event]) -> list[CheckpointRef]:
+    """Return the checkpoints that one ticket's events name, newest first."""
+    return [CheckpointRef(**event.detail) for event in reversed(log) if event.kind == "checkpoint"]
 
 
 def newest_event_id(database: Database, study_id: int) -> int:

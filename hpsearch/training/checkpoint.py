@@ -30,7 +30,10 @@ from hpsearch.training.torch_file import read_tensors
 #: Raised when what a state holds changes, so that older files are refused in words.
 FORMAT = 1
 
-_UNFINISHED = ".unfinished"
+_ENDING = ".unfinished"
+
+#: The names of files that a save was still writing, as a pattern.
+UNFINISHED = f".*{_ENDING}"
 
 
 def save(path: Path, state: Mapping[str, Any]) -> str:
@@ -44,7 +47,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
     content = buffer.getbuffer()
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own: a worker that lost its lease may still be writing to the same place
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}{_UNFINISHED}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}{_ENDING}")
     try:
         with unfinished.open("xb") as file:
             file.write(content)
@@ -93,7 +96,7 @@ def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
 
 def remove_unfinished(folder: Path) -> None:
     """Delete what saves that were killed left behind. Call while nobody writes in ``folder``."""
-    for left in folder.glob(f".*{_UNFINISHED}"):
+    for left in folder.glob(UNFINISHED):
         left.unlink(missing_ok=True)
 
 

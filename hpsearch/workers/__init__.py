@@ -12,6 +12,7 @@
 - ``bench``         what a worker holds in its hands
 - ``memory``        running out of memory, and what is known about it afterwards
 - ``room``          waiting for room on a full disk
+- ``owners``        workers' names, and the host that they tell
 - ``lease_keeper``  the thread that renews a lease, and what stops a training loop
 - ``run_folder``    checkpoints of a study on disk: names, fallback, retention
 - ``blueprint``     how one configuration will be trained here

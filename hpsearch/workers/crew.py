@@ -13,9 +13,10 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from hpsearch.errors import UserError
 from hpsearch.kill_points import Step, passing
 from hpsearch.study_file.durations import format_duration
+from hpsearch.workers.owners import new_owner
 from hpsearch.workers.progress import WorkerStatus
 from hpsearch.workers.pulse import Counter, Pulse, new_counter, start_beating
-from hpsearch.workers.worker import WorkerOptions, new_owner, run_worker
+from hpsearch.workers.worker import WorkerOptions, run_worker
 
 #: A worker that was told to leave is killed after this; its trial goes on from its checkpoint.
 LEAVE_SECONDS = 8.0

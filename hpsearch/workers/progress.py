@@ -16,6 +16,8 @@ from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
+from hpsearch.workers import gpu_share
+from hpsearch.workers.owners import host_of
 
 #: The span over which epochs per second are averaged.
 RATE_WINDOW_SECONDS = 60.0
@@ -122,7 +124,7 @@ class ProgressReader:
                 return f"{name} paused ({detail['reason']})"
             case "checkpoint_skipped":
                 return f"{name}: no room for a checkpoint at epoch {detail['epoch']}; goes on"
-            case "no_room":
+            case gpu_share.NO_ROOM:
                 free, needed = detail["free_bytes"] / 1e9, detail["needed_bytes"] / 1e9
                 return f"{name} waits for GPU memory: {free:.1f} GB are free, it needs {needed:.1f}"
             case "write_refused":
@@ -137,8 +139,8 @@ def _statuses(trials: list[TrialRecord], local: list[WorkerStatus]) -> tuple[Wor
     known = {worker.owner: worker for worker in local}
     for owner in running:
         if owner is not None and owner not in known:
-            host = owner.partition(":")[0]
-            known[owner] = WorkerStatus(owner=owner, pid=None, device=f"on {host}", state="idle")
+            device = f"on {host_of(owner) or owner}"
+            known[owner] = WorkerStatus(owner=owner, pid=None, device=device, state="idle")
     statuses = []
     for owner, worker in known.items():
         ticket = running.get(owner)

@@ -110,8 +110,7 @@ class Supervisor:
 
     def _is_finished(self) -> bool:
         counts = ledger_reads.counts(self._database, self._stored.study_id)
-        issued_all = counts.total >= self._stored.trials or self._stored.exhausted
-        return issued_all and counts.finished == counts.total
+        return counts.all_ended(self._stored.trials, exhausted=self._stored.exhausted)
 
     def _outcome(self, reason: Reason) -> Outcome:
         counts = ledger_reads.counts(self._database, self._stored.study_id)

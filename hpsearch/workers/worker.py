@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
 from types import FrameType
-from uuid import uuid4
 
 import optuna
 import torch
@@ -33,6 +31,7 @@ from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.bench import Bench, tidy
+from hpsearch.workers.owners import new_owner
 from hpsearch.workers.run_folder import RunFolder
 from hpsearch.workers.trial_run import run_trial
 
@@ -62,11 +61,6 @@ class WorkerOptions:
     checkpoint_seconds: float = 30.0
     #: The worker's name in the ledger; made up where not given.
     owner: str | None = None
-
-
-def new_owner(kind: str) -> str:
-    """Return a name for a worker that no other worker ever had: ``host:worker-0:1f2e3d4c``."""
-    return f"{socket.gethostname()[:60]}:{kind}:{uuid4().hex[:8]}"
 
 
 class Departure:

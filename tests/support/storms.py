@@ -51,6 +51,21 @@ class Storm:
         self._order = itertools.count()
         self._stopped: Counter[int] = Counter()
 
+    @property
+    def kills(self) -> int:
+        """Processes that were killed."""
+        return self.counts[Kind.KILL] + self.counts[Kind.BEHEAD]
+
+    @property
+    def stops(self) -> int:
+        """Times that somebody was stopped."""
+        return self.counts[Kind.STOP] + self.counts[Kind.NAP] + self.counts[Kind.SLEEP]
+
+    @property
+    def outages(self) -> int:
+        """Times that the database was away, locked, or cut off."""
+        return self.counts[Kind.OUTAGE] + self.counts[Kind.CUT]
+
     def rage(
         self, has_begun: Callable[[], bool], is_finished: Callable[[], bool], *, seconds: float
     ) -> None:

@@ -21,7 +21,7 @@ from hpsearch.workers.devices import threads_per_worker
 from support.crews import Crew, Member
 from support.launches import Launch
 from support.storms import Storm
-from support.weather import Kind, Weather, storm
+from support.weather import Weather, storm
 
 #: Random draws and no pruning: each trial's curve follows from its ticket alone, whatever happens.
 STUDY = """
@@ -185,11 +185,10 @@ def _tally(
     problems += [f"{each.finding.where}: {each.finding.what}" for each in health.files.findings]
     figures = launch.figures()
     finished = sum(each.state.is_finished for each in tickets)
-    counts = raging.counts
     return Tally(
-        kills=counts[Kind.KILL] + counts[Kind.BEHEAD],
-        stops=counts[Kind.STOP] + counts[Kind.NAP] + counts[Kind.SLEEP],
-        outages=counts[Kind.OUTAGE] + counts[Kind.CUT],
+        kills=raging.kills,
+        stops=raging.stops,
+        outages=raging.outages,
         seconds=seconds,
         ended=ended,
         gave_up=raging.crew.gave_up(),

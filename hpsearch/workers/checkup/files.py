@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -13,11 +12,12 @@ from hpsearch.errors import CheckpointError
 from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import Finding, name_of
 from hpsearch.results.ranking import best
+from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_types import CheckpointRef
+from hpsearch.training.checkpoint import UNFINISHED
+from hpsearch.workers.owners import host_of, this_host
 from hpsearch.workers.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder
-
-_UNFINISHED = ".*.unfinished"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,17 +146,13 @@ def _elsewhere(facts: Facts, ticket: Ticket) -> str | None:
 
 
 def _other_host(owner: str | None) -> str | None:
-    # ``worker.new_owner`` begins a worker's name with its host's.
-    host = (owner or "").partition(":")[0]
-    return host if ":" in (owner or "") and host != socket.gethostname()[:60] else None
+    host = host_of(owner)
+    return None if host == this_host() else host
 
 
 def _bad_checkpoint(facts: Facts, ticket: Ticket, folder: RunFolder, problem: str) -> FileFinding:
-    older = [
-        CheckpointRef(**event.detail)
-        for event in reversed(facts.log(ticket.ticket))
-        if event.kind == "checkpoint" and event.detail["key"] != ticket.checkpoint
-    ]
+    known = ledger_reads.checkpoints_in(facts.log(ticket.ticket))
+    older = [each for each in known if each.key != ticket.checkpoint]
     usable = next((each for each in older if _damage(folder, each) is None), None)
     goes_on = "epoch 0" if usable is None else f"epoch {usable.epoch}"
     return FileFinding(
@@ -239,4 +235,4 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _is_ours(name: str) -> bool:
-    return name == BEST_WEIGHTS or fnmatch(name, CHECKPOINTS) or fnmatch(name, _UNFINISHED)
+    return name == BEST_WEIGHTS or fnmatch(name, CHECKPOINTS) or fnmatch(name, UNFINISHED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass
 
 from hpsearch.results.invariants.facts import Facts
@@ -11,6 +10,7 @@ from hpsearch.results.invariants.rule import name_of
 from hpsearch.results.invariants.tickets import BEGINNINGS
 from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.workers.owners import host_of, this_host
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +30,12 @@ def dead_owners(facts: Facts) -> list[DeadOwner]:
     the host's name and not its processes, so a caller must not believe a dead owner whose lease
     still moves.
     """
-    here = socket.gethostname()[:60]
     found = []
     for ticket in facts.tickets:
         if ticket.state is not TicketState.RUNNING or ticket.owner is None:
             continue
         pid = _pid(facts, ticket)
-        host, colon, _ = ticket.owner.partition(":")
-        if pid is not None and colon and host == here and not _lives(pid):
+        if pid is not None and host_of(ticket.owner) == this_host() and not _lives(pid):
             found.append(DeadOwner(owner=ticket.owner, pid=pid, name=name_of(ticket)))
     return found
 

@@ -14,7 +14,8 @@ from hpsearch.errors import NothingStored, UnknownName
 from hpsearch.search import studies
 from hpsearch.search.ledger_types import Idle
 from hpsearch.workers import worker
-from hpsearch.workers.worker import WorkerOptions, new_owner, run_worker
+from hpsearch.workers.owners import new_owner
+from hpsearch.workers.worker import WorkerOptions, run_worker
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,22 @@
+"""Workers' names in the ledger: ``host:worker-0:1f2e3d4c``."""
+
+from __future__ import annotations
+
+import socket
+from uuid import uuid4
+
+
+def new_owner(kind: str) -> str:
+    """Return a name for a worker that no other worker ever had: ``host:worker-0:1f2e3d4c``."""
+    return f"{this_host()}:{kind}:{uuid4().hex[:8]}"
+
+
+def this_host() -> str:
+    """Return this host as workers' names begin with it."""
+    return socket.gethostname()[:60]
+
+
+def host_of(owner: str | None) -> str | None:
+    """Return the host that a worker's name begins with, ``None`` where it names none."""
+    host, colon, _ = (owner or "").partition(":")
+    return host if colon else None
