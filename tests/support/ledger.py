@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
 from optuna import load_study
 from optuna.storages import RDBStorage
 from optuna.study import Study
@@ -16,8 +17,9 @@ from sqlalchemy.exc import OperationalError
 
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.claims import Claims
-from hpsearch.search.lease import LeaseWatch
+from hpsearch.search.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger import Ledger
+from hpsearch.search.ledger_tables import TicketState, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle, SearchRules, TrialRow
 from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.storage import Database
@@ -90,7 +92,14 @@ class Hand:
         """Watch the others' leases for ``seconds`` of this worker's own time."""
         for _ in range(round(seconds / every)):
             self.clock.now += every
-            self.claims._watch.expired(self.claims._database.read(self.claims._running))
+            self.claims._watch.expired(self.claims._database.read(_running_leases))
+
+
+def _running_leases(connection: Connection) -> list[LeaseState]:
+    query = sa.select(
+        tickets.c.ticket, tickets.c.attempt, tickets.c.renewals, tickets.c.lease_seconds
+    ).where(tickets.c.state == TicketState.RUNNING)
+    return [LeaseState(**row) for row in connection.execute(query).mappings()]
 
 
 @dataclass
