@@ -1,0 +1,6 @@
+"""The honest winner: the best trials trained again with fresh seeds, and what may be said of them.
+
+- ``finalists``    which trials are trained again
+- ``plan``         which training comes next, who is out and why, who has won
+- ``predictions``  what one training got right, image by image, as it is stored
+"""

@@ -1,0 +1,279 @@
+"""Which training of a confirmation comes next: a pure function of those that have ended.
+
+Selection: every finalist is trained with seeds 1 and 2; from then on, seed by seed, only those that
+weren't rejected. Report: the winner is trained with as many seeds that had no say in the choice,
+and the number that is reported rests on these alone.
+
+The plan only grows: an entry that was known once keeps its place. So every worker computes it from
+the ledger by itself, and ticket n is entry n.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hpsearch.results.confirmation.predictions import Predictions
+
+#: Seeds that every finalist gets, whatever the first one says: one seed shows no noise.
+FIRST_ROUND = 2
+#: One-sided confidence at which a finalist that trails the leader is rejected.
+REJECTION_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """What was asked: fixed when the confirmation is created.
+
+    Raises ``ValueError`` where there is no finalist, one appears twice, or ``seeds`` is below 2.
+    """
+
+    #: Trial numbers of the finalists in the search's rank order, best first.
+    trials: tuple[int, ...]
+    #: The trial that the winner is compared with: the first of ``try_first``. It may also be a
+    #: finalist. If it isn't, it doesn't compete, and is trained with the report's seeds only.
+    baseline: int | None
+    #: Seeds for the selection (1..seeds), and again for the report (seeds + 1..2 * seeds).
+    seeds: int
+    #: Whether more of the objective is better.
+    maximize: bool
+
+    def __post_init__(self) -> None:
+        if not self.trials or len(set(self.trials)) != len(self.trials):
+            raise ValueError("a contest needs finalists, each once")
+        if self.seeds < FIRST_ROUND:
+            raise ValueError(f"a contest needs at least {FIRST_ROUND} seeds: one shows no noise")
+
+    @property
+    def selection_seeds(self) -> range:
+        """The seeds that choose the winner."""
+        return range(1, self.seeds + 1)
+
+    @property
+    def report_seeds(self) -> range:
+        """The seeds that the reported number rests on."""
+        return range(self.seeds + 1, 2 * self.seeds + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One training: a finalist (by its number in the search) with one seed."""
+
+    trial: int
+    #: 1-based; the same seed means the same training seed and split for every finalist.
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one training ended."""
+
+    #: The objective's value; ``None`` if training failed. A value that isn't finite is a failure.
+    value: float | None
+    #: Its answer on each validation image; the plan needs none.
+    predictions: Predictions | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The value if it is a number that can be compared."""
+        return self.value if self.value is not None and math.isfinite(self.value) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a finalist stands."""
+
+    trial: int
+    #: Mean value over its selection seeds of the rounds that are over; ``None`` before the first.
+    mean: float | None
+    #: Selection seeds that the mean is over.
+    seeds: int
+    #: The seed after which it left; ``None``: it is still in, or stayed to the end.
+    rejected_after: int | None = None
+    #: Why it left, in words.
+    reason: str | None = None
+    #: Whether it left because its training failed; otherwise it could come back where every better
+    #: one fails.
+    failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a confirmation has come."""
+
+    #: Every training that is known to be needed, in the order of their tickets.
+    planned: tuple[Entry, ...]
+    #: The finalists, best first: those still in, then those that left, the last one first.
+    standings: tuple[Standing, ...]
+    #: The trial that the report seeds are for; ``None`` while the selection goes on, or where
+    #: every finalist failed.
+    winner: int | None
+    #: Whether every planned training has ended.
+    finished: bool
+
+
+def entries(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> list[Entry]:
+    """Return every training that is known to be needed, in the order of their tickets."""
+    return list(progress(contest, outcomes).planned)
+
+
+def standings(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> list[Standing]:
+    """Return the finalists, best first: those still in, then those that left, last one first."""
+    return list(progress(contest, outcomes).standings)
+
+
+def progress(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> Progress:
+    """Walk through the contest as far as its trainings have ended."""
+    walk = _Walk(contest, outcomes)
+    selected = walk.select()
+    winner = walk.report() if selected else None
+    return Progress(
+        planned=tuple(walk.planned),
+        standings=tuple(walk.standings()),
+        winner=winner,
+        finished=all(entry in outcomes for entry in walk.planned),
+    )
+
+
+class _Walk:
+    def __init__(self, contest: Contest, outcomes: Mapping[Entry, Outcome]) -> None:
+        self.contest = contest
+        self.sign = 1.0 if contest.maximize else -1.0
+        self.outcomes = outcomes
+        self.planned: list[Entry] = []
+        self.contending = list(contest.trials)
+        #: In the order in which they left.
+        self.left: list[Standing] = []
+        #: The last selection seed of the rounds that are over. A decision must never look beyond
+        #: it, or the plan would change under its own results.
+        self.seed = 0
+
+    def select(self) -> bool:
+        """Plan the selection; returns whether it is over."""
+        seeds = self.contest.selection_seeds
+        rounds = [list(seeds[:FIRST_ROUND]), *([seed] for seed in seeds[FIRST_ROUND:])]
+        for done, batch in enumerate(rounds):
+            if done and len(self.contending) <= 1:  # more seeds would choose nothing
+                break
+            self.planned += [Entry(trial=t, seed=s) for s in batch for t in self.contending]
+            if not self._ended():
+                return False
+            self.seed = batch[-1]
+            self._leave_failed(batch)
+            if self.seed < self.contest.seeds:
+                self._leave_behind()
+        return True
+
+    def report(self) -> int | None:
+        """Plan the report seeds; returns the winner: the best that doesn't fail on any of them."""
+        while (first := next((s for s in self.standings() if not s.failed), None)) is not None:
+            trained = [first.trial]
+            baseline = self.contest.baseline
+            if baseline is not None and not any(s.trial == baseline for s in self._failed()):
+                trained.append(baseline)
+            wanted = [Entry(trial=t, seed=s) for s in self.contest.report_seeds for t in trained]
+            self.planned += [e for e in dict.fromkeys(wanted) if e not in self.planned]
+            if not self._ended():
+                return first.trial
+            lost = self._failures(first.trial, self.contest.report_seeds)
+            if not lost:
+                return first.trial
+            self._fail(first.trial, lost[0])
+        return None
+
+    def standings(self) -> list[Standing]:
+        """Return every finalist, best first."""
+        order = {trial: place for place, trial in enumerate(self.contest.trials)}
+
+        def key(trial: int) -> tuple[float, int]:
+            mean = self._mean(trial)
+            return (math.inf if mean is None else -self.sign * mean), order[trial]
+
+        still = [self._standing(trial) for trial in sorted(self.contending, key=key)]
+        return [*still, *reversed(self.left)]
+
+    def _ended(self) -> bool:
+        return all(entry in self.outcomes for entry in self.planned)
+
+    def _failed(self) -> list[Standing]:
+        return [standing for standing in self.left if standing.failed]
+
+    def _failures(self, trial: int, seeds: Sequence[int]) -> list[int]:
+        return [s for s in seeds if self.outcomes[Entry(trial=trial, seed=s)].score is None]
+
+    def _scores(self, trial: int) -> dict[int, float]:
+        """Seed -> value."""
+        found = {}
+        for seed in range(1, self.seed + 1):
+            outcome = self.outcomes.get(Entry(trial=trial, seed=seed))
+            if outcome is not None and outcome.score is not None:
+                found[seed] = outcome.score
+        return found
+
+    def _mean(self, trial: int) -> float | None:
+        scores = self._scores(trial)
+        return float(np.mean(list(scores.values()))) if scores else None
+
+    def _standing(self, trial: int) -> Standing:
+        return Standing(trial=trial, mean=self._mean(trial), seeds=len(self._scores(trial)))
+
+    def _leave_failed(self, batch: Sequence[int]) -> None:
+        for trial in list(self.contending):
+            if lost := self._failures(trial, batch):
+                self._fail(trial, lost[0])
+
+    def _fail(self, trial: int, seed: int) -> None:
+        self.left = [standing for standing in self.left if standing.trial != trial]
+        self.contending = [other for other in self.contending if other != trial]
+        reason = f"its training failed with seed {seed}"
+        gone = replace(self._standing(trial), rejected_after=seed, reason=reason, failed=True)
+        self.left.append(gone)
+
+    def _leave_behind(self) -> None:
+        """Reject who trails the leader by more than chance explains."""
+        scores = {trial: self._scores(trial) for trial in self.contest.trials}
+        noise, freedom = seed_noise(scores)
+        if len(self.contending) < 2 or freedom == 0:
+            return
+        # Not from scipy.stats: importing that takes a second, in every worker
+        from scipy.special import stdtrit
+
+        chance = float(stdtrit(freedom, REJECTION_CONFIDENCE)) * noise * math.sqrt(2 / self.seed)
+        leader, *others = (
+            standing for standing in self.standings() if standing.rejected_after is None
+        )
+        for other in reversed(others):  # the worst leaves first
+            if leader.mean is None or other.mean is None:
+                continue
+            behind = self.sign * (leader.mean - other.mean)
+            if behind <= chance + 1e-12 * abs(leader.mean):
+                continue
+            reason = (
+                f"over seeds 1 to {self.seed} it is {behind:.4g} behind trial {leader.trial}; "
+                f"chance explains up to {chance:.2g} ({REJECTION_CONFIDENCE:.0%} one-sided)"
+            )
+            self.contending.remove(other.trial)
+            self.left.append(replace(other, rejected_after=self.seed, reason=reason))
+
+
+def seed_noise(scores: Mapping[int, Mapping[int, float]]) -> tuple[float, int]:
+    """Return the standard deviation between seeds, and its degrees of freedom.
+
+    ``scores``: trial -> seed -> value. What a trial and a seed add to a value is taken out first
+    (least squares), since finalists share their seeds; what is left is pooled over all finalists:
+    two seeds of one finalist alone would tell next to nothing. 0 degrees where nothing is left.
+    """
+    cells = [(t, s, value) for t, of_trial in scores.items() for s, value in of_trial.items()]
+    if not cells:
+        return 0.0, 0
+    trials, seeds, values = (np.array(column) for column in zip(*cells, strict=True))
+    design = np.hstack([trials[:, None] == np.unique(trials), seeds[:, None] == np.unique(seeds)])
+    fit, _, rank, _ = np.linalg.lstsq(design.astype(float), values, rcond=None)
+    freedom = len(values) - int(rank)
+    if freedom == 0:
+        return 0.0, 0
+    squares: float = np.sum((values - design @ fit) ** 2)
+    return math.sqrt(squares / freedom), freedom
