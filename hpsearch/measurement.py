@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: Metrics that a study may optimize, and the direction that is better.
 OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
@@ -17,6 +21,19 @@ OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
 
 #: With more classes than this, no confusion matrix is recorded: nobody reads a million cells.
 CONFUSION_CLASSES = 100
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ValPredictions:
+    """What a model said of each validation image, in the order of the images' rows."""
+
+    #: Rows of the images in the prepared data, ascending, int64.
+    rows: NDArray[np.int64]
+    #: The predicted class of each, and the true one.
+    predicted: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    #: The cross-entropy of each, at its true class.
+    losses: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +68,8 @@ class EpochResult:
     #: Validation images by true class (rows) and predicted class (columns); ``None`` where there
     #: are more than ``CONFUSION_CLASSES``, or where it wasn't kept.
     val_confusion: Sequence[Sequence[int]] | None = field(default=None, repr=False, compare=False)
+    #: What was said of each validation image; ``None`` unless training was asked to keep it.
+    val_predictions: ValPredictions | None = field(default=None, repr=False, compare=False)
     #: Everything needed to go on bit-exactly after this epoch (see ``training.checkpoint``).
     #: Valid only until the generator that yielded this result is advanced.
     state: Callable[[], dict[str, Any]] | None = field(default=None, repr=False, compare=False)

@@ -13,7 +13,7 @@ from hpsearch.study_file.problems import Report, shown
 from hpsearch.study_file.schema import Section
 from hpsearch.study_file.sections import SPACE
 from hpsearch.study_file.space import Group, Space, join
-from hpsearch.study_file.study import Budget, Objective, StudyFile
+from hpsearch.study_file.study import Budget, Confirm, Objective, StudyFile
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, to_plain
 from hpsearch.study_file.walk import parse, plain
 
@@ -31,6 +31,7 @@ def assemble(
     first_trials = _first_trials(schema, space, node, report)
     provenance = _provenance(node.entries.get("provenance"), report)
     _check_found(node.entries.get("found"), report)
+    confirms = node.entries.get("confirms")
     if len(report):
         raise report.error()
     document = _document(children, plugins, first_trials, provenance)
@@ -55,6 +56,8 @@ def assemble(
         text=text,
         document=document,
         provenance=provenance,
+        confirm=Confirm(**(document.get("confirm") or {})),
+        confirms=None if confirms is None else to_plain(confirms),
     )
 
 
@@ -110,7 +113,7 @@ def _document(
     document["try_first"] = [trial.written for trial in first_trials]
     document["provenance"] = provenance
     document.pop("from", None)  # resolved by now
-    for key in ("plugins", "found", "try_first", "provenance"):
+    for key in ("plugins", "found", "confirm", "confirms", "try_first", "provenance"):
         if not document[key]:
             del document[key]
     return document

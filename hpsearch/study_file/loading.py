@@ -73,6 +73,7 @@ def _load(
     place = Place(str(path), line=1, folder=path.resolve().parent)
     node = read_yaml(text, place, report)
     changes = read_overrides(overrides, report)
+    _refuse_confirms(node, changes, report)
     if name is not None:
         named = Place("--name", order=len(overrides) + 1)
         changes.append(Override("study", ScalarNode(named, name)))
@@ -191,6 +192,21 @@ def _study(
     changes = [each for each in changes if not is_origin(each.path)]
     node = apply_overrides(node, schema, changes, report)
     return assemble(schema, node, files, text, report)
+
+
+def _refuse_confirms(node: YamlNode | None, changes: list[Override], report: Report) -> None:
+    """Report ``confirms`` in what a person wrote: only a stored study may have it."""
+    entries = node.entries if isinstance(node, MapNode) else {}
+    given = [entries["confirms"]] if "confirms" in entries else []
+    given += [each.value for each in changes if each.path.partition(".")[0] == "confirms"]
+    for written in given:
+        if to_plain(written) is not None:
+            report.add(
+                written.place,
+                "confirms",
+                "only hpsearch writes this key, for the study in which it confirms a winner; leave "
+                "it out, and run `hpsearch confirm`",
+            )
 
 
 def _with_plugins_of(

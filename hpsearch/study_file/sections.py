@@ -69,6 +69,29 @@ FROM = Section(
 )
 
 
+#: Finalists of a confirmation, and the fresh seeds that choose among them.
+TOP, SEEDS = 6, 5
+
+#: How the winner is confirmed: it has no part in the search, and may change at any time.
+CONFIRM = Section(
+    nullable=True,
+    default=None,
+    keys={
+        "top": Leaf(type=Annotated[int, Field(ge=1)], default=TOP),
+        "seeds": Leaf(
+            type=Annotated[int, Field(ge=2)],
+            default=SEEDS,
+            rule="a number of seeds from 2: one alone tells nothing of how far they differ",
+        ),
+        "share": Leaf(
+            type=Annotated[float, Field(gt=0)] | None,
+            default=None,
+            rule="a share of the search's epochs above 0 (0.5 is half of them), or null: no limit",
+        ),
+    },
+)
+
+
 def root_schema(registries: Registries) -> Section:
     """Return the schema of a study file, its sections filled from ``registries``."""
     budget = Section(
@@ -129,11 +152,13 @@ def root_schema(registries: Registries) -> Section:
             "seed": Leaf(type=Annotated[int, Field(ge=0, lt=2**32)], default=0),
             "objective": objective,
             "budget": budget,
+            "confirm": CONFIRM,
             "sampler": OneOf(registry=registries["sampler"], default=Component("tpe")),
             "pruner": OneOf(registry=registries["pruner"], default=Component("median")),
             "plugins": Free(json_schema=_PLUGINS, default=[]),
             "from": FROM,
             "found": Free(json_schema={"type": ["object", "null"]}),
+            "confirms": Free(json_schema={"type": "null"}),
             "data": data,
             "model": OneOf(registry=registries["model"]),
             "optimizer": OneOf(registry=registries["optimizer"]),

@@ -10,8 +10,15 @@ from typing import Any, Literal
 from hpsearch.measurement import OBJECTIVES
 from hpsearch.registry import Component
 from hpsearch.study_file.compare import fingerprint
+from hpsearch.study_file.sections import SEEDS, TOP
 from hpsearch.study_file.space import Scalar, Space
-from hpsearch.study_file.trial_config import TrialConfig, trial_config, trial_seed
+from hpsearch.study_file.trial_config import (
+    CONFIRM_SEED,
+    TrialConfig,
+    confirming_seed,
+    trial_config,
+    trial_seed,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +48,18 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Confirm:
+    """How the winner is confirmed."""
+
+    #: How many of the best trials are trained again.
+    top: int = TOP
+    #: Fresh seeds that choose among them, and as many more for the figure of the chosen one.
+    seeds: int = SEEDS
+    #: The most epochs that this may cost, as a share of those that the search ran.
+    share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyFile:
     """A valid study file (or a frozen config, which is one without ranges)."""
 
@@ -64,6 +83,9 @@ class StudyFile:
     document: Mapping[str, Any]
     #: Where a frozen config comes from; ``None`` for a study.
     provenance: Mapping[str, Any] | None = None
+    confirm: Confirm = Confirm()
+    #: Which finalists of which study are trained again here; ``None`` for a search.
+    confirms: Mapping[str, Any] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -79,8 +101,20 @@ class StudyFile:
         """Return what training is told for the point ``params``.
 
         The training seed follows from the study's seed and the ticket, or is the one that a
-        frozen config recorded. Raises ``KeyError`` where a parameter is missing.
+        frozen config recorded. With ``confirm_seed`` among the parameters, training and split
+        follow from the study's seed and that number: the same for every finalist. Raises
+        ``KeyError`` where a parameter is missing.
         """
+        fresh = params.get(CONFIRM_SEED)
+        if fresh is not None:
+            return trial_config(
+                self.space.freeze(params).config,
+                epochs=self.budget.epochs_per_trial,
+                split_seed=confirming_seed(self.seed, int(fresh), "split"),
+                seed=confirming_seed(self.seed, int(fresh), "training"),
+                # The images stay the search's; only their split is drawn anew
+                limit_seed=self.seed,
+            )
         recorded = (self.provenance or {}).get("trial_seed")
         return trial_config(
             self.space.freeze(params).config,

@@ -21,6 +21,10 @@ Normalization: TypeAlias = (
 )
 
 
+#: A parameter of every trial of a confirmation: which fresh seed it is trained with.
+CONFIRM_SEED = "confirm_seed"
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Which images, how many, and how they are prepared."""
@@ -36,6 +40,8 @@ class DataConfig:
     #: How many training images of each class to take before the split (all of a class that has
     #: fewer); not together with ``limit``.
     per_class: int | None = None
+    #: Seeds ``limit`` and ``per_class`` where it isn't the split's seed that does.
+    limit_seed: int | None = None
     normalization: Normalization = "measured"
     #: Applied to training batches only, in this order.
     augmentation: tuple[Component, ...] = ()
@@ -67,14 +73,19 @@ class TrialConfig:
     #: ``None``: every trial runs to its last epoch.
     early_stopping: EarlyStopping | None = None
     precision: Precision = "auto"
-    #: Seeds ``limit`` and the train/validation split; the same for every trial of a study.
+    #: Seeds ``limit`` and the train/validation split; the same for every trial of a search.
     split_seed: int
     #: Seeds weights, data order, augmentation and dropout; differs from trial to trial.
     seed: int
 
 
 def trial_config(
-    config: Mapping[str, Any], *, epochs: int, split_seed: int, seed: int
+    config: Mapping[str, Any],
+    *,
+    epochs: int,
+    split_seed: int,
+    seed: int,
+    limit_seed: int | None = None,
 ) -> TrialConfig:
     """Build a ``TrialConfig`` from a point of a study's space (``Draw.config``)."""
     data, stopping = config["data"], config["early_stopping"]
@@ -85,6 +96,7 @@ def trial_config(
             input_size=data["input_size"],
             limit=data["limit"],
             per_class=data["per_class"],
+            limit_seed=limit_seed,
             normalization=data["normalization"],
             augmentation=_switched_on(data["augmentation"]),
         ),
@@ -105,6 +117,15 @@ def trial_config(
 def trial_seed(study_seed: int, ticket: int) -> int:
     """Return the training seed (0..2**31-1) of a ticket: the same on every host and relaunch."""
     digest = hashlib.sha256(f"{study_seed}/{ticket}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def confirming_seed(study_seed: int, fresh: int, purpose: Literal["training", "split"]) -> int:
+    """Return a seed (0..2**31-1) for the ``fresh``-th (from 1) fresh seed of a confirmation.
+
+    It follows from nothing else, so every finalist meets the same: their results are pairs.
+    """
+    digest = hashlib.sha256(f"{study_seed}/confirm/{purpose}/{fresh}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 

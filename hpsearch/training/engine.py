@@ -18,12 +18,18 @@ import torch
 from torch import Tensor
 
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted
-from hpsearch.measurement import CONFUSION_CLASSES, EpochResult
+from hpsearch.measurement import CONFUSION_CLASSES, EpochResult, ValPredictions
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.augmentation.chain import Chain, build, dominant
 from hpsearch.training.batches import Pixels
-from hpsearch.training.data.prepare import prepare
-from hpsearch.training.evaluate import Stopped, autocast, evaluate, evaluation_batch
+from hpsearch.training.data.prepare import PreparedData, prepare
+from hpsearch.training.evaluate import (
+    Evaluation,
+    Stopped,
+    autocast,
+    evaluate,
+    evaluation_batch,
+)
 from hpsearch.training.losses import TrainingLoss, balanced_weights
 from hpsearch.training.lr_schedules import finish_epoch, moves_within_epoch
 from hpsearch.training.memory import kept_memory
@@ -41,13 +47,14 @@ def train(
     resume_from: Mapping[str, Any] | None = None,
     data_root: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    keep_predictions: bool = False,
 ) -> Iterator[EpochResult]:
     """Train ``config``, yielding the figures of each epoch; a consumer may stop after any.
 
     ``resume_from`` is a state (``EpochResult.state``, ``TrainingInterrupted.state``, or
     ``checkpoint.load``): training goes on after it, and ends as if it had never stopped.
-    ``should_stop`` is asked before every batch. The process's global random numbers are left as
-    they were found.
+    ``should_stop`` is asked before every batch. ``keep_predictions`` asks for every epoch's
+    ``val_predictions``. The process's global random numbers are left as they were found.
 
     Raises, at the first ``next``, ``InfeasibleConfig`` (it can't be built), ``DataError``, and
     ``CheckpointError`` (``resume_from`` is of something else); later ``TrainingDiverged`` (a loss
@@ -57,7 +64,7 @@ def train(
     if where.type == "cuda":
         torch.backends.cudnn.benchmark = True  # batches of an epoch have one size, or two
     with kept_memory():
-        yield from _epochs(config, where, resume_from, data_root, should_stop)
+        yield from _epochs(config, where, resume_from, data_root, should_stop, keep_predictions)
 
 
 def _epochs(
@@ -66,6 +73,7 @@ def _epochs(
     resume_from: Mapping[str, Any] | None,
     data_root: Path | None,
     should_stop: Callable[[], bool],
+    keep_predictions: bool,
 ) -> Iterator[EpochResult]:
     data = prepare(config.data, split_seed=config.split_seed, root=data_root)
     plan = plan_on(config, data, where)
@@ -166,10 +174,20 @@ def _epochs(
             seconds=time.perf_counter() - began,
             val_seconds=val_seconds,
             val_confusion=val.confusion.tolist() if classes <= CONFUSION_CLASSES else None,
+            val_predictions=_predictions(data, val) if keep_predictions else None,
             state=_state_after(run, run.epoch),
         )
         run.end_epoch(result)
         yield replace(result, last=run.is_over)
+
+
+def _predictions(data: PreparedData, val: Evaluation) -> ValPredictions:
+    return ValPredictions(
+        rows=data.val_indices.numpy(),
+        predicted=val.predictions.numpy(),
+        truth=data.labels[data.val_indices].numpy(),
+        losses=val.losses.numpy(),
+    )
 
 
 def _mean(losses: list[Tensor], sizes: list[int]) -> float:

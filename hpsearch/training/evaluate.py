@@ -30,6 +30,8 @@ class Evaluation:
     samples: int
     #: The predicted class of each sample, int64 ``(samples,)`` on the CPU, in the rows' order.
     predictions: Tensor
+    #: The cross-entropy loss of each sample, float32 ``(samples,)`` on the CPU.
+    losses: Tensor
     #: Samples by true class (rows) and predicted class, int64 ``(classes, classes)`` on the CPU.
     confusion: Tensor
 
@@ -93,6 +95,7 @@ def evaluate(
             correct=int((predictions == truth).sum().item()),
             samples=len(rows),
             predictions=predictions.cpu(),
+            losses=losses,
             confusion=confusion(truth, predictions, every.shape[1]),
         )
 

@@ -127,6 +127,7 @@ def _request(config: DataConfig, root: Path | None, split_seed: int = 0) -> _Req
         config.input_size,
         config.limit,
         config.per_class,
+        config.limit_seed,
         config.normalization,
     )
     key = json.dumps(parts, sort_keys=True, default=str)
@@ -196,7 +197,8 @@ def _key(
 
 def _choice(request: _Request) -> tuple[Choose | None, dict[str, int]]:
     """Return what picks the training images that are taken, and what that depends on."""
-    config, seed = request.config, request.split_seed
+    config = request.config
+    seed = request.split_seed if config.limit_seed is None else config.limit_seed
     if config.limit is not None and config.per_class is not None:
         raise DataError(
             f"data.limit and data.per_class can't be combined, since each says which training "

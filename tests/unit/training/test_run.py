@@ -48,6 +48,7 @@ class TestFingerprint:
             {"input_size": 8},
             {"limit": 50},
             {"per_class": 5},
+            {"limit_seed": 3},
             {"normalization": "unit"},
             {"augmentation": ()},
         ]
