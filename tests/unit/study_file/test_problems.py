@@ -24,8 +24,8 @@ APPENDED = [
         "modle: mlp",
         "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, budget, "
         "class_weights, confirm, confirms, data, description, early_stopping, found, from, "
-        "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, regularization, sampler, "
-        "seed, study, try_first.",
+        "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, "
+        "regularization, sampler, seed, study, try_first.",
         id="unknown key at the root",
     ),
     pytest.param(
@@ -673,8 +673,8 @@ OVERRIDES = [
         "dta.limit=4",
         "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, budget, "
         "class_weights, confirm, confirms, data, description, early_stopping, found, from, "
-        "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, regularization, sampler, "
-        "seed, study, try_first.",
+        "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, "
+        "regularization, sampler, seed, study, try_first.",
         id="an unknown section",
     ),
     pytest.param(
@@ -764,8 +764,8 @@ try_first:
         '--set seed=x: seed: must be an integer, but got "x"',
         "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, budget, "
         "class_weights, confirm, confirms, data, description, early_stopping, found, from, "
-        "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, regularization, sampler, "
-        "seed, study, try_first.",
+        "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, "
+        "regularization, sampler, seed, study, try_first.",
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got ""',
     ]
 
