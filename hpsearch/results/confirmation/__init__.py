@@ -3,4 +3,5 @@
 - ``finalists``    which trials are trained again
 - ``plan``         which training comes next, who is out and why, who has won
 - ``predictions``  what one training got right, image by image, as it is stored
+- ``stored``       a confirmation in the database, and how far it has come
 """

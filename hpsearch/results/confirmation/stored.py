@@ -1,0 +1,167 @@
+"""A confirmation as the database holds it: a study of its own, named after the search.
+
+What it was asked stands in its document under ``confirms``::
+
+    study, fingerprint   the search that it confirms
+    seeds, seeds_before  how many choose (as many report), and how many fresh seeds earlier
+                         confirmations of this search have used
+    asked                top, seeds and share, before the share had its effect
+    finalists            [{trial, params}, ...] in the search's rank order
+    baseline             {trial, params}, or null
+    search               trials, complete and epochs of the search at that moment
+
+Ticket n is entry n of the plan, which follows from the tickets that have ended: nothing else needs
+to be stored, and every worker comes to the same plan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, Progress, progress
+from hpsearch.results.confirmation.predictions import Predictions, decode
+from hpsearch.results.records import StudyRecord, TrialRecord, read_study
+from hpsearch.search import optuna_rows, studies
+from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StoredStudy
+
+#: Behind the search's name; later confirmations of it end in ``-confirm-2``, ``-confirm-3``, ...
+SUFFIX = "-confirm"
+
+#: The attribute of a training's row that holds its predictions.
+PREDICTIONS = "val_predictions"
+
+Outcomes: TypeAlias = Mapping[Entry, Outcome]
+
+
+def name_of(study: str, nth: int) -> str:
+    """Return the name of a search's ``nth`` confirmation, from 1."""
+    return f"{study}{SUFFIX}" + (f"-{nth}" if nth > 1 else "")
+
+
+def is_confirmation(study: StoredStudy) -> bool:
+    """Whether a stored study is a confirmation, and no search."""
+    return study.document.get("confirms") is not None
+
+
+def confirmations(database: Database, study: str) -> list[StoredStudy]:
+    """Return the confirmations of the search called ``study``, oldest first."""
+    found: list[StoredStudy] = []
+    while True:
+        stored = studies.find_or_none(database, name_of(study, len(found) + 1))
+        if stored is None or not is_confirmation(stored):
+            return found
+        found.append(stored)
+
+
+def newest(database: Database, study: str) -> StudyRecord | None:
+    """Read the newest confirmation of the search called ``study``; ``None`` where there is none."""
+    found = confirmations(database, study)
+    return read_study(database, found[-1].name) if found else None
+
+
+def contest_of(confirmation: StudyRecord) -> Contest:
+    """Return what the confirmation was asked."""
+    confirms = confirmation.study.document["confirms"]
+    baseline = confirms["baseline"]
+    return Contest(
+        trials=tuple(each["trial"] for each in confirms["finalists"]),
+        baseline=None if baseline is None else baseline["trial"],
+        seeds=confirms["seeds"],
+        maximize=confirmation.objective.direction == "maximize",
+    )
+
+
+def params_of(confirmation: StudyRecord) -> dict[int, Mapping[str, Any]]:
+    """Return trial -> its stored parameters, of the finalists and of the baseline."""
+    confirms = confirmation.study.document["confirms"]
+    listed = [*confirms["finalists"], *filter(None, [confirms["baseline"]])]
+    return {each["trial"]: each["params"] for each in listed}
+
+
+def trainings(confirmation: StudyRecord) -> dict[Entry, TrialRecord]:
+    """Return each training that was begun, in the order of their tickets."""
+    planned = standing(confirmation).planned
+    by_ticket = {trial.ticket: trial for trial in confirmation.trials}
+    return {
+        entry: by_ticket[number]
+        for number, entry in enumerate(planned, start=1)
+        if number in by_ticket
+    }
+
+
+def standing(confirmation: StudyRecord) -> Progress:
+    """Return how far the confirmation has come."""
+    contest = contest_of(confirmation)
+    ended = {trial.ticket: trial for trial in confirmation.trials if trial.state.is_finished}
+    known = -1
+    outcomes: dict[Entry, Outcome] = {}
+    # Each round that has ended shows the next one, and who has which ticket in it
+    while True:
+        found = progress(contest, outcomes)
+        if len(outcomes) == known:
+            return found
+        known = len(outcomes)
+        outcomes = {
+            entry: _outcome(ended[number])
+            for number, entry in enumerate(found.planned, start=1)
+            if number in ended
+        }
+
+
+def outcomes_of(database: Database, confirmation: StudyRecord) -> dict[Entry, Outcome]:
+    """Return how each training that has ended came out, its predictions included.
+
+    Raises ``StorageError`` where stored predictions are damaged.
+    """
+    found = {
+        entry: trial for entry, trial in trainings(confirmation).items() if trial.state.is_finished
+    }
+    predictions = _predictions(database, confirmation.study.study_id)
+    return {
+        entry: _outcome(trial, predictions.get(trial.trial_id or -1))
+        for entry, trial in found.items()
+    }
+
+
+def kept_weights(record: StudyRecord) -> set[int]:
+    """Return the numbers of a confirmation's trainings whose best weights are kept.
+
+    Those of the winner with the report's seeds, which are evaluated and exported. While the winner
+    may still fail, those of every report seed.
+    """
+    contest, now = contest_of(record), standing(record)
+    return {
+        trial.number
+        for entry, trial in trainings(record).items()
+        if trial.number is not None
+        and trial.state is TicketState.COMPLETE
+        and entry.seed in contest.report_seeds
+        and (not now.finished or entry.trial == now.winner)
+    }
+
+
+def _outcome(trial: TrialRecord, predictions: Predictions | None = None) -> Outcome:
+    complete = trial.state is TicketState.COMPLETE
+    return Outcome(value=trial.value if complete else None, predictions=predictions)
+
+
+def _predictions(database: Database, study_id: int) -> dict[int, Predictions]:
+    """Return trial id -> predictions."""
+    attributes, trials = optuna_rows.TRIAL_USER_ATTRS, optuna_rows.TRIALS
+    query = (
+        sa.select(attributes.c.trial_id, attributes.c.value_json)
+        .join(trials, trials.c.trial_id == attributes.c.trial_id)
+        .where(trials.c.study_id == study_id, attributes.c.key == PREDICTIONS)
+    )
+
+    def work(connection: Connection) -> dict[int, str]:
+        return {row.trial_id: row.value_json for row in connection.execute(query)}
+
+    return {trial_id: decode(json.loads(text)) for trial_id, text in database.read(work).items()}
