@@ -78,13 +78,14 @@ def _provenance(node: YamlNode | None, report: Report) -> Mapping[str, Any] | No
     if not isinstance(node, MapNode):
         report.add(node.place, "provenance", f"must be a mapping, but got {shown(found)}")
         return None
-    seed = found.get("trial_seed")
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-        report.add(
-            node.entries["trial_seed"].place,
-            join("provenance", "trial_seed"),
-            f"must be an integer of at least 0, but got {shown(seed)}",
-        )
+    for name in ("trial_seed", "split_seed"):
+        seed = found.get(name)
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+            report.add(
+                node.entries[name].place,
+                join("provenance", name),
+                f"must be an integer of at least 0, but got {shown(seed)}",
+            )
     return dict(found)
 
 

@@ -100,9 +100,10 @@ class StudyFile:
     def trial_config(self, params: Mapping[str, Scalar], ticket: int) -> TrialConfig:
         """Return what training is told for the point ``params``.
 
-        The training seed follows from the study's seed and the ticket, or is the one that a
-        frozen config recorded. With ``confirm_seed`` among the parameters, training and split
-        follow from the study's seed and that number: the same for every finalist. Raises
+        The training seed follows from the study's seed and the ticket, and the split from the
+        study's seed, or both are the ones that a frozen config recorded: a confirmed winner was
+        trained on splits of its own. With ``confirm_seed`` among the parameters, training and
+        split follow from the study's seed and that number: the same for every finalist. Raises
         ``KeyError`` where a parameter is missing.
         """
         fresh = params.get(CONFIRM_SEED)
@@ -115,10 +116,13 @@ class StudyFile:
                 # The images stay the search's; only their split is drawn anew
                 limit_seed=self.seed,
             )
-        recorded = (self.provenance or {}).get("trial_seed")
+        recorded = self.provenance or {}
+        seed, split_seed = recorded.get("trial_seed"), recorded.get("split_seed")
+        own_split = split_seed is not None and split_seed != self.seed
         return trial_config(
             self.space.freeze(params).config,
             epochs=self.budget.epochs_per_trial,
-            split_seed=self.seed,
-            seed=trial_seed(self.seed, ticket) if recorded is None else recorded,
+            split_seed=self.seed if split_seed is None else split_seed,
+            seed=trial_seed(self.seed, ticket) if seed is None else seed,
+            limit_seed=self.seed if own_split else None,
         )

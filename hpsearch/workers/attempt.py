@@ -40,7 +40,8 @@ class Attempt:
         self.keeper = keeper
         self.number = number
         self.blueprint = blueprint
-        #: Objective, epoch and weights of the best epoch so far.
+        #: Objective, epoch and weights of the epoch that gives the value, once there is one:
+        #: its last, or its best so far.
         self.best: dict[str, Any] | None = None
         self.epochs_done = 0
         self.kept: list[CheckpointRef] = []
@@ -204,7 +205,12 @@ class Attempt:
         objective = self.bench.study.objective
         value = getattr(result, objective.metric)
         sign = 1 if objective.direction == "maximize" else -1
-        if self.best is not None and sign * value <= sign * self.best["value"]:
+        if objective.at == "last":
+            # The trial's value is the last epoch's. Weights of another one, chosen by validation
+            # images, would not be those that the value tells of.
+            if not result.last:
+                return
+        elif self.best is not None and sign * value <= sign * self.best["value"]:
             return
         self.best = {"value": value, "epoch": result.epoch, "weights": state()["model"]}
 

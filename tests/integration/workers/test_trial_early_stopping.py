@@ -35,6 +35,15 @@ def test_it_ends_complete_with_its_best_weights(open_study) -> None:
     assert (kept["epoch"], kept["value"]) == (trial.best_epoch, min(losses))
 
 
+def test_the_weights_that_are_kept_are_those_that_the_value_tells_of(open_study) -> None:
+    search = open_study(ONE_TRIAL, *UNSTEADY, "budget.epochs_per_trial=6")
+    search.run_all()
+    (trial,) = search.record().trials
+    assert trial.best_epoch != 6, "the best epoch must be another for this test"
+    kept = checkpoint.load(search.runs / "small" / search.stored.run_key / "trial-0000" / "best.pt")
+    assert (kept["epoch"], kept["value"]) == (6, trial.value)
+
+
 @pytest.mark.parametrize("back", [1, 2], ids=["in its last epoch", "in the one before"])
 def test_patience_outlives_a_worker(open_study, back) -> None:
     whole = open_study(*PATIENT, "study=whole")

@@ -78,9 +78,10 @@ def test_weights_of_the_best_epoch_survive_a_pause(open_study) -> None:
 
     # A rate that only the first epochs can stand: the best one lies before the pause.
     rate = "optimizer.sgd.lr={values: [1.5]}"
-    plain = open_study(ONE_TRIAL, rate, "study=plain")
+    at_best = "objective={metric: val_accuracy, at: best}"
+    plain = open_study(ONE_TRIAL, rate, at_best, "study=plain")
     plain.run_all()
-    paused = open_study(ONE_TRIAL, rate)
+    paused = open_study(ONE_TRIAL, rate, at_best)
     assert paused.run_one(leave=leave_after(IN_EPOCH_3)).epochs_done == 2
     paused.run_one("two")
 

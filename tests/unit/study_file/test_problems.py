@@ -298,6 +298,11 @@ APPENDED = [
         id="a training seed that is no number",
     ),
     pytest.param(
+        "provenance:\n  split_seed: -1",
+        "x.yaml:7: provenance.split_seed: must be an integer of at least 0, but got -1",
+        id="the seed of a split below 0",
+    ),
+    pytest.param(
         "plugins: mine.py",
         'x.yaml:6: plugins: must be a list of Python files, but got "mine.py"',
         id="plugins that are no list",

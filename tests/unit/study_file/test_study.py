@@ -233,6 +233,13 @@ def test_a_frozen_config_keeps_its_training_seed(load, base):
     assert study.trial_config({}, ticket=0).seed == 99
 
 
+def test_a_frozen_config_keeps_the_split_that_it_was_trained_on(load, base):
+    config = load(base + "provenance: {split_seed: 77}\n").trial_config({}, ticket=0)
+    plain = load(base).trial_config({}, ticket=0)
+    assert (config.split_seed, plain.split_seed) == (77, load(base).seed)
+    assert config.seed == plain.seed
+
+
 def test_lists_and_provenance_that_are_empty_count_as_absent(load, reload, base):
     study = load(base + "plugins: []\ntry_first:\nprovenance: {}\n")
     assert study.document == load(base).document
