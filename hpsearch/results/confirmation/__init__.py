@@ -1,7 +1,10 @@
 """The honest winner: the best trials trained again with fresh seeds, and what may be said of them.
 
-- ``finalists``    which trials are trained again
-- ``plan``         which training comes next, who is out and why, who has won
-- ``predictions``  what one training got right, image by image, as it is stored
-- ``stored``       a confirmation in the database, and how far it has come
+- ``finalists``      which trials are trained again
+- ``plan``           which training comes next, who is out and why, who has won
+- ``predictions``    what one training said of each validation image, as it is stored
+- ``stored``         a confirmation in the database, and how far it has come
+- ``contributions``  what each image contributes to an objective
+- ``statistics``     intervals over seeds and images, paired differences, chance of being the best
+- ``verdict``        everything that is told in the end
 """

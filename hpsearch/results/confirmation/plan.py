@@ -2,7 +2,8 @@
 
 Selection: every finalist is trained with seeds 1 and 2; from then on, seed by seed, only those that
 weren't rejected. Report: the winner is trained with as many seeds that had no say in the choice,
-and the number that is reported rests on these alone.
+and the number that is reported rests on these alone. So do the comparisons: a runner-up that
+couldn't be rejected is trained with them too, and so is the baseline.
 
 The plan only grows: an entry that was known once keeps its place. So every worker computes it from
 the ledger by itself, and ticket n is entry n.
@@ -111,6 +112,8 @@ class Progress:
     #: The trial that the report seeds are for; ``None`` while the selection goes on, or where
     #: every finalist failed.
     winner: int | None
+    #: The next best one, where there is one that didn't fail.
+    runner_up: int | None
     #: Whether every planned training has ended.
     finished: bool
 
@@ -130,10 +133,13 @@ def progress(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> Progress:
     walk = _Walk(contest, outcomes)
     selected = walk.select()
     winner = walk.report() if selected else None
+    places = walk.standings()
+    fit = [standing.trial for standing in places if not standing.failed]
     return Progress(
         planned=tuple(walk.planned),
-        standings=tuple(walk.standings()),
+        standings=tuple(places),
         winner=winner,
+        runner_up=fit[1] if winner is not None and len(fit) > 1 else None,
         finished=all(entry in outcomes for entry in walk.planned),
     )
 
@@ -169,19 +175,19 @@ class _Walk:
 
     def report(self) -> int | None:
         """Plan the report seeds; returns the winner: the best that doesn't fail on any of them."""
-        while (first := next((s for s in self.standings() if not s.failed), None)) is not None:
-            trained = [first.trial]
+        while fit := [standing.trial for standing in self.standings() if not standing.failed]:
+            trained = [fit[0], *(trial for trial in fit[1:2] if trial in self.contending)]
             baseline = self.contest.baseline
             if baseline is not None and not any(s.trial == baseline for s in self._failed()):
                 trained.append(baseline)
             wanted = [Entry(trial=t, seed=s) for s in self.contest.report_seeds for t in trained]
             self.planned += [e for e in dict.fromkeys(wanted) if e not in self.planned]
             if not self._ended():
-                return first.trial
-            lost = self._failures(first.trial, self.contest.report_seeds)
+                return fit[0]
+            lost = self._failures(fit[0], self.contest.report_seeds)
             if not lost:
-                return first.trial
-            self._fail(first.trial, lost[0])
+                return fit[0]
+            self._fail(fit[0], lost[0])
         return None
 
     def standings(self) -> list[Standing]:

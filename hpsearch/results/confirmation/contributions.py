@@ -1,0 +1,78 @@
+"""What each validation image contributes to an objective: numbers whose mean is the objective.
+
+With them one way of computing intervals serves every objective. For accuracy an image contributes
+0 or 1, for the loss its own. Macro-F1 and balanced accuracy are no means over images; there it is
+the objective plus the image's influence on it (the delta method): to first order, the objective
+over other images moves as the mean of these does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.results.confirmation.predictions import Predictions
+
+
+def contributions(metric: str, predictions: Predictions) -> NDArray[np.float64]:
+    """Return float64 ``(n,)``, in the order of ``predictions.rows``; its mean is the objective.
+
+    ``metric`` is one of ``measurement.OBJECTIVES``. Raises ``ValueError`` without an image.
+    """
+    if not len(predictions):
+        raise ValueError("an objective needs images")
+    return _OF[metric](predictions)
+
+
+def _accuracy(predictions: Predictions) -> NDArray[np.float64]:
+    right: NDArray[np.float64] = (predictions.predicted == predictions.truth).astype(np.float64)
+    return right
+
+
+def _loss(predictions: Predictions) -> NDArray[np.float64]:
+    return predictions.loss
+
+
+def _balanced_accuracy(predictions: Predictions) -> NDArray[np.float64]:
+    """Mean of recall over the C classes that have images; n_c images of class c.
+
+    An image of class c moves the mean by n / (C n_c) * (1 if right else 0, less c's recall).
+    """
+    truth = predictions.truth
+    right = _accuracy(predictions)
+    images = np.bincount(truth).astype(np.float64)
+    recall = np.bincount(truth, right) / np.maximum(images, 1.0)
+    present = images > 0
+    influence = len(truth) / (present.sum() * images[truth]) * (right - recall[truth])
+    found: NDArray[np.float64] = recall[present].mean() + influence
+    return found
+
+
+def _macro_f1(predictions: Predictions) -> NDArray[np.float64]:
+    """Mean over the classes that have images or were predicted of F1 = 2 TP / (images + predicted).
+
+    An image moves TP by 1 where it is right, and each of both counts by 1 for its class. With
+    D = images + predicted, dF1 = (2 dTP - F1 dD) / D.
+    """
+    truth, predicted = predictions.truth, predictions.predicted
+    classes = int(max(truth.max(), predicted.max())) + 1
+    right = _accuracy(predictions)
+    both = np.bincount(truth, minlength=classes) + np.bincount(predicted, minlength=classes)
+    both = both.astype(np.float64)
+    known = both > 0
+    both[~known] = 1.0
+    f1 = 2.0 * np.bincount(truth, right, minlength=classes) / both
+    moved = (2.0 * right - f1[truth]) / both[truth] - f1[predicted] / both[predicted]
+    found: NDArray[np.float64] = f1[known].mean() + len(truth) / known.sum() * moved
+    return found
+
+
+_OF: Final[dict[str, Callable[[Predictions], NDArray[np.float64]]]] = {
+    "val_accuracy": _accuracy,
+    "val_loss": _loss,
+    "val_balanced_accuracy": _balanced_accuracy,
+    "val_macro_f1": _macro_f1,
+}

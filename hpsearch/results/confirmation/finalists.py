@@ -1,0 +1,97 @@
+"""Which trials are trained again: the best few, and those that chance may have put behind them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.errors import UserError
+
+#: Finalists that are asked for where the user names no number.
+DEFAULT_TOP = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A complete trial of the search."""
+
+    trial: int
+    value: float
+    #: Path -> stored value.
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalists:
+    """The choice, and why."""
+
+    #: In rank order.
+    trials: tuple[int, ...]
+    #: The first of ``try_first``, which the winner is compared with; it may be a finalist too.
+    baseline: int | None
+    #: One standard error of the last of the top, in the objective's unit.
+    noise: float
+    #: The rule and what came of it, in a sentence.
+    rule: str
+
+
+def finalists(
+    ranked: Sequence[Candidate],
+    *,
+    metric: str,
+    images: int,
+    top: int = DEFAULT_TOP,
+    baseline: int | None = None,
+) -> Finalists:
+    """Choose among ``ranked`` (best first), whose values were measured on ``images`` images.
+
+    The top ``top`` by value, and those within one standard error of the last of them, at most
+    twice ``top`` in all. Of trials with equal parameters only the best is taken: they would be the
+    same training. ``baseline`` is the first ``try_first`` trial where it is complete. Raises
+    ``UserError`` where ``top`` is below 1 or nothing is ranked.
+    """
+    if top < 1:
+        raise UserError(f"at least one finalist must be trained again, but got {top}")
+    if not ranked:
+        raise UserError(
+            "only a complete trial can be confirmed, and there is none yet; launch more trials"
+        )
+    different: list[Candidate] = []
+    for candidate in ranked:
+        if all(candidate.params != other.params for other in different):
+            different.append(candidate)
+            if len(different) == 2 * top:
+                break
+    best, others = different[:top], different[top:]
+    noise = standard_error(metric, best[-1].value, images)
+    tied = [other for other in others if abs(other.value - best[-1].value) <= noise]
+    rule = f"the best {len(best)} of {len(ranked)} complete trials"
+    if tied:
+        rule += (
+            f", and {len(tied)} within {noise:.2g} of the last of them: one standard error of "
+            f"{metric} over {images} images"
+        )
+    chosen = [*best, *tied]
+    first = next((candidate for candidate in ranked if candidate.trial == baseline), None)
+    if first is not None:  # where a finalist is the same configuration, it needs no training apart
+        same = (candidate.trial for candidate in chosen if candidate.params == first.params)
+        baseline = next(same, baseline)
+    return Finalists(
+        trials=tuple(candidate.trial for candidate in chosen),
+        baseline=baseline,
+        noise=noise,
+        rule=rule,
+    )
+
+
+def standard_error(metric: str, value: float, images: int) -> float:
+    """Return about how far chance in the images moves ``value``, one standard error.
+
+    Of a share it is the binomial one (for the means over classes at least that much). Of a loss it
+    is value / sqrt(images), as if images' losses spread as widely as their mean; they spread wider.
+    """
+    if metric == "val_loss":
+        return abs(value) / math.sqrt(images)
+    return math.sqrt(max(value * (1 - value), 0.0) / images)

@@ -1,0 +1,242 @@
+"""Intervals for figures that were measured over several seeds, each on a sample of the images.
+
+Two things might have come out otherwise: the seed (weights, order, split) and the images. Seeds and
+images are crossed: one image is judged by several seeds' networks, and one that is hard is hard for
+all of them. So the mean over seeds doesn't average the images' luck out, and the spread between
+seeds doesn't show it. The variance of the mean over k seeds is the sum of two parts:
+
+- ``s**2 / k``, s the standard deviation between the seeds' figures: what other seeds would give,
+  with all that differs between two seeds (newly drawn images too, where the split is drawn);
+- the mean covariance of two seeds' figures through the images that both were judged on: zero where
+  splits share no image, the images' whole part where the validation images are fixed.
+
+Both are unbiased for crossed random effects, however the splits overlap. (The two-way clustered
+covariance of statsmodels isn't with so few seeds: it lacks 1/k of the images' part.) A t interval
+with Satterthwaite's degrees of freedom follows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Of every interval that is printed.
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """One training's contributions, image by image (see ``contributions``)."""
+
+    #: Rows of the images, ascending, int64 ``(n,)``.
+    rows: NDArray[np.int64]
+    #: float64 ``(n,)``; the mean is the training's figure.
+    values: NDArray[np.float64]
+
+    @property
+    def mean(self) -> float:
+        """The training's figure."""
+        return float(self.values.mean())
+
+    def minus(self, other: Judged) -> Judged:
+        """Return the differences, image by image, on the images that both were judged on."""
+        rows, mine, others = np.intersect1d(
+            self.rows, other.rows, assume_unique=True, return_indices=True
+        )
+        return Judged(rows=rows, values=self.values[mine] - other.values[others])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A 95 % interval around an estimate."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval's width: what is printed after +-."""
+        return (self.high - self.low) / 2
+
+    def excludes(self, value: float) -> bool:
+        """Whether ``value`` lies outside."""
+        return not self.low <= value <= self.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean over seeds, and how sure it is."""
+
+    mean: float
+    seeds: int
+    #: Distinct images over all seeds.
+    images: int
+    #: Variance of the mean by the seeds alone, and its degrees of freedom (0: unknown).
+    seeds_variance: float
+    seeds_freedom: int
+    #: Variance of the mean by the images that seeds share; not below 0.
+    images_variance: float
+    #: Whether it is a share, 0..1: then intervals stay inside.
+    share: bool = False
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean, over seeds and images."""
+        return math.sqrt(self.seeds_variance + self.images_variance)
+
+    @property
+    def freedom(self) -> float:
+        """Satterthwaite's degrees of freedom of ``standard_error``."""
+        variance = self.seeds_variance + self.images_variance
+        if variance == 0 or self.seeds_freedom == 0:
+            return float(self.seeds_freedom)
+        return variance**2 / (
+            self.seeds_variance**2 / self.seeds_freedom
+            + self.images_variance**2 / max(self.images - 1, 1)
+        )
+
+    def over_seeds(self) -> Interval:
+        """What other seeds would give, for these images."""
+        return self._interval(self.seeds_variance, self.seeds_freedom)
+
+    def over_seeds_and_images(self) -> Interval:
+        """Where the mean over all seeds and all such images lies."""
+        return self._interval(self.standard_error**2, self.freedom)
+
+    def next_training(self) -> Interval:
+        """Where the figure of one more training lies, with a fresh seed (and split, if drawn)."""
+        # Seeds are exchangeable, so the spread between them says it all
+        return self._interval(self.seeds_variance * (self.seeds + 1), self.seeds_freedom)
+
+    def chance_above(self, value: float) -> float:
+        """How sure the data make it (0..1) that the true mean is above ``value``."""
+        from scipy.special import stdtr
+
+        if self.standard_error == 0 or self.seeds_freedom == 0:
+            return 0.5 + 0.5 * float(np.sign(self.mean - value)) * (self.seeds_freedom > 0)
+        return float(stdtr(self.freedom, (self.mean - value) / self.standard_error))
+
+    def _interval(self, variance: float, freedom: float) -> Interval:
+        if freedom == 0:
+            low, high = (0.0, 1.0) if self.share else (-math.inf, math.inf)
+            return Interval(estimate=self.mean, low=low, high=high)
+        # Not from scipy.stats: importing that takes a second
+        from scipy.special import stdtrit
+
+        quantile = float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+        if self.share and 0 <= self.mean <= 1:
+            low, high = _wilson(self.mean, variance, quantile, self.images)
+        else:
+            reach = quantile * math.sqrt(variance)
+            low, high = self.mean - reach, self.mean + reach
+        return Interval(estimate=self.mean, low=low, high=high)
+
+
+def estimate(trainings: Sequence[Judged], *, share: bool = False) -> Estimate:
+    """Return the mean over one configuration's trainings, one per seed.
+
+    Each needs two images or more. Raises ``ValueError`` without a training.
+    """
+    if not trainings:
+        raise ValueError("an estimate needs at least one training")
+    count = len(trainings)
+    means = np.array([training.mean for training in trainings])
+    values, judged = _table(trainings)
+    return Estimate(
+        mean=float(means.mean()),
+        seeds=count,
+        images=values.shape[1],
+        seeds_variance=float(means.var(ddof=1)) / count if count > 1 else 0.0,
+        seeds_freedom=count - 1,
+        images_variance=max(0.0, _shared_luck(values, judged)) if count > 1 else 0.0,
+        share=share,
+    )
+
+
+def difference(
+    one: Mapping[int, Judged],
+    other: Mapping[int, Judged],
+    *,
+    noise: tuple[float, int] | None = None,
+) -> Estimate | None:
+    """Return ``one`` minus ``other`` (seed -> training), paired by seed and by image.
+
+    ``noise`` (``plan.seed_noise``: deviation, degrees of freedom) stands in for the spread of the
+    differences where there are too few seeds to see it. ``None`` where no seed is shared.
+    """
+    seeds = sorted(one.keys() & other.keys())
+    if not seeds:
+        return None
+    found = estimate([one[seed].minus(other[seed]) for seed in seeds])
+    if noise is None:
+        return found
+    deviation, freedom = noise
+    return Estimate(
+        mean=found.mean,
+        seeds=found.seeds,
+        images=found.images,
+        seeds_variance=2 * deviation**2 / len(seeds),
+        seeds_freedom=freedom,
+        images_variance=found.images_variance,
+    )
+
+
+def chance_of_best(rivals: Sequence[Estimate]) -> float:
+    """Return how sure the data make it (0..1) that a configuration is truly the best.
+
+    ``rivals``: its paired difference to each other one, positive where it is ahead. All of them
+    share its own luck, so two differences correlate by one half (Dunnett).
+    """
+    from scipy.special import ndtr, ndtri
+
+    chances = np.array([rival.chance_above(0.0) for rival in rivals])
+    bounds = ndtri(np.clip(chances, 1e-12, 1 - 1e-12))
+    # Given its own luck x the differences are independent: one integral over x
+    luck, weights = np.polynomial.hermite_e.hermegauss(64)
+    together = ndtr(math.sqrt(2) * bounds[:, None] + luck[None, :]).prod(axis=0)
+    return float(weights @ together / math.sqrt(2 * math.pi))
+
+
+def _table(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (seeds, images) tables: the values (0 where not judged), and 1 where judged."""
+    images = np.unique(np.concatenate([training.rows for training in trainings]))
+    values = np.zeros((len(trainings), len(images)))
+    judged = np.zeros_like(values)
+    for row, training in enumerate(trainings):
+        columns = np.searchsorted(images, training.rows)
+        values[row, columns] = training.values
+        judged[row, columns] = 1.0
+    return values, judged
+
+
+def _shared_luck(values: NDArray[np.float64], judged: NDArray[np.float64]) -> float:
+    """Return the mean covariance of two seeds' figures through the images they share."""
+    # Around the mean, so that the differences of large sums keep their digits
+    values = (values - values.sum() / judged.sum()) * judged
+    shared = judged @ judged.T
+    sums = values @ judged.T  # [s, t]: sum of s's values over the images shared with t
+    pairs = (shared >= 2) & ~np.eye(len(values), dtype=bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_image = (values @ values.T - sums * sums.T / shared) / (shared - 1)
+        images = np.diag(shared)
+        of_means = of_image * shared / np.outer(images, images)
+    count = len(values) * (len(values) - 1)
+    return float(of_means[pairs].sum() / count)
+
+
+def _wilson(share: float, variance: float, quantile: float, images: int) -> tuple[float, float]:
+    """Return Wilson's interval of a share for the images that ``variance`` amounts to.
+
+    (The effective sample size of survey statistics.) Unlike mean +- error it stays within 0..1 and
+    isn't empty where every image was right.
+    """
+    size = share * (1 - share) / variance if variance > 0 and 0 < share < 1 else float(images)
+    square = quantile**2 / size
+    centre = (share + square / 2) / (1 + square)
+    reach = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
+    return max(0.0, centre - reach), min(1.0, centre + reach)
