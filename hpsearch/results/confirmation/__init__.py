@@ -6,5 +6,6 @@
 - ``stored``         a confirmation in the database, and how far it has come
 - ``contributions``  what each image contributes to an objective
 - ``statistics``     intervals over seeds and images, paired differences, chance of being the best
+- ``judging``        from trainings to the verdict
 - ``verdict``        everything that is told in the end
 """

@@ -1,0 +1,218 @@
+"""From trainings to the verdict: the same trainings give the same one, whoever asks and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import StorageError
+from hpsearch.measurement import CONFUSION_CLASSES
+from hpsearch.results.confirmation.contributions import contributions
+from hpsearch.results.confirmation.plan import (
+    Contest,
+    Entry,
+    Outcome,
+    Progress,
+    progress,
+    seed_noise,
+)
+from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.statistics import (
+    Estimate,
+    Judged,
+    chance_of_best,
+    difference,
+    estimate,
+)
+from hpsearch.results.confirmation.verdict import (
+    Comparison,
+    Confirmation,
+    Cost,
+    Finalist,
+    PerClass,
+    Search,
+)
+
+
+def judge(contest: Contest, outcomes: Mapping[Entry, Outcome], search: Search) -> Confirmation:
+    """Return the verdict on what has ended so far.
+
+    Raises ``StorageError`` where a training that gave a value has no predictions.
+    """
+    return _Judge(contest, outcomes, search).verdict()
+
+
+class _Judge:
+    def __init__(self, contest: Contest, outcomes: Mapping[Entry, Outcome], search: Search) -> None:
+        self.contest = contest
+        self.outcomes = outcomes
+        self.search = search
+        self.sign = 1.0 if contest.maximize else -1.0
+        self.state: Progress = progress(contest, outcomes)
+        self.judged: dict[Entry, Judged] = {}
+
+    def verdict(self) -> Confirmation:
+        search, state, winner = self.search, self.state, self.state.winner
+        report = {} if winner is None else self.trained(winner, self.contest.report_seeds)
+        # A share stays within 0..1, and so must its interval
+        is_share = search.metric != "val_loss"
+        mean = estimate(list(report.values()), share=is_share) if report else None
+        confusion = None if winner is None else self.confusion(winner, report)
+        small = len(search.class_names) <= CONFUSION_CLASSES
+        return Confirmation(
+            metric=search.metric,
+            maximize=self.contest.maximize,
+            finished=state.finished,
+            winner=winner,
+            best_seen=search.best_seen,
+            complete=search.complete,
+            winner_seen=None if winner is None else search.values[winner],
+            over_seeds=None if mean is None else mean.over_seeds(),
+            over_seeds_and_images=None if mean is None else mean.over_seeds_and_images(),
+            next_training=None if mean is None else mean.next_training(),
+            reported={seed: training.mean for seed, training in report.items()},
+            images=0 if mean is None else mean.images,
+            new_splits=search.new_splits,
+            optimism=None if mean is None else self.sign * (search.best_seen - mean.mean),
+            runner_up=self.comparison(state.runner_up),
+            baseline=self.comparison(self.contest.baseline),
+            winner_is_baseline=winner is not None and winner == self.contest.baseline,
+            chance_of_best=self.chance_of_best(),
+            search_epochs=search.search_epochs,
+            confirmation_epochs=search.confirmation_epochs,
+            epochs_per_trial=search.epochs_per_trial,
+            finalists=self.finalists(),
+            confusion=confusion.tolist() if confusion is not None and small else None,
+            per_class=[] if confusion is None else per_class(confusion, search.class_names),
+        )
+
+    def trained(self, trial: int, seeds: Sequence[int]) -> dict[int, Judged]:
+        """Return seed -> training, of those that gave a value."""
+        found = {}
+        for entry in (Entry(trial=trial, seed=seed) for seed in seeds):
+            outcome = self.outcomes.get(entry)
+            if outcome is None or outcome.score is None:
+                continue
+            if entry not in self.judged:
+                said = self.predictions(entry)
+                values = contributions(self.search.metric, said)
+                self.judged[entry] = Judged(rows=said.rows, values=values)
+            found[entry.seed] = self.judged[entry]
+        return found
+
+    def predictions(self, entry: Entry) -> Predictions:
+        said = self.outcomes[entry].predictions
+        if said is None:
+            raise StorageError(
+                "every training of a confirmation must have stored its predictions, but that of "
+                f"trial {entry.trial} with seed {entry.seed} has none; confirm again"
+            )
+        return said
+
+    def comparison(self, other: int | None) -> Comparison | None:
+        winner, seeds = self.state.winner, self.contest.report_seeds
+        if winner is None or other is None or other == winner:
+            return None
+        fresh = any(Entry(trial=other, seed=seed) in self.state.planned for seed in seeds)
+        ahead = self.ahead(winner, other, seeds) if fresh else self.over_all(winner, other)
+        if ahead is None or ahead.seeds_freedom == 0:
+            return None
+        return Comparison(
+            trial=other,
+            ahead=ahead.over_seeds_and_images(),
+            seeds=ahead.seeds,
+            fresh=fresh,
+            cheaper=self.cheaper(winner, other),
+        )
+
+    def ahead(
+        self, one: int, other: int, seeds: Sequence[int], noise: tuple[float, int] | None = None
+    ) -> Estimate | None:
+        """Return by how much ``one`` is better, over the seeds that both were trained with."""
+        if not self.contest.maximize:
+            one, other = other, one
+        return difference(self.trained(one, seeds), self.trained(other, seeds), noise=noise)
+
+    def over_all(self, winner: int, other: int) -> Estimate | None:
+        """Return the winner's lead over every shared seed, the selection's among them."""
+        seeds = [*self.contest.selection_seeds, *self.contest.report_seeds]
+        shared = len(self.trained(winner, seeds).keys() & self.trained(other, seeds).keys())
+        # Who left early has too few seeds to show how far differences spread
+        pooled = self.noise() if shared < self.contest.seeds else None
+        return self.ahead(winner, other, seeds, pooled)
+
+    def noise(self) -> tuple[float, int]:
+        seeds = self.contest.selection_seeds
+        return seed_noise(
+            {
+                trial: {seed: one.mean for seed, one in self.trained(trial, seeds).items()}
+                for trial in self.contest.trials
+            }
+        )
+
+    def chance_of_best(self) -> float | None:
+        winner = self.state.winner
+        if winner is None:
+            return None
+        fit = [each.trial for each in self.state.standings if not each.failed]
+        leads = (self.over_all(winner, other) for other in fit if other != winner)
+        return chance_of_best([lead for lead in leads if lead is not None])
+
+    def finalists(self) -> list[Finalist]:
+        table = []
+        seeds = [*self.contest.selection_seeds, *self.contest.report_seeds]
+        for place, standing in enumerate(self.state.standings, start=1):
+            trial = standing.trial
+            reported = self.trained(trial, self.contest.report_seeds)
+            table.append(
+                Finalist(
+                    standing=standing,
+                    place=place,
+                    seen=self.search.values[trial],
+                    reported=float(np.mean([one.mean for one in reported.values()]))
+                    if reported
+                    else None,
+                    trainings=sum(Entry(trial=trial, seed=seed) in self.outcomes for seed in seeds),
+                    cost=self.search.costs.get(trial, Cost()),
+                )
+            )
+        return table
+
+    def cheaper(self, winner: int, other: int) -> dict[str, float]:
+        costs = [self.search.costs.get(trial, Cost()) for trial in (winner, other)]
+        ratios = {}
+        for each in fields(Cost):
+            mine, others = (getattr(cost, each.name) for cost in costs)
+            if mine is not None and others:
+                ratios[each.name] = mine / others
+        return ratios
+
+    def confusion(self, trial: int, seeds: Mapping[int, Judged]) -> NDArray[np.int64] | None:
+        """Return the images of all ``seeds`` by true class (rows) and predicted class."""
+        classes = len(self.search.class_names)
+        said = [self.predictions(Entry(trial=trial, seed=seed)) for seed in seeds]
+        if not said:
+            return None
+        cells = np.concatenate([each.truth * classes + each.predicted for each in said])
+        return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> list[PerClass]:
+    """Return what a confusion matrix (rows are true classes) says of each class."""
+    table = []
+    for index, name in enumerate(names):
+        right = int(confusion[index, index])
+        images, predicted = int(confusion[index].sum()), int(confusion[:, index].sum())
+        table.append(
+            PerClass(
+                name=name,
+                images=images,
+                precision=right / predicted if predicted else None,
+                recall=right / images if images else None,
+                f1=2 * right / (images + predicted) if images + predicted else None,
+            )
+        )
+    return table
