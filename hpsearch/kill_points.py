@@ -54,6 +54,7 @@ class Step(Enum):
 
     LEAVING_SAVED = "A worker that leaves has saved its checkpoint; it still holds the ticket."
     RELEASED = "A worker that leaves has given its ticket back; older files still lie about."
+    ROUND_PLANNED = "A confirmation has tickets for its next round; nobody has taken one."
     STUDY_FINISHED = "A worker has found nothing left to do; late files still lie about."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,6 +70,8 @@ class EpochResult:
     val_confusion: Sequence[Sequence[int]] | None = field(default=None, repr=False, compare=False)
     #: What was said of each validation image; ``None`` unless training was asked to keep it.
     val_predictions: ValPredictions | None = field(default=None, repr=False, compare=False)
+    #: What the row of a trial that ends with this epoch keeps besides its figures; JSON-like.
+    attributes: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     #: Everything needed to go on bit-exactly after this epoch (see ``training.checkpoint``).
     #: Valid only until the generator that yielded this result is advanced.
     state: Callable[[], dict[str, Any]] | None = field(default=None, repr=False, compare=False)

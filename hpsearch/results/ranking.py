@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpsearch.results.confirmation.stored import is_confirmation, kept_trainings
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.ledger_tables import TicketState
 
@@ -25,3 +26,11 @@ def ranked(record: StudyRecord) -> list[TrialRecord]:
 def best(record: StudyRecord) -> TrialRecord | None:
     """Return the winner so far, ``None`` before a trial is complete."""
     return next(iter(ranked(record)), None)
+
+
+def weights_kept(record: StudyRecord) -> list[TrialRecord]:
+    """Return the trials whose best weights stay on disk."""
+    if is_confirmation(record.study):
+        return kept_trainings(record)
+    winner = best(record)
+    return [] if winner is None else [winner]

@@ -263,6 +263,8 @@ class Ledger(FencedWrites):
             optuna_rows.insert_user_attr(
                 connection, ticket["trial_id"], "val_confusion", result.val_confusion
             )
+        for key, kept in result.attributes.items():
+            optuna_rows.insert_user_attr(connection, ticket["trial_id"], key, kept)
         self.event(connection, claim, decision, {"epoch": ticket["epochs_done"], "value": final})
         return {"state": decision, "owner": None}
 

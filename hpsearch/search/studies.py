@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from hpsearch.errors import StorageError, StudyMismatch, UnknownName
 from hpsearch.search import optuna_rows
-from hpsearch.search.ledger_statements import record_event
+from hpsearch.search.ledger_statements import lock_study, record_event
 from hpsearch.search.ledger_tables import studies
 from hpsearch.search.storage import Database
 from hpsearch.study_file.compare import difference
@@ -53,48 +53,54 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
     """
 
     def work(connection: Connection) -> StoredStudy:
-        if not database.is_sqlite:
-            # Two first launches at once: the second waits here and then finds the study.
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7417267)"))
+        _one_at_a_time(connection, database)
         row = _find(connection, study.name)
         if row is None:
-            _refuse_foreign(connection, database, study.name)
-            study_id = optuna_rows.insert_study(
-                connection, study.name, study.objective.direction, study.objective.metric
+            return _create(connection, database, study)
+        require_same(_stored(row), study)
+        if row["trials"] != study.budget.trials:
+            # A smaller budget leaves more tickets than it allows; the log says why.
+            change = {"before": row["trials"], "now": study.budget.trials}
+            record_event(connection, row["study_id"], None, None, "budget_changed", None, change)
+        connection.execute(
+            sa.update(studies)
+            .where(studies.c.study_id == row["study_id"])
+            .values(
+                trials=study.budget.trials,
+                text=study.text,
+                document=json.dumps(study.document),
             )
-            connection.execute(
-                sa.insert(studies).values(
-                    study_id=study_id,
-                    name=study.name,
-                    text=study.text,
-                    document=json.dumps(study.document),
-                    fingerprint=study.fingerprint,
-                    trials=study.budget.trials,
-                    epochs_per_trial=study.budget.epochs_per_trial,
-                    run_key=uuid4().hex[:8],
-                    created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                )
-            )
-        else:
-            require_same(_stored(row), study)
-            if row["trials"] != study.budget.trials:
-                # A smaller budget leaves more tickets than it allows; the log says why.
-                change = {"before": row["trials"], "now": study.budget.trials}
-                record_event(
-                    connection, row["study_id"], None, None, "budget_changed", None, change
-                )
-            connection.execute(
-                sa.update(studies)
-                .where(studies.c.study_id == row["study_id"])
-                .values(
-                    trials=study.budget.trials,
-                    text=study.text,
-                    document=json.dumps(study.document),
-                )
-            )
+        )
         return _stored(_find(connection, study.name) or {})
 
     return database.write(work)
+
+
+def create_or_find(database: Database, study: StudyFile) -> StoredStudy:
+    """Create the study, or return the one of its name, which stays as it is."""
+
+    def work(connection: Connection) -> StoredStudy:
+        _one_at_a_time(connection, database)
+        row = _find(connection, study.name)
+        return _create(connection, database, study) if row is None else _stored(row)
+
+    return database.write(work)
+
+
+def raise_budget(database: Database, study_id: int, trials: int) -> None:
+    """Let the study have ``trials`` tickets where it may have fewer."""
+
+    def work(connection: Connection) -> None:
+        before = lock_study(connection, study_id)["trials"]
+        if before >= trials:
+            return
+        change = {"before": before, "now": trials}
+        record_event(connection, study_id, None, None, "budget_changed", None, change)
+        connection.execute(
+            sa.update(studies).where(studies.c.study_id == study_id).values(trials=trials)
+        )
+
+    database.write(work)
 
 
 def find(database: Database, name: str) -> StoredStudy:
@@ -152,6 +158,33 @@ def record_study_event(
     database.write(
         lambda connection: record_event(connection, study_id, None, None, kind, None, detail)
     )
+
+
+def _one_at_a_time(connection: Connection, database: Database) -> None:
+    """Let two first launches at once come one after the other: the second finds the study."""
+    if not database.is_sqlite:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(7417267)"))
+
+
+def _create(connection: Connection, database: Database, study: StudyFile) -> StoredStudy:
+    _refuse_foreign(connection, database, study.name)
+    study_id = optuna_rows.insert_study(
+        connection, study.name, study.objective.direction, study.objective.metric
+    )
+    connection.execute(
+        sa.insert(studies).values(
+            study_id=study_id,
+            name=study.name,
+            text=study.text,
+            document=json.dumps(study.document),
+            fingerprint=study.fingerprint,
+            trials=study.budget.trials,
+            epochs_per_trial=study.budget.epochs_per_trial,
+            run_key=uuid4().hex[:8],
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+    )
+    return _stored(_find(connection, study.name) or {})
 
 
 def _find(connection: Connection, name: str) -> RowMapping | None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from hpsearch.errors import CheckpointError, LeaseLost, TrainingInterrupted
 from hpsearch.kill_points import Step, passing
 from hpsearch.measurement import EpochResult
+from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.stored import PREDICTIONS
 from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_types import CheckpointRef, Claim
 from hpsearch.training.durable import is_full
@@ -86,6 +89,7 @@ class Attempt:
             resume_from=state,
             data_root=self.bench.data,
             should_stop=self.keeper.should_stop,
+            keep_predictions=self.bench.study.confirms is not None,
         )
         try:
             for result in self.keeper.watched(results):
@@ -126,6 +130,7 @@ class Attempt:
             # Before the report: a complete trial in the ledger has its weights on disk.
             if not self._save_best():
                 return self._give_back("there was no room for its best weights")
+            result = self._with_predictions(result)
         elif time.monotonic() - self.saved_at >= self.bench.checkpoint_seconds:
             reference = self._save(result.epoch, state)
         decision = self.bench.ledger.report(self.claim, result, reference)
@@ -140,7 +145,7 @@ class Attempt:
             tidy(self.bench)
         else:
             passing(Step.TRIAL_PRUNED)
-            self.bench.folder.tidy({self.number}, winner=None)
+            self.bench.folder.tidy({self.number}, winners=())
         passing(Step.TRIAL_TIDIED)
         return decision
 
@@ -213,12 +218,26 @@ class Attempt:
         elif self.best is not None and sign * value <= sign * self.best["value"]:
             return
         self.best = {"value": value, "epoch": result.epoch, "weights": state()["model"]}
+        said = result.val_predictions
+        if said is not None:
+            self.best[PREDICTIONS] = Predictions(
+                rows=said.rows,
+                predicted=said.predicted,
+                truth=said.truth,
+                loss=said.losses.astype("float64"),
+            ).encode()
+
+    def _with_predictions(self, result: EpochResult) -> EpochResult:
+        """Return the last result with what the trial's row keeps of a confirmation's training."""
+        if self.best is None or PREDICTIONS not in self.best:
+            return result
+        return replace(result, attributes={PREDICTIONS: self.best[PREDICTIONS]})
 
     def _save_best(self) -> bool:
         """Write the best weights, once there is room; returns False where the worker must leave."""
         if self.best is None:
             return True
-        weights = self.best
+        weights = {key: value for key, value in self.best.items() if key != PREDICTIONS}
         saved = write_once_there_is_room(
             lambda: self.bench.folder.save_best(self.number, weights),
             f"trial {self.number} has ended, but its best weights can't be written",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.results.ranking import best
+from hpsearch.results.ranking import weights_kept
 from hpsearch.results.records import read_study
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger import Ledger
@@ -37,10 +37,10 @@ class Bench:
 
 
 def tidy(bench: Bench) -> None:
-    """Remove the files of all trials that have ended, except the best weights of the best one."""
+    """Remove the files of all trials that have ended, except the best weights of the winners."""
     record = read_study(bench.ledger.database, bench.study.name)
-    winner = best(record)
+    winners = [each.number for each in weights_kept(record) if each.number is not None]
     ended = [
         each.number for each in record.trials if each.state.is_finished and each.number is not None
     ]
-    bench.folder.tidy(set(ended), winner=None if winner is None else winner.number)
+    bench.folder.tidy(set(ended), winners=winners)

@@ -82,7 +82,7 @@ def preview(options: LaunchOptions) -> Preview:
         UserError: options, study, data or database don't allow this launch.
     """
     study = options.study
-    crew = _check_options(options)
+    crew = check_options(options)
     SAMPLERS.build(study.sampler).check(study.space)
     stored, counts = _stored(options)
     # Where no worker is started here, one on this machine stands for those elsewhere
@@ -118,39 +118,51 @@ def launch(options: LaunchOptions, on_progress: Callable[[Progress], None]) -> O
     Creates the study where it is new. ``on_progress`` is called about twice a second, from the
     calling thread, which must be the main one (signals).
     """
-    crew = _check_options(options)
+    crew = check_options(options)
     database = Database(options.storage)
     try:
         ensure_tables(database)
         passing(Step.TABLES_CREATED)
         stored = studies.attach(database, options.study)
         passing(Step.STUDY_STORED)
-        workers = WorkerOptions(
-            study_name=stored.name,
-            # The resolved URL: workers may run in another folder's process.
-            storage=database.url.render_as_string(hide_password=False),
-            device="cpu",  # each gets its own
-            threads=crew.threads,
-            runs=options.runs.absolute(),
-            data=options.data,
-            lease_seconds=options.lease_seconds,
-            checkpoint_seconds=options.checkpoint_seconds,
-        )
-        supervisor = Supervisor(
-            database,
-            stored,
-            options.study,
-            devices=crew.devices,
-            options=workers,
-            packing=crew.packing,
-        )
-        time_limit = options.timeout or options.study.budget.time
-        return supervisor.run(on_progress, timeout=time_limit)
+        return supervise(database, stored, options, crew, on_progress)
     finally:
         database.close()
 
 
-def _check_options(options: LaunchOptions) -> Staff:
+def supervise(
+    database: Database,
+    stored: StoredStudy,
+    options: LaunchOptions,
+    crew: Staff,
+    on_progress: Callable[[Progress], None],
+) -> Outcome:
+    """Run ``crew`` on a stored study, ``options.study``, as ``launch`` does."""
+    workers = WorkerOptions(
+        study_name=stored.name,
+        # The resolved URL: workers may run in another folder's process.
+        storage=database.url.render_as_string(hide_password=False),
+        device="cpu",  # each gets its own
+        threads=crew.threads,
+        runs=options.runs.absolute(),
+        data=options.data,
+        lease_seconds=options.lease_seconds,
+        checkpoint_seconds=options.checkpoint_seconds,
+    )
+    supervisor = Supervisor(
+        database,
+        stored,
+        options.study,
+        devices=crew.devices,
+        options=workers,
+        packing=crew.packing,
+    )
+    time_limit = options.timeout or options.study.budget.time
+    return supervisor.run(on_progress, timeout=time_limit)
+
+
+def check_options(options: LaunchOptions) -> Staff:
+    """Return the workers to begin with. Raises ``UserError`` where an option is out of bounds."""
     crew = staff(options.devices, options.workers, options.workers_per_gpu)
     if not SHORTEST_LEASE <= options.lease_seconds <= LONGEST_LEASE:
         raise UserError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from hpsearch.results.confirmation.stored import is_confirmation, standing, trainings
 from hpsearch.results.ranking import best
 from hpsearch.results.reasons import in_short
-from hpsearch.results.records import TrialRecord, read_study
+from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_reads import Counts, Event
 from hpsearch.search.ledger_tables import TicketState
@@ -77,15 +78,15 @@ class ProgressReader:
             self._seen = events[-1].event_id
         now = time.monotonic()
         rate = self._rate(now, counts.epochs_run)
-        winner = best(record)
+        names = _names(record)
         return Progress(
             counts=counts,
-            budget_trials=self._study.budget.trials,
+            budget_trials=record.study.trials,
             epochs_per_second=rate,
-            seconds_left=self._epochs_left(trials) / rate if rate > 0 else None,
-            best=_number_and_value(winner),
+            seconds_left=self._epochs_left(record) / rate if rate > 0 else None,
+            best=_leader(record),
             workers=_statuses(list(trials), list(local)),
-            messages=tuple(filter(None, (self._line(event, trials) for event in events))),
+            messages=tuple(filter(None, (self._line(event, names) for event in events))),
             elapsed=now - self._started,
         )
 
@@ -96,16 +97,15 @@ class ProgressReader:
         (then, before) = self._rates[0]
         return (epochs - before) / (now - then) if now > then else 0.0
 
-    def _epochs_left(self, trials: Iterable[TrialRecord]) -> int:
+    def _epochs_left(self, record: StudyRecord) -> int:
         per_trial = self._study.budget.epochs_per_trial
-        known = list(trials)
-        unissued = max(0, self._study.budget.trials - len(known))
+        known = record.trials
+        unissued = max(0, record.study.trials - len(known))
         begun = sum(per_trial - each.epochs_done for each in known if not each.state.is_finished)
         return unissued * per_trial + begun
 
-    def _line(self, event: Event, trials: Iterable[TrialRecord]) -> str | None:
-        number = next((each.number for each in trials if each.ticket == event.ticket), None)
-        name = f"trial {number}" if number is not None else f"ticket {event.ticket}"
+    def _line(self, event: Event, names: Mapping[int, str]) -> str | None:
+        name = names.get(event.ticket or 0, f"ticket {event.ticket}")
         detail = event.detail
         match event.kind:
             case "complete" | "pruned":
@@ -161,7 +161,24 @@ def _statuses(trials: list[TrialRecord], local: list[WorkerStatus]) -> tuple[Wor
     return tuple(statuses)
 
 
-def _number_and_value(winner: TrialRecord | None) -> tuple[int, float] | None:
+def _names(record: StudyRecord) -> dict[int, str]:
+    """Return ticket -> what people call its trial."""
+    if is_confirmation(record.study):
+        return {
+            trial.ticket: f"trial {entry.trial} with seed {entry.seed}"
+            for entry, trial in trainings(record).items()
+        }
+    return {
+        each.ticket: f"trial {each.number}" for each in record.trials if each.number is not None
+    }
+
+
+def _leader(record: StudyRecord) -> tuple[int, float] | None:
+    """Return trial and value of the best so far, in a confirmation the finalist's mean."""
+    if is_confirmation(record.study):
+        first = standing(record).standings[0]
+        return None if first.mean is None else (first.trial, first.mean)
+    winner = best(record)
     if winner is None or winner.number is None or winner.value is None:
         return None
     return winner.number, winner.value

@@ -92,8 +92,8 @@ class RunFolder:
         """Return what ``save_best`` wrote. Raises ``CheckpointError`` naming a missing file."""
         return checkpoint.load(self.trial(number) / BEST_WEIGHTS)
 
-    def tidy(self, ended: Collection[int], *, winner: int | None) -> None:
-        """Remove every file of the trials in ``ended``, except the winner's best weights.
+    def tidy(self, ended: Collection[int], *, winners: Collection[int]) -> None:
+        """Remove every file of the trials in ``ended``, except the winners' best weights.
 
         A trial that isn't in ``ended`` keeps everything: it may have written its best weights and
         be about to tell the ledger.
@@ -101,7 +101,7 @@ class RunFolder:
         for folder in _files(self.path):
             number = folder.name.removeprefix("trial-")
             if number.isdecimal() and int(number) in ended:
-                self._clear(int(number), keep_best=int(number) == winner)
+                self._clear(int(number), keep_best=int(number) in winners)
 
     def _clear(self, number: int, *, keep_best: bool) -> None:
         folder = self.trial(number)

@@ -19,6 +19,7 @@ from hpsearch.workers import memory
 from hpsearch.workers.attempt import Attempt
 from hpsearch.workers.bench import Bench, tidy
 from hpsearch.workers.blueprint import Blueprint, draw_up
+from hpsearch.workers.confirm_plan import planned_trial
 from hpsearch.workers.lease_keeper import LeaseKeeper
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> tuple[int, Bl
     ledger = bench.ledger
     if claim.params is not None and claim.number is not None:
         return claim.number, _blueprint(bench, claim, keeper, claim.params)
+    if bench.study.confirms is not None:
+        return _configure_planned(bench, claim, keeper)
     point, infeasible = claim.point, claim.infeasible
     while infeasible < MAX_INFEASIBLE:
         if bench.leave():
@@ -148,6 +151,23 @@ def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> tuple[int, Bl
     reason = f"{MAX_INFEASIBLE} configurations in a row can't be built; narrow the study's space"
     _fail(bench, claim, reason, retry=False)
     return None
+
+
+def _configure_planned(
+    bench: Bench, claim: Claim, keeper: LeaseKeeper
+) -> tuple[int, Blueprint] | None:
+    """Return what a confirmation's plan has for the ticket; nothing is drawn."""
+    drawn = planned_trial(bench.ledger.database, bench.study, claim.ticket)
+    try:
+        blueprint = _blueprint(bench, claim, keeper, drawn.params)
+    except InfeasibleConfig as error:
+        # It could be built in the search; with this split it can't, and another isn't asked for
+        _fail(bench, claim, str(error), retry=False)
+        return None
+    passing(Step.DRAWN)
+    _, number = bench.ledger.start(claim, _row(drawn, blueprint.attributes()))
+    passing(Step.ROW_CREATED)
+    return number, blueprint
 
 
 def _blueprint(

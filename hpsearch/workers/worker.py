@@ -31,6 +31,7 @@ from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.bench import Bench, tidy
+from hpsearch.workers.confirm_plan import grow
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.run_folder import RunFolder
 from hpsearch.workers.trial_run import run_trial
@@ -170,20 +171,32 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
         seen_stops=stored.stops,
         leave=departure.due,
     )
-    ended = _pull(claims, departure, lambda claim: run_trial(bench, claim))
+    confirms = study.confirms is not None
+    ended = _pull(
+        claims,
+        departure,
+        lambda claim: run_trial(bench, claim),
+        lambda: confirms and grow(database, stored.name),
+    )
     if ended is Idle.FINISHED:
         passing(Step.STUDY_FINISHED)
         tidy(bench)  # What dead and late workers left behind.
     return ended
 
 
-def _pull(claims: Claims, departure: Departure, run: Callable[[Claim], None]) -> Idle | None:
+def _pull(
+    claims: Claims,
+    departure: Departure,
+    run: Callable[[Claim], None],
+    more: Callable[[], bool],
+) -> Idle | None:
+    """Run what can be claimed; ``more`` is asked, where nothing is left, whether that's so."""
     while not departure.due():
         claimed = claims.claim()
         if isinstance(claimed, Claim):
             run(claimed)
         elif claimed is Idle.WAIT:
             departure.wait(POLL_SECONDS)
-        else:
+        elif claimed is Idle.STOPPED or not more():
             return claimed
     return None

@@ -130,21 +130,20 @@ def outcomes_of(database: Database, confirmation: StudyRecord) -> dict[Entry, Ou
     }
 
 
-def kept_weights(record: StudyRecord) -> set[int]:
-    """Return the numbers of a confirmation's trainings whose best weights are kept.
+def kept_trainings(confirmation: StudyRecord) -> list[TrialRecord]:
+    """Return the trainings whose best weights are kept.
 
     Those of the winner with the report's seeds, which are evaluated and exported. While the winner
     may still fail, those of every report seed.
     """
-    contest, now = contest_of(record), standing(record)
-    return {
-        trial.number
-        for entry, trial in trainings(record).items()
-        if trial.number is not None
-        and trial.state is TicketState.COMPLETE
+    contest, now = contest_of(confirmation), standing(confirmation)
+    return [
+        trial
+        for entry, trial in trainings(confirmation).items()
+        if trial.state is TicketState.COMPLETE
         and entry.seed in contest.report_seeds
         and (not now.finished or entry.trial == now.winner)
-    }
+    ]
 
 
 def _outcome(trial: TrialRecord, predictions: Predictions | None = None) -> Outcome:

@@ -11,7 +11,8 @@ from pathlib import Path
 from hpsearch.errors import CheckpointError
 from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import Finding, name_of
-from hpsearch.results.ranking import best
+from hpsearch.results.ranking import best, weights_kept
+from hpsearch.results.records import TrialRecord
 from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_types import CheckpointRef
@@ -92,7 +93,7 @@ def look_at_files(facts: Facts, runs: Path, listed: dict[int, list[Path]]) -> Fi
             notes.append(f"the checkpoint of {name_of(ticket)} was written on {host}: look there")
         else:
             findings.append(_bad_checkpoint(facts, ticket, folder, problem))
-    for found in _winner(facts, folder):
+    for found in _winners(facts, folder):
         if isinstance(found, FileFinding):
             findings.append(found)
         elif found:
@@ -166,42 +167,46 @@ def _bad_checkpoint(facts: Facts, ticket: Ticket, folder: RunFolder, problem: st
     )
 
 
-def _winner(facts: Facts, folder: RunFolder) -> Iterator[FileFinding | str | None]:
-    winner = best(facts.record)
-    if winner is None or winner.number is None:
-        return
-    path = folder.trial(winner.number) / BEST_WEIGHTS
+def _winners(facts: Facts, folder: RunFolder) -> Iterator[FileFinding | str | None]:
+    for winner in weights_kept(facts.record):
+        if winner.number is not None:
+            yield _weights_of(facts, folder, winner, winner.number)
+
+
+def _weights_of(
+    facts: Facts, folder: RunFolder, winner: TrialRecord, number: int
+) -> FileFinding | str | None:
+    """Return what is wrong with a winner's weights, or a note; ``None`` where they are whole."""
+    path = folder.trial(number) / BEST_WEIGHTS
     if not path.exists():
         ended = [event for event in facts.log(winner.ticket) if event.kind == "complete"]
         host = _other_host(ended[-1].owner) if ended else None
         if host is not None:
-            yield f"the winner's weights (trial {winner.number}) were written on {host}: look there"
-            return
+            return f"the winner's weights (trial {number}) were written on {host}: look there"
     try:
-        folder.load_best(winner.number)
+        folder.load_best(number)
     except CheckpointError as error:
         finding = Finding(
             rule="winner's weights",
-            where=f"trial {winner.number} (ticket {winner.ticket})",
+            where=f"trial {number} (ticket {winner.ticket})",
             what=str(error),
             means=(
                 "its figures are safe, its weights aren't: `hpsearch export` and `hpsearch train` "
                 "make them again"
             ),
         )
-        yield FileFinding(finding=finding, mend=None)
-        return
-    yield None
+        return FileFinding(finding=finding, mend=None)
+    return None
 
 
 def _left_over(facts: Facts, listed: dict[int, list[Path]]) -> Iterator[FileFinding]:
     """Yield files of trials that have ended. While a study runs its workers remove them."""
     if not facts.record.is_finished:
         return
-    winner = best(facts.record)
+    winners = {each.number for each in weights_kept(facts.record)}
     known = {ticket.number: ticket for ticket in facts.tickets if ticket.number is not None}
     for number, files in sorted(listed.items()):
-        if winner is not None and number == winner.number:
+        if number in winners:
             files = [path for path in files if path.name != BEST_WEIGHTS]
         if not files:
             continue

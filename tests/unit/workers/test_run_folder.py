@@ -143,14 +143,14 @@ def test_tidying_leaves_the_winners_weights_and_what_still_runs(folder: RunFolde
         folder.save_best(number, {"weights": {}})
     # A worker that was killed while it wrote.
     folder.trial(0).joinpath(".epoch-0006.attempt-1.pt.77.0a1b2c3d.unfinished").touch()
-    folder.tidy({0, 1}, winner=1)
+    folder.tidy({0, 1}, winners={1})
     assert files(folder) == {
         "trial-0001/best.pt",
         "trial-0002/best.pt",  # runs: its report may come at any moment
         "trial-0002/epoch-0005.attempt-1.pt",
     }
     assert not folder.trial(0).exists()
-    folder.tidy({0, 1, 2}, winner=None)
+    folder.tidy({0, 1, 2}, winners=())
     assert list(folder.path.iterdir()) == []
 
 
@@ -159,10 +159,10 @@ def test_tidying_spares_what_is_not_ours(folder: RunFolder) -> None:
     folder.trial(3).joinpath("notes.txt").write_text("mine")
     folder.path.joinpath("trial-notes").mkdir()
     folder.path.joinpath("trial-notes", "best.pt").touch()
-    folder.tidy({3}, winner=None)
+    folder.tidy({3}, winners=())
     assert files(folder) == {"trial-0003/notes.txt", "trial-notes/best.pt"}
 
 
 def test_tidying_before_anything_was_written_is_fine(folder: RunFolder) -> None:
-    folder.tidy({1}, winner=1)
+    folder.tidy({1}, winners={1})
     assert not folder.path.exists()

@@ -1,0 +1,52 @@
+"""What a worker of a confirmation asks of its plan: whose turn a ticket is, and what comes next."""
+
+from __future__ import annotations
+
+from optuna.distributions import IntDistribution
+
+from hpsearch.kill_points import Step, passing
+from hpsearch.results.confirmation.stored import params_of, standing
+from hpsearch.results.records import read_study
+from hpsearch.search import studies
+from hpsearch.search.storage import Database
+from hpsearch.search.suggest import DrawnTrial, distribution_of
+from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.trial_config import CONFIRM_SEED
+
+
+def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTrial:
+    """Return the configuration of a confirmation's ``ticket``: a finalist, with a fresh seed.
+
+    Every worker comes to the same. The seed is a parameter like any other, so that the trial's
+    row tells all that it follows from.
+    """
+    record = read_study(database, study.name)
+    confirms = record.study.document["confirms"]
+    entry = standing(record).planned[ticket - 1]
+    given = params_of(record)[entry.trial]
+    parameters = study.space.parameters()
+    before, seeds = confirms["seeds_before"], confirms["seeds"]
+    return DrawnTrial(
+        params={**given, CONFIRM_SEED: before + entry.seed},
+        distributions={
+            **{path: distribution_of(parameters[path]) for path in given},
+            CONFIRM_SEED: IntDistribution(1, before + 2 * seeds),
+        },
+        config=study.space.freeze(given).config,
+        given=False,
+    )
+
+
+def grow(database: Database, name: str) -> bool:
+    """Give a confirmation the tickets that its plan knows by now; returns whether work is left.
+
+    A round is planned when the one before it has ended, so whoever finds nothing to claim asks.
+    Any number of workers may ask at once: the plan is the same for all of them, and the budget
+    only grows.
+    """
+    record = read_study(database, name)
+    now = standing(record)
+    if len(now.planned) > record.study.trials:
+        studies.raise_budget(database, record.study.study_id, len(now.planned))
+        passing(Step.ROUND_PLANNED)
+    return not now.finished
