@@ -28,8 +28,12 @@ OF_THE_LAUNCH = [
 ]
 WHILE_LEAVING = [Step.LEAVING_SAVED, Step.RELEASED]
 AFTER_A_DEATH = [Step.RESUMED]
+#: tests/chaos/test_confirmation.py
+OF_A_CONFIRMATION = [Step.ROUND_PLANNED]
 OF_A_WORKER = [
-    step for step in Step if step not in {*OF_THE_LAUNCH, *WHILE_LEAVING, *AFTER_A_DEATH}
+    step
+    for step in Step
+    if step not in {*OF_THE_LAUNCH, *WHILE_LEAVING, *AFTER_A_DEATH, *OF_A_CONFIRMATION}
 ]
 
 #: Where a transaction of ours or a lease is cut off: what the kind of database might change.

@@ -290,7 +290,7 @@ def test_what_a_second_look_does_not_find_is_no_problem(doctor, folder, finished
     """A worker ends its trial, and removes its files a moment later."""
 
     def tidy(seconds: float) -> None:
-        folder.tidy(set(range(6)), winner=0)
+        folder.tidy(set(range(6)), winners=[0])
 
     monkeypatch.setattr("time.sleep", tidy)
     assert doctor().code == 0
