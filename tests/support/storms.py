@@ -165,11 +165,15 @@ class Storm:
         hit(launch)
         return True
 
-    def _to_database(self, blow: Disturbance, begin: Callable[[], Callable[[], None]]) -> bool:
+    def _to_database(
+        self, blow: Disturbance, begin: Callable[[], Callable[[], None] | None]
+    ) -> bool:
         if self.database_is_away:
             return False
         self._look_for_spared()
         end = begin()
+        if end is None:
+            return False
         self.database_is_away = True
 
         def back() -> None:

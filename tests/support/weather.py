@@ -82,11 +82,11 @@ def storm(seed: int, *, lease: float, gap: tuple[float, float]) -> Iterator[Dist
 class Weather(Protocol):
     """What a storm can do to a database."""
 
-    def outage(self) -> Callable[[], None]:
-        """Begin an outage; returns what ends it."""
+    def outage(self) -> Callable[[], None] | None:
+        """Begin an outage; returns what ends it, ``None`` where there is one without us."""
 
-    def cut(self) -> Callable[[], None]:
-        """Cut every connection; returns what must be done some moments later."""
+    def cut(self) -> Callable[[], None] | None:
+        """Cut every connection; returns what must be done some moments later, as ``outage``."""
 
 
 class SqliteWeather:
@@ -95,10 +95,18 @@ class SqliteWeather:
     def __init__(self, url: str) -> None:
         self._path = Path(str(make_url(url).database))
 
-    def outage(self) -> Callable[[], None]:
-        """Hold the write lock until the returned function is called."""
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=60)
-        connection.execute("BEGIN IMMEDIATE")
+    def outage(self) -> Callable[[], None] | None:
+        """Hold the write lock until the returned function is called.
+
+        ``None`` where somebody else holds it: a process that was stopped amid a write does, and
+        goes on only when the storm, which would wait here, says so.
+        """
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=2)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            connection.close()
+            return None
 
         def end() -> None:
             connection.execute("ROLLBACK")
@@ -106,7 +114,7 @@ class SqliteWeather:
 
         return end
 
-    def cut(self) -> Callable[[], None]:
+    def cut(self) -> Callable[[], None] | None:
         """SQLite has no connections to cut: a short lock."""
         return self.outage()
 
