@@ -8,4 +8,5 @@
 - ``statistics``     intervals over seeds and images, paired differences, chance of being the best
 - ``judging``        from trainings to the verdict
 - ``verdict``        everything that is told in the end
+- ``reading``        the verdict on a search, from the database
 """

@@ -8,7 +8,8 @@ What it was asked stands in its document under ``confirms``::
     asked                top, seeds and share, before the share had its effect
     finalists            [{trial, params}, ...] in the search's rank order
     baseline             {trial, params}, or null
-    search               trials, complete and epochs of the search at that moment
+    search               of the search at that moment: trials that had ended, complete ones, epochs,
+                         and the best value seen
 
 Ticket n is entry n of the plan, which follows from the tickets that have ended: nothing else needs
 to be stored, and every worker comes to the same plan.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -26,7 +27,7 @@ from sqlalchemy.engine import Connection
 from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, Progress, progress
 from hpsearch.results.confirmation.predictions import Predictions, decode
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.search import optuna_rows, studies
+from hpsearch.search import ledger_reads, optuna_rows, studies
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
@@ -37,7 +38,8 @@ SUFFIX = "-confirm"
 #: The attribute of a training's row that holds its predictions.
 PREDICTIONS = "val_predictions"
 
-Outcomes: TypeAlias = Mapping[Entry, Outcome]
+#: The event that holds the latencies.
+LATENCY = "latency_measured"
 
 
 def name_of(study: str, nth: int) -> str:
@@ -144,6 +146,29 @@ def kept_trainings(confirmation: StudyRecord) -> list[TrialRecord]:
         and entry.seed in contest.report_seeds
         and (not now.finished or entry.trial == now.winner)
     ]
+
+
+def newer_trials(search: StudyRecord, confirmation: StudyRecord) -> int:
+    """Return how many trials of the search have ended since the finalists were chosen."""
+    known: int = confirmation.study.document["confirms"]["search"]["trials"]
+    return search.counts.finished - known
+
+
+def record_latencies(
+    database: Database, confirmation: StudyRecord, seconds: Mapping[int, float], device: str
+) -> None:
+    """Keep what one image took with each finalist's model, measured side by side on ``device``."""
+    detail = {"device": device, "seconds": {str(trial): each for trial, each in seconds.items()}}
+    studies.record_study_event(database, confirmation.study.study_id, LATENCY, detail)
+
+
+def latencies(database: Database, confirmation: StudyRecord) -> dict[int, float]:
+    """Return trial -> seconds of one image, as measured last; empty before that."""
+    log = ledger_reads.event_log(database, confirmation.study.study_id)
+    for event in reversed(log):
+        if event.kind == LATENCY:
+            return {int(trial): each for trial, each in event.detail["seconds"].items()}
+    return {}
 
 
 def _outcome(trial: TrialRecord, predictions: Predictions | None = None) -> Outcome:

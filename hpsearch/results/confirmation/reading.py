@@ -1,0 +1,110 @@
+"""The verdict on a search, from the database: what was trained, what it cost, what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.results.confirmation.judging import judge
+from hpsearch.results.confirmation.plan import Entry
+from hpsearch.results.confirmation.stored import (
+    contest_of,
+    latencies,
+    newest,
+    outcomes_of,
+    params_of,
+    trainings,
+)
+from hpsearch.results.confirmation.verdict import Confirmation, Cost, Search
+from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.search import ledger_reads, optuna_rows
+from hpsearch.search.storage import Database
+
+_NOTED = ("split_hash", "class_names", "parameters", "multiply_adds")
+
+
+def read_confirmation(database: Database, search: StudyRecord) -> Confirmation | None:
+    """Return the verdict of the search's newest confirmation; ``None`` where there is none.
+
+    It may not be finished. Raises ``StorageError`` where stored predictions are damaged.
+    """
+    confirmation = newest(database, search.study.name)
+    return None if confirmation is None else read_verdict(database, search, confirmation)
+
+
+def read_verdict(
+    database: Database, search: StudyRecord, confirmation: StudyRecord
+) -> Confirmation:
+    """Return the verdict of one confirmation of ``search``."""
+    begun = trainings(confirmation)
+    noted = _noted(database, confirmation)
+    then = confirmation.study.document["confirms"]["search"]
+    values = {trial.number: trial.value for trial in search.trials}
+    splits: dict[int, set[str]] = {}
+    for entry, trial in begun.items():
+        split = noted.get(trial.trial_id or -1, {}).get("split_hash")
+        if split is not None:
+            splits.setdefault(entry.seed, set()).add(split)
+    facts = Search(
+        metric=confirmation.objective.metric,
+        values={
+            trial: value
+            for trial in params_of(confirmation)
+            if (value := values.get(trial)) is not None
+        },
+        best_seen=then["best"],
+        complete=then["complete"],
+        search_epochs=then["epochs"],
+        confirmation_epochs=confirmation.counts.epochs_run,
+        epochs_per_trial=confirmation.study.epochs_per_trial,
+        new_splits=len(set().union(*splits.values())) > 1,
+        class_names=next((each["class_names"] for each in noted.values()), []),
+        costs=_costs(database, confirmation, begun, noted),
+    )
+    return judge(contest_of(confirmation), outcomes_of(database, confirmation), facts)
+
+
+def _costs(
+    database: Database,
+    confirmation: StudyRecord,
+    begun: Mapping[Entry, TrialRecord],
+    noted: Mapping[int, Mapping[str, Any]],
+) -> dict[int, Cost]:
+    """Return trial -> what it costs, from its trainings here."""
+    curves = ledger_reads.curves(database, confirmation.study.study_id)
+    measured = latencies(database, confirmation)
+    found = {}
+    for number in params_of(confirmation):
+        mine = [trial for entry, trial in begun.items() if entry.trial == number]
+        seconds = [epoch.seconds for trial in mine for epoch in curves.get(trial.ticket, [])]
+        facts = next(filter(None, (noted.get(each.trial_id or -1) for each in mine)), {})
+        found[number] = Cost(
+            epoch_seconds=median(seconds) if seconds else None,
+            parameters=facts.get("parameters"),
+            multiply_adds=facts.get("multiply_adds"),
+            latency_seconds=measured.get(number),
+        )
+    return found
+
+
+def _noted(database: Database, confirmation: StudyRecord) -> dict[int, dict[str, Any]]:
+    """Return trial id -> what its worker noted."""
+    attributes, trials = optuna_rows.TRIAL_USER_ATTRS, optuna_rows.TRIALS
+    query = (
+        sa.select(attributes.c.trial_id, attributes.c.key, attributes.c.value_json)
+        .join(trials, trials.c.trial_id == attributes.c.trial_id)
+        .where(trials.c.study_id == confirmation.study.study_id, attributes.c.key.in_(_NOTED))
+    )
+
+    def work(connection: Connection) -> dict[int, dict[str, Any]]:
+        found: dict[int, dict[str, Any]] = {}
+        for row in connection.execute(query):
+            found.setdefault(row.trial_id, {})[row.key] = json.loads(row.value_json)
+        return found
+
+    return database.read(work)
