@@ -9,6 +9,7 @@ HpsearchError
 │   │   └── NothingStored    no study was ever launched into this database
 │   ├── StudyMismatch        the stored study and the file ask different questions
 │   └── CheckpointError      a checkpoint that is missing, damaged or of another trial
+├── ExportFailed             a trained model can't be written in a format, or differs in it
 ├── InfeasibleConfig         this configuration can't be built (the sampler learns from it)
 ├── TrainingDiverged         the loss stopped being a number
 ├── TrainingInterrupted      training was asked to stop between two batches (carries its state)
@@ -87,6 +88,10 @@ class StudyMismatch(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint is missing, damaged, or belongs to another configuration."""
+
+
+class ExportFailed(HpsearchError):
+    """A trained model can't be written in a format, or says something else in it."""
 
 
 class InfeasibleConfig(HpsearchError):

@@ -44,7 +44,7 @@ class EpochResult:
     dropout), ``val_*`` in evaluation mode after the epoch's last step. Losses are the plain
     cross-entropy: neither regularizers nor class weights are in them. Where augmentation mixes
     images, the training loss is taken against their mixed labels, and the training accuracy counts
-    the class of the larger part.
+    the class of the larger part. ``val_*`` are NaN where validation images are trained on as well.
     """
 
     #: 1-based.

@@ -43,6 +43,9 @@ class DataConfig:
     #: Seeds ``limit`` and ``per_class`` where it isn't the split's seed that does.
     limit_seed: int | None = None
     normalization: Normalization = "measured"
+    #: Validation images are trained on as well, and none is left to validate: for a model whose
+    #: figures are known already. No study file asks for it.
+    train_on_validation: bool = False
     #: Applied to training batches only, in this order.
     augmentation: tuple[Component, ...] = ()
 

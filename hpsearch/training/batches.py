@@ -26,10 +26,9 @@ class Pixels:
         count, *self._shape = images.shape
         # Flat rows: gathering and normalising then run over one long line of numbers per image
         self._rows = images.reshape(count, -1).to(device)
-        # (x / 255 - mean) / std, folded into one multiply-add
-        std = std.double()
-        self._scale = self._per_pixel(1 / (255 * std)).to(device)
-        self._shift = self._per_pixel(-mean.double() / std).to(device)
+        scale, shift = scale_and_shift(mean, std)
+        self._scale = self._per_pixel(scale).to(device)
+        self._shift = self._per_pixel(shift).to(device)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
 
     def batch(self, rows: Tensor) -> Tensor:
@@ -39,6 +38,12 @@ class Pixels:
 
     def _per_pixel(self, per_channel: Tensor) -> Tensor:
         return per_channel.view(-1, 1, 1).expand(*self._shape).flatten().float()
+
+
+def scale_and_shift(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+    """Fold (x / 255 - mean) / std into x * scale + shift: both float64 ``(channels,)``."""
+    std = std.double()
+    return 1 / (255 * std), -mean.double() / std
 
 
 def batch_sizes(samples: int, batch_size: int) -> tuple[int, ...]:

@@ -24,13 +24,12 @@ import torch
 from hpsearch.errors import CheckpointError
 from hpsearch.kill_points import Step, passing
 from hpsearch.measurement import OBJECTIVES
+from hpsearch.training.durable import UNFINISHED as _ENDING
 from hpsearch.training.durable import sync_folder
 from hpsearch.training.torch_file import read_tensors
 
 #: Raised when what a state holds changes, so that older files are refused in words.
 FORMAT = 1
-
-_ENDING = ".unfinished"
 
 #: The names of files that a save was still writing, as a pattern.
 UNFINISHED = f".*{_ENDING}"

@@ -156,7 +156,7 @@ def _epochs(
                 )
             except Stopped:
                 raise _interrupted(run, time.perf_counter() - began, steps) from None
-            if not math.isfinite(val.loss):
+            if val.samples and not math.isfinite(val.loss):
                 raise _diverged(run, "validation", val.loss, steps)
             val_seconds = time.perf_counter() - validation_began
             train_accuracy = run.correct() / len(labels)
@@ -173,7 +173,9 @@ def _epochs(
             lr=run.first_lr,
             seconds=time.perf_counter() - began,
             val_seconds=val_seconds,
-            val_confusion=val.confusion.tolist() if classes <= CONFUSION_CLASSES else None,
+            val_confusion=(
+                val.confusion.tolist() if val.samples and classes <= CONFUSION_CLASSES else None
+            ),
             val_predictions=_predictions(data, val) if keep_predictions else None,
             state=_state_after(run, run.epoch),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -37,13 +38,13 @@ class Evaluation:
 
     @property
     def loss(self) -> float:
-        """Mean loss over samples."""
-        return self.loss_sum / self.samples
+        """Mean loss over samples; NaN over none, as all that follows."""
+        return self.loss_sum / self.samples if self.samples else math.nan
 
     @property
     def accuracy(self) -> float:
         """Share of samples classified right, 0..1."""
-        return self.correct / self.samples
+        return self.correct / self.samples if self.samples else math.nan
 
     @property
     def macro_f1(self) -> float:
@@ -75,18 +76,12 @@ def evaluate(
     ``labels`` holds the class of every image of ``pixels``; all tensors lie on one device. The
     model's mode is put back afterwards. Raises ``Stopped`` between two batches when asked to.
     """
-    logits, mode = [], model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), autocast(rows.device, precision):
-            for part in torch.split(rows, batch_size):
-                if should_stop():
-                    raise Stopped
-                logits.append(model(pixels.batch(part)).float())
-    finally:
-        model.train(mode)
+    if not len(rows):  # not every model takes a batch of nothing
+        return _nothing()
+    every = logits_of(
+        model, pixels, rows, batch_size=batch_size, precision=precision, should_stop=should_stop
+    )
     with torch.inference_mode():
-        every = torch.cat(logits)
         truth = labels.index_select(0, rows)
         losses = F.cross_entropy(every, truth, reduction="none").cpu()
         predictions = every.argmax(1)
@@ -98,6 +93,45 @@ def evaluate(
             losses=losses,
             confusion=confusion(truth, predictions, every.shape[1]),
         )
+
+
+def _nothing() -> Evaluation:
+    none = torch.empty(0, dtype=torch.int64)
+    return Evaluation(
+        loss_sum=0.0,
+        correct=0,
+        samples=0,
+        predictions=none,
+        losses=none.float(),
+        confusion=none.view(0, 0),
+    )
+
+
+def logits_of(
+    model: nn.Module,
+    pixels: Pixels,
+    rows: Tensor,
+    *,
+    batch_size: int,
+    precision: Chosen,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Tensor:
+    """Return what ``model`` says of the images at ``rows``, float32 ``(len(rows), classes)``.
+
+    In evaluation mode, without gradients; the model's mode is put back. Raises ``Stopped``.
+    """
+    logits, mode = [], model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast(rows.device, precision):
+            for part in torch.split(rows, batch_size):
+                if should_stop():
+                    raise Stopped
+                logits.append(model(pixels.batch(part)).float())
+    finally:
+        model.train(mode)
+    with torch.inference_mode():
+        return torch.cat(logits)
 
 
 def evaluation_batch(largest_output: int, device: torch.device) -> int:

@@ -49,7 +49,9 @@ def evaluate_winner(
     torch.set_num_threads(threads_per_worker(1))
     config = study.trial_config(winner.params, winner.ticket)
     where = resolve_devices(device)[0]
-    found = evaluate_on_test(config, kept["weights"], device=where, data_root=data)
+    found = evaluate_on_test(
+        config, kept["weights"], epoch=kept["epoch"], device=where, data_root=data
+    )
     prepared = prepare(config.data, split_seed=config.split_seed, root=data)
     opening = Opening(
         trial=winner.number,

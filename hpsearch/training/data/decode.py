@@ -176,11 +176,15 @@ def _sized(
                 f"{picture.shape[1]}x{picture.shape[0]} pixels, ...) need data.input_size, "
                 "the edge that all of them are resized to"
             )
-        sized.append(_resized(picture, shape)[None])
+        sized.append(resized(picture, shape)[None])
     return np.concatenate(sized)
 
 
-def _resized(picture: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+def resized(picture: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return a picture, uint8 ``(height, width, channels)``, in the height and width of ``shape``.
+
+    By antialiased bilinear resampling; a picture of that size is returned as it is.
+    """
     height, width, channels = shape
     if picture.shape == shape:
         return picture

@@ -129,6 +129,7 @@ def _request(config: DataConfig, root: Path | None, split_seed: int = 0) -> _Req
         config.per_class,
         config.limit_seed,
         config.normalization,
+        config.train_on_validation,
     )
     key = json.dumps(parts, sort_keys=True, default=str)
     return _Request(key, config, data_root(root), split_seed)
@@ -141,6 +142,8 @@ def _prepare(request: _Request) -> PreparedData:
     entry = _training_entry(source, request)
     images, labels = entry.array("images"), entry.array("labels")
     split = _split(source, entry, labels, request)
+    if config.train_on_validation:
+        split = Split(train=np.arange(len(labels)), validation=np.arange(0))
     in_source = _in_source(split, entry.array("chosen"))
     hash_of_split = split_hash(in_source)
     _, channels, height, width = images.shape

@@ -6,7 +6,9 @@ its classes are others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -23,6 +25,21 @@ Weights: TypeAlias = Literal["none", "imagenet"] | Path
 
 #: Layers that only the training of the original had.
 _AUXILIARY = ("aux", "AuxLogits")
+
+_come_later: ContextVar[bool] = ContextVar("weights_come_later", default=False)
+
+
+@contextmanager
+def weights_come_later() -> Iterator[None]:
+    """Let ``load_backbone`` load nothing: a trained model's own weights follow, whole.
+
+    So a model can be used where the file that its training began with isn't.
+    """
+    before = _come_later.set(True)
+    try:
+        yield
+    finally:
+        _come_later.reset(before)
 
 
 def load_backbone(
@@ -44,7 +61,7 @@ def load_backbone(
     Raises ``DataError`` saying where to put which file where it is missing or another
     architecture's, and ``InfeasibleConfig`` where the images have neither one nor three channels.
     """
-    if weights == "none":
+    if weights == "none" or _come_later.get():
         return
     path = _imagenet_file(architecture) if weights == "imagenet" else Path(weights)
     own = backbone.state_dict()

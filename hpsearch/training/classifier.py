@@ -1,0 +1,204 @@
+"""A trained model in use: pictures in, classes out. Its training images aren't needed any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from hpsearch.errors import CheckpointError
+from hpsearch.registry import Component
+from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.batches import Pixels
+from hpsearch.training.data.decode import resized
+from hpsearch.training.data.picture_files import Colour, read_picture
+from hpsearch.training.data.prepare import PreparedData
+from hpsearch.training.evaluate import Evaluation, evaluate, evaluation_batch, logits_of
+from hpsearch.training.models.inspection import ModelSummary, describe
+from hpsearch.training.models.pretrained import weights_come_later
+from hpsearch.training.precision import Chosen
+from hpsearch.training.registries import MODELS
+from hpsearch.training.run import fingerprint
+
+#: Which images a model was trained on.
+TrainedOn = Literal["train", "train+validation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What a model takes and what its answers mean: stored with its weights."""
+
+    class_names: tuple[str, ...]
+    #: ``(channels, height, width)``: pictures of other sizes are resized.
+    input_shape: tuple[int, int, int]
+    #: Per channel, on the 0..1 scale: a pixel p of 0..255 becomes (p / 255 - mean) / std.
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    #: What it was trained and evaluated in.
+    precision: Chosen
+    #: Fingerprint of the configuration that was trained.
+    config: str
+    data_hash: str
+    split_hash: str
+    #: The weights are those after this epoch.
+    epoch: int
+    trained_on: TrainedOn = "train"
+
+    @property
+    def colour(self) -> Colour:
+        """How pictures are decoded."""
+        return "gray" if self.input_shape[0] == 1 else "rgb"
+
+    def contract(self) -> str:
+        """Say in one sentence what the input of an exported model must be."""
+        channels, height, width = self.input_shape
+        order = "gray" if channels == 1 else "red, green, blue"
+        return (
+            f"uint8 (batch, {channels}, {height}, {width}): {order}, 0..255, as decoded; a picture "
+            f"of another size is first resized to {width} x {height} pixels (bilinear, "
+            "antialiased). The normalisation is inside the model"
+        )
+
+    def to_json(self) -> str:
+        """Return it as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Signature:
+        """Read ``to_json``'s text; raises ``CheckpointError`` naming ``where`` it is broken."""
+        try:
+            found = json.loads(text)
+            read = cls(**{key: _frozen(value) for key, value in found.items()})
+            read._check()
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"weights must tell what model they are of, but what {where} says of it can't be "
+                f"used ({error}); export or train it again"
+            ) from error
+        return read
+
+    def _check(self) -> None:
+        channels = self.input_shape[0]
+        numbers = (*self.input_shape, self.epoch)
+        if len(self.input_shape) != 3 or not all(type(n) is int and n > 0 for n in numbers):
+            raise ValueError(f"input_shape {self.input_shape}, epoch {self.epoch}")
+        if not len(self.mean) == len(self.std) == channels or channels not in (1, 3):
+            raise ValueError(f"{channels} channels, mean {self.mean}, std {self.std}")
+        if self.precision not in get_args(Chosen) or self.trained_on not in get_args(TrainedOn):
+            raise ValueError(f"precision {self.precision}, trained on {self.trained_on}")
+        if len(self.class_names) < 2 or not all(isinstance(n, str) for n in self.class_names):
+            raise ValueError(f"class names {self.class_names}")
+
+
+def sign(config: TrialConfig, data: PreparedData, precision: Chosen, *, epoch: int) -> Signature:
+    """Return the signature of a model that was trained with ``config`` on ``data``."""
+    return Signature(
+        class_names=data.class_names,
+        input_shape=data.input_shape,
+        mean=tuple(data.mean.tolist()),
+        std=tuple(data.std.tolist()),
+        precision=precision,
+        config=fingerprint(config),
+        data_hash=data.data_hash,
+        split_hash=data.split_hash,
+        epoch=epoch,
+        trained_on="train+validation" if config.data.train_on_validation else "train",
+    )
+
+
+class Classifier:
+    """A model with its weights, on a device.
+
+    Raises ``CheckpointError`` where the weights are of another model.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        signature: Signature,
+        weights: Mapping[str, Tensor],
+        device: str = "cpu",
+    ) -> None:
+        self.config, self.signature = config, signature
+        self.device = torch.device(device)
+        self.summary: ModelSummary = _summary(config.model, signature)
+        self.model = _with_weights(config.model, signature, weights).to(self.device).eval()
+        if self.summary.convolutional:
+            self.model.to(memory_format=torch.channels_last)
+        self._batch = evaluation_batch(self.summary.largest_output, self.device)
+
+    def read(self, path: Path) -> Tensor:
+        """Return a picture as the model takes it, uint8 ``(channels, height, width)``.
+
+        Decoded and resized as for training. Raises ``DamagedPicture`` naming the file.
+        """
+        channels, height, width = self.signature.input_shape
+        picture = read_picture(path, self.signature.colour)
+        sized = resized(picture, (height, width, channels))
+        return torch.from_numpy(sized.copy()).permute(2, 0, 1).contiguous()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return float32 ``(n, classes)`` for uint8 ``(n, channels, height, width)``."""
+        return logits_of(
+            self.model,
+            self._pixels(images),
+            torch.arange(len(images), device=self.device),
+            batch_size=self._batch,
+            precision=self.signature.precision,
+        )
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Return each class's share, float32 ``(n, classes)`` on the CPU; a row adds up to 1."""
+        return self.logits(images).softmax(1).cpu()
+
+    def evaluate(self, images: Tensor, labels: Tensor) -> Evaluation:
+        """Evaluate it on images whose classes (int64 ``(n,)``) are known."""
+        return evaluate(
+            self.model,
+            self._pixels(images),
+            labels.to(self.device),
+            torch.arange(len(images), device=self.device),
+            batch_size=self._batch,
+            precision=self.signature.precision,
+        )
+
+    def _pixels(self, images: Tensor) -> Pixels:
+        mean, std = (torch.tensor(each, dtype=torch.float64) for each in self._scale())
+        last = self.summary.convolutional
+        return Pixels(images.contiguous(), mean, std, self.device, channels_last=last)
+
+    def _scale(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return self.signature.mean, self.signature.std
+
+
+def _summary(model: Component, signature: Signature) -> ModelSummary:
+    with weights_come_later():
+        return describe(
+            model, input_shape=signature.input_shape, classes=len(signature.class_names)
+        )
+
+
+def _with_weights(
+    component: Component, signature: Signature, weights: Mapping[str, Tensor]
+) -> nn.Module:
+    with weights_come_later():
+        model: nn.Module = MODELS.build(
+            component, signature.input_shape, len(signature.class_names)
+        )
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights must be those of model {component.name!r} as it is configured, but they "
+            f"don't fit: {' '.join(str(error).split())[:300]}"
+        ) from error
+    return model
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

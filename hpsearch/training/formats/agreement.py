@@ -1,0 +1,55 @@
+"""Whether an exported program says what the model says: compared on real images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hpsearch.errors import ExportFailed
+from hpsearch.training.formats.deployable import Deployable
+
+#: Logits may differ by this share of the largest one (1 at least): other programs add up in
+#: another order.
+TOLERANCE = 1e-3
+
+#: Real images that are compared.
+IMAGES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How well an exported program agrees with the model."""
+
+    images: int
+    #: The largest difference of a logit, as a share of the largest logit (1 at least).
+    difference: float
+
+
+def compare(
+    program: Callable[[Tensor], Tensor], model: Deployable, images: Tensor, what: str
+) -> Agreement:
+    """Compare ``program``'s logits with those of ``model``, in one batch and one image alone.
+
+    Raises ``ExportFailed``, naming ``what`` was exported, where they differ by more than
+    ``TOLERANCE``, or where the most probable class differs though the next is farther away.
+    """
+    with torch.inference_mode():
+        expected = model(images)[0]
+        apart = [program(part) for part in (images[:1], images[1:]) if len(part)]
+        answers = [program(images), torch.cat(apart)]
+    scale = max(1.0, float(expected.abs().max()))
+    difference = max(float((answer - expected).abs().max()) / scale for answer in answers)
+    top = expected.topk(2, dim=1).values
+    clear = (top[:, 0] - top[:, 1]) / scale > 2 * TOLERANCE
+    same = all(bool((a.argmax(1) == expected.argmax(1))[clear].all()) for a in answers)
+    # Written so that NaN fails, too
+    if not (difference <= TOLERANCE and same):
+        raise ExportFailed(
+            f"{what} must give the model's logits up to {TOLERANCE:g} of the largest, but on "
+            f"{len(images)} real images they differ by {difference:.2g}; nothing was written. "
+            "--weights exports every model"
+        )
+    return Agreement(images=len(images), difference=difference)

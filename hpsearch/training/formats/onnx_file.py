@@ -1,0 +1,83 @@
+"""ONNX: the model for other programs and languages, checked by onnxruntime before it is written."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hpsearch.errors import ExportFailed, UserError
+from hpsearch.training.classifier import Classifier
+from hpsearch.training.durable import replacing
+from hpsearch.training.formats.agreement import Agreement, compare
+from hpsearch.training.formats.deployable import INPUT, OUTPUTS, Deployable
+from hpsearch.training.formats.torch_program import program_of
+
+_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+_OPSET = 20
+
+
+def require_onnx() -> None:
+    """Raise ``UserError`` with the command that installs what is missing."""
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"an ONNX file is written with {', '.join(_PACKAGES)}, but {' and '.join(missing)} "
+            "isn't installed; run: pip install 'hpsearch[onnx]'"
+        )
+
+
+def write_onnx(path: Path, classifier: Classifier, images: Tensor) -> Agreement:
+    """Write the model to ``path``, after onnxruntime gave the model's logits on ``images``.
+
+    ``images`` are real ones, uint8 ``(n, channels, height, width)``; the file takes any number of
+    them. Its metadata tells the classes and what the input must be. Raises ``ExportFailed``, and
+    ``UserError`` where a package is missing.
+    """
+    require_onnx()
+    what, model = "the ONNX file", Deployable(classifier)
+    program = program_of(model, images, what)
+    try:
+        made: Any = torch.onnx.export(
+            program,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            opset_version=_OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    except Exception as error:  # a layer that ONNX has no operator for, and much else
+        reason = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise ExportFailed(
+            f"{what} needs a model whose every operation ONNX knows, but converting it failed: "
+            f"{type(error).__name__}: {reason}; --weights and --torch-export may still do"
+        ) from error
+    signature = classifier.signature
+    made.model.metadata_props.update(
+        {
+            "classes": json.dumps(signature.class_names, ensure_ascii=False),
+            "input": signature.contract(),
+            "output": "logits, and probabilities (their softmax): float32 (batch, classes)",
+            "hpsearch": signature.to_json(),
+        }
+    )
+    with replacing(path) as unfinished:
+        made.save(unfinished, external_data=False)
+        return compare(_runtime(unfinished), model, images, what)
+
+
+def _runtime(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def run(batch: Tensor) -> Tensor:
+        return torch.from_numpy(session.run([OUTPUTS[0]], {INPUT: batch.numpy()})[0])
+
+    return run

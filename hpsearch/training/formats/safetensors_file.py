@@ -1,0 +1,47 @@
+"""Weights as safetensors: tensors and text alone, nothing that could run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from hpsearch.errors import CheckpointError
+from hpsearch.training.classifier import Signature
+from hpsearch.training.durable import replacing
+
+#: The metadata that holds a ``Signature``.
+KEY = "hpsearch"
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], signature: Signature) -> None:
+    """Write a model's ``state_dict`` with its signature in the metadata, whole or not at all."""
+    # Each in memory of its own: safetensors refuses views, and tied weights are loaded twice
+    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    with replacing(path) as unfinished:
+        metadata = {"format": "pt", KEY: signature.to_json()}
+        safetensors.torch.save_file(own, unfinished, metadata=metadata)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], Signature]:
+    """Return the weights, on the CPU, and their signature.
+
+    Raises ``CheckpointError`` naming the file where it is missing, damaged or not hpsearch's.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise CheckpointError(f"weights {path} can't be read: {error.strerror or error}") from error
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"weights {path} are damaged: {error}") from error
+    if KEY not in metadata:
+        raise CheckpointError(
+            f"weights must tell what model they are of, but {path} has no {KEY!r} in its "
+            "metadata; write it with `hpsearch export --weights` or `hpsearch train --out`"
+        )
+    return weights, Signature.from_json(metadata[KEY], str(path))

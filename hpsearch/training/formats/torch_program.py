@@ -1,0 +1,54 @@
+"""torch.export's program: the model as one graph, run by PyTorch without hpsearch."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hpsearch.errors import ExportFailed
+from hpsearch.training.classifier import Classifier
+from hpsearch.training.durable import replacing
+from hpsearch.training.formats.agreement import Agreement, compare
+from hpsearch.training.formats.deployable import INPUT, Deployable
+
+#: The file in a .pt2 archive that holds the model's signature.
+SIGNATURE = "hpsearch.json"
+
+
+def program_of(model: Deployable, images: Tensor, what: str) -> torch.export.ExportedProgram:
+    """Trace ``model`` for any number of images at once. Raises ``ExportFailed``."""
+    # Two: a batch of one would be taken for a constant
+    example = torch.cat([images, images])[:2]
+    try:
+        return torch.export.export(
+            model, (example,), dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1)}}
+        )
+    except Exception as error:  # a model's own code may raise anything while it is traced
+        reason = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise ExportFailed(
+            f"{what} needs a model that torch.export can trace, but it failed: "
+            f"{type(error).__name__}: {reason}; --weights exports every model"
+        ) from error
+
+
+def write_torch_program(path: Path, classifier: Classifier, images: Tensor) -> Agreement:
+    """Write the model to ``path`` (.pt2), after it agreed with the model on ``images``.
+
+    ``images`` are real ones, uint8 ``(n, channels, height, width)``. Raises ``ExportFailed``.
+    """
+    what, model = "the torch.export program", Deployable(classifier)
+    exported = program_of(model, images, what)
+    buffer = io.BytesIO()
+    files: dict[str, Any] = {SIGNATURE: classifier.signature.to_json()}
+    torch.export.save(exported, buffer, extra_files=files)
+    # What is compared is what will be read
+    buffer.seek(0)
+    run = torch.export.load(buffer).module()
+    agreement = compare(lambda batch: run(batch)[0], model, images, what)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(buffer.getbuffer())
+    return agreement
