@@ -93,11 +93,11 @@ class Estimate:
     def freedom(self) -> float:
         """Satterthwaite's degrees of freedom of ``standard_error``."""
         variance = self.seeds_variance + self.images_variance
+        of_images = max(self.images - 1, 1)
         if variance == 0 or self.seeds_freedom == 0:
-            return float(self.seeds_freedom)
+            return float(of_images if self.seeds_freedom else 0)
         return variance**2 / (
-            self.seeds_variance**2 / self.seeds_freedom
-            + self.images_variance**2 / max(self.images - 1, 1)
+            self.seeds_variance**2 / self.seeds_freedom + self.images_variance**2 / of_images
         )
 
     def over_seeds(self) -> Interval:

@@ -1,0 +1,302 @@
+"""Does a confirmation tell the truth? Thousands of searches whose truth is known.
+
+    python -m benchmarks.honesty [--searches 1000] [--world NAME]...
+
+Searches are made up, the rules aren't: ``finalists``, the plan with its rejections and the verdict
+are the ones that ``hpsearch confirm`` uses. A training of configuration c with seed s judges image
+i right where
+
+    skill[c] + luck[c, s] + ease[i] + taste[c, i] + chance[c, s, i] > 0
+
+so some images are hard for everybody (ease), each configuration has images of its own (taste: this
+is what a search overfits to), and a seed moves the whole network (luck). The truth of a
+configuration is the mean over all seeds and all images, by quadrature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from scipy.special import expit, ndtri
+from scipy.stats import binomtest
+
+from hpsearch.measurement import OBJECTIVES
+from hpsearch.results.confirmation.contributions import contributions
+from hpsearch.results.confirmation.finalists import Candidate, finalists
+from hpsearch.results.confirmation.judging import judge
+from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, entries
+from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.verdict import Comparison, Search
+
+EASE, TASTE, LUCK = 2.0, 0.7, 0.08
+CLASSES = 10
+EPOCHS = 10
+
+_QUADRATURE = np.polynomial.hermite_e.hermegauss(80)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What is searched, and how it is measured."""
+
+    name: str
+    #: Complete trials of a search, and the spread of their skills.
+    configurations: int = 100
+    spread: float
+    #: Images that a split may draw its validation part from; ``None``: that part is fixed.
+    pool: int | None
+    images: int
+    metric: str = "val_accuracy"
+    skill: float = 3.0
+    top: int = 6
+    seeds: int = 5
+
+
+WORLDS = (
+    World(name="fixed images, clear differences", spread=0.6, pool=None, images=1000),
+    World(name="fixed images, plateau", spread=0.1, pool=None, images=1000),
+    World(name="new splits, clear differences", spread=0.6, pool=5000, images=1000),
+    World(name="new splits, plateau", spread=0.1, pool=5000, images=1000),
+    World(name="new splits, few images", spread=0.3, pool=1000, images=200, skill=4.0),
+    World(name="two seeds", spread=0.3, pool=5000, images=1000, seeds=2),
+    World(name="macro-F1", spread=0.3, pool=5000, images=1000, metric="val_macro_f1"),
+    World(name="loss", spread=0.3, pool=5000, images=1000, metric="val_loss"),
+)
+
+
+class Truth:
+    """One search's configurations and images; a training is drawn when it is asked for."""
+
+    def __init__(self, world: World, rng: np.random.Generator) -> None:
+        self.world, self.rng = world, rng
+        total = world.pool or world.images
+        self.skill = rng.normal(world.skill, world.spread, world.configurations)
+        self.ease = rng.normal(0, EASE, total).astype(np.float32)
+        self.taste = rng.standard_normal((world.configurations, total), np.float32)
+        self.taste *= TASTE
+        self.classes = rng.integers(0, CLASSES, total)
+        #: Seed -> the rows that validate; seed 0 is the search's own split.
+        self.splits: dict[int, NDArray[np.int64]] = {}
+
+    def rows(self, seed: int) -> NDArray[np.int64]:
+        """Return the validation part of a seed: the same for every configuration."""
+        if seed not in self.splits:
+            total = len(self.ease)
+            self.splits[seed] = np.sort(self.rng.permutation(total)[: self.world.images])
+        return self.splits[seed]
+
+    def train(self, configuration: int, rows: NDArray[np.int64]) -> Outcome:
+        """Return how one training judges ``rows``."""
+        margin = self.ease[rows] + self.taste[configuration, rows] + self.skill[configuration]
+        margin = margin + self.rng.normal(0, LUCK)
+        right = self.rng.logistic(size=len(rows)) + margin > 0
+        wrong = (self.classes[rows] + self.rng.integers(1, CLASSES, len(rows))) % CLASSES
+        said = Predictions(
+            rows=rows,
+            predicted=np.where(right, self.classes[rows], wrong),
+            truth=self.classes[rows],
+            loss=np.logaddexp(0, -margin - self.rng.normal(0, 1, len(rows))),
+        )
+        return Outcome(value=float(contributions(self.world.metric, said).mean()), predictions=said)
+
+    def search(self, rows: NDArray[np.int64]) -> list[float]:
+        """Return what each configuration's only training in the search comes to."""
+        if self.world.metric != "val_accuracy":
+            return [self.train(each, rows).value or 0.0 for each in range(len(self.skill))]
+        margin = self.ease[rows] + self.taste[:, rows]
+        margin += (self.skill + self.rng.normal(0, LUCK, len(self.skill)))[:, None]
+        # The share is all that is asked for: one draw for all, three times as fast
+        chance = self.rng.random(margin.shape, np.float32)
+        return [float(each) for each in (chance < expit(margin)).mean(axis=1)]
+
+    def values(self) -> NDArray[np.float64]:
+        """Return each configuration's true figure.
+
+        With classes alike in every way, macro-F1 over all images is the accuracy.
+        """
+        nodes, weights = _QUADRATURE
+        noise = 1.0 if self.world.metric == "val_loss" else 0.0
+        spread = math.sqrt(EASE**2 + TASTE**2 + LUCK**2 + noise)
+        at = self.skill[:, None] + spread * nodes
+        figure = np.logaddexp(0, -at) if self.world.metric == "val_loss" else expit(at)
+        true: NDArray[np.float64] = figure @ weights / weights.sum()
+        return true
+
+
+@dataclass(kw_only=True)
+class Record:
+    """What each search of a world came to."""
+
+    covered: list[bool] = field(default_factory=list)
+    naive_covered: list[bool] = field(default_factory=list)
+    #: How much better than the truth: the best seen, the confirmed figure.
+    naive_bias: list[float] = field(default_factory=list)
+    bias: list[float] = field(default_factory=list)
+    half_width: list[float] = field(default_factory=list)
+    #: By how much the confirmed pick is truly better than the best seen.
+    gain: list[float] = field(default_factory=list)
+    changed: list[bool] = field(default_factory=list)
+    #: Whether the interval of a difference holds the true one: over fresh seeds, and of a runner-up
+    #: that was rejected early. Whether a lead that excludes zero is a true one.
+    differences: list[bool] = field(default_factory=list)
+    few_seeds: list[bool] = field(default_factory=list)
+    claims: list[bool] = field(default_factory=list)
+    next_training: list[bool] = field(default_factory=list)
+    chance: list[float] = field(default_factory=list)
+    best: list[bool] = field(default_factory=list)
+    #: Trainings of the confirmation, and how many it would have had without rejection.
+    trainings: list[int] = field(default_factory=list)
+    all_trainings: list[int] = field(default_factory=list)
+
+
+def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
+    truth = Truth(world, rng)
+    true = truth.values()
+    maximize = OBJECTIVES[world.metric] == "maximize"
+    sign = 1.0 if maximize else -1.0
+    split = truth.rows(0)
+    seen = truth.search(split)
+    order = sorted(range(world.configurations), key=lambda each: -sign * seen[each])
+    chosen = finalists(
+        [Candidate(trial=each, value=seen[each], params={"trial": each}) for each in order],
+        metric=world.metric,
+        images=world.images,
+        top=world.top,
+        baseline=0,
+    )
+    contest = Contest(
+        trials=chosen.trials, baseline=chosen.baseline, seeds=world.seeds, maximize=maximize
+    )
+    outcomes: dict[Entry, Outcome] = {}
+    while todo := [entry for entry in entries(contest, outcomes) if entry not in outcomes]:
+        for entry in todo:
+            rows = truth.rows(0 if world.pool is None else entry.seed)
+            outcomes[entry] = truth.train(entry.trial, rows)
+    verdict = judge(contest, outcomes, _asked(world, seen, seen[order[0]]))
+    assert verdict.winner is not None and verdict.over_seeds_and_images is not None
+    assert verdict.confirmed is not None and verdict.next_training is not None
+    winner, naive = verdict.winner, order[0]
+    record.covered.append(not verdict.over_seeds_and_images.excludes(true[winner]))
+    record.naive_covered.append(_naive_covers(world, seen[naive], true[naive]))
+    record.naive_bias.append(sign * (seen[naive] - true[naive]))
+    record.bias.append(sign * (verdict.confirmed - true[winner]))
+    record.half_width.append(verdict.over_seeds_and_images.half_width)
+    record.gain.append(sign * (true[winner] - true[naive]))
+    record.changed.append(winner != naive)
+    for compared in (verdict.runner_up, verdict.baseline):
+        if compared is not None:
+            _compare(record, compared, sign * (true[winner] - true[compared.trial]))
+    once_more = truth.train(winner, truth.rows(0 if world.pool is None else -1)).value
+    record.next_training.append(not verdict.next_training.excludes(once_more or 0.0))
+    record.chance.append(verdict.chance_of_best or 0.0)
+    record.best.append(max(sign * true[list(chosen.trials)]) == sign * true[winner])
+    record.trainings.append(len(outcomes))
+    record.all_trainings.append((len(chosen.trials) + 3) * world.seeds)
+
+
+def _asked(world: World, seen: Sequence[float], best: float) -> Search:
+    return Search(
+        metric=world.metric,
+        values=dict(enumerate(seen)),
+        best_seen=best,
+        complete=world.configurations,
+        search_epochs=world.configurations * EPOCHS,
+        confirmation_epochs=0,
+        epochs_per_trial=EPOCHS,
+        new_splits=world.pool is not None,
+        class_names=[str(each) for each in range(CLASSES)],
+        costs={},
+    )
+
+
+def _naive_covers(world: World, seen: float, true: float) -> bool:
+    """Whether the interval that one would print for the best seen (Wilson's) holds its truth."""
+    if world.metric != "val_accuracy":
+        return False
+    found = binomtest(round(seen * world.images), world.images).proportion_ci(method="wilson")
+    return bool(found.low <= true <= found.high)
+
+
+def _compare(record: Record, compared: Comparison, true: float) -> None:
+    held = record.differences if compared.fresh else record.few_seeds
+    held.append(not compared.ahead.excludes(true))
+    if compared.ahead.low > 0:
+        record.claims.append(true > 0)
+
+
+def run(world: World, searches: int, seed: int = 0) -> Record:
+    record = Record()
+    for number in range(searches):
+        search_once(world, np.random.default_rng([seed, number]), record)
+    return record
+
+
+def share(values: Sequence[bool]) -> str:
+    return f"{np.mean(values):.1%}" if values else "-"
+
+
+def mean(values: Sequence[float], unit: float = 100.0) -> str:
+    error = ndtri(0.975) * np.std(values, ddof=1) / math.sqrt(len(values))
+    return f"{unit * np.mean(values):+.2f} ±{unit * error:.2f}"
+
+
+def rows(worlds: Mapping[str, Record]) -> list[tuple[str, ...]]:
+    """Return the table: a head, then one row per world. Biases and gains in points (loss: 0.01)."""
+    head = (
+        "world", "confirmed interval holds the truth", "its half width", "its bias",
+        "best seen: bias", "best seen: interval holds", "confirmed pick truly better by",
+        "other pick", "differences held", "of rejected", "claims true", "next training held",
+        "P(best) said", "was best", "trainings (of)",
+    )  # fmt: skip
+    table = [head]
+    for name, found in worlds.items():
+        naive = share(found.naive_covered) if any(found.naive_covered) else "-"
+        table.append(
+            (
+                name,
+                share(found.covered),
+                f"{100 * np.mean(found.half_width):.2f}",
+                mean(found.bias),
+                mean(found.naive_bias),
+                naive,
+                mean(found.gain),
+                share(found.changed),
+                share(found.differences),
+                share(found.few_seeds),
+                f"{share(found.claims)} of {len(found.claims)}",
+                share(found.next_training),
+                f"{np.mean(found.chance):.2f}",
+                share(found.best),
+                f"{np.mean(found.trainings):.1f} ({np.mean(found.all_trainings):.0f})",
+            )
+        )
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--searches", type=int, default=1000)
+    parser.add_argument("--world", action="append", choices=[world.name for world in WORLDS])
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args(arguments)
+    found = {
+        world.name: run(world, given.searches, given.seed)
+        for world in WORLDS
+        if not given.world or world.name in given.world
+    }
+    # One world a column: fifteen figures don't fit beside each other
+    table = Table(*["figure", *found])
+    for figure, *values in list(zip(*rows(found), strict=True))[1:]:
+        table.add_row(figure, *values)
+    Console(width=40 + 26 * len(found)).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The verdict: which trainings each figure rests on, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hpsearch.errors import StorageError
+from hpsearch.results.confirmation.judging import judge
+from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, entries
+from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.statistics import Judged, difference, estimate
+from hpsearch.results.confirmation.verdict import Cost, Search
+
+IMAGES = 400
+#: Trial 1 wins, 2 is close behind, 3 is hopeless; 0 is what a person would have tried.
+CONTEST = Contest(trials=(2, 1, 3), baseline=0, seeds=3, maximize=True)
+#: Wrong images by trial and seed (of 400).
+WRONG: Mapping[int, Sequence[int]] = {
+    1: [20, 24, 22, 30, 26, 28],
+    2: [22, 23, 24, 29, 32, 29],
+    3: [90, 94, 0, 0, 0, 0],
+    0: [0, 0, 0, 60, 64, 61],
+}
+SEARCH = Search(
+    metric="val_accuracy",
+    values={1: 0.955, 2: 0.9625, 3: 0.95, 0: 0.8},
+    best_seen=0.9625,
+    complete=14,
+    search_epochs=80,
+    confirmation_epochs=120,
+    epochs_per_trial=8,
+    new_splits=False,
+    class_names=["cat", "dog", "owl"],
+    costs={1: Cost(epoch_seconds=4.0, parameters=1000), 2: Cost(epoch_seconds=2.0)},
+)
+
+
+def predictions(trial: int, seed: int, wrong: int) -> Predictions:
+    """Cats and dogs in turn; those who are wrong call cats dogs."""
+    rows = np.arange(IMAGES)
+    truth = rows % 2
+    rng = np.random.default_rng([trial, seed])
+    predicted = truth.copy()
+    predicted[rng.choice(rows[truth == 0], wrong, replace=False)] = 1
+    return Predictions(rows=rows, predicted=predicted, truth=truth, loss=rng.gamma(1, size=IMAGES))
+
+
+def trained(contest: Contest = CONTEST, upto: int | None = None) -> dict[Entry, Outcome]:
+    """Play the contest, or its first trainings."""
+    outcomes: dict[Entry, Outcome] = {}
+    while todo := [entry for entry in entries(contest, outcomes) if entry not in outcomes]:
+        for entry in todo:
+            if len(outcomes) == upto:
+                return outcomes
+            wrong = WRONG[entry.trial][entry.seed - 1]
+            said = predictions(entry.trial, entry.seed, wrong)
+            outcomes[entry] = Outcome(value=1 - wrong / IMAGES, predictions=said)
+    return outcomes
+
+
+def right(outcomes: Mapping[Entry, Outcome], trial: int, seeds: Sequence[int]) -> dict[int, Judged]:
+    found = {}
+    for seed in seeds:
+        said = outcomes[Entry(trial=trial, seed=seed)].predictions
+        assert said is not None
+        hits = (said.predicted == said.truth).astype(float)
+        found[seed] = Judged(rows=said.rows, values=hits)
+    return found
+
+
+def test_the_reported_number_rests_on_the_report_seeds_alone() -> None:
+    outcomes = trained()
+    found = judge(CONTEST, outcomes, SEARCH)
+    assert (found.winner, found.finished, found.complete) == (1, True, 14)
+    assert found.reported == {4: 0.925, 5: 0.935, 6: 0.93}
+    assert found.confirmed == pytest.approx(0.93)
+    assert found.winner_seen == 0.955
+    assert found.optimism == pytest.approx(0.0325), "of the best seen, which was another trial"
+    expected = estimate(list(right(outcomes, 1, [4, 5, 6]).values()), share=True)
+    assert found.over_seeds == expected.over_seeds()
+    assert found.over_seeds_and_images == expected.over_seeds_and_images()
+    assert found.next_training == expected.next_training()
+    assert found.images == IMAGES
+
+
+def test_comparisons_rest_on_seeds_that_chose_neither() -> None:
+    outcomes = trained()
+    found = judge(CONTEST, outcomes, SEARCH)
+    second, first = found.runner_up, found.baseline
+    assert second is not None and first is not None
+    assert (second.trial, second.seeds, second.fresh) == (2, 3, True)
+    assert second.ahead.estimate == pytest.approx((29 + 32 + 29 - 30 - 26 - 28) / 3 / IMAGES)
+    assert not second.distinguishable
+    assert second.cheaper == {"epoch_seconds": 2.0}, "parameters of one aren't known"
+    assert (first.trial, first.fresh, first.distinguishable) == (0, True, True)
+    expected = difference(right(outcomes, 1, [4, 5, 6]), right(outcomes, 0, [4, 5, 6]))
+    assert expected is not None
+    assert first.ahead == expected.over_seeds_and_images()
+    assert not found.winner_is_baseline
+
+
+def test_a_runner_up_that_was_rejected_is_compared_on_the_seeds_it_has_and_says_so() -> None:
+    contest = Contest(trials=(1, 3), baseline=1, seeds=3, maximize=True)
+    outcomes = trained(contest)
+    found = judge(contest, outcomes, SEARCH)
+    assert found.runner_up is not None
+    assert (found.runner_up.fresh, found.runner_up.seeds) == (False, 2)
+    assert found.runner_up.ahead.estimate == pytest.approx(70 / IMAGES)
+    assert found.runner_up.distinguishable
+    assert found.winner_is_baseline and found.baseline is None
+    assert found.chance_of_best is not None and found.chance_of_best > 0.9
+
+
+def test_the_chance_of_being_best_weighs_every_seed() -> None:
+    found = judge(CONTEST, trained(), SEARCH)
+    assert found.chance_of_best is not None
+    assert 0.7 < found.chance_of_best < 0.99
+
+
+def test_less_is_better_for_a_loss() -> None:
+    contest = replace(CONTEST, maximize=False, baseline=None)
+    outcomes: dict[Entry, Outcome] = {}
+    while todo := [entry for entry in entries(contest, outcomes) if entry not in outcomes]:
+        for entry in todo:
+            said = predictions(entry.trial, entry.seed, 9)
+            mean = 0.5 + entry.trial / 10
+            said = replace(said, loss=said.loss / said.loss.mean() * mean)
+            outcomes[entry] = Outcome(value=mean, predictions=said)
+    search = replace(SEARCH, metric="val_loss", best_seen=0.55)
+    found = judge(contest, outcomes, search)
+    assert found.winner == 1
+    assert found.confirmed == pytest.approx(0.6)
+    assert found.optimism == pytest.approx(0.05), "0.55 was seen, 0.60 it is"
+    assert found.runner_up is not None
+    assert found.runner_up.ahead.estimate == pytest.approx(0.1), "ahead is positive"
+
+
+def test_the_table_lists_every_finalist_in_its_place() -> None:
+    found = judge(CONTEST, trained(), SEARCH)
+    assert [(each.standing.trial, each.place, each.trainings) for each in found.finalists] == [
+        (1, 1, 6),
+        (2, 2, 6),
+        (3, 3, 2),
+    ]
+    first, second, third = found.finalists
+    assert (first.seen, first.reported) == (0.955, pytest.approx(0.93))
+    assert second.cost == Cost(epoch_seconds=2.0)
+    assert (third.reported, third.cost) == (None, Cost())
+    assert third.standing.reason is not None and "behind trial" in third.standing.reason
+
+
+def test_figures_of_classes_are_pooled_over_the_report_seeds() -> None:
+    found = judge(CONTEST, trained(), SEARCH)
+    assert found.confusion == [[600 - 84, 84, 0], [0, 600, 0], [0, 0, 0]]
+    cat, dog, owl = found.per_class
+    assert (cat.images, cat.precision, cat.recall) == (600, 1.0, pytest.approx(516 / 600))
+    assert (dog.precision, dog.recall) == (pytest.approx(600 / 684), 1.0)
+    assert dog.f1 == pytest.approx(1200 / 1284)
+    assert (owl.images, owl.precision, owl.recall, owl.f1) == (0, None, None, None)
+
+
+def test_too_many_classes_for_a_matrix_still_have_their_table() -> None:
+    names = ["cat", "dog", *map(str, range(99))]
+    found = judge(CONTEST, trained(), replace(SEARCH, class_names=names))
+    assert found.confusion is None
+    assert len(found.per_class) == 101
+
+
+def test_what_was_spent() -> None:
+    found = judge(CONTEST, trained(), SEARCH)
+    assert (found.spent_epochs, found.full_trainings) == (200, 25.0)
+    assert found.confirmation_share == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("ended", [0, 3, 6, 8, 9, 11, 16])
+def test_before_the_end_it_tells_what_is_known_so_far(ended: int) -> None:
+    found = judge(CONTEST, trained(upto=ended), SEARCH)
+    assert not found.finished
+    assert (found.winner is None) == (ended < 8)
+    # Report seeds come seed by seed: trial 1, 2 and 0
+    assert len(found.reported) == max(0, -(-(ended - 8) // 3))
+    assert (found.confirmed is None) == (ended < 9)
+    assert (found.runner_up is None) == (ended < 13), "one shared seed shows no noise"
+
+
+def test_a_value_without_predictions_is_refused_and_named() -> None:
+    outcomes = trained()
+    entry = Entry(trial=1, seed=5)
+    outcomes[entry] = replace(outcomes[entry], predictions=None)
+    with pytest.raises(StorageError, match="trial 1 with seed 5 has none"):
+        judge(CONTEST, outcomes, SEARCH)
+
+
+def test_where_everything_failed_nothing_is_claimed() -> None:
+    outcomes: dict[Entry, Outcome] = {}
+    while todo := [entry for entry in entries(CONTEST, outcomes) if entry not in outcomes]:
+        outcomes |= {entry: Outcome(value=None) for entry in todo}
+    found = judge(CONTEST, outcomes, SEARCH)
+    assert found.finished
+    assert (found.winner, found.confirmed, found.chance_of_best, found.optimism) == (None,) * 4
+    assert (found.confusion, found.per_class) == (None, [])

@@ -1,0 +1,180 @@
+"""Intervals over seeds and images: by hand, by statsmodels, and on average."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.stats.anova import anova_lm
+
+from hpsearch.results.confirmation.statistics import (
+    Estimate,
+    Judged,
+    chance_of_best,
+    difference,
+    estimate,
+)
+
+
+def judged(values: list[float] | NDArray[np.float64], rows: list[int] | None = None) -> Judged:
+    given_rows = np.arange(len(values)) if rows is None else np.array(rows)
+    return Judged(rows=given_rows, values=np.asarray(values, dtype=np.float64))
+
+
+def of(mean: float, variance: float, freedom: int = 4, images_variance: float = 0.0) -> Estimate:
+    return Estimate(
+        mean=mean,
+        seeds=freedom + 1,
+        images=1000,
+        seeds_variance=variance,
+        seeds_freedom=freedom,
+        images_variance=images_variance,
+    )
+
+
+def test_two_seeds_by_hand() -> None:
+    # Means 0.5 and 0.75: their variance is 1/32, so that of their mean is 1/64.
+    # Values less means: (.5, .5, -.5, -.5) and (.25, .25, .25, -.75): covariance 1/6, over 4 images
+    found = estimate([judged([1, 1, 0, 0]), judged([1, 1, 1, 0])])
+    assert found.mean == 0.625
+    assert found.seeds_variance == pytest.approx(1 / 64)
+    assert found.images_variance == pytest.approx(1 / 24)
+    assert found.over_seeds().half_width == pytest.approx(stats.t.ppf(0.975, 1) / 8)
+    variance = 1 / 64 + 1 / 24
+    freedom = variance**2 / (1 / 64**2 + 1 / 24**2 / 3)
+    assert found.freedom == pytest.approx(freedom)
+    both = found.over_seeds_and_images()
+    assert both.half_width == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(variance))
+
+
+def test_where_all_seeds_judge_all_images_it_is_the_analysis_of_variance() -> None:
+    rng = np.random.default_rng(5)
+    table = rng.normal(size=(4, 1)) + rng.normal(size=40) + rng.normal(size=(4, 40))
+    found = estimate([judged(row) for row in table])
+    seeds, images = np.indices(table.shape)
+    frame = pd.DataFrame({"y": table.ravel(), "seed": seeds.ravel(), "image": images.ravel()})
+    squares = anova_lm(smf.ols("y ~ C(seed) + C(image)", frame).fit())
+    mean = squares["sum_sq"] / squares["df"]
+    assert found.seeds_variance == pytest.approx(mean["C(seed)"] / 160)
+    assert found.images_variance == pytest.approx((mean["C(image)"] - mean["Residual"]) / 160)
+
+
+def test_splits_that_share_no_image_show_everything_between_seeds() -> None:
+    found = estimate([judged([1, 0], [0, 1]), judged([1, 1], [2, 3]), judged([0, 0], [4, 5])])
+    assert (found.images_variance, found.images) == (0.0, 6)
+
+
+def test_only_the_images_that_two_seeds_share_count_as_shared() -> None:
+    # Seeds 1 and 2 share rows 1 and 2, with the values (1, 0) for both: covariance 1/2, 2 images
+    # of 3 and 3, so 1/2 * 2 / 9. No other pair shares two.
+    trainings = [judged([0, 1, 0], [0, 1, 2]), judged([1, 0, 1], [1, 2, 3])]
+    found = estimate([*trainings, judged([1, 1, 0], [4, 5, 6])])
+    assert found.images_variance == pytest.approx(1 / 2 * 2 / 9 / 3)
+
+
+@pytest.mark.parametrize("pool", [150, 600])
+def test_the_variance_is_right_on_average(pool: int) -> None:
+    rng = np.random.default_rng(pool)
+    means, variances = [], []
+    for _ in range(1500):
+        ease = rng.normal(size=pool)
+        trainings = []
+        for _ in range(4):
+            rows = np.sort(rng.permutation(pool)[:150])
+            noise = rng.normal(0, 0.1) + rng.normal(0, 0.5, 150)
+            trainings.append(Judged(rows=rows, values=ease[rows] + noise))
+        found = estimate(trainings)
+        means.append(found.mean)
+        variances.append(found.seeds_variance + found.images_variance)
+    assert np.mean(variances) == pytest.approx(np.var(means), rel=0.12)
+
+
+@pytest.mark.parametrize("right", [0, 1, 49, 50, 97, 100])
+def test_a_shares_interval_is_wilsons_where_all_seeds_say_the_same(right: int) -> None:
+    values = [1.0] * right + [0.0] * (100 - right)
+    found = estimate([judged(values), judged(values), judged(values)], share=True)
+    interval = found.over_seeds_and_images()
+    low, high = stats.binomtest(right, 100).proportion_ci(method="wilson")
+    # t instead of z, and n - 1 instead of n: a little wider
+    assert interval.low == pytest.approx(low, abs=0.002)
+    assert interval.high == pytest.approx(high, abs=0.002)
+
+
+def test_a_single_seed_tells_nothing_of_seeds() -> None:
+    found = estimate([judged([1, 0, 1])], share=True)
+    assert (found.over_seeds().low, found.over_seeds().high) == (0.0, 1.0)
+    assert estimate([judged([1, 0])]).over_seeds_and_images().half_width == math.inf
+    with pytest.raises(ValueError, match="at least one training"):
+        estimate([])
+
+
+def test_one_more_training_spreads_as_the_seeds_do() -> None:
+    trainings = [judged([value] * 4) for value in (0.4, 0.5, 0.6, 0.9)]
+    found = estimate(trainings).next_training()
+    spread = np.std([0.4, 0.5, 0.6, 0.9], ddof=1) * math.sqrt(1 + 1 / 4)
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 3) * spread)
+
+
+def test_differences_are_paired_by_seed_and_by_image() -> None:
+    rng = np.random.default_rng(1)
+    ease = rng.normal(size=60)
+    one = {seed: judged(ease + seed) for seed in (1, 2, 3)}
+    # Half of the images, another order of seeds, and one seed that the other doesn't have
+    other = {seed: judged(ease[::2] + seed - 0.25, list(range(0, 60, 2))) for seed in (3, 2, 9)}
+    found = difference(one, other)
+    assert found is not None
+    assert (found.mean, found.seeds, found.images) == (pytest.approx(0.25), 2, 30)
+    assert found.standard_error == pytest.approx(0, abs=1e-8), "what both share cancels"
+    assert difference(one, {7: one[1]}) is None
+
+
+def test_given_noise_stands_in_for_the_spread_of_two_seeds() -> None:
+    one = {1: judged([1, 1, 1]), 2: judged([1, 1, 1])}
+    other = {1: judged([0, 1, 1]), 2: judged([0, 1, 1])}
+    found = difference(one, other, noise=(0.1, 7))
+    assert found is not None
+    assert (found.seeds_variance, found.seeds_freedom) == (pytest.approx(0.1**2), 7)
+
+
+def test_chance_of_best_is_the_students_and_dunnetts() -> None:
+    assert chance_of_best([]) == 1.0
+    lead = of(0.02, 0.01**2)
+    assert lead.chance_above(0) == pytest.approx(stats.t.cdf(2, 4))
+    assert chance_of_best([lead]) == pytest.approx(stats.t.cdf(2, 4))
+    # Of six that nothing tells apart each is the best with 1/6
+    assert chance_of_best([of(0.0, 1.0)] * 5) == pytest.approx(1 / 6)
+    leads = [of(0.02, 0.01**2), of(0.01, 0.02**2, 9), of(0.0, 0.01**2)]
+    bounds = stats.norm.ppf([each.chance_above(0) for each in leads])
+    alike = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
+    expected = stats.multivariate_normal.cdf(bounds, cov=alike, abseps=1e-7)
+    assert chance_of_best(leads) == pytest.approx(expected, abs=1e-4)
+
+
+def test_without_any_noise_the_chance_is_a_certainty() -> None:
+    assert [of(mean, 0.0).chance_above(0) for mean in (-1, 0, 1)] == [0.0, 0.5, 1.0]
+    assert chance_of_best([of(0.1, 0.0), of(0.2, 0.0)]) == pytest.approx(1.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    table=st.lists(
+        st.lists(st.sampled_from([0.0, 1.0]), min_size=6, max_size=6), min_size=2, max_size=6
+    )
+)
+def test_a_shares_intervals_hold_the_estimate_and_stay_within_0_and_1(
+    table: list[list[float]],
+) -> None:
+    found = estimate([judged(row) for row in table], share=True)
+    seeds, both = found.over_seeds(), found.over_seeds_and_images()
+    for each in (seeds, both, found.next_training()):
+        assert 0 <= each.low <= each.estimate + 1e-12
+        assert each.estimate - 1e-12 <= each.high <= 1
+        assert each.half_width > 0, "no finite number of images makes certain"
+    assert found.standard_error >= math.sqrt(found.seeds_variance)
