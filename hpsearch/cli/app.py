@@ -16,7 +16,17 @@ from typing import Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli import dashboard, data, doctor, evaluation, results, run, studies, training
+from hpsearch.cli import (
+    dashboard,
+    data,
+    doctor,
+    evaluation,
+    export,
+    results,
+    run,
+    studies,
+    training,
+)
 from hpsearch.errors import HpsearchError, UserError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -46,7 +56,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "show": results.show_trial,
         "dashboard": dashboard.dashboard,
         "evaluate": evaluation.evaluate,
-        "export": results.export,
+        "export": export.export,
         "train": training.train,
     },
     "Care": {"doctor": doctor.doctor},

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.opening import database_for_reading, record_of, study_of
+from hpsearch.cli.opening import database_for_reading, record_of
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
     DEFAULT_STORAGE,
@@ -109,58 +108,6 @@ def show_trial(
         print_json(page)
     else:
         print_page(page)
-
-
-def export(
-    study: StoredStudyOption,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", metavar="FILE", help="Where to.  [dim]default: STUDY-trial-N.yaml[/]"
-        ),
-    ] = None,
-    trial: Annotated[
-        int | None, typer.Option(metavar="N", help="This trial instead of the winner.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
-    storage: StorageOption = DEFAULT_STORAGE,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the winner as a frozen config: a study file without ranges, and where it comes from.
-
-    `hpsearch train` trains it again with the same device, threads and precision.
-
-    \b
-    hpsearch export --study quickstart --out winner.yaml
-    hpsearch export --study quickstart --trial 17
-    """
-    from hpsearch.results.frozen import caveat, export_trial, write_frozen
-
-    with database_for_reading(storage) as database:
-        record = record_of(database, study)
-        frozen = export_trial(database, record, study_of(record), number=trial)
-    path = output or Path(f"{record.study.name}-trial-{frozen.trial.number}.yaml")
-    write_frozen(frozen, path, overwrite=force)
-    if as_json:
-        print_json(
-            {
-                "file": str(path),
-                "study": record.study.name,
-                "number": frozen.trial.number,
-                "value": frozen.trial.value,
-                "rank": frozen.rank,
-                "complete_trials": frozen.complete,
-                "params": dict(frozen.trial.params),
-            }
-        )
-        return
-    objective = record.objective
-    say(
-        f"{path}: trial {frozen.trial.number} of study {record.study.name}, "
-        f"{objective.metric} {show(frozen.trial.value)} ({objective.at} epoch)"
-    )
-    say(caveat(frozen.trial, frozen.rank, frozen.complete))
-    say(f"Train it again: hpsearch train {path}")
 
 
 def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:

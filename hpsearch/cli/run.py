@@ -229,7 +229,7 @@ def _end(outcome: Outcome, told: Preview, storage: str, *, as_json: bool) -> int
 
 
 def _print_end(record: StudyRecord, outcome: Outcome, told: Preview, storage: str) -> None:
-    from hpsearch.results.frozen import caveat
+    from hpsearch.results.export.frozen import caveat
     from hpsearch.results.ranking import ranked
 
     counts = record.counts

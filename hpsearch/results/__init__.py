@@ -5,7 +5,7 @@
 - ``summary``       the counts and the winner, as ``status --json`` prints them
 - ``optuna_side``   what only Optuna's rows hold: attributes and infeasible draws
 - ``provenance``    versions, repository and figures that a frozen config carries
-- ``frozen``        a trial as a frozen config
+- ``export``        what leaves a study: frozen configs, the model card, the folder of a model
 - ``found``         what a later study takes over from a stored one (``from: NAME``)
 - ``invariants``    what must hold of every stored study, as small rules over its rows
 - ``space_report``  what a study's space holds, before anything ran

@@ -41,8 +41,9 @@ class Signature:
     std: tuple[float, ...]
     #: What it was trained and evaluated in.
     precision: Chosen
-    #: Fingerprint of the configuration that was trained.
+    #: Fingerprints of the frozen config, and of the model in it.
     config: str
+    model: str
     data_hash: str
     split_hash: str
     #: The weights are those after this epoch.
@@ -95,8 +96,18 @@ class Signature:
             raise ValueError(f"class names {self.class_names}")
 
 
-def sign(config: TrialConfig, data: PreparedData, precision: Chosen, *, epoch: int) -> Signature:
-    """Return the signature of a model that was trained with ``config`` on ``data``."""
+def sign(
+    config: TrialConfig,
+    data: PreparedData,
+    precision: Chosen,
+    *,
+    epoch: int,
+    trained_on: TrainedOn = "train",
+) -> Signature:
+    """Return the signature of a model that was trained on ``data``.
+
+    ``config`` is what the frozen config beside it says.
+    """
     return Signature(
         class_names=data.class_names,
         input_shape=data.input_shape,
@@ -104,10 +115,11 @@ def sign(config: TrialConfig, data: PreparedData, precision: Chosen, *, epoch: i
         std=tuple(data.std.tolist()),
         precision=precision,
         config=fingerprint(config),
+        model=fingerprint(config.model),
         data_hash=data.data_hash,
         split_hash=data.split_hash,
         epoch=epoch,
-        trained_on="train+validation" if config.data.train_on_validation else "train",
+        trained_on=trained_on,
     )
 
 

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from hpsearch.errors import CheckpointError
 from hpsearch.measurement import FIGURES, EpochResult
+from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.early_stopping import is_over
 from hpsearch.training.plan import Plan
@@ -188,11 +189,11 @@ class Run:
                 )
 
 
-def fingerprint(config: TrialConfig) -> str:
-    """Return the SHA-256 (hex) of a configuration; 1 and 1.0 are the same number.
+def fingerprint(config: TrialConfig | Component) -> str:
+    """Return the SHA-256 (hex) of a configuration, or of one of its components.
 
-    A field that a later version added is left out while it has its default, which means what
-    training did before: checkpoints stay valid.
+    1 and 1.0 are the same number. A field that a later version added is left out while it has its
+    default, which means what training did before: checkpoints stay valid.
     """
     text = json.dumps(_plain(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

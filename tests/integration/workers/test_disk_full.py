@@ -25,7 +25,7 @@ from support.trials import (
 )
 
 from hpsearch.errors import DataError, UserError
-from hpsearch.results.frozen import export_trial, write_frozen
+from hpsearch.results.export.frozen import export_trial, write_frozen
 from hpsearch.search import storage as storage_module
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_types import Idle

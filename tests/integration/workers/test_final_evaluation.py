@@ -11,7 +11,7 @@ from support.trials import SmallSearch
 
 from hpsearch.errors import CheckpointError, DataError, UserError
 from hpsearch.results import test_openings
-from hpsearch.results.frozen import export_trial
+from hpsearch.results.export.frozen import export_trial
 from hpsearch.results.ranking import best
 from hpsearch.training.data import prepare as prepare_module
 from hpsearch.training.data.prepare import prepare

@@ -212,8 +212,10 @@ def test_an_unknown_trial(hpsearch, made_up_args):
 def test_export_writes_the_winner_and_says_what_it_is_worth(hpsearch, made_up_args, here):
     ran = hpsearch("export", *made_up_args)
     assert ran.out == (
-        "made_up-trial-2.yaml: trial 2 of study made_up, val_accuracy 0.8 (last epoch)\n"
+        "made_up-trial-2.yaml: trial 2 of study made_up, UNCONFIRMED, "
+        "val_accuracy 0.8 (last epoch)\n"
         "It is the best of 3 complete trials: optimistic, one seed.\n"
+        "No fresh seed has confirmed it: run `hpsearch confirm --study made_up`\n"
         "Train it again: hpsearch train made_up-trial-2.yaml\n"
     )
     assert "width: 16" in (here / "made_up-trial-2.yaml").read_text()
@@ -223,7 +225,7 @@ def test_export_keeps_what_is_there(hpsearch, made_up_args, here):
     (here / "mine.yaml").write_text("mine")
     ran = hpsearch("export", *made_up_args, "--out", "mine.yaml")
     assert ran.code == 2
-    assert "mine.yaml exists; choose another --out, or add --force" in ran.err
+    assert "mine.yaml exists; choose another place, or add --force" in ran.err
     assert (here / "mine.yaml").read_text() == "mine"
     assert hpsearch("export", *made_up_args, "--out", "mine.yaml", "--force").code == 0
     assert "width: 16" in (here / "mine.yaml").read_text()
@@ -233,12 +235,15 @@ def test_export_as_json(hpsearch, made_up_args):
     told = hpsearch("export", *made_up_args, "--trial", "0", "--json").json
     assert told == {
         "file": "made_up-trial-0.yaml",
+        "files": {"config": "made_up-trial-0.yaml"},
         "study": "made_up",
         "number": 0,
         "value": 0.7,
         "rank": 3,
         "complete_trials": 3,
         "params": {"model.line.width": 8, "optimizer.walk.lr": 0.1},
+        "confirmed": False,
+        "differences": {},
     }
 
 

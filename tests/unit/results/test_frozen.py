@@ -8,9 +8,10 @@ from support.searching import epoch_result
 
 from hpsearch.errors import UserError
 from hpsearch.measurement import EpochResult
-from hpsearch.results import frozen as frozen_config
 from hpsearch.results import provenance
-from hpsearch.results.frozen import caveat, export_trial, write_frozen
+from hpsearch.results.export import frozen as frozen_config
+from hpsearch.results.export.bundle import refuse_to_replace, write_text
+from hpsearch.results.export.frozen import caveat, export_trial
 from hpsearch.results.records import read_study
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.trial_config import trial_seed
@@ -20,7 +21,7 @@ def test_the_winner_becomes_a_study_file_without_ranges(searched, tmp_path, made
     record = read_study(searched.database, "made_up")
     frozen = export_trial(searched.database, record, searched.study)
     path = tmp_path / "winner.yaml"
-    write_frozen(frozen, path, overwrite=False)
+    write_text(path, frozen.text)
     again = load_study(path, made_up_components)
     assert again.is_frozen
     assert again.document == frozen.document
@@ -28,7 +29,7 @@ def test_the_winner_becomes_a_study_file_without_ranges(searched, tmp_path, made
     before = replace(before, precision="fp32")  # what `auto` came to, says the worker's note
     assert again.trial_config({}, 1) == before  # the recorded seed, not ticket 1's
     assert path.read_text().startswith(
-        "# Trial 2 of study made_up, exported by hpsearch.\n"
+        "# Trial 2 of study made_up, UNCONFIRMED; exported by hpsearch.\n"
         "# val_accuracy of its last epoch: 0.8. "
         "It is the best of 3 complete trials: optimistic, one seed.\n"
     )
@@ -46,6 +47,10 @@ def test_provenance_tells_everything_that_decides_the_result(searched):
     assert origin["split_hash"] == "e" * 64
     assert (origin["rank"], origin["complete_trials"], origin["epochs_run"]) == (1, 3, 3)
     assert origin["figures"]["last"]["val_accuracy"] == 0.8
+    assert origin["confirmed"] is False
+    assert origin["training"] == {"study": "made_up", "trial": 2}
+    assert origin["cost"]["training"] == {"epochs": 3, "seconds": 6.0}
+    assert origin["cost"]["search"]["epochs"] == 12
     assert set(origin["versions"]) == {"python", "hpsearch", "torch", "torchvision", "optuna"}
 
 
@@ -113,24 +118,21 @@ def test_the_caveat_says_what_the_value_is_worth(searched, rank, complete, says)
     assert caveat(trial, rank, complete) == says
 
 
-def test_a_file_is_replaced_only_when_told_to(searched, tmp_path):
-    record = read_study(searched.database, "made_up")
-    frozen = export_trial(searched.database, record, searched.study)
+def test_a_file_is_replaced_only_when_told_to(tmp_path):
     path = tmp_path / "winner.yaml"
     path.write_text("mine")
     with pytest.raises(UserError) as raised:
-        write_frozen(frozen, path, overwrite=False)
-    assert f"{path} exists; choose another --out, or add --force" in str(raised.value)
-    assert path.read_text() == "mine"
-    write_frozen(frozen, path, overwrite=True)
-    assert path.read_text() == frozen.text
+        refuse_to_replace([tmp_path / "new.yaml", path], overwrite=False)
+    assert f"{path} exists; choose another place, or add --force" in str(raised.value)
+    refuse_to_replace([path], overwrite=True)
+    write_text(path, "new")
+    assert path.read_text() == "new"
 
 
-def test_a_folder_that_is_missing_leaves_nothing_behind(searched, tmp_path):
-    record = read_study(searched.database, "made_up")
-    frozen = export_trial(searched.database, record, searched.study)
+def test_a_folder_that_is_missing_leaves_nothing_behind(tmp_path):
     with pytest.raises(UserError, match="can't be written: No such file or directory"):
-        write_frozen(frozen, tmp_path / "missing" / "winner.yaml", overwrite=False)
+        write_text(tmp_path / "missing" / "winner.yaml", "new")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_repository_is_told_with_its_changes(tmp_path):

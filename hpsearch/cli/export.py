@@ -1,0 +1,149 @@
+"""export: the winner as files that mean something without the database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.opening import database_for_reading, record_of, study_of
+from hpsearch.cli.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STORAGE,
+    DataOption,
+    JsonOption,
+    RunsOption,
+    StorageOption,
+    StoredStudyOption,
+)
+from hpsearch.cli.output import print_json, say, show
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpsearch.results.export.choice import Export
+    from hpsearch.training.formats.agreement import Agreement
+    from hpsearch.workers.exporting import Targets
+
+
+def _file(help_text: str, metavar: str = "FILE") -> Any:
+    return typer.Option(metavar=metavar, help=help_text)
+
+
+def export(
+    study: StoredStudyOption,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Where to.  [dim]default: STUDY-trial-N.yaml[/]"
+        ),
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(metavar="N", help="This trial instead of the winner.")
+    ] = None,
+    unconfirmed: Annotated[
+        bool,
+        typer.Option("--unconfirmed", help="The best seen, though a confirmation chose another."),
+    ] = False,
+    weights: Annotated[Path | None, _file("The kept weights.", "FILE.safetensors")] = None,
+    onnx: Annotated[
+        Path | None, _file("The model for other programs, checked by onnxruntime.", "FILE.onnx")
+    ] = None,
+    torch_export: Annotated[
+        Path | None, _file("The model as torch.export's program.", "FILE.pt2")
+    ] = None,
+    card: Annotated[Path | None, _file("The model card.", "FILE.md")] = None,
+    bundle: Annotated[
+        Path | None,
+        _file("Config, weights, card and classes: the folder that predict reads.", "FOLDER"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files.")] = False,
+    storage: StorageOption = DEFAULT_STORAGE,
+    runs: RunsOption = DEFAULT_RUNS,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the confirmed winner as a frozen config: a study file without ranges.
+
+    Where nothing was confirmed, it is the best seen, marked so. `hpsearch train` trains it again
+    with the same device, threads and precision.
+
+    \b
+    hpsearch export --study quickstart --out best.yaml
+    hpsearch export --study quickstart --bundle best/
+    hpsearch export --study quickstart --onnx best.onnx --card best.md
+    hpsearch export --study quickstart --trial 17
+    """
+    from hpsearch.results.export.choice import choose
+    from hpsearch.workers.exporting import Targets, write_export
+
+    with database_for_reading(storage) as database:
+        record = record_of(database, study)
+        chosen = choose(database, record, study_of, number=trial, unconfirmed=unconfirmed)
+    others = Targets(
+        card=card, weights=weights, onnx=onnx, torch_export=torch_export, bundle=bundle
+    )
+    config = output
+    if output is None and not others.files():
+        config = Path(f"{record.study.name}-trial-{chosen.frozen.trial.number}.yaml")
+    targets = Targets(
+        config=config,
+        card=card,
+        weights=weights,
+        onnx=onnx,
+        torch_export=torch_export,
+        bundle=bundle,
+    )
+    agreed = write_export(chosen, targets, runs=runs, data=data, overwrite=force)
+    if as_json:
+        print_json(_as_json(chosen, targets, agreed))
+    else:
+        _print(chosen, targets, agreed)
+
+
+def _print(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) -> None:
+    frozen = chosen.frozen
+    record, objective = frozen.weights_study, frozen.weights_study.objective
+    name = frozen.document["provenance"]["study"]
+    figure = f"{objective.metric} {show(frozen.weights_trial.value)} ({objective.at} epoch"
+    if frozen.is_confirmed:
+        seed = frozen.document["provenance"]["training"]["seed"]
+        figure += f", its training with fresh seed {seed} in {record.study.name}"
+    first, *others = targets.files()
+    kind = "confirmed" if frozen.is_confirmed else "UNCONFIRMED"
+    say(f"{first}: trial {frozen.trial.number} of study {name}, {kind}, {figure})")
+    for path in others:
+        say(f"{path}")
+    for field, agreement in agreed.items():
+        say(
+            f"{getattr(targets, field)} says what the model says: on {agreement.images} real "
+            f"images no logit differs by more than {agreement.difference:.1g} of the largest"
+        )
+    say(frozen.worth)
+    if chosen.advice is not None:
+        say(chosen.advice)
+    if targets.bundle is not None:
+        say(f"Label pictures: hpsearch predict {targets.bundle} PICTURE...")
+    file = targets.config or (targets.bundle / "best.yaml" if targets.bundle else None)
+    if file is not None:
+        say(f"Train it again: hpsearch train {file}")
+
+
+def _as_json(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) -> dict[str, Any]:
+    frozen = chosen.frozen
+    origin = frozen.document["provenance"]
+    names = ("config", "card", "weights", "onnx", "torch_export", "bundle")
+    written = {name: getattr(targets, name) for name in names}
+    return {
+        "file": None if targets.config is None else str(targets.config),
+        "files": {name: str(path) for name, path in written.items() if path is not None},
+        "study": origin["study"],
+        "number": frozen.trial.number,
+        "value": frozen.weights_trial.value,
+        "rank": frozen.rank,
+        "complete_trials": frozen.complete,
+        "params": dict(frozen.trial.params),
+        "confirmed": origin["confirmed"],
+        "differences": {name: each.difference for name, each in agreed.items()},
+    }

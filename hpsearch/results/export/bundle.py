@@ -1,0 +1,77 @@
+"""The folder that ``predict`` reads: the frozen config, the weights, the card, the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from hpsearch import catalog
+from hpsearch.errors import CheckpointError, UserError
+from hpsearch.study_file.loading import load_study
+from hpsearch.study_file.study import StudyFile
+from hpsearch.training.classifier import Classifier
+from hpsearch.training.durable import replacing
+from hpsearch.training.formats.safetensors_file import read_weights, write_weights
+from hpsearch.training.run import fingerprint
+
+CONFIG, WEIGHTS, CARD, CLASSES = "best.yaml", "weights.safetensors", "card.md", "classes.txt"
+
+
+def refuse_to_replace(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Raise ``UserError`` where one of the files exists, before any work is done for it."""
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise UserError(
+                f"an export must not replace a file by accident, but {path} exists; "
+                "choose another place, or add --force"
+            )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises ``UserError`` where it can't be written."""
+    if not path.parent.is_dir():
+        raise UserError(f"{path} can't be written: No such file or directory")
+    try:
+        with replacing(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of a bundle."""
+    return [folder / name for name in (CONFIG, WEIGHTS, CARD, CLASSES)]
+
+
+def write_bundle(folder: Path, classifier: Classifier, *, config: str, card: str) -> None:
+    """Write a bundle; ``config`` is the frozen config's text, written last: then all is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(folder / WEIGHTS, classifier.model.state_dict(), classifier.signature)
+    write_text(folder / CARD, card)
+    write_text(folder / CLASSES, "".join(f"{n}\n" for n in classifier.signature.class_names))
+    write_text(folder / CONFIG, config)
+
+
+def read_bundle(folder: Path, *, device: str = "cpu") -> tuple[StudyFile, Classifier]:
+    """Return a bundle's frozen config and its model. The training data isn't needed.
+
+    The weights run no code; plug-ins that the config names do. Raises ``UserError`` naming the
+    file that is missing, damaged or of another model.
+    """
+    if not (folder / CONFIG).is_file():
+        what = f"has no {CONFIG}" if folder.is_dir() else "isn't a folder"
+        raise UserError(
+            f"a model is a folder with {CONFIG} and {WEIGHTS}, but {folder} {what}; make one with "
+            "`hpsearch export --bundle FOLDER` or `hpsearch train best.yaml --out FOLDER`"
+        )
+    study = load_study(folder / CONFIG, catalog.registries)
+    if not study.is_frozen:
+        raise UserError(f"a model's config has no ranges, but {folder / CONFIG} has some")
+    weights, signature = read_weights(folder / WEIGHTS)
+    config = study.trial_config({}, ticket=1)
+    if fingerprint(config.model) != signature.model:
+        raise CheckpointError(
+            f"{folder / WEIGHTS} must be the weights of the model in {folder / CONFIG}, but they "
+            "are of another one; export or train it again"
+        )
+    return study, Classifier(config, signature, weights, device)

@@ -1,0 +1,110 @@
+"""Which trial is exported: the confirmed winner, or the best seen with a mark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hpsearch.errors import UserError
+from hpsearch.results.confirmation.reading import read_verdict
+from hpsearch.results.confirmation.stored import (
+    contest_of,
+    is_confirmation,
+    kept_trainings,
+    newest,
+    trainings,
+)
+from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.export import confirmed
+from hpsearch.results.export.frozen import FrozenConfig, Retrained, export_trial
+from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.search.storage import Database
+from hpsearch.study_file.study import StudyFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What is exported, and why it isn't the confirmed winner."""
+
+    frozen: FrozenConfig
+    #: ``None`` where the confirmed winner is exported.
+    verdict: Confirmation | None
+    #: How to come to a confirmed one; ``None`` where this is one, or a trial was named.
+    advice: str | None
+
+
+def choose(
+    database: Database,
+    record: StudyRecord,
+    load: Callable[[StudyRecord], StudyFile],
+    *,
+    number: int | None = None,
+    unconfirmed: bool = False,
+) -> Export:
+    """Freeze the confirmed winner of a search; where there is none, the best seen.
+
+    ``load`` gives a stored study's file again. ``number`` names a trial instead, ``unconfirmed``
+    the best seen. Raises ``UserError`` where there is nothing to export, or ``record`` is a
+    confirmation.
+    """
+    name = record.study.name
+    if is_confirmation(record.study):
+        search = record.study.document["confirms"]["study"]
+        raise UserError(
+            f"a search is exported, but {name!r} is the confirmation of {search!r}; run "
+            f"`hpsearch export --study {search}`, which takes the confirmed winner"
+        )
+    advice = None
+    if number is None and not unconfirmed:
+        confirmation = newest(database, name)
+        if confirmation is None:
+            advice = f"No fresh seed has confirmed it: run `hpsearch confirm --study {name}`"
+        else:
+            verdict = read_verdict(database, record, confirmation)
+            if verdict.finished and verdict.winner is not None:
+                return _confirmed(database, record, confirmation, verdict, load)
+            advice = (
+                "Its confirmation isn't finished: "
+                if not verdict.finished
+                else "In its confirmation every finalist failed: see "
+            ) + (
+                f"run `hpsearch confirm --study {name}`"
+                if not verdict.finished
+                else f"`hpsearch show --study {confirmation.study.name}`"
+            )
+    frozen = export_trial(database, record, load(record), number)
+    return Export(frozen=frozen, verdict=None, advice=advice)
+
+
+def _confirmed(
+    database: Database,
+    record: StudyRecord,
+    confirmation: StudyRecord,
+    verdict: Confirmation,
+    load: Callable[[StudyRecord], StudyFile],
+) -> Export:
+    retrained = Retrained(
+        study=confirmation,
+        file=load(confirmation),
+        trial=_first_report(confirmation),
+        told=confirmed.told(verdict, confirmation.study.name),
+        worth=confirmed.in_words(verdict),
+    )
+    frozen = export_trial(database, record, load(record), verdict.winner, retrained=retrained)
+    return Export(frozen=frozen, verdict=verdict, advice=None)
+
+
+def _first_report(confirmation: StudyRecord) -> TrialRecord:
+    """Return the winner's training with the first of the report's seeds that didn't fail.
+
+    The first, and not the best: choosing one by its figure would make that figure optimistic.
+    """
+    kept = {trial.ticket for trial in kept_trainings(confirmation)}
+    seeds = contest_of(confirmation).report_seeds
+    for entry, trial in sorted(trainings(confirmation).items(), key=lambda item: item[0].seed):
+        if entry.seed in seeds and trial.ticket in kept:
+            return trial
+    raise UserError(
+        f"confirmation {confirmation.study.name!r} has no training of its winner with a report "
+        f"seed; `hpsearch show --study {confirmation.study.name}` tells what failed"
+    )

@@ -1,0 +1,64 @@
+"""What a frozen config tells of the confirmation of its winner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.confirmation.verdict import Comparison, Confirmation
+
+
+def told(verdict: Confirmation, study: str) -> dict[str, Any]:
+    """Return ``provenance.confirmed``; ``study`` is the confirmation's name. Intervals are 95 %."""
+    figure = verdict.over_seeds_and_images or verdict.over_seeds
+    return {
+        "study": study,
+        "metric": verdict.metric,
+        "mean": None if figure is None else figure.estimate,
+        "interval_over_seeds": _bounds(verdict.over_seeds),
+        "interval_over_seeds_and_images": _bounds(verdict.over_seeds_and_images),
+        "next_training": _bounds(verdict.next_training),
+        "seeds": {str(seed): value for seed, value in verdict.reported.items()},
+        "images": verdict.images,
+        "split": "drawn anew for each seed" if verdict.new_splits else "fixed",
+        "best_seen": verdict.best_seen,
+        "complete_trials": verdict.complete,
+        "optimism": verdict.optimism,
+        "runner_up": _compared(verdict.runner_up),
+        "first_tried": _compared(verdict.baseline),
+        "chance_of_best": verdict.chance_of_best,
+        "finalists": len(verdict.finalists),
+    }
+
+
+def in_words(verdict: Confirmation) -> str:
+    """Say what the confirmed figure is and what it isn't."""
+    count = len(verdict.reported)
+    seeds = f"{count} fresh seed{'s' if count != 1 else ''}"
+    mean = verdict.over_seeds_and_images or verdict.over_seeds
+    if mean is None:
+        return f"{seeds} confirmed it."
+    text = (
+        f"Trained again with {seeds} that had no say in its choice, it came to {mean.estimate:.6g} "
+        f"(95 %, seeds and validation images: {mean.low:.6g} to {mean.high:.6g})."
+    )
+    if verdict.next_training is not None:
+        one = verdict.next_training
+        text += f" One more training is expected between {one.low:.6g} and {one.high:.6g}."
+    return text
+
+
+def _bounds(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def _compared(other: Comparison | None) -> dict[str, Any] | None:
+    if other is None:
+        return None
+    return {
+        "trial": other.trial,
+        "ahead": other.ahead.estimate,
+        "interval": _bounds(other.ahead),
+        "distinguishable": other.distinguishable,
+        "cheaper": dict(other.cheaper),
+    }

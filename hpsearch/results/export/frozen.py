@@ -1,0 +1,212 @@
+"""A trial as a frozen config: a study file without ranges that tells where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+from hpsearch.errors import UserError
+from hpsearch.results import optuna_side, provenance, test_openings
+from hpsearch.results.overfitting import overfits_from
+from hpsearch.results.ranking import ranked
+from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.search import ledger_reads
+from hpsearch.search.storage import Database
+from hpsearch.study_file.freezing import freeze, to_yaml
+from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.trial_config import CONFIRM_SEED, Precision, TrialConfig
+
+#: Attributes of a trial's row that a frozen config doesn't repeat.
+_NOT_TOLD = ("ticket", "val_confusion", "val_predictions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenConfig:
+    """What ``hpsearch export`` writes."""
+
+    #: The search's trial.
+    trial: TrialRecord
+    #: Complete trials that it was chosen from.
+    complete: int
+    #: 1-based rank among them; ``None`` for a trial that isn't complete.
+    rank: int | None
+    document: Mapping[str, Any]
+    text: str
+    #: The study whose files hold the weights, and its trial: the search's own, or for a confirmed
+    #: winner a training of the confirmation.
+    weights_study: StudyRecord
+    weights_trial: TrialRecord
+    #: Validation images of that training's last epoch by true class (rows) and predicted class.
+    confusion: Sequence[Sequence[int]] | None
+    #: What a person must know of the figure, in a sentence or two.
+    worth: str
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it tells what fresh seeds came to."""
+        return isinstance(self.document["provenance"]["confirmed"], Mapping)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrained:
+    """A training of the winner in a confirmation, which stands for it in its frozen config."""
+
+    study: StudyRecord
+    #: The confirmation's study file, loaded again.
+    file: StudyFile
+    trial: TrialRecord
+    #: What the confirmation came to, for ``provenance.confirmed``.
+    told: Mapping[str, Any]
+    #: What that means, in words.
+    worth: str
+
+
+def export_trial(
+    database: Database,
+    record: StudyRecord,
+    study: StudyFile,
+    number: int | None = None,
+    *,
+    retrained: Retrained | None = None,
+) -> FrozenConfig:
+    """Freeze the best seen, or trial ``number``.
+
+    ``study`` is ``record``'s study file, loaded again. With ``retrained`` seeds and figures are
+    those of that training. Raises ``UserError`` where there is no such trial, or nothing was
+    measured yet.
+    """
+    order = ranked(record)
+    trial = record.trial(number) if number is not None else next(iter(order), None)
+    if trial is None:
+        raise UserError(
+            f"only a complete trial can win, but study {record.study.name!r} has none yet "
+            f"({record.counts.pruned} pruned, {record.counts.failed} failed); "
+            "launch more trials, or name one with --trial"
+        )
+    trained, source, file = trial, record, study
+    if retrained is not None:
+        trained, source, file = retrained.trial, retrained.study, retrained.file
+    curve = ledger_reads.curve(database, source.study.study_id, trained.ticket)
+    if not curve or trained.trial_id is None or trained.best_epoch is None:
+        raise UserError(
+            f"a trial can be exported after its first epoch, but trial {trained.number} of study "
+            f"{source.study.name!r} has none ({trained.state})"
+        )
+    config = file.trial_config(trained.params, trained.ticket)
+    noted = optuna_side.attributes(database, trained.trial_id)
+    rank = order.index(trial) + 1 if trial in order else None
+    worth = caveat(trial, rank, len(order)) if retrained is None else retrained.worth
+    origin = {
+        "study": record.study.name,
+        "fingerprint": record.study.fingerprint,
+        "trial": trial.number,
+        "ticket": trial.ticket,
+        "state": trial.state.value,
+        "rank": rank,
+        "complete_trials": len(order),
+        "objective": f"{record.objective.metric} of the {record.objective.at} epoch",
+        "value": trained.value,
+        "confirmed": False if retrained is None else retrained.told,
+        "training": _training(source, trained),
+        "epochs_run": trained.epochs_done,
+        "figures": provenance.figures(curve, best_epoch=trained.best_epoch),
+        "overfits_from": overfits_from(curve),
+        "trial_seed": config.seed,
+        "split_seed": config.split_seed,
+        **{key: value for key, value in noted.items() if key not in _NOT_TOLD},
+        "cost": _cost(record, trained, retrained),
+        "test": test_openings.told(test_openings.openings(database, record.study.study_id)),
+        "architecture": _architecture(config, noted),
+        "versions": provenance.versions(),
+        "repository": provenance.repository(Path.cwd()),
+        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    point = {key: value for key, value in trained.params.items() if key != CONFIRM_SEED}
+    document = freeze(study, point, origin)
+    if noted.get("precision") in get_args(Precision):
+        # What `auto` came to there; on another machine it may come to something else.
+        document["precision"] = noted["precision"]
+    return FrozenConfig(
+        trial=trial,
+        complete=len(order),
+        rank=rank,
+        document=document,
+        text=to_yaml(document, _header(record, trial, trained, worth, retrained is not None)),
+        weights_study=source,
+        weights_trial=trained,
+        confusion=noted.get("val_confusion"),
+        worth=worth,
+    )
+
+
+def caveat(trial: TrialRecord, rank: int | None, complete: int) -> str:
+    """Say what the trial's value is worth: the best of many is an optimistic number."""
+    if rank is None:
+        return f"This trial is {trial.state}, so its value can't be compared with complete ones."
+    if complete == 1:
+        return "It is the only complete trial, trained with one seed."
+    if rank == 1:
+        return f"It is the best of {complete} complete trials: optimistic, one seed."
+    return f"It is number {rank} of {complete} complete trials, trained with one seed."
+
+
+def _training(source: StudyRecord, trained: TrialRecord) -> dict[str, Any]:
+    """Return which training seeds, figures and weights are of."""
+    told: dict[str, Any] = {"study": source.study.name, "trial": trained.number}
+    if CONFIRM_SEED in trained.params:
+        told["seed"] = trained.params[CONFIRM_SEED]
+    return told
+
+
+def _cost(
+    record: StudyRecord, trained: TrialRecord, retrained: Retrained | None
+) -> dict[str, dict[str, Any]]:
+    spent: dict[str, dict[str, Any]] = {
+        "training": {"epochs": trained.epochs_done, "seconds": trained.compute_seconds},
+        "search": _spent(record),
+    }
+    if retrained is not None:
+        spent["confirmation"] = _spent(retrained.study)
+    return spent
+
+
+def _spent(record: StudyRecord) -> dict[str, Any]:
+    return {"epochs": record.counts.epochs_run, "seconds": record.counts.compute_seconds}
+
+
+def _architecture(config: TrialConfig, noted: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the model's layers, derived again on the meta device for the noted image shape."""
+    from hpsearch.training.models.inspection import describe
+
+    if "input_shape" not in noted or "classes" not in noted:
+        return None
+    channels, height, width = noted["input_shape"]
+    summary = describe(
+        config.model, input_shape=(channels, height, width), classes=noted["classes"]
+    )
+    return [
+        {
+            "layer": layer.name,
+            "kind": layer.kind,
+            "output_shape": list(layer.output_shape),
+            "parameters": layer.parameters,
+        }
+        for layer in summary.layers
+    ]
+
+
+def _header(
+    record: StudyRecord, trial: TrialRecord, trained: TrialRecord, worth: str, confirmed: bool
+) -> str:
+    value = "unknown" if trained.value is None else f"{trained.value:.6g}"
+    kind = "confirmed with fresh seeds" if confirmed else "UNCONFIRMED"
+    of = f"a training of it with fresh seed {trained.params.get(CONFIRM_SEED)}, its"
+    return (
+        f"Trial {trial.number} of study {record.study.name}, {kind}; exported by hpsearch.\n"
+        f"{record.objective.metric} of {of if confirmed else 'its'} {record.objective.at} epoch: "
+        f"{value}. {worth}\n"
+        "Train it again to the same figures: hpsearch train THIS_FILE"
+    )

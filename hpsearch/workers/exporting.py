@@ -1,0 +1,190 @@
+"""Files of a winner's trained model: weights, ONNX, torch.export, the folder that predict reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hpsearch import catalog
+from hpsearch.errors import CheckpointError, ExportFailed, UserError
+from hpsearch.results.export import bundle
+from hpsearch.results.export.card import Judgement, card
+from hpsearch.results.export.choice import Export
+from hpsearch.results.export.frozen import FrozenConfig
+from hpsearch.study_file.loading import study_from_document
+from hpsearch.training.classifier import Classifier, sign
+from hpsearch.training.data.prepare import PreparedData, prepare
+from hpsearch.training.formats.agreement import IMAGES, Agreement
+from hpsearch.training.formats.onnx_file import require_onnx, write_onnx
+from hpsearch.training.formats.safetensors_file import write_weights
+from hpsearch.training.formats.torch_program import write_torch_program
+from hpsearch.training.plan import plan_on
+from hpsearch.workers.run_folder import RunFolder
+
+#: The kept weights must give the recorded accuracy again up to this: other threads or another
+#: device move an image or two across a border, other weights move more.
+_SLACK = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """Which files to write; ``None``: not that one."""
+
+    config: Path | None = None
+    card: Path | None = None
+    weights: Path | None = None
+    onnx: Path | None = None
+    torch_export: Path | None = None
+    bundle: Path | None = None
+
+    def files(self) -> list[Path]:
+        """Return every file."""
+        single = (self.config, self.card, self.weights, self.onnx, self.torch_export)
+        folder = [] if self.bundle is None else bundle.files_of(self.bundle)
+        return [*(path for path in single if path is not None), *folder]
+
+    @property
+    def need_weights(self) -> bool:
+        """Whether the kept weights and the images are needed."""
+        return any((self.weights, self.onnx, self.torch_export, self.bundle))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A winner's kept weights, and the images that they are judged on."""
+
+    classifier: Classifier
+    #: uint8 ``(n, channels, height, width)``: some of the validation images.
+    images: Tensor
+    judgement: Judgement
+
+    @property
+    def weights(self) -> str:
+        """Say which weights these are."""
+        return f"those after epoch {self.classifier.signature.epoch}, which give the trial's value"
+
+
+def write_export(
+    export: Export, targets: Targets, *, runs: Path, data: Path | None, overwrite: bool
+) -> dict[str, Agreement]:
+    """Write every file of ``targets``; returns how well programs agree, by ``Targets``' fields.
+
+    Raises ``UserError`` where a file exists, a package is missing or the data isn't what it was,
+    ``CheckpointError`` where the weights aren't kept here, and ``ExportFailed``.
+    """
+    bundle.refuse_to_replace(targets.files(), overwrite=overwrite)
+    if targets.onnx is not None:
+        require_onnx()
+    frozen, agreed = export.frozen, {}
+    trained = load_trained(frozen, runs=runs, data=data) if targets.need_weights else None
+    if trained is not None:
+        classifier = trained.classifier
+        if targets.weights is not None:
+            write_weights(targets.weights, classifier.model.state_dict(), classifier.signature)
+        if targets.onnx is not None:
+            agreed["onnx"] = write_onnx(targets.onnx, classifier, trained.images)
+        if targets.torch_export is not None:
+            path = targets.torch_export
+            agreed["torch_export"] = write_torch_program(path, classifier, trained.images)
+        if targets.bundle is not None:
+            text = model_card(export, trained)
+            bundle.write_bundle(targets.bundle, classifier, config=frozen.text, card=text)
+    if targets.card is not None:
+        bundle.write_text(targets.card, model_card(export, trained))
+    if targets.config is not None:
+        bundle.write_text(targets.config, frozen.text)
+    return agreed
+
+
+def model_card(export: Export, trained: Trained | None) -> str:
+    """Return the card of what is exported; figures of classes from the best source there is."""
+    frozen, verdict = export.frozen, export.verdict
+    judgement = trained.judgement if trained is not None else None
+    if verdict is not None and verdict.confusion is not None:
+        judgement = Judgement(
+            confusion=verdict.confusion,
+            what=f"the validation images of {len(verdict.reported)} trainings with fresh seeds, "
+            "together: an image counts once for each that judged it",
+            once=False,
+        )
+    elif judgement is None and frozen.confusion is not None:
+        judgement = Judgement(
+            confusion=frozen.confusion,
+            what=f"the validation images, after epoch {frozen.weights_trial.epochs_done}",
+            once=True,
+        )
+    return card(
+        frozen.document,
+        frozen.worth,
+        judgement,
+        contract=None if trained is None else trained.classifier.signature.contract(),
+        weights=None if trained is None else trained.weights,
+    )
+
+
+def load_trained(frozen: FrozenConfig, *, runs: Path, data: Path | None) -> Trained:
+    """Load the weights that a frozen config tells of, and judge them on its validation images.
+
+    Raises ``CheckpointError`` where they aren't kept here, ``UserError`` where the data isn't
+    what it was, and ``ExportFailed`` where the weights don't give the recorded accuracy.
+    """
+    kept = _kept(frozen, runs)
+    study = study_from_document(frozen.document, catalog.registries, where="the frozen config")
+    config = study.trial_config({}, ticket=1)
+    prepared = prepare(config.data, split_seed=config.split_seed, root=data)
+    origin = frozen.document["provenance"]
+    if origin.get("data_hash") not in (None, prepared.data_hash):
+        raise UserError(
+            "a model is exported with the images that it was trained on, but data: images differ: "
+            f"expected {origin['data_hash']}, found {prepared.data_hash}; give the right ones "
+            "with --data"
+        )
+    precision = plan_on(config, prepared, torch.device("cpu")).precision
+    signature = sign(config, prepared, precision, epoch=int(kept["epoch"]))
+    classifier = Classifier(config, signature, kept["weights"])
+    return Trained(
+        classifier=classifier,
+        images=_validation(prepared, IMAGES)[0],
+        judgement=_judge(classifier, prepared, origin),
+    )
+
+
+def _judge(classifier: Classifier, prepared: PreparedData, origin: dict[str, Any]) -> Judgement:
+    epoch = classifier.signature.epoch
+    judged = classifier.evaluate(*_validation(prepared))
+    by_epoch = {each["epoch"]: each["val_accuracy"] for each in origin["figures"].values()}
+    then = by_epoch.get(epoch)
+    if then is not None and abs(judged.accuracy - then) > _SLACK:
+        raise ExportFailed(
+            f"the kept weights must give the recorded validation accuracy of epoch {epoch}, "
+            f"{then:.4f}, but they give {judged.accuracy:.4f}; they were replaced or damaged. "
+            "`hpsearch train best.yaml --out FOLDER` makes them again"
+        )
+    return Judgement(
+        confusion=judged.confusion.tolist(),
+        what=f"the {judged.samples:,} validation images, by the weights after epoch {epoch}",
+        once=True,
+    )
+
+
+def _validation(prepared: PreparedData, most: int | None = None) -> tuple[Tensor, Tensor]:
+    rows = prepared.val_indices[:most]
+    return prepared.images.index_select(0, rows), prepared.labels[rows]
+
+
+def _kept(frozen: FrozenConfig, runs: Path) -> dict[str, Any]:
+    study, number = frozen.weights_study.study, frozen.weights_trial.number
+    if number is None:  # an exported trial has begun
+        raise CheckpointError(f"no trial of study {study.name!r} has weights yet")
+    try:
+        return RunFolder(runs, study.name, study.run_key).load_best(number)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"only the winner's weights are kept, below the --runs of the host that trained it, "
+            f"but {error}. `hpsearch export --out best.yaml` and `hpsearch train best.yaml --out "
+            "FOLDER` make them again"
+        ) from error
