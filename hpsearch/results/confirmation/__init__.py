@@ -1,6 +1,7 @@
 """The honest winner: the best trials trained again with fresh seeds, and what may be said of them.
 
 - ``finalists``      which trials are trained again
+- ``choosing``       how many of them and of seeds, within a share of the search's epochs
 - ``plan``           which training comes next, who is out and why, who has won
 - ``predictions``    what one training said of each validation image, as it is stored
 - ``stored``         a confirmation in the database, and how far it has come

@@ -1,0 +1,104 @@
+"""Which trials of a stored search are confirmed, with how many seeds, and what it may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hpsearch.results import optuna_side
+from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
+from hpsearch.results.confirmation.plan import FIRST_ROUND
+from hpsearch.results.ranking import ranked
+from hpsearch.results.records import StudyRecord
+from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.storage import Database
+from hpsearch.study_file.study import Confirm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a confirmation is asked."""
+
+    finalists: Finalists
+    seeds: int
+    #: The rule by which the finalists were chosen, and what the budget share did to it.
+    rule: str
+
+
+def most_trainings(finalists: int, seeds: int, *, baseline: bool) -> int:
+    """Return the most trainings that a contest may need, unless some of them fail.
+
+    Every finalist meets every seed of the selection; the winner, the runner-up and the baseline
+    meet those of the report.
+    """
+    reported = min(2, finalists) + (1 if baseline else 0)
+    return (finalists * seeds if finalists > 1 else FIRST_ROUND) + reported * seeds
+
+
+def choose(database: Database, search: StudyRecord, settings: Confirm, *, tried: bool) -> Choice:
+    """Choose as ``settings`` say; where they name a share, as far as that allows.
+
+    ``tried`` tells whether the search's file has a ``try_first``. Raises ``UserError`` where no
+    trial is complete.
+    """
+    order = ranked(search)
+    candidates = [
+        Candidate(trial=each.number, value=each.value, params=each.params)
+        for each in order
+        if each.number is not None and each.value is not None
+    ]
+    images = 1
+    if order and order[0].trial_id is not None:
+        images = optuna_side.attributes(database, order[0].trial_id)["val_images"]
+
+    baseline = _baseline(database, search) if tried else None
+
+    def best(top: int) -> Finalists:
+        return finalists(
+            candidates,
+            metric=search.objective.metric,
+            images=images,
+            top=top,
+            baseline=baseline,
+        )
+
+    if settings.share is None:
+        chosen = best(settings.top)
+        return Choice(finalists=chosen, seeds=settings.seeds, rule=chosen.rule)
+    return _within_share(best, search, settings, settings.share)
+
+
+def _within_share(
+    best: Callable[[int], Finalists], search: StudyRecord, settings: Confirm, share: float
+) -> Choice:
+    """Lower ``top`` to 2, then the seeds to 2, until the most that it may cost is allowed."""
+    allowed = share * search.counts.epochs_run
+    smallest = min(settings.top, 2)
+    tries = [(top, settings.seeds) for top in range(settings.top, smallest, -1)]
+    tries += [(smallest, seeds) for seeds in range(settings.seeds, FIRST_ROUND - 1, -1)]
+    for top, seeds in tries:
+        chosen = best(top)
+        most = most_trainings(len(chosen.trials), seeds, baseline=chosen.baseline is not None)
+        cost = most * search.study.epochs_per_trial
+        if cost <= allowed:
+            break
+    rule = chosen.rule
+    if (top, seeds) != (settings.top, settings.seeds) or cost > allowed:
+        rule += (
+            f"; confirm.share {share:g} of the search's {search.counts.epochs_run} epochs allows "
+            f"{allowed:.0f}, so top {settings.top} became {top} and seeds {settings.seeds} became "
+            f"{seeds}"
+        )
+    if cost > allowed:
+        rule += f" (no confirmation is smaller: it may take {cost})"
+    return Choice(finalists=chosen, seeds=seeds, rule=rule)
+
+
+def _baseline(database: Database, search: StudyRecord) -> int | None:
+    """Return the first trial of ``try_first``, if it is complete."""
+    first = next((each for each in search.trials if each.ticket == 1), None)
+    if first is None or first.state is not TicketState.COMPLETE or first.trial_id is None:
+        return None
+    # What it asked for may have been impossible to build; then the trial is another one
+    given = optuna_side.attributes(database, first.trial_id).get("try_first", False)
+    return first.number if given else None

@@ -1,0 +1,246 @@
+"""Confirming a search's winner: choosing the finalists, storing what is asked, and running it.
+
+The best of many trials is also the luckiest. So the finalists are trained again with fresh seeds,
+in a study of its own: its tickets have all that protects a search's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hpsearch import catalog
+from hpsearch.errors import UserError
+from hpsearch.results.confirmation.choosing import Choice, choose, most_trainings
+from hpsearch.results.confirmation.plan import FIRST_ROUND, Contest, entries
+from hpsearch.results.confirmation.stored import (
+    confirmations,
+    is_confirmation,
+    name_of,
+    standing,
+)
+from hpsearch.results.ranking import ranked
+from hpsearch.results.records import StudyRecord, read_study
+from hpsearch.search import studies
+from hpsearch.search.schema_version import ensure_tables
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StoredStudy
+from hpsearch.study_file.freezing import to_yaml
+from hpsearch.study_file.loading import study_from_document
+from hpsearch.study_file.study import Confirm, StudyFile
+from hpsearch.workers.confirm_plan import grow
+from hpsearch.workers.launching import LaunchOptions, check_options, supervise
+from hpsearch.workers.progress import Progress
+from hpsearch.workers.supervisor import Outcome
+
+#: Characters that a study's name may have.
+LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What the user asks of a confirmation; ``None``: what the study file says."""
+
+    top: int | None = None
+    seeds: int | None = None
+    #: Whether to confirm anew where there is a confirmation already.
+    again: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A confirmation that is stored, and how much it may come to."""
+
+    name: str
+    study: StudyFile
+    #: Whether this call has created it.
+    new: bool
+    #: The rule by which the finalists were chosen, and what the budget share did to it.
+    rule: str
+    #: Trainings that have ended, and the most that there may be (unless some fail).
+    ended: int
+    most: int
+    #: Epochs of one training.
+    epochs: int
+    #: Epochs that the search had run.
+    search_epochs: int
+
+
+def ask(database: Database, search: StudyRecord, study: StudyFile, wish: Wish) -> Asked:
+    """Find the confirmation of ``search`` that ``wish`` means, or create it.
+
+    ``study`` is the search's own file. Raises ``UserError`` where the search can't be confirmed
+    (yet), and where another confirmation was begun than is asked for.
+    """
+    name = search.study.name
+    _require_search(search)
+    known = confirmations(database, name)
+    if known and not wish.again:
+        return _go_on(database, search, known[-1], wish)
+    settings = replace(
+        study.confirm,
+        **{key: given for key in ("top", "seeds") if (given := getattr(wish, key)) is not None},
+    )
+    if settings.seeds < FIRST_ROUND:
+        raise UserError(
+            f"a confirmation needs {FIRST_ROUND} seeds or more (one tells nothing of how far they "
+            f"differ), but got {settings.seeds}"
+        )
+    _require_quiet(search)
+    own_name = _own_name(name, len(known) + 1)
+    choice = choose(database, search, settings, tried=bool(study.try_first))
+    before = max((_seeds_used(each) for each in known), default=0)
+    confirms = _confirms(search, settings, choice, before)
+    asked = _study(search, own_name, confirms)
+    ensure_tables(database)
+    stored = studies.create_or_find(database, asked)
+    if not is_confirmation(stored):
+        raise UserError(
+            f"the confirmation of {name!r} would be stored as study {own_name!r}, but there is a "
+            "search of that name; launch one of the two under another name (--name)"
+        )
+    return _told(database, search, stored, new=stored.document == asked.document)
+
+
+def run(
+    database: Database,
+    asked: Asked,
+    options: LaunchOptions,
+    on_progress: Callable[[Progress], None],
+) -> Outcome:
+    """Train what the confirmation's plan asks for, as a launch does its trials.
+
+    ``options.study`` is ``asked.study``.
+    """
+    crew = check_options(options)
+    # A confirmation that was killed between two rounds has no ticket left, but isn't finished
+    grow(database, asked.name)
+    return supervise(database, studies.find(database, asked.name), options, crew, on_progress)
+
+
+def _require_search(search: StudyRecord) -> None:
+    if is_confirmation(search.study):
+        of = search.study.document["confirms"]["study"]
+        raise UserError(
+            f"study {search.study.name!r} is itself the confirmation of {of!r}; name the search: "
+            f"hpsearch confirm --study {of}"
+        )
+
+
+def _require_quiet(search: StudyRecord) -> None:
+    if search.counts.running:
+        name = search.study.name
+        raise UserError(
+            "finalists are chosen once no trial is running any more, but trials of study "
+            f"{name!r} are ({search.counts.running}); wait for the end of the search, or run "
+            f"`hpsearch stop --study {name}`"
+        )
+
+
+def _own_name(name: str, nth: int) -> str:
+    own = name_of(name, nth)
+    if len(own) > LONGEST_NAME:
+        raise UserError(
+            f"a study's name has at most {LONGEST_NAME} characters, but the confirmation's, "
+            f"{own!r}, would have {len(own)}; launch the search under a shorter one (--name)"
+        )
+    return own
+
+
+def _go_on(database: Database, search: StudyRecord, stored: StoredStudy, wish: Wish) -> Asked:
+    begun = stored.document["confirms"]["asked"]
+    for key in ("top", "seeds"):
+        given = getattr(wish, key)
+        if given is not None and given != begun[key]:
+            raise UserError(
+                f"{stored.name} was begun with --top {begun['top']} --seeds {begun['seeds']}, but "
+                f"got --{key} {given}; leave it out to go on (or to read the verdict), or add "
+                "--again to confirm anew, with other seeds"
+            )
+    return _told(database, search, stored, new=False)
+
+
+def _told(database: Database, search: StudyRecord, stored: StoredStudy, *, new: bool) -> Asked:
+    record = read_study(database, stored.name)
+    confirms = stored.document["confirms"]
+    return Asked(
+        name=stored.name,
+        study=study_from_document(
+            stored.document, catalog.registries, text=stored.text, where=f"study {stored.name}"
+        ),
+        new=new,
+        rule=confirms["rule"],
+        ended=record.counts.finished,
+        most=max(
+            most_trainings(
+                len(confirms["finalists"]),
+                confirms["seeds"],
+                baseline=confirms["baseline"] is not None,
+            ),
+            len(standing(record).planned),
+        ),
+        epochs=stored.epochs_per_trial,
+        search_epochs=search.counts.epochs_run,
+    )
+
+
+def _seeds_used(stored: StoredStudy) -> int:
+    confirms = stored.document["confirms"]
+    return int(confirms["seeds_before"] + 2 * confirms["seeds"])
+
+
+def _confirms(
+    search: StudyRecord, settings: Confirm, choice: Choice, before: int
+) -> dict[str, Any]:
+    chosen = choice.finalists
+
+    def listed(number: int) -> dict[str, Any]:
+        return {"trial": number, "params": dict(search.trial(number).params)}
+
+    return {
+        "study": search.study.name,
+        "fingerprint": search.study.fingerprint,
+        "seeds": choice.seeds,
+        "seeds_before": before,
+        "asked": {"top": settings.top, "seeds": settings.seeds, "share": settings.share},
+        "rule": choice.rule,
+        "finalists": [listed(number) for number in chosen.trials],
+        "baseline": None if chosen.baseline is None else listed(chosen.baseline),
+        "search": {
+            "trials": search.counts.finished,
+            "complete": search.counts.complete,
+            "epochs": search.counts.epochs_run,
+            "best": ranked(search)[0].value,
+        },
+    }
+
+
+def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> StudyFile:
+    """Return the confirmation's study: the search's, with a plan in place of a sampler."""
+    document = {
+        key: value
+        for key, value in search.study.document.items()
+        if key not in ("try_first", "confirm", "provenance")
+    }
+    baseline = confirms["baseline"]
+    contest = Contest(
+        trials=tuple(each["trial"] for each in confirms["finalists"]),
+        baseline=None if baseline is None else baseline["trial"],
+        seeds=confirms["seeds"],
+        maximize=search.objective.direction == "maximize",
+    )
+    document |= {
+        "study": name,
+        "description": f"The confirmation of {search.study.name}",
+        "budget": {
+            **document["budget"],
+            "trials": len(entries(contest, {})),
+            "time": None,
+        },
+        "sampler": {"random": {}},
+        "pruner": {"none": {}},
+        "confirms": confirms,
+    }
+    text = to_yaml(document, f"Written by hpsearch, to confirm what {search.study.name} found")
+    return study_from_document(document, catalog.registries, text=text, where=f"study {name}")
