@@ -17,6 +17,7 @@ import typer
 
 import hpsearch
 from hpsearch.cli import (
+    confirm,
     dashboard,
     data,
     doctor,
@@ -52,6 +53,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Search": {"launch": run.launch, "stop": run.stop, "worker": run.worker},
     "Study files": {"studies": studies.studies, "check": studies.check, "schema": studies.schema},
     "Results": {
+        "confirm": confirm.confirm,
         "status": results.status,
         "show": results.show_trial,
         "dashboard": dashboard.dashboard,

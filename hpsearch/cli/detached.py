@@ -30,7 +30,12 @@ class Started:
 
 
 def start(
-    options: LaunchOptions, *, study: str, overrides: Sequence[str], name: str | None
+    options: LaunchOptions,
+    *,
+    study: str,
+    overrides: Sequence[str],
+    name: str | None,
+    confirm: bool = False,
 ) -> Started:
     """Start the same launch in the background.
 
@@ -42,7 +47,11 @@ def start(
         with log.open("ab") as file:
             begins_at = file.tell()
             process = subprocess.Popen(
-                [sys.executable, "-m", "hpsearch", *arguments(options, study, overrides, name)],
+                [
+                    *(sys.executable, "-m", "hpsearch"),
+                    *arguments(options, study, overrides, name),
+                    *(["--confirm"] if confirm else []),
+                ],
                 # The database's URL may hold a password, and everybody can read argv.
                 env=environment_with(options.storage),
                 stdin=subprocess.DEVNULL,

@@ -106,6 +106,17 @@ NameOption = Annotated[
     str | None,
     typer.Option("--name", metavar="NAME", help="Call the study so: a variant of its own."),
 ]
+WorkersOption = Annotated[
+    str,
+    typer.Option(
+        "--workers",
+        "-w",
+        metavar="N|auto",
+        callback=number_of_workers,
+        help="Local worker processes. auto: one per core; on a GPU as many as get most done. "
+        "0 stores the study for `hpsearch worker` elsewhere.",
+    ),
+]
 TimeoutOption = Annotated[
     str | None,
     typer.Option(

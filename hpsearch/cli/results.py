@@ -31,6 +31,7 @@ from hpsearch.cli.output import (
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
+    from hpsearch.search.storage import Database
 
 #: Failed trials that ``status`` tells with their reasons.
 _FAILURES_SHOWN = 5
@@ -61,7 +62,7 @@ def status(
     with database_for_reading(storage) as database:
         record = record_of(database, study)
         while True:
-            told = summary(record)
+            told = {**summary(record), "confirmation": _confirmation(database, record)}
             if watch and console().is_terminal and not as_json:
                 console().clear()
             if as_json:
@@ -135,6 +136,44 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
         f"({objective.at} epoch; the best of {counts['complete']})"
     )
     say(f"  {show_params(leader['params'])}")
+    _print_confirmation(told["confirmation"], objective.metric)
+
+
+def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any] | None:
+    """Return what is known of the search's newest confirmation; ``None`` where there is none."""
+    from hpsearch.results.confirmation.stored import newer_trials, newest, standing
+
+    found = newest(database, record.study.name)
+    if found is None:
+        return None
+    now = standing(found)
+    mean = None
+    if now.finished and now.winner is not None:
+        from hpsearch.results.confirmation.reading import read_verdict
+
+        mean = read_verdict(database, record, found).confirmed
+    return {
+        "study": found.study.name,
+        "finished": now.finished,
+        "trainings": found.counts.finished,
+        "winner": now.winner,
+        "value": mean,
+        "newer_trials": newer_trials(record, found),
+    }
+
+
+def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
+    if told is None:
+        return
+    newer = told["newer_trials"]
+    since = f"; {plural(newer, 'newer trial')} had no part in it" if newer > 0 else ""
+    if not told["finished"]:
+        ended = plural(told["trainings"], "training")
+        say(f"confirmation: {ended} ended so far; `hpsearch confirm` goes on{since}")
+    elif told["winner"] is None:
+        say(f"confirmation: every finalist failed (`hpsearch show --study {told['study']}`){since}")
+    else:
+        say(f"confirmed: trial {told['winner']}, {metric} {show(told['value'])}{since}")
 
 
 def _print_failures(record: StudyRecord) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,8 +23,8 @@ from hpsearch.cli.options import (
     StoredStudyOption,
     StudyFileOption,
     TimeoutOption,
+    WorkersOption,
     at_least_one,
-    number_of_workers,
     seconds,
 )
 from hpsearch.cli.output import plural, print_json, say, show, show_params
@@ -30,11 +32,11 @@ from hpsearch.cli.storage_option import storage_of_the_environment
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
-    from hpsearch.workers.launching import Preview
+    from hpsearch.workers.launching import LaunchOptions, Preview
     from hpsearch.workers.supervisor import Outcome
 
 #: How a launch ended, in words.
-_ENDINGS = {
+ENDINGS = {
     "finished": "finished",
     "stopped": "stopped by `hpsearch stop`",
     "timeout": "out of time",
@@ -46,17 +48,7 @@ _ENDINGS = {
 
 def launch(
     study: StudyFileOption,
-    workers: Annotated[
-        str,
-        typer.Option(
-            "--workers",
-            "-w",
-            metavar="N|auto",
-            callback=number_of_workers,
-            help="Local worker processes. auto: one per core; on a GPU as many as get most done. "
-            "0 stores the study for `hpsearch worker` elsewhere.",
-        ),
-    ] = "1",
+    workers: WorkersOption = "1",
     trials: Annotated[
         int | None,
         typer.Option("--trials", callback=at_least_one, help="This many trials in all."),
@@ -76,6 +68,12 @@ def launch(
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on in the background; `hpsearch stop` ends it.")
+    ] = False,
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm", help="When the search is finished, confirm its winner: `hpsearch confirm`."
+        ),
     ] = False,
     overrides: SetOption = None,
     name: NameOption = None,
@@ -125,12 +123,23 @@ def launch(
     require_feasible(loaded, inspect_space(loaded, data=data))
     live.print_preview(told, stderr=as_json)
     if detach:
-        started = detached.start(options, study=study, overrides=changes, name=name)
+        started = detached.start(
+            options, study=study, overrides=changes, name=name, confirm=confirm
+        )
         detached.tell(started, as_json=as_json)
         return
+    began = time.monotonic()
     with live.presenter(loaded.objective.metric, stderr=as_json) as present:
         outcome = start(options, present)
-    raise typer.Exit(_end(outcome, told, storage, as_json=as_json))
+    code, summed = _end(outcome, told, storage, as_json=as_json, exported=not confirm)
+    if confirm:
+        if options.timeout is not None:
+            left = max(1.0, options.timeout - (time.monotonic() - began))
+            options = replace(options, timeout=left)
+        code = max(code, _confirm(options, outcome, summed, as_json=as_json))
+    if as_json:
+        print_json(summed)
+    raise typer.Exit(code)
 
 
 def worker(
@@ -211,8 +220,29 @@ def again(command: str, storage: str) -> str:
     return f"{command} --storage {told}"
 
 
-def _end(outcome: Outcome, told: Preview, storage: str, *, as_json: bool) -> int:
-    """Tell how the launch ended; returns the exit code."""
+def _confirm(
+    options: LaunchOptions, outcome: Outcome, summed: dict[str, Any], *, as_json: bool
+) -> int:
+    """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
+    from hpsearch.cli.confirm import confirm_with
+    from hpsearch.workers.confirmation import Wish
+
+    summed["confirmation"] = None
+    if outcome.reason != "finished":
+        say("the winner is confirmed once the search is finished", stderr=as_json)
+        return 0
+    say(stderr=as_json)
+    code, summed["confirmation"] = confirm_with(options, Wish(), as_json=as_json)
+    if not as_json:
+        name = options.study.name
+        say(f"Export it: {again(f'hpsearch export --study {name}', options.storage)}")
+    return code
+
+
+def _end(
+    outcome: Outcome, told: Preview, storage: str, *, as_json: bool, exported: bool
+) -> tuple[int, dict[str, Any]]:
+    """Tell how the launch ended; returns the exit code, and the summary for programs."""
     from hpsearch.results.summary import summary
 
     with database_for_reading(storage) as database:
@@ -221,21 +251,21 @@ def _end(outcome: Outcome, told: Preview, storage: str, *, as_json: bool) -> int
     failed = outcome.reason == "failed" or (
         outcome.reason == "finished" and counts.failed > 0 and counts.finished == counts.failed
     )
-    if as_json:
-        print_json({**summary(record), "ended": outcome.reason})
-    else:
-        _print_end(record, outcome, told, storage)
-    return 1 if failed else 0
+    if not as_json:
+        _print_end(record, outcome, told, storage, exported=exported)
+    return (1 if failed else 0), {**summary(record), "ended": outcome.reason}
 
 
-def _print_end(record: StudyRecord, outcome: Outcome, told: Preview, storage: str) -> None:
+def _print_end(
+    record: StudyRecord, outcome: Outcome, told: Preview, storage: str, *, exported: bool
+) -> None:
     from hpsearch.results.export.frozen import caveat
     from hpsearch.results.ranking import ranked
 
     counts = record.counts
     say()
     say(
-        f"{told.study}: {_ENDINGS[outcome.reason]}; {counts.finished} of {told.trials} trials "
+        f"{told.study}: {ENDINGS[outcome.reason]}; {counts.finished} of {told.trials} trials "
         f"({counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed)",
         style="bold",
     )
@@ -255,6 +285,7 @@ def _print_end(record: StudyRecord, outcome: Outcome, told: Preview, storage: st
         say(f"Search: {again(f'hpsearch worker --study {told.study}', storage)} (on any host)")
     elif outcome.reason != "finished":
         say("Go on: the same command again")
-    if order:
+    if order and exported:
+        say(f"Confirm it: {again(f'hpsearch confirm --study {told.study}', storage)}")
         say(f"Export it: {again(f'hpsearch export --study {told.study}', storage)}")
     say(f"Look at it: {again('hpsearch dashboard', storage)}")

@@ -8,6 +8,7 @@
 - ``gpu_share``     whether there is room on a GPU for a trial
 - ``worker``        one worker: claim, run, again
 - ``trial_run``     one claimed trial: configure, train, and what its failure means
+- ``confirmation``  confirming a search's winner: finalists, the study that trains them again
 - ``confirm_plan``  what a worker of a confirmation asks of its plan
 - ``attempt``       the training of a configured trial: reports, checkpoints
 - ``bench``         what a worker holds in its hands

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from hpsearch import catalog
 from hpsearch.errors import UserError
@@ -17,7 +20,10 @@ from hpsearch.results.confirmation.plan import FIRST_ROUND, Contest, entries
 from hpsearch.results.confirmation.stored import (
     confirmations,
     is_confirmation,
+    latencies,
     name_of,
+    params_of,
+    record_latencies,
     standing,
 )
 from hpsearch.results.ranking import ranked
@@ -29,6 +35,10 @@ from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import Confirm, StudyFile
+from hpsearch.study_file.trial_config import CONFIRM_SEED
+from hpsearch.training.plan import plan
+from hpsearch.training.side_by_side import time_side_by_side
+from hpsearch.workers.blueprint import device_name
 from hpsearch.workers.confirm_plan import grow
 from hpsearch.workers.launching import LaunchOptions, check_options, supervise
 from hpsearch.workers.progress import Progress
@@ -244,3 +254,25 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
     }
     text = to_yaml(document, f"Written by hpsearch, to confirm what {search.study.name} found")
     return study_from_document(document, catalog.registries, text=text, where=f"study {name}")
+
+
+def measure_latencies(database: Database, asked: Asked, *, device: str, data: Path | None) -> None:
+    """Measure, once, how long one image takes with each finalist's model, on this machine.
+
+    With one thread on the CPU: single pictures gain next to nothing from more.
+    """
+    record = read_study(database, asked.name)
+    if latencies(database, record):
+        return
+    first = record.study.document["confirms"]["seeds_before"] + 1
+    subjects = {}
+    for number, params in params_of(record).items():
+        config = asked.study.trial_config({**params, CONFIRM_SEED: first}, ticket=1)
+        subjects[number] = (config.model, plan(config, device=device, data_root=data))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        measured = time_side_by_side(subjects, device=device)
+    finally:
+        torch.set_num_threads(threads)
+    record_latencies(database, record, measured, device_name(device))

@@ -1,0 +1,173 @@
+"""confirm: the finalists are trained again, and one honest number comes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.opening import database_for_reading, record_of, study_of
+from hpsearch.cli.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STORAGE,
+    CheckpointOption,
+    DataOption,
+    JsonOption,
+    LeaseOption,
+    RunsOption,
+    StorageOption,
+    StoredStudyOption,
+    TimeoutOption,
+    WorkersOption,
+    at_least_one,
+    seconds,
+)
+from hpsearch.cli.output import plural, print_json, say
+
+if TYPE_CHECKING:
+    from hpsearch.results.confirmation.verdict import Confirmation
+    from hpsearch.search.storage import Database
+    from hpsearch.workers.confirmation import Asked, Wish
+    from hpsearch.workers.launching import LaunchOptions
+    from hpsearch.workers.supervisor import Outcome
+
+
+def confirm(
+    study: StoredStudyOption,
+    workers: WorkersOption = "1",
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top",
+            callback=at_least_one,
+            help="Train the best N again, and those tied with them.  [dim]default: the study "
+            "file's, or 6[/dim]",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            callback=at_least_one,
+            help="Fresh seeds to choose by, and as many again for the figure that is reported.  "
+            "[dim]default: the study file's, or 5[/dim]",
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Confirm anew, with other seeds than before.")
+    ] = False,
+    timeout: TimeoutOption = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+    devices: Annotated[
+        str, typer.Option(metavar="NAMES", help="auto, cpu, mps, or a list: cuda:0,cuda:1.")
+    ] = "auto",
+    workers_per_gpu: Annotated[
+        int | None,
+        typer.Option(callback=at_least_one, metavar="K", help="At most so many on one GPU."),
+    ] = None,
+    lease: LeaseOption = 30.0,
+    checkpoint_interval: CheckpointOption = 30.0,
+    runs: RunsOption = DEFAULT_RUNS,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the best trials again with fresh seeds, and report one honest number.
+
+    The best of many trials is the luckiest. So finalists meet the same fresh seeds, each with a
+    newly drawn split; those that can't win any more drop out; and the winner's figure comes from
+    seeds that had no say in the choice. Ctrl-C checkpoints and leaves, the same command goes on.
+    When all is done, it prints the verdict again.
+
+    \\b
+    hpsearch confirm --study quickstart --workers 2
+    hpsearch confirm --study quickstart --top 3 --seeds 8
+    """
+    from hpsearch.workers.fork_server import start_fork_server
+
+    with database_for_reading(storage) as database:
+        record = record_of(database, study)
+        loaded = study_of(record)
+    start_fork_server()
+    from hpsearch.workers.confirmation import Wish
+    from hpsearch.workers.launching import LaunchOptions
+
+    options = LaunchOptions(
+        study=loaded,
+        storage=storage,
+        workers=None if workers == "auto" else int(workers),
+        devices=devices,
+        workers_per_gpu=workers_per_gpu,
+        timeout=None if timeout is None else seconds(timeout),
+        lease_seconds=lease,
+        checkpoint_seconds=checkpoint_interval,
+        runs=runs,
+        data=data,
+    )
+    code, told = confirm_with(options, Wish(top=top, seeds=seeds, again=again), as_json=as_json)
+    if as_json:
+        print_json(told)
+    raise typer.Exit(code)
+
+
+def confirm_with(
+    options: LaunchOptions, wish: Wish, *, as_json: bool
+) -> tuple[int, dict[str, Any]]:
+    """Confirm ``options.study``, a stored search; returns the exit code and the verdict's JSON.
+
+    Without ``as_json`` it prints the verdict, too.
+    """
+    from dataclasses import replace
+
+    from hpsearch.cli import live
+    from hpsearch.results.records import read_study
+    from hpsearch.workers import confirmation
+    from hpsearch.workers.devices import resolve_devices
+
+    name = options.study.name
+    with database_for_reading(options.storage) as database:
+        asked = confirmation.ask(database, read_study(database, name), options.study, wish)
+        _print_asked(asked, stderr=as_json)
+        with live.presenter(asked.study.objective.metric, stderr=as_json) as present:
+            own = replace(options, study=asked.study)
+            outcome = confirmation.run(database, asked, own, present)
+        if outcome.reason == "finished":
+            device = resolve_devices(options.devices)[0]
+            confirmation.measure_latencies(database, asked, device=device, data=options.data)
+        return _end(database, name, asked, outcome, as_json=as_json)
+
+
+def _print_asked(asked: Asked, *, stderr: bool) -> None:
+    state = "new" if asked.new else f"{plural(asked.ended, 'training')} ended before"
+    confirms: Any = asked.study.confirms
+    finalists = ", ".join(str(each["trial"]) for each in confirms["finalists"])
+    say(f"{asked.name} ({state})", style="bold", stderr=stderr)
+    say(f"finalists: trials {finalists}: {asked.rule}", stderr=stderr)
+    epochs = asked.most * asked.epochs
+    say(
+        f"at most {plural(asked.most, 'training')} of {plural(asked.epochs, 'epoch')} "
+        f"({confirms['seeds']} seeds choose, {confirms['seeds']} more report): {epochs:,} epochs, "
+        f"{epochs / max(1, asked.search_epochs):.0%} of the search's {asked.search_epochs:,}",
+        stderr=stderr,
+    )
+
+
+def _end(
+    database: Database, name: str, asked: Asked, outcome: Outcome, *, as_json: bool
+) -> tuple[int, dict[str, Any]]:
+    from hpsearch.cli.run import ENDINGS
+    from hpsearch.cli.verdict import print_verdict, verdict_json
+    from hpsearch.results.confirmation.reading import read_verdict
+    from hpsearch.results.confirmation.stored import confirmations, newer_trials
+    from hpsearch.results.records import read_study
+
+    search, record = read_study(database, name), read_study(database, asked.name)
+    verdict: Confirmation = read_verdict(database, search, record)
+    nth = [each.name for each in confirmations(database, name)].index(asked.name) + 1
+    newer = newer_trials(search, record)
+    told = {**verdict_json(verdict, record, nth=nth, newer=newer), "ended": outcome.reason}
+    if not as_json:
+        print_verdict(verdict, record, nth=nth, newer=newer)
+        if outcome.reason != "finished":
+            say(f"{ENDINGS[outcome.reason]}; go on: the same command again", style="bold")
+    failed = outcome.reason == "failed" or (verdict.finished and verdict.winner is None)
+    return (1 if failed else 0), told

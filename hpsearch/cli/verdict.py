@@ -1,0 +1,212 @@
+"""What a confirmation says, as people read it and as programs do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.cli.output import plural, say, show, show_params, table
+
+if TYPE_CHECKING:
+    from hpsearch.results.confirmation.statistics import Interval
+    from hpsearch.results.confirmation.verdict import Comparison, Confirmation, Finalist
+    from hpsearch.results.records import StudyRecord
+
+#: Costs in the order in which they matter to people, and how the cheaper one is called.
+_CHEAPER = {
+    "latency_seconds": "faster on one image",
+    "epoch_seconds": "faster to train",
+    "parameters": "smaller",
+}
+#: Differences of cost below this factor are none worth telling.
+_WORTH_TELLING = 1.1
+
+
+def verdict_json(
+    verdict: Confirmation, confirmation: StudyRecord, *, nth: int, newer: int
+) -> dict[str, Any]:
+    """Return the verdict for programs."""
+    confirms = confirmation.study.document["confirms"]
+    return {
+        "study": confirms["study"],
+        "confirmation": confirmation.study.name,
+        "nth": nth,
+        "newer_trials": newer,
+        "rule": confirms["rule"],
+        "seeds": confirms["seeds"],
+        "seeds_before": confirms["seeds_before"],
+        "confirmed": verdict.confirmed,
+        "spent_epochs": verdict.spent_epochs,
+        "full_trainings": verdict.full_trainings,
+        "confirmation_share": verdict.confirmation_share,
+        **asdict(verdict),
+    }
+
+
+def print_verdict(
+    verdict: Confirmation, confirmation: StudyRecord, *, nth: int, newer: int
+) -> None:
+    """Print the verdict: the number, what it rests on, and the finalists."""
+    confirms = confirmation.study.document["confirms"]
+    unit = _Unit(verdict.metric)
+    say()
+    state = "" if verdict.finished else " (not finished: figures of what has ended so far)"
+    say(f"{confirms['study']}: {verdict.metric}{state}", style="bold")
+    for label, text in _lines(verdict, unit):
+        say(f"{label:<21} {text}")
+    say()
+    _print_finalists(verdict, unit)
+    say(f"Finalists: {confirms['rule']}")
+    if verdict.winner is not None:
+        params = {each["trial"]: each["params"] for each in confirms["finalists"]}
+        say(f"Trial {verdict.winner}: {show_params(params[verdict.winner])}")
+    if nth > 1:
+        say(
+            f"It is confirmation {nth} of this search: the best of several is optimistic again; "
+            "tell of each, or of the first"
+        )
+    if newer > 0:
+        say(
+            f"The search has gone on since: {plural(newer, 'newer trial')} had no part in this; "
+            "--again confirms anew"
+        )
+
+
+def in_short(verdict: Confirmation) -> str:
+    """Return the verdict in one line."""
+    unit = _Unit(verdict.metric)
+    if verdict.confirmed is None or not verdict.finished:
+        return "not finished"
+    width = _width(verdict.over_seeds_and_images, unit)
+    seeds = plural(len(verdict.reported), "seed")
+    return (
+        f"trial {verdict.winner}, {verdict.metric} {unit.value(verdict.confirmed)}{width} ({seeds})"
+    )
+
+
+class _Unit:
+    """Shares are shown in percent, losses as they are."""
+
+    def __init__(self, metric: str) -> None:
+        self.is_share = metric != "val_loss"
+
+    def value(self, figure: float | None) -> str:
+        if figure is None:
+            return "-"
+        return f"{100 * figure:.2f} %" if self.is_share else f"{figure:.4f}"
+
+    def width(self, figure: float) -> str:
+        return f"{100 * figure:.2f}" if self.is_share else f"{figure:.4f}"
+
+    def signed(self, figure: float) -> str:
+        return f"{100 * figure:+.2f}" if self.is_share else f"{figure:+.4f}"
+
+    @property
+    def points(self) -> str:
+        return " points" if self.is_share else ""
+
+
+def _lines(verdict: Confirmation, unit: _Unit) -> list[tuple[str, str]]:
+    """Return label and text of each line of the verdict."""
+    lines = [
+        (
+            "Best seen in search",
+            f"{unit.value(verdict.best_seen):<9} (1 seed, best of {verdict.complete}: optimistic)",
+        )
+    ]
+    if verdict.winner is None:
+        told = "every finalist failed" if verdict.finished else "no winner yet"
+        lines.append(("Confirmed", f"- ({told})"))
+    elif verdict.confirmed is not None:
+        lines.append(
+            (f"Confirmed, {plural(len(verdict.reported), 'seed')}", _number(verdict, unit))
+        )
+        if verdict.optimism is not None:
+            lines.append(("Optimism", f"{unit.signed(verdict.optimism)}{unit.points}"))
+    if verdict.runner_up is not None:
+        lines.append((f"vs trial {verdict.runner_up.trial} (#2)", _versus(verdict.runner_up, unit)))
+    if verdict.winner_is_baseline:
+        lines.append(("vs first try_first", "it is the winner itself"))
+    elif verdict.baseline is not None:
+        lines.append(("vs first try_first", _versus(verdict.baseline, unit)))
+    if verdict.chance_of_best is not None:
+        lines.append(("P(best)", f"{verdict.chance_of_best:.2f} (of the finalists)"))
+    lines.append(
+        (
+            "Spent",
+            f"{plural(verdict.spent_epochs, 'epoch')} = {verdict.full_trainings:.1f} full "
+            f"trainings; {verdict.confirmation_share:.0%} on confirmation",
+        )
+    )
+    return lines
+
+
+def _number(verdict: Confirmation, unit: _Unit) -> str:
+    split = "a newly drawn split" if verdict.new_splits else "the same validation images"
+    return (
+        f"{unit.value(verdict.confirmed):<9}"
+        f"{_width(verdict.over_seeds, unit)} seeds,"
+        f"{_width(verdict.over_seeds_and_images, unit)} with validation images   "
+        f"(95 %; {verdict.images:,} images, each seed with {split})"
+    )
+
+
+def _width(interval: Interval | None, unit: _Unit) -> str:
+    return "" if interval is None else f" ±{unit.width(interval.half_width)}"
+
+
+def _versus(versus: Comparison, unit: _Unit) -> str:
+    ahead = versus.ahead
+    told = "the winner is better" if versus.distinguishable else "not distinguishable"
+    if versus.distinguishable and ahead.estimate < 0:
+        told = "the winner is worse"
+    cheaper = [
+        f"{versus.cheaper[name]:.1f}x {word}"
+        for name, word in _CHEAPER.items()
+        if versus.cheaper.get(name, 0.0) >= _WORTH_TELLING
+    ]
+    stale = "" if versus.fresh else " (on seeds that helped to choose: flattering)"
+    return (
+        f"{unit.signed(ahead.estimate)} [{unit.signed(ahead.low)}, {unit.signed(ahead.high)}]: "
+        f"{told}{stale}" + (f"; trial {versus.trial} is {', '.join(cheaper)}" if cheaper else "")
+    )
+
+
+def _print_finalists(verdict: Confirmation, unit: _Unit) -> None:
+    table(
+        (
+            "#",
+            "trial",
+            "in search",
+            "mean",
+            "seeds",
+            "confirmed",
+            "s/epoch",
+            "parameters",
+            "ms/image",
+            "out",
+        ),
+        [_row(finalist, unit) for finalist in verdict.finalists],
+    )
+
+
+def _row(finalist: Finalist, unit: _Unit) -> tuple[Any, ...]:
+    standing, cost = finalist.standing, finalist.cost
+    out = (
+        ""
+        if standing.reason is None
+        else f"after seed {standing.rejected_after}: {standing.reason}"
+    )
+    latency = cost.latency_seconds
+    return (
+        finalist.place,
+        standing.trial,
+        unit.value(finalist.seen),
+        unit.value(standing.mean),
+        standing.seeds,
+        unit.value(finalist.reported),
+        show(cost.epoch_seconds and round(cost.epoch_seconds, 3)),
+        cost.parameters,
+        None if latency is None else f"{1000 * latency:.2f}",
+        out,
+    )
