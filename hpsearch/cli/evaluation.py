@@ -35,8 +35,9 @@ def evaluate(
 ) -> None:
     """Evaluate the winner on the test images: once, when the search is over.
 
-    Nothing else opens them. The study keeps count: a figure from the second look on has helped
-    to choose, and isn't a test figure any more.
+    The confirmed winner where there is a confirmation (each of the trainings that the confirmed
+    figure rests on), else the best trial. Nothing else opens them. The study keeps count: a figure
+    from the second look on has helped to choose, and isn't a test figure any more.
 
     \b
     hpsearch evaluate --study quickstart
@@ -79,10 +80,13 @@ def _warn(record: StudyRecord, before: Sequence[Opening]) -> None:
 def _print(record: StudyRecord, opening: Opening) -> None:
     low, high = opening.interval
     winner = record.trial(opening.trial)
-    say(f"{record.study.name}: trial {opening.trial}, weights of epoch {opening.epoch}")
+    seeds = opening.seeds
+    trained = f"confirmed, {plural(len(seeds), 'training')}" if seeds else "1 training"
+    say(f"{record.study.name}: trial {opening.trial} ({trained}), weights of epoch {opening.epoch}")
+    mean, over = ("mean ", "seeds and images") if seeds else ("", "images")
     say(
-        f"test accuracy {opening.accuracy:.4f} on {opening.images:,} images "
-        f"(95 % interval over images {low:.4f} to {high:.4f})",
+        f"{mean}test accuracy {opening.accuracy:.4f} on {opening.images:,} images "
+        f"(95 % interval over {over} {low:.4f} to {high:.4f})",
         style="bold",
     )
     say(
@@ -90,5 +94,11 @@ def _print(record: StudyRecord, opening: Opening) -> None:
         f"balanced accuracy {opening.balanced_accuracy:.4f}"
     )
     metric = record.objective.metric
-    say(f"{metric} had been {show(winner.value)}, the best of {record.counts.complete}: optimistic")
-    print_confusion("Test images", opening.class_names, opening.confusion)
+    if not seeds:
+        count = record.counts.complete
+        say(f"{metric} had been {show(winner.value)}, the best of {count}: optimistic")
+    else:
+        listed = ", ".join(f"{each:.4f}" for each in opening.accuracies)
+        say(f"of each training: {listed}")
+    title = "Test images, of all trainings" if seeds else "Test images"
+    print_confusion(title, opening.class_names, opening.confusion)

@@ -7,7 +7,7 @@ validation images of them; so every opening is an event of the study that nothin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hpsearch.search import ledger_reads, studies
@@ -20,7 +20,8 @@ _KIND = "test_opened"
 class Opening:
     """One final evaluation. Shares are 0..1."""
 
-    #: Optuna's number of the trial whose weights were evaluated, and the weights' epoch.
+    #: Optuna's number of the trial whose weights were evaluated, and the weights' epoch (of
+    #: several trainings the last one).
     trial: int
     epoch: int
     images: int
@@ -31,13 +32,22 @@ class Opening:
     class_names: list[str]
     #: Images by true class (rows) and predicted class.
     confusion: list[list[int]]
+    #: Of a confirmed winner: the seeds of its trainings, whose figures are averaged (the matrix
+    #: added up), the accuracy of each, and the mean's 95 % interval over seeds and images.
+    seeds: list[int] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+    spread: list[float] | None = None
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The accuracy's 95 % interval over images (Wilson's): what other test images might give.
+        """The accuracy's 95 % interval.
 
-        It doesn't cover what another seed of training would give.
+        Of one training it is over images (Wilson's): what other test images might give, and not
+        what another seed would. Of a confirmed winner's it is over seeds and images.
         """
+        if self.spread is not None:
+            low, high = self.spread
+            return low, high
         # Imported late: it takes more than a second, and most commands need no interval.
         from scipy.stats import binomtest
 
@@ -48,8 +58,10 @@ class Opening:
     def figures(self) -> dict[str, Any]:
         """Return what reports repeat: trial, images and figures, the matrix left out."""
         low, high = self.interval
+        seeds = {"seeds": self.seeds} if self.seeds else {}
         names = ("trial", "epoch", "images", "loss", "accuracy", "macro_f1", "balanced_accuracy")
-        return {**{name: getattr(self, name) for name in names}, "interval": [low, high]}
+        figures = {name: getattr(self, name) for name in names}
+        return {**figures, **seeds, "interval": [low, high]}
 
 
 def record_opening(database: Database, study_id: int, opening: Opening) -> None:

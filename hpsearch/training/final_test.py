@@ -1,8 +1,9 @@
-"""A trained model on the test images: what is done once, after the search is over."""
+"""Trained models on the test images: what is done once, after the search is over."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,24 +16,33 @@ from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.plan import plan_on
 
 
-def evaluate_on_test(
-    config: TrialConfig,
-    weights: Mapping[str, Tensor],
-    *,
-    epoch: int,
-    device: str = "cpu",
-    data_root: Path | None = None,
-) -> Evaluation:
-    """Open the test images and evaluate a model with ``weights`` on them.
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """One training's model, with the weights of ``epoch``."""
 
-    ``epoch`` is the weights'. The images are normalised as in training, by what was measured on
-    the training images. Raises ``DataError`` where the source has no test images, and
-    ``CheckpointError`` where the weights are of another model.
+    config: TrialConfig
+    weights: Mapping[str, Tensor]
+    epoch: int
+
+
+def evaluate_on_test(
+    models: Sequence[Trained], *, device: str = "cpu", data_root: Path | None = None
+) -> tuple[list[Evaluation], Tensor]:
+    """Open the test images, once, and evaluate each model on them; returns their classes, too.
+
+    The models' data sections are the same but for their splits. The images are normalised as in
+    each one's training, by what was measured on its training images. Raises ``DataError`` where
+    the source has no test images, and ``CheckpointError`` where weights are of another model.
     """
+    classifiers = [_classifier(each, device, data_root) for each in models]
+    # Opened last: nothing can go wrong any more for which one would have to open them again
+    images, labels = test_images(models[0].config.data, root=data_root)
+    return [each.evaluate(images, labels) for each in classifiers], labels
+
+
+def _classifier(trained: Trained, device: str, data_root: Path | None) -> Classifier:
+    config = trained.config
     data = prepare(config.data, split_seed=config.split_seed, root=data_root)
     plan = plan_on(config, data, torch.device(device))
-    classifier = Classifier(
-        config, sign(config, data, plan.precision, epoch=epoch), weights, device
-    )
-    # Opened last: nothing can go wrong any more for which one would have to open them again
-    return classifier.evaluate(*test_images(config.data, root=data_root))
+    signature = sign(config, data, plan.precision, epoch=trained.epoch)
+    return Classifier(config, signature, trained.weights, device)

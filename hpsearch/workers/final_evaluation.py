@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from hpsearch.errors import UserError
+from hpsearch.results.confirmation.statistics import Judged, estimate
+from hpsearch.results.confirmation.stored import (
+    contest_of,
+    is_confirmation,
+    newest,
+    standing,
+    trainings,
+)
 from hpsearch.results.ranking import best
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.test_openings import Opening, record_opening
 from hpsearch.search.storage import Database
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.data.prepare import prepare
-from hpsearch.training.final_test import evaluate_on_test
+from hpsearch.training.evaluate import Evaluation
+from hpsearch.training.final_test import Trained, evaluate_on_test
 from hpsearch.workers.devices import resolve_devices, threads_per_worker
 from hpsearch.workers.run_folder import RunFolder
 
@@ -29,9 +42,12 @@ def evaluate_winner(
 ) -> Opening:
     """Evaluate the winner's kept weights on the test images, and record that they were opened.
 
-    Raises ``UserError`` where trials are running (the winner may still change) or none is complete,
-    and ``CheckpointError`` where the winner's weights aren't below ``runs``.
+    Of a search that was confirmed it is the confirmed winner, trained with each of the report's
+    seeds; else the best trial. Raises ``UserError`` where trials are running (the winner may still
+    change) or none is complete, and ``CheckpointError`` where the winner's weights aren't below
+    ``runs``.
     """
+    _refuse_confirmation(record)
     counts, name = record.counts, record.study.name
     if counts.running:
         raise UserError(
@@ -39,30 +55,108 @@ def evaluate_winner(
             f"{name!r} are running ({counts.running}); wait for its end, or run "
             f"`hpsearch stop --study {name}`"
         )
-    winner = best(record)
-    if winner is None or winner.number is None:
-        raise UserError(
-            f"only a complete trial can be evaluated, but study {name!r} has none "
-            f"({counts.pruned} pruned, {counts.failed} failed); launch more trials"
-        )
-    kept = RunFolder(runs, name, record.study.run_key).load_best(winner.number)
+    confirmation = newest(database, name)
+    _refuse_searching(confirmation)
     torch.set_num_threads(threads_per_worker(1))
-    config = study.trial_config(winner.params, winner.ticket)
     where = resolve_devices(device)[0]
-    found = evaluate_on_test(
-        config, kept["weights"], epoch=kept["epoch"], device=where, data_root=data
-    )
+    if confirmation is None:
+        trial, models, seeds = _best_seen(record, study, runs)
+    else:
+        trial, models, seeds = _confirmed(confirmation, study, runs)
+    found, truth = evaluate_on_test(models, device=where, data_root=data)
+    config = models[0].config
     prepared = prepare(config.data, split_seed=config.split_seed, root=data)
     opening = Opening(
-        trial=winner.number,
-        epoch=kept["epoch"],
-        images=found.samples,
-        loss=found.loss,
-        accuracy=found.accuracy,
-        macro_f1=found.macro_f1,
-        balanced_accuracy=found.balanced_accuracy,
+        trial=trial,
+        epoch=max(each.epoch for each in models),
+        images=found[0].samples,
+        loss=mean(each.loss for each in found),
+        accuracy=mean(each.accuracy for each in found),
+        macro_f1=mean(each.macro_f1 for each in found),
+        balanced_accuracy=mean(each.balanced_accuracy for each in found),
         class_names=list(prepared.class_names),
-        confusion=found.confusion.tolist(),
+        confusion=torch.stack([each.confusion for each in found]).sum(0).tolist(),
+        seeds=seeds,
+        accuracies=[each.accuracy for each in found] if seeds else [],
+        spread=_spread(found, truth) if seeds else None,
     )
     record_opening(database, record.study.study_id, opening)
     return opening
+
+
+def _best_seen(
+    record: StudyRecord, study: StudyFile, runs: Path
+) -> tuple[int, list[Trained], list[int]]:
+    """Return the best trial of the search, its one model, and no seed."""
+    counts, winner = record.counts, best(record)
+    if winner is None or winner.number is None:
+        raise UserError(
+            f"only a complete trial can be evaluated, but study {record.study.name!r} has none "
+            f"({counts.pruned} pruned, {counts.failed} failed); launch more trials"
+        )
+    kept = _folder(record, runs).load_best(winner.number)
+    config = study.trial_config(winner.params, winner.ticket)
+    return (
+        winner.number,
+        [Trained(config=config, weights=kept["weights"], epoch=kept["epoch"])],
+        [],
+    )
+
+
+def _confirmed(
+    confirmation: StudyRecord, study: StudyFile, runs: Path
+) -> tuple[int, list[Trained], list[int]]:
+    """Return the confirmed winner, its models of the report's seeds, and these seeds."""
+    now, of = standing(confirmation), confirmation.study.document["confirms"]["study"]
+    if not now.finished:
+        raise UserError(
+            f"test images are opened once, for the confirmed winner, but {confirmation.study.name} "
+            f"isn't finished; go on with `hpsearch confirm --study {of}`"
+        )
+    if now.winner is None:
+        raise UserError(
+            f"only a winner can be evaluated, but in {confirmation.study.name} training failed "
+            f"with every finalist; `hpsearch show --study {confirmation.study.name}` tells why"
+        )
+    folder = _folder(confirmation, runs)
+    models, seeds = [], []
+    for entry, trial in trainings(confirmation).items():
+        if entry.trial != now.winner or entry.seed not in contest_of(confirmation).report_seeds:
+            continue
+        if trial.number is None:
+            continue
+        kept = folder.load_best(trial.number)
+        config = study.trial_config(trial.params, trial.ticket)
+        models.append(Trained(config=config, weights=kept["weights"], epoch=kept["epoch"]))
+        seeds.append(entry.seed)
+    return now.winner, models, seeds
+
+
+def _refuse_confirmation(record: StudyRecord) -> None:
+    if is_confirmation(record.study):
+        of = record.study.document["confirms"]["study"]
+        raise UserError(
+            f"study {record.study.name!r} is the confirmation of {of!r}; name the search: "
+            f"hpsearch evaluate --study {of}"
+        )
+
+
+def _refuse_searching(confirmation: StudyRecord | None) -> None:
+    if confirmation is not None and confirmation.counts.running:
+        raise UserError(
+            "test images are opened once, for the confirmed winner, but "
+            f"{confirmation.study.name} is running; wait for its end"
+        )
+
+
+def _spread(found: Sequence[Evaluation], truth: Tensor) -> list[float]:
+    """Return the mean accuracy's 95 % interval over seeds and images."""
+    rows = np.arange(found[0].samples)
+    right = [(each.predictions == truth).double().numpy() for each in found]
+    judged = [Judged(rows=rows, values=values) for values in right]
+    interval = estimate(judged, share=True).over_seeds_and_images()
+    return [interval.low, interval.high]
+
+
+def _folder(record: StudyRecord, runs: Path) -> RunFolder:
+    return RunFolder(runs, record.study.name, record.study.run_key)
