@@ -62,7 +62,7 @@ def status(
     with database_for_reading(storage) as database:
         record = record_of(database, study)
         while True:
-            told = {**summary(record), "confirmation": _confirmation(database, record)}
+            told = {**summary(record), **_confirmation(database, record)}
             if watch and console().is_terminal and not as_json:
                 console().clear()
             if as_json:
@@ -136,23 +136,23 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
         f"({objective.at} epoch; the best of {counts['complete']})"
     )
     say(f"  {show_params(leader['params'])}")
-    _print_confirmation(told["confirmation"], objective.metric)
+    _print_confirmation(told.get("confirmation"), objective.metric)
 
 
-def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any] | None:
-    """Return what is known of the search's newest confirmation; ``None`` where there is none."""
+def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return what is known of the search's newest confirmation; nothing where there is none."""
     from hpsearch.results.confirmation.stored import newer_trials, newest, standing
 
     found = newest(database, record.study.name)
     if found is None:
-        return None
+        return {}
     now = standing(found)
     mean = None
     if now.finished and now.winner is not None:
         from hpsearch.results.confirmation.reading import read_verdict
 
         mean = read_verdict(database, record, found).confirmed
-    return {
+    told = {
         "study": found.study.name,
         "finished": now.finished,
         "trainings": found.counts.finished,
@@ -160,6 +160,7 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any] | N
         "value": mean,
         "newer_trials": newer_trials(record, found),
     }
+    return {"confirmation": told}
 
 
 def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
