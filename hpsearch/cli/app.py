@@ -23,10 +23,12 @@ from hpsearch.cli import (
     doctor,
     evaluation,
     export,
+    prediction,
     results,
     run,
     studies,
     training,
+    verification,
 )
 from hpsearch.errors import HpsearchError, UserError
 
@@ -60,6 +62,8 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "evaluate": evaluation.evaluate,
         "export": export.export,
         "train": training.train,
+        "verify": verification.verify,
+        "predict": prediction.predict,
     },
     "Care": {"doctor": doctor.doctor},
 }

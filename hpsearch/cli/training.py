@@ -1,28 +1,52 @@
-"""train: a frozen config once more, and whether its figures come out again."""
+"""train: a frozen config once more, for its figures or for a model to use."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hpsearch.cli.options import DataOption, JsonOption, SetOption, at_least_one
-from hpsearch.cli.output import plural, print_json, say, show
+from hpsearch.cli.options import (
+    CheckpointOption,
+    DataOption,
+    JsonOption,
+    SetOption,
+    at_least_one,
+)
+from hpsearch.cli.output import plural, print_json, say
+from hpsearch.cli.reproduction import COMPARED, at_epoch, recorded_figures, verdict
+from hpsearch.cli.training_progress import stopped_by_signals, told
 
 if TYPE_CHECKING:
     from hpsearch.measurement import EpochResult
     from hpsearch.study_file.study import StudyFile
-    from hpsearch.workers.blueprint import Blueprint
+    from hpsearch.workers.retraining.assignment import Assignment
 
-_COMPARED = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+_On = Literal["train", "train+validation"]
 
 
 def train(
     config: Annotated[
         Path, typer.Argument(metavar="FILE", help="A frozen config, from `hpsearch export`.")
     ],
+    on: Annotated[
+        _On, typer.Option("--on", help="Which images; with both, no validation figures are left.")
+    ] = "train",
+    seeds: Annotated[
+        int, typer.Option(callback=at_least_one, help="Train with so many seeds, one by one.")
+    ] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Keep checkpoints (the same command goes on) and the model that predict reads.",
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Instead of the recorded one: cpu, mps, cuda:0."),
@@ -31,6 +55,7 @@ def train(
         int | None,
         typer.Option(callback=at_least_one, help="CPU threads instead of the recorded number."),
     ] = None,
+    checkpoint_interval: CheckpointOption = 30.0,
     overrides: SetOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -38,122 +63,169 @@ def train(
     """Train a frozen config, and compare with the figures that its trial had.
 
     Device, threads and precision are the recorded ones unless told otherwise: they decide the
-    last digits. Test images stay closed.
+    last digits. Test images stay closed. With --out, Ctrl-C saves and leaves, and the same
+    command goes on, also after a kill or a power cut.
 
     \b
-    hpsearch train winner.yaml
-    hpsearch train winner.yaml --device cuda:0
+    hpsearch train best.yaml
+    hpsearch train best.yaml --out best/ --on train+validation
+    hpsearch train best.yaml --seeds 5 --out best/
     """
     from hpsearch.catalog import registries
+    from hpsearch.errors import TrainingInterrupted
     from hpsearch.study_file.loading import load_study
-    from hpsearch.workers.single import plan_single, train_single
+    from hpsearch.workers.retraining.assignment import plan_single
 
     study = load_study(config, registries, overrides=overrides or ())
-    blueprint = plan_single(study, device=device, threads=threads, data=data)
-    if not as_json:
-        say(
-            f"{study.name}: {blueprint.plan.model.parameters:,} parameters, "
-            f"{blueprint.plan.train_images:,} training and {blueprint.plan.val_images:,} "
-            f"validation images, on {blueprint.device} with {plural(blueprint.threads, 'thread')} "
-            f"in {blueprint.plan.precision}"
+    recorded = None if overrides or on != "train" else recorded_figures(study)
+    trained: list[tuple[Assignment, list[EpochResult]]] = []
+    for nth in range(1, seeds + 1):
+        assignment = plan_single(
+            study, device=device, threads=threads, data=data, trained_on=on, nth_seed=nth
         )
-    curve = []
-    for result in train_single(blueprint, data=data):
-        curve.append(result)
         if not as_json:
-            say(_line(result, study.budget.epochs_per_trial))
-    recorded = None if overrides else _recorded(study)
+            _announce(assignment, seeds)
+        folder = None if out is None else out if nth == 1 else out / f"seed-{nth}"
+        try:
+            curve = _train(
+                assignment,
+                folder,
+                checkpoint_seconds=checkpoint_interval,
+                changed=bool(overrides),
+                quiet=as_json,
+            )
+        except TrainingInterrupted as stopped:
+            say(f"{stopped}; it is saved in {folder}, and the same command goes on", stderr=True)
+            raise typer.Exit(0) from None
+        trained.append((assignment, curve))
+        if not as_json:
+            _print(assignment, curve, recorded if nth == 1 else None)
     if as_json:
-        print_json(_as_json(study, blueprint, curve, recorded))
+        print_json(_as_json(study, trained, recorded, out))
         return
+    if seeds > 1:
+        say()
+        say(_spread(on, [curve[-1] for _, curve in trained]), style="bold")
+    if out is not None:
+        say(f"Label pictures: hpsearch predict {out} PICTURE...")
+
+
+def _train(
+    assignment: Assignment,
+    folder: Path | None,
+    *,
+    checkpoint_seconds: float,
+    changed: bool,
+    quiet: bool,
+) -> list[EpochResult]:
+    """Train to the end, or go on to it; returns every epoch."""
+    from hpsearch.workers.retraining.outcome import Outcome, write_outcome
+    from hpsearch.workers.retraining.progress_file import open_folder
+    from hpsearch.workers.retraining.session import Session
+
+    progress = None if folder is None else open_folder(folder, assignment)
+    try:
+        session = Session(assignment, progress, checkpoint_seconds)
+        if session.ended_before():
+            if not quiet:
+                say(f"trained before, in {folder}: nothing is left to do")
+            return session.curve
+        resumed = session.resume()
+        if resumed and not quiet:
+            say(f"goes on after epoch {resumed}, saved in {folder}")
+        if progress is not None and progress.damaged is not None and not quiet:
+            say(f"begins again: {progress.damaged}", stderr=True)
+        with (
+            stopped_by_signals(wanted=progress is not None) as stop,
+            told(assignment.study.name, assignment.epochs, resumed, quiet=quiet) as tell,
+        ):
+            session.should_stop = stop
+            for result in session.epochs():
+                tell(result)
+        if progress is not None and folder is not None and session.kept is not None:
+            outcome = Outcome(
+                assignment=assignment, curve=session.curve, kept=session.kept, changed=changed
+            )
+            write_outcome(outcome, folder)
+            progress.finish(session.history())
+        return session.curve
+    finally:
+        if progress is not None:
+            progress.close()
+
+
+def _announce(assignment: Assignment, seeds: int) -> None:
+    plan, blueprint = assignment.blueprint.plan, assignment.blueprint
+    if seeds > 1:
+        say()
+        say(f"seed {assignment.nth_seed} of {seeds}: {blueprint.config.seed}", style="bold")
+    if assignment.trained_on == "train":
+        images = f"{plan.train_images:,} training and {plan.val_images:,} validation images"
+    else:
+        images = (
+            f"{plan.train_images:,} images, those for validation among them (so there are no "
+            f"validation figures, and it ends after epoch {assignment.epochs}, as recorded)"
+        )
+    say(
+        f"{assignment.study.name}: {plan.model.parameters:,} parameters, {images}, on "
+        f"{blueprint.device} with {plural(blueprint.threads, 'thread')} in {plan.precision}"
+    )
+
+
+def _print(
+    assignment: Assignment, curve: Sequence[EpochResult], recorded: Mapping[str, Any] | None
+) -> None:
     last = curve[-1]
     say()
     say(f"train      accuracy {last.train_accuracy:.6f}  loss {last.train_loss:.6f}")
-    say(f"validation accuracy {last.val_accuracy:.6f}  loss {last.val_loss:.6f}")
+    if assignment.trained_on == "train":
+        say(f"validation accuracy {last.val_accuracy:.6f}  loss {last.val_loss:.6f}")
     if recorded is not None:
-        say(verdict(curve, recorded, blueprint, study.provenance or {}))
+        origin = assignment.study.provenance or {}
+        say(verdict(curve, recorded, assignment.blueprint, origin))
 
 
-def verdict(
-    curve: list[EpochResult],
-    recorded: Mapping[str, Any],
-    blueprint: Blueprint,
-    provenance: Mapping[str, Any],
-) -> str:
-    """Say whether the recorded figures came out again, and if not, what was different."""
-    epoch = recorded["epoch"]
-    again = _at(curve, epoch)
-    if again is None:
-        return f"the recorded figures are of epoch {epoch}, which this training doesn't reach"
-    trial = f"trial {provenance.get('trial')} at epoch {epoch}"
-    if all(again[name] == recorded.get(name) for name in _COMPARED):
-        return f"reproduced exactly: every figure is that of {trial}"
-    accuracy = recorded["val_accuracy"]
-    if again["val_accuracy"] == accuracy:
-        loss = again["val_loss"] - recorded["val_loss"]
-        text = f"reproduced: the validation accuracy of {trial} exactly, its loss up to {loss:+.2g}"
-    else:
-        text = (
-            f"differs by {again['val_accuracy'] - accuracy:+.6f}: {trial} had the validation "
-            f"accuracy {accuracy:.6f}"
-        )
-    changed = _changes(blueprint, provenance)
-    return text + (f" (other than then: {', '.join(changed)})" if changed else "")
-
-
-def _changes(blueprint: Blueprint, provenance: Mapping[str, Any]) -> list[str]:
-    """Return what decides the last digits and isn't as it was recorded."""
-    from hpsearch.results.provenance import versions
-
-    now = {**blueprint.attributes(), **versions()}
-    then = {**provenance, **(provenance.get("versions") or {})}
-    names = ("device", "threads", "precision", "data_hash", "split_hash", *versions())
-    return [
-        f"{name} {show(now.get(name))} instead of {show(then[name])}"
-        for name in names
-        if then.get(name) is not None and now.get(name) != then[name]
-    ]
-
-
-def _recorded(study: StudyFile) -> Mapping[str, Any] | None:
-    """Return the figures of the trial's last epoch, ``None`` where the config holds none."""
-    figures = (study.provenance or {}).get("figures")
-    last = figures.get("last") if isinstance(figures, Mapping) else None
-    complete = isinstance(last, Mapping) and {"epoch", *_COMPARED} <= set(last)
-    return last if complete else None
-
-
-def _at(curve: list[EpochResult], epoch: int) -> dict[str, float] | None:
-    for result in curve:
-        if result.epoch == epoch:
-            return {name: getattr(result, name) for name in _COMPARED}
-    return None
-
-
-def _line(result: EpochResult, epochs: int) -> str:
+def _spread(on: str, last: Sequence[EpochResult]) -> str:
+    name = "val_accuracy" if on == "train" else "train_accuracy"
+    values = [float(getattr(each, name)) for each in last]
     return (
-        f"epoch {result.epoch}/{epochs}  train loss {result.train_loss:.4f}  "
-        f"accuracy {result.train_accuracy:.4f}  val loss {result.val_loss:.4f}  "
-        f"accuracy {result.val_accuracy:.4f}  lr {result.lr:.3g}  {result.seconds:.1f} s"
+        f"{name} over {len(values)} seeds: mean {fmean(values):.6f}, standard deviation "
+        f"{stdev(values):.6f}, from {min(values):.6f} to {max(values):.6f}"
+        + (" (one split: other images may give another mean)" if on == "train" else "")
     )
 
 
 def _as_json(
     study: StudyFile,
-    blueprint: Blueprint,
-    curve: list[EpochResult],
+    trained: Sequence[tuple[Assignment, list[EpochResult]]],
     recorded: Mapping[str, Any] | None,
+    out: Path | None,
 ) -> dict[str, Any]:
-    names = ("epoch", *_COMPARED, "lr", "seconds")
-    epochs = [{name: getattr(result, name) for name in names} for result in curve]
-    again = None if recorded is None else _at(curve, recorded["epoch"])
+    names = ("epoch", *COMPARED, "lr", "seconds")
+    curves = [
+        [{name: getattr(result, name) for name in names} for result in curve]
+        for _, curve in trained
+    ]
+    assignment, first = trained[0]
+    again = None if recorded is None else at_epoch(first, recorded["epoch"])
+    metric = "val_accuracy" if assignment.trained_on == "train" else "train_accuracy"
+    values = [curve[-1][metric] for curve in curves]
     return {
         "study": study.name,
-        "trained": blueprint.attributes(),
-        "epochs": epochs,
-        "final": epochs[-1],
+        "trained": assignment.blueprint.attributes(),
+        "on": assignment.trained_on,
+        "epochs": curves[0],
+        "final": curves[0][-1],
         "recorded": recorded,
         "reproduced": None
         if recorded is None
-        else again is not None and all(again[name] == recorded[name] for name in _COMPARED),
+        else again is not None and all(again[name] == recorded[name] for name in COMPARED),
+        "seeds": [
+            {"seed": each.blueprint.config.seed, "final": curve[-1]}
+            for (each, _), curve in zip(trained, curves, strict=True)
+        ],
+        "metric": metric,
+        "mean": fmean(values),
+        "standard_deviation": stdev(values) if len(values) > 1 else None,
+        "folder": None if out is None else str(out),
     }

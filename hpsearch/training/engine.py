@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hpsearch.errors import TrainingDiverged, TrainingInterrupted
+from hpsearch.errors import TrainingDiverged, TrainingInterrupted, UserError
 from hpsearch.measurement import CONFUSION_CLASSES, EpochResult, ValPredictions
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.augmentation.chain import Chain, build, dominant
@@ -31,7 +31,7 @@ from hpsearch.training.evaluate import (
     evaluation_batch,
 )
 from hpsearch.training.losses import TrainingLoss, balanced_weights
-from hpsearch.training.lr_schedules import finish_epoch, moves_within_epoch
+from hpsearch.training.lr_schedules import finish_epoch, follows_validation, moves_within_epoch
 from hpsearch.training.memory import kept_memory
 from hpsearch.training.plan import plan_on
 from hpsearch.training.randomness import derived_seed, shuffled
@@ -103,6 +103,12 @@ def _epochs(
     val_batch = evaluation_batch(plan.model.largest_output, where)
     cast = autocast(where, plan.precision)
     every_batch = moves_within_epoch(schedule)
+    if not len(val_rows) and follows_validation(schedule):
+        raise UserError(
+            f"lr_schedule {config.lr_schedule.name} follows the validation loss, but where "
+            "validation images are trained on as well there is none; train on the training "
+            "images alone, or use another schedule"
+        )
     # Looking at a number costs nothing on the CPU; elsewhere it would wait for the device
     watch_loss = where.type == "cpu"
     sizes, steps = list(plan.batches), len(plan.batches)

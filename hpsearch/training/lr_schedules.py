@@ -162,6 +162,11 @@ def moves_within_epoch(schedule: LRScheduler) -> bool:
     return isinstance(schedule, BatchwiseLambda | OneCycleLR | CyclicLR)
 
 
+def follows_validation(schedule: LRScheduler) -> bool:
+    """Whether ``schedule`` moves by the validation loss."""
+    return isinstance(schedule, ReduceLROnPlateau)
+
+
 def finish_epoch(schedule: LRScheduler, val_loss: float) -> None:
     """Step ``schedule`` after an epoch, where that is when it moves."""
     if isinstance(schedule, ReduceLROnPlateau):

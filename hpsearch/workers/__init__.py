@@ -21,7 +21,9 @@
 - ``devices``       devices, threads and slots of this machine
 - ``progress``      what a launch shows while it runs
 - ``estimate``      hours and disk, before anything starts
-- ``single``        training one frozen config
+- ``retraining``    training a frozen config outside any study; verifying it
+- ``exporting``     files of a winner's trained model
+- ``labelling``     pictures labelled by one
 - ``final_evaluation``  the winner on the test images
 - ``checkup``       what `hpsearch doctor` examines and mends
 - ``preload``       what every worker process imports, once

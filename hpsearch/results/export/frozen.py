@@ -110,6 +110,7 @@ def export_trial(
         "objective": f"{record.objective.metric} of the {record.objective.at} epoch",
         "value": trained.value,
         "confirmed": False if retrained is None else retrained.told,
+        "worth": worth,
         "training": _training(source, trained),
         "epochs_run": trained.epochs_done,
         "figures": provenance.figures(curve, best_epoch=trained.best_epoch),

@@ -1,0 +1,86 @@
+"""predict: which class pictures are of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.options import JsonOption, at_least_one
+from hpsearch.cli.output import plural, print_json, say, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpsearch.workers.labelling import Labelled
+
+
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="From `hpsearch export --bundle` or `hpsearch train --out`."
+        ),
+    ],
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="PICTURE...", help="Picture files, and folders of them.")
+    ],
+    top: Annotated[
+        int, typer.Option(callback=at_least_one, help="How many classes to tell of each picture.")
+    ] = 1,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, mps, cuda:0, auto.")] = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Label pictures with a trained model.
+
+    They are decoded, resized and normalised as for training. A picture that is missing or
+    damaged is named, the others are labelled, and the exit code is 2.
+
+    \b
+    hpsearch predict best/ photo.jpg
+    hpsearch predict best/ photos/ --top 3 --json
+    """
+    from hpsearch.workers.labelling import label, load_model
+
+    classifier = load_model(model, device)
+    labelled = list(label(classifier, pictures, top=top))
+    bad = [each for each in labelled if each.problem is not None]
+    if as_json:
+        print_json([_as_json(each) for each in labelled])
+    else:
+        _print([each for each in labelled if each.problem is None], top)
+    for each in bad:
+        say(f"error: {each.problem}", stderr=True)
+    if bad:
+        say(
+            f"{plural(len(bad), 'picture')} of {len(labelled):,} can't be labelled",
+            style="bold",
+            stderr=True,
+        )
+        raise typer.Exit(2)
+
+
+def _print(labelled: Sequence[Labelled], top: int) -> None:
+    rows = [
+        (str(each.path), *(cell for name, share in each.classes for cell in (name, f"{share:.4f}")))
+        for each in labelled
+    ]
+    if not rows:
+        return
+    columns = ["picture"]
+    for place in range(1, (len(rows[0]) - 1) // 2 + 1):
+        columns += ["class" if top == 1 else f"class {place}", "probability"]
+    table(columns, rows)
+
+
+def _as_json(labelled: Labelled) -> dict[str, Any]:
+    if labelled.problem is not None:
+        return {"file": str(labelled.path), "error": labelled.problem}
+    (name, share), *_ = labelled.classes
+    return {
+        "file": str(labelled.path),
+        "class": name,
+        "probability": share,
+        "classes": [{"class": each, "probability": part} for each, part in labelled.classes],
+    }

@@ -1,0 +1,80 @@
+"""Whether a training's recorded figures came out again, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.cli.output import show
+
+if TYPE_CHECKING:
+    from hpsearch.measurement import EpochResult
+    from hpsearch.study_file.study import StudyFile
+    from hpsearch.workers.blueprint import Blueprint
+
+COMPARED = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+
+
+def verdict(
+    curve: Sequence[EpochResult],
+    recorded: Mapping[str, Any],
+    blueprint: Blueprint,
+    provenance: Mapping[str, Any],
+) -> str:
+    """Say whether the recorded figures came out again, and if not, what was different."""
+    epoch = recorded["epoch"]
+    again = at_epoch(curve, epoch)
+    if again is None:
+        return f"the recorded figures are of epoch {epoch}, which this training doesn't reach"
+    trial = f"{_named(provenance)} at epoch {epoch}"
+    if all(again[name] == recorded.get(name) for name in COMPARED):
+        return f"reproduced exactly: every figure is that of {trial}"
+    accuracy = recorded["val_accuracy"]
+    if again["val_accuracy"] == accuracy:
+        loss = again["val_loss"] - recorded["val_loss"]
+        text = f"reproduced: the validation accuracy of {trial} exactly, its loss up to {loss:+.2g}"
+    else:
+        text = (
+            f"differs by {again['val_accuracy'] - accuracy:+.6f}: {trial} had the validation "
+            f"accuracy {accuracy:.6f}"
+        )
+    changed = changes(blueprint, provenance)
+    return text + (f" (other than then: {', '.join(changed)})" if changed else "")
+
+
+def changes(blueprint: Blueprint, provenance: Mapping[str, Any]) -> list[str]:
+    """Return what decides the last digits and isn't as it was recorded."""
+    from hpsearch.results.provenance import versions
+
+    now = {**blueprint.attributes(), **versions()}
+    then = {**provenance, **(provenance.get("versions") or {})}
+    names = ("device", "threads", "precision", "data_hash", "split_hash", *versions())
+    return [
+        f"{name} {show(now.get(name))} instead of {show(then[name])}"
+        for name in names
+        if then.get(name) is not None and now.get(name) != then[name]
+    ]
+
+
+def recorded_figures(study: StudyFile) -> Mapping[str, Any] | None:
+    """Return the figures of the trial's last epoch, ``None`` where the config holds none."""
+    figures = (study.provenance or {}).get("figures")
+    last = figures.get("last") if isinstance(figures, Mapping) else None
+    complete = isinstance(last, Mapping) and {"epoch", *COMPARED} <= set(last)
+    return last if complete else None
+
+
+def at_epoch(curve: Sequence[EpochResult], epoch: int) -> dict[str, float] | None:
+    """Return the figures that are compared, of ``epoch``; ``None`` where it wasn't reached."""
+    for result in curve:
+        if result.epoch == epoch:
+            return {name: getattr(result, name) for name in COMPARED}
+    return None
+
+
+def _named(provenance: Mapping[str, Any]) -> str:
+    """Name the training whose figures were recorded: the trial, or a confirmed one's own."""
+    training, trial = provenance.get("training"), f"trial {provenance.get('trial')}"
+    if isinstance(training, Mapping) and training.get("seed") is not None:
+        return f"{trial} with fresh seed {training['seed']}"
+    return trial

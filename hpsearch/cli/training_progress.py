@@ -1,0 +1,88 @@
+"""A training as it goes: a bar on a terminal, else a line for each epoch; and how it is stopped."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from hpsearch.cli.output import clean, console, say
+
+if TYPE_CHECKING:
+    from hpsearch.measurement import EpochResult
+
+#: Told of each epoch.
+Tell = Callable[["EpochResult"], None]
+
+
+@contextmanager
+def told(title: str, epochs: int, done: int, *, quiet: bool) -> Iterator[Tell]:
+    """Yield what each epoch is told to; ``done`` epochs were trained by earlier calls."""
+    if quiet:
+        yield lambda result: None
+        return
+    if not console().is_terminal:
+        yield lambda result: say(line(result, epochs))
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}", markup=False),
+    )
+    with Progress(*columns, console=console(), transient=True) as progress:
+        bar = progress.add_task(clean(title), total=epochs, completed=done, figures="")
+
+        def tell(result: EpochResult) -> None:
+            progress.update(bar, completed=result.epoch, figures=_figures(result))
+
+        yield tell
+
+
+def line(result: EpochResult, epochs: int) -> str:
+    """Return an epoch's figures on one line."""
+    return (
+        f"epoch {result.epoch}/{epochs}  {_figures(result)}  lr {result.lr:.3g}  "
+        f"{result.seconds:.1f} s"
+    )
+
+
+def _figures(result: EpochResult) -> str:
+    text = f"train loss {result.train_loss:.4f}  accuracy {result.train_accuracy:.4f}"
+    if result.val_loss == result.val_loss:  # not NaN: there are validation images
+        text += f"  val loss {result.val_loss:.4f}  accuracy {result.val_accuracy:.4f}"
+    return text
+
+
+@contextmanager
+def stopped_by_signals(*, wanted: bool) -> Iterator[Callable[[], bool]]:
+    """Yield whether Ctrl-C or SIGTERM has come; the second one ends the process as ever."""
+    if not wanted:
+        yield lambda: False
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,114 @@
+"""verify: whether a frozen config's data and figures are what it says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.options import DataOption, JsonOption, at_least_one
+from hpsearch.cli.output import print_json, say
+from hpsearch.cli.reproduction import changes
+from hpsearch.cli.training_progress import told
+
+if TYPE_CHECKING:
+    from hpsearch.study_file.study import StudyFile
+    from hpsearch.workers.retraining.verification import Verdict
+
+
+def verify(
+    config: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A frozen config, from `hpsearch export`.")
+    ],
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Instead of the recorded one: cpu, mps, cuda:0."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(callback=at_least_one, help="CPU threads instead of the recorded number."),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a frozen config again, and fail where its images or its figure aren't what it says.
+
+    Images are compared by their hash before anything is trained. The figure of a confirmed
+    winner must lie where one more training is expected; an unconfirmed one, in the interval over
+    its validation images. Exit code 0: it holds; 1: it doesn't. Test images stay closed.
+
+    \b
+    hpsearch verify best.yaml
+    hpsearch verify best/best.yaml --json
+    """
+    from hpsearch.catalog import registries
+    from hpsearch.study_file.loading import load_study
+    from hpsearch.workers.retraining.assignment import plan_single
+    from hpsearch.workers.retraining.session import Session
+    from hpsearch.workers.retraining.verification import data_differences, expectation, judge
+
+    study = load_study(config, registries)
+    expected = expectation(study)
+    differences = data_differences(study, data=data)
+    if differences:
+        _fail_by_data(study, differences, as_json=as_json)
+    assignment = plan_single(study, device=device, threads=threads, data=data)
+    other = changes(assignment.blueprint, study.provenance or {})
+    if not as_json:
+        say(f"{study.name}: images and split are those of {config}")
+    session = Session(assignment)
+    with told(study.name, assignment.epochs, 0, quiet=as_json) as tell:
+        for result in session.epochs():
+            tell(result)
+            if result.epoch == expected.epoch:
+                break
+    verdict = judge(expected, session.curve)
+    if as_json:
+        print_json({**_as_json(study, verdict), "other_than_then": other})
+    else:
+        _print(verdict)
+        if other and not verdict.exact:
+            say(f"other than then: {', '.join(other)}")
+    raise typer.Exit(0 if verdict.holds else 1)
+
+
+def _fail_by_data(study: StudyFile, differences: list[str], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"study": study.name, "holds": False, "data": differences})
+    else:
+        for difference in differences:
+            say(difference, stderr=True)
+        say("verification failed: nothing was trained", style="bold", stderr=True)
+    raise typer.Exit(1)
+
+
+def _print(verdict: Verdict) -> None:
+    expected = verdict.expected
+    say()
+    if verdict.value is None:
+        say(
+            f"the recorded figures are of epoch {expected.epoch}, which this training doesn't reach"
+        )
+    else:
+        say(
+            f"{verdict.metric} {verdict.value:.6f}, recorded {expected.recorded:.6f}; expected "
+            f"{expected.low:.6f} to {expected.high:.6f} ({expected.why})"
+        )
+    if verdict.exact:
+        say("reproduced exactly: every figure is the recorded one")
+    say("verified" if verdict.holds else "verification failed", style="bold")
+
+
+def _as_json(study: StudyFile, verdict: Verdict) -> dict[str, Any]:
+    expected = asdict(verdict.expected)
+    return {
+        "study": study.name,
+        "holds": verdict.holds,
+        "data": [],
+        "metric": verdict.metric,
+        "value": verdict.value,
+        "exact": verdict.exact,
+        "expected": expected,
+    }

@@ -1,0 +1,104 @@
+"""What is trained: on which images, with which seed, for how many epochs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import InfeasibleConfig, UserError
+from hpsearch.study_file.study import Objective, StudyFile
+from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.classifier import TrainedOn
+from hpsearch.workers.blueprint import Blueprint, draw_up
+from hpsearch.workers.devices import resolve_devices, threads_per_worker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """One training of a frozen config."""
+
+    study: StudyFile
+    #: What the frozen config says; ``blueprint.config`` may train on more images or another seed.
+    config: TrialConfig
+    blueprint: Blueprint
+    trained_on: TrainedOn
+    #: 1 is the recorded seed.
+    nth_seed: int
+    #: Training ends after this epoch.
+    epochs: int
+    data: Path | None
+
+    @property
+    def objective(self) -> Objective:
+        """The figure that says which epoch's weights are kept."""
+        return self.study.objective
+
+
+def plan_single(
+    study: StudyFile,
+    *,
+    device: str | None,
+    threads: int | None,
+    data: Path | None,
+    trained_on: TrainedOn = "train",
+    nth_seed: int = 1,
+) -> Assignment:
+    """Return how a frozen config will be trained: as it was, unless told otherwise.
+
+    Device and threads decide the last digits of a result, so both default to what the config's
+    provenance recorded. On training and validation images together nothing is left to stop it, so
+    it runs as many epochs as the recorded value took.
+
+    Raises:
+        UserError: the config still has ranges, can't be built, or names a device that isn't here.
+    """
+    if not study.is_frozen:
+        searched = ", ".join(study.space.parameters())
+        raise UserError(
+            f"only a config without ranges can be trained, but {study.name!r} searches "
+            f"{searched}; run `hpsearch launch` and `hpsearch export` first"
+        )
+    recorded = study.provenance or {}
+    wanted = device or str(recorded.get("device", "auto")).partition(" ")[0]
+    chosen = resolve_devices(wanted)[0]
+    count = recorded.get("threads", threads_per_worker(1)) if threads is None else threads
+    if not isinstance(count, int) or count < 1:
+        raise UserError(f"the number of threads must be a whole number from 1, but got {count!r}")
+    config = study.trial_config({}, ticket=1)
+    trained = replace(config, seed=seed_number(config.seed, nth_seed))
+    epochs = config.epochs
+    if trained_on == "train+validation":
+        whole = replace(trained.data, train_on_validation=True)
+        trained = replace(trained, data=whole, early_stopping=None)
+        epochs = min(epochs, _epochs_of_the_value(study.objective, recorded) or epochs)
+    try:
+        blueprint = draw_up(trained, device=chosen, threads=count, data=data)
+    except InfeasibleConfig as error:
+        raise UserError(f"{study.name!r} can't be built: {error}") from error
+    return Assignment(
+        study=study,
+        config=config,
+        blueprint=blueprint,
+        trained_on=trained_on,
+        nth_seed=nth_seed,
+        epochs=epochs,
+        data=data,
+    )
+
+
+def seed_number(seed: int, nth: int) -> int:
+    """Return the ``nth`` training seed (0..2**31-1) of a frozen config; the first is its own."""
+    if nth == 1:
+        return seed
+    digest = hashlib.sha256(f"{seed}/train/{nth}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _epochs_of_the_value(objective: Objective, recorded: Mapping[str, Any]) -> int | None:
+    figures = recorded.get("figures")
+    found = figures.get(objective.at) if isinstance(figures, Mapping) else None
+    epoch = found.get("epoch") if isinstance(found, Mapping) else None
+    return epoch if isinstance(epoch, int) and epoch >= 1 else None

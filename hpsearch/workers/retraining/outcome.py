@@ -1,0 +1,136 @@
+"""The model that came of a training, as the folder that predict reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hpsearch.measurement import EpochResult
+from hpsearch.results import provenance
+from hpsearch.results.export import bundle
+from hpsearch.results.export.card import Judgement, card
+from hpsearch.study_file.freezing import freeze, to_yaml
+from hpsearch.training.classifier import Classifier, sign
+from hpsearch.training.data.prepare import prepare
+from hpsearch.workers.retraining.assignment import Assignment
+
+#: What an earlier training came to, which another one doesn't.
+_OF_THE_TRIAL = (
+    "state",
+    "rank",
+    "value",
+    "confirmed",
+    "training",
+    "overfits_from",
+    "cost",
+    "test",
+    "worth",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A training that has ended."""
+
+    assignment: Assignment
+    curve: Sequence[EpochResult]
+    #: Epoch, value and weights that are kept.
+    kept: Mapping[str, Any]
+    #: Whether the config was changed for this call, so that its recorded figures aren't its own.
+    changed: bool
+
+    @property
+    def is_the_recorded_one(self) -> bool:
+        """Whether the frozen config's figures are of a training like this one."""
+        return self.assignment.nth_seed == 1 and not self.changed
+
+
+def write_outcome(outcome: Outcome, folder: Path) -> None:
+    """Write weights, config, classes and card."""
+    assignment = outcome.assignment
+    trained = assignment.blueprint.config
+    prepared = prepare(trained.data, split_seed=trained.split_seed, root=assignment.data)
+    signature = sign(
+        assignment.config,
+        prepared,
+        assignment.blueprint.plan.precision,
+        epoch=outcome.kept["epoch"],
+        trained_on=assignment.trained_on,
+    )
+    classifier = Classifier(assignment.config, signature, outcome.kept["weights"])
+    judgement = None
+    rows = prepared.val_indices
+    if len(rows):
+        judged = classifier.evaluate(prepared.images.index_select(0, rows), prepared.labels[rows])
+        judgement = Judgement(
+            confusion=judged.confusion.tolist(),
+            what=f"the {len(rows):,} validation images, by the weights after epoch "
+            f"{outcome.kept['epoch']}",
+            once=True,
+        )
+    document = _document(outcome)
+    origin = document["provenance"]
+    header = (
+        f"{assignment.study.name}, trained by `hpsearch train` on {_images(assignment)}.\n"
+        f"{origin['worth']}"
+    )
+    told = card(
+        document,
+        origin["worth"],
+        judgement,
+        contract=signature.contract(),
+        weights=f"those after epoch {signature.epoch} of a training on {_images(assignment)}, "
+        f"seed {trained.seed}",
+    )
+    bundle.write_bundle(folder, classifier, config=to_yaml(document, header), card=told)
+
+
+def _document(outcome: Outcome) -> dict[str, Any]:
+    """Return the frozen config with what was trained now; its figures only where they are its."""
+    assignment = outcome.assignment
+    study = assignment.study
+    origin: dict[str, Any] = dict(study.provenance or {})
+    last = outcome.curve[-1]
+    if not outcome.is_the_recorded_one or "figures" not in origin:
+        for name in _OF_THE_TRIAL:
+            origin.pop(name, None)
+        origin.update(assignment.blueprint.attributes())
+        origin.pop("figures", None)
+        if assignment.trained_on == "train":
+            best = outcome.kept["epoch"]
+            origin["figures"] = provenance.figures(list(outcome.curve), best_epoch=best)
+        origin["versions"] = provenance.versions()
+        origin["confirmed"] = False
+        origin["worth"] = "One training of this config, with one seed."
+    origin["trained"] = {
+        "on": assignment.trained_on,
+        "seed": assignment.blueprint.config.seed,
+        "nth_seed": assignment.nth_seed,
+        "epochs": last.epoch,
+        "weights_of_epoch": outcome.kept["epoch"],
+        "train_accuracy": last.train_accuracy,
+        "train_loss": last.train_loss,
+        "val_accuracy": last.val_accuracy,
+        "val_loss": last.val_loss,
+        "device": assignment.blueprint.attributes()["device"],
+        "threads": assignment.blueprint.threads,
+        "versions": provenance.versions(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    worth = str(origin.get("worth") or "One training of this config, with one seed.")
+    if assignment.trained_on == "train+validation":
+        worth += (
+            " The weights beside it were trained on training and validation images together: they "
+            "have no validation figures of their own, and these are of the training without."
+        )
+    origin["worth"] = worth
+    return freeze(study, {}, origin)
+
+
+def _images(assignment: Assignment) -> str:
+    count = assignment.blueprint.plan.train_images
+    together = assignment.trained_on == "train+validation"
+    return f"{count:,} {'training and validation' if together else 'training'} images"

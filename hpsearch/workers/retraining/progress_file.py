@@ -1,0 +1,133 @@
+"""How far a training in a folder has come, so that the next call goes on where it stopped.
+
+A checkpoint is safe on the disk before ``progress.json`` names it with its checksum, and the one
+before it goes last: whatever kills the process, one whole checkpoint is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hpsearch.errors import CheckpointError, UserError
+from hpsearch.results.export import bundle
+from hpsearch.training import checkpoint
+from hpsearch.training.durable import replacing
+from hpsearch.training.run import fingerprint
+from hpsearch.workers.retraining.assignment import Assignment
+
+_PLACE, _FILE, _CHECKPOINTS = ".training", "progress.json", "epoch-*.pt"
+
+
+def open_folder(folder: Path, assignment: Assignment) -> ProgressFolder:
+    """Open the folder that the model of ``assignment`` is trained into.
+
+    Raises ``UserError`` where it holds a model that wasn't trained in it, or another training.
+    """
+    place = folder / _PLACE
+    if not place.is_dir() and any(path.exists() for path in bundle.files_of(folder)):
+        raise UserError(
+            f"a training must not replace a model by accident, but {folder} holds one that wasn't "
+            "trained there; choose another --out"
+        )
+    plan = assignment.blueprint.plan
+    parts = (
+        fingerprint(assignment.blueprint.config),
+        plan.data_hash,
+        plan.split_hash,
+        assignment.epochs,
+    )
+    identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return ProgressFolder(place, identity)
+
+
+@dataclass
+class ProgressFolder:
+    """The checkpoints of one training. ``identity`` tells what is trained."""
+
+    path: Path
+    identity: str
+    #: Set where a checkpoint was damaged, so that training began again.
+    damaged: str | None = None
+    _lock: FileLock = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.path / "lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UserError(
+                f"one process at a time may train into a folder, but another one trains into "
+                f"{self.path.parent}; wait for it, or choose another --out"
+            ) from error
+        self._told = self._read()
+
+    def close(self) -> None:
+        """Let others train here."""
+        self._lock.release()
+
+    @property
+    def history(self) -> list[dict[str, float]] | None:
+        """The figures of every epoch of a training that has ended here; ``None`` before.
+
+        Also where its model was removed since: then it is trained again.
+        """
+        if not (self.path.parent / bundle.WEIGHTS).is_file():
+            return None
+        found: list[dict[str, float]] | None = self._told.get("history")
+        return found
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what was saved last; ``None`` where there is nothing that can be resumed."""
+        if "checkpoint" not in self._told:
+            return None
+        path = self.path / Path(self._told["checkpoint"]).name
+        try:
+            return checkpoint.load(path, self._told["sha256"])
+        except CheckpointError as error:
+            self.damaged = str(error)
+            return None
+
+    def save(self, epoch: int, content: Mapping[str, Any], part: str = "") -> None:
+        """Write a checkpoint durably."""
+        path = self.path / f"epoch-{epoch:04d}{part}.pt"
+        sha256 = checkpoint.save(path, content)
+        self._tell({"checkpoint": path.name, "sha256": sha256, "epoch": epoch})
+        self._remove(keep=path.name)
+
+    def finish(self, history: list[dict[str, float]]) -> None:
+        """Note that it has ended, and what it came to; checkpoints aren't needed any more."""
+        self._tell({"history": history})
+        self._remove(keep=None)
+
+    def _read(self) -> dict[str, Any]:
+        checkpoint.remove_unfinished(self.path)
+        try:
+            told = json.loads((self.path / _FILE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path / _FILE} can't be read: {error}") from error
+        if told.get("identity") != self.identity:
+            raise UserError(
+                f"a training goes on only with the config, images and seed that it began with, but "
+                f"{self.path.parent} holds another one; choose another --out, or remove it"
+            )
+        return dict(told)
+
+    def _tell(self, told: dict[str, Any]) -> None:
+        self._told = {"identity": self.identity, **told}
+        with replacing(self.path / _FILE) as unfinished:
+            unfinished.write_text(json.dumps(self._told), encoding="utf-8")
+
+    def _remove(self, keep: str | None) -> None:
+        for path in self.path.glob(_CHECKPOINTS):
+            if path.name != keep:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,124 @@
+"""Training one assignment to its end, in one go or in several calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from hpsearch.errors import TrainingInterrupted
+from hpsearch.measurement import FIGURES, EpochResult
+from hpsearch.training.engine import train
+from hpsearch.workers.retraining.assignment import Assignment
+from hpsearch.workers.retraining.progress_file import ProgressFolder
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
+@dataclass
+class Session:
+    """One training. Iterating over ``epochs()`` trains; then ``curve`` and ``kept`` are there."""
+
+    assignment: Assignment
+    #: Where checkpoints go; ``None`` keeps none.
+    folder: ProgressFolder | None = None
+    checkpoint_seconds: float = 30.0
+    should_stop: Callable[[], bool] = never
+    #: Every epoch so far, those of earlier calls among them.
+    curve: list[EpochResult] = field(default_factory=list)
+    #: Epoch, value and weights of the epoch whose weights are kept.
+    kept: dict[str, Any] | None = None
+    _state: Mapping[str, Any] | None = None
+
+    def epochs(self) -> Iterator[EpochResult]:
+        """Train, yielding each new epoch.
+
+        Raises ``TrainingInterrupted`` where ``should_stop`` said so; what was done by then is
+        saved, where there is a folder.
+        """
+        blueprint = self.assignment.blueprint
+        if self.curve and self._is_over(self.curve[-1]):
+            return
+        torch.set_num_threads(blueprint.threads)
+        results = train(
+            blueprint.config,
+            device=blueprint.device,
+            resume_from=self._state,
+            data_root=self.assignment.data,
+            should_stop=self.should_stop,
+        )
+        saved_at = time.monotonic()
+        with closing(results):  # type: ignore[type-var]
+            try:
+                for result in results:
+                    self.curve.append(result)
+                    self._keep(result)
+                    over = self._is_over(result)
+                    if over or time.monotonic() - saved_at >= self.checkpoint_seconds:
+                        self._save(result.epoch, result.state)
+                        saved_at = time.monotonic()
+                    yield result
+                    if over:
+                        return
+            except TrainingInterrupted as interrupted:
+                self._save(len(self.curve), interrupted.state, part="-part")
+                raise
+
+    def ended_before(self) -> bool:
+        """Whether an earlier call has trained it to the end; ``curve`` tells how it went."""
+        history = None if self.folder is None else self.folder.history
+        if history is None:
+            return False
+        self.curve = [EpochResult(**figures) for figures in history]  # type: ignore[arg-type]
+        return True
+
+    def resume(self) -> int:
+        """Take up what an earlier call saved; returns the epochs that it had trained."""
+        content = None if self.folder is None else self.folder.load()
+        if content is None:
+            return 0
+        self.kept = content["kept"]
+        history = content["engine"]["history"]
+        # What follows from the figures alone isn't stored with each of them
+        self.curve = [EpochResult(**figures) for figures in history]
+        if self.curve and content["over"]:
+            self.curve[-1] = EpochResult(**history[-1], last=True)
+        self._state = content["engine"]
+        return len(self.curve)
+
+    def _is_over(self, result: EpochResult) -> bool:
+        return result.last or result.epoch >= self.assignment.epochs
+
+    def _keep(self, result: EpochResult) -> None:
+        """Keep the weights of the epoch that gives the value, as a trial of a search does."""
+        objective = self.assignment.objective
+        value = getattr(result, objective.metric)
+        at_best = objective.at == "best" and self.assignment.trained_on == "train"
+        if not at_best:
+            if not self._is_over(result):
+                return
+        elif self.kept is not None:
+            sign = 1 if objective.direction == "maximize" else -1
+            if sign * value <= sign * self.kept["value"]:
+                return
+        if result.state is None:
+            raise RuntimeError("the engine yields every epoch with its state")
+        self.kept = {"epoch": result.epoch, "value": value, "weights": result.state()["model"]}
+
+    def _save(self, epoch: int, state: Callable[[], dict[str, Any]] | None, part: str = "") -> None:
+        if self.folder is None or state is None:
+            return
+        over = bool(self.curve) and not part and self._is_over(self.curve[-1])
+        content = {"engine": state(), "kept": self.kept, "over": over}
+        self.folder.save(epoch, content, part=part)
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the curve as plain numbers."""
+        return [{name: getattr(result, name) for name in FIGURES} for result in self.curve]

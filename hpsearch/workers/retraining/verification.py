@@ -1,0 +1,151 @@
+"""Whether data and figures are what a frozen config says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import DataError, UserError
+from hpsearch.measurement import OBJECTIVES, EpochResult
+from hpsearch.results.export.figures import share_interval
+from hpsearch.study_file.study import StudyFile
+from hpsearch.training.data.place import data_root
+from hpsearch.training.data.prepare import build_source, prepare
+
+_COMPARED = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """What a frozen config says that training it again comes to."""
+
+    metric: str
+    #: What its own training came to.
+    recorded: float
+    #: Where a training of it lies.
+    low: float
+    high: float
+    #: How wide the interval is, and why.
+    why: str
+    #: Every figure of that training, at this epoch.
+    figures: Mapping[str, Any]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the figures are of."""
+        return int(self.figures["epoch"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a verification found."""
+
+    metric: str
+    #: ``None``: the training ended before the recorded epoch.
+    value: float | None
+    expected: Expectation
+    #: Whether every figure is the recorded one, to the last digit.
+    exact: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether the figure lies where the config says."""
+        return self.value is not None and self.expected.low <= self.value <= self.expected.high
+
+
+def data_differences(study: StudyFile, *, data: Path | None) -> list[str]:
+    """Return what of the images isn't as it was when the config was made, before any training.
+
+    Raises ``DataError`` where the data source isn't here, and ``UserError`` where the config
+    doesn't say what its data was.
+    """
+    origin = study.provenance or {}
+    recorded = origin.get("data_hash")
+    if not isinstance(recorded, str):
+        raise UserError(
+            "a frozen config tells the hash of its images (provenance.data_hash), but this one "
+            "doesn't; export it with `hpsearch export`"
+        )
+    config = study.trial_config({}, ticket=1)
+    build_source(config.data, data_root(data), may_download=True)
+    try:
+        found = prepare(config.data, split_seed=config.split_seed, root=data)
+    except DataError as error:
+        # The source is there, and was readable when the config was made
+        return [f"data: images can't be read as they were: {error}"]
+    differences = []
+    if found.data_hash != recorded:
+        differences.append(
+            f"data: images differ from those that the config was made with: expected {recorded}, "
+            f"found {found.data_hash}"
+        )
+    split = origin.get("split_hash")
+    if isinstance(split, str) and found.split_hash != split:
+        differences.append(
+            f"split: training and validation images are divided in another way: expected {split}, "
+            f"found {found.split_hash}"
+        )
+    return differences
+
+
+def expectation(study: StudyFile) -> Expectation:
+    """Return what training again should come to.
+
+    Confirmed: where one more training is expected, as its fresh seeds say. Otherwise: the recorded
+    accuracy, and its binomial interval over the validation images. Raises ``UserError`` where the
+    config holds no figures.
+    """
+    origin = study.provenance or {}
+    figures, confirmed = origin.get("figures"), origin.get("confirmed")
+    objective = study.objective
+    own = figures.get(objective.at) if isinstance(figures, Mapping) else None
+    if not isinstance(own, Mapping) or not {"epoch", *_COMPARED} <= set(own):
+        raise UserError(
+            "only a config with the figures of its training can be verified, but this one has "
+            "none (provenance.figures); export it with `hpsearch export`"
+        )
+    if isinstance(confirmed, Mapping) and confirmed.get("next_training") is not None:
+        low, high = confirmed["next_training"]
+        metric = str(confirmed["metric"])
+        if metric in OBJECTIVES and metric in own:
+            return Expectation(
+                metric=metric,
+                recorded=own[metric],
+                low=low,
+                high=high,
+                why=f"where one more training is expected, 95 %, by {len(confirmed['seeds'])} "
+                "fresh seeds",
+                figures=own,
+            )
+    images = origin.get("val_images")
+    if not isinstance(images, int) or images < 1:
+        raise UserError(
+            "the interval of an unconfirmed figure needs the number of validation images "
+            "(provenance.val_images), but this config doesn't tell it; export it again"
+        )
+    accuracy = float(own["val_accuracy"])
+    low, high = share_interval(round(accuracy * images), images)
+    return Expectation(
+        metric="val_accuracy",
+        recorded=accuracy,
+        low=low,
+        high=high,
+        why=f"the recorded figure's 95 % interval over {images:,} validation images, unconfirmed",
+        figures=own,
+    )
+
+
+def judge(expected: Expectation, curve: list[EpochResult]) -> Verdict:
+    """Compare a training with what was expected of it."""
+    again = next((result for result in curve if result.epoch == expected.epoch), None)
+    exact = again is not None and all(
+        getattr(again, name) == expected.figures[name] for name in _COMPARED
+    )
+    return Verdict(
+        metric=expected.metric,
+        value=None if again is None else getattr(again, expected.metric),
+        expected=expected,
+        exact=exact,
+    )
