@@ -21,9 +21,9 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], signature: Signatur
     """Write a model's ``state_dict`` with its signature in the metadata, whole or not at all."""
     # Each in memory of its own: safetensors refuses views, and tied weights are loaded twice
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    content = safetensors.torch.save(own, {"format": "pt", KEY: signature.to_json()})
     with replacing(path) as unfinished:
-        metadata = {"format": "pt", KEY: signature.to_json()}
-        safetensors.torch.save_file(own, unfinished, metadata=metadata)
+        unfinished.write_bytes(content)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Signature]:
