@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from sklearn.datasets import load_digits
 from support.commands import Ran
 from support.trials import SmallSearch, open_small
 
+import hpsearch as hpsearch_package
 from hpsearch import catalog
 from hpsearch.kill_points import EXIT_CODE, VARIABLE
 from hpsearch.results.export.bundle import read_bundle
@@ -210,6 +212,28 @@ def test_the_card_says_what_the_number_means(deployed: Deployed) -> None:
     right = sum(matrix[place][place] for place in range(3))
     assert right / 24 == pytest.approx(origin["figures"]["last"]["val_accuracy"])
     assert (deployed.best / "classes.txt").read_text() == "0\n1\n2\n"
+
+
+def test_the_example_of_the_docs_says_what_predict_says(
+    hpsearch: Hpsearch, deployed: Deployed, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ("--onnx", "best.onnx", "--torch-export", "best.pt2", "--card", "card.md")
+    told = hpsearch("export", *deployed.stored, *files, "--json").json
+    assert set(told["files"]) == {"onnx", "torch_export", "card"}
+    assert max(told["differences"].values()) < 1e-5
+    source = sorted(deployed.pictures.rglob("*.pgm"))[50]
+    Image.open(source).convert("RGB").save(here / "photo.png")
+    (best,) = hpsearch("predict", str(deployed.best), "photo.png", "--json").json
+
+    page = Path(hpsearch_package.__file__).parents[1] / "docs" / "exports.md"
+    (code,) = re.findall(r"```python\n(.+?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    exec(code, {})
+    name, share = capsys.readouterr().out.split()
+    assert name == best["class"]
+    assert float(share) == pytest.approx(best["probability"], abs=1e-5)
+    program = torch.export.load("best.pt2").module()
+    pixels = read_bundle(deployed.best)[1].read(here / "photo.png")
+    assert float(program(pixels[None])[1].max()) == pytest.approx(best["probability"], abs=1e-5)
 
 
 def test_an_export_replaces_nothing_and_needs_the_kept_weights(
