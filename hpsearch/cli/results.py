@@ -56,13 +56,19 @@ def status(
     hpsearch status --study quickstart --watch
     hpsearch status --study quickstart --json
     """
+    from hpsearch.results.pruning_audit import read_pruning_audit
     from hpsearch.results.records import read_study
     from hpsearch.results.summary import summary
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
         while True:
-            told = {**summary(record), **_confirmation(database, record)}
+            bill = read_pruning_audit(database, record)
+            told = {
+                **summary(record),
+                "pruning": bill and bill.as_json(),
+                **_confirmation(database, record),
+            }
             if watch and console().is_terminal and not as_json:
                 console().clear()
             if as_json:
@@ -126,6 +132,8 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
     say(
         f"{plural(told['epochs_run'], 'epoch')} in {show_time(told['compute_seconds'])} of training"
     )
+    if told["pruning"] is not None:
+        _print_pruning(told["pruning"])
     _print_failures(record)
     if leader is None:
         say("best: none yet, as no trial is complete")
@@ -175,6 +183,23 @@ def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
         say(f"confirmation: every finalist failed (`hpsearch show --study {told['study']}`){since}")
     else:
         say(f"confirmed: trial {told['winner']}, {metric} {show(told['value'])}{since}")
+
+
+def _print_pruning(bill: Mapping[str, Any]) -> None:
+    spared = len(bill["spared"])
+    line = f"pruning saved up to {plural(bill['epochs_saved'], 'epoch')}"
+    if bill["false_rate"] is not None:
+        low, high = bill["false_interval"]
+        line += (
+            f"; of {plural(spared, 'spared trial')} {bill['falsely_pruned']} would have been "
+            f"stopped falsely ({bill['false_rate']:.0%} [{low:.0%}, {high:.0%}]), "
+            f"regret {show(bill['regret'])}, for {plural(bill['epochs_paid'], 'epoch')}"
+        )
+    say(line)
+    ranks = [rung for rung in bill["rungs"] if rung["spearman"] is not None]
+    if ranks:
+        told = ", ".join(f"{rung['spearman']:.2f} (epoch {rung['epoch']})" for rung in ranks)
+        say(f"  rank correlation with the end: {told}")
 
 
 def _print_failures(record: StudyRecord) -> None:

@@ -18,11 +18,11 @@ from sqlalchemy.engine import Connection
 from hpsearch.errors import LeaseLost
 from hpsearch.measurement import EpochResult
 from hpsearch.search import optuna_rows
+from hpsearch.search.decision import SPARED, decide
 from hpsearch.search.epoch_rows import OWN_DECISION, insert_epoch
 from hpsearch.search.fence import FencedWrites
 from hpsearch.search.ledger_statements import (
     LOCK_TICKET,
-    LedgerPeers,
     Row,
     end_badly,
     is_ticket,
@@ -244,8 +244,13 @@ class Ledger(FencedWrites):
             score=sign * value,
             best_score=sign * best,
         )
-        peers = LedgerPeers(connection, self.study_id, claim.ticket, sign)
-        return "pruned" if self.rules.pruner(report, peers) else "continue"
+        decision = decide(
+            connection, self.study_id, report, sign, self.rules.pruner, self.rules.audit
+        )
+        if decision == SPARED:
+            self.event(connection, claim, SPARED, {"epoch": result.epoch, "value": value})
+            return "continue"
+        return decision
 
     def _end(
         self,

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows
-from hpsearch.search.ledger_tables import TicketState, epochs, events, studies, tickets
+from hpsearch.search.ledger_tables import TicketState, events, studies, tickets
 from hpsearch.search.ledger_types import Claim
 from hpsearch.search.prepared import Statement, ask, insertion, send
 
@@ -39,27 +39,6 @@ LOCK_TICKET = Statement(
 )
 
 _INSERT_EVENT = insertion(events, "study_id", "ticket", "attempt", "kind", "owner", "at", "detail")
-
-_SCORES_AT = Statement(
-    sa.select(epochs.c.ticket, epochs.c.value).where(
-        epochs.c.study_id == sa.bindparam("study_id"),
-        epochs.c.epoch == sa.bindparam("epoch"),
-        epochs.c.ticket != sa.bindparam("ticket"),
-    )
-)
-_SCORES_OF_COMPLETE = Statement(
-    sa.select(epochs.c.ticket, epochs.c.value)
-    .where(
-        epochs.c.study_id == sa.bindparam("study_id"),
-        epochs.c.epoch == sa.bindparam("epoch"),
-        epochs.c.ticket != sa.bindparam("ticket"),
-        tickets.c.state == sa.bindparam("state"),
-    )
-    .join(
-        tickets,
-        sa.and_(tickets.c.study_id == epochs.c.study_id, tickets.c.ticket == epochs.c.ticket),
-    )
-)
 
 
 def row_of(table: sa.Table, rows: Sequence[Sequence[Any]]) -> Row | None:
@@ -211,26 +190,3 @@ def _storable(text: str) -> str:
     """Return ``text`` as every database takes it: a reason must never be a reason to fail."""
     # Half surrogates come from file names that aren't UTF-8; Postgres stores no NUL.
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-
-
-class LedgerPeers:
-    """The other trials of a study, read inside the reporting transaction (``pruners.Peers``)."""
-
-    def __init__(self, connection: Connection, study_id: int, ticket: int, sign: float) -> None:
-        self._connection = connection
-        self._study_id = study_id
-        self._ticket = ticket
-        self._sign = sign
-
-    def scores_at(self, epoch: int, *, completed_only: bool = False) -> Mapping[int, float]:
-        """Return ticket -> score of every other trial that reported ``epoch``."""
-        values: dict[str, Any] = {
-            "study_id": self._study_id,
-            "epoch": epoch,
-            "ticket": self._ticket,
-        }
-        if completed_only:
-            values["state"] = TicketState.COMPLETE
-        query = _SCORES_OF_COMPLETE if completed_only else _SCORES_AT
-        found = ask(self._connection, query, **values)
-        return {ticket: self._sign * value for ticket, value in found}

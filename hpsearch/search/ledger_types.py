@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 
+from hpsearch.search.decision import Audit
 from hpsearch.search.pruners import Pruner
 
 
@@ -74,6 +75,8 @@ class SearchRules:
     best_epoch_counts: bool
     epochs_per_trial: int
     pruner: Pruner
+    #: Which trials run on although the pruner would stop them; by default none.
+    audit: Audit = field(default_factory=Audit)
     #: Whether the sampler walks one shared sequence of points.
     enumerates: bool = False
     #: How often a ticket may end badly without a new epoch in between before it has failed.

@@ -50,6 +50,7 @@ def assemble(
         ),
         sampler=_component(document["sampler"]),
         pruner=_component(document["pruner"]),
+        pruner_audit=document["pruner_audit"],
         space=Space(space),
         try_first=tuple(trial.params for trial in first_trials),
         plugins=tuple(plugin.path for plugin in plugins),

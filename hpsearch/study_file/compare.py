@@ -32,6 +32,8 @@ def difference(stored: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def _compared(document: Mapping[str, Any]) -> dict[str, Any]:
     counted = {key: value for key, value in document.items() if key not in _NEVER_COUNTED}
     counted["budget"] = {"epochs_per_trial": document["budget"]["epochs_per_trial"]}
+    if not counted.get("pruner_audit"):  # a study from before there were audits had none
+        counted.pop("pruner_audit", None)
     if "plugins" in counted:
         counted["plugins"] = [plugin["sha256"] for plugin in counted["plugins"]]
     return counted

@@ -155,6 +155,11 @@ def root_schema(registries: Registries) -> Section:
             "confirm": CONFIRM,
             "sampler": OneOf(registry=registries["sampler"], default=Component("tpe")),
             "pruner": OneOf(registry=registries["pruner"], default=Component("median")),
+            "pruner_audit": Leaf(
+                type=Annotated[float, Field(ge=0, le=1)],
+                default=0.03,
+                rule="a share of the trials, 0 to 1",
+            ),
             "plugins": Free(json_schema=_PLUGINS, default=[]),
             "from": FROM,
             "found": Free(json_schema={"type": ["object", "null"]}),

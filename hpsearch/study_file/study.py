@@ -83,6 +83,8 @@ class StudyFile:
     document: Mapping[str, Any]
     #: Where a frozen config comes from; ``None`` for a study.
     provenance: Mapping[str, Any] | None = None
+    #: Share of the trials (0..1) that run on where the pruner would stop them.
+    pruner_audit: float = 0.0
     confirm: Confirm = Confirm()
     #: Which finalists of which study are trained again here; ``None`` for a search.
     confirms: Mapping[str, Any] | None = None

@@ -20,6 +20,7 @@ from hpsearch import catalog
 from hpsearch.kill_points import Step, passing
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
+from hpsearch.search.decision import Audit
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import Claim, Idle, SearchRules
@@ -114,6 +115,7 @@ def search_rules(study: StudyFile, sampler: Sampler) -> SearchRules:
         best_epoch_counts=study.objective.at == "best",
         epochs_per_trial=study.budget.epochs_per_trial,
         pruner=PRUNERS.build(study.pruner),
+        audit=Audit(study.pruner_audit, study.seed),
         enumerates=sampler.enumerates,
     )
 

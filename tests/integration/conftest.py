@@ -11,6 +11,7 @@ import pytest
 from support.ledger import Search, open_search
 from support.searching import study_file
 
+from hpsearch.search.decision import Audit
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 
@@ -67,6 +68,7 @@ def search(database: Database) -> Callable[..., Search]:
         settings: dict[str, Any] | None = None,
         enumerates: bool = False,
         max_failures: int = 3,
+        audit: Audit | None = None,
         **file: Any,
     ) -> Search:
         return open_search(
@@ -76,6 +78,7 @@ def search(database: Database) -> Callable[..., Search]:
             settings=settings,
             enumerates=enumerates,
             max_failures=max_failures,
+            audit=audit,
         )
 
     return make

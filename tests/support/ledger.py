@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.claims import Claims
+from hpsearch.search.decision import Audit
 from hpsearch.search.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_tables import TicketState, tickets
@@ -169,6 +170,7 @@ def open_search(
     settings: Mapping[str, Any] | None = None,
     enumerates: bool = False,
     max_failures: int = 3,
+    audit: Audit | None = None,
 ) -> Search:
     """Attach ``file`` to a database that has tables."""
     rules = SearchRules(
@@ -179,6 +181,7 @@ def open_search(
         pruner=PRUNERS[pruner].build(**(settings or {})),
         enumerates=enumerates,
         max_failures=max_failures,
+        audit=audit or Audit(),
     )
     return Search(database=database, stored=studies.attach(database, file), file=file, rules=rules)
 

@@ -11,8 +11,10 @@ seeds doesn't show it. The variance of the mean over k seeds is the sum of two p
   splits share no image, the images' whole part where the validation images are fixed.
 
 Both are unbiased for crossed random effects, however the splits overlap. (The two-way clustered
-covariance of statsmodels isn't with so few seeds: it lacks 1/k of the images' part.) A t interval
-with Satterthwaite's degrees of freedom follows.
+covariance of statsmodels isn't with so few seeds: it lacks 1/k of the images' part.) Few seeds may
+agree by luck. So the sum is never taken to be less than what the scatter of the images within each
+training makes certain, as if all seeds were equally good. A t interval with Satterthwaite's degrees
+of freedom follows.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ class Estimate:
     #: Variance of the mean by the seeds alone, and its degrees of freedom (0: unknown).
     seeds_variance: float
     seeds_freedom: int
-    #: Variance of the mean by the images that seeds share; not below 0.
+    #: What the images add to the variance of the mean; not below 0.
     images_variance: float
     #: Whether it is a share, 0..1: then intervals stay inside.
     share: bool = False
@@ -144,18 +146,7 @@ def estimate(trainings: Sequence[Judged], *, share: bool = False) -> Estimate:
     """
     if not trainings:
         raise ValueError("an estimate needs at least one training")
-    count = len(trainings)
-    means = np.array([training.mean for training in trainings])
-    values, judged = _table(trainings)
-    return Estimate(
-        mean=float(means.mean()),
-        seeds=count,
-        images=values.shape[1],
-        seeds_variance=float(means.var(ddof=1)) / count if count > 1 else 0.0,
-        seeds_freedom=count - 1,
-        images_variance=max(0.0, _shared_luck(values, judged)) if count > 1 else 0.0,
-        share=share,
-    )
+    return _estimate(trainings, share=share, noise=None)
 
 
 def difference(
@@ -167,22 +158,39 @@ def difference(
     """Return ``one`` minus ``other`` (seed -> training), paired by seed and by image.
 
     ``noise`` (``plan.seed_noise``: deviation, degrees of freedom) stands in for the spread of the
-    differences where there are too few seeds to see it. ``None`` where no seed is shared.
+    differences where there are too few seeds to see it. ``None`` where they share no seed with
+    images in common.
     """
-    seeds = sorted(one.keys() & other.keys())
-    if not seeds:
-        return None
-    found = estimate([one[seed].minus(other[seed]) for seed in seeds])
-    if noise is None:
-        return found
-    deviation, freedom = noise
+    pairs = [one[seed].minus(other[seed]) for seed in sorted(one.keys() & other.keys())]
+    shared = [pair for pair in pairs if len(pair.rows) > 1]
+    return _estimate(shared, share=False, noise=noise) if shared else None
+
+
+def _estimate(
+    trainings: Sequence[Judged], *, share: bool, noise: tuple[float, int] | None
+) -> Estimate:
+    count = len(trainings)
+    means = np.array([training.mean for training in trainings])
+    values, judged = _table(trainings)
+    of_seeds, freedom, of_images = 0.0, count - 1, 0.0
+    if count > 1:
+        of_seeds = float(means.var(ddof=1)) / count
+        of_images = max(0.0, _shared_luck(values, judged))
+    if noise is not None:
+        deviation, freedom = noise
+        of_seeds = 2 * deviation**2 / count
+    scatter = np.mean(
+        [each.values.var(ddof=len(each.rows) > 1) / len(each.rows) for each in trainings]
+    )
+    least = float(scatter - of_images) / count
     return Estimate(
-        mean=found.mean,
-        seeds=found.seeds,
-        images=found.images,
-        seeds_variance=2 * deviation**2 / len(seeds),
+        mean=float(means.mean()),
+        seeds=count,
+        images=values.shape[1],
+        seeds_variance=of_seeds,
         seeds_freedom=freedom,
-        images_variance=found.images_variance,
+        images_variance=of_images + max(0.0, least - of_seeds),
+        share=share,
     )
 
 

@@ -41,6 +41,7 @@ def test_status_as_json(hpsearch, made_up_args):
         "epochs_run",
         "compute_seconds",
         "best",
+        "pruning",
     }
 
 
@@ -49,6 +50,7 @@ def test_status_in_words(hpsearch, made_up_args):
         "made_up: 5 of 6 trials finished\n"
         "3 complete, 1 pruned, 1 failed, 1 running, 0 paused; 1 infeasible draws\n"
         "12 epochs in 24 s of training\n"
+        "pruning saved up to 1 epoch\n"
         "  trial 5 failed: RuntimeError: [red]poison[/red]\n"
         "best: trial 2, val_accuracy 0.8 (last epoch; the best of 3)\n"
         "  model.line.width=16  optimizer.walk.lr=0.25\n"

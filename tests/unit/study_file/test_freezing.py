@@ -65,6 +65,7 @@ pruner:
   asha:
     reduction_factor: 3
     min_epochs: 2
+pruner_audit: 0.03
 data:
   source:
     cifar10:

@@ -25,7 +25,7 @@ APPENDED = [
         "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, budget, "
         "class_weights, confirm, confirms, data, description, early_stopping, found, from, "
         "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, "
-        "regularization, sampler, seed, study, try_first.",
+        "pruner_audit, regularization, sampler, seed, study, try_first.",
         id="unknown key at the root",
     ),
     pytest.param(
@@ -679,7 +679,7 @@ OVERRIDES = [
         "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, budget, "
         "class_weights, confirm, confirms, data, description, early_stopping, found, from, "
         "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, "
-        "regularization, sampler, seed, study, try_first.",
+        "pruner_audit, regularization, sampler, seed, study, try_first.",
         id="an unknown section",
     ),
     pytest.param(
@@ -770,7 +770,7 @@ try_first:
         "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, budget, "
         "class_weights, confirm, confirms, data, description, early_stopping, found, from, "
         "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, "
-        "regularization, sampler, seed, study, try_first.",
+        "pruner_audit, regularization, sampler, seed, study, try_first.",
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got ""',
     ]
 

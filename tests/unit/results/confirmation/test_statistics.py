@@ -76,7 +76,24 @@ def test_only_the_images_that_two_seeds_share_count_as_shared() -> None:
     # of 3 and 3, so 1/2 * 2 / 9. No other pair shares two.
     trainings = [judged([0, 1, 0], [0, 1, 2]), judged([1, 0, 1], [1, 2, 3])]
     found = estimate([*trainings, judged([1, 1, 0], [4, 5, 6])])
-    assert found.images_variance == pytest.approx(1 / 2 * 2 / 9 / 3)
+    shared = 1 / 2 * 2 / 9 / 3
+    # Within each training the variance is 1/3, over 3 images: more than these seeds' means show
+    certain = (1 / 9 - shared) / 3
+    assert found.seeds_variance == pytest.approx(1 / 81)
+    assert found.images_variance == pytest.approx(shared + certain - 1 / 81)
+
+
+def test_seeds_that_agree_by_luck_are_not_believed() -> None:
+    # 60 of 100 right twice, on different images: as sure as 120 of 200, not surer
+    halves = [judged([1.0] * 60 + [0.0] * 40, list(range(at, at + 100))) for at in (0, 100)]
+    found = estimate(halves, share=True)
+    assert (found.seeds_variance, found.standard_error) == (0.0, pytest.approx(0.0348, abs=1e-4))
+    assert found.over_seeds_and_images().half_width == pytest.approx(0.0676, abs=1e-3)
+
+
+def test_configurations_judged_on_other_images_are_not_compared() -> None:
+    one, other = judged([1, 0, 1], [0, 1, 2]), judged([1, 0, 1], [2, 3, 4])
+    assert difference({1: one}, {1: other}) is None
 
 
 @pytest.mark.parametrize("pool", [150, 600])

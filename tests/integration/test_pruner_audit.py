@@ -1,0 +1,165 @@
+"""The pruner's audit: who is spared runs to the end, is written down, and changes nobody's fate."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from optuna.trial import TrialState
+from scipy.stats import kendalltau, spearmanr
+
+from hpsearch.results.invariants.facts import read_facts
+from hpsearch.results.invariants.rule import broken
+from hpsearch.results.invariants.rules import RULES
+from hpsearch.results.pruning_audit import Spared, read_pruning_audit
+from hpsearch.results.ranking import ranked
+from hpsearch.results.records import read_study
+from hpsearch.search.decision import SPARED, Audit
+from hpsearch.search.ledger_tables import TicketState
+
+EPOCHS = 4
+#: Rungs at epochs 1, 2 (and 4, the last, at which nothing is decided); the best half stays.
+ASHA = {"reduction_factor": 2, "min_epochs": 1}
+
+
+def sparing(*tickets: int, of: int) -> Audit:
+    """Return an audit that spares just these of the first ``of`` tickets."""
+    for seed in count():
+        audit = Audit(0.25, seed)
+        if audit.among(range(1, of + 1)) == list(tickets):
+            return audit
+    raise AssertionError
+
+
+def curve(value: float) -> list[float]:
+    return [value, value + 0.01, value + 0.02, value + 0.03]
+
+
+def run_all(opened, values: list[float], *, finals: dict[int, float] | None = None) -> list[str]:
+    """Train one trial after the other, each until it is told to end; returns how they ended."""
+    hand = opened.hand()
+    ends = []
+    for number, value in enumerate(values, start=1):
+        claim = hand.started()
+        reported = curve(value)
+        reported[-1] = (finals or {}).get(number, reported[-1])
+        for epoch, each in enumerate(reported, start=1):
+            if (decision := hand.report(claim, epoch, each)) != "continue":
+                break
+        ends.append(decision)
+    return ends
+
+
+def test_a_spared_trial_runs_to_its_end_and_the_decision_is_kept(search):
+    opened = search(trials=4, epochs=EPOCHS, pruner="asha", settings=ASHA, audit=sparing(3, of=4))
+    assert run_all(opened, [0.5, 0.6, 0.1, 0.2]) == ["complete", "complete", "complete", "pruned"]
+    log = opened.event_log(3)
+    (event,) = [event for event in log if event.kind == SPARED]
+    assert event.detail == {"epoch": 1, "value": 0.1}
+    assert event.attempt == 1
+    ticket, trial = opened.ticket(3), opened.trials()[2]
+    assert (ticket.state, ticket.epochs_done) == (TicketState.COMPLETE, EPOCHS)
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, pytest.approx(0.13))
+    assert [kind for kind in opened.events(4) if kind == SPARED] == [], "it wasn't spared"
+
+
+def test_the_audit_changes_no_other_trials_fate(search):
+    # After epoch 2 the spared trial's value lies between those of 2 and 4: were it counted there,
+    # trial 4 would be in the better half
+    values = [0.5, 0.6, 0.1, 0.55, 0.58, 0.3, 0.59]
+    apart = run_all(
+        search(name="with", trials=7, epochs=EPOCHS, pruner="asha", settings=ASHA),
+        values,
+    )
+    audit = sparing(3, of=7)
+    audited = run_all(
+        search(name="without", trials=7, epochs=EPOCHS, pruner="asha", settings=ASHA, audit=audit),
+        values,
+    )
+    assert apart[2] == "pruned"
+    assert audited == [*apart[:2], "complete", *apart[3:]]
+
+
+def test_a_rule_over_complete_trials_never_sees_the_spared(search):
+    settings = {"startup_trials": 2}
+    values = [0.5, 0.6, 0.1, 0.4, 0.52]
+    audit = sparing(3, of=5)
+    told = {"trials": 5, "epochs": EPOCHS, "pruner": "median", "settings": settings}
+    apart, audited = search(name="with", **told), search(name="without", audit=audit, **told)
+    ends = run_all(apart, values)
+    assert ends == ["complete", "complete", "pruned", "pruned", "pruned"]
+    assert run_all(audited, values) == [*ends[:2], "complete", *ends[3:]]
+    # Were 0.1 among the complete ones, the median would be 0.5, and trial 5 above it for a while
+    assert [each.epochs_done for each in apart.tickets()] == [4, 4, 1, 1, 1]
+    assert [each.epochs_done for each in audited.tickets()] == [4, 4, 4, 1, 1]
+
+
+def test_who_is_spared_is_written_down_once_however_often_the_rule_would_stop_it(search):
+    told = {"trials": 3, "epochs": EPOCHS, "pruner": "median", "settings": {"startup_trials": 2}}
+    opened = search(audit=sparing(3, of=3), **told)
+    run_all(opened, [0.5, 0.6, 0.1])
+    assert opened.events(3).count(SPARED) == 1
+
+
+def test_a_lost_answer_repeats_neither_the_decision_nor_its_record(search):
+    opened = search(trials=3, epochs=EPOCHS, pruner="asha", settings=ASHA, audit=sparing(3, of=3))
+    run_all(opened, [0.5, 0.6])
+    hand = opened.hand("late")
+    claim = hand.started()
+    assert [hand.report(claim, 1, 0.1) for _ in range(3)] == ["continue"] * 3
+    hand.ledger.release(claim, "paused")
+    heir = opened.hand("heir")
+    assert heir.report(heir.claim(), 1, 0.1) == "continue", "an older checkpoint"
+    assert opened.events(3).count(SPARED) == 1
+
+
+def test_the_bill(search, database):
+    # 3, 5 and 6 are spared after epoch 1; 5 ends as the best of all, 3 and 6 end badly
+    audit = sparing(3, 5, 6, of=8)
+    opened = search(trials=8, epochs=EPOCHS, pruner="asha", settings=ASHA, audit=audit)
+    values = [0.5, 0.6, 0.1, 0.2, 0.15, 0.12, 0.7, 0.01]
+    ends = run_all(opened, values, finals={5: 0.83, 6: 0.05})
+    assert ends == [
+        *["complete"] * 3, "pruned", "complete", "complete", "complete", "pruned",
+    ]  # fmt: skip
+    record = read_study(database, opened.stored.name)
+    bill = read_pruning_audit(database, record)
+    assert bill is not None
+    assert (bill.pruned, bill.epochs_saved, bill.epochs_paid) == (2, 6, 9)
+    assert bill.spared[1] == Spared(number=4, epoch=1, value=0.83, epochs_run=EPOCHS)
+    # The others that ended: 0.53, 0.63, 0.73
+    assert (bill.falsely_pruned, bill.false_rate) == (1, pytest.approx(1 / 3))
+    assert bill.false_interval == pytest.approx((0.0615, 0.7923), abs=1e-4)
+    assert bill.regret == pytest.approx(0.83 - 0.73)
+    there = [0.5, 0.6, 0.1, 0.15, 0.12, 0.7]
+    end = [0.53, 0.63, 0.13, 0.83, 0.05, 0.73]
+    (rung,) = bill.rungs
+    assert (rung.epoch, rung.trials) == (1, 6)
+    assert rung.spearman == pytest.approx(spearmanr(there, end).statistic)
+    assert rung.kendall == pytest.approx(kendalltau(there, end).statistic)
+    assert ranked(record)[0].number == 4, "a spared trial is complete, and may win"
+    facts = read_facts(database, opened.stored.name)
+    assert [found for rule in RULES for found in broken(rule, facts)] == []
+
+
+def test_without_pruning_there_is_no_bill(search, database):
+    opened = search(trials=2, epochs=EPOCHS)
+    run_all(opened, [0.5, 0.6])
+    assert read_pruning_audit(database, read_study(database, opened.stored.name)) is None
+
+
+def test_a_bill_without_spared_trials_claims_no_rate(search, database):
+    opened = search(trials=3, epochs=EPOCHS, pruner="asha", settings=ASHA)
+    run_all(opened, [0.5, 0.6, 0.1])
+    bill = read_pruning_audit(database, read_study(database, opened.stored.name))
+    assert bill is not None
+    assert (bill.pruned, bill.epochs_saved, bill.false_rate, bill.regret) == (1, 3, None, None)
+
+
+def test_less_is_better_in_the_bill_too(search, database):
+    told = {"trials": 3, "epochs": EPOCHS, "metric": "val_loss", "pruner": "asha"}
+    opened = search(settings=ASHA, audit=sparing(3, of=3), **told)
+    assert run_all(opened, [0.5, 0.4, 0.9], finals={3: 0.2}) == ["complete"] * 3
+    bill = read_pruning_audit(database, read_study(database, opened.stored.name))
+    assert bill is not None
+    assert (bill.falsely_pruned, bill.regret) == (1, pytest.approx(0.43 - 0.2))
