@@ -1,0 +1,179 @@
+"""The confirmed winner as files: which training stands for it, and what is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+from support.commands import Ran
+from support.trials import SmallSearch, open_small
+
+from hpsearch import catalog
+from hpsearch.results.confirmation.plan import Entry
+from hpsearch.results.confirmation.reading import read_confirmation
+from hpsearch.results.confirmation.stored import contest_of, standing, trainings
+from hpsearch.results.export.bundle import read_bundle
+from hpsearch.results.ranking import best
+from hpsearch.results.records import StudyRecord, TrialRecord, read_study
+from hpsearch.search import studies
+from hpsearch.search.schema_version import ensure_tables
+from hpsearch.search.storage import Database
+from hpsearch.study_file.loading import load_study
+from hpsearch.workers.confirm_plan import grow
+from hpsearch.workers.confirmation import Wish, ask
+from hpsearch.workers.run_folder import RunFolder
+
+Hpsearch = Callable[..., Ran]
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A search, and its confirmation by two seeds for the choice and two for the report."""
+
+    search: SmallSearch
+    confirm: SmallSearch
+    url: str
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        search = self.search
+        folders = ("--runs", str(search.runs), "--data", str(search.data))
+        return ("--study", "small", "--storage", self.url, *folders)
+
+    def record(self) -> StudyRecord:
+        return read_study(self.search.database, self.confirm.stored.name)
+
+    def first_report(self) -> TrialRecord:
+        record = self.record()
+        winner = standing(record).winner
+        assert winner is not None
+        seed = contest_of(record).report_seeds[0]
+        return trainings(record)[Entry(trial=winner, seed=seed)]
+
+
+def confirmation_of(search: SmallSearch) -> SmallSearch:
+    asked = ask(search.database, search.record(), search.study, Wish(top=2, seeds=2))
+    stored = studies.find(search.database, asked.name)
+    return replace(search, study=asked.study, stored=stored)
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Confirmed]:
+    folder = tmp_path_factory.mktemp("confirmed")
+    url = f"sqlite:///{folder / 'hpsearch.db'}"
+    database, before = Database(url), torch.get_num_threads()
+    ensure_tables(database)
+    torch.set_num_threads(1)  # as the worker notes
+    search = open_small(database, folder, folder / "data")
+    search.run_all()
+    confirm = confirmation_of(search)
+    while grow(database, confirm.stored.name):
+        confirm.run_all()
+    yield Confirmed(search, confirm, url)
+    torch.set_num_threads(before)
+    database.close()
+
+
+def frozen(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = YAML(typ="safe").load(path)
+    return document
+
+
+def test_the_file_is_the_winners_training_with_the_first_fresh_seed_of_the_report(
+    hpsearch: Hpsearch, confirmed: Confirmed, here: Path
+) -> None:
+    ran = hpsearch("export", *confirmed.stored, "--out", "best.yaml")
+    assert (ran.code, ran.err) == (0, "")
+    run, verdict = (
+        confirmed.first_report(),
+        read_confirmation(confirmed.search.database, confirmed.search.record()),
+    )
+    assert verdict is not None and verdict.confirmed is not None
+    assert f"best.yaml: trial {verdict.winner} of study small, confirmed, val_accuracy" in ran.out
+    assert "its training with fresh seed 3 in small-confirm)" in ran.out
+    assert "Trained again with 2 fresh seeds that had no say in its choice, it came to" in ran.out
+
+    config = load_study(here / "best.yaml", catalog.registries).trial_config({}, ticket=1)
+    told = confirmed.confirm.study.trial_config(run.params, run.ticket)
+    assert config == replace(told, precision="fp32")  # what `auto` came to
+    assert config.split_seed != confirmed.search.study.seed == config.data.limit_seed
+
+    origin = frozen(here / "best.yaml")["provenance"]
+    assert origin["trial"] == verdict.winner
+    assert origin["value"] == origin["figures"]["last"]["val_accuracy"] == run.value
+    figures = origin["confirmed"]
+    assert figures["mean"] == verdict.confirmed
+    assert figures["seeds"] == {str(seed): value for seed, value in verdict.reported.items()}
+    assert verdict.next_training is not None
+    assert figures["next_training"] == [verdict.next_training.low, verdict.next_training.high]
+    assert figures["split"] == "drawn anew for each seed"
+    assert figures["optimism"] == verdict.optimism
+    assert origin["cost"]["confirmation"]["epochs"] == confirmed.record().counts.epochs_run
+    assert "confirmed with fresh seeds; exported by hpsearch" in (here / "best.yaml").read_text()
+
+
+def test_its_model_is_that_training_and_it_verifies(
+    hpsearch: Hpsearch, confirmed: Confirmed, here: Path
+) -> None:
+    assert hpsearch("export", *confirmed.stored, "--bundle", "best").code == 0
+    run, stored = confirmed.first_report(), confirmed.confirm.stored
+    kept = RunFolder(confirmed.search.runs, stored.name, stored.run_key).load_best(run.number)
+    _, model = read_bundle(here / "best")
+    for name, weights in kept["weights"].items():
+        assert torch.equal(model.model.state_dict()[name], weights), name
+
+    data = ("--data", str(confirmed.search.data))
+    told = hpsearch("verify", "best/best.yaml", *data, "--json").json
+    assert (told["exact"], told["value"]) == (True, run.value)
+    assert told["expected"]["why"].startswith("where one more training is expected")
+    ran = hpsearch("train", "best/best.yaml", *data)
+    winner = standing(confirmed.record()).winner
+    line = f"every figure is that of trial {winner} with fresh seed 3 at epoch 3"
+    assert f"reproduced exactly: {line}" in ran.out
+
+    card = (here / "best" / "card.md").read_text()
+    assert "**Confirmed.** Trained again with 2 fresh seeds" in card
+    assert "Of the validation images of 2 trainings with fresh seeds, together" in card
+    assert "| split | seed" in card and "drawn anew for each seed" in card
+    assert "UNCONFIRMED" not in card
+
+
+def test_the_best_seen_is_marked(hpsearch: Hpsearch, confirmed: Confirmed, here: Path) -> None:
+    stored = (*confirmed.stored, "--unconfirmed", "--out", "seen.yaml", "--card", "seen.md")
+    ran = hpsearch("export", *stored)
+    winner = best(confirmed.search.record())
+    assert winner is not None
+    assert f"trial {winner.number} of study small, UNCONFIRMED, val_accuracy" in ran.out
+    origin = frozen(here / "seen.yaml")["provenance"]
+    assert (origin["confirmed"], origin["value"]) == (False, winner.value)
+    assert origin["split_seed"] == confirmed.search.study.seed
+    assert ", UNCONFIRMED; exported by hpsearch" in (here / "seen.yaml").read_text()
+    assert "**UNCONFIRMED.**" in (here / "seen.md").read_text()
+
+
+def test_a_confirmation_itself_is_not_exported(hpsearch: Hpsearch, confirmed: Confirmed) -> None:
+    ran = hpsearch("export", "--study", "small-confirm", *confirmed.stored[2:])
+    assert ran.code == 2
+    assert "'small-confirm' is the confirmation of 'small'; run `hpsearch export --study" in ran.err
+
+
+def test_before_the_confirmation_has_ended_the_best_seen_is_exported(
+    hpsearch: Hpsearch, confirmed: Confirmed, tmp_path: Path, here: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'begun.db'}"
+    database = Database(url)
+    ensure_tables(database)
+    search = open_small(database, tmp_path, confirmed.search.data)
+    search.run_all()
+    begun = replace(confirmed, search=search, confirm=confirmation_of(search), url=url)
+    begun.confirm.run_one()
+    ran = hpsearch("export", *begun.stored)
+    assert ran.code == 0
+    assert "Its confirmation isn't finished: run `hpsearch confirm --study small`" in ran.out
+    assert "UNCONFIRMED" in ran.out
+    database.close()
