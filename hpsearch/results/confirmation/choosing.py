@@ -65,27 +65,41 @@ def choose(database: Database, search: StudyRecord, settings: Confirm, *, tried:
     if settings.share is None:
         chosen = best(settings.top)
         return Choice(finalists=chosen, seeds=settings.seeds, rule=chosen.rule)
-    return _within_share(best, search, settings, settings.share)
+    return within_share(
+        best,
+        settings,
+        settings.share,
+        search_epochs=search.counts.epochs_run,
+        epochs_per_trial=search.study.epochs_per_trial,
+    )
 
 
-def _within_share(
-    best: Callable[[int], Finalists], search: StudyRecord, settings: Confirm, share: float
+def within_share(
+    best: Callable[[int], Finalists],
+    settings: Confirm,
+    share: float,
+    *,
+    search_epochs: int,
+    epochs_per_trial: int,
 ) -> Choice:
-    """Lower ``top`` to 2, then the seeds to 2, until the most that it may cost is allowed."""
-    allowed = share * search.counts.epochs_run
+    """Lower ``top`` to 2, then the seeds to 2, until the most that it may cost is allowed.
+
+    ``best`` gives the finalists for a ``top``.
+    """
+    allowed = share * search_epochs
     smallest = min(settings.top, 2)
     tries = [(top, settings.seeds) for top in range(settings.top, smallest, -1)]
     tries += [(smallest, seeds) for seeds in range(settings.seeds, FIRST_ROUND - 1, -1)]
     for top, seeds in tries:
         chosen = best(top)
         most = most_trainings(len(chosen.trials), seeds, baseline=chosen.baseline is not None)
-        cost = most * search.study.epochs_per_trial
+        cost = most * epochs_per_trial
         if cost <= allowed:
             break
     rule = chosen.rule
     if (top, seeds) != (settings.top, settings.seeds) or cost > allowed:
         rule += (
-            f"; confirm.share {share:g} of the search's {search.counts.epochs_run} epochs allows "
+            f"; confirm.share {share:g} of the search's {search_epochs} epochs allows "
             f"{allowed:.0f}, so top {settings.top} became {top} and seeds {settings.seeds} became "
             f"{seeds}"
         )

@@ -1,0 +1,175 @@
+"""Asking for a confirmation: what is refused, what goes on, what begins anew, and at what cost."""
+
+from __future__ import annotations
+
+import pytest
+from support.confirming import confirming
+from support.ledger import optuna_storage
+from support.trials import SmallSearch
+
+from hpsearch.errors import StudyMismatch, UserError
+from hpsearch.results import test_openings
+from hpsearch.results.confirmation.plan import Entry
+from hpsearch.results.confirmation.stored import latencies, newer_trials, newest
+from hpsearch.search import studies
+from hpsearch.workers.confirmation import Wish, ask, measure_latencies
+from hpsearch.workers.final_evaluation import evaluate_winner
+
+#: What the kind of database may change is in test_confirmation.py.
+pytestmark = pytest.mark.parametrize("prepared_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def searched(open_study) -> SmallSearch:
+    search = open_study()
+    search.run_all()
+    return search
+
+
+def evaluated(search: SmallSearch) -> test_openings.Opening:
+    return evaluate_winner(
+        search.database,
+        search.record(),
+        search.study,
+        runs=search.runs,
+        device="cpu",
+        data=search.data,
+    )
+
+
+def test_a_search_must_have_come_to_something(open_study) -> None:
+    search = open_study()
+    with pytest.raises(UserError, match="only a complete trial can be confirmed"):
+        confirming(search)
+    search.run_one()
+    search.claim("other")
+    with pytest.raises(UserError, match=r"trials of study 'small' are \(1\)"):
+        confirming(search)
+    assert newest(search.database, "small") is None
+
+
+def test_names_that_are_too_long_or_taken_are_refused(open_study) -> None:
+    search = open_study("study=" + "n" * 57)
+    search.run_all()
+    with pytest.raises(UserError, match=r"has at most 64 characters, but .* would have 65"):
+        confirming(search)
+    first, taken = open_study("study=a"), open_study("study=a-confirm")
+    first.run_all()
+    with pytest.raises(UserError, match="would be stored as study 'a-confirm', but there is a"):
+        confirming(first)
+    assert taken.tickets() == []
+    other = open_study("study=b")
+    other.run_all()
+    storage = optuna_storage(other.database)
+    from optuna.study import StudyDirection
+
+    storage.create_new_study([StudyDirection.MAXIMIZE], "b-confirm")
+    with pytest.raises(StudyMismatch, match="that hpsearch didn't create"):
+        confirming(other)
+
+
+def test_asked_again_it_goes_on_and_nothing_is_chosen_anew(searched) -> None:
+    confirm = confirming(searched)
+    confirm.run_one()
+    raised = studies.find(searched.database, confirm.stored.name)
+    again = confirming(searched)
+    assert again.stored == raised
+    assert ask(searched.database, searched.record(), searched.study, Wish()).name == raised.name
+    for wish, told in ({"top": 3}, "got --top 3"), ({"seeds": 4}, "got --seeds 4"):
+        with pytest.raises(UserError, match=f"begun with --top 2 --seeds 2, but {told}; .*--again"):
+            confirming(searched, **wish)
+    with pytest.raises(UserError, match="is itself the confirmation of 'small'"):
+        confirming(again)
+
+
+def test_a_budget_that_has_grown_stays_when_it_is_asked_again(searched) -> None:
+    confirm = confirming(searched)
+    confirm.run_to_end()
+    ended = studies.find(searched.database, confirm.stored.name)
+    assert ended.trials > confirm.stored.trials
+    assert studies.create_or_find(searched.database, confirm.study) == ended
+
+
+def test_anew_it_takes_seeds_that_nobody_has_seen(searched) -> None:
+    first = confirming(searched)
+    first.run_to_end()
+    second = confirming(searched, again=True, seeds=3)
+    assert (second.stored.name, newest(searched.database, "small").study) == (
+        "small-confirm-2",
+        second.stored,
+    )
+    second.run_to_end()
+    used = [set(each.noted("trial_seed").values()) for each in (first, second)]
+    assert not used[0] & used[1]
+    params = [trial.params["confirm_seed"] for trial in second.trainings().values()]
+    assert (min(params), max(params)) == (5, 10)
+    assert second.trials()[0].distributions["confirm_seed"].high == 10
+
+
+def test_newer_trials_are_counted(open_study) -> None:
+    search = open_study("budget.trials=2")
+    search.run_all()
+    confirm = confirming(search)
+    confirm.run_to_end()
+    assert newer_trials(search.record(), confirm.record()) == 0
+    more = open_study("budget.trials=4")
+    more.run_all()
+    assert newer_trials(more.record(), confirm.record()) == 2
+
+
+def test_the_first_that_was_tried_is_compared_with(open_study) -> None:
+    search = open_study("try_first=[{optimizer: {sgd: {lr: 0.011}}}]", "budget.trials=4")
+    search.run_all()
+    confirm = confirming(search, top=1)
+    first = search.record().trials[0].number
+    assert confirm.study.confirms["baseline"] == {
+        "trial": first,
+        "params": {"optimizer.sgd.lr": 0.011},
+    }
+    confirm.run_to_end()
+    of_report = {entry.trial for entry in confirm.trainings() if entry.seed > 2}
+    assert first in of_report
+
+
+def test_a_share_limits_what_it_may_cost(open_study) -> None:
+    search = open_study("confirm={top: 3, seeds: 5, share: 5.5}")
+    search.run_all()
+    asked = ask(search.database, search.record(), search.study, Wish())
+    # Three finalists, tied: 3 and 2 trainings a seed, of 3 epochs; the search ran 9
+    assert (asked.study.confirms["seeds"], asked.most) == (3, 15)
+    assert "share 5.5 of the search's 9 epochs allows 50, so" in asked.rule
+    # It goes on by what was asked, not by what came of it
+    assert ask(search.database, search.record(), search.study, Wish(seeds=5)).name == asked.name
+
+
+def test_one_image_is_timed_with_every_finalist(searched) -> None:
+    confirm = confirming(searched)
+    confirm.run_to_end()
+    asked = ask(searched.database, searched.record(), searched.study, Wish())
+    measure_latencies(searched.database, asked, device="cpu", data=searched.data)
+    found = latencies(searched.database, confirm.record())
+    assert sorted(found) == sorted(each["trial"] for each in confirm.study.confirms["finalists"])
+    assert all(0 < seconds < 10 for seconds in found.values())
+    measure_latencies(searched.database, asked, device="cpu", data=searched.data)
+    assert len(confirm.events("latency_measured")) == 1
+
+
+def test_test_images_are_opened_once_for_all_of_the_winners_trainings(searched) -> None:
+    confirm = confirming(searched)
+    with pytest.raises(UserError, match="isn't finished; go on with `hpsearch confirm --study"):
+        evaluated(searched)
+    confirm.run_to_end()
+    opening = evaluated(searched)
+    assert test_openings.openings(searched.database, searched.stored.study_id) == [opening]
+    assert test_openings.openings(searched.database, confirm.stored.study_id) == []
+    assert (opening.trial, opening.seeds) == (confirm.standing().winner, [3, 4])
+    assert opening.accuracy == pytest.approx(sum(opening.accuracies) / 2)
+    assert sum(map(sum, opening.confusion)) == 2 * opening.images
+    low, high = opening.interval
+    assert 0 <= low < opening.accuracy < high <= 1
+    with pytest.raises(UserError, match="name the search: hpsearch evaluate --study small"):
+        evaluated(confirm)
+    # Each is evaluated as it was trained: with its own split's mean and deviation
+    trainings = confirm.trainings()
+    mine = [trainings[Entry(trial=opening.trial, seed=seed)] for seed in opening.seeds]
+    assert {each.epochs_done for each in mine} == {opening.epoch} == {3}

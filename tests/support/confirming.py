@@ -1,0 +1,56 @@
+"""Confirmations in this process, run by the workers' own code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpsearch.results import optuna_side
+from hpsearch.results.confirmation.plan import Entry, Progress
+from hpsearch.results.confirmation.stored import PREDICTIONS, standing, trainings
+from hpsearch.results.records import TrialRecord
+from hpsearch.search import studies
+from hpsearch.workers.confirm_plan import grow
+from hpsearch.workers.confirmation import Wish, ask
+from support.trials import SmallSearch
+
+
+class Confirming(SmallSearch):
+    """A confirmation of one small search, and workers in this process to run it."""
+
+    def run_to_end(self, owner: str = "one", **changes: Any) -> None:
+        """Work as a worker does: when nothing is left to claim, ask whether there is more."""
+        while self.run_all(owner, **changes) and grow(self.database, self.stored.name):
+            pass
+
+    def standing(self) -> Progress:
+        """Return how far it has come."""
+        return standing(self.record())
+
+    def trainings(self) -> Mapping[Entry, TrialRecord]:
+        """Return each training that was begun."""
+        return trainings(self.record())
+
+    def noted(self, name: str) -> dict[Entry, Any]:
+        """Return one attribute of each training's row; ``None`` where it has none."""
+        return {
+            entry: optuna_side.attributes(self.database, trial.trial_id or -1).get(name)
+            for entry, trial in self.trainings().items()
+        }
+
+    def predictions(self) -> dict[Entry, str]:
+        """Return the predictions of each training, as they are stored."""
+        return self.noted(PREDICTIONS)
+
+
+def confirming(search: SmallSearch, **wish: Any) -> Confirming:
+    """Ask for a confirmation of ``search``: of two finalists with two seeds, unless told."""
+    record = search.record()
+    asked = ask(search.database, record, search.study, Wish(**{"top": 2, "seeds": 2, **wish}))
+    return Confirming(
+        database=search.database,
+        study=asked.study,
+        stored=studies.find(search.database, asked.name),
+        runs=search.runs,
+        data=search.data,
+    )

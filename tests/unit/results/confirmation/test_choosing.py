@@ -1,0 +1,61 @@
+"""What a share of the search's epochs does to the finalists and their seeds."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpsearch.results.confirmation.choosing import most_trainings, within_share
+from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
+from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, progress
+from hpsearch.study_file.study import Confirm
+
+#: Far apart for ten thousand images: nobody is tied.
+CANDIDATES = [
+    Candidate(trial=number, value=0.9 - 0.05 * number, params={"lr": number}) for number in range(8)
+]
+
+
+def best(top: int) -> Finalists:
+    return finalists(CANDIDATES, metric="val_accuracy", images=10_000, top=top)
+
+
+@pytest.mark.parametrize(
+    ("share", "top", "seeds"),
+    [
+        # 10 epochs each: 6 finalists and 5 seeds may take 40 trainings
+        (4.0, 6, 5),
+        (3.99, 5, 5),
+        (2.0, 2, 5),
+        (1.99, 2, 4),
+        (0.8, 2, 2),
+    ],
+)
+def test_top_is_lowered_first_and_then_the_seeds(share: float, top: int, seeds: int) -> None:
+    settings = Confirm(top=6, seeds=5, share=share)
+    choice = within_share(best, settings, share, search_epochs=100, epochs_per_trial=10)
+    assert (len(choice.finalists.trials), choice.seeds) == (top, seeds)
+    assert most_trainings(top, seeds, baseline=False) * 10 <= share * 100
+    assert ("so top 6 became" in choice.rule) == (share < 4)
+    assert "no confirmation is smaller" not in choice.rule
+
+
+def test_where_nothing_is_small_enough_the_smallest_is_taken_and_told() -> None:
+    settings = Confirm(top=6, seeds=5, share=0.1)
+    choice = within_share(best, settings, 0.1, search_epochs=100, epochs_per_trial=10)
+    assert (len(choice.finalists.trials), choice.seeds) == (2, 2)
+    assert "no confirmation is smaller: it may take 80" in choice.rule
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("apart", [False, True])
+def test_no_plan_is_longer_than_was_told(count: int, seeds: int, apart: bool) -> None:
+    trials = tuple(range(count))
+    contest = Contest(trials=trials, baseline=99 if apart else None, seeds=seeds, maximize=True)
+    outcomes: dict[Entry, Outcome] = {}
+    while not (now := progress(contest, outcomes)).finished:
+        for entry in now.planned:
+            # Everybody's seeds differ by as much as trials do: nobody is rejected
+            value = 0.5 + 0.01 * ((entry.trial + entry.seed) % 2)
+            outcomes[entry] = Outcome(value=value)
+    assert len(now.planned) <= most_trainings(count, seeds, baseline=apart)
