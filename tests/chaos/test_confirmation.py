@@ -1,4 +1,4 @@
-"""Workers, and the whole command, die while a winner is confirmed: the same trainings, once each."""
+"""Workers, and the whole command, die while a winner is confirmed: each training is done once."""
 
 from __future__ import annotations
 
