@@ -11,10 +11,10 @@ seeds doesn't show it. The variance of the mean over k seeds is the sum of two p
   splits share no image, the images' whole part where the validation images are fixed.
 
 Both are unbiased for crossed random effects, however the splits overlap. (The two-way clustered
-covariance of statsmodels isn't with so few seeds: it lacks 1/k of the images' part.) Few seeds may
-agree by luck. So the sum is never taken to be less than what the scatter of the images within each
-training makes certain, as if all seeds were equally good. A t interval with Satterthwaite's degrees
-of freedom follows.
+covariance of statsmodels isn't with so few seeds: it lacks 1/k of the images' part.) Seeds may
+agree by luck, the fewer they are the likelier. So the first part is never taken to be less than 2/k
+of what the scatter of the images within each training makes certain: all of that with two seeds. A
+t interval with Satterthwaite's degrees of freedom follows.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _estimate(
     scatter = np.mean(
         [each.values.var(ddof=len(each.rows) > 1) / len(each.rows) for each in trainings]
     )
-    least = float(scatter - of_images) / count
+    least = float(scatter - of_images) / count * min(1.0, 2 / count)
     return Estimate(
         mean=float(means.mean()),
         seeds=count,

@@ -78,7 +78,7 @@ def test_only_the_images_that_two_seeds_share_count_as_shared() -> None:
     found = estimate([*trainings, judged([1, 1, 0], [4, 5, 6])])
     shared = 1 / 2 * 2 / 9 / 3
     # Within each training the variance is 1/3, over 3 images: more than these seeds' means show
-    certain = (1 / 9 - shared) / 3
+    certain = (1 / 9 - shared) / 3 * 2 / 3
     assert found.seeds_variance == pytest.approx(1 / 81)
     assert found.images_variance == pytest.approx(shared + certain - 1 / 81)
 
