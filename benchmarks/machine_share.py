@@ -2,8 +2,8 @@
 
 A training step takes three times the multiply-adds of its forward pass: the pass itself, the
 gradients of what each layer was given, and those of its weights. Beside whole steps as
-``hpsearch.training.engine`` does them, this times each convolution of the net alone (oneDNN's, of the
-same shapes, in the same precision and memory format, on tensors that lie ready), forward and both
+``hpsearch.training.engine`` does them, this times each convolution of the net alone (oneDNN's, of
+the same shapes, precision and memory format, on tensors that lie ready), forward and both
 gradients. What lies between the two is normalisation, activations, pooling, the optimizer,
 converting, and Python.
 """
