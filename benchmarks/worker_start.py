@@ -47,13 +47,14 @@ class _AtFirstClaim(Exception):
 def stand_at_the_first_claim(url: str, folder: str, answer: Connection) -> None:
     """Be a worker until it asks for its first ticket; the process's target."""
     from hpsearch.workers import worker
+    from hpsearch.workers.worker_options import WorkerOptions
 
     def told(*_: Any) -> None:
         answer.send((time.monotonic(), _private_mb()))
         raise _AtFirstClaim
 
     worker._pull = told  # type: ignore[assignment] # the last line before the first claim
-    options = worker.WorkerOptions(
+    options = WorkerOptions(
         study_name="start", storage=url, device="cpu", threads=1, runs=Path(folder)
     )
     try:

@@ -22,7 +22,7 @@ from hpsearch.cli.output import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from hpsearch.workers.launching import Preview
+    from hpsearch.workers.preview import Preview
     from hpsearch.workers.progress import Progress
 
 #: Seconds between two lines of figures where there is no terminal.

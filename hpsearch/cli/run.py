@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +33,8 @@ from hpsearch.cli.storage_option import storage_of_the_environment
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
-    from hpsearch.workers.launching import LaunchOptions, Preview
+    from hpsearch.workers.launching import LaunchOptions
+    from hpsearch.workers.preview import Outlook, Preview
     from hpsearch.workers.supervisor import Outcome
 
 #: How a launch ended, in words.
@@ -97,18 +99,20 @@ def launch(
     changes = [*(overrides or ())]
     changes += [] if trials is None else [f"budget.trials={trials}"]
     changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
-    loaded = study_file(study, storage=storage, overrides=changes, name=name)
-    if not detach:
-        from hpsearch.workers.fork_server import start_fork_server
+    from hpsearch.workers.fork_server import start_fork_server
 
-        start_fork_server()  # It imports torch while this process reads and checks the study.
+    # It imports torch, and reads and checks the study; this process needs no torch for the rest.
+    start_fork_server()
     from hpsearch.cli import detached, live
-    from hpsearch.results.space_report import inspect_space, require_feasible
-    from hpsearch.workers.launching import LaunchOptions, preview
+    from hpsearch.workers.apart import in_other_process
     from hpsearch.workers.launching import launch as start
+    from hpsearch.workers.preview import timed
 
-    options = LaunchOptions(
-        study=loaded,
+    options, outlook = in_other_process(
+        _look_ahead,
+        study,
+        changes,
+        name,
         storage=storage,
         workers=None if workers == "auto" else int(workers),
         devices=devices,
@@ -119,8 +123,7 @@ def launch(
         runs=runs,
         data=data,
     )
-    told = preview(options)  # First what is quickly told: options, devices, database.
-    require_feasible(loaded, inspect_space(loaded, data=data))
+    told = timed(outlook)
     live.print_preview(told, stderr=as_json)
     if detach:
         started = detached.start(
@@ -129,8 +132,8 @@ def launch(
         detached.tell(started, as_json=as_json)
         return
     began = time.monotonic()
-    with live.presenter(loaded.objective.metric, stderr=as_json) as present:
-        outcome = start(options, present)
+    with live.presenter(options.study.objective.metric, stderr=as_json) as present:
+        outcome = start(options, present, told.crew)
     code, summed = _end(outcome, told, storage, as_json=as_json, exported=not confirm)
     if confirm:
         if options.timeout is not None:
@@ -140,6 +143,21 @@ def launch(
     if as_json:
         print_json(summed)
     raise typer.Exit(code)
+
+
+def _look_ahead(
+    study: str, changes: Sequence[str], name: str | None, *, storage: str, **settings: Any
+) -> tuple[LaunchOptions, Outlook]:
+    """Read and check the study; the part of a launch that needs torch."""
+    from hpsearch.results.space_report import inspect_space, require_feasible
+    from hpsearch.workers.launching import LaunchOptions
+    from hpsearch.workers.preview import look_ahead
+
+    loaded = study_file(study, storage=storage, overrides=changes, name=name)
+    options = LaunchOptions(study=loaded, storage=storage, **settings)
+    outlook = look_ahead(options)  # First what is quickly told: options, devices, database.
+    require_feasible(loaded, inspect_space(loaded, data=options.data))
+    return options, outlook
 
 
 def worker(
@@ -164,7 +182,8 @@ def worker(
     hpsearch worker --study cnn_dilation --storage postgresql://me@db/search
     """
     from hpsearch.workers.devices import resolve_devices, threads_per_worker
-    from hpsearch.workers.worker import WorkerOptions, run_worker
+    from hpsearch.workers.worker import run_worker
+    from hpsearch.workers.worker_options import WorkerOptions
 
     with database_for_reading(storage) as database:
         stored = record_of(database, study).study.name

@@ -16,7 +16,7 @@ from hpsearch.study_file.durations import format_duration
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.progress import WorkerStatus
 from hpsearch.workers.pulse import Counter, Pulse, new_counter, start_beating
-from hpsearch.workers.worker import WorkerOptions, run_worker
+from hpsearch.workers.worker_options import WorkerOptions
 
 #: A worker that was told to leave is killed after this; its trial goes on from its checkpoint.
 LEAVE_SECONDS = 8.0
@@ -161,6 +161,9 @@ def death_of(exit_code: int | None) -> str:
 
 def worker_process(options: WorkerOptions, counter: Counter) -> None:
     """Be a worker; the entry of the process. ``counter`` shows the supervisor that it lives."""
+    # Here alone: the launch, which starts this process, needs no torch.
+    from hpsearch.workers.worker import run_worker
+
     # A crash in native code then says on stderr which line of Python called it.
     faulthandler.enable()
     start_beating(counter)

@@ -1,4 +1,7 @@
-"""Devices, threads and slots of this machine."""
+"""Devices, threads and slots of this machine.
+
+torch is imported by those who ask it: a launch itself needs none, and it takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import math
 import re
 
 import joblib
-import torch
 
 from hpsearch.errors import UserError
 
@@ -19,6 +21,8 @@ def resolve_devices(wanted: str) -> list[str]:
     Raises:
         UserError: a name isn't one of these, or this machine has no such device.
     """
+    import torch
+
     if wanted == "auto":
         if torch.cuda.is_available():
             return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
@@ -27,6 +31,8 @@ def resolve_devices(wanted: str) -> list[str]:
 
 
 def _checked(name: str) -> str:
+    import torch
+
     if name == "cpu":
         return name
     if name == "mps":

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
-
-from hpsearch.training.plan import Plan
+if TYPE_CHECKING:
+    from hpsearch.training.plan import Plan
 
 #: The event of a trial that waits for memory.
 NO_ROOM = "no_room"
@@ -44,6 +44,8 @@ def needed_bytes(plan: Plan) -> int:
 
 def free_bytes(device: str) -> int:
     """Return what this process can still get on a CUDA device, whoever holds the rest."""
+    import torch
+
     free, _ = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(free + unused)
@@ -51,6 +53,8 @@ def free_bytes(device: str) -> int:
 
 def total_bytes(device: str) -> int:
     """Return the memory of a CUDA device."""
+    import torch
+
     return int(torch.cuda.mem_get_info(device)[1])
 
 

@@ -1,4 +1,7 @@
-"""Running out of memory: telling it from other errors, and what is known about it afterwards."""
+"""Running out of memory: telling it from other errors, and what is known about it afterwards.
+
+torch is imported where it is asked: a launch itself, which reads about shortages, needs none.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 #: Attempts of a trial that runs out of memory. The second one helps where somebody else's program
 #: held the memory for a while; a third would only cost.
@@ -60,6 +61,8 @@ class Shortage:
 
 def shortage(error: BaseException, device: str) -> Shortage | None:
     """Return what is known where ``error`` says that memory ran out, ``None`` for any other."""
+    import torch
+
     if not isinstance(error, MemoryError | torch.OutOfMemoryError):
         text = str(error).lower()
         if not isinstance(error, RuntimeError) or not any(sign in text for sign in _SIGNS):
@@ -70,6 +73,8 @@ def shortage(error: BaseException, device: str) -> Shortage | None:
 def measure_from_here(device: str) -> None:
     """Begin to measure the peak anew: the last trial's says nothing about the next."""
     if device.startswith("cuda"):
+        import torch
+
         torch.cuda.reset_peak_memory_stats(device)
         return
     # Linux alone can; elsewhere the peak is that of the whole process.
@@ -79,12 +84,16 @@ def measure_from_here(device: str) -> None:
 
 def free_caches() -> None:
     """Give back what only caches hold, so that the next attempt finds all there is."""
+    import torch
+
     gc.collect()
     torch.cuda.empty_cache()  # does nothing where CUDA was never used
 
 
 def _peak(device: str) -> float:
     if device.startswith("cuda"):
+        import torch
+
         return torch.cuda.max_memory_allocated(device) / _MEGABYTE
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():

@@ -9,8 +9,10 @@ import optuna
 import torch._dynamo
 
 import hpsearch.catalog
+import hpsearch.results.space_report
 import hpsearch.search.samplers
 import hpsearch.training.components
+import hpsearch.workers.estimate
 import hpsearch.workers.worker
 
 __all__ = ["hpsearch", "optuna", "torch"]

@@ -29,7 +29,7 @@ from hpsearch.workers.lease_keeper import HUNG
 from hpsearch.workers.packing import Packing
 from hpsearch.workers.progress import Progress, ProgressReader
 from hpsearch.workers.work_done import WorkReader
-from hpsearch.workers.worker import WorkerOptions
+from hpsearch.workers.worker_options import WorkerOptions
 
 #: Between two looks at workers and ledger.
 TICK_SECONDS = 0.4

@@ -7,9 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from multiprocessing import parent_process
-from pathlib import Path
 from types import FrameType
 
 import optuna
@@ -36,6 +34,7 @@ from hpsearch.workers.confirm_plan import grow
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.run_folder import RunFolder
 from hpsearch.workers.trial_run import run_trial
+from hpsearch.workers.worker_options import WorkerOptions
 
 logger = logging.getLogger(__name__)
 
@@ -44,25 +43,6 @@ POLL_SECONDS = 0.5
 
 #: How long a worker that was told to leave still waits for a busy database to take its ticket back.
 LAST_WORDS_SECONDS = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerOptions:
-    """How one worker works."""
-
-    study_name: str
-    storage: str
-    #: ``cpu``, ``cuda:0``, ``mps``.
-    device: str
-    threads: int
-    runs: Path
-    data: Path | None = None
-    #: Leave after so many seconds, pausing the trial under way.
-    timeout: float | None = None
-    lease_seconds: float = 30.0
-    checkpoint_seconds: float = 30.0
-    #: The worker's name in the ledger; made up where not given.
-    owner: str | None = None
 
 
 class Departure:

@@ -14,7 +14,7 @@ from hpsearch.workers.gpu_share import NO_ROOM
 from hpsearch.workers.packing import Packing
 from hpsearch.workers.progress import Progress
 from hpsearch.workers.supervisor import Outcome, Supervisor
-from hpsearch.workers.worker import WorkerOptions
+from hpsearch.workers.worker_options import WorkerOptions
 
 #: Epochs of some tenths of a second: the number of workers changes a few times before the end.
 LONG = ("budget={trials: 6, epochs_per_trial: 12}", "model=simple_cnn", "data.input_size=20")

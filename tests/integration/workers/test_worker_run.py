@@ -15,7 +15,8 @@ from hpsearch.search import studies
 from hpsearch.search.ledger_types import Idle
 from hpsearch.workers import worker
 from hpsearch.workers.owners import new_owner
-from hpsearch.workers.worker import WorkerOptions, run_worker
+from hpsearch.workers.worker import run_worker
+from hpsearch.workers.worker_options import WorkerOptions
 
 
 @pytest.fixture(autouse=True)

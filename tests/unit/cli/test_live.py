@@ -8,8 +8,9 @@ from rich.console import Console
 
 from hpsearch.cli import live
 from hpsearch.search.ledger_reads import Counts
-from hpsearch.workers.launching import Preview
+from hpsearch.workers.preview import Preview
 from hpsearch.workers.progress import Progress, WorkerStatus
+from hpsearch.workers.staffing import Staff
 
 COUNTS = Counts(
     total=9,
@@ -50,6 +51,7 @@ PREVIEW = Preview(
     most_per_device=None,
     threads_per_worker=1,
     new=False,
+    crew=Staff(devices=["cuda:0", "cuda:1", "cuda:0"], threads=1),
 )
 
 

@@ -15,13 +15,22 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
 from hpsearch.training.registries import MODELS
 from hpsearch.workers import estimate as module
-from hpsearch.workers.estimate import BYTES_PER_PARAMETER, estimate
+from hpsearch.workers import preview
+from hpsearch.workers.estimate import BYTES_PER_PARAMETER, epoch_seconds, sample
+from hpsearch.workers.launching import LaunchOptions
 from hpsearch.workers.run_folder import KEPT_CHECKPOINTS
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
 #: Parameters of the larger of the two nets.
 LARGEST = 64 * 16 + 16 + 16 * 10 + 10
+
+
+def estimate(study: StudyFile, data: Path) -> tuple[list[float], int]:
+    """Return the seconds per epoch that are known, and the bytes of a trial's checkpoints."""
+    sampled = sample(study, device="cpu", threads=1, data=data)
+    timed = epoch_seconds(sampled.blueprints, plugins=study.plugins, data=data)
+    return [each for each in timed if each is not None], sampled.checkpoint_bytes
 
 
 def test_it_is_positive_and_leaves_torch_as_it_was(
@@ -35,11 +44,11 @@ def test_it_is_positive_and_leaves_torch_as_it_was(
 
     monkeypatch.setattr(module, "train", watched)
     rate = torch.random.get_rng_state()
-    found = estimate(load("seed=2"), device="cpu", threads=1, data=data_root)
+    seconds, size = estimate(load("seed=2"), data_root)
 
-    assert found.epoch_seconds is not None
-    assert 0 < found.epoch_seconds < 10
-    assert found.checkpoint_bytes == LARGEST * BYTES_PER_PARAMETER * KEPT_CHECKPOINTS
+    assert len(seconds) == module.SAMPLES
+    assert all(0 < each < 10 for each in seconds)
+    assert size == LARGEST * BYTES_PER_PARAMETER * KEPT_CHECKPOINTS
     assert threads == [1] * module.SAMPLES
     assert torch.get_num_threads() == 2
     assert torch.random.get_rng_state().equal(rate)
@@ -49,7 +58,7 @@ def test_the_same_study_tries_the_same_configurations(
     load: Callable[..., StudyFile], data_root: Path
 ) -> None:
     def tried(study: StudyFile) -> list[object]:
-        blueprints = module._sample(study, device="cpu", threads=1, data=data_root)
+        blueprints = module._drawn(study, device="cpu", threads=1, data=data_root)
         return [(each.config.model, each.config.optimizer) for each in blueprints]
 
     assert tried(load()) == tried(load())
@@ -59,7 +68,7 @@ def test_the_same_study_tries_the_same_configurations(
 
 def test_try_first_is_tried_first(load: Callable[..., StudyFile], data_root: Path) -> None:
     study = load("try_first=[{optimizer: {sgd: {lr: 0.125}}}]")
-    first, *others = module._sample(study, device="cpu", threads=1, data=data_root)
+    first, *others = module._drawn(study, device="cpu", threads=1, data=data_root)
     assert first.config.optimizer.settings["lr"] == 0.125
     assert all(each.config.optimizer.settings["lr"] != 0.125 for each in others)
 
@@ -86,18 +95,16 @@ def test_a_long_epoch_is_timed_by_its_first_batches(
 
     monkeypatch.setattr(module, "train", slow)
     # 160 training images in batches of 2
-    found = estimate(load("batch_size=2"), device="cpu", threads=1, data=data_root)
-    assert found.epoch_seconds is not None
+    (seconds,), _ = estimate(load("batch_size=2"), data_root)
     assert asked < 20, "it must not train a whole epoch"
-    assert 80 * 0.02 <= found.epoch_seconds < 80 * 0.5
+    assert 80 * 0.02 <= seconds < 80 * 0.5
 
 
 def test_nothing_that_can_be_built_gives_no_estimate(
     load: Callable[..., StudyFile], data_root: Path
 ) -> None:
     study = load("model={dilated_cnn: {conv1: {kernel_size: {min: 9, max: 12}}}}")
-    found = estimate(study, device="cpu", threads=1, data=data_root)
-    assert (found.epoch_seconds, found.checkpoint_bytes) == (None, 0)
+    assert estimate(study, data_root) == ([], 0)
 
 
 def test_infeasible_draws_are_passed_over(load: Callable[..., StudyFile], data_root: Path) -> None:
@@ -105,9 +112,9 @@ def test_infeasible_draws_are_passed_over(load: Callable[..., StudyFile], data_r
     study = load(
         "model={dilated_cnn: {conv1: {kernel_size: {min: 1, max: 20}}, conv2: {kernel_size: 1}}}"
     )
-    blueprints = module._sample(study, device="cpu", threads=1, data=data_root)
+    blueprints = list(module._drawn(study, device="cpu", threads=1, data=data_root))
     assert len(blueprints) == module.SAMPLES
-    assert estimate(study, device="cpu", threads=1, data=data_root).epoch_seconds is not None
+    assert len(estimate(study, data_root)[0]) == module.SAMPLES
 
 
 def test_what_diverges_at_once_gives_no_estimate(
@@ -117,13 +124,13 @@ def test_what_diverges_at_once_gives_no_estimate(
         raise TrainingDiverged("the training loss must stay a finite number")
 
     monkeypatch.setattr(module, "train", diverging)
-    found = estimate(load(), device="cpu", threads=1, data=data_root)
-    assert found.epoch_seconds is None
-    assert found.checkpoint_bytes > 0
+    seconds, size = estimate(load(), data_root)
+    assert seconds == []
+    assert size > 0
 
 
 def test_a_frozen_config_is_timed_once(frozen: Callable[..., StudyFile], data_root: Path) -> None:
-    assert len(module._sample(frozen(), device="cpu", threads=1, data=data_root)) == 1
+    assert len(list(module._drawn(frozen(), device="cpu", threads=1, data=data_root))) == 1
 
 
 def test_missing_data_is_said_and_torch_left_as_it_was(
@@ -132,7 +139,7 @@ def test_missing_data_is_said_and_torch_left_as_it_was(
     no_folder = tmp_path / "file"
     no_folder.touch()
     with pytest.raises(DataError, match="prepared images are written under"):
-        estimate(load(), device="cpu", threads=1, data=no_folder)
+        estimate(load(), no_folder)
     assert torch.get_num_threads() == 2
 
 
@@ -184,12 +191,21 @@ def test_what_kills_its_process_costs_only_the_estimate(
     plugin = tmp_path / f"deadly_{does}.py"
     plugin.write_text(DEADLY)
     monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
-    monkeypatch.setattr(module, "APART_SECONDS", 60 if does != "hang" else 15)
+    monkeypatch.setattr(preview, "TIMING_SECONDS", 60 if does != "hang" else 15)
     study = load(
         f"plugins=[{plugin}]",
         "model={deadly: {does: {values: [learn, " + does + "]}}}",
         "try_first=[{model: {deadly: {does: " + ("learn" if known else does) + "}}}]",
     )
-    found = estimate(study, device="cpu", threads=1, data=data_root, apart=True)
-    assert (found.epoch_seconds is not None) is bool(known)
-    assert found.checkpoint_bytes > 0
+    options = LaunchOptions(
+        study=study,
+        storage=f"sqlite:///{tmp_path}/none.db",
+        workers=1,
+        devices="cpu",
+        data=data_root,
+    )
+    outlook = preview.look_ahead(options)
+    assert outlook.preview.seconds is None
+    told = preview.timed(outlook)
+    assert (told.seconds is not None) is bool(known)
+    assert told.disk_bytes > 0

@@ -1,0 +1,145 @@
+"""Work in a process of its own, forked from the server that has imported torch.
+
+The command itself then needs no torch, which takes seconds to import, and code of the user's (a
+plug-in, a model) that crashes or hangs takes its own process along and no other.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from hpsearch.errors import HpsearchError, UserError
+from hpsearch.workers.fork_server import start_fork_server
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def in_other_process(work: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
+    """Return what ``work`` returns there; what it raises of ours is raised here.
+
+    ``work`` is a module's function; what goes in and out is pickled.
+
+    Raises:
+        UserError: the process died, and how.
+        RuntimeError: any other exception there, with its traceback.
+    """
+    with _Other(_once, work, arguments, settings) as other:
+        try:
+            answer = other.receiving.recv()
+        except EOFError:
+            other.process.join()
+            code = other.process.exitcode or 0
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            raise UserError(
+                "reading and checking the study must not end its process, but it died "
+                f"({how}; see the messages above); look at the study's plug-ins and models"
+            ) from None
+    if isinstance(answer, _Raised):
+        raise answer.again()
+    if isinstance(answer, _Broken):
+        raise RuntimeError(answer.told)
+    result: T = answer
+    return result
+
+
+def as_far_as_it_gets(
+    work: Callable[P, Iterator[T]], seconds: float, *arguments: P.args, **settings: P.kwargs
+) -> list[T]:
+    """Return what ``work`` yields there until it ends, dies, or has taken ``seconds``."""
+    found: list[T] = []
+    deadline = time.monotonic() + seconds
+    with _Other(_one_by_one, work, arguments, settings) as other:
+        try:
+            while other.receiving.poll(max(0.0, deadline - time.monotonic())):
+                found.append(other.receiving.recv())
+        except EOFError:
+            pass
+    return found
+
+
+class _Raised:
+    """An exception of ours on its way: what it is made from need not be what it is made with."""
+
+    def __init__(self, error: HpsearchError) -> None:
+        self._kind, self._arguments, self._state = type(error), error.args, dict(vars(error))
+
+    def again(self) -> HpsearchError:
+        error = self._kind.__new__(self._kind)
+        error.args = self._arguments
+        vars(error).update(self._state)
+        return error
+
+
+class _Broken(NamedTuple):
+    """Any other exception, as its traceback tells it."""
+
+    told: str
+
+
+class _Other:
+    """The process, and our end of the pipe to it; killed where it is still there at the end."""
+
+    def __init__(
+        self, entry: Callable[..., None], work: Any, arguments: Any, settings: Mapping[str, Any]
+    ) -> None:
+        context = start_fork_server()
+        self.receiving, sending = context.Pipe(duplex=False)
+        self.process = context.Process(
+            target=entry,
+            # The server's environment is that of its start.
+            args=(sending, dict(os.environ), work, arguments, settings),
+            name="apart",
+            daemon=True,
+        )
+        self.process.start()
+        sending.close()
+
+    def __enter__(self) -> _Other:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.join()
+        self.receiving.close()
+
+
+def _once(
+    sending: Connection,
+    environment: Mapping[str, str],
+    work: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    settings: Mapping[str, Any],
+) -> None:
+    _settle_in(environment)
+    try:
+        answer = work(*arguments, **settings)
+    except HpsearchError as error:
+        answer = _Raised(error)
+    except Exception:  # noqa: BLE001 - it is raised where the answer is waited for
+        answer = _Broken(traceback.format_exc())
+    sending.send(answer)
+
+
+def _one_by_one(
+    sending: Connection,
+    environment: Mapping[str, str],
+    work: Callable[..., Iterator[Any]],
+    arguments: tuple[Any, ...],
+    settings: Mapping[str, Any],
+) -> None:
+    _settle_in(environment)
+    for each in work(*arguments, **settings):
+        sending.send(each)
+
+
+def _settle_in(environment: Mapping[str, str]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever waits for us
+    os.environ.clear()
+    os.environ.update(environment)

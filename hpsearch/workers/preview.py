@@ -1,0 +1,159 @@
+"""What a launch will do and cost, found out before anything is created.
+
+``look_ahead`` needs torch, since it builds models. A launch itself needs none and calls it in the
+process of ``apart``; what must stay in that world travels as bytes.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+
+from hpsearch.search import ledger_reads, studies
+from hpsearch.search.ledger_reads import Counts
+from hpsearch.search.samplers import SAMPLERS
+from hpsearch.search.schema_version import require_tables, revision_of
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StoredStudy
+from hpsearch.workers.apart import as_far_as_it_gets
+from hpsearch.workers.devices import resolve_devices
+from hpsearch.workers.launching import LaunchOptions, check_options
+from hpsearch.workers.staffing import Staff
+
+#: What timing all sampled configurations may take, the start of its process included.
+TIMING_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a launch will do and cost, known before anything is created."""
+
+    study: str
+    #: The budget.
+    trials: int
+    epochs_per_trial: int
+    #: At most: pruning saves a part.
+    epochs_total: int
+    #: Trials that had ended before this launch.
+    finished: int
+    #: Searched parameters, all branches together.
+    parameters: int
+    #: Wall time if nothing is pruned (of one worker where there are none); ``None`` where it
+    #: couldn't be measured, or hasn't been (``timed``).
+    seconds: float | None
+    #: Checkpoints and best weights at one time.
+    disk_bytes: int
+    #: One entry per worker of this launch.
+    devices: tuple[str, ...]
+    threads_per_worker: int
+    #: How many workers may come to share a device; ``None`` where their number is fixed.
+    most_per_device: int | None
+    #: Whether the database doesn't know the study yet.
+    new: bool
+    #: With what ``launch`` begins.
+    crew: Staff
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """A preview that says nothing of the time yet, and what is needed to find that out."""
+
+    preview: Preview
+    #: The sampled configurations' blueprints, pickled.
+    blueprints: bytes
+    plugins: tuple[Path, ...]
+    data: Path | None
+
+
+def look_ahead(options: LaunchOptions) -> Outlook:
+    """Check everything that can be checked, and say what the launch will do.
+
+    Nothing is created but the data cache.
+
+    Raises:
+        UserError: options, study, data or database don't allow this launch.
+    """
+    from hpsearch.workers.estimate import sample
+
+    study = options.study
+    crew = check_options(options)
+    SAMPLERS.build(study.sampler).check(study.space)
+    stored, counts = _stored(options)
+    # Where no worker is started here, one on this machine stands for those elsewhere
+    device = crew.devices[0] if crew.devices else resolve_devices(options.devices)[0]
+    sampled = sample(study, device=device, threads=crew.threads, data=options.data)
+    preview = Preview(
+        study=study.name,
+        trials=study.budget.trials,
+        epochs_per_trial=study.budget.epochs_per_trial,
+        epochs_total=study.budget.trials * study.budget.epochs_per_trial,
+        finished=0 if counts is None else counts.finished,
+        parameters=len(study.space.parameters()),
+        seconds=None,
+        disk_bytes=sampled.checkpoint_bytes * crew.count,
+        devices=tuple(crew.devices),
+        most_per_device=None if crew.packing is None else crew.packing.most,
+        threads_per_worker=crew.threads,
+        new=stored is None,
+        crew=crew,
+    )
+    return Outlook(
+        preview=preview,
+        blueprints=pickle.dumps(sampled.blueprints),
+        plugins=study.plugins,
+        data=options.data,
+    )
+
+
+def timed(outlook: Outlook) -> Preview:
+    """Return the preview with the time that the launch will take, where that can be measured.
+
+    Each configuration is trained for a moment in another process, so that one that crashes or
+    hangs costs nothing but its estimate.
+    """
+    preview = outlook.preview
+    taken = as_far_as_it_gets(
+        _train_for_a_moment,
+        TIMING_SECONDS,
+        outlook.blueprints,
+        outlook.plugins,
+        outlook.data,
+    )
+    known = [seconds for seconds in taken if seconds is not None]
+    if not known:
+        return preview
+    open_trials = max(0, preview.trials - preview.finished)
+    side_by_side = min(preview.crew.count, max(1, open_trials))
+    seconds = open_trials * preview.epochs_per_trial * mean(known) / side_by_side
+    return replace(preview, seconds=seconds)
+
+
+def _train_for_a_moment(
+    blueprints: bytes, plugins: Sequence[Path], data: Path | None
+) -> Iterator[float | None]:
+    from hpsearch import catalog
+    from hpsearch.workers.estimate import epoch_seconds
+
+    catalog.registries(plugins)  # Blueprints may name what plug-ins bring.
+    yield from epoch_seconds(pickle.loads(blueprints), plugins=plugins, data=data)  # noqa: S301
+
+
+def _stored(options: LaunchOptions) -> tuple[StoredStudy | None, Counts | None]:
+    """Return the study as the database knows it, creating nothing."""
+    database = Database(options.storage)
+    try:
+        if database.is_sqlite and not Path(str(database.url.database)).exists():
+            return None, None
+        if database.read(revision_of) is None:
+            return None, None
+        require_tables(database)
+        stored = studies.find_or_none(database, options.study.name)
+        if stored is None:
+            return None, None
+        studies.require_same(stored, options.study)
+        return stored, ledger_reads.counts(database, stored.study_id)
+    finally:
+        database.close()

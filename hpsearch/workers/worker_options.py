@@ -1,0 +1,25 @@
+"""How one worker works. Here, and not beside the worker, since a launch itself needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """How one worker works."""
+
+    study_name: str
+    storage: str
+    #: ``cpu``, ``cuda:0``, ``mps``.
+    device: str
+    threads: int
+    runs: Path
+    data: Path | None = None
+    #: Leave after so many seconds, pausing the trial under way.
+    timeout: float | None = None
+    lease_seconds: float = 30.0
+    checkpoint_seconds: float = 30.0
+    #: The worker's name in the ledger; made up where not given.
+    owner: str | None = None

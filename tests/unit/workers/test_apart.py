@@ -1,0 +1,96 @@
+"""Work in a process of its own: its answers, its errors and its death come back as they are."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from hpsearch.errors import StudyFileError, UnknownName, UserError
+from hpsearch.study_file.problems import Place, Report
+from hpsearch.workers.apart import as_far_as_it_gets, in_other_process
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def answer(text: str, *, variable: str) -> tuple[str, str | None, int]:
+    return text.upper(), os.environ.get(variable), os.getpid()
+
+
+def unknown_name() -> None:
+    raise UnknownName("model", "mpl", ["mlp", "lenet5"])
+
+
+def problems() -> None:
+    report = Report()
+    report.add(Place("x.yaml", line=3), "seed", "must be an integer")
+    raise report.error()
+
+
+def mistake_of_ours() -> None:
+    raise ZeroDivisionError("one by none")
+
+
+def dies() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def counts_and(then: str) -> Iterator[int]:
+    yield 1
+    yield 2
+    if then == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if then == "hangs":
+        time.sleep(600)
+    yield 3
+
+
+def test_an_answer_comes_back_from_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APART_TEST", "as set now")
+    text, variable, pid = in_other_process(answer, "hello", variable="APART_TEST")
+    assert (text, variable) == ("HELLO", "as set now")
+    assert pid != os.getpid()
+
+
+def test_a_users_mistake_comes_back_as_it_was() -> None:
+    with pytest.raises(UnknownName) as unknown:
+        in_other_process(unknown_name)
+    assert str(unknown.value) == str(UnknownName("model", "mpl", ["mlp", "lenet5"]))
+    assert (unknown.value.kind, unknown.value.known) == ("model", ("lenet5", "mlp"))
+    with pytest.raises(StudyFileError) as wrong:
+        in_other_process(problems)
+    assert [problem.key for problem in wrong.value.problems] == ["seed"]
+
+
+def test_a_mistake_of_ours_comes_back_with_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: one by none") as told:
+        in_other_process(mistake_of_ours)
+    assert "in mistake_of_ours" in str(told.value)
+
+
+def test_a_death_is_told() -> None:
+    with pytest.raises(UserError, match="it died \\(signal 9; see the messages above\\)"):
+        in_other_process(dies)
+
+
+@pytest.mark.parametrize(
+    ("then", "seconds", "expected"),
+    [("ends", 60, [1, 2, 3]), ("dies", 60, [1, 2]), ("hangs", 8, [1, 2])],
+)
+def test_it_gets_as_far_as_it_gets(then: str, seconds: float, expected: list[int]) -> None:
+    assert as_far_as_it_gets(counts_and, seconds, then) == expected
+
+
+def test_a_launch_itself_needs_no_torch() -> None:
+    code = (
+        "import sys, hpsearch.cli.run, hpsearch.cli.live, hpsearch.workers.preview, "
+        "hpsearch.workers.supervisor, hpsearch.results.summary, hpsearch.results.frozen; "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
