@@ -99,8 +99,10 @@ def launch(
     changes = [*(overrides or ())]
     changes += [] if trials is None else [f"budget.trials={trials}"]
     changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
+    from hpsearch.study_file.loading import find_study, read_text
     from hpsearch.workers.fork_server import start_fork_server
 
+    read_text(find_study(study))  # What isn't there is said before anything slow begins.
     # It imports torch, and reads and checks the study; this process needs no torch for the rest.
     start_fork_server()
     from hpsearch.cli import detached, live

@@ -106,6 +106,21 @@ def test_a_worker_that_dies_on_postgres(
     assert on_postgres.result() == undisturbed
 
 
+def test_the_last_worker_that_dies(place: Place, undisturbed: dict[str, Any]) -> None:
+    """No later trial tidies up behind it: whoever finds the study finished does."""
+    states = [ticket["state"] for ticket in undisturbed["tickets"]]
+    step = {
+        "complete": Step.TRIAL_COMPLETE,
+        "pruned": Step.TRIAL_PRUNED,
+        "failed": Step.ATTEMPT_FAILED,
+    }[states[-1]]
+    visit = states.count(states[-1])
+    outcome = place.run(dies_at=f"{step.name.lower()}:{visit}:{place.marker(step)}")
+    assert place.marker(step).exists()
+    assert outcome.reason == "finished"
+    assert place.result() == undisturbed
+
+
 @pytest.mark.parametrize("step", AFTER_A_DEATH, ids=lambda step: step.name.lower())
 def test_a_worker_that_dies_as_its_heir_does(
     step: Step, place: Place, undisturbed: dict[str, Any]
