@@ -89,7 +89,7 @@ def test_it_gets_as_far_as_it_gets(then: str, seconds: float, expected: list[int
 def test_a_launch_itself_needs_no_torch() -> None:
     code = (
         "import sys, hpsearch.cli.run, hpsearch.cli.live, hpsearch.workers.preview, "
-        "hpsearch.workers.supervisor, hpsearch.results.summary, hpsearch.results.frozen; "
+        "hpsearch.workers.supervisor, hpsearch.results.summary, hpsearch.results.export.frozen; "
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
