@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+import torch
 from ruamel.yaml import YAML
+from support.processes import _without_main_module
 
 STUDY = """\
 study: small
@@ -17,9 +22,18 @@ optimizer: {adam: {lr: {min: 1e-4, max: 3e-2, log: true}}}
 """
 
 
-def test_launch_confirm_evaluate_export(shell):
-    (shell.folder / "small.yaml").write_text(STUDY)
-    told = shell.done("launch", "--study", "small.yaml", "--workers", "2", "--confirm")
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_launch_confirm_evaluate_export(hpsearch, here):
+    (here / "small.yaml").write_text(STUDY)
+    with _without_main_module():
+        ran = hpsearch("launch", "--study", "small.yaml", "--workers", "2", "--confirm")
+    assert ran.code == 0, ran.all
     for line in (
         "small-confirm (new)",
         "Best seen in search ",
@@ -30,40 +44,38 @@ def test_launch_confirm_evaluate_export(shell):
         "P(best) ",
         " on confirmation",
     ):
-        assert line in told, line
+        assert line in ran.out, line
 
-    verdict = shell.json("confirm", "--study", "small")
+    verdict = hpsearch("confirm", "--study", "small", "--json").json
     assert (verdict["finished"], verdict["ended"], verdict["nth"]) == (True, "finished", 1)
     assert verdict["winner"] in [each["standing"]["trial"] for each in verdict["finalists"]]
-    assert verdict["best_seen"] - verdict["confirmed"] == verdict["optimism"]
+    assert verdict["optimism"] == pytest.approx(verdict["best_seen"] - verdict["confirmed"])
     assert all(each["cost"]["latency_seconds"] > 0 for each in verdict["finalists"])
-    seeds = verdict["reported"]
-    assert sorted(seeds) == ["3", "4"]
+    assert sorted(verdict["reported"]) == ["3", "4"]
 
-    status = shell.json("status", "--study", "small")
-    assert status["confirmation"] == {
+    told = hpsearch("status", "--study", "small", "--json").json["confirmation"]
+    trained = hpsearch("status", "--study", "small-confirm", "--json").json["trials"]
+    assert told == {
         "study": "small-confirm",
         "finished": True,
-        "trainings": shell.json("status", "--study", "small-confirm")["trials"]["total"],
+        "trainings": trained["total"],
         "winner": verdict["winner"],
         "value": verdict["confirmed"],
         "newer_trials": 0,
     }
-    assert f"confirmed: trial {verdict['winner']}, val_accuracy " in shell.done(
-        "status", "--study", "small"
-    )
-    assert "all is well" in shell.done("doctor", "--study", "small-confirm")
+    assert f"confirmed: trial {verdict['winner']}, " in hpsearch("status", "--study", "small").out
+    assert "all is well" in hpsearch("doctor", "--study", "small-confirm").out
 
-    opening = shell.json("evaluate", "--study", "small")
+    opening = hpsearch("evaluate", "--study", "small", "--json").json
     assert (opening["trial"], opening["seeds"], opening["opened"]) == (verdict["winner"], [3, 4], 1)
-    shell.done("export", "--study", "small", "--out", "best.yaml")
-    origin = YAML(typ="safe").load(shell.folder / "best.yaml")["provenance"]
+    assert hpsearch("export", "--study", "small", "--out", "best.yaml").code == 0
+    origin = YAML(typ="safe").load(here / "best.yaml")["provenance"]
     assert origin["trial"] == verdict["winner"]
     assert origin["confirmed"]["mean"] == verdict["confirmed"]
 
-    refused = shell.run("confirm", "--study", "small", "--seeds", "9")
-    assert refused.returncode == 2
-    assert "begun with --top 2 --seeds 2, but got --seeds 9" in refused.stderr
-    refused = shell.run("confirm", "--study", "smal")
-    assert refused.returncode == 2
-    assert "unknown study 'smal'. Did you mean 'small'" in refused.stderr
+    refused = hpsearch("confirm", "--study", "small", "--seeds", "9")
+    assert refused.code == 2
+    assert "begun with --top 2 --seeds 2, but got --seeds 9" in refused.err
+    refused = hpsearch("confirm", "--study", "smal")
+    assert refused.code == 2
+    assert "unknown study 'smal'. Did you mean 'small'" in refused.err
