@@ -8,6 +8,8 @@
 - ``growth``          a worker beside 10,000 finished trials, against a stock study
 - ``ledger``          trials per second without training, against ``study.optimize``
 - ``worker_start``    seconds and memory of a worker before its first trial
+- ``honesty``         whether a confirmation tells the truth, on searches whose truth is known; a
+  quarter of an hour on one core
 - ``storm``           `make storm`: kills, stops and outages, over hpsearch and over stock Optuna
 
 Figures are ratios within one run: the machine's own speed drifts.
