@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?= demo
 WORKERS ?= 2
+STUDY := HPSEARCH_STORAGE=sqlite:///$(DEMO)/hpsearch.db HPSEARCH_RUNS=$(DEMO)/runs $(BIN)/hpsearch
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint typecheck bench storm dashboard clean
@@ -23,13 +24,12 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-demo: $(READY) ## Search on real images, export the winner, train it again (about 2 minutes)
+demo: $(READY) ## Search on real images, confirm the winner, export and verify it (about 3 minutes)
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
-	HPSEARCH_STORAGE=sqlite:///$(DEMO)/hpsearch.db HPSEARCH_RUNS=$(DEMO)/runs \
-		$(BIN)/hpsearch launch --study quickstart --workers $(WORKERS)
-	HPSEARCH_STORAGE=sqlite:///$(DEMO)/hpsearch.db HPSEARCH_RUNS=$(DEMO)/runs \
-		$(BIN)/hpsearch export --study quickstart --out $(DEMO)/best.yaml
-	$(BIN)/hpsearch train $(DEMO)/best.yaml
+	$(STUDY) launch --study quickstart --workers $(WORKERS)
+	$(STUDY) confirm --study quickstart --workers $(WORKERS)
+	$(STUDY) export --study quickstart --bundle $(DEMO)/best
+	$(BIN)/hpsearch verify $(DEMO)/best/best.yaml
 
 test: $(READY) ## All tests: unit, integration (SQLite and Postgres), acceptance, chaos, security
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)

@@ -154,14 +154,17 @@ class Classifier:
         sized = resized(picture, (height, width, channels))
         return torch.from_numpy(sized.copy()).permute(2, 0, 1).contiguous()
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Return float32 ``(n, classes)`` for uint8 ``(n, channels, height, width)``."""
+    def logits(self, images: Tensor, precision: Chosen | None = None) -> Tensor:
+        """Return float32 ``(n, classes)`` for uint8 ``(n, channels, height, width)``.
+
+        Computed as it was trained, unless a ``precision`` is given.
+        """
         return logits_of(
             self.model,
             self._pixels(images),
             torch.arange(len(images), device=self.device),
             batch_size=self._batch,
-            precision=self.signature.precision,
+            precision=precision or self.signature.precision,
         )
 
     def probabilities(self, images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hpsearch.errors import ExportFailed
-from hpsearch.training.formats.deployable import Deployable
+from hpsearch.training.classifier import Classifier
 
 #: Logits may differ by this share of the largest one (1 at least): other programs add up in
 #: another order.
@@ -29,15 +29,15 @@ class Agreement:
 
 
 def compare(
-    program: Callable[[Tensor], Tensor], model: Deployable, images: Tensor, what: str
+    program: Callable[[Tensor], Tensor], classifier: Classifier, images: Tensor, what: str
 ) -> Agreement:
-    """Compare ``program``'s logits with those of ``model``, in one batch and one image alone.
+    """Compare ``program``'s logits with the model's in fp32, in one batch and one image alone.
 
     Raises ``ExportFailed``, naming ``what`` was exported, where they differ by more than
     ``TOLERANCE``, or where the most probable class differs though the next is farther away.
     """
+    expected = classifier.logits(images, "fp32").cpu()
     with torch.inference_mode():
-        expected = model(images)[0]
         apart = [program(part) for part in (images[:1], images[1:]) if len(part)]
         answers = [program(images), torch.cat(apart)]
     scale = max(1.0, float(expected.abs().max()))

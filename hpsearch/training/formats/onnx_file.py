@@ -67,7 +67,7 @@ def write_onnx(path: Path, classifier: Classifier, images: Tensor) -> Agreement:
     )
     with replacing(path) as unfinished:
         made.save(unfinished, external_data=False)
-        return compare(_runtime(unfinished), model, images, what)
+        return compare(_runtime(unfinished), classifier, images, what)
 
 
 def _runtime(path: Path) -> Any:

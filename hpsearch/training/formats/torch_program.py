@@ -48,7 +48,7 @@ def write_torch_program(path: Path, classifier: Classifier, images: Tensor) -> A
     # What is compared is what will be read
     buffer.seek(0)
     run = torch.export.load(buffer).module()
-    agreement = compare(lambda batch: run(batch)[0], model, images, what)
+    agreement = compare(lambda batch: run(batch)[0], classifier, images, what)
     with replacing(path) as unfinished:
         unfinished.write_bytes(buffer.getbuffer())
     return agreement

@@ -65,25 +65,30 @@ def test_the_torch_program_gives_the_models_probabilities(classifier, digits, tm
 
 
 def test_a_program_that_says_something_else_is_refused(classifier, digits):
-    model = Deployable(classifier())
+    made = classifier()
+    model = Deployable(made)
     images = digits.images[:8]
-    compare(lambda batch: model(batch)[0], model, images, "it")
+    compare(lambda batch: model(batch)[0], made, images, "it")
     scale = float(model(images)[0].abs().max().clamp(min=1))
 
     def off_by(share: float):
         return lambda batch: model(batch)[0] + share * scale
 
-    compare(off_by(0.5 * TOLERANCE), model, images, "it")
+    compare(off_by(0.5 * TOLERANCE), made, images, "it")
     with pytest.raises(ExportFailed, match=r"it must give the model's logits up to 0\.001 of the"):
-        compare(off_by(2 * TOLERANCE), model, images, "it")
+        compare(off_by(2 * TOLERANCE), made, images, "it")
     with pytest.raises(ExportFailed):
-        compare(lambda batch: model(batch)[0] * float("nan"), model, images, "it")
+        compare(lambda batch: model(batch)[0] * float("nan"), made, images, "it")
 
     def wrong_alone(batch):
         return model(batch)[0] + (scale if len(batch) == 1 else 0)
 
+    not_normalised = Deployable(made)
+    not_normalised.shift.zero_()
     with pytest.raises(ExportFailed):
-        compare(wrong_alone, model, images, "it")
+        compare(lambda batch: not_normalised(batch)[0], made, images, "it")
+    with pytest.raises(ExportFailed):
+        compare(wrong_alone, made, images, "it")
 
 
 def test_nothing_is_left_of_an_onnx_file_that_says_something_else(
