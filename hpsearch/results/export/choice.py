@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.reading import read_verdict
 from hpsearch.results.confirmation.stored import (
+    confirmations,
     contest_of,
     is_confirmation,
     kept_trainings,
@@ -88,7 +89,7 @@ def _confirmed(
         file=load(confirmation),
         trial=_first_report(confirmation),
         told=confirmed.told(verdict, confirmation.study.name),
-        worth=confirmed.in_words(verdict),
+        worth=confirmed.in_words(verdict, len(confirmations(database, record.study.name))),
     )
     frozen = export_trial(database, record, load(record), verdict.winner, retrained=retrained)
     return Export(frozen=frozen, verdict=verdict, advice=None)

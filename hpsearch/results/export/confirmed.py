@@ -31,8 +31,8 @@ def told(verdict: Confirmation, study: str) -> dict[str, Any]:
     }
 
 
-def in_words(verdict: Confirmation) -> str:
-    """Say what the confirmed figure is and what it isn't."""
+def in_words(verdict: Confirmation, nth: int = 1) -> str:
+    """Say what the confirmed figure is and what it isn't; ``nth`` counts the confirmations."""
     count = len(verdict.reported)
     seeds = f"{count} fresh seed{'s' if count != 1 else ''}"
     mean = verdict.over_seeds_and_images or verdict.over_seeds
@@ -45,6 +45,11 @@ def in_words(verdict: Confirmation) -> str:
     if verdict.next_training is not None:
         one = verdict.next_training
         text += f" One more training is expected between {one.low:.6g} and {one.high:.6g}."
+    if nth > 1:
+        text += (
+            f" It is confirmation number {nth}: where one chooses among confirmations, the chosen "
+            "figure is optimistic again."
+        )
     return text
 
 
