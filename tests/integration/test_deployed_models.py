@@ -481,3 +481,26 @@ def test_several_seeds_are_told_with_mean_and_spread(
     ran = hpsearch("train", config, "--seeds", "3", "--out", "m", *deployed.data)
     assert ran.out.count("nothing is left to do") == 3
     assert f"val_accuracy over 3 seeds: mean {np.mean(values):.6f}, standard deviation" in ran.out
+
+
+@pytest.mark.parametrize("origin", ["changed", "written by hand"])
+def test_a_config_with_other_settings_becomes_a_model_that_tells_its_own_figures(
+    hpsearch: Hpsearch, deployed: Deployed, here: Path, origin: str
+) -> None:
+    config, shorter = deployed.best / "best.yaml", ("--set", "budget.epochs_per_trial=2")
+    if origin == "written by hand":
+        document = frozen(config)
+        del document["provenance"]
+        config, shorter = here / "mine.yaml", ()
+        with config.open("w") as file:
+            YAML().dump(document, file)
+    arguments = ("train", str(config), *shorter, *deployed.data, "--out", "m", "--json")
+    told = hpsearch(*arguments).json
+    assert told["recorded"] is None
+    made = frozen(here / "m" / "best.yaml")
+    figures = made["provenance"]["figures"]["last"]
+    assert figures["val_accuracy"] == told["final"]["val_accuracy"]
+    assert figures["epoch"] == made["budget"]["epochs_per_trial"] == (2 if shorter else 3)
+    assert made["provenance"]["confirmed"] is False
+    assert "One training of this config, with one seed." in (here / "m" / "card.md").read_text()
+    assert hpsearch("verify", "m/best.yaml", *deployed.data, "--json").json["exact"] is True
