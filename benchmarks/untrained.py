@@ -33,8 +33,9 @@ from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database, Patience
 from hpsearch.search.suggest import DrawnTrial, draw_trial
+from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.space import Choice, Group, Range, Space
-from hpsearch.study_file.study import Budget, Objective, StudyFile
+from hpsearch.study_file.study import Budget, StudyFile
 from hpsearch.workers.lease_keeper import LeaseKeeper
 
 EPOCHS = 20

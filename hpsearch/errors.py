@@ -11,6 +11,7 @@ HpsearchError
 │   └── CheckpointError      a checkpoint that is missing, damaged or of another trial
 ├── ExportFailed             a trained model can't be written in a format, or differs in it
 ├── InfeasibleConfig         this configuration can't be built (the sampler learns from it)
+│   └── ConstraintBroken     it could be, but it breaks a constraint of the study
 ├── TrainingDiverged         the loss stopped being a number
 ├── TrainingInterrupted      training was asked to stop between two batches (carries its state)
 └── LeaseLost                another worker owns the trial now; drop it
@@ -20,7 +21,7 @@ A message states the rule, then the value, then what to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -96,6 +97,14 @@ class ExportFailed(HpsearchError):
 
 class InfeasibleConfig(HpsearchError):
     """This configuration can't be built; the message holds the arithmetic that shows why."""
+
+
+class ConstraintBroken(InfeasibleConfig):
+    """It could be built, but it breaks constraints of the study: ``violations`` tells how far."""
+
+    def __init__(self, message: str, violations: Mapping[str, float]) -> None:
+        super().__init__(message)
+        self.violations = violations
 
 
 class TrainingDiverged(HpsearchError):

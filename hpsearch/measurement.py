@@ -19,6 +19,25 @@ OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
     "val_balanced_accuracy": "maximize",
 }
 
+#: What else a study of several objectives may ask for, or bound: what a model costs.
+COSTS: dict[str, Literal["maximize", "minimize"]] = {
+    # Known once a configuration is drawn: learned numbers, and multiply-adds per image
+    "parameters": "minimize",
+    "multiply_adds": "minimize",
+    # Measured while and after training: the median epoch in seconds, one image in milliseconds
+    "epoch_seconds": "minimize",
+    "latency": "minimize",
+}
+
+#: Those of ``COSTS`` that are known before training.
+KNOWN_BEFORE = ("parameters", "multiply_adds")
+
+#: Those that only training tells.
+MEASURED_COSTS = tuple(name for name in COSTS if name not in KNOWN_BEFORE)
+
+#: Every figure that may be an objective or have a bound, and the direction that is better.
+GOAL_FIGURES = {**OBJECTIVES, **COSTS}
+
 #: With more classes than this, no confusion matrix is recorded: nobody reads a million cells.
 CONFUSION_CLASSES = 100
 

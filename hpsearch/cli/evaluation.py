@@ -14,6 +14,7 @@ from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     DataOption,
     JsonOption,
+    PickOption,
     RunsOption,
     StorageOption,
     StoredStudyOption,
@@ -31,6 +32,7 @@ def evaluate(
     runs: RunsOption = DEFAULT_RUNS,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, mps, cuda:0.")] = "auto",
     data: DataOption = None,
+    pick: PickOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate the winner on the test images: once, when the search is over.
@@ -49,7 +51,7 @@ def evaluate(
         record = record_of(database, study)
         before = openings(database, record.study.study_id)
         opening = evaluate_winner(
-            database, record, study_of(record), runs=runs, device=device, data=data
+            database, record, study_of(record), runs=runs, device=device, data=data, pick=pick
         )
     _warn(record, before)
     if as_json:

@@ -13,6 +13,7 @@ from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     DataOption,
     JsonOption,
+    PickOption,
     RunsOption,
     StorageOption,
     StoredStudyOption,
@@ -58,6 +59,7 @@ def export(
         Path | None,
         _file("Config, weights, card and classes: the folder that predict reads.", "FOLDER"),
     ] = None,
+    pick: PickOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files.")] = False,
     storage: StorageOption = DEFAULT_STORAGE,
     runs: RunsOption = DEFAULT_RUNS,
@@ -74,13 +76,16 @@ def export(
     hpsearch export --study quickstart --bundle best/
     hpsearch export --study quickstart --onnx best.onnx --card best.md
     hpsearch export --study quickstart --trial 17
+    hpsearch export --study small_and_good --pick knee
     """
     from hpsearch.results.export.choice import choose
     from hpsearch.workers.exporting import Targets, write_export
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
-        chosen = choose(database, record, study_of, number=trial, unconfirmed=unconfirmed)
+        chosen = choose(
+            database, record, study_of, number=trial, pick=pick, unconfirmed=unconfirmed
+        )
     others = Targets(
         card=card, weights=weights, onnx=onnx, torch_export=torch_export, bundle=bundle
     )

@@ -74,6 +74,14 @@ StorageOption = Annotated[
         "A password belongs into the variable, or into a file (HPSEARCH_STORAGE_FILE).",
     ),
 ]
+PickOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pick",
+        metavar="POINT",
+        help="Several objectives: this point of the front, knee or a trial's number.",
+    ),
+]
 DataOption = Annotated[
     Path | None,
     typer.Option(

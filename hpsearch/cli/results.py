@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpsearch.cli.front import print_best
 from hpsearch.cli.opening import database_for_reading, record_of
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
@@ -118,7 +119,7 @@ def show_trial(
 
 
 def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
-    counts, budget, leader = told["trials"], told["budget"], told["best"]
+    counts, budget = told["trials"], told["budget"]
     say(
         f"{told['study']}: {record.counts.finished} of {budget['trials']} trials finished"
         + (" (the space has no point left)" if record.study.exhausted else ""),
@@ -135,16 +136,9 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
     if told["pruning"] is not None:
         _print_pruning(told["pruning"])
     _print_failures(record)
-    if leader is None:
-        say("best: none yet, as no trial is complete")
-        return
-    objective = record.objective
-    say(
-        f"best: trial {leader['number']}, {objective.metric} {show(leader['value'])} "
-        f"({objective.at} epoch; the best of {counts['complete']})"
-    )
-    say(f"  {show_params(leader['params'])}")
-    _print_confirmation(told.get("confirmation"), objective.metric)
+    print_best(record)
+    if told["best"] is not None:
+        _print_confirmation(told.get("confirmation"), record.objective.metric)
 
 
 def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
@@ -226,6 +220,7 @@ def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
                     "ticket": trial.ticket,
                     "state": trial.state.value,
                     "value": trial.value,
+                    **({} if record.goals.are_plain else {"figures": dict(trial.figures)}),
                     "epochs": trial.epochs_done,
                     "attempts": trial.attempts,
                     "compute_seconds": trial.compute_seconds,
@@ -235,14 +230,25 @@ def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
             ]
         )
         return
+    others = tuple(name for name in record.goals.figures if name != record.objective.metric)
     table(
-        ("rank", "trial", "state", record.objective.metric, "epochs", "time", "parameters"),
+        (
+            "rank",
+            "trial",
+            "state",
+            record.objective.metric,
+            *others,
+            "epochs",
+            "time",
+            "parameters",
+        ),
         [
             (
                 ranks.get(trial.ticket),
                 trial.number,
                 trial.state.value,
                 trial.value,
+                *(trial.figures.get(name) for name in others),
                 trial.epochs_done,
                 show_time(trial.compute_seconds),
                 show_params(trial.params),

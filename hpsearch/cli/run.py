@@ -280,8 +280,9 @@ def _end(
 def _print_end(
     record: StudyRecord, outcome: Outcome, told: Preview, storage: str, *, exported: bool
 ) -> None:
+    from hpsearch.cli.front import print_front
     from hpsearch.results.export.frozen import caveat
-    from hpsearch.results.ranking import ranked
+    from hpsearch.results.ranking import ranked, violators
 
     counts = record.counts
     say()
@@ -291,7 +292,9 @@ def _print_end(
         style="bold",
     )
     order = ranked(record)
-    if order:
+    if order and record.goals.several:
+        print_front(record)
+    elif order:
         winner = order[0]
         say(
             f"best: trial {winner.number}, {record.objective.metric} {show(winner.value)}. "
@@ -306,7 +309,11 @@ def _print_end(
         say(f"Search: {again(f'hpsearch worker --study {told.study}', storage)} (on any host)")
     elif outcome.reason != "finished":
         say("Go on: the same command again")
+    broken = len(violators(record))
+    if broken:
+        say(f"{broken} of {counts.complete} complete trials break a constraint and have no rank")
     if order and exported:
+        which = " --pick knee" if record.goals.several else ""
         say(f"Confirm it: {again(f'hpsearch confirm --study {told.study}', storage)}")
-        say(f"Export it: {again(f'hpsearch export --study {told.study}', storage)}")
+        say(f"Export it: {again(f'hpsearch export --study {told.study}{which}', storage)}")
     say(f"Look at it: {again('hpsearch dashboard', storage)}")

@@ -158,6 +158,9 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
     return {
         "study": study.name,
         "fingerprint": study.fingerprint,
+        "objectives": study.goals.directions,
+        "prune_on": study.objective.metric,
+        "constraints": [str(each) for each in study.goals.constraints],
         "budget": {
             "trials": study.budget.trials,
             "epochs_per_trial": study.budget.epochs_per_trial,
@@ -175,6 +178,10 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
         "infeasible": [
             {"try_first": each.try_first, "params": dict(each.params), "reason": each.reason}
             for each in report.infeasible
+        ],
+        "violating": [
+            {"try_first": each.try_first, "params": dict(each.params), "reason": each.reason}
+            for each in report.violating
         ],
     }
 
@@ -196,8 +203,10 @@ def _print_check(study: StudyFile, report: SpaceReport) -> None:
     say(
         f"{len(report.parameters)} parameters ({size}), {budget.trials} trials of up to "
         f"{budget.epochs_per_trial} epochs, sampler {study.sampler.name}, "
-        f"pruner {study.pruner.name}, {study.objective.metric} of the {study.objective.at} epoch"
+        f"pruner {study.pruner.name}, {_objectives(study)} of the {study.objective.at} epoch"
     )
+    if study.goals.constraints:
+        say(f"constraints: {', '.join(map(str, study.goals.constraints))}")
     found = study.document.get("found")
     if found:
         trial = "" if found["trial"] is None else f"trial {found['trial']} of "
@@ -222,6 +231,28 @@ def _print_check(study: StudyFile, report: SpaceReport) -> None:
             f"{_seen(model.receptive_fields)}"
         )
     _print_infeasible(report)
+    _print_violating(report)
+
+
+def _objectives(study: StudyFile) -> str:
+    goals = study.goals
+    if not goals.several:
+        return goals.objective.metric
+    return f"{' and '.join(goals.objectives)} (rules decide by {goals.objective.metric})"
+
+
+def _print_violating(report: SpaceReport) -> None:
+    if not report.violating:
+        return
+    found = len(report.violating)
+    say(
+        f"{found} of the {report.tried} configurations that were tried (about "
+        f"{100 * found / report.tried:.0f} % of the space) break a constraint and would never be "
+        "trained; the search learns from such draws:"
+    )
+    for each in report.violating[:_REASONS_SHOWN]:
+        who = "" if each.try_first is None else f"try_first[{each.try_first}]: "
+        say(f"  {who}{each.reason}")
 
 
 def _print_infeasible(report: SpaceReport) -> None:

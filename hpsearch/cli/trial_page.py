@@ -37,6 +37,7 @@ def trial_page(
     from hpsearch.search import ledger_reads
 
     study_id = record.study.study_id
+    complete = trial.state.value == "complete"
     curve = ledger_reads.curve(database, study_id, trial.ticket)
     events = ledger_reads.event_log(database, study_id, trial.ticket)
     noted = {} if trial.trial_id is None else optuna_side.attributes(database, trial.trial_id)
@@ -47,6 +48,8 @@ def trial_page(
         "state": trial.state.value,
         "objective": {"metric": record.objective.metric, "at": record.objective.at},
         "value": trial.value,
+        "figures": dict(trial.figures),
+        "violations": record.goals.broken(trial.figures) if complete else [],
         "best_value": trial.best_value,
         "best_epoch": trial.best_epoch,
         "epochs": trial.epochs_done,
@@ -105,6 +108,10 @@ def print_page(page: Mapping[str, Any]) -> None:
         f"{show(page['best_epoch'])}; {page['epochs']} of {page['epochs_per_trial']} epochs in "
         f"{show_time(page['compute_seconds'])}"
     )
+    if page["figures"]:
+        say(show_params(page["figures"]))
+    for broken in page["violations"]:
+        say(f"no rank: {broken}")
     _print_params(page["params"])
     _print_curve(page["curve"], metric)
     if "out_of_memory" in page["noted"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpsearch.errors import UserError
-from hpsearch.results.ranking import ranked
+from hpsearch.results.ranking import KEPT_WEIGHTS, front, none_eligible, ranked, violators
 from hpsearch.results.records import StudyRecord
 from hpsearch.study_file.found import FoundConfig
 from hpsearch.study_file.freezing import freeze
@@ -17,13 +17,26 @@ def found_in(record: StudyRecord, study: StudyFile, number: int | None = None) -
     trial or it isn't complete: the value of any other may still change.
     """
     order = ranked(record)
-    trial = record.trial(number) if number is not None else next(iter(order), None)
     name, counts = record.study.name, record.counts
+    if number is None and record.goals.several and order:
+        listed = ", ".join(str(each.number) for each in front(record)[:KEPT_WEIGHTS])
+        raise UserError(
+            f"study {name!r} has several objectives, so no one trial is its winner; name a trial "
+            f"of its front ({listed}) with from: {{study: {name}, trial: N}}"
+        )
+    trial = record.trial(number) if number is not None else next(iter(order), None)
     if trial is None:
+        if violators(record):
+            raise UserError(none_eligible(record))
         raise UserError(
             f"only a complete trial can be built upon, but study {name!r} has none yet "
             f"({counts.running} running, {counts.paused} paused, {counts.pruned} pruned, "
             f"{counts.failed} failed); launch it until one is complete"
+        )
+    if trial in violators(record):
+        raise UserError(
+            f"only a trial that keeps the constraints of study {name!r} can be built upon, but of "
+            f"trial {trial.number} {'; '.join(record.goals.broken(trial.figures))}"
         )
     if trial not in order:
         raise UserError(

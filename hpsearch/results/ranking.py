@@ -1,36 +1,208 @@
-"""Which trial is best. Only trials that were trained to the last epoch are compared."""
+"""Which trials are best: one winner, or with several objectives a front.
+
+Only trials that were trained to the last epoch are compared, and only those that keep the study's
+constraints.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
+from hpsearch.errors import UserError
+from hpsearch.measurement import GOAL_FIGURES
 from hpsearch.results.confirmation.stored import is_confirmation, kept_trainings
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.ledger_tables import TicketState
 
+#: The point of a front that ``pick`` also knows by a name.
+KNEE = "knee"
+
+#: Trials of a front whose weights are kept; a front may be as long as the study.
+KEPT_WEIGHTS = 20
+
 
 def ranked(record: StudyRecord) -> list[TrialRecord]:
-    """Return the complete trials, best first; of equal ones the lower number is first.
+    """Return the complete trials that keep all constraints, best first.
 
-    A pruned trial's value is from another epoch, so it has no rank.
+    Of equal ones the lower number is first. With several objectives the front comes first; within
+    it and behind it the order is by the objective that rules decide by. A pruned trial's value is
+    from another epoch, so it has no rank.
     """
     sign = -1.0 if record.objective.direction == "maximize" else 1.0
-    complete = [
+    eligible = [
         (sign * trial.value, trial.number, trial)
         for trial in record.trials
-        if trial.state is TicketState.COMPLETE
+        if _is_complete(trial)
         and trial.value is not None
         and trial.number is not None
+        and not _violates(record, trial)
     ]
-    return [trial for *_, trial in sorted(complete, key=lambda entry: entry[:2])]
+    order = [trial for *_, trial in sorted(eligible, key=lambda entry: entry[:2])]
+    if not record.goals.several:
+        return order
+    on_front = _undominated(_costs(record, order))
+    leading = [trial for trial, first in zip(order, on_front, strict=True) if first]
+    return leading + [trial for trial, first in zip(order, on_front, strict=True) if not first]
 
 
 def best(record: StudyRecord) -> TrialRecord | None:
-    """Return the winner so far, ``None`` before a trial is complete."""
+    """Return the winner so far, ``None`` before there is one.
+
+    With several objectives: the point of the front that is best by the one that rules decide by.
+    """
     return next(iter(ranked(record)), None)
 
 
+def violators(record: StudyRecord) -> list[TrialRecord]:
+    """Return the complete trials that break a constraint, and so have no rank."""
+    return [trial for trial in record.trials if _is_complete(trial) and _violates(record, trial)]
+
+
+def front(record: StudyRecord) -> list[TrialRecord]:
+    """Return the Pareto front: whom no other trial beats in one objective and equals in the rest.
+
+    Ordered as ``ranked``; of equal trials each is on it. With one objective it is the winner.
+    """
+    order = ranked(record)
+    if not record.goals.several:
+        return order[:1]
+    return [
+        trial
+        for trial, first in zip(order, _undominated(_costs(record, order)), strict=True)
+        if first
+    ]
+
+
+def knee(record: StudyRecord) -> TrialRecord | None:
+    """Return the front's point nearest to the best of everything, ``None`` for an empty front.
+
+    Each objective is scaled to its range over the front (0 its best value there, 1 its worst);
+    nearest is by straight distance. Of equally near ones the first.
+    """
+    points = front(record)
+    if not points:
+        return None
+    costs = _costs(record, points)
+    low = costs.min(axis=0)
+    spread = costs.max(axis=0) - low
+    scaled = (costs - low) / np.where(spread > 0, spread, 1.0)
+    return points[int(np.argmin(np.linalg.norm(scaled, axis=1)))]
+
+
+def pick(record: StudyRecord, which: str | int) -> TrialRecord:
+    """Return a point of the front: ``knee``, or that of a trial's number.
+
+    Raises ``UserError`` where the study has one objective (its winner is the best), no point yet,
+    or no such point.
+    """
+    name = record.study.name
+    if not record.goals.several:
+        raise UserError(
+            f"a point is picked from a front of several objectives, but study {name!r} has one, "
+            f"{record.objective.metric}; leave the pick out (the winner is meant), or name a "
+            "trial with --trial"
+        )
+    points = front(record)
+    if not points:
+        raise UserError(none_eligible(record))
+    if str(which) == KNEE:
+        return knee(record) or points[0]
+    for trial in points:
+        if str(trial.number) == str(which).strip():
+            return trial
+    listed = ", ".join(str(trial.number) for trial in points[:KEPT_WEIGHTS])
+    more = ", .." if len(points) > KEPT_WEIGHTS else ""
+    raise UserError(
+        f"a pick must be {KNEE} or a trial on the front of study {name!r} ({listed}{more}), but "
+        f"got {which}"
+    )
+
+
+def chosen(record: StudyRecord, which: str | None = None) -> TrialRecord | None:
+    """Return the winner, or the picked point where a study has several objectives.
+
+    ``None`` before there is one. Raises ``UserError`` where a pick is needed and missing, and as
+    ``pick``.
+    """
+    if which is not None:
+        return pick(record, which)
+    points = front(record)
+    if record.goals.several and points:
+        listed = ", ".join(str(trial.number) for trial in points[:KEPT_WEIGHTS])
+        raise UserError(
+            f"study {record.study.name!r} has several objectives "
+            f"({', '.join(record.goals.objectives)}), so no one trial is its winner; choose a "
+            f"point of its front with --pick {KNEE} or --pick N (trials {listed}"
+            f"{', ..' if len(points) > KEPT_WEIGHTS else ''})"
+        )
+    return next(iter(points), None)
+
+
+def none_eligible(record: StudyRecord) -> str:
+    """Say why no trial has a rank."""
+    counts, name = record.counts, record.study.name
+    broken = len(violators(record))
+    if broken:
+        return (
+            f"only a trial that keeps the constraints can win, but all {broken} complete trials "
+            f"of study {name!r} break one ({', '.join(map(str, record.goals.constraints))}); "
+            "launch more trials, or widen the constraint in a study of another name"
+        )
+    return (
+        f"only a complete trial can win, but study {name!r} has none yet ({counts.pruned} pruned, "
+        f"{counts.failed} failed); launch more trials"
+    )
+
+
 def weights_kept(record: StudyRecord) -> list[TrialRecord]:
-    """Return the trials whose best weights stay on disk."""
+    """Return the trials whose best weights stay on disk: the winner, or the front.
+
+    Of a front beyond ``KEPT_WEIGHTS`` the best by each objective and the knee stay, and an even
+    share of the rest in the order of the front. Of a confirmation: its winner's trainings.
+    """
     if is_confirmation(record.study):
         return kept_trainings(record)
-    winner = best(record)
-    return [] if winner is None else [winner]
+    points = front(record)
+    if len(points) <= KEPT_WEIGHTS:
+        return points
+    costs = _costs(record, points)
+    kept = dict.fromkeys(int(place) for place in costs.argmin(axis=0))
+    nearest = knee(record)
+    if nearest is not None:
+        kept[points.index(nearest)] = None
+    rest = [place for place in range(len(points)) if place not in kept]
+    free = KEPT_WEIGHTS - len(kept)
+    kept.update(dict.fromkeys(rest[index * len(rest) // free] for index in range(free)))
+    return [points[place] for place in sorted(kept)]
+
+
+def _is_complete(trial: TrialRecord) -> bool:
+    return trial.state is TicketState.COMPLETE
+
+
+def _violates(record: StudyRecord, trial: TrialRecord) -> bool:
+    return any(value > 0 for value in record.goals.violations(trial.figures).values())
+
+
+def _costs(record: StudyRecord, trials: Sequence[TrialRecord]) -> np.ndarray[tuple[int, int]]:
+    """Return float64 (trials, objectives) in which less is better."""
+    names = record.goals.objectives
+    signs = [-1.0 if GOAL_FIGURES[name] == "maximize" else 1.0 for name in names]
+    rows = [[trial.figures[name] for name in names] for trial in trials]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(names)) * signs
+
+
+def _undominated(costs: np.ndarray[tuple[int, int]]) -> list[bool]:
+    """Return which rows no other row is at least as good as everywhere and better somewhere."""
+    undominated = [False] * len(costs)
+    kept = np.empty((0, costs.shape[1]))
+    # In this order nothing is dominated by what comes later, so looking at the front is enough
+    for place in np.lexsort(costs.T[::-1]):
+        point = costs[place]
+        beaten = (kept <= point).all(axis=1) & (kept < point).any(axis=1)
+        if not beaten.any():
+            undominated[int(place)] = True
+            kept = np.vstack([kept, point])
+    return undominated

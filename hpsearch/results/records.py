@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.errors import UnknownName
@@ -12,7 +12,7 @@ from hpsearch.search.ledger_reads import Counts, Ticket
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
-from hpsearch.study_file.study import Objective
+from hpsearch.study_file.goals import Goals, Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,9 @@ class TrialRecord:
     #: Relative to the runs root.
     checkpoint: str | None
     checkpoint_epoch: int | None
+    #: Name -> value of each objective and each figure with a bound, once the trial has ended; none
+    #: where one objective is all that counts.
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +54,14 @@ class StudyRecord:
     """A stored study and its trials by ticket."""
 
     study: StoredStudy
-    objective: Objective
+    goals: Goals
     counts: Counts
     trials: tuple[TrialRecord, ...]
+
+    @property
+    def objective(self) -> Objective:
+        """The figure that every epoch measures; with one objective, what trials are ranked by."""
+        return self.goals.objective
 
     @property
     def is_finished(self) -> bool:
@@ -72,13 +80,13 @@ class StudyRecord:
 def read_study(database: Database, name: str) -> StudyRecord:
     """Read a study and all its trials. Raises ``UnknownName`` listing the studies there are."""
     study = studies.find(database, name)
-    objective = Objective(**study.document["objective"])
+    goals = Goals.of(study.document)
     tickets = ledger_reads.all_tickets(database, study.study_id)
     return StudyRecord(
         study=study,
-        objective=objective,
+        goals=goals,
         counts=ledger_reads.counts(database, study.study_id),
-        trials=tuple(_record(ticket, objective) for ticket in tickets),
+        trials=tuple(_record(ticket, goals.objective) for ticket in tickets),
     )
 
 
@@ -101,4 +109,5 @@ def _record(ticket: Ticket, objective: Objective) -> TrialRecord:
         error=ticket.last_error,
         checkpoint=ticket.checkpoint,
         checkpoint_epoch=ticket.checkpoint_epoch,
+        figures=ticket.figures or {},
     )

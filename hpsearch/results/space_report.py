@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from hpsearch.errors import InfeasibleConfig, UserError
+from hpsearch.measurement import KNOWN_BEFORE
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.samplers.enumerated import at_unit, grid_size
 from hpsearch.study_file.space import Choice, Draw, Parameter, Range, Scalar
@@ -51,7 +52,7 @@ class ModelSizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Infeasible:
-    """A combination that can't be built."""
+    """A combination that can't be trained: it can't be built, or breaks a constraint."""
 
     #: Index of the ``try_first`` entry that asks for it; ``None`` for a draw.
     try_first: int | None
@@ -84,11 +85,13 @@ class SpaceReport:
     #: Distinct draws that were tried, and those among them that can't be built.
     tried: int
     infeasible: tuple[Infeasible, ...]
+    #: Those that can be built, but break a constraint that is known before training.
+    violating: tuple[Infeasible, ...] = ()
 
     @property
     def feasible(self) -> int:
-        """How many of the draws that were tried can be built."""
-        return self.tried - len(self.infeasible)
+        """How many of the draws that were tried may be trained."""
+        return self.tried - len(self.infeasible) - len(self.violating)
 
 
 def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
@@ -104,6 +107,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     prepared = _prepared(configs, data)
     seen: set[str] = set()
     infeasible: list[Infeasible] = []
+    violating: list[Infeasible] = []
     sizes: dict[str, list[tuple[int, ModelSummary]]] = {}
     shapes: dict[str, set[tuple[int, int, int]]] = {}
     for (first_trial, draw), config in zip(draws, configs, strict=True):
@@ -118,6 +122,9 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
         except InfeasibleConfig as error:
             infeasible.append(_infeasible(first_trial, draw.params, str(error)))
             continue
+        broken = study.goals.broken({name: getattr(plan.model, name) for name in KNOWN_BEFORE})
+        if broken:
+            violating.append(_infeasible(first_trial, draw.params, "; ".join(broken)))
         sizes.setdefault(config.model.name, []).append((config.batch_size, plan.model))
     return SpaceReport(
         points=_points(parameters.values(), study),
@@ -126,17 +133,29 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
         models=tuple(_sizes(name, found) for name, found in sizes.items()),
         tried=len(seen),
         infeasible=tuple(infeasible),
+        violating=tuple(violating),
     )
 
 
 def require_feasible(study: StudyFile, report: SpaceReport) -> None:
-    """Raise ``UserError`` where nothing, or something that the file asks for, can't be built."""
+    """Raise ``UserError`` where nothing, or something that the file asks for, can't be trained."""
     for found in report.infeasible:
         if found.try_first is not None:
             raise UserError(
                 f"study {study.name!r}: try_first[{found.try_first}] must be a configuration that "
                 f"can be built, but {found.reason}"
             )
+    for found in report.violating:
+        if found.try_first is not None:
+            raise UserError(
+                f"study {study.name!r}: try_first[{found.try_first}] must keep the study's "
+                f"constraints, but {found.reason}"
+            )
+    if report.feasible == 0 and report.violating:
+        raise UserError(
+            f"study {study.name!r}: at least one configuration must keep the constraints, but none "
+            f"of the {report.tried} that were tried does, as {report.violating[0].reason}"
+        )
     if report.feasible == 0:
         example = report.infeasible[0]
         raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpsearch.results.ranking import best
+from hpsearch.results.ranking import front, knee, ranked, violators
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.ledger_reads import Counts
 
@@ -18,9 +18,14 @@ def counts_of(counts: Counts) -> dict[str, int]:
 
 
 def summary(record: StudyRecord) -> dict[str, Any]:
-    """Return the JSON-like summary; ``best`` is null before a trial is complete."""
-    winner = best(record)
-    return {
+    """Return the JSON-like summary; ``best`` is null before a trial is complete.
+
+    With several objectives it has the front and its knee, with constraints the number of complete
+    trials that break one.
+    """
+    order = ranked(record)
+    winner = next(iter(order), None)
+    told = {
         "study": record.study.name,
         "trials": counts_of(record.counts),
         "budget": {
@@ -33,3 +38,20 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         if winner is None
         else {"number": winner.number, "value": winner.value, "params": dict(winner.params)},
     }
+    goals = record.goals
+    if goals.several:
+        nearest = knee(record)
+        told["objectives"] = goals.directions
+        told["front"] = [
+            {
+                "number": trial.number,
+                "figures": dict(trial.figures),
+                "params": dict(trial.params),
+            }
+            for trial in front(record)
+        ]
+        told["knee"] = None if nearest is None else nearest.number
+    if goals.constraints:
+        told["constraints"] = [str(each) for each in goals.constraints]
+        told["violating"] = len(violators(record))
+    return told

@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.storage import Database
+from hpsearch.study_file.goals import Goals
 
 #: The draft's trial_id; rows in the database are numbered from 1.
 DRAFT_ID = -1
@@ -33,13 +34,19 @@ _CHUNK = 500
 _json_to_distribution = lru_cache(maxsize=4096)(json_to_distribution)
 
 
+def optuna_directions(goals: Goals) -> list[StudyDirection]:
+    """Return which way each objective is better, in Optuna's terms."""
+    return [StudyDirection[way.upper()] for way in goals.directions.values()]
+
+
 class TrialHistory:
     """The trials of one study, kept up to date by reading only what is new."""
 
-    def __init__(self, database: Database, study_id: int, direction: StudyDirection) -> None:
+    def __init__(self, database: Database, study_id: int, *directions: StudyDirection) -> None:
         self.database = database
         self.study_id = study_id
-        self.direction = direction
+        #: One per objective.
+        self.directions = directions
         self._trials: dict[int, FrozenTrial] = {}
         self._unfinished: set[int] = set()
 
@@ -55,7 +62,7 @@ class TrialHistory:
     ) -> DraftView:
         """Return the view (of ``trials``, what ``refresh`` gave) with a new draft trial in it."""
         trials = self.refresh() if trials is None else trials
-        return DraftView(self.study_id, self.direction, trials, fixed_params or {})
+        return DraftView(self.study_id, self.directions, trials, fixed_params or {})
 
     def _read(self, connection: Connection) -> None:
         # Nothing is kept before the end: a read that breaks off is made again from the start.
@@ -75,7 +82,8 @@ class TrialHistory:
             states.update({row.trial_id: row.state for row in connection.execute(query)})
         changing = {trial_id: self._trials[trial_id] for trial_id in self._unfinished} | fresh
         finished = {trial_id for trial_id, state in states.items() if state.is_finished()}
-        _read_values(connection, {trial_id: changing[trial_id] for trial_id in finished})
+        read_values = _read_values if len(self.directions) == 1 else _read_several_values
+        read_values(connection, {trial_id: changing[trial_id] for trial_id in finished})
         for trial_id, state in states.items():
             changing[trial_id].state = state
         self._trials.update(fresh)
@@ -102,7 +110,7 @@ def _read_params(connection: Connection, trials: Mapping[int, FrozenTrial]) -> N
 
 
 def _read_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
-    values, steps, attrs = rows.VALUES, rows.INTERMEDIATE_VALUES, rows.TRIAL_SYSTEM_ATTRS
+    values, steps = rows.VALUES, rows.INTERMEDIATE_VALUES
     for chunk in _chunks(trials):
         for row in connection.execute(
             sa.select(values.c.trial_id, values.c.value).where(values.c.trial_id.in_(chunk))
@@ -121,12 +129,35 @@ def _read_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> N
             )
         ):
             trials[row.trial_id].intermediate_values = {row.step: row.intermediate_value}
-        for row in connection.execute(
-            sa.select(attrs.c.trial_id, attrs.c.key, attrs.c.value_json).where(
-                attrs.c.trial_id.in_(chunk), attrs.c.key.startswith("constraints")
-            )
+        _read_constraints(connection, trials, chunk)
+
+
+def _read_several_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
+    """Read the objectives, and no curve: Optuna's TPE stumbles over one in such a study."""
+    table = rows.VALUES
+    for chunk in _chunks(trials):
+        found: dict[int, list[float]] = {}
+        for trial_id, value in connection.execute(
+            sa.select(table.c.trial_id, table.c.value)
+            .where(table.c.trial_id.in_(chunk))
+            .order_by(table.c.trial_id, table.c.objective)
         ):
-            trials[row.trial_id].system_attrs[row.key] = json.loads(row.value_json)
+            found.setdefault(trial_id, []).append(value)
+        for trial_id, values in found.items():
+            trials[trial_id].values = values
+        _read_constraints(connection, trials, chunk)
+
+
+def _read_constraints(
+    connection: Connection, trials: Mapping[int, FrozenTrial], chunk: Sequence[int]
+) -> None:
+    attrs = rows.TRIAL_SYSTEM_ATTRS
+    for row in connection.execute(
+        sa.select(attrs.c.trial_id, attrs.c.key, attrs.c.value_json).where(
+            attrs.c.trial_id.in_(chunk), attrs.c.key.startswith("constraints")
+        )
+    ):
+        trials[row.trial_id].system_attrs[row.key] = json.loads(row.value_json)
 
 
 class DraftView(BaseStorage):
@@ -138,12 +169,12 @@ class DraftView(BaseStorage):
     def __init__(
         self,
         study_id: int,
-        direction: StudyDirection,
+        directions: Sequence[StudyDirection],
         trials: list[FrozenTrial],
         fixed_params: Mapping[str, Any],
     ) -> None:
         self._study_id = study_id
-        self._direction = direction
+        self._directions = list(directions)
         self.trials = trials
         self.draft = _frozen(DRAFT_ID, len(trials))
         if fixed_params:
@@ -193,8 +224,8 @@ class DraftView(BaseStorage):
         return f"study {study_id}"
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """Return the one objective's direction."""
-        return [self._direction]
+        """Return each objective's direction."""
+        return self._directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return nothing: samplers keep no state between tickets."""

@@ -8,7 +8,7 @@ calls raise ``LeaseLost``. Calls may be repeated after a commit whose answer was
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,6 +33,7 @@ from hpsearch.search.ledger_statements import (
 )
 from hpsearch.search.ledger_tables import TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules, TrialRow
+from hpsearch.search.outcomes import write_outcome
 from hpsearch.search.prepared import ask_all
 from hpsearch.search.pruners import Report
 from hpsearch.search.storage import Database
@@ -100,7 +101,8 @@ class Ledger(FencedWrites):
         """Record the ticket's ``nth`` (from 0) infeasible draw; returns the next point.
 
         Optuna gets a PRUNED row with a violated constraint: the only form in which its samplers
-        learn from it. The budget isn't touched.
+        learn from it. Where ``row`` tells none of the study's own, it is one that can't be kept.
+        The budget isn't touched.
         """
 
         def work(connection: Connection) -> int | None:
@@ -112,10 +114,10 @@ class Ledger(FencedWrites):
                 params=row.params,
                 distributions=row.distributions,
                 user_attrs={**row.user_attrs, "infeasible": reason},
-                system_attrs={**row.system_attrs, **optuna_rows.INFEASIBLE_MARKS},
+                system_attrs=row.system_attrs or optuna_rows.INFEASIBLE_MARKS,
             )
             trial_id, number = self._insert_trial(connection, claim, infeasible_row)
-            optuna_rows.finish_trial(connection, trial_id, TrialState.PRUNED, None)
+            optuna_rows.finish_trial(connection, trial_id, TrialState.PRUNED)
             point: int | None = ticket["point"]
             if self.rules.enumerates:
                 point = take_point(connection, study)
@@ -126,9 +128,16 @@ class Ledger(FencedWrites):
         return self.fenced(claim, "infeasible", work)
 
     def report(
-        self, claim: Claim, result: EpochResult, checkpoint: CheckpointRef | None = None
+        self,
+        claim: Claim,
+        result: EpochResult,
+        checkpoint: CheckpointRef | None = None,
+        measured: Mapping[str, float] | None = None,
     ) -> str:
         """Record one epoch, decide once whether the trial goes on, and end it where it doesn't.
+
+        ``measured`` holds the figures of the study's goals that no epoch measures, as far as they
+        are known (``SearchRules.goals``).
 
         Returns:
             "continue", "pruned" or "complete" (of the study's last epoch, and where training has
@@ -147,7 +156,9 @@ class Ledger(FencedWrites):
                 # On another device its digits may differ, and so the epoch at which it stops
                 decision = "complete" if result.last else "continue"
                 if result.last:
-                    columns |= self._end(connection, claim, dict(ticket), result, decision)
+                    columns |= self._end(
+                        connection, claim, dict(ticket), result, decision, measured
+                    )
                 self.update(connection, claim, **columns)
                 return decision
             value = float(getattr(result, self.rules.metric))
@@ -170,7 +181,9 @@ class Ledger(FencedWrites):
                 **self.name_checkpoint(connection, claim, checkpoint),
             }
             if decision != "continue":
-                columns |= self._end(connection, claim, {**ticket, **columns}, result, decision)
+                columns |= self._end(
+                    connection, claim, {**ticket, **columns}, result, decision, measured
+                )
             self.update(connection, claim, **columns)
             return decision
 
@@ -259,11 +272,18 @@ class Ledger(FencedWrites):
         ticket: Mapping[str, Any],
         result: EpochResult,
         decision: str,
+        measured: Mapping[str, float] | None,
     ) -> dict[str, Any]:
         """End Optuna's row with the value that ``ticket`` holds; returns the ticket's columns."""
         final = ticket["best_value"] if self.rules.best_epoch_counts else ticket["value"]
         state = TrialState.COMPLETE if decision == "complete" else TrialState.PRUNED
-        optuna_rows.finish_trial(connection, ticket["trial_id"], state, final)
+        columns: dict[str, Any] = {"state": decision, "owner": None}
+        values: Sequence[float] = [final]
+        if self.rules.goals is not None:
+            complete = decision == "complete"
+            found = write_outcome(connection, self.rules.goals, ticket, measured or {}, complete)
+            values, columns["figures"] = found.values, json.dumps(found.figures)
+        optuna_rows.finish_trial(connection, ticket["trial_id"], state, values)
         if result.val_confusion is not None:
             optuna_rows.insert_user_attr(
                 connection, ticket["trial_id"], "val_confusion", result.val_confusion
@@ -271,7 +291,7 @@ class Ledger(FencedWrites):
         for key, kept in result.attributes.items():
             optuna_rows.insert_user_attr(connection, ticket["trial_id"], key, kept)
         self.event(connection, claim, decision, {"epoch": ticket["epochs_done"], "value": final})
-        return {"state": decision, "owner": None}
+        return columns
 
     def _insert_trial(self, connection: Connection, claim: Claim, row: TrialRow) -> tuple[int, int]:
         return optuna_rows.insert_trial(

@@ -36,6 +36,8 @@ class Ticket:
     value: float | None
     best_value: float | None
     best_epoch: int | None
+    #: Objectives and bounded figures of an ended trial; ``None`` where one objective is all.
+    figures: Mapping[str, float] | None
     compute_seconds: float
     checkpoint: str | None
     checkpoint_sha256: str | None
@@ -197,5 +199,6 @@ def event_log(
 def _ticket(row: Mapping[Any, Any]) -> Ticket:
     values = dict(row)
     values["state"] = TicketState(values["state"])
-    values["params"] = None if values["params"] is None else json.loads(values["params"])
+    for name in ("params", "figures"):
+        values[name] = None if values[name] is None else json.loads(values[name])
     return Ticket(**values)

@@ -178,7 +178,7 @@ def end_badly(
             # Samplers pass over failed rows; they learn from a pruned one with these marks.
             optuna_rows.mark_infeasible(connection, trial_id)
             state = TrialState.PRUNED
-        optuna_rows.finish_trial(connection, trial_id, state, None)
+        optuna_rows.finish_trial(connection, trial_id, state)
         record_event(
             connection, study_id, number, ticket["attempt"], "failed", ticket["owner"], detail
         )

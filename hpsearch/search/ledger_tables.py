@@ -87,6 +87,9 @@ tickets = sa.Table(
     sa.Column("value", sa.Float),
     sa.Column("best_value", sa.Float),
     sa.Column("best_epoch", sa.Integer),
+    #: Name -> number (JSON) of a trial that has ended, in a study of several objectives or with
+    #: constraints: each objective and each figure with a bound.
+    sa.Column("figures", sa.Text),
     #: Seconds of training, those of lost attempts that reported included.
     sa.Column("compute_seconds", sa.Float, nullable=False, server_default="0"),
     #: Relative to the runs root.

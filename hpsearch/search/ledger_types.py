@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution
 
 from hpsearch.search.decision import Audit
 from hpsearch.search.pruners import Pruner
+from hpsearch.study_file.goals import Goals
 
 
 class Idle(StrEnum):
@@ -77,6 +78,8 @@ class SearchRules:
     pruner: Pruner
     #: Which trials run on although the pruner would stop them; by default none.
     audit: Audit = field(default_factory=Audit)
+    #: What trials are compared by; ``None`` where that is ``metric`` alone.
+    goals: Goals | None = None
     #: Whether the sampler walks one shared sequence of points.
     enumerates: bool = False
     #: How often a ticket may end badly without a new epoch in between before it has failed.

@@ -8,7 +8,7 @@ test reads every row back through Optuna's own storage.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -67,23 +67,23 @@ _FINISH_TRIAL = Statement(
 
 
 def insert_study(
-    connection: Connection,
-    name: str,
-    direction: Literal["maximize", "minimize"],
-    metric: str,
+    connection: Connection, name: str, directions: Mapping[str, Literal["maximize", "minimize"]]
 ) -> int:
-    """Create a study with one named objective; returns its study_id."""
+    """Create a study with these named objectives; returns its study_id."""
     result = connection.execute(sa.insert(STUDIES).values(study_name=name))
     study_id = _new_id(result)
-    connection.execute(
-        sa.insert(DIRECTIONS).values(
-            study_id=study_id, objective=0, direction=StudyDirection[direction.upper()]
+    for objective, direction in enumerate(directions.values()):
+        connection.execute(
+            sa.insert(DIRECTIONS).values(
+                study_id=study_id,
+                objective=objective,
+                direction=StudyDirection[direction.upper()],
+            )
         )
-    )
     # What Study.set_metric_names writes: the dashboard then says val_accuracy, not Objective 0.
     connection.execute(
         sa.insert(STUDY_SYSTEM_ATTRS).values(
-            study_id=study_id, key="study:metric_names", value_json=json.dumps([metric])
+            study_id=study_id, key="study:metric_names", value_json=json.dumps(list(directions))
         )
     )
     return study_id
@@ -145,6 +145,25 @@ def insert_user_attr(connection: Connection, trial_id: int, key: str, value: Any
     send(connection, _INSERT_USER_ATTR, trial_id=trial_id, key=key, value_json=json.dumps(value))
 
 
+def constraint_attrs(violations: Mapping[str, float]) -> dict[str, Any]:
+    """Return the system attributes that tell constraint -> violation (above 0: violated).
+
+    In both forms, as ``INFEASIBLE_MARKS``; none where there is nothing to tell.
+    """
+    if not violations:
+        return {}
+    named = {f"constraints:{name}": value for name, value in violations.items()}
+    return {"constraints": list(violations.values()), **named}
+
+
+def insert_constraints(
+    connection: Connection, trial_id: int, violations: Mapping[str, float]
+) -> None:
+    """Tell samplers and dashboard how far an ended trial keeps each constraint."""
+    for key, value in constraint_attrs(violations).items():
+        _insert_system_attr(connection, trial_id, key, value)
+
+
 def mark_infeasible(connection: Connection, trial_id: int) -> None:
     """Tell samplers and dashboard that a trial's configuration violates a constraint."""
     for key, value in INFEASIBLE_MARKS.items():
@@ -152,16 +171,16 @@ def mark_infeasible(connection: Connection, trial_id: int) -> None:
 
 
 def finish_trial(
-    connection: Connection, trial_id: int, state: TrialState, value: float | None
+    connection: Connection, trial_id: int, state: TrialState, values: Sequence[float] = ()
 ) -> None:
-    """End a RUNNING trial; ``value`` is the (finite) objective, ``None`` for a failed one."""
+    """End a RUNNING trial; ``values`` are the (finite) objectives, none of a failed one."""
     send(connection, _FINISH_TRIAL, of_trial=trial_id, state=state, datetime_complete=_utc_now())
-    if value is not None:
+    for objective, value in enumerate(values):
         send(
             connection,
             _INSERT_VALUE,
             trial_id=trial_id,
-            objective=0,
+            objective=objective,
             value=value,
             value_type=_Finite,
         )

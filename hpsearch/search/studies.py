@@ -19,6 +19,7 @@ from hpsearch.search.ledger_statements import lock_study, record_event
 from hpsearch.search.ledger_tables import studies
 from hpsearch.search.storage import Database
 from hpsearch.study_file.compare import difference
+from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.sections import STUDY_NAME
 from hpsearch.study_file.study import StudyFile
 
@@ -168,9 +169,7 @@ def _one_at_a_time(connection: Connection, database: Database) -> None:
 
 def _create(connection: Connection, database: Database, study: StudyFile) -> StoredStudy:
     _refuse_foreign(connection, database, study.name)
-    study_id = optuna_rows.insert_study(
-        connection, study.name, study.objective.direction, study.objective.metric
-    )
+    study_id = optuna_rows.insert_study(connection, study.name, study.goals.directions)
     connection.execute(
         sa.insert(studies).values(
             study_id=study_id,
@@ -221,12 +220,20 @@ def _document(row: Mapping[Any, Any]) -> Mapping[str, Any]:
         document = json.loads(row["document"])
     except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict) or not isinstance(document.get("objective"), dict):
+    if not isinstance(document, dict) or not _has_goals(document):
         raise StorageError(
             f"a stored study must be a JSON object with an objective, but that of {row['name']!r} "
             "isn't; somebody else has changed it: restore a backup, or use another --storage"
         )
     return document
+
+
+def _has_goals(document: Mapping[str, Any]) -> bool:
+    try:
+        Goals.of(document)
+    except (KeyError, TypeError, ValueError):
+        return False
+    return True
 
 
 def require_same(stored: StoredStudy, study: StudyFile) -> None:

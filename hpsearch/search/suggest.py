@@ -7,7 +7,7 @@ that makes it. (One seed in every process gives every process the same start-up 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -152,8 +152,10 @@ def _seed(study_seed: int, ticket: int, infeasible: int, repeat: int) -> int:
 
 
 def _violates(trial: FrozenTrial) -> bool:
-    constraints: Sequence[float] = trial.system_attrs.get("constraints") or ()
-    return any(value > 0 for value in constraints)
+    # What was trained and then broke a constraint may come again, as any repeat
+    if trial.state == TrialState.COMPLETE:
+        return False
+    return any(value > 0 for value in trial.constraints.values())
 
 
 def _with_params(trials: list[FrozenTrial], params: Mapping[str, Scalar]) -> list[FrozenTrial]:

@@ -8,12 +8,14 @@ from typing import Any
 from hpsearch.registry import Component
 from hpsearch.study_file.durations import parse_duration
 from hpsearch.study_file.first_trials import FirstTrial, parse_first_trials
+from hpsearch.study_file.goal_keys import check_goals, normal_form
+from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.plugins import Plugin
 from hpsearch.study_file.problems import Report, shown
 from hpsearch.study_file.schema import Section
 from hpsearch.study_file.sections import SPACE
 from hpsearch.study_file.space import Group, Space, join
-from hpsearch.study_file.study import Budget, Confirm, Objective, StudyFile
+from hpsearch.study_file.study import Budget, Confirm, StudyFile
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, to_plain
 from hpsearch.study_file.walk import parse, plain
 
@@ -32,6 +34,7 @@ def assemble(
     provenance = _provenance(node.entries.get("provenance"), report)
     _check_found(node.entries.get("found"), report)
     confirms = node.entries.get("confirms")
+    check_goals(children, node, report)
     if len(report):
         raise report.error()
     document = _document(children, plugins, first_trials, provenance)
@@ -41,7 +44,7 @@ def assemble(
         name=document["study"],
         description=document["description"],
         seed=document["seed"],
-        objective=Objective(**document["objective"]),
+        objective=Goals.of(document).objective,
         budget=Budget(
             trials=budget["trials"],
             epochs_per_trial=budget["epochs_per_trial"],
@@ -115,6 +118,7 @@ def _document(
     document["try_first"] = [trial.written for trial in first_trials]
     document["provenance"] = provenance
     document.pop("from", None)  # resolved by now
+    normal_form(document)
     for key in ("plugins", "found", "confirm", "confirms", "try_first", "provenance"):
         if not document[key]:
             del document[key]

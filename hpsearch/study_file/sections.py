@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from hpsearch.measurement import OBJECTIVES
+from hpsearch.measurement import GOAL_FIGURES, OBJECTIVES
 from hpsearch.registry import Component
 from hpsearch.study_file import durations
+from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
 from hpsearch.study_file.schema import Free, Leaf, OneOf, Registries, Section, SomeOf
 from hpsearch.study_file.trial_config import ClassWeights, Precision
 
@@ -35,6 +36,15 @@ _Duration = Annotated[
 ]
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
 _PerChannel = Annotated[list[float], Field(min_length=1)]
+
+
+_Constraint = Annotated[str, AfterValidator(lambda text: str(read_constraint(text)))]
+
+
+def _each_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("each name once")
+    return names
 
 
 def _check_deviations(given: dict[str, list[float]]) -> dict[str, list[float]]:
@@ -113,6 +123,19 @@ def root_schema(registries: Registries) -> Section:
             "at": Leaf(type=Literal["last", "best"], default="last"),
         },
     )
+    objectives = Section(
+        shorthand="metrics",
+        nullable=True,
+        default=None,
+        keys={
+            "metrics": Leaf(
+                type=_several_of(GOAL_FIGURES),
+                rule=f"a list of 2 to {MOST_OBJECTIVES} different names of "
+                f"{', '.join(GOAL_FIGURES)} (for one, write `objective`)",
+            ),
+            "at": Leaf(type=Literal["last", "best"], default="last"),
+        },
+    )
     data = Section(
         keys={
             "source": OneOf(registry=registries["source"]),
@@ -151,6 +174,9 @@ def root_schema(registries: Registries) -> Section:
             "description": Leaf(type=str, default=""),
             "seed": Leaf(type=Annotated[int, Field(ge=0, lt=2**32)], default=0),
             "objective": objective,
+            "objectives": objectives,
+            "prune_on": Leaf(type=_one_of(OBJECTIVES) | None, default=None),
+            "constraints": Leaf(type=list[_Constraint], default=[]),
             "budget": budget,
             "confirm": CONFIRM,
             "sampler": OneOf(registry=registries["sampler"], default=Component("tpe")),
@@ -195,6 +221,12 @@ _PLUGINS = {
         ]
     },
 }
+
+
+def _several_of(names: Any) -> Any:
+    each: Any = _one_of(names)
+    size = Field(min_length=2, max_length=MOST_OBJECTIVES)
+    return Annotated[list[each], size, AfterValidator(_each_once)]
 
 
 def _one_of(names: Any) -> Any:

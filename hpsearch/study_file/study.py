@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from hpsearch.measurement import OBJECTIVES
 from hpsearch.registry import Component
 from hpsearch.study_file.compare import fingerprint
+from hpsearch.study_file.goals import Goals, Objective
 from hpsearch.study_file.sections import SEEDS, TOP
 from hpsearch.study_file.space import Scalar, Space
 from hpsearch.study_file.trial_config import (
@@ -19,20 +20,6 @@ from hpsearch.study_file.trial_config import (
     trial_config,
     trial_seed,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Objective:
-    """The figure that trials are ranked by."""
-
-    metric: str
-    #: A trial's value: the last epoch's, or the best epoch's.
-    at: Literal["last", "best"] = "last"
-
-    @property
-    def direction(self) -> Literal["maximize", "minimize"]:
-        """Which way is better."""
-        return OBJECTIVES[self.metric]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +53,7 @@ class StudyFile:
     name: str
     description: str
     seed: int
+    #: The figure that every epoch measures and that rules decide by.
     objective: Objective
     budget: Budget
     sampler: Component
@@ -88,6 +76,11 @@ class StudyFile:
     confirm: Confirm = Confirm()
     #: Which finalists of which study are trained again here; ``None`` for a search.
     confirms: Mapping[str, Any] | None = None
+
+    @cached_property
+    def goals(self) -> Goals:
+        """What trials are compared by: every objective, and the constraints."""
+        return Goals.of(self.document)
 
     @property
     def fingerprint(self) -> str:

@@ -73,6 +73,10 @@ def as_entries(schema: Section | OneOf, node: YamlNode) -> dict[str, YamlNode] |
                 return {schema.shorthand: node} if schema.shorthand else None
             if isinstance(value, str) and not isinstance(schema, SomeOf):
                 return {value: ScalarNode(place, None)}
+        case ListNode() if isinstance(schema, Section) and schema.shorthand:
+            short = schema.keys[schema.shorthand]
+            if isinstance(short, Leaf) and short.takes_lists:
+                return {schema.shorthand: node}
     return None
 
 

@@ -22,6 +22,7 @@ from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_types import CheckpointRef, Claim
 from hpsearch.training.durable import is_full
 from hpsearch.training.engine import train
+from hpsearch.training.latency import latency
 from hpsearch.workers import gpu_share
 from hpsearch.workers.bench import Bench, tidy
 from hpsearch.workers.blueprint import Blueprint
@@ -133,7 +134,8 @@ class Attempt:
             result = self._with_predictions(result)
         elif time.monotonic() - self.saved_at >= self.bench.checkpoint_seconds:
             reference = self._save(result.epoch, state)
-        decision = self.bench.ledger.report(self.claim, result, reference)
+        measured = self._measured(result)
+        decision = self.bench.ledger.report(self.claim, result, reference, measured)
         if decision == "continue":
             if reference is not None:
                 passing(Step.EPOCH_REPORTED)
@@ -148,6 +150,23 @@ class Attempt:
             self.bench.folder.tidy({self.number}, winners=())
         passing(Step.TRIAL_TIDIED)
         return decision
+
+    def _measured(self, result: EpochResult) -> dict[str, float]:
+        """Return what the study's goals need and no epoch measures; latency once, at the end."""
+        goals = self.bench.study.goals
+        if goals.are_plain:
+            return {}
+        found = self.blueprint.costs()
+        if result.last and "latency" in goals.figures and self.best is not None:
+            found["latency"] = latency(
+                self.blueprint.config.model,
+                self.best["weights"],
+                input_shape=self.blueprint.plan.input_shape,
+                classes=len(self.blueprint.plan.class_names),
+                device=self.bench.device,
+                precision=self.blueprint.plan.precision,
+            )
+        return found
 
     def _save(
         self, epoch: int, state: Callable[[], dict[str, Any]], *, part: str = ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from hpsearch.measurement import KNOWN_BEFORE
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.plan import Plan, plan
 
@@ -20,6 +21,10 @@ class Blueprint:
     plan: Plan
     device: str
     threads: int
+
+    def costs(self) -> dict[str, float]:
+        """Return the figures that a study may bound and that are known before training."""
+        return {name: getattr(self.plan.model, name) for name in KNOWN_BEFORE}
 
     def attributes(self) -> dict[str, Any]:
         """Return what a trial's row records; a frozen config repeats it.

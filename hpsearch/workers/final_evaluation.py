@@ -19,7 +19,7 @@ from hpsearch.results.confirmation.stored import (
     standing,
     trainings,
 )
-from hpsearch.results.ranking import best
+from hpsearch.results.ranking import chosen, none_eligible, violators
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.test_openings import Opening, record_opening
 from hpsearch.search.storage import Database
@@ -39,13 +39,15 @@ def evaluate_winner(
     runs: Path,
     device: str,
     data: Path | None,
+    pick: str | None = None,
 ) -> Opening:
     """Evaluate the winner's kept weights on the test images, and record that they were opened.
 
     Of a search that was confirmed it is the confirmed winner, trained with each of the report's
-    seeds; else the best trial. Raises ``UserError`` where trials are running (the winner may still
-    change) or none is complete, and ``CheckpointError`` where the winner's weights aren't below
-    ``runs``.
+    seeds; else the best trial. With several objectives it is the point of the front that ``pick``
+    names (``ranking.pick``): a confirmation chooses by one of them. Raises ``UserError`` where
+    trials are running (the winner may still change), none is eligible or none was picked, and
+    ``CheckpointError`` where the winner's weights aren't below ``runs``.
     """
     _refuse_confirmation(record)
     counts, name = record.counts, record.study.name
@@ -55,12 +57,13 @@ def evaluate_winner(
             f"{name!r} are running ({counts.running}); wait for its end, or run "
             f"`hpsearch stop --study {name}`"
         )
-    confirmation = newest(database, name)
+    several = record.goals.several
+    confirmation = None if several or pick is not None else newest(database, name)
     _refuse_searching(confirmation)
     torch.set_num_threads(threads_per_worker(1))
     where = resolve_devices(device)[0]
     if confirmation is None:
-        trial, models, seeds = _best_seen(record, study, runs)
+        trial, models, seeds = _best_seen(record, study, runs, pick)
     else:
         trial, models, seeds = _confirmed(confirmation, study, runs)
     found, truth = evaluate_on_test(models, device=where, data_root=data)
@@ -85,11 +88,13 @@ def evaluate_winner(
 
 
 def _best_seen(
-    record: StudyRecord, study: StudyFile, runs: Path
+    record: StudyRecord, study: StudyFile, runs: Path, pick: str | None
 ) -> tuple[int, list[Trained], list[int]]:
-    """Return the best trial of the search, its one model, and no seed."""
-    counts, winner = record.counts, best(record)
+    """Return the best (or picked) trial of the search, its one model, and no seed."""
+    counts, winner = record.counts, chosen(record, pick)
     if winner is None or winner.number is None:
+        if violators(record):
+            raise UserError(none_eligible(record))
         raise UserError(
             f"only a complete trial can be evaluated, but study {record.study.name!r} has none "
             f"({counts.pruned} pruned, {counts.failed} failed); launch more trials"

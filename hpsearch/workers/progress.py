@@ -113,7 +113,7 @@ class ProgressReader:
                 metric = self._study.objective.metric
                 return f"{name} {verb} at epoch {detail['epoch']} ({metric} {detail['value']:.4f})"
             case "infeasible":
-                return f"trial {detail['trial']} can't be built: {detail['reason']}"
+                return f"trial {detail['trial']} can't be trained: {detail['reason']}"
             case "failed":
                 return f"{name} failed: {in_short(detail['error'])}"
             case "attempt_failed" | "worker_died" | "lease_expired" if detail["retry"]:

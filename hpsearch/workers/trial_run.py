@@ -7,13 +7,21 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.errors import InfeasibleConfig, LeaseLost, TrainingDiverged, UserError
+from hpsearch.errors import (
+    ConstraintBroken,
+    InfeasibleConfig,
+    LeaseLost,
+    TrainingDiverged,
+    UserError,
+)
 from hpsearch.kill_points import Step, passing
 from hpsearch.registry import Component
 from hpsearch.search.ledger_types import Claim, TrialRow
+from hpsearch.search.optuna_rows import constraint_attrs
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.storage import GaveUpWaiting
 from hpsearch.search.suggest import DrawnTrial, draw_trial
+from hpsearch.study_file.goals import Goals
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers import memory
 from hpsearch.workers.attempt import Attempt
@@ -138,9 +146,12 @@ def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> tuple[int, Bl
             return None
         try:
             blueprint = _blueprint(bench, claim, keeper, drawn.params)
+            _require_constraints(bench.study.goals, blueprint)
         except InfeasibleConfig as error:
             passing(Step.INFEASIBLE_DRAWN)
-            point = ledger.infeasible(claim, _row(drawn, {}), str(error), nth=infeasible)
+            violations = error.violations if isinstance(error, ConstraintBroken) else {}
+            row = _row(drawn, {}, constraint_attrs(violations))
+            point = ledger.infeasible(claim, row, str(error), nth=infeasible)
             passing(Step.INFEASIBLE_RECORDED)
             infeasible += 1
             continue
@@ -148,7 +159,11 @@ def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> tuple[int, Bl
         _, number = ledger.start(claim, _row(drawn, blueprint.attributes()))
         passing(Step.ROW_CREATED)
         return number, blueprint
-    reason = f"{MAX_INFEASIBLE} configurations in a row can't be built; narrow the study's space"
+    reason = (
+        f"{MAX_INFEASIBLE} configurations in a row can't be built"
+        + (" or break a constraint" if bench.study.goals.constraints else "")
+        + "; narrow the study's space"
+    )
     _fail(bench, claim, reason, retry=False)
     return None
 
@@ -180,13 +195,24 @@ def _blueprint(
         return draw_up(config, device=bench.device, threads=bench.threads, data=bench.data)
 
 
-def _row(drawn: DrawnTrial, attributes: Mapping[str, Any]) -> TrialRow:
+def _require_constraints(goals: Goals, blueprint: Blueprint) -> None:
+    """Raise ``ConstraintBroken`` where what is known before training is out of bounds."""
+    broken = goals.broken(blueprint.costs())
+    if broken:
+        raise ConstraintBroken("; ".join(broken), goals.violations(blueprint.costs()))
+
+
+def _row(
+    drawn: DrawnTrial,
+    attributes: Mapping[str, Any],
+    system_attrs: Mapping[str, Any] | None = None,
+) -> TrialRow:
     given = {"try_first": True} if drawn.given else {}
     return TrialRow(
         params=drawn.params,
         distributions=drawn.distributions,
         user_attrs={**attributes, **given},
-        system_attrs={},
+        system_attrs=system_attrs or {},
     )
 
 

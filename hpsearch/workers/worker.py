@@ -12,14 +12,13 @@ from types import FrameType
 
 import optuna
 import torch
-from optuna.study import StudyDirection
 
 from hpsearch import catalog
 from hpsearch.kill_points import Step, passing
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.decision import Audit
-from hpsearch.search.history import TrialHistory
+from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import Claim, Idle, SearchRules
 from hpsearch.search.pruners import PRUNERS
@@ -97,6 +96,7 @@ def search_rules(study: StudyFile, sampler: Sampler) -> SearchRules:
         pruner=PRUNERS.build(study.pruner),
         audit=Audit(study.pruner_audit, study.seed),
         enumerates=sampler.enumerates,
+        goals=None if study.goals.are_plain else study.goals,
     )
 
 
@@ -138,12 +138,11 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
         needs_point=lambda ticket: sampler.enumerates and ticket > len(study.try_first),
         max_failures=rules.max_failures,
     )
-    direction = StudyDirection[study.objective.direction.upper()]
     bench = Bench(
         study=study,
         sampler=sampler,
         ledger=Ledger(database, stored.study_id, owner, rules),
-        history=TrialHistory(database, stored.study_id, direction),
+        history=TrialHistory(database, stored.study_id, *optuna_directions(study.goals)),
         folder=RunFolder(options.runs, stored.name, stored.run_key),
         device=options.device,
         threads=options.threads,

@@ -10,7 +10,7 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
-from support.searching import BRANCHED, past_trial
+from support.searching import BRANCHED, LINE, past_trial
 
 from benchmarks.growth import fill, footprint
 from benchmarks.past_trials import insert_finished
@@ -80,7 +80,7 @@ def test_what_tpe_is_not_shown(direction):
         )
         for number, (_, value) in enumerate(line)
     ]
-    kept = thinned(trials, direction, 200)
+    kept = thinned(trials, [direction], 200)
     assert [trial.number for trial in kept] == sorted(trial.number for trial in kept)
     finished = [trial for trial in kept if trial.state.is_finished()]
     assert len(finished) == 200
@@ -92,7 +92,26 @@ def test_what_tpe_is_not_shown(direction):
     others = [trial for trial in finished if trial not in complete[:100]]
     halves = sum(trial.number < 500 for trial in others)
     assert 25 <= halves <= 75, "old and new trials alike"
-    assert thinned(trials, direction, 1000) is trials
+    assert thinned(trials, [direction], 1000) is trials
+
+
+def test_what_tpe_is_not_shown_of_several_objectives():
+    """The fronts that it would call good stay, and no constraint's breaker takes their place."""
+    trials = []
+    for number in range(600):
+        front, place = number % 30, number // 30
+        # Thirty fronts of twenty points each; a breaker is better than all of them
+        broken = number % 97 == 0
+        trial = past_trial(number, {"lr": number / 600}, LINE, infeasible=broken)
+        good = 100.0 if broken else 20.0 - front
+        trial.values = [place + good, place - good]
+        trials.append(trial)
+    directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+    kept = {trial.number for trial in thinned(trials, directions, 200)}
+    assert len(kept) == 200
+    feasible = [each for each in range(600) if each % 97]
+    best = sorted(feasible, key=lambda number: number % 30)[:60]
+    assert set(best) <= kept
 
 
 def _state(number: int) -> TrialState:

@@ -268,7 +268,7 @@ def test_drawing_writes_nothing(search):
 
 
 def test_a_view_refuses_to_write():
-    view = history_module.DraftView(1, StudyDirection.MAXIMIZE, [], {})
+    view = history_module.DraftView(1, [StudyDirection.MAXIMIZE], [], {})
     study = optuna.Study(study_name="draft", storage=view)
     for write in (
         study.ask,

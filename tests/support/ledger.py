@@ -77,10 +77,12 @@ class Hand:
         epoch: int,
         value: float,
         checkpoint: CheckpointRef | None = None,
+        measured: Mapping[str, float] | None = None,
         **others: Any,
     ) -> str:
         """Report one epoch."""
-        return self.ledger.report(claim, epoch_result(epoch, value, **others), checkpoint)
+        result = epoch_result(epoch, value, **others)
+        return self.ledger.report(claim, result, checkpoint, measured)
 
     def finish(self, claim: Claim, values: list[float] | None = None, *, first: int = 1) -> str:
         """Report the epochs from ``first`` on; returns the last decision."""
@@ -182,6 +184,7 @@ def open_search(
         enumerates=enumerates,
         max_failures=max_failures,
         audit=audit or Audit(),
+        goals=None if file.goals.are_plain else file.goals,
     )
     return Search(database=database, stored=studies.attach(database, file), file=file, rules=rules)
 

@@ -14,8 +14,9 @@ from hpsearch.registry import Component
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.storage import Database
 from hpsearch.search.suggest import distribution_of
+from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.space import Branch, Choice, Fixed, Group, Range, Scalar, Space
-from hpsearch.study_file.study import Budget, Objective, StudyFile
+from hpsearch.study_file.study import Budget, StudyFile
 
 #: Every kind of node: a branch with different parameters, a range of each kind, a list as choice.
 BRANCHED = Space(
@@ -63,14 +64,21 @@ def study_file(
     at: str = "last",
     space: Space = LINE,
     document: Mapping[str, Any] | None = None,
+    objectives: Sequence[str] = (),
+    constraints: Sequence[str] = (),
 ) -> StudyFile:
     """Return a study as loading would, its document short but of the right shape."""
-    short = {
+    short: dict[str, Any] = {
         "study": name,
         "objective": {"metric": metric, "at": at},
         "budget": {"trials": trials, "epochs_per_trial": epochs},
         "optimizer": {"sgd": {"lr": {"min": 0.0, "max": 1.0}}},
     }
+    if objectives:
+        del short["objective"]
+        short |= {"objectives": {"metrics": list(objectives), "at": at}, "prune_on": metric}
+    if constraints:
+        short["constraints"] = list(constraints)
     return StudyFile(
         name=name,
         description="",

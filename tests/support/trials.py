@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from hpsearch import catalog
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.claims import Claims
-from hpsearch.search.history import TrialHistory
+from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_reads import Event, Ticket
 from hpsearch.search.ledger_types import Claim, Idle
@@ -89,13 +88,14 @@ class SmallSearch:
     def bench(self, owner: str = "one", **changes: Any) -> Bench:
         """Return a worker's bench as ``workers.worker`` sets it up; a checkpoint every epoch."""
         sampler = SAMPLERS.build(self.study.sampler)
-        direction = StudyDirection[self.study.objective.direction.upper()]
         rules = search_rules(self.study, sampler)
         bench = Bench(
             study=self.study,
             sampler=sampler,
             ledger=Ledger(self.database, self.stored.study_id, owner, rules),
-            history=TrialHistory(self.database, self.stored.study_id, direction),
+            history=TrialHistory(
+                self.database, self.stored.study_id, *optuna_directions(self.study.goals)
+            ),
             folder=RunFolder(self.runs, self.stored.name, self.stored.run_key),
             device="cpu",
             threads=1,

@@ -18,6 +18,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.confirmation.verdict import Confirmation
 from hpsearch.results.export import confirmed
 from hpsearch.results.export.frozen import FrozenConfig, Retrained, export_trial
+from hpsearch.results.ranking import chosen
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.storage import Database
 from hpsearch.study_file.study import StudyFile
@@ -40,13 +41,15 @@ def choose(
     load: Callable[[StudyRecord], StudyFile],
     *,
     number: int | None = None,
+    pick: str | None = None,
     unconfirmed: bool = False,
 ) -> Export:
     """Freeze the confirmed winner of a search; where there is none, the best seen.
 
     ``load`` gives a stored study's file again. ``number`` names a trial instead, ``unconfirmed``
-    the best seen. Raises ``UserError`` where there is nothing to export, or ``record`` is a
-    confirmation.
+    the best seen. With several objectives ``pick`` names a point of the front (``ranking.pick``),
+    since a confirmation chooses by one of them. Raises ``UserError`` where there is nothing to
+    export, or ``record`` is a confirmation.
     """
     name = record.study.name
     if is_confirmation(record.study):
@@ -56,6 +59,9 @@ def choose(
             f"`hpsearch export --study {search}`, which takes the confirmed winner"
         )
     advice = None
+    if number is None and (pick is not None or record.goals.several):
+        picked = chosen(record, pick)
+        number = None if picked is None else picked.number
     if number is None and not unconfirmed:
         confirmation = newest(database, name)
         if confirmation is None:

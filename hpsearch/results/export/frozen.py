@@ -11,7 +11,7 @@ from typing import Any, get_args
 from hpsearch.errors import UserError
 from hpsearch.results import optuna_side, provenance, test_openings
 from hpsearch.results.overfitting import overfits_from
-from hpsearch.results.ranking import ranked
+from hpsearch.results.ranking import none_eligible, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
@@ -81,11 +81,7 @@ def export_trial(
     order = ranked(record)
     trial = record.trial(number) if number is not None else next(iter(order), None)
     if trial is None:
-        raise UserError(
-            f"only a complete trial can win, but study {record.study.name!r} has none yet "
-            f"({record.counts.pruned} pruned, {record.counts.failed} failed); "
-            "launch more trials, or name one with --trial"
-        )
+        raise UserError(f"{none_eligible(record)}, or name one with --trial")
     trained, source, file = trial, record, study
     if retrained is not None:
         trained, source, file = retrained.trial, retrained.study, retrained.file
@@ -109,6 +105,7 @@ def export_trial(
         "complete_trials": len(order),
         "objective": f"{record.objective.metric} of the {record.objective.at} epoch",
         "value": trained.value,
+        **({} if record.goals.are_plain else {"goals": dict(trained.figures)}),
         "confirmed": False if retrained is None else retrained.told,
         "worth": worth,
         "training": _training(source, trained),

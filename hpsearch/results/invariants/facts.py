@@ -40,7 +40,8 @@ class OptunaRow:
     trial_id: int
     number: int
     state: TrialState
-    value: float | None
+    #: The trial's values, by objective; none before its end.
+    objectives: Sequence[float | None]
     #: Step -> reported value.
     values: Mapping[int, float | None]
     params: Mapping[str, Any]
@@ -141,7 +142,10 @@ def _rows(connection: Connection, study_id: int) -> list[OptunaRow]:
         trial_id for trial_id, key in of_trials(table, table.c.key) if key in rows.INFEASIBLE_MARKS
     }
     table = rows.VALUES
-    values = dict(of_trials(table, table.c.value).all())
+    objectives: dict[int, list[float | None]] = {}
+    values = of_trials(table, table.c.objective, table.c.value).all()
+    for trial_id, _, value in sorted(values, key=lambda row: (row[0], row[1])):
+        objectives.setdefault(trial_id, []).append(value)
     query = (
         sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.number, rows.TRIALS.c.state)
         .where(rows.TRIALS.c.study_id == study_id)
@@ -152,7 +156,7 @@ def _rows(connection: Connection, study_id: int) -> list[OptunaRow]:
             trial_id=trial_id,
             number=number,
             state=state,
-            value=values.get(trial_id),
+            objectives=objectives.get(trial_id, []),
             values=steps.get(trial_id, {}),
             params=params.get(trial_id, {}),
             ticket=noted.get(trial_id, {}).get("ticket"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from optuna.trial import TrialState
 
@@ -11,6 +11,7 @@ from hpsearch.results.invariants.facts import Facts, OptunaRow
 from hpsearch.results.invariants.rule import Breach, name_of
 from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.study_file.goals import Goals
 
 _STATES = {
     TicketState.RUNNING: TrialState.RUNNING,
@@ -92,12 +93,12 @@ def _differences(facts: Facts, ticket: Ticket, row: OptunaRow) -> Iterator[Breac
         expected = TrialState.PRUNED
     if row.state is not expected:
         yield where, f"is {ticket.state}, but {row.state.name} in Optuna's table"
-    value = None
-    if ticket.state in (TicketState.COMPLETE, TicketState.PRUNED):
-        at_best = facts.record.objective.at == "best"
-        value = ticket.best_value if at_best else ticket.value
-    if row.value != value:
-        yield where, f"has the value {value}, but {row.value} in Optuna's table"
+    objectives = _objectives(facts.record.goals, ticket)
+    if row.objectives != objectives:
+        yield (
+            where,
+            f"has the value {_told(objectives)}, but {_told(row.objectives)} in Optuna's table",
+        )
     params = dict(ticket.params or {})
     if params != row.params:
         different = sorted(
@@ -106,3 +107,18 @@ def _differences(facts: Facts, ticket: Ticket, row: OptunaRow) -> Iterator[Breac
             if params.get(path) != row.params.get(path)
         )
         yield where, f"has other parameters in Optuna's table: {', '.join(different)}"
+
+
+def _objectives(goals: Goals, ticket: Ticket) -> list[float | None]:
+    """Return what Optuna's row of the ticket must hold, by objective."""
+    if ticket.state not in (TicketState.COMPLETE, TicketState.PRUNED):
+        return []
+    if not goals.several:
+        return [ticket.best_value if goals.objective.at == "best" else ticket.value]
+    if ticket.state is TicketState.PRUNED:
+        return []
+    return [(ticket.figures or {}).get(name) for name in goals.objectives]
+
+
+def _told(objectives: Sequence[float | None]) -> str:
+    return ", ".join(map(str, objectives)) or "None"

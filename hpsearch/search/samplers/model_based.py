@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
+from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import PositiveInt
 
@@ -42,7 +44,7 @@ class OptunaSampler:
         """Ask Optuna for every parameter that applies, in the file's order."""
         trials = request.history.refresh() if request.trials is None else request.trials
         if self._at_most is not None:
-            trials = thinned(trials, request.history.direction, self._at_most)
+            trials = thinned(trials, request.history.directions, self._at_most)
         view = request.history.draft(request.fixed, trials)
         with warnings.catch_warnings():
             # `group` and GPSampler are marked experimental; optuna>=5.0,<5.1 is pinned and tested.
@@ -55,7 +57,7 @@ class OptunaSampler:
 
 
 def thinned(
-    trials: list[FrozenTrial], direction: StudyDirection, at_most: int
+    trials: list[FrozenTrial], directions: Sequence[StudyDirection], at_most: int
 ) -> list[FrozenTrial]:
     """Return at most ``at_most`` finished trials by number: the best ones, and some of the others.
 
@@ -66,18 +68,22 @@ def thinned(
     finished = [trial for trial in trials if trial.state.is_finished()]
     if len(finished) <= at_most:
         return trials
-    sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
+    sign = -1.0 if directions[0] == StudyDirection.MAXIMIZE else 1.0
+    places = _places(finished, directions) if len(directions) > 1 else {}
 
     def rank(trial: FrozenTrial) -> tuple[float, ...]:
-        # TPE's order: complete by value, pruned by how far they came and the value there, others.
-        if trial.system_attrs.get("constraints"):
-            return (2.0,)
+        # TPE's order: complete by value (or by fronts), pruned by how far they came and the value
+        # there, those that violate a constraint by how far, others.
+        if trial.number in places:
+            return (0.0, 0.0, places[trial.number])
+        if (violated := _violation(trial)) > 0:
+            return (2.0, violated)
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             return (0.0, 0.0, sign * trial.value)
         step = trial.last_step
         if trial.state == TrialState.PRUNED and step is not None:
             return (1.0, -step, sign * trial.intermediate_values[step])
-        return (2.0,)
+        return (3.0,)
 
     ranked = sorted(finished, key=rank)
     stride = (len(ranked) - _BEST_KEPT) / (at_most - _BEST_KEPT)
@@ -85,6 +91,28 @@ def thinned(
     kept = {trial.number for trial in ranked[:_BEST_KEPT]}
     kept |= {rest[int(place * stride)].number for place in range(at_most - _BEST_KEPT)}
     return [trial for trial in trials if trial.number in kept or not trial.state.is_finished()]
+
+
+def _violation(trial: FrozenTrial) -> float:
+    return sum(value for value in trial.constraints.values() if value > 0)
+
+
+def _places(
+    finished: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
+) -> dict[int, float]:
+    """Return number -> which front a feasible complete trial lies on, 0 for the first."""
+    complete = [
+        trial
+        for trial in finished
+        if trial.state == TrialState.COMPLETE and trial.values and not _violation(trial)
+    ]
+    if not complete:
+        return {}
+    signs = [-1.0 if each == StudyDirection.MAXIMIZE else 1.0 for each in directions]
+    values = np.array([trial.values for trial in complete]) * signs
+    # As TPE itself does; beyond ``n_below`` it looks no closer
+    fronts = _fast_non_domination_rank(values, n_below=min(_BEST_KEPT, len(complete)))
+    return {trial.number: float(front) for trial, front in zip(complete, fronts, strict=True)}
 
 
 def _suggest(trial: optuna.Trial, path: str, parameter: Parameter) -> Scalar:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InfeasibleConfig, UserError
-from hpsearch.study_file.study import Objective, StudyFile
+from hpsearch.study_file.goals import Objective
+from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.classifier import TrainedOn
 from hpsearch.workers.blueprint import Blueprint, draw_up

@@ -194,6 +194,18 @@ def test_a_space_with_nothing_new_repeats_in_the_end():
     assert len(sampler.seeds) == MAX_REPEATS, "each try has a seed of its own"
 
 
+def test_what_was_trained_and_broke_a_constraint_may_come_again():
+    """It is no worse than any repeat; a space where all do must not fail its tickets."""
+    space = Space(Group({"colour": Choice(("red",))}))
+    history = FixedHistory([past_trial(0, {"colour": "red"}, space, value=0.5, infeasible=True)])
+    chance = SAMPLERS.build(Component("random"))
+    draw = draw_trial(
+        Counting(), space, history, study_seed=1, ticket=2, infeasible=0, point=None, chance=chance
+    )
+    assert draw is not None
+    assert draw.params == {"colour": "red"}
+
+
 def test_what_cannot_be_built_is_never_repeated_however_the_sampler_insists():
     space = Space(Group({"colour": Choice(("red", *map(str, range(40))))}))
     marked = [{"colour": "red"}, *({"colour": str(each)} for each in range(39))]

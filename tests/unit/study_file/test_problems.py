@@ -23,9 +23,10 @@ APPENDED = [
     pytest.param(
         "modle: mlp",
         "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, budget, "
-        "class_weights, confirm, confirms, data, description, early_stopping, found, from, "
-        "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, "
-        "pruner_audit, regularization, sampler, seed, study, try_first.",
+        "class_weights, confirm, confirms, constraints, data, description, early_stopping, found, "
+        "from, lr_schedule, model, objective, objectives, optimizer, plugins, precision, "
+        "provenance, prune_on, pruner, pruner_audit, regularization, sampler, seed, study, "
+        "try_first.",
         id="unknown key at the root",
     ),
     pytest.param(
@@ -677,9 +678,10 @@ OVERRIDES = [
     pytest.param(
         "dta.limit=4",
         "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, budget, "
-        "class_weights, confirm, confirms, data, description, early_stopping, found, from, "
-        "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, "
-        "pruner_audit, regularization, sampler, seed, study, try_first.",
+        "class_weights, confirm, confirms, constraints, data, description, early_stopping, found, "
+        "from, lr_schedule, model, objective, objectives, optimizer, plugins, precision, "
+        "provenance, prune_on, pruner, pruner_audit, regularization, sampler, seed, study, "
+        "try_first.",
         id="an unknown section",
     ),
     pytest.param(
@@ -768,9 +770,10 @@ try_first:
         "change it, but got 64",
         '--set seed=x: seed: must be an integer, but got "x"',
         "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, budget, "
-        "class_weights, confirm, confirms, data, description, early_stopping, found, from, "
-        "lr_schedule, model, objective, optimizer, plugins, precision, provenance, pruner, "
-        "pruner_audit, regularization, sampler, seed, study, try_first.",
+        "class_weights, confirm, confirms, constraints, data, description, early_stopping, found, "
+        "from, lr_schedule, model, objective, objectives, optimizer, plugins, precision, "
+        "provenance, prune_on, pruner, pruner_audit, regularization, sampler, seed, study, "
+        "try_first.",
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got ""',
     ]
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hpsearch.registry import Component
+from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.space import Choice, Range
-from hpsearch.study_file.study import Budget, Objective
+from hpsearch.study_file.study import Budget
 from hpsearch.study_file.trial_config import DataConfig, EarlyStopping, TrialConfig, trial_seed
 
 FULL = """\

@@ -41,7 +41,7 @@ def test_messages_tell_each_end_once(made_up) -> None:
     assert look(reader).messages == (
         "trial 1 finished at epoch 3 (val_accuracy 0.7125)",
         "trial 2 pruned at epoch 2 (val_accuracy 0.2000)",
-        "trial 3 can't be built: 64 > 8",
+        "trial 3 can't be trained: 64 > 8",
         "trial 4 failed: RuntimeError: poison",
     )
     assert look(reader).messages == ()

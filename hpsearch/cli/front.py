@@ -1,0 +1,60 @@
+"""The winner as people read it: one trial, or the front of several objectives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpsearch.cli.output import say, show, show_params, table
+
+if TYPE_CHECKING:
+    from hpsearch.results.records import StudyRecord
+
+#: Points of a front that are listed.
+_POINTS_SHOWN = 20
+
+
+def print_best(record: StudyRecord) -> None:
+    """Print who leads, and how many complete trials break a constraint."""
+    from hpsearch.results.ranking import best, violators
+
+    leader = best(record)
+    broken = len(violators(record))
+    if record.goals.constraints and record.counts.complete:
+        listed = ", ".join(map(str, record.goals.constraints))
+        say(f"{broken} of {record.counts.complete} complete trials break a constraint ({listed})")
+    if leader is None:
+        why = "every complete trial breaks a constraint" if broken else "no trial is complete"
+        say(f"best: none yet, as {why}")
+    elif record.goals.several:
+        print_front(record)
+    else:
+        objective = record.objective
+        say(
+            f"best: trial {leader.number}, {objective.metric} {show(leader.value)} "
+            f"({objective.at} epoch; the best of {record.counts.complete - broken})"
+        )
+        say(f"  {show_params(leader.params)}")
+
+
+def print_front(record: StudyRecord) -> None:
+    """Print the front as a table, its knee marked."""
+    from hpsearch.results.ranking import front, knee
+
+    points, nearest = front(record), knee(record)
+    names = record.goals.objectives
+    ways = [f"{name} ({way})" for name, way in record.goals.directions.items()]
+    say(f"front: {len(points)} of {record.counts.complete} complete trials, {', '.join(ways)}")
+    table(
+        ("trial", *names, "", "parameters"),
+        [
+            (
+                trial.number,
+                *(trial.figures[name] for name in names),
+                "knee" if trial == nearest else "",
+                show_params(trial.params),
+            )
+            for trial in points[:_POINTS_SHOWN]
+        ],
+    )
+    if len(points) > _POINTS_SHOWN:
+        say(f"and {len(points) - _POINTS_SHOWN} more (--json lists them)")

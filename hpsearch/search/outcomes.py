@@ -1,0 +1,94 @@
+"""What a trial came to where more than one figure counts: objectives, costs and constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.measurement import COSTS, MEASURED_COSTS, OBJECTIVES
+from hpsearch.search import optuna_rows
+from hpsearch.search.ledger_tables import epochs
+from hpsearch.search.prepared import Statement, ask
+from hpsearch.study_file.goals import Goals
+
+_COLUMNS = ("epoch", "seconds", *OBJECTIVES)
+
+_EPOCHS_OF = Statement(
+    sa.select(*(epochs.c[name] for name in _COLUMNS))
+    .where(epochs.c.study_id == sa.bindparam("study_id"), epochs.c.ticket == sa.bindparam("ticket"))
+    .order_by(epochs.c.epoch)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """An ended trial's figures, in the terms of its study's goals."""
+
+    #: Each objective and each figure with a bound, as far as it is known.
+    figures: Mapping[str, float]
+    #: One per objective, for Optuna's row; none for a pruned trial of several objectives, whose
+    #: figures are from another epoch and can't stand beside complete ones.
+    values: Sequence[float]
+    #: Constraint -> violation, of those that may be judged.
+    violations: Mapping[str, float]
+
+
+def write_outcome(
+    connection: Connection,
+    goals: Goals,
+    ticket: Mapping[str, Any],
+    measured: Mapping[str, float],
+    complete: bool,
+) -> Outcome:
+    """Tell Optuna's row how the constraints were kept and what was measured; returns the outcome.
+
+    Runs in the transaction that ends the trial, after its last epoch was written.
+    """
+    rows = ask(connection, _EPOCHS_OF, study_id=ticket["study_id"], ticket=ticket["ticket"])
+    found = outcome(
+        goals,
+        [dict(zip(_COLUMNS, row, strict=True)) for row in rows],
+        best_epoch=ticket["best_epoch"],
+        measured=measured,
+        complete=complete,
+    )
+    trial_id = ticket["trial_id"]
+    optuna_rows.insert_constraints(connection, trial_id, found.violations)
+    for name in MEASURED_COSTS:
+        if name in found.figures:
+            optuna_rows.insert_user_attr(connection, trial_id, name, found.figures[name])
+    return found
+
+
+def outcome(
+    goals: Goals,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    best_epoch: int,
+    measured: Mapping[str, float],
+    complete: bool,
+) -> Outcome:
+    """Work out what a trial with these epochs (all of them, in order) came to.
+
+    All metrics are those of one epoch, so that they belong to one model: the last, or the best by
+    the objective that rules decide by. ``measured`` holds what no epoch measures. A pruned trial's
+    metrics would still have changed, so only its costs are held against it.
+    """
+    at = rows[-1]["epoch"] if goals.objective.at == "last" else best_epoch
+    shown = next(row for row in rows if row["epoch"] == at)
+    known = {
+        **measured,
+        **{name: float(shown[name]) for name in OBJECTIVES},
+        "epoch_seconds": float(median(row["seconds"] for row in rows)),
+    }
+    figures = {name: float(known[name]) for name in goals.figures if name in known}
+    values: list[float] = []
+    if complete or not goals.several:
+        values = [figures[name] for name in goals.objectives]
+    judged = {name: value for name, value in figures.items() if complete or name in COSTS}
+    return Outcome(figures=figures, values=values, violations=goals.violations(judged))

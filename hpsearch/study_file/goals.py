@@ -1,0 +1,160 @@
+"""What a study is after: one objective or several, and the bounds that a winner must keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hpsearch.measurement import GOAL_FIGURES, KNOWN_BEFORE, OBJECTIVES
+
+#: More make nearly every trial a point of the front, and the samplers slow.
+MOST_OBJECTIVES = 4
+
+CONSTRAINT_RULE = "NAME <= NUMBER or NAME >= NUMBER"
+
+_CONSTRAINT = re.compile(
+    r"\s*(?P<name>[A-Za-z_]\w*)\s*(?P<sign><=|>=)\s*"
+    r"(?P<bound>[-+]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?)\s*"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """The figure that trials are ranked by."""
+
+    metric: str
+    #: A trial's value: the last epoch's, or the best epoch's.
+    at: Literal["last", "best"] = "last"
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """Which way is better."""
+        return OBJECTIVES[self.metric]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constraint:
+    """A bound on one figure."""
+
+    name: str
+    sign: Literal["<=", ">="]
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.sign} {_number(self.bound)}"
+
+    @property
+    def known_before(self) -> bool:
+        """Whether a configuration tells it without training."""
+        return self.name in KNOWN_BEFORE
+
+    def violation(self, value: float) -> float:
+        """Return how far ``value`` is out of bounds, 0 to 1; at most 0 where it keeps them.
+
+        The distance relative to itself and the bound: bounds of any unit weigh alike, and what
+        can't be built at all (1) is worse than every value.
+        """
+        distance = value - self.bound if self.sign == "<=" else self.bound - value
+        scale = abs(distance) + abs(self.bound)
+        return distance / scale if scale else 0.0
+
+    def told(self, value: float) -> str:
+        """Return the arithmetic of a value that breaks the bound."""
+        return f"{self} doesn't hold: {self.name} is {_number(value)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goals:
+    """What trials are compared by."""
+
+    #: Measured after every epoch: what rules decide by, and what best weights and epochs mean.
+    objective: Objective
+    #: Names in ``GOAL_FIGURES``; the normal form has one, that of ``objective``.
+    objectives: tuple[str, ...]
+    constraints: tuple[Constraint, ...] = ()
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Goals:
+        """Return what a study's document (its normal form) asks for."""
+        constraints = tuple(map(read_constraint, document.get("constraints", ())))
+        several = document.get("objectives")
+        if several is None:
+            objective = Objective(**document["objective"])
+            names: tuple[str, ...] = (objective.metric,)
+        else:
+            objective = Objective(metric=document["prune_on"], at=several["at"])
+            names = tuple(several["metrics"])
+        return cls(objective=objective, objectives=names, constraints=constraints)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one objective: trials have a front, and no one winner."""
+        return len(self.objectives) > 1
+
+    @property
+    def are_plain(self) -> bool:
+        """Whether one objective is all that is asked for."""
+        return not self.several and not self.constraints
+
+    @property
+    def directions(self) -> dict[str, Literal["maximize", "minimize"]]:
+        """Objective -> which way is better, in the file's order."""
+        return {name: GOAL_FIGURES[name] for name in self.objectives}
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The names of every objective and every figure with a bound, each once."""
+        bounded = (each.name for each in self.constraints)
+        return tuple(dict.fromkeys([*self.objectives, *bounded]))
+
+    def violations(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Return constraint -> violation, of those whose figure is known."""
+        return {
+            str(each): each.violation(figures[each.name])
+            for each in self.constraints
+            if each.name in figures
+        }
+
+    def broken(self, figures: Mapping[str, float]) -> list[str]:
+        """Return the arithmetic of every constraint that ``figures`` break."""
+        return [
+            each.told(figures[each.name])
+            for each in self.constraints
+            if each.name in figures and each.violation(figures[each.name]) > 0
+        ]
+
+
+def read_constraint(text: str) -> Constraint:
+    """Return the constraint that ``text`` states.
+
+    Raises ``ValueError`` with the rule.
+    """
+    found = _CONSTRAINT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"a constraint is {CONSTRAINT_RULE}, e.g. parameters <= 1e6")
+    name = found["name"]
+    if name not in GOAL_FIGURES:
+        raise ValueError(f"a constraint names one of {', '.join(GOAL_FIGURES)}, not {name}")
+    bound = float(found["bound"])
+    if bound in (float("inf"), float("-inf")):
+        raise ValueError("a constraint's number must be finite")
+    return Constraint(name=name, sign="<=" if found["sign"] == "<=" else ">=", bound=bound)
+
+
+def unsatisfiable(constraints: Sequence[Constraint]) -> tuple[Constraint, Constraint] | None:
+    """Return two constraints that no value keeps together, ``None`` where there are none."""
+    for low in constraints:
+        for high in constraints:
+            if (low.name, low.sign, high.sign) == (
+                high.name,
+                ">=",
+                "<=",
+            ) and low.bound > high.bound:
+                return low, high
+    return None
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(value)

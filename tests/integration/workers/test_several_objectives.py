@@ -1,0 +1,250 @@
+"""Studies of several objectives and with constraints, whole: real training, every command."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+from optuna.trial import TrialState
+from support.trials import STUDY, SmallSearch, open_small
+
+from hpsearch.dashboard.app import dashboard_server
+from hpsearch.errors import UserError
+from hpsearch.results.found import found_in
+from hpsearch.results.ranking import front, knee, ranked, violators
+from hpsearch.results.space_report import inspect_space, require_feasible
+from hpsearch.search.schema_version import ensure_tables
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StudyMismatch, attach
+from hpsearch.training.latency import latency
+from hpsearch.training.registries import MODELS
+from hpsearch.workers.final_evaluation import evaluate_winner
+
+#: 16 hidden units are 1,210 parameters of digits, 64 are 4,810, and 300 are 22,510.
+SEVERAL = (
+    STUDY.replace("hidden: [16]", "hidden: {values: [[4], [16], [64], [300]]}")
+    .replace("sampler: random", "sampler: {tpe: {startup_trials: 4}}")
+    .replace("pruner: none", "pruner: {percentile: {keep: 70, startup_trials: 3}}")
+    .replace("trials: 3,", "trials: 12,")
+    + "objectives: [val_accuracy, parameters, latency]\n"
+    + 'constraints: ["parameters <= 1e4", "val_accuracy >= 0.15", "latency <= 1000"]\n'
+)
+
+
+@pytest.fixture(scope="module")
+def searched(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, data_root: Path
+) -> SmallSearch:
+    """A finished study of three objectives; tests only read it."""
+    folder = tmp_path_factory.mktemp("several")
+    database = Database(f"sqlite:///{folder}/hpsearch.db")
+    ensure_tables(database)
+    torch.set_num_threads(1)
+    search = open_small(database, folder, data_root, text=SEVERAL)
+    search.run_all()
+    return search
+
+
+def commands(search: SmallSearch) -> tuple[str, ...]:
+    return ("--study", "small", "--storage", search.database.url.render_as_string())
+
+
+def test_what_breaks_a_constraint_by_its_size_is_never_trained(searched):
+    record = searched.record()
+    assert record.counts.finished == 12
+    refused = [each for each in searched.trials() if "infeasible" in each.user_attrs]
+    assert record.counts.infeasible == len(refused) > 0
+    for row in refused:
+        assert row.params["model.mlp.hidden"] == "[300]"
+        assert (row.state, row.intermediate_values) == (TrialState.PRUNED, {})
+        assert row.user_attrs["infeasible"] == (
+            "parameters <= 10000 doesn't hold: parameters is 22510"
+        )
+        assert row.constraints["parameters <= 10000"] == pytest.approx(12510 / 22510)
+    trained = [trial.params["model.mlp.hidden"] for trial in record.trials]
+    assert "[300]" not in trained
+
+
+def test_the_front_has_real_figures_and_keeps_its_weights(searched):
+    record = searched.record()
+    points = front(record)
+    rows = {row.number: row for row in searched.trials()}
+    sizes = {"[4]": 310, "[16]": 1210, "[64]": 4810}
+    for trial in ranked(record):
+        row = rows[trial.number]
+        assert row.values == list(trial.figures.values())
+        assert trial.figures["parameters"] == sizes[trial.params["model.mlp.hidden"]]
+        assert 0.001 < trial.figures["latency"] == row.user_attrs["latency"] < 1000
+        assert trial.figures["val_accuracy"] == trial.value >= 0.15
+    assert {f"trial-{trial.number:04d}/best.pt" for trial in points} == searched.files()
+    pruned = [trial for trial in record.trials if trial.state.value == "pruned"]
+    assert pruned
+    assert all(rows[trial.number].values is None for trial in pruned)
+    assert not {trial.number for trial in violators(record)} & {each.number for each in points}
+
+
+def test_the_commands_tell_the_front(searched, hpsearch, tmp_path):
+    record, args = searched.record(), commands(searched)
+    points = front(record)
+    told = hpsearch("status", *args, "--json").json
+    assert [each["number"] for each in told["front"]] == [each.number for each in points]
+    assert told["knee"] == knee(record).number
+    assert told["violating"] == len(violators(record))
+    words = hpsearch("status", *args).out
+    assert f"front: {len(points)} of {record.counts.complete} complete trials" in words
+    assert (
+        "break a constraint (parameters <= 10000, val_accuracy >= 0.15, latency <= 1000)" in words
+    )
+    page = hpsearch("show", *args, str(points[0].number), "--json").json
+    assert page["figures"] == points[0].figures
+    assert "latency=" in hpsearch("show", *args, str(points[0].number)).out
+    assert "latency" in hpsearch("show", *args).out.splitlines()[0]
+    listed = hpsearch("show", *args, "--json").json
+    assert listed[0]["figures"] == points[0].figures
+
+
+def test_export_and_from_ask_which_point(searched, hpsearch):
+    record, args = searched.record(), commands(searched)
+    asked = hpsearch("export", *args)
+    assert asked.code == 2
+    assert "has several objectives (val_accuracy, parameters, latency)" in asked.err
+    assert "--pick knee or --pick N" in asked.err
+    taken = hpsearch("export", *args, "--pick", "knee", "--out", "knee.yaml", "--json")
+    assert taken.json["number"] == knee(record).number
+    assert hpsearch("check", "--study", "knee.yaml").code == 0
+    off_front = next(each for each in record.trials if each not in front(record))
+    refused = hpsearch("export", *args, "--pick", str(off_front.number))
+    assert refused.code == 2
+    assert "a pick must be knee or a trial on the front" in refused.err
+    with pytest.raises(UserError, match="several objectives, so no one trial is its winner"):
+        found_in(record, searched.study)
+    number = front(record)[-1].number
+    assert found_in(record, searched.study, number).trial == number
+
+
+def test_the_test_images_are_opened_for_the_picked_point(searched, hpsearch):
+    record = searched.record()
+    args = {"runs": searched.runs, "device": "cpu", "data": searched.data}
+    with pytest.raises(UserError, match=r"choose a point of its front with --pick"):
+        evaluate_winner(searched.database, record, searched.study, **args)
+    number = front(record)[-1].number
+    opened = evaluate_winner(searched.database, record, searched.study, pick=str(number), **args)
+    assert (opened.trial, 0 < opened.accuracy <= 1) == (number, True)
+
+
+def test_check_tells_objectives_and_the_share_out_of_bounds(searched, hpsearch, tmp_path):
+    file = tmp_path / "several.yaml"
+    file.write_text(SEVERAL)
+    data = ("--data", str(searched.data))
+    words = hpsearch("check", "--study", str(file), *data).out
+    assert "val_accuracy and parameters and latency (rules decide by val_accuracy)" in words
+    assert "constraints: parameters <= 10000, val_accuracy >= 0.15, latency <= 1000" in words
+    told = hpsearch("check", "--study", str(file), *data, "--json").json
+    assert told["objectives"]["latency"] == "minimize"
+    share = len(told["violating"]) / told["tried"]
+    assert 0.1 < share < 0.45, "a quarter of the space"
+    assert {each["reason"] for each in told["violating"]} == {
+        "parameters <= 10000 doesn't hold: parameters is 22510"
+    }
+
+
+def test_a_space_that_can_keep_no_constraint_is_refused(open_study):
+    hopeless = open_study("constraints=['parameters <= 10']")
+    report = inspect_space(hopeless.study, data=hopeless.data)
+    with pytest.raises(UserError, match="must keep the constraints, but none of the"):
+        require_feasible(hopeless.study, report)
+    asked = open_study(
+        "study=asked",
+        "constraints=['parameters <= 1e6']",
+        "try_first=[{optimizer: {sgd: {lr: 0.1}}}]",
+    )
+    require_feasible(asked.study, inspect_space(asked.study, data=asked.data))
+    broken = open_study(
+        "study=broken",
+        "constraints=['multiply_adds <= 2000']",
+        "model={mlp: {hidden: {values: [[16], [200]]}}}",
+        "try_first=[{model: {mlp: {hidden: [200]}}}]",
+    )
+    with pytest.raises(UserError, match=r"try_first\[0\] must keep the study's constraints, but"):
+        require_feasible(broken.study, inspect_space(broken.study, data=broken.data))
+
+
+def test_a_ticket_that_only_breaks_constraints_fails_with_the_reason(open_study, monkeypatch):
+    monkeypatch.setattr("hpsearch.workers.trial_run.MAX_INFEASIBLE", 3)
+    search = open_study("constraints=['parameters <= 10']", "budget.trials=1")
+    ended = search.run_one()
+    assert (ended.state.value, ended.infeasible) == ("failed", 3)
+    assert "3 configurations in a row can't be built or break a constraint" in ended.last_error
+
+
+def test_a_measured_constraint_leaves_its_breakers_out(open_study):
+    search = open_study("constraints=['latency <= 1e-9']", "budget.trials=2")
+    search.run_all()
+    record = search.record()
+    assert (record.counts.complete, len(violators(record)), ranked(record)) == (2, 2, [])
+    assert search.files() == set(), "no weights of a trial that can't win"
+    assert all(each.constraints["latency <= 1e-09"] > 0.9 for each in search.trials())
+
+
+def test_other_constraints_are_another_study(searched):
+    changed = open_small_file(searched, 'constraints=["parameters <= 2e4"]')
+    with pytest.raises(StudyMismatch, match=r"constraints: \[.*10000.*\] -> \[.*20000.*\]"):
+        attach(searched.database, changed)
+
+
+def open_small_file(search: SmallSearch, *overrides: str):
+    from hpsearch import catalog
+    from hpsearch.study_file.loading import load_study
+
+    file = search.runs.parent / "study.yaml"
+    return load_study(file, catalog.registries, overrides=overrides)
+
+
+def test_the_dashboard_reads_it(searched):
+    with dashboard_server(searched.database, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/api/studies"
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                (study,) = json.load(answer)["study_summaries"]
+            with urllib.request.urlopen(f"{url}/{study['study_id']}", timeout=30) as answer:
+                detail = json.load(answer)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert detail["objective_names"] == ["val_accuracy", "parameters", "latency"]
+    assert sorted(each["number"] for each in detail["best_trials"]) == sorted(
+        each.number for each in front(searched.record())
+    )
+    refused = [
+        each for each in detail["trials"] if each["constraints"] and max(each["constraints"]) > 0
+    ]
+    assert len(refused) == searched.record().counts.infeasible + len(violators(searched.record()))
+
+
+def test_latency_leaves_random_numbers_alone_and_grows_with_the_model():
+    before = torch.random.get_rng_state()
+    taken = []
+    for hidden in ([8], [2048, 2048, 2048]):
+        from hpsearch.registry import Component
+
+        model = Component("mlp", {"hidden": hidden})
+        built = MODELS.build(model, (1, 28, 28), 10)
+        torch.random.set_rng_state(before)
+        taken.append(
+            latency(
+                model,
+                built.state_dict(),
+                input_shape=(1, 28, 28),
+                classes=10,
+                device="cpu",
+                precision="fp32",
+            )
+        )
+        assert torch.equal(torch.random.get_rng_state(), before)
+    assert 0 < taken[0] * 3 < taken[1]
