@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from hpsearch.training.models.pretrained import weights_come_later
 from hpsearch.training.precision import Chosen
 from hpsearch.training.registries import MODELS
 from hpsearch.training.run import fingerprint
+
+#: Pixels; a file from elsewhere must not make every picture as large as the memory.
+_LARGEST_EDGE = 10_000
 
 #: Which images a model was trained on.
 TrainedOn = Literal["train", "train+validation"]
@@ -88,8 +92,13 @@ class Signature:
         numbers = (*self.input_shape, self.epoch)
         if len(self.input_shape) != 3 or not all(type(n) is int and n > 0 for n in numbers):
             raise ValueError(f"input_shape {self.input_shape}, epoch {self.epoch}")
+        if max(self.input_shape) > _LARGEST_EDGE:
+            raise ValueError(f"input_shape {self.input_shape}: no edge above {_LARGEST_EDGE:,}")
+        scale = (*self.mean, *self.std)
         if not len(self.mean) == len(self.std) == channels or channels not in (1, 3):
             raise ValueError(f"{channels} channels, mean {self.mean}, std {self.std}")
+        if not all(math.isfinite(number) for number in scale) or min(self.std) <= 0:
+            raise ValueError(f"mean {self.mean}, std {self.std}")
         if self.precision not in get_args(Chosen) or self.trained_on not in get_args(TrainedOn):
             raise ValueError(f"precision {self.precision}, trained on {self.trained_on}")
         if len(self.class_names) < 2 or not all(isinstance(n, str) for n in self.class_names):

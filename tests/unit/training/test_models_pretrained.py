@@ -15,6 +15,7 @@ from hpsearch.errors import DataError, InfeasibleConfig
 from hpsearch.registry import Component
 from hpsearch.training import checkpoint
 from hpsearch.training.models.inspection import describe
+from hpsearch.training.models.pretrained import weights_come_later
 from hpsearch.training.registries import MODELS
 
 SHAPE = (3, 16, 16)
@@ -280,3 +281,13 @@ class TestImageNet:
 
         assert asked == ["f37072fd"]
         assert (hub / "resnet18-f37072fd.pth").is_file()
+
+
+def test_a_trained_model_needs_the_file_that_its_training_began_with_no_more(tmp_path):
+    gone = str(tmp_path / "gone.pth")
+    with weights_come_later():
+        again = build(gone)
+    trained = {name: tensor + 1 for name, tensor in again.state_dict().items()}
+    again.load_state_dict(trained)
+    with pytest.raises(DataError, match=r"gone\.pth can't be read"):
+        build(gone)
