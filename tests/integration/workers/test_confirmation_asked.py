@@ -12,8 +12,9 @@ from hpsearch.results import test_openings
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.stored import latencies, newer_trials, newest
 from hpsearch.search import studies
-from hpsearch.workers.confirmation import Wish, ask, measure_latencies
+from hpsearch.workers.confirmation import Wish, ask, measure_latencies, run
 from hpsearch.workers.final_evaluation import evaluate_winner
+from hpsearch.workers.launching import LaunchOptions
 
 #: What the kind of database may change is in test_confirmation.py.
 pytestmark = pytest.mark.parametrize("prepared_url", ["sqlite"], indirect=True)
@@ -88,6 +89,19 @@ def test_a_budget_that_has_grown_stays_when_it_is_asked_again(searched) -> None:
     ended = studies.find(searched.database, confirm.stored.name)
     assert ended.trials > confirm.stored.trials
     assert studies.create_or_find(searched.database, confirm.study) == ended
+
+
+def test_left_between_two_rounds_it_is_not_finished(searched) -> None:
+    confirm = confirming(searched)
+    confirm.run_all()  # and whoever would have planned the next round was killed
+    before = confirm.record().study.trials
+    asked = ask(searched.database, searched.record(), searched.study, Wish())
+    options = LaunchOptions(
+        study=asked.study, storage=str(searched.database.url), workers=0, runs=searched.runs
+    )
+    outcome = run(searched.database, asked, options, lambda _: None)
+    assert outcome.reason == "stored"
+    assert confirm.record().study.trials > before == outcome.counts.finished
 
 
 def test_anew_it_takes_seeds_that_nobody_has_seen(searched) -> None:
