@@ -136,6 +136,13 @@ def _require_search(search: StudyRecord) -> None:
             f"study {search.study.name!r} is itself the confirmation of {of!r}; name the search: "
             f"hpsearch confirm --study {of}"
         )
+    if search.goals.several:
+        listed = ", ".join(search.goals.objectives)
+        raise UserError(
+            f"finalists are compared by one objective, but study {search.study.name!r} has several "
+            f"({listed}); export a point of its front with --pick, or search for one objective "
+            "within `constraints`, and confirm that"
+        )
 
 
 def _require_quiet(search: StudyRecord) -> None:
@@ -231,7 +238,8 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
     document = {
         key: value
         for key, value in search.study.document.items()
-        if key not in ("try_first", "confirm", "provenance")
+        # Constraints were kept by whoever became a finalist
+        if key not in ("try_first", "confirm", "provenance", "constraints")
     }
     baseline = confirms["baseline"]
     contest = Contest(

@@ -69,6 +69,19 @@ def test_names_that_are_too_long_or_taken_are_refused(open_study) -> None:
         confirming(other)
 
 
+def test_several_objectives_are_refused_and_constraints_have_had_their_say(open_study) -> None:
+    several = open_study("objectives=[val_accuracy, parameters]", "study=two", "objective=null")
+    several.run_all()
+    with pytest.raises(UserError, match=r"compared by one objective, but study 'two' has several"):
+        confirming(several)
+    bounded = open_study("constraints=[parameters <= 1e6]", "study=bounded")
+    bounded.run_all()
+    confirm = confirming(bounded)
+    assert "constraints" not in confirm.study.document
+    confirm.run_to_end()
+    assert confirm.standing().winner is not None
+
+
 def test_asked_again_it_goes_on_and_nothing_is_chosen_anew(searched) -> None:
     confirm = confirming(searched)
     confirm.run_one()
