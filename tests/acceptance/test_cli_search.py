@@ -21,7 +21,7 @@ def test_every_trial_of_the_budget_ends_and_a_relaunch_adds_none(searched_shell)
 
     again = searched_shell.json("launch", "--study", "small.yaml", "--workers", "2")
     assert again.pop("ended") == "finished"
-    assert again == before
+    assert {**before, **again} == before  # `status` tells more: what pruning saved
 
 
 def test_the_winner_trains_again_to_the_same_figures(searched_shell):
