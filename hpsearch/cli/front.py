@@ -45,7 +45,7 @@ def print_front(record: StudyRecord) -> None:
     ways = [f"{name} ({way})" for name, way in record.goals.directions.items()]
     say(f"front: {len(points)} of {record.counts.complete} complete trials, {', '.join(ways)}")
     table(
-        ("trial", *names, "", "parameters"),
+        ("trial", *names, "", "configuration"),
         [
             (
                 trial.number,

@@ -240,7 +240,7 @@ def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
             *others,
             "epochs",
             "time",
-            "parameters",
+            "parameters" if record.goals.are_plain else "configuration",
         ),
         [
             (
