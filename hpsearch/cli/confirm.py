@@ -136,6 +136,25 @@ def confirm_with(
         return _end(database, name, asked, outcome, as_json=as_json)
 
 
+def after_launch(
+    options: LaunchOptions, outcome: Outcome, summed: dict[str, Any], *, as_json: bool
+) -> int:
+    """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
+    from hpsearch.cli.run import again
+    from hpsearch.workers.confirmation import Wish
+
+    summed["confirmation"] = None
+    if outcome.reason != "finished":
+        say("the winner is confirmed once the search is finished", stderr=as_json)
+        return 0
+    say(stderr=as_json)
+    code, summed["confirmation"] = confirm_with(options, Wish(), as_json=as_json)
+    if not as_json:
+        name = options.study.name
+        say(f"Export it: {again(f'hpsearch export --study {name}', options.storage)}")
+    return code
+
+
 def _print_asked(asked: Asked, *, stderr: bool) -> None:
     state = "new" if asked.new else f"{plural(asked.ended, 'training')} ended before"
     confirms: Any = asked.study.confirms

@@ -138,10 +138,12 @@ def launch(
         outcome = start(options, present, told.crew)
     code, summed = _end(outcome, told, storage, as_json=as_json, exported=not confirm)
     if confirm:
+        from hpsearch.cli.confirm import after_launch
+
         if options.timeout is not None:
             left = max(1.0, options.timeout - (time.monotonic() - began))
             options = replace(options, timeout=left)
-        code = max(code, _confirm(options, outcome, summed, as_json=as_json))
+        code = max(code, after_launch(options, outcome, summed, as_json=as_json))
     if as_json:
         print_json(summed)
     raise typer.Exit(code)
@@ -239,25 +241,6 @@ def again(command: str, storage: str) -> str:
         return command
     told = "..." if has_secret(parse_url(storage)) else shlex.quote(storage)
     return f"{command} --storage {told}"
-
-
-def _confirm(
-    options: LaunchOptions, outcome: Outcome, summed: dict[str, Any], *, as_json: bool
-) -> int:
-    """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
-    from hpsearch.cli.confirm import confirm_with
-    from hpsearch.workers.confirmation import Wish
-
-    summed["confirmation"] = None
-    if outcome.reason != "finished":
-        say("the winner is confirmed once the search is finished", stderr=as_json)
-        return 0
-    say(stderr=as_json)
-    code, summed["confirmation"] = confirm_with(options, Wish(), as_json=as_json)
-    if not as_json:
-        name = options.study.name
-        say(f"Export it: {again(f'hpsearch export --study {name}', options.storage)}")
-    return code
 
 
 def _end(

@@ -121,6 +121,10 @@ def _lines(verdict: Confirmation, unit: _Unit) -> list[tuple[str, str]]:
         lines.append(
             (f"Confirmed, {plural(len(verdict.reported), 'seed')}", _number(verdict, unit))
         )
+        if verdict.next_training is not None:
+            low, high = verdict.next_training.low, verdict.next_training.high
+            told = f"{unit.value(low)} to {unit.value(high)} (95 %)"
+            lines.append(("One more training", told))
         if verdict.optimism is not None:
             lines.append(("Optimism", f"{unit.signed(verdict.optimism)}{unit.points}"))
     if verdict.runner_up is not None:
