@@ -15,7 +15,7 @@ from statistics import mean
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.schema_version import require_tables, revision_of
+from hpsearch.search.schema_version import ensure_tables, revision_of
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.workers.apart import as_far_as_it_gets
@@ -142,14 +142,17 @@ def _train_for_a_moment(
 
 
 def _stored(options: LaunchOptions) -> tuple[StoredStudy | None, Counts | None]:
-    """Return the study as the database knows it, creating nothing."""
+    """Return the study as the database knows it, creating none.
+
+    Tables of an older version are upgraded: studies can't be read before that.
+    """
     database = Database(options.storage)
     try:
         if database.is_sqlite and not Path(str(database.url.database)).exists():
             return None, None
         if database.read(revision_of) is None:
             return None, None
-        require_tables(database)
+        ensure_tables(database)
         stored = studies.find_or_none(database, options.study.name)
         if stored is None:
             return None, None
