@@ -25,6 +25,8 @@ from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import VERSION_TABLE, ensure_tables, require_tables
 from hpsearch.search.storage import Database
 from hpsearch.search.suggest import draw_trial
+from hpsearch.workers import preview
+from hpsearch.workers.launching import LaunchOptions
 
 OBJECTIVES = ("val_accuracy", "parameters", "epoch_seconds")
 CONSTRAINTS = ("parameters <= 1000", "latency <= 5", "val_loss <= 0.8")
@@ -297,9 +299,11 @@ def test_a_database_from_before_is_upgraded_and_its_study_goes_on(storage_url):
     before = open_search(database, file)
     claim = before.hand().started()
     database.write(back)
-    with pytest.raises(StorageError, match="older schema 0001"):
+    with pytest.raises(StorageError, match=r"older schema 0001; .*run `hpsearch launch` once"):
         require_tables(database)
-    ensure_tables(database)
+    # What a launch does first, before it shows what it will cost
+    stored, _ = preview._stored(LaunchOptions(study=file, storage=storage_url, workers=1))
+    assert stored is not None and stored.name == file.name
     require_tables(database)
     after = open_search(database, file)
     hand = after.hand()
