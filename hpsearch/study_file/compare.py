@@ -9,14 +9,16 @@ from typing import Any
 
 from hpsearch.study_file.space import join
 
-_NEVER_COUNTED = frozenset({"description", "confirm"})
+#: ``pruner_audit`` lets a few more trials run to their end; that spoils nothing.
+_NEVER_COUNTED = frozenset({"description", "confirm", "pruner_audit"})
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
     """Return the SHA-256 (hex) of what must be equal for trials to belong to one study.
 
-    That is everything but the number of trials, the time, the description, and how the winner is
-    confirmed. A plug-in counts by its contents, wherever it lies.
+    That is everything but the number of trials, the time, the description, how the winner is
+    confirmed, and which share of trials is spared. A plug-in counts by its contents, wherever it
+    lies.
     """
     text = json.dumps(_compared(document), separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -32,8 +34,6 @@ def difference(stored: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def _compared(document: Mapping[str, Any]) -> dict[str, Any]:
     counted = {key: value for key, value in document.items() if key not in _NEVER_COUNTED}
     counted["budget"] = {"epochs_per_trial": document["budget"]["epochs_per_trial"]}
-    if not counted.get("pruner_audit"):  # a study from before there were audits had none
-        counted.pop("pruner_audit", None)
     if "plugins" in counted:
         counted["plugins"] = [plugin["sha256"] for plugin in counted["plugins"]]
     return counted

@@ -19,6 +19,7 @@ SAME = [
     pytest.param("trials: 4", "trials: 9", id="more trials"),
     pytest.param("epochs_per_trial: 2", "epochs_per_trial: 2, time: 3h", id="more time"),
     pytest.param("model: mlp", "description: other\nmodel: mlp", id="description"),
+    pytest.param("model: mlp", "pruner_audit: 0.2\nmodel: mlp", id="spared trials"),
     pytest.param("model: mlp", "# why\nmodel: {mlp: {dropout: 0}}", id="a default written out"),
     pytest.param("min: 0.1, max: 1", "max: 1.0, min: 1e-1", id="the same numbers"),
 ]
