@@ -11,8 +11,9 @@ import torch
 from hpsearch.errors import UserError
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import trial_seed
-from hpsearch.workers import single
-from hpsearch.workers.single import plan_single, train_single
+from hpsearch.workers.retraining import assignment
+from hpsearch.workers.retraining.assignment import plan_single
+from hpsearch.workers.retraining.session import Session
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
@@ -76,33 +77,33 @@ def test_what_can_not_be_built_is_refused_with_the_arithmetic(
 
 def test_it_is_trained_as_it_was(frozen: Frozen, data_root: Path) -> None:
     study = frozen(device="cpu", threads=3, trial_seed=4711)
-    blueprint = plan_single(study, device=None, threads=None, data=data_root)
+    blueprint = plan_single(study, device=None, threads=None, data=data_root).blueprint
     assert (blueprint.device, blueprint.threads, blueprint.config.seed) == ("cpu", 3, 4711)
     told = plan_single(study, device="cpu", threads=1, data=data_root)
-    assert told.threads == 1
+    assert told.blueprint.threads == 1
 
 
 def test_without_provenance_this_machine_decides(
     frozen: Frozen, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(single, "threads_per_worker", lambda workers: 5 * workers)
-    monkeypatch.setattr(single, "resolve_devices", lambda wanted: {"auto": ["cpu"]}[wanted])
-    blueprint = plan_single(frozen(), device=None, threads=None, data=data_root)
+    monkeypatch.setattr(assignment, "threads_per_worker", lambda workers: 5 * workers)
+    monkeypatch.setattr(assignment, "resolve_devices", lambda wanted: {"auto": ["cpu"]}[wanted])
+    blueprint = plan_single(frozen(), device=None, threads=None, data=data_root).blueprint
     assert (blueprint.device, blueprint.threads) == ("cpu", 5)
     assert blueprint.config.seed == trial_seed(5, 1)
 
 
 def test_training_it_uses_its_threads(frozen: Frozen, data_root: Path) -> None:
-    blueprint = plan_single(frozen(), device="cpu", threads=1, data=data_root)
-    results = list(train_single(blueprint, data=data_root))
+    planned = plan_single(frozen(), device="cpu", threads=1, data=data_root)
+    results = list(Session(planned).epochs())
     assert [result.epoch for result in results] == [1, 2, 3]
     assert torch.get_num_threads() == 1
 
 
 def test_the_same_config_gives_the_same_figures(frozen: Frozen, data_root: Path) -> None:
     def figures() -> list[tuple[float, float]]:
-        blueprint = plan_single(frozen(trial_seed=1), device="cpu", threads=1, data=data_root)
-        results = train_single(blueprint, data=data_root)
+        planned = plan_single(frozen(trial_seed=1), device="cpu", threads=1, data=data_root)
+        results = Session(planned).epochs()
         return [(result.train_loss, result.val_loss) for result in results]
 
     assert figures() == figures()
