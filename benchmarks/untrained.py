@@ -36,7 +36,7 @@ from hpsearch.search.suggest import DrawnTrial, draw_trial
 from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.space import Choice, Group, Range, Space
 from hpsearch.study_file.study import Budget, StudyFile
-from hpsearch.workers.lease_keeper import LeaseKeeper
+from hpsearch.workers.trial.lease_keeper import LeaseKeeper
 
 EPOCHS = 20
 STARTUP_TRIALS = 10

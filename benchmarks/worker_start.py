@@ -90,7 +90,7 @@ def main() -> None:
     from hpsearch.search.schema_version import ensure_tables
     from hpsearch.search.storage import Database
     from hpsearch.study_file.loading import load_study
-    from hpsearch.workers.fork_server import start_fork_server
+    from hpsearch.workers.launch.fork_server import start_fork_server
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "start.yaml"

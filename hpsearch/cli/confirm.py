@@ -27,9 +27,9 @@ from hpsearch.cli.output import plural, print_json, say
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.verdict import Confirmation
     from hpsearch.search.storage import Database
-    from hpsearch.workers.confirmation import Asked, Wish
-    from hpsearch.workers.launching import LaunchOptions
-    from hpsearch.workers.supervisor import Outcome
+    from hpsearch.workers.confirming.confirmation import Asked, Wish
+    from hpsearch.workers.launch.launching import LaunchOptions
+    from hpsearch.workers.launch.supervisor import Outcome
 
 
 def confirm(
@@ -82,14 +82,14 @@ def confirm(
     hpsearch confirm --study quickstart --workers 2
     hpsearch confirm --study quickstart --top 3 --seeds 8
     """
-    from hpsearch.workers.fork_server import start_fork_server
+    from hpsearch.workers.launch.fork_server import start_fork_server
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
         loaded = study_of(record)
     start_fork_server()
-    from hpsearch.workers.confirmation import Wish
-    from hpsearch.workers.launching import LaunchOptions
+    from hpsearch.workers.confirming.confirmation import Wish
+    from hpsearch.workers.launch.launching import LaunchOptions
 
     options = LaunchOptions(
         study=loaded,
@@ -120,7 +120,7 @@ def confirm_with(
 
     from hpsearch.cli import live
     from hpsearch.results.records import read_study
-    from hpsearch.workers import confirmation
+    from hpsearch.workers.confirming import confirmation
     from hpsearch.workers.devices import resolve_devices
 
     name = options.study.name
@@ -141,7 +141,7 @@ def after_launch(
 ) -> int:
     """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
     from hpsearch.cli.run import again
-    from hpsearch.workers.confirmation import Wish
+    from hpsearch.workers.confirming.confirmation import Wish
 
     summed["confirmation"] = None
     if outcome.reason != "finished":

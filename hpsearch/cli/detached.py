@@ -14,7 +14,7 @@ from hpsearch.cli.storage_option import environment_with
 from hpsearch.errors import UserError
 
 if TYPE_CHECKING:
-    from hpsearch.workers.launching import LaunchOptions
+    from hpsearch.workers.launch.launching import LaunchOptions
 
 #: A launch that ends within so many seconds went wrong at its start.
 _START_SECONDS = 2.0

@@ -45,7 +45,7 @@ def evaluate(
     hpsearch evaluate --study quickstart
     """
     from hpsearch.results.test_openings import openings
-    from hpsearch.workers.final_evaluation import evaluate_winner
+    from hpsearch.workers.winner.final_evaluation import evaluate_winner
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hpsearch.results.export.choice import Export
     from hpsearch.training.formats.agreement import Agreement
-    from hpsearch.workers.exporting import Targets
+    from hpsearch.workers.winner.exporting import Targets
 
 
 def _file(help_text: str, metavar: str = "FILE") -> Any:
@@ -79,7 +79,7 @@ def export(
     hpsearch export --study small_and_good --pick knee
     """
     from hpsearch.results.export.choice import choose
-    from hpsearch.workers.exporting import Targets, write_export
+    from hpsearch.workers.winner.exporting import Targets, write_export
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)

@@ -22,8 +22,8 @@ from hpsearch.cli.output import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from hpsearch.workers.preview import Preview
-    from hpsearch.workers.progress import Progress
+    from hpsearch.workers.launch.preview import Preview
+    from hpsearch.workers.launch.progress import Progress
 
 #: Seconds between two lines of figures where there is no terminal.
 QUIET_SECONDS = 30.0

@@ -13,7 +13,7 @@ from hpsearch.cli.output import plural, print_json, say, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpsearch.workers.labelling import Labelled
+    from hpsearch.workers.winner.labelling import Labelled
 
 
 def predict(
@@ -41,7 +41,7 @@ def predict(
     hpsearch predict best/ photo.jpg
     hpsearch predict best/ photos/ --top 3 --json
     """
-    from hpsearch.workers.labelling import label, load_model
+    from hpsearch.workers.winner.labelling import label, load_model
 
     classifier = load_model(model, device)
     labelled = list(label(classifier, pictures, top=top))

@@ -10,7 +10,7 @@ from hpsearch.cli.output import show
 if TYPE_CHECKING:
     from hpsearch.measurement import EpochResult
     from hpsearch.study_file.study import StudyFile
-    from hpsearch.workers.blueprint import Blueprint
+    from hpsearch.workers.trial.blueprint import Blueprint
 
 COMPARED = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 

@@ -33,9 +33,9 @@ from hpsearch.cli.storage_option import storage_of_the_environment
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
-    from hpsearch.workers.launching import LaunchOptions
-    from hpsearch.workers.preview import Outlook, Preview
-    from hpsearch.workers.supervisor import Outcome
+    from hpsearch.workers.launch.launching import LaunchOptions
+    from hpsearch.workers.launch.preview import Outlook, Preview
+    from hpsearch.workers.launch.supervisor import Outcome
 
 #: How a launch ended, in words.
 ENDINGS = {
@@ -100,15 +100,15 @@ def launch(
     changes += [] if trials is None else [f"budget.trials={trials}"]
     changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
     from hpsearch.study_file.loading import find_study, read_text
-    from hpsearch.workers.fork_server import start_fork_server
+    from hpsearch.workers.launch.fork_server import start_fork_server
 
     read_text(find_study(study))  # What isn't there is said before anything slow begins.
     # It imports torch, and reads and checks the study; this process needs no torch for the rest.
     start_fork_server()
     from hpsearch.cli import detached, live
-    from hpsearch.workers.apart import in_other_process
-    from hpsearch.workers.launching import launch as start
-    from hpsearch.workers.preview import timed
+    from hpsearch.workers.launch.apart import in_other_process
+    from hpsearch.workers.launch.launching import launch as start
+    from hpsearch.workers.launch.preview import timed
 
     options, outlook = in_other_process(
         _look_ahead,
@@ -154,8 +154,8 @@ def _look_ahead(
 ) -> tuple[LaunchOptions, Outlook]:
     """Read and check the study; the part of a launch that needs torch."""
     from hpsearch.results.space_report import inspect_space, require_feasible
-    from hpsearch.workers.launching import LaunchOptions
-    from hpsearch.workers.preview import look_ahead
+    from hpsearch.workers.launch.launching import LaunchOptions
+    from hpsearch.workers.launch.preview import look_ahead
 
     loaded = study_file(study, storage=storage, overrides=changes, name=name)
     options = LaunchOptions(study=loaded, storage=storage, **settings)

@@ -181,7 +181,7 @@ def _print_events(events: list[dict[str, Any]]) -> None:
 
 def _files(record: StudyRecord, trial: TrialRecord, runs: Path) -> list[dict[str, Any]]:
     """Return the trial's files on this host: checkpoints and best weights."""
-    from hpsearch.workers.run_folder import RunFolder
+    from hpsearch.workers.trial.run_folder import RunFolder
 
     if trial.number is None:
         return []

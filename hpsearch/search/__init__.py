@@ -7,6 +7,7 @@
 - ``studies``         creating, finding and listing studies
 - ``claims``          which ticket a worker takes next
 - ``ledger``          every write about a ticket: start, report, release, fail; behind a ``fence``
+- ``epoch_reports``   the write of every epoch: figures, decision, the trial's end (``outcomes``)
 - ``decision``        whether a trial goes on: what a pruning rule may see, and its audit
 - ``ledger_reads``    what others ask of the ledger: tickets, curves, events, counts
 - ``one_moment``      several reads that see the same moment

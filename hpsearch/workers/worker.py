@@ -28,11 +28,11 @@ from hpsearch.search.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers.bench import Bench, tidy
-from hpsearch.workers.confirm_plan import grow
+from hpsearch.workers.confirming.plan import grow
 from hpsearch.workers.owners import new_owner
-from hpsearch.workers.run_folder import RunFolder
-from hpsearch.workers.trial_run import run_trial
+from hpsearch.workers.trial.bench import Bench, tidy
+from hpsearch.workers.trial.run_folder import RunFolder
+from hpsearch.workers.trial.trial_run import run_trial
 from hpsearch.workers.worker_options import WorkerOptions
 
 logger = logging.getLogger(__name__)

@@ -26,10 +26,10 @@ from hpsearch.results.invariants.rule import broken
 from hpsearch.results.invariants.rules import RULES
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
-from hpsearch.workers import crew
-from hpsearch.workers.confirmation import Wish, ask, run
-from hpsearch.workers.launching import LaunchOptions
-from hpsearch.workers.supervisor import Outcome
+from hpsearch.workers.confirming.confirmation import Wish, ask, run
+from hpsearch.workers.launch import crew
+from hpsearch.workers.launch.launching import LaunchOptions
+from hpsearch.workers.launch.supervisor import Outcome
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -24,9 +24,9 @@ from hpsearch.search import studies
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.study_file.loading import load_study
-from hpsearch.workers.confirm_plan import grow
-from hpsearch.workers.confirmation import Wish, ask
-from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.confirming.confirmation import Wish, ask
+from hpsearch.workers.confirming.plan import grow
+from hpsearch.workers.trial.run_folder import RunFolder
 
 Hpsearch = Callable[..., Ran]
 

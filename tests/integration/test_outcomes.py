@@ -25,8 +25,8 @@ from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import VERSION_TABLE, ensure_tables, require_tables
 from hpsearch.search.storage import Database
 from hpsearch.search.suggest import draw_trial
-from hpsearch.workers import preview
-from hpsearch.workers.launching import LaunchOptions
+from hpsearch.workers.launch import preview
+from hpsearch.workers.launch.launching import LaunchOptions
 
 OBJECTIVES = ("val_accuracy", "parameters", "epoch_seconds")
 CONSTRAINTS = ("parameters <= 1000", "latency <= 5", "val_loss <= 0.8")

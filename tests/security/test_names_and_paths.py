@@ -15,7 +15,7 @@ from hpsearch.search.ledger_types import CheckpointRef
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.training import checkpoint
-from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.trial.run_folder import RunFolder
 
 RULE = "a name of 1 to 64 letters, digits, _ and -"
 BAD_NAMES = [

@@ -10,8 +10,8 @@ from hpsearch.results.confirmation.plan import Entry, Progress
 from hpsearch.results.confirmation.stored import PREDICTIONS, standing, trainings
 from hpsearch.results.records import TrialRecord
 from hpsearch.search import studies
-from hpsearch.workers.confirm_plan import grow
-from hpsearch.workers.confirmation import Wish, ask
+from hpsearch.workers.confirming.confirmation import Wish, ask
+from hpsearch.workers.confirming.plan import grow
 from support.trials import SmallSearch
 
 

@@ -22,10 +22,10 @@ from hpsearch.results.records import read_study
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
 from hpsearch.study_file.loading import load_study
-from hpsearch.workers import crew
-from hpsearch.workers.launching import LaunchOptions, launch
-from hpsearch.workers.run_folder import RunFolder
-from hpsearch.workers.supervisor import Outcome
+from hpsearch.workers.launch import crew
+from hpsearch.workers.launch.launching import LaunchOptions, launch
+from hpsearch.workers.launch.supervisor import Outcome
+from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.worker import Departure
 from support.ledger import optuna_study
 from support.processes import _without_main_module

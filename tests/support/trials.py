@@ -22,9 +22,9 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers.bench import Bench
-from hpsearch.workers.run_folder import RunFolder
-from hpsearch.workers.trial_run import run_trial
+from hpsearch.workers.trial.bench import Bench
+from hpsearch.workers.trial.run_folder import RunFolder
+from hpsearch.workers.trial.trial_run import run_trial
 from hpsearch.workers.worker import search_rules
 from support.ledger import optuna_study
 

@@ -13,7 +13,7 @@ from hpsearch.search import studies
 from hpsearch.search.storage import Database
 from hpsearch.workers.checkup.files import FileFinding, FilesLook, list_files, look_at_files
 from hpsearch.workers.checkup.processes import DeadOwner, dead_owners
-from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.trial.run_folder import RunFolder
 
 #: Between two looks at files. A worker writes, reports and removes in that time.
 PAUSE_SECONDS = 1.5

@@ -18,7 +18,7 @@ from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_types import CheckpointRef
 from hpsearch.training.checkpoint import UNFINISHED
 from hpsearch.workers.owners import host_of, this_host
-from hpsearch.workers.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder
+from hpsearch.workers.trial.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.classifier import TrainedOn
-from hpsearch.workers.blueprint import Blueprint, draw_up
 from hpsearch.workers.devices import resolve_devices, threads_per_worker
+from hpsearch.workers.trial.blueprint import Blueprint, draw_up
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from hpsearch.results.confirmation.stored import PREDICTIONS, contest_of
 from hpsearch.search.ledger_types import Idle
 from hpsearch.search.storage import Database
 from hpsearch.study_file.trial_config import CONFIRM_SEED
-from hpsearch.workers import trial_run
-from hpsearch.workers.confirm_plan import grow
+from hpsearch.workers.confirming.plan import grow
+from hpsearch.workers.trial import trial_run
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from hpsearch.results import test_openings
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.stored import latencies, newer_trials, newest
 from hpsearch.search import studies
-from hpsearch.workers.confirmation import Wish, ask, measure_latencies, run
-from hpsearch.workers.final_evaluation import evaluate_winner
-from hpsearch.workers.launching import LaunchOptions
+from hpsearch.workers.confirming.confirmation import Wish, ask, measure_latencies, run
+from hpsearch.workers.launch.launching import LaunchOptions
+from hpsearch.workers.winner.final_evaluation import evaluate_winner
 
 #: What the kind of database may change is in test_confirmation.py.
 pytestmark = pytest.mark.parametrize("prepared_url", ["sqlite"], indirect=True)

@@ -25,7 +25,8 @@ from support.trials import (
 )
 
 from hpsearch.errors import DataError, UserError
-from hpsearch.results.export.frozen import export_trial, write_frozen
+from hpsearch.results.export.bundle import write_text
+from hpsearch.results.export.frozen import export_trial
 from hpsearch.search import storage as storage_module
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_types import Idle
@@ -33,7 +34,7 @@ from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database, Patience
 from hpsearch.training import checkpoint
 from hpsearch.training.data.prepare import prepare
-from hpsearch.workers import room
+from hpsearch.workers.trial import room
 
 OpenStudy = Callable[..., SmallSearch]
 
@@ -329,11 +330,11 @@ def test_prepared_images_and_exports_say_which_folder_needs_room(
         (disk / "data").mkdir()
         fill(disk / "filler")
         with pytest.raises(UserError, match=r"winner.yaml can't be written: No space left"):
-            write_frozen(frozen, disk / "winner.yaml", overwrite=False)
+            write_text(disk / "winner.yaml", frozen.text)
         with pytest.raises(DataError, match=f"need room under {disk}/data.*the disk is full"):
             prepare(config.data, split_seed=1, root=disk / "data")
         left = [path for path in disk.rglob("*") if path.is_file() and path.name != "filler"]
         assert [path for path in left if path.suffix != ".lock"] == [], "nothing half-written"
         (disk / "filler").unlink()
-        write_frozen(frozen, disk / "winner.yaml", overwrite=False)
+        write_text(disk / "winner.yaml", frozen.text)
         assert (disk / "winner.yaml").read_text() == frozen.text

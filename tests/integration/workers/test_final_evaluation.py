@@ -16,8 +16,8 @@ from hpsearch.results.ranking import best
 from hpsearch.training.data import prepare as prepare_module
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.registries import MODELS
-from hpsearch.workers.final_evaluation import evaluate_winner
-from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.trial.run_folder import RunFolder
+from hpsearch.workers.winner.final_evaluation import evaluate_winner
 
 
 def evaluated(search: SmallSearch) -> test_openings.Opening:

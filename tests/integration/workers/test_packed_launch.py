@@ -9,11 +9,11 @@ from support.trials import SmallSearch
 
 from hpsearch.search import studies
 from hpsearch.search.storage import Database
-from hpsearch.workers import work_done
-from hpsearch.workers.gpu_share import NO_ROOM
-from hpsearch.workers.packing import Packing
-from hpsearch.workers.progress import Progress
-from hpsearch.workers.supervisor import Outcome, Supervisor
+from hpsearch.workers.launch import work_done
+from hpsearch.workers.launch.packing import Packing
+from hpsearch.workers.launch.progress import Progress
+from hpsearch.workers.launch.supervisor import Outcome, Supervisor
+from hpsearch.workers.trial.gpu_share import NO_ROOM
 from hpsearch.workers.worker_options import WorkerOptions
 
 #: Epochs of some tenths of a second: the number of workers changes a few times before the end.

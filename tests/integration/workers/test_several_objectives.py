@@ -22,7 +22,7 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StudyMismatch, attach
 from hpsearch.training.latency import latency
 from hpsearch.training.registries import MODELS
-from hpsearch.workers.final_evaluation import evaluate_winner
+from hpsearch.workers.winner.final_evaluation import evaluate_winner
 
 #: 16 hidden units are 1,210 parameters of digits, 64 are 4,810, and 300 are 22,510.
 SEVERAL = (
@@ -174,7 +174,7 @@ def test_a_space_that_can_keep_no_constraint_is_refused(open_study):
 
 
 def test_a_ticket_that_only_breaks_constraints_fails_with_the_reason(open_study, monkeypatch):
-    monkeypatch.setattr("hpsearch.workers.trial_run.MAX_INFEASIBLE", 3)
+    monkeypatch.setattr("hpsearch.workers.trial.trial_run.MAX_INFEASIBLE", 3)
     search = open_study("constraints=['parameters <= 10']", "budget.trials=1")
     ended = search.run_one()
     assert (ended.state.value, ended.infeasible) == ("failed", 3)

@@ -12,7 +12,7 @@ from support.trials import ASKED_PER_EPOCH, IN_EPOCH_3, ONE_TRIAL, SmallSearch
 from hpsearch.search import studies
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_types import Idle
-from hpsearch.workers.trial_run import run_trial
+from hpsearch.workers.trial.trial_run import run_trial
 
 
 def take_over(search: SmallSearch, asked: int, then) -> object:

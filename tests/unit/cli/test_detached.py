@@ -8,7 +8,7 @@ import pytest
 
 from hpsearch.cli import detached
 from hpsearch.errors import UserError
-from hpsearch.workers.launching import LaunchOptions
+from hpsearch.workers.launch.launching import LaunchOptions
 
 URL = "postgresql://me:hush@db/search"
 

@@ -17,7 +17,7 @@ from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_tables import events, tickets
 from hpsearch.workers.checkup.examine import examine
 from hpsearch.workers.checkup.mend import mend
-from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.trial.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from hpsearch.cli import live
 from hpsearch.search.ledger_reads import Counts
-from hpsearch.workers.preview import Preview
-from hpsearch.workers.progress import Progress, WorkerStatus
-from hpsearch.workers.staffing import Staff
+from hpsearch.workers.launch.preview import Preview
+from hpsearch.workers.launch.progress import Progress, WorkerStatus
+from hpsearch.workers.launch.staffing import Staff
 
 COUNTS = Counts(
     total=9,

@@ -13,7 +13,7 @@ import pytest
 
 from hpsearch.errors import StudyFileError, UnknownName, UserError
 from hpsearch.study_file.problems import Place, Report
-from hpsearch.workers.apart import as_far_as_it_gets, in_other_process
+from hpsearch.workers.launch.apart import as_far_as_it_gets, in_other_process
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -88,8 +88,9 @@ def test_it_gets_as_far_as_it_gets(then: str, seconds: float, expected: list[int
 
 def test_a_launch_itself_needs_no_torch() -> None:
     code = (
-        "import sys, hpsearch.cli.run, hpsearch.cli.live, hpsearch.workers.preview, "
-        "hpsearch.workers.supervisor, hpsearch.results.summary, hpsearch.results.export.frozen; "
+        "import sys, hpsearch.cli.run, hpsearch.cli.live, hpsearch.workers.launch.preview, "
+        "hpsearch.workers.launch.supervisor, hpsearch.results.summary, "
+        "hpsearch.results.export.frozen; "
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,11 +14,11 @@ from hpsearch.measurement import EpochResult
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
 from hpsearch.training.registries import MODELS
-from hpsearch.workers import estimate as module
-from hpsearch.workers import preview
-from hpsearch.workers.estimate import BYTES_PER_PARAMETER, epoch_seconds, sample
-from hpsearch.workers.launching import LaunchOptions
-from hpsearch.workers.run_folder import KEPT_CHECKPOINTS
+from hpsearch.workers.launch import estimate as module
+from hpsearch.workers.launch import preview
+from hpsearch.workers.launch.estimate import BYTES_PER_PARAMETER, epoch_seconds, sample
+from hpsearch.workers.launch.launching import LaunchOptions
+from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 

@@ -12,7 +12,7 @@ from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training.plan import Plan, plan
 from hpsearch.training.registries import MODELS
-from hpsearch.workers.gpu_share import WORKING_BYTES, needed_bytes, wait_for_room
+from hpsearch.workers.trial.gpu_share import WORKING_BYTES, needed_bytes, wait_for_room
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from hpsearch.errors import LeaseLost
 from hpsearch.search.ledger_types import Claim
 from hpsearch.search.storage import GaveUpWaiting
-from hpsearch.workers.lease_keeper import HUNG, RENEWALS_PER_LEASE, LeaseKeeper
+from hpsearch.workers.trial.lease_keeper import HUNG, RENEWALS_PER_LEASE, LeaseKeeper
 
 LEASE = 0.2
 #: For what must happen, however busy the machine is.

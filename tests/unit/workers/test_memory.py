@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpsearch.workers import memory
+from hpsearch.workers.trial import memory
 
 CUDA = (
     "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.11 GiB of "

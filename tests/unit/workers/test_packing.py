@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hpsearch.workers.packing import PATIENCE, WARM_UP, WINDOW, Packing
+from hpsearch.workers.launch.packing import PATIENCE, WARM_UP, WINDOW, Packing
 
 
 class Machine:

@@ -8,8 +8,8 @@ import pytest
 
 from hpsearch.errors import LeaseLost
 from hpsearch.search.claims import free_tickets_of
-from hpsearch.workers import progress
-from hpsearch.workers.progress import Progress, ProgressReader, WorkerStatus
+from hpsearch.workers.launch import progress
+from hpsearch.workers.launch.progress import Progress, ProgressReader, WorkerStatus
 
 
 @pytest.fixture

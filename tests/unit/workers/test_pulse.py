@@ -8,7 +8,13 @@ import signal
 import time
 from collections.abc import Callable
 
-from hpsearch.workers.pulse import BEAT_SECONDS, LONGEST_GAP_SECONDS, Pulse, _beat, new_counter
+from hpsearch.workers.launch.pulse import (
+    BEAT_SECONDS,
+    LONGEST_GAP_SECONDS,
+    Pulse,
+    _beat,
+    new_counter,
+)
 
 
 class Clock:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hpsearch.search.ledger_types import CheckpointRef
-from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.trial.run_folder import RunFolder
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hpsearch.errors import UserError
-from hpsearch.workers import staffing
-from hpsearch.workers.staffing import MOST_ON_ONE_GPU, Staff, staff
+from hpsearch.workers.launch import staffing
+from hpsearch.workers.launch.staffing import MOST_ON_ONE_GPU, Staff, staff
 
 
 @pytest.fixture

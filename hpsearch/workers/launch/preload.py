@@ -12,7 +12,7 @@ import hpsearch.catalog
 import hpsearch.results.space_report
 import hpsearch.search.samplers
 import hpsearch.training.components
-import hpsearch.workers.estimate
+import hpsearch.workers.launch.estimate
 import hpsearch.workers.worker
 
 __all__ = ["hpsearch", "optuna", "torch"]

@@ -23,12 +23,12 @@ from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.studies import StoredStudy, find
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers.crew import USER_ERROR, Crew, Local, death_of
-from hpsearch.workers.fork_server import start_fork_server
-from hpsearch.workers.lease_keeper import HUNG
-from hpsearch.workers.packing import Packing
-from hpsearch.workers.progress import Progress, ProgressReader
-from hpsearch.workers.work_done import WorkReader
+from hpsearch.workers.launch.crew import USER_ERROR, Crew, Local, death_of
+from hpsearch.workers.launch.fork_server import start_fork_server
+from hpsearch.workers.launch.packing import Packing
+from hpsearch.workers.launch.progress import Progress, ProgressReader
+from hpsearch.workers.launch.work_done import WorkReader
+from hpsearch.workers.trial.lease_keeper import HUNG
 from hpsearch.workers.worker_options import WorkerOptions
 
 #: Between two looks at workers and ledger.

@@ -13,9 +13,9 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from hpsearch.errors import UserError
 from hpsearch.kill_points import Step, passing
 from hpsearch.study_file.durations import format_duration
+from hpsearch.workers.launch.progress import WorkerStatus
+from hpsearch.workers.launch.pulse import Counter, Pulse, new_counter, start_beating
 from hpsearch.workers.owners import new_owner
-from hpsearch.workers.progress import WorkerStatus
-from hpsearch.workers.pulse import Counter, Pulse, new_counter, start_beating
 from hpsearch.workers.worker_options import WorkerOptions
 
 #: A worker that was told to leave is killed after this; its trial goes on from its checkpoint.

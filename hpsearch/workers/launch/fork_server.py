@@ -18,7 +18,7 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 def start_fork_server() -> ForkServerContext:
     """Start the fork server where it isn't running yet, without waiting for its imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hpsearch.workers.preload"])
+    context.set_forkserver_preload(["hpsearch.workers.launch.preload"])
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     # Read once, when the libraries load. Each worker then sets torch's own number of threads;
     # a pool of numpy's threads beside them would only get in their way.

@@ -23,12 +23,12 @@ from hpsearch.search.ledger_types import CheckpointRef, Claim
 from hpsearch.training.durable import is_full
 from hpsearch.training.engine import train
 from hpsearch.training.latency import latency
-from hpsearch.workers import gpu_share
-from hpsearch.workers.bench import Bench, tidy
-from hpsearch.workers.blueprint import Blueprint
-from hpsearch.workers.lease_keeper import LeaseKeeper
-from hpsearch.workers.room import write_once_there_is_room
-from hpsearch.workers.run_folder import KEPT_CHECKPOINTS
+from hpsearch.workers.trial import gpu_share
+from hpsearch.workers.trial.bench import Bench, tidy
+from hpsearch.workers.trial.blueprint import Blueprint
+from hpsearch.workers.trial.lease_keeper import LeaseKeeper
+from hpsearch.workers.trial.room import write_once_there_is_room
+from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import ensure_tables, revision_of
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
-from hpsearch.workers.apart import as_far_as_it_gets
 from hpsearch.workers.devices import resolve_devices
-from hpsearch.workers.launching import LaunchOptions, check_options
-from hpsearch.workers.staffing import Staff
+from hpsearch.workers.launch.apart import as_far_as_it_gets
+from hpsearch.workers.launch.launching import LaunchOptions, check_options
+from hpsearch.workers.launch.staffing import Staff
 
 #: What timing all sampled configurations may take, the start of its process included.
 TIMING_SECONDS = 60.0
@@ -76,7 +76,7 @@ def look_ahead(options: LaunchOptions) -> Outlook:
     Raises:
         UserError: options, study, data or database don't allow this launch.
     """
-    from hpsearch.workers.estimate import sample
+    from hpsearch.workers.launch.estimate import sample
 
     study = options.study
     crew = check_options(options)
@@ -135,7 +135,7 @@ def _train_for_a_moment(
     blueprints: bytes, plugins: Sequence[Path], data: Path | None
 ) -> Iterator[float | None]:
     from hpsearch import catalog
-    from hpsearch.workers.estimate import epoch_seconds
+    from hpsearch.workers.launch.estimate import epoch_seconds
 
     catalog.registries(plugins)  # Blueprints may name what plug-ins bring.
     yield from epoch_seconds(pickle.loads(blueprints), plugins=plugins, data=data)  # noqa: S301

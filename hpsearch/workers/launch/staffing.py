@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpsearch.workers.devices import cores, resolve_devices, slots, threads_per_worker
-from hpsearch.workers.packing import Packing
+from hpsearch.workers.launch.packing import Packing
 
 #: Where nobody says how many may share a GPU. Each holds some hundred MB for CUDA itself.
 MOST_ON_ONE_GPU = 8

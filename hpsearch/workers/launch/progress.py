@@ -17,8 +17,8 @@ from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers import gpu_share
 from hpsearch.workers.owners import host_of
+from hpsearch.workers.trial import gpu_share
 
 #: The span over which epochs per second are averaged.
 RATE_WINDOW_SECONDS = 60.0

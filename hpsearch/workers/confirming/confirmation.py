@@ -38,11 +38,11 @@ from hpsearch.study_file.study import Confirm, StudyFile
 from hpsearch.study_file.trial_config import CONFIRM_SEED
 from hpsearch.training.plan import plan
 from hpsearch.training.side_by_side import time_side_by_side
-from hpsearch.workers.blueprint import device_name
-from hpsearch.workers.confirm_plan import grow
-from hpsearch.workers.launching import LaunchOptions, check_options, supervise
-from hpsearch.workers.progress import Progress
-from hpsearch.workers.supervisor import Outcome
+from hpsearch.workers.confirming.plan import grow
+from hpsearch.workers.launch.launching import LaunchOptions, check_options, supervise
+from hpsearch.workers.launch.progress import Progress
+from hpsearch.workers.launch.supervisor import Outcome
+from hpsearch.workers.trial.blueprint import device_name
 
 #: Characters that a study's name may have.
 LONGEST_NAME = 64

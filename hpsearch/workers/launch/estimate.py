@@ -15,8 +15,8 @@ from hpsearch.errors import InfeasibleConfig, TrainingDiverged, TrainingInterrup
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
-from hpsearch.workers.blueprint import Blueprint, draw_up
-from hpsearch.workers.run_folder import KEPT_CHECKPOINTS
+from hpsearch.workers.trial.blueprint import Blueprint, draw_up
+from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
 #: Configurations that are tried, and the seconds that each may take.
 SAMPLES = 3

@@ -23,12 +23,12 @@ from hpsearch.search.storage import GaveUpWaiting
 from hpsearch.search.suggest import DrawnTrial, draw_trial
 from hpsearch.study_file.goals import Goals
 from hpsearch.training.data.prepare import prepare
-from hpsearch.workers import memory
-from hpsearch.workers.attempt import Attempt
-from hpsearch.workers.bench import Bench, tidy
-from hpsearch.workers.blueprint import Blueprint, draw_up
-from hpsearch.workers.confirm_plan import planned_trial
-from hpsearch.workers.lease_keeper import LeaseKeeper
+from hpsearch.workers.confirming.plan import planned_trial
+from hpsearch.workers.trial import memory
+from hpsearch.workers.trial.attempt import Attempt
+from hpsearch.workers.trial.bench import Bench, tidy
+from hpsearch.workers.trial.blueprint import Blueprint, draw_up
+from hpsearch.workers.trial.lease_keeper import LeaseKeeper
 
 logger = logging.getLogger(__name__)
 

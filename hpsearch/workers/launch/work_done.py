@@ -7,8 +7,8 @@ import time
 from hpsearch.results import optuna_side
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
-from hpsearch.workers.gpu_share import NO_ROOM
-from hpsearch.workers.memory import OUT_OF_MEMORY
+from hpsearch.workers.trial.gpu_share import NO_ROOM
+from hpsearch.workers.trial.memory import OUT_OF_MEMORY
 
 #: Seconds between two looks into the database.
 LOOK_SECONDS = 5.0

@@ -28,7 +28,7 @@ from hpsearch.training.data.prepare import prepare
 from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.final_test import Trained, evaluate_on_test
 from hpsearch.workers.devices import resolve_devices, threads_per_worker
-from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.trial.run_folder import RunFolder
 
 
 def evaluate_winner(

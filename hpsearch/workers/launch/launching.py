@@ -14,9 +14,9 @@ from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers.progress import Progress
-from hpsearch.workers.staffing import Staff, staff
-from hpsearch.workers.supervisor import Outcome, Supervisor
+from hpsearch.workers.launch.progress import Progress
+from hpsearch.workers.launch.staffing import Staff, staff
+from hpsearch.workers.launch.supervisor import Outcome, Supervisor
 from hpsearch.workers.worker_options import WorkerOptions
 
 #: Seconds that lease and checkpoint intervals may have.

@@ -12,7 +12,7 @@ from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.trial.run_folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

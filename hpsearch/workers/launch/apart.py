@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from hpsearch.errors import HpsearchError, UserError
-from hpsearch.workers.fork_server import start_fork_server
+from hpsearch.workers.launch.fork_server import start_fork_server
 
 P = ParamSpec("P")
 T = TypeVar("T")

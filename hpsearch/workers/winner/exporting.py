@@ -23,7 +23,7 @@ from hpsearch.training.formats.onnx_file import require_onnx, write_onnx
 from hpsearch.training.formats.safetensors_file import write_weights
 from hpsearch.training.formats.torch_program import write_torch_program
 from hpsearch.training.plan import plan_on
-from hpsearch.workers.run_folder import RunFolder
+from hpsearch.workers.trial.run_folder import RunFolder
 
 #: The kept weights must give the recorded accuracy again up to this: other threads or another
 #: device move an image or two across a border, other weights move more.

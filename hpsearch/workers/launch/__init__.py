@@ -1,0 +1,13 @@
+"""One launch, from its options to its end. Nothing that the launch itself runs imports torch.
+
+- ``launching``    what a launch is, and running it
+- ``preview``      what it will do and cost (``estimate``: hours and disk, measured)
+- ``staffing``     which workers it begins with
+- ``supervisor``   workers are started, replaced, packed, told to leave
+- ``crew``         its local worker processes
+- ``pulse``        a worker's sign of life for its supervisor
+- ``packing``      how many workers share one GPU (``work_done``: what they get done)
+- ``progress``     what it shows while it runs
+- ``fork_server``  the process that others are forked from (``preload``: what it imports, once)
+- ``apart``        work in a process of its own
+"""

@@ -1,0 +1,12 @@
+"""One claimed trial, on the worker that claimed it.
+
+- ``trial_run``     configure, train, and what its failure means
+- ``attempt``       the training of a configured trial: reports, checkpoints
+- ``bench``         what a worker holds in its hands
+- ``blueprint``     how one configuration will be trained here
+- ``lease_keeper``  the thread that renews a lease, and what stops a training loop
+- ``run_folder``    checkpoints of a study on disk: names, fallback, retention
+- ``room``          waiting for room on a full disk
+- ``memory``        running out of memory, and what is known about it afterwards
+- ``gpu_share``     whether there is room on a GPU for a trial
+"""
