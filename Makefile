@@ -24,7 +24,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-demo: $(READY) ## Search on real images, confirm the winner, export and verify it (about 3 minutes)
+demo: $(READY) ## Search on real images, confirm the winner, export and verify it (about a minute, after the set-up)
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
 	$(STUDY) launch --study quickstart --workers $(WORKERS)
 	$(STUDY) confirm --study quickstart --workers $(WORKERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from support.ledger import LEASE
+from support.ledger import LEASE, running_leases
 from support.processes import in_processes, work_until_finished
 
 from hpsearch.errors import LeaseLost
@@ -136,7 +136,7 @@ def test_a_renewal_in_the_last_moment_keeps_the_ticket(search):
     claim = owner.started()
     other.idle()
     other.look(LEASE)
-    expired = other.claims._watch.expired(opened.database.read(other.claims._running))
+    expired = other.claims._watch.expired(opened.database.read(running_leases))
     assert [lease.ticket for lease in expired] == [1]
     owner.ledger.renew(claim)
     opened.database.write(lambda connection: other.claims._free(connection, expired[0]))

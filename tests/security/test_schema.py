@@ -17,6 +17,7 @@ from hpsearch.search.storage import Database
 ARGUMENTS = {
     "launch": ("--study", "secretive.yaml", "--workers", "0"),
     "worker": ("--study", "secretive"),
+    "confirm": ("--study", "secretive"),
     "stop": ("--study", "secretive"),
     "studies": (),
     "check": ("--study", "builds_on.yaml"),

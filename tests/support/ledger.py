@@ -95,10 +95,11 @@ class Hand:
         """Watch the others' leases for ``seconds`` of this worker's own time."""
         for _ in range(round(seconds / every)):
             self.clock.now += every
-            self.claims._watch.expired(self.claims._database.read(_running_leases))
+            self.claims._watch.expired(self.claims._database.read(running_leases))
 
 
-def _running_leases(connection: Connection) -> list[LeaseState]:
+def running_leases(connection: Connection) -> list[LeaseState]:
+    """Return the leases as a claim reads them."""
     query = sa.select(
         tickets.c.ticket, tickets.c.attempt, tickets.c.renewals, tickets.c.lease_seconds
     ).where(tickets.c.state == TicketState.RUNNING)

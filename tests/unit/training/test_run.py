@@ -49,6 +49,7 @@ class TestFingerprint:
             {"limit": 50},
             {"per_class": 5},
             {"limit_seed": 3},
+            {"train_on_validation": True},
             {"normalization": "unit"},
             {"augmentation": ()},
         ]
