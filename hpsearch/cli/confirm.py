@@ -12,6 +12,7 @@ from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     CheckpointOption,
     DataOption,
+    DevicesOption,
     JsonOption,
     LeaseOption,
     RunsOption,
@@ -19,6 +20,7 @@ from hpsearch.cli.options import (
     StoredStudyOption,
     TimeoutOption,
     WorkersOption,
+    WorkersPerGpuOption,
     at_least_one,
     seconds,
 )
@@ -58,13 +60,8 @@ def confirm(
     ] = False,
     timeout: TimeoutOption = None,
     storage: StorageOption = DEFAULT_STORAGE,
-    devices: Annotated[
-        str, typer.Option(metavar="NAMES", help="auto, cpu, mps, or a list: cuda:0,cuda:1.")
-    ] = "auto",
-    workers_per_gpu: Annotated[
-        int | None,
-        typer.Option(callback=at_least_one, metavar="K", help="At most so many on one GPU."),
-    ] = None,
+    devices: DevicesOption = "auto",
+    workers_per_gpu: WorkersPerGpuOption = None,
     lease: LeaseOption = 30.0,
     checkpoint_interval: CheckpointOption = 30.0,
     runs: RunsOption = DEFAULT_RUNS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,20 +87,17 @@ def export(
         chosen = choose(
             database, record, study_of, number=trial, pick=pick, unconfirmed=unconfirmed
         )
-    others = Targets(
-        card=card, weights=weights, onnx=onnx, torch_export=torch_export, bundle=bundle
-    )
-    config = output
-    if output is None and not others.files():
-        config = Path(f"{record.study.name}-trial-{chosen.frozen.trial.number}.yaml")
     targets = Targets(
-        config=config,
+        config=output,
         card=card,
         weights=weights,
         onnx=onnx,
         torch_export=torch_export,
         bundle=bundle,
     )
+    if not targets.files():
+        default = Path(f"{record.study.name}-trial-{chosen.frozen.trial.number}.yaml")
+        targets = replace(targets, config=default)
     agreed = write_export(chosen, targets, runs=runs, data=data, overwrite=force)
     if as_json:
         print_json(_as_json(chosen, targets, agreed))

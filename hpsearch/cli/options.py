@@ -125,6 +125,24 @@ WorkersOption = Annotated[
         "0 stores the study for `hpsearch worker` elsewhere.",
     ),
 ]
+DevicesOption = Annotated[
+    str, typer.Option(metavar="NAMES", help="auto, cpu, mps, or a list: cuda:0,cuda:1.")
+]
+WorkersPerGpuOption = Annotated[
+    int | None,
+    typer.Option(callback=at_least_one, metavar="K", help="At most so many on one GPU."),
+]
+FrozenConfigArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A frozen config, from `hpsearch export`.")
+]
+RecordedDeviceOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Instead of the recorded one: cpu, mps, cuda:0."),
+]
+RecordedThreadsOption = Annotated[
+    int | None,
+    typer.Option(callback=at_least_one, help="CPU threads instead of the recorded number."),
+]
 TimeoutOption = Annotated[
     str | None,
     typer.Option(

@@ -15,6 +15,7 @@ from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     CheckpointOption,
     DataOption,
+    DevicesOption,
     JsonOption,
     LeaseOption,
     NameOption,
@@ -25,6 +26,7 @@ from hpsearch.cli.options import (
     StudyFileOption,
     TimeoutOption,
     WorkersOption,
+    WorkersPerGpuOption,
     at_least_one,
     seconds,
 )
@@ -61,13 +63,8 @@ def launch(
     ] = None,
     timeout: TimeoutOption = None,
     storage: StorageOption = DEFAULT_STORAGE,
-    devices: Annotated[
-        str, typer.Option(metavar="NAMES", help="auto, cpu, mps, or a list: cuda:0,cuda:1.")
-    ] = "auto",
-    workers_per_gpu: Annotated[
-        int | None,
-        typer.Option(callback=at_least_one, metavar="K", help="At most so many on one GPU."),
-    ] = None,
+    devices: DevicesOption = "auto",
+    workers_per_gpu: WorkersPerGpuOption = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on in the background; `hpsearch stop` ends it.")
     ] = False,

@@ -12,7 +12,10 @@ import typer
 from hpsearch.cli.options import (
     CheckpointOption,
     DataOption,
+    FrozenConfigArgument,
     JsonOption,
+    RecordedDeviceOption,
+    RecordedThreadsOption,
     SetOption,
     at_least_one,
 )
@@ -29,9 +32,7 @@ _On = Literal["train", "train+validation"]
 
 
 def train(
-    config: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A frozen config, from `hpsearch export`.")
-    ],
+    config: FrozenConfigArgument,
     on: Annotated[
         _On, typer.Option("--on", help="Which images; with both, no validation figures are left.")
     ] = "train",
@@ -47,14 +48,8 @@ def train(
             help="Keep checkpoints (the same command goes on) and the model that predict reads.",
         ),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Instead of the recorded one: cpu, mps, cuda:0."),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(callback=at_least_one, help="CPU threads instead of the recorded number."),
-    ] = None,
+    device: RecordedDeviceOption = None,
+    threads: RecordedThreadsOption = None,
     checkpoint_interval: CheckpointOption = 30.0,
     overrides: SetOption = None,
     data: DataOption = None,

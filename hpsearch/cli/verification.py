@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hpsearch.cli.options import DataOption, JsonOption, at_least_one
+from hpsearch.cli.options import (
+    DataOption,
+    FrozenConfigArgument,
+    JsonOption,
+    RecordedDeviceOption,
+    RecordedThreadsOption,
+)
 from hpsearch.cli.output import print_json, say
 from hpsearch.cli.reproduction import changes
 from hpsearch.cli.training_progress import told
@@ -19,17 +24,9 @@ if TYPE_CHECKING:
 
 
 def verify(
-    config: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A frozen config, from `hpsearch export`.")
-    ],
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Instead of the recorded one: cpu, mps, cuda:0."),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(callback=at_least_one, help="CPU threads instead of the recorded number."),
-    ] = None,
+    config: FrozenConfigArgument,
+    device: RecordedDeviceOption = None,
+    threads: RecordedThreadsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:

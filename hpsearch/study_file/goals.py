@@ -33,6 +33,10 @@ class Objective:
         """Which way is better."""
         return OBJECTIVES[self.metric]
 
+    def is_better(self, value: float, than: float) -> bool:
+        """Whether ``value`` beats ``than``; an equal one doesn't."""
+        return value > than if self.direction == "maximize" else value < than
+
 
 @dataclass(frozen=True, kw_only=True)
 class Constraint:

@@ -119,8 +119,7 @@ def trial_config(
 
 def trial_seed(study_seed: int, ticket: int) -> int:
     """Return the training seed (0..2**31-1) of a ticket: the same on every host and relaunch."""
-    digest = hashlib.sha256(f"{study_seed}/{ticket}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
+    return hashed_seed(study_seed, ticket)
 
 
 def confirming_seed(study_seed: int, fresh: int, purpose: Literal["training", "split"]) -> int:
@@ -128,7 +127,15 @@ def confirming_seed(study_seed: int, fresh: int, purpose: Literal["training", "s
 
     It follows from nothing else, so every finalist meets the same: their results are pairs.
     """
-    digest = hashlib.sha256(f"{study_seed}/confirm/{purpose}/{fresh}".encode()).digest()
+    return hashed_seed(study_seed, "confirm", purpose, fresh)
+
+
+def hashed_seed(*origin: str | int) -> int:
+    """Return the seed (0..2**31-1) that follows from what it is for, such as a seed and a ticket.
+
+    Hashed, so that neighbours have nothing in common.
+    """
+    digest = hashlib.sha256("/".join(map(str, origin)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 

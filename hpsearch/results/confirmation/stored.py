@@ -31,6 +31,7 @@ from hpsearch.search import ledger_reads, optuna_rows, studies
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
+from hpsearch.study_file.goals import Objective
 
 #: Behind the search's name; later confirmations of it end in ``-confirm-2``, ``-confirm-3``, ...
 SUFFIX = "-confirm"
@@ -70,13 +71,17 @@ def newest(database: Database, study: str) -> StudyRecord | None:
 
 def contest_of(confirmation: StudyRecord) -> Contest:
     """Return what the confirmation was asked."""
-    confirms = confirmation.study.document["confirms"]
+    return contest_in(confirmation.study.document["confirms"], confirmation.objective)
+
+
+def contest_in(confirms: Mapping[str, Any], objective: Objective) -> Contest:
+    """Return what ``confirms``, of a stored document, asks."""
     baseline = confirms["baseline"]
     return Contest(
         trials=tuple(each["trial"] for each in confirms["finalists"]),
         baseline=None if baseline is None else baseline["trial"],
         seeds=confirms["seeds"],
-        maximize=confirmation.objective.direction == "maximize",
+        maximize=objective.direction == "maximize",
     )
 
 

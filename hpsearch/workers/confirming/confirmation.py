@@ -16,9 +16,10 @@ import torch
 from hpsearch import catalog
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.choosing import Choice, choose, most_trainings
-from hpsearch.results.confirmation.plan import FIRST_ROUND, Contest, entries
+from hpsearch.results.confirmation.plan import FIRST_ROUND, entries
 from hpsearch.results.confirmation.stored import (
     confirmations,
+    contest_in,
     is_confirmation,
     latencies,
     name_of,
@@ -241,13 +242,7 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
         # Constraints were kept by whoever became a finalist
         if key not in ("try_first", "confirm", "provenance", "constraints")
     }
-    baseline = confirms["baseline"]
-    contest = Contest(
-        trials=tuple(each["trial"] for each in confirms["finalists"]),
-        baseline=None if baseline is None else baseline["trial"],
-        seeds=confirms["seeds"],
-        maximize=search.objective.direction == "maximize",
-    )
+    contest = contest_in(confirms, search.objective)
     document |= {
         "study": name,
         "description": f"The confirmation of {search.study.name}",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from hpsearch import catalog
 from hpsearch.errors import InfeasibleConfig, TrainingDiverged, TrainingInterrupted, UserError
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.study_file.study import StudyFile
@@ -50,15 +49,12 @@ def sample(study: StudyFile, *, device: str, threads: int, data: Path | None) ->
     )
 
 
-def epoch_seconds(
-    blueprints: Iterable[Blueprint], *, plugins: Sequence[Path], data: Path | None
-) -> Iterator[float | None]:
+def epoch_seconds(blueprints: Iterable[Blueprint], *, data: Path | None) -> Iterator[float | None]:
     """Train a few batches of each and yield the seconds of its epoch.
 
     ``None`` where it can't be trained. Code of the user's may end or hang the process: call it by
     ``apart.as_far_as_it_gets``.
     """
-    catalog.registries(plugins)
     before = torch.get_num_threads()
     try:
         for blueprint in blueprints:

@@ -138,7 +138,7 @@ def _train_for_a_moment(
     from hpsearch.workers.launch.estimate import epoch_seconds
 
     catalog.registries(plugins)  # Blueprints may name what plug-ins bring.
-    yield from epoch_seconds(pickle.loads(blueprints), plugins=plugins, data=data)  # noqa: S301
+    yield from epoch_seconds(pickle.loads(blueprints), data=data)  # noqa: S301
 
 
 def _stored(options: LaunchOptions) -> tuple[StoredStudy | None, Counts | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.study import StudyFile
-from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.study_file.trial_config import TrialConfig, hashed_seed
 from hpsearch.training.classifier import TrainedOn
 from hpsearch.workers.devices import resolve_devices, threads_per_worker
 from hpsearch.workers.trial.blueprint import Blueprint, draw_up
@@ -92,10 +91,7 @@ def plan_single(
 
 def seed_number(seed: int, nth: int) -> int:
     """Return the ``nth`` training seed (0..2**31-1) of a frozen config; the first is its own."""
-    if nth == 1:
-        return seed
-    digest = hashlib.sha256(f"{seed}/train/{nth}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
+    return seed if nth == 1 else hashed_seed(seed, "train", nth)
 
 
 def _epochs_of_the_value(objective: Objective, recorded: Mapping[str, Any]) -> int | None:

@@ -104,10 +104,8 @@ class Session:
         if not at_best:
             if not self._is_over(result):
                 return
-        elif self.kept is not None:
-            sign = 1 if objective.direction == "maximize" else -1
-            if sign * value <= sign * self.kept["value"]:
-                return
+        elif self.kept is not None and not objective.is_better(value, self.kept["value"]):
+            return
         if result.state is None:
             raise RuntimeError("the engine yields every epoch with its state")
         self.kept = {"epoch": result.epoch, "value": value, "weights": result.state()["model"]}

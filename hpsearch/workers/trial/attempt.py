@@ -228,13 +228,12 @@ class Attempt:
     def _note_best(self, result: EpochResult, state: Callable[[], dict[str, Any]]) -> None:
         objective = self.bench.study.objective
         value = getattr(result, objective.metric)
-        sign = 1 if objective.direction == "maximize" else -1
         if objective.at == "last":
             # The trial's value is the last epoch's. Weights of another one, chosen by validation
             # images, would not be those that the value tells of.
             if not result.last:
                 return
-        elif self.best is not None and sign * value <= sign * self.best["value"]:
+        elif self.best is not None and not objective.is_better(value, self.best["value"]):
             return
         self.best = {"value": value, "epoch": result.epoch, "weights": state()["model"]}
         said = result.val_predictions

@@ -29,7 +29,7 @@ LARGEST = 64 * 16 + 16 + 16 * 10 + 10
 def estimate(study: StudyFile, data: Path) -> tuple[list[float], int]:
     """Return the seconds per epoch that are known, and the bytes of a trial's checkpoints."""
     sampled = sample(study, device="cpu", threads=1, data=data)
-    timed = epoch_seconds(sampled.blueprints, plugins=study.plugins, data=data)
+    timed = epoch_seconds(sampled.blueprints, data=data)
     return [each for each in timed if each is not None], sampled.checkpoint_bytes
 
 
