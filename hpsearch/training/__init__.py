@@ -6,7 +6,7 @@
 - ``checkpoint``: states on disk, whole or not at all
 - ``durable``: making a renamed file survive a power cut
 - ``evaluate``: loss, accuracy and predictions in evaluation mode
-- ``side_by_side``: what one image takes with each of several models
+- ``latency``: what one image takes, with one model or with several side by side
 - ``batches``: pixels in memory, normalised on the device; the order of an epoch
 - ``randomness``: seeds, and random numbers that nobody else disturbs
 - ``precision``: fp32 or bf16, by a fixed rule

@@ -1,24 +1,50 @@
-"""How long one image takes: what somebody waits for who classifies pictures one by one."""
+"""How long one image takes: what somebody waits for who classifies pictures one by one.
+
+A machine is faster at one moment than at another. So models that are compared take turns, pass by
+pass, and each one's median is over the same moments.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hpsearch.registry import Component
 from hpsearch.training.evaluate import autocast
 from hpsearch.training.models.inspection import describe
+from hpsearch.training.plan import Plan
 from hpsearch.training.precision import Chosen
 from hpsearch.training.registries import MODELS
 
 #: The first passes choose kernels and fill caches.
 WARM_UP = 5
-#: Passes that are timed: as many as fit the seconds, but at least and at most so many.
-FEWEST, MOST, SECONDS = 10, 200, 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """How many are timed: as many as fit the seconds, but at least and at most so many."""
+
+    fewest: int
+    most: int
+    seconds: float
+
+
+#: Of a trial's model at its end.
+OF_ONE = Passes(fewest=10, most=200, seconds=1.0)
+#: Of each of several; the seconds are those of all together.
+OF_EACH = Passes(fewest=15, most=300, seconds=3.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Built:
+    model: nn.Module
+    image: Tensor
+    precision: Chosen
 
 
 def latency(
@@ -37,28 +63,82 @@ def latency(
     global random numbers are left as they were found.
     """
     where = torch.device(device)
+    convolutional = describe(model, input_shape=input_shape, classes=classes).convolutional
     with torch.random.fork_rng(devices=[]):
-        built = MODELS.build(model, input_shape, classes)
-    built.load_state_dict(weights)
-    built.to(where).eval()
-    generator = torch.Generator().manual_seed(0)
-    image = torch.randn(1, *input_shape, generator=generator).to(where)  # (1, c, h, w)
-    if describe(model, input_shape=input_shape, classes=classes).convolutional:
+        built = _build(model, input_shape, classes, where, precision, convolutional=convolutional)
+    built.model.load_state_dict(weights)
+    return 1000.0 * _medians({0: built}, where, OF_ONE)[0]
+
+
+def time_side_by_side(
+    models: Mapping[int, tuple[Component, Plan]], *, device: str
+) -> dict[int, float]:
+    """Return the median seconds of one image through each model, as ``latency`` measures it.
+
+    Weights are random: they don't change the time.
+    """
+    where = torch.device(device)
+    with torch.random.fork_rng(devices=[]):
+        built = {
+            name: _build(
+                model,
+                plan.input_shape,
+                len(plan.class_names),
+                where,
+                plan.precision,
+                convolutional=plan.model.convolutional,
+            )
+            for name, (model, plan) in models.items()
+        }
+    return _medians(built, where, OF_EACH)
+
+
+def _build(
+    component: Component,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    device: torch.device,
+    precision: Chosen,
+    *,
+    convolutional: bool,
+) -> _Built:
+    model = MODELS.build(component, input_shape, classes).to(device).eval()
+    image = torch.randn(1, *input_shape).to(device)  # (1, channels, height, width)
+    if convolutional:
         # As in training and evaluation
-        built.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)
         image = image.to(memory_format=torch.channels_last)
-    times: list[float] = []
-    with torch.inference_mode(), autocast(where, precision):
-        for _ in range(WARM_UP):
-            built(image)
+    return _Built(model=model, image=image, precision=precision)
+
+
+def _medians(built: Mapping[int, _Built], device: torch.device, passes: Passes) -> dict[int, float]:
+    times: dict[int, list[float]] = {name: [] for name in built}
+    with torch.inference_mode():
+        for each in built.values():
+            for _ in range(WARM_UP):
+                _pass(each, device)
         began = time.perf_counter()
-        while len(times) < FEWEST or (len(times) < MOST and time.perf_counter() - began < SECONDS):
-            _wait_for(where)
-            start = time.perf_counter()
-            built(image)
-            _wait_for(where)
-            times.append(time.perf_counter() - start)
-    return 1000.0 * median(times)
+        for done in range(passes.most):
+            if done >= passes.fewest and time.perf_counter() - began >= passes.seconds:
+                break
+            for name in _turned(list(built), done):
+                times[name].append(_pass(built[name], device))
+    return {name: median(each) for name, each in times.items()}
+
+
+def _turned(names: Sequence[int], by: int) -> list[int]:
+    """Return ``names`` beginning with another one each time: nobody always follows the largest."""
+    start = by % max(1, len(names))
+    return [*names[start:], *names[:start]]
+
+
+def _pass(built: _Built, device: torch.device) -> float:
+    with autocast(device, built.precision):
+        _wait_for(device)
+        began = time.perf_counter()
+        built.model(built.image)
+        _wait_for(device)
+        return time.perf_counter() - began
 
 
 def _wait_for(device: torch.device) -> None:

@@ -37,8 +37,8 @@ from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import Confirm, StudyFile
 from hpsearch.study_file.trial_config import CONFIRM_SEED
+from hpsearch.training.latency import time_side_by_side
 from hpsearch.training.plan import plan
-from hpsearch.training.side_by_side import time_side_by_side
 from hpsearch.workers.confirming.plan import grow
 from hpsearch.workers.launch.launching import LaunchOptions, check_options, supervise
 from hpsearch.workers.launch.progress import Progress
