@@ -18,6 +18,7 @@ from hpsearch.results.export.figures import (
     macro_f1,
     share_interval,
 )
+from hpsearch.study_file.goals import Goals
 
 #: A confusion matrix is printed for as many classes.
 _PRINTED_CLASSES = 30
@@ -68,9 +69,14 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
     if isinstance(origin.get("confirmed"), Mapping):
         about.append(f"**Confirmed.** {worth}")
     else:
+        # `confirm` chooses by one objective; a point of a front is what it is, trained again
+        how = (
+            "`hpsearch train FILE --seeds 5`"
+            if Goals.of(document).several
+            else f"`hpsearch confirm --study {origin.get('study')}`"
+        )
         about.append(
-            f"**UNCONFIRMED.** {worth} No fresh seed has confirmed the figure; "
-            f"`hpsearch confirm --study {origin.get('study')}` does."
+            f"**UNCONFIRMED.** {worth} No fresh seed has confirmed the figure; {how} does."
         )
     return "\n\n".join(about)
 

@@ -94,7 +94,11 @@ def export_trial(
     config = file.trial_config(trained.params, trained.ticket)
     noted = optuna_side.attributes(database, trained.trial_id)
     rank = order.index(trial) + 1 if trial in order else None
-    worth = caveat(trial, rank, len(order)) if retrained is None else retrained.worth
+    worth = (
+        caveat(trial, rank, len(order), several=record.goals.several)
+        if retrained is None
+        else retrained.worth
+    )
     origin = {
         "study": record.study.name,
         "fingerprint": record.study.fingerprint,
@@ -140,12 +144,20 @@ def export_trial(
     )
 
 
-def caveat(trial: TrialRecord, rank: int | None, complete: int) -> str:
-    """Say what the trial's value is worth: the best of many is an optimistic number."""
+def caveat(trial: TrialRecord, rank: int | None, complete: int, *, several: bool = False) -> str:
+    """Say what the trial's value is worth: the best of many is an optimistic number.
+
+    ``several``: the study has several objectives, so that no place in an order says it all.
+    """
     if rank is None:
         return f"This trial is {trial.state}, so its value can't be compared with complete ones."
     if complete == 1:
         return "It is the only complete trial, trained with one seed."
+    if several:
+        return (
+            f"It was chosen from {complete} complete trials by several objectives: optimistic, "
+            "one seed."
+        )
     if rank == 1:
         return f"It is the best of {complete} complete trials: optimistic, one seed."
     return f"It is number {rank} of {complete} complete trials, trained with one seed."

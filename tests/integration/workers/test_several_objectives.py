@@ -113,8 +113,13 @@ def test_export_and_from_ask_which_point(searched, hpsearch):
     assert asked.code == 2
     assert "has several objectives (val_accuracy, parameters, latency)" in asked.err
     assert "--pick knee or --pick N" in asked.err
-    taken = hpsearch("export", *args, "--pick", "knee", "--out", "knee.yaml", "--json")
+    written = ("--out", "knee.yaml", "--card", "knee.md")
+    taken = hpsearch("export", *args, "--pick", "knee", *written, "--json")
     assert taken.json["number"] == knee(record).number
+    card = Path("knee.md").read_text()
+    assert "complete trials by several objectives: optimistic, one seed." in card
+    assert "`hpsearch train FILE --seeds 5` does." in card
+    assert "hpsearch confirm" not in card  # it would refuse several objectives
     assert hpsearch("check", "--study", "knee.yaml").code == 0
     off_front = next(each for each in record.trials if each not in front(record))
     refused = hpsearch("export", *args, "--pick", str(off_front.number))

@@ -118,6 +118,14 @@ def test_the_caveat_says_what_the_value_is_worth(searched, rank, complete, says)
     assert caveat(trial, rank, complete) == says
 
 
+def test_a_point_of_a_front_is_best_of_nothing(searched):
+    trial = read_study(searched.database, "made_up").trial(0)
+    told = caveat(trial, 1, 30, several=True)
+    assert told == (
+        "It was chosen from 30 complete trials by several objectives: optimistic, one seed."
+    )
+
+
 def test_a_file_is_replaced_only_when_told_to(tmp_path):
     path = tmp_path / "winner.yaml"
     path.write_text("mine")
