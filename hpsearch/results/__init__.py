@@ -6,6 +6,7 @@
 - ``optuna_side``   what only Optuna's rows hold: attributes and infeasible draws
 - ``provenance``    versions, repository and figures that a frozen config carries
 - ``export``        what leaves a study: frozen configs, the model card, the folder of a model
+- ``analysis``      what a study says, as data: tables, effects, costs, failures, comparisons
 - ``found``         what a later study takes over from a stored one (``from: NAME``)
 - ``pruning_audit`` what pruning saved and what it cost, by the trials that were spared
 - ``invariants``    what must hold of every stored study, as small rules over its rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,67 @@ class InfeasibleDraw:
 def attributes(database: Database, trial_id: int) -> dict[str, Any]:
     """Return what the worker noted about a trial: device, threads, hashes and so on."""
     return database.read(lambda connection: _attributes(connection, trial_id))
+
+
+def noted(database: Database, study_id: int, names: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """Return trial id -> those of the attributes ``names`` that it has, of all trials at once."""
+    table, trials = rows.TRIAL_USER_ATTRS, rows.TRIALS
+    query = (
+        sa.select(table.c.trial_id, table.c.key, table.c.value_json)
+        .join(trials, trials.c.trial_id == table.c.trial_id)
+        .where(trials.c.study_id == study_id, table.c.key.in_(names))
+    )
+
+    def work(connection: Connection) -> dict[int, dict[str, Any]]:
+        found: dict[int, dict[str, Any]] = {}
+        for row in connection.execute(query):
+            found.setdefault(row.trial_id, {})[row.key] = json.loads(row.value_json)
+        return found
+
+    return database.read(work)
+
+
+def infeasible_draws(database: Database, study_id: int) -> list[InfeasibleDraw]:
+    """Return every draw that couldn't be built, by number."""
+    marked = noted(database, study_id, ["infeasible", "ticket"])
+    marked = {trial_id: each for trial_id, each in marked.items() if "infeasible" in each}
+    params, trials = rows.PARAMS, rows.TRIALS
+    query = (
+        sa.select(
+            trials.c.trial_id,
+            trials.c.number,
+            params.c.param_name,
+            params.c.param_value,
+            params.c.distribution_json,
+        )
+        .join(trials, trials.c.trial_id == params.c.trial_id)
+        .join(
+            rows.TRIAL_USER_ATTRS,
+            sa.and_(
+                rows.TRIAL_USER_ATTRS.c.trial_id == trials.c.trial_id,
+                rows.TRIAL_USER_ATTRS.c.key == "infeasible",
+            ),
+        )
+        .where(trials.c.study_id == study_id)
+        .order_by(trials.c.number, params.c.param_id)
+    )
+
+    def work(connection: Connection) -> dict[tuple[int, int], dict[str, Any]]:
+        found: dict[tuple[int, int], dict[str, Any]] = {}
+        for row in connection.execute(query):
+            value = json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
+            found.setdefault((row.number, row.trial_id), {})[row.param_name] = value
+        return found
+
+    return [
+        InfeasibleDraw(
+            number=number,
+            ticket=marked[trial_id]["ticket"],
+            params=values,
+            reason=marked[trial_id]["infeasible"],
+        )
+        for (number, trial_id), values in sorted(database.read(work).items())
+    ]
 
 
 def infeasible_draw(database: Database, study_id: int, number: int) -> InfeasibleDraw | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
+from hpsearch.results import optuna_side
 from hpsearch.results.confirmation.judging import judge
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.stored import (
@@ -22,7 +19,7 @@ from hpsearch.results.confirmation.stored import (
 )
 from hpsearch.results.confirmation.verdict import Confirmation, Cost, Search
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search import ledger_reads, optuna_rows
+from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
 
 _NOTED = ("split_hash", "class_names", "parameters", "multiply_adds")
@@ -42,7 +39,7 @@ def read_verdict(
 ) -> Confirmation:
     """Return the verdict of one confirmation of ``search``."""
     begun = trainings(confirmation)
-    noted = _noted(database, confirmation)
+    noted = optuna_side.noted(database, confirmation.study.study_id, _NOTED)
     then = confirmation.study.document["confirms"]["search"]
     values = {trial.number: trial.value for trial in search.trials}
     splits: dict[int, set[str]] = {}
@@ -90,21 +87,3 @@ def _costs(
             latency_seconds=measured.get(number),
         )
     return found
-
-
-def _noted(database: Database, confirmation: StudyRecord) -> dict[int, dict[str, Any]]:
-    """Return trial id -> what its worker noted."""
-    attributes, trials = optuna_rows.TRIAL_USER_ATTRS, optuna_rows.TRIALS
-    query = (
-        sa.select(attributes.c.trial_id, attributes.c.key, attributes.c.value_json)
-        .join(trials, trials.c.trial_id == attributes.c.trial_id)
-        .where(trials.c.study_id == confirmation.study.study_id, attributes.c.key.in_(_NOTED))
-    )
-
-    def work(connection: Connection) -> dict[int, dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
-        for row in connection.execute(query):
-            found.setdefault(row.trial_id, {})[row.key] = json.loads(row.value_json)
-        return found
-
-    return database.read(work)

@@ -37,6 +37,7 @@ class Blueprint:
             "precision": self.plan.precision,
             "parameters": self.plan.model.parameters,
             "multiply_adds": self.plan.model.multiply_adds,
+            "receptive_field": self.plan.model.receptive_field,
             "input_shape": list(self.plan.input_shape),
             "classes": len(self.plan.class_names),
             "class_names": list(self.plan.class_names),

@@ -1,0 +1,150 @@
+"""Several studies side by side, as the stages of a staged search are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.results.confirmation.reading import read_confirmation
+from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.ranking import best
+from hpsearch.results.records import StudyRecord
+from hpsearch.search.storage import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One study."""
+
+    study: str
+    metric: str
+    maximize: bool
+    trials: int
+    complete: int
+    pruned: int
+    #: The winner so far, its value with one seed; ``None`` before a trial is complete.
+    number: int | None
+    params: dict[str, Any]
+    best_seen: float | None
+    #: What was confirmed over fresh seeds, and its 95 % interval over seeds and images; ``None``
+    #: where nothing was, or it isn't finished.
+    confirmed: Interval | None
+    #: Epochs and compute hours of the search, and of its confirmation.
+    epochs: int
+    hours: float
+    confirmation_epochs: int
+    #: Study whose winner this one started from (``from``), where it says so.
+    starts_from: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """One study's winner against the leader."""
+
+    study: str
+    #: By how much the leader is ahead, where both are confirmed; the interval takes the two as
+    #: independent, so where they share validation images it is too wide rather than too narrow.
+    behind: Interval | None
+    #: ``None`` where it isn't known.
+    distinguishable: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Studies side by side."""
+
+    lines: tuple[Line, ...]
+    #: The study with the best confirmed figure, or, where fewer than two are confirmed, with the
+    #: best seen; ``None`` where none has one, or they are after different figures.
+    leader: str | None
+    rivals: tuple[Rival, ...]
+    #: Why the winners can't be compared, or what the comparison rests on.
+    note: str
+
+
+def compare(database: Database, records: Sequence[StudyRecord]) -> Comparison:
+    """Read the studies' winners, confirmations and costs, in the order given."""
+    pairs = [(record, read_confirmation(database, record)) for record in records]
+    return compared([line(record, confirmation) for record, confirmation in pairs])
+
+
+def line(record: StudyRecord, confirmation: Confirmation | None) -> Line:
+    """Return one study's line."""
+    winner = best(record)
+    finished = confirmation is not None and confirmation.finished
+    found = record.study.document.get("found") or {}
+    return Line(
+        study=record.study.name,
+        metric=record.objective.metric,
+        maximize=record.objective.direction == "maximize",
+        trials=record.counts.total,
+        complete=record.counts.complete,
+        pruned=record.counts.pruned,
+        number=None if winner is None else winner.number,
+        params={} if winner is None else dict(winner.params),
+        best_seen=None if winner is None else winner.value,
+        confirmed=confirmation.over_seeds_and_images if finished and confirmation else None,
+        epochs=record.counts.epochs_run,
+        hours=record.counts.compute_seconds / 3600,
+        confirmation_epochs=0 if confirmation is None else confirmation.confirmation_epochs,
+        starts_from=found.get("study"),
+    )
+
+
+def compared(lines: Sequence[Line]) -> Comparison:
+    """Say whose winner leads, and from whom it can be told apart."""
+    if len({(each.metric, each.maximize) for each in lines}) > 1:
+        metrics = ", ".join(dict.fromkeys(each.metric for each in lines))
+        note = f"the studies are after different figures ({metrics}), so no winner is named"
+        return Comparison(lines=tuple(lines), leader=None, rivals=(), note=note)
+    confirmed = [each for each in lines if each.confirmed is not None]
+    seen = [each for each in lines if each.best_seen is not None]
+    if len(confirmed) < 2:
+        leader = _leading(seen, [each.best_seen for each in seen if each.best_seen is not None])
+        note = (
+            "best seen, one seed each: optimistic, and no ground to tell studies apart; confirm "
+            "them first"
+        )
+        rivals = [
+            Rival(study=each.study, behind=None, distinguishable=None)
+            for each in seen
+            if leader is not None and each is not leader
+        ]
+    else:
+        intervals = [each.confirmed for each in confirmed if each.confirmed is not None]
+        leader = _leading(confirmed, [each.estimate for each in intervals])
+        left = [each.study for each in lines if each.confirmed is None]
+        note = "confirmed figures; intervals over seeds and images" + (
+            f"; not confirmed, so not compared: {', '.join(left)}" if left else ""
+        )
+        rivals = [_rival(leader, each) for each in confirmed if leader and each is not leader]
+    return Comparison(
+        lines=tuple(lines),
+        leader=None if leader is None else leader.study,
+        rivals=tuple(rivals),
+        note=note,
+    )
+
+
+def _leading(lines: Sequence[Line], values: Sequence[float]) -> Line | None:
+    if not lines:
+        return None
+    sign = 1.0 if lines[0].maximize else -1.0
+    return max(zip(lines, values, strict=True), key=lambda each: sign * each[1])[0]
+
+
+def _rival(leader: Line, other: Line) -> Rival:
+    mine, others = leader.confirmed, other.confirmed
+    if mine is None or others is None:
+        return Rival(study=other.study, behind=None, distinguishable=None)
+    sign = 1.0 if leader.maximize else -1.0
+    ahead = sign * (mine.estimate - others.estimate)
+    # Each side's own reach, as Wilson's intervals aren't symmetric (Newcombe 1998, method 10)
+    low = ((mine.estimate - mine.low) ** 2 + (others.high - others.estimate) ** 2) ** 0.5
+    high = ((mine.high - mine.estimate) ** 2 + (others.estimate - others.low) ** 2) ** 0.5
+    if not leader.maximize:
+        low, high = high, low
+    behind = Interval(estimate=ahead, low=ahead - low, high=ahead + high)
+    return Rival(study=other.study, behind=behind, distinguishable=behind.excludes(0.0))

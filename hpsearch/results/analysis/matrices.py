@@ -1,0 +1,282 @@
+"""Which classes are taken for which, and which pictures nobody gets right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.measurement import CONFUSION_CLASSES
+from hpsearch.results import optuna_side
+from hpsearch.results.confirmation.plan import Entry, Outcome
+from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.statistics import Interval, Judged, difference
+from hpsearch.results.confirmation.stored import contest_of, newest, outcomes_of, standing
+from hpsearch.results.records import StudyRecord
+from hpsearch.search.storage import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """One configuration's images by true class (rows) and predicted class (columns)."""
+
+    #: Number of the trial in the search.
+    trial: int
+    #: Trainings that were added up, one per seed; 1 for a trial of the search.
+    trainings: int
+    #: int (classes, classes): each image once for every training that judged it.
+    counts: Sequence[Sequence[int]]
+
+    @property
+    def shares(self) -> list[list[float | None]]:
+        """Each row as shares of its class's images, 0..1; ``None`` for a class without images."""
+        return [[cell / sum(row) if sum(row) else None for cell in row] for row in self.counts]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassDifference:
+    """The recall of one class, winner less another finalist, in shares (0..1)."""
+
+    name: str
+    #: The 95 % interval over seeds and images, for all classes at once (Bonferroni); ``None``
+    #: where too few seeds or images are shared.
+    ahead: Interval | None
+    #: Distinct images of the class.
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Versus:
+    """The winner against another finalist, class by class."""
+
+    trial: int
+    other: int
+    seeds: int
+    classes: tuple[ClassDifference, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardPicture:
+    """An image that most trainings get wrong."""
+
+    #: Its row in the prepared data (``hpsearch.training.data``), and its true class.
+    row: int
+    truth: str
+    #: What it is most often taken for, and by how many of the trainings that judged it.
+    taken_for: str
+    times: int
+    #: Wrong in so many of so many trainings; mean cross-entropy.
+    wrong: int
+    trainings: int
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrices:
+    """What the stored predictions of a study's newest confirmation say, class by class."""
+
+    class_names: tuple[str, ...]
+    #: The winner first, then the others by place; empty with more than ``CONFUSION_CLASSES``.
+    finalists: tuple[Matrix, ...]
+    versus: tuple[Versus, ...]
+    hardest: tuple[HardPicture, ...]
+    #: Distinct images that were judged.
+    images: int
+
+
+def read_matrices(
+    database: Database, record: StudyRecord, *, pictures: int = 24
+) -> Matrices | None:
+    """Return what the newest confirmation says; ``None`` where nothing has been confirmed yet.
+
+    Of the hardest pictures at most ``pictures``. Raises ``StorageError`` where stored predictions
+    are damaged.
+    """
+    confirmation = newest(database, record.study.name)
+    if confirmation is None:
+        return None
+    noted = optuna_side.noted(database, confirmation.study.study_id, ["class_names"])
+    names: list[str] = next((each["class_names"] for each in noted.values()), [])
+    contest, now = contest_of(confirmation), standing(confirmation)
+    outcomes = outcomes_of(database, confirmation)
+    places = [each.trial for each in now.standings]
+    if contest.baseline is not None and contest.baseline not in places:
+        places.append(contest.baseline)
+    # The winner's figure rests on the report's seeds alone; shares by class follow it
+    return matrices(outcomes, names, places, fresh=contest.report_seeds, pictures=pictures)
+
+
+def matrices(
+    outcomes: Mapping[Entry, Outcome],
+    names: Sequence[str],
+    places: Sequence[int],
+    *,
+    fresh: Sequence[int] = (),
+    pictures: int = 24,
+) -> Matrices | None:
+    """Add up the trainings' predictions; ``places`` are the trials, best first.
+
+    A trial that has trainings with the ``fresh`` seeds is told by these alone. ``None`` where no
+    training has predictions.
+    """
+    by_trial: dict[int, dict[int, Predictions]] = {}
+    for entry, outcome in outcomes.items():
+        if outcome.predictions is not None and outcome.score is not None:
+            by_trial.setdefault(entry.trial, {})[entry.seed] = outcome.predictions
+    told = {trial: _fresh(by_trial[trial], fresh) for trial in places if trial in by_trial}
+    if not told:
+        return None
+    small = len(names) <= CONFUSION_CLASSES
+    everything = [each for seeds in by_trial.values() for each in seeds.values()]
+    leader, *others = told
+    return Matrices(
+        class_names=tuple(names),
+        finalists=tuple(
+            Matrix(trial=trial, trainings=len(seeds), counts=_counts(seeds, len(names)))
+            for trial, seeds in told.items()
+        )
+        if small
+        else (),
+        versus=tuple(
+            each
+            for other in others
+            if (each := _versus(leader, other, by_trial, fresh, names)) is not None
+        )
+        if small
+        else (),
+        hardest=hardest(everything, names, at_most=pictures),
+        images=len(np.unique(np.concatenate([each.rows for each in everything]))),
+    )
+
+
+def read_trial_matrices(
+    database: Database, record: StudyRecord, numbers: Sequence[int]
+) -> dict[int, Matrix]:
+    """Return number -> the matrix that a complete trial of the search kept, where it kept one."""
+    noted = optuna_side.noted(database, record.study.study_id, ["val_confusion"])
+    found = {}
+    for trial in record.trials:
+        kept = noted.get(trial.trial_id or -1, {}).get("val_confusion")
+        if trial.number in numbers and trial.number is not None and kept is not None:
+            found[trial.number] = Matrix(trial=trial.number, trainings=1, counts=kept)
+    return found
+
+
+def hardest(
+    trainings: Sequence[Predictions], names: Sequence[str], *, at_most: int
+) -> tuple[HardPicture, ...]:
+    """Return the images that most trainings get wrong, the hardest first.
+
+    Of equally often wrong ones those with the larger loss. An image that fewer than half of the
+    most judged ones' trainings saw is left out: wrong in one of one says little.
+    """
+    rows = np.concatenate([each.rows for each in trainings])
+    truth = np.concatenate([each.truth for each in trainings])
+    said = np.concatenate([each.predicted for each in trainings])
+    loss = np.concatenate([each.loss for each in trainings])
+    images, place = np.unique(rows, return_inverse=True)
+    judged = np.bincount(place)
+    wrong = np.bincount(place, said != truth)
+    mean_loss = np.bincount(place, loss) / judged
+    seen = judged >= judged.max() / 2
+    eligible = np.flatnonzero(seen & (wrong > 0))
+    order = eligible[np.lexsort((-mean_loss[eligible], -(wrong / judged)[eligible]))][:at_most]
+    found = []
+    for index in order:
+        mine = place == index
+        errors = said[mine & (said != truth)]
+        classes, times = np.unique(errors, return_counts=True)
+        most = int(times.argmax())
+        found.append(
+            HardPicture(
+                row=int(images[index]),
+                truth=_name(names, int(truth[mine][0])),
+                taken_for=_name(names, int(classes[most])),
+                times=int(times[most]),
+                wrong=int(wrong[index]),
+                trainings=int(judged[index]),
+                loss=float(mean_loss[index]),
+            )
+        )
+    return tuple(found)
+
+
+def _fresh(seeds: Mapping[int, Predictions], fresh: Sequence[int]) -> dict[int, Predictions]:
+    unchosen = {seed: said for seed, said in seeds.items() if seed in fresh}
+    return unchosen or dict(seeds)
+
+
+def _counts(seeds: Mapping[int, Predictions], classes: int) -> list[list[int]]:
+    cells = np.concatenate([said.truth * classes + said.predicted for said in seeds.values()])
+    square = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+    counts: list[list[int]] = square.tolist()
+    return counts
+
+
+def _versus(
+    leader: int,
+    other: int,
+    by_trial: Mapping[int, Mapping[int, Predictions]],
+    fresh: Sequence[int],
+    names: Sequence[str],
+) -> Versus | None:
+    one: Mapping[int, Predictions] = _fresh(by_trial[leader], fresh)
+    two: Mapping[int, Predictions] = _fresh(by_trial[other], fresh)
+    if len(one.keys() & two.keys()) < 2:
+        # Who left early shares the seeds of the selection alone
+        one, two = by_trial[leader], by_trial[other]
+    shared = one.keys() & two.keys()
+    if len(shared) < 2:
+        return None
+    return Versus(
+        trial=leader,
+        other=other,
+        seeds=len(shared),
+        classes=tuple(
+            _class_difference(name, index, one, two, len(names)) for index, name in enumerate(names)
+        ),
+    )
+
+
+def _class_difference(
+    name: str,
+    index: int,
+    one: Mapping[int, Predictions],
+    two: Mapping[int, Predictions],
+    classes: int,
+) -> ClassDifference:
+    mine, others = _recall(one, index), _recall(two, index)
+    images = np.unique(np.concatenate([np.zeros(0, np.int64), *(j.rows for j in mine.values())]))
+    found = difference(mine, others)
+    ahead = None
+    # Where both say the same of every image, nothing shows how far they might differ
+    if found is not None and found.seeds_freedom > 0 and found.standard_error > 0:
+        ahead = _for_all(found.over_seeds_and_images(), found.freedom, classes)
+    return ClassDifference(name=name, ahead=ahead, images=len(images))
+
+
+def _for_all(interval: Interval, freedom: float, count: int) -> Interval:
+    """Widen a t interval so that ``count`` such intervals hold at once."""
+    from scipy.special import stdtrit
+
+    widening = float(stdtrit(freedom, 1 - 0.025 / count) / stdtrit(freedom, 0.975))
+    reach = interval.half_width * widening
+    # A difference of two shares can't leave this
+    low, high = max(-1.0, interval.estimate - reach), min(1.0, interval.estimate + reach)
+    return replace(interval, low=low, high=high)
+
+
+def _recall(seeds: Mapping[int, Predictions], index: int) -> dict[int, Judged]:
+    found = {}
+    for seed, said in seeds.items():
+        mine: NDArray[np.bool_] = said.truth == index
+        if mine.sum() >= 2:
+            right = (said.predicted[mine] == index).astype(np.float64)
+            found[seed] = Judged(rows=said.rows[mine], values=right)
+    return found
+
+
+def _name(names: Sequence[str], index: int) -> str:
+    return names[index] if index < len(names) else str(index)

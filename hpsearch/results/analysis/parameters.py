@@ -1,0 +1,150 @@
+"""What was searched, read back from the trials' own rows: no study file, no plug-in is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.search import optuna_rows as rows
+from hpsearch.search.storage import Database
+from hpsearch.study_file.space import Choice, Parameter, Range, Scalar
+from hpsearch.study_file.trial_config import CONFIRM_SEED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """One searched parameter."""
+
+    path: str
+    parameter: Parameter
+    #: The branches in which it applies: path of the branch -> option; empty where always.
+    branch: Mapping[str, str]
+
+    @property
+    def is_log(self) -> bool:
+        """Whether it was searched on a logarithmic scale."""
+        return isinstance(self.parameter, Range) and self.parameter.log
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values have an order and distances: a range, or a choice of numbers."""
+        return isinstance(self.parameter, Range) or all(
+            _is_number(each) for each in self.parameter.labels
+        )
+
+    def applies(self, params: Mapping[str, Any]) -> bool:
+        """Whether a configuration has it."""
+        return self.path in params
+
+
+def read_parameters(database: Database, study_id: int) -> dict[str, Searched]:
+    """Return every parameter that any trial or infeasible draw had, by path.
+
+    In the study file's order, as far as the trials tell it.
+    """
+    table = rows.PARAMS
+    query = (
+        sa.select(
+            table.c.param_name,
+            table.c.distribution_json,
+            sa.func.min(table.c.param_id).label("first"),
+        )
+        .join(rows.TRIALS, rows.TRIALS.c.trial_id == table.c.trial_id)
+        .where(rows.TRIALS.c.study_id == study_id)
+        .group_by(table.c.param_name, table.c.distribution_json)
+        .order_by("first")
+    )
+
+    def work(connection: Connection) -> list[tuple[str, str]]:
+        return [(row.param_name, row.distribution_json) for row in connection.execute(query)]
+
+    found: dict[str, Parameter] = {}
+    for path, text in database.read(work):
+        if path != CONFIRM_SEED:  # a confirmation's seed is nothing that was searched
+            found.setdefault(path, parameter_of(text))
+    return searched(found)
+
+
+def searched(parameters: Mapping[str, Parameter]) -> dict[str, Searched]:
+    """Return path -> parameter and the branches in which it applies; options beside their branch.
+
+    A branch is a choice whose path, with one of its labels, begins another's path.
+    """
+    found = {
+        path: Searched(path=path, parameter=parameter, branch=_branch(path, parameters))
+        for path, parameter in parameters.items()
+    }
+    return {path: found[path] for path in _in_order(list(found))}
+
+
+def parameter_of(distribution_json: str) -> Parameter:
+    """Return what an Optuna distribution was made from (``search.suggest.distribution_of``)."""
+    from optuna.distributions import (
+        CategoricalDistribution,
+        IntDistribution,
+        json_to_distribution,
+    )
+
+    made: Any = json_to_distribution(distribution_json)
+    if isinstance(made, CategoricalDistribution):
+        return Choice(tuple(made.choices))
+    integer = isinstance(made, IntDistribution)
+    return Range(low=made.low, high=made.high, step=made.step, log=made.log, integer=integer)
+
+
+def shown(value: Scalar) -> str:
+    """Return a value as people write it: ``0.02``, ``true``, ``none``."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)
+
+
+def short(path: str, among: Mapping[str, Any] | None = None) -> str:
+    """Return the end of a path that is still unambiguous ``among`` paths, its last word at least.
+
+    ``optimizer.sgd.lr`` becomes ``sgd.lr`` where another optimizer has an ``lr`` too.
+    """
+    words = path.split(".")
+    others = [other.split(".") for other in among or {} if other != path]
+    for count in range(1, len(words)):
+        if all(other[-count:] != words[-count:] for other in others):
+            return ".".join(words[-count:])
+    return path
+
+
+def _branch(path: str, parameters: Mapping[str, Parameter]) -> dict[str, str]:
+    branches = {}
+    for other, parameter in parameters.items():
+        if not isinstance(parameter, Choice) or not path.startswith(f"{other}."):
+            continue
+        option = path[len(other) + 1 :].split(".", 1)[0]
+        if option in parameter.labels:
+            branches[other] = option
+    return branches
+
+
+def _in_order(paths: list[str]) -> list[str]:
+    """Keep families together: what was first drawn late stands with its relatives."""
+    first: dict[str, int] = {}
+    for place, path in enumerate(paths):
+        words = path.split(".")
+        for count in range(1, len(words) + 1):
+            first.setdefault(".".join(words[:count]), place)
+
+    def key(path: str) -> tuple[int, ...]:
+        words = path.split(".")
+        return tuple(first[".".join(words[:count])] for count in range(1, len(words) + 1))
+
+    return sorted(paths, key=key)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

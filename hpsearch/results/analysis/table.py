@@ -1,0 +1,124 @@
+"""A study as tables: one row per trial, one row per epoch. A few queries, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.engine import Connection
+
+from hpsearch.measurement import FIGURES, GOAL_FIGURES, EpochResult
+from hpsearch.results import optuna_side
+from hpsearch.results.analysis.parameters import read_parameters
+from hpsearch.results.overfitting import overfits_from
+from hpsearch.results.reasons import in_short
+from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.search import ledger_reads
+from hpsearch.search.ledger_tables import epochs
+from hpsearch.search.storage import Database
+
+#: What a worker notes about a trial and a table shows.
+NOTED = ("parameters", "multiply_adds", "receptive_field", "device", "try_first", "energy_joules")
+
+#: The columns of ``trial_table`` before and after the searched parameters.
+FIRST_COLUMNS = ("number", "ticket", "state", "value", "best_value", "best_epoch", "epochs")
+LAST_COLUMNS = (
+    "seconds",
+    "epoch_seconds",
+    "overfits_from",
+    "attempts",
+    *NOTED,
+    "latency",
+    "error",
+)
+
+
+def columns(database: Database, record: StudyRecord) -> list[str]:
+    """Return the columns of ``trial_table``, in order."""
+    searched = list(read_parameters(database, record.study.study_id))
+    figures = [name for name in record.goals.figures if name not in LAST_COLUMNS]
+    return [*FIRST_COLUMNS, *searched, *(figures if _has_figures(record) else []), *LAST_COLUMNS]
+
+
+def trial_table(
+    database: Database,
+    record: StudyRecord,
+    curves: Mapping[int, Sequence[EpochResult]] | None = None,
+) -> list[dict[str, Any]]:
+    """Return one row per trial whose configuration was drawn, by number.
+
+    Every row has every column (``columns``). A parameter stands under its path, ``None`` where its
+    branch wasn't taken. ``value`` is the objective by the study's rule, also of a trial that was
+    stopped early (there it is from its last epoch); ``seconds`` its compute time, ``epoch_seconds``
+    its median epoch, ``latency`` milliseconds. Where several figures count each has a column.
+    ``curves`` are ``ledger_reads.curves``, where the caller has read them already.
+    """
+    study_id = record.study.study_id
+    names = columns(database, record)
+    noted = optuna_side.noted(database, study_id, [*NOTED, "latency"])
+    if curves is None:
+        curves = ledger_reads.curves(database, study_id)
+    drawn = [trial for trial in record.trials if trial.number is not None]
+    return [
+        {**dict.fromkeys(names), **_row(trial, curves, noted)}
+        for trial in sorted(drawn, key=lambda trial: trial.number or 0)
+    ]
+
+
+def epoch_table(database: Database, record: StudyRecord) -> dict[str, NDArray[Any]]:
+    """Return column -> array over all epochs of all trials, by trial and epoch.
+
+    ``number`` and ``ticket`` tell the trial; the others are ``measurement.FIGURES`` and ``value``,
+    the objective at that epoch.
+    """
+    names = ("ticket", "value", *FIGURES)
+    query = (
+        sa.select(*(epochs.c[name] for name in names))
+        .where(epochs.c.study_id == record.study.study_id)
+        .order_by(epochs.c.ticket, epochs.c.epoch)
+    )
+
+    def work(connection: Connection) -> list[Any]:
+        return list(connection.execute(query).all())
+
+    found = [tuple(row) for row in database.read(work)]
+    numbers = {trial.ticket: trial.number for trial in record.trials}
+    by_column = list(zip(*found, strict=True)) if found else [()] * len(names)
+    table: dict[str, NDArray[Any]] = {
+        name: np.array(values, dtype=np.int64 if name in ("ticket", "epoch") else np.float64)
+        for name, values in zip(names, by_column, strict=True)
+    }
+    number = np.array([numbers[ticket] for ticket in table["ticket"].tolist()], dtype=np.int64)
+    return {"number": number, **table}
+
+
+def _row(
+    trial: TrialRecord,
+    curves: Mapping[int, Sequence[EpochResult]],
+    noted: Mapping[int, Mapping[str, Any]],
+) -> dict[str, Any]:
+    curve = curves.get(trial.ticket, [])
+    return {
+        "number": trial.number,
+        "ticket": trial.ticket,
+        "state": trial.state.value,
+        "value": trial.value,
+        "best_value": trial.best_value,
+        "best_epoch": trial.best_epoch,
+        "epochs": trial.epochs_done,
+        **trial.params,
+        "seconds": trial.compute_seconds,
+        "epoch_seconds": float(np.median([epoch.seconds for epoch in curve])) if curve else None,
+        "overfits_from": overfits_from(curve),
+        "attempts": trial.attempts,
+        **noted.get(trial.trial_id or -1, {}),
+        **{name: value for name, value in trial.figures.items() if name in GOAL_FIGURES},
+        "error": None if trial.error is None else in_short(trial.error),
+    }
+
+
+def _has_figures(record: StudyRecord) -> bool:
+    return not record.goals.are_plain
