@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -128,6 +128,7 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
     names = ("complete", "pruned", "failed", "running", "paused")
     say(
         ", ".join(f"{counts[name]} {name}" for name in names)
+        + (f", {counts['invalid']} declared invalid" if "invalid" in counts else "")
         + (f"; {counts['infeasible']} infeasible draws" if counts["infeasible"] else "")
     )
     say(
@@ -136,14 +137,20 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
     if told["pruning"] is not None:
         _print_pruning(told["pruning"])
     _print_failures(record)
+    _print_invalid(told.get("invalid", ()))
     print_best(record)
-    if told["best"] is not None:
+    if told["best"] is not None or "invalid" in told:
         _print_confirmation(told.get("confirmation"), record.objective.metric)
 
 
 def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
     """Return what is known of the search's newest confirmation; nothing where there is none."""
-    from hpsearch.results.confirmation.stored import newer_trials, newest, standing
+    from hpsearch.results.confirmation.stored import (
+        invalid_finalists,
+        newer_trials,
+        newest,
+        standing,
+    )
 
     found = newest(database, record.study.name)
     if found is None:
@@ -162,6 +169,8 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
         "value": mean,
         "newer_trials": newer_trials(record, found),
     }
+    if invalid := invalid_finalists(record, found):
+        told["invalid"] = invalid
     return {"confirmation": told}
 
 
@@ -177,6 +186,9 @@ def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
         say(f"confirmation: every finalist failed (`hpsearch show --study {told['study']}`){since}")
     else:
         say(f"confirmed: trial {told['winner']}, {metric} {show(told['value'])}{since}")
+    for trial, why in told.get("invalid", {}).items():
+        which = "winner" if trial == told["winner"] else "finalist"
+        say(f"  its {which}, trial {trial}, is invalid: {why} (`hpsearch confirm --again`)")
 
 
 def _print_pruning(bill: Mapping[str, Any]) -> None:
@@ -206,6 +218,13 @@ def _print_failures(record: StudyRecord) -> None:
         say(f"  and {len(failed) - _FAILURES_SHOWN} more (`show` lists every trial)")
 
 
+def _print_invalid(declared: Sequence[Mapping[str, Any]]) -> None:
+    for each in declared[:_FAILURES_SHOWN]:
+        say(f"  trial {show(each['number'])} ({each['was']}) is invalid: {each['reason']}")
+    if len(declared) > _FAILURES_SHOWN:
+        say(f"  and {len(declared) - _FAILURES_SHOWN} more (`show` lists every trial)")
+
+
 def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
     from hpsearch.results.ranking import ranked
 
@@ -225,6 +244,7 @@ def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
                     "attempts": trial.attempts,
                     "compute_seconds": trial.compute_seconds,
                     "params": dict(trial.params),
+                    **({} if trial.invalid is None else {"invalid": trial.invalid.reason}),
                 }
                 for trial in order
             ]

@@ -268,7 +268,8 @@ def _print_end(
     say()
     say(
         f"{told.study}: {ENDINGS[outcome.reason]}; {counts.finished} of {told.trials} trials "
-        f"({counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed)",
+        f"({counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed"
+        + (f", {counts.invalid} invalid)" if counts.invalid else ")"),
         style="bold",
     )
     order = ranked(record)

@@ -74,6 +74,13 @@ def trial_page(
             for event in events
         ],
         "error": trial.error,
+        "invalid": None
+        if trial.invalid is None
+        else {
+            "reason": trial.invalid.reason,
+            "at": trial.invalid.at,
+            "was": trial.invalid.before.value,
+        },
         "files": _files(record, trial, runs),
     }
 
@@ -98,6 +105,13 @@ def print_page(page: Mapping[str, Any]) -> None:
         say(f"reason: {page['reason']}")
         _print_params(page["params"])
         return
+    if page["invalid"] is not None:
+        declared = page["invalid"]
+        say(
+            f"declared invalid {declared['at'][:19].replace('T', ' ')} UTC (it was "
+            f"{declared['was']}): {declared['reason']}",
+            style="bold red",
+        )
     metric, at = page["objective"]["metric"], page["objective"]["at"]
     say(
         f"ticket {page['ticket']}, attempt {page['attempts']}"
@@ -126,7 +140,7 @@ def print_page(page: Mapping[str, Any]) -> None:
     if page["noted"]:
         say()
         say("Noted by the worker", style="bold")
-        apart = ("ticket", "val_confusion", "class_names", "error")
+        apart = ("ticket", "val_confusion", "class_names", "error", "invalid")
         say(show_params({key: each for key, each in page["noted"].items() if key not in apart}))
     if page["error"]:
         say()

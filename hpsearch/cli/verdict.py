@@ -47,6 +47,8 @@ def print_verdict(
     verdict: Confirmation, confirmation: StudyRecord, *, nth: int, newer: int
 ) -> None:
     """Print the verdict: the number, what it rests on, and the finalists."""
+    from hpsearch.results.export.confirmed import distrusted
+
     confirms = confirmation.study.document["confirms"]
     unit = _Unit(verdict.metric)
     say()
@@ -60,6 +62,8 @@ def print_verdict(
     if verdict.winner is not None:
         params = {each["trial"]: each["params"] for each in confirms["finalists"]}
         say(f"Trial {verdict.winner}: {show_params(params[verdict.winner])}")
+    if told := distrusted(verdict):
+        say(told, style="bold red")
     if nth > 1:
         say(
             f"It is confirmation {nth} of this search: the best of several is optimistic again; "

@@ -150,9 +150,10 @@ def none_eligible(record: StudyRecord) -> str:
             f"of study {name!r} break one ({', '.join(map(str, record.goals.constraints))}); "
             "launch more trials, or widen the constraint in a study of another name"
         )
+    invalid = f", {counts.invalid} invalid" if counts.invalid else ""
     return (
         f"only a complete trial can win, but study {name!r} has none yet ({counts.pruned} pruned, "
-        f"{counts.failed} failed); launch more trials"
+        f"{counts.failed} failed{invalid}); launch more trials"
     )
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.errors import UnknownName
-from hpsearch.search import ledger_reads, studies
+from hpsearch.search import ledger_reads, studies, validity
 from hpsearch.search.ledger_reads import Counts, Ticket
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
+from hpsearch.search.validity import Declaration
 from hpsearch.study_file.goals import Goals, Objective
 
 
@@ -47,6 +48,8 @@ class TrialRecord:
     #: Name -> value of each objective and each figure with a bound, once the trial has ended; none
     #: where one objective is all that counts.
     figures: Mapping[str, float] = field(default_factory=dict)
+    #: Why it was declared invalid; ``None`` where it wasn't.
+    invalid: Declaration | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +85,20 @@ def read_study(database: Database, name: str) -> StudyRecord:
     study = studies.find(database, name)
     goals = Goals.of(study.document)
     tickets = ledger_reads.all_tickets(database, study.study_id)
+    invalid: Mapping[int, Declaration] = {}
+    if any(ticket.state is TicketState.INVALID for ticket in tickets):
+        invalid = validity.declarations(database, study.study_id)
     return StudyRecord(
         study=study,
         goals=goals,
         counts=ledger_reads.counts(database, study.study_id),
-        trials=tuple(_record(ticket, goals.objective) for ticket in tickets),
+        trials=tuple(
+            _record(ticket, goals.objective, invalid.get(ticket.ticket)) for ticket in tickets
+        ),
     )
 
 
-def _record(ticket: Ticket, objective: Objective) -> TrialRecord:
+def _record(ticket: Ticket, objective: Objective, invalid: Declaration | None) -> TrialRecord:
     return TrialRecord(
         ticket=ticket.ticket,
         number=ticket.number,
@@ -110,4 +118,5 @@ def _record(ticket: Ticket, objective: Objective) -> TrialRecord:
         checkpoint=ticket.checkpoint,
         checkpoint_epoch=ticket.checkpoint_epoch,
         figures=ticket.figures or {},
+        invalid=invalid,
     )

@@ -13,8 +13,12 @@ COUNTS = ("total", "complete", "pruned", "failed", "running", "paused", "infeasi
 
 
 def counts_of(counts: Counts) -> dict[str, int]:
-    """Return the counts by name; ``total`` counts tickets, so infeasible draws stand apart."""
-    return {name: getattr(counts, name) for name in COUNTS}
+    """Return the counts by name; ``total`` counts tickets, so infeasible draws stand apart.
+
+    ``invalid`` is among them where a trial was declared invalid.
+    """
+    told = {name: getattr(counts, name) for name in COUNTS}
+    return told | ({"invalid": counts.invalid} if counts.invalid else {})
 
 
 def summary(record: StudyRecord) -> dict[str, Any]:
@@ -51,6 +55,17 @@ def summary(record: StudyRecord) -> dict[str, Any]:
             for trial in front(record)
         ]
         told["knee"] = None if nearest is None else nearest.number
+    if record.counts.invalid:
+        told["invalid"] = [
+            {
+                "number": trial.number,
+                "reason": trial.invalid.reason,
+                "at": trial.invalid.at,
+                "was": trial.invalid.before.value,
+            }
+            for trial in record.trials
+            if trial.invalid is not None
+        ]
     if goals.constraints:
         told["constraints"] = [str(each) for each in goals.constraints]
         told["violating"] = len(violators(record))

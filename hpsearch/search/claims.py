@@ -129,7 +129,7 @@ class Claims:
             paused = self._find(connection, tickets.c.state == TicketState.PAUSED)
         if paused is not None:
             return self._resume(connection, key, paused)
-        if issued < study["trials"] and not study["exhausted"]:
+        if issued < study["trials"] + study["granted"] and not study["exhausted"]:
             return self._issue(connection, key, study, last + 1)
         unfinished = self._find(connection, tickets.c.state.not_in(FINISHED))
         return Idle.FINISHED if unfinished is None else Idle.WAIT

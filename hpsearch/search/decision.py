@@ -24,11 +24,16 @@ from hpsearch.search.pruners import Pruner, Report
 #: The event of a trial that the rule would have stopped; ``detail`` holds ``epoch`` and ``value``.
 SPARED = "spared"
 
+# Nobody is measured against a number that can't be trusted.
+_INVALID = sa.select(tickets.c.ticket).where(
+    tickets.c.study_id == sa.bindparam("of_study"), tickets.c.state == sa.bindparam("invalid")
+)
 _SCORES_AT = Statement(
     sa.select(epochs.c.ticket, epochs.c.value).where(
         epochs.c.study_id == sa.bindparam("study_id"),
         epochs.c.epoch == sa.bindparam("epoch"),
         epochs.c.ticket != sa.bindparam("ticket"),
+        epochs.c.ticket.not_in(_INVALID),
     )
 )
 _SCORES_OF_COMPLETE = Statement(
@@ -126,6 +131,8 @@ class LedgerPeers:
         }
         if completed_only:
             values["state"] = TicketState.COMPLETE
+        else:
+            values |= {"of_study": self._study_id, "invalid": TicketState.INVALID}
         query = _SCORES_OF_COMPLETE if completed_only else _SCORES_AT
         found = ask(self._connection, query, **values)
         scores = {ticket: self._sign * value for ticket, value in found}

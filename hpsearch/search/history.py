@@ -8,30 +8,33 @@ constraints (Optuna's own reader also loads every curve: 8.8 s and 503 MB at 10,
 
 from __future__ import annotations
 
-import json
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from sys import intern
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows as rows
+from hpsearch.search.distributions import distribution_of
+from hpsearch.search.history_rows import (
+    frozen,
+    read_params,
+    read_several_values,
+    read_states,
+    read_values,
+)
+from hpsearch.search.knowledge import Knowledge
 from hpsearch.search.storage import Database
+from hpsearch.search.validity import invalid_trials
 from hpsearch.study_file.goals import Goals
+from hpsearch.study_file.space import Space
 
 #: The draft's trial_id; rows in the database are numbered from 1.
 DRAFT_ID = -1
-
-# SQLite takes at most 999 variables in a statement on old builds.
-_CHUNK = 500
-
-_json_to_distribution = lru_cache(maxsize=4096)(json_to_distribution)
 
 
 def optuna_directions(goals: Goals) -> list[StudyDirection]:
@@ -49,11 +52,20 @@ class TrialHistory:
         self.directions = directions
         self._trials: dict[int, FrozenTrial] = {}
         self._unfinished: set[int] = set()
+        self._invalid: set[int] = set()
+        self._knowledge = Knowledge(study_id)
 
     def refresh(self) -> list[FrozenTrial]:
         """Read what changed; returns every trial by number. Don't modify them."""
         self.database.read(self._read)
         return sorted(self._trials.values(), key=lambda trial: trial.number)
+
+    def known(self, space: Space) -> list[FrozenTrial]:
+        """Return results from elsewhere as ``refresh`` found them; they are no trials."""
+        parameters = space.parameters()
+        return self._knowledge.trials(
+            {path: distribution_of(parameter) for path, parameter in parameters.items()}
+        )
 
     def draft(
         self,
@@ -65,6 +77,7 @@ class TrialHistory:
         return DraftView(self.study_id, self.directions, trials, fixed_params or {})
 
     def _read(self, connection: Connection) -> None:
+        self._knowledge.read(connection)
         # Nothing is kept before the end: a read that breaks off is made again from the start.
         newest = max(self._trials, default=0)
         new = connection.execute(
@@ -72,92 +85,23 @@ class TrialHistory:
                 rows.TRIALS.c.study_id == self.study_id, rows.TRIALS.c.trial_id > newest
             )
         ).all()
-        fresh = {trial_id: _frozen(trial_id, number) for trial_id, number, _ in new}
-        _read_params(connection, fresh)
+        fresh = {trial_id: frozen(trial_id, number) for trial_id, number, _ in new}
+        invalid = invalid_trials(connection, self.study_id)
+        # An ended trial changes only where it is declared invalid, or valid again.
+        changed = (invalid ^ self._invalid) & (self._trials.keys() - self._unfinished)
+        fresh |= {trial_id: frozen(trial_id, self._trials[trial_id].number) for trial_id in changed}
+        read_params(connection, fresh)
         states = {row.trial_id: row.state for row in new}
-        for chunk in _chunks(self._unfinished):
-            query = sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.state).where(
-                rows.TRIALS.c.trial_id.in_(chunk)
-            )
-            states.update({row.trial_id: row.state for row in connection.execute(query)})
+        states |= read_states(connection, self._unfinished | changed)
         changing = {trial_id: self._trials[trial_id] for trial_id in self._unfinished} | fresh
         finished = {trial_id for trial_id, state in states.items() if state.is_finished()}
-        read_values = _read_values if len(self.directions) == 1 else _read_several_values
-        read_values(connection, {trial_id: changing[trial_id] for trial_id in finished})
+        read = read_values if len(self.directions) == 1 else read_several_values
+        read(connection, {trial_id: changing[trial_id] for trial_id in finished})
         for trial_id, state in states.items():
             changing[trial_id].state = state
         self._trials.update(fresh)
         self._unfinished = changing.keys() - finished
-
-
-def _read_params(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
-    table = rows.PARAMS
-    for chunk in _chunks(trials):
-        query = (
-            sa.select(
-                table.c.trial_id, table.c.param_name, table.c.param_value, table.c.distribution_json
-            )
-            .where(table.c.trial_id.in_(chunk))
-            .order_by(table.c.param_id)
-        )
-        # Eighty thousand rows at the start of a worker: fetched whole, taken apart as tuples, and
-        # each name kept once.
-        for trial_id, name, value, text in connection.execute(query).all():
-            name, trial = intern(name), trials[trial_id]
-            distribution = _json_to_distribution(text)
-            trial.distributions[name] = distribution
-            trial.params[name] = distribution.to_external_repr(value)
-
-
-def _read_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
-    values, steps = rows.VALUES, rows.INTERMEDIATE_VALUES
-    for chunk in _chunks(trials):
-        for row in connection.execute(
-            sa.select(values.c.trial_id, values.c.value).where(values.c.trial_id.in_(chunk))
-        ):
-            trials[row.trial_id].value = row.value
-        last = (
-            sa.select(steps.c.trial_id, sa.func.max(steps.c.step).label("step"))
-            .where(steps.c.trial_id.in_(chunk))
-            .group_by(steps.c.trial_id)
-            .subquery()
-        )
-        for row in connection.execute(
-            sa.select(steps.c.trial_id, steps.c.step, steps.c.intermediate_value).join(
-                last,
-                sa.and_(steps.c.trial_id == last.c.trial_id, steps.c.step == last.c.step),
-            )
-        ):
-            trials[row.trial_id].intermediate_values = {row.step: row.intermediate_value}
-        _read_constraints(connection, trials, chunk)
-
-
-def _read_several_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
-    """Read the objectives, and no curve: Optuna's TPE stumbles over one in such a study."""
-    table = rows.VALUES
-    for chunk in _chunks(trials):
-        found: dict[int, list[float]] = {}
-        for trial_id, value in connection.execute(
-            sa.select(table.c.trial_id, table.c.value)
-            .where(table.c.trial_id.in_(chunk))
-            .order_by(table.c.trial_id, table.c.objective)
-        ):
-            found.setdefault(trial_id, []).append(value)
-        for trial_id, values in found.items():
-            trials[trial_id].values = values
-        _read_constraints(connection, trials, chunk)
-
-
-def _read_constraints(
-    connection: Connection, trials: Mapping[int, FrozenTrial], chunk: Sequence[int]
-) -> None:
-    attrs = rows.TRIAL_SYSTEM_ATTRS
-    for row in connection.execute(
-        sa.select(attrs.c.trial_id, attrs.c.key, attrs.c.value_json).where(
-            attrs.c.trial_id.in_(chunk), attrs.c.key.startswith("constraints")
-        )
-    ):
-        trials[row.trial_id].system_attrs[row.key] = json.loads(row.value_json)
+        self._invalid = invalid
 
 
 class DraftView(BaseStorage):
@@ -176,7 +120,7 @@ class DraftView(BaseStorage):
         self._study_id = study_id
         self._directions = list(directions)
         self.trials = trials
-        self.draft = _frozen(DRAFT_ID, len(trials))
+        self.draft = frozen(DRAFT_ID, 1 + max((each.number for each in trials), default=-1))
         if fixed_params:
             self.draft.system_attrs["fixed_params"] = dict(fixed_params)
 
@@ -274,25 +218,3 @@ class DraftView(BaseStorage):
     ) -> NoReturn:
         """Refuse: the ledger writes."""
         raise NotImplementedError("the ledger is the only writer")
-
-
-def _frozen(trial_id: int, number: int) -> FrozenTrial:
-    return FrozenTrial(
-        number=number,
-        state=TrialState.RUNNING,
-        value=None,
-        datetime_start=None,
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-        trial_id=trial_id,
-    )
-
-
-def _chunks(ids: Iterable[int]) -> Iterator[list[int]]:
-    ordered = sorted(ids)
-    for start in range(0, len(ordered), _CHUNK):
-        yield ordered[start : start + _CHUNK]

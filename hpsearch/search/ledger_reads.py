@@ -74,11 +74,13 @@ class Counts:
     infeasible: int
     epochs_run: int
     compute_seconds: float
+    #: Declared invalid after their end: they use the budget, and count for nothing else.
+    invalid: int = 0
 
     @property
     def finished(self) -> int:
         """Tickets that never run again."""
-        return self.complete + self.pruned + self.failed
+        return self.complete + self.pruned + self.failed + self.invalid
 
     def all_ended(self, trials: int, *, exhausted: bool) -> bool:
         """Whether nothing is left of a budget of ``trials``, or of an exhausted space."""

@@ -146,7 +146,7 @@ def end_badly(
     without a new epoch in between. ``lesson`` is that of ``Ledger.fail``. The caller holds the
     locks of study and ticket.
     """
-    error = _storable(error)
+    error = storable(error)
     failures = ticket["failures"] + 1
     retry = bool(failures < max_failures)
     columns: dict[str, Any] = {
@@ -186,7 +186,7 @@ def end_badly(
     return retry
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return ``text`` as every database takes it: a reason must never be a reason to fail."""
     # Half surrogates come from file names that aren't UTF-8; Postgres stores no NUL.
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

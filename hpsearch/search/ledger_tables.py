@@ -26,6 +26,8 @@ class TicketState(StrEnum):
     PRUNED = "pruned"
     #: Ended by an error; ``last_error`` holds it.
     FAILED = "failed"
+    #: Complete or pruned, and then declared invalid: its number can't be trusted (``validity``).
+    INVALID = "invalid"
 
     @property
     def is_finished(self) -> bool:
@@ -33,7 +35,12 @@ class TicketState(StrEnum):
         return self in FINISHED
 
 
-FINISHED = (TicketState.COMPLETE, TicketState.PRUNED, TicketState.FAILED)
+FINISHED = (
+    TicketState.COMPLETE,
+    TicketState.PRUNED,
+    TicketState.FAILED,
+    TicketState.INVALID,
+)
 
 studies = sa.Table(
     "hpsearch_studies",
@@ -47,6 +54,9 @@ studies = sa.Table(
     sa.Column("fingerprint", sa.String(64), nullable=False),
     #: The budget: tickets that may exist.
     sa.Column("trials", sa.Integer, nullable=False),
+    #: Tickets beyond that, one for each invalid trial that is to be made up for. Apart from
+    #: ``trials``, which every launch sets anew.
+    sa.Column("granted", sa.Integer, nullable=False, server_default="0"),
     sa.Column("epochs_per_trial", sa.Integer, nullable=False),
     #: How often `stop` was asked for; a worker stops when it grows beyond what it saw at its start.
     sa.Column("stops", sa.Integer, nullable=False, server_default="0"),
@@ -140,4 +150,22 @@ events = sa.Table(
     sa.Column("at", sa.String(32), nullable=False),
     sa.Column("detail", sa.Text, nullable=False, server_default="{}"),
     sa.Index("hpsearch_events_by_ticket", "study_id", "ticket"),
+)
+
+knowledge = sa.Table(
+    "hpsearch_knowledge",
+    metadata,
+    sa.Column("lesson_id", sa.Integer, primary_key=True),
+    sa.Column("study_id", sa.Integer, nullable=False),
+    #: SHA-256 of parameters and outcome: what is known already is not learned again.
+    sa.Column("key", sa.String(64), nullable=False),
+    #: Where it comes from, for people: a file's name, another study's; and where in that.
+    sa.Column("source", sa.String(255), nullable=False),
+    sa.Column("place", sa.String(64), nullable=False),
+    #: Path -> stored value (JSON).
+    sa.Column("params", sa.Text, nullable=False),
+    #: ``values`` by objective, and ``constraints`` by name: the violations (JSON).
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("at", sa.String(32), nullable=False),
+    sa.UniqueConstraint("study_id", "key"),
 )

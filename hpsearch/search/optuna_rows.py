@@ -36,6 +36,9 @@ TRIAL_SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
 #: Both keys: Optuna 5's own, and the older list, all that optuna-dashboard reads.
 INFEASIBLE_MARKS: Mapping[str, Any] = {"constraints": [1.0], "constraints:infeasible": 1.0}
 
+#: The user attribute that says why a trial's number can't be trusted.
+INVALID = "invalid"
+
 _Finite = models.TrialValueModel.TrialValueType.FINITE
 
 # A trial's number is the count of earlier ones.
@@ -175,6 +178,35 @@ def finish_trial(
 ) -> None:
     """End a RUNNING trial; ``values`` are the (finite) objectives, none of a failed one."""
     send(connection, _FINISH_TRIAL, of_trial=trial_id, state=state, datetime_complete=_utc_now())
+    _insert_values(connection, trial_id, values)
+
+
+def set_aside(connection: Connection, trial_id: int, reason: str) -> None:
+    """Make an ended trial a FAILED one that says why: samplers pass over those.
+
+    Its values go, as a failed trial has none; its curve stays. ``restore`` is the way back.
+    """
+    connection.execute(sa.delete(VALUES).where(VALUES.c.trial_id == trial_id))
+    connection.execute(
+        sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=TrialState.FAIL)
+    )
+    insert_user_attr(connection, trial_id, INVALID, reason)
+
+
+def restore(
+    connection: Connection, trial_id: int, state: TrialState, values: Sequence[float]
+) -> None:
+    """Give a trial that was ``set_aside`` its state and values again."""
+    connection.execute(
+        sa.delete(TRIAL_USER_ATTRS).where(
+            TRIAL_USER_ATTRS.c.trial_id == trial_id, TRIAL_USER_ATTRS.c.key == INVALID
+        )
+    )
+    connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=state))
+    _insert_values(connection, trial_id, values)
+
+
+def _insert_values(connection: Connection, trial_id: int, values: Sequence[float]) -> None:
     for objective, value in enumerate(values):
         send(
             connection,

@@ -34,8 +34,10 @@ class StoredStudy:
     text: str
     document: Mapping[str, Any]
     fingerprint: str
-    #: The budget.
+    #: The budget, with what was granted for invalid trials.
     trials: int
+    #: How many of them were granted for invalid trials.
+    granted: int
     epochs_per_trial: int
     #: How often it was asked to stop.
     stops: int
@@ -61,7 +63,8 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
         require_same(_stored(row), study)
         if row["trials"] != study.budget.trials:
             # A smaller budget leaves more tickets than it allows; the log says why.
-            change = {"before": row["trials"], "now": study.budget.trials}
+            granted = row["granted"]
+            change = {"before": row["trials"] + granted, "now": study.budget.trials + granted}
             record_event(connection, row["study_id"], None, None, "budget_changed", None, change)
         connection.execute(
             sa.update(studies)
@@ -92,13 +95,16 @@ def raise_budget(database: Database, study_id: int, trials: int) -> None:
     """Let the study have ``trials`` tickets where it may have fewer."""
 
     def work(connection: Connection) -> None:
-        before = lock_study(connection, study_id)["trials"]
+        row = lock_study(connection, study_id)
+        before = row["trials"] + row["granted"]
         if before >= trials:
             return
         change = {"before": before, "now": trials}
         record_event(connection, study_id, None, None, "budget_changed", None, change)
         connection.execute(
-            sa.update(studies).where(studies.c.study_id == study_id).values(trials=trials)
+            sa.update(studies)
+            .where(studies.c.study_id == study_id)
+            .values(trials=trials - row["granted"])
         )
 
     database.write(work)
@@ -206,7 +212,8 @@ def _stored(row: Mapping[Any, Any]) -> StoredStudy:
         text=row["text"],
         document=_document(row),
         fingerprint=row["fingerprint"],
-        trials=row["trials"],
+        trials=row["trials"] + row["granted"],
+        granted=row["granted"],
         epochs_per_trial=row["epochs_per_trial"],
         stops=row["stops"],
         exhausted=row["exhausted"],

@@ -11,17 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import InfeasibleConfig
+from hpsearch.search.distributions import distribution_of as distribution_of
 from hpsearch.search.history import TrialHistory
-from hpsearch.study_file.space import Choice, Draw, Parameter, Scalar, Space
+from hpsearch.study_file.space import Draw, Scalar, Space
 
 #: Draws of one ticket that may repeat an earlier trial before a repeat is accepted: a small
 #: discrete space may have nothing new left.
@@ -55,6 +51,8 @@ class Sampler(Protocol):
 
     #: Whether every draw takes the next point of one shared sequence.
     enumerates: bool
+    #: Whether a draw follows from earlier results, those from elsewhere among them.
+    learns: bool
 
     def check(self, space: Space) -> None:
         """Raise ``UserError`` where this sampler can't search ``space``."""
@@ -134,16 +132,6 @@ def draw_trial(
         config=draw.config,
         given=given,
     )
-
-
-def distribution_of(parameter: Parameter) -> BaseDistribution:
-    """Return a parameter in Optuna's terms."""
-    if isinstance(parameter, Choice):
-        return CategoricalDistribution(parameter.labels)
-    if parameter.integer:
-        step = 1 if parameter.log or parameter.step is None else int(parameter.step)
-        return IntDistribution(int(parameter.low), int(parameter.high), parameter.log, step)
-    return FloatDistribution(parameter.low, parameter.high, parameter.log, parameter.step)
 
 
 def _seed(study_seed: int, ticket: int, infeasible: int, repeat: int) -> int:

@@ -168,6 +168,21 @@ class Space:
         visit(self.root, "")
         return found
 
+    def fixed(self) -> dict[str, Any]:
+        """Return every value of every branch that isn't searched, by its path."""
+        found: dict[str, Any] = {}
+
+        def visit(node: Node, path: str) -> None:
+            match node:
+                case Fixed(value):
+                    found[path] = value
+                case Group(children) | Branch(children):
+                    for key, child in children.items():
+                        visit(child, join(path, key))
+
+        visit(self.root, "")
+        return found
+
 
 def join(path: str, key: str) -> str:
     """Append a key to a dotted path."""

@@ -156,6 +156,65 @@ def test_the_best_seen_is_marked(hpsearch: Hpsearch, confirmed: Confirmed, here:
     assert "**UNCONFIRMED.**" in (here / "seen.md").read_text()
 
 
+def test_a_winner_that_was_declared_invalid_is_not_exported_as_one(
+    hpsearch: Hpsearch, confirmed: Confirmed, here: Path
+) -> None:
+    record = confirmed.record()
+    winner = standing(record).winner
+    assert winner is not None
+    invalidate = ("invalidate", *confirmed.stored[:4], str(winner))
+    ran = hpsearch(*invalidate, "--reason", "wrong | <labels>")
+    assert "It was a finalist of small-confirm: confirm anew" in ran.out
+    try:
+        ran = hpsearch("export", *confirmed.stored, "--out", "x.yaml")
+        assert "UNCONFIRMED" in ran.out
+        assert f"The confirmed winner, trial {winner}, was declared invalid: wrong |" in ran.out
+        assert f"trial {winner} of study" not in ran.out
+        refused = hpsearch("evaluate", *confirmed.stored)
+        assert refused.code == 2
+        assert f"trial {winner} was declared invalid" in refused.err
+        status = hpsearch("status", *confirmed.stored[:4])
+        assert f"  its winner, trial {winner}, is invalid: wrong | <labels>" in status.out
+        told = hpsearch("confirm", *confirmed.stored)
+        assert f"declared invalid in the search: trial {winner} (wrong | <labels>)" in told.out
+        assert hpsearch("confirm", *confirmed.stored, "--json").json["invalid"] == {
+            str(winner): "wrong | <labels>"
+        }
+        named = ("--trial", str(winner), "--out", "named.yaml", "--card", "named.md")
+        hpsearch("export", *confirmed.stored, *named)
+        assert "INVALID" in (card := (here / "named.md").read_text())
+        assert "<labels>" not in card
+    finally:
+        undone = hpsearch(*invalidate, "--undo")
+    assert undone.code == 0
+    assert "confirmed" in hpsearch("export", *confirmed.stored, "--out", "y.yaml").out
+
+
+def test_a_finalist_that_was_declared_invalid_is_told_with_the_winner(
+    hpsearch: Hpsearch, confirmed: Confirmed, here: Path
+) -> None:
+    contest, winner = contest_of(confirmed.record()), standing(confirmed.record()).winner
+    other = next(trial for trial in contest.trials if trial != winner)
+    invalidate = ("invalidate", *confirmed.stored[:4], str(other))
+    hpsearch(*invalidate, "--reason", "why")
+    try:
+        ran = hpsearch("export", *confirmed.stored, "--out", "x.yaml")
+        assert f"trial {winner} of study small, confirmed" in ran.out
+        assert f"declared invalid in the search: trial {other} (why)" in ran.out
+        assert frozen(here / "x.yaml")["provenance"]["confirmed"]["invalid"] == {str(other): "why"}
+    finally:
+        hpsearch(*invalidate, "--undo")
+
+
+def test_a_training_of_a_confirmation_is_not_declared_invalid(
+    hpsearch: Hpsearch, confirmed: Confirmed
+) -> None:
+    stored = ("--study", "small-confirm", *confirmed.stored[2:4])
+    ran = hpsearch("invalidate", *stored, "0", "--reason", "why")
+    assert ran.code == 2
+    assert "a confirmation's next trainings follow from those before" in ran.err
+
+
 def test_a_confirmation_itself_is_not_exported(hpsearch: Hpsearch, confirmed: Confirmed) -> None:
     ran = hpsearch("export", "--study", "small-confirm", *confirmed.stored[2:])
     assert ran.code == 2

@@ -18,6 +18,7 @@ from support.searching import BRANCHED
 from support.spaces import assert_inside
 
 from hpsearch.search import history as history_module
+from hpsearch.search import history_rows
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.samplers.model_based import _suggest
@@ -93,7 +94,7 @@ def described(trial: FrozenTrial) -> dict[str, object]:
 
 @pytest.mark.parametrize("chunk", [500, 3], ids=["one statement", "many statements"])
 def test_the_history_is_what_optuna_reads(search, monkeypatch, chunk):
-    monkeypatch.setattr(history_module, "_CHUNK", chunk)
+    monkeypatch.setattr(history_rows, "_CHUNK", chunk)
     opened = search(trials=24, epochs=4, space=BRANCHED, pruner="asha")
     populate(opened, BRANCHED, 24)
     ours = TrialHistory(opened.database, opened.study_id, StudyDirection.MAXIMIZE).refresh()
@@ -141,7 +142,7 @@ def test_a_read_that_breaks_off_half_way_is_made_good(search, monkeypatch):
     opened = search(trials=5, epochs=1)
     hand = opened.hand()
     kept = TrialHistory(opened.database, opened.study_id, StudyDirection.MAXIMIZE)
-    for function, after in itertools.product(("_read_params", "_read_values"), (False, True)):
+    for function, after in itertools.product(("read_params", "read_values"), (False, True)):
         hand.finish(hand.started(), [0.7])
         original = getattr(history_module, function)
         failures = [RuntimeError("cut off")]

@@ -145,7 +145,7 @@ def trial_id(number: int) -> sa.ScalarSelect[int]:
     return sa.select(rows.TRIALS.c.trial_id).where(row(number)).scalar_subquery()
 
 
-def one_more(ticket: int, kind: str, attempt: int, owner: str) -> sa.Executable:
+def one_more(ticket: int, kind: str, attempt: int, owner: str, **detail: object) -> sa.Executable:
     return sa.insert(events).values(
         study_id=sa.select(studies_table.c.study_id).scalar_subquery(),
         ticket=ticket,
@@ -153,13 +153,19 @@ def one_more(ticket: int, kind: str, attempt: int, owner: str) -> sa.Executable:
         kind=kind,
         owner=owner,
         at="2026-01-01T00:00:00.000+00:00",
-        detail=json.dumps({"pid": 1, "epochs_done": 1}),
+        detail=json.dumps({"pid": 1, "epochs_done": 1, **detail}),
     )
 
 
 #: Optuna's numbers: ticket 1 is trial 0, 1 the infeasible draw, ticket 2 is 2, then 3, 4, 5.
 DAMAGES = [
     Damage("budget", "5 tickets were issued", sa.update(studies_table).values(trials=4)),
+    Damage("invalid", "has no reason", sa.update(tickets).where(of(1)).values(state="invalid")),
+    Damage(
+        "invalid",
+        "was declared invalid, but is complete",
+        one_more(1, "invalidated", 3, "host:one", reason="why", before="complete", again=False),
+    ),
     Damage("tickets", "its row is gone", sa.delete(tickets).where(of(3))),
     # Two ends, none, and another one than the row says.
     Damage("one end", "ended 2 times: complete, complete", one_more(1, "complete", 3, "host:one")),

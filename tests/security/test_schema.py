@@ -23,6 +23,7 @@ ARGUMENTS = {
     "check": ("--study", "builds_on.yaml"),
     "status": ("--study", "secretive"),
     "show": ("--study", "secretive"),
+    "invalidate": ("--study", "secretive", "0", "--reason", "why"),
     "dashboard": ("--no-browser", "--port", "0"),
     "evaluate": ("--study", "secretive"),
     "export": ("--study", "secretive"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -11,6 +12,7 @@ from hpsearch.results.confirmation.judging import judge
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.stored import (
     contest_of,
+    invalid_finalists,
     latencies,
     newest,
     outcomes_of,
@@ -63,7 +65,8 @@ def read_verdict(
         class_names=next((each["class_names"] for each in noted.values()), []),
         costs=_costs(database, confirmation, begun, noted),
     )
-    return judge(contest_of(confirmation), outcomes_of(database, confirmation), facts)
+    verdict = judge(contest_of(confirmation), outcomes_of(database, confirmation), facts)
+    return replace(verdict, invalid=invalid_finalists(search, confirmation))
 
 
 def _costs(

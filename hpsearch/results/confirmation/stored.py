@@ -153,6 +153,19 @@ def kept_trainings(confirmation: StudyRecord) -> list[TrialRecord]:
     ]
 
 
+def invalid_finalists(search: StudyRecord, confirmation: StudyRecord) -> dict[int, str]:
+    """Return finalist -> why its number in the search can't be trusted, where that was declared.
+
+    Its trainings here have fresh seeds; but whatever was wrong may be wrong in them, too.
+    """
+    listed = params_of(confirmation)
+    return {
+        trial.number: trial.invalid.reason
+        for trial in search.trials
+        if trial.invalid is not None and trial.number in listed
+    }
+
+
 def newer_trials(search: StudyRecord, confirmation: StudyRecord) -> int:
     """Return how many trials of the search have ended since the finalists were chosen."""
     known: int = confirmation.study.document["confirms"]["search"]["trials"]

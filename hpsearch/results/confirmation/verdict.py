@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hpsearch.results.confirmation.plan import Standing
 from hpsearch.results.confirmation.statistics import Interval
@@ -138,6 +138,13 @@ class Confirmation:
     #: each image once for every seed that judged it.
     confusion: Sequence[Sequence[int]] | None
     per_class: Sequence[PerClass]
+    #: Finalist -> why its number in the search was declared invalid, of those that were.
+    invalid: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def winner_is_invalid(self) -> bool:
+        """Whether the winner became a finalist by a number that can't be trusted."""
+        return self.winner in self.invalid
 
     @property
     def confirmed(self) -> float | None:

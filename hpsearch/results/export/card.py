@@ -67,7 +67,7 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
     if document.get("description"):
         about.append(_plain(document["description"]))
     if isinstance(origin.get("confirmed"), Mapping):
-        about.append(f"**Confirmed.** {worth}")
+        about.append(f"**Confirmed.** {_plain(worth)}")
     else:
         # `confirm` chooses by one objective; a point of a front is what it is, trained again
         how = (
@@ -76,7 +76,7 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
             else f"`hpsearch confirm --study {origin.get('study')}`"
         )
         about.append(
-            f"**UNCONFIRMED.** {worth} No fresh seed has confirmed the figure; {how} does."
+            f"**UNCONFIRMED.** {_plain(worth)} No fresh seed has confirmed the figure; {how} does."
         )
     return "\n\n".join(about)
 

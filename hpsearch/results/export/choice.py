@@ -68,9 +68,15 @@ def choose(
             advice = f"No fresh seed has confirmed it: run `hpsearch confirm --study {name}`"
         else:
             verdict = read_verdict(database, record, confirmation)
-            if verdict.finished and verdict.winner is not None:
+            if verdict.winner_is_invalid:
+                advice = (
+                    f"The confirmed winner, trial {verdict.winner}, was declared invalid: "
+                    f"{verdict.invalid[verdict.winner or 0]}. Confirm the others: run "
+                    f"`hpsearch confirm --study {name} --again`"
+                )
+            elif verdict.finished and verdict.winner is not None:
                 return _confirmed(database, record, confirmation, verdict, load)
-            advice = (
+            advice = advice or (
                 "Its confirmation isn't finished: "
                 if not verdict.finished
                 else "In its confirmation every finalist failed: see "

@@ -11,6 +11,7 @@ from hpsearch.results.confirmation.verdict import Comparison, Confirmation
 def told(verdict: Confirmation, study: str) -> dict[str, Any]:
     """Return ``provenance.confirmed``; ``study`` is the confirmation's name. Intervals are 95 %."""
     figure = verdict.over_seeds_and_images or verdict.over_seeds
+    invalid = {str(trial): why for trial, why in verdict.invalid.items()}
     return {
         "study": study,
         "metric": verdict.metric,
@@ -28,6 +29,7 @@ def told(verdict: Confirmation, study: str) -> dict[str, Any]:
         "first_tried": _compared(verdict.baseline),
         "chance_of_best": verdict.chance_of_best,
         "finalists": len(verdict.finalists),
+        **({"invalid": invalid} if invalid else {}),
     }
 
 
@@ -45,12 +47,25 @@ def in_words(verdict: Confirmation, nth: int = 1) -> str:
     if verdict.next_training is not None:
         one = verdict.next_training
         text += f" One more training is expected between {one.low:.6g} and {one.high:.6g}."
+    if verdict.invalid:
+        text += " " + distrusted(verdict)
     if nth > 1:
         text += (
             f" It is confirmation number {nth}: where one chooses among confirmations, the chosen "
             "figure is optimistic again."
         )
     return text
+
+
+def distrusted(verdict: Confirmation) -> str:
+    """Say which finalists were declared invalid since; empty where none was."""
+    if not verdict.invalid:
+        return ""
+    listed = "; ".join(f"trial {trial} ({why})" for trial, why in sorted(verdict.invalid.items()))
+    return (
+        f"Of its finalists these have since been declared invalid in the search: {listed}. "
+        "Confirm anew to compare without them (`hpsearch confirm --again`)."
+    )
 
 
 def _bounds(interval: Interval | None) -> list[float] | None:

@@ -105,6 +105,7 @@ def export_trial(
         "trial": trial.number,
         "ticket": trial.ticket,
         "state": trial.state.value,
+        **({} if trial.invalid is None else {"invalid": trial.invalid.reason}),
         "rank": rank,
         "complete_trials": len(order),
         "objective": f"{record.objective.metric} of the {record.objective.at} epoch",
@@ -149,6 +150,11 @@ def caveat(trial: TrialRecord, rank: int | None, complete: int, *, several: bool
 
     ``several``: the study has several objectives, so that no place in an order says it all.
     """
+    if trial.invalid is not None:
+        return (
+            f"THIS TRIAL WAS DECLARED INVALID on {trial.invalid.at[:10]}: {trial.invalid.reason}. "
+            "Its value can't be trusted."
+        )
     if rank is None:
         return f"This trial is {trial.state}, so its value can't be compared with complete ones."
     if complete == 1:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hpsearch.results.invariants.facts import EpochRow, Facts
 from hpsearch.results.invariants.rule import Breach, name_of
+from hpsearch.results.invariants.tickets import came_to
 from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
 
@@ -59,9 +60,10 @@ def decided_once(facts: Facts) -> Iterator[Breach]:
 
 
 def _last_decisions(facts: Facts, ticket: Ticket) -> tuple[str, ...]:
-    if ticket.state is TicketState.PRUNED:
+    state = came_to(facts, ticket)
+    if state is TicketState.PRUNED:
         return ("pruned",)
-    if ticket.state is not TicketState.COMPLETE:
+    if state is not TicketState.COMPLETE:
         return ("continue",)
     # An epoch that an heir did again keeps its first decision, also where the heir stopped there.
     redone = any(event.kind == "epoch_redone" for event in facts.log(ticket.ticket))
@@ -71,7 +73,8 @@ def _last_decisions(facts: Facts, ticket: Ticket) -> tuple[str, ...]:
 def _too_short(facts: Facts, ticket: Ticket) -> Iterator[Breach]:
     planned = facts.record.study.epochs_per_trial
     may_stop_early = facts.record.study.document.get("early_stopping") is not None
-    if ticket.state is TicketState.COMPLETE and ticket.epochs_done < planned and not may_stop_early:
+    complete = came_to(facts, ticket) is TicketState.COMPLETE
+    if complete and ticket.epochs_done < planned and not may_stop_early:
         yield name_of(ticket), f"is complete after {ticket.epochs_done} of {planned} epochs"
 
 

@@ -27,6 +27,11 @@ RULES = (
         means="the ticket was changed by something else than hpsearch; a worker may wait for it",
     ),
     Rule(
+        name="invalid",
+        check=tickets.invalid_as_logged,
+        means="the trial was marked by something else than hpsearch; nobody can tell why",
+    ),
+    Rule(
         name="one owner",
         check=attempts.one_owner_at_a_time,
         means="two workers trained the trial at one time; its curve may mix both",

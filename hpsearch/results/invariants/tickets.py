@@ -8,6 +8,7 @@ from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import Breach, name_of
 from hpsearch.search.ledger_reads import Event, Ticket
 from hpsearch.search.ledger_tables import FINISHED, TicketState
+from hpsearch.search.validity import declaration_in
 
 #: What an attempt begins with, and what ends it while the ticket goes on.
 BEGINNINGS = ("claimed", "resumed")
@@ -40,8 +41,26 @@ def one_ending(facts: Facts) -> Iterator[Breach]:
             yield name_of(ticket), f"ended {len(endings)} times: {', '.join(endings)}"
         elif ticket.state.is_finished and not endings:
             yield name_of(ticket), f"is {ticket.state}, but its log has no end"
-        elif endings and endings[0] != ticket.state:
+        elif endings and endings[0] != came_to(facts, ticket):
             yield name_of(ticket), f"is {ticket.state}, but its log says {endings[0]}"
+
+
+def came_to(facts: Facts, ticket: Ticket) -> TicketState:
+    """Return a ticket's state, of an invalid one what it was before."""
+    declared = declaration_in(facts.log(ticket.ticket))
+    if ticket.state is TicketState.INVALID and declared is not None:
+        return declared.before
+    return ticket.state
+
+
+def invalid_as_logged(facts: Facts) -> Iterator[Breach]:
+    """A trial is invalid where the log's last word on that says so."""
+    for ticket in facts.tickets:
+        declared = declaration_in(facts.log(ticket.ticket)) is not None
+        if declared and ticket.state is not TicketState.INVALID:
+            yield name_of(ticket), f"was declared invalid, but is {ticket.state}"
+        elif not declared and ticket.state is TicketState.INVALID:
+            yield name_of(ticket), "is invalid, but its log has no reason"
 
 
 def state_as_logged(facts: Facts) -> Iterator[Breach]:
@@ -55,10 +74,10 @@ def state_as_logged(facts: Facts) -> Iterator[Breach]:
         if not steps:
             yield name_of(ticket), "has a row, but nobody ever took it"
             continue
-        yield from _last_step(ticket, steps[-1])
+        yield from _last_step(ticket, came_to(facts, ticket), steps[-1])
 
 
-def _last_step(ticket: Ticket, last: Event) -> Iterator[Breach]:
+def _last_step(ticket: Ticket, state: TicketState, last: Event) -> Iterator[Breach]:
     where = name_of(ticket)
     if ticket.attempt != last.attempt:
         yield where, f"is at attempt {ticket.attempt}, but its log ends at {last.attempt}"
@@ -68,8 +87,8 @@ def _last_step(ticket: Ticket, last: Event) -> Iterator[Breach]:
         expected = TicketState.PAUSED
     else:
         expected = TicketState(last.kind)
-    if ticket.state != expected:
-        yield where, f"is {ticket.state}, but after {last.kind!r} it must be {expected}"
+    if state != expected:
+        yield where, f"is {state}, but after {last.kind!r} it must be {expected}"
     owner = last.owner if expected is TicketState.RUNNING else None
     if ticket.owner != owner:
         yield where, f"belongs to {ticket.owner}, but its log says {owner}"

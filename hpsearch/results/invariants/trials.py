@@ -11,7 +11,7 @@ from hpsearch.results.invariants.facts import Facts, OptunaRow
 from hpsearch.results.invariants.rule import Breach, name_of
 from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
-from hpsearch.study_file.goals import Goals
+from hpsearch.search.validity import row_values
 
 _STATES = {
     TicketState.RUNNING: TrialState.RUNNING,
@@ -19,6 +19,7 @@ _STATES = {
     TicketState.COMPLETE: TrialState.COMPLETE,
     TicketState.PRUNED: TrialState.PRUNED,
     TicketState.FAILED: TrialState.FAIL,
+    TicketState.INVALID: TrialState.FAIL,
 }
 
 
@@ -93,7 +94,7 @@ def _differences(facts: Facts, ticket: Ticket, row: OptunaRow) -> Iterator[Breac
         expected = TrialState.PRUNED
     if row.state is not expected:
         yield where, f"is {ticket.state}, but {row.state.name} in Optuna's table"
-    objectives = _objectives(facts.record.goals, ticket)
+    objectives = row_values(ticket.state, facts.record.goals, vars(ticket), ticket.figures or {})
     if row.objectives != objectives:
         yield (
             where,
@@ -107,17 +108,6 @@ def _differences(facts: Facts, ticket: Ticket, row: OptunaRow) -> Iterator[Breac
             if params.get(path) != row.params.get(path)
         )
         yield where, f"has other parameters in Optuna's table: {', '.join(different)}"
-
-
-def _objectives(goals: Goals, ticket: Ticket) -> list[float | None]:
-    """Return what Optuna's row of the ticket must hold, by objective."""
-    if ticket.state not in (TicketState.COMPLETE, TicketState.PRUNED):
-        return []
-    if not goals.several:
-        return [ticket.best_value if goals.objective.at == "best" else ticket.value]
-    if ticket.state is TicketState.PRUNED:
-        return []
-    return [(ticket.figures or {}).get(name) for name in goals.objectives]
 
 
 def _told(objectives: Sequence[float | None]) -> str:

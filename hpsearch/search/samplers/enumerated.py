@@ -52,6 +52,7 @@ class GridSampler:
     """Enumerates the tree: a group multiplies its children, a branch adds its options."""
 
     enumerates = True
+    learns = False
 
     def check(self, space: Space) -> None:
         """Refuse continuous ranges and grids beyond ``MAX_GRID`` points."""
@@ -92,6 +93,7 @@ class SobolSampler:
     """One dimension per parameter of every branch; those that don't apply go unused."""
 
     enumerates = True
+    learns = False
 
     def check(self, space: Space) -> None:
         """Refuse spaces with more parameters than there are Sobol directions."""

@@ -28,12 +28,24 @@ _BEST_KEPT = 100
 
 
 class OptunaSampler:
-    """Adapts an Optuna sampler; ``make`` builds one from a seed, afresh for every draw."""
+    """Adapts an Optuna sampler; ``make`` builds one afresh for every draw.
+
+    It is given a seed, and the number of finished trials before which draws are random
+    (``startup``; ``None`` for a sampler that learns nothing).
+    """
 
     enumerates = False
 
-    def __init__(self, make: Callable[[int], BaseSampler], *, at_most: int | None = None) -> None:
+    def __init__(
+        self,
+        make: Callable[[int, int], BaseSampler],
+        *,
+        startup: int | None = None,
+        at_most: int | None = None,
+    ) -> None:
         self._make = make
+        self._startup = startup
+        self.learns = startup is not None
         #: Finished trials that the model is made of; ``None`` for all.
         self._at_most = at_most
 
@@ -43,17 +55,28 @@ class OptunaSampler:
     def draw(self, request: Request) -> Draw:
         """Ask Optuna for every parameter that applies, in the file's order."""
         trials = request.history.refresh() if request.trials is None else request.trials
+        known = request.history.known(request.space) if self.learns else []
+        trials = [*known, *trials]
         if self._at_most is not None:
             trials = thinned(trials, request.history.directions, self._at_most)
         view = request.history.draft(request.fixed, trials)
         with warnings.catch_warnings():
             # `group` and GPSampler are marked experimental; optuna>=5.0,<5.1 is pinned and tested.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            sampler = self._make(request.seed)
+            sampler = self._make(request.seed, self._startup_with(len(known)))
         # A fresh Study for every draw: it caches the trials that it saw first.
         study = optuna.Study(study_name="draft", storage=view, sampler=sampler)
         trial = optuna.Trial(study, DRAFT_ID)
         return request.space.draw(lambda path, parameter: _suggest(trial, path, parameter))
+
+    def _startup_with(self, known: int) -> int:
+        """Return how many finished trials, ``known`` results from elsewhere among them, are enough.
+
+        These spare at most half of the study's own random trials (rounded up): they may all lie
+        in one corner.
+        """
+        own = self._startup or 0
+        return own + known - min(known, (own + 1) // 2)
 
 
 def thinned(
@@ -136,30 +159,31 @@ def _suggest(trial: optuna.Trial, path: str, parameter: Parameter) -> Scalar:
 @SAMPLERS.register("random")
 def random() -> Sampler:
     """Every configuration drawn independently."""
-    return OptunaSampler(lambda seed: RandomSampler(seed=seed))
+    return OptunaSampler(lambda seed, _: RandomSampler(seed=seed))
 
 
 @SAMPLERS.register("tpe")
 def tpe(*, startup_trials: PositiveInt = 10, candidates: PositiveInt = 24) -> Sampler:
     """Tree-structured Parzen estimator, multivariate, branches modelled apart (Optuna's).
 
-    The first ``startup_trials`` finished trials are random; after that the best of ``candidates``
+    The first ``startup_trials`` finished trials are random (results from elsewhere spare up to half
+    of them); after that the best of ``candidates``
     draws from the density of the good trials is taken. Running trials count as bad, so that
     parallel workers spread out. Beyond 3,000 finished trials the model is made of the best ones and
     an even share of the others.
     """
 
-    def make(seed: int) -> BaseSampler:
+    def make(seed: int, startup: int) -> BaseSampler:
         return TPESampler(
             seed=seed,
             multivariate=True,
             group=True,
             constant_liar=True,
-            n_startup_trials=startup_trials,
+            n_startup_trials=startup,
             n_ei_candidates=candidates,
         )
 
-    return OptunaSampler(make, at_most=MODELLED_TRIALS)
+    return OptunaSampler(make, startup=startup_trials, at_most=MODELLED_TRIALS)
 
 
 @SAMPLERS.register("gp")
@@ -169,10 +193,8 @@ def gp(*, startup_trials: PositiveInt = 10) -> Sampler:
     Fits spaces without branches and searches with few, long trials.
     """
 
-    def make(seed: int) -> BaseSampler:
+    def make(seed: int, startup: int) -> BaseSampler:
         # Drawing at random inside a branch is said above, not in every worker's log.
-        return GPSampler(
-            seed=seed, n_startup_trials=startup_trials, warn_independent_sampling=False
-        )
+        return GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
 
-    return OptunaSampler(make)
+    return OptunaSampler(make, startup=startup_trials)

@@ -15,7 +15,9 @@ from hpsearch.results.ranking import best, weights_kept
 from hpsearch.results.records import TrialRecord
 from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_reads import Ticket
+from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef
+from hpsearch.search.validity import INVALIDATED, REINSTATED
 from hpsearch.training.checkpoint import UNFINISHED
 from hpsearch.workers.owners import host_of, this_host
 from hpsearch.workers.trial.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder
@@ -183,6 +185,12 @@ def _weights_of(
         host = _other_host(ended[-1].owner) if ended else None
         if host is not None:
             return f"the winner's weights (trial {number}) were written on {host}: look there"
+        if any(event.kind in (INVALIDATED, REINSTATED) for event in facts.events):
+            return (
+                f"the weights of trial {number} are gone: it wasn't best before a trial was "
+                "declared invalid, or valid again; `hpsearch train` makes them again from its "
+                "exported config"
+            )
     try:
         folder.load_best(number)
     except CheckpointError as error:
@@ -204,6 +212,8 @@ def _left_over(facts: Facts, listed: dict[int, list[Path]]) -> Iterator[FileFind
     if not facts.record.is_finished:
         return
     winners = {each.number for each in weights_kept(facts.record)}
+    # Until the next worker tidies up; whoever takes a declaration back still finds them
+    winners |= {each.number for each in facts.tickets if each.state is TicketState.INVALID}
     known = {ticket.number: ticket for ticket in facts.tickets if ticket.number is not None}
     for number, files in sorted(listed.items()):
         if number in winners:

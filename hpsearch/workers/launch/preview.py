@@ -85,11 +85,12 @@ def look_ahead(options: LaunchOptions) -> Outlook:
     # Where no worker is started here, one on this machine stands for those elsewhere
     device = crew.devices[0] if crew.devices else resolve_devices(options.devices)[0]
     sampled = sample(study, device=device, threads=crew.threads, data=options.data)
+    trials = study.budget.trials + (0 if stored is None else stored.granted)
     preview = Preview(
         study=study.name,
-        trials=study.budget.trials,
+        trials=trials,
         epochs_per_trial=study.budget.epochs_per_trial,
-        epochs_total=study.budget.trials * study.budget.epochs_per_trial,
+        epochs_total=trials * study.budget.epochs_per_trial,
         finished=0 if counts is None else counts.finished,
         parameters=len(study.space.parameters()),
         seconds=None,

@@ -120,6 +120,10 @@ class ProgressReader:
                 return f"{name} was interrupted ({in_short(detail['error'])})"
             case "resumed":
                 return f"{name} goes on after epoch {detail['checkpoint_epoch'] or 0}"
+            case "invalidated":
+                return f"{name} was declared invalid: {detail['reason']}"
+            case "reinstated":
+                return f"{name} is valid again"
             case "released":
                 return f"{name} paused ({detail['reason']})"
             case "checkpoint_skipped":

@@ -14,6 +14,7 @@ from hpsearch.errors import UserError
 from hpsearch.results.confirmation.statistics import Judged, estimate
 from hpsearch.results.confirmation.stored import (
     contest_of,
+    invalid_finalists,
     is_confirmation,
     newest,
     standing,
@@ -65,6 +66,7 @@ def evaluate_winner(
     if confirmation is None:
         trial, models, seeds = _best_seen(record, study, runs, pick)
     else:
+        _refuse_invalid(record, confirmation)
         trial, models, seeds = _confirmed(confirmation, study, runs)
     found, truth = evaluate_on_test(models, device=where, data_root=data)
     config = models[0].config
@@ -135,6 +137,17 @@ def _confirmed(
         models.append(Trained(config=config, weights=kept["weights"], epoch=kept["epoch"]))
         seeds.append(entry.seed)
     return now.winner, models, seeds
+
+
+def _refuse_invalid(record: StudyRecord, confirmation: StudyRecord) -> None:
+    winner = standing(confirmation).winner
+    why = invalid_finalists(record, confirmation).get(-1 if winner is None else winner)
+    if why is not None:
+        raise UserError(
+            f"test images are opened once, for a winner that can be trusted, but trial {winner} "
+            f"was declared invalid ({why}); confirm the others with `hpsearch confirm --study "
+            f"{record.study.name} --again`"
+        )
 
 
 def _refuse_confirmation(record: StudyRecord) -> None:

@@ -1,0 +1,115 @@
+"""invalidate: a trial whose number can't be trusted stops counting, and the log says why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.opening import database_for_reading, record_of
+from hpsearch.cli.options import DEFAULT_STORAGE, JsonOption, StorageOption, StoredStudyOption
+from hpsearch.cli.output import print_json, say, show
+from hpsearch.errors import UserError
+
+if TYPE_CHECKING:
+    from hpsearch.results.records import StudyRecord
+    from hpsearch.search.storage import Database
+
+
+def invalidate(
+    study: StoredStudyOption,
+    number: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.")],
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="TEXT", help="Why its number can't be trusted."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Give the budget one more trial in its place.")
+    ] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Declare it valid again.")] = False,
+    storage: StorageOption = DEFAULT_STORAGE,
+    as_json: JsonOption = False,
+) -> None:
+    """Declare a finished trial invalid: its number can't be trusted, so it stops counting.
+
+    It has no rank, can't win, isn't a finalist, and the sampler and the pruner pass over it. Its
+    row, curve and reason stay. It has used its place in the budget; --again gives the budget one
+    more.
+
+    \b
+    hpsearch invalidate --study quickstart 17 --reason "wrong labels in that run"
+    hpsearch invalidate --study quickstart 17 --undo
+    """
+    if undo and (reason is not None or again):
+        raise typer.BadParameter("--undo takes back what was declared: no --reason, no --again.")
+    if not undo and reason is None:
+        raise typer.BadParameter('--reason "TEXT" must say why its number can\'t be trusted.')
+    from hpsearch.results.confirmation.stored import is_confirmation
+    from hpsearch.search import validity
+
+    with database_for_reading(storage) as database:
+        record = record_of(database, study)
+        if is_confirmation(record.study):
+            search = record.study.document["confirms"]["study"]
+            raise UserError(
+                f"a confirmation's next trainings follow from those before, so none can be taken "
+                f"out of {record.study.name!r}; declare the finalist invalid in {search!r}, or "
+                f"confirm anew with `hpsearch confirm --study {search} --again`"
+            )
+        trial = record.trial(number)
+        if reason is None:
+            validity.reinstate(database, record.study.study_id, trial.ticket, record.goals)
+        else:
+            validity.invalidate(database, record.study.study_id, trial.ticket, reason, again=again)
+        told = _told(database, record.study.name, number)
+    if as_json:
+        print_json(told)
+    else:
+        _print(told, record, undo=undo)
+
+
+def _told(database: Database, name: str, number: int) -> dict[str, Any]:
+    from hpsearch.results.confirmation.stored import invalid_finalists, newest
+    from hpsearch.results.ranking import best
+    from hpsearch.results.records import read_study
+
+    record = read_study(database, name)
+    trial, leader = record.trial(number), best(record)
+    confirmation = newest(database, name)
+    finalists = {} if confirmation is None else invalid_finalists(record, confirmation)
+    declared = trial.invalid
+    return {
+        "study": name,
+        "number": number,
+        "state": trial.state.value,
+        "invalid": declared
+        and {"reason": declared.reason, "at": declared.at, "was": declared.before.value},
+        "budget": record.study.trials,
+        "best": None if leader is None else {"number": leader.number, "value": leader.value},
+        "confirmation": confirmation.study.name
+        if confirmation is not None and number in finalists
+        else None,
+    }
+
+
+def _print(told: dict[str, Any], before: StudyRecord, *, undo: bool) -> None:
+    name, number = told["study"], told["number"]
+    if undo:
+        say(f"{name}: trial {number} is {told['state']} again, and counts")
+    else:
+        declared = told["invalid"]
+        say(f"{name}: trial {number} ({declared['was']}) is invalid: {declared['reason']}")
+        say("It has no rank any more, and the sampler passes over it; `--undo` takes this back")
+    budget, old = told["budget"], before.study.trials
+    if budget != old:
+        say(f"The budget is {budget} trials instead of {old}: launch the study again")
+    elif not undo:
+        say(f"Its place in the budget of {budget} trials stays used (--again gives one more)")
+    leader = told["best"]
+    who = "none" if leader is None else f"trial {leader['number']} ({show(leader['value'])})"
+    say(f"Best now: {who}")
+    if told["confirmation"] is not None:
+        say(
+            f"It was a finalist of {told['confirmation']}: confirm anew with `hpsearch confirm "
+            f"--study {name} --again`"
+        )

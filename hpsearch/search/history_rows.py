@@ -1,0 +1,127 @@
+"""Optuna's rows of many trials, read in few statements into its own objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from sys import intern
+
+import sqlalchemy as sa
+from optuna.distributions import json_to_distribution
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import Connection
+
+from hpsearch.search import optuna_rows as rows
+
+# SQLite takes at most 999 variables in a statement on old builds.
+_CHUNK = 500
+
+_json_to_distribution = lru_cache(maxsize=4096)(json_to_distribution)
+
+
+def read_states(connection: Connection, trial_ids: Iterable[int]) -> dict[int, TrialState]:
+    """Return trial id -> its state."""
+    found: dict[int, TrialState] = {}
+    for chunk in chunks(trial_ids):
+        query = sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.state).where(
+            rows.TRIALS.c.trial_id.in_(chunk)
+        )
+        found.update({row.trial_id: row.state for row in connection.execute(query)})
+    return found
+
+
+def read_params(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
+    """Read what was drawn for each trial, into ``trials`` (by id)."""
+    table = rows.PARAMS
+    for chunk in chunks(trials):
+        query = (
+            sa.select(
+                table.c.trial_id, table.c.param_name, table.c.param_value, table.c.distribution_json
+            )
+            .where(table.c.trial_id.in_(chunk))
+            .order_by(table.c.param_id)
+        )
+        # Eighty thousand rows at the start of a worker: fetched whole, taken apart as tuples, and
+        # each name kept once.
+        for trial_id, name, value, text in connection.execute(query).all():
+            name, trial = intern(name), trials[trial_id]
+            distribution = _json_to_distribution(text)
+            trial.distributions[name] = distribution
+            trial.params[name] = distribution.to_external_repr(value)
+
+
+def read_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
+    """Read the one objective, the last intermediate value and the constraints."""
+    values, steps = rows.VALUES, rows.INTERMEDIATE_VALUES
+    for chunk in chunks(trials):
+        for row in connection.execute(
+            sa.select(values.c.trial_id, values.c.value).where(values.c.trial_id.in_(chunk))
+        ):
+            trials[row.trial_id].value = row.value
+        last = (
+            sa.select(steps.c.trial_id, sa.func.max(steps.c.step).label("step"))
+            .where(steps.c.trial_id.in_(chunk))
+            .group_by(steps.c.trial_id)
+            .subquery()
+        )
+        for row in connection.execute(
+            sa.select(steps.c.trial_id, steps.c.step, steps.c.intermediate_value).join(
+                last,
+                sa.and_(steps.c.trial_id == last.c.trial_id, steps.c.step == last.c.step),
+            )
+        ):
+            trials[row.trial_id].intermediate_values = {row.step: row.intermediate_value}
+        _read_constraints(connection, trials, chunk)
+
+
+def read_several_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
+    """Read the objectives, and no curve: Optuna's TPE stumbles over one in such a study."""
+    table = rows.VALUES
+    for chunk in chunks(trials):
+        found: dict[int, list[float]] = {}
+        for trial_id, value in connection.execute(
+            sa.select(table.c.trial_id, table.c.value)
+            .where(table.c.trial_id.in_(chunk))
+            .order_by(table.c.trial_id, table.c.objective)
+        ):
+            found.setdefault(trial_id, []).append(value)
+        for trial_id, values in found.items():
+            trials[trial_id].values = values
+        _read_constraints(connection, trials, chunk)
+
+
+def _read_constraints(
+    connection: Connection, trials: Mapping[int, FrozenTrial], chunk: Sequence[int]
+) -> None:
+    attrs = rows.TRIAL_SYSTEM_ATTRS
+    for row in connection.execute(
+        sa.select(attrs.c.trial_id, attrs.c.key, attrs.c.value_json).where(
+            attrs.c.trial_id.in_(chunk), attrs.c.key.startswith("constraints")
+        )
+    ):
+        trials[row.trial_id].system_attrs[row.key] = json.loads(row.value_json)
+
+
+def frozen(trial_id: int, number: int) -> FrozenTrial:
+    """Return a running trial of which nothing is known yet."""
+    return FrozenTrial(
+        number=number,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=None,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+        trial_id=trial_id,
+    )
+
+
+def chunks(ids: Iterable[int]) -> Iterator[list[int]]:
+    """Return ``ids`` in order, as many at a time as every database takes."""
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), _CHUNK):
+        yield ordered[start : start + _CHUNK]

@@ -1,0 +1,207 @@
+"""What a study's sampler knows from elsewhere: results that are no trials of the study.
+
+They appear in no count, no ranking and no report. Samplers that model the space see each as a
+complete trial that is older than all of the study's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import Connection
+
+from hpsearch.search.ledger_statements import lock_study, record_event
+from hpsearch.search.ledger_tables import knowledge
+from hpsearch.search.optuna_rows import constraint_attrs
+from hpsearch.search.storage import Database
+from hpsearch.study_file.space import Scalar
+
+#: Kinds of the study's events.
+LEARNED, FORGOTTEN = "learned", "forgotten"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """One result from elsewhere, as a trial of the study would have come to it."""
+
+    #: Where in its source: ``line 7``, ``trial 12``.
+    place: str
+    #: Path -> stored value: a whole configuration of the study's space.
+    params: Mapping[str, Scalar]
+    #: One value per objective.
+    values: tuple[float, ...]
+    #: Constraint -> violation, of those that are known.
+    violations: Mapping[str, float]
+
+    @property
+    def outcome(self) -> str:
+        """Return what it came to, as it is stored."""
+        told = {"values": list(self.values), "constraints": dict(self.violations)}
+        return json.dumps(told, sort_keys=True)
+
+    @property
+    def key(self) -> str:
+        """Return what tells it from every other one, whatever its source is called."""
+        text = json.dumps(dict(self.params), sort_keys=True) + self.outcome
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where knowledge of a study came from."""
+
+    name: str
+    results: int
+    #: ISO 8601, UTC, of the first.
+    at: str
+
+
+def learn(database: Database, study_id: int, source: str, lessons: Sequence[Lesson]) -> int:
+    """Store what is new in ``lessons``; returns how many that were."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+
+    def work(connection: Connection) -> int:
+        lock_study(connection, study_id)
+        known = _keys(connection, study_id)
+        new = {lesson.key: lesson for lesson in lessons if lesson.key not in known}
+        if not new:
+            return _done_before(connection, study_id, source, lessons, at)
+        connection.execute(
+            sa.insert(knowledge),
+            [
+                {
+                    "study_id": study_id,
+                    "key": key,
+                    "source": source,
+                    "place": lesson.place,
+                    "params": json.dumps(dict(lesson.params)),
+                    "outcome": lesson.outcome,
+                    "at": at,
+                }
+                for key, lesson in new.items()
+            ],
+        )
+        detail = {"source": source, "results": len(new)}
+        record_event(connection, study_id, None, None, LEARNED, None, detail)
+        return len(new)
+
+    return database.write(work)
+
+
+def forget(database: Database, study_id: int, source: str) -> int:
+    """Remove what came from ``source``; returns how many results that were."""
+
+    def work(connection: Connection) -> int:
+        lock_study(connection, study_id)
+        result = connection.execute(
+            sa.delete(knowledge).where(
+                knowledge.c.study_id == study_id, knowledge.c.source == source
+            )
+        )
+        if result.rowcount:
+            detail = {"source": source, "results": result.rowcount}
+            record_event(connection, study_id, None, None, FORGOTTEN, None, detail)
+        return int(result.rowcount)
+
+    return database.write(work)
+
+
+def sources(database: Database, study_id: int) -> list[Source]:
+    """Return where a study's knowledge came from, oldest first."""
+    query = (
+        sa.select(knowledge.c.source, sa.func.count(), sa.func.min(knowledge.c.at))
+        .where(knowledge.c.study_id == study_id)
+        .group_by(knowledge.c.source)
+        .order_by(sa.func.min(knowledge.c.lesson_id))
+    )
+    return database.read(
+        lambda connection: [
+            Source(name=name, results=results, at=at)
+            for name, results, at in connection.execute(query)
+        ]
+    )
+
+
+class Knowledge:
+    """One study's knowledge as samplers see it, read anew only where it changed."""
+
+    def __init__(self, study_id: int) -> None:
+        self._study_id = study_id
+        self._seen: tuple[int, int, str] = (0, 0, "")
+        self._rows: list[tuple[str, str]] = []
+        self._trials: list[FrozenTrial] | None = []
+
+    def read(self, connection: Connection) -> None:
+        """Look whether something was learned or forgotten."""
+        of_study = knowledge.c.study_id == self._study_id
+        found = connection.execute(
+            sa.select(
+                sa.func.count(),
+                sa.func.coalesce(sa.func.max(knowledge.c.lesson_id), 0),
+                # SQLite gives the number of a deleted row to the next one
+                sa.func.coalesce(sa.func.max(knowledge.c.at), ""),
+            ).where(of_study)
+        ).one()
+        seen = (int(found[0]), int(found[1]), str(found[2]))
+        if seen == self._seen:
+            return
+        query = (
+            sa.select(knowledge.c.params, knowledge.c.outcome)
+            .where(of_study)
+            .order_by(knowledge.c.lesson_id)
+        )
+        self._rows = [(row.params, row.outcome) for row in connection.execute(query)]
+        self._trials, self._seen = None, seen
+
+    def trials(self, distributions: Mapping[str, BaseDistribution]) -> list[FrozenTrial]:
+        """Return it as complete trials with negative numbers, the newest being -1."""
+        if self._trials is None:
+            first = -len(self._rows)
+            self._trials = [
+                _as_trial(first + place, params, outcome, distributions)
+                for place, (params, outcome) in enumerate(self._rows)
+            ]
+        return self._trials
+
+
+def _as_trial(
+    number: int, params: str, outcome: str, distributions: Mapping[str, BaseDistribution]
+) -> FrozenTrial:
+    drawn, told = json.loads(params), json.loads(outcome)
+    return FrozenTrial(
+        number=number,
+        # Below the draft's id, which is -1
+        trial_id=number - 1,
+        state=TrialState.COMPLETE,
+        value=None,
+        values=told["values"],
+        datetime_start=None,
+        datetime_complete=None,
+        params=drawn,
+        distributions={path: distributions[path] for path in drawn},
+        user_attrs={},
+        system_attrs=constraint_attrs(told["constraints"]),
+        intermediate_values={},
+    )
+
+
+def _keys(connection: Connection, study_id: int) -> set[str]:
+    query = sa.select(knowledge.c.key).where(knowledge.c.study_id == study_id)
+    return set(connection.execute(query).scalars())
+
+
+def _done_before(
+    connection: Connection, study_id: int, source: str, lessons: Sequence[Lesson], at: str
+) -> int:
+    """Return how many of ``lessons`` this very call has stored: its answer may have been lost."""
+    query = sa.select(sa.func.count()).where(
+        knowledge.c.study_id == study_id, knowledge.c.source == source, knowledge.c.at == at
+    )
+    return int(connection.execute(query).scalar_one()) if lessons else 0

@@ -1,0 +1,246 @@
+"""Trials whose number can't be trusted: declaring them invalid, and taking that back.
+
+Nothing is deleted. The ticket's state says ``invalid``, so whatever asks for complete trials passes
+it over; its figures and curve stay, and the event log holds the reason and the state before. To
+Optuna it is a FAILED row with the reason as an attribute: samplers pass over it, and so do its
+dashboard and every other program. All of it is one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from optuna.trial import TrialState
+from sqlalchemy.engine import Connection
+
+from hpsearch.errors import UserError
+from hpsearch.search import optuna_rows
+from hpsearch.search.ledger_reads import Event
+from hpsearch.search.ledger_statements import (
+    Row,
+    lock_study,
+    lock_ticket,
+    record_event,
+    storable,
+    update_ticket,
+)
+from hpsearch.search.ledger_tables import TicketState, events, studies, tickets
+from hpsearch.search.storage import Database
+from hpsearch.study_file.goals import Goals
+
+#: Kinds of the events; a ticket may have several of both, in turn.
+INVALIDATED, REINSTATED = "invalidated", "reinstated"
+
+#: Characters that a reason may have.
+LONGEST_REASON = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """That a trial is invalid, and why."""
+
+    reason: str
+    #: The declaring person's clock, ISO 8601, UTC.
+    at: str
+    #: What it had come to.
+    before: TicketState
+    #: Whether the budget got one more trial for it.
+    again: bool
+
+
+def declaration_in(log: Sequence[Event]) -> Declaration | None:
+    """Return what holds of a ticket by its events (oldest first); ``None``: it is valid."""
+    for event in reversed(log):
+        if event.kind == INVALIDATED:
+            return Declaration(
+                reason=event.detail["reason"],
+                at=event.at,
+                before=TicketState(event.detail["before"]),
+                again=event.detail["again"],
+            )
+        if event.kind == REINSTATED:
+            return None
+    return None
+
+
+def declarations(database: Database, study_id: int) -> dict[int, Declaration]:
+    """Return ticket -> why it is invalid, of those that are."""
+    query = (
+        sa.select(*(events.c[name] for name in Event.__dataclass_fields__))
+        .where(events.c.study_id == study_id, events.c.kind.in_((INVALIDATED, REINSTATED)))
+        .order_by(events.c.event_id)
+    )
+
+    def work(connection: Connection) -> dict[int, list[Event]]:
+        logs: dict[int, list[Event]] = {}
+        for row in connection.execute(query).mappings():
+            event = Event(**{**row, "detail": json.loads(row["detail"])})
+            logs.setdefault(event.ticket or 0, []).append(event)
+        return logs
+
+    found = {ticket: declaration_in(log) for ticket, log in database.read(work).items()}
+    return {ticket: each for ticket, each in found.items() if each is not None}
+
+
+def invalidate(
+    database: Database, study_id: int, ticket: int, reason: str, *, again: bool = False
+) -> Declaration:
+    """Declare the trial of ``ticket`` invalid; with ``again`` the budget gets one trial more.
+
+    Raises ``UserError`` where it isn't complete or pruned, ``reason`` says nothing, or an
+    enumerated space has no point left for one more trial.
+    """
+    reason = _usable(reason)
+    key = uuid4().hex
+
+    def work(connection: Connection) -> Declaration:
+        study = lock_study(connection, study_id)
+        row = lock_ticket(connection, study_id, ticket)
+        last = _last(connection, study_id, ticket)
+        if row is None or last is None or last.detail.get("key") != key:
+            found = _require(row, (TicketState.COMPLETE, TicketState.PRUNED), _NO_END)
+            if again and study["exhausted"]:
+                raise UserError(
+                    "--again asks for one more trial, but this study's sampler enumerates a space "
+                    "that has no point left; leave --again out"
+                )
+            detail = {"reason": reason, "before": found["state"], "again": again, "key": key}
+            update_ticket(connection, study_id, ticket, state=TicketState.INVALID)
+            optuna_rows.set_aside(connection, found["trial_id"], reason)
+            _record(connection, found, INVALIDATED, detail)
+            if again:
+                _grant(connection, study, 1)
+            last = _last(connection, study_id, ticket)
+        declared = None if last is None else declaration_in([last])
+        if declared is None:
+            raise RuntimeError(f"ticket {ticket} has no declaration after it was written")
+        return declared
+
+    return database.write(work)
+
+
+def reinstate(database: Database, study_id: int, ticket: int, goals: Goals) -> TicketState:
+    """Take the declaration back; returns what the trial is again.
+
+    What ``--again`` granted is taken back, too; a trial that was begun for it stays. Raises
+    ``UserError`` where the trial isn't invalid.
+    """
+    key = uuid4().hex
+
+    def work(connection: Connection) -> TicketState:
+        study = lock_study(connection, study_id)
+        row = lock_ticket(connection, study_id, ticket)
+        last = _last(connection, study_id, ticket)
+        if row is not None and last is not None and last.detail.get("key") == key:
+            return TicketState(row["state"])
+        found = _require(row, (TicketState.INVALID,), _IS_VALID)
+        declared = None if last is None else declaration_in([last])
+        if declared is None:
+            raise RuntimeError(f"ticket {ticket} is invalid, but its log doesn't say so")
+        update_ticket(connection, study_id, ticket, state=declared.before)
+        state = TrialState[declared.before.name]
+        optuna_rows.restore(connection, found["trial_id"], state, _values(found, declared, goals))
+        _record(connection, found, REINSTATED, {"reason": declared.reason, "key": key})
+        if declared.again:
+            _grant(connection, study, -1)
+        return declared.before
+
+    return database.write(work)
+
+
+def row_values(
+    state: TicketState, goals: Goals, ticket: Mapping[str, Any], figures: Mapping[str, float]
+) -> list[float | None]:
+    """Return what Optuna's row of an ended ticket holds, by objective.
+
+    ``ticket`` has its ``value`` and ``best_value``; ``figures`` are those of several objectives.
+    """
+    if state not in (TicketState.COMPLETE, TicketState.PRUNED):
+        return []
+    if not goals.several:
+        return [ticket["best_value"] if goals.objective.at == "best" else ticket["value"]]
+    if state is TicketState.PRUNED:
+        return []
+    return [figures.get(name) for name in goals.objectives]
+
+
+_NO_END = (
+    "only a trial that has come to a number can be declared invalid: a complete or a pruned one; "
+    "but this one is {state}. {hint}"
+)
+_HINTS = {
+    TicketState.RUNNING: "Stop it first (`hpsearch stop`), or wait for its end",
+    TicketState.PAUSED: "Launch the study again, which ends it",
+    TicketState.FAILED: "It has no number that anybody could trust, so nothing needs to be done",
+    TicketState.INVALID: "It was declared invalid before; `hpsearch show` tells why",
+}
+_IS_VALID = "only an invalid trial can be reinstated, but this one is {state}"
+
+
+def _usable(reason: str) -> str:
+    reason = storable(" ".join(reason.split()))
+    if not reason:
+        raise UserError("a reason must say why the number can't be trusted, but it is empty")
+    if len(reason) > LONGEST_REASON:
+        raise UserError(
+            f"a reason may have {LONGEST_REASON} characters, but this one has {len(reason)}"
+        )
+    return reason
+
+
+def _require(row: Row | None, states: Sequence[TicketState], message: str) -> Row:
+    if row is None:
+        raise UserError("this trial is no longer in the database")
+    state = TicketState(row["state"])
+    if state not in states:
+        raise UserError(message.format(state=state.value, hint=_HINTS.get(state, "")))
+    return row
+
+
+def _record(connection: Connection, row: Row, kind: str, detail: Mapping[str, Any]) -> None:
+    record_event(connection, row["study_id"], row["ticket"], row["attempt"], kind, None, detail)
+
+
+def _last(connection: Connection, study_id: int, ticket: int) -> Event | None:
+    query = (
+        sa.select(*(events.c[name] for name in Event.__dataclass_fields__))
+        .where(
+            events.c.study_id == study_id,
+            events.c.ticket == ticket,
+            events.c.kind.in_((INVALIDATED, REINSTATED)),
+        )
+        .order_by(events.c.event_id.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).mappings().first()
+    return None if row is None else Event(**{**row, "detail": json.loads(row["detail"])})
+
+
+def _grant(connection: Connection, study: Row, more: int) -> None:
+    before = study["trials"] + study["granted"]
+    change = {"before": before, "now": before + more}
+    record_event(connection, study["study_id"], None, None, "budget_changed", None, change)
+    connection.execute(
+        sa.update(studies)
+        .where(studies.c.study_id == study["study_id"])
+        .values(granted=studies.c.granted + more)
+    )
+
+
+def _values(row: Row, declared: Declaration, goals: Goals) -> list[float]:
+    figures = {} if row["figures"] is None else json.loads(row["figures"])
+    found = row_values(declared.before, goals, row, figures)
+    return [value for value in found if value is not None]
+
+
+def invalid_trials(connection: Connection, study_id: int) -> set[int]:
+    """Return Optuna's ids of the trials that are invalid now."""
+    query = sa.select(tickets.c.trial_id).where(
+        tickets.c.study_id == study_id, tickets.c.state == TicketState.INVALID
+    )
+    return set(connection.execute(query).scalars())
