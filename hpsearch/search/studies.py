@@ -37,7 +37,7 @@ class StoredStudy:
     #: The budget, with what was granted for invalid trials.
     trials: int
     #: How many of them were granted for invalid trials.
-    granted: int
+    granted: int = 0
     epochs_per_trial: int
     #: How often it was asked to stop.
     stops: int
