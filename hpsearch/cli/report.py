@@ -1,0 +1,73 @@
+"""report: everything that a study says, as a page, figures and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpsearch.cli.opening import database_for_reading, stored_name
+from hpsearch.cli.options import DEFAULT_STORAGE, DataOption, JsonOption, StorageOption
+from hpsearch.cli.output import plural, print_json, say, show_bytes
+
+
+def report(
+    studies: Annotated[
+        list[str],
+        typer.Option(
+            "--study",
+            "-s",
+            metavar="NAME",
+            help="The study's name (or its file). Repeat it to set studies side by side.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="Where to.  [dim]default: STUDY-report[/]"
+        ),
+    ] = None,
+    figures: Annotated[
+        bool, typer.Option("--figures/--no-figures", help="PNG and SVG files, for a paper.")
+    ] = True,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    storage: StorageOption = DEFAULT_STORAGE,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what a study says: a page, figures for a paper, and tables.
+
+    The page needs no network and no server. Of several studies the winners are compared. With
+    --json the content is printed, and nothing is written unless --out is given.
+
+    \b
+    hpsearch report --study quickstart --out report/
+    hpsearch report --study stage_1 --study stage_2 --out stages/
+    hpsearch report --study quickstart --json
+    """
+    from hpsearch.results.report.assemble import read_report
+
+    with database_for_reading(storage) as database:
+        names = [stored_name(database, study) for study in studies]
+        content = read_report(database, names, data=data)
+    if as_json and out is None:
+        print_json(content.as_json())
+        return
+    from hpsearch.results.report.writing import write_report
+
+    folder = out or Path(f"{names[0]}-report")
+    written = write_report(content, folder, figures=figures)
+    if as_json:
+        print_json(content.as_json())
+    else:
+        drawn = [path for path in written.files if path.suffix in (".png", ".svg")]
+        for path in written.files[: len(written.files) - len(drawn)]:
+            say(f"{path}  {show_bytes(path.stat().st_size)}")
+        if drawn:
+            say(f"{drawn[0].parent}/  {plural(len(drawn), 'file')}, PNG and SVG")
+        say(f"Open {written.page} in a browser; it needs no network.")
+    if show:
+        import webbrowser
+
+        webbrowser.open(written.page.resolve().as_uri())

@@ -1,0 +1,120 @@
+"""The pictures that most trainings get wrong, as thumbnails, where the images are on this host."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import HpsearchError
+from hpsearch.results.analysis.matrices import HardPicture, Matrices
+from hpsearch.results.records import StudyRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hpsearch.training.data.prepare import PreparedData
+
+#: Pixels on the longer side.
+_THUMBNAIL = 96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thumbnail:
+    """One picture, and what was said of it."""
+
+    picture: HardPicture
+    #: A PNG as a data URI.
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """The hardest pictures."""
+
+    thumbnails: Sequence[Thumbnail] = ()
+    #: Those that are known by their row alone.
+    unseen: Sequence[HardPicture] = ()
+    #: Why there is nothing to show, or no picture of what is known.
+    reason: str | None = None
+
+
+def hard_pictures(
+    record: StudyRecord,
+    matrices: Matrices | None,
+    hashes: Sequence[str],
+    *,
+    data: Path | None,
+    wanted: bool = True,
+) -> Shown:
+    """Look the hardest pictures up among the validation images. Downloads nothing.
+
+    ``hashes`` are the data hashes that the trials noted: other images are never shown for theirs.
+    """
+    if matrices is None:
+        return Shown(
+            reason="Which pictures are hard shows only when several trainings have judged them; "
+            f"hpsearch confirm --study {record.study.name} has them do so."
+        )
+    if not matrices.hardest:
+        return Shown(reason="No training got any validation image wrong.")
+    if not wanted:
+        return Shown(unseen=matrices.hardest, reason="Pictures were not asked for.")
+    try:
+        prepared = _prepared(record, data)
+    except (HpsearchError, OSError) as error:
+        return Shown(unseen=matrices.hardest, reason=f"The images can't be read here: {error}")
+    if prepared is None or prepared.data_hash not in hashes:
+        return Shown(
+            unseen=matrices.hardest,
+            reason="The images on this host are others than those that were trained on (their "
+            "hash differs), so none is shown.",
+        )
+    return Shown(
+        thumbnails=[
+            Thumbnail(picture=each, source=_png(prepared.images[each.row].numpy()))
+            for each in matrices.hardest
+            if each.row < len(prepared.images)
+        ]
+    )
+
+
+def _prepared(record: StudyRecord, data: Path | None) -> PreparedData | None:
+    """Return the images of the search; ``None`` where they aren't those that were trained on."""
+    from hpsearch import catalog
+    from hpsearch.results.ranking import best
+    from hpsearch.study_file.loading import study_from_document
+    from hpsearch.training.data.place import data_root
+    from hpsearch.training.data.prepare import build_source, prepare
+
+    study = study_from_document(
+        record.study.document,
+        catalog.registries,
+        text=record.study.text,
+        where=f"stored study {record.study.name}",
+    )
+    winner = best(record)
+    if winner is None:
+        return None
+    config = study.trial_config(winner.params, ticket=winner.ticket)
+    # A report must not fetch gigabytes: a source that isn't here says so
+    build_source(config.data, data_root(data), may_download=False)
+    return prepare(config.data, split_seed=config.split_seed, root=data)
+
+
+def _png(pixels: NDArray[np.uint8]) -> str:
+    """Return uint8 ``(channels, height, width)`` as a PNG of at most ``_THUMBNAIL`` pixels."""
+    import numpy as np
+    from PIL import Image
+
+    channels: Any = pixels[:3] if pixels.shape[0] >= 3 else pixels[:1]
+    array = np.moveaxis(channels, 0, -1) if channels.shape[0] == 3 else channels[0]
+    image = Image.fromarray(np.ascontiguousarray(array))
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

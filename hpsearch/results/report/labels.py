@@ -1,0 +1,208 @@
+"""How figures and names are written in a report: units, short names, no accidental markup.
+
+Shares are told in percent and their differences in points; losses as they are.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.results.analysis.parameters import short
+
+#: What people call the figures of an epoch and of a model.
+_NAMES = {
+    "val_accuracy": "validation accuracy",
+    "val_loss": "validation loss",
+    "val_macro_f1": "validation macro F1",
+    "val_balanced_accuracy": "balanced validation accuracy",
+    "train_accuracy": "training accuracy",
+    "train_loss": "training loss",
+    "parameters": "parameters",
+    "multiply_adds": "multiply-adds per image",
+    "receptive_field": "receptive field",
+    "epoch_seconds": "time of an epoch",
+    "compute_seconds": "compute time",
+    "latency": "time for one image",
+}
+_UNITS = {
+    "parameters": "",
+    "multiply_adds": "",
+    "receptive_field": "pixels",
+    "epoch_seconds": "s",
+    "latency": "ms",
+}
+_LOSSES = ("val_loss", "train_loss")
+
+#: Text of other people is cut to so many characters where room is short.
+SHORT = 32
+
+
+def name_of(figure: str) -> str:
+    """Return what people call a figure: ``validation accuracy``."""
+    return _NAMES.get(figure, figure)
+
+
+def sentence(text: str) -> str:
+    """Return ``text`` with a capital first letter, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How the values of one metric are written."""
+
+    metric: str
+
+    @property
+    def is_share(self) -> bool:
+        """Whether values lie in 0..1 and are told in percent."""
+        return self.metric not in _LOSSES and self.metric not in _UNITS
+
+    @property
+    def name(self) -> str:
+        """What people call the metric."""
+        return name_of(self.metric)
+
+    @property
+    def axis(self) -> str:
+        """The title of an axis of values: ``Validation accuracy (%)``."""
+        unit = "%" if self.is_share else _UNITS.get(self.metric, "")
+        return sentence(self.name) + (f" ({unit})" if unit else "")
+
+    @property
+    def points(self) -> str:
+        """The unit of a difference, with a blank before it; nothing for a loss."""
+        return " points" if self.is_share else ""
+
+    def scaled(self, value: float | None) -> float | None:
+        """Return ``value`` as charts show it: shares in percent, 5 digits; ``None``: no number."""
+        if value is None or not math.isfinite(value):
+            return None
+        return _rounded(100 * value if self.is_share else value)
+
+    def value(self, value: float | None) -> str:
+        """Return ``93.75 %``, or ``0.2134``."""
+        if value is None:
+            return "-"
+        return f"{100 * value:.2f} %" if self.is_share else _plain(value)
+
+    def width(self, value: float | None) -> str:
+        """Return a distance without sign: ``0.42 points``."""
+        if value is None:
+            return "-"
+        return f"{100 * value:.2f}{self.points}" if self.is_share else _plain(value)
+
+    def difference(self, value: float | None) -> str:
+        """Return a difference with its sign: ``+0.42 points``."""
+        if value is None:
+            return "-"
+        return f"{100 * value:+.2f}{self.points}" if self.is_share else f"{value:+.4g}"
+
+    def interval(self, bounds: Sequence[float] | None) -> str:
+        """Return ``93.10 to 94.20 %``."""
+        if bounds is None:
+            return "-"
+        low, high = bounds
+        if self.is_share:
+            return f"{100 * low:.2f} to {100 * high:.2f} %"
+        return f"{_plain(low)} to {_plain(high)}"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def rounded(value: float | None) -> float | None:
+    """Return ``value`` with 5 significant digits; ``None`` for what is no finite number."""
+    return None if value is None or not math.isfinite(value) else _rounded(value)
+
+
+def quantity(figure: str, value: float | None) -> str:
+    """Return a cost with its unit: ``1.07 M``, ``0.42 s``, ``3.1 ms``, ``24 pixels``."""
+    if value is None:
+        return "-"
+    if figure in ("parameters", "multiply_adds"):
+        return count(value)
+    if figure in ("epoch_seconds", "compute_seconds"):
+        return duration(value)
+    unit = _UNITS.get(figure)
+    return f"{value:.3g} {unit}" if unit else Unit(figure).value(value)
+
+
+def count(value: float | None) -> str:
+    """Return a number of things: ``1,234``, ``12.3 k``, ``1.07 M``, ``5.66 G``."""
+    if value is None:
+        return "-"
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if sign == 'k' else size):.3g} {sign}"
+    return f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return ``0.42 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else _short(seconds)
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
+
+
+def setting(value: Any) -> str:
+    """Return a parameter's value as people read it: 4 digits, ``-`` where it didn't apply."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}"
+        case _:
+            return str(value)
+
+
+def plural(number: int, noun: str, nouns: str | None = None) -> str:
+    """Return ``1 trial``, ``1,024 trials``."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """Return path -> its shortest ending that no other path shares: ``sgd.lr``."""
+    among = dict.fromkeys(paths)
+    return {path: short(path, among) for path in among}
+
+
+def cut(text: str, most: int = SHORT) -> str:
+    """Return ``text`` on one line, with an ellipsis where it is longer than ``most``."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def in_chart(text: str, most: int = SHORT) -> str:
+    """Return text of other people for a chart, whose labels take a few HTML tags for markup."""
+    return html.escape(cut(text, most), quote=False)
+
+
+def params_line(params: Mapping[str, Any], names: Mapping[str, str] | None = None) -> str:
+    """Return parameters on one line: ``lr 0.02, batch_size 16``."""
+    shorter = names or short_names(params)
+    return ", ".join(
+        f"{shorter.get(path, path)} {setting(value)}" for path, value in params.items()
+    )

@@ -1,0 +1,281 @@
+"""The report's charts by matplotlib, for a paper: the figures of the page, read and drawn again.
+
+What a chart may hold is what stands here (lines, points, bars, a heat map, intervals); anything
+else raises, so that no chart is drawn half. Colours are those of the light page.
+"""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.results.report import palette
+from hpsearch.results.report.blocks import Chart, Charts, Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Inches of a figure, and of each of several side by side; pixels of the page per inch.
+_WIDTH, _PANEL, _PIXELS = 6.4, 3.4, 110
+#: Of a PNG.
+_DPI = 200
+#: Characters of a line of a title, where it has the whole width.
+_TITLE = 88
+_SYMBOLS = {
+    "circle": "o",
+    "circle-open": "o",
+    "diamond": "D",
+    "square": "s",
+    "triangle-up": "^",
+    "x": "X",
+    "x-thin-open": "x",
+    "star": "*",
+}
+_DASHES: dict[str, Any] = {
+    "solid": "-",
+    "dash": "--",
+    "dot": ":",
+    "dashdot": "-.",
+    "longdash": (0, (8, 3)),
+    "longdashdot": (0, (8, 3, 1, 3)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """One figure, fit to be saved."""
+
+    #: The address of its study in the page, and its name there.
+    anchor: str
+    name: str
+    figure: Figure
+
+    def save(self, path: Path) -> None:
+        """Write it as PNG or SVG, by the name's ending. The same figure gives the same file."""
+        from matplotlib import rc_context
+
+        kind = "png" if ".png" in path.suffixes else "svg"
+        metadata = {"Software": None} if kind == "png" else {"Date": None}
+        with rc_context({"svg.hashsalt": "hpsearch", "savefig.dpi": _DPI}):
+            self.figure.savefig(path, format=kind, metadata=metadata)
+
+
+def plates(report: Report) -> Iterator[Plate]:
+    """Yield each chart of the report; those side by side as panels of one figure."""
+    for anchor, block in report.figures():
+        yield Plate(anchor=anchor, name=block.name, figure=draw(block))
+
+
+def draw(block: Chart | Charts) -> Figure:
+    """Return a chart as a matplotlib figure. Raises ``ValueError`` for what it can't draw."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    charts = list(block.charts) if isinstance(block, Charts) else [block]
+    columns = 1 if len(charts) == 1 else 2
+    rows = -(-len(charts) // columns)
+    tallest = max(chart.height for chart in charts)
+    size = (_WIDTH if columns == 1 else columns * _PANEL, rows * tallest / _PIXELS)
+    with rc_context({"font.size": 8, "axes.linewidth": 0.6, "text.parse_math": False}):
+        figure = Figure(figsize=size, layout="constrained", facecolor=_colour("page"))
+        for place, chart in enumerate(charts):
+            axes = figure.add_subplot(rows, columns, place + 1)
+            _panel(axes, chart, alone=len(charts) == 1)
+        # Tick labels are made while drawing, when no longer told not to look for formulas
+        figure.draw_without_rendering()
+    return figure
+
+
+def _panel(axes: Axes, chart: Chart, *, alone: bool) -> None:
+    layout = chart.figure["layout"]
+    title = textwrap.fill(_text(chart.title), _TITLE if alone else _TITLE // 2)
+    axes.set_title(title, loc="left", fontsize=8.5, fontweight="bold")
+    for trace in chart.figure["data"]:
+        match trace["type"]:
+            case "scatter":
+                _scatter(axes, trace)
+            case "bar":
+                _bars(axes, trace)
+            case "heatmap":
+                _heat(axes, trace)
+            case other:
+                raise ValueError(f"no plate can be made of a {other} trace")
+    for shape in layout.get("shapes", ()):
+        _line(axes, shape)
+    for note in layout.get("annotations", ()):
+        axes.annotate(
+            _text(note["text"]),
+            (note["x"], note["y"]),
+            fontsize=6.5,
+            color=_colour(note["font"]["color"]),
+            ha="left" if note.get("xanchor") == "left" else "center",
+            va="center",
+            xytext=(3 if note.get("xanchor") == "left" else 0, 0),
+            textcoords="offset points",
+            bbox={"facecolor": _colour(note["bgcolor"]), "alpha": 0.8, "linewidth": 0, "pad": 0.8}
+            if "bgcolor" in note
+            else None,
+        )
+    for side in ("x", "y"):
+        _axis(axes, side, layout.get(f"{side}axis", {}))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    if layout.get("showlegend"):
+        handles, labels = axes.get_legend_handles_labels()
+        if handles and alone:
+            place = {"loc": "outside lower left", "ncols": 4}
+            axes.figure.legend(handles, labels, fontsize=6.5, frameon=False, **place)
+        elif handles:
+            axes.legend(handles, labels, fontsize=6.5, frameon=False, loc="best")
+
+
+def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
+    import numpy as np
+
+    x, y = (np.array(trace[side], dtype=float) for side in "xy")
+    line, marker = trace.get("line", {}), trace.get("marker", {})
+    alpha = trace.get("opacity", 1.0)
+    label = _text(trace["name"]) if "name" in trace else None
+    if "lines" in trace["mode"]:
+        axes.plot(
+            x,
+            y,
+            color=_colour(line["color"]),
+            linewidth=0.6 * line.get("width", 2),
+            linestyle=_DASHES[line.get("dash", "solid")],
+            drawstyle="steps-post" if line.get("shape") == "hv" else "default",
+            alpha=alpha,
+            label=label,
+        )
+        label = None
+    if "markers" in trace["mode"]:
+        _points(axes, x, y, marker, label, alpha)
+    for side in "xy":
+        bars = trace.get(f"error_{side}")
+        if bars is not None:
+            axes.errorbar(
+                x,
+                y,
+                xerr=_reach(bars) if side == "x" else None,
+                yerr=_reach(bars) if side == "y" else None,
+                fmt="none",
+                ecolor=_colour(bars["color"]),
+                elinewidth=0.8,
+                capsize=2,
+            )
+
+
+def _points(
+    axes: Axes, x: Any, y: Any, marker: Mapping[str, Any], label: str | None, alpha: float
+) -> None:
+    count = len(x)
+    symbols, colours = (_each(marker[key], count) for key in ("symbol", "color"))
+    for symbol in dict.fromkeys(symbols):
+        mine = [place for place in range(count) if symbols[place] == symbol]
+        shades = [_colour(colours[place]) for place in mine]
+        is_open = symbol == "circle-open"
+        axes.scatter(
+            x[mine],
+            y[mine],
+            s=(0.65 * marker["size"]) ** 2,
+            marker=_SYMBOLS[symbol],
+            facecolors="none" if is_open else shades,
+            edgecolors=shades if is_open else None,
+            linewidths=0.8,
+            alpha=alpha,
+            label=label,
+            zorder=3,
+        )
+        label = None
+
+
+def _bars(axes: Axes, trace: Mapping[str, Any]) -> None:
+    if trace.get("orientation") != "h":
+        raise ValueError("a plate draws bars that lie")
+    axes.barh(
+        trace["y"],
+        trace["x"],
+        height=0.7,
+        color=_colour(trace["marker"]["color"]),
+        alpha=trace["marker"].get("opacity", 1),
+        xerr=_reach(trace["error_x"]),
+        error_kw={"elinewidth": 0.8, "capsize": 2, "ecolor": _colour(trace["error_x"]["color"])},
+    )
+
+
+def _heat(axes: Axes, trace: Mapping[str, Any]) -> None:
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap
+
+    shades = [(place, _colour(colour)) for place, colour in trace["colorscale"]]
+    colours = LinearSegmentedColormap.from_list("report", shades)
+    cells = np.array(trace["z"], dtype=float)
+    image = axes.imshow(cells, cmap=colours, vmin=trace["zmin"], vmax=trace["zmax"], aspect="auto")
+    bar = axes.figure.colorbar(image, ax=axes, fraction=0.04)
+    bar.set_label(_text(trace["colorbar"]["title"]["text"]), fontsize=7)
+    bar.ax.spines[:].set_visible(False)
+    bar.ax.tick_params(labelsize=7, width=0.6)
+
+
+def _line(axes: Axes, shape: Mapping[str, Any]) -> None:
+    line = shape["line"]
+    style = {
+        "color": _colour(line["color"]),
+        "linewidth": 0.6 * line["width"],
+        "linestyle": _DASHES[line.get("dash", "solid")],
+        "zorder": 0,
+    }
+    if shape.get("yref") == "paper":
+        axes.axvline(shape["x0"], **style)
+    else:
+        axes.plot([shape["x0"], shape["x1"]], [shape["y0"], shape["y1"]], **style)
+
+
+def _axis(axes: Axes, side: str, told: Mapping[str, Any]) -> None:
+    axis = getattr(axes, f"{side}axis")
+    axis.set_visible(told.get("visible", True))
+    axis.set_label_text(_text(told.get("title", {}).get("text", "")), fontsize=7.5)
+    if told.get("type") == "log":
+        getattr(axes, f"set_{side}scale")("log")
+    if told.get("exponentformat") == "SI":
+        from matplotlib.ticker import EngFormatter, NullFormatter
+
+        axis.set_major_formatter(EngFormatter(sep=" "))
+        axis.set_minor_formatter(NullFormatter())
+    if told.get("showgrid", True):
+        axis.grid(visible=True, color=_colour("grid"), linewidth=0.5)
+    axis.set_tick_params(colors=_colour("soft"), labelcolor=_colour("ink"), labelsize=7, width=0.6)
+    if told.get("tickmode") == "array":
+        askew = side == "x" and told.get("tickangle")
+        axis.set_ticks(
+            told["tickvals"],
+            [_text(label) for label in told["ticktext"]],
+            **({"rotation": -told["tickangle"], "ha": "right"} if askew else {}),
+        )
+    if "range" in told:
+        getattr(axes, f"set_{side}lim")(*told["range"])
+    elif told.get("rangemode") == "tozero":
+        getattr(axes, f"set_{side}lim")(**{"left" if side == "x" else "bottom": 0})
+
+
+def _reach(bars: Mapping[str, Any]) -> list[list[float]]:
+    return [
+        [0.0 if each is None else each for each in bars[key]] for key in ("arrayminus", "array")
+    ]
+
+
+def _each(value: Any, count: int) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value] * count
+
+
+def _colour(name: str) -> str:
+    return palette.LIGHT[name.removeprefix("var(--").removesuffix(")")]
+
+
+def _text(label: str) -> str:
+    return html.unescape(label)

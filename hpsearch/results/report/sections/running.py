@@ -1,0 +1,333 @@
+"""How the search ran: overfitting, pruning, failures, cost, and how to do it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpsearch.results.report.blocks import (
+    Block,
+    Column,
+    Commands,
+    Facts,
+    Section,
+    Table,
+    Text,
+    Tile,
+    Tiles,
+)
+from hpsearch.results.report.content import StudyContent
+from hpsearch.results.report.labels import cut, duration, params_line, plural
+
+#: Trials that are listed by number.
+_LISTED = 30
+
+
+def overfitting(content: StudyContent) -> Section:
+    """Return which trials overfit, and from when on."""
+    title, flagged = "Overfitting", content.overfits
+    judged = [number for number, curve in content.curves.items() if len(curve) > 3]
+    if not judged:
+        why = "No trial has the four epochs that it takes to tell."
+        return Section(name="overfitting", title=title, blocks=[Text(text=why)])
+    text = (
+        f"Of {plural(len(judged), 'trial')} with four epochs or more {len(flagged)} "
+        f"{'overfits' if len(flagged) == 1 else 'overfit'}: validation loss rises while training "
+        "loss falls."
+    )
+    blocks: list[Block] = [Text(text=text)]
+    since = flagged.get(content.winner) if content.winner is not None else None
+    if since is not None:
+        blocks.append(
+            Text(
+                text=f"The winner, trial {content.winner}, is among them, from epoch {since} on: "
+                "its best epoch's weights are kept, and fewer epochs or more regularization may "
+                "serve it better.",
+                style="warning",
+            )
+        )
+    if flagged:
+        unit = content.unit
+        ranks = {number: rank for rank, number in enumerate(content.ranked, start=1)}
+        order = sorted(flagged, key=lambda number: (ranks.get(number, len(ranks) + 1), number))
+        rows = []
+        for number in order:
+            row = content.row(number)
+            rows.append(
+                [
+                    str(number),
+                    str(ranks.get(number, "-")),
+                    str(flagged[number]),
+                    str(row["best_epoch"]),
+                    unit.value(row["best_value"]),
+                    unit.value(content.objective_of(content.curves[number][-1])),
+                ]
+            )
+        blocks.append(
+            Table(
+                caption="Trials that overfit",
+                columns=[
+                    Column(label="trial", numeric=True),
+                    Column(label="rank", numeric=True),
+                    Column(label="from epoch", numeric=True),
+                    Column(label="best epoch", numeric=True),
+                    Column(label=f"best {unit.name}", numeric=True),
+                    Column(label="after its last epoch", numeric=True),
+                ],
+                rows=rows,
+                shown=10,
+                sortable=True,
+            )
+        )
+    return Section(name="overfitting", title=title, blocks=blocks)
+
+
+def pruning(content: StudyContent) -> Section:
+    """Return what stopping trials early saved, and what its audit says that it cost."""
+    title, costs = "Pruning", content.costs
+    audit, unit = costs.audit, content.unit
+    if audit is None:
+        why = "The pruning rule has stopped no trial, nor would it have."
+        return Section(name="pruning", title=title, blocks=[Text(text=why)])
+    tiles = [
+        Tile(
+            label="Saved",
+            value=plural(costs.epochs_saved, "epoch"),
+            detail=f"{costs.share_saved:.0%} of what full trainings would have run",
+        ),
+        Tile(
+            label="Stopped early", value=plural(audit.pruned, "trial"), detail="by the pruning rule"
+        ),
+        Tile(
+            label="Spared for the audit",
+            value=plural(len(audit.spared), "trial"),
+            detail=f"for {plural(audit.epochs_paid, 'epoch')}",
+        ),
+    ]
+    blocks: list[Block] = [Tiles(tiles=tiles)]
+    if audit.false_rate is not None and audit.false_interval is not None:
+        low, high = audit.false_interval
+        blocks.append(
+            Text(
+                text=f"Of {plural(len(audit.spared), 'trial')} that the rule would have stopped "
+                f"and that were let live, {audit.falsely_pruned} ended better than half of the "
+                f"others: {audit.false_rate:.0%} (95 %: {low:.0%} to {high:.0%}) are stopped "
+                f"falsely. The best of them was {unit.width(audit.regret)} better than the best "
+                "that the rule let live."
+            )
+        )
+    else:
+        blocks.append(
+            Text(
+                text="No trial that the rule would have stopped was let live, so what it stopped "
+                "falsely isn't known.",
+                style="note",
+            )
+        )
+    if audit.rungs:
+        blocks.append(
+            Table(
+                caption="How well the order after an epoch foretells the order at the end",
+                columns=[
+                    Column(label="after epoch", numeric=True),
+                    Column(label="trials", numeric=True),
+                    Column(label="rank correlation (Spearman)", numeric=True),
+                    Column(label="Kendall's tau", numeric=True),
+                ],
+                rows=[
+                    [str(rung.epoch), str(rung.trials), _two(rung.spearman), _two(rung.kendall)]
+                    for rung in audit.rungs
+                ],
+            )
+        )
+    return Section(name="pruning", title=title, blocks=blocks)
+
+
+def failures(content: StudyContent) -> Section:
+    """Return what failed, and what can't be built."""
+    found = content.failures
+    blocks: list[Block] = []
+    if found.kinds:
+        blocks.append(
+            Table(
+                caption="Failed trials by kind of error",
+                columns=[
+                    Column(label="trials", numeric=True),
+                    Column(label="which"),
+                    Column(label="error"),
+                ],
+                rows=[
+                    [str(len(kind.trials)), _numbers(kind.trials), cut(kind.error, 300)]
+                    for kind in found.kinds
+                ],
+            )
+        )
+    else:
+        blocks.append(Text(text="No trial failed."))
+    if found.out_of_memory:
+        blocks.append(
+            Table(
+                caption="Trials that ran out of memory",
+                columns=[
+                    Column(label="trial", numeric=True),
+                    Column(label="held", numeric=True),
+                    Column(label="asked for", numeric=True),
+                    Column(label="settings"),
+                ],
+                rows=[
+                    [
+                        str(each.number),
+                        "-" if each.peak_mb is None else f"{each.peak_mb:,.0f} MB",
+                        "-" if each.asked_mb is None else f"{each.asked_mb:,.0f} MB",
+                        cut(params_line(each.params, content.short_names), 300),
+                    ]
+                    for each in found.out_of_memory
+                ],
+            )
+        )
+    if not found.infeasible:
+        blocks.append(Text(text="Every configuration that was drawn could be built."))
+        return Section(name="failures", title="Failures", blocks=blocks)
+    blocks.append(
+        Text(
+            text=f"{plural(found.infeasible, 'draw')} couldn't be built; they used no budget."
+            + (
+                f" No region explains {found.unexplained} of them."
+                if found.unexplained and found.regions
+                else ""
+            )
+        )
+    )
+    if found.regions:
+        blocks.append(
+            Table(
+                caption="Regions of the space in which nothing can be built",
+                columns=[
+                    Column(label="where"),
+                    Column(label="can't be built", numeric=True),
+                    Column(label="drawn there", numeric=True),
+                    Column(label="why"),
+                ],
+                rows=[
+                    [
+                        cut(each.label, 120),
+                        str(each.infeasible),
+                        str(each.drawn),
+                        cut(each.reason, 300),
+                    ]
+                    for each in found.regions
+                ],
+            )
+        )
+    return Section(name="failures", title="Failures", blocks=blocks)
+
+
+def cost(content: StudyContent) -> Section:
+    """Return epochs, hours, and energy where it was measured."""
+    costs, confirmed = content.costs, content.confirmed
+    facts = [
+        ("Epochs of the search", f"{costs.epochs:,}"),
+        ("Compute of the search", duration(costs.compute_seconds)),
+    ]
+    if confirmed is not None:
+        verdict = confirmed.verdict
+        facts += [
+            ("Epochs of the confirmation", f"{verdict.confirmation_epochs:,}"),
+            (
+                "Together",
+                f"{plural(verdict.spent_epochs, 'epoch')}, as many as in "
+                f"{verdict.full_trainings:.1f} full trainings; {verdict.confirmation_share:.0%} "
+                "for the confirmation",
+            ),
+        ]
+    if costs.wall_seconds is not None:
+        facts.append(("From the first event to the last", duration(costs.wall_seconds)))
+    if costs.busy_seconds is not None:
+        facts.append(("Of that at work", duration(costs.busy_seconds)))
+    if costs.parallelism is not None:
+        facts.append(("Trials trained at once, on average", f"{costs.parallelism:.1f}"))
+    energy = costs.energy_joules
+    facts.append(("Energy", "not measured" if energy is None else f"{energy / 3.6e6:.3g} kWh"))
+    rows = [
+        [
+            state.replace("pruned", "stopped early"),
+            f"{spent.trials:,}",
+            f"{spent.epochs:,}",
+            duration(spent.compute_seconds),
+        ]
+        for state, spent in costs.by_state.items()
+        if spent.trials
+    ]
+    blocks: list[Block] = [Facts(facts=facts)]
+    if rows:
+        blocks.append(
+            Table(
+                caption="Cost by what became of the trials",
+                columns=[
+                    Column(label="trials that are"),
+                    Column(label="trials", numeric=True),
+                    Column(label="epochs", numeric=True),
+                    Column(label="compute", numeric=True),
+                ],
+                rows=rows,
+            )
+        )
+    return Section(name="cost", title="Cost", blocks=blocks)
+
+
+def reproduce(content: StudyContent) -> Section:
+    """Return what it takes to do it again."""
+    name = content.name
+    noted = content.noted
+    facts = [
+        ("Study's fingerprint", content.fingerprint),
+        ("Seed", str(content.seed)),
+        ("Data hash (SHA-256)", _each(noted.get("data_hash"))),
+        ("Split hash (SHA-256)", _each(noted.get("split_hash"))),
+        (
+            "Images",
+            f"{_each(noted.get('train_images'))} for training, "
+            f"{_each(noted.get('val_images'))} for validation",
+        ),
+        ("Device", _each(noted.get("device"))),
+        ("Threads", _each(noted.get("threads"))),
+        ("Precision", _each(noted.get("precision"))),
+        ("Created", content.created_at),
+        (
+            "Versions that made this report",
+            ", ".join(f"{package} {version}" for package, version in content.versions.items()),
+        ),
+    ]
+    export = f"{name}.best.yaml"
+    return Section(
+        name="reproduce",
+        title="How to reproduce",
+        blocks=[
+            Commands(
+                label="Commands that do it again",
+                lines=[
+                    f"hpsearch launch --study {name}.yaml",
+                    f"hpsearch confirm --study {name}",
+                    f"hpsearch export --study {name} --out {export}",
+                    f"hpsearch train {export}     # trains the winner again",
+                    f"hpsearch verify {export}    # data and figures must come out again",
+                ],
+            ),
+            Facts(facts=facts),
+            Text(text="The study file as it was launched", style="heading"),
+            Commands(label=f"Study file of {name}", lines=content.text.rstrip("\n").split("\n")),
+        ],
+    )
+
+
+def _each(values: Sequence[Any] | None) -> str:
+    return ", ".join(str(value) for value in values[:6]) if values else "unknown"
+
+
+def _numbers(trials: Sequence[int]) -> str:
+    told = ", ".join(map(str, trials[:_LISTED]))
+    return told + (f" and {len(trials) - _LISTED} more" if len(trials) > _LISTED else "")
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,56 @@
+"""Trials and curves as CSV, one row each, for spreadsheets and data frames."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hpsearch.measurement import FIGURES
+from hpsearch.results.report.content import StudyContent
+
+#: A cell of text that begins so is a formula to a spreadsheet.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def trials_csv(studies: Sequence[StudyContent]) -> str:
+    """Return one row per trial, ranked ones first; every column that any study has."""
+    columns = list(dict.fromkeys(name for study in studies for name in study.columns))
+    rows = (
+        [study.name, ranks.get(row["number"]), *(row.get(name) for name in columns)]
+        for study in studies
+        for ranks in [{number: rank for rank, number in enumerate(study.ranked, start=1)}]
+        for row in study.trials
+    )
+    return _csv(["study", "rank", *columns], rows)
+
+
+def curves_csv(studies: Sequence[StudyContent]) -> str:
+    """Return one row per epoch of each trial, with all its figures."""
+    rows = (
+        [study.name, number, *(getattr(epoch, name) for name in FIGURES)]
+        for study in studies
+        for number, curve in sorted(study.curves.items())
+        for epoch in curve
+    )
+    return _csv(["study", "trial", *FIGURES], rows)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([_cell(name) for name in columns])
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return file.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | tuple | dict):
+        value = json.dumps(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value

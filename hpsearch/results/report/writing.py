@@ -1,0 +1,79 @@
+"""All files of a report in a folder: each whole or as it was, other files left alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch.errors import UserError
+from hpsearch.results.report.assemble import ReportContent, assemble
+from hpsearch.results.report.blocks import Report
+from hpsearch.results.report.markdown import markdown
+from hpsearch.results.report.tables import curves_csv, trials_csv
+from hpsearch.training.durable import replacing
+
+PAGE, TEXT, DATA = "report.html", "report.md", "report.json"
+TRIALS, CURVES = "trials.csv", "curves.csv"
+FIGURES = "figures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What was written."""
+
+    folder: Path
+    #: In the order in which they matter to people.
+    files: tuple[Path, ...]
+
+    @property
+    def page(self) -> Path:
+        """The page."""
+        return self.folder / PAGE
+
+
+def write_report(content: ReportContent, folder: Path, *, figures: bool = True) -> Written:
+    """Write page, text, tables and (unless told otherwise) figures into ``folder``.
+
+    Files of these names are replaced. Raises ``UserError`` where the folder can't be written.
+    """
+    from hpsearch.results.report.page import page
+
+    report = assemble(content)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = _figures(report, folder) if figures else {}
+        data = json.dumps(content.as_json(), ensure_ascii=False, allow_nan=False)
+        texts: dict[str, str] = {
+            PAGE: page(report),
+            TEXT: markdown(report, pictures),
+            TRIALS: trials_csv(content.studies),
+            CURVES: curves_csv(content.studies),
+            DATA: data,
+        }
+        for name, text in texts.items():
+            with replacing(folder / name) as unfinished:
+                unfinished.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"a report is written into a folder that can be written, but {folder} can't be "
+            f"({error.strerror or error}); name another with --out"
+        ) from error
+    drawn = [folder / path for png in pictures.values() for path in (png, f"{png[:-3]}svg")]
+    return Written(folder=folder, files=(*(folder / name for name in texts), *drawn))
+
+
+def _figures(report: Report, folder: Path) -> dict[str, str]:
+    """Write every figure; returns its address in the page -> its PNG, relative to ``folder``."""
+    from hpsearch.results.report.paper import plates
+
+    found = {}
+    alone = len(report.studies) == 1
+    for plate in plates(report):
+        study = "" if alone else plate.anchor.removeprefix("study-") + "-"
+        png = f"{FIGURES}/{study}{plate.name}.png"
+        for path in (png, f"{png[:-3]}svg"):
+            with replacing(folder / path) as unfinished:
+                plate.save(unfinished)
+        found[f"{plate.anchor}-{plate.name}"] = png
+    return found
