@@ -128,8 +128,9 @@ def _panel(axes: Axes, chart: Chart, *, alone: bool) -> None:
     if layout.get("showlegend"):
         handles, labels = axes.get_legend_handles_labels()
         if handles and alone:
-            place = {"loc": "outside lower left", "ncols": 4}
-            axes.figure.legend(handles, labels, fontsize=6.5, frameon=False, **place)
+            axes.figure.legend(
+                handles, labels, loc="outside lower left", ncols=4, fontsize=6.5, frameon=False
+            )
         elif handles:
             axes.legend(handles, labels, fontsize=6.5, frameon=False, loc="best")
 
