@@ -68,19 +68,20 @@ class Effect:
     #: The best level against the reference: the lowest number, the first of the file's choices.
     #: Where the reference is itself the best: against the worst.
     difference: Contrast | None = None
-    #: The best level against the worst.
+    #: The two levels that can be told apart best.
     span: Contrast | None = None
+    #: The label of the level with the best mean.
+    best: str | None = None
+    #: Values with too few trials to say anything of them.
+    left_out: tuple[str, ...] = ()
+    #: No two levels differ by more than this, with 95 % confidence.
+    largest: float | None = None
     #: That all levels are alike, corrected for the number of parameters looked at.
     p_value: float | None = None
     verdict: Verdict = Verdict.UNDECIDED
     sentence: str = ""
     #: Why nothing can be said.
     reason: str | None = None
-
-    @property
-    def best(self) -> str | None:
-        """The label of the best level, as far as is known."""
-        return None if self.span is None else self.span.level
 
 
 @dataclass(frozen=True, kw_only=True)

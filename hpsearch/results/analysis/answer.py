@@ -1,0 +1,142 @@
+"""What a study was asked and what came out, in two sentences.
+
+Plain text, with names and descriptions as their authors wrote them: who shows it escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpsearch.results.analysis.findings import Effect, Effects, Verdict
+from hpsearch.results.analysis.parameters import short, shown
+from hpsearch.results.analysis.sentences import amount, between, figure, telling
+from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.ranking import front, none_eligible, ranked
+from hpsearch.results.records import StudyRecord, TrialRecord
+
+#: Parameters of the winner that the sentence names; a report's table has the rest.
+_NAMED = 4
+
+
+def answer(
+    record: StudyRecord, confirmation: Confirmation | None = None, found: Effects | None = None
+) -> str:
+    """Return two sentences: the winner with its honest number, and what the parameters do.
+
+    The second one tells about the parameters that the study's description names, where it names
+    any, else about the strongest effect. Without ``found``, or where nothing can be said of any
+    parameter, it says that.
+    """
+    asked = " ".join(record.study.document.get("description", "").split())
+    first = _winner(record, confirmation, found)
+    second = _effect(asked, found)
+    return " ".join(filter(None, [_quoted(asked), first, second]))
+
+
+def _quoted(asked: str) -> str:
+    if not asked:
+        return ""
+    return asked if asked[-1] in ".?!" else f"{asked}."
+
+
+def _winner(record: StudyRecord, confirmation: Confirmation | None, found: Effects | None) -> str:
+    metric = record.objective.metric
+    order = ranked(record)
+    if not order:
+        return f"No answer yet: {none_eligible(record)}."
+    if record.goals.several:
+        points = front(record)
+        return (
+            f"No one trial is best in all of {', '.join(record.goals.objectives)}: "
+            f"{len(points)} of {record.counts.complete} complete trials are on the front."
+        )
+    if confirmation is not None and confirmation.finished and confirmation.winner is not None:
+        told = confirmation.over_seeds_and_images
+        winner = record.trial(confirmation.winner)
+        if told is not None:
+            return (
+                f"The winner is trial {winner.number} ({_named(winner, record, found)}) with "
+                f"{figure(told.estimate, metric)} {_range(told.low, told.high, metric)} {metric}, "
+                f"confirmed over {len(confirmation.reported)} fresh seeds"
+                f"{_rival(confirmation)}."
+            )
+    best = order[0]
+    value = best.value if best.value is not None else float("nan")
+    state = "so far" if confirmation is None else "while its confirmation isn't finished"
+    return (
+        f"The best {state} is trial {best.number} ({_named(best, record, found)}) with "
+        f"{figure(value, metric)} {metric}, seen with one seed and not confirmed: optimistic."
+    )
+
+
+def _rival(confirmation: Confirmation) -> str:
+    rival = confirmation.runner_up
+    if rival is None or rival.distinguishable:
+        return ""
+    return f"; trial {rival.trial} can't be told from it"
+
+
+def _range(low: float, high: float, metric: str) -> str:
+    if metric == "val_loss":
+        return f"[{low:.3g}, {high:.3g}]"
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _named(trial: TrialRecord, record: StudyRecord, found: Effects | None) -> str:
+    """Name the parameters that matter most first, branches before what is within them."""
+    weight: Mapping[str, int] = {}
+    if found is not None:
+        weight = {effect.parameter: place for place, effect in enumerate(found.effects)}
+    everything = dict.fromkeys(path for other in record.trials for path in other.params)
+    paths = sorted(trial.params, key=lambda path: weight.get(path, len(weight)))[:_NAMED]
+    rest = len(trial.params) - len(paths)
+    named = [f"{short(path, everything)} {_value(trial.params[path])}" for path in paths]
+    return ", ".join(named) + (f" and {rest} more" if rest else "") if named else "nothing searched"
+
+
+def _value(value: Any) -> str:
+    return shown(value)
+
+
+def _effect(asked: str, found: Effects | None) -> str:
+    if found is None:
+        return ""
+    if found.reason is not None:
+        return f"What the parameters do is undecided: {found.reason}."
+    known = [effect for effect in found.effects if effect.p_value is not None]
+    if not known:
+        return "What the parameters do is undecided: too few trials of each of their values."
+    words = {word.strip("?.,;:!()'\"").lower() for word in asked.split()}
+    meant = [effect for effect in known if _is_named(effect, words)]
+    effect = (meant or known)[0]
+    return _told(effect, found)
+
+
+def _is_named(effect: Effect, words: set[str]) -> bool:
+    """Whether the description says the parameter's name: ``dilated`` for ``dilation`` counts."""
+    parts = effect.parameter.split(".")[-1].split("_")
+    stems = {part[:_STEM].lower() for part in parts if len(part) > _STEM - 1}
+    return any(word.startswith(stem) for word in words for stem in stems)
+
+
+#: Letters that two forms of one word share.
+_STEM = 5
+
+
+def _told(effect: Effect, found: Effects) -> str:
+    shown_contrast = telling(effect)
+    if shown_contrast is None:
+        return f"Whether {effect.name} matters is undecided."
+    by = (
+        f"{amount(shown_contrast.ahead.estimate, found.metric, signed=True)} "
+        f"{between(shown_contrast.ahead, found.metric)}"
+    )
+    pair = f"{shown_contrast.level} over {shown_contrast.other}"
+    rest = "all else equal"
+    if effect.verdict is Verdict.YES:
+        return f"{effect.name} matters: {by} for {pair}, {rest}."
+    if effect.verdict is Verdict.NO:
+        margin = amount(found.margin, found.metric)
+        return f"{effect.name} doesn't matter: no two of its values differ by more than {margin}."
+    return f"Whether {effect.name} matters is undecided: {by} for {pair}, {rest}."

@@ -1,0 +1,210 @@
+"""Which parameters matter, at which value and by how much, all else equal.
+
+For each parameter the end values are regressed on its levels and on everything else that was
+searched, so that a sampler that tries one level together with better learning rates doesn't make
+it look better. Pruned trials are carried on to their end first (``endings``), with what isn't known
+of it in the intervals. All pairs of levels are compared at once, and p values are corrected for the
+number of parameters. ``benchmarks.effects`` measures how often all this is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from hpsearch.results.analysis.contrasts import Fit, Pairs, all_pairs, fit, holm
+from hpsearch.results.analysis.design import Columns, Levels, controls, levels
+from hpsearch.results.analysis.evidence import Evidence, read_evidence
+from hpsearch.results.analysis.findings import Contrast, Effect, Effects, Level, Verdict
+from hpsearch.results.analysis.interactions import interactions
+from hpsearch.results.analysis.outcomes import Outcomes, outcomes
+from hpsearch.results.analysis.parameters import Searched, short
+from hpsearch.results.analysis.sentences import effect_sentence
+from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.records import StudyRecord
+from hpsearch.search.storage import Database
+
+#: A "yes" is wrong in at most this share of studies in which nothing matters.
+ALPHA = 0.05
+#: Differences of a share that don't count as one: a point. Of a loss this part of its median.
+POINT, PART_OF_LOSS = 0.01, 0.05
+
+
+def read_effects(
+    database: Database,
+    record: StudyRecord,
+    *,
+    pairs: Sequence[tuple[str, str]] = (),
+    most_pairs: int = 3,
+) -> Effects:
+    """Read a study's ended trials and return what they say (``effects``)."""
+    return effects(read_evidence(database, record), pairs=pairs, most_pairs=most_pairs)
+
+
+def effects(
+    evidence: Evidence, *, pairs: Sequence[tuple[str, str]] = (), most_pairs: int = 3
+) -> Effects:
+    """Return every parameter's effect, and the interactions worth telling.
+
+    These are ``pairs`` (paths), or where none are given the ``most_pairs`` strongest. The same
+    evidence gives the same answer. Where nothing can be said ``reason`` tells why.
+    """
+    complete = sum(trial.value is not None for trial in evidence.trials)
+    diverged = sum(trial.diverged for trial in evidence.trials)
+    counted = Effects(
+        metric=evidence.metric,
+        maximize=evidence.maximize,
+        trials=len(evidence.trials),
+        complete=complete,
+        foretold=len(evidence.trials) - complete - diverged,
+        diverged=diverged,
+        floor=None,
+        floored=0,
+        margin=POINT,
+        effects=(),
+        interactions=(),
+        examined=0,
+        examined_pairs=0,
+    )
+    ends = outcomes(evidence)
+    if isinstance(ends, str):
+        return replace(counted, reason=ends)
+    margin = POINT
+    if evidence.metric == "val_loss":
+        known = [trial.value for trial in evidence.trials if trial.value is not None]
+        margin = PART_OF_LOSS * float(np.median(known))
+    estimated = [_estimate(each, ends) for each in evidence.parameters.values()]
+    found = [each for each in estimated if each.p_value is not None]
+    corrected = holm([each.p_value for each in found if each.p_value is not None])
+    judged = [
+        _judged(each, p_value, evidence, margin, len(found))
+        for each, p_value in zip(found, corrected, strict=True)
+    ]
+    silent = [
+        replace(each, sentence=effect_sentence(each, evidence.metric, margin, len(found)))
+        for each in estimated
+        if each.p_value is None
+    ]
+    told, examined_pairs = interactions(ends, asked=pairs, at_most=most_pairs)
+    return replace(
+        counted,
+        floor=ends.fence if ends.floored else None,
+        floored=ends.floored,
+        margin=margin,
+        effects=(*sorted(judged, key=_strength), *silent),
+        interactions=told,
+        examined=len(found),
+        examined_pairs=examined_pairs,
+    )
+
+
+def _estimate(parameter: Searched, ends: Outcomes) -> Effect:
+    """Return the effect with its p value not yet corrected, and no verdict."""
+    evidence = ends.evidence
+    found = levels(parameter, ends.trials)
+    effect = Effect(
+        parameter=parameter.path,
+        name=short(parameter.path, evidence.parameters),
+        branch=parameter.branch,
+        scale=_scale(parameter),
+        left_out=found.left_out,
+    )
+    if len(found.cuts) < 2:
+        return replace(effect, reason="the trials hold too few of its values to compare two")
+    fitted = fitted_levels(found, (parameter.path,), ends)
+    if fitted is None:
+        return replace(effect, reason="too few trials for the number of parameters")
+    count = len(found.cuts)
+    means, covariance = fitted.coefficients[:count], fitted.covariance[:count, :count]
+    sign = 1.0 if evidence.maximize else -1.0
+    pairs = all_pairs(sign * means, covariance, fitted.freedom)
+    best = int((sign * means).argmax())
+    reference = 0 if best else int((sign * means).argmin())
+    clearest = int((np.abs(pairs.estimates) / pairs.errors).argmax())
+    one, other = pairs.first[clearest], pairs.second[clearest]
+    if pairs.estimates[clearest] < 0:
+        one, other = other, one
+    return replace(
+        effect,
+        levels=_levels(found, fitted, ends),
+        difference=_contrast(found, pairs, best, reference),
+        span=_contrast(found, pairs, one, other),
+        best=found.cuts[best].label,
+        largest=float((np.abs(pairs.estimates) + pairs.quantile * pairs.errors).max()),
+        p_value=pairs.p_value,
+        verdict=Verdict.UNDECIDED,
+    )
+
+
+def fitted_levels(found: Levels, but: Sequence[str], ends: Outcomes) -> Fit | None:
+    """Regress end values on levels (the first columns) and on all parameters not in ``but``."""
+    mine = np.flatnonzero(found.place >= 0)
+    dummies: Columns = np.eye(len(found.cuts))[found.place[mine]]
+    trials = [ends.trials[place] for place in mine.tolist()]
+    others = controls(ends.evidence.parameters, trials, but, dummies)
+    own = np.zeros((len(ends.trials), dummies.shape[1] - 1))
+    own[mine] = dummies[:, 1:]
+    return fit(np.column_stack([dummies, others]), ends.ends(own)[mine])
+
+
+def _levels(found: Levels, fitted: Fit, ends: Outcomes) -> tuple[Level, ...]:
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(fitted.freedom, 0.975))
+    complete = np.array([trial.value is not None for trial in ends.trials])
+    # A share can't leave 0..1, nor a loss be negative
+    largest = float("inf") if ends.evidence.metric == "val_loss" else 1.0
+    told = []
+    for place, cut in enumerate(found.cuts):
+        mean = float(fitted.coefficients[place])
+        reach = quantile * float(np.sqrt(fitted.covariance[place, place]))
+        mine = found.place == place
+        told.append(
+            Level(
+                label=cut.label,
+                value=cut.value,
+                low_edge=cut.low_edge,
+                high_edge=cut.high_edge,
+                trials=int(mine.sum()),
+                complete=int((mine & complete).sum()),
+                mean=mean,
+                low=max(0.0, mean - reach),
+                high=min(largest, mean + reach),
+            )
+        )
+    return tuple(told)
+
+
+def _contrast(found: Levels, pairs: Pairs, one: int, other: int) -> Contrast:
+    estimate, low, high = pairs.of(one, other)
+    return Contrast(
+        level=found.cuts[one].label,
+        other=found.cuts[other].label,
+        ahead=Interval(estimate=estimate, low=low, high=high),
+    )
+
+
+def _judged(
+    effect: Effect, p_value: float, evidence: Evidence, margin: float, examined: int
+) -> Effect:
+    verdict = Verdict.UNDECIDED
+    if p_value < ALPHA:
+        verdict = Verdict.YES
+    elif effect.largest is not None and effect.largest < margin:
+        verdict = Verdict.NO
+    effect = replace(effect, p_value=p_value, verdict=verdict)
+    return replace(effect, sentence=effect_sentence(effect, evidence.metric, margin, examined))
+
+
+def _strength(effect: Effect) -> tuple[float, float]:
+    estimate = 0.0 if effect.span is None else abs(effect.span.ahead.estimate)
+    return (1.0 if effect.p_value is None else effect.p_value), -estimate
+
+
+def _scale(parameter: Searched) -> Literal["categories", "linear", "log"]:
+    if not parameter.is_number:
+        return "categories"
+    return "log" if parameter.is_log else "linear"

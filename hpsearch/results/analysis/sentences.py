@@ -1,0 +1,81 @@
+"""Effects in words that a person can read. Plain text: who shows it escapes it."""
+
+from __future__ import annotations
+
+from hpsearch.results.analysis.findings import Contrast, Effect, Interaction, Verdict
+from hpsearch.results.confirmation.statistics import Interval
+
+
+def amount(value: float, metric: str, *, signed: bool = False) -> str:
+    """Return a difference of the objective: points for shares, the figure itself for a loss."""
+    sign = "+" if signed else ""
+    if metric == "val_loss":
+        return f"{value:{sign}.3g}"
+    return f"{100 * value:{sign}.1f} points"
+
+
+def figure(value: float, metric: str) -> str:
+    """Return a value of the objective: ``93.1 %``, or a loss's three digits."""
+    return f"{value:.3g}" if metric == "val_loss" else f"{100 * value:.1f} %"
+
+
+def between(interval: Interval, metric: str) -> str:
+    """Return an interval of differences: ``[0.4, 2.0]``."""
+    unit = 1.0 if metric == "val_loss" else 100.0
+    digits = ".3g" if metric == "val_loss" else ".1f"
+    return f"[{unit * interval.low:{digits}}, {unit * interval.high:{digits}}]"
+
+
+def effect_sentence(effect: Effect, metric: str, margin: float, examined: int) -> str:
+    """Return the verdict in one sentence: "dilation: yes, 2 is better than 1 by ..."."""
+    if effect.reason is not None:
+        return f"{effect.name}: undecided, {effect.reason}."
+    shown = telling(effect)
+    if shown is None:
+        return f"{effect.name}: undecided."
+    by = f"{amount(shown.ahead.estimate, metric)} {between(shown.ahead, metric)}"
+    if effect.verdict is Verdict.YES:
+        return f"{effect.name}: yes, {shown.level} is better than {shown.other} by {by}."
+    if effect.verdict is Verdict.NO:
+        return (
+            f"{effect.name}: no, no two of its values differ by more than "
+            f"{amount(margin, metric)} (the clearest: {shown.level} over {shown.other}, {by})."
+        )
+    if shown.ahead.excludes(0.0):
+        return (
+            f"{effect.name}: undecided, {shown.level} is ahead of {shown.other} by {by}, but of "
+            f"{examined} parameters one may be so by chance."
+        )
+    return f"{effect.name}: undecided, {shown.level} is ahead of {shown.other} by {by}."
+
+
+def telling(effect: Effect) -> Contrast | None:
+    """Return the comparison that a sentence tells.
+
+    That with the reference, unless only another one shows a difference.
+    """
+    difference, span = effect.difference, effect.span
+    if difference is None or span is None:
+        return difference or span
+    if span.ahead.excludes(0.0) and not difference.ahead.excludes(0.0):
+        return span
+    return difference
+
+
+def interaction_sentence(found: Interaction, metric: str, examined: int) -> str:
+    """Return the verdict on a pair in one sentence."""
+    pair = f"{found.a_name} and {found.b_name}"
+    strongest = found.strongest
+    if found.reason is not None or strongest is None:
+        return f"{pair}: undecided, {found.reason or 'nothing is known'}."
+    told = (
+        f"the lead of {found.a_name} {strongest.level} over {strongest.other} is larger by "
+        f"{amount(strongest.difference.estimate, metric)} {between(strongest.difference, metric)} "
+        f"at {found.b_name} {strongest.where} than at {strongest.elsewhere}"
+    )
+    if found.verdict is Verdict.YES:
+        return f"{pair}: they depend on each other, {told}."
+    chance = ""
+    if strongest.difference.excludes(0.0) and examined > 1:
+        chance = f"; of {examined} pairs one may be so by chance"
+    return f"{pair}: undecided, {told}{chance}."
