@@ -99,7 +99,7 @@ def prepare(
         configs, seed = images_used(loaded), loaded.seed
     else:
         configs, seed = [_source_config(str(source), input_size)], 0
-    done = []
+    done: list[dict[str, Any]] = []
     for config in configs:
         prepared = prepare_data(config, split_seed=seed, root=data)
         done.append(
@@ -108,6 +108,7 @@ def prepare(
                 "input_shape": list(prepared.input_shape),
                 "train_images": len(prepared.train_indices),
                 "val_images": len(prepared.val_indices),
+                "trainings": config.rounds,
                 "classes": len(prepared.class_names),
                 "data_hash": prepared.data_hash,
                 "folder": str(prepared.cache_folder),
@@ -116,9 +117,12 @@ def prepare(
         )
         if not as_json:
             shape = "x".join(map(str, prepared.input_shape))
+            several = ""
+            if config.rounds > 1:
+                several = f" in {config.rounds} {'folds' if config.folds else 'splits'}"
             say(
                 f"{config.source.name} {shape}: {len(prepared.train_indices):,} training and "
-                f"{len(prepared.val_indices):,} validation images, "
+                f"{len(prepared.val_indices):,} validation images{several}, "
                 f"{show_bytes(prepared.cache_bytes)} in {prepared.cache_folder}"
             )
     if as_json:

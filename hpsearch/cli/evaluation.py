@@ -84,8 +84,11 @@ def _print(record: StudyRecord, opening: Opening) -> None:
     winner = record.trial(opening.trial)
     seeds = opening.seeds
     trained = f"confirmed, {plural(len(seeds), 'training')}" if seeds else "1 training"
+    if opening.models > max(1, len(seeds)):
+        trained += f" of {opening.models // max(1, len(seeds))} models each, one for each fold"
     say(f"{record.study.name}: trial {opening.trial} ({trained}), weights of epoch {opening.epoch}")
-    mean, over = ("mean ", "seeds and images") if seeds else ("", "images")
+    mean = "mean " if opening.models > 1 else ""
+    over = "seeds and images" if seeds else "images"
     say(
         f"{mean}test accuracy {opening.accuracy:.4f} on {opening.images:,} images "
         f"(95 % interval over {over} {low:.4f} to {high:.4f})",
@@ -102,5 +105,5 @@ def _print(record: StudyRecord, opening: Opening) -> None:
     else:
         listed = ", ".join(f"{each:.4f}" for each in opening.accuracies)
         say(f"of each training: {listed}")
-    title = "Test images, of all trainings" if seeds else "Test images"
+    title = "Test images, of all trainings" if opening.models > 1 else "Test images"
     print_confusion(title, opening.class_names, opening.confusion)

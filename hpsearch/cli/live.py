@@ -50,11 +50,19 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
     workers = f"workers: {devices}, {threads} each" if devices else "no worker is started"
     if preview.most_per_device is not None:
         workers += f"; up to {preview.most_per_device} on each as long as more gets done"
+    epochs = f"{preview.epochs_per_trial} epochs"
+    if preview.trainings_per_trial > 1:
+        epochs = f"{preview.trainings_per_trial} x {epochs}"
     say(
-        f"{left} trials of up to {preview.epochs_per_trial} epochs over {preview.parameters} "
-        f"parameters; {workers}",
+        f"{left} trials of up to {epochs} over {preview.parameters} parameters; {workers}",
         stderr=stderr,
     )
+    if preview.trainings_per_trial > 1:
+        say(
+            f"each trial trains {preview.trainings_per_trial} models, one for each fold or split: "
+            f"{left * preview.epochs_per_trial * preview.trainings_per_trial:,} epochs in all",
+            stderr=stderr,
+        )
     hours = "unknown time" if preview.seconds is None else f"about {show_time(preview.seconds)}"
     alone = "" if devices else " with one worker like this machine"
     say(

@@ -21,7 +21,7 @@ from hpsearch.cli.output import print_json, say, show, show_bytes, table
 from hpsearch.errors import NothingStored
 
 if TYPE_CHECKING:
-    from hpsearch.results.space_report import Infeasible, SpaceReport
+    from hpsearch.results.space_report import Infeasible, SourceReport, SpaceReport
     from hpsearch.study_file.space import Parameter
     from hpsearch.study_file.study import StudyFile
 
@@ -219,10 +219,7 @@ def _print_check(study: StudyFile, report: SpaceReport) -> None:
     say()
     for source in report.sources:
         shapes = ", ".join("x".join(map(str, shape)) for shape in source.input_shapes)
-        say(
-            f"data {source.name}: {source.train_images:,} training and {source.val_images:,} "
-            f"validation images, {source.classes} classes, {shapes}"
-        )
+        say(f"data {source.name}: {_divided(source)}, {source.classes} classes, {shapes}")
     for model in report.models:
         say(
             f"model {model.name}: {_span(model.smallest_parameters, model.largest_parameters)} "
@@ -232,6 +229,22 @@ def _print_check(study: StudyFile, report: SpaceReport) -> None:
         )
     _print_infeasible(report)
     _print_violating(report)
+
+
+def _divided(source: SourceReport) -> str:
+    if source.folds is not None:
+        return (
+            f"{source.val_images:,} images in {source.folds} folds (a trial trains "
+            f"{source.folds} models on up to {source.train_images:,} each; every image validates "
+            "once)"
+        )
+    images = f"{source.train_images:,} training and "
+    if source.splits is not None:
+        return (
+            f"{source.splits} random splits (a trial trains {source.splits} models) with {images}"
+            f"validation images of their own, {source.val_images:,} in all"
+        )
+    return f"{images}{source.val_images:,} validation images"
 
 
 def _objectives(study: StudyFile) -> str:

@@ -26,15 +26,21 @@ from hpsearch.cli.training_progress import stopped_by_signals, told
 if TYPE_CHECKING:
     from hpsearch.measurement import EpochResult
     from hpsearch.study_file.study import StudyFile
+    from hpsearch.training.classifier import TrainedOn
     from hpsearch.workers.retraining.assignment import Assignment
 
-_On = Literal["train", "train+validation"]
+#: ``all`` is short for ``train+validation``.
+_On = Literal["train", "train+validation", "all"]
 
 
 def train(
     config: FrozenConfigArgument,
     on: Annotated[
-        _On, typer.Option("--on", help="Which images; with both, no validation figures are left.")
+        _On,
+        typer.Option(
+            "--on",
+            help="Which images; with train+validation (or all) no validation figures are left.",
+        ),
     ] = "train",
     seeds: Annotated[
         int, typer.Option(callback=at_least_one, help="Train with so many seeds, one by one.")
@@ -63,7 +69,7 @@ def train(
 
     \b
     hpsearch train best.yaml
-    hpsearch train best.yaml --out best/ --on train+validation
+    hpsearch train best.yaml --out best/ --on all
     hpsearch train best.yaml --seeds 5 --out best/
     """
     from hpsearch.catalog import registries
@@ -72,11 +78,12 @@ def train(
     from hpsearch.workers.retraining.assignment import plan_single
 
     study = load_study(config, registries, overrides=overrides or ())
+    trained_on: TrainedOn = "train" if on == "train" else "train+validation"
     recorded = None if overrides or on != "train" else recorded_figures(study)
     trained: list[tuple[Assignment, list[EpochResult]]] = []
     for nth in range(1, seeds + 1):
         assignment = plan_single(
-            study, device=device, threads=threads, data=data, trained_on=on, nth_seed=nth
+            study, device=device, threads=threads, data=data, trained_on=trained_on, nth_seed=nth
         )
         if not as_json:
             _announce(assignment, seeds)
@@ -100,7 +107,7 @@ def train(
         return
     if seeds > 1:
         say()
-        say(_spread(on, [curve[-1] for _, curve in trained]), style="bold")
+        say(_spread(trained_on, [curve[-1] for _, curve in trained]), style="bold")
     if out is not None:
         say(f"Label pictures: hpsearch predict {out} PICTURE...")
 
@@ -156,6 +163,13 @@ def _announce(assignment: Assignment, seeds: int) -> None:
         say(f"seed {assignment.nth_seed} of {seeds}: {blueprint.config.seed}", style="bold")
     if assignment.trained_on == "train":
         images = f"{plan.train_images:,} training and {plan.val_images:,} validation images"
+        data = blueprint.config.data
+        if data.rounds > 1:
+            images = f"{data.rounds} trainings on {plan.train_images:,} images each, " + (
+                f"every one of {plan.val_images:,} images validating once"
+                if data.folds
+                else "each with validation images of its own"
+            )
     else:
         images = (
             f"{plan.train_images:,} images, those for validation among them (so there are no "
@@ -180,13 +194,13 @@ def _print(
         say(verdict(curve, recorded, assignment.blueprint, origin))
 
 
-def _spread(on: str, last: Sequence[EpochResult]) -> str:
+def _spread(on: TrainedOn, last: Sequence[EpochResult]) -> str:
     name = "val_accuracy" if on == "train" else "train_accuracy"
     values = [float(getattr(each, name)) for each in last]
     return (
         f"{name} over {len(values)} seeds: mean {fmean(values):.6f}, standard deviation "
         f"{stdev(values):.6f}, from {min(values):.6f} to {max(values):.6f}"
-        + (" (one split: other images may give another mean)" if on == "train" else "")
+        + (" (one division of the images: another may give another mean)" if on == "train" else "")
     )
 
 

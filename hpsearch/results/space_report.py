@@ -68,9 +68,13 @@ class SourceReport:
 
     name: str
     classes: int
+    #: Of the largest training, and all that validate in one.
     train_images: int
     val_images: int
     input_shapes: tuple[tuple[int, int, int], ...]
+    #: Cross-validation, or repeated random splits; ``None`` where it isn't asked for.
+    folds: int | None = None
+    splits: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,12 +230,15 @@ def _source(
 ) -> SourceReport:
     key = _source_key(config)
     images = prepared[key]
+    trainings = images.rounds or (images,)
     return SourceReport(
         name=config.source.name,
         classes=len(images.class_names),
-        train_images=len(images.train_indices),
+        train_images=max(len(each.train_indices) for each in trainings),
         val_images=len(images.val_indices),
         input_shapes=tuple(sorted(shapes[key])),
+        folds=config.folds,
+        splits=config.splits,
     )
 
 

@@ -37,6 +37,9 @@ class Opening:
     seeds: list[int] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     spread: list[float] | None = None
+    #: How many models were evaluated, whose figures are averaged: of folds each training has one
+    #: for each.
+    models: int = 1
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -131,8 +131,18 @@ class _Reader:
             if name not in schema.keys:
                 unknown = UnknownName("key", name, schema.keys)
                 report_unknown(entry.place, join(self.prefix, here), unknown, self.report)
-            elif name in space.children:  # else the file's own line is broken, and reported
-                written[name] = self.read(schema.keys[name], space.children[name], entry, here)
+                continue
+            sub = schema.keys[name]
+            if name in space.children:  # else the file's own line is broken, and reported
+                written[name] = self.read(sub, space.children[name], entry, here)
+            elif isinstance(sub, Leaf) and sub.silent:
+                self.leaf(sub, Fixed(None), entry, here)
+            elif instead := space.children.keys() & set(schema.against(name)):
+                self.problem(
+                    entry.place,
+                    here,
+                    f"this study gives {', '.join(instead)} in its place; leave it out",
+                )
         return {name: written[name] for name in schema.keys if name in written}
 
     def branch(self, schema: OneOf, space: Branch, node: YamlNode, path: str) -> Any:

@@ -22,7 +22,7 @@ from hpsearch.study_file.sections import FROM, SEARCHED
 from hpsearch.study_file.space import Group, join
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, from_plain
-from hpsearch.study_file.walk import FOUND, as_entries, parse, plain
+from hpsearch.study_file.walk import FOUND, as_entries, is_null, parse, plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +218,7 @@ class _Merge:
                 return self.switches(schema, node, found, key)
             case OneOf():
                 return self.branch(schema, node, found, key)
-            case Section() if not (schema.nullable and _is_null(node)):
+            case Section() if not (schema.nullable and is_null(node)):
                 return self.group(schema, node, found, key)
         return node
 
@@ -227,7 +227,10 @@ class _Merge:
         if own is None or theirs is None:
             return node  # not a mapping: reported later
         merged: dict[str, YamlNode] = {}
+        said = {name for name, entry in own.items() if not is_null(entry)}
         for name in [*own, *(name for name in theirs if name not in own)]:
+            if name not in own and said.intersection(schema.against(name)):
+                continue  # the file says it in another way
             value = own.get(name)
             if name in schema.keys:
                 value = self.merge(schema.keys[name], value, theirs.get(name), join(key, name))
@@ -268,13 +271,9 @@ class _Merge:
             searched = isinstance(entry, MapNode) and "values" in entry.entries
             if isinstance(settings, MapNode) and name in schema.registry and not searched:
                 mine = MapNode(entry.place, {}) if on and self.fill else entry
-                if isinstance(mine, MapNode) or _is_null(mine):
+                if isinstance(mine, MapNode) or is_null(mine):
                     mine = self.group(schema.option(name), mine, settings, join(key, name))
                 merged[name] = mine
             else:
                 merged[name] = entry
         return MapNode(node.place, merged)
-
-
-def _is_null(node: YamlNode) -> bool:
-    return isinstance(node, ScalarNode) and node.value is None

@@ -58,6 +58,15 @@ class _Writer:
                 return dict(schema.json_schema)
 
     def section(self, schema: Section, *, searchable: bool) -> dict[str, Any]:
+        body = self.keys(schema, searchable=searchable)
+        given = {"not": {"type": "null"}}
+        apart = [
+            {"not": {"properties": dict.fromkeys(pair.keys, given), "required": list(pair.keys)}}
+            for pair in schema.either_or
+        ]
+        return {**body, "allOf": apart} if apart else body
+
+    def keys(self, schema: Section, *, searchable: bool) -> dict[str, Any]:
         return {
             "type": "object",
             "properties": {
@@ -79,7 +88,7 @@ class _Writer:
         shown = {}
         if schema.default is None or isinstance(schema.default, bool | int | float | str):
             shown["default"] = schema.default
-        if not searchable:
+        if not searchable or schema.fixed:
             return {**fixed, **shown}
         values = {
             "type": "object",

@@ -17,7 +17,7 @@ from hpsearch.study_file.problems import Place, Report
 from hpsearch.study_file.schema import Free, Leaf, OneOf, Schema, Section, SomeOf
 from hpsearch.study_file.space import join
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, read_yaml
-from hpsearch.study_file.walk import as_entries
+from hpsearch.study_file.walk import as_entries, is_null
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,10 @@ def apply_overrides(
     root: MapNode, schema: Section, overrides: Sequence[Override], report: Report
 ) -> MapNode:
     """Return the file's tree with every override in it, later ones over earlier ones."""
+    named = frozenset(override.path for override in overrides)
     for override in overrides:
         try:
-            changed = _put(schema, root, override.path.split("."), override.value, "")
+            changed = _put(schema, root, override.path.split("."), override.value, "", named)
         except _Refused as refused:
             report.add(override.value.place, refused.key, str(refused))
             continue
@@ -67,9 +68,17 @@ def apply_overrides(
 
 
 def _put(
-    schema: Schema, node: YamlNode | None, path: list[str], value: YamlNode, key: str
+    schema: Schema,
+    node: YamlNode | None,
+    path: list[str],
+    value: YamlNode,
+    key: str,
+    named: frozenset[str],
 ) -> YamlNode:
-    """Return ``node`` (``None``: not in the file) with ``value`` at ``path`` inside it."""
+    """Return ``node`` (``None``: not in the file) with ``value`` at ``path`` inside it.
+
+    ``named`` are the paths of all overrides.
+    """
     if not path:
         return value
     name, rest = path[0], path[1:]
@@ -84,8 +93,13 @@ def _put(
                 f"an override reaches into what the study lists, {', '.join(others)}; "
                 f"--set {key}={name} replaces it",
             )
+    if isinstance(schema, Section) and not is_null(value):
+        for other in schema.against(name):
+            # What the file says gives way; another override doesn't
+            if join(key, other) not in named:
+                entries.pop(other, None)
     if inner is not None:
-        entries[name] = _put(inner, entries.get(name), rest, value, here)
+        entries[name] = _put(inner, entries.get(name), rest, value, here, named)
     elif not rest:
         entries[name] = value
     else:

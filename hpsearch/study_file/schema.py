@@ -42,6 +42,10 @@ class Leaf:
     default: Any = REQUIRED
     #: The rule in words; empty where pydantic's own words are clear.
     rule: str = ""
+    #: The same for all trials, though the keys around it may be searched.
+    fixed: bool = False
+    #: Where it is null a study's normal form doesn't name it, as before there was such a key.
+    silent: bool = False
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
@@ -85,6 +89,24 @@ class Leaf:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EitherOr:
+    """Two keys of a section that say the same thing in two ways: one of them is given, or none.
+
+    The later word wins: an override, and the file over what it takes over by ``from``, replaces
+    the other key.
+    """
+
+    keys: tuple[str, str]
+    #: Why not both.
+    rule: str
+
+    def other(self, name: str) -> str | None:
+        """Return the key that ``name`` stands against; ``None`` for a third one."""
+        one, two = self.keys
+        return two if name == one else one if name == two else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """Named keys that all apply."""
 
@@ -96,6 +118,12 @@ class Section:
     nullable: bool = False
     #: ``{}`` (each key's own default) or null.
     default: Any = field(default_factory=dict)
+    #: Keys that don't go together. Where one is given, the other has no default.
+    either_or: tuple[EitherOr, ...] = ()
+
+    def against(self, name: str) -> list[str]:
+        """Return the keys that don't go together with ``name``."""
+        return [other for pair in self.either_or if (other := pair.other(name)) is not None]
 
     @property
     def required(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -10,7 +11,7 @@ from hpsearch.measurement import GOAL_FIGURES, OBJECTIVES
 from hpsearch.registry import Component
 from hpsearch.study_file import durations
 from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
-from hpsearch.study_file.schema import Free, Leaf, OneOf, Registries, Section, SomeOf
+from hpsearch.study_file.schema import EitherOr, Free, Leaf, OneOf, Registries, Section, SomeOf
 from hpsearch.study_file.trial_config import ClassWeights, Precision
 
 STUDY_NAME = r"^[A-Za-z0-9_-]{1,64}$"
@@ -82,6 +83,9 @@ FROM = Section(
 #: Finalists of a confirmation, and the fresh seeds that choose among them.
 TOP, SEEDS = 6, 5
 
+#: Models of one trial: all of them are held in memory side by side.
+MOST_ROUNDS = 100
+
 #: How the winner is confirmed: it has no part in the search, and may change at any time.
 CONFIRM = Section(
     nullable=True,
@@ -144,6 +148,8 @@ def root_schema(registries: Registries) -> Section:
                 default=0.2,
                 rule="a fraction of the training images (0 < x < 1) or a number of them (1, 2, ..)",
             ),
+            "folds": _rounds("a number of folds"),
+            "splits": _rounds("a number of splits"),
             "input_size": Leaf(type=_Positive | None, default=None),
             "limit": Leaf(type=_Positive | None, default=None),
             "per_class": Leaf(type=_Positive | None, default=None),
@@ -154,7 +160,17 @@ def root_schema(registries: Registries) -> Section:
                 "channel (of pixels from 0 to 1; each std above 0)",
             ),
             "augmentation": SomeOf(registry=registries["augmentation"]),
-        }
+        },
+        either_or=(
+            EitherOr(
+                keys=("validation", "folds"),
+                rule="`folds` says by itself which images validate: those of each fold in turn",
+            ),
+            EitherOr(
+                keys=("folds", "splits"),
+                rule="a trial is trained either on folds or on repeated splits",
+            ),
+        ),
     )
     early_stopping = Section(
         nullable=True,
@@ -221,6 +237,21 @@ _PLUGINS = {
         ]
     },
 }
+
+
+def single_split(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document's ``data`` without repeated splits; folds stay."""
+    return {key: value for key, value in data.items() if key != "splits"}
+
+
+def _rounds(what: str) -> Leaf:
+    return Leaf(
+        type=Annotated[int, Field(ge=2, le=MOST_ROUNDS)] | None,
+        default=None,
+        rule=f"{what} from 2 to {MOST_ROUNDS}, or null",
+        fixed=True,
+        silent=True,
+    )
 
 
 def _several_of(names: Any) -> Any:

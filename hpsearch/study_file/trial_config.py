@@ -33,6 +33,10 @@ class DataConfig:
     #: A fraction of the training images (0 < x < 1), or a number of them. Unused where the
     #: source brings a validation part of its own.
     validation: float | int = 0.2
+    #: Cross-validation: a trial is trained so many times, and each image validates once.
+    folds: int | None = None
+    #: Repeated random splits: so many, each with ``validation`` images of its own.
+    splits: int | None = None
     #: Edge of the square input in pixels; ``None`` keeps the source's own size.
     input_size: int | None = None
     #: How many training images to take (stratified) before the split; ``None`` takes all.
@@ -48,6 +52,11 @@ class DataConfig:
     train_on_validation: bool = False
     #: Applied to training batches only, in this order.
     augmentation: tuple[Component, ...] = ()
+
+    @property
+    def rounds(self) -> int:
+        """How many models a trial trains: one for each fold or split."""
+        return 1 if self.train_on_validation else self.folds or self.splits or 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +104,9 @@ def trial_config(
     return TrialConfig(
         data=DataConfig(
             source=_component(data["source"]),
-            validation=data["validation"],
+            validation=data.get("validation", DataConfig.validation),
+            folds=data.get("folds"),
+            splits=data.get("splits"),
             input_size=data["input_size"],
             limit=data["limit"],
             per_class=data["per_class"],

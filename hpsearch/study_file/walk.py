@@ -114,16 +114,44 @@ def _section(
             unknown = UnknownName("key", name, schema.keys)
             report_unknown(entry.place, join(key, name), unknown, report)
     children: dict[str, Node] = {}
+    said = {name for name, entry in entries.items() if not is_null(entry)}
+    _check_either_or(schema, entries, said, key, report)
     for name, sub in schema.keys.items():
         path = join(key, name)
+        leaf = sub if isinstance(sub, Leaf) else None
+        if name not in said and ((leaf and leaf.silent) or said.intersection(schema.against(name))):
+            continue
         given = entries.get(name) or _default(sub, node.place, path, report)
         if given is None:
             continue
-        inner = searchable or name in schema.searched
+        inner = (searchable or name in schema.searched) and not (leaf and leaf.fixed)
         child = parse(sub, given, path, report, searchable=inner)
         if child is not None:
             children[name] = child
     return Group(children)
+
+
+def is_null(node: YamlNode) -> bool:
+    """Whether null is written there, which says nothing."""
+    return isinstance(node, ScalarNode) and node.value is None
+
+
+def _check_either_or(
+    schema: Section, entries: dict[str, YamlNode], said: set[str], key: str, report: Report
+) -> None:
+    for pair in schema.either_or:
+        if said.issuperset(pair.keys):
+            one, two = sorted(pair.keys, key=lambda name: _position(entries[name]))
+            report.add(
+                entries[two].place,
+                join(key, two),
+                f"{pair.rule}, but both {one} and {two} are given; remove one of them",
+            )
+
+
+def _position(node: YamlNode) -> tuple[int, int, int]:
+    place = node.place
+    return place.order, place.line or 0, place.column
 
 
 def _default(schema: Schema, place: Place, key: str, report: Report) -> YamlNode | None:

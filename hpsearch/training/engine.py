@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,11 @@ from hpsearch.training.losses import TrainingLoss, balanced_weights
 from hpsearch.training.lr_schedules import finish_epoch, follows_validation, moves_within_epoch
 from hpsearch.training.memory import kept_memory
 from hpsearch.training.plan import plan_on
+from hpsearch.training.precision import Chosen
 from hpsearch.training.randomness import derived_seed, shuffled
 from hpsearch.training.registries import REGULARIZERS
 from hpsearch.training.regularizers import add_gradients, weights_in
+from hpsearch.training.rounds import in_lockstep
 from hpsearch.training.run import Run
 
 
@@ -63,23 +66,38 @@ def train(
     where = torch.device(device)
     if where.type == "cuda":
         torch.backends.cudnn.benchmark = True  # batches of an epoch have one size, or two
+    # What `auto` came to where it began: this machine or version may say otherwise
+    precision = None if resume_from is None else resume_from.get("precision")
+    epochs = partial(_epochs, where=where, should_stop=should_stop)
     with kept_memory():
-        yield from _epochs(config, where, resume_from, data_root, should_stop, keep_predictions)
+        data = prepare(config.data, split_seed=config.split_seed, root=data_root)
+        if data.rounds:
+            yield from in_lockstep(
+                config,
+                data,
+                partial(epochs, keep_predictions=True),
+                resume_from=resume_from,
+                keep_predictions=keep_predictions,
+            )
+        else:
+            yield from epochs(
+                config, data, resume_from, precision, keep_predictions=keep_predictions
+            )
 
 
 def _epochs(
     config: TrialConfig,
-    where: torch.device,
+    data: PreparedData,
     resume_from: Mapping[str, Any] | None,
-    data_root: Path | None,
+    precision: Chosen | None,
+    *,
+    where: torch.device,
     should_stop: Callable[[], bool],
     keep_predictions: bool,
 ) -> Iterator[EpochResult]:
-    data = prepare(config.data, split_seed=config.split_seed, root=data_root)
     plan = plan_on(config, data, where)
-    if resume_from is not None:
-        # What `auto` came to where it began: this machine or version may say otherwise
-        plan = replace(plan, precision=resume_from.get("precision", plan.precision))
+    if precision is not None:
+        plan = replace(plan, precision=precision)
     run = Run(config, plan, where)
     if resume_from is not None:
         run.restore(resume_from)

@@ -23,6 +23,8 @@ class Trained:
     config: TrialConfig
     weights: Mapping[str, Tensor]
     epoch: int
+    #: Of a trial of several trainings: whose weights these are, from 0.
+    round: int = 0
 
 
 def evaluate_on_test(
@@ -43,6 +45,7 @@ def evaluate_on_test(
 def _classifier(trained: Trained, device: str, data_root: Path | None) -> Classifier:
     config = trained.config
     data = prepare(config.data, split_seed=config.split_seed, root=data_root)
+    data = data.rounds[trained.round] if data.rounds else data
     plan = plan_on(config, data, torch.device(device))
     signature = sign(config, data, plan.precision, epoch=trained.epoch)
     return Classifier(config, signature, trained.weights, device)

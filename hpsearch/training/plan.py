@@ -32,13 +32,17 @@ class Plan:
     #: (channels, height, width).
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    #: Of one training; where a trial has several (``rounds``), of the largest.
     train_images: int
+    #: Images that validate, in one of the trainings.
     val_images: int
     #: Sizes of an epoch's training batches, in order.
     batches: tuple[int, ...]
     #: Names the prepared images, and their split into training and validation.
     data_hash: str
     split_hash: str
+    #: How many models a trial trains side by side (``DataConfig.rounds``).
+    rounds: int = 1
 
 
 def plan(
@@ -57,13 +61,15 @@ def plan_on(config: TrialConfig, data: PreparedData, device: torch.device) -> Pl
     """Work out what training ``config`` on ``data`` will do. Raises ``InfeasibleConfig``."""
     classes = len(data.class_names)
     model = describe(config.model, input_shape=data.input_shape, classes=classes)
-    batches = batch_sizes(len(data.train_indices), config.batch_size)
-    if model.batch_norm and min(batches) == 1:
-        raise InfeasibleConfig(
-            "batch norm needs at least 2 samples in every training batch, but batch_size is "
-            f"{config.batch_size} with {len(data.train_indices)} training images; "
-            "use a larger batch_size"
-        )
+    trainings = [len(each.train_indices) for each in data.rounds or (data,)]
+    for train_images in trainings:
+        if model.batch_norm and min(batch_sizes(train_images, config.batch_size)) == 1:
+            raise InfeasibleConfig(
+                "batch norm needs at least 2 samples in every training batch, but batch_size is "
+                f"{config.batch_size} with {train_images} training images; "
+                "use a larger batch_size"
+            )
+    batches = batch_sizes(max(trainings), config.batch_size)
     _try_settings(config, len(batches))
     return Plan(
         model=model,
@@ -75,11 +81,12 @@ def plan_on(config: TrialConfig, data: PreparedData, device: torch.device) -> Pl
         ),
         input_shape=data.input_shape,
         class_names=data.class_names,
-        train_images=len(data.train_indices),
+        train_images=max(trainings),
         val_images=len(data.val_indices),
         batches=batches,
         data_hash=data.data_hash,
         split_hash=data.split_hash,
+        rounds=len(trainings),
     )
 
 

@@ -131,7 +131,7 @@ class Run:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state``. Raises ``CheckpointError`` where it belongs to something else."""
-        self._check(state)
+        require_same(state, self._identity())
         state = _copied(dict(state))  # what is loaded is trained in place
         # A step without gradients changes nothing. It tells the schedule that steps come before
         # its own, which it warns about otherwise where only the epoch's end is left to do.
@@ -168,25 +168,28 @@ class Run:
         self.augmentation.manual_seed(derived_seed(self._config.seed, "augmentation", *place))
 
     def _identity(self) -> dict[str, str]:
-        return {
-            "config": fingerprint(self._config),
-            "data": self._plan.data_hash,
-            "split": self._plan.split_hash,
-        }
+        return identity(self._config, self._plan.data_hash, self._plan.split_hash)
 
-    def _check(self, state: Mapping[str, Any]) -> None:
-        named = {
-            "config": "another configuration",
-            "data": "other images",
-            "split": "another split into training and validation images",
-        }
-        for key, expected in self._identity().items():
-            if state.get(key) != expected:
-                raise CheckpointError(
-                    f"a checkpoint resumes only what it was made from, but this one was trained "
-                    f"on {named[key]} ({key} {str(state.get(key))[:12]}, not {expected[:12]}); "
-                    "start this configuration at its beginning"
-                )
+
+def identity(config: TrialConfig, data_hash: str, split_hash: str) -> dict[str, str]:
+    """Return what must be equal for training to go on from a state."""
+    return {"config": fingerprint(config), "data": data_hash, "split": split_hash}
+
+
+def require_same(state: Mapping[str, Any], expected: Mapping[str, str]) -> None:
+    """Raise ``CheckpointError`` where ``state`` is of something else than ``identity`` says."""
+    named = {
+        "config": "another configuration",
+        "data": "other images",
+        "split": "another split into training and validation images",
+    }
+    for key, value in expected.items():
+        if state.get(key) != value:
+            raise CheckpointError(
+                f"a checkpoint resumes only what it was made from, but this one was trained "
+                f"on {named[key]} ({key} {str(state.get(key))[:12]}, not {value[:12]}); "
+                "start this configuration at its beginning"
+            )
 
 
 def fingerprint(config: TrialConfig | Component) -> str:

@@ -192,15 +192,24 @@ def _data(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
         if isinstance(confirmed, Mapping)
         else ""
     )
+    of_each = in_all = ""
+    for what, several in _several(document["data"]):
+        of_each = f" for each of {several} models, one for each {what}"
+        in_all = ", each once" if what == "fold" else " in all"
     rows = [
         ("source", f"`{_flow(source)}`"),
-        ("training images", _count(origin.get("train_images"))),
-        ("validation images", _count(origin.get("val_images"))),
+        ("training images", _count(origin.get("train_images")) + of_each),
+        ("validation images", _count(origin.get("val_images")) + in_all),
         ("data hash (SHA-256)", f"`{origin.get('data_hash')}`"),
         ("split hash (SHA-256)", f"`{origin.get('split_hash')}`"),
         ("split", f"seed {origin.get('split_seed')}{split}"),
     ]
     return "## Data\n\n" + _table(("", ""), rows)
+
+
+def _several(data: Mapping[str, Any]) -> list[tuple[str, int]]:
+    kinds = (("fold", data.get("folds")), ("split", data.get("splits")))
+    return [(what, several) for what, several in kinds if several]
 
 
 def _model(

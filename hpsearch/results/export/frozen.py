@@ -16,6 +16,7 @@ from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
 from hpsearch.study_file.freezing import freeze, to_yaml
+from hpsearch.study_file.sections import single_split
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import CONFIRM_SEED, Precision, TrialConfig
 
@@ -129,6 +130,8 @@ def export_trial(
     }
     point = {key: value for key, value in trained.params.items() if key != CONFIRM_SEED}
     document = freeze(study, point, origin)
+    if retrained is not None:
+        document["data"] = single_split(document["data"])
     if noted.get("precision") in get_args(Precision):
         # What `auto` came to there; on another machine it may come to something else.
         document["precision"] = noted["precision"]

@@ -7,6 +7,7 @@
 - ``prepare``            ``prepare(config)`` for training, ``test_images(config)`` for the end
 - ``summary``            what a source holds and whether it is here, for people
 - ``split``              seeded, stratified ``limit``, ``per_class`` and split into two parts
+- ``folds``              the folds of cross-validation, and repeated splits
 - ``group_split``        the same for images that must stay together, and what is held out
 - ``decode``             pictures of one size from a source's part
 - ``normalization``, ``statistics``  mean and deviation: given, or those of the training images

@@ -6,15 +6,17 @@ and nothing in the search calls it.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partial, reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import hpsearch.training.data.sources  # noqa: F401 - registers the built-in sources
@@ -23,6 +25,7 @@ from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data.cache import Entry, Writer, open_or_build
 from hpsearch.training.data.content import content_hash
 from hpsearch.training.data.decode import Choose, read_part, write_parts
+from hpsearch.training.data.folds import fold_splits, repeated_splits
 from hpsearch.training.data.group_split import split_images
 from hpsearch.training.data.images import Part, Source
 from hpsearch.training.data.normalization import mean_and_std_of
@@ -64,6 +67,10 @@ class PreparedData:
     cache_folder: Path
     #: Its size on disk.
     cache_bytes: int
+    #: What each training of a trial sees where it has several (``data.folds``, ``data.splits``);
+    #: empty where it has one. Then ``train_indices`` and ``val_indices`` above are all images that
+    #: train, or validate, in one of them, and ``split_hash`` names all of their splits.
+    rounds: tuple[PreparedData, ...] = ()
 
     @cached_property
     def class_counts(self) -> Tensor:
@@ -130,6 +137,8 @@ def _request(config: DataConfig, root: Path | None, split_seed: int = 0) -> _Req
         config.limit_seed,
         config.normalization,
         config.train_on_validation,
+        config.folds,
+        config.splits,
     )
     key = json.dumps(parts, sort_keys=True, default=str)
     return _Request(key, config, data_root(root), split_seed)
@@ -141,9 +150,24 @@ def _prepare(request: _Request) -> PreparedData:
     source = build_source(config, request.root)
     entry = _training_entry(source, request)
     images, labels = entry.array("images"), entry.array("labels")
-    split = _split(source, entry, labels, request)
-    if config.train_on_validation:
-        split = Split(train=np.arange(len(labels)), validation=np.arange(0))
+    splits = _splits(source, entry, labels, request)
+    prepared = partial(_prepared, config, source, entry, images, labels)
+    rounds = tuple(map(prepared, splits))
+    if len(rounds) == 1:
+        return rounds[0]
+    names = ",".join(each.split_hash for each in rounds)
+    together = hashlib.sha256(names.encode()).hexdigest()
+    return replace(prepared(_union(splits)), rounds=rounds, split_hash=together)
+
+
+def _prepared(
+    config: DataConfig,
+    source: Source,
+    entry: Entry,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    split: Split,
+) -> PreparedData:
     in_source = _in_source(split, entry.array("chosen"))
     hash_of_split = split_hash(in_source)
     _, channels, height, width = images.shape
@@ -229,13 +253,36 @@ def _build(
     return {"images_per_part": [len(part.chosen) for part in taken], "data_hash": sha256}
 
 
-def _split(source: Source, entry: Entry, labels: Any, request: _Request) -> Split:
-    if source.validation is None:
-        groups = entry.array("groups") if entry.has("groups") else None
-        size, seed = request.config.validation, request.split_seed
-        return split_images(labels, groups, size, seed=seed)
-    train = entry.facts["images_per_part"][0]
-    return Split(train=np.arange(train), validation=np.arange(train, len(labels)))
+def _splits(source: Source, entry: Entry, labels: Any, request: _Request) -> tuple[Split, ...]:
+    """Return the split of each training of a trial."""
+    config, seed = request.config, request.split_seed
+    if config.train_on_validation:
+        return (Split(train=np.arange(len(labels)), validation=np.arange(0)),)
+    if source.validation is not None:
+        several = "folds" if config.folds else "splits"
+        if config.rounds > 1:
+            raise DataError(
+                f"data.{several} divides the training images, but data source {source.name!r} "
+                f"brings validation images of its own here; leave data.{several} out, or the "
+                "source's validation part"
+            )
+        train = entry.facts["images_per_part"][0]
+        return (Split(train=np.arange(train), validation=np.arange(train, len(labels))),)
+    groups = entry.array("groups") if entry.has("groups") else None
+    if config.folds is not None:
+        names = source.class_names
+        return fold_splits(labels, groups, config.folds, seed=seed, class_names=names)
+    if config.splits is not None:
+        return repeated_splits(labels, groups, config.validation, config.splits, seed=seed)
+    return (split_images(labels, groups, config.validation, seed=seed),)
+
+
+def _union(splits: Sequence[Split]) -> Split:
+    """Return the images that train, and those that validate, in one of the splits."""
+    return Split(
+        train=reduce(np.union1d, (each.train for each in splits)),
+        validation=reduce(np.union1d, (each.validation for each in splits)),
+    )
 
 
 def _in_source(split: Split, chosen: Any) -> Split:

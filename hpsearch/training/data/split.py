@@ -23,8 +23,11 @@ Indices = NDArray[np.int64]
 #: The part that is split off the training images.
 SplitOff = Literal["validation", "test"]
 
+#: Whose keys are drawn.
+Stream = Literal["limit", "validation", "test", "folds"]
+
 #: What a stream of keys is for; two purposes of one seed draw different keys.
-_STREAMS = {"limit": 1, "validation": 2, "test": 3}
+_STREAMS = {"limit": 1, "validation": 2, "test": 3, "folds": 4}
 _KEYS = {"validation": "data.validation", "test": "test_fraction"}
 
 
@@ -154,9 +157,7 @@ def shares_of(counts: Indices, total: int, *, lower: Indices, upper: Indices) ->
     return shares
 
 
-def random_keys(
-    count: int, *, seed: int, stream: Literal["limit", "validation", "test"]
-) -> NDArray[np.uint64]:
+def random_keys(count: int, *, seed: int, stream: Stream) -> NDArray[np.uint64]:
     """Return ``count`` random numbers of 64 bits, the same on every platform and release."""
     if seed < 0:
         raise DataError(f"the seed of a split must be 0 or more, but got {seed}")
@@ -169,7 +170,7 @@ def _pick(
     shares: Indices,
     *,
     seed: int,
-    stream: Literal["limit", "validation", "test"],
+    stream: Stream,
 ) -> Indices:
     keys = random_keys(len(labels), seed=seed, stream=stream)
     order = np.lexsort((keys, labels))  # by class, then by key

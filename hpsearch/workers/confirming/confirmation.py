@@ -35,6 +35,7 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.loading import study_from_document
+from hpsearch.study_file.sections import single_split
 from hpsearch.study_file.study import Confirm, StudyFile
 from hpsearch.study_file.trial_config import CONFIRM_SEED
 from hpsearch.training.latency import time_side_by_side
@@ -243,6 +244,8 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
         if key not in ("try_first", "confirm", "provenance", "constraints")
     }
     contest = contest_in(confirms, search.objective)
+    # Each fresh seed draws a split of its own anyway, and so trains one model that can be used
+    document["data"] = single_split(document["data"])
     document |= {
         "study": name,
         "description": f"The confirmation of {search.study.name}",

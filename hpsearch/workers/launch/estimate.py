@@ -33,8 +33,10 @@ class Sample:
     """A few configurations of a study; they may differ in cost by a factor of ten and more."""
 
     blueprints: tuple[Blueprint, ...]
-    #: Checkpoints of one running trial, the largest of the sampled models.
+    #: Checkpoints of one running trial, the largest of the sampled models, of each fold one.
     checkpoint_bytes: int
+    #: Models that a trial trains.
+    rounds: int
 
 
 def sample(study: StudyFile, *, device: str, threads: int, data: Path | None) -> Sample:
@@ -43,9 +45,11 @@ def sample(study: StudyFile, *, device: str, threads: int, data: Path | None) ->
     The draws depend on the study's seed alone. Raises ``DataError`` where the data can't be read.
     """
     blueprints = tuple(_drawn(study, device=device, threads=threads, data=data))
-    largest = max((blueprint.plan.model.parameters for blueprint in blueprints), default=0)
+    largest = max((each.plan.model.parameters * each.plan.rounds for each in blueprints), default=0)
     return Sample(
-        blueprints=blueprints, checkpoint_bytes=largest * BYTES_PER_PARAMETER * KEPT_CHECKPOINTS
+        blueprints=blueprints,
+        checkpoint_bytes=largest * BYTES_PER_PARAMETER * KEPT_CHECKPOINTS,
+        rounds=max((each.plan.rounds for each in blueprints), default=1),
     )
 
 
@@ -108,7 +112,7 @@ def _epoch_seconds(blueprint: Blueprint, data: Path | None) -> float | None:
         if started is None or batches == 0:
             return None
         seconds = time.perf_counter() - started
-        total = len(blueprint.plan.batches)
+        total = len(blueprint.plan.batches) * blueprint.plan.rounds
         return seconds / batches * total
     except TrainingDiverged:
         return None

@@ -35,6 +35,8 @@ class Preview:
     #: The budget.
     trials: int
     epochs_per_trial: int
+    #: Models of a trial, each trained for so many epochs: one for each fold or split.
+    trainings_per_trial: int = 1
     #: At most: pruning saves a part.
     epochs_total: int
     #: Trials that had ended before this launch.
@@ -90,7 +92,8 @@ def look_ahead(options: LaunchOptions) -> Outlook:
         study=study.name,
         trials=trials,
         epochs_per_trial=study.budget.epochs_per_trial,
-        epochs_total=trials * study.budget.epochs_per_trial,
+        trainings_per_trial=sampled.rounds,
+        epochs_total=trials * study.budget.epochs_per_trial * sampled.rounds,
         finished=0 if counts is None else counts.finished,
         parameters=len(study.space.parameters()),
         seconds=None,

@@ -53,5 +53,6 @@ class WorkReader:
     def _cost(self, trial_id: int) -> float:
         if trial_id not in self._costs:
             noted = optuna_side.attributes(self._database, trial_id)
-            self._costs[trial_id] = float(noted["multiply_adds"]) * float(noted["train_images"])
+            images = float(noted["train_images"]) * float(noted.get("trainings", 1))
+            self._costs[trial_id] = float(noted["multiply_adds"]) * images
         return self._costs[trial_id]

@@ -71,7 +71,8 @@ def plan_single(
     trained = replace(config, seed=seed_number(config.seed, nth_seed))
     epochs = config.epochs
     if trained_on == "train+validation":
-        whole = replace(trained.data, train_on_validation=True)
+        # Then there is nothing to divide: of folds and splits it makes the one final model
+        whole = replace(trained.data, train_on_validation=True, folds=None, splits=None)
         trained = replace(trained, data=whole, early_stopping=None)
         epochs = min(epochs, _epochs_of_the_value(study.objective, recorded) or epochs)
     try:

@@ -28,8 +28,16 @@ _PLACE, _FILE, _CHECKPOINTS = ".training", "progress.json", "epoch-*.pt"
 def open_folder(folder: Path, assignment: Assignment) -> ProgressFolder:
     """Open the folder that the model of ``assignment`` is trained into.
 
-    Raises ``UserError`` where it holds a model that wasn't trained in it, or another training.
+    Raises ``UserError`` where it holds a model that wasn't trained in it, or another training, and
+    where several models would be trained.
     """
+    data = assignment.blueprint.config.data
+    if data.rounds > 1:
+        raise UserError(
+            f"--out keeps one model, but this config trains {data.rounds}, one for each of its "
+            f"{'folds' if data.folds else 'splits'}, to judge itself; add --on all, which trains "
+            "one on every image, or leave --out out to see the figures"
+        )
     place = folder / _PLACE
     if not place.is_dir() and any(path.exists() for path in bundle.files_of(folder)):
         raise UserError(

@@ -158,9 +158,10 @@ class Attempt:
             return {}
         found = self.blueprint.costs()
         if result.last and "latency" in goals.figures and self.best is not None:
+            weights = self.best["weights"]
             found["latency"] = latency(
                 self.blueprint.config.model,
-                self.best["weights"],
+                weights[0] if isinstance(weights, list) else weights,  # folds have one model each
                 input_shape=self.blueprint.plan.input_shape,
                 classes=len(self.blueprint.plan.class_names),
                 device=self.bench.device,

@@ -47,6 +47,7 @@ class Blueprint:
             "split_hash": self.plan.split_hash,
             "train_images": self.plan.train_images,
             "val_images": self.plan.val_images,
+            **({"trainings": self.plan.rounds} if self.plan.rounds > 1 else {}),
         }
 
 

@@ -29,15 +29,19 @@ def needed_bytes(plan: Plan) -> int:
     """Predict what training needs on a GPU, a little too much rather than too little.
 
     Parameters with gradients and moments, what autograd keeps of the largest batch (in fp32), the
-    gradient of the largest layer, and the images, which lie on the GPU as uint8.
+    gradient of the largest layer, and the images, which lie on the GPU as uint8. A trial of folds
+    holds the models and images of all of them, and trains one at a time.
     """
     batch = max(plan.batches)
     channels, height, width = plan.input_shape
-    return (
+    held = (
         plan.model.parameters * _BYTES_PER_PARAMETER
+        + (plan.train_images + plan.val_images) * channels * height * width
+    )
+    return (
+        plan.rounds * held
         + plan.model.activation_bytes(batch)
         + 2 * 4 * batch * plan.model.largest_output
-        + (plan.train_images + plan.val_images) * channels * height * width
         + WORKING_BYTES
     )
 

@@ -16,6 +16,7 @@ from hpsearch.results.export.card import Judgement, card
 from hpsearch.results.export.choice import Export
 from hpsearch.results.export.frozen import FrozenConfig
 from hpsearch.study_file.loading import study_from_document
+from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.classifier import Classifier, sign
 from hpsearch.training.data.prepare import PreparedData, prepare
 from hpsearch.training.formats.agreement import IMAGES, Agreement
@@ -115,7 +116,7 @@ def model_card(export: Export, trained: Trained | None) -> str:
         judgement = Judgement(
             confusion=frozen.confusion,
             what=f"the validation images, after epoch {frozen.weights_trial.epochs_done}",
-            once=True,
+            once="splits" not in frozen.document["data"],
         )
     return card(
         frozen.document,
@@ -132,9 +133,10 @@ def load_trained(frozen: FrozenConfig, *, runs: Path, data: Path | None) -> Trai
     Raises ``CheckpointError`` where they aren't kept here, ``UserError`` where the data isn't
     what it was, and ``ExportFailed`` where the weights don't give the recorded accuracy.
     """
-    kept = _kept(frozen, runs)
     study = study_from_document(frozen.document, catalog.registries, where="the frozen config")
     config = study.trial_config({}, ticket=1)
+    _require_one_model(config.data, frozen)
+    kept = _kept(frozen, runs)
     prepared = prepare(config.data, split_seed=config.split_seed, root=data)
     origin = frozen.document["provenance"]
     if origin.get("data_hash") not in (None, prepared.data_hash):
@@ -150,6 +152,21 @@ def load_trained(frozen: FrozenConfig, *, runs: Path, data: Path | None) -> Trai
         classifier=classifier,
         images=_validation(prepared, IMAGES)[0],
         judgement=_judge(classifier, prepared, origin),
+    )
+
+
+def _require_one_model(data: DataConfig, frozen: FrozenConfig) -> None:
+    if data.rounds == 1:
+        return
+    what = "folds" if data.folds else "splits"
+    name = frozen.document["provenance"]["study"]
+    way = f"`hpsearch export --study {name} --out best.yaml` and then `hpsearch train best.yaml "
+    way += "--on all --out FOLDER` train it on every image"
+    if data.splits and not frozen.is_confirmed:
+        way += f", or `hpsearch confirm --study {name}`, whose trainings have one split each"
+    raise UserError(
+        f"one model is exported, but a trial of {data.rounds} {what} has {data.rounds}, each "
+        f"trained without some of the images to judge the configuration; {way}"
     )
 
 

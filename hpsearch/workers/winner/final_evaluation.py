@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ from hpsearch.results.records import StudyRecord
 from hpsearch.results.test_openings import Opening, record_opening
 from hpsearch.search.storage import Database
 from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.final_test import Trained, evaluate_on_test
@@ -68,6 +71,7 @@ def evaluate_winner(
     else:
         _refuse_invalid(record, confirmation)
         trial, models, seeds = _confirmed(confirmation, study, runs)
+    of_training = len(models) // max(1, len(seeds))
     found, truth = evaluate_on_test(models, device=where, data_root=data)
     config = models[0].config
     prepared = prepare(config.data, split_seed=config.split_seed, root=data)
@@ -82,8 +86,11 @@ def evaluate_winner(
         class_names=list(prepared.class_names),
         confusion=torch.stack([each.confusion for each in found]).sum(0).tolist(),
         seeds=seeds,
-        accuracies=[each.accuracy for each in found] if seeds else [],
-        spread=_spread(found, truth) if seeds else None,
+        accuracies=[mean(each.accuracy for each in part) for part in _parts(found, of_training)]
+        if seeds
+        else [],
+        spread=_spread(found, truth, of_training) if seeds else None,
+        models=len(found),
     )
     record_opening(database, record.study.study_id, opening)
     return opening
@@ -103,11 +110,7 @@ def _best_seen(
         )
     kept = _folder(record, runs).load_best(winner.number)
     config = study.trial_config(winner.params, winner.ticket)
-    return (
-        winner.number,
-        [Trained(config=config, weights=kept["weights"], epoch=kept["epoch"])],
-        [],
-    )
+    return winner.number, _models(config, kept), []
 
 
 def _confirmed(
@@ -134,7 +137,9 @@ def _confirmed(
             continue
         kept = folder.load_best(trial.number)
         config = study.trial_config(trial.params, trial.ticket)
-        models.append(Trained(config=config, weights=kept["weights"], epoch=kept["epoch"]))
+        # Of a search's repeated splits a confirmation trains one with each seed
+        one_split = replace(config, data=replace(config.data, splits=None))
+        models += _models(one_split, kept)
         seeds.append(entry.seed)
     return now.winner, models, seeds
 
@@ -167,11 +172,31 @@ def _refuse_searching(confirmation: StudyRecord | None) -> None:
         )
 
 
-def _spread(found: Sequence[Evaluation], truth: Tensor) -> list[float]:
-    """Return the mean accuracy's 95 % interval over seeds and images."""
+def _models(config: TrialConfig, kept: Mapping[str, Any]) -> list[Trained]:
+    """Return a training's model; of folds or splits each one's."""
+    weights = kept["weights"]
+    several = weights if isinstance(weights, list) else [weights]
+    return [
+        Trained(config=config, weights=each, epoch=kept["epoch"], round=number)
+        for number, each in enumerate(several)
+    ]
+
+
+def _parts(found: Sequence[Evaluation], size: int) -> list[Sequence[Evaluation]]:
+    return [found[start : start + size] for start in range(0, len(found), size)]
+
+
+def _spread(found: Sequence[Evaluation], truth: Tensor, of_training: int) -> list[float]:
+    """Return the mean accuracy's 95 % interval over seeds and images.
+
+    Each seed has ``of_training`` models, one for each fold.
+    """
     rows = np.arange(found[0].samples)
     right = [(each.predictions == truth).double().numpy() for each in found]
-    judged = [Judged(rows=rows, values=values) for values in right]
+    judged = [
+        Judged(rows=rows, values=np.mean(right[start : start + of_training], axis=0))
+        for start in range(0, len(right), of_training)
+    ]
     interval = estimate(judged, share=True).over_seeds_and_images()
     return [interval.low, interval.high]
 

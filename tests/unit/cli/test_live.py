@@ -75,6 +75,15 @@ PREVIEW = Preview(
             id="goes on",
         ),
         pytest.param(
+            replace(PREVIEW, trainings_per_trial=5),
+            "mine (2 trials finished before)\n"
+            "10 trials of up to 5 x 3 epochs over 5 parameters; workers: 2 on cuda:0, 1 on cuda:1, "
+            "1 thread each\n"
+            "each trial trains 5 models, one for each fold or split: 150 epochs in all\n"
+            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            id="folds",
+        ),
+        pytest.param(
             replace(PREVIEW, new=True, finished=0, seconds=None, devices=("cpu",)),
             "mine (new)\n"
             "12 trials of up to 3 epochs over 5 parameters; workers: 1 on cpu, 1 thread each\n"

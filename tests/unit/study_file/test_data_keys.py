@@ -1,4 +1,4 @@
-"""``data.normalization`` and ``data.per_class``: a name or numbers, fixed or searched."""
+"""Keys of ``data``: normalisation, how many images, and how they are divided."""
 
 from __future__ import annotations
 
@@ -106,3 +106,86 @@ def test_a_range_of_it_is_refused(load):
 def test_per_class_is_a_number_of_images(load, per_class):
     with pytest.raises(StudyFileError, match=r"data\.per_class: must be "):
         load(TEXT.replace("normalization: HERE", f"per_class: {per_class}"))
+
+
+DIVIDED = TEXT.replace("normalization: HERE", "HERE")
+
+
+def divided(written: str, *, tail: str = "") -> str:
+    return DIVIDED.replace("HERE", written) + tail
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param("folds: 5", (5, None, 0.2), id="folds"),
+        pytest.param("splits: 3", (None, 3, 0.2), id="splits"),
+        pytest.param("splits: 3, validation: 205", (None, 3, 205), id="splits of a size"),
+        pytest.param("folds: null, splits: null, validation: 0.3", (None, None, 0.3), id="null"),
+        pytest.param("folds: 4, splits: null", (4, None, 0.2), id="one of them null"),
+    ],
+)
+def test_folds_and_splits(load, registries_of, written, expected):
+    study = load(divided(written))
+    config = study.trial_config({}, ticket=1).data
+    assert (config.folds, config.splits, config.validation) == expected
+    assert config.rounds == (expected[0] or expected[1] or 1)
+    schema = json_schema(registries_of())
+    jsonschema.validate(YAML(typ="safe", pure=True).load(study.text), schema)
+    jsonschema.validate(study.document, schema)
+    again = load(to_yaml(freeze(study, {}, {})))
+    assert again.trial_config({}, ticket=1).data == config
+
+
+def test_a_study_without_them_reads_as_before(load):
+    plain, empty = load(divided("limit: 9")), load(divided("limit: 9, folds: null"))
+    assert plain.document == empty.document
+    assert not {"folds", "splits"} & set(plain.document["data"])
+    assert len({load(divided(each)).fingerprint for each in ("folds: 3", "folds: 4", "limit: 9")})
+
+
+BOTH = "but both validation and folds are given; remove one of them"
+
+
+@pytest.mark.parametrize(
+    ("written", "rule"),
+    [
+        pytest.param("validation: 0.2, folds: 5", BOTH, id="validation and folds"),
+        pytest.param("folds: 5, splits: 3", "either on folds or on repeated splits", id="both"),
+        pytest.param("folds: 1", "must be a number of folds from 2 to 100, or null", id="one"),
+        pytest.param("folds: 101", "must be a number of folds from 2 to 100", id="too many"),
+        pytest.param("splits: 0.5", "must be a number of splits from 2 to 100", id="a share"),
+        pytest.param("folds: {values: [3, 5]}", "must be one fixed value, not searched", id="list"),
+        pytest.param("splits: {min: 2, max: 5}", "one fixed value, not searched", id="range"),
+    ],
+)
+def test_what_can_not_be_is_refused(load, registries_of, written, rule):
+    with pytest.raises(StudyFileError) as caught:
+        load(divided(written))
+    assert rule in str(caught.value)
+    given = YAML(typ="safe", pure=True).load(divided(written))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(given, json_schema(registries_of()))
+
+
+def test_an_override_is_the_later_word(load):
+    study = load(divided("validation: 205"), "data.folds=5")
+    assert "validation" not in study.document["data"]
+    study = load(divided("folds: 5"), "data.validation=0.1")
+    config = study.trial_config({}, ticket=1).data
+    assert (config.folds, config.validation) == (None, 0.1)
+    study = load(divided("folds: 5"), "data.splits=3")
+    assert study.trial_config({}, ticket=1).data.rounds == 3
+    study = load(divided("folds: 5"), "data.folds=null")
+    assert study.trial_config({}, ticket=1).data.rounds == 1
+    with pytest.raises(StudyFileError, match=BOTH):
+        load(DIVIDED.replace(", HERE", ""), "data.validation=0.1", "data.folds=5")
+
+
+def test_an_entry_can_not_divide_in_another_way(load):
+    entry = "try_first: [{data: {HERE}}]\n"
+    assert load(divided("folds: 5", tail=entry.replace("HERE", "folds: 5"))).try_first == ({},)
+    with pytest.raises(StudyFileError, match=r"data\.folds: is fixed to null in this study"):
+        load(divided("limit: 9", tail=entry.replace("HERE", "folds: 5")))
+    with pytest.raises(StudyFileError, match="this study gives folds in its place; leave it out"):
+        load(divided("folds: 5", tail=entry.replace("HERE", "validation: 0.2")))

@@ -482,3 +482,22 @@ def test_a_frozen_config_keeps_the_record(later, reload):
     frozen = reload(freeze(study, {"batch_size": 4}, {}))
     assert frozen.document["found"] == study.document["found"]
     assert frozen.is_frozen
+
+
+def test_what_the_file_says_of_the_split_stands_in_place_of_what_was_found(
+    later, found, registries_of, tmp_path
+):
+    folds = later(LATER + "data: {folds: 5}\n").document["data"]
+    assert folds["folds"] == 5
+    assert "validation" not in folds
+    changed = later(LATER, "from=earlier", "data.folds=5").document["data"]
+    assert changed == folds
+    # And the other way round: what was found by folds is searched on with one split
+    path = tmp_path / "folds.yaml"
+    path.write_text(EARLIER.replace("validation: 0.3", "folds: 4"))
+    document = freeze(load_study(path, registries_of), PARAMS, {})
+    (tmp_path / "found.yaml").write_text(to_yaml(document))
+    from_file = LATER.replace("from: earlier", "from: ./found.yaml")
+    assert later(from_file).document["data"]["folds"] == 4
+    data = later(from_file + "data: {validation: 0.1}\n").document["data"]
+    assert (data["validation"], data.get("folds")) == (0.1, None)

@@ -646,8 +646,8 @@ TRY_FIRST = [
     ),
     pytest.param(
         "data: 3",
-        "try_first[0].data: must be a mapping with the keys source, validation, input_size, "
-        "limit, per_class, normalization, augmentation, but got 3",
+        "try_first[0].data: must be a mapping with the keys source, validation, folds, "
+        "splits, input_size, limit, per_class, normalization, augmentation, but got 3",
         id="a number for a section",
     ),
     pytest.param("[3]", "try_first[0]: must be a mapping like the file, but got [3]", id="a list"),

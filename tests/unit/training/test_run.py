@@ -45,6 +45,8 @@ class TestFingerprint:
     def test_every_part_of_the_data_counts(self, config: TrialConfig) -> None:
         changed: list[dict[str, Any]] = [
             {"validation": 0.3},
+            {"folds": 5},
+            {"splits": 5},
             {"input_size": 8},
             {"limit": 50},
             {"per_class": 5},

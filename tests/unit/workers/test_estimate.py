@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,32 @@ def test_it_is_positive_and_leaves_torch_as_it_was(
     assert torch.random.get_rng_state().equal(rate)
 
 
+def test_folds_cost_as_many_times(
+    load: Callable[..., StudyFile], data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, folds = load(), load("data.folds=4", "batch_size=2")
+    assert sample(folds, device="cpu", threads=1, data=data_root).rounds == 4
+    # From a part of an epoch the rest is reckoned: 75 batches of each fold
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "SAMPLES", 1)
+    monkeypatch.setattr(module, "train", partial(_slowly, asked=[]))
+    (seconds,), size = estimate(folds, data_root)
+    assert seconds >= 4 * 75 * 0.02
+    assert size == 4 * estimate(plain, data_root)[1]
+
+
+def _slowly(*args: object, asked: list[None], **options: object) -> object:
+    should_stop = options["should_stop"]
+
+    def stop() -> bool:
+        if asked:
+            time.sleep(0.02)  # a batch
+        asked.append(None)
+        return should_stop()  # type: ignore[operator, no-any-return]
+
+    return train(*args, **{**options, "should_stop": stop})  # type: ignore[arg-type]
+
+
 def test_the_same_study_tries_the_same_configurations(
     load: Callable[..., StudyFile], data_root: Path
 ) -> None:
@@ -79,24 +106,11 @@ def test_a_long_epoch_is_timed_by_its_first_batches(
     """Ten of a hundred batches within the time: an epoch takes ten times as long."""
     monkeypatch.setattr(module, "PROBE_SECONDS", 0.05)
     monkeypatch.setattr(module, "SAMPLES", 1)
-    asked = 0
-
-    def slow(*args: object, **options: object) -> object:
-        should_stop = options["should_stop"]
-
-        def stop() -> bool:
-            nonlocal asked
-            asked += 1
-            if asked > 1:
-                time.sleep(0.02)  # a batch
-            return should_stop()  # type: ignore[operator, no-any-return]
-
-        return train(*args, **{**options, "should_stop": stop})  # type: ignore[arg-type]
-
-    monkeypatch.setattr(module, "train", slow)
+    asked: list[None] = []
+    monkeypatch.setattr(module, "train", partial(_slowly, asked=asked))
     # 160 training images in batches of 2
     (seconds,), _ = estimate(load("batch_size=2"), data_root)
-    assert asked < 20, "it must not train a whole epoch"
+    assert len(asked) < 20, "it must not train a whole epoch"
     assert 80 * 0.02 <= seconds < 80 * 0.5
 
 

@@ -45,6 +45,13 @@ def test_more_is_needed_for_larger_batches(planned):
     assert needed_bytes(larger) > needed_bytes(planned) + 9 * 32 * 64 * 4
 
 
+def test_a_trial_of_folds_holds_a_model_and_images_for_each(planned):
+    five = replace(planned, rounds=5)
+    model = planned.model.parameters * 16
+    images = 200 * 64
+    assert needed_bytes(five) == needed_bytes(planned) + 4 * (model + images)
+
+
 class Gpu:
     """Frees ``steps[n]`` bytes at the n-th look."""
 

@@ -1,0 +1,188 @@
+"""Several splits for one trial: the folds of cross-validation, or repeated random splits.
+
+With few images one split says little: which of them validate decides more than the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import DataError
+from hpsearch.study_file.trial_config import hashed_seed
+from hpsearch.training.data.group_split import split_images
+from hpsearch.training.data.split import Indices, Split, random_keys
+
+
+def fold_splits(
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    folds: int,
+    *,
+    seed: int,
+    class_names: Sequence[str],
+) -> tuple[Split, ...]:
+    """Divide the images into ``folds`` parts, each of which validates once and else trains.
+
+    Each class gives every fold its share, to one image; with ``groups`` (one number per image) as
+    nearly as whole groups allow, none of which is in two folds. Every class trains beside each
+    fold. Raises ``DataError`` where that can't be.
+    """
+    _require_enough(labels, groups, folds, class_names)
+    if groups is None:
+        fold_of = _stratified(labels, folds, seed)
+    else:
+        fold_of = _grouped(labels, groups, folds, seed, class_names)
+    return tuple(
+        Split(train=np.flatnonzero(fold_of != fold), validation=np.flatnonzero(fold_of == fold))
+        for fold in range(folds)
+    )
+
+
+def repeated_splits(
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    size: float | int,
+    splits: int,
+    *,
+    seed: int,
+) -> tuple[Split, ...]:
+    """Split off ``size`` images ``splits`` times, each time by a seed of its own."""
+    return tuple(
+        split_images(labels, groups, size, seed=hashed_seed(seed, "split", number))
+        for number in range(splits)
+    )
+
+
+def _require_enough(
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    folds: int,
+    class_names: Sequence[str],
+) -> None:
+    units, what = len(labels), "images"
+    of_class = np.bincount(labels)
+    if groups is not None:
+        pairs = np.unique(np.stack((groups, labels)), axis=1)
+        units, what = len(np.unique(groups)), "groups of images"
+        of_class = np.bincount(pairs[1])
+    if units < folds:
+        raise DataError(
+            f"data.folds may be at most the number of {what} ({units}), so that none is empty, "
+            f"but got {folds}; use fewer folds"
+        )
+    alone = np.flatnonzero(of_class == 1)
+    if len(alone):
+        raise DataError(
+            f"data.folds needs two {what} of each class, one to validate and one that still "
+            f"trains, but there is only one of class {class_names[alone[0]]!r}"
+            + (f" and of {len(alone) - 1} more" if len(alone) > 1 else "")
+            + "; add some, leave the class out, or use data.splits, where such an image trains"
+        )
+
+
+def _stratified(labels: NDArray[np.int64], folds: int, seed: int) -> Indices:
+    """Return the fold of each image: class by class, in random order, they are dealt like cards."""
+    keys = random_keys(len(labels), seed=seed, stream="folds")
+    order = np.lexsort((keys, labels))
+    fold_of = np.empty(len(labels), dtype=np.int64)
+    # Where one class ends the next goes on, so that sizes differ by one at most
+    fold_of[order] = np.arange(len(labels)) % folds
+    return fold_of
+
+
+def _grouped(
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    folds: int,
+    seed: int,
+    class_names: Sequence[str],
+) -> Indices:
+    """Return the fold of each image: the largest groups first, each to the fold that lacks most."""
+    _, member = np.unique(groups, return_inverse=True)
+    contents = np.zeros((int(member.max()) + 1, int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(contents, (member, labels), 1)
+    keys = random_keys(len(contents), seed=seed, stream="folds")
+    order = np.lexsort((keys, -contents.sum(1))).tolist()
+    table = _Table.of(contents, folds)
+    for group in order:
+        table.put(group, min(range(folds), key=lambda fold: table.cost(group, fold)))
+    table.spread_every_class(order, class_names)
+    return np.array(table.fold_of)[member]
+
+
+@dataclass
+class _Table:
+    """Which group is in which fold, and what the folds hold of each class."""
+
+    #: Images by group and class, int64 ``(groups, classes)``.
+    contents: Indices
+    #: Images by fold and class, times the number of folds, less the class: 0 where it has its
+    #: share. In whole numbers, so that no rounding differs between platforms.
+    excess: Indices
+    #: Groups by fold and class.
+    groups: Indices
+    #: Of each group; -1 before it is in one.
+    fold_of: list[int]
+
+    @classmethod
+    def of(cls, contents: Indices, folds: int) -> _Table:
+        classes = contents.shape[1]
+        return cls(
+            contents=contents,
+            excess=np.tile(-contents.sum(0), (folds, 1)),
+            groups=np.zeros((folds, classes), dtype=np.int64),
+            fold_of=[-1] * len(contents),
+        )
+
+    def cost(self, group: int, fold: int) -> tuple[int, int]:
+        """Return by how much the sum of squared excesses grows with the group in the fold.
+
+        Class by class; and, where that is the same, over all classes together.
+        """
+        added, before = len(self.excess) * self.contents[group], self.excess[fold]
+        together, total = int(before.sum()), int(added.sum())
+        return int((added * (2 * before + added)).sum()), total * (2 * together + total)
+
+    def put(self, group: int, fold: int) -> None:
+        """Move the group into the fold."""
+        now, images = self.fold_of[group], self.contents[group]
+        if now >= 0:
+            self.excess[now] -= len(self.excess) * images
+            self.groups[now] -= images > 0
+        self.fold_of[group] = fold
+        self.excess[fold] += len(self.excess) * images
+        self.groups[fold] += images > 0
+
+    def spread_every_class(self, order: list[int], class_names: Sequence[str]) -> None:
+        """See to it that no class is in one fold alone: it couldn't train beside it."""
+        for label in range(self.contents.shape[1]):
+            if np.count_nonzero(self.groups[:, label]) != 1:
+                continue
+            fold = int(self.groups[:, label].argmax())
+            inside = [g for g in order if self.fold_of[g] == fold and self.contents[g, label]]
+            moves = [
+                (self.cost(group, other), group, other)
+                for group in inside
+                for other in range(len(self.excess))
+                if other != fold and self._may_leave(group, fold)
+            ]
+            if not moves:
+                raise DataError(
+                    f"data.folds can't divide these groups: those of class {class_names[label]!r} "
+                    "would all be in one fold, and it couldn't train beside it; use other folds"
+                )
+            _, group, other = min(moves)
+            self.put(group, other)
+
+    def _may_leave(self, group: int, fold: int) -> bool:
+        """Whether the fold keeps another group, and each of the group's classes two folds."""
+        if self.fold_of.count(fold) < 2:
+            return False
+        of_group = np.flatnonzero(self.contents[group])
+        elsewhere = np.count_nonzero(self.groups[:, of_group], axis=0)
+        # A class that is in one fold alone gains by the move; one in two folds may lose
+        return bool(np.all((elsewhere != 2) | (self.groups[fold, of_group] > 1)))

@@ -1,0 +1,212 @@
+"""A trial of several trainings: one model for each fold or split, an epoch of each in turn.
+
+They are trained in lockstep, so that a trial has a figure of all of them after every epoch, and can
+be pruned by it. Of folds, where every image validates once, the validation figures are those over
+all images; of repeated splits they are the mean over the splits. Training figures are means over
+the trainings, seconds are added up. Early stopping looks at these figures, so all trainings end
+with the same epoch.
+
+A state holds, besides what that of one training holds (see ``training.run``)::
+
+    model      a list: the weights of each training
+    history    the figures of the trial
+    rounds     the state of each training; None where it hasn't begun
+    waiting    what the trainings that have ended the epoch in progress came to in it:
+               figures, and rows, predicted, truth, losses of the validation images; else None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from statistics import mean
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from hpsearch.errors import TrainingDiverged, TrainingInterrupted
+from hpsearch.measurement import CONFUSION_CLASSES, FIGURES, EpochResult, ValPredictions
+from hpsearch.study_file.trial_config import TrialConfig, hashed_seed
+from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
+from hpsearch.training.data.prepare import PreparedData
+from hpsearch.training.early_stopping import is_over
+from hpsearch.training.precision import Chosen
+from hpsearch.training.run import identity, require_same
+
+_SUMS = ("seconds", "val_seconds")
+_ARRAYS = ("rows", "predicted", "truth", "losses")
+
+
+#: Trains one model, yielding every epoch with its predictions: configuration, images, the state
+#: to go on from (or ``None``), and the precision (``None`` decides by the rule).
+TrainOne: TypeAlias = Callable[
+    [TrialConfig, PreparedData, Mapping[str, Any] | None, Chosen | None], Iterator[EpochResult]
+]
+
+
+def round_config(config: TrialConfig, number: int) -> TrialConfig:
+    """Return what the training of a fold or split (from 0) is told: a seed of its own."""
+    return replace(config, seed=hashed_seed(config.seed, "round", number), early_stopping=None)
+
+
+def in_lockstep(
+    config: TrialConfig,
+    data: PreparedData,
+    train_one: TrainOne,
+    *,
+    resume_from: Mapping[str, Any] | None,
+    keep_predictions: bool,
+) -> Iterator[EpochResult]:
+    """Train on each of ``data.rounds``, yielding every epoch's figures of all of them together.
+
+    Raises what ``engine.train`` raises: what ends one training ends the trial.
+    """
+    trial = _Trial(config, data)
+    if resume_from is not None:
+        trial.restore(resume_from)
+    trial.begin(train_one)
+    while not trial.is_over:
+        trial.train_an_epoch()
+        result = trial.end_epoch()
+        if not keep_predictions:
+            result = replace(result, val_predictions=None)
+        yield replace(result, last=trial.is_over, state=partial(trial.state_after, result.epoch))
+
+
+@dataclass
+class _Round:
+    """One of the trainings."""
+
+    #: How far it has come; ``None`` before it has begun.
+    state: Callable[[], dict[str, Any]] | None = None
+    #: The epoch in progress, once this training has ended it.
+    result: EpochResult | None = None
+    epochs: Iterator[EpochResult] = field(default_factory=lambda: iter(()))
+
+
+class _Trial:
+    def __init__(self, config: TrialConfig, data: PreparedData) -> None:
+        self.config, self.data = config, data
+        self.rounds = [_Round() for _ in data.rounds]
+        self.history: list[dict[str, float]] = []
+        self._precision: Chosen | None = None
+        self._identity = identity(config, data.data_hash, data.split_hash)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no epoch is left."""
+        losses = [figures["val_loss"] for figures in self.history]
+        ended = len(self.history) >= self.config.epochs
+        return ended or is_over(losses, self.config.early_stopping)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``. Raises ``CheckpointError`` where it belongs to something else."""
+        require_same(state, self._identity)
+        self.history = list(state["history"])
+        self._precision = state["precision"]
+        for each, own, waiting in zip(self.rounds, state["rounds"], state["waiting"], strict=True):
+            each.state = None if own is None else lambda own=own: own
+            each.result = None if waiting is None else _unpacked(waiting)
+
+    def begin(self, train_one: TrainOne) -> None:
+        """Make every training ready; none does anything before it is its turn."""
+        for number, (each, data) in enumerate(zip(self.rounds, self.data.rounds, strict=True)):
+            state = None if each.state is None else each.state()
+            config = round_config(self.config, number)
+            each.epochs = train_one(config, data, state, self._precision)
+
+    def train_an_epoch(self) -> None:
+        """Train each one to the end of the epoch in progress."""
+        for number, each in enumerate(self.rounds, start=1):
+            if each.result is not None:
+                continue
+            what = f"{'fold' if self.config.data.folds else 'split'} {number}"
+            try:
+                each.result = next(each.epochs)
+            except TrainingDiverged as error:
+                raise TrainingDiverged(f"{what} of {len(self.rounds)}: {error}") from error
+            except TrainingInterrupted as interrupted:
+                each.state = interrupted.state
+                message = f"{what} of {len(self.rounds)}: {interrupted}"
+                raise TrainingInterrupted(message, self.state) from None
+            each.state = each.result.state
+
+    def end_epoch(self) -> EpochResult:
+        """Return the epoch's figures, note them, and go on to the next."""
+        results = [each.result for each in self.rounds if each.result is not None]
+        every_image_once = self.config.data.folds is not None
+        joined = joined_result(results, len(self.data.class_names), together=every_image_once)
+        self.history.append({name: getattr(joined, name) for name in FIGURES})
+        for each in self.rounds:
+            each.result = None
+        return joined
+
+    def state_after(self, epoch: int) -> dict[str, Any]:
+        """Return the state after ``epoch``, as long as that is the last one."""
+        if len(self.history) != epoch or any(each.result is not None for each in self.rounds):
+            raise RuntimeError(f"the state after epoch {epoch} is gone: training has moved on")
+        return self.state()
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of everything."""
+        states = [None if each.state is None else each.state() for each in self.rounds]
+        begun = [state for state in states if state is not None]
+        return {
+            **self._identity,
+            "precision": begun[0]["precision"] if begun else self._precision,
+            "epoch": len(self.history),
+            "history": [dict(figures) for figures in self.history],
+            "model": [None if state is None else state["model"] for state in states],
+            "rounds": states,
+            "waiting": [
+                None if each.result is None else _packed(each.result) for each in self.rounds
+            ],
+        }
+
+
+def joined_result(results: Sequence[EpochResult], classes: int, *, together: bool) -> EpochResult:
+    """Return one epoch's figures of all trainings; each of ``results`` has its predictions.
+
+    ``together``: every image was judged once, so that the validation figures are those over all of
+    them, and the predictions are kept, in the order of their rows.
+    """
+    figures: dict[str, Any] = {
+        name: float(mean(getattr(each, name) for each in results)) for name in FIGURES
+    }
+    figures["epoch"] = results[0].epoch
+    figures |= {name: sum(getattr(each, name) for each in results) for name in _SUMS}
+    said = [each.val_predictions for each in results if each.val_predictions is not None]
+    rows, predicted, truth, losses = (
+        np.concatenate([getattr(each, name) for each in said]) for name in _ARRAYS
+    )
+    matrix = confusion(torch.from_numpy(truth), torch.from_numpy(predicted), classes)
+    if together:
+        figures |= {
+            "val_loss": float(losses.astype(np.float64).mean()),
+            "val_accuracy": int(matrix.trace()) / len(rows),
+            "val_macro_f1": macro_f1(matrix),
+            "val_balanced_accuracy": balanced_accuracy(matrix),
+        }
+    order = np.argsort(rows)
+    kept = ValPredictions(
+        rows=rows[order], predicted=predicted[order], truth=truth[order], losses=losses[order]
+    )
+    return EpochResult(
+        **figures,
+        val_confusion=matrix.tolist() if classes <= CONFUSION_CLASSES else None,
+        val_predictions=kept if together else None,
+    )
+
+
+def _packed(result: EpochResult) -> dict[str, Any]:
+    packed: dict[str, Any] = {name: getattr(result, name) for name in FIGURES}
+    for name in _ARRAYS:
+        packed[name] = torch.from_numpy(getattr(result.val_predictions, name))
+    return packed
+
+
+def _unpacked(packed: Mapping[str, Any]) -> EpochResult:
+    said = ValPredictions(**{name: packed[name].numpy() for name in _ARRAYS})
+    return EpochResult(**{name: packed[name] for name in FIGURES}, val_predictions=said)
