@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from optuna.storages import RDBStorage
-from sqlalchemy import event
-
+from hpsearch.dashboard.artifacts import Artifacts
 from hpsearch.dashboard.guard import LOOPBACK_NAMES, Guard
+from hpsearch.dashboard.reports import Reports
+from hpsearch.dashboard.routes import Routes
+from hpsearch.dashboard.standing import Standings
+from hpsearch.dashboard.storage import DashboardStorage
 from hpsearch.errors import UserError
-from hpsearch.search.schema_version import optuna_url, require_tables
+from hpsearch.search.schema_version import require_tables
 from hpsearch.search.storage import Database
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -72,38 +76,47 @@ def dashboard_server(
     require_loopback(host, token)
     require_tables(database)
     kind = _ServerV6 if ":" in host else _Server
-    try:
-        # A token goes with its name in the browser, so another name for us reads nothing.
-        hosts = LOOPBACK_NAMES if token is None else None
-        guard = Guard(_optuna_dashboard(database), hosts, token)
-        server = make_server(host, port, guard, kind, handler_class=_QuietHandler)
-    except (OSError, OverflowError, UnicodeError) as error:
-        raise UserError(
-            f"the dashboard must have a free port, but {host}:{port} can't be used ({error}); "
-            "choose another --port"
-        ) from error
-    with server:
-        yield server
+    # A token goes with its name in the browser, so another name for us reads nothing.
+    hosts = LOOPBACK_NAMES if token is None else None
+    with _read_only(database) as reading:
+        guard = Guard(application(reading), hosts, token)
+        try:
+            server = make_server(host, port, guard, kind, handler_class=_QuietHandler)
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise UserError(
+                f"the dashboard must have a free port, but {host}:{port} can't be used ({error}); "
+                "choose another --port"
+            ) from error
+        with server:
+            yield server
 
 
-def _optuna_dashboard(database: Database) -> Any:
+def application(database: Database) -> WSGIApplication:
+    """Return the dashboard over ``database``, without a guard."""
     import optuna_dashboard
 
-    return optuna_dashboard.wsgi(_read_only_storage(database))
+    standings = Standings(database)
+    storage = DashboardStorage(database, standings)
+    dashboard = optuna_dashboard.wsgi(storage, Artifacts(database, standings))
+    # Otherwise it prints a traceback and answers a page of its own; `Routes` tells what is wrong.
+    dashboard.catchall = False
+    return Routes(dashboard, storage, Reports(database, standings, _render))
 
 
-def _read_only_storage(database: Database) -> RDBStorage:
-    """Return Optuna's storage on connections that the database itself keeps from writing."""
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    if not database.is_sqlite:
-        settings = "-c timezone=UTC -c default_transaction_read_only=on"
-        options["connect_args"] = {"options": settings, "connect_timeout": 10}
-    storage = RDBStorage(optuna_url(database), options, skip_table_creation=True)
-    if database.is_sqlite:
-        storage.engine.dispose()  # the connection that was made without the pragma
-        event.listen(storage.engine, "connect", _forbid_writes)
-    return storage
+@contextmanager
+def _read_only(database: Database) -> Iterator[Database]:
+    """Yield a second pool of connections, which the database itself keeps from writing."""
+    url = database.url.render_as_string(hide_password=False)
+    reading = Database(url, database.patience, read_only=True)
+    try:
+        yield reading
+    finally:
+        reading.close()
 
 
-def _forbid_writes(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA query_only=ON")
+def _render(database: Database, names: Sequence[str]) -> str:
+    from hpsearch.results.report.assemble import render
+
+    # The pictures themselves stay where they are: a reader of the dashboard may see what the
+    # database holds, and the data folder is another matter.
+    return render(database, names, pictures=False)

@@ -23,8 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean, median
-
-from hpsearch.measurement import EpochResult
+from typing import Protocol
 
 #: Epochs that must follow the turning point.
 _LEAST_AFTER = 3
@@ -34,7 +33,26 @@ _RELATIVE_RISE = 0.05
 _WOBBLES = 6.0
 
 
-def overfits_from(curve: Sequence[EpochResult]) -> int | None:
+class Losses(Protocol):
+    """What is looked at of an epoch."""
+
+    @property
+    def epoch(self) -> int:
+        """1-based."""
+        ...
+
+    @property
+    def train_loss(self) -> float:
+        """Measured while training."""
+        ...
+
+    @property
+    def val_loss(self) -> float:
+        """Measured after the epoch."""
+        ...
+
+
+def overfits_from(curve: Sequence[Losses]) -> int | None:
     """Return the first epoch of overfitting; ``None`` where there is none, or too few epochs."""
     if len(curve) <= _LEAST_AFTER:
         return None
@@ -54,5 +72,6 @@ def overfits_from(curve: Sequence[EpochResult]) -> int | None:
 
 
 def _smoothed(losses: Sequence[float]) -> list[float]:
-    inner = [median(losses[at - 1 : at + 2]) for at in range(1, len(losses) - 1)]
+    # The middle one of three: many times faster than asking for a median
+    inner = [sorted(losses[at - 1 : at + 2])[1] for at in range(1, len(losses) - 1)]
     return [losses[0], *inner, losses[-1]]

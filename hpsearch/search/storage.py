@@ -53,14 +53,18 @@ class Patience:
 class Database:
     """A pool of connections to one database. Open it in the process that uses it, after any fork.
 
+    ``read_only``: the database itself refuses whatever would write.
+
     Raises:
         StorageError: the URL isn't usable here.
     """
 
-    def __init__(self, url: str, patience: Patience | None = None) -> None:
+    def __init__(
+        self, url: str, patience: Patience | None = None, *, read_only: bool = False
+    ) -> None:
         self.url = parse_url(url)
         self.patience = patience or Patience()
-        self.engine = _engine(self.url)
+        self.engine = _engine(self.url, read_only=read_only)
 
     @property
     def is_sqlite(self) -> bool:
@@ -170,7 +174,7 @@ def is_unreachable(error: DBAPIError) -> bool:
     )
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, *, read_only: bool) -> Engine:
     # No ping before use: a connection that was cut is told by the first statement, and the
     # transaction is made again.
     options: dict[str, Any] = {}
@@ -179,7 +183,8 @@ def _engine(url: URL) -> Engine:
     else:
         # UTC: with mixed session time zones even Optuna's own times go wrong.
         options["connect_args"] = {
-            "options": "-c timezone=UTC -c lock_timeout=10s",
+            "options": "-c timezone=UTC -c lock_timeout=10s"
+            + (" -c default_transaction_read_only=on" if read_only else ""),
             "connect_timeout": 10,
             "application_name": f"hpsearch-{os.getpid()}",
         }
@@ -195,6 +200,8 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        if read_only:
+            event.listen(engine, "connect", _forbid_writes)
     else:
         send_together(engine)
     return engine
@@ -207,6 +214,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
+
+
+def _forbid_writes(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA query_only=ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -11,8 +11,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from hpsearch.dashboard.app import _read_only_storage, dashboard_server
-from hpsearch.errors import NothingStored, UserError
+from hpsearch.dashboard.app import dashboard_server
+from hpsearch.errors import NothingStored, StorageError, UserError
+from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 
 
@@ -54,19 +55,17 @@ def test_the_study_cant_be_deleted(searched, method):
 
 
 def test_even_the_database_refuses_its_writes(storage_url):
-    from hpsearch.search.schema_version import ensure_tables
-
-    database = Database(storage_url)
-    ensure_tables(database)
-    storage = _read_only_storage(database)
+    ensure = Database(storage_url)
+    ensure_tables(ensure)
+    ensure.close()
+    database = Database(storage_url, read_only=True)
     try:
-        with (
-            pytest.raises((OperationalError, sa.exc.InternalError), match=r"read-?only|readonly"),
-            storage.engine.begin() as connection,
+        with pytest.raises(
+            (OperationalError, sa.exc.InternalError, StorageError), match=r"read-?only|readonly"
         ):
-            connection.execute(sa.text("DELETE FROM studies"))
+            database.write(lambda each: each.execute(sa.text("DELETE FROM studies")))
+        assert database.read(lambda each: each.execute(sa.text("SELECT 1")).scalar_one()) == 1
     finally:
-        storage.engine.dispose()
         database.close()
 
 

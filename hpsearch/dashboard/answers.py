@@ -1,0 +1,175 @@
+"""A study's page data, ``GET /api/studies/N``: the one answer whose size grows with the study.
+
+optuna-dashboard builds it anew at every request, from every trial. Here the text of a trial that
+has ended is kept, the head is optuna-dashboard's own, and the whole answer is kept as long as
+nothing changes. Where hpsearch knows the study, its best trial is the confirmed one, and notes and
+artifacts are in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+
+from hpsearch.dashboard.artifacts import CONFIG, address, described, kinds_of
+from hpsearch.dashboard.notes import trial_note
+from hpsearch.dashboard.standing import Standing
+from hpsearch.dashboard.storage import DashboardStorage
+from hpsearch.dashboard.thresholds import Thresholds
+from hpsearch.dashboard.trial_json import TrialWriter, with_note
+from hpsearch.dashboard.trials import Snapshot
+from hpsearch.results.overfitting import overfits_from
+from hpsearch.search.ledger_tables import epochs
+
+#: Trials whose curves are asked for one by one; of more the whole study's are read.
+_FEW = 500
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The trials as text, and everything around them."""
+
+    #: The JSON object without trials and without its closing brace.
+    head: str
+    #: By number.
+    trials: Sequence[str]
+    best: Sequence[str]
+    #: Equal where nothing has changed.
+    tag: str
+
+    def body(self, after: int) -> bytes:
+        """Return the answer, without the first ``after`` trials."""
+        trials, best = ", ".join(self.trials[after:]), ", ".join(self.best)
+        return f'{self.head}, "trials": [{trials}], "best_trials": [{best}]}}'.encode()
+
+
+class StudyAnswers:
+    """Answers for one study of ours. Several threads may ask."""
+
+    def __init__(self, storage: DashboardStorage, study_id: int) -> None:
+        self._storage = storage
+        self._study_id = study_id
+        self._lock = Lock()
+        self._writer = TrialWriter(study_id)
+        #: Trial id -> a trial that has ended as it was written, and its text.
+        self._written: dict[int, tuple[FrozenTrial, str]] = {}
+        #: Ticket -> first epoch of overfitting, of trials that have ended.
+        self._overfits: dict[int, int | None] = {}
+        self._identity = ""
+        self._answer: Answer | None = None
+
+    def answer(self, standing: Standing) -> Answer | None:
+        """Return the study's data as it is now, ``None`` where it is gone."""
+        with self._lock:
+            identity = standing.record.study.run_key
+            if identity != self._identity:  # A study under the id of one that was deleted
+                self._identity, self._answer = identity, None
+                self._written, self._overfits = {}, {}
+            snapshot = self._storage.snapshot(self._study_id)
+            tag = f"{identity}-{snapshot.version}-{standing.revision}"
+            if self._answer is None or self._answer.tag != tag:
+                study = self._storage.study(self._study_id)
+                if study is None:
+                    return None
+                self._answer = self._build(study, snapshot, standing, tag)
+            return self._answer
+
+    def _build(
+        self, study: FrozenStudy, snapshot: Snapshot, standing: Standing, tag: str
+    ) -> Answer:
+        self._look_for_overfitting(standing)
+        thresholds = Thresholds(standing.record, snapshot.trials)
+        texts = {
+            trial.number: self._text(trial, snapshot, standing, thresholds)
+            for trial in snapshot.trials
+        }
+        return Answer(
+            head=_head(study, snapshot.trials),
+            trials=list(texts.values()),
+            best=[texts[number] for number in standing.best if number in texts],
+            tag=tag,
+        )
+
+    def _text(
+        self,
+        trial: FrozenTrial,
+        snapshot: Snapshot,
+        standing: Standing,
+        thresholds: Thresholds,
+    ) -> str:
+        trial_id = trial._trial_id
+        kinds = kinds_of(standing, trial, snapshot.large.get(trial_id, frozenset()))
+        kept = self._written.get(trial_id)
+        if kept is not None and kept[0] is trial:
+            written = kept[1]
+        else:
+            written = self._writer.write(trial, described(self._study_id, trial_id, kinds))
+            if trial.state.is_finished() and trial_id in standing.by_trial:
+                self._written[trial_id] = trial, written
+        pictures = [
+            (kind.title, address(self._study_id, trial_id, kind))
+            for kind in kinds
+            if kind is not CONFIG
+        ]
+        told = standing.by_trial.get(trial_id)
+        overfits = None if told is None else self._overfits.get(told.ticket)
+        return with_note(written, trial_note(standing, trial, thresholds, pictures, overfits))
+
+    def _look_for_overfitting(self, standing: Standing) -> None:
+        ended = {each.ticket for each in standing.record.trials if each.state.is_finished}
+        new = ended - self._overfits.keys()
+        if not new:
+            return
+        query = sa.select(
+            epochs.c.ticket, epochs.c.epoch, epochs.c.train_loss, epochs.c.val_loss
+        ).where(epochs.c.study_id == self._study_id)
+        if len(new) <= _FEW:
+            query = query.where(epochs.c.ticket.in_(new))
+        query = query.order_by(epochs.c.ticket, epochs.c.epoch)
+        curves: dict[int, list[_Losses]] = {}
+        for ticket, *losses in self._storage.database.read(
+            lambda connection: connection.execute(query).all()
+        ):
+            curves.setdefault(ticket, []).append(_Losses(*losses))
+        self._overfits.update((each, overfits_from(curves.get(each, []))) for each in new)
+
+
+class _Losses(NamedTuple):
+    epoch: int
+    train_loss: float
+    val_loss: float
+
+
+def _head(study: FrozenStudy, trials: Sequence[FrozenTrial]) -> str:
+    """Return what optuna-dashboard itself says of the study, without its trials."""
+    from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+    from optuna_dashboard._inmemory_cache import InMemoryCache, get_cached_extra_study_property
+    from optuna_dashboard._serializer import serialize_study_detail
+
+    like = list(_representatives(trials))
+    common = get_cached_extra_study_property(InMemoryCache(), study._study_id, like)
+    plots = get_plotly_graph_objects(study.system_attrs)
+    told = serialize_study_detail(study, [], [], *common, plots, [])
+    return json.dumps({key: told[key] for key in told if key not in ("trials", "best_trials")})[:-1]
+
+
+def _representatives(trials: Iterable[FrozenTrial]) -> Iterable[FrozenTrial]:
+    """Yield one trial of each kind: what they have in common and apart follows from the kinds."""
+    seen = set()
+    for trial in trials:
+        kind = (
+            trial.state is TrialState.FAIL,
+            bool(trial.intermediate_values),
+            tuple((name, id(each)) for name, each in trial.distributions.items()),
+            tuple((key, type(value)) for key, value in trial.user_attrs.items()),
+        )
+        if kind not in seen:
+            seen.add(kind)
+            yield trial

@@ -1,0 +1,207 @@
+"""The notes that the dashboard shows beside a study and each of its trials (Markdown).
+
+optuna-dashboard renders Markdown without HTML; names, errors and parameter values are other
+people's text nevertheless, and are written so that they mean nothing in Markdown either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from hpsearch.dashboard.markdown import block, code, words
+from hpsearch.dashboard.standing import Standing
+from hpsearch.dashboard.thresholds import Thresholds
+from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.export.confirmed import in_words
+from hpsearch.results.reasons import in_short
+from hpsearch.results.records import TrialRecord
+from hpsearch.results.summary import counts_of
+from hpsearch.search.ledger_tables import TicketState
+
+#: Characters of an error; `hpsearch show` has it whole.
+_ERROR = 1500
+
+
+def study_note(standing: Standing) -> str:
+    """Return the study's note: what is asked, how it stands, its winner, how to get it."""
+    record = standing.record
+    name = record.study.name
+    parts = [f"## {words(name)}"]
+    if description := record.study.document.get("description"):
+        parts.append(words(description))
+    parts.append(f"**{words(state_line(standing))}**")
+    parts.append(_winner(standing))
+    if is_confirmation(record.study):
+        search = record.study.document["confirms"]["study"]
+        parts.append(
+            f"This is the confirmation of the search {code(search)}: its finalists, trained again "
+            f"with fresh seeds. Its verdict stands in that study's note and report."
+        )
+        parts.append(f"[Report of the search](/report/{search})")
+        return "\n\n".join(parts)
+    parts.append(f"[Report](/report/{name})")
+    commands = [f"hpsearch launch --study {name}   # the study's file: goes on where it stopped"]
+    if standing.best:
+        if not standing.is_confirmed and not record.goals.several:
+            commands.append(f"hpsearch confirm --study {name}   # one honest number")
+        pick = " --pick knee" if record.goals.several else ""
+        commands += [f"hpsearch export --study {name}{pick} --out best.yaml"]
+        commands += ["hpsearch train best.yaml   # trains it again, to the same figures"]
+    parts.append("**To reproduce**\n\n" + block("\n".join(commands)))
+    return "\n\n".join(parts)
+
+
+def state_line(standing: Standing) -> str:
+    """Return how far the study has come, in one line."""
+    record = standing.record
+    counts = counts_of(record.counts)
+    begun, of = counts.pop("total"), record.study.trials
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    ended = "finished" if record.is_finished else f"{record.counts.finished} trials have ended"
+    return f"{ended}: {begun} of {of} trials begun ({told or 'none yet'})"
+
+
+def winner_line(standing: Standing) -> str:
+    """Return who is shown as best, and what its figure is worth, in one line."""
+    record, verdict = standing.record, standing.verdict
+    metric = record.objective.metric
+    if is_confirmation(record.study):
+        return "told with the search: the best of these trainings is only its luckiest seed"
+    if record.goals.several:
+        front = ", ".join(map(str, standing.best[:20]))
+        more = ", .." if len(standing.best) > 20 else ""
+        return f"front of {', '.join(record.goals.objectives)}: trials {front or 'none yet'}{more}"
+    if not standing.best:
+        return "no complete trial that keeps the constraints yet"
+    if standing.is_confirmed and verdict is not None and verdict.confirmed is not None:
+        return (
+            f"trial {verdict.winner}, confirmed: {metric} {verdict.confirmed:.6g} over "
+            f"{len(verdict.reported)} fresh seeds"
+        )
+    best = record.trial(standing.best[0])
+    return (
+        f"trial {best.number}, best seen: {metric} {_value(best.value)} (one seed, best of "
+        f"{len(standing.rank)}: optimistic)"
+    )
+
+
+def _winner(standing: Standing) -> str:
+    record, verdict = standing.record, standing.verdict
+    told = f"**Winner**: {words(winner_line(standing))}."
+    if verdict is None or is_confirmation(record.study):
+        return told
+    if not standing.is_confirmed:
+        if verdict.winner_is_invalid:
+            why = "its winner's number in the search was declared invalid"
+        else:
+            why = "every finalist failed" if verdict.finished else "it isn't finished"
+        return f"{told} There is a confirmation, {code(standing.confirmation)}, but {why}."
+    seen = (
+        f"In the search it showed {_value(verdict.winner_seen)}; the best seen of "
+        f"{verdict.complete} complete trials was {_value(verdict.best_seen)}, an optimistic number."
+    )
+    return f"{told} {words(in_words(verdict, standing.confirmations))} {words(seen)}"
+
+
+def trial_note(
+    standing: Standing,
+    trial: FrozenTrial,
+    thresholds: Thresholds,
+    pictures: Sequence[tuple[str, str]] = (),
+    overfits_from: int | None = None,
+) -> str:
+    """Return a trial's note. ``pictures``: title and address of each, shown in it."""
+    told = standing.by_trial.get(trial._trial_id)
+    if told is None:
+        return _infeasible(trial)
+    lines = [_state(standing, told, trial, thresholds)]
+    lines += _measured(standing, told, overfits_from)
+    if told.attempts > 1:
+        lines.append(f"{told.attempts} attempts: a worker was stopped, or died, in between.")
+    for note in ("out_of_memory",):
+        if note in trial.user_attrs:
+            lines.append(words(trial.user_attrs[note]))
+    if (epoch := standing.spared.get(told.ticket)) is not None:
+        lines.append(
+            f"Spared by the audit: the pruning rule would have stopped it at epoch {epoch}."
+        )
+    if told.number in standing.weights:
+        lines.append("Its best weights are kept in its folder, `best.pt`.")
+    if told.error:
+        error = told.error.strip()
+        cut = error if len(error) <= _ERROR else f"...{error[-_ERROR:]}"
+        lines.append(f"Last error: {words(in_short(error))}\n\n{block(cut)}")
+    lines += [f"![{words(title)}]({address})" for title, address in pictures]
+    study = standing.record.study.name
+    lines.append(block(f"hpsearch show --study {study} {told.number}"))
+    return "\n\n".join(lines)
+
+
+def _state(
+    standing: Standing, told: TrialRecord, trial: FrozenTrial, thresholds: Thresholds
+) -> str:
+    record = standing.record
+    if told.state is TicketState.COMPLETE:
+        rank = None if told.number is None else standing.rank.get(told.number)
+        if rank is None:
+            broken = "; ".join(record.goals.broken(told.figures))
+            return f"**Complete**, no rank: {words(broken)}."
+        place = f"**Complete**, rank {rank} of {len(standing.rank)}"
+        chosen = told.number in standing.best
+        if standing.is_confirmed and chosen:
+            place += ", **confirmed winner**"
+        return f"{place}."
+    if told.state is TicketState.PRUNED:
+        why = thresholds.explain(told, trial)
+        return f"**Pruned** after epoch {told.epochs_done}: {words(why)}"
+    if told.invalid is not None:
+        return (
+            f"**Invalid** (it was {told.invalid.before.value}): {words(told.invalid.reason)}\n\n"
+            "Its number counts for nothing; to Optuna it is a failed trial."
+        )
+    if told.state is TicketState.FAILED:
+        return f"**Failed** after {told.epochs_done} epochs."
+    done = max(trial.intermediate_values, default=0)
+    of = record.study.epochs_per_trial
+    held = "a worker trains it" if told.state is TicketState.RUNNING else "the next worker goes on"
+    return f"**{told.state.value.capitalize()}**, epoch {done} of {of} done; {held}."
+
+
+def _measured(standing: Standing, told: TrialRecord, overfits_from: int | None) -> list[str]:
+    if told.value is None:
+        return []
+    metric = standing.record.objective.metric
+    lines = [
+        f"{words(metric)}: {_value(told.last_value)} after the last epoch, best "
+        f"{_value(told.best_value)} at epoch {told.best_epoch}; {told.epochs_done} epochs in "
+        f"{told.compute_seconds:.3g} s."
+    ]
+    if told.figures:
+        lines.append(_listed(told.figures))
+    if overfits_from is not None:
+        lines.append(
+            f"It overfits from epoch {overfits_from}: its validation loss rises while its "
+            "training loss falls."
+        )
+    return lines
+
+
+def _infeasible(trial: FrozenTrial) -> str:
+    reason = trial.user_attrs.get("infeasible")
+    if reason is None:
+        return ""
+    return (
+        f"**Can't be built**, so it was never trained and doesn't count: {words(reason)}\n\n"
+        f"Ticket {words(trial.user_attrs.get('ticket'))} drew again."
+    )
+
+
+def _listed(figures: Mapping[str, Any]) -> str:
+    return "; ".join(f"{words(name)} {_value(value)}" for name, value in figures.items())
+
+
+def _value(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"

@@ -1,0 +1,144 @@
+"""The pictures of a trial: its learning curves and its confusion matrix, as SVG.
+
+Letters stay letters in the picture: a browser has signs for every class name, and none of them is
+read as a formula.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.measurement import EpochResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Matplotlib isn't made for several threads, and its settings are those of the whole process.
+_LOCK = Lock()
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "hpsearch",
+    "font.family": ["DejaVu Sans"],
+    "font.size": 10,
+    # A class called "$x$" is no formula.
+    "text.parse_math": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+# Two hues that people tell apart who see red and green alike (Okabe and Ito 2008)
+_TRAIN, _VAL, _MARK = "#E69F00", "#0072B2", "#555555"
+
+#: Characters of a class name that a picture has room for, and classes whose counts it shows.
+_NAME, _NUMBERED = 18, 20
+
+# XML 1.0 has no way to write these at all.
+_NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def learning_curves(
+    curve: Sequence[EpochResult], metric: str, *, title: str, overfits_from: int | None
+) -> bytes:
+    """Draw loss and objective by epoch; ``curve`` must hold an epoch."""
+
+    def draw(figure: Figure) -> None:
+        losses, scores = figure.subplots(1, 2)
+        both = [("train_loss", "training", _TRAIN), ("val_loss", "validation", _VAL)]
+        _lines(losses, curve, both)
+        _label(losses, "loss")
+        shown = "val_accuracy" if metric == "val_loss" else metric
+        if shown == "val_accuracy":
+            both = [("train_accuracy", "training", _TRAIN), (shown, "validation", _VAL)]
+            _lines(scores, curve, both)
+            _label(scores, "accuracy")
+        else:
+            _lines(scores, curve, [(shown, "validation", _VAL)])
+            _label(scores, shown)
+        for axes in (losses, scores):
+            if overfits_from is not None:
+                axes.axvline(overfits_from, color=_MARK, linestyle=":", linewidth=1.2)
+        if overfits_from is not None:
+            top = losses.get_ylim()[1]
+            losses.text(overfits_from, top, " overfits", color=_MARK, fontsize=8, va="top")
+        figure.suptitle(_plain(title), fontsize=11)
+
+    return _svg((9.0, 3.4), draw)
+
+
+def confusion_matrix(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title: str) -> bytes:
+    """Draw validation images by true class (rows) and predicted class (columns).
+
+    Colours are shares of a row, so that a rare class is seen as well as a frequent one.
+    """
+    counts = np.asarray(matrix, dtype=np.float64)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    classes = len(counts)
+    labels = [_short(name) for name in names] or [str(each) for each in range(classes)]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+        figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+        if len(labels) == classes and classes <= _NUMBERED * 2:
+            ticks = np.arange(classes)
+            axes.set_xticks(ticks, labels, rotation=90)
+            axes.set_yticks(ticks, labels)
+        if classes <= _NUMBERED:
+            for row, column in np.argwhere(counts > 0):
+                axes.text(
+                    column,
+                    row,
+                    f"{int(counts[row, column])}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if shares[row, column] > 0.5 else "black",
+                )
+        _label(axes, "true class", "predicted class")
+        axes.set_title(_plain(title), fontsize=11)
+
+    side = min(4.5 + 0.22 * classes, 10.0)
+    return _svg((side + 1.2, side), draw)
+
+
+def _lines(axes: Axes, curve: Sequence[EpochResult], shown: Sequence[tuple[str, str, str]]) -> None:
+    epochs = [result.epoch for result in curve]
+    for name, label, colour in shown:
+        values = [getattr(result, name) for result in curve]
+        axes.plot(epochs, values, marker="o", markersize=3, color=colour, label=label)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _label(axes: Axes, y: str, x: str = "epoch") -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+
+
+def _svg(inches: tuple[float, float], draw: Callable[[Figure], None]) -> bytes:
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    stream = io.BytesIO()
+    with _LOCK, mpl.rc_context(_SETTINGS):
+        figure = Figure(figsize=inches, layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure)
+        # Without a date two pictures of one trial are the same bytes.
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
+
+
+def _plain(text: str) -> str:
+    return _NO_XML.sub("?", text).replace("\n", " ")
+
+
+def _short(name: str) -> str:
+    plain = _plain(name)
+    return plain if len(plain) <= _NAME else plain[: _NAME - 1] + "\u2026"

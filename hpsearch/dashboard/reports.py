@@ -1,0 +1,122 @@
+"""The reports, behind the same guard: a list of them, and each as it is at this moment.
+
+A report is one file that asks for nothing from anywhere, so its page may do nothing else: of
+scripts only those run whose hashes stand in its policy, and nothing can be sent away.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from html import escape
+from threading import Lock
+
+from hpsearch.dashboard.notes import state_line, winner_line
+from hpsearch.dashboard.standing import Standings
+from hpsearch.errors import UnknownName
+from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.search import studies
+from hpsearch.search.storage import Database
+
+_SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
+
+#: Rendered reports that are kept; one is some megabytes.
+_KEPT = 4
+
+_STYLE = (
+    "body{font:16px/1.5 sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;"
+    "background:#fff}li{margin:.8rem 0}a{color:#064787}"
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page as it is sent."""
+
+    #: gzip.
+    packed: bytes
+    #: Its content security policy.
+    policy: str
+    #: Equal where nothing has changed.
+    tag: str
+
+
+class Reports:
+    """Renders reports when they are asked for. Several threads may ask.
+
+    ``render`` makes the HTML of the report on some studies of a database.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        standings: Standings,
+        render: Callable[[Database, Sequence[str]], str],
+    ) -> None:
+        self._database = database
+        self._standings = standings
+        self._render = render
+        self._lock = Lock()
+        self._kept: dict[str, Page] = {}
+
+    def index(self) -> Page:
+        """Return the list of the searches, each with its report."""
+        lines = []
+        for stored in studies.everything(self._database):
+            if is_confirmation(stored):
+                continue
+            standing = self._standings.of(stored.name)
+            lines.append(
+                f'<li><a href="/report/{escape(stored.name)}">{escape(stored.name)}</a>: '
+                f"{escape(winner_line(standing))}<br><small>{escape(state_line(standing))}</small>"
+            )
+        listed = "\n".join(lines) or "<li>No study yet."
+        html = (
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>hpsearch reports</title><style>{_STYLE}</style></head><body><main>"
+            f'<h1>Reports</h1><ul>\n{listed}\n</ul><p><a href="/dashboard">Dashboard</a></p>'
+            "</main></body></html>\n"
+        )
+        return _page(html, sha256(html.encode()).hexdigest())
+
+    def report(self, name: str) -> Page | None:
+        """Return a study's report, of a confirmation its search's; ``None`` for no such study."""
+        try:
+            standing = self._standings.of(name)
+        except UnknownName:
+            return None
+        if is_confirmation(standing.record.study):
+            return self.report(standing.record.study.document["confirms"]["study"])
+        # One at a time: a report takes seconds, and several readers ask for the same.
+        with self._lock:
+            kept = self._kept.pop(name, None)
+            if kept is None or kept.tag != standing.revision:
+                kept = _page(self._render(self._database, [name]), standing.revision)
+            self._kept[name] = kept
+            for oldest in list(self._kept)[:-_KEPT]:
+                del self._kept[oldest]
+            return kept
+
+
+def _page(html: str, tag: str) -> Page:
+    return Page(zlib.compress(html.encode(), 6, wbits=31), _policy(html), tag)
+
+
+def _policy(html: str) -> str:
+    scripts = " ".join(dict.fromkeys(map(_hash, _SCRIPT.findall(html)))) or "'none'"
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
+
+
+def _hash(script: str) -> str:
+    # A browser's parser turns CR LF into LF before it takes the hash.
+    plain = script.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'sha256-{b64encode(sha256(plain.encode()).digest()).decode()}'"

@@ -1,0 +1,145 @@
+"""How a study of ours stands: what the dashboard tells beyond Optuna's rows.
+
+Everything is read from the ledger and kept until the event log grows, so nothing that is shown is
+stored anywhere, and nothing can be lost or out of date.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.results.confirmation.reading import read_verdict
+from hpsearch.results.confirmation.stored import (
+    confirmations,
+    is_confirmation,
+    kept_trainings,
+)
+from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.ranking import front, ranked, weights_kept
+from hpsearch.results.records import StudyRecord, TrialRecord, read_study
+from hpsearch.search import studies
+from hpsearch.search.decision import SPARED
+from hpsearch.search.ledger_tables import events
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StoredStudy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A study as it stands at one moment."""
+
+    record: StudyRecord
+    #: By Optuna's trial id; infeasible draws belong to no record.
+    by_trial: Mapping[int, TrialRecord]
+    #: Trial number -> 1-based rank of a complete trial that keeps the constraints.
+    rank: Mapping[int, int]
+    #: Numbers of the trials that are shown as best: the confirmed winner; without one the best
+    #: seen, or the front; of a confirmation its winner's trainings with the report's seeds.
+    best: Sequence[int]
+    #: Numbers of the trials whose best weights are kept.
+    weights: frozenset[int]
+    #: Of the newest confirmation, its name, and how many there are.
+    verdict: Confirmation | None
+    confirmation: str | None
+    confirmations: int
+    #: Ticket -> the epoch at which the audit let it live.
+    spared: Mapping[int, int]
+    #: Another text means that something has changed.
+    revision: str
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether fresh seeds have chosen the winner that is shown."""
+        return _has_winner(self.verdict)
+
+
+class Standings:
+    """Keeps the standing of each study. Several threads may ask."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = Lock()
+        self._kept: dict[str, Standing] = {}
+
+    def of(self, name: str) -> Standing:
+        """Return the standing of the study ``name``. Raises ``UnknownName``, ``StorageError``."""
+        with self._lock:
+            stored = studies.find(self._database, name)
+            confirming = confirmations(self._database, name)
+            revision = self._database.read(lambda each: _revision(each, [stored, *confirming]))
+            kept = self._kept.get(name)
+            if kept is None or kept.revision != revision:
+                self._kept[name] = kept = _read(self._database, name, confirming, revision)
+            return kept
+
+
+def _revision(connection: Connection, asked: Sequence[StoredStudy]) -> str:
+    """Return a text that changes with every event, and with a study's text and budget."""
+    # The number of events as well as the newest: on Postgres one may be committed after a newer.
+    query = (
+        sa.select(events.c.study_id, sa.func.count(), sa.func.max(events.c.event_id))
+        .where(events.c.study_id.in_([each.study_id for each in asked]))
+        .group_by(events.c.study_id)
+        .order_by(events.c.study_id)
+    )
+    grown = [tuple(row) for row in connection.execute(query)]
+    about = [(each.run_key, each.trials, each.document.get("description")) for each in asked]
+    return json.dumps([grown, about])
+
+
+def _read(
+    database: Database, name: str, confirming: Sequence[StoredStudy], revision: str
+) -> Standing:
+    record = read_study(database, name)
+    verdict = None
+    if confirming:
+        verdict = read_verdict(database, record, read_study(database, confirming[-1].name))
+    order = ranked(record)
+    return Standing(
+        record=record,
+        by_trial={each.trial_id: each for each in record.trials if each.trial_id is not None},
+        rank={each.number: place for place, each in enumerate(order, 1) if each.number is not None},
+        best=_numbers(_best(record, verdict)),
+        weights=frozenset(_numbers(weights_kept(record))),
+        verdict=verdict,
+        confirmation=confirming[-1].name if confirming else None,
+        confirmations=len(confirming),
+        spared=database.read(lambda connection: _spared(connection, record.study.study_id)),
+        revision=revision,
+    )
+
+
+def _best(record: StudyRecord, verdict: Confirmation | None) -> Sequence[TrialRecord]:
+    if is_confirmation(record.study):
+        # The best of its trainings would be the luckiest seed.
+        return kept_trainings(record) if record.is_finished else []
+    if verdict is not None and _has_winner(verdict) and not record.goals.several:
+        return [each for each in record.trials if each.number == verdict.winner]
+    return front(record)
+
+
+def _has_winner(verdict: Confirmation | None) -> bool:
+    """Whether fresh seeds have chosen one whose number in the search still counts."""
+    return (
+        verdict is not None
+        and verdict.finished
+        and verdict.winner is not None
+        and not verdict.winner_is_invalid
+    )
+
+
+def _numbers(trials: Sequence[TrialRecord]) -> list[int]:
+    return [each.number for each in trials if each.number is not None]
+
+
+def _spared(connection: Connection, study_id: int) -> dict[int, int]:
+    query = sa.select(events.c.ticket, events.c.detail).where(
+        events.c.study_id == study_id, events.c.kind == SPARED
+    )
+    return {row.ticket: json.loads(row.detail)["epoch"] for row in connection.execute(query)}

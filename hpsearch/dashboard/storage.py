@@ -1,0 +1,234 @@
+"""The storage that the dashboard reads through: Optuna's rows in bulk, and what hpsearch knows.
+
+Notes, artifacts and a line about the winner are added here, to what is read, and stored nowhere:
+workers write nothing more for them, and optuna-dashboard opens the same database without hpsearch.
+Studies that hpsearch didn't create are shown as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Mapping, Sequence
+from threading import Lock
+from typing import Any, NoReturn
+
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import Connection
+
+from hpsearch.dashboard.artifacts import as_system_attrs, described, kinds_of
+from hpsearch.dashboard.notes import state_line, study_note, winner_line
+from hpsearch.dashboard.standing import Standing, Standings
+from hpsearch.dashboard.trials import Snapshot, StudyTrials
+from hpsearch.search import optuna_rows as rows
+from hpsearch.search.ledger_tables import studies as our_studies
+from hpsearch.search.storage import Database
+
+
+class DashboardStorage(BaseStorage):
+    """A read-only storage over ``database``. Several threads may ask."""
+
+    def __init__(self, database: Database, standings: Standings) -> None:
+        self.database = database
+        self._standings = standings
+        self._lock = Lock()
+        self._trials: dict[int, StudyTrials] = {}
+
+    def snapshot(self, study_id: int) -> Snapshot:
+        """Return the study's trials as they are now; their system attributes name no artifacts."""
+        with self._lock:
+            trials = self._trials.setdefault(study_id, StudyTrials(self.database, study_id))
+        return trials.refresh()
+
+    def standing(self, study_id: int) -> Standing | None:
+        """Return how a study of ours stands, ``None`` for one that hpsearch didn't create."""
+        query = sa.select(our_studies.c.name).where(our_studies.c.study_id == study_id)
+        name = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
+        return None if name is None else self._standings.of(name)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Return every study, by id; those of ours with a note and a line about their winner."""
+        return [self._with_ours(study) for study in self.database.read(_read_studies)]
+
+    def study(self, study_id: int) -> FrozenStudy | None:
+        """Return one study as ``get_all_studies`` does."""
+        found = self.database.read(lambda connection: _read_studies(connection, study_id))
+        return self._with_ours(found[0]) if found else None
+
+    def _with_ours(self, study: FrozenStudy) -> FrozenStudy:
+        standing = self.standing(study._study_id)
+        if standing is not None:
+            name = standing.record.study.name
+            study.user_attrs = {
+                "winner": winner_line(standing),
+                "state": state_line(standing),
+                "report": f"/report/{name}",
+                **study.user_attrs,
+            }
+            theirs = _note_in(study.system_attrs)
+            note = study_note(standing)
+            note = f"{note}\n\n---\n\n{theirs}" if theirs else note
+            study.system_attrs = {
+                key: value
+                for key, value in study.system_attrs.items()
+                if not key.startswith("dashboard:note_")
+            } | {"dashboard:note_ver": 1, "dashboard:note_str:0": note}
+        return study
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Return the study's id. Raises ``KeyError``."""
+        query = sa.select(rows.STUDIES.c.study_id).where(rows.STUDIES.c.study_name == study_name)
+        found = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
+        if found is None:
+            raise KeyError(study_name)
+        return int(found)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """Return the study's name. Raises ``KeyError``."""
+        return self._known(study_id).study_name
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return each objective's direction. Raises ``KeyError``."""
+        return self._known(study_id).directions
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the study's user attributes. Raises ``KeyError``."""
+        return self._known(study_id).user_attrs
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the study's system attributes. Raises ``KeyError``."""
+        return self._known(study_id).system_attrs
+
+    def _known(self, study_id: int) -> FrozenStudy:
+        found = self.database.read(lambda connection: _read_studies(connection, study_id))
+        if not found:
+            raise KeyError(study_id)
+        return found[0]
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return the trials in ``states``, by number; never copies (nobody here modifies them)."""
+        trials = self.snapshot(study_id).trials
+        return [each for each in trials if states is None or each.state in states]
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return one trial. Raises ``KeyError``."""
+        query = sa.select(rows.TRIALS.c.study_id).where(rows.TRIALS.c.trial_id == trial_id)
+        study_id = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
+        if study_id is None:
+            raise KeyError(trial_id)
+        return next(each for each in self.snapshot(study_id).trials if each._trial_id == trial_id)
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        """Return a trial's system attributes, among them what names its artifacts."""
+        query = sa.select(rows.TRIALS.c.study_id).where(rows.TRIALS.c.trial_id == trial_id)
+        study_id = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
+        if study_id is None:
+            raise KeyError(trial_id)
+        snapshot, standing = self.snapshot(study_id), self.standing(study_id)
+        trial = next(each for each in snapshot.trials if each._trial_id == trial_id)
+        if standing is None:
+            return trial.system_attrs
+        kinds = kinds_of(standing, trial, snapshot.large.get(trial_id, frozenset()))
+        return {**trial.system_attrs, **as_system_attrs(described(study_id, trial_id, kinds))}
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> NoReturn:
+        """Refuse."""
+        raise PermissionError(_READ_ONLY)
+
+    def delete_study(self, study_id: int) -> NoReturn:
+        """Refuse."""
+        raise PermissionError(_READ_ONLY)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
+        """Refuse."""
+        raise PermissionError(_READ_ONLY)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
+        """Refuse."""
+        raise PermissionError(_READ_ONLY)
+
+    def create_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None = None
+    ) -> NoReturn:
+        """Refuse."""
+        raise PermissionError(_READ_ONLY)
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> NoReturn:
+        """Refuse."""
+        raise PermissionError(_READ_ONLY)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> NoReturn:
+        """Refuse."""
+        raise PermissionError(_READ_ONLY)
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> NoReturn:
+        """Refuse."""
+        raise PermissionError(_READ_ONLY)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:
+        """Refuse."""
+        raise PermissionError(_READ_ONLY)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:
+        """Refuse."""
+        raise PermissionError(_READ_ONLY)
+
+
+_READ_ONLY = "the dashboard is read-only: studies change through hpsearch alone"
+
+
+def _note_in(system_attrs: Mapping[str, Any]) -> str:
+    """Return the note that somebody has written with optuna-dashboard itself."""
+    from optuna_dashboard._note import get_note_from_system_attrs
+
+    return str(get_note_from_system_attrs(dict(system_attrs), None)["body"])
+
+
+def _read_studies(connection: Connection, only: int | None = None) -> list[FrozenStudy]:
+    def of_study(table: sa.Table, *columns: str) -> list[Any]:
+        query = sa.select(table.c.study_id, *(table.c[name] for name in columns))
+        if only is not None:
+            query = query.where(table.c.study_id == only)
+        return list(connection.execute(query))
+
+    names = of_study(rows.STUDIES, "study_name")
+    directions: dict[int, dict[int, StudyDirection]] = {}
+    for study_id, objective, direction in of_study(rows.DIRECTIONS, "objective", "direction"):
+        directions.setdefault(study_id, {})[objective] = direction
+    attrs: dict[tuple[int, bool], dict[str, Any]] = {}
+    for table in (rows.STUDY_USER_ATTRS, rows.STUDY_SYSTEM_ATTRS):
+        for study_id, key, value in of_study(table, "key", "value_json"):
+            place = (study_id, table is rows.STUDY_USER_ATTRS)
+            attrs.setdefault(place, {})[key] = json.loads(value)
+    return [
+        FrozenStudy(
+            study_name=name,
+            direction=None,
+            directions=[each for _, each in sorted(directions.get(study_id, {}).items())],
+            user_attrs=attrs.get((study_id, True), {}),
+            system_attrs=attrs.get((study_id, False), {}),
+            study_id=study_id,
+        )
+        for study_id, name in sorted(names)
+    ]

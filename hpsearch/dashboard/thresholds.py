@@ -1,0 +1,84 @@
+"""Why a trial was pruned, from the values that the study holds now.
+
+The ledger stores that a rule stopped a trial and when; what the others had is read again here, so
+trials that came later count too, and the notes say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from hpsearch.results.records import StudyRecord, TrialRecord
+
+
+class Thresholds:
+    """Explains the prunings of one study, of which ``trials`` are Optuna's rows."""
+
+    def __init__(self, record: StudyRecord, trials: Sequence[FrozenTrial]) -> None:
+        named: Mapping[str, Any] = record.study.document.get("pruner") or {"median": {}}
+        self._name, settings = _name_and_settings(named)
+        self._settings = settings
+        self._sign = 1.0 if record.objective.direction == "maximize" else -1.0
+        self._metric = record.objective.metric
+        self._trials = trials
+        self._values: Callable[[int, bool], list[float]] = cache(self._values_at)
+
+    def explain(self, told: TrialRecord, trial: FrozenTrial) -> str:
+        """Return the rule, the trial's value and the bound, in one sentence."""
+        epoch = told.epochs_done
+        value = trial.intermediate_values.get(epoch)
+        if value is None:
+            return f"stopped by the rule {self._name!r}."
+        best = self._sign * max(self._sign * each for each in trial.intermediate_values.values())
+        match self._name:
+            case "asha" | "hyperband":
+                factor = int(self._settings.get("reduction_factor", 3))
+                among = " of its bracket" if self._name == "hyperband" else ""
+                rule = f"{self._name} lets the best 1/{factor}{among} go on from this rung"
+                # Of a bracket's others nothing is told: which they are is the rule's own business
+                bound = None if self._name == "hyperband" else self._top(epoch, factor)
+                return self._told(rule, value, bound, "trials that have come here")
+            case "median" | "percentile":
+                keep = 50.0 if self._name == "median" else float(self._settings.get("keep", 25.0))
+                rule = f"{self._name} lets the best {keep:g} % go on, by their best value so far"
+                bound = self._percentile(epoch, keep)
+                return self._told(rule, best, bound, "complete trials at this epoch")
+            case _:
+                return f"stopped by the rule {self._name!r} with {self._metric} {value:.6g}."
+
+    def _told(self, rule: str, value: float, bound: float | None, whose: str) -> str:
+        told = f"{rule}, and its {self._metric} is {value:.6g}"
+        if bound is None:
+            return f"{told}."
+        return f"{told}; of the {whose} by now these begin at {bound:.6g}."
+
+    def _top(self, epoch: int, factor: int) -> float | None:
+        scores = self._values(epoch, False)
+        if len(scores) < factor:
+            return None
+        return self._sign * scores[-(len(scores) // factor)]
+
+    def _percentile(self, epoch: int, keep: float) -> float | None:
+        scores = self._values(epoch, True)
+        return self._sign * float(np.percentile(scores, 100.0 - keep)) if scores else None
+
+    def _values_at(self, epoch: int, complete: bool) -> list[float]:
+        """Return the scores (more is better) that trials had at ``epoch``, ascending."""
+        return sorted(
+            self._sign * trial.intermediate_values[epoch]
+            for trial in self._trials
+            if epoch in trial.intermediate_values
+            and (not complete or trial.state is TrialState.COMPLETE)
+        )
+
+
+def _name_and_settings(named: Mapping[str, Any] | str) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(named, str):
+        return named, {}
+    name = next(iter(named))
+    return name, named[name] or {}

@@ -1,0 +1,225 @@
+"""The trials of one Optuna study, whole, read in bulk and kept between requests.
+
+Optuna's own storage builds each trial through an ORM, and its dashboard asks for all of them again
+every ten seconds. Here one statement reads a table for 500 trials, and a trial that has ended is
+read again only where its state is another one: Optuna refuses every later change of it, and
+hpsearch changes it only to declare it invalid, or valid again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from sys import intern
+from threading import Lock
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import Connection
+
+from hpsearch.search import optuna_rows as rows
+from hpsearch.search.history_rows import chunks, read_params
+from hpsearch.search.storage import Database
+
+#: Attributes that pictures are drawn from. They are large, no table can show them, and so only
+#: that a trial has them is read.
+LARGE = ("val_confusion", "val_predictions", "class_names")
+
+#: How Optuna stores what isn't finite.
+_NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All trials at one moment. Don't modify them: the next snapshot holds the same."""
+
+    #: By number.
+    trials: Sequence[FrozenTrial]
+    #: Trial id -> names of its attributes of ``LARGE``.
+    large: Mapping[int, frozenset[str]]
+    #: Another number means that something has changed.
+    version: int
+
+
+class StudyTrials:
+    """Keeps one study's trials. Several threads may ask."""
+
+    def __init__(self, database: Database, study_id: int) -> None:
+        self._database = database
+        self._study_id = study_id
+        self._lock = Lock()
+        self._born: Any = None
+        self._known: dict[int, FrozenTrial] = {}
+        self._large: dict[int, frozenset[str]] = {}
+        self._snapshot = Snapshot((), {}, 0)
+
+    def refresh(self) -> Snapshot:
+        """Read what may have changed. Raises ``StorageError`` where the database is away."""
+        with self._lock:
+            self._database.read(self._read)
+            return self._snapshot
+
+    def _read(self, connection: Connection) -> None:
+        # The states first: what has ended by then is whole, also where a transaction is no
+        # snapshot, and what ends meanwhile is read again next time.
+        listed = _list(connection, self._study_id)
+        born = listed[0].datetime_start if listed else None
+        # Another study under the id of a deleted one: its trials may have the same ids, too.
+        same = born == self._born
+        known = self._known if same else {}
+        ended = {
+            row.trial_id
+            for row in listed
+            if row.trial_id in known
+            and known[row.trial_id].state.is_finished()
+            and known[row.trial_id].state.name == row.state
+        }
+        fresh = [row for row in listed if row.trial_id not in ended]
+        read, large = _read_trials(connection, fresh)
+        trials = {row.trial_id: read.get(row.trial_id) or known[row.trial_id] for row in listed}
+        if (
+            self._snapshot.version
+            and same
+            and trials.keys() == known.keys()
+            and all(trial == known[each] for each, trial in read.items())
+        ):
+            return
+        kept = {each: names for each, names in self._large.items() if each in ended}
+        self._born, self._known, self._large = born, trials, {**kept, **large}
+        self._snapshot = Snapshot(tuple(trials.values()), self._large, self._snapshot.version + 1)
+
+
+def _list(connection: Connection, study_id: int) -> Sequence[sa.Row[Any]]:
+    """Return trial_id, number, state (a name) and datetime_start of each trial, by number."""
+    table = rows.TRIALS
+    query = (
+        sa.select(
+            table.c.trial_id,
+            table.c.number,
+            # As text: turning 10,000 of them into members of an enumeration takes longer
+            sa.type_coerce(table.c.state, sa.String).label("state"),
+            table.c.datetime_start,
+        )
+        .where(table.c.study_id == study_id)
+        .order_by(table.c.number)
+    )
+    return connection.execute(query).all()
+
+
+def _read_trials(
+    connection: Connection, listed: Iterable[sa.Row[Any]]
+) -> tuple[dict[int, FrozenTrial], dict[int, frozenset[str]]]:
+    """Return trial id -> trial, and trial id -> names of its attributes of ``LARGE``."""
+    trials = {row.trial_id: _begun(row) for row in listed}
+    large: dict[int, set[str]] = {}
+    read_params(connection, trials)
+    for ids in chunks(trials):
+        _read_ends(connection, trials, ids)
+        _read_curves(connection, trials, ids)
+        _read_user_attrs(connection, trials, ids, large)
+        _read_system_attrs(connection, trials, ids)
+    return trials, {each: frozenset(names) for each, names in large.items()}
+
+
+def _begun(row: sa.Row[Any]) -> FrozenTrial:
+    return FrozenTrial(
+        number=row.number,
+        state=TrialState[row.state],
+        value=None,
+        datetime_start=row.datetime_start,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+        trial_id=row.trial_id,
+    )
+
+
+def _read_ends(
+    connection: Connection, trials: Mapping[int, FrozenTrial], ids: Sequence[int]
+) -> None:
+    table, values = rows.TRIALS, rows.VALUES
+    query = sa.select(table.c.trial_id, table.c.datetime_complete).where(table.c.trial_id.in_(ids))
+    for trial_id, ended in connection.execute(query).all():
+        trials[trial_id].datetime_complete = ended
+    query_values = (
+        sa.select(values.c.trial_id, values.c.value, sa.type_coerce(values.c.value_type, sa.String))
+        .where(values.c.trial_id.in_(ids))
+        .order_by(values.c.trial_id, values.c.objective)
+    )
+    found: dict[int, list[float]] = {}
+    for trial_id, value, kind in connection.execute(query_values).all():
+        found.setdefault(trial_id, []).append(_NOT_FINITE.get(kind, value))
+    for trial_id, each in found.items():
+        trials[trial_id].values = each
+
+
+def _read_curves(
+    connection: Connection, trials: Mapping[int, FrozenTrial], ids: Sequence[int]
+) -> None:
+    table = rows.INTERMEDIATE_VALUES
+    query = (
+        sa.select(
+            table.c.trial_id,
+            table.c.step,
+            table.c.intermediate_value,
+            sa.type_coerce(table.c.intermediate_value_type, sa.String),
+        )
+        .where(table.c.trial_id.in_(ids))
+        .order_by(table.c.trial_id, table.c.step)
+    )
+    last, curve = None, {}
+    for trial_id, step, value, kind in connection.execute(query).all():
+        if trial_id != last:
+            last, curve = trial_id, trials[trial_id].intermediate_values
+        curve[step] = value if kind == "FINITE" else _NOT_FINITE[kind]
+
+
+def _read_user_attrs(
+    connection: Connection,
+    trials: Mapping[int, FrozenTrial],
+    ids: Sequence[int],
+    large: dict[int, set[str]],
+) -> None:
+    table = rows.TRIAL_USER_ATTRS
+    text = sa.case((table.c.key.in_(LARGE), sa.null()), else_=table.c.value_json)
+    query = (
+        sa.select(table.c.trial_id, table.c.key, text)
+        .where(table.c.trial_id.in_(ids))
+        .order_by(table.c.trial_user_attribute_id)
+    )
+    for trial_id, key, value in connection.execute(query).all():
+        if value is None:
+            large.setdefault(trial_id, set()).add(key)
+        else:
+            trials[trial_id].user_attrs[intern(key)] = _from_json(value)
+
+
+def _read_system_attrs(
+    connection: Connection, trials: Mapping[int, FrozenTrial], ids: Sequence[int]
+) -> None:
+    table = rows.TRIAL_SYSTEM_ATTRS
+    query = (
+        sa.select(table.c.trial_id, table.c.key, table.c.value_json)
+        .where(table.c.trial_id.in_(ids))
+        .order_by(table.c.trial_system_attribute_id)
+    )
+    for trial_id, key, value in connection.execute(query).all():
+        trials[trial_id].system_attrs[key] = json.loads(value)
+
+
+@lru_cache(maxsize=65_536)
+def _scalar(text: str) -> Any:
+    return json.loads(text)
+
+
+def _from_json(text: str) -> Any:
+    # Most attributes of a study's trials are equal: device, hashes, numbers of images. Only what
+    # can't be changed may be shared.
+    return json.loads(text) if text[:1] in "[{" else _scalar(text)

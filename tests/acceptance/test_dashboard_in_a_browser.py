@@ -1,0 +1,211 @@
+"""The dashboard of a confirmed search in a real Chromium."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.browser import PHONE, chromium, page_of
+from support.confirming import confirming
+from support.trials import open_small
+
+from hpsearch.dashboard.app import dashboard_server
+from hpsearch.results.confirmation.reading import read_confirmation
+from hpsearch.results.ranking import best
+from hpsearch.results.records import read_study
+from hpsearch.search.schema_version import ensure_tables
+from hpsearch.search.storage import Database
+
+#: Set it to take the pictures of the documentation anew.
+PICTURES = "HPSEARCH_TAKE_PICTURES"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+#: Names and words of somebody who wishes us ill.
+DESCRIPTION = "Which rate is best?<script>window.hurt=1</script><img src=x onerror=window.hurt=2>"
+
+STUDY = """
+study: small
+description: DESCRIPTION
+seed: 11
+budget: {trials: 6, epochs_per_trial: 4}
+sampler: random
+pruner: {asha: {reduction_factor: 2, min_epochs: 1}}
+data: {source: digits, limit: 300}
+model: {mlp: {hidden: {values: [[16], [32]]}}}
+optimizer: {sgd: {lr: {min: 1e-2, max: 0.5, log: true}, momentum: 0.9}}
+batch_size: 32
+""".replace("DESCRIPTION", repr(DESCRIPTION))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A dashboard in this process, and what it must show."""
+
+    url: str
+    winner: int
+    best_seen: int
+    confirmed: float
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    folder = tmp_path_factory.mktemp("confirmed")
+    with closing(Database(f"sqlite:///{folder}/hpsearch.db")) as database:
+        ensure_tables(database)
+        search = open_small(database, folder, folder / "data", text=STUDY)
+        search.run_all()
+        confirming(search, top=3).run_to_end()
+        record = read_study(database, "small")
+        verdict, seen = read_confirmation(database, record), best(record)
+        assert verdict is not None
+        assert seen is not None
+        with dashboard_server(database, "127.0.0.1", 0) as server:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            try:
+                yield Shown(
+                    url=f"http://127.0.0.1:{server.server_port}",
+                    winner=verdict.winner or 0,
+                    best_seen=seen.number or 0,
+                    confirmed=verdict.confirmed or 0.0,
+                )
+            finally:
+                server.shutdown()
+                thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
+
+
+def picture(page: Any, name: str, **options: Any) -> None:
+    if os.environ.get(PICTURES):
+        page.screenshot(path=str(IMAGES / name), **options)
+
+
+def loaded(page: Any) -> list[tuple[str, int]]:
+    page.wait_for_function("[...document.images].every(each => each.complete)")
+    script = "[...document.images].map(each => [each.src, each.naturalWidth])"
+    return [(address, width) for address, width in page.evaluate(script)]
+
+
+def test_the_study_s_page(browser: Any, shown: Shown) -> None:
+    with page_of(browser) as (page, complaints):
+        page.goto(shown.url)
+        page.get_by_text("1. small", exact=True).first.wait_for()
+        page.get_by_text("1. small", exact=True).first.click()
+        page.get_by_text(f"Best Trial (number={shown.winner})").wait_for()
+        page.get_by_text(f"trial {shown.winner}, confirmed: val_accuracy").wait_for()
+        page.locator(".js-plotly-plot .main-svg").first.wait_for()
+        page.get_by_text("Hyperparameter Importance").first.wait_for()
+        page.wait_for_load_state("networkidle")
+        assert page.locator(".js-plotly-plot").count() >= 3
+        # What would change something isn't even offered
+        assert not page.get_by_text("Upload a New File").is_visible()
+        picture(page, "dashboard.png")
+        assert complaints == []
+
+
+def test_a_trial_s_page(browser: Any, shown: Shown) -> None:
+    with page_of(browser) as (page, complaints):
+        page.goto(f"{shown.url}/dashboard/studies/1/trials?numbers={shown.winner}")
+        page.get_by_text("confirmed winner").wait_for()
+        page.wait_for_load_state("networkidle")
+        pictures = loaded(page)
+        for kind in ("-a", "-b"):
+            # In the note, and among the artifacts
+            assert len([width for address, width in pictures if address.endswith(kind)]) == 2
+        assert all(width > 100 for _, width in pictures)
+        page.get_by_text("config.yaml").wait_for()
+        picture(page, "dashboard-trial.png", full_page=True)
+        assert complaints == []
+
+
+def test_the_frozen_config_is_the_confirmed_one(browser: Any, shown: Shown) -> None:
+    with page_of(browser) as (page, _):
+        page.goto(shown.url)
+        fetched = page.evaluate(
+            """async number => {
+                const study = await (await fetch('/api/studies/1')).json()
+                const trial = study.trials[number]
+                const found = trial.artifacts.find(each => each.filename == 'config.yaml')
+                const path = `/artifacts/1/${trial.trial_id}/${found.artifact_id}`
+                return await (await fetch(path)).text()
+            }""",
+            shown.winner,
+        )
+        assert f"Trial {shown.winner} of study small, confirmed with fresh seeds" in fetched
+
+
+def test_notes_are_rendered_and_hostile_words_are_words(browser: Any, shown: Shown) -> None:
+    with page_of(browser) as (page, complaints):
+        page.goto(f"{shown.url}/dashboard/studies/1/note")
+        page.get_by_text(DESCRIPTION).wait_for()
+        page.get_by_text(f"{shown.confirmed:.6g}").first.wait_for()
+        assert page.evaluate("window.hurt") is None
+        page.get_by_role("link", name="Report", exact=True).click()
+        page.get_by_role("heading", name="small").first.wait_for()
+        page.wait_for_load_state("networkidle")
+        assert page.url == f"{shown.url}/report/small"
+        assert page.locator(".js-plotly-plot .main-svg").count() > 0
+        assert page.evaluate("window.hurt") is None
+        assert complaints == []
+
+
+def test_the_report_runs_no_script_but_its_own(browser: Any, shown: Shown) -> None:
+    with page_of(browser) as (page, complaints):
+        page.goto(f"{shown.url}/report/small")
+        page.wait_for_load_state("networkidle")
+        page.evaluate(
+            """() => {
+                const script = document.createElement('script')
+                script.textContent = 'window.hurt = 3'
+                document.body.append(script)
+                return fetch('https://example.org/').catch(() => null)
+            }"""
+        )
+        assert page.evaluate("window.hurt") is None
+        assert any("Content Security Policy" in each for each in complaints)
+
+
+@pytest.mark.parametrize("method", ["DELETE", "POST", "PUT"])
+def test_nothing_can_be_changed(browser: Any, shown: Shown, method: str) -> None:
+    script = "async ([path, method]) => (await fetch(path, {method})).status"
+    with page_of(browser) as (page, _):
+        page.goto(shown.url)
+        for path in ("/api/studies/1", "/api/studies/1/note", "/artifacts/1/1/1-1-a", "/report"):
+            assert page.evaluate(script, [path, method]) == 405
+        left = "async () => (await (await fetch('/api/studies')).json()).study_summaries.length"
+        assert page.evaluate(left) == 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/dashboard",
+        "/dashboard/studies/1",
+        "/dashboard/studies/1/trials",
+        "/dashboard/studies/1/note",
+        "/report",
+    ],
+)
+def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, shown: Shown, path: str) -> None:
+    with page_of(browser, PHONE) as (page, complaints):
+        page.goto(shown.url + path)
+        page.get_by_text("small").first.wait_for()
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert (
+            page.get_by_role("link", name="reports")
+            .or_(page.get_by_role("link", name="Dashboard"))
+            .first.is_visible()
+        )
+        assert complaints == []
