@@ -13,11 +13,12 @@ def registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[Any]]:
     """Return the registry of each section of a study file, built-ins and ``plugins`` loaded.
 
     Keys: ``source``, ``augmentation``, ``model``, ``optimizer``, ``lr_schedule``,
-    ``regularizer``, ``sampler``, ``pruner``. Imports torch and Optuna (the components' modules),
-    so call it late.
+    ``regularizer``, ``sampler``, ``pruner``, ``tracker``. Imports torch and Optuna (the
+    components' modules), so call it late.
     """
     import hpsearch.search.pruners
     import hpsearch.search.samplers
+    import hpsearch.tracking.components
     import hpsearch.training.components
     from hpsearch.training import registries as training
 
@@ -32,4 +33,5 @@ def registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[Any]]:
         "regularizer": training.REGULARIZERS,
         "sampler": hpsearch.search.samplers.SAMPLERS,
         "pruner": hpsearch.search.pruners.PRUNERS,
+        "tracker": hpsearch.tracking.tracker.TRACKERS,
     }

@@ -28,6 +28,7 @@ from hpsearch.cli import (
     report,
     results,
     run,
+    status,
     studies,
     training,
     verification,
@@ -58,7 +59,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Study files": {"studies": studies.studies, "check": studies.check, "schema": studies.schema},
     "Results": {
         "confirm": confirm.confirm,
-        "status": results.status,
+        "status": status.status,
         "show": results.show_trial,
         "report": report.report,
         "dashboard": dashboard.dashboard,

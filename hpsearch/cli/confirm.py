@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpsearch.cli.notify import Notifier, NotifyOption
 from hpsearch.cli.opening import database_for_reading, record_of, study_of
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
@@ -62,6 +63,7 @@ def confirm(
     storage: StorageOption = DEFAULT_STORAGE,
     devices: DevicesOption = "auto",
     workers_per_gpu: WorkersPerGpuOption = None,
+    notify: NotifyOption = None,
     lease: LeaseOption = 30.0,
     checkpoint_interval: CheckpointOption = 30.0,
     runs: RunsOption = DEFAULT_RUNS,
@@ -79,11 +81,13 @@ def confirm(
     hpsearch confirm --study quickstart --workers 2
     hpsearch confirm --study quickstart --top 3 --seeds 8
     """
+    from hpsearch.tracking.tracking import require_usable
     from hpsearch.workers.launch.fork_server import start_fork_server
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
         loaded = study_of(record)
+    require_usable(loaded.trackers)
     start_fork_server()
     from hpsearch.workers.confirming.confirmation import Wish
     from hpsearch.workers.launch.launching import LaunchOptions
@@ -100,9 +104,13 @@ def confirm(
         runs=runs,
         data=data,
     )
-    code, told = confirm_with(options, Wish(top=top, seeds=seeds, again=again), as_json=as_json)
+    notifier = Notifier(target=notify, command="confirm", study=loaded.name, storage=storage)
+    wish = Wish(top=top, seeds=seeds, again=again)
+    with notifier.on_failure():
+        code, told = confirm_with(options, wish, as_json=as_json)
     if as_json:
         print_json(told)
+    notifier.tell(told["ended"], code=code)
     raise typer.Exit(code)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpsearch.cli.notify import VARIABLE as NOTIFY
 from hpsearch.cli.output import print_json, say
 from hpsearch.cli.storage_option import environment_with
 from hpsearch.errors import UserError
@@ -36,6 +37,7 @@ def start(
     overrides: Sequence[str],
     name: str | None,
     confirm: bool = False,
+    notify: str | None = None,
 ) -> Started:
     """Start the same launch in the background.
 
@@ -52,8 +54,9 @@ def start(
                     *arguments(options, study, overrides, name),
                     *(["--confirm"] if confirm else []),
                 ],
-                # The database's URL may hold a password, and everybody can read argv.
-                env=environment_with(options.storage),
+                # The database's URL may hold a password, a webhook's is often a secret, and
+                # everybody can read argv.
+                env={**environment_with(options.storage), NOTIFY: notify or ""},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from hpsearch.workers.launch.preview import Preview
-    from hpsearch.workers.launch.progress import Progress
+    from hpsearch.workers.launch.progress import Progress, WorkerStatus
 
 #: Seconds between two lines of figures where there is no terminal.
 QUIET_SECONDS = 30.0
@@ -76,7 +76,8 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
 def presenter(metric: str, *, stderr: bool = False) -> Iterator[Callable[[Progress], None]]:
     """Yield what shows each look at the launch: live on a terminal, as lines elsewhere."""
     screen = console(stderr=stderr)
-    if not screen.is_terminal:
+    # A dumb terminal can't go back to draw the page again
+    if not screen.is_terminal or screen.is_dumb_terminal:
         yield Lines(stderr=stderr)
         return
     from rich.live import Live
@@ -85,7 +86,7 @@ def presenter(metric: str, *, stderr: bool = False) -> Iterator[Callable[[Progre
     with Live(console=screen, auto_refresh=False, transient=True) as live:
 
         def present(progress: Progress) -> None:
-            live.update(page.render(progress), refresh=True)
+            live.update(page.render(progress, height=screen.height), refresh=True)
 
         yield present
 
@@ -110,47 +111,29 @@ class Lines:
 
 
 class Page:
-    """The live table, and the last messages under it."""
+    """Figures, workers and the last messages, never more than the screen has room for."""
 
     def __init__(self, metric: str) -> None:
         self._metric = metric
         self._messages: deque[str] = deque(maxlen=_MESSAGES_SHOWN)
 
-    def render(self, progress: Progress) -> RenderableType:
-        """Return the page for this look."""
+    def render(self, progress: Progress, *, height: int = 50) -> RenderableType:
+        """Return the page for this look, of at most ``height`` lines of the screen."""
         from rich.console import Group
         from rich.text import Text
 
         self._messages.extend(progress.messages)
-        counts = progress.counts
-        best = "-" if progress.best is None else f"{show(progress.best[1])} ({progress.best[0]})"
-        figures = make_table(
-            (
-                "finished",
-                "complete",
-                "pruned",
-                "failed",
-                "running",
-                self._metric,
-                "epochs/s",
-                "elapsed",
-                "left",
-            ),
-            [
-                (
-                    _share(progress),
-                    counts.complete,
-                    counts.pruned,
-                    counts.failed,
-                    counts.running,
-                    best,
-                    f"{progress.epochs_per_second:.2f}",
-                    show_time(progress.elapsed),
-                    show_time(progress.seconds_left),
-                )
-            ],
-        )
-        workers = make_table(
+        messages = [
+            Text(clean(message), style="dim", no_wrap=True, overflow="ellipsis")
+            for message in self._messages
+        ]
+        head = [Text(line) for line in self._figures(progress)]
+        head[0].stylize("bold")
+        # Two lines of figures may each take two on a narrow screen; a table has three of its own
+        room = max(1, height - 2 * len(head) - len(messages) - 4)
+        workers = _by_state(progress.workers)
+        shown = workers if len(workers) <= room else workers[: room - 1]
+        table = make_table(
             ("worker", "device", "state", "trial", "epoch"),
             [
                 (
@@ -160,11 +143,43 @@ class Page:
                     worker.number,
                     worker.epoch,
                 )
-                for worker in progress.workers
+                for worker in shown
             ],
         )
-        messages = [Text(clean(message), style="dim") for message in self._messages]
-        return Group(figures, workers, *messages)
+        left_out = len(workers) - len(shown)
+        more = [Text(f"and {plural(left_out, 'worker')} more", style="dim")] if left_out else []
+        return Group(*head, *([table] if shown else []), *more, *messages)
+
+    def _figures(self, progress: Progress) -> list[str]:
+        counts = progress.counts
+        share = f" ({counts.pruned / counts.finished:.0%})" if counts.finished else ""
+        trials = [
+            f"{_share(progress)} finished",
+            f"{counts.complete} complete",
+            f"{counts.pruned} pruned{share}",
+            f"{counts.failed} failed",
+            f"{counts.running} running",
+        ]
+        trials += [f"{counts.paused} paused"] if counts.paused else []
+        best = "-" if progress.best is None else f"{show(progress.best[1])} ({progress.best[0]})"
+        states = Counter(worker.state for worker in progress.workers)
+        pace = [
+            f"best {self._metric} {best}",
+            f"{progress.epochs_per_second:.2f} epochs/s",
+            f"{show_time(progress.elapsed)} elapsed",
+            f"{show_time(progress.seconds_left)} left",
+        ]
+        crew = ", ".join(f"{states[state]} {state}" for state in sorted(states))
+        return [
+            "   ".join(trials),
+            "   ".join(pace),
+            f"{plural(len(progress.workers), 'worker')}" + (f": {crew}" if crew else ""),
+        ]
+
+
+def _by_state(workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
+    """Return those that train first: where not all have room, these tell more."""
+    return sorted(workers, key=lambda worker: worker.state != "training")
 
 
 def _share(progress: Progress) -> str:
@@ -174,8 +189,9 @@ def _share(progress: Progress) -> str:
 def _figures(progress: Progress) -> str:
     best = "none yet" if progress.best is None else f"{show(progress.best[1])}"
     counts = progress.counts
+    share = f" ({counts.pruned / counts.finished:.0%})" if counts.finished else ""
     return (
-        f"{counts.complete} complete, {counts.pruned} pruned, {counts.running} running; "
+        f"{counts.complete} complete, {counts.pruned} pruned{share}, {counts.running} running; "
         f"best {best}; {progress.epochs_per_second:.2f} epochs/s; "
         f"{show_time(progress.seconds_left)} left"
     )

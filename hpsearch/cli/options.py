@@ -110,6 +110,14 @@ SetOption = Annotated[
         "may be repeated.",
     ),
 ]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Track every epoch elsewhere, too: tensorboard, wandb, mlflow; may be repeated.",
+    ),
+]
 NameOption = Annotated[
     str | None,
     typer.Option("--name", metavar="NAME", help="Call the study so: a variant of its own."),

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ def say(text: str = "", *, style: str | None = None, stderr: bool = False) -> No
 
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON and nothing else; figures that aren't finite become null."""
-    sys.stdout.write(json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """Return ``value`` as ``print_json`` prints it."""
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -148,18 +154,27 @@ def show_params(params: Any) -> str:
     return "  ".join(f"{path}={show(value)}" for path, value in params.items())
 
 
-def sparkline(values: Sequence[float]) -> str:
-    """Return a curve of at most 60 characters, the lowest value to the highest."""
-    if not values:
-        return ""
-    low, high = min(values), max(values)
+def sparkline(
+    values: Sequence[float], *, most: int = 60, span: tuple[float, float] | None = None
+) -> str:
+    """Return a curve of at most ``most`` characters; what isn't finite is a gap.
+
+    ``span`` holds the values of the lowest and of the highest block, by default the curve's own.
+    """
+    finite = [value for value in values if isfinite(value)]
+    if not finite:
+        return " " * min(len(values), most)
+    low, high = span or (min(finite), max(finite))
+    values = [values[round(at)] for at in _spread(len(values), most)]
+    return "".join(_block((value - low) / ((high - low) or 1.0)) for value in values)
+
+
+def _block(share: float) -> str:
     blocks = "▁▂▃▄▅▆▇█"
-    values = [values[round(at)] for at in _spread(len(values))]
-    span = (high - low) or 1.0
-    return "".join(blocks[round((value - low) / span * (len(blocks) - 1))] for value in values)
+    return blocks[round(share * (len(blocks) - 1))] if isfinite(share) else " "
 
 
-def _spread(count: int, most: int = 60) -> list[float]:
+def _spread(count: int, most: int) -> list[float]:
     shown = min(count, most)
     return [at * (count - 1) / max(1, shown - 1) for at in range(shown)]
 
@@ -175,8 +190,6 @@ def mask_urls(text: str) -> str:
 
 
 def _finite(value: Any) -> Any:
-    from math import isfinite
-
     match value:
         case float():
             return value if isfinite(value) else None

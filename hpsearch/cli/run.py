@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.opening import database_for_reading, record_of, stored_name, study_file
+from hpsearch.cli.notify import Notifier, NotifyOption
+from hpsearch.cli.opening import database_for_reading, record_of, stored_name
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
     DEFAULT_STORAGE,
@@ -25,18 +25,19 @@ from hpsearch.cli.options import (
     StoredStudyOption,
     StudyFileOption,
     TimeoutOption,
+    TrackOption,
     WorkersOption,
     WorkersPerGpuOption,
     at_least_one,
     seconds,
 )
 from hpsearch.cli.output import plural, print_json, say, show, show_params
+from hpsearch.cli.starting import changes_of, look_ahead
 from hpsearch.cli.storage_option import storage_of_the_environment
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
-    from hpsearch.workers.launch.launching import LaunchOptions
-    from hpsearch.workers.launch.preview import Outlook, Preview
+    from hpsearch.workers.launch.preview import Preview
     from hpsearch.workers.launch.supervisor import Outcome
 
 #: How a launch ended, in words.
@@ -74,6 +75,8 @@ def launch(
             "--confirm", help="When the search is finished, confirm its winner: `hpsearch confirm`."
         ),
     ] = False,
+    track: TrackOption = None,
+    notify: NotifyOption = None,
     overrides: SetOption = None,
     name: NameOption = None,
     lease: LeaseOption = 30.0,
@@ -93,22 +96,20 @@ def launch(
         --set data.source=fashion_mnist --set data.limit=4000
     hpsearch launch --study my_study.yaml --timeout 8h --detach
     """
-    changes = [*(overrides or ())]
-    changes += [] if trials is None else [f"budget.trials={trials}"]
-    changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
     from hpsearch.study_file.loading import find_study, read_text
     from hpsearch.workers.launch.fork_server import start_fork_server
 
     read_text(find_study(study))  # What isn't there is said before anything slow begins.
     # It imports torch, and reads and checks the study; this process needs no torch for the rest.
     start_fork_server()
+    changes = changes_of(study, overrides=overrides, trials=trials, epochs=epochs, trackers=track)
     from hpsearch.cli import detached, live
     from hpsearch.workers.launch.apart import in_other_process
     from hpsearch.workers.launch.launching import launch as start
     from hpsearch.workers.launch.preview import timed
 
     options, outlook = in_other_process(
-        _look_ahead,
+        look_ahead,
         study,
         changes,
         name,
@@ -126,39 +127,27 @@ def launch(
     live.print_preview(told, stderr=as_json)
     if detach:
         started = detached.start(
-            options, study=study, overrides=changes, name=name, confirm=confirm
+            options, study=study, overrides=changes, name=name, confirm=confirm, notify=notify
         )
         detached.tell(started, as_json=as_json)
         return
     began = time.monotonic()
-    with live.presenter(options.study.objective.metric, stderr=as_json) as present:
-        outcome = start(options, present, told.crew)
-    code, summed = _end(outcome, told, storage, as_json=as_json, exported=not confirm)
-    if confirm:
-        from hpsearch.cli.confirm import after_launch
+    notifier = Notifier(target=notify, command="launch", study=told.study, storage=storage)
+    with notifier.on_failure():
+        with live.presenter(options.study.objective.metric, stderr=as_json) as present:
+            outcome = start(options, present, told.crew)
+        code, summed = _end(outcome, told, storage, as_json=as_json, exported=not confirm)
+        if confirm:
+            from hpsearch.cli.confirm import after_launch
 
-        if options.timeout is not None:
-            left = max(1.0, options.timeout - (time.monotonic() - began))
-            options = replace(options, timeout=left)
-        code = max(code, after_launch(options, outcome, summed, as_json=as_json))
+            if options.timeout is not None:
+                left = max(1.0, options.timeout - (time.monotonic() - began))
+                options = replace(options, timeout=left)
+            code = max(code, after_launch(options, outcome, summed, as_json=as_json))
     if as_json:
         print_json(summed)
+    notifier.tell(outcome.reason, code=code)
     raise typer.Exit(code)
-
-
-def _look_ahead(
-    study: str, changes: Sequence[str], name: str | None, *, storage: str, **settings: Any
-) -> tuple[LaunchOptions, Outlook]:
-    """Read and check the study; the part of a launch that needs torch."""
-    from hpsearch.results.space_report import inspect_space, require_feasible
-    from hpsearch.workers.launch.launching import LaunchOptions
-    from hpsearch.workers.launch.preview import look_ahead
-
-    loaded = study_file(study, storage=storage, overrides=changes, name=name)
-    options = LaunchOptions(study=loaded, storage=storage, **settings)
-    outlook = look_ahead(options)  # First what is quickly told: options, devices, database.
-    require_feasible(loaded, inspect_space(loaded, data=options.data))
-    return options, outlook
 
 
 def worker(

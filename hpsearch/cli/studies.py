@@ -91,8 +91,10 @@ def check(
     hpsearch check --study cnn_dilation --model-summary
     """
     from hpsearch.results.space_report import inspect_space, require_feasible
+    from hpsearch.tracking.tracking import require_usable
 
     loaded = study_file(study, storage=storage, overrides=overrides or (), name=name)
+    require_usable(loaded.trackers)
     report = inspect_space(loaded, data=data)
     if as_json:
         print_json(_check_json(loaded, report))

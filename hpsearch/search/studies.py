@@ -253,8 +253,8 @@ def require_same(stored: StoredStudy, study: StudyFile) -> None:
     listed = "\n".join(f"  {change}" for change in changes)
     raise StudyMismatch(
         f"study {study.name!r} already exists and its trials answer another question; only the "
-        "number of trials, the time, the description and how it is confirmed may change. What "
-        f"differs:\n{listed}\n"
+        "number of trials, the time, the description, how it is confirmed and tracked may change. "
+        f"What differs:\n{listed}\n"
         f"Give the variant its own study with --name, e.g. --name {study.name}_2"
     )
 

@@ -62,6 +62,7 @@ def assemble(
         provenance=provenance,
         confirm=Confirm(**(document.get("confirm") or {})),
         confirms=None if confirms is None else to_plain(confirms),
+        trackers=_switched_on(document.get("trackers") or {}),
     )
 
 
@@ -119,10 +120,18 @@ def _document(
     document["provenance"] = provenance
     document.pop("from", None)  # resolved by now
     normal_form(document)
-    for key in ("plugins", "found", "confirm", "confirms", "try_first", "provenance"):
+    for key in ("plugins", "trackers", "found", "confirm", "confirms", "try_first", "provenance"):
         if not document[key]:
             del document[key]
     return document
+
+
+def _switched_on(named: Mapping[str, Any]) -> tuple[Component, ...]:
+    return tuple(
+        Component(name, settings if isinstance(settings, Mapping) else {})
+        for name, settings in named.items()
+        if settings is not False
+    )
 
 
 def _component(named: Mapping[str, Any]) -> Component:

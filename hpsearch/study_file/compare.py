@@ -10,15 +10,15 @@ from typing import Any
 from hpsearch.study_file.space import join
 
 #: ``pruner_audit`` lets a few more trials run to their end; that spoils nothing.
-_NEVER_COUNTED = frozenset({"description", "confirm", "pruner_audit"})
+_NEVER_COUNTED = frozenset({"description", "confirm", "pruner_audit", "trackers"})
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
     """Return the SHA-256 (hex) of what must be equal for trials to belong to one study.
 
     That is everything but the number of trials, the time, the description, how the winner is
-    confirmed, and which share of trials is spared. A plug-in counts by its contents, wherever it
-    lies.
+    confirmed, where curves are tracked, and which share of trials is spared. A plug-in counts by
+    its contents, wherever it lies.
     """
     text = json.dumps(_compared(document), separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -152,7 +152,12 @@ class _Writer:
             keys = self.component(schema, name, searchable=searchable)
             options[name] = {"anyOf": [on_off, keys]}
         body = {"type": "object", "properties": options, "additionalProperties": False}
-        return {"anyOf": [body, {"type": "null"}]}
+        forms = [body, {"type": "null"}]
+        if schema.listed:
+            named = {"enum": [each for each in options if not schema.option(each).required]}
+            one = {**body, "minProperties": 1}
+            forms += [named, {"type": "array", "items": {"anyOf": [named, one]}}]
+        return {"anyOf": forms}
 
     def component(self, schema: OneOf, name: str, *, searchable: bool) -> dict[str, Any]:
         registry: Registry[Any] = schema.registry

@@ -25,7 +25,7 @@ from hpsearch.errors import UserError
 from hpsearch.registry import Component, Registry
 
 #: The registry of each section: source, augmentation, model, optimizer, lr_schedule, regularizer,
-#: sampler, pruner.
+#: sampler, pruner, tracker.
 Registries: TypeAlias = Mapping[str, Registry[Any]]
 
 #: The default of a key that the study file must give.
@@ -161,6 +161,8 @@ class SomeOf(OneOf):
     """Any number of components of a registry, applied in the file's order."""
 
     default: Any = field(default_factory=dict)
+    #: Whether names may be listed, too: ``a``, ``[a, b: {..}]``.
+    listed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -202,6 +202,7 @@ def root_schema(registries: Registries) -> Section:
                 default=0.03,
                 rule="a share of the trials, 0 to 1",
             ),
+            "trackers": SomeOf(registry=registries["tracker"], listed=True),
             "plugins": Free(json_schema=_PLUGINS, default=[]),
             "from": FROM,
             "found": Free(json_schema={"type": ["object", "null"]}),

@@ -76,6 +76,8 @@ class StudyFile:
     confirm: Confirm = Confirm()
     #: Which finalists of which study are trained again here; ``None`` for a search.
     confirms: Mapping[str, Any] | None = None
+    #: Where curves go besides the ledger.
+    trackers: tuple[Component, ...] = ()
 
     @cached_property
     def goals(self) -> Goals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hpsearch.errors import UnknownName
@@ -71,13 +72,26 @@ def as_entries(schema: Section | OneOf, node: YamlNode) -> dict[str, YamlNode] |
         case ScalarNode(place, value):
             if isinstance(schema, Section):
                 return {schema.shorthand: node} if schema.shorthand else None
-            if isinstance(value, str) and not isinstance(schema, SomeOf):
+            if isinstance(value, str) and not (isinstance(schema, SomeOf) and not schema.listed):
                 return {value: ScalarNode(place, None)}
+        case ListNode(_, items) if isinstance(schema, SomeOf) and schema.listed:
+            return _listed(schema, items)
         case ListNode() if isinstance(schema, Section) and schema.shorthand:
             short = schema.keys[schema.shorthand]
             if isinstance(short, Leaf) and short.takes_lists:
                 return {schema.shorthand: node}
     return None
+
+
+def _listed(schema: SomeOf, items: Sequence[YamlNode]) -> dict[str, YamlNode] | None:
+    """Return a list's components by name; ``None`` where an item is none, or comes twice."""
+    found: dict[str, YamlNode] = {}
+    for item in items:
+        entries = None if isinstance(item, ListNode) else as_entries(schema, item)
+        if not entries or not found.keys().isdisjoint(entries):
+            return None
+        found |= entries
+    return found
 
 
 def report_unknown(place: Place, key: str, error: UnknownName, report: Report) -> None:
@@ -213,8 +227,9 @@ def _some_of(
         report.add(
             node.place,
             key,
-            f"must be a mapping, {{name: true}} for each {kind} of "
-            f"{', '.join(schema.registry.names())}, but got {shown(to_plain(node))}",
+            f"must be a {'list of names, each once, or a ' if schema.listed else ''}mapping, "
+            f"{{name: true}} for each {kind} of {', '.join(schema.registry.names())}, "
+            f"but got {shown(to_plain(node))}",
         )
         return None
     children: dict[str, Node] = {}

@@ -28,10 +28,12 @@ from hpsearch.search.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import StudyFile
+from hpsearch.tracking.tracking import Tracking
 from hpsearch.workers.confirming.plan import grow
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.trial.bench import Bench, tidy
 from hpsearch.workers.trial.run_folder import RunFolder
+from hpsearch.workers.trial.tracked import settle_left_open
 from hpsearch.workers.trial.trial_run import run_trial
 from hpsearch.workers.worker_options import WorkerOptions
 
@@ -42,6 +44,10 @@ POLL_SECONDS = 0.5
 
 #: How long a worker that was told to leave still waits for a busy database to take its ticket back.
 LAST_WORDS_SECONDS = 5.0
+
+#: How long trackers may take for what waits for them, when the study is finished; and when the
+#: worker was told to leave, which it must do before its launch kills it.
+TRACKERS_AT_THE_END, TRACKERS_LEAVING = 30.0, 2.0
 
 
 class Departure:
@@ -151,17 +157,24 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
         checkpoint_seconds=options.checkpoint_seconds,
         seen_stops=stored.stops,
         leave=departure.due,
+        tracking=Tracking(study.trackers),
     )
     confirms = study.confirms is not None
-    ended = _pull(
-        claims,
-        departure,
-        lambda claim: run_trial(bench, claim),
-        lambda: confirms and grow(database, stored.name),
-    )
-    if ended is Idle.FINISHED:
-        passing(Step.STUDY_FINISHED)
-        tidy(bench)  # What dead and late workers left behind.
+    ended = None
+    try:
+        ended = _pull(
+            claims,
+            departure,
+            lambda claim: run_trial(bench, claim),
+            lambda: confirms and grow(database, stored.name),
+        )
+        if ended is Idle.FINISHED:
+            passing(Step.STUDY_FINISHED)
+            tidy(bench)  # What dead and late workers left behind.
+            settle_left_open(bench)
+    finally:
+        finished = ended is Idle.FINISHED
+        bench.tracking.close(TRACKERS_AT_THE_END if finished else TRACKERS_LEAVING)
     return ended
 
 

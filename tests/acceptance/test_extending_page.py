@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,17 @@ from typing import Any
 
 import pytest
 import torch
+from support.searching import epoch_result
 
 from hpsearch.catalog import registries
 from hpsearch.cli.app import run_command
 from hpsearch.errors import InfeasibleConfig
+from hpsearch.registry import Component, load_plugin
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.space import Choice, Parameter, Scalar
 from hpsearch.study_file.study import StudyFile
+from hpsearch.tracking.tracker import TrackedTrial
+from hpsearch.tracking.tracking import Tracking
 from hpsearch.training.engine import train
 from hpsearch.training.plan import plan
 
@@ -87,6 +92,32 @@ class TestStudies:
         assert {config.model.name for config in configs} == set(study.document["model"])
         assert all(planned.model.parameters > 0 for planned in plans)
         assert 0 <= first.val_accuracy <= 1
+
+
+def test_the_tracker_goes_on_where_it_was(folder: Path) -> None:
+    load_plugin(folder / "my_tracker.py")
+    trial = TrackedTrial(
+        study="s",
+        study_key="k",
+        number=3,
+        params={},
+        facts={},
+        metric="val_accuracy",
+        confirms=False,
+        folder=folder / "runs",
+    )
+    lines = Component("json_lines", {"folder": str(folder / "lines")})
+    for curve, state in (([1, 2], "paused"), ([1, 2, 3], "complete")):
+        tracking = Tracking([lines])
+        tracking.begin(trial, [epoch_result(epoch, 0.5) for epoch in curve])
+        tracking.end(state, 0.5)
+        tracking.close(60)
+    written = (folder / "lines" / "k-3.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in written] == [1, 2, 3]
+    assert {"train_accuracy", "val_accuracy", "train_loss", "val_loss"} < json.loads(
+        written[0]
+    ).keys()
+    assert (folder / "lines" / "k-3.end").read_text() == "complete 0.5"
 
 
 def test_a_draw_that_doesnt_fit_says_so(folder: Path) -> None:

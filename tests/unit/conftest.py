@@ -55,7 +55,7 @@ def made_up_registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[An
     @made["lr_schedule"].register("constant")
     def constant(optimizer: object, epochs: int, steps: int, /) -> None: ...
 
-    return {**made, "sampler": SAMPLERS, "pruner": PRUNERS}
+    return {**made, "sampler": SAMPLERS, "pruner": PRUNERS, "tracker": Registry("tracker")}
 
 
 @dataclass

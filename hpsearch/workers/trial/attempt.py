@@ -136,6 +136,7 @@ class Attempt:
             reference = self._save(result.epoch, state)
         measured = self._measured(result)
         decision = self.bench.ledger.report(self.claim, result, reference, measured)
+        self._track(result, decision)
         if decision == "continue":
             if reference is not None:
                 passing(Step.EPOCH_REPORTED)
@@ -150,6 +151,16 @@ class Attempt:
             self.bench.folder.tidy({self.number}, winners=())
         passing(Step.TRIAL_TIDIED)
         return decision
+
+    def _track(self, result: EpochResult, decision: str) -> None:
+        """Tell the trackers what the ledger has taken."""
+        tracking, metric = self.bench.tracking, self.bench.study.objective.metric
+        tracking.epoch(result)
+        value = getattr(result, metric) if self.best is None else self.best["value"]
+        if decision == "complete":
+            tracking.end("complete", value)
+        elif decision == "pruned":
+            tracking.end("pruned", value)
 
     def _measured(self, result: EpochResult) -> dict[str, float]:
         """Return what the study's goals need and no epoch measures; latency once, at the end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpsearch.results.ranking import weights_kept
@@ -12,6 +12,7 @@ from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.study import StudyFile
+from hpsearch.tracking.tracking import Tracking
 from hpsearch.workers.trial.run_folder import RunFolder
 
 
@@ -34,6 +35,8 @@ class Bench:
     seen_stops: int
     #: Whether the worker has been told to leave; asked before every draw and every batch.
     leave: Callable[[], bool]
+    #: What else hears of every epoch.
+    tracking: Tracking = field(default_factory=Tracking)
 
 
 def tidy(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from hpsearch.errors import (
     ConstraintBroken,
@@ -24,13 +24,16 @@ from hpsearch.search.suggest import DrawnTrial, draw_trial
 from hpsearch.study_file.goals import Goals
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.confirming.plan import planned_trial
-from hpsearch.workers.trial import memory
+from hpsearch.workers.trial import memory, tracked
 from hpsearch.workers.trial.attempt import Attempt
 from hpsearch.workers.trial.bench import Bench, tidy
 from hpsearch.workers.trial.blueprint import Blueprint, draw_up
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
 
 logger = logging.getLogger(__name__)
+
+#: The trial's number, its parameters, and how it is built here.
+Configured: TypeAlias = tuple[int, Mapping[str, Any], Blueprint]
 
 #: Infeasible draws of one ticket, one after the other, before the space is called hopeless.
 MAX_INFEASIBLE = 200
@@ -63,6 +66,9 @@ def run_trial(bench: Bench, claim: Claim) -> None:
             _run(bench, claim, keeper)
         except LeaseLost as error:
             logger.warning("dropped: %s", error)
+        finally:
+            # Where the trial has ended, the trackers know already
+            bench.tracking.end("paused")
 
 
 def _run(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> None:
@@ -70,7 +76,9 @@ def _run(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> None:
     try:
         configured = _configure(bench, claim, keeper)
         if configured is not None:
-            Attempt(bench, claim, keeper, *configured).run()
+            number, params, blueprint = configured
+            tracked.begin(bench, claim, number, params, blueprint)
+            Attempt(bench, claim, keeper, number, blueprint).run()
     except (LeaseLost, GaveUpWaiting):
         raise
     except UserError as error:
@@ -110,14 +118,15 @@ def _fail(
     )
     passing(Step.ATTEMPT_FAILED)
     if not again:
+        bench.tracking.end("failed")
         tidy(bench)
 
 
-def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> tuple[int, Blueprint] | None:
-    """Return the trial's number and blueprint, drawing its configuration where it has none."""
+def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Configured | None:
+    """Return the trial as it will be trained, drawing its configuration where it has none."""
     ledger = bench.ledger
     if claim.params is not None and claim.number is not None:
-        return claim.number, _blueprint(bench, claim, keeper, claim.params)
+        return claim.number, claim.params, _blueprint(bench, claim, keeper, claim.params)
     if bench.study.confirms is not None:
         return _configure_planned(bench, claim, keeper)
     point, infeasible = claim.point, claim.infeasible
@@ -158,7 +167,7 @@ def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> tuple[int, Bl
         passing(Step.DRAWN)
         _, number = ledger.start(claim, _row(drawn, blueprint.attributes()))
         passing(Step.ROW_CREATED)
-        return number, blueprint
+        return number, drawn.params, blueprint
     reason = (
         f"{MAX_INFEASIBLE} configurations in a row can't be built"
         + (" or break a constraint" if bench.study.goals.constraints else "")
@@ -168,9 +177,7 @@ def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> tuple[int, Bl
     return None
 
 
-def _configure_planned(
-    bench: Bench, claim: Claim, keeper: LeaseKeeper
-) -> tuple[int, Blueprint] | None:
+def _configure_planned(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Configured | None:
     """Return what a confirmation's plan has for the ticket; nothing is drawn."""
     drawn = planned_trial(bench.ledger.database, bench.study, claim.ticket)
     try:
@@ -182,7 +189,7 @@ def _configure_planned(
     passing(Step.DRAWN)
     _, number = bench.ledger.start(claim, _row(drawn, blueprint.attributes()))
     passing(Step.ROW_CREATED)
-    return number, blueprint
+    return number, drawn.params, blueprint
 
 
 def _blueprint(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -127,7 +129,7 @@ def test_figures_come_now_and_then(capsys, monkeypatch):
         present(replace(PROGRESS, messages=()))
     (line,) = capsys.readouterr().out.splitlines()
     assert line[8:] == (
-        " [7/12] 3 complete, 4 pruned, 2 running; best 0.9123; 2.50 epochs/s; 1 min 35 s left"
+        " [7/12] 3 complete, 4 pruned (57%), 2 running; best 0.9123; 2.50 epochs/s; 1 min 35 s left"
     )
 
 
@@ -146,3 +148,45 @@ def test_the_live_page_shows_figures_workers_and_the_last_messages():
     assert "message 1" not in told
     assert "message 2 [bold]" in told
     assert "message 6 [bold]" in told
+
+
+MANY = tuple(
+    WorkerStatus(
+        owner=f"a-host-with-quite-a-long-name-{number}:12345:0a1b2c3d",
+        pid=None,
+        device=f"on a-host-with-quite-a-long-name-{number}",
+        state="idle" if number % 3 else "training",
+        number=number,
+        epoch=2,
+    )
+    for number in range(100)
+)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("height", [12, 24, 50])
+def test_the_page_fits_the_screen_whatever_it_has_to_tell(width, height):
+    page = live.Page("val_balanced_accuracy")
+    screen = Console(file=io.StringIO(), width=width, height=height, markup=False)
+    long = tuple(f"trial {n} was interrupted ({'x' * 500}\x1b[31m)" for n in range(9))
+    counts = replace(COUNTS, complete=48_000, pruned=51_000, running=100, paused=3)
+    progress = replace(PROGRESS, workers=MANY, messages=long, counts=counts, budget_trials=100_000)
+    screen.print(page.render(progress, height=height))
+    lines = screen.file.getvalue().splitlines()
+    assert len(lines) <= height or height < 16
+    assert max(map(len, lines)) <= width
+    told = "\n".join(lines)
+    assert "\x1b" not in told
+    assert "51000 pruned (52%)" in told
+    assert "100 workers: 66 idle, 34 training" in told
+    assert re.search(r"and \d+ workers more", told)
+    assert "idle" not in told.partition("100 workers: 66 idle")[2]  # those that train come first
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "dumb")
+    dumb = Console(file=sys.stdout, force_terminal=True, markup=False, highlight=False)
+    monkeypatch.setattr(live, "console", lambda **_: dumb)
+    with live.presenter("val_accuracy") as present:
+        present(PROGRESS)
+    assert "trial 7 pruned" in capsys.readouterr().out

@@ -25,6 +25,7 @@ AUGMENTATIONS: Registry[Any] = Registry("augmentation")
 SOURCES: Registry[Any] = Registry("data source")
 SAMPLERS: Registry[Any] = Registry("sampler")
 PRUNERS: Registry[Any] = Registry("pruner")
+TRACKERS: Registry[Any] = Registry("tracker")
 
 
 @ACTIVATIONS.register("relu")
@@ -168,6 +169,16 @@ def asha(*, reduction_factor: Annotated[int, Field(ge=2)] = 3, min_epochs: Posit
     """Halving."""
 
 
+@TRACKERS.register("board")
+def board() -> Any:
+    """On a wall."""
+
+
+@TRACKERS.register("cloud")
+def cloud(*, project: str = "p") -> Any:
+    """Far away."""
+
+
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "source": SOURCES,
     "augmentation": AUGMENTATIONS,
@@ -177,6 +188,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "regularizer": REGULARIZERS,
     "sampler": SAMPLERS,
     "pruner": PRUNERS,
+    "tracker": TRACKERS,
 }
 
 

@@ -26,7 +26,7 @@ APPENDED = [
         "class_weights, confirm, confirms, constraints, data, description, early_stopping, found, "
         "from, lr_schedule, model, objective, objectives, optimizer, plugins, precision, "
         "provenance, prune_on, pruner, pruner_audit, regularization, sampler, seed, study, "
-        "try_first.",
+        "trackers, try_first.",
         id="unknown key at the root",
     ),
     pytest.param(
@@ -681,7 +681,7 @@ OVERRIDES = [
         "class_weights, confirm, confirms, constraints, data, description, early_stopping, found, "
         "from, lr_schedule, model, objective, objectives, optimizer, plugins, precision, "
         "provenance, prune_on, pruner, pruner_audit, regularization, sampler, seed, study, "
-        "try_first.",
+        "trackers, try_first.",
         id="an unknown section",
     ),
     pytest.param(
@@ -773,7 +773,7 @@ try_first:
         "class_weights, confirm, confirms, constraints, data, description, early_stopping, found, "
         "from, lr_schedule, model, objective, objectives, optimizer, plugins, precision, "
         "provenance, prune_on, pruner, pruner_audit, regularization, sampler, seed, study, "
-        "try_first.",
+        "trackers, try_first.",
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got ""',
     ]
 

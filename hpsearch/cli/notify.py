@@ -1,0 +1,237 @@
+"""``--notify``: a command or a webhook that hears how a launch or a confirmation ended.
+
+It never changes the exit code: what goes wrong with it is one line on stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from hpsearch.cli.output import as_json as json_of
+from hpsearch.cli.output import clean, mask_urls, say
+from hpsearch.cli.storage_option import URL as STORAGE_VARIABLE
+from hpsearch.errors import HpsearchError
+
+if TYPE_CHECKING:
+    from http.client import HTTPMessage
+
+VARIABLE = "HPSEARCH_NOTIFY"
+
+#: A server and a command may take so long; nobody waits longer.
+HTTP_SECONDS, COMMAND_SECONDS = 15.0, 60.0
+
+#: Characters of a failure that are told.
+_TOLD = 200
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def check_target(target: str | None) -> str | None:
+    """Refuse an address that isn't http(s); a callback of ``--notify``."""
+    if not target:
+        return None
+    if not target.strip():
+        raise typer.BadParameter("must be a command or an http(s) address, but it is empty.")
+    if _SCHEME.match(target):
+        try:
+            parts = urlsplit(target)
+            known = parts.scheme in ("http", "https") and bool(parts.hostname)
+            secret = parts.username is not None or parts.password is not None
+        except ValueError:
+            known, secret = False, False
+        if not known:
+            raise typer.BadParameter(
+                "must be a command or an address http://HOST/.. or https://HOST/..; other "
+                "schemes aren't supported."
+            )
+        if secret:
+            raise typer.BadParameter(
+                "an address must hold no user or password; let a command send them "
+                "(curl with a file of its own)."
+            )
+    return target
+
+
+NotifyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--notify",
+        metavar="COMMAND|URL",
+        envvar=VARIABLE,
+        callback=check_target,
+        show_envvar=False,
+        help="At the end, or on failure, run this command with the status as JSON on stdin, or "
+        f"POST it to this http(s) address. A secret address belongs into {VARIABLE}.",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notifier:
+    """Tells ``target``, where there is one, how ``command`` on ``study`` ended."""
+
+    target: str | None
+    command: str
+    study: str
+    storage: str
+
+    @contextmanager
+    def on_failure(self) -> Iterator[None]:
+        """Tell of what the block raises, and raise it again."""
+        try:
+            yield
+        except typer.Exit:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            told = str(error) if isinstance(error, HpsearchError) else type(error).__name__
+            self.tell(
+                "interrupted" if interrupted else "failed",
+                code=130 if interrupted else 1,
+                error=None if interrupted else told,
+            )
+            raise
+
+    def tell(self, reason: str, *, code: int, error: str | None = None, **more: Any) -> None:
+        """Tell how it ended; ``more`` goes into the JSON."""
+        if self.target is None:
+            return
+        told = {
+            **self._status(),
+            **more,
+            "command": self.command,
+            "ended": reason,
+            "exit_code": code,
+            "error": None if error is None else clean(mask_urls(error)),
+        }
+        text = json_of(told)
+        send = _post if _SCHEME.match(self.target) else _run
+        try:
+            problem = send(self.target, text)
+        except KeyboardInterrupt:
+            problem = "interrupted"
+        if problem is not None:
+            shown = clean(mask_urls(" ".join(problem.split())))[:_TOLD]
+            say(f"--notify: {_shown(self.target)}: {shown}", stderr=True)
+
+    def _status(self) -> dict[str, Any]:
+        """Return ``status --json``; only the study's name where that can't be read any more."""
+        from hpsearch.cli.opening import database_for_reading, record_of
+        from hpsearch.results.status import status_of
+
+        try:
+            with database_for_reading(self.storage) as database:
+                return status_of(database, record_of(database, self.study))
+        except Exception:  # noqa: BLE001 - that may be what is told
+            return {"study": self.study}
+
+
+def _shown(target: str) -> str:
+    """Return what may be printed of a target: a webhook's path is often a secret."""
+    if not _SCHEME.match(target):
+        return "the command"
+    parts = urlsplit(target)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}"
+
+
+def _post(url: str, text: str) -> str | None:
+    """POST the JSON; returns what went wrong."""
+    import urllib.error
+    import urllib.request
+
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
+        def redirect_request(
+            self, req: Any, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
+        ) -> None:
+            # It could lead anywhere, and would become a GET
+            return None
+
+    def send() -> str | None:
+        request = urllib.request.Request(
+            url,
+            data=text.encode(),
+            headers={"Content-Type": "application/json", "User-Agent": "hpsearch"},
+            method="POST",
+        )
+        try:
+            with urllib.request.build_opener(NoRedirect).open(request, timeout=HTTP_SECONDS):
+                return None
+        except urllib.error.HTTPError as error:
+            with error:
+                return f"the server answered {error.code} {error.reason}"
+        except urllib.error.URLError as error:
+            return f"it can't be reached ({error.reason})"
+        except (OSError, ValueError) as error:
+            return f"it can't be reached ({error})"
+
+    return _within(HTTP_SECONDS, send)
+
+
+def _within(seconds: float, send: Callable[[], str | None]) -> str | None:
+    """Return what ``send`` returns: in a thread, as a server that drips never times out."""
+    answers: list[str | None] = []
+
+    def work() -> None:
+        try:
+            answers.append(send())
+        except Exception as error:  # noqa: BLE001
+            answers.append(f"it can't be told ({type(error).__name__})")
+
+    thread = threading.Thread(target=work, name="notify", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answers[0] if answers else f"no answer within {seconds:g} s"
+
+
+def _run(command: str, text: str) -> str | None:
+    """Run the command by the shell, the JSON on its stdin; returns what went wrong."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+        given.write(text.encode())
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                command,
+                shell=True,
+                stdin=given,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=_environment(),
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            return f"it can't be started ({error})"
+        try:
+            code = process.wait(COMMAND_SECONDS)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return f"it didn't end within {COMMAND_SECONDS:g} s and was killed"
+        if code == 0:
+            return None
+        size = said.seek(0, os.SEEK_END)
+        said.seek(max(0, size - 4 * _TOLD))
+        lines = said.read().decode(errors="replace").strip().splitlines()
+        return f"it ended with exit code {code}" + (f": {lines[-1]}" if lines else "")
+
+
+def _environment() -> dict[str, str]:
+    """Return this environment without the database's password, and without the order itself."""
+    left = {key: value for key, value in os.environ.items() if key not in (VARIABLE, "PGPASSWORD")}
+    if STORAGE_VARIABLE in left and mask_urls(left[STORAGE_VARIABLE]) != left[STORAGE_VARIABLE]:
+        del left[STORAGE_VARIABLE]
+    return left

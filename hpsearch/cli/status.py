@@ -1,0 +1,213 @@
+"""status: how far a study is, once or again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.front import print_best
+from hpsearch.cli.opening import database_for_reading, record_of
+from hpsearch.cli.options import (
+    DEFAULT_STORAGE,
+    JsonOption,
+    StorageOption,
+    StoredStudyOption,
+    more_than_zero,
+)
+from hpsearch.cli.output import (
+    console,
+    plural,
+    print_json,
+    say,
+    show,
+    show_time,
+    sparkline,
+    table,
+)
+
+if TYPE_CHECKING:
+    from hpsearch.results.records import StudyRecord, TrialRecord
+    from hpsearch.search.storage import Database
+
+#: Failed trials that ``status`` tells with their reasons.
+_FAILURES_SHOWN = 5
+
+#: Curves of running trials that ``--watch`` draws, and the columns of each.
+_CURVES_SHOWN, _CURVE_WIDTH = 12, 30
+
+
+def status(
+    study: StoredStudyOption,
+    storage: StorageOption = DEFAULT_STORAGE,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again and again until Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", callback=more_than_zero, help="How often --watch looks."),
+    ] = 2.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how far a study is, and which trial leads.
+
+    \b
+    hpsearch status --study quickstart
+    hpsearch status --study quickstart --watch
+    hpsearch status --study quickstart --json
+    """
+    from hpsearch.results.records import read_study
+    from hpsearch.results.status import status_of
+
+    with database_for_reading(storage) as database:
+        record = record_of(database, study)
+        while True:
+            told = status_of(database, record)
+            curves = _curves(database, record) if watch and not as_json else []
+            if watch and console().is_terminal and not as_json:
+                console().clear()
+            if as_json:
+                print_json(told)
+            else:
+                _print_status(record, told)
+                _print_curves(curves, record)
+            if not watch or record.is_finished:
+                return
+            time.sleep(interval)
+            record = read_study(database, record.study.name)
+
+
+def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
+    counts, budget = told["trials"], told["budget"]
+    say(
+        f"{told['study']}: {record.counts.finished} of {budget['trials']} trials finished"
+        + (" (the space has no point left)" if record.study.exhausted else ""),
+        style="bold",
+    )
+    names = ("complete", "pruned", "failed", "running", "paused")
+    say(
+        ", ".join(f"{counts[name]} {name}" for name in names)
+        + (f", {counts['invalid']} declared invalid" if "invalid" in counts else "")
+        + (f"; {counts['infeasible']} infeasible draws" if counts["infeasible"] else "")
+    )
+    say(
+        f"{plural(told['epochs_run'], 'epoch')} in {show_time(told['compute_seconds'])} of training"
+    )
+    if told["pruning"] is not None:
+        _print_pruning(told["pruning"])
+    _print_failures(record)
+    _print_invalid(told.get("invalid", ()))
+    print_best(record)
+    if told["best"] is not None or "invalid" in told:
+        _print_confirmation(told.get("confirmation"), record.objective.metric)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Curve:
+    """One trial's curve, for ``--watch``."""
+
+    trial: TrialRecord
+    #: Whether it is the best complete one, and not a running one.
+    best: bool
+    values: Sequence[float]
+
+
+def _curves(database: Database, record: StudyRecord) -> list[_Curve]:
+    """Return the curves of the best trial and of those that run or wait to go on."""
+    from hpsearch.results.ranking import ranked
+    from hpsearch.search import ledger_reads
+
+    leading = ranked(record)[:1]
+    running = [trial for trial in record.trials if trial.state.value == "running"]
+    paused = [trial for trial in record.trials if trial.state.value == "paused"]
+    shown = [*leading, *running, *paused][: _CURVES_SHOWN + len(leading)]
+    found = ledger_reads.curves(database, record.study.study_id, [trial.ticket for trial in shown])
+    metric = record.objective.metric
+    return [
+        _Curve(
+            trial=trial,
+            best=trial in leading,
+            values=[getattr(epoch, metric) for epoch in found.get(trial.ticket, [])],
+        )
+        for trial in shown
+    ]
+
+
+def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
+    """Draw each curve between the lowest and the highest value of all."""
+    if not curves:
+        return
+    every = [value for curve in curves for value in curve.values if isfinite(value)]
+    span = (min(every), max(every)) if every else None
+    say()
+    table(
+        ("trial", "state", "epoch", record.objective.metric, "curve"),
+        [
+            (
+                curve.trial.number,
+                "best" if curve.best else curve.trial.state.value,
+                f"{curve.trial.epochs_done}/{record.study.epochs_per_trial}",
+                curve.values[-1] if curve.values else None,
+                sparkline(curve.values, most=_CURVE_WIDTH, span=span),
+            )
+            for curve in curves
+        ],
+    )
+    unshown = record.counts.running + record.counts.paused - sum(not each.best for each in curves)
+    if unshown > 0:
+        say(f"and {plural(unshown, 'trial')} more under way")
+
+
+def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
+    if told is None:
+        return
+    newer = told["newer_trials"]
+    since = f"; {plural(newer, 'newer trial')} had no part in it" if newer > 0 else ""
+    if not told["finished"]:
+        ended = plural(told["trainings"], "training")
+        say(f"confirmation: {ended} ended so far; `hpsearch confirm` goes on{since}")
+    elif told["winner"] is None:
+        say(f"confirmation: every finalist failed (`hpsearch show --study {told['study']}`){since}")
+    else:
+        say(f"confirmed: trial {told['winner']}, {metric} {show(told['value'])}{since}")
+    for trial, why in told.get("invalid", {}).items():
+        which = "winner" if trial == told["winner"] else "finalist"
+        say(f"  its {which}, trial {trial}, is invalid: {why} (`hpsearch confirm --again`)")
+
+
+def _print_pruning(bill: Mapping[str, Any]) -> None:
+    spared = len(bill["spared"])
+    line = f"pruning saved up to {plural(bill['epochs_saved'], 'epoch')}"
+    if bill["false_rate"] is not None:
+        low, high = bill["false_interval"]
+        line += (
+            f"; of {plural(spared, 'spared trial')} {bill['falsely_pruned']} would have been "
+            f"stopped falsely ({bill['false_rate']:.0%} [{low:.0%}, {high:.0%}]), "
+            f"regret {show(bill['regret'])}, for {plural(bill['epochs_paid'], 'epoch')}"
+        )
+    say(line)
+    ranks = [rung for rung in bill["rungs"] if rung["spearman"] is not None]
+    if ranks:
+        told = ", ".join(f"{rung['spearman']:.2f} (epoch {rung['epoch']})" for rung in ranks)
+        say(f"  rank correlation with the end: {told}")
+
+
+def _print_failures(record: StudyRecord) -> None:
+    from hpsearch.results.reasons import in_short
+
+    failed = [trial for trial in record.trials if trial.state.value == "failed"]
+    for trial in failed[:_FAILURES_SHOWN]:
+        say(f"  trial {show(trial.number)} failed: {in_short(trial.error or '')}")
+    if len(failed) > _FAILURES_SHOWN:
+        say(f"  and {len(failed) - _FAILURES_SHOWN} more (`show` lists every trial)")
+
+
+def _print_invalid(declared: Sequence[Mapping[str, Any]]) -> None:
+    for each in declared[:_FAILURES_SHOWN]:
+        say(f"  trial {show(each['number'])} ({each['was']}) is invalid: {each['reason']}")
+    if len(declared) > _FAILURES_SHOWN:
+        say(f"  and {len(declared) - _FAILURES_SHOWN} more (`show` lists every trial)")

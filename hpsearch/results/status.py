@@ -1,0 +1,51 @@
+"""What ``hpsearch status --json`` prints: the summary, what pruning cost, and the confirmation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpsearch.results.confirmation.stored import (
+    invalid_finalists,
+    newer_trials,
+    newest,
+    standing,
+)
+from hpsearch.results.pruning_audit import read_pruning_audit
+from hpsearch.results.records import StudyRecord
+from hpsearch.results.summary import summary
+from hpsearch.search.storage import Database
+
+
+def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return the JSON-like status of a study; ``confirmation`` only where there is one."""
+    bill = read_pruning_audit(database, record)
+    return {
+        **summary(record),
+        "pruning": bill and bill.as_json(),
+        **_confirmation(database, record),
+    }
+
+
+def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return what is known of the search's newest confirmation; nothing where there is none."""
+    found = newest(database, record.study.name)
+    if found is None:
+        return {}
+    now = standing(found)
+    mean = None
+    if now.finished and now.winner is not None:
+        # Statistics, which take their time to import
+        from hpsearch.results.confirmation.reading import read_verdict
+
+        mean = read_verdict(database, record, found).confirmed
+    told = {
+        "study": found.study.name,
+        "finished": now.finished,
+        "trainings": found.counts.finished,
+        "winner": now.winner,
+        "value": mean,
+        "newer_trials": newer_trials(record, found),
+    }
+    if invalid := invalid_finalists(record, found):
+        told["invalid"] = invalid
+    return {"confirmation": told}

@@ -1,0 +1,179 @@
+"""One tracker's thread and its queue: what training hands over, and never waits for.
+
+Where the tracker is slower than training the queue fills up; then points are dropped and counted.
+Trouble is told once, not once an epoch.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hpsearch.tracking.left_open import Mark
+from hpsearch.tracking.tracker import RunState, TrackedTrial, Tracker
+
+logger = logging.getLogger(__name__)
+
+#: Points that wait for a slow tracker; with more of them the newest are dropped.
+WAITING_POINTS = 1000
+
+#: Characters of a tracker's error that are told.
+_TOLD = 300
+
+_CREDENTIALS = re.compile(r"(://)[^\s/@]*@")
+
+#: Epoch and figures.
+Point = tuple[int, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class _Begin:
+    trial: TrackedTrial
+    #: What the ledger has of the trial already.
+    curve: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class _Log:
+    run_id: str
+    point: Point
+
+
+@dataclass(frozen=True)
+class _End:
+    run_id: str
+    state: RunState
+    value: float | None
+
+
+class Channel:
+    """Hands trials to one tracker, which ``make`` makes in the thread that uses it."""
+
+    def __init__(
+        self, name: str, make: Callable[[], Tracker], *, waiting: int = WAITING_POINTS
+    ) -> None:
+        self.name = name
+        self._make = make
+        self._queue: queue.Queue[_Begin | _Log | _End] = queue.Queue(waiting)
+        self._closing = threading.Event()
+        #: Points that the tracker didn't take.
+        self.lost = 0
+        self._told = False
+        self._tracker: Tracker | None = None
+        self._run: str | None = None
+        self._mark: Mark | None = None
+        self._last = 0
+        self._thread = threading.Thread(target=self._work, name=f"tracker-{name}", daemon=True)
+        self._thread.start()
+
+    def begin(self, trial: TrackedTrial, curve: Sequence[Point]) -> None:
+        """Go on with the trial's run; ``curve`` fills in what it lacks."""
+        self._put(_Begin(trial, curve))
+
+    def log(self, run_id: str, point: Point) -> None:
+        """Hand over one epoch."""
+        self._put(_Log(run_id, point))
+
+    def end(self, run_id: str, state: RunState, value: float | None) -> None:
+        """Close the trial's run."""
+        self._put(_End(run_id, state, value))
+
+    def close(self, deadline: float) -> None:
+        """Let the thread finish what waits, until ``deadline`` (``time.monotonic``)."""
+        self._closing.set()
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._tell("it doesn't answer, so the worker leaves without it")
+            self.lost += sum(isinstance(each, _Log) for each in list(self._queue.queue))
+        if self.lost:
+            logger.warning("tracker %s: %d points were not tracked", self.name, self.lost)
+
+    def _put(self, order: _Begin | _Log | _End) -> None:
+        try:
+            self._queue.put_nowait(order)
+        except queue.Full:
+            self.lost += isinstance(order, _Log)
+            self._tell(f"it is too slow, {self._queue.maxsize} points wait for it")
+
+    def _work(self) -> None:
+        while True:
+            try:
+                order = self._queue.get(timeout=0.2)
+            except queue.Empty:
+                if self._closing.is_set():
+                    break
+                continue
+            try:
+                self._handle(order)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - no fault of the trial's
+                self.lost += isinstance(order, _Log)
+                self._tell(f"it failed ({_in_short(error)})")
+        if self._tracker is not None:
+            try:
+                self._tracker.close()
+            except (Exception, SystemExit) as error:  # noqa: BLE001
+                self._tell(f"it failed ({_in_short(error)})")
+
+    def _handle(self, order: _Begin | _Log | _End) -> None:
+        match order:
+            case _Begin(trial, curve):
+                if self._run is not None:
+                    # Its end found the queue full
+                    self._end("paused", None)
+                self._begin(trial, curve)
+            case _Log(run_id, point):
+                if run_id == self._run:
+                    self._log(point)
+                else:
+                    self.lost += 1
+            case _End(run_id, state, value):
+                if run_id == self._run:
+                    self._end(state, value)
+
+    def _begin(self, trial: TrackedTrial, curve: Sequence[Point]) -> None:
+        self._mark = Mark(trial.folder, self.name, trial.number)
+        if self._tracker is None:
+            self._tracker = self._make()
+        self._last = self._tracker.begin(trial)
+        self._run = trial.run_id
+        for point in curve:
+            self._log(point)
+
+    def _end(self, state: RunState, value: float | None) -> None:
+        mark, self._mark, self._run = self._mark, None, None
+        if self._tracker is None or mark is None:
+            return
+        settled = False
+        try:
+            self._tracker.end(state, value)
+            settled = state != "paused"
+        finally:
+            mark.settle() if settled else mark.leave()
+
+    def _log(self, point: Point) -> None:
+        epoch, figures = point
+        # An epoch that a resumed trial does again is tracked already
+        if epoch > self._last and self._tracker is not None:
+            self._tracker.log(epoch, figures)
+            self._last = epoch
+
+    def _tell(self, problem: str) -> None:
+        if not self._told:
+            self._told = True
+            logger.warning(
+                "tracker %s: %s; training goes on, and what it misses is counted",
+                self.name,
+                problem,
+            )
+
+
+def _in_short(error: BaseException) -> str:
+    """Return an error on one line without credentials or control characters."""
+    first = str(error).strip().partition("\n")[0][:_TOLD]
+    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in first)
+    return type(error).__name__ + ": " + _CREDENTIALS.sub(r"\1***@", shown)

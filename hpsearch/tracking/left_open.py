@@ -1,0 +1,54 @@
+"""Marks of runs that are open in a tracker: who finds one of a dead worker's can close the run.
+
+A mark is an empty file under a lock of the process that has the run open. The kernel takes the lock
+away when the process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_FOLDER = "tracking"
+_PREFIX = "open-trial-"
+
+
+class Mark:
+    """One open run of one tracker."""
+
+    def __init__(self, folder: Path, tracker: str, number: int) -> None:
+        self._path = folder / _FOLDER / tracker / f"{_PREFIX}{number}"
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            #: Whether no other process has the run open.
+            self.is_ours = True
+        except OSError:
+            self.is_ours = False
+
+    def leave(self) -> None:
+        """Let go of a run that isn't over."""
+        os.close(self._file)
+
+    def settle(self) -> None:
+        """The run has ended, and the tracker knows."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._file)
+
+
+def abandoned(folder: Path, tracker: str) -> list[int]:
+    """Return the trials whose run is open in ``tracker`` although no process works on it."""
+    found = []
+    with suppress(OSError):
+        for path in sorted((folder / _FOLDER / tracker).glob(f"{_PREFIX}*")):
+            number = path.name.removeprefix(_PREFIX)
+            if not number.isdecimal():
+                continue
+            mark = Mark(folder, tracker, int(number))
+            if mark.is_ours:
+                found.append(int(number))
+            mark.leave()
+    return found
