@@ -173,6 +173,12 @@ def _print_asked(asked: Asked, *, stderr: bool) -> None:
         f"{epochs / max(1, asked.search_epochs):.0%} of the search's {asked.search_epochs:,}",
         stderr=stderr,
     )
+    folds = asked.study.document["data"].get("folds")
+    if folds:
+        say(
+            f"each training trains {folds} models, on {folds} folds that its seed draws",
+            stderr=stderr,
+        )
 
 
 def _end(

@@ -117,12 +117,14 @@ def prepare(
         )
         if not as_json:
             shape = "x".join(map(str, prepared.input_shape))
-            several = ""
-            if config.rounds > 1:
-                several = f" in {config.rounds} {'folds' if config.folds else 'splits'}"
+            images = f"{len(prepared.train_indices):,} training and "
+            images += f"{len(prepared.val_indices):,} validation images"
+            if config.folds is not None:
+                images = f"{len(prepared.val_indices):,} images in {config.folds} folds"
+            elif config.splits is not None:
+                images += f" in {config.splits} splits together"
             say(
-                f"{config.source.name} {shape}: {len(prepared.train_indices):,} training and "
-                f"{len(prepared.val_indices):,} validation images{several}, "
+                f"{config.source.name} {shape}: {images}, "
                 f"{show_bytes(prepared.cache_bytes)} in {prepared.cache_folder}"
             )
     if as_json:

@@ -82,11 +82,11 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
-def _open(folder: Path, data: Path, how: str, name: str = "db") -> tuple[SmallSearch, str]:
-    url = f"sqlite:///{folder / f'{name}.db'}"
+def _open(folder: Path, data: Path, how: str, *overrides: str) -> tuple[SmallSearch, str]:
+    url = f"sqlite:///{folder / 'hpsearch.db'}"
     database = Database(url)
     ensure_tables(database)
-    return open_small(database, folder, data, text=STUDY.replace("HOW", how)), url
+    return open_small(database, folder, data, *overrides, text=STUDY.replace("HOW", how)), url
 
 
 def _searched(folder: Path, data: Path, how: str) -> Iterator[Searched]:
@@ -266,4 +266,14 @@ def test_the_cost_of_folds_is_told(hpsearch: Hpsearch, here: Path, data_root: Pa
     ran = hpsearch("check", "--study", "study.yaml", "--data", str(data_root))
     assert "90 images in 3 folds (a trial trains 3 models on up to 60 each; every im" in ran.out
     ran = hpsearch("data", "prepare", "--study", "study.yaml", "--data", str(data_root))
-    assert "validation images in 3 folds" in ran.out
+    assert "digits 1x8x8: 90 images in 3 folds, " in ran.out
+
+
+def test_what_a_model_costs_is_measured_on_one_of_them(tmp_path: Path, data_root: Path) -> None:
+    goals = ("objectives=[val_accuracy, latency, multiply_adds]", "budget.trials=1")
+    search, _ = _open(tmp_path, data_root, FOLDS, *goals)
+    search.run_all()
+    (trial,) = search.record().trials
+    assert trial.figures["latency"] > 0
+    assert trial.figures["multiply_adds"] == 64 * 16 + 16 * 10
+    search.database.close()

@@ -54,6 +54,7 @@ _COMMON = (
     "precision",
     "train_images",
     "val_images",
+    "trainings",
     "class_names",
     "input_shape",
 )

@@ -279,6 +279,9 @@ def reproduce(content: StudyContent) -> Section:
     """Return what it takes to do it again."""
     name = content.name
     noted = content.noted
+    trainings = noted.get("trainings")
+    # Folds or repeated splits: a trial has a model for each
+    several = f" (each of {_each(trainings)} models of a trial)" if trainings else ""
     facts = [
         ("Study's fingerprint", content.fingerprint),
         ("Seed", str(content.seed)),
@@ -286,7 +289,7 @@ def reproduce(content: StudyContent) -> Section:
         ("Split hash (SHA-256)", _each(noted.get("split_hash"))),
         (
             "Images",
-            f"{_each(noted.get('train_images'))} for training, "
+            f"{_each(noted.get('train_images'))} for training{several}, "
             f"{_each(noted.get('val_images'))} for validation",
         ),
         ("Device", _each(noted.get("device"))),
