@@ -58,7 +58,8 @@ def train(
     ``checkpoint.load``): training goes on after it, and ends as if it had never stopped.
     ``should_stop`` is asked before every batch. Where the data is divided into folds or several
     splits, a model is trained on each, and a result is of all of them (see ``training.rounds``).
-    ``keep_predictions`` asks for every epoch's ``val_predictions``. The process's global random numbers are left as they were found.
+    ``keep_predictions`` asks for every epoch's ``val_predictions``. The process's global
+    random numbers are left as they were found.
 
     Raises, at the first ``next``, ``InfeasibleConfig`` (it can't be built), ``DataError``, and
     ``CheckpointError`` (``resume_from`` is of something else); later ``TrainingDiverged`` (a loss
