@@ -24,6 +24,7 @@ from hpsearch.cli import (
     evaluation,
     export,
     invalidation,
+    listing,
     prediction,
     report,
     results,
@@ -56,7 +57,7 @@ def _help(command: Callable[..., None]) -> str:
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Search": {"launch": run.launch, "stop": run.stop, "worker": run.worker},
-    "Study files": {"studies": studies.studies, "check": studies.check, "schema": studies.schema},
+    "Study files": {"studies": listing.studies, "check": studies.check, "schema": studies.schema},
     "Results": {
         "confirm": confirm.confirm,
         "status": status.status,

@@ -146,6 +146,9 @@ class Page:
                 for worker in shown
             ],
         )
+        for column in table.columns:
+            # One line each, or the page would outgrow the screen
+            column.no_wrap, column.overflow = True, "ellipsis"
         left_out = len(workers) - len(shown)
         more = [Text(f"and {plural(left_out, 'worker')} more", style="dim")] if left_out else []
         return Group(*head, *([table] if shown else []), *more, *messages)

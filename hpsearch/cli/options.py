@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.cli.storage_option import DEFAULT_STORAGE as DEFAULT_STORAGE
 from hpsearch.cli.storage_option import resolve_storage
 
@@ -55,13 +56,18 @@ StudyFileOption = Annotated[
         "--study",
         "-s",
         metavar="NAME|PATH",
+        autocompletion=completion.study_files,
         help="A study's name (see [bold]hpsearch studies[/bold]) or the path of its file.",
     ),
 ]
 StoredStudyOption = Annotated[
     str,
     typer.Option(
-        "--study", "-s", metavar="NAME", help="The study's name (or its file: the name is read)."
+        "--study",
+        "-s",
+        metavar="NAME",
+        autocompletion=completion.stored_studies,
+        help="The study's name (or its file: the name is read).",
     ),
 ]
 StorageOption = Annotated[
@@ -115,6 +121,7 @@ TrackOption = Annotated[
     typer.Option(
         "--track",
         metavar="NAME",
+        autocompletion=completion.trackers,
         help="Track every epoch elsewhere, too: tensorboard, wandb, mlflow; may be repeated.",
     ),
 ]
@@ -134,7 +141,12 @@ WorkersOption = Annotated[
     ),
 ]
 DevicesOption = Annotated[
-    str, typer.Option(metavar="NAMES", help="auto, cpu, mps, or a list: cuda:0,cuda:1.")
+    str,
+    typer.Option(
+        metavar="NAMES",
+        autocompletion=completion.devices,
+        help="auto, cpu, mps, or a list: cuda:0,cuda:1.",
+    ),
 ]
 WorkersPerGpuOption = Annotated[
     int | None,

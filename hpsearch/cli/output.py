@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,11 +50,19 @@ def as_json(value: Any) -> str:
     return json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table: ruled and fitted on a terminal; elsewhere plain columns, never cut."""
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: Collection[str] = ()
+) -> None:
+    """Print a table: ruled and fitted on a terminal; elsewhere plain columns, never cut.
+
+    Columns in ``whole`` keep their cells on one line, where others wrap.
+    """
     cells = _cells(rows)
     if console().is_terminal:
-        console().print(make_table(columns, cells))
+        made = make_table(columns, cells)
+        for column, name in zip(made.columns, columns, strict=True):
+            column.no_wrap = name in whole
+        console().print(made)
         return
     right = [_is_numeric(cells, index) for index in range(len(columns))]
     lines = [list(columns), *cells]

@@ -1,4 +1,4 @@
-"""studies, check, schema: what can be searched, and whether a file is right."""
+"""check, schema: whether a study file is right, and what there is to search in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.model_summary import model_summary_json, print_model_summary
-from hpsearch.cli.opening import database_for_reading, head_of, study_file
+from hpsearch.cli.opening import study_file
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     DataOption,
@@ -18,7 +18,6 @@ from hpsearch.cli.options import (
     StudyFileOption,
 )
 from hpsearch.cli.output import print_json, say, show, show_bytes, table
-from hpsearch.errors import NothingStored
 
 if TYPE_CHECKING:
     from hpsearch.results.space_report import Infeasible, SourceReport, SpaceReport
@@ -27,46 +26,6 @@ if TYPE_CHECKING:
 
 #: Reasons that ``check`` writes out.
 _REASONS_SHOWN = 5
-
-
-def studies(storage: StorageOption = DEFAULT_STORAGE, as_json: JsonOption = False) -> None:
-    """List the study files that can be launched by name, and the studies in the database.
-
-    \b
-    hpsearch studies
-    hpsearch studies --storage postgresql://me@db/search --json
-    """
-    files = _files()
-    stored = _stored(storage)
-    if as_json:
-        print_json({"files": files, "stored": stored})
-        return
-    say("Study files", style="bold")
-    table(
-        ("name", "trials", "epochs", "description"),
-        [
-            (each["name"], each["trials"], each["epochs_per_trial"], each["description"])
-            for each in files
-        ],
-    )
-    say()
-    say("Launched studies", style="bold")
-    if not stored:
-        say("none yet; begin with: hpsearch launch --study quickstart --workers 2")
-        return
-    table(
-        ("name", "finished", "running", "best", "launched"),
-        [
-            (
-                each["study"],
-                f"{each['finished']}/{each['budget']['trials']}",
-                each["trials"]["running"],
-                None if each["best"] is None else each["best"]["value"],
-                each["created_at"],
-            )
-            for each in stored
-        ],
-    )
 
 
 def check(
@@ -116,44 +75,6 @@ def schema() -> None:
     from hpsearch.study_file.json_schema import json_schema
 
     print_json(json_schema(registries()))
-
-
-def _files() -> list[dict[str, Any]]:
-    from hpsearch.study_file.loading import shipped_studies
-
-    found = []
-    for name, path in shipped_studies().items():
-        head = head_of(path)
-        budget = head.get("budget")
-        budget = budget if isinstance(budget, dict) else {}
-        found.append(
-            {
-                "name": name,
-                "path": str(path),
-                "description": head.get("description") or "",
-                "trials": budget.get("trials"),
-                "epochs_per_trial": budget.get("epochs_per_trial"),
-            }
-        )
-    return found
-
-
-def _stored(storage: str) -> list[dict[str, Any]]:
-    """Return a summary of every study in the database; none where there is no database yet."""
-    from hpsearch.results.records import read_study
-    from hpsearch.results.summary import summary
-    from hpsearch.search import studies as stored_studies
-
-    try:
-        with database_for_reading(storage) as database:
-            found = []
-            for each in stored_studies.everything(database):
-                record = read_study(database, each.name)
-                told = {**summary(record), "finished": record.counts.finished}
-                found.append({**told, "created_at": each.created_at})
-            return found
-    except NothingStored:
-        return []
 
 
 def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:

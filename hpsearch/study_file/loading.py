@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hpsearch
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.study_file.assemble import assemble
 from hpsearch.study_file.found import (
@@ -24,6 +22,7 @@ from hpsearch.study_file.plugins import Plugin, read_plugins
 from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Registries as Registries
 from hpsearch.study_file.sections import root_schema
+from hpsearch.study_file.shipped import shipped_studies as shipped_studies
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.syntax import (
     MapNode,
@@ -101,15 +100,6 @@ def study_from_document(
     return _study(from_plain(document, Place(where)), registries, [], text, Report())
 
 
-def shipped_studies() -> dict[str, Path]:
-    """Return the study files that are known by name: ``./studies`` and, behind it, the packaged."""
-    found: dict[str, Path] = {}
-    for folder in (_packaged(), Path("studies")):
-        for path in sorted(folder.glob("*.yaml")):
-            found[path.stem] = path
-    return dict(sorted(found.items()))
-
-
 def find_study(name_or_path: str) -> Path:
     """Return the study file that a name or a path means.
 
@@ -144,14 +134,6 @@ def read_text(path: Path) -> str:
         problem = f"the file can't be read: {error}"  # a NUL in the path
     report.add(Place(str(path)), "", problem)
     raise report.error()
-
-
-def _packaged() -> Path:
-    installed = Path(str(importlib.resources.files(hpsearch))) / "packaged_studies"
-    if installed.is_dir():
-        return installed
-    # A checkout keeps them beside the package
-    return Path(hpsearch.__file__).resolve().parent.parent / "studies"
 
 
 def _study(

@@ -4,7 +4,8 @@
 - ``channel``      one tracker's thread and its bounded queue
 - ``tracking``     a worker's trackers together
 - ``left_open``    runs whose worker died before their end was told
-- ``tensorboard``, ``wandb``, ``mlflow``: one module each (``components`` registers them)
+- ``tensorboard``, ``wandb``, ``mlflow``: one module each (``components`` registers them,
+                   ``wandb_files`` are W&B's offline folders)
 
 A tracker that fails, hangs or is slow costs points in the tracker, never a trial anything.
 """

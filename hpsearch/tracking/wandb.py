@@ -15,6 +15,7 @@ from hpsearch.tracking.tracker import (
     TrackedTrial,
     require_package,
 )
+from hpsearch.tracking.wandb_files import OfflineRun
 
 #: Seconds until a run that can't be opened is given up; training doesn't wait for it.
 _OPEN_SECONDS = 60.0
@@ -39,16 +40,22 @@ class WeightsAndBiases:
         self._mode = mode or os.environ.get("WANDB_MODE") or "online"
         # Reports of its own errors go nowhere, unless somebody asks for it
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        os.environ.setdefault("WANDB_SILENT", "true")
         if self._mode == "online":
             _require_login()
         self._run: Any = None
-        self._noted: Path | None = None
+        self._offline: OfflineRun | None = None
+        self._epoch = 0
 
     def begin(self, trial: TrackedTrial) -> int:
         """Open the run of the trial's own id, or go on with it."""
         import wandb
 
         trial.folder.mkdir(parents=True, exist_ok=True)
+        self._offline = None
+        if self._mode == "offline":
+            self._offline = OfflineRun(trial.folder, trial.run_id)
+            self._offline.prepare()
         self._run = wandb.init(
             project=self._project,
             entity=self._entity,
@@ -75,25 +82,16 @@ class WeightsAndBiases:
                 x_disable_machine_info=True,
             ),
         )
-        if self._mode != "offline":
-            self._noted = None
-            return max(0, int(self._run.starting_step) - 1)
-        # Files of earlier attempts can't be asked, so what was written is noted beside them
-        self._noted = trial.folder / "wandb" / f"{trial.run_id}.last-epoch"
-        try:
-            return int(self._noted.read_text())
-        except (OSError, ValueError):
-            return 0
+        self._epoch = 0
+        if self._offline is not None:
+            return self._offline.epoch
+        return max(0, int(self._run.starting_step) - 1)
 
     def log(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Log the figures at step ``epoch``."""
-        if self._noted is not None:
-            # Before the point itself: a crash in between costs it, and never doubles it
-            part = self._noted.with_suffix(".part")
-            part.write_text(str(epoch))
-            part.replace(self._noted)
         # Committed at once: else it waits for the next epoch, and dies with the worker
         self._run.log({"epoch": epoch, **figures}, step=epoch, commit=True)
+        self._epoch = epoch
 
     def end(self, state: RunState, value: float | None) -> None:
         """Put state and value into the summary; a failed trial's run is marked as failed."""
@@ -103,7 +101,10 @@ class WeightsAndBiases:
         run.summary["state"] = state
         if value is not None and state != "paused":
             run.summary["value"] = value
+        folder = Path(run.dir).parent.name
         run.finish(exit_code=1 if state == "failed" else 0)
+        if self._offline is not None:
+            self._offline.note(folder, self._epoch)
 
     def close(self) -> None:
         """End wandb's own process, which belongs to this worker."""

@@ -90,7 +90,8 @@ def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
     # Slow enough to be stopped in the middle.
     study = ("--study", "small.yaml", "--name", "slow", "--set", "data.input_size=24")
     longer = ("--set", "budget.epochs_per_trial=40", "--set", "pruner=none", "--trials", "2")
-    started = shell.json("launch", *study, *longer, "--detach")
+    notify = ("--notify", "cat > told.json")
+    started = shell.json("launch", *study, *longer, "--detach", *notify)
     try:
         deadline = time.monotonic() + 120
         while True:
@@ -106,13 +107,17 @@ def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
     finally:
         if _is_alive(started["pid"]):
             os.kill(started["pid"], signal.SIGKILL)
+    told = json.loads((shell.folder / "told.json").read_text())
+    assert (told["study"], told["ended"], told["exit_code"]) == ("slow", "stopped", 0)
     log = (shell.folder / started["log"]).read_text()
     assert "slow: stopped by `hpsearch stop`; " in log
     stopped = shell.json("status", "--study", "slow")
     assert stopped["trials"]["running"] == 0
     assert stopped["trials"]["complete"] < 2
 
-    ended = shell.json("launch", *study, *longer, "--workers", "2")
+    ended = shell.json("launch", *study, *longer, "--workers", "2", *notify)
+    told = json.loads((shell.folder / "told.json").read_text())
+    assert (told["ended"], told["trials"]) == ("finished", ended["trials"])
     assert ended["trials"]["complete"] == 2
     assert ended["epochs_run"] == 80
 

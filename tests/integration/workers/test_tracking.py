@@ -6,19 +6,22 @@ And in trackers that fail: figures and ends of the trials are those without any 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support.tracked import read
 from support.trials import IN_EPOCH_3, NO_CHECKPOINTS, ONE_TRIAL, SmallSearch, leave_after
 
 from hpsearch.registry import Component
 from hpsearch.search.claims import free_tickets_of
-from hpsearch.tracking.tracker import TRACKERS
+from hpsearch.tracking.tracker import TRACKERS, TrackedTrial
 from hpsearch.tracking.tracking import Tracking
 from hpsearch.workers.trial.tracked import settle_left_open
 from hpsearch.workers.trial.trial_run import run_trial
@@ -281,3 +284,71 @@ def test_a_late_worker_tracks_nothing(open_study, bad_trackers) -> None:
     search.run_one(tracking=tracking, leave=loses_its_lease)
     tracking.close(LONG)
     assert told == ["begin", 1, 2, "paused"]
+
+
+_HOLDS_A_RUN = """
+import sys, time
+from pathlib import Path
+from hpsearch.registry import Component
+from hpsearch.tracking.tracker import TRACKERS, TrackedTrial
+import hpsearch.tracking.components
+
+tracker = TRACKERS.build(Component("wandb", {"mode": "offline"}))
+tracker.begin(TrackedTrial(
+    study="s", study_key="k", number=0, params={}, facts={}, metric="val_loss", confirms=False,
+    folder=Path(sys.argv[1]),
+))
+tracker.log(1, {"val_loss": 0.5})
+print("open", flush=True)
+time.sleep(600)
+"""
+
+
+def _works(process: psutil.Process) -> bool:
+    """Whether it is there, and not only for want of somebody who takes note of its end."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_killed_worker_leaves_no_process_and_its_epochs_are_written_again(
+    tmp_path: Path,
+) -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-c", _HOLDS_A_RUN, str(tmp_path / "s" / "k")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdout is not None
+    try:
+        assert worker.stdout.readline() == "open\n"
+        service = psutil.Process(worker.pid).children(recursive=True)
+        assert service, "wandb has a process beside the worker's"
+    finally:
+        worker.kill()
+        worker.wait()
+        worker.stdout.close()
+    _wait_for(lambda: not any(_works(each) for each in service), seconds=90)
+
+    tracker = TRACKERS.build(KINDS["wandb"])
+    trial = TrackedTrial(
+        study="s",
+        study_key="k",
+        number=0,
+        params={},
+        facts={},
+        metric="val_loss",
+        confirms=False,
+        folder=tmp_path / "s" / "k",
+    )
+    assert tracker.begin(trial) == 0
+    tracker.log(1, {"val_loss": 0.5})
+    tracker.end("paused", None)
+    assert tracker.begin(trial) == 1
+    tracker.log(2, {"val_loss": 0.25})
+    tracker.end("complete", 0.25)
+    tracker.close()
+    run = read("wandb", tmp_path / "s" / "k", 0)
+    assert run.curves["val_loss"] == [(1, 0.5), (2, 0.25)]
+    assert (run.state, run.value, run.told["ids"]) == ("complete", 0.25, ["k-0", "k-0"])

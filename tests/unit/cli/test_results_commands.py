@@ -265,6 +265,38 @@ def test_studies_lists_files_and_what_was_launched(hpsearch, here, searched):
     assert (local["description"], local["trials"]) == ("of mine", 7)
     (stored,) = told["stored"]
     assert (stored["study"], stored["finished"]) == ("made_up", 5)
+    assert (stored["state"], stored["objective"]) == ("running (1)", "val_accuracy")
+    assert (local["packaged"], local["state"], local["data"]) == (False, None, None)
+    quickstart = next(each for each in told["files"] if each["name"] == "quickstart")
+    assert (quickstart["packaged"], quickstart["data"]) == (True, "digits")
+
+
+def test_studies_tells_how_far_a_file_has_come(hpsearch, here, searched):
+    (here / "studies").mkdir()
+    (here / "studies" / "other_name.yaml").write_text("study: made_up\n")
+    told = hpsearch("studies", "--storage", searched.url, "--json").json
+    (file,) = [each for each in told["files"] if each["name"] == "other_name"]
+    assert file["state"] == "running (1)"
+    lines = hpsearch("studies", "--storage", searched.url).out.splitlines()
+    assert any("studies/other_name.yaml" in line and "running (1)" in line for line in lines)
+
+
+def test_watch_draws_the_curves_of_the_best_and_of_those_under_way(hpsearch, made_up, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    def once(seconds: float) -> None:
+        raise Enough
+
+    made_up.trial(0.4, 0.5, 0.8)
+    made_up.epoch(made_up.start(), 1, 0.7)
+    monkeypatch.setattr("hpsearch.cli.status.time.sleep", once)
+    ran = hpsearch("status", "--study", "made_up", "--storage", made_up.url, "--watch")
+    lines = ran.out.splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("trial  state"))
+    rows = [line.split() for line in lines[head + 1 :]]
+    # One scale for all, from the lowest value to the highest
+    assert rows == [["0", "best", "3/3", "0.8", "▁▃█"], ["1", "running", "1/3", "0.7", "▆"]]
 
 
 def test_studies_creates_no_database(hpsearch, here):

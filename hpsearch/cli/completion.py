@@ -1,0 +1,87 @@
+"""What a shell offers at Tab: names of studies and trackers. Quick, quiet, and never in the way.
+
+What comes from a database or a folder is offered only where it has the form of a name: shells
+evaluate it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import typer
+
+#: ``study_file.sections.STUDY_NAME``, whose import takes a third of a second.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+#: How long a database may take to answer.
+_SECONDS = 2
+
+TRACKERS = {
+    "mlflow": "a run of MLflow per trial",
+    "tensorboard": "event files below the runs root",
+    "wandb": "a run of Weights & Biases per trial",
+}
+
+
+def study_files(incomplete: str) -> list[str]:
+    """Return the study files that are known by name; paths are the shell's own."""
+    from hpsearch.study_file.shipped import shipped_studies
+
+    return _beginning(incomplete, shipped_studies())
+
+
+def stored_studies(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the studies in the database that the command line names so far."""
+    try:
+        return _beginning(incomplete, _names_in(str(ctx.params.get("storage") or "")))
+    except Exception:  # noqa: BLE001 - at Tab nobody wants to read what is wrong
+        return []
+
+
+def trackers(incomplete: str) -> list[tuple[str, str]]:
+    """Return the built-in trackers, each with what it is."""
+    return [(name, told) for name, told in TRACKERS.items() if name.startswith(incomplete)]
+
+
+def devices(incomplete: str) -> list[str]:
+    """Return the kinds of devices, without asking for GPUs, which takes torch."""
+    return [name for name in ("auto", "cpu", "cuda:0", "mps") if name.startswith(incomplete)]
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if name.startswith(incomplete) and _NAME.fullmatch(name))
+
+
+def _names_in(storage: str) -> list[str]:
+    from hpsearch.cli.storage_option import storage_of_the_environment
+
+    url = storage if storage and not os.environ.get("HPSEARCH_STORAGE_FILE") else ""
+    url = url or storage_of_the_environment()
+    query = "SELECT name FROM hpsearch_studies"
+    if url.startswith("sqlite:///"):
+        file = Path(url.removeprefix("sqlite:///").partition("?")[0]).absolute()
+        # Read-only: Tab creates no database
+        with closing(
+            sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_SECONDS)
+        ) as found:
+            return [str(row[0]) for row in found.execute(query)]
+    from sqlalchemy import create_engine, text
+
+    from hpsearch.search.storage_url import parse_url
+
+    arguments: dict[str, Any] = {
+        "connect_timeout": _SECONDS,
+        "options": f"-c statement_timeout={_SECONDS * 1000}",
+    }
+    engine = create_engine(parse_url(url), connect_args=arguments)
+    try:
+        with engine.connect() as connection:
+            return [str(row[0]) for row in connection.execute(text(query))]
+    finally:
+        engine.dispose()

@@ -1,0 +1,51 @@
+"""Offline runs of one trial: a folder per attempt, and a note of those that were closed.
+
+wandb keeps what it writes in memory, some ten kilobytes at a time, so the folder of a killed worker
+may hold any part of its epochs. The ledger has them all: such a folder is removed, and the epochs
+are written again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from datetime import datetime
+from pathlib import Path
+
+
+class OfflineRun:
+    """The offline folders of the run ``run_id`` below ``folder``."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self._folder = folder / "wandb"
+        self._run_id = run_id
+        self._note = self._folder / f"{run_id}.json"
+        #: The last epoch in the folders that were closed.
+        self.epoch = 0
+        self._closed: list[str] = []
+
+    def prepare(self) -> None:
+        """Keep what was closed alone, and wait until wandb will name a new folder."""
+        try:
+            noted = json.loads(self._note.read_text())
+            self.epoch, self._closed = int(noted["epoch"]), list(noted["folders"])
+        except (OSError, ValueError, KeyError, TypeError):
+            self.epoch, self._closed = 0, []
+        for path in self._folder.glob(f"offline-run-*-{self._run_id}"):
+            if path.name not in self._closed:
+                shutil.rmtree(path, ignore_errors=True)
+        # It names a folder by the second, and loses the later of two attempts in one
+        while (self._folder / _name_now(self._run_id)).exists():
+            time.sleep(0.1)
+
+    def note(self, name: str, epoch: int) -> None:
+        """Note that the folder called ``name``, which is closed, ends with ``epoch``."""
+        self.epoch, self._closed = max(self.epoch, epoch), [*self._closed, name]
+        part = self._note.with_suffix(".part")
+        part.write_text(json.dumps({"epoch": self.epoch, "folders": self._closed}))
+        part.replace(self._note)
+
+
+def _name_now(run_id: str) -> str:
+    return f"offline-run-{datetime.now():%Y%m%d_%H%M%S}-{run_id}"
