@@ -21,23 +21,15 @@ _NAMED = 4
 
 def answer(
     record: StudyRecord, confirmation: Confirmation | None = None, found: Effects | None = None
-) -> str:
-    """Return two sentences: the winner with its honest number, and what the parameters do.
+) -> tuple[str, ...]:
+    """Return one or two sentences: the winner with its honest number, and what a parameter does.
 
-    The second one tells about the parameters that the study's description names, where it names
-    any, else about the strongest effect. Without ``found``, or where nothing can be said of any
-    parameter, it says that.
+    The second one tells of the parameter that the study's description names, where it names one
+    (of several the one that matters most), else of the strongest effect; it is left out without
+    ``found``.
     """
-    asked = " ".join(record.study.document.get("description", "").split())
-    first = _winner(record, confirmation, found)
-    second = _effect(asked, found)
-    return " ".join(filter(None, [_quoted(asked), first, second]))
-
-
-def _quoted(asked: str) -> str:
-    if not asked:
-        return ""
-    return asked if asked[-1] in ".?!" else f"{asked}."
+    asked = record.study.document.get("description", "")
+    return tuple(filter(None, [_winner(record, confirmation, found), _effect(asked, found)]))
 
 
 def _winner(record: StudyRecord, confirmation: Confirmation | None, found: Effects | None) -> str:

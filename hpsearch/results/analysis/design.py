@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch.results.analysis.evidence import Seen
 from hpsearch.results.analysis.parameters import Searched, shown
+from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.study_file.space import Choice, Scalar
 
 Columns = NDArray[np.float64]
@@ -21,6 +22,8 @@ MOST_VALUES = 6
 BINS = 4
 #: Fewer trials than this are no level.
 LEAST = 4
+#: Values that stand for a range.
+_EVEN = 48
 #: Of all trials; a smaller bin joins its neighbour.
 LEAST_SHARE = 0.05
 
@@ -73,8 +76,11 @@ def nuisance(
     """Return float64 ``(trials, columns)`` that hold all parameters but ``but`` constant.
 
     A range is a polynomial of ``degree`` on its own scale, a choice a column per value. What
-    applies in a branch only is 0 elsewhere, and has mean 0 within it. Beside them, which parameter
-    each column belongs to, counted from 0.
+    applies in a branch only is 0 elsewhere, and has mean 0 within it: over the branch's trials, or,
+    where that very branch is among ``but``, over the values that the study allows. (Branches are
+    compared over their whole ranges: a sampler tunes the one that it prefers, and at its trials'
+    settings it would look better for that.) Beside the columns, which parameter each belongs to,
+    counted from 0.
     """
     found: list[Columns] = []
     groups: list[int] = []
@@ -85,8 +91,13 @@ def nuisance(
         if applies.sum() < LEAST:
             continue
         group = max(groups, default=-1) + 1
-        for column in _columns(parameter, [each.params.get(path) for each in trials], degree):
-            centred = np.where(applies, column - column[applies].mean(), 0.0)
+        values = [each.params.get(path) for each in trials]
+        even = _even(parameter) if parameter.branch.keys() & set(but) else []
+        columns = _columns(parameter, [*values, *even], degree)
+        for column in columns:
+            column, allowed = column[: len(values)], column[len(values) :]
+            middle = allowed.mean() if even else column[applies].mean()
+            centred = np.where(applies, column - middle, 0.0)
             if np.ptp(centred) > 1e-12:
                 found.append(centred)
                 groups.append(group)
@@ -214,6 +225,13 @@ def _columns(parameter: Searched, values: Sequence[Scalar], degree: int) -> list
         )
     centred = 2 * scaled - 1
     return [np.polynomial.legendre.Legendre.basis(power)(centred) for power in range(1, degree + 1)]
+
+
+def _even(parameter: Searched) -> list[Scalar]:
+    """Return values that stand for all that the study allows, each as likely as the others."""
+    if isinstance(parameter.parameter, Choice):
+        return list(parameter.parameter.labels)
+    return [at_unit(parameter.parameter, (place + 0.5) / _EVEN) for place in range(_EVEN)]
 
 
 def _logged(parameter: Searched, values: Sequence[Scalar]) -> Columns:

@@ -122,7 +122,7 @@ def _estimate(parameter: Searched, ends: Outcomes) -> Effect:
     sign = 1.0 if evidence.maximize else -1.0
     pairs = all_pairs(sign * means, covariance, fitted.freedom)
     best = int((sign * means).argmax())
-    reference = 0 if best else int((sign * means).argmin())
+    reference = 0 if best else 1 + int((sign * means[1:]).argmin())
     clearest = int((np.abs(pairs.estimates) / pairs.errors).argmax())
     one, other = pairs.first[clearest], pairs.second[clearest]
     if pairs.estimates[clearest] < 0:

@@ -29,8 +29,9 @@ _RUNGS = 6
 _EDGE = 2e-3
 #: Fewer trials than this on a step are described by their mean gain alone.
 _FEWEST = 3
-#: What the noise is worth before any data: so many trials of the gain's own spread.
-_PRIOR_TRIALS = 2
+#: What is thought of the noise before any data: so many trials, with this share of the gain's own
+#: variance.
+_PRIOR_TRIALS, _PRIOR_SHARE = 2, 0.1
 #: Sweeps of the sampler before the first draw, and from one draw to the next.
 _BURN_IN, _THIN = 100, 3
 #: Columns of which the gain is expected to depend, before any data.
@@ -126,7 +127,8 @@ def _carry_on(
     everything = np.column_stack([own, configuration.columns])
     middle, centre_of = here.mean(), everything[both].mean(axis=0)
     design = np.column_stack([np.ones(count), here - middle, everything[both] - centre_of])
-    reach = abs(float(gain.mean())) + float(gain.std())
+    # Half of what is gained at all, where trials that went on gained much the same
+    reach = max(float(gain.std()), abs(float(gain.mean())) / 2) + 1e-3
     drawn = posterior(
         design,
         gain,
@@ -181,7 +183,7 @@ def posterior(
         residual = gain - design @ coefficients
         shrunk = np.bincount(of_group, coefficients[fixed:] ** 2, minlength=len(sizes))
         misfit = float(residual @ residual) + float((shrunk / local).sum())
-        misfit += _PRIOR_TRIALS * spread
+        misfit += _PRIOR_TRIALS * _PRIOR_SHARE * spread
         noise = max(misfit / rng.chisquare(count + len(of_group) + _PRIOR_TRIALS), 1e-10)
         if len(sizes):
             local = (1 / inner + shrunk / (2 * noise)) / rng.gamma((sizes + 1) / 2)

@@ -1,0 +1,259 @@
+"""Do effects tell the truth? Searches whose truth is known, judged as a report judges them.
+
+    python -m benchmarks.effects [--searches 40] [--world NAME]... [--processes 1]
+
+``benchmarks.made_up_searches`` makes them with the real samplers and pruners. The truth of a
+comparison is the mean, over the trials' other settings, of what configurations come to without any
+noise (values beyond the fence counting as the fence, as in the estimate). Beside it the analysis
+that one would do by hand: the complete trials alone, each level's mean, a t test of each two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import ttest_ind
+
+from benchmarks.made_up_searches import WORLDS, World, final, search
+from hpsearch.results.analysis.design import Levels, levels
+from hpsearch.results.analysis.effects import effects
+from hpsearch.results.analysis.evidence import Evidence
+from hpsearch.results.analysis.findings import Contrast, Effect, Verdict
+from hpsearch.results.analysis.outcomes import outcomes
+from hpsearch.search.samplers.enumerated import at_unit
+
+#: A comparison whose truth is smaller than this, in shares, is none.
+NOTHING = 1e-9
+
+
+@dataclass(kw_only=True)
+class Record:
+    """What the searches of a world came to."""
+
+    searches: int = 0
+    #: Whether the intervals of a parameter's two told comparisons hold their truths.
+    held: list[bool] = field(default_factory=list)
+    #: Of parameters on which nothing depends: whether "yes" was said; and by search, of any.
+    idle_yes: list[bool] = field(default_factory=list)
+    any_idle_yes: list[bool] = field(default_factory=list)
+    #: Of parameters that matter by 2 points or more: whether "yes" was said.
+    power: list[bool] = field(default_factory=list)
+    #: Of "yes": whether the level that was called better is truly so.
+    right: list[bool] = field(default_factory=list)
+    #: Of "no": whether no two levels truly differ by more than the margin.
+    no_right: list[bool] = field(default_factory=list)
+    #: Half widths of the intervals, in shares.
+    reach: list[float] = field(default_factory=list)
+    #: The same by hand: false "yes" of any, "yes" of what matters, and whether it is right.
+    naive_any: list[bool] = field(default_factory=list)
+    naive_held: list[bool] = field(default_factory=list)
+    #: Interactions: whether one was claimed, whether dilation x kernel was.
+    claimed: list[bool] = field(default_factory=list)
+    found: list[bool] = field(default_factory=list)
+
+    def add(self, other: Record) -> None:
+        """Take in what another record holds."""
+        self.searches += other.searches
+        for name, values in vars(other).items():
+            if isinstance(values, list):
+                getattr(self, name).extend(values)
+
+
+def judge(world: World, seed: int) -> Record:
+    """Search once, and compare what is said with what is true."""
+    warnings.simplefilter("ignore")
+    evidence = search(world, seed)
+    return judged(world, evidence)
+
+
+def judged(world: World, evidence: Evidence) -> Record:
+    record = Record(searches=1)
+    ends = outcomes(evidence)
+    if isinstance(ends, str):
+        return record
+    told = effects(evidence)
+    any_yes = naive_yes = False
+    for effect in told.effects:
+        if effect.p_value is None:
+            continue
+        found = levels(evidence.parameters[effect.parameter], evidence.trials)
+        true = truth(world, evidence, effect.parameter, found, ends.fence)
+        label = {cut.label: place for place, cut in enumerate(found.cuts)}
+        matters = float(true.max() - true.min())
+        yes = effect.verdict is Verdict.YES
+        for contrast in {effect.difference, effect.span}:
+            if contrast is not None:
+                lead = _lead(true, label, contrast)
+                record.held.append(not contrast.ahead.excludes(lead))
+                record.reach.append(contrast.ahead.half_width)
+        if matters < NOTHING:
+            record.idle_yes.append(yes)
+            any_yes |= yes
+        elif matters >= 0.02:
+            record.power.append(yes)
+        if yes and effect.span is not None and matters >= NOTHING:
+            record.right.append(_lead(true, label, effect.span) > 0)
+        if effect.verdict is Verdict.NO:
+            record.no_right.append(matters < told.margin)
+        naive_yes |= _by_hand(record, effect, found, evidence, true)
+    record.any_idle_yes.append(any_yes)
+    record.naive_any.append(naive_yes)
+    record.claimed.append(any(each.verdict is Verdict.YES for each in told.interactions))
+    record.found.append(
+        any(
+            each.verdict is Verdict.YES and {each.a, each.b} == {"kernel", "dilation"}
+            for each in told.interactions
+        )
+    )
+    return record
+
+
+def truth(
+    world: World, evidence: Evidence, path: str, found: Levels, fence: float
+) -> NDArray[np.float64]:
+    """Return each level's true mean over the trials' other settings, float64 (levels,)."""
+    placed = list(zip(evidence.trials, found.place.tolist(), strict=True))
+    trials = [trial for trial, at in placed if at >= 0]
+    means = []
+    for place in range(len(found.cuts)):
+        there = [trial.params for trial, at in placed if at == place]
+        values = []
+        for number, trial in enumerate(trials):
+            # Several values of a bin, as the trials had them; of a branch also what is within it
+            for donor in (number % len(there), (7 * number + 3) % len(there)):
+                params = _with(trial.params, path, there[donor][path], evidence, number)
+                values.append(max(final(world, params), fence))
+        means.append(np.mean(values))
+    return np.array(means)
+
+
+def _with(
+    params: Mapping[str, Any], path: str, value: Any, evidence: Evidence, number: int
+) -> dict[str, Any]:
+    """Give a configuration another value; another branch's parameters are drawn evenly."""
+    changed = {key: each for key, each in params.items() if not key.startswith(f"{path}.")}
+    changed[path] = value
+    rng = np.random.default_rng(number)
+    for inner, each in evidence.parameters.items():
+        if each.branch.get(path) == value:
+            changed[inner] = at_unit(each.parameter, float(rng.random()))
+    return changed
+
+
+def _lead(true: NDArray[np.float64], label: Mapping[str, int], contrast: Contrast) -> float:
+    return float(true[label[contrast.level]] - true[label[contrast.other]])
+
+
+def _by_hand(
+    record: Record,
+    effect: Effect,
+    found: Levels,
+    evidence: Evidence,
+    true: NDArray[np.float64],
+) -> bool:
+    """Compare the clearest two levels by the complete trials alone; whether it is a false yes."""
+    groups = [
+        np.array(
+            [
+                trial.value
+                for trial, at in zip(evidence.trials, found.place, strict=True)
+                if at == place and trial.value is not None
+            ]
+        )
+        for place in range(len(found.cuts))
+    ]
+    tests = [
+        (ttest_ind(groups[one], groups[other], equal_var=False), one, other)
+        for one in range(len(groups))
+        for other in range(one)
+        if min(len(groups[one]), len(groups[other])) >= 3
+        and groups[one].std() + groups[other].std() > 0
+    ]
+    if not tests:
+        return False
+    clearest, one, other = min(tests, key=lambda test: test[0].pvalue)
+    interval = clearest.confidence_interval()
+    record.naive_held.append(bool(interval.low <= true[one] - true[other] <= interval.high))
+    return bool(clearest.pvalue < 0.05 and true.max() - true.min() < NOTHING)
+
+
+def run(world: World, searches: int, *, first: int = 0, processes: int = 1) -> Record:
+    """Judge so many searches of a world."""
+    record = Record()
+    if processes == 1:
+        for seed in range(first, first + searches):
+            record.add(judge(world, seed))
+        return record
+    with ProcessPoolExecutor(processes, mp_context=get_context("forkserver")) as pool:
+        for each in pool.map(partial(judge, world), range(first, first + searches)):
+            record.add(each)
+    return record
+
+
+def rows(worlds: Mapping[str, Record]) -> list[tuple[str, ...]]:
+    """Return the table: a head, then one row per world."""
+    table: list[tuple[str, ...]] = [
+        (
+            "world", "searches", "intervals hold the truth", "their ±, points",
+            "false yes, of idle parameters", "in any search", "yes, of what matters by 2 points",
+            "yes is right", "no is right", "by hand: false yes in any search",
+            "by hand: intervals hold", "interaction claimed", "dilation x kernel found",
+        )
+    ]  # fmt: skip
+    for name, found in worlds.items():
+        table.append(
+            (
+                name,
+                str(found.searches),
+                share(found.held),
+                f"{100 * np.mean(found.reach):.1f}" if found.reach else "-",
+                share(found.idle_yes),
+                share(found.any_idle_yes),
+                share(found.power),
+                share(found.right),
+                share(found.no_right),
+                share(found.naive_any),
+                share(found.naive_held),
+                share(found.claimed),
+                share(found.found),
+            )
+        )
+    return table
+
+
+def share(values: Sequence[bool]) -> str:
+    return f"{np.mean(values):.1%} of {len(values)}" if values else "-"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--searches", type=int, default=40)
+    parser.add_argument("--world", action="append", choices=[world.name for world in WORLDS])
+    parser.add_argument("--trials", type=int, help="of each search, in place of the world's own")
+    parser.add_argument("--processes", type=int, default=1)
+    given = parser.parse_args(arguments)
+    found = {}
+    for world in WORLDS:
+        if given.world and world.name not in given.world:
+            continue
+        asked = world if given.trials is None else replace(world, trials=given.trials)
+        found[world.name] = run(asked, given.searches, processes=given.processes)
+    table = Table(*["figure", *found])
+    for figure, *values in list(zip(*rows(found), strict=True))[1:]:
+        table.add_row(figure, *values)
+    Console(width=40 + 26 * len(found)).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""Searches whose truth is known: made-up training curves under the real samplers and pruners.
+
+What a configuration comes to is a function of its parameters, with what makes real searches hard to
+read: a learning rate that diverges when it is large (together with momentum), or learns too slowly;
+batch sizes and widths that change how fast a network learns; a conditional space; seed noise; noise
+from epoch to epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from hpsearch.results.analysis.evidence import Evidence, Seen
+from hpsearch.results.analysis.parameters import searched
+from hpsearch.search.history import TrialHistory
+from hpsearch.search.pruners import PRUNERS, Report
+from hpsearch.search.samplers import SAMPLERS
+from hpsearch.search.suggest import Request, distribution_of
+from hpsearch.study_file.space import Branch, Choice, Group, Range, Space
+
+CHANCE, IMAGES = 0.1, 2000
+
+#: What a report's author searches: geometry, optimizer with its own parameters, regularization.
+SPACE = Space(
+    Group(
+        {
+            "data": Group({"flip": Choice((False, True))}),
+            "model": Branch(
+                {
+                    "plain": Group({"dropout": Range(low=0.0, high=0.5)}),
+                    "residual": Group({"blocks": Choice((1, 2, 3))}),
+                }
+            ),
+            "width": Choice((16, 32, 64)),
+            "kernel": Range(low=2, high=5, integer=True),
+            "dilation": Range(low=1, high=3, integer=True),
+            "optimizer": Branch(
+                {
+                    "sgd": Group(
+                        {
+                            "lr": Range(low=1e-3, high=0.5, log=True),
+                            "momentum": Range(low=0.6, high=0.95),
+                        }
+                    ),
+                    "adam": Group({"lr": Range(low=1e-4, high=1e-2, log=True)}),
+                }
+            ),
+            "weight_decay": Range(low=1e-5, high=1e-2, log=True),
+            "batch_size": Choice((16, 32, 64, 128)),
+        }
+    )
+)
+
+#: Parameters that nothing depends on, in every world.
+IDLE = ("data.flip", "model.plain.dropout", "weight_decay")
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A truth, and how it is searched."""
+
+    name: str
+    sampler: str = "tpe"
+    pruner: str = "asha"
+    trials: int = 120
+    epochs: int = 27
+    #: In the logit of the final accuracy.
+    width: float = 0.25
+    dilation: float = 0.25
+    kernel: float = 0.2
+    #: How much dilation helps more with the smallest kernel than with the largest one.
+    interaction: float = 0.0
+    residual: float = 0.3
+    adam: float = 0.15
+    batch: float = 0.1
+    #: How much too small and too large learning rates cost, and whether the largest diverge.
+    rates: float = 1.0
+    diverges: bool = True
+    #: Of a seed, in the logit; of an epoch, in the accuracy (on top of the images' own).
+    luck: float = 0.03
+    wobble: float = 0.004
+
+
+WORLDS = (
+    World(name="additive, random, no pruning", sampler="random", pruner="none"),
+    World(name="additive, TPE + ASHA"),
+    World(name="interaction, TPE + ASHA", interaction=1.0),
+    World(name="nothing matters, TPE + ASHA", width=0, dilation=0, kernel=0, residual=0, adam=0,
+          batch=0, rates=0, diverges=False),
+    World(name="learning rate alone, TPE + ASHA", width=0, dilation=0, kernel=0, residual=0,
+          adam=0, batch=0),
+    World(name="additive, random + ASHA", sampler="random"),
+    World(name="additive, TPE + median", pruner="median"),
+    World(name="40 trials, TPE + ASHA", trials=40, epochs=9),
+    World(name="400 trials, TPE + ASHA", trials=400),
+)  # fmt: skip
+
+
+def final(world: World, params: Params) -> float:
+    """Return the accuracy that a configuration comes to on average, 0..1."""
+    if _diverges(world, params):
+        return CHANCE
+    logit = 1.2 + world.width * {16: -1, 32: 0, 64: 0.6}[params["width"]]
+    logit += world.dilation * {1: 0, 2: 1, 3: 0.7}[params["dilation"]]
+    logit += world.kernel * {2: 0, 3: 0.8, 4: 1, 5: 0.6}[params["kernel"]]
+    helped = world.interaction * (5 - params["kernel"]) / 3
+    logit += helped * {1: -0.5, 2: 0.5, 3: 0.5}[params["dilation"]]
+    logit += world.residual * (params["model"] == "residual")
+    logit += world.batch * {16: 0.5, 32: 1, 64: 0.5, 128: 0}[params["batch_size"]]
+    if params["optimizer"] == "adam":
+        logit += world.adam
+        distance = math.log10(params["optimizer.adam.lr"] / 1e-3)
+    else:
+        effective = params["optimizer.sgd.lr"] / (1 - params["optimizer.sgd.momentum"])
+        distance = math.log10(effective / 0.2) / 1.3
+    logit -= world.rates * distance**2
+    return CHANCE + (1 - CHANCE) / (1 + math.exp(-logit))
+
+
+def train(world: World, params: Params, rng: np.random.Generator) -> list[float]:
+    """Return the accuracy after each epoch of one training."""
+    if _diverges(world, params):
+        shares = rng.binomial(IMAGES, CHANCE, world.epochs) / IMAGES
+        return [float(each) for each in shares]
+    mean = final(world, params)
+    logit = math.log((mean - CHANCE) / (1 - mean)) + rng.normal(0, world.luck)
+    end = CHANCE + (1 - CHANCE) / (1 + math.exp(-logit))
+    pace = {16: 1.5, 32: 2.0, 64: 3.0, 128: 4.5}[params["batch_size"]] * world.epochs / 27
+    pace *= {16: 0.8, 32: 1.0, 64: 1.3}[params["width"]]
+    pace *= 0.7 if params["optimizer"] == "adam" else 1.0
+    epochs = np.arange(1, world.epochs + 1)
+    grown = 1 - np.exp(-((epochs / pace) ** 0.7))
+    # The end is what the last epoch has: learning not yet done is part of a configuration's truth
+    curve = CHANCE + (end - CHANCE) * grown / grown[-1]
+    seen = curve + rng.normal(0, world.wobble, len(epochs))
+    shares = rng.binomial(IMAGES, np.clip(seen, 0, 1)) / IMAGES
+    return [float(each) for each in shares]
+
+
+def search(world: World, seed: int) -> Evidence:
+    """Search ``world`` with its sampler and pruner, one trial after the other."""
+    rng = np.random.default_rng([seed, 1])
+    sampler, pruner = SAMPLERS[world.sampler].build(), PRUNERS[world.pruner].build()
+    peers = _Peers()
+    frozen: list[FrozenTrial] = []
+    seen: list[Seen] = []
+    history = _History()
+    for number in range(world.trials):
+        draw = sampler.draw(
+            Request(
+                space=SPACE,
+                history=history,
+                seed=int(rng.integers(2**31)),
+                study_seed=seed,
+                fixed={},
+                point=None,
+                trials=frozen,
+            )
+        )
+        if draw is None:
+            break
+        curve = train(world, draw.params, rng)
+        ran: list[float] = []
+        for epoch, score in enumerate(curve, start=1):
+            ran.append(score)
+            peers.add(number, epoch, score)
+            report = Report(
+                ticket=number + 1, epoch=epoch, epochs=world.epochs, score=score,
+                best_score=max(ran),
+            )  # fmt: skip
+            if epoch < world.epochs and pruner(report, peers.without(number)):
+                break
+        complete = len(ran) == world.epochs
+        peers.complete[number] = complete
+        frozen.append(_frozen(number, draw.params, ran, complete))
+        seen.append(
+            Seen(
+                number=number,
+                params=dict(draw.params),
+                curve=tuple(ran),
+                value=ran[-1] if complete else None,
+            )
+        )
+    return Evidence(
+        metric="val_accuracy",
+        maximize=True,
+        epochs_per_trial=world.epochs,
+        parameters=searched(SPACE.parameters()),
+        trials=seen,
+    )
+
+
+def _diverges(world: World, params: Params) -> bool:
+    if not world.diverges or params["optimizer"] != "sgd":
+        return False
+    return bool(params["optimizer.sgd.lr"] / (1 - params["optimizer.sgd.momentum"]) > 2.5)
+
+
+class _Peers:
+    """What the pruners ask: the other trials' scores at an epoch."""
+
+    def __init__(self) -> None:
+        self.scores: dict[int, dict[int, float]] = {}
+        self.complete: dict[int, bool] = {}
+        self.asking = -1
+
+    def add(self, number: int, epoch: int, score: float) -> None:
+        self.scores.setdefault(epoch, {})[number] = score
+
+    def without(self, number: int) -> _Peers:
+        self.asking = number
+        return self
+
+    def scores_at(self, epoch: int, *, completed_only: bool = False) -> dict[int, float]:
+        return {
+            number: score
+            for number, score in self.scores.get(epoch, {}).items()
+            if number != self.asking and (not completed_only or self.complete.get(number))
+        }
+
+
+class _History(TrialHistory):
+    def __init__(self) -> None:
+        self.directions = (StudyDirection.MAXIMIZE,)
+        self.study_id = 1
+
+
+def _frozen(number: int, params: Params, curve: Sequence[float], complete: bool) -> FrozenTrial:
+    distributions: dict[str, BaseDistribution] = {path: _DISTRIBUTIONS[path] for path in params}
+    return FrozenTrial(
+        number=number,
+        trial_id=number + 1,
+        state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+        value=curve[-1],
+        datetime_start=None,
+        datetime_complete=None,
+        params=dict(params),
+        distributions=distributions,
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={len(curve): curve[-1]},
+    )
+
+
+_DISTRIBUTIONS = {path: distribution_of(each) for path, each in SPACE.parameters().items()}
+
+#: For those who vary a world.
+Truth = Callable[[Params], float]

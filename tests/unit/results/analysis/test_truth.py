@@ -1,0 +1,39 @@
+"""A few searches whose truth is known. ``benchmarks.effects`` is the measurement; docs/reports.md
+has its figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.effects import Record, judge, rows
+from benchmarks.made_up_searches import WORLDS
+
+RANDOM = replace(WORLDS[0], epochs=9)
+NOTHING = replace(
+    RANDOM,
+    pruner="asha",
+    width=0, dilation=0, kernel=0, residual=0, adam=0, batch=0, rates=0, diverges=False,
+)  # fmt: skip
+
+
+def judged(world, searches: int) -> Record:
+    record = Record()
+    for seed in range(searches):
+        record.add(judge(world, seed))
+    return record
+
+
+def test_intervals_hold_the_truth_and_what_matters_is_found() -> None:
+    found = judged(RANDOM, 2)
+    assert len(found.held) > 20
+    assert sum(found.held) / len(found.held) > 0.9
+    assert sum(found.power) >= 3
+    assert all(found.right)
+    assert len(rows({"random": found})) == 2
+
+
+def test_nothing_is_claimed_where_nothing_matters() -> None:
+    found = judged(NOTHING, 2)
+    assert len(found.idle_yes) > 10
+    assert not any(found.idle_yes)
