@@ -5,7 +5,7 @@ Plain text, with names and descriptions as their authors wrote them: who shows i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.results.analysis.findings import Effect, Effects, Verdict
@@ -24,9 +24,8 @@ def answer(
 ) -> tuple[str, ...]:
     """Return one or two sentences: the winner with its honest number, and what a parameter does.
 
-    The second one tells of the parameter that the study's description names, where it names one
-    (of several the one that matters most), else of the strongest effect; it is left out without
-    ``found``.
+    The second one tells of the parameter that the study's description names first, where it names
+    one, else of the strongest effect; it is left out without ``found``.
     """
     asked = record.study.document.get("description", "")
     return tuple(filter(None, [_winner(record, confirmation, found), _effect(asked, found)]))
@@ -99,17 +98,22 @@ def _effect(asked: str, found: Effects | None) -> str:
     known = [effect for effect in found.effects if effect.p_value is not None]
     if not known:
         return "What the parameters do is undecided: too few trials of each of their values."
-    words = {word.strip("?.,;:!()'\"").lower() for word in asked.split()}
-    meant = [effect for effect in known if _is_named(effect, words)]
-    effect = (meant or known)[0]
-    return _told(effect, found)
+    words = [word.strip("?.,;:!()'\"").lower() for word in asked.split()]
+    places = [_named_at(effect, words) for effect in known]
+    # What is asked first is what the study is about; several parameters may share the word
+    first = min(places)
+    return _told(known[places.index(first)], found)
 
 
-def _is_named(effect: Effect, words: set[str]) -> bool:
-    """Whether the description says the parameter's name: ``dilated`` for ``dilation`` counts."""
+def _named_at(effect: Effect, words: Sequence[str]) -> int:
+    """Return where a text says the parameter's name (``dilated`` for ``dilation`` counts).
+
+    Behind the last word where it doesn't.
+    """
     parts = effect.parameter.split(".")[-1].split("_")
-    stems = {part[:_STEM].lower() for part in parts if len(part) > _STEM - 1}
-    return any(word.startswith(stem) for word in words for stem in stems)
+    stems = tuple(part[:_STEM].lower() for part in parts if len(part) >= _STEM)
+    said = (place for place, word in enumerate(words) if stems and word.startswith(stems))
+    return next(said, len(words))
 
 
 #: Letters that two forms of one word share.
@@ -131,4 +135,7 @@ def _told(effect: Effect, found: Effects) -> str:
     if effect.verdict is Verdict.NO:
         margin = amount(found.margin, found.metric)
         return f"{effect.name} doesn't matter: no two of its values differ by more than {margin}."
-    return f"Whether {effect.name} matters is undecided: {by} for {pair}, {rest}."
+    chance = ""
+    if shown_contrast.ahead.excludes(0.0):
+        chance = f"; of {found.examined} parameters one may be so by chance"
+    return f"Whether {effect.name} matters is undecided: {by} for {pair}, {rest}{chance}."

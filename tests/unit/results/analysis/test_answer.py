@@ -7,6 +7,7 @@ from support.evidence import evidence
 
 from hpsearch.results.analysis.answer import answer
 from hpsearch.results.analysis.effects import effects
+from hpsearch.results.analysis.findings import Verdict
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import Comparison, Confirmation
 from hpsearch.results.records import StudyRecord, read_study
@@ -79,7 +80,7 @@ def test_without_a_complete_trial_there_is_no_answer(made_up) -> None:
 def test_the_parameter_that_is_asked_for_is_answered(record) -> None:
     strongest = answer(record, None, FOUND)[1]
     assert strongest.startswith("flip matters: +")
-    asked = describing(record, "Does a dilated first kernel help?")
+    asked = describing(record, "Does a dilated first kernel help, and flipping?")
     second = answer(asked, None, FOUND)[1]
     assert second.startswith("dilation matters: +3.")
     assert second.endswith("for 2 over 1, all else equal.")
@@ -101,3 +102,12 @@ def test_several_objectives_have_a_front_and_no_winner(record, searched) -> None
     ]
     (first,) = answer(replace(record, goals=goals, trials=tuple(trials)))
     assert first.startswith("No one trial is best in all of val_accuracy, parameters: ")
+
+
+def test_what_may_be_so_by_chance_says_so(record) -> None:
+    flip = FOUND.of("flip")
+    assert flip is not None
+    chance = replace(FOUND, effects=(replace(flip, verdict=Verdict.UNDECIDED),))
+    second = answer(record, None, chance)[1]
+    assert second.startswith("Whether flip matters is undecided: +4.")
+    assert second.endswith("all else equal; of 6 parameters one may be so by chance.")
