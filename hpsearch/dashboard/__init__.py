@@ -5,7 +5,7 @@
 - ``routes``      who answers what: ours, or optuna-dashboard
 - ``page``        what is put into optuna-dashboard's page
 - ``storage``     what optuna-dashboard reads through: Optuna's rows and what hpsearch knows
-- ``trials``      a study's trials, read in bulk and kept
+- ``trials``      a study's trials, read in bulk and kept (``garbage``)
 - ``trial_json``  a trial as JSON
 - ``answers``     a study's data, the answer that grows with it
 - ``standing``    how a study stands: ranks, winner, what the audit spared

@@ -19,6 +19,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.dashboard.artifacts import CONFIG, address, described, kinds_of
+from hpsearch.dashboard.garbage import kept_waiting
 from hpsearch.dashboard.notes import trial_note
 from hpsearch.dashboard.standing import Standing
 from hpsearch.dashboard.storage import DashboardStorage
@@ -67,7 +68,7 @@ class StudyAnswers:
 
     def answer(self, standing: Standing) -> Answer | None:
         """Return the study's data as it is now, ``None`` where it is gone."""
-        with self._lock:
+        with self._lock, kept_waiting():
             identity = standing.record.study.run_key
             if identity != self._identity:  # A study under the id of one that was deleted
                 self._identity, self._answer = identity, None

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
+from hpsearch.dashboard.garbage import kept_waiting
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.history_rows import chunks, read_params
 from hpsearch.search.storage import Database
@@ -59,7 +60,7 @@ class StudyTrials:
 
     def refresh(self) -> Snapshot:
         """Read what may have changed. Raises ``StorageError`` where the database is away."""
-        with self._lock:
+        with self._lock, kept_waiting():
             self._database.read(self._read)
             return self._snapshot
 
