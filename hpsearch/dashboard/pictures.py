@@ -108,10 +108,13 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], names: Sequence[str], *, t
 
 
 def _lines(axes: Axes, curve: Sequence[EpochResult], shown: Sequence[tuple[str, str, str]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     epochs = [result.epoch for result in curve]
     for name, label, colour in shown:
         values = [getattr(result, name) for result in curve]
         axes.plot(epochs, values, marker="o", markersize=3, color=colour, label=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8)
 
 

@@ -105,7 +105,7 @@ def _read(
         record=record,
         by_trial={each.trial_id: each for each in record.trials if each.trial_id is not None},
         rank={each.number: place for place, each in enumerate(order, 1) if each.number is not None},
-        best=_numbers(_best(record, verdict)),
+        best=_numbers(best_trials(record, verdict)),
         weights=frozenset(_numbers(weights_kept(record))),
         verdict=verdict,
         confirmation=confirming[-1].name if confirming else None,
@@ -115,7 +115,8 @@ def _read(
     )
 
 
-def _best(record: StudyRecord, verdict: Confirmation | None) -> Sequence[TrialRecord]:
+def best_trials(record: StudyRecord, verdict: Confirmation | None) -> Sequence[TrialRecord]:
+    """Return the trials that are shown as best; ``verdict`` is that of the newest confirmation."""
     if is_confirmation(record.study):
         # The best of its trainings would be the luckiest seed.
         return kept_trainings(record) if record.is_finished else []

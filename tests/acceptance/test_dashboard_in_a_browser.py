@@ -6,24 +6,27 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browser import PHONE, chromium, page_of
+from support.browser import DESKTOP, PHONE, chromium, page_of
 from support.confirming import confirming
 from support.trials import open_small
 
 from hpsearch.dashboard.app import dashboard_server
+from hpsearch.dashboard.standing import best_trials
 from hpsearch.results.confirmation.reading import read_confirmation
+from hpsearch.results.confirmation.verdict import Confirmation
 from hpsearch.results.ranking import best
-from hpsearch.results.records import read_study
+from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 
 #: Set it to take the pictures of the documentation anew.
 PICTURES = "HPSEARCH_TAKE_PICTURES"
+SIZE = {"width": 1280, "height": 1500} if os.environ.get(PICTURES) else DESKTOP
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 #: Names and words of somebody who wishes us ill.
@@ -33,7 +36,7 @@ STUDY = """
 study: small
 description: DESCRIPTION
 seed: 11
-budget: {trials: 6, epochs_per_trial: 4}
+budget: {trials: 10, epochs_per_trial: 4}
 sampler: random
 pruner: {asha: {reduction_factor: 2, min_epochs: 1}}
 data: {source: digits, limit: 300}
@@ -48,9 +51,13 @@ class Shown:
     """A dashboard in this process, and what it must show."""
 
     url: str
-    winner: int
+    record: StudyRecord
+    verdict: Confirmation
     best_seen: int
-    confirmed: float
+
+    @property
+    def winner(self) -> int:
+        return self.verdict.winner or 0
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +78,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
             try:
                 yield Shown(
                     url=f"http://127.0.0.1:{server.server_port}",
-                    winner=verdict.winner or 0,
+                    record=record,
+                    verdict=verdict,
                     best_seen=seen.number or 0,
-                    confirmed=verdict.confirmed or 0.0,
                 )
             finally:
                 server.shutdown()
@@ -88,6 +95,7 @@ def browser() -> Iterator[Any]:
 
 def picture(page: Any, name: str, **options: Any) -> None:
     if os.environ.get(PICTURES):
+        page.mouse.move(0, 0)
         page.screenshot(path=str(IMAGES / name), **options)
 
 
@@ -97,8 +105,21 @@ def loaded(page: Any) -> list[tuple[str, int]]:
     return [(address, width) for address, width in page.evaluate(script)]
 
 
+def test_the_confirmed_one_is_best_whoever_was_seen_best(shown: Shown) -> None:
+    def best_with(**changes: Any) -> list[int | None]:
+        found = best_trials(shown.record, replace(shown.verdict, **changes))
+        return [each.number for each in found]
+
+    for finalist in shown.verdict.finalists:
+        trial = finalist.standing.trial
+        assert best_with(winner=trial) == [trial]
+        assert best_with(winner=trial, invalid={trial: "leaked"}) == [shown.best_seen]
+        assert best_with(winner=trial, finished=False) == [shown.best_seen]
+    assert best_with(winner=None) == [shown.best_seen]
+
+
 def test_the_study_s_page(browser: Any, shown: Shown) -> None:
-    with page_of(browser) as (page, complaints):
+    with page_of(browser, SIZE) as (page, complaints):
         page.goto(shown.url)
         page.get_by_text("1. small", exact=True).first.wait_for()
         page.get_by_text("1. small", exact=True).first.click()
@@ -115,7 +136,7 @@ def test_the_study_s_page(browser: Any, shown: Shown) -> None:
 
 
 def test_a_trial_s_page(browser: Any, shown: Shown) -> None:
-    with page_of(browser) as (page, complaints):
+    with page_of(browser, SIZE) as (page, complaints):
         page.goto(f"{shown.url}/dashboard/studies/1/trials?numbers={shown.winner}")
         page.get_by_text("confirmed winner").wait_for()
         page.wait_for_load_state("networkidle")
@@ -125,7 +146,7 @@ def test_a_trial_s_page(browser: Any, shown: Shown) -> None:
             assert len([width for address, width in pictures if address.endswith(kind)]) == 2
         assert all(width > 100 for _, width in pictures)
         page.get_by_text("config.yaml").wait_for()
-        picture(page, "dashboard-trial.png", full_page=True)
+        picture(page, "dashboard-trial.png")
         assert complaints == []
 
 
@@ -149,7 +170,7 @@ def test_notes_are_rendered_and_hostile_words_are_words(browser: Any, shown: Sho
     with page_of(browser) as (page, complaints):
         page.goto(f"{shown.url}/dashboard/studies/1/note")
         page.get_by_text(DESCRIPTION).wait_for()
-        page.get_by_text(f"{shown.confirmed:.6g}").first.wait_for()
+        page.get_by_text(f"{shown.verdict.confirmed:.6g}").first.wait_for()
         assert page.evaluate("window.hurt") is None
         page.get_by_role("link", name="Report", exact=True).click()
         page.get_by_role("heading", name="small").first.wait_for()
@@ -174,6 +195,14 @@ def test_the_report_runs_no_script_but_its_own(browser: Any, shown: Shown) -> No
         )
         assert page.evaluate("window.hurt") is None
         assert any("Content Security Policy" in each for each in complaints)
+
+
+def test_the_list_of_reports_is_accessible(browser: Any, shown: Shown) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe (`dev`)")
+    with page_of(browser, PHONE) as (page, _):
+        page.goto(f"{shown.url}/report")
+        found = axe.Axe().run(page).response["violations"]
+        assert [(each["id"], each["help"]) for each in found] == []
 
 
 @pytest.mark.parametrize("method", ["DELETE", "POST", "PUT"])
