@@ -24,6 +24,7 @@ from hpsearch.cli import (
     evaluation,
     export,
     invalidation,
+    learning,
     listing,
     prediction,
     report,
@@ -56,7 +57,12 @@ def _help(command: Callable[..., None]) -> str:
 
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "Search": {"launch": run.launch, "stop": run.stop, "worker": run.worker},
+    "Search": {
+        "launch": run.launch,
+        "stop": run.stop,
+        "worker": run.worker,
+        "learn": learning.learn,
+    },
     "Study files": {"studies": listing.studies, "check": studies.check, "schema": studies.schema},
     "Results": {
         "confirm": confirm.confirm,

@@ -101,6 +101,8 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
         _print_pruning(told["pruning"])
     _print_failures(record)
     _print_invalid(told.get("invalid", ()))
+    for each in told.get("knowledge", ()):
+        say(f"the sampler knows {plural(each['results'], 'result')} from {each['source']}")
     print_best(record)
     if told["best"] is not None or "invalid" in told:
         _print_confirmation(told.get("confirmation"), record.objective.metric)

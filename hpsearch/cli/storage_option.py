@@ -30,14 +30,30 @@ def resolve_storage(context: typer.Context, value: str) -> str:
     source = context.get_parameter_source("storage")
     if source is None or source.name != "COMMANDLINE":
         return storage_of_the_environment()
-    if _has_secret(value):
-        typer.echo(
-            "warning: --storage holds a password, and everybody on this machine can read command "
-            f"lines; set {URL} instead, or write the URL into a file and set {URL_FILE} to its "
-            "path, or put the password into ~/.pgpass",
-            err=True,
-        )
+    _warn("--storage", value)
     return _with_password(value, "--storage")
+
+
+def warn_of_password(context: typer.Context, value: str | None) -> str | None:
+    """Warn where another database's URL shows a password; a callback of ``--from-storage``."""
+    if value is not None and not context.resilient_parsing:
+        _warn("--from-storage", value)
+    return value
+
+
+def _warn(option: str, url: str) -> None:
+    if not _has_secret(url):
+        return
+    instead = (
+        f"set {URL} instead, or write the URL into a file and set {URL_FILE} to its path, or put "
+        if option == "--storage"
+        else "put "
+    )
+    typer.echo(
+        f"warning: {option} holds a password, and everybody on this machine can read command "
+        f"lines; {instead}the password into ~/.pgpass",
+        err=True,
+    )
 
 
 def storage_of_the_environment() -> str:

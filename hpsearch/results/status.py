@@ -13,6 +13,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.pruning_audit import read_pruning_audit
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.summary import summary
+from hpsearch.search import knowledge
 from hpsearch.search.storage import Database
 
 
@@ -23,7 +24,15 @@ def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
         **summary(record),
         "pruning": bill and bill.as_json(),
         **_confirmation(database, record),
+        **_knowledge(database, record),
     }
+
+
+def _knowledge(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return where the sampler's knowledge came from; nothing where it has none."""
+    found = knowledge.sources(database, record.study.study_id)
+    listed = [{"source": each.name, "results": each.results, "at": each.at} for each in found]
+    return {"knowledge": listed} if listed else {}
 
 
 def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:

@@ -18,6 +18,7 @@ ARGUMENTS = {
     "launch": ("--study", "secretive.yaml", "--workers", "0"),
     "worker": ("--study", "secretive"),
     "confirm": ("--study", "secretive"),
+    "learn": ("--study", "secretive", "--from", "runs.csv"),
     "stop": ("--study", "secretive"),
     "studies": (),
     "check": ("--study", "builds_on.yaml"),

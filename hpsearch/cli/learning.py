@@ -1,0 +1,274 @@
+"""learn: results from elsewhere become knowledge of a study's sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from hpsearch.cli.opening import database_for_reading, record_of, study_of
+from hpsearch.cli.options import DEFAULT_STORAGE, JsonOption, StorageOption, StoredStudyOption
+from hpsearch.cli.output import plural, print_json, say, show_params, table
+from hpsearch.cli.storage_option import warn_of_password
+from hpsearch.errors import NothingStored, UnknownName, UserError
+
+if TYPE_CHECKING:
+    from hpsearch.results.learning.check import Checked, Learning, Wish
+    from hpsearch.results.learning.source import Source
+    from hpsearch.results.records import StudyRecord
+    from hpsearch.search.storage import Database
+    from hpsearch.study_file.study import StudyFile
+
+#: Rows that are listed; --json lists all.
+_ROWS_SHOWN = 40
+
+
+def learn(
+    study: StoredStudyOption,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FILE.csv|STUDY", help="A table of runs, or another study's name."
+        ),
+    ] = None,
+    from_storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            callback=warn_of_password,
+            help="The other study's database, hpsearch's or Optuna's.  [dim]default: --storage[/]",
+        ),
+    ] = None,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="COLUMN=PATH",
+            help="This column is that parameter; COLUMN= ignores it. May be repeated.",
+        ),
+    ] = None,
+    common: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fix", metavar="PATH=VALUE", help="What all rows have in common. May be repeated."
+        ),
+    ] = None,
+    value: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The column of the objective; FIGURE=COLUMN where the study has several.",
+        ),
+    ] = None,
+    unit: Annotated[
+        Literal["auto", "share", "percent"],
+        typer.Option(help="How accuracies are written: 0.8391, or 83.91."),
+    ] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be learned, and store nothing.")
+    ] = False,
+    forget: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Forget what was learned from this source."),
+    ] = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+    as_json: JsonOption = False,
+) -> None:
+    """Teach a study's sampler what is known from elsewhere: a table of runs, or another study.
+
+    Each row is checked against the study's space. Nothing of it becomes a trial: it is in no
+    count, ranking or report. The same again adds nothing.
+
+    \b
+    hpsearch learn --study training --from wandb_export.csv --dry-run
+    hpsearch learn --study training --from runs.csv --value "val acc" --fix optimizer.sgd.weight_decay=1e-4
+    hpsearch learn --study training --from training_narrow
+    hpsearch learn --study training --from tuning --from-storage sqlite:///optuna.db
+    """  # noqa: E501
+    if (source is None) == (forget is None):
+        raise typer.BadParameter("--from FILE.csv|STUDY, or --forget SOURCE, must be given.")
+    from hpsearch.search import knowledge
+
+    with database_for_reading(storage) as database:
+        record = record_of(database, study)
+        study_id = record.study.study_id
+        if source is None:
+            _forget(database, record, forget or "", as_json=as_json)
+            return
+        target = _taught(record)
+        wish = _wish(record, mapped or (), common or (), value or (), unit)
+        found = _look(database, record, target, source, from_storage, wish)
+        added = 0
+        if not dry_run:
+            added = knowledge.learn(database, study_id, found.source, found.lessons)
+        told = _as_json(record, found, added, dry_run=dry_run)
+    if as_json:
+        print_json(told)
+    else:
+        _print(found, told)
+    if not found.lessons:
+        raise UserError(f"nothing can be learned from {found.source}: see the reasons above")
+
+
+def _taught(record: StudyRecord) -> StudyFile:
+    from hpsearch.results.confirmation.stored import is_confirmation
+    from hpsearch.search.samplers import SAMPLERS
+
+    if is_confirmation(record.study):
+        raise UserError(f"a search can be taught, but {record.study.name!r} is a confirmation")
+    file = study_of(record)
+    if not getattr(SAMPLERS.build(file.sampler), "learns", False):
+        raise UserError(
+            f"a study's sampler must learn from results to be taught, but {record.study.name!r} "
+            f"has {file.sampler.name}, which doesn't look at any; use tpe or gp in a study of "
+            "another name"
+        )
+    return file
+
+
+def _wish(
+    record: StudyRecord,
+    mapped: Sequence[str],
+    common: Sequence[str],
+    values: Sequence[str],
+    unit: Literal["auto", "share", "percent"],
+) -> Wish:
+    from hpsearch.results.learning.check import Wish
+
+    figures = record.goals.figures
+    named: dict[str, str] = {}
+    for text in values:
+        figure, sign, column = text.partition("=")
+        if sign and figure in figures:
+            named[figure] = column
+        elif record.goals.several:
+            raise UserError(
+                f"--value must be FIGURE=COLUMN, where FIGURE is one of {', '.join(figures)}, but "
+                f"got {text}"
+            )
+        else:
+            named[figures[0]] = text
+    return Wish(
+        mapped=dict(_pair("--map COLUMN=PATH", text) for text in mapped),
+        common=dict(_pair("--fix PATH=VALUE", text) for text in common),
+        values=named,
+        unit=unit,
+    )
+
+
+def _pair(rule: str, text: str) -> tuple[str, str]:
+    name, sign, value = text.rpartition("=") if rule.startswith("--map") else text.partition("=")
+    if not sign or not name:
+        raise UserError(f"an option must be {rule}, but got {text}")
+    return name, value
+
+
+def _look(
+    database: Database,
+    record: StudyRecord,
+    target: StudyFile,
+    name: str,
+    from_storage: str | None,
+    wish: Wish,
+) -> Learning:
+    from hpsearch.results.learning.check import check
+    from hpsearch.results.learning.csv_file import read_csv
+
+    path = Path(name)
+    if from_storage is None and (path.suffix.lower() == ".csv" or path.is_file()):
+        source = read_csv(path)
+    else:
+        source = _study_source(database, record, name, from_storage)
+    epochs = record.study.epochs_per_trial
+    return check(source, target.space, record.goals, wish, epochs=epochs)
+
+
+def _study_source(
+    database: Database, record: StudyRecord, name: str, from_storage: str | None
+) -> Source:
+    from hpsearch.results.learning.studies import from_hpsearch, from_optuna
+
+    url = from_storage or database.url.render_as_string(hide_password=False)
+    try:
+        with database_for_reading(url) as theirs:
+            other = record_of(theirs, name)
+            same_place = from_storage is None or theirs.url == database.url
+            if same_place and other.study.study_id == record.study.study_id:
+                raise UserError(f"a study knows its own trials, so name another than {name!r}")
+            document = record.study.document
+            return from_hpsearch(theirs, other, study_of(other), record.goals, document)
+    except (NothingStored, UnknownName):
+        return from_optuna(url, name, record.goals)
+
+
+def _forget(database: Database, record: StudyRecord, source: str, *, as_json: bool) -> None:
+    from hpsearch.search import knowledge
+
+    known = [each.name for each in knowledge.sources(database, record.study.study_id)]
+    if source not in known:
+        raise UnknownName("source of knowledge", source, known)
+    forgotten = knowledge.forget(database, record.study.study_id, source)
+    if as_json:
+        print_json({"study": record.study.name, "source": source, "forgotten": forgotten})
+    else:
+        say(f"{record.study.name}: {plural(forgotten, 'result')} of {source} forgotten")
+
+
+def _as_json(record: StudyRecord, found: Learning, added: int, *, dry_run: bool) -> dict[str, Any]:
+    usable = len(found.lessons)
+    return {
+        "study": record.study.name,
+        "source": found.source,
+        "dry_run": dry_run,
+        "rows": len(found.rows),
+        "usable": usable,
+        "skipped": len(found.rows) - usable,
+        "added": added,
+        "columns": dict(found.read_from),
+        "caveats": list(found.caveats),
+        "results": [
+            {
+                "place": row.place,
+                "values": None if row.lesson is None else list(row.lesson.values),
+                "params": None if row.lesson is None else dict(row.lesson.params),
+                "skipped": row.refused,
+            }
+            for row in found.rows
+        ],
+    }
+
+
+def _print(found: Learning, told: dict[str, Any]) -> None:
+    say(f"{told['study']} learns from {told['source']}", style="bold")
+    if told["columns"]:
+        said = ", ".join(f"{path} from {name!r}" for path, name in told["columns"].items())
+        say(f"read: {said}")
+    for caveat in told["caveats"]:
+        say(f"mind: {caveat}")
+    table(("row", "value", "parameters, or why it is skipped"), map(_line, _shown(found.rows)))
+    if len(found.rows) > _ROWS_SHOWN:
+        say(f"and {len(found.rows) - _ROWS_SHOWN} more (--json lists them)")
+    skipped = f", {told['skipped']} skipped" if told["skipped"] else ""
+    if told["dry_run"]:
+        say(f"{told['usable']} of {plural(told['rows'], 'row')} usable{skipped}; nothing stored")
+        return
+    before = told["usable"] - told["added"]
+    known = f", {before} known before or twice" if before else ""
+    say(f"{plural(told['added'], 'result')} learned{known}{skipped}; they are no trials")
+
+
+def _shown(rows: Sequence[Checked]) -> Sequence[Checked]:
+    """Return the rows that are listed: those that are skipped first, as they ask for something."""
+    ordered = sorted(rows, key=lambda row: row.lesson is not None)
+    kept = {id(row) for row in ordered[:_ROWS_SHOWN]}
+    return [row for row in rows if id(row) in kept]
+
+
+def _line(row: Checked) -> tuple[str, Any, str]:
+    if row.lesson is None:
+        return row.place, None, f"skipped: {row.refused}"
+    values = row.lesson.values
+    shown = values[0] if len(values) == 1 else ", ".join(f"{value:.4g}" for value in values)
+    return row.place, shown, show_params(row.lesson.params)

@@ -1,0 +1,260 @@
+"""Each row of a source as a lesson for a study's sampler, or why it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hpsearch.errors import UnknownName, UserError
+from hpsearch.measurement import OBJECTIVES
+from hpsearch.results.learning.cells import Outside, as_number, same, stored_value
+from hpsearch.results.learning.naming import Names, value_column
+from hpsearch.results.learning.source import Row, Source
+from hpsearch.search.knowledge import Lesson
+from hpsearch.study_file.goals import Goals
+from hpsearch.study_file.space import Draw, Parameter, Scalar, Space
+
+#: How a share, 0 to 1, is written in a source.
+Unit = Literal["auto", "share", "percent"]
+
+#: Sections in which a row may differ: told as a caveat, since results carry over all the same.
+_CARRIES_OVER = ("data.",)
+
+#: Columns that tell how long was trained.
+_EPOCHS = ("epochs", "epoch", "n_epochs", "num_epochs", "max_epochs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What the user says of a source beyond what it says itself."""
+
+    #: Column -> path; an empty path: not to be used.
+    mapped: Mapping[str, str]
+    #: Path -> what all rows have in common there.
+    common: Mapping[str, Any]
+    #: Figure -> column.
+    values: Mapping[str, str]
+    unit: Unit = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """One row."""
+
+    place: str
+    #: ``None`` where nothing can be learned from it; then ``refused`` says why.
+    lesson: Lesson | None
+    refused: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """What can be learned from a source."""
+
+    source: str
+    rows: Sequence[Checked]
+    #: Path or figure -> the column that it was read from.
+    read_from: Mapping[str, str]
+    #: What to bear in mind, a sentence each.
+    caveats: Sequence[str]
+
+    @property
+    def lessons(self) -> list[Lesson]:
+        """The rows that can be learned from."""
+        return [row.lesson for row in self.rows if row.lesson is not None]
+
+
+def check(source: Source, space: Space, goals: Goals, wish: Wish, *, epochs: int) -> Learning:
+    """Check every row against the study's space and goals.
+
+    ``epochs`` are those that a trial of the study may train. Raises ``UserError`` where a column
+    could be two things, none is the objective, or a value's unit can't be told.
+    """
+    if not source.rows:
+        raise UserError(f"there must be a run that has ended, but {source.name} has none")
+    reader = _Reader(source, space, goals, wish)
+    rows = [reader.check(row) for row in source.rows]
+    caveats = [*source.caveats, *reader.told_units(), *_trained(source, epochs)]
+    return Learning(source=source.name, rows=rows, read_from=reader.read_from, caveats=caveats)
+
+
+class _Reader:
+    def __init__(self, source: Source, space: Space, goals: Goals, wish: Wish) -> None:
+        self._space = space
+        self._goals = goals
+        self._names = Names(space, source.columns, wish.mapped)
+        self._common = wish.common
+        for path in wish.common:
+            if path not in space.parameters():
+                raise UnknownName("parameter", path, space.parameters())
+        self._fixed = space.fixed()
+        self.read_from: dict[str, str] = {}
+        told = {name for row in source.rows for name in row.figures}
+        for figure in goals.figures:
+            if figure in told and figure not in wish.values:
+                continue
+            column = value_column(figure, source.columns, wish.values.get(figure))
+            if column is not None:
+                self.read_from[figure] = column
+            elif figure in goals.objectives:
+                raise UserError(_no_objective(figure, source))
+        self._percent = {
+            figure: _is_percent(figure, column, source.rows, wish.unit)
+            for figure, column in self.read_from.items()
+            if _is_share(figure)
+        }
+
+    def told_units(self) -> list[str]:
+        """Say how shares were read."""
+        return [
+            f"{figure} is read from {self.read_from[figure]!r} in percent: 83.91 means 0.8391"
+            for figure, percent in self._percent.items()
+            if percent
+        ]
+
+    def check(self, row: Row) -> Checked:
+        refused = row.refused
+        if refused is None:
+            try:
+                return Checked(place=row.place, lesson=self._lesson(row), refused=None)
+            except Outside as error:
+                refused = str(error)
+        return Checked(place=row.place, lesson=None, refused=refused)
+
+    def _lesson(self, row: Row) -> Lesson:
+        used: dict[str, str] = {}
+        draw = self._space.draw(lambda path, parameter: self._value(row, path, parameter, used))
+        self._require_fixed(row, draw)
+        figures = {name: self._figure(row, name) for name in self._goals.figures}
+        self.read_from |= {path: column for column, path in used.items()}
+        return Lesson(
+            place=row.place,
+            params=draw.params,
+            values=tuple(figures[name] for name in self._goals.objectives),
+            violations=self._goals.violations(figures),
+        )
+
+    def _value(self, row: Row, path: str, parameter: Parameter, used: dict[str, str]) -> Scalar:
+        if path in self._common:
+            return _stored(path, parameter, self._common[path])
+        column = self._column(row, path)
+        if column is None:
+            raise Outside(f"doesn't tell {path} (--fix {path}=VALUE says it for all)")
+        if used.setdefault(column, path) != path:
+            raise UserError(
+                f"a column must be one parameter, but {column!r} could be {used[column]} and "
+                f"{path}; say which with --map {column}={path}"
+            )
+        return _stored(path, parameter, row.cells[column])
+
+    def _column(self, row: Row, path: str) -> str | None:
+        filled = [name for name in self._names.of(path) if not _is_empty(row.cells.get(name))]
+        if len({str(row.cells[name]) for name in filled}) > 1:
+            raise UserError(
+                f"one column must be {path}, but {' and '.join(map(repr, filled))} could be, and "
+                f"differ in {row.place}; say which with --map {filled[0]}={path}"
+            )
+        return filled[0] if filled else None
+
+    def _require_fixed(self, row: Row, draw: Draw) -> None:
+        """Raise ``Outside`` where the row tells another value of what the study doesn't search."""
+        for path, value in self._fixed.items():
+            if path.startswith(_CARRIES_OVER) or not _applies(path, draw.config):
+                continue
+            column = self._column(row, path)
+            # A short name that several fixed keys share (kernel_size) tells of none of them
+            if column is None or sum(column in self._names.of(each) for each in self._fixed) > 1:
+                continue
+            if not same(value, row.cells[column]):
+                raise Outside(
+                    f"{path} is fixed to {value} in this study, but is {row.cells[column]} "
+                    f"(--map {column}= ignores the column)"
+                )
+
+    def _figure(self, row: Row, name: str) -> float:
+        if name not in self.read_from:
+            if name in row.figures:
+                return row.figures[name]
+            raise Outside(f"doesn't tell {name}, which a constraint of this study bounds")
+        cell = row.cells.get(self.read_from[name])
+        number = as_number(cell)
+        if number is None:
+            raise Outside(f"has no {name}" + ("" if _is_empty(cell) else f", but {cell!r}"))
+        if not _is_share(name):
+            return number
+        share = number / 100 if self._percent[name] else number
+        if not 0 <= share <= 1:
+            most = "100 percent" if self._percent[name] else "1"
+            raise Outside(f"{name} must lie in 0 to {most}, but is {cell}")
+        return share
+
+
+def _stored(path: str, parameter: Parameter, cell: Any) -> Scalar:
+    try:
+        return stored_value(parameter, cell)
+    except Outside as error:
+        raise Outside(f"{path} {error}") from None
+
+
+def _is_share(figure: str) -> bool:
+    return figure in OBJECTIVES and figure != "val_loss"
+
+
+def _is_percent(figure: str, column: str, rows: Sequence[Row], unit: Unit) -> bool:
+    """Tell percent from shares by the whole column: one above 1 can't be a share."""
+    if unit != "auto":
+        return unit == "percent"
+    found = [as_number(row.cells.get(column)) for row in rows if row.refused is None]
+    numbers = [number for number in found if number is not None]
+    above = [number for number in numbers if number > 1]
+    below = [number for number in numbers if 0 < number <= 1]
+    if above and below:
+        raise UserError(
+            f"{figure} must be shares (0.8391) or percent (83.91), but column {column!r} has both "
+            f"{below[0]:g} and {above[0]:g}; say which with --unit share or --unit percent"
+        )
+    return bool(above)
+
+
+def _no_objective(figure: str, source: Source) -> str:
+    numeric = [
+        column
+        for column in source.columns
+        if any(as_number(row.cells.get(column)) is not None for row in source.rows)
+    ]
+    listed = ", ".join(map(repr, numeric)) or "none"
+    return (
+        f"a column must be the study's objective, {figure}, but none is called so; say which with "
+        f"--value COLUMN (columns with numbers: {listed})"
+    )
+
+
+def _trained(source: Source, epochs: int) -> list[str]:
+    """Say so where rows were trained for other numbers of epochs than the study's trials."""
+    for column in source.columns:
+        if column.lower().removeprefix("config.") not in _EPOCHS:
+            continue
+        numbers = [as_number(row.cells.get(column)) for row in source.rows]
+        trained = sorted({number for number in numbers if number is not None})
+        if trained and trained != [epochs]:
+            low, high = f"{trained[0]:g}", f"{trained[-1]:g}"
+            told = low if low == high else f"{low} to {high}"
+            return [
+                f"they were trained for {told} epochs, this study's trials for up to {epochs}: "
+                "values are taken as they are"
+            ]
+    return []
+
+
+def _applies(path: str, config: Mapping[str, Any]) -> bool:
+    node: Any = config
+    for part in path.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())

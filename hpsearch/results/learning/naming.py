@@ -1,0 +1,110 @@
+"""Which cell of a source is which parameter of the study, and which is its objective.
+
+A cell is a parameter's where its name is the parameter's path or its end: ``lr`` is
+``optimizer.sgd.lr``. Prefixes of exports (``config.lr``) and the field's short names (``learning
+rate``, ``batch``) are known. Whatever could be two things is asked for, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from hpsearch.errors import UnknownName, UserError
+from hpsearch.study_file.space import Space
+
+_PREFIX = re.compile(r"^(config|params|param|parameters|hparams|hyperparameters)[./_](?=.)", re.I)
+_SUFFIX = re.compile(r"[./]value$", re.I)
+
+#: Short names of the field, as ``_plain`` writes them.
+_ALIASES = {
+    "learning_rate": "lr",
+    "batch": "batch_size",
+    "batchsize": "batch_size",
+    "bs": "batch_size",
+    "wd": "weight_decay",
+    "mom": "momentum",
+}
+
+_METRIC_NAMES = {
+    "val_accuracy": ("val_acc", "valid_accuracy", "valid_acc", "validation_accuracy",
+                     "validation_acc", "accuracy_val", "acc_val", "val_top1"),
+    "val_loss": ("valid_loss", "validation_loss", "loss_val"),
+    "val_macro_f1": ("val_f1", "validation_macro_f1", "val_f1_macro"),
+    "val_balanced_accuracy": ("val_balanced_acc", "validation_balanced_accuracy"),
+}  # fmt: skip
+
+
+class Names:
+    """Finds the cells of one source.
+
+    Args:
+        columns: The names of its cells.
+        mapped: Column -> path, as the user says; an empty path means that it is to be ignored.
+
+    Raises ``UnknownName`` for a column or path that isn't there.
+    """
+
+    def __init__(self, space: Space, columns: Sequence[str], mapped: Mapping[str, str]) -> None:
+        paths = set(space.parameters()) | set(space.fixed())
+        for column, path in mapped.items():
+            if column not in columns:
+                raise UnknownName("column", column, columns)
+            if path and path not in paths:
+                raise UnknownName("parameter", path, space.parameters())
+        self._said = {path: column for column, path in mapped.items() if path}
+        self._free = [column for column in columns if column not in mapped]
+        self._found: dict[str, list[str]] = {}
+
+    def of(self, path: str) -> list[str]:
+        """Return the columns that may be ``path``, all equally likely; empty where none is."""
+        if path not in self._found:
+            self._found[path] = self._look(path)
+        return self._found[path]
+
+    def _look(self, path: str) -> list[str]:
+        if path in self._said:
+            return [self._said[path]]
+        wanted = _plain(path)
+        length = {column: _matches(wanted, _plain(column)) for column in self._free}
+        longest = max(length.values(), default=0)
+        return [column for column, matched in length.items() if matched == longest > 0]
+
+
+def value_column(metric: str, columns: Sequence[str], said: str | None) -> str | None:
+    """Return the column of a figure, ``None`` where none is called like it.
+
+    Raises ``UnknownName`` where ``said`` is no column, ``UserError`` where several are called so.
+    """
+    if said is not None:
+        if said not in columns:
+            raise UnknownName("column", said, columns)
+        return said
+    exact = [column for column in columns if column == metric]
+    names = {metric, *_METRIC_NAMES.get(metric, ())}
+    found = exact or [column for column in columns if "_".join(_plain(column)) in names]
+    if len(found) > 1:
+        raise UserError(
+            f"one column must be the {metric}, but {_listed(found)} could be; say which with "
+            f"--value {found[0]!r}"
+        )
+    return found[0] if found else None
+
+
+def _plain(name: str) -> tuple[str, ...]:
+    """Return a name's parts in lower case: ``config.Learning Rate`` is ``lr``."""
+    bare = _SUFFIX.sub("", _PREFIX.sub("", name.strip()))
+    parts = [re.sub(r"[^a-z0-9]+", "_", part.lower()).strip("_") for part in re.split("[./]", bare)]
+    return tuple(_ALIASES.get(part, part) for part in parts if part)
+
+
+def _matches(path: Sequence[str], name: Sequence[str]) -> int:
+    """Return how many parts ``name`` shares with the end of ``path``; 0 where it isn't its end."""
+    if not name or len(name) > len(path) or tuple(path[-len(name) :]) != tuple(name):
+        # optimizer_sgd_lr is optimizer.sgd.lr, as exports that know no dots write it
+        return len(path) if "_".join(path) == "_".join(name) else 0
+    return len(name)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(repr(name) for name in names)

@@ -1,0 +1,181 @@
+"""Another study as a source: one of hpsearch's own, or any that Optuna has stored."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import StorageError, UnknownName, UserError
+from hpsearch.measurement import COSTS, OBJECTIVES
+from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.learning.source import Row, Source
+from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.search import ledger_reads
+from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.storage import Database
+from hpsearch.study_file.goals import Goals
+from hpsearch.study_file.study import StudyFile
+
+
+def from_hpsearch(
+    database: Database, other: StudyRecord, file: StudyFile, goals: Goals, mine: Mapping[str, Any]
+) -> Source:
+    """Return the complete trials of ``other``, valued by ``goals``: every epoch has every metric.
+
+    ``file`` is ``other``'s study file, loaded again; ``mine`` the document of the study that
+    learns. Raises ``UserError`` where ``other`` is a confirmation.
+    """
+    name = other.study.name
+    if is_confirmation(other.study):
+        raise UserError(
+            f"a search is learned from, but {name!r} is a confirmation; name the search, "
+            f"{other.study.document['confirms']['study']!r}"
+        )
+    curves = ledger_reads.curves(database, other.study.study_id)
+    rows = []
+    for trial in other.trials:
+        if trial.number is None or not trial.state.is_finished:
+            continue
+        place = f"trial {trial.number}"
+        if trial.state is not TicketState.COMPLETE:
+            rows.append(Row(place=place, cells={}, refused=f"is {trial.state.value}"))
+            continue
+        config = file.space.freeze(trial.params).config
+        cells = dict(_leaves(config, ""))
+        cells |= _names_of_branches(file, trial)
+        figures = _figures(curves.get(trial.ticket, []), trial, goals)
+        rows.append(Row(place=place, cells=cells, figures=figures))
+    columns = list(dict.fromkeys(column for row in rows for column in row.cells))
+    caveats = _differences(other, mine)
+    return Source(
+        name=f"{name} @ {database.display_url}"[:255], rows=rows, columns=columns, caveats=caveats
+    )
+
+
+def _figures(curve: Any, trial: TrialRecord, goals: Goals) -> dict[str, float]:
+    if not curve:
+        return {}
+    objective = goals.objective
+    last = curve[-1]
+    shown = last
+    if objective.at == "best":
+        for each in curve:
+            if objective.is_better(
+                getattr(each, objective.metric), getattr(shown, objective.metric)
+            ):
+                shown = each
+    known = {name: float(getattr(shown, name)) for name in OBJECTIVES}
+    known |= {name: value for name, value in trial.figures.items() if name in COSTS}
+    return {name: known[name] for name in goals.figures if name in known}
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for key, child in node.items():
+            yield from _leaves(child, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def _names_of_branches(file: StudyFile, trial: TrialRecord) -> dict[str, Any]:
+    """Return which component each section names: ``optimizer`` is ``sgd``, also where fixed."""
+    found: dict[str, Any] = {}
+    config = file.space.freeze(trial.params).config
+    for section in ("model", "optimizer", "lr_schedule"):
+        named = config.get(section)
+        if isinstance(named, Mapping) and len(named) == 1:
+            found[section] = next(iter(named))
+    return found
+
+
+def _differences(other: StudyRecord, mine: Mapping[str, Any]) -> list[str]:
+    theirs = other.study.document
+    told = []
+    if theirs.get("data") != mine.get("data"):
+        told.append("its data or their preparation differ from this study's")
+    epochs = mine["budget"]["epochs_per_trial"]
+    if other.study.epochs_per_trial != epochs:
+        told.append(
+            f"its trials were trained for up to {other.study.epochs_per_trial} epochs, this "
+            f"study's for up to {epochs}: values are taken as they are"
+        )
+    return told
+
+
+def from_optuna(url: str, name: str, goals: Goals) -> Source:
+    """Return the complete trials of a study that Optuna has stored.
+
+    Raises ``UserError`` where there is no such study, its database can't be read with this
+    version of Optuna, or it is after something else.
+    """
+    import optuna
+    from optuna.storages import RDBStorage
+
+    database = Database(url)
+    try:
+        if database.is_sqlite and not Path(str(database.url.database)).is_file():
+            raise StorageError(
+                f"{database.display_url} doesn't exist; name the database with --from-storage"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                storage = RDBStorage(
+                    database.url.render_as_string(hide_password=False), skip_table_creation=True
+                )
+                known = [each.study_name for each in optuna.get_all_study_summaries(storage)]
+                if name not in known:
+                    raise UnknownName(
+                        "study", name, known, hint=f"(Those in {database.display_url}.)"
+                    )
+                study = optuna.load_study(study_name=name, storage=storage)
+                return _of_optuna(study, name, database.display_url, goals)
+            except UserError:
+                raise
+            except Exception as error:
+                raise StorageError(
+                    f"{database.display_url} must be a database that Optuna "
+                    f"{optuna.__version__} can read, but it can't: "
+                    f"{type(error).__name__}; `optuna storage upgrade` brings an older one up to "
+                    "date"
+                ) from error
+    finally:
+        database.close()
+
+
+def _of_optuna(study: Any, name: str, url: str, goals: Goals) -> Source:
+    from optuna.trial import TrialState
+
+    directions = [each.name.lower() for each in study.directions]
+    if directions != list(goals.directions.values()):
+        raise UserError(
+            f"study {name!r} must be after what this study is after "
+            f"({', '.join(goals.directions.values())}), but is after {', '.join(directions)}"
+        )
+    named = study.metric_names
+    if named is not None and list(named) != list(goals.objectives):
+        raise UserError(
+            f"study {name!r} must measure {', '.join(goals.objectives)}, but it measures "
+            f"{', '.join(named)}"
+        )
+    titles = list(goals.objectives)
+    rows = []
+    for trial in study.get_trials(deepcopy=False):
+        place = f"trial {trial.number}"
+        if trial.state is not TrialState.COMPLETE:
+            if trial.state.is_finished():
+                why = f"is {trial.state.name.lower()}"
+                rows.append(Row(place=place, cells={}, refused=why))
+            continue
+        cells = {**trial.params, **dict(zip(titles, trial.values, strict=True))}
+        rows.append(Row(place=place, cells=cells))
+    columns = list(dict.fromkeys(column for row in rows for column in row.cells))
+    caveats = []
+    if named is None:
+        caveats.append(
+            f"the study doesn't say what it measures; its values are taken for {titles[0]}"
+        )
+    caveats.append("it doesn't say on which data and for how many epochs it trained")
+    return Source(name=f"{name} @ {url}"[:255], rows=rows, columns=columns, caveats=caveats)
