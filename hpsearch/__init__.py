@@ -4,6 +4,7 @@ The floors, top to bottom (imports point down only):
 
 - ``cli``         what people type
 - ``dashboard``   optuna-dashboard behind our guard
+- ``notebook``    studies in Python: ``hpsearch.open_study``
 - ``workers``     processes that pull trials and train them
 - ``results``     records, ranking, frozen configs
 - ``catalog``     every registry in one place, plug-ins included
@@ -13,4 +14,32 @@ The floors, top to bottom (imports point down only):
 - ``measurement``, ``registry``, ``errors``  the ground
 """
 
+from typing import Any
+
 __version__ = "0.1.0"
+
+#: What Python code may ask of the package itself, and where it lies. Found when it is asked for:
+#: importing hpsearch imports nothing else.
+_OFFERED = {
+    "open_study": "hpsearch.notebook.study",
+    "Study": "hpsearch.notebook.study",
+    "Best": "hpsearch.notebook.best",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is offered here, on demand."""
+    if name not in _OFFERED:
+        raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
+    import warnings
+    from importlib import import_module
+
+    with warnings.catch_warnings():
+        # Of tqdm's, which Optuna imports, in a notebook without widgets; nothing here needs them
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        return getattr(import_module(_OFFERED[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List what is offered, too."""
+    return sorted([*globals(), *_OFFERED])

@@ -12,8 +12,8 @@ import typer
 from hpsearch.cli.opening import database_for_reading
 from hpsearch.cli.options import DEFAULT_STORAGE, StorageOption
 from hpsearch.cli.output import say
-from hpsearch.cli.secret_file import read_secret
 from hpsearch.errors import UserError
+from hpsearch.search.secret_file import read_secret
 
 TOKEN, TOKEN_FILE = "HPSEARCH_DASHBOARD_TOKEN", "HPSEARCH_DASHBOARD_TOKEN_FILE"
 

@@ -32,7 +32,7 @@ from hpsearch.cli.options import (
     seconds,
 )
 from hpsearch.cli.output import plural, print_json, say, show, show_params
-from hpsearch.cli.starting import changes_of, look_ahead
+from hpsearch.cli.starting import changes_of
 from hpsearch.cli.storage_option import storage_of_the_environment
 
 if TYPE_CHECKING:
@@ -106,10 +106,11 @@ def launch(
     from hpsearch.cli import detached, live
     from hpsearch.workers.launch.apart import in_other_process
     from hpsearch.workers.launch.launching import launch as start
+    from hpsearch.workers.launch.looking_ahead import look_at
     from hpsearch.workers.launch.preview import timed
 
     options, outlook = in_other_process(
-        look_ahead,
+        look_at,
         study,
         changes,
         name,

@@ -1,15 +1,10 @@
-"""What a launch needs before it starts: the study with its changes, and whether it can run here."""
+"""What a launch is asked to change in its study file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
-from hpsearch.cli.opening import head_of, study_file
-
-if TYPE_CHECKING:
-    from hpsearch.workers.launch.launching import LaunchOptions
-    from hpsearch.workers.launch.preview import Outlook
+from hpsearch.cli.opening import head_of
 
 
 def changes_of(
@@ -30,23 +25,6 @@ def changes_of(
             f"trackers.{name}=true" for name in dict.fromkeys(trackers) if name not in named
         ]
     return changes
-
-
-def look_ahead(
-    study: str, changes: Sequence[str], name: str | None, *, storage: str, **settings: Any
-) -> tuple[LaunchOptions, Outlook]:
-    """Read and check the study; the part of a launch that needs torch."""
-    from hpsearch.results.space_report import inspect_space, require_feasible
-    from hpsearch.tracking.tracking import require_usable
-    from hpsearch.workers.launch import preview
-    from hpsearch.workers.launch.launching import LaunchOptions
-
-    loaded = study_file(study, storage=storage, overrides=changes, name=name)
-    options = LaunchOptions(study=loaded, storage=storage, **settings)
-    outlook = preview.look_ahead(options)  # First what is quickly told: options, devices, database.
-    require_usable(loaded.trackers)
-    require_feasible(loaded, inspect_space(loaded, data=options.data))
-    return options, outlook
 
 
 def _trackers_in(study: str) -> set[str]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import typer
 
-from hpsearch.cli.secret_file import read_secret
-from hpsearch.errors import StorageError
-
-#: ``search.storage_url.DEFAULT_STORAGE``, repeated so that ``--help`` needs no SQLAlchemy.
-DEFAULT_STORAGE = "sqlite:///hpsearch.db"
-
-URL, URL_FILE = "HPSEARCH_STORAGE", "HPSEARCH_STORAGE_FILE"
-PASSWORD_FILE = "HPSEARCH_STORAGE_PASSWORD_FILE"
+from hpsearch.search.storage_environment import DEFAULT_STORAGE as DEFAULT_STORAGE
+from hpsearch.search.storage_environment import URL, URL_FILE, with_password
+from hpsearch.search.storage_environment import environment_with as environment_with
+from hpsearch.search.storage_environment import (
+    storage_of_the_environment as storage_of_the_environment,
+)
 
 
 def resolve_storage(context: typer.Context, value: str) -> str:
@@ -31,7 +28,7 @@ def resolve_storage(context: typer.Context, value: str) -> str:
     if source is None or source.name != "COMMANDLINE":
         return storage_of_the_environment()
     _warn("--storage", value)
-    return _with_password(value, "--storage")
+    return with_password(value, "--storage")
 
 
 def warn_of_password(context: typer.Context, value: str | None) -> str | None:
@@ -54,43 +51,6 @@ def _warn(option: str, url: str) -> None:
         f"lines; {instead}the password into ~/.pgpass",
         err=True,
     )
-
-
-def storage_of_the_environment() -> str:
-    """Return the URL that a command takes without ``--storage``. Raises ``UserError``."""
-    url, file = os.environ.get(URL), os.environ.get(URL_FILE)
-    if url and file:
-        raise StorageError(f"{URL} and {URL_FILE} must not both be set; unset one of them")
-    if file:
-        return _with_password(read_secret(URL_FILE, file), URL_FILE)
-    return _with_password(url or DEFAULT_STORAGE, URL)
-
-
-def environment_with(storage: str) -> dict[str, str]:
-    """Return this process's environment for a child that shall use ``storage``."""
-    inherited = {k: v for k, v in os.environ.items() if k not in (URL_FILE, PASSWORD_FILE)}
-    return {**inherited, URL: storage}
-
-
-def _with_password(url: str, origin: str) -> str:
-    file = os.environ.get(PASSWORD_FILE)
-    if not file:
-        return url
-    from hpsearch.search.storage_url import parse_url
-
-    parsed = parse_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        raise StorageError(
-            f"{PASSWORD_FILE} belongs to a Postgres database, but {origin} names a SQLite file, "
-            "which has no password; unset it, or set the URL of the database"
-        )
-    if parsed.password is not None:
-        raise StorageError(
-            f"{PASSWORD_FILE} must not be set where the URL has a password, but that of {origin} "
-            "has one; take it out of the URL, or unset the variable"
-        )
-    complete = parsed.set(password=read_secret(PASSWORD_FILE, file))
-    return complete.render_as_string(hide_password=False)
 
 
 def _has_secret(url: str) -> bool:

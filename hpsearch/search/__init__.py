@@ -1,6 +1,7 @@
 """The search: Optuna and the ledger live here, torch doesn't.
 
 - ``storage``         one database, SQLite or Postgres: opening, transactions, waiting
+- ``storage_environment``  which database the environment names (``secret_file``: its password)
 - ``ledger_tables``   our tables, next to Optuna's; ``migrations`` creates them
 - ``prepared``        the hot path's statements: compiled once, sent together
 - ``optuna_rows``     the few statements that write Optuna's own tables
@@ -13,6 +14,8 @@
 - ``one_moment``      several reads that see the same moment
 - ``lease``           watching other workers' leases by the own monotonic clock
 - ``history``         Optuna's view of the trials, plus the one being drawn
+- ``knowledge``       results from elsewhere, which are no trials; samplers learn from them
+- ``validity``        declaring an ended trial invalid, and taking that back
 - ``samplers``        random, tpe, grid, gp, qmc
 - ``pruners``         none, median, percentile, asha, hyperband
 - ``suggest``         one whole configuration for a ticket, before any row exists

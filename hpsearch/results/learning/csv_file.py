@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 from hpsearch.errors import UserError
 from hpsearch.results.learning.source import Row, Source
@@ -29,14 +30,15 @@ def read_csv(path: Path) -> Source:
         raise UserError(f"{path} must be a CSV file in UTF-8, but it isn't: {error}") from None
 
 
-def _read(lines: csv._reader, path: Path) -> Source:
+def _read(lines: Any, path: Path) -> Source:
+    # ``csv.reader`` gives an iterator of a type without a public name
     header = [name.strip() for name in next(lines, [])]
     if not any(header):
         raise UserError(f"{path} must begin with a line of column names, but it is empty")
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise UserError(f"{path}: a column's name must be its own, but got twice: {twice[0]!r}")
-    rows = []
+    rows: list[Row] = []
     for cells in lines:
         if not any(cell.strip() for cell in cells):
             continue

@@ -1,0 +1,97 @@
+"""The number that may be told of a study, and what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.notebook import html
+from hpsearch.results.confirmation.reading import read_confirmation
+from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.export.frozen import caveat
+from hpsearch.results.ranking import best as best_seen
+from hpsearch.results.ranking import ranked
+from hpsearch.results.records import StudyRecord
+from hpsearch.search.storage import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """A study's best trial: the confirmed winner, or the best seen in the search."""
+
+    study: str
+    #: Its number in the search.
+    trial: int
+    metric: str
+    #: Confirmed: the mean over ``seeds`` fresh seeds. Otherwise what the search saw, optimistic.
+    value: float
+    confirmed: bool
+    #: 95 %, over seeds and validation images; ``None`` where nothing is confirmed.
+    interval: tuple[float, float] | None
+    #: Fresh seeds that the value rests on.
+    seeds: int
+    #: Its value in the search, with one seed.
+    seen: float | None
+    #: Path -> value.
+    params: Mapping[str, Any]
+    #: What must be known of the value, in a sentence or two.
+    note: str
+
+    def _repr_html_(self) -> str:
+        kind = "confirmed" if self.confirmed else "UNCONFIRMED"
+        figure = f"{self.metric} {self.value:.6g}"
+        if self.interval is not None:
+            figure += f" (95 %: {self.interval[0]:.6g} to {self.interval[1]:.6g})"
+        return html.page(
+            html.title(f"{self.study}: trial {self.trial}, {kind}"),
+            html.line(figure),
+            html.line(self.note, "soft" if self.confirmed else "bad"),
+            html.table(("parameter", "value"), self.params.items()),
+        )
+
+
+def best_of(database: Database, record: StudyRecord) -> Best | None:
+    """Return the confirmed winner; where there is none (that is valid), the best seen.
+
+    ``None`` before a trial can win. With several objectives it is the front's point that is best
+    by the one that rules decide by.
+    """
+    metric, name = record.objective.metric, record.study.name
+    verdict = None if is_confirmation(record.study) else read_confirmation(database, record)
+    if verdict is not None and verdict.finished and verdict.winner is not None:
+        trial = record.trial(verdict.winner)
+        spread = verdict.over_seeds_and_images or verdict.over_seeds
+        if spread is not None and not verdict.winner_is_invalid:
+            seeds = len(verdict.reported)
+            return Best(
+                study=name,
+                trial=verdict.winner,
+                metric=metric,
+                value=spread.estimate,
+                confirmed=True,
+                interval=(spread.low, spread.high),
+                seeds=seeds,
+                seen=trial.value,
+                params=dict(trial.params),
+                note=f"The mean of {seeds} trainings with fresh seeds that had no say in the "
+                "choice.",
+            )
+    trial_seen = best_seen(record)
+    if trial_seen is None or trial_seen.number is None or trial_seen.value is None:
+        return None
+    note = caveat(trial_seen, 1, len(ranked(record)))
+    if verdict is not None and verdict.winner_is_invalid:
+        note += f" The confirmed winner, trial {verdict.winner}, was declared invalid."
+    return Best(
+        study=name,
+        trial=trial_seen.number,
+        metric=metric,
+        value=trial_seen.value,
+        confirmed=False,
+        interval=None,
+        seeds=0,
+        seen=trial_seen.value,
+        params=dict(trial_seen.params),
+        note=f"{note} `.confirm()` trains the best again with fresh seeds.",
+    )

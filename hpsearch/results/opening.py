@@ -1,0 +1,131 @@
+"""The database, a stored study, a study file: how commands come to what they work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpsearch.errors import NothingStored, StudyFileError, UnknownName, UserError
+
+if TYPE_CHECKING:
+    from hpsearch.results.records import StudyRecord
+    from hpsearch.search.storage import Database
+    from hpsearch.study_file.found import FoundConfig, Resolve
+    from hpsearch.study_file.study import StudyFile
+
+
+@contextmanager
+def database_for_reading(url: str) -> Iterator[Database]:
+    """Open a database that hpsearch has used before; never creates one.
+
+    Raises ``StorageError`` where it can't be reached or holds no study.
+    """
+    from hpsearch.search.schema_version import require_tables
+    from hpsearch.search.storage import Database
+
+    database = Database(url)
+    try:
+        require_tables(database)
+        yield database
+    finally:
+        database.close()
+
+
+def stored_name(database: Database, name_or_path: str) -> str:
+    """Return the name of the stored study that is meant: by its name, or by its file."""
+    from hpsearch.search import studies
+
+    if studies.find_or_none(database, name_or_path) is not None:
+        return name_or_path
+    return name_in_file(name_or_path) or name_or_path
+
+
+def name_in_file(name_or_path: str) -> str | None:
+    """Return the ``study:`` key of a study file, ``None`` where there is no such file."""
+    from hpsearch.study_file.loading import find_study
+
+    try:
+        path = find_study(name_or_path)
+    except UnknownName:
+        return None
+    name = head_of(path).get("study")
+    return name if isinstance(name, str) else None
+
+
+def head_of(path: Path) -> dict[str, object]:
+    """Return a study file's keys without checking their values; empty where it can't be read."""
+    from hpsearch.study_file.loading import read_text
+    from hpsearch.study_file.problems import Place, Report
+    from hpsearch.study_file.syntax import read_yaml, to_plain
+
+    try:
+        text = read_text(path)
+    except StudyFileError:
+        return {}
+    node = read_yaml(text, Place(str(path)), Report())
+    keys = None if node is None else to_plain(node)
+    return keys if isinstance(keys, dict) else {}
+
+
+def record_of(database: Database, name_or_path: str) -> StudyRecord:
+    """Read a stored study and its trials. Raises ``UnknownName`` listing the studies there are."""
+    from hpsearch.results.records import read_study
+
+    return read_study(database, stored_name(database, name_or_path))
+
+
+def study_file(
+    name_or_path: str,
+    *,
+    storage: str,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+) -> StudyFile:
+    """Load and check a study file. Raises ``StudyFileError`` with every problem.
+
+    ``storage`` is the URL of the database whose studies its ``from`` may name; opened only then.
+    """
+    from hpsearch.catalog import registries
+    from hpsearch.study_file.loading import find_study, load_study
+
+    return load_study(
+        find_study(name_or_path),
+        registries,
+        overrides=overrides,
+        name=name,
+        resolve=_finder(storage),
+    )
+
+
+def _finder(storage: str) -> Resolve:
+    """Return what finds the winners of the studies in ``storage``."""
+
+    def find(name: str, trial: int | None) -> FoundConfig:
+        from hpsearch.results.found import found_in
+        from hpsearch.results.records import read_study
+
+        try:
+            with database_for_reading(storage) as database:
+                record = read_study(database, name)
+        except UnknownName as error:
+            raise UserError(f"{error} Launch it first, or name a frozen file (.yaml).") from error
+        except NothingStored as error:
+            raise UserError(f"study {name!r} must be launched first: {error}") from error
+        return found_in(record, study_of(record), trial)
+
+    return find
+
+
+def study_of(record: StudyRecord) -> StudyFile:
+    """Load the study file of a stored study again."""
+    from hpsearch.catalog import registries
+    from hpsearch.study_file.loading import study_from_document
+
+    return study_from_document(
+        record.study.document,
+        registries,
+        text=record.study.text,
+        where=f"stored study {record.study.name}",
+    )

@@ -1,0 +1,52 @@
+"""Which database the environment names; importing this needs no SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+
+from hpsearch.errors import StorageError
+from hpsearch.search.secret_file import read_secret
+
+#: ``search.storage_url.DEFAULT_STORAGE``, repeated so that ``--help`` needs no SQLAlchemy.
+DEFAULT_STORAGE = "sqlite:///hpsearch.db"
+
+URL, URL_FILE = "HPSEARCH_STORAGE", "HPSEARCH_STORAGE_FILE"
+PASSWORD_FILE = "HPSEARCH_STORAGE_PASSWORD_FILE"
+
+
+def storage_of_the_environment() -> str:
+    """Return the URL that a command takes without ``--storage``. Raises ``UserError``."""
+    url, file = os.environ.get(URL), os.environ.get(URL_FILE)
+    if url and file:
+        raise StorageError(f"{URL} and {URL_FILE} must not both be set; unset one of them")
+    if file:
+        return with_password(read_secret(URL_FILE, file), URL_FILE)
+    return with_password(url or DEFAULT_STORAGE, URL)
+
+
+def environment_with(storage: str) -> dict[str, str]:
+    """Return this process's environment for a child that shall use ``storage``."""
+    inherited = {k: v for k, v in os.environ.items() if k not in (URL_FILE, PASSWORD_FILE)}
+    return {**inherited, URL: storage}
+
+
+def with_password(url: str, origin: str) -> str:
+    """Return ``url`` with the password of a file, where the environment names one."""
+    file = os.environ.get(PASSWORD_FILE)
+    if not file:
+        return url
+    from hpsearch.search.storage_url import parse_url
+
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        raise StorageError(
+            f"{PASSWORD_FILE} belongs to a Postgres database, but {origin} names a SQLite file, "
+            "which has no password; unset it, or set the URL of the database"
+        )
+    if parsed.password is not None:
+        raise StorageError(
+            f"{PASSWORD_FILE} must not be set where the URL has a password, but that of {origin} "
+            "has one; take it out of the URL, or unset the variable"
+        )
+    complete = parsed.set(password=read_secret(PASSWORD_FILE, file))
+    return complete.render_as_string(hide_password=False)
