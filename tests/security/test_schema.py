@@ -27,6 +27,7 @@ ARGUMENTS = {
     "invalidate": ("--study", "secretive", "0", "--reason", "why"),
     "dashboard": ("--no-browser", "--port", "0"),
     "evaluate": ("--study", "secretive"),
+    "report": ("--study", "secretive"),
     "export": ("--study", "secretive"),
     "doctor": ("--study", "secretive"),
     "data prepare": ("--study", "builds_on.yaml"),
