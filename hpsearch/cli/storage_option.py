@@ -7,7 +7,8 @@ from typing import Any
 import typer
 
 from hpsearch.search.storage_environment import DEFAULT_STORAGE as DEFAULT_STORAGE
-from hpsearch.search.storage_environment import URL, URL_FILE, with_password
+from hpsearch.search.storage_environment import URL as URL
+from hpsearch.search.storage_environment import URL_FILE, with_password
 from hpsearch.search.storage_environment import environment_with as environment_with
 from hpsearch.search.storage_environment import (
     storage_of_the_environment as storage_of_the_environment,
