@@ -130,7 +130,8 @@ def test_seconds_add_up(config: TrialConfig) -> None:
     assert result.val_seconds == sum(each["val_seconds"] for each in parts)
 
 
-def test_each_training_has_weights_of_its_own(config: TrialConfig) -> None:
+def test_each_training_has_a_seed_and_weights_of_its_own(config: TrialConfig) -> None:
+    assert len({config.seed, *(round_config(config, number).seed for number in range(9))}) == 10
     state = run(replace(config, epochs=1))[1]
     first, second, third = (each["dense1.weight"] for each in state["model"])
     assert not first.equal(second) and not second.equal(third)
@@ -233,7 +234,9 @@ def test_early_stopping_looks_at_all_of_them(
 
     def scripted(*args: Any, **options: Any) -> Any:
         measured = measure(*args, **options)
-        return replace(measured, losses=torch.full_like(measured.losses, next(losses)))
+        loss, images = next(losses), measured.samples
+        every = torch.full_like(measured.losses, loss)
+        return replace(measured, losses=every, loss_sum=float(loss * images))
 
     monkeypatch.setattr(engine, "evaluate", scripted)
     config = replace(config, epochs=5, early_stopping=EarlyStopping(patience=1))

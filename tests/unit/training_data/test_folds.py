@@ -101,9 +101,9 @@ def test_folds_of_groups_are_as_even_as_groups_of_three_allow():
 
 
 def test_a_class_that_would_be_in_one_fold_alone_is_spread():
-    # The two small groups of class 1 fill up the fold that lacks most
-    labels = np.array([0] * 10 + [0] * 4 + [1, 1])
-    groups = np.array([1] * 10 + [2] * 4 + [3, 4])
+    # The last two groups, both with an image of class 1, go to the fold that lacks most
+    labels = np.array([0, 0, 1, 0, 1, 0])
+    groups = np.array([1, 2, 2, 3, 1, 3])
     splits = folds_of(labels, groups, 2)
     assert_each_validates_once(splits, labels)
 
