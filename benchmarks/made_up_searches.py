@@ -9,7 +9,7 @@ from epoch to epoch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,7 @@ WORLDS = (
     World(name="additive, TPE + median", pruner="median"),
     World(name="40 trials, TPE + ASHA", trials=40, epochs=9),
     World(name="400 trials, TPE + ASHA", trials=400),
+    World(name="interaction, random, no pruning", sampler="random", pruner="none", interaction=1.0),
 )  # fmt: skip
 
 
@@ -253,6 +254,3 @@ def _frozen(number: int, params: Params, curve: Sequence[float], complete: bool)
 
 
 _DISTRIBUTIONS = {path: distribution_of(each) for path, each in SPACE.parameters().items()}
-
-#: For those who vary a world.
-Truth = Callable[[Params], float]

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 #: Fewer complete trials than this tell nothing of a share.
 LEAST_TRIALS = 10
 #: fANOVA's forest takes seconds beyond this many; then it sees an even share of the trials.
-_FOREST_TRIALS = 400
+_FOREST_TRIALS = 250
 #: Resamples of the trials for the interval; a forest is grown anew for each.
-_RESAMPLES = {"ped_anova": 40, "fanova": 12}
+_RESAMPLES = {"ped_anova": 20, "fanova": 6}
 
 
 @dataclass(frozen=True, kw_only=True)

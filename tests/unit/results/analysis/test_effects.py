@@ -41,6 +41,14 @@ def test_what_doesnt_matter_is_no_or_undecided_and_the_strongest_stands_first() 
     assert told.examined == len([each for each in told.effects if each.p_value is not None])
 
 
+def test_what_may_yet_differ_by_more_than_the_margin_is_no_no() -> None:
+    told = effects(evidence(lambda p: 0.8, noise=0.05, trials=60), most_pairs=0)
+    flip = told.of("flip")
+    assert flip.largest > told.margin
+    assert flip.verdict is Verdict.UNDECIDED
+    assert Verdict.NO not in {effect.verdict for effect in told.effects}
+
+
 def test_where_less_is_better_the_lower_loss_leads() -> None:
     told = effects(evidence(lambda p: 0.5 - 0.1 * p["flip"], metric="val_loss"), most_pairs=0)
     effect = told.of("flip")
