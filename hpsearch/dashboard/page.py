@@ -8,7 +8,8 @@ from __future__ import annotations
 
 _STYLE = """
 button[aria-label="rename study"], button[aria-label="delete study"],
-button[aria-label="delete artifact"],
+button[aria-label="delete artifact"], button:has(> svg[data-testid="EditIcon"]),
+button:has(svg[data-testid="AddBoxIcon"]),
 .MuiGrid-item:has(input[type=file]), .MuiCard-root:has(input[type=file]) { display: none }
 #hpsearch { position: fixed; right: 8px; bottom: 8px; z-index: 1 }
 #hpsearch a { background: #fff; border: 1px solid #777; border-radius: 4px; padding: 4px 8px;

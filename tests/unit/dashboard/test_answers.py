@@ -15,7 +15,7 @@ from support.wsgi import ask
 from hpsearch.dashboard.app import application
 from hpsearch.dashboard.trial_json import TrialWriter, with_note
 from hpsearch.dashboard.trials import LARGE, StudyTrials
-from hpsearch.search import studies
+from hpsearch.search import studies, validity
 from hpsearch.search.storage import Database
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -82,6 +82,16 @@ def test_an_answer_is_sent_again_only_where_something_has_changed(searched: Any)
     assert [each["number"] for each in changed.json["best_trials"]] == [7]
     assert "rank 1 of 4" in changed.json["trials"][7]["note"]["body"]
     assert "rank 2 of 4" in changed.json["trials"][2]["note"]["body"]
+
+
+def test_a_trial_that_is_declared_invalid_is_told_anew(searched: Any) -> None:
+    routes = application(searched.database)
+    path = f"/api/studies/{searched.stored.study_id}"
+    before = ask(routes, path).json["trials"][2]
+    assert (before["state"], before["values"]) == ("Complete", [0.8])
+    validity.invalidate(searched.database, searched.stored.study_id, 2, "leaked")
+    after = ask(routes, path).json["trials"][2]
+    assert (after["state"], after.get("values")) == ("Fail", None)
 
 
 def test_an_epoch_of_a_running_trial_is_seen(searched: Any) -> None:
