@@ -123,8 +123,9 @@ class Chart:
     #: ``data`` and ``layout`` as ``plotly.graph_objects.Figure`` takes them; colours are
     #: ``palette.var`` names.
     figure: Mapping[str, Any]
-    #: Pixels.
+    #: Pixels; where there is less room than ``width``, the chart scrolls.
     height: int = 380
+    width: int = 0
     #: What the chart shows, in figures.
     table: Table | None = None
     #: How to read it, beneath.
@@ -180,7 +181,7 @@ class Report:
     def charts(self) -> list[tuple[str, Chart]]:
         """Return every chart with its address in the page."""
         return [
-            (f"{anchor}-{chart.name}", chart)
+            (f"{anchor}-chart-{chart.name}", chart)
             for anchor, block in self.figures()
             for chart in (block.charts if isinstance(block, Charts) else [block])
         ]

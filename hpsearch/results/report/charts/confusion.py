@@ -71,6 +71,7 @@ def confusion(matrix: Matrix, names: Sequence[str], *, whose: str) -> Chart:
             margin={"l": 90, "r": 10, "t": 10, "b": 90},
         ),
         height=min(720, 240 + 34 * size),
+        width=min(720, 200 + 42 * size),
         table=Table(
             caption="Images by true class (rows) and predicted class",
             columns=[

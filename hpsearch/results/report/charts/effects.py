@@ -7,7 +7,7 @@ from typing import Any
 
 from hpsearch.results.analysis.findings import Effect, Interaction, Level, Verdict
 from hpsearch.results.report.blocks import Chart, Column, Table
-from hpsearch.results.report.charts.style import axis, figure, with_legend
+from hpsearch.results.report.charts.style import axis, figure
 from hpsearch.results.report.labels import Unit, cut, in_chart
 from hpsearch.results.report.palette import DASHES, SERIES, SYMBOLS, var
 
@@ -123,7 +123,7 @@ def interaction_chart(pair: Interaction, unit: Unit, place: int) -> Chart | None
                 [in_chart(label, 16) for label in pair.a_labels], in_chart(pair.a_name)
             ),
             yaxis=axis(unit.axis, title={"font": {"size": 12}}),
-            **with_legend(max(1, count // 2)),
+            showlegend=True,
         ),
         height=330,
         note=pair.sentence,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpsearch.results.confirmation.verdict import Confirmation
 from hpsearch.results.report.blocks import Chart
-from hpsearch.results.report.charts.style import Trace, axis, figure, with_legend
+from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.labels import Unit, plural
 from hpsearch.results.report.palette import var
 
@@ -82,7 +82,7 @@ def finalists(verdict: Confirmation) -> Chart | None:
                 showgrid=False,
                 zeroline=False,
             ),
-            **with_legend(2),
+            showlegend=True,
         ),
         height=170 + 34 * len(rows),
     )

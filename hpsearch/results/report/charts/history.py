@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from hpsearch.results.report.blocks import Chart, Column, Table
-from hpsearch.results.report.charts.style import Trace, axis, figure, with_legend
+from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit, duration, sentence
 from hpsearch.results.report.palette import var
@@ -38,7 +38,7 @@ def history(content: StudyContent, against: Against) -> Chart | None:
             [trace for trace in traces if trace["x"]],
             xaxis=axis(label, rangemode="tozero"),
             yaxis=axis(unit.axis),
-            **with_legend(2),
+            showlegend=True,
         ),
         height=360,
         table=Table(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from hpsearch.measurement import EpochResult
 from hpsearch.results.report.blocks import Chart, Column, Table
-from hpsearch.results.report.charts.style import Trace, axis, figure, with_legend
+from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit, plural
 from hpsearch.results.report.palette import DASHES, SERIES, var
@@ -48,7 +49,7 @@ def learning_curves(content: StudyContent) -> Chart | None:
             drawn,
             xaxis=axis("Epoch", tickformat="d"),
             yaxis=axis(unit.axis),
-            **with_legend(2),
+            showlegend=True,
         ),
         height=440,
         table=_table(content, best, unit),
@@ -79,7 +80,7 @@ def loss_curves(content: StudyContent) -> Chart | None:
             ("validation", "val_loss", "series-2", "solid"),
         )
     ]
-    layout = with_legend()
+    layout: dict[str, Any] = {"showlegend": True}
     since = content.overfits.get(number) if number is not None else None
     note = f"Trial {number}, as it was in the search."
     if since is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.results.report.blocks import Chart
-from hpsearch.results.report.charts.style import Trace, axis, figure, with_legend
+from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import in_chart, plural, setting
 from hpsearch.results.report.palette import RAMP, var
@@ -114,9 +114,10 @@ def parallel(content: StudyContent, order: Sequence[str]) -> Chart | None:
                 }
                 for at in range(len(paths))
             ],
-            **with_legend(2),
+            showlegend=True,
         ),
         height=480,
+        width=90 * len(paths),
         note=(
             "Trials in fifths, from the worst to the best; one that was stopped early counts with "
             "what it had come to. A line ends where a parameter doesn't apply." + told

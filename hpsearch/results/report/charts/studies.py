@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hpsearch.results.analysis.comparison import Comparison
 from hpsearch.results.report.blocks import Chart
-from hpsearch.results.report.charts.style import Trace, axis, figure, with_legend
+from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit, in_chart, plural
 from hpsearch.results.report.palette import DASHES, SERIES, var
@@ -70,7 +70,7 @@ def winners(comparison: Comparison, unit: Unit) -> Chart | None:
                 showgrid=False,
                 zeroline=False,
             ),
-            **with_legend(),
+            showlegend=True,
         ),
         height=150 + 34 * len(lines),
     )
@@ -111,7 +111,7 @@ def progress(contents: Sequence[StudyContent], unit: Unit) -> Chart | None:
             traces,
             xaxis=axis("Epochs of the study", rangemode="tozero"),
             yaxis=axis(unit.axis),
-            **with_legend(1 + len(traces) // 3),
+            showlegend=True,
         ),
         height=380,
     )

@@ -11,6 +11,9 @@ from hpsearch.results.report.palette import var
 _MARGIN = {"l": 64, "r": 16, "t": 12, "b": 56}
 _NARROW = {"l": 48, "r": 8, "t": 8, "b": 48}
 
+#: Characters of a legend's row; a longer entry than ``_LONG`` has its own on a phone.
+_WIDE, _LONG = 90, 14
+
 Trace = dict[str, Any]
 
 
@@ -39,7 +42,19 @@ def figure(data: Sequence[Trace], **layout: Any) -> dict[str, Any]:
             "align": "left",
         },
     }
+    layout = {**(_legend(data) if layout.get("showlegend") else {}), **layout}
     return {"data": list(data), "layout": _merged(shared, layout)}
+
+
+def _legend(data: Sequence[Trace]) -> dict[str, Any]:
+    """Return margins that make room for a legend above the chart."""
+    names = [trace["name"] for trace in data]
+    rows = -(-sum(map(len, names)) // _WIDE)
+    narrow = -(-len(names) // (1 if max(map(len, names)) > _LONG else 2))
+    return {
+        "margin": {**_MARGIN, "t": 16 + 22 * rows},
+        "meta": {"narrow": {**_NARROW, "t": 16 + 20 * narrow}},
+    }
 
 
 def axis(text: str = "", **more: Any) -> dict[str, Any]:
@@ -52,19 +67,10 @@ def axis(text: str = "", **more: Any) -> dict[str, Any]:
             "zerolinecolor": var("line"),
             "tickcolor": var("line"),
             "automargin": True,
+            "ticklabeloverflow": "allow",
         },
         more,
     )
-
-
-def with_legend(rows: int = 1) -> dict[str, Any]:
-    """Return the layout that makes room for a legend of so many rows above the chart."""
-    top = 14 + 24 * rows
-    return {
-        "showlegend": True,
-        "margin": {**_MARGIN, "t": top},
-        "meta": {"narrow": {**_NARROW, "t": top + 24 * rows}},
-    }
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

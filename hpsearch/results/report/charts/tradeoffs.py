@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.results.report.blocks import Chart, Column, Table
-from hpsearch.results.report.charts.style import Trace, axis, figure, with_legend
+from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit, name_of, quantity, rounded, sentence
 from hpsearch.results.report.palette import var
@@ -56,29 +56,29 @@ def tradeoff(content: StudyContent, name: str) -> Chart | None:
     if len(set(costs)) < 2:
         return None
     unit = content.unit
-    front = front_of(content, name)
+    # A receptive field is no cost: nobody wants the smallest
+    front = front_of(content, name) if name != "receptive_field" else []
     leading = {row["number"] for row in front}
     behind = [row for row in known if row["number"] not in leading]
     wide = min(costs) > 0 and max(costs) / min(costs) >= _WIDE
     title = f"{sentence(unit.name)} against {name_of(name)}"
-    layout = with_legend()
     return Chart(
         name=f"tradeoff-{name.replace('_', '-')}",
         title=title,
-        description=f"Points of {unit.name} over {name_of(name)} of {len(known)} complete trials; "
-        f"{len(front)} of them are on the Pareto front.",
+        description=f"Points of {unit.name} over {name_of(name)} of {len(known)} complete trials"
+        + (f"; {len(front)} of them are on the Pareto front." if front else "."),
         figure=figure(
             [
                 _points(behind, name, unit, "complete trials"),
-                _front(front, name, unit),
+                *([_front(front, name, unit)] if front else []),
             ],
             xaxis=axis(COSTS[name], type="log" if wide else "linear", **_short_ticks(wide)),
             yaxis=axis(unit.axis, title={"font": {"size": 12}}),
-            **layout,
+            showlegend=True,
         ),
         height=330,
         table=Table(
-            caption=f"Pareto front: {title}",
+            caption=f"Pareto front: {title}" if front else title,
             columns=[
                 Column(label="trial", numeric=True),
                 Column(label=COSTS[name], numeric=True),
@@ -86,7 +86,7 @@ def tradeoff(content: StudyContent, name: str) -> Chart | None:
             ],
             rows=[
                 [str(row["number"]), quantity(name, cost_of(row, name)), unit.value(row["value"])]
-                for row in front
+                for row in (front or known)
             ],
         ),
     )

@@ -45,6 +45,7 @@
   for (const place of places) {
     place.replaceChildren();
     place.style.minHeight = `${place.dataset.height}px`;
+    place.style.minWidth = `${place.dataset.width}px`;
   }
   const again = (width) => places.filter((each) => each.data).map((each) => draw(each, width));
 
