@@ -15,7 +15,9 @@ import numpy as np
 from hpsearch.errors import UserError
 from hpsearch.measurement import CONFUSION_CLASSES, EpochResult
 from hpsearch.results import optuna_side
+from hpsearch.results.analysis.answer import answer
 from hpsearch.results.analysis.costs import Costs, read_costs
+from hpsearch.results.analysis.effects import effects
 from hpsearch.results.analysis.evidence import read_evidence
 from hpsearch.results.analysis.failures import Failures, read_failures
 from hpsearch.results.analysis.findings import Effects
@@ -44,6 +46,9 @@ from hpsearch.results.summary import counts_of
 from hpsearch.results.test_openings import Opening, openings
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
+
+#: Pairs of parameters that are told: those that depend on each other most.
+PAIRS = 4
 
 #: What each trial's row notes that a study has in common.
 _COMMON = (
@@ -114,9 +119,9 @@ class StudyContent:
     overfits: Mapping[int, int]
     confirmed: Confirmed | None
     test: Sequence[Opening]
-    #: What was asked and what came out; empty where nothing can be said.
-    answer: Sequence[str]
-    effects: Effects | None
+    #: What was asked and what came out.
+    answer: str
+    effects: Effects
     importances: Importances
     matrices: Matrices | None
     #: The confusion matrix that the best trial kept; where nothing is confirmed.
@@ -204,6 +209,7 @@ def read_content(
     confirmed = _confirmed(database, record)
     matrices = read_matrices(database, record)
     nearest = knee(record) if record.goals.several else None
+    found = effects(evidence, most_pairs=PAIRS)
     document, noted = record.study.document, _noted(database, record)
     names = columns(database, record)
     return StudyContent(
@@ -241,8 +247,8 @@ def read_content(
         },
         confirmed=confirmed,
         test=openings(database, record.study.study_id),
-        answer=(),
-        effects=None,
+        answer=answer(record, None if confirmed is None else confirmed.verdict, found),
+        effects=found,
         importances=importances(evidence),
         matrices=matrices,
         own_matrix=_own_matrix(database, record, order),

@@ -102,6 +102,12 @@ class Unit:
             return "-"
         return f"{100 * value:+.2f}{self.points}" if self.is_share else f"{value:+.4g}"
 
+    def differences(self, low: float, high: float) -> str:
+        """Return the interval of a difference: ``-0.1 to +0.42 points``."""
+        if self.is_share:
+            return f"{100 * low:+.2f} to {100 * high:+.2f}{self.points}"
+        return f"{low:+.4g} to {high:+.4g}"
+
     def interval(self, bounds: Sequence[float] | None) -> str:
         """Return ``93.10 to 94.20 %``."""
         if bounds is None:

@@ -25,7 +25,7 @@ _ROWS = 50
 
 
 def markdown(report: Report, figures: Mapping[str, str]) -> str:
-    """Return the report. ``figures``: a study's anchor and a chart's name -> path of its picture."""
+    """Return the report. ``figures``: anchor of a study and name of a chart -> its picture."""
     lines = [f"# {_plain(report.title)}", f"Made {_plain(report.made)}."]
     alone = len(report.studies) == 1
     if report.comparison is not None:

@@ -132,7 +132,9 @@ def _panel(axes: Axes, chart: Chart, *, alone: bool) -> None:
                 handles, labels, loc="outside lower left", ncols=4, fontsize=6.5, frameon=False
             )
         elif handles:
-            axes.legend(handles, labels, fontsize=6.5, frameon=False, loc="best")
+            title = _text(layout.get("legend", {}).get("title", {}).get("text", ""))
+            small = {"fontsize": 6.5, "title_fontsize": 6.5}
+            axes.legend(handles, labels, title=title, frameon=False, loc="best", **small)
 
 
 def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
@@ -279,4 +281,4 @@ def _colour(name: str) -> str:
 
 
 def _text(label: str) -> str:
-    return html.unescape(label)
+    return html.unescape(label.replace("<br>", "\n"))

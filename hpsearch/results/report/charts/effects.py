@@ -14,7 +14,7 @@ from hpsearch.results.report.palette import DASHES, SERIES, SYMBOLS, var
 #: Lines of a pair that can be told apart.
 _LINES = len(SERIES)
 #: Longer labels of levels are set askew.
-_LONG = 9
+_LONG = 14
 
 _COLOURS = {Verdict.YES: "series-1", Verdict.NO: "faint", Verdict.UNDECIDED: "series-5"}
 
@@ -24,7 +24,7 @@ def effect_chart(effect: Effect, unit: Unit, place: int) -> Chart | None:
     if not effect.levels:
         return None
     levels = effect.levels
-    labels = [in_chart(level.label, 20) for level in levels]
+    labels = [in_chart(level.label, 28) for level in levels]
     colour = var(_COLOURS[effect.verdict])
     trace = {
         "type": "scatter",
@@ -97,7 +97,7 @@ def interaction_chart(pair: Interaction, unit: Unit, place: int) -> Chart | None
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": in_chart(f"{pair.b_name} {b}", 26),
+                "name": in_chart(b, 26),
                 "x": [at + shift for at, _ in known],
                 "y": [unit.scaled(cell.mean) for _, cell in known],
                 "error_y": _bars([cell for _, cell in known], unit, var(SERIES[index])),
@@ -120,10 +120,11 @@ def interaction_chart(pair: Interaction, unit: Unit, place: int) -> Chart | None
         figure=figure(
             traces,
             xaxis=_levels_axis(
-                [in_chart(label, 16) for label in pair.a_labels], in_chart(pair.a_name)
+                [in_chart(label, 28) for label in pair.a_labels], in_chart(pair.a_name)
             ),
             yaxis=axis(unit.axis, title={"font": {"size": 12}}),
             showlegend=True,
+            legend={"title": {"text": in_chart(pair.b_name)}},
         ),
         height=330,
         note=pair.sentence,
@@ -169,6 +170,8 @@ def _bars(levels: Sequence[Level | Any], unit: Unit, colour: str) -> dict[str, A
 
 
 def _levels_axis(labels: Sequence[str], title: str = "") -> dict[str, Any]:
+    # The two ends of a bin stand above each other
+    labels = [label.replace(" to ", "<br>to ") for label in labels]
     askew = len(labels) > 2 and max(map(len, labels)) > _LONG
     return axis(
         title,

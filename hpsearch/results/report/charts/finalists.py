@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hpsearch.results.confirmation.verdict import Confirmation
 from hpsearch.results.report.blocks import Chart
 from hpsearch.results.report.charts.style import Trace, axis, figure
@@ -72,7 +74,7 @@ def finalists(verdict: Confirmation) -> Chart | None:
         "seeds and of the reporting seeds.",
         figure=figure(
             traces,
-            xaxis=axis(unit.axis),
+            xaxis=axis(unit.axis, range=_around(traces)),
             yaxis=axis(
                 "",
                 tickmode="array",
@@ -86,3 +88,10 @@ def finalists(verdict: Confirmation) -> Chart | None:
         ),
         height=170 + 34 * len(rows),
     )
+
+
+def _around(traces: Sequence[Trace]) -> list[float]:
+    """Return the range of all values with room on both sides: lines alone would get none."""
+    values = [value for trace in traces for value in trace["x"] if value is not None]
+    room = 0.05 * (max(values) - min(values)) or 1.0
+    return [min(values) - room, max(values) + room]

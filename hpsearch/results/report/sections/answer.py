@@ -35,14 +35,18 @@ def answer(content: StudyContent) -> Section:
             detail=f"{duration(content.costs.compute_seconds)} of training",
         ),
     ]
-    blocks: list[Block] = []
-    if content.answer:
-        blocks.append(Text(text=" ".join(content.answer), style="lead"))
+    blocks: list[Block] = [Text(text=_told(content), style="lead")]
     if not content.finished:
         blocks.append(
             Text(text="The study isn't finished: everything here may change.", style="warning")
         )
     return Section(name="answer", title="The answer", blocks=[*blocks, Tiles(tiles=tiles)])
+
+
+def _told(content: StudyContent) -> str:
+    """Return the answer without the question, which stands above it."""
+    asked = " ".join(content.description.split())
+    return content.answer.removeprefix(asked).lstrip(" .") if asked else content.answer
 
 
 def _value_tiles(content: StudyContent) -> list[Tile]:
@@ -241,8 +245,8 @@ def _versus(versus: Comparison, unit: Unit) -> str:
         told = "not distinguishable"
     stale = "" if versus.fresh else "; on seeds that helped to choose, so flattering"
     return (
-        f"{unit.difference(ahead.estimate)} (95 %: {unit.difference(ahead.low)} to "
-        f"{unit.difference(ahead.high)}): {told}{stale}"
+        f"{unit.difference(ahead.estimate)} (95 %: {unit.differences(ahead.low, ahead.high)}): "
+        f"{told}{stale}"
     )
 
 

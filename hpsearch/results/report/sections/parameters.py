@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hpsearch.results.analysis.findings import Contrast, Effects, Verdict
+from hpsearch.results.analysis.findings import Contrast, Effects
 from hpsearch.results.report.blocks import Block, Charts, Column, Section, Table, Text
 from hpsearch.results.report.charts.effects import effect_chart, interaction_chart
 from hpsearch.results.report.charts.importances import importance_chart
@@ -14,8 +14,6 @@ from hpsearch.results.report.labels import Unit, cut, name_of, plural
 
 #: Parameters that have a chart; the table has all.
 _EFFECTS_DRAWN = 16
-#: Pairs that are drawn where no verdict is yes.
-_PAIRS_DRAWN = 4
 
 
 def importances(content: StudyContent) -> Section:
@@ -51,13 +49,15 @@ def importances(content: StudyContent) -> Section:
 def effects(content: StudyContent) -> Section:
     """Return what each parameter does, and the pairs that depend on each other, with verdicts."""
     found, unit, title = content.effects, content.unit, "Effects"
-    if found is None or found.reason is not None or not found.effects:
-        why = (found and found.reason) or "No parameter was searched."
+    if found.reason is not None or not found.effects:
+        why = found.reason or "No parameter was searched."
         return Section(name="effects", title=title, blocks=[Text(text=why)])
-    blocks: list[Block] = [
-        Text(text=_basis(found, unit), style="note"),
-        _effects_table(found, unit),
-    ]
+    blocks: list[Block] = [Text(text=_basis(found, unit), style="note")]
+    table = _effects_table(found, unit)
+    if table.rows:
+        blocks.append(table)
+    silent = [each for each in found.effects if each.reason is not None]
+    blocks += [Text(text=f"{each.name}: {each.reason}.", style="note") for each in silent]
     charts = [
         chart
         for place, effect in enumerate(found.effects[:_EFFECTS_DRAWN])
@@ -67,22 +67,19 @@ def effects(content: StudyContent) -> Section:
         blocks.append(Text(text="Marginal means with 95 % intervals", style="heading"))
         blocks.append(Charts(name="effects", charts=charts))
     blocks.append(Text(text="Pairs that depend on each other", style="heading"))
-    pairs = sorted(
-        found.interactions, key=lambda pair: (pair.verdict is not Verdict.YES, pair.p_value or 1.0)
-    )
-    sure = sum(pair.verdict is Verdict.YES for pair in pairs)
     drawn = [
         chart
-        for place, pair in enumerate(pairs[: max(sure, _PAIRS_DRAWN)])
+        for place, pair in enumerate(found.interactions)
         if (chart := interaction_chart(pair, unit, place)) is not None
     ]
     if drawn:
         blocks.append(Charts(name="pairs", charts=drawn))
-        counted = ", ".join(
-            f"{sum(pair.verdict is verdict for pair in pairs)} {verdict}" for verdict in Verdict
-        )
         blocks.append(
-            Text(text=f"{plural(len(pairs), 'pair')} looked at: {counted}.", style="note")
+            Text(
+                text=f"The {plural(len(drawn), 'pair')} that depend on each other most, of "
+                f"{found.examined_pairs} that were looked at; p values are corrected for these.",
+                style="note",
+            )
         )
     else:
         blocks.append(Text(text="No pair has enough trials at each of its levels."))
@@ -116,19 +113,18 @@ def _effects_table(found: Effects, unit: Unit) -> Table:
             Column(label="best level"),
             Column(label="best against worst", numeric=True),
             Column(label="95 % interval", numeric=True),
-            Column(label="p", numeric=True),
-            Column(label="in words"),
+            Column(label="p", title="corrected for the number of parameters", numeric=True),
         ],
         rows=[
             [
                 cut(each.name, 40) + (f" ({_where(each.branch)})" if each.branch else ""),
-                "-" if each.reason else str(each.verdict),
+                str(each.verdict),
                 "-" if each.best is None else cut(each.best),
                 *_span(each.span, unit),
                 "-" if each.p_value is None else f"{each.p_value:.2g}",
-                each.reason or each.sentence,
             ]
             for each in found.effects
+            if each.reason is None
         ],
     )
 
@@ -137,9 +133,7 @@ def _span(span: Contrast | None, unit: Unit) -> tuple[str, str]:
     if span is None:
         return "-", "-"
     ahead = span.ahead
-    return unit.difference(ahead.estimate), (
-        f"{unit.difference(ahead.low)} to {unit.difference(ahead.high)}"
-    )
+    return unit.difference(ahead.estimate), unit.differences(ahead.low, ahead.high)
 
 
 def _where(branch: Mapping[str, str]) -> str:

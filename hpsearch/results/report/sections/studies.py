@@ -36,7 +36,7 @@ def _rivals(comparison: Comparison) -> str:
         sure = "" if rival.distinguishable else ", which chance may explain"
         told.append(
             f"{rival.study} is {unit.width(behind.estimate)} behind (95 %: "
-            f"{unit.difference(behind.low)} to {unit.difference(behind.high)}){sure}"
+            f"{unit.differences(behind.low, behind.high)}){sure}"
         )
     return "; ".join(told) + "." if told else ""
 
