@@ -24,12 +24,13 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-demo: $(READY) ## Search on real images, confirm the winner, export and verify it (about a minute, after the set-up)
+demo: $(READY) ## Search on real images, confirm the winner, export and verify it, write the report (about a minute, after the set-up)
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
 	$(STUDY) launch --study quickstart --workers $(WORKERS)
 	$(STUDY) confirm --study quickstart --workers $(WORKERS)
 	$(STUDY) export --study quickstart --bundle $(DEMO)/best
 	$(BIN)/hpsearch verify $(DEMO)/best/best.yaml
+	$(STUDY) report --study quickstart --out $(DEMO)/report
 
 test: $(READY) ## All tests: unit, integration (SQLite and Postgres), acceptance, chaos, security
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)

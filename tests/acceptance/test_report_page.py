@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
+from support.browser import DESKTOP, PHONE, chromium, page_of
 from support.confirming import confirming
 from support.trials import open_small
 
@@ -17,19 +17,6 @@ from hpsearch.results.report.assemble import PARTS, read_report
 from hpsearch.results.report.writing import Written, write_report
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-DESKTOP, PHONE = 1440, 390
 
 STUDY = """
 study: small
@@ -61,146 +48,119 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         database.close()
 
 
-@dataclass
-class Opened:
-    """A page and everything that it complained about or asked for."""
-
-    page: Any
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("needs chromium (Debian's package of that name)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (`dev` extra)")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
-@pytest.fixture
-def opened(browser: Any, written: Written) -> Iterator[Callable[..., Opened]]:
-    contexts = []
-
-    def open_page(width: int = DESKTOP, scheme: str = "light", **options: Any) -> Opened:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, **options
-        )
-        contexts.append(context)
-        found = Opened(context.new_page())
-        found.page.on(
-            "console",
-            lambda said: (
-                found.complaints.append(said.text) if said.type in ("error", "warning") else None
-            ),
-        )
-        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
-        found.page.on("request", lambda request: found.requests.append(request.url))
-        found.page.goto(written.page.as_uri())
+@contextmanager
+def opened(
+    browser: Any, written: Written, size: Mapping[str, int] = DESKTOP, **options: Any
+) -> Iterator[tuple[Any, list[str]]]:
+    """Yield the page with all its charts drawn, and what it complained of."""
+    with page_of(browser, dict(size), **options) as (page, complaints):
+        page.on("request", lambda request: complaints.extend(_elsewhere(request.url, written)))
+        page.goto(written.page.as_uri())
         if options.get("java_script_enabled", True):
-            found.page.wait_for_function(
-                "document.documentElement.dataset.drawn === 'all'", timeout=60_000
-            )
-        return found
-
-    yield open_page
-    for context in contexts:
-        context.close()
+            page.wait_for_function("document.documentElement.dataset.drawn === 'all'")
+        yield page, complaints
 
 
-@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def _elsewhere(url: str, written: Written) -> list[str]:
+    own = url == written.page.as_uri() or url.startswith(("data:", "blob:"))
+    return [] if own else [f"asked for {url}"]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_whole_quiet_and_accessible(
-    opened: Callable[..., Opened], written: Written, width: int, scheme: str
+    browser: Any, written: Written, size: Mapping[str, int], scheme: str
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    found = opened(width, scheme)
-    page = found.page
-    sections = page.locator("main section")
-    assert sections.count() == len(PARTS)
-    for place in range(sections.count()):
-        assert sections.nth(place).bounding_box()["height"] > 40
-    places = page.locator(".plot").count()
-    assert places >= 8
-    assert page.locator(".plot > .plot-container").count() == places
-    # Tables scroll within themselves, the page doesn't
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    with opened(browser, written, size, color_scheme=scheme) as (page, complaints):
+        sections = page.locator("main section")
+        assert sections.count() == len(PARTS)
+        for place in range(sections.count()):
+            assert sections.nth(place).bounding_box()["height"] > 40
+        places = page.locator(".plot").count()
+        assert places >= 8
+        assert page.locator(".plot > .plot-container").count() == places
+        # Tables scroll within themselves, the page doesn't
+        assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
 
-    for summary in page.locator("main details > summary").all():
-        summary.click()
-    seen = Axe().run(page)
-    told = [
-        (each["id"], [node["html"] for node in each["nodes"]])
-        for each in seen.response["violations"]
-    ]
-    assert told == []
-    assert found.complaints == []
-    elsewhere = [url for url in found.requests if not url.startswith(("data:", "blob:"))]
-    assert elsewhere == [written.page.as_uri()]
+        page.evaluate("document.querySelectorAll('main details').forEach(e => { e.open = true; })")
+        seen = Axe().run(page)
+        told = [
+            (each["id"], [node["html"] for node in each["nodes"]])
+            for each in seen.response["violations"]
+        ]
+        assert told == []
+        assert complaints == []
 
 
-def test_the_theme_can_be_changed_by_keyboard(opened: Callable[..., Opened]) -> None:
-    page = opened().page
-    ground = "getComputedStyle(document.body).backgroundColor"
-    ink = "getComputedStyle(document.querySelector('.plot text')).fill"
-    light = page.evaluate(ground), page.evaluate(ink)
-    page.locator("#theme").focus()
-    page.keyboard.press("Enter")
-    assert (page.evaluate(ground), page.evaluate(ink)) == light
-    page.keyboard.press("Enter")
-    dark = page.evaluate(ground), page.evaluate(ink)
-    assert dark[0] != light[0] and dark[1] != light[1]
+def test_the_theme_can_be_changed_by_keyboard(browser: Any, written: Written) -> None:
+    with opened(browser, written) as (page, _):
+        ground = "getComputedStyle(document.body).backgroundColor"
+        ink = "getComputedStyle(document.querySelector('.plot text')).fill"
+        light = page.evaluate(ground), page.evaluate(ink)
+        page.locator("#theme").focus()
+        page.keyboard.press("Enter")
+        assert (page.evaluate(ground), page.evaluate(ink)) == light
+        page.keyboard.press("Enter")
+        dark = page.evaluate(ground), page.evaluate(ink)
+        assert dark[0] != light[0] and dark[1] != light[1]
 
 
-def test_the_leaderboard_can_be_sorted(opened: Callable[..., Opened]) -> None:
-    page = opened().page
-    table = page.locator("#study-small-leaderboard table")
-    values = "table => [...table.tBodies[0].rows].map(row => parseFloat(row.cells[3].textContent))"
-    ranked = table.evaluate(values)
-    table.get_by_role("button", name="validation accuracy").click()
-    assert table.evaluate(values) == sorted(ranked)
-    table.get_by_role("button", name="validation accuracy").press("Enter")
-    assert table.evaluate(values) == sorted(ranked, reverse=True)
+def test_the_leaderboard_can_be_sorted(browser: Any, written: Written) -> None:
+    with opened(browser, written) as (page, _):
+        table = page.locator("#study-small-leaderboard table")
+        values = (
+            "table => [...table.tBodies[0].rows].map(row => parseFloat(row.cells[3].textContent))"
+        )
+        ranked = table.evaluate(values)
+        table.get_by_role("button", name="validation accuracy").click()
+        assert table.evaluate(values) == sorted(ranked)
+        table.get_by_role("button", name="validation accuracy").press("Enter")
+        assert table.evaluate(values) == sorted(ranked, reverse=True)
 
 
-def test_text_and_tables_need_no_script(opened: Callable[..., Opened]) -> None:
-    page = opened(java_script_enabled=False).page
-    assert "Confirmed" in page.locator("#study-small-answer").inner_text()
-    rows = page.locator("#study-small-leaderboard tbody tr")
-    assert rows.count() == 5
-    assert all(rows.nth(place).is_visible() for place in range(5))
-    described = page.locator("#study-small-chart-learning-curves")
-    assert "needs JavaScript" in described.inner_text()
+def test_text_and_tables_need_no_script(browser: Any, written: Written) -> None:
+    with opened(browser, written, java_script_enabled=False) as (page, _):
+        assert "Confirmed" in page.locator("#study-small-answer").inner_text()
+        rows = page.locator("#study-small-leaderboard tbody tr")
+        assert rows.count() == 5
+        assert all(rows.nth(place).is_visible() for place in range(5))
+        described = page.locator("#study-small-chart-learning-curves")
+        assert "needs JavaScript" in described.inner_text()
 
 
-def test_it_can_be_printed(opened: Callable[..., Opened]) -> None:
-    page = opened(DESKTOP, "dark").page
-    assert page.pdf(format="A4")[:5] == b"%PDF-"
-    # What printing changed is changed back
-    assert page.evaluate("document.documentElement.dataset.theme") is None
-    page.emulate_media(media="print")
-    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    width = page.evaluate(
-        "Math.max(...[...document.querySelectorAll('.plot .main-svg')]"
-        ".map(each => each.getBoundingClientRect().width))"
-    )
-    assert width <= 690  # A4 less its margins, in CSS pixels
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+def test_it_can_be_printed(browser: Any, written: Written) -> None:
+    with opened(browser, written, color_scheme="dark") as (page, _):
+        assert page.pdf(format="A4")[:5] == b"%PDF-"
+        # What printing changed is changed back
+        assert page.evaluate("document.documentElement.dataset.theme") is None
+        page.emulate_media(media="print")
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        width = page.evaluate(
+            "Math.max(...[...document.querySelectorAll('.plot .main-svg')]"
+            ".map(each => each.getBoundingClientRect().width))"
+        )
+        assert width <= 690  # A4 less its margins, in CSS pixels
+        assert (
+            page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        )
 
 
-def test_the_hardest_pictures_are_pictures(opened: Callable[..., Opened]) -> None:
-    page = opened().page
-    pictures = page.locator("#study-small-hardest img")
-    assert pictures.count() > 0
-    assert page.evaluate(
-        "[...document.querySelectorAll('#study-small-hardest img')]"
-        ".every(each => each.complete && each.naturalWidth === 8)"
-    )
+def test_the_hardest_pictures_are_pictures(browser: Any, written: Written) -> None:
+    with opened(browser, written) as (page, _):
+        pictures = page.locator("#study-small-hardest img")
+        assert pictures.count() > 0
+        assert page.evaluate(
+            "[...document.querySelectorAll('#study-small-hardest img')]"
+            ".every(each => each.complete && each.naturalWidth === 8)"
+        )
 
 
 def test_figures_are_pictures_too(written: Written) -> None:

@@ -39,7 +39,7 @@ class BestSoFar:
     value: float
     #: Epochs that all trials had run by then, this one's last included.
     epochs: int
-    #: Seconds since the study's first event, by the workers' clocks.
+    #: Seconds since the study's first event, by the workers' clocks; pauses are left out.
     seconds: float
     #: Trials that had ended by then.
     trials: int
@@ -164,6 +164,18 @@ def _spans(times: Sequence[datetime]) -> tuple[float | None, float | None]:
     return sum(gaps), sum(gap for gap in gaps if gap <= _AWAY)
 
 
+def _worked(times: Sequence[datetime]) -> dict[datetime, float]:
+    """Return moment -> seconds since the first one, pauses in which nobody was there left out."""
+    order = sorted(times)
+    clock = 0.0
+    found = {order[0]: clock}
+    for earlier, later in pairwise(order):
+        gap = (later - earlier).total_seconds()
+        clock += gap if gap <= _AWAY else 0.0
+        found[later] = clock
+    return found
+
+
 def _ended(
     record: StudyRecord,
     moments: Sequence[tuple[datetime, str, int | None]],
@@ -176,12 +188,12 @@ def _ended(
     """
     if not moments:
         return ()
-    start = min(when for when, *_ in moments)
+    worked = _worked([when for when, *_ in moments])
     ends: dict[int, float] = {}
     for when, kind, ticket in moments:
         if ticket is not None and kind in ("complete", "pruned", "failed"):
-            ends[ticket] = (when - start).total_seconds()
-    last = max((when - start).total_seconds() for when, *_ in moments)
+            ends[ticket] = worked[when]
+    last = max(worked.values())
     done: list[float] = []
     for trial in record.trials:
         end = ends.get(trial.ticket, last)

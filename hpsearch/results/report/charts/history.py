@@ -28,7 +28,7 @@ def history(content: StudyContent, against: Against) -> Chart | None:
     scale, label = _scale(content, against)
     traces = [_ended(content, state, against, scale, unit) for state in _MARKS]
     traces.append(_best(content, against, scale, unit))
-    what = "epochs run" if against == "epochs" else "time"
+    what = "epochs run" if against == "epochs" else "time at work"
     return Chart(
         name=f"history-{against}",
         title=f"Best so far against {what}",
@@ -69,8 +69,8 @@ def _scale(content: StudyContent, against: Against) -> tuple[float, str]:
         return 1.0, "Epochs of all trials"
     longest = content.costs.ended[-1].seconds
     if longest >= 2 * 3600:
-        return 3600.0, "Hours since the start"
-    return (60.0, "Minutes since the start") if longest >= 120 else (1.0, "Seconds since the start")
+        return 3600.0, "Hours at work"
+    return (60.0, "Minutes at work") if longest >= 120 else (1.0, "Seconds at work")
 
 
 def _ended(content: StudyContent, state: str, against: Against, scale: float, unit: Unit) -> Trace:

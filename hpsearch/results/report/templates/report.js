@@ -32,13 +32,9 @@
       layout.font = { ...layout.font, size: 11 };
       layout.margin = { ...layout.margin, ...(layout.meta && layout.meta.narrow) };
     }
-    const bar = small || width !== undefined ? false : "hover";
-    return Plotly.react(place, figure.data, layout, {
-      displaylogo: false,
-      displayModeBar: bar,
-      responsive: width === undefined,
-      modeBarButtonsToRemove: ["lasso2d", "select2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
-    });
+    // No bar of buttons: each would be a stop for the keyboard on its way to the next table
+    const settings = { displayModeBar: false, responsive: width === undefined };
+    return Plotly.react(place, figure.data, layout, settings);
   };
 
   const places = [...document.querySelectorAll(".plot")].filter((place) => figures[place.id]);
