@@ -119,8 +119,8 @@ class StudyContent:
     overfits: Mapping[int, int]
     confirmed: Confirmed | None
     test: Sequence[Opening]
-    #: What was asked and what came out.
-    answer: str
+    #: What came out, in sentences.
+    answer: Sequence[str]
     effects: Effects
     importances: Importances
     matrices: Matrices | None

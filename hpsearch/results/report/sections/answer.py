@@ -35,18 +35,12 @@ def answer(content: StudyContent) -> Section:
             detail=f"{duration(content.costs.compute_seconds)} of training",
         ),
     ]
-    blocks: list[Block] = [Text(text=_told(content), style="lead")]
+    blocks: list[Block] = [Text(text=" ".join(content.answer), style="lead")]
     if not content.finished:
         blocks.append(
             Text(text="The study isn't finished: everything here may change.", style="warning")
         )
     return Section(name="answer", title="The answer", blocks=[*blocks, Tiles(tiles=tiles)])
-
-
-def _told(content: StudyContent) -> str:
-    """Return the answer without the question, which stands above it."""
-    asked = " ".join(content.description.split())
-    return content.answer.removeprefix(asked).lstrip(" .") if asked else content.answer
 
 
 def _value_tiles(content: StudyContent) -> list[Tile]:
