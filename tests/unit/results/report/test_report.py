@@ -17,7 +17,7 @@ from support.searching import LINE
 
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.results.report.assemble import PARTS, ReportContent, assemble, read_report, render
-from hpsearch.results.report.blocks import Chart, Report, Table, Text
+from hpsearch.results.report.blocks import Chart, Report, Section, StudyReport, Table, Text
 from hpsearch.results.report.markdown import markdown
 from hpsearch.results.report.page import page
 from hpsearch.results.report.tables import curves_csv, trials_csv
@@ -180,6 +180,18 @@ def test_text_of_others_stays_text(content: ReportContent) -> None:
     for _, chart in report.charts():
         assert "<img" not in json.dumps(chart.figure)
         assert "<script" not in json.dumps(chart.figure)
+
+
+def test_data_in_the_page_cant_end_its_element() -> None:
+    figure = {"data": [], "layout": {"meta": [*HOSTILE, "<!--<script>", "\u2028"]}}
+    chart = Chart(name="c", title="t", description="d", figure=figure)
+    section = Section(name="s", title="s", blocks=[chart])
+    study = StudyReport(anchor="a", name="n", description="", sections=[section])
+    report = Report(title="t", made="now", comparison=None, studies=[study])
+    elements = Elements(page(report))
+    data, _program = elements.scripts
+    assert json.loads(data) == {"a-chart-c": figure}
+    assert "<" not in data
 
 
 @pytest.mark.parametrize("content", ["hostile"], indirect=True)
