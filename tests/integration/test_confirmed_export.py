@@ -175,6 +175,11 @@ def test_a_winner_that_was_declared_invalid_is_not_exported_as_one(
         assert f"trial {winner} was declared invalid" in refused.err
         status = hpsearch("status", *confirmed.stored[:4])
         assert f"  its winner, trial {winner}, is invalid: wrong | <labels>" in status.out
+        told = hpsearch("report", *confirmed.stored[:4], "--out", "said", "--no-figures")
+        assert told.code == 0, told.all
+        page = (here / "said" / "report.html").read_text()
+        assert "declared invalid in the search" in page
+        assert "wrong | <labels>" not in page
         told = hpsearch("confirm", *confirmed.stored)
         assert f"declared invalid in the search: trial {winner} (wrong | <labels>)" in told.out
         assert hpsearch("confirm", *confirmed.stored, "--json").json["invalid"] == {

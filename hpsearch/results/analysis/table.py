@@ -116,8 +116,15 @@ def _row(
         "attempts": trial.attempts,
         **noted.get(trial.trial_id or -1, {}),
         **{name: value for name, value in trial.figures.items() if name in GOAL_FIGURES},
-        "error": None if trial.error is None else in_short(trial.error),
+        "error": _why(trial),
     }
+
+
+def _why(trial: TrialRecord) -> str | None:
+    """Return why a trial has no number, or none that can be trusted."""
+    if trial.invalid is not None:
+        return f"declared invalid: {trial.invalid.reason}"
+    return None if trial.error is None else in_short(trial.error)
 
 
 def _has_figures(record: StudyRecord) -> bool:

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from support.searching import epoch_result
 
-from hpsearch.search import ledger_reads
+from hpsearch.search import ledger_reads, validity
 from hpsearch.search.claims import Claims
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_tables import events, tickets
@@ -294,3 +294,18 @@ def test_what_a_second_look_does_not_find_is_no_problem(doctor, folder, finished
 
     monkeypatch.setattr("time.sleep", tidy)
     assert doctor().code == 0
+
+
+def test_a_winner_that_was_declared_invalid_leaves_no_damage(doctor, made_up, complete, folder):
+    """Its weights wait for an undo; those of the next best were never kept: nobody is to blame."""
+    for value in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4):
+        complete(value, value, value)
+    folder.tidy(set(range(6)), winners=[0])  # as the last worker does
+    assert doctor().code == 0
+    validity.invalidate(made_up.database, made_up.stored.study_id, 1, "wrong labels")
+    ran = doctor()
+    assert (ran.code, "left over" in ran.out) == (0, False)
+    assert "the weights of trial 1 are gone: it wasn't best before" in ran.out
+    validity.reinstate(made_up.database, made_up.stored.study_id, 1, made_up.study.goals)
+    ran = doctor()
+    assert (ran.code, "are gone" in ran.out) == (0, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpsearch.results.confirmation.verdict import Comparison
+from hpsearch.results.export.confirmed import distrusted
 from hpsearch.results.report.blocks import Block, Column, Facts, Section, Table, Text, Tile, Tiles
 from hpsearch.results.report.charts.finalists import finalists
 from hpsearch.results.report.charts.learning_curves import loss_curves
@@ -27,7 +28,8 @@ def answer(content: StudyContent) -> Section:
             label="Trials",
             value=f"{counts['total']:,} of {content.budget_trials:,}",
             detail=f"{counts['complete']:,} complete, {counts['pruned']:,} stopped early, "
-            f"{counts['failed']:,} failed",
+            f"{counts['failed']:,} failed"
+            + (f", {counts['invalid']:,} declared invalid" if "invalid" in counts else ""),
         ),
         Tile(
             label="Spent on the search",
@@ -36,6 +38,9 @@ def answer(content: StudyContent) -> Section:
         ),
     ]
     blocks: list[Block] = [Text(text=" ".join(content.answer), style="lead")]
+    found = content.confirmed
+    if found is not None and found.verdict.winner_is_invalid:
+        blocks.append(Text(text=distrusted(found.verdict), style="warning"))
     if not content.finished:
         blocks.append(
             Text(text="The study isn't finished: everything here may change.", style="warning")
@@ -138,6 +143,8 @@ def _standing(content: StudyContent) -> list[Block]:
         return _unconfirmed(content)
     verdict, unit = found.verdict, content.unit
     blocks: list[Block] = [Facts(facts=_verdict_facts(found, unit))]
+    if verdict.invalid:
+        blocks.append(Text(text=distrusted(verdict), style="warning"))
     if found.nth > 1:
         blocks.append(
             Text(
