@@ -172,7 +172,8 @@ def _bars(levels: Sequence[Level | Any], unit: Unit, colour: str) -> dict[str, A
 def _levels_axis(labels: Sequence[str], title: str = "") -> dict[str, Any]:
     # The two ends of a bin stand above each other
     labels = [label.replace(" to ", "<br>to ") for label in labels]
-    askew = len(labels) > 2 and max(map(len, labels)) > _LONG
+    lines = [line for label in labels for line in label.split("<br>")]
+    askew = len(labels) > 2 and max(map(len, lines)) > _LONG
     return axis(
         title,
         tickmode="array",
