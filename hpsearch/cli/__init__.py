@@ -1,19 +1,14 @@
-"""What people type. One file per command group; each parses, calls the floors below, and prints.
+"""What people type, and what they see.
 
 Importing this package imports neither torch nor Optuna nor SQLAlchemy (a test asserts it), so that
 ``hpsearch --help`` is instant: commands import what they need when they run.
 
-- ``app``        every command, and what becomes of an error
-- ``options``    options that several commands share
-- ``output``     tables, numbers and JSON, with and without a terminal
-- ``opening``    the database, a stored study, a study file
-- ``studies``    studies, check, schema
-- ``run``        launch, worker, stop
-- ``live``       what a launch shows while it runs
-- ``detached``   a launch that outlives the terminal
-- ``training``   train
-- ``results``    status, show, export
-- ``trial_page`` one trial on one page
-- ``data``       data list, data prepare
-- ``dashboard``  dashboard
+- ``app``             every command, and what becomes of an error
+- ``commands``        a module per command (``launch`` has stop and worker, ``check`` has schema)
+- ``terminal``        what is printed: tables, the live page, verdicts, a trial's page
+- ``options``         options that several commands share; ``storage_option``: the database's
+- ``starting``        what a launch is asked to change in its study file
+- ``detached``        a launch that outlives the terminal
+- ``notify``          a command or a webhook that hears of the end
+- ``completion``      names for a shell's Tab key
 """

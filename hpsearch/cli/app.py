@@ -16,24 +16,24 @@ from typing import Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli import (
+from hpsearch.cli.commands import (
+    check,
     confirm,
     dashboard,
     data,
     doctor,
-    evaluation,
+    evaluate,
     export,
-    invalidation,
-    learning,
-    listing,
-    prediction,
+    invalidate,
+    launch,
+    learn,
+    predict,
     report,
-    results,
-    run,
+    show,
     status,
     studies,
-    training,
-    verification,
+    train,
+    verify,
 )
 from hpsearch.errors import HpsearchError, UserError
 
@@ -58,24 +58,24 @@ def _help(command: Callable[..., None]) -> str:
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Search": {
-        "launch": run.launch,
-        "stop": run.stop,
-        "worker": run.worker,
-        "learn": learning.learn,
+        "launch": launch.launch,
+        "stop": launch.stop,
+        "worker": launch.worker,
+        "learn": learn.learn,
     },
-    "Study files": {"studies": listing.studies, "check": studies.check, "schema": studies.schema},
+    "Study files": {"studies": studies.studies, "check": check.check, "schema": check.schema},
     "Results": {
         "confirm": confirm.confirm,
         "status": status.status,
-        "show": results.show_trial,
+        "show": show.show_trial,
         "report": report.report,
         "dashboard": dashboard.dashboard,
-        "invalidate": invalidation.invalidate,
-        "evaluate": evaluation.evaluate,
+        "invalidate": invalidate.invalidate,
+        "evaluate": evaluate.evaluate,
         "export": export.export,
-        "train": training.train,
-        "verify": verification.verify,
-        "predict": prediction.predict,
+        "train": train.train,
+        "verify": verify.verify,
+        "predict": predict.predict,
     },
     "Care": {"doctor": doctor.doctor},
 }
@@ -142,7 +142,7 @@ def _usage_error(error: Exception) -> str | None:
 
 
 def _tell(message: str, code: int) -> int:
-    from hpsearch.cli.output import clean, mask_urls
+    from hpsearch.cli.terminal.output import clean, mask_urls
 
     print(f"error: {clean(mask_urls(message))}", file=sys.stderr)
     return code
@@ -150,7 +150,7 @@ def _tell(message: str, code: int) -> int:
 
 def _unexpected(error: Exception) -> int:
     """Tell what is our own mistake, with the traceback, passwords masked."""
-    from hpsearch.cli.output import mask_urls
+    from hpsearch.cli.terminal.output import mask_urls
 
     told = mask_urls("".join(traceback.format_exception(error)))
     print(told, end="", file=sys.stderr)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.cli.notify import VARIABLE as NOTIFY
-from hpsearch.cli.output import print_json, say
 from hpsearch.cli.storage_option import environment_with
+from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.errors import UserError
 
 if TYPE_CHECKING:

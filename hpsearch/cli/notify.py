@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from hpsearch.cli.output import as_json as json_of
-from hpsearch.cli.output import clean, mask_urls, say
 from hpsearch.cli.storage_option import URL as STORAGE_VARIABLE
+from hpsearch.cli.terminal.output import as_json as json_of
+from hpsearch.cli.terminal.output import clean, mask_urls, say
 from hpsearch.errors import HpsearchError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Notifier:
 
     def _status(self) -> dict[str, Any]:
         """Return ``status --json``; only the study's name where that can't be read any more."""
-        from hpsearch.cli.opening import database_for_reading, record_of
+        from hpsearch.results.opening import database_for_reading, record_of
         from hpsearch.results.status import status_of
 
         try:

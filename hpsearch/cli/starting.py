@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hpsearch.cli.opening import head_of
+from hpsearch.results.opening import head_of
 
 
 def changes_of(

@@ -22,7 +22,7 @@ import torch
 from support.trials import SmallSearch
 
 from hpsearch.catalog import registries
-from hpsearch.cli.opening import study_file
+from hpsearch.results.opening import study_file
 from hpsearch.results.optuna_side import attributes
 from hpsearch.results.records import read_study
 from hpsearch.results.space_report import inspect_space, require_feasible

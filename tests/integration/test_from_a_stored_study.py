@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.trials import open_small
 
-from hpsearch.cli.opening import study_file
 from hpsearch.errors import StudyFileError, StudyMismatch
+from hpsearch.results.opening import study_file
 from hpsearch.results.ranking import ranked
 from hpsearch.search import studies
 from hpsearch.search.storage import Database

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from hpsearch.cli import live
+from hpsearch.cli.terminal import live
 from hpsearch.search.ledger_reads import Counts
 from hpsearch.workers.launch.preview import Preview
 from hpsearch.workers.launch.progress import Progress, WorkerStatus

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.cli import output
+from hpsearch.cli.terminal import output
 
 
 @pytest.mark.parametrize(

@@ -290,7 +290,7 @@ def test_watch_draws_the_curves_of_the_best_and_of_those_under_way(hpsearch, mad
 
     made_up.trial(0.4, 0.5, 0.8)
     made_up.epoch(made_up.start(), 1, 0.7)
-    monkeypatch.setattr("hpsearch.cli.status.time.sleep", once)
+    monkeypatch.setattr("hpsearch.cli.commands.status.time.sleep", once)
     ran = hpsearch("status", "--study", "made_up", "--storage", made_up.url, "--watch")
     lines = ran.out.splitlines()
     head = next(number for number, line in enumerate(lines) if line.startswith("trial  state"))

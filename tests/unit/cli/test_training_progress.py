@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from support.searching import epoch_result
 
-from hpsearch.cli.training_progress import line, stopped_by_signals, told
+from hpsearch.cli.terminal.training_progress import line, stopped_by_signals, told
 
 
 class Terminal(io.StringIO):

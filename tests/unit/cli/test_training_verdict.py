@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hpsearch.cli.reproduction import verdict
+from hpsearch.cli.terminal.reproduction import verdict
 from hpsearch.measurement import EpochResult
 from hpsearch.results.provenance import versions
 

@@ -88,7 +88,8 @@ def test_it_gets_as_far_as_it_gets(then: str, seconds: float, expected: list[int
 
 def test_a_launch_itself_needs_no_torch() -> None:
     code = (
-        "import sys, hpsearch.cli.run, hpsearch.cli.live, hpsearch.workers.launch.preview, "
+        "import sys, hpsearch.cli.commands.launch, hpsearch.cli.terminal.live, "
+        "hpsearch.workers.launch.preview, "
         "hpsearch.workers.launch.supervisor, hpsearch.results.summary, "
         "hpsearch.results.export.frozen; "
         "print('torch' in sys.modules)"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.opening import database_for_reading, record_of, study_of
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
     DEFAULT_STORAGE,
@@ -19,7 +18,8 @@ from hpsearch.cli.options import (
     StorageOption,
     StoredStudyOption,
 )
-from hpsearch.cli.output import print_json, say, show
+from hpsearch.cli.terminal.output import print_json, say, show
+from hpsearch.results.opening import database_for_reading, record_of, study_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.cli.output import show
+from hpsearch.cli.terminal.output import show
 
 if TYPE_CHECKING:
     from hpsearch.measurement import EpochResult

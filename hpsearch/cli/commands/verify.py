@@ -14,9 +14,9 @@ from hpsearch.cli.options import (
     RecordedDeviceOption,
     RecordedThreadsOption,
 )
-from hpsearch.cli.output import print_json, say
-from hpsearch.cli.reproduction import changes
-from hpsearch.cli.training_progress import told
+from hpsearch.cli.terminal.output import print_json, say
+from hpsearch.cli.terminal.reproduction import changes
+from hpsearch.cli.terminal.training_progress import told
 
 if TYPE_CHECKING:
     from hpsearch.study_file.study import StudyFile

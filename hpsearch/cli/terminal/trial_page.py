@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.cli.output import (
+from hpsearch.cli.terminal.output import (
     print_confusion,
     say,
     show,

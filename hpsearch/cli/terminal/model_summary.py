@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.cli.output import say, table
+from hpsearch.cli.terminal.output import say, table
 
 if TYPE_CHECKING:
     from hpsearch.training.models.inspection import ModelSummary

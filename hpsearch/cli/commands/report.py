@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from hpsearch.cli.opening import database_for_reading, stored_name
 from hpsearch.cli.options import DEFAULT_STORAGE, DataOption, JsonOption, StorageOption
-from hpsearch.cli.output import plural, print_json, say, show_bytes
+from hpsearch.cli.terminal.output import plural, print_json, say, show_bytes
+from hpsearch.results.opening import database_for_reading, stored_name
 
 
 def report(

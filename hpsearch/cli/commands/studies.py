@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.cli.opening import database_for_reading, head_of
 from hpsearch.cli.options import DEFAULT_STORAGE, JsonOption, StorageOption
-from hpsearch.cli.output import print_json, say, show, show_time, table
+from hpsearch.cli.terminal.output import print_json, say, show, show_time, table
 from hpsearch.errors import NothingStored
+from hpsearch.results.opening import database_for_reading, head_of
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.front import print_best
-from hpsearch.cli.opening import database_for_reading, record_of
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     JsonOption,
@@ -19,7 +17,8 @@ from hpsearch.cli.options import (
     StoredStudyOption,
     more_than_zero,
 )
-from hpsearch.cli.output import (
+from hpsearch.cli.terminal.front import print_best
+from hpsearch.cli.terminal.output import (
     console,
     plural,
     print_json,
@@ -29,6 +28,7 @@ from hpsearch.cli.output import (
     sparkline,
     table,
 )
+from hpsearch.results.opening import database_for_reading, record_of
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord, TrialRecord

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.notify import Notifier, NotifyOption
-from hpsearch.cli.opening import database_for_reading, record_of, stored_name
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
     DEFAULT_STORAGE,
@@ -31,9 +30,10 @@ from hpsearch.cli.options import (
     at_least_one,
     seconds,
 )
-from hpsearch.cli.output import plural, print_json, say, show, show_params
 from hpsearch.cli.starting import changes_of
 from hpsearch.cli.storage_option import storage_of_the_environment
+from hpsearch.cli.terminal.output import plural, print_json, say, show, show_params
+from hpsearch.results.opening import database_for_reading, record_of, stored_name
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -103,7 +103,8 @@ def launch(
     # It imports torch, and reads and checks the study; this process needs no torch for the rest.
     start_fork_server()
     changes = changes_of(study, overrides=overrides, trials=trials, epochs=epochs, trackers=track)
-    from hpsearch.cli import detached, live
+    from hpsearch.cli import detached
+    from hpsearch.cli.terminal import live
     from hpsearch.workers.launch.apart import in_other_process
     from hpsearch.workers.launch.launching import launch as start
     from hpsearch.workers.launch.looking_ahead import look_at
@@ -139,7 +140,7 @@ def launch(
             outcome = start(options, present, told.crew)
         code, summed = _end(outcome, told, storage, as_json=as_json, exported=not confirm)
         if confirm:
-            from hpsearch.cli.confirm import after_launch
+            from hpsearch.cli.commands.confirm import after_launch
 
             if options.timeout is not None:
                 left = max(1.0, options.timeout - (time.monotonic() - began))
@@ -250,7 +251,7 @@ def _end(
 def _print_end(
     record: StudyRecord, outcome: Outcome, told: Preview, storage: str, *, exported: bool
 ) -> None:
-    from hpsearch.cli.front import print_front
+    from hpsearch.cli.terminal.front import print_front
     from hpsearch.results.export.frozen import caveat
     from hpsearch.results.ranking import ranked, violators
 

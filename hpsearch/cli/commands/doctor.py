@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.opening import database_for_reading, stored_name
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
     DEFAULT_STORAGE,
@@ -16,7 +15,8 @@ from hpsearch.cli.options import (
     StorageOption,
     StoredStudyOption,
 )
-from hpsearch.cli.output import plural, print_json, say
+from hpsearch.cli.terminal.output import plural, print_json, say
+from hpsearch.results.opening import database_for_reading, stored_name
 
 if TYPE_CHECKING:
     from hpsearch.workers.checkup.examine import Health

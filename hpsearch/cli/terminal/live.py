@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hpsearch.cli.output import (
+from hpsearch.cli.terminal.output import (
     clean,
     console,
     make_table,

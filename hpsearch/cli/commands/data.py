@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.opening import study_file
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     DataOption,
@@ -16,8 +15,9 @@ from hpsearch.cli.options import (
     StorageOption,
     at_least_one,
 )
-from hpsearch.cli.output import print_json, say, show_bytes, table
+from hpsearch.cli.terminal.output import print_json, say, show_bytes, table
 from hpsearch.errors import UserError
+from hpsearch.results.opening import study_file
 
 if TYPE_CHECKING:
     from hpsearch.study_file.trial_config import DataConfig

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.opening import database_for_reading, record_of
 from hpsearch.cli.options import DEFAULT_STORAGE, JsonOption, StorageOption, StoredStudyOption
-from hpsearch.cli.output import print_json, say, show
+from hpsearch.cli.terminal.output import print_json, say, show
 from hpsearch.errors import UserError
+from hpsearch.results.opening import database_for_reading, record_of
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord

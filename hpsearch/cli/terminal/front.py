@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpsearch.cli.output import say, show, show_params, table
+from hpsearch.cli.terminal.output import say, show, show_params, table
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpsearch.cli.opening import database_for_reading, record_of
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
     DEFAULT_STORAGE,
@@ -15,12 +14,13 @@ from hpsearch.cli.options import (
     StorageOption,
     StoredStudyOption,
 )
-from hpsearch.cli.output import (
+from hpsearch.cli.terminal.output import (
     print_json,
     show_params,
     show_time,
     table,
 )
+from hpsearch.results.opening import database_for_reading, record_of
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -45,7 +45,7 @@ def show_trial(
     hpsearch show --study quickstart 17
     hpsearch show --study quickstart
     """
-    from hpsearch.cli.trial_page import draw_page, print_page, trial_page
+    from hpsearch.cli.terminal.trial_page import draw_page, print_page, trial_page
     from hpsearch.results.optuna_side import infeasible_draw
 
     with database_for_reading(storage) as database:

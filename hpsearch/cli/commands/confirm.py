@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.notify import Notifier, NotifyOption
-from hpsearch.cli.opening import database_for_reading, record_of, study_of
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
     DEFAULT_STORAGE,
@@ -25,7 +24,8 @@ from hpsearch.cli.options import (
     at_least_one,
     seconds,
 )
-from hpsearch.cli.output import plural, print_json, say
+from hpsearch.cli.terminal.output import plural, print_json, say
+from hpsearch.results.opening import database_for_reading, record_of, study_of
 
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.verdict import Confirmation
@@ -123,7 +123,7 @@ def confirm_with(
     """
     from dataclasses import replace
 
-    from hpsearch.cli import live
+    from hpsearch.cli.terminal import live
     from hpsearch.results.records import read_study
     from hpsearch.workers.confirming import confirmation
     from hpsearch.workers.devices import resolve_devices
@@ -145,7 +145,7 @@ def after_launch(
     options: LaunchOptions, outcome: Outcome, summed: dict[str, Any], *, as_json: bool
 ) -> int:
     """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
-    from hpsearch.cli.run import again
+    from hpsearch.cli.commands.launch import again
     from hpsearch.workers.confirming.confirmation import Wish
 
     summed["confirmation"] = None
@@ -184,8 +184,8 @@ def _print_asked(asked: Asked, *, stderr: bool) -> None:
 def _end(
     database: Database, name: str, asked: Asked, outcome: Outcome, *, as_json: bool
 ) -> tuple[int, dict[str, Any]]:
-    from hpsearch.cli.run import ENDINGS
-    from hpsearch.cli.verdict import print_verdict, verdict_json
+    from hpsearch.cli.commands.launch import ENDINGS
+    from hpsearch.cli.terminal.verdict import print_verdict, verdict_json
     from hpsearch.results.confirmation.reading import read_verdict
     from hpsearch.results.confirmation.stored import confirmations, newer_trials
     from hpsearch.results.records import read_study

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from hpsearch.cli.output import clean, console, say
+from hpsearch.cli.terminal.output import clean, console, say
 
 if TYPE_CHECKING:
     from hpsearch.measurement import EpochResult

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from hpsearch.cli.opening import database_for_reading
 from hpsearch.cli.options import DEFAULT_STORAGE, StorageOption
-from hpsearch.cli.output import say
+from hpsearch.cli.terminal.output import say
 from hpsearch.errors import UserError
+from hpsearch.results.opening import database_for_reading
 from hpsearch.search.secret_file import read_secret
 
 TOKEN, TOKEN_FILE = "HPSEARCH_DASHBOARD_TOKEN", "HPSEARCH_DASHBOARD_TOKEN_FILE"

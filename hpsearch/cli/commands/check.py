@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.model_summary import model_summary_json, print_model_summary
-from hpsearch.cli.opening import study_file
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     DataOption,
@@ -17,7 +15,9 @@ from hpsearch.cli.options import (
     StorageOption,
     StudyFileOption,
 )
-from hpsearch.cli.output import print_json, say, show, show_bytes, table
+from hpsearch.cli.terminal.model_summary import model_summary_json, print_model_summary
+from hpsearch.cli.terminal.output import print_json, say, show, show_bytes, table
+from hpsearch.results.opening import study_file
 
 if TYPE_CHECKING:
     from hpsearch.results.space_report import Infeasible, SourceReport, SpaceReport

@@ -1,0 +1,1 @@
+"""A module per command: each parses, calls the floors below, and prints."""
