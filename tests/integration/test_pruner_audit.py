@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 from scipy.stats import kendalltau, spearmanr
 
-from hpsearch.cli.commands.show import _print_pruning
+from hpsearch.cli.commands.status import _print_pruning
 from hpsearch.results.invariants.facts import read_facts
 from hpsearch.results.invariants.rule import broken
 from hpsearch.results.invariants.rules import RULES
