@@ -117,8 +117,9 @@ def run_worker(options: WorkerOptions) -> Idle | None:
         signal.signal(number, departure.on_signal)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(options.threads)
-    with closing(Database(options.storage)) as at_the_start:
-        require_tables(at_the_start)
+    if not options.database_was_there:
+        with closing(Database(options.storage)) as at_the_start:
+            require_tables(at_the_start)
     patience = Patience(seconds=float("inf"), interrupted=departure.overdue)
     database = Database(options.storage, patience)
     try:

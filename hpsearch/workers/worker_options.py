@@ -23,3 +23,6 @@ class WorkerOptions:
     checkpoint_seconds: float = 30.0
     #: The worker's name in the ledger; made up where not given.
     owner: str | None = None
+    #: Whether whoever started it has reached the database before: then its absence is an outage to
+    #: be waited for, and no mistake to be told.
+    database_was_there: bool = False

@@ -17,6 +17,10 @@ from typing import Any
 import pytest
 from support.launches import STUDY, Launch, assert_exact
 
+from hpsearch.workers.launch.crew import Crew
+from hpsearch.workers.launch.fork_server import start_fork_server
+from hpsearch.workers.worker_options import WorkerOptions
+
 pytestmark = pytest.mark.timeout(900)
 
 TRIALS, EPOCHS = 4, 6
@@ -100,6 +104,35 @@ def test_postgres_is_cut_off_and_stopped_in_the_middle(
     own_server.start_again()
     launch.finish(PATIENCE)
     assert_undisturbed(launch, 6)
+
+
+def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
+    own_server: Any, make_launch: Callable[..., Launch], tmp_path: Path
+) -> None:
+    """One that was killed is replaced at once; the launch must not give up for its successor."""
+    url = own_server.create()
+    launch = make_launch(url, STUDY.replace("trials: 4", "trials: 1"))
+    launch.start(workers=0)
+    launch.finish(PATIENCE)
+    launch.process = None  # it has ended, and well: nothing that `wait_for` should complain of
+    own_server.crash()
+    options = WorkerOptions(
+        study_name="storm", storage=url, device="cpu", threads=1, runs=tmp_path / "runs"
+    )
+    crew = Crew(start_fork_server(), options)
+    try:
+        crew.start("cpu")
+        started = crew.on("cpu")[0]
+        # A look at the pulse counts its beats
+        launch.wait_for(lambda: started.pulse.silence() >= 0 and started.pulse.has_begun, 120)
+        time.sleep(3.0)
+        assert started.exit_code is None, "it waits"
+        own_server.start_again()
+        launch.wait_for(lambda: started.exit_code is not None, PATIENCE)
+    finally:
+        crew.kill_all()
+    assert started.exit_code == 0
+    assert_undisturbed(launch, 1)
 
 
 def test_a_machine_that_sleeps_loses_no_trial(on_sqlite: Launch) -> None:

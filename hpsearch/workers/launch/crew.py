@@ -70,7 +70,7 @@ class Crew:
         if slot is None:
             slot = next(number for number in range(len(taken) + 1) if number not in taken)
         owner = new_owner(f"worker-{slot}")
-        options = replace(self._options, device=device, owner=owner)
+        options = replace(self._options, device=device, owner=owner, database_was_there=True)
         counter = new_counter(self._context)
         process = self._context.Process(
             target=worker_process, args=(options, counter), name=f"worker-{slot}"
