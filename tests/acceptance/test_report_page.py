@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,10 +15,12 @@ from support.browser import DESKTOP, PHONE, chromium, page_of
 from support.confirming import confirming
 from support.trials import open_small
 
+from hpsearch import catalog
 from hpsearch.results.report.assemble import PARTS, read_report
 from hpsearch.results.report.writing import Written, write_report
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
+from hpsearch.study_file.loading import load_study
 
 STUDY = """
 study: small
@@ -25,7 +29,7 @@ seed: 5
 budget: {trials: 5, epochs_per_trial: 4}
 sampler: random
 pruner: {median: {startup_trials: 2}}
-data: {source: digits, limit: 200}
+data: {source: digits}
 model: {mlp: {hidden: {values: [[8], [16]]}, dropout: {values: [0.0, 0.2]}}}
 optimizer: {sgd: {lr: {min: 1e-2, max: 0.5, log: true}, momentum: 0.9}}
 batch_size: 32
@@ -40,7 +44,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     database = Database(f"sqlite:///{folder}/hpsearch.db")
     try:
         ensure_tables(database)
-        search = open_small(database, folder, data, text=STUDY)
+        search = open_small(database, folder, data, "data.limit=200", text=STUDY)
         search.run_all()
         confirming(search).run_to_end()
         return write_report(read_report(database, ["small"], data=data), folder / "report")
@@ -172,3 +176,13 @@ def test_figures_are_pictures_too(written: Written) -> None:
                 image.verify()
         else:
             assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_the_study_that_it_shows_is_the_one_that_was_launched(
+    written: Written, tmp_path: Path
+) -> None:
+    """Not the file alone: what the command line changed would be missing."""
+    [told] = json.loads(written.page.with_suffix(".json").read_text())["studies"]
+    shown = tmp_path / "small.yaml"
+    shown.write_text(told["text"])
+    assert load_study(shown, catalog.registries).fingerprint == told["fingerprint"]

@@ -46,6 +46,7 @@ from hpsearch.results.summary import counts_of
 from hpsearch.results.test_openings import Opening, openings
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
+from hpsearch.study_file.freezing import to_yaml
 
 #: Pairs of parameters that are told: those that depend on each other most.
 PAIRS = 4
@@ -88,7 +89,7 @@ class StudyContent:
     fingerprint: str
     created_at: str
     seed: int | None
-    #: The study file as it was written.
+    #: The study as it was launched, as YAML: defaults and changes of the command line included.
     text: str
     metric: str
     #: Which epoch's value counts.
@@ -218,7 +219,7 @@ def read_content(
         fingerprint=record.study.fingerprint,
         created_at=record.study.created_at,
         seed=document.get("seed"),
-        text=record.study.text,
+        text=to_yaml(document),
         metric=record.objective.metric,
         at=record.objective.at,
         maximize=record.objective.direction == "maximize",

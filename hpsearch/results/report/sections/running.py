@@ -317,7 +317,8 @@ def reproduce(content: StudyContent) -> Section:
                 ],
             ),
             Facts(facts=facts),
-            Text(text="The study file as it was launched", style="heading"),
+            Text(text="The study as it was launched", style="heading"),
+            Text(text="With every default and what the command line changed."),
             Commands(label=f"Study file of {name}", lines=content.text.rstrip("\n").split("\n")),
         ],
     )
