@@ -33,7 +33,7 @@ demo: $(READY) ## Search on real images, confirm the winner, export and verify i
 	$(STUDY) report --study quickstart --out $(DEMO)/report
 
 test: $(READY) ## All tests: unit, integration (SQLite and Postgres), acceptance, chaos, security
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(PYTEST_ARGS)
 
 lint: $(READY) ## Style, and that imports point down only
 	$(BIN)/ruff check .
