@@ -26,6 +26,7 @@ from hpsearch.training.latency import latency
 from hpsearch.workers.trial import gpu_share
 from hpsearch.workers.trial.bench import Bench, tidy
 from hpsearch.workers.trial.blueprint import Blueprint
+from hpsearch.workers.trial.energy import ENERGY, meter_of
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
 from hpsearch.workers.trial.room import write_once_there_is_room
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
@@ -53,6 +54,7 @@ class Attempt:
         self.saved_at = time.monotonic()
         #: Whether the last one found no room.
         self.no_room = False
+        self.energy = meter_of(bench.device)
 
     def run(self) -> None:
         """Train to the end, reporting every epoch, or pause where the keeper says so."""
@@ -117,12 +119,16 @@ class Attempt:
         self.kept = [reference]
         self.best = state["best"]
         self.epochs_done = reference.epoch
+        if self.energy is not None:
+            self.energy.go_on_from(state.get(ENERGY, 0.0))
         engine: dict[str, Any] = state["engine"]
         passing(Step.RESUMED)
         return engine
 
     def _report(self, result: EpochResult) -> str:
         self.epochs_done = result.epoch
+        if self.energy is not None:
+            result = replace(result, attributes={ENERGY: self.energy.look()})
         # One copy of weights and optimizer serves the best weights and the checkpoint.
         state = cache(_state_of(result))
         self._note_best(result, state)
@@ -184,7 +190,9 @@ class Attempt:
         self, epoch: int, state: Callable[[], dict[str, Any]], *, part: str = ""
     ) -> CheckpointRef | None:
         """Write a checkpoint; ``None`` where the disk has no room for it."""
-        content = {"engine": state(), "best": self.best}
+        content: dict[str, Any] = {"engine": state(), "best": self.best}
+        if self.energy is not None:
+            content[ENERGY] = self.energy.look()
         self.saved_at = time.monotonic()
         try:
             reference = self.bench.folder.save(
@@ -261,7 +269,8 @@ class Attempt:
         """Return the last result with what the trial's row keeps of a confirmation's training."""
         if self.best is None or PREDICTIONS not in self.best:
             return result
-        return replace(result, attributes={PREDICTIONS: self.best[PREDICTIONS]})
+        kept = {**result.attributes, PREDICTIONS: self.best[PREDICTIONS]}
+        return replace(result, attributes=kept)
 
     def _save_best(self) -> bool:
         """Write the best weights, once there is room; returns False where the worker must leave."""

@@ -20,6 +20,7 @@ from support.trials import (
 )
 
 from hpsearch.training import checkpoint
+from hpsearch.workers.trial.energy import EnergyMeter
 
 
 def checkpoint_files(search: SmallSearch) -> list[Path]:
@@ -197,3 +198,19 @@ def test_a_checkpoint_of_another_version_is_left_alone(
     (event,) = search.events("checkpoint_unusable")
     assert event.detail["goes_on_from_epoch"] == 0
     assert search.figures()[1] == undisturbed
+
+
+def test_energy_counts_the_epochs_of_every_attempt(open_study, monkeypatch) -> None:
+    """Ten joules at every look, of a GPU that took a thousand before each attempt."""
+
+    def meter(device: str) -> EnergyMeter:
+        taken = iter(range(1000, 10_000, 10))
+        return EnergyMeter(lambda: (float(next(taken)), 1))
+
+    monkeypatch.setattr("hpsearch.workers.trial.attempt.meter_of", meter)
+    search = open_study(ONE_TRIAL)
+    search.run_one(leave=leave_after(IN_EPOCH_3), checkpoint_seconds=NO_CHECKPOINTS)
+    search.run_one("two", checkpoint_seconds=NO_CHECKPOINTS)
+    [trial] = search.trials()
+    # Two epochs and the checkpoint of leaving, then one epoch
+    assert trial.user_attrs["energy_joules"] == 40.0
