@@ -21,11 +21,12 @@ from optuna.trial import FrozenTrial
 from hpsearch.dashboard.standing import Standing, Standings
 from hpsearch.errors import UserError
 from hpsearch.results import optuna_side
+from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.opening import study_of
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.storage import Database
-from hpsearch.study_file.study import StudyFile
 
 #: What the dashboard's routes let pass: hexadecimal numbers, no sign that leads elsewhere.
 _ID = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})-([abc])")
@@ -58,7 +59,8 @@ def kinds_of(standing: Standing, trial: FrozenTrial, large: frozenset[str]) -> l
     if "val_confusion" in large:
         kinds.append(CONFUSION)
     # A plug-in would be run here, in the process that others talk to.
-    if not standing.record.study.document.get("plugins") and not _confirms(standing.record):
+    study = standing.record.study
+    if not study.document.get("plugins") and not is_confirmation(study):
         kinds.append(CONFIG)
     return kinds
 
@@ -162,27 +164,10 @@ class Artifacts:
         number = None if confirmed else trial.number
         try:
             with self._loading:
-                return choose(self._database, record, _file_of, number=number).frozen.text.encode()
+                return choose(self._database, record, study_of, number=number).frozen.text.encode()
         except UserError:
             # Why may name folders of this host, which are no reader's business.
             return (
                 "# It can't be written by the dashboard. Where the study was searched, run:\n"
                 f"# hpsearch export --study {record.study.name} --trial {trial.number}\n"
             ).encode()
-
-
-def _file_of(record: StudyRecord) -> StudyFile:
-    """Load a stored study's file again; imports torch, for the registries."""
-    from hpsearch.catalog import registries
-    from hpsearch.study_file.loading import study_from_document
-
-    return study_from_document(
-        record.study.document,
-        registries,
-        text=record.study.text,
-        where=f"stored study {record.study.name}",
-    )
-
-
-def _confirms(record: StudyRecord) -> bool:
-    return record.study.document.get("confirms") is not None

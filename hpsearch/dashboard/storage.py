@@ -109,6 +109,13 @@ class DashboardStorage(BaseStorage):
             raise KeyError(study_id)
         return found[0]
 
+    def _study_of(self, trial_id: int) -> int:
+        query = sa.select(rows.TRIALS.c.study_id).where(rows.TRIALS.c.trial_id == trial_id)
+        found = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
+        if found is None:
+            raise KeyError(trial_id)
+        return int(found)
+
     def get_all_trials(
         self,
         study_id: int,
@@ -121,20 +128,13 @@ class DashboardStorage(BaseStorage):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return one trial. Raises ``KeyError``."""
-        query = sa.select(rows.TRIALS.c.study_id).where(rows.TRIALS.c.trial_id == trial_id)
-        study_id = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
-        if study_id is None:
-            raise KeyError(trial_id)
-        return next(each for each in self.snapshot(study_id).trials if each._trial_id == trial_id)
+        return _trial_in(self.snapshot(self._study_of(trial_id)), trial_id)
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Return a trial's system attributes, among them what names its artifacts."""
-        query = sa.select(rows.TRIALS.c.study_id).where(rows.TRIALS.c.trial_id == trial_id)
-        study_id = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
-        if study_id is None:
-            raise KeyError(trial_id)
+        study_id = self._study_of(trial_id)
         snapshot, standing = self.snapshot(study_id), self.standing(study_id)
-        trial = next(each for each in snapshot.trials if each._trial_id == trial_id)
+        trial = _trial_in(snapshot, trial_id)
         if standing is None:
             return trial.system_attrs
         kinds = kinds_of(standing, trial, snapshot.large.get(trial_id, frozenset()))
@@ -196,6 +196,10 @@ class DashboardStorage(BaseStorage):
 
 
 _READ_ONLY = "the dashboard is read-only: studies change through hpsearch alone"
+
+
+def _trial_in(snapshot: Snapshot, trial_id: int) -> FrozenTrial:
+    return next(each for each in snapshot.trials if each._trial_id == trial_id)
 
 
 def _note_in(system_attrs: Mapping[str, Any]) -> str:

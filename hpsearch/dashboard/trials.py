@@ -23,7 +23,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.dashboard.garbage import kept_waiting
 from hpsearch.search import optuna_rows as rows
-from hpsearch.search.history_rows import chunks, read_params
+from hpsearch.search.history_rows import chunks, frozen, read_params
 from hpsearch.search.storage import Database
 
 #: Attributes that pictures are drawn from. They are large, no table can show them, and so only
@@ -127,19 +127,9 @@ def _read_trials(
 
 
 def _begun(row: sa.Row[Any]) -> FrozenTrial:
-    return FrozenTrial(
-        number=row.number,
-        state=TrialState[row.state],
-        value=None,
-        datetime_start=row.datetime_start,
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-        trial_id=row.trial_id,
-    )
+    begun = frozen(row.trial_id, row.number)
+    begun.state, begun.datetime_start = TrialState[row.state], row.datetime_start
+    return begun
 
 
 def _read_ends(

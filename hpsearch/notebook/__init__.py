@@ -5,5 +5,6 @@
 - ``launching`` launch and confirm from here, with progress shown
 - ``progress``  how a launch is shown: one changing display, or lines
 - ``main_file`` worker processes that don't run the caller's script again
+- ``overview``  a study at a glance
 - ``html``      the few pieces of HTML, escaped
 """

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hpsearch.errors import HpsearchError, NothingStored, UnknownName, UserError
 from hpsearch.notebook import html
 from hpsearch.notebook.best import Best, best_of
+from hpsearch.notebook.overview import overview
 from hpsearch.results.opening import database_for_reading, name_in_file, stored_name
-from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.summary import summary
 from hpsearch.search.storage import Database
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from hpsearch.workers.launch.supervisor import Outcome
 
 T = TypeVar("T")
-
-#: Trials and parameters that a notebook shows of a study.
-_TRIALS_SHOWN, _PARAMETERS_SHOWN = 5, 8
 
 #: The first columns of ``Study.curves``; the other figures of an epoch follow.
 _CURVES = (
@@ -294,7 +291,7 @@ class Study:
 
     def _repr_html_(self) -> str:
         try:
-            return self._read(_page)
+            return self._read(overview)
         except (NothingStored, UnknownName):
             return html.page(
                 html.title(self.name), html.line("not launched yet: .launch() begins", "soft")
@@ -326,30 +323,3 @@ class Study:
 
     def _require_name(self) -> str:
         return self._read(lambda _, record: record.study.name)
-
-
-def _page(database: Database, record: StudyRecord) -> str:
-    counts, metric = record.counts, record.objective.metric
-    parts = [
-        html.title(f"{record.study.name}: {counts.finished} of {record.study.trials} trials"),
-        html.bar(counts.finished / max(record.study.trials, 1)),
-        html.line(
-            f"{counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed, "
-            f"{counts.running} running, {counts.paused} paused"
-            + (f", {counts.invalid} invalid" if counts.invalid else "")
-        ),
-    ]
-    best = best_of(database, record)
-    if best is not None:
-        kind = f"confirmed with {best.seeds} fresh seeds" if best.confirmed else "unconfirmed"
-        parts.append(html.line(f"best: trial {best.trial}, {metric} {best.value:.6g}, {kind}"))
-    order = ranked(record)[:_TRIALS_SHOWN]
-    paths = list(dict.fromkeys(path for trial in order for path in trial.params))
-    paths = paths[:_PARAMETERS_SHOWN]
-    if order:
-        rows = [
-            (trial.number, trial.value, *(trial.params.get(path) for path in paths))
-            for trial in order
-        ]
-        parts.append(html.table(("trial", metric, *paths), rows))
-    return html.page(*parts)

@@ -24,8 +24,9 @@ from hpsearch.cli.options import (
     at_least_one,
     seconds,
 )
-from hpsearch.cli.terminal.output import plural, print_json, say
+from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.results.opening import database_for_reading, record_of, study_of
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.verdict import Confirmation

@@ -15,8 +15,9 @@ from hpsearch.cli.options import (
     StorageOption,
     StoredStudyOption,
 )
-from hpsearch.cli.terminal.output import plural, print_json, say
+from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.results.opening import database_for_reading, stored_name
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.workers.checkup.examine import Health

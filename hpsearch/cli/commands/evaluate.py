@@ -18,8 +18,9 @@ from hpsearch.cli.options import (
     StorageOption,
     StoredStudyOption,
 )
-from hpsearch.cli.terminal.output import plural, print_confusion, print_json, say, show
+from hpsearch.cli.terminal.output import print_confusion, print_json, say, show
 from hpsearch.results.opening import database_for_reading, record_of, study_of
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord

@@ -32,8 +32,9 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.starting import changes_of
 from hpsearch.cli.storage_option import storage_of_the_environment
-from hpsearch.cli.terminal.output import plural, print_json, say, show, show_params
+from hpsearch.cli.terminal.output import print_json, say, show, show_params
 from hpsearch.results.opening import database_for_reading, record_of, stored_name
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord

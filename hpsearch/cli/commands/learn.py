@@ -10,9 +10,10 @@ import typer
 
 from hpsearch.cli.options import DEFAULT_STORAGE, JsonOption, StorageOption, StoredStudyOption
 from hpsearch.cli.storage_option import warn_of_password
-from hpsearch.cli.terminal.output import plural, print_json, say, show_params, table
+from hpsearch.cli.terminal.output import print_json, say, show_params, table
 from hpsearch.errors import NothingStored, UnknownName, UserError
 from hpsearch.results.opening import database_for_reading, record_of, study_of
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.learning.check import Checked, Learning, Wish

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.options import JsonOption, at_least_one
-from hpsearch.cli.terminal.output import plural, print_json, say, table
+from hpsearch.cli.terminal.output import print_json, say, table
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

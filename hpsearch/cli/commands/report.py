@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from hpsearch.cli.options import DEFAULT_STORAGE, DataOption, JsonOption, StorageOption
-from hpsearch.cli.terminal.output import plural, print_json, say, show_bytes
+from hpsearch.cli.terminal.output import print_json, say, show_bytes
 from hpsearch.results.opening import database_for_reading, stored_name
+from hpsearch.wording import plural
 
 
 def report(

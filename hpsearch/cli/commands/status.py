@@ -18,17 +18,9 @@ from hpsearch.cli.options import (
     more_than_zero,
 )
 from hpsearch.cli.terminal.front import print_best
-from hpsearch.cli.terminal.output import (
-    console,
-    plural,
-    print_json,
-    say,
-    show,
-    show_time,
-    sparkline,
-    table,
-)
+from hpsearch.cli.terminal.output import console, print_json, say, show, show_time, sparkline, table
 from hpsearch.results.opening import database_for_reading, record_of
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord, TrialRecord

@@ -19,9 +19,10 @@ from hpsearch.cli.options import (
     SetOption,
     at_least_one,
 )
-from hpsearch.cli.terminal.output import plural, print_json, say
+from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.cli.terminal.reproduction import COMPARED, at_epoch, recorded_figures, verdict
 from hpsearch.cli.terminal.training_progress import stopped_by_signals, told
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.measurement import EpochResult

@@ -12,12 +12,12 @@ from hpsearch.cli.terminal.output import (
     clean,
     console,
     make_table,
-    plural,
     say,
     show,
     show_bytes,
     show_time,
 )
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

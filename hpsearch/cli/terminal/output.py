@@ -10,6 +10,8 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
+from hpsearch.wording import long_time
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -129,23 +131,13 @@ def show(value: Any) -> str:
             return str(value)
 
 
-def plural(number: int, noun: str) -> str:
-    """Return ``1 thread``, ``2 threads``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def show_time(seconds: float | None) -> str:
     """Return seconds as ``42 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
     if seconds is None:
         return "-"
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+    return long_time(seconds)
 
 
 def show_bytes(size: float) -> str:

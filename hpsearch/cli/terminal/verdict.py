@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.cli.terminal.output import plural, say, show, show_params, table
+from hpsearch.cli.terminal.output import say, show, show_params, table
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.statistics import Interval

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.results.analysis.parameters import short
+from hpsearch.wording import long_time
 
 #: What people call the figures of an epoch and of a model.
 _NAMES = {
@@ -159,12 +160,7 @@ def duration(seconds: float | None) -> str:
         return "-"
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 10 else _short(seconds)
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+    return long_time(seconds)
 
 
 def _short(seconds: float) -> str:
@@ -182,11 +178,6 @@ def setting(value: Any) -> str:
             return f"{value:.4g}"
         case _:
             return str(value)
-
-
-def plural(number: int, noun: str, nouns: str | None = None) -> str:
-    """Return ``1 trial``, ``1,024 trials``."""
-    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from hpsearch import wording
 from hpsearch.cli.terminal import output
 
 
@@ -88,5 +89,5 @@ def test_passwords_are_hidden(text, masked):
 
 
 def test_plurals():
-    assert output.plural(1, "thread") == "1 thread"
-    assert output.plural(1200, "epoch") == "1,200 epochs"
+    assert wording.plural(1, "thread") == "1 thread"
+    assert wording.plural(1200, "epoch") == "1,200 epochs"

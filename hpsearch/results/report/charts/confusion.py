@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from hpsearch.results.analysis.matrices import Matrix, Versus
 from hpsearch.results.report.blocks import Chart, Column, Table
 from hpsearch.results.report.charts.style import axis, figure
-from hpsearch.results.report.labels import in_chart, plural
+from hpsearch.results.report.labels import in_chart
 from hpsearch.results.report.palette import var
+from hpsearch.wording import plural
 
 #: Beyond so many classes cells hold no figure.
 _WRITTEN = 12

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from hpsearch.results.confirmation.verdict import Confirmation
 from hpsearch.results.report.blocks import Chart
 from hpsearch.results.report.charts.style import Trace, axis, figure
-from hpsearch.results.report.labels import Unit, plural
+from hpsearch.results.report.labels import Unit
 from hpsearch.results.report.palette import var
+from hpsearch.wording import plural
 
 
 def finalists(verdict: Confirmation) -> Chart | None:

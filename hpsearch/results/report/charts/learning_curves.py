@@ -9,8 +9,9 @@ from hpsearch.measurement import EpochResult
 from hpsearch.results.report.blocks import Chart, Column, Table
 from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
-from hpsearch.results.report.labels import Unit, plural
+from hpsearch.results.report.labels import Unit
 from hpsearch.results.report.palette import DASHES, SERIES, var
+from hpsearch.wording import plural
 
 #: Trials that have a line of their own.
 LINES = 5

@@ -14,8 +14,9 @@ from typing import Any
 from hpsearch.results.report.blocks import Chart
 from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
-from hpsearch.results.report.labels import in_chart, plural, setting
+from hpsearch.results.report.labels import in_chart, setting
 from hpsearch.results.report.palette import RAMP, var
+from hpsearch.wording import plural
 
 #: Axes that can be told apart on a page.
 AXES = 9

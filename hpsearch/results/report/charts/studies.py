@@ -8,8 +8,9 @@ from hpsearch.results.analysis.comparison import Comparison
 from hpsearch.results.report.blocks import Chart
 from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
-from hpsearch.results.report.labels import Unit, in_chart, plural
+from hpsearch.results.report.labels import Unit, in_chart
 from hpsearch.results.report.palette import DASHES, SERIES, var
+from hpsearch.wording import plural
 
 
 def winners(comparison: Comparison, unit: Unit) -> Chart | None:

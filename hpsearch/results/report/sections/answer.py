@@ -8,15 +8,8 @@ from hpsearch.results.report.blocks import Block, Column, Facts, Section, Table,
 from hpsearch.results.report.charts.finalists import finalists
 from hpsearch.results.report.charts.learning_curves import loss_curves
 from hpsearch.results.report.content import Confirmed, StudyContent
-from hpsearch.results.report.labels import (
-    Unit,
-    count,
-    duration,
-    plural,
-    quantity,
-    sentence,
-    setting,
-)
+from hpsearch.results.report.labels import Unit, count, duration, quantity, sentence, setting
+from hpsearch.wording import plural
 
 
 def answer(content: StudyContent) -> Section:

@@ -17,7 +17,7 @@ from hpsearch.results.report.blocks import (
 )
 from hpsearch.results.report.charts.confusion import class_differences, confusion
 from hpsearch.results.report.content import StudyContent
-from hpsearch.results.report.labels import plural
+from hpsearch.wording import plural
 
 #: Finalists that the winner is compared with class by class.
 _COMPARED = 3

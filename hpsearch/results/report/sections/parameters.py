@@ -10,7 +10,8 @@ from hpsearch.results.report.charts.effects import effect_chart, interaction_cha
 from hpsearch.results.report.charts.importances import importance_chart
 from hpsearch.results.report.charts.tradeoffs import COSTS, tradeoff
 from hpsearch.results.report.content import StudyContent
-from hpsearch.results.report.labels import Unit, cut, name_of, plural
+from hpsearch.results.report.labels import Unit, cut, name_of
+from hpsearch.wording import plural
 
 #: Parameters that have a chart; the table has all.
 _EFFECTS_DRAWN = 16

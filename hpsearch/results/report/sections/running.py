@@ -17,7 +17,8 @@ from hpsearch.results.report.blocks import (
     Tiles,
 )
 from hpsearch.results.report.content import StudyContent
-from hpsearch.results.report.labels import cut, duration, params_line, plural
+from hpsearch.results.report.labels import cut, duration, params_line
+from hpsearch.wording import plural
 
 #: Trials that are listed by number.
 _LISTED = 30

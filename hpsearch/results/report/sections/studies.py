@@ -8,7 +8,8 @@ from hpsearch.results.analysis.comparison import Comparison
 from hpsearch.results.report.blocks import Block, Column, Section, Table, Text
 from hpsearch.results.report.charts.studies import progress, winners
 from hpsearch.results.report.content import StudyContent
-from hpsearch.results.report.labels import Unit, cut, params_line, plural, sentence
+from hpsearch.results.report.labels import Unit, cut, params_line, sentence
+from hpsearch.wording import plural
 
 
 def studies(comparison: Comparison, contents: Sequence[StudyContent]) -> Section:

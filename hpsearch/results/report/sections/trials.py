@@ -7,14 +7,8 @@ from hpsearch.results.report.charts.history import history as history_chart
 from hpsearch.results.report.charts.learning_curves import learning_curves
 from hpsearch.results.report.charts.parallel import parallel
 from hpsearch.results.report.content import StudyContent
-from hpsearch.results.report.labels import (
-    count,
-    cut,
-    duration,
-    plural,
-    quantity,
-    setting,
-)
+from hpsearch.results.report.labels import count, cut, duration, quantity, setting
+from hpsearch.wording import plural
 
 _NO_TRIAL = "No trial has begun."
 _NO_EPOCH = "No trial has reported an epoch."

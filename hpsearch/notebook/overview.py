@@ -1,0 +1,40 @@
+"""A study at a glance, as a notebook shows it."""
+
+from __future__ import annotations
+
+from hpsearch.notebook import html
+from hpsearch.notebook.best import best_of
+from hpsearch.results.ranking import ranked
+from hpsearch.results.records import StudyRecord
+from hpsearch.search.storage import Database
+
+#: Trials and parameters that a notebook shows of a study.
+_TRIALS_SHOWN, _PARAMETERS_SHOWN = 5, 8
+
+
+def overview(database: Database, record: StudyRecord) -> str:
+    """Return the HTML of how far a study is, its best and its leading trials."""
+    counts, metric = record.counts, record.objective.metric
+    parts = [
+        html.title(f"{record.study.name}: {counts.finished} of {record.study.trials} trials"),
+        html.bar(counts.finished / max(record.study.trials, 1)),
+        html.line(
+            f"{counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed, "
+            f"{counts.running} running, {counts.paused} paused"
+            + (f", {counts.invalid} invalid" if counts.invalid else "")
+        ),
+    ]
+    best = best_of(database, record)
+    if best is not None:
+        kind = f"confirmed with {best.seeds} fresh seeds" if best.confirmed else "unconfirmed"
+        parts.append(html.line(f"best: trial {best.trial}, {metric} {best.value:.6g}, {kind}"))
+    order = ranked(record)[:_TRIALS_SHOWN]
+    paths = list(dict.fromkeys(path for trial in order for path in trial.params))
+    paths = paths[:_PARAMETERS_SHOWN]
+    if order:
+        rows = [
+            (trial.number, trial.value, *(trial.params.get(path) for path in paths))
+            for trial in order
+        ]
+        parts.append(html.table(("trial", metric, *paths), rows))
+    return html.page(*parts)
