@@ -102,7 +102,8 @@ def _print(told: dict[str, Any], before: StudyRecord, *, undo: bool) -> None:
         say("It has no rank any more, and the sampler passes over it; `--undo` takes this back")
     budget, old = told["budget"], before.study.trials
     if budget != old:
-        say(f"The budget is {budget} trials instead of {old}: launch the study again")
+        go_on = ": launch the study again" if budget > old else ""
+        say(f"The budget is {budget} trials instead of {old}{go_on}")
     elif not undo:
         say(f"Its place in the budget of {budget} trials stays used (--again gives one more)")
     leader = told["best"]

@@ -32,6 +32,13 @@ def test_it_says_what_follows(ask):
     assert undone == ("made_up: trial 2 is complete again, and counts\nBest now: trial 2 (0.8)\n")
 
 
+def test_a_trial_that_was_granted_is_launched_and_one_taken_back_is_not(ask):
+    granted = ask("invalidate", "2", "--reason", WHY, "--again").out
+    assert "The budget is 7 trials instead of 6: launch the study again\n" in granted
+    undone = ask("invalidate", "2", "--undo").out
+    assert "The budget is 6 trials instead of 7\n" in undone
+
+
 def test_the_others_say_so_too(ask):
     told = ask("invalidate", "2", "--reason", WHY, "--again", "--json").json
     assert told["invalid"]["was"] == "complete"
