@@ -14,12 +14,16 @@ from support.commands import Ran
 from support.confirming import Confirming, confirming
 from support.trials import SmallSearch, leave_after, open_small
 
+from hpsearch.cli.terminal.verdict import print_verdict
 from hpsearch.results import optuna_side, test_openings
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.predictions import decode
-from hpsearch.results.confirmation.reading import read_confirmation
+from hpsearch.results.confirmation.reading import read_confirmation, read_verdict
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.ranking import best
+from hpsearch.results.report.blocks import Facts
+from hpsearch.results.report.content import read_content
+from hpsearch.results.report.sections.answer import winner
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.training import checkpoint
@@ -162,6 +166,26 @@ def test_a_confirmation_judges_every_image_with_each_seed(folds: Searched) -> No
     assert list(verdict.reported.values()) == pytest.approx(reported)
 
 
+@pytest.mark.parametrize(
+    ("how", "told"), [("folds", "3 newly drawn folds"), ("splits", "a newly drawn split")]
+)
+def test_the_verdict_says_what_each_seed_draws(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], how: str, told: str
+) -> None:
+    searched = request.getfixturevalue(how)
+    search, confirmed = searched.search.record(), searched.confirm.record()
+    verdict = read_verdict(searched.search.database, search, confirmed)
+    print_verdict(verdict, confirmed, nth=1, newer=0)
+    assert f"each seed with {told})" in capsys.readouterr().out
+    facts = dict(
+        fact
+        for block in winner(read_content(searched.search.database, "divided")).blocks
+        if isinstance(block, Facts)
+        for fact in block.facts
+    )
+    assert facts["Rests on"].endswith(f"validation images, each seed with {told}")
+
+
 def test_a_confirmation_of_repeated_splits_trains_one_with_each_seed(splits: Searched) -> None:
     confirm = splits.confirm
     assert set(confirm.noted("trainings").values()) == {None}
@@ -179,6 +203,9 @@ def test_the_frozen_config_verifies_to_the_last_digit(
     ran = hpsearch("export", *searched.stored, *which, "--out", "best.yaml", "--card", "card.md")
     assert (ran.code, ran.err) == (0, "")
     document = YAML(typ="safe").load(here / "best.yaml")
+    if not unconfirmed:
+        drawn = {"folds": "3 folds, drawn anew for each seed", "splits": "drawn anew for each seed"}
+        assert document["provenance"]["confirmed"]["split"] == drawn[how]
     several = document["data"].get(how)
     assert several == (None if how == "splits" and not unconfirmed else 3)
     told = hpsearch("verify", "best.yaml", *searched.data, "--json").json

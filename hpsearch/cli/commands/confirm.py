@@ -74,9 +74,9 @@ def confirm(
     """Train the best trials again with fresh seeds, and report one honest number.
 
     The best of many trials is the luckiest. So finalists meet the same fresh seeds, each with a
-    newly drawn split; those that can't win any more drop out; and the winner's figure comes from
-    seeds that had no say in the choice. Ctrl-C checkpoints and leaves, the same command goes on.
-    When all is done, it prints the verdict again.
+    newly drawn split (or folds, where the study has them); those that can't win any more drop out;
+    and the winner's figure comes from seeds that had no say in the choice. Ctrl-C checkpoints and
+    leaves, the same command goes on. When all is done, it prints the verdict again.
 
     \\b
     hpsearch confirm --study quickstart --workers 2

@@ -151,12 +151,11 @@ def _lines(verdict: Confirmation, unit: _Unit) -> list[tuple[str, str]]:
 
 
 def _number(verdict: Confirmation, unit: _Unit) -> str:
-    split = "a newly drawn split" if verdict.new_splits else "the same validation images"
     return (
         f"{unit.value(verdict.confirmed):<9}"
         f"{_width(verdict.over_seeds, unit)} seeds,"
         f"{_width(verdict.over_seeds_and_images, unit)} with validation images   "
-        f"(95 %; {verdict.images:,} images, each seed with {split})"
+        f"(95 %; {verdict.images:,} images, each seed with {verdict.split_of_a_seed})"
     )
 
 

@@ -76,6 +76,7 @@ class _Judge:
             reported={seed: training.mean for seed, training in report.items()},
             images=0 if mean is None else mean.images,
             new_splits=search.new_splits,
+            folds=search.folds,
             optimism=None if mean is None else self.sign * (search.best_seen - mean.mean),
             runner_up=self.comparison(state.runner_up),
             baseline=self.comparison(self.contest.baseline),

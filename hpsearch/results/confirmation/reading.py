@@ -64,6 +64,7 @@ def read_verdict(
         new_splits=len(set().union(*splits.values())) > 1,
         class_names=next((each["class_names"] for each in noted.values()), []),
         costs=_costs(database, confirmation, begun, noted),
+        folds=confirmation.study.document["data"].get("folds"),
     )
     verdict = judge(contest_of(confirmation), outcomes_of(database, confirmation), facts)
     return replace(verdict, invalid=invalid_finalists(search, confirmation))

@@ -42,6 +42,8 @@ class Search:
     class_names: Sequence[str]
     #: Trial -> what it costs.
     costs: Mapping[int, Cost]
+    #: Folds of each training, ``None`` where it has one validation part.
+    folds: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,8 @@ class Confirmation:
     reported: Mapping[int, float]
     images: int
     new_splits: bool
+    #: Folds of each training; its value is over all of them.
+    folds: int | None
     #: How much better the best seen looks than what was confirmed; positive: the search flattered.
     optimism: float | None
     #: The next best finalist, and the first of ``try_first``; ``None`` where there is none, or
@@ -145,6 +149,13 @@ class Confirmation:
     def winner_is_invalid(self) -> bool:
         """Whether the winner became a finalist by a number that can't be trusted."""
         return self.winner in self.invalid
+
+    @property
+    def split_of_a_seed(self) -> str:
+        """What each seed was judged on, in words: ``a newly drawn split``."""
+        if self.folds is not None:
+            return f"{self.folds} newly drawn folds" if self.new_splits else f"{self.folds} folds"
+        return "a newly drawn split" if self.new_splits else "the same validation images"
 
     @property
     def confirmed(self) -> float | None:

@@ -21,7 +21,7 @@ def told(verdict: Confirmation, study: str) -> dict[str, Any]:
         "next_training": _bounds(verdict.next_training),
         "seeds": {str(seed): value for seed, value in verdict.reported.items()},
         "images": verdict.images,
-        "split": "drawn anew for each seed" if verdict.new_splits else "fixed",
+        "split": _split(verdict),
         "best_seen": verdict.best_seen,
         "complete_trials": verdict.complete,
         "optimism": verdict.optimism,
@@ -66,6 +66,11 @@ def distrusted(verdict: Confirmation) -> str:
         f"Of its finalists these have since been declared invalid in the search: {listed}. "
         "Confirm anew to compare without them (`hpsearch confirm --again`)."
     )
+
+
+def _split(verdict: Confirmation) -> str:
+    drawn = "drawn anew for each seed" if verdict.new_splits else "fixed"
+    return drawn if verdict.folds is None else f"{verdict.folds} folds, {drawn}"
 
 
 def _bounds(interval: Interval | None) -> list[float] | None:

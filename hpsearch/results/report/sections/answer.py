@@ -195,12 +195,11 @@ def _verdict_facts(found: Confirmed, unit: Unit) -> list[tuple[str, str]]:
     ):
         if interval is not None:
             facts.append((label, unit.interval((interval.low, interval.high))))
-    split = "each seed with a newly drawn split" if verdict.new_splits else "the same images"
     facts.append(
         (
             "Rests on",
             f"{plural(len(verdict.reported), 'fresh seed')}, {verdict.images:,} "
-            f"validation images, {split}",
+            f"validation images, each seed with {verdict.split_of_a_seed}",
         )
     )
     facts.append(
