@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hpsearch.errors import UserError
 from hpsearch.notebook.main_file import hidden
@@ -14,24 +13,24 @@ from hpsearch.results.opening import database_for_reading, study_of
 from hpsearch.results.records import read_study
 from hpsearch.workers.launch.apart import in_other_process
 from hpsearch.workers.launch.fork_server import start_fork_server
-from hpsearch.workers.launch.launching import LaunchOptions
+from hpsearch.workers.launch.launching import RunSettings
 from hpsearch.workers.launch.launching import launch as start
 from hpsearch.workers.launch.looking_ahead import look_at
 from hpsearch.workers.launch.supervisor import Outcome
+
+if TYPE_CHECKING:
+    from hpsearch.workers.confirming.confirmation import Wish
 
 
 def launch(
     study: str,
     changes: Sequence[str],
     name: str | None,
+    settings: RunSettings,
     *,
     progress: bool,
-    storage: str,
-    runs: Path,
-    data: Path | None,
-    **settings: Any,
-) -> tuple[str, Outcome]:
-    """Check the study file and search, as ``hpsearch launch`` does; returns name and outcome.
+) -> Outcome:
+    """Check the study file and search, as ``hpsearch launch`` does.
 
     An interrupt (SIGINT: the notebook's stop button) checkpoints and leaves. Raises ``UserError``
     as that command, and where it isn't called from the main thread, which alone gets signals.
@@ -39,43 +38,25 @@ def launch(
     _require_main_thread()
     with hidden():
         start_fork_server()
-        options, outlook = in_other_process(
-            look_at, study, changes, name, storage=storage, runs=runs, data=data, **settings
-        )
+        options, outlook = in_other_process(look_at, study, changes, name, settings)
         found = options.study
         show = shower(found.name, found.objective.metric, wanted=progress)
-        return found.name, start(options, show, outlook.preview.crew)
+        return start(options, show, outlook.preview.crew)
 
 
-def confirm(
-    name: str,
-    *,
-    progress: bool,
-    storage: str,
-    runs: Path,
-    data: Path | None,
-    wish: dict[str, Any],
-    **settings: Any,
-) -> Outcome:
+def confirm(name: str, wish: Wish, settings: RunSettings, *, progress: bool) -> Outcome:
     """Confirm a stored search, as ``hpsearch confirm`` does."""
     from hpsearch.workers.confirming import confirmation
-    from hpsearch.workers.devices import resolve_devices
 
     _require_main_thread()
-    with hidden(), database_for_reading(storage) as database:
+    with hidden(), database_for_reading(settings.storage) as database:
         start_fork_server()
         record = read_study(database, name)
         file = study_of(record)
-        asked = confirmation.ask(database, record, file, confirmation.Wish(**wish))
-        options = LaunchOptions(
-            study=asked.study, storage=storage, runs=runs, data=data, **settings
-        )
+        asked = confirmation.ask(database, record, file, wish)
+        options = settings.on(asked.study)
         show = shower(asked.name, asked.study.objective.metric, wanted=progress)
-        outcome = confirmation.run(database, asked, options, show)
-        if outcome.reason == "finished":
-            device = resolve_devices(options.devices)[0]
-            confirmation.measure_latencies(database, asked, device=device, data=data)
-        return outcome
+        return confirmation.run(database, asked, options, show)
 
 
 def _require_main_thread() -> None:

@@ -210,15 +210,12 @@ class Study:
                 says what is wrong. Also where this isn't the main thread.
         """
         from hpsearch.notebook import launching
+        from hpsearch.workers.launch.launching import RunSettings
 
         changes = [*self._overrides]
         changes += [] if trials is None else [f"budget.trials={trials}"]
         changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
-        _, outcome = launching.launch(
-            self._study,
-            changes,
-            self._given_name,
-            progress=progress,
+        settings = RunSettings(
             storage=self._storage,
             runs=self._runs,
             data=self._data,
@@ -229,7 +226,7 @@ class Study:
             lease_seconds=lease_seconds,
             checkpoint_seconds=checkpoint_seconds,
         )
-        return outcome
+        return launching.launch(self._study, changes, self._given_name, settings, progress=progress)
 
     def confirm(
         self,
@@ -248,18 +245,19 @@ class Study:
         that command.
         """
         from hpsearch.notebook import launching
+        from hpsearch.workers.confirming.confirmation import Wish
+        from hpsearch.workers.launch.launching import RunSettings
 
-        launching.confirm(
-            self._require_name(),
-            progress=progress,
+        settings = RunSettings(
             storage=self._storage,
             runs=self._runs,
             data=self._data,
-            wish={"top": top, "seeds": seeds, "again": again},
             workers=workers,
             devices=devices,
             timeout=timeout,
         )
+        wish = Wish(top=top, seeds=seeds, again=again)
+        launching.confirm(self._require_name(), wish, settings, progress=progress)
         return self.best
 
     def invalidate(self, trial: int, reason: str, *, again: bool = False) -> None:

@@ -7,23 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.notify import Notifier, NotifyOption
-from hpsearch.cli.options import (
-    DEFAULT_RUNS,
-    DEFAULT_STORAGE,
-    CheckpointOption,
-    DataOption,
-    DevicesOption,
-    JsonOption,
-    LeaseOption,
-    RunsOption,
-    StorageOption,
-    StoredStudyOption,
-    TimeoutOption,
-    WorkersOption,
-    WorkersPerGpuOption,
-    at_least_one,
-    seconds,
-)
+from hpsearch.cli.options import JsonOption, StoredStudyOption, at_least_one
+from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 from hpsearch.wording import plural
@@ -36,9 +21,10 @@ if TYPE_CHECKING:
     from hpsearch.workers.launch.supervisor import Outcome
 
 
+@takes_run_options
 def confirm(
     study: StoredStudyOption,
-    workers: WorkersOption = "1",
+    *,
     top: Annotated[
         int | None,
         typer.Option(
@@ -60,15 +46,8 @@ def confirm(
     again: Annotated[
         bool, typer.Option("--again", help="Confirm anew, with other seeds than before.")
     ] = False,
-    timeout: TimeoutOption = None,
-    storage: StorageOption = DEFAULT_STORAGE,
-    devices: DevicesOption = "auto",
-    workers_per_gpu: WorkersPerGpuOption = None,
+    run: RunOptions,
     notify: NotifyOption = None,
-    lease: LeaseOption = 30.0,
-    checkpoint_interval: CheckpointOption = 30.0,
-    runs: RunsOption = DEFAULT_RUNS,
-    data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the best trials again with fresh seeds, and report one honest number.
@@ -78,37 +57,21 @@ def confirm(
     and the winner's figure comes from seeds that had no say in the choice. Ctrl-C checkpoints and
     leaves, the same command goes on. When all is done, it prints the verdict again.
 
-    \\b
+    \b
     hpsearch confirm --study quickstart --workers 2
     hpsearch confirm --study quickstart --top 3 --seeds 8
     """
-    from hpsearch.tracking.tracking import require_usable
     from hpsearch.workers.launch.fork_server import start_fork_server
 
-    with database_for_reading(storage) as database:
-        record = record_of(database, study)
-        loaded = study_of(record)
-    require_usable(loaded.trackers)
+    with database_for_reading(run.storage) as database:
+        loaded = study_of(record_of(database, study))
     start_fork_server()
     from hpsearch.workers.confirming.confirmation import Wish
-    from hpsearch.workers.launch.launching import LaunchOptions
 
-    options = LaunchOptions(
-        study=loaded,
-        storage=storage,
-        workers=None if workers == "auto" else int(workers),
-        devices=devices,
-        workers_per_gpu=workers_per_gpu,
-        timeout=None if timeout is None else seconds(timeout),
-        lease_seconds=lease,
-        checkpoint_seconds=checkpoint_interval,
-        runs=runs,
-        data=data,
-    )
-    notifier = Notifier(target=notify, command="confirm", study=loaded.name, storage=storage)
+    notifier = Notifier(target=notify, command="confirm", study=loaded.name, storage=run.storage)
     wish = Wish(top=top, seeds=seeds, again=again)
     with notifier.on_failure():
-        code, told = confirm_with(options, wish, as_json=as_json)
+        code, told = confirm_with(run.settings().on(loaded), wish, as_json=as_json)
     if as_json:
         print_json(told)
     notifier.tell(told["ended"], code=code)
@@ -127,7 +90,6 @@ def confirm_with(
     from hpsearch.cli.terminal import live
     from hpsearch.results.records import read_study
     from hpsearch.workers.confirming import confirmation
-    from hpsearch.workers.devices import resolve_devices
 
     name = options.study.name
     with database_for_reading(options.storage) as database:
@@ -136,9 +98,6 @@ def confirm_with(
         with live.presenter(asked.study.objective.metric, stderr=as_json) as present:
             own = replace(options, study=asked.study)
             outcome = confirmation.run(database, asked, own, present)
-        if outcome.reason == "finished":
-            device = resolve_devices(options.devices)[0]
-            confirmation.measure_latencies(database, asked, device=device, data=options.data)
         return _end(database, name, asked, outcome, as_json=as_json)
 
 

@@ -14,7 +14,6 @@ from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     CheckpointOption,
     DataOption,
-    DevicesOption,
     JsonOption,
     LeaseOption,
     NameOption,
@@ -25,11 +24,10 @@ from hpsearch.cli.options import (
     StudyFileOption,
     TimeoutOption,
     TrackOption,
-    WorkersOption,
-    WorkersPerGpuOption,
     at_least_one,
     seconds,
 )
+from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.starting import changes_of
 from hpsearch.cli.storage_option import storage_of_the_environment
 from hpsearch.cli.terminal.output import print_json, say, show, show_params
@@ -52,9 +50,10 @@ ENDINGS = {
 }
 
 
+@takes_run_options
 def launch(
     study: StudyFileOption,
-    workers: WorkersOption = "1",
+    *,
     trials: Annotated[
         int | None,
         typer.Option("--trials", callback=at_least_one, help="This many trials in all."),
@@ -63,10 +62,7 @@ def launch(
         int | None,
         typer.Option("--epochs", callback=at_least_one, help="Epochs of an unpruned trial."),
     ] = None,
-    timeout: TimeoutOption = None,
-    storage: StorageOption = DEFAULT_STORAGE,
-    devices: DevicesOption = "auto",
-    workers_per_gpu: WorkersPerGpuOption = None,
+    run: RunOptions,
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on in the background; `hpsearch stop` ends it.")
     ] = False,
@@ -80,10 +76,6 @@ def launch(
     notify: NotifyOption = None,
     overrides: SetOption = None,
     name: NameOption = None,
-    lease: LeaseOption = 30.0,
-    checkpoint_interval: CheckpointOption = 30.0,
-    runs: RunsOption = DEFAULT_RUNS,
-    data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search: start workers on a study, or go on where it stopped.
@@ -111,21 +103,7 @@ def launch(
     from hpsearch.workers.launch.looking_ahead import look_at
     from hpsearch.workers.launch.preview import timed
 
-    options, outlook = in_other_process(
-        look_at,
-        study,
-        changes,
-        name,
-        storage=storage,
-        workers=None if workers == "auto" else int(workers),
-        devices=devices,
-        workers_per_gpu=workers_per_gpu,
-        timeout=None if timeout is None else seconds(timeout),
-        lease_seconds=lease,
-        checkpoint_seconds=checkpoint_interval,
-        runs=runs,
-        data=data,
-    )
+    options, outlook = in_other_process(look_at, study, changes, name, run.settings())
     told = timed(outlook)
     live.print_preview(told, stderr=as_json)
     if detach:
@@ -135,11 +113,11 @@ def launch(
         detached.tell(started, as_json=as_json)
         return
     began = time.monotonic()
-    notifier = Notifier(target=notify, command="launch", study=told.study, storage=storage)
+    notifier = Notifier(target=notify, command="launch", study=told.study, storage=run.storage)
     with notifier.on_failure():
         with live.presenter(options.study.objective.metric, stderr=as_json) as present:
             outcome = start(options, present, told.crew)
-        code, summed = _end(outcome, told, storage, as_json=as_json, exported=not confirm)
+        code, summed = _end(outcome, told, run.storage, as_json=as_json, exported=not confirm)
         if confirm:
             from hpsearch.cli.commands.confirm import after_launch
 

@@ -38,9 +38,11 @@ from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.sections import single_split
 from hpsearch.study_file.study import Confirm, StudyFile
 from hpsearch.study_file.trial_config import CONFIRM_SEED
+from hpsearch.tracking.tracking import require_usable
 from hpsearch.training.latency import time_side_by_side
 from hpsearch.training.plan import plan
 from hpsearch.workers.confirming.plan import grow
+from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.launch.launching import LaunchOptions, check_options, supervise
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import Outcome
@@ -83,8 +85,10 @@ def ask(database: Database, search: StudyRecord, study: StudyFile, wish: Wish) -
     """Find the confirmation of ``search`` that ``wish`` means, or create it.
 
     ``study`` is the search's own file. Raises ``UserError`` where the search can't be confirmed
-    (yet), and where another confirmation was begun than is asked for.
+    (yet), where another confirmation was begun than is asked for, and where a tracker of the study
+    can't work here.
     """
+    require_usable(study.trackers)
     name = search.study.name
     _require_search(search)
     known = confirmations(database, name)
@@ -123,12 +127,17 @@ def run(
 ) -> Outcome:
     """Train what the confirmation's plan asks for, as a launch does its trials.
 
-    ``options.study`` is ``asked.study``.
+    ``options.study`` is ``asked.study``. At the end the finalists' latencies are measured.
     """
     crew = check_options(options)
     # A confirmation that was killed between two rounds has no ticket left, but isn't finished
     grow(database, asked.name)
-    return supervise(database, studies.find(database, asked.name), options, crew, on_progress)
+    stored = studies.find(database, asked.name)
+    outcome = supervise(database, stored, options, crew, on_progress)
+    if outcome.reason == "finished":
+        device = resolve_devices(options.devices)[0]
+        measure_latencies(database, asked, device=device, data=options.data)
+    return outcome
 
 
 def _require_search(search: StudyRecord) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from hpsearch.errors import UserError
@@ -24,10 +24,9 @@ SHORTEST_LEASE, LONGEST_LEASE = 0.5, 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaunchOptions:
-    """What to run and how."""
+class RunSettings:
+    """How trials are run, whatever the study."""
 
-    study: StudyFile
     storage: str
     #: 0 stores the study for workers that attach by themselves; ``None``: as many as pay.
     workers: int | None
@@ -39,6 +38,18 @@ class LaunchOptions:
     checkpoint_seconds: float = 30.0
     runs: Path = Path("runs")
     data: Path | None = None
+
+    def on(self, study: StudyFile) -> LaunchOptions:
+        """Return a launch of ``study`` by these settings."""
+        mine = {field.name: getattr(self, field.name) for field in fields(RunSettings)}
+        return LaunchOptions(study=study, **mine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions(RunSettings):
+    """What to run and how."""
+
+    study: StudyFile
 
 
 def launch(

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hpsearch.results.opening import study_file
-from hpsearch.workers.launch.launching import LaunchOptions
+from hpsearch.workers.launch.launching import LaunchOptions, RunSettings
 from hpsearch.workers.launch.preview import Outlook, look_ahead
 
 
 def look_at(
-    study: str, changes: Sequence[str], name: str | None, *, storage: str, **settings: Any
+    study: str, changes: Sequence[str], name: str | None, settings: RunSettings
 ) -> tuple[LaunchOptions, Outlook]:
     """Return what to launch and what that will cost; run it ``in_other_process``.
 
-    ``changes`` and ``name`` are ``--set`` and ``--name``; ``settings`` the other options. Raises
-    ``UserError`` where anything isn't right.
+    ``changes`` and ``name`` are ``--set`` and ``--name``. Raises ``UserError`` where anything isn't
+    right.
     """
     from hpsearch.results.space_report import inspect_space, require_feasible
     from hpsearch.tracking.tracking import require_usable
 
-    loaded = study_file(study, storage=storage, overrides=changes, name=name)
-    options = LaunchOptions(study=loaded, storage=storage, **settings)
+    loaded = study_file(study, storage=settings.storage, overrides=changes, name=name)
+    options = settings.on(loaded)
     outlook = look_ahead(options)  # First what is quickly told: options, devices, database.
     require_usable(loaded.trackers)
     require_feasible(loaded, inspect_space(loaded, data=options.data))

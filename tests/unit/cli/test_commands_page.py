@@ -29,3 +29,11 @@ def test_an_example_is_understood(example):
     while hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
     command.make_context("hpsearch", words)
+
+
+@pytest.mark.parametrize("name", [name for names in COMMANDS.values() for name in names])
+def test_examples_in_the_help_stand_on_lines_of_their_own(name):
+    text = typer.main.get_command(app).commands[name].help or ""
+    # click's mark for "leave these lines as they are" is the character, not what stands for it
+    assert "\\b" not in text
+    assert "\n\nhpsearch " not in text
