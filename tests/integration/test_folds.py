@@ -22,8 +22,8 @@ from hpsearch.results.confirmation.reading import read_confirmation, read_verdic
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.ranking import best
 from hpsearch.results.report.blocks import Facts
-from hpsearch.results.report.content import read_content
-from hpsearch.results.report.sections.answer import winner
+from hpsearch.results.report.reading import read_content
+from hpsearch.results.report.sections.winner import winner
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.training import checkpoint

@@ -13,14 +13,26 @@ import hpsearch
 from hpsearch.results.analysis.comparison import Comparison, compare
 from hpsearch.results.records import read_study
 from hpsearch.results.report.blocks import Report, StudyReport
-from hpsearch.results.report.content import StudyContent, as_json, read_content
-from hpsearch.results.report.sections import answer, images, parameters, running, studies, trials
+from hpsearch.results.report.content import StudyContent
+from hpsearch.results.report.json_file import as_json
+from hpsearch.results.report.reading import read_content
+from hpsearch.results.report.sections import (
+    answer,
+    failures,
+    images,
+    parameters,
+    reproduce,
+    running,
+    studies,
+    trials,
+    winner,
+)
 from hpsearch.search.storage import Database
 
 #: The parts of a study's report, in order.
 PARTS = (
     answer.answer,
-    answer.winner,
+    winner.winner,
     trials.leaderboard,
     trials.curves,
     trials.history,
@@ -32,9 +44,9 @@ PARTS = (
     images.hardest,
     running.overfitting,
     running.pruning,
-    running.failures,
+    failures.failures,
     running.cost,
-    running.reproduce,
+    reproduce.reproduce,
 )
 
 

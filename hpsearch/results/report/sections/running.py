@@ -1,27 +1,11 @@
-"""How the search ran: overfitting, pruning, failures, cost, and how to do it again."""
+"""How the search ran: overfitting, pruning, and what it cost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from hpsearch.results.report.blocks import (
-    Block,
-    Column,
-    Commands,
-    Facts,
-    Section,
-    Table,
-    Text,
-    Tile,
-    Tiles,
-)
+from hpsearch.results.report.blocks import Block, Column, Facts, Section, Table, Text, Tile, Tiles
 from hpsearch.results.report.content import StudyContent
-from hpsearch.results.report.labels import cut, duration, params_line
+from hpsearch.results.report.labels import duration
 from hpsearch.wording import plural
-
-#: Trials that are listed by number.
-_LISTED = 30
 
 
 def overfitting(content: StudyContent) -> Section:
@@ -144,85 +128,6 @@ def pruning(content: StudyContent) -> Section:
     return Section(name="pruning", title=title, blocks=blocks)
 
 
-def failures(content: StudyContent) -> Section:
-    """Return what failed, and what can't be built."""
-    found = content.failures
-    blocks: list[Block] = []
-    if found.kinds:
-        blocks.append(
-            Table(
-                caption="Failed trials by kind of error",
-                columns=[
-                    Column(label="trials", numeric=True),
-                    Column(label="which"),
-                    Column(label="error"),
-                ],
-                rows=[
-                    [str(len(kind.trials)), _numbers(kind.trials), cut(kind.error, 300)]
-                    for kind in found.kinds
-                ],
-            )
-        )
-    else:
-        blocks.append(Text(text="No trial failed."))
-    if found.out_of_memory:
-        blocks.append(
-            Table(
-                caption="Trials that ran out of memory",
-                columns=[
-                    Column(label="trial", numeric=True),
-                    Column(label="held", numeric=True),
-                    Column(label="asked for", numeric=True),
-                    Column(label="settings"),
-                ],
-                rows=[
-                    [
-                        str(each.number),
-                        "-" if each.peak_mb is None else f"{each.peak_mb:,.0f} MB",
-                        "-" if each.asked_mb is None else f"{each.asked_mb:,.0f} MB",
-                        cut(params_line(each.params, content.short_names), 300),
-                    ]
-                    for each in found.out_of_memory
-                ],
-            )
-        )
-    if not found.infeasible:
-        blocks.append(Text(text="Every configuration that was drawn could be built."))
-        return Section(name="failures", title="Failures", blocks=blocks)
-    blocks.append(
-        Text(
-            text=f"{plural(found.infeasible, 'draw')} couldn't be built; they used no budget."
-            + (
-                f" No region explains {found.unexplained} of them."
-                if found.unexplained and found.regions
-                else ""
-            )
-        )
-    )
-    if found.regions:
-        blocks.append(
-            Table(
-                caption="Regions of the space in which nothing can be built",
-                columns=[
-                    Column(label="where"),
-                    Column(label="can't be built", numeric=True),
-                    Column(label="drawn there", numeric=True),
-                    Column(label="why"),
-                ],
-                rows=[
-                    [
-                        cut(each.label, 120),
-                        str(each.infeasible),
-                        str(each.drawn),
-                        cut(each.reason, 300),
-                    ]
-                    for each in found.regions
-                ],
-            )
-        )
-    return Section(name="failures", title="Failures", blocks=blocks)
-
-
 def cost(content: StudyContent) -> Section:
     """Return epochs, hours, and energy where it was measured."""
     costs, confirmed = content.costs, content.confirmed
@@ -274,64 +179,6 @@ def cost(content: StudyContent) -> Section:
             )
         )
     return Section(name="cost", title="Cost", blocks=blocks)
-
-
-def reproduce(content: StudyContent) -> Section:
-    """Return what it takes to do it again."""
-    name = content.name
-    noted = content.noted
-    trainings = noted.get("trainings")
-    # Folds or repeated splits: a trial has a model for each
-    several = f" (each of {_each(trainings)} models of a trial)" if trainings else ""
-    facts = [
-        ("Study's fingerprint", content.fingerprint),
-        ("Seed", str(content.seed)),
-        ("Data hash (SHA-256)", _each(noted.get("data_hash"))),
-        ("Split hash (SHA-256)", _each(noted.get("split_hash"))),
-        (
-            "Images",
-            f"{_each(noted.get('train_images'))} for training{several}, "
-            f"{_each(noted.get('val_images'))} for validation",
-        ),
-        ("Device", _each(noted.get("device"))),
-        ("Threads", _each(noted.get("threads"))),
-        ("Precision", _each(noted.get("precision"))),
-        ("Created", content.created_at),
-        (
-            "Versions that made this report",
-            ", ".join(f"{package} {version}" for package, version in content.versions.items()),
-        ),
-    ]
-    export = f"{name}.best.yaml"
-    return Section(
-        name="reproduce",
-        title="How to reproduce",
-        blocks=[
-            Commands(
-                label="Commands that do it again",
-                lines=[
-                    f"hpsearch launch --study {name}.yaml",
-                    f"hpsearch confirm --study {name}",
-                    f"hpsearch export --study {name} --out {export}",
-                    f"hpsearch train {export}     # trains the winner again",
-                    f"hpsearch verify {export}    # data and figures must come out again",
-                ],
-            ),
-            Facts(facts=facts),
-            Text(text="The study as it was launched", style="heading"),
-            Text(text="With every default and what the command line changed."),
-            Commands(label=f"Study file of {name}", lines=content.text.rstrip("\n").split("\n")),
-        ],
-    )
-
-
-def _each(values: Sequence[Any] | None) -> str:
-    return ", ".join(str(value) for value in values[:6]) if values else "unknown"
-
-
-def _numbers(trials: Sequence[int]) -> str:
-    told = ", ".join(map(str, trials[:_LISTED]))
-    return told + (f" and {len(trials) - _LISTED} more" if len(trials) > _LISTED else "")
 
 
 def _two(value: float | None) -> str:

@@ -1,0 +1,62 @@
+"""What it takes to do the study again: commands, seeds, hashes, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpsearch.results.report.blocks import Commands, Facts, Section, Text
+from hpsearch.results.report.content import StudyContent
+
+
+def reproduce(content: StudyContent) -> Section:
+    """Return what it takes to do it again."""
+    name = content.name
+    noted = content.noted
+    trainings = noted.get("trainings")
+    # Folds or repeated splits: a trial has a model for each
+    several = f" (each of {_each(trainings)} models of a trial)" if trainings else ""
+    facts = [
+        ("Study's fingerprint", content.fingerprint),
+        ("Seed", str(content.seed)),
+        ("Data hash (SHA-256)", _each(noted.get("data_hash"))),
+        ("Split hash (SHA-256)", _each(noted.get("split_hash"))),
+        (
+            "Images",
+            f"{_each(noted.get('train_images'))} for training{several}, "
+            f"{_each(noted.get('val_images'))} for validation",
+        ),
+        ("Device", _each(noted.get("device"))),
+        ("Threads", _each(noted.get("threads"))),
+        ("Precision", _each(noted.get("precision"))),
+        ("Created", content.created_at),
+        (
+            "Versions that made this report",
+            ", ".join(f"{package} {version}" for package, version in content.versions.items()),
+        ),
+    ]
+    export = f"{name}.best.yaml"
+    return Section(
+        name="reproduce",
+        title="How to reproduce",
+        blocks=[
+            Commands(
+                label="Commands that do it again",
+                lines=[
+                    f"hpsearch launch --study {name}.yaml",
+                    f"hpsearch confirm --study {name}",
+                    f"hpsearch export --study {name} --out {export}",
+                    f"hpsearch train {export}     # trains the winner again",
+                    f"hpsearch verify {export}    # data and figures must come out again",
+                ],
+            ),
+            Facts(facts=facts),
+            Text(text="The study as it was launched", style="heading"),
+            Text(text="With every default and what the command line changed."),
+            Commands(label=f"Study file of {name}", lines=content.text.rstrip("\n").split("\n")),
+        ],
+    )
+
+
+def _each(values: Sequence[Any] | None) -> str:
+    return ", ".join(str(value) for value in values[:6]) if values else "unknown"
