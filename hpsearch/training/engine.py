@@ -41,6 +41,7 @@ from hpsearch.training.registries import REGULARIZERS
 from hpsearch.training.regularizers import add_gradients, weights_in
 from hpsearch.training.rounds import in_lockstep
 from hpsearch.training.run import Run
+from hpsearch.training.update import Update
 
 
 def train(
@@ -104,7 +105,7 @@ def _epochs(
     if resume_from is not None:
         run.restore(resume_from)
 
-    model, optimizer, schedule = run.model, run.optimizer, run.schedule
+    model, schedule, update = run.model, run.schedule, Update(run.optimizer)
     classes = len(data.class_names)
     augment = Chain(
         build(config.data.augmentation),
@@ -151,11 +152,11 @@ def _epochs(
                 with cast:
                     logits = model(images)  # (n, classes)
                 loss, plain_loss = loss_of(logits.float(), targets)
-                optimizer.zero_grad()
+                update.clear()
                 loss.backward()  # type: ignore[no-untyped-call]
                 if penalties:
                     add_gradients(penalties, weights)
-                optimizer.step()
+                update()
                 if every_batch:
                     schedule.step()
                 # Figures are made from these once per epoch, and no batch waits for them

@@ -124,15 +124,22 @@ class TestLayers:
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     @pytest.mark.parametrize(
-        "pool", [nn.MaxPool2d(2), nn.MaxPool2d(3, stride=2, padding=1)], ids=["2x2", "3x3, padded"]
+        "behind",
+        [
+            [nn.MaxPool2d(2), nn.Flatten()],
+            [nn.MaxPool2d(3, stride=2, padding=1), nn.Flatten()],
+            [nn.Flatten()],
+        ],
+        ids=["2x2", "3x3, padded", "flatten"],
     )
     def test_the_same_digits_forward_and_backward(
-        self, dtype: torch.dtype, pool: nn.Module
+        self, dtype: torch.dtype, behind: list[nn.Module]
     ) -> None:
-        layers, plain = self.layers(nn.ReLU(), pool, nn.Flatten())
+        layers, plain = self.layers(nn.ReLU(), *behind)
         generator = torch.Generator().manual_seed(3)
         # Few different values: ties, among them windows that are 0 or below everywhere
         values = torch.randint(-3, 2, (5, 4, 12, 12), generator=generator).to(dtype)
+        values = values.contiguous(memory_format=torch.channels_last)
         outcomes = []
         for model in (layers, plain):
             images = values.clone().requires_grad_()
@@ -146,7 +153,7 @@ class TestLayers:
         assert torch.equal(gradient, expected_gradient)
         assert gradient.count_nonzero() > 100
 
-    def test_only_max_pooling_behind_a_relu_changes_places(
+    def test_only_max_pooling_and_flattening_behind_a_relu_change_places(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[str] = []
@@ -157,23 +164,33 @@ class TestLayers:
             return call(module, *arguments)
 
         modules = [nn.ReLU(), nn.MaxPool2d(2), nn.SiLU(), nn.MaxPool2d(2), nn.ReLU()]
-        modules += [nn.AvgPool2d(2), nn.ReLU()]
+        modules += [nn.AvgPool2d(2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+        modules += [nn.ReLU(), nn.Flatten()]
         for kind in {type(module) for module in modules}:
             monkeypatch.setattr(kind, "__call__", noted)
 
         Layers(*modules)(torch.randn(1, 2, 16, 16))
 
-        rest = ["SiLU", "MaxPool2d", "ReLU", "AvgPool2d", "ReLU"]
-        assert seen == ["MaxPool2d", "ReLU", *rest]
+        assert seen == [
+            *("MaxPool2d", "ReLU"),
+            *("SiLU", "MaxPool2d", "ReLU", "AvgPool2d"),
+            *("MaxPool2d", "ReLU", "Flatten"),
+            *("Flatten", "ReLU"),
+        ]
 
     @pytest.mark.parametrize("watched", [0, 1])
-    def test_who_watches_a_layer_sees_them_as_they_were_appended(self, watched: int) -> None:
-        shapes: list[tuple[int, ...]] = []
-        layers = Layers(nn.ReLU(), nn.MaxPool2d(2))
+    @pytest.mark.parametrize("behind", [nn.MaxPool2d, nn.Flatten])
+    def test_who_watches_a_layer_sees_them_as_they_were_appended(
+        self, watched: int, behind: Callable[[int], nn.Module]
+    ) -> None:
+        seen: list[tuple[tuple[int, ...], bool]] = []
+        layers = Layers(nn.ReLU(), behind(2))
         layers[watched].register_forward_hook(
-            lambda module, inputs, output: shapes.append(tuple(inputs[0].shape))
+            lambda module, inputs, output: seen.append(
+                (tuple(inputs[0].shape), bool((inputs[0] < 0).any()))
+            )
         )
 
-        layers(torch.randn(1, 2, 4, 4))
+        layers(torch.linspace(-1, 1, 32).view(1, 2, 4, 4))
 
-        assert shapes == [(1, 2, 4, 4)]
+        assert seen == [((1, 2, 4, 4), watched == 0)]

@@ -1,0 +1,127 @@
+"""One step of an optimizer, without what it looks up anew each time.
+
+``Optimizer.step`` and ``zero_grad`` walk through all parameters, their states and the profiler's
+hooks before they come to the arithmetic: a seventh of a small dense net's step on a CPU, a
+twentieth of a small CNN's, since their Python code lies in no cache any more once a step's layers
+are through. PyTorch's functional optimizers do the same arithmetic on lists of tensors, and the
+lists don't change from step to step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
+
+#: Changes the parameters by their gradients, given in the parameters' order.
+_Lean = Callable[[list[Tensor]], None]
+
+
+class Update:
+    """Changes an optimizer's parameters as its ``step`` does, to the same digits.
+
+    The state stays the optimizer's own and may be stored at any time; one that is loaded into it
+    asks for a new ``Update``.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+        groups = optimizer.param_groups
+        self._parameters: list[Tensor] = [each for group in groups for each in group["params"]]
+        self._lean: _Lean | None = None
+        self._first = True
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def __call__(self) -> None:
+        """Make one step."""
+        gradients = [gradient for each in self._parameters if (gradient := each.grad) is not None]
+        # All or nothing: a layer that is frozen, or not used this time, is the optimizer's business
+        if self._lean is None or len(gradients) < len(self._parameters):
+            self._optimizer.step()
+        else:
+            with torch.no_grad():
+                self._lean(gradients)
+        if self._first:  # now there is a state, and the schedule knows that steps are made
+            self._first = False
+            self._lean = _lean(self._optimizer)
+
+
+def _lean(optimizer: Optimizer) -> _Lean | None:
+    """Return the step of a fused optimizer with one group of parameters; ``None`` for others."""
+    group, *more = optimizer.param_groups
+    if more or not group.get("fused"):
+        return None
+    if type(optimizer) is SGD:
+        return _sgd(optimizer, group)
+    if isinstance(optimizer, Adam) and type(optimizer) in (Adam, AdamW):
+        return _adam(optimizer, group)
+    return None
+
+
+def _sgd(optimizer: SGD, group: Mapping[str, Any]) -> _Lean:
+    states = [optimizer.state.get(each, {}) for each in group["params"]]
+    buffers = [state.get("momentum_buffer") for state in states]
+    complete = all(each is not None for each in buffers)
+
+    def step(gradients: list[Tensor]) -> None:
+        # A schedule may change what stands in the group, so it is asked at every step
+        if group["momentum"] and not complete:
+            optimizer.step()  # gives the optimizer buffers of its own
+            return
+        sgd(
+            group["params"],
+            gradients,
+            buffers,
+            has_sparse_grad=False,
+            foreach=False,
+            fused=True,
+            weight_decay=group["weight_decay"],
+            momentum=group["momentum"],
+            lr=group["lr"],
+            dampening=group["dampening"],
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+        )
+
+    return step
+
+
+def _adam(optimizer: Adam, group: Mapping[str, Any]) -> _Lean | None:
+    states = [optimizer.state.get(each, {}) for each in group["params"]]
+    if group["amsgrad"] or not all(states):
+        return None
+    means = [state["exp_avg"] for state in states]
+    squares = [state["exp_avg_sq"] for state in states]
+    steps = [state["step"] for state in states]
+
+    def step(gradients: list[Tensor]) -> None:
+        beta1, beta2 = group["betas"]
+        adam(
+            group["params"],
+            gradients,
+            means,
+            squares,
+            [],
+            steps,
+            foreach=False,
+            fused=True,
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=group["maximize"],
+            decoupled_weight_decay=group["decoupled_weight_decay"],
+        )
+
+    return step
