@@ -34,6 +34,7 @@ from hpsearch.training.evaluate import (
 from hpsearch.training.losses import TrainingLoss, balanced_weights
 from hpsearch.training.lr_schedules import finish_epoch, follows_validation, moves_within_epoch
 from hpsearch.training.memory import kept_memory
+from hpsearch.training.optimizer_step import OptimizerStep
 from hpsearch.training.plan import plan_on
 from hpsearch.training.precision import Chosen
 from hpsearch.training.randomness import derived_seed, shuffled
@@ -41,7 +42,6 @@ from hpsearch.training.registries import REGULARIZERS
 from hpsearch.training.regularizers import add_gradients, weights_in
 from hpsearch.training.rounds import in_lockstep
 from hpsearch.training.run import Run
-from hpsearch.training.update import Update
 
 
 def train(
@@ -105,7 +105,7 @@ def _epochs(
     if resume_from is not None:
         run.restore(resume_from)
 
-    model, schedule, update = run.model, run.schedule, Update(run.optimizer)
+    model, schedule, update = run.model, run.schedule, OptimizerStep(run.optimizer)
     classes = len(data.class_names)
     augment = Chain(
         build(config.data.augmentation),

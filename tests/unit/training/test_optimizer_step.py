@@ -15,8 +15,8 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 import hpsearch.training.components  # noqa: F401 - registers the optimizers
 from hpsearch.registry import Component
+from hpsearch.training.optimizer_step import OptimizerStep
 from hpsearch.training.registries import OPTIMIZERS
-from hpsearch.training.update import Update
 
 OPTIMIZER_SETTINGS = [
     ("sgd", {"lr": 0.1}),
@@ -55,7 +55,7 @@ def stepped(
     """Make six steps; return the parameters and the optimizer's state."""
     trained = parameters()
     optimizer = make(trained)
-    update = Update(optimizer)
+    update = OptimizerStep(optimizer)
     for step in range(6):
         for parameter, gradient in zip(trained, gradients(step), strict=True):
             parameter.grad = gradient
@@ -169,7 +169,7 @@ def test_gradients_are_cleared() -> None:
     for parameter, gradient in zip(trained, gradients(0), strict=True):
         parameter.grad = gradient
 
-    Update(SGD(trained, lr=0.1)).clear()
+    OptimizerStep(SGD(trained, lr=0.1)).clear()
 
     assert [each.grad for each in trained] == [None, None, None]
 
@@ -178,7 +178,7 @@ def test_a_schedule_knows_that_steps_were_made() -> None:
     trained = parameters()
     optimizer = SGD(trained, lr=0.1, fused=True)
     schedule = ExponentialLR(optimizer, 0.5)
-    update = Update(optimizer)
+    update = OptimizerStep(optimizer)
     trained[0].grad = gradients(0)[0]
 
     update()

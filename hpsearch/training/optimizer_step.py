@@ -22,11 +22,11 @@ from torch.optim.sgd import sgd
 _Lean = Callable[[list[Tensor]], None]
 
 
-class Update:
+class OptimizerStep:
     """Changes an optimizer's parameters as its ``step`` does, to the same digits.
 
-    The state stays the optimizer's own and may be stored at any time; one that is loaded into it
-    asks for a new ``Update``.
+    The state stays the optimizer's own and may be stored at any time; where another is loaded into
+    it, make a new step.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
