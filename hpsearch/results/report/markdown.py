@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
+from hpsearch.results.markdown import inline, longest_ticks, plain, table
 from hpsearch.results.report.blocks import (
     Block,
     Chart,
@@ -19,22 +19,21 @@ from hpsearch.results.report.blocks import (
     Tiles,
 )
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$])")
 #: Rows of a long table; the CSV has all.
 _ROWS = 50
 
 
 def markdown(report: Report, figures: Mapping[str, str]) -> str:
     """Return the report. ``figures``: anchor of a study and name of a chart -> its picture."""
-    lines = [f"# {_plain(report.title)}", f"Made {_plain(report.made)}."]
+    lines = [f"# {inline(report.title)}", f"Made {inline(report.made)}."]
     alone = len(report.studies) == 1
     if report.comparison is not None:
         lines += _section(report.comparison, "all", 2, figures)
     for study in report.studies:
         if not alone:
-            lines.append(f"## {_plain(study.name)}")
+            lines.append(f"## {inline(study.name)}")
         if study.description:
-            lines.append(_plain(study.description))
+            lines.append(plain(study.description))
         for section in study.sections:
             lines += _section(section, study.anchor, 2 if alone else 3, figures)
     return "\n\n".join(lines) + "\n"
@@ -43,7 +42,7 @@ def markdown(report: Report, figures: Mapping[str, str]) -> str:
 def _section(
     section: Section, anchor: str, level: int, figures: Mapping[str, str]
 ) -> Iterator[str]:
-    yield f"{'#' * level} {_plain(section.title)}"
+    yield f"{'#' * level} {inline(section.title)}"
     for block in section.blocks:
         yield from _block(block, anchor, level, figures)
 
@@ -51,24 +50,24 @@ def _section(
 def _block(block: Block, anchor: str, level: int, figures: Mapping[str, str]) -> Iterator[str]:
     match block:
         case Text(style="heading"):
-            yield f"{'#' * (level + 1)} {_plain(block.text)}"
+            yield f"{'#' * (level + 1)} {inline(block.text)}"
         case Text(style="warning" | "lead"):
-            yield f"**{_plain(block.text)}**"
+            yield f"**{inline(block.text)}**"
         case Text():
-            yield _plain(block.text)
+            yield plain(block.text)
         case Tiles():
             yield "\n".join(
-                f"- {_plain(tile.label)}: **{_plain(tile.value)}**"
-                + (f" ({_plain(tile.detail)})" if tile.detail else "")
+                f"- {inline(tile.label)}: **{inline(tile.value)}**"
+                + (f" ({inline(tile.detail)})" if tile.detail else "")
                 for tile in block.tiles
             )
         case Facts():
-            yield _rows(("", ""), block.facts)
+            yield table(("", ""), block.facts)
         case Commands():
-            fence = "`" * max(3, 1 + max((_ticks(line) for line in block.lines), default=0))
+            fence = "`" * max(3, 1 + max((longest_ticks(line) for line in block.lines), default=0))
             yield "\n".join([fence, *block.lines, fence])
         case Pictures():
-            yield _rows(
+            yield table(
                 ("picture", "", ""),
                 ([*picture.lines, "", ""][:3] for picture in block.pictures),
             )
@@ -83,39 +82,20 @@ def _block(block: Block, anchor: str, level: int, figures: Mapping[str, str]) ->
 
 
 def _chart(chart: Chart, anchor: str, figures: Mapping[str, str]) -> Iterator[str]:
-    yield f"**{_plain(chart.title)}**"
+    yield f"**{inline(chart.title)}**"
     yield from _picture(figures.get(f"{anchor}-{chart.name}"), chart.description)
     if chart.note:
-        yield _plain(chart.note)
+        yield plain(chart.note)
     if chart.table is not None:
         yield from _table(chart.table)
 
 
 def _picture(path: str | None, description: str) -> Iterator[str]:
     if path is not None:
-        yield f"![{_plain(description)}]({path})"
+        yield f"![{inline(description)}]({path})"
 
 
-def _table(table: Table) -> Iterator[str]:
-    yield _rows([column.title or column.label for column in table.columns], table.rows[:_ROWS])
-    if len(table.rows) > _ROWS:
-        yield f"({_ROWS} of {len(table.rows):,} rows; the CSV file has all.)"
-
-
-def _rows(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    heads = list(columns)
-    lines: list[Iterable[str]] = [map(_plain, heads), ["---"] * len(heads)]
-    lines += [map(_plain, row) for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    line = " ".join(str(text).split())
-    # At its beginning some signs would make it a heading, a rule or a list
-    line = _SPECIAL.sub(r"\\\1", line)
-    line = re.sub(r"^([-+=#])", r"\\\1", line)
-    return re.sub(r"^(\d+)([.)]\s)", r"\1\\\2", line)
-
-
-def _ticks(line: str) -> int:
-    return max((len(run) for run in re.findall(r"`+", line)), default=0)
+def _table(shown: Table) -> Iterator[str]:
+    yield table([column.title or column.label for column in shown.columns], shown.rows[:_ROWS])
+    if len(shown.rows) > _ROWS:
+        yield f"({_ROWS} of {len(shown.rows):,} rows; the CSV file has all.)"

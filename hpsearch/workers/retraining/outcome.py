@@ -11,7 +11,8 @@ from typing import Any
 from hpsearch.measurement import EpochResult
 from hpsearch.results import provenance
 from hpsearch.results.export import bundle
-from hpsearch.results.export.card import Judgement, card
+from hpsearch.results.export.card import card
+from hpsearch.results.export.card_figures import Judgement
 from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.training.classifier import Classifier, sign
 from hpsearch.training.data.prepare import prepare

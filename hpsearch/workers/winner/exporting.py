@@ -12,7 +12,8 @@ from torch import Tensor
 from hpsearch import catalog
 from hpsearch.errors import CheckpointError, ExportFailed, UserError
 from hpsearch.results.export import bundle
-from hpsearch.results.export.card import Judgement, card
+from hpsearch.results.export.card import card
+from hpsearch.results.export.card_figures import Judgement
 from hpsearch.results.export.choice import Export
 from hpsearch.results.export.frozen import FrozenConfig
 from hpsearch.study_file.loading import study_from_document

@@ -1,0 +1,60 @@
+"""Markdown that stays what it was meant to be: text of other people is escaped.
+
+No link, no HTML, no emphasis, no formula and no column of theirs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# An underscore within a word means nothing, and figures have many
+_SPECIAL = re.compile(r"([\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_]))")
+
+
+class Code(str):
+    """What a table's cell shows as code."""
+
+    __slots__ = ()
+
+
+def plain(text: object) -> str:
+    """Return ``text`` as one line that is a paragraph or a part of one."""
+    line = inline(text)
+    # At its beginning some signs would make it a heading, a rule or a list
+    line = re.sub(r"^([-+=#])", r"\\\1", line)
+    return re.sub(r"^(\d+)([.)]\s)", r"\1\\\2", line)
+
+
+def inline(text: object) -> str:
+    """Return ``text`` as one line where no block can begin: in a cell, or behind other text."""
+    return _SPECIAL.sub(r"\\\1", _one_line(text))
+
+
+def code(text: str) -> str:
+    """Return ``text`` as code within a line."""
+    line = _one_line(text)
+    fence = "`" * (1 + longest_ticks(line))
+    blank = " " if line[:1] == "`" or line[-1:] == "`" else ""
+    return f"{fence}{blank}{line}{blank}{fence}"
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table; cells are plain text, or ``Code``."""
+    heads = list(columns)
+    lines = [map(_cell, heads), ["---"] * len(heads), *(map(_cell, row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def longest_ticks(line: str) -> int:
+    """Return the length of the longest run of backticks: a fence must be longer."""
+    return max((len(run) for run in re.findall(r"`+", line)), default=0)
+
+
+def _cell(text: str) -> str:
+    # A table is cut into columns before code is looked for
+    return code(text).replace("|", "\\|") if isinstance(text, Code) else inline(text)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
