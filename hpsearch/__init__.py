@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 #: What Python code may ask of the package itself, and where it lies. Found when it is asked for:
 #: importing hpsearch imports nothing else.
 _OFFERED = {
-    "open_study": "hpsearch.notebook.study",
+    "open_study": "hpsearch.notebook.opening",
     "Study": "hpsearch.notebook.study",
     "Best": "hpsearch.notebook.best",
 }

@@ -1,6 +1,8 @@
 """Studies in Python: for notebooks, and for scripts. ``hpsearch.open_study`` is the way in.
 
-- ``study``     one study: its trials and curves as pandas frames, its best, its figures
+- ``opening``   ``open_study``
+- ``study``     one study: its trials and curves, its best, its figures; launching it
+- ``frames``    trials and epochs as pandas frames
 - ``best``      the number that may be told of a study, and what it rests on
 - ``launching`` launch and confirm from here, with progress shown
 - ``progress``  how a launch is shown: one changing display, or lines

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpsearch.errors import HpsearchError, NothingStored, UnknownName, UserError
-from hpsearch.notebook import html
+from hpsearch.notebook import frames, html
 from hpsearch.notebook.best import Best, best_of
 from hpsearch.notebook.overview import overview
 from hpsearch.results.opening import database_for_reading, name_in_file, stored_name
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.summary import summary
 from hpsearch.search.storage import Database
-from hpsearch.search.storage_environment import storage_of_the_environment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,58 +22,6 @@ if TYPE_CHECKING:
     from hpsearch.workers.launch.supervisor import Outcome
 
 T = TypeVar("T")
-
-#: The first columns of ``Study.curves``; the other figures of an epoch follow.
-_CURVES = (
-    "trial",
-    "epoch",
-    "train_loss",
-    "val_loss",
-    "train_accuracy",
-    "val_accuracy",
-    "seconds",
-)
-
-
-def open_study(
-    study: str,
-    storage: str | None = None,
-    *,
-    name: str | None = None,
-    overrides: Sequence[str] = (),
-    runs: str | Path | None = None,
-    data: str | Path | None = None,
-) -> Study:
-    """Open a study: one that was launched, or a study file that ``Study.launch`` will launch.
-
-    Args:
-        study: A stored study's name, a name under ``studies/``, or the path of a study file.
-        storage: The database's URL; by default what the environment names (``HPSEARCH_STORAGE``),
-            or ``sqlite:///hpsearch.db``.
-        name: Call the study so: a variant of its own, as ``--name`` does.
-        overrides: Changes of the file, as ``--set`` takes them: ``["data.limit=4000"]``.
-        runs: Where checkpoints go (``HPSEARCH_RUNS``, or ``runs``).
-        data: Where images lie (``HPSEARCH_DATA``).
-
-    Raises:
-        UnknownName: no stored study and no study file is called so.
-        UserError: the database can't be reached, or isn't hpsearch's.
-    """
-    import os
-
-    opened = Study(
-        study,
-        storage or storage_of_the_environment(),
-        name=name,
-        overrides=overrides,
-        runs=Path(runs or os.environ.get("HPSEARCH_RUNS") or "runs"),
-        data=Path(given) if (given := data or os.environ.get("HPSEARCH_DATA")) else None,
-    )
-    if not opened.is_stored:
-        from hpsearch.study_file.loading import find_study
-
-        find_study(study)
-    return opened
 
 
 class Study:
@@ -129,32 +75,12 @@ class Study:
         its path, seconds, and what was noted. A trial that was declared invalid is among them, its
         state says so.
         """
-        import pandas as pd
-
-        from hpsearch.results.analysis.table import columns, trial_table
-
-        def read(database: Database, record: StudyRecord) -> pd.DataFrame:
-            names = columns(database, record)
-            frame = pd.DataFrame(trial_table(database, record), columns=names, dtype=object)
-            # Whole numbers stay whole where a branch leaves some out
-            return frame.convert_dtypes().set_index("number").rename_axis("trial")
-
-        return self._read(read)
+        return self._read(frames.trials)
 
     @property
     def curves(self) -> pd.DataFrame:
         """One row per trial and epoch: losses (means over images), shares 0 to 1, seconds."""
-        import pandas as pd
-
-        from hpsearch.results.analysis.table import epoch_table
-
-        def read(database: Database, record: StudyRecord) -> pd.DataFrame:
-            found = epoch_table(database, record)
-            table = pd.DataFrame({"trial": found.pop("number"), **found})
-            rest = [name for name in table.columns if name not in (*_CURVES, "ticket")]
-            return table[[*_CURVES, *rest]]
-
-        return self._read(read)
+        return self._read(frames.curves)
 
     @property
     def best(self) -> Best | None:
@@ -298,13 +224,8 @@ class Study:
             return html.page(html.title(self._study), html.line(str(error), "bad"))
 
     def _read(self, look: Callable[[Database, StudyRecord], T]) -> T:
-        with self._database() as database:
-            return look(database, read_study(database, self._name_in(database)))
-
-    @contextmanager
-    def _database(self) -> Iterator[Database]:
         with database_for_reading(self._storage) as database:
-            yield database
+            return look(database, read_study(database, self._name_in(database)))
 
     def _name_in(self, database: Database) -> str:
         return self._given_name or stored_name(database, self._study)
@@ -313,7 +234,7 @@ class Study:
         from hpsearch.search import studies
 
         try:
-            with self._database() as database:
+            with database_for_reading(self._storage) as database:
                 name = self._name_in(database)
                 return None if studies.find_or_none(database, name) is None else name
         except NothingStored:

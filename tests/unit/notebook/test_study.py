@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -175,3 +176,13 @@ def test_importing_hpsearch_imports_nothing_slow():
     assert ran.stdout == "[]\n"
     with pytest.raises(AttributeError, match="no attribute 'open_studdy'"):
         _ = hpsearch.open_studdy  # type: ignore[attr-defined]
+
+
+def test_the_report_is_that_of_the_command(study, tmp_path):
+    page = study.report(tmp_path / "new" / "report", figures=False)
+    assert page == tmp_path / "new" / "report" / "report.html"
+    assert "made_up" in page.read_text(encoding="utf-8")
+    told = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
+    assert [each["name"] for each in told["studies"]] == ["made_up"]
+    assert told["studies"][0]["ranked"] == [2, 4, 0]
+    assert not list(page.parent.rglob("*.png"))
