@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -96,7 +97,8 @@ def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
 def remove_unfinished(folder: Path) -> None:
     """Delete what saves that were killed left behind. Call while nobody writes in ``folder``."""
     for left in folder.glob(UNFINISHED):
-        left.unlink(missing_ok=True)
+        with suppress(OSError):  # Refused, it stays until somebody tidies up again
+            left.unlink(missing_ok=True)
 
 
 def weights_of(state: Mapping[str, Any]) -> dict[str, Any]:

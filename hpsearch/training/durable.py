@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,3 +46,35 @@ def replacing(path: Path) -> Iterator[Path]:
 def is_full(error: OSError) -> bool:
     """Whether it says that there is no room left: on the disk, or in the user's share of it."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_the_places_fault(error: OSError) -> bool:
+    """Whether nothing can be written there now, whatever it is: no room, read-only, no right to.
+
+    Somebody can mend that while we wait: free room, mount the disk again, give the right back.
+    """
+    return is_full(error) or error.errno in (
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.ESTALE,
+    )
+
+
+def why_unwritable(folder: Path) -> str | None:
+    """Return why files below ``folder`` couldn't be written; ``None`` where they could.
+
+    ``folder`` need not exist, and nothing is left behind. A full disk is no reason here: it is
+    waited for.
+    """
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        return f"{there} is no folder"
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return None
+    except OSError as error:
+        return None if is_full(error) else f"{there}: {error.strerror or error}"

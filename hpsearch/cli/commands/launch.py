@@ -153,11 +153,13 @@ def worker(
     hpsearch worker --study cnn_dilation --storage postgresql://me@db/search
     """
     from hpsearch.workers.devices import resolve_devices, threads_per_worker
+    from hpsearch.workers.launch.launching import require_writable
     from hpsearch.workers.worker import run_worker
     from hpsearch.workers.worker_options import WorkerOptions
 
     with database_for_reading(storage) as database:
         stored = record_of(database, study).study.name
+    require_writable(runs)
     options = WorkerOptions(
         study_name=stored,
         storage=storage,

@@ -14,6 +14,7 @@ from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
+from hpsearch.training.durable import why_unwritable
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.staffing import Staff, staff
 from hpsearch.workers.launch.supervisor import Outcome, Supervisor
@@ -119,4 +120,16 @@ def check_options(options: LaunchOptions) -> Staff:
         )
     if options.timeout is not None and options.timeout <= 0:
         raise UserError(f"--timeout must be more than 0 s, but got {options.timeout:g}")
+    if options.workers != 0:
+        require_writable(options.runs)
     return crew
+
+
+def require_writable(runs: Path) -> None:
+    """Refuse a runs folder in which no worker could keep a checkpoint. Creates nothing."""
+    reason = why_unwritable(runs)
+    if reason is not None:
+        raise UserError(
+            f"checkpoints are written below the runs folder {runs}, but that can't be done "
+            f"({reason}); name a writable folder with --runs or HPSEARCH_RUNS"
+        )

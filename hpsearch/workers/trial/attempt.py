@@ -1,7 +1,7 @@
 """One attempt at one configured trial: its training, its reports and its checkpoints.
 
-A full disk is no fault of the trial. A checkpoint that can't be written is left out, and training
-goes on; the best weights of a trial that ends are waited for.
+A full or a locked disk is no fault of the trial. A checkpoint that can't be written is left out,
+and training goes on; the best weights of a trial that ends are waited for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.stored import PREDICTIONS
 from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_types import CheckpointRef, Claim
-from hpsearch.training.durable import is_full
+from hpsearch.training.durable import is_the_places_fault
 from hpsearch.training.engine import train
 from hpsearch.training.latency import latency
 from hpsearch.workers.trial import gpu_share
@@ -28,7 +28,7 @@ from hpsearch.workers.trial.bench import Bench, tidy
 from hpsearch.workers.trial.blueprint import Blueprint
 from hpsearch.workers.trial.energy import ENERGY, meter_of
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
-from hpsearch.workers.trial.room import write_once_there_is_room
+from hpsearch.workers.trial.room import what_is_wrong, write_once_there_is_room
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
 logger = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ class Attempt:
     def _save(
         self, epoch: int, state: Callable[[], dict[str, Any]], *, part: str = ""
     ) -> CheckpointRef | None:
-        """Write a checkpoint; ``None`` where the disk has no room for it."""
+        """Write a checkpoint; ``None`` where the disk doesn't take it."""
         content: dict[str, Any] = {"engine": state(), "best": self.best}
         if self.energy is not None:
             content[ENERGY] = self.energy.look()
@@ -199,7 +199,7 @@ class Attempt:
                 self.number, self.claim.attempt, epoch, content, part=part
             )
         except OSError as error:
-            if not is_full(error):
+            if not is_the_places_fault(error):
                 raise
             self._note_no_room(epoch, error)
             return None
@@ -214,10 +214,10 @@ class Attempt:
         )
         if not self.no_room:
             logger.warning(
-                "trial %d: the disk is full (%s), so there is no checkpoint after epoch %d; "
+                "trial %d: %s, so there is no checkpoint after epoch %d; "
                 "training goes on and tries again",
                 self.number,
-                error,
+                what_is_wrong(error),
                 epoch,
             )
         self.no_room = True

@@ -1,4 +1,8 @@
-"""Files that must be written before a trial can end: a full disk is waited for."""
+"""Files that must be written before a trial can end: a full or a locked disk is waited for.
+
+Neither is the trial's fault: failing it would spend the whole budget on a folder that was mounted
+read-only for a minute.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from hpsearch.training.durable import is_full
+from hpsearch.training.durable import is_full, is_the_places_fault
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +22,7 @@ WARNING_SECONDS = 60.0
 def write_once_there_is_room(
     write: Callable[[], object], what: str, leave: Callable[[], bool]
 ) -> bool:
-    """Call ``write`` until the disk has room for it; returns False where the worker must leave.
+    """Call ``write`` until the disk takes it; returns False where the worker must leave.
 
     ``leave`` is asked twenty times a second while waiting. Other errors are raised.
     """
@@ -28,13 +32,19 @@ def write_once_there_is_room(
             write()
             return True
         except OSError as error:
-            if not is_full(error):
+            if not is_the_places_fault(error):
                 raise
             if warned_at is None or time.monotonic() - warned_at >= WARNING_SECONDS:
                 warned_at = time.monotonic()
-                logger.warning("the disk is full (%s): %s; waiting for room", error, what)
+                awaited = "room" if is_full(error) else "that to change"
+                logger.warning("%s: %s; waiting for %s", what_is_wrong(error), what, awaited)
         until = time.monotonic() + PAUSE_SECONDS
         while time.monotonic() < until:
             if leave():
                 return False
             time.sleep(0.05)
+
+
+def what_is_wrong(error: OSError) -> str:
+    """Return what keeps files from being written, in words."""
+    return f"{'the disk is full' if is_full(error) else 'the runs folder is unwritable'} ({error})"

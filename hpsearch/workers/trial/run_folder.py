@@ -80,7 +80,7 @@ class RunFolder:
         names = {Path(reference.key).name for reference in kept}
         for path in _files(self.trial(number)):
             if fnmatch(path.name, CHECKPOINTS) and path.name not in names:
-                path.unlink(missing_ok=True)
+                _remove(path)
 
     def save_best(self, number: int, weights: Mapping[str, Any]) -> Path:
         """Write a finished trial's best weights."""
@@ -108,15 +108,21 @@ class RunFolder:
         self.prune_checkpoints(number, [])
         checkpoint.remove_unfinished(folder)
         if not keep_best:
-            (folder / BEST_WEIGHTS).unlink(missing_ok=True)
+            _remove(folder / BEST_WEIGHTS)
         # Refused where something is left in it, ours or not; another worker may be quicker.
         with suppress(OSError):
             folder.rmdir()
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return what is in ``folder``; nothing where another worker has just removed it."""
+    """Return what is in ``folder``; nothing where it was just removed, or can't be looked into."""
     try:
         return list(folder.iterdir())
-    except FileNotFoundError:
+    except OSError:
         return []
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that nobody needs. Where that is refused it stays, and no work is lost."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -42,8 +42,10 @@ OpenStudy = Callable[..., SmallSearch]
 class FullDisk:
     """A disk without room at one write point of every file whose name contains ``only``."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: str, only: str) -> None:
-        self.at, self.only = at, only
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, at: str, only: str, code: int = errno.ENOSPC
+    ) -> None:
+        self.at, self.only, self.code = at, only, code
         self.full = True
         self.refused = 0
         real_open, real_replace, real_fsync = Path.open, os.replace, os.fsync
@@ -83,7 +85,7 @@ class FullDisk:
         name = "trial-" if self.at == "folder" else self.only
         if self.full and at == self.at and name in path.name:
             self.refused += 1
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            raise OSError(self.code, os.strerror(self.code), str(path))
 
 
 WRITE_POINTS = ["open", "write", "fsync", "rename", "folder sync"]
@@ -204,6 +206,31 @@ def test_leaving_without_room_keeps_the_checkpoint_before(
     assert not any("-part" in name for name in search.files())
     assert search.run_all("two") is Idle.FINISHED
     assert search.figures()[1] == undisturbed
+
+
+LOCKED = [errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.ESTALE]
+
+
+@pytest.mark.parametrize("code", LOCKED, ids=errno.errorcode.get)
+def test_a_folder_that_turns_unwritable_fails_no_trial(
+    open_study: OpenStudy,
+    undisturbed: list[tuple[float, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    code: int,
+) -> None:
+    """Three quick failures of each trial would spend a night's budget in a minute."""
+    monkeypatch.setattr(room, "PAUSE_SECONDS", 0.1)
+    search = open_study(ONE_TRIAL)
+    disk = FullDisk(monkeypatch, "open", ".pt", code)
+    threading.Timer(1.0, setattr, (disk, "full", False)).start()
+    assert search.run_all() is Idle.FINISHED
+
+    ticket = search.ticket()
+    assert (ticket.state, ticket.attempt, ticket.failures) == ("complete", 1, 0)
+    assert search.figures()[1] == undisturbed
+    assert "the runs folder is unwritable" in caplog.text
+    assert "the disk is full" not in caplog.text
 
 
 def test_another_error_of_the_disk_is_an_error(

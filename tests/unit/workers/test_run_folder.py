@@ -166,3 +166,27 @@ def test_tidying_spares_what_is_not_ours(folder: RunFolder) -> None:
 def test_tidying_before_anything_was_written_is_fine(folder: RunFolder) -> None:
     folder.tidy({1}, winners={1})
     assert not folder.path.exists()
+
+
+def test_files_that_may_not_be_removed_stay_and_cost_no_work(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removing is the last step of an attempt: an error there would count against its trial."""
+
+    def refused(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    save(folder, 1)
+    folder.save_best(7, {"epoch": 1})
+    (folder.path / "trial-0007" / ".epoch-0002.pt.1.abc.unfinished").touch()
+    monkeypatch.setattr(Path, "unlink", refused)
+    folder.prune_checkpoints(7, [])
+    folder.tidy({7}, winners=())
+    assert len(files(folder)) == 3
+
+
+def test_a_file_where_the_folder_should_be_is_left_alone(folder: RunFolder) -> None:
+    folder.path.parent.mkdir(parents=True)
+    folder.path.touch()
+    folder.tidy({7}, winners=())
+    folder.prune_checkpoints(7, [])
