@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hpsearch.errors import NothingStored, StorageError
 from hpsearch.search.storage import Database, exclusive_setup
+from hpsearch.search.storage_url import has_secret
 
 VERSION_TABLE = "hpsearch_alembic_version"
 
@@ -49,6 +51,29 @@ def require_tables(database: Database) -> None:
         NothingStored: no study was ever launched into it.
         StorageError: it can't be reached, or its schema isn't this version's.
     """
+    found = _used_revision(database)
+    if found != head_revision():
+        url = "..." if has_secret(database.url) else shlex.quote(database.display_url)
+        raise StorageError(
+            f"{database.display_url} has the older schema {found}, but this version of hpsearch "
+            f"reads {head_revision()}; nothing is lost: stop the older version's workers, and run "
+            f"`hpsearch studies --upgrade --storage {url}` once"
+        )
+    _refuse_other_optuna(database)
+
+
+def upgrade_tables(database: Database) -> str | None:
+    """Bring an older hpsearch's tables up to this version's, as ``ensure_tables`` does.
+
+    Returns the revision that they had, ``None`` where there was nothing to do. Creates none: raises
+    ``NothingStored`` where hpsearch has never used this database, else as ``ensure_tables``.
+    """
+    found = _used_revision(database)
+    ensure_tables(database)
+    return None if found == head_revision() else found
+
+
+def _used_revision(database: Database) -> str:
     if database.is_sqlite and not Path(str(database.url.database)).exists():
         raise NothingStored(
             f"no study has been launched into {database.display_url} yet: the file doesn't exist; "
@@ -61,12 +86,7 @@ def require_tables(database: Database) -> None:
             "tables; run `hpsearch launch` first, or name another --storage"
         )
     _refuse_unknown(database, found)
-    if found != head_revision():
-        raise StorageError(
-            f"{database.display_url} has the older schema {found}; this version needs "
-            f"{head_revision()}: run `hpsearch launch` once to upgrade it"
-        )
-    _refuse_other_optuna(database)
+    return found
 
 
 def revision_of(connection: Connection) -> str | None:

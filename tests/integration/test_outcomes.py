@@ -301,7 +301,7 @@ def test_a_database_from_before_is_upgraded_and_its_study_goes_on(storage_url):
     before = open_search(database, file)
     claim = before.hand().started()
     database.write(back)
-    with pytest.raises(StorageError, match=r"older schema 0001; .*run `hpsearch launch` once"):
+    with pytest.raises(StorageError, match=r"older schema 0001, .*`hpsearch studies --upgrade"):
         require_tables(database)
     # What a launch does first, before it shows what it will cost
     stored, _ = preview._stored(LaunchOptions(study=file, storage=storage_url, workers=1))

@@ -1,7 +1,9 @@
-"""A database of a newer or foreign schema: every command that opens one says so, and exits 2."""
+"""A database of another schema: each command that opens one says so and what to do, code 2."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,20 @@ def test_every_command_is_tried():
     ],
 )
 def test_it_is_refused_with_what_to_do(hpsearch, here: Path, command, table, revision, says):
+    is_refused(hpsearch, here, command, table, revision, says)
+
+
+@pytest.mark.parametrize("command", [name for name in ARGUMENTS if name != "launch"])
+def test_an_older_one_is_refused_with_what_to_type(hpsearch, here: Path, command):
+    url = f"sqlite:///{here}/hpsearch.db"
+    says = (
+        f"{url} has the older schema 0002, but this version of hpsearch reads 0004",
+        f"run `hpsearch studies --upgrade --storage {url}` once",
+    )
+    is_refused(hpsearch, here, command, "hpsearch_alembic_version", "0002", says)
+
+
+def is_refused(hpsearch, here: Path, command, table, revision, says):
     (here / "secretive.yaml").write_text(STUDY)
     builds_on = STUDY.replace("study: secretive", "study: next") + "from: secretive\n"
     (here / "builds_on.yaml").write_text(builds_on)
@@ -85,6 +101,39 @@ def test_it_is_refused_with_what_to_do(hpsearch, here: Path, command, table, rev
         assert part in ran.err
     assert "Traceback" not in ran.err
     assert contents(here) == before
+
+
+def test_an_older_one_is_read_after_what_the_message_says(hpsearch, here: Path):
+    (here / "secretive.yaml").write_text(STUDY)
+    assert hpsearch("launch", "--study", "secretive.yaml", "--workers", "0").code == 0
+    database = Database("sqlite:///hpsearch.db")
+    database.write(as_it_was_in_0001)
+    database.close()
+    refused = hpsearch("status", "--study", "secretive", "--storage", "sqlite:///hpsearch.db")
+    [command] = re.findall(r"run `hpsearch (.*?)` once", " ".join(refused.err.split()))
+    ran = hpsearch(*shlex.split(command))
+    assert (ran.code, "was upgraded from schema 0001 to 0004" in ran.out) == (0, True), ran.all
+    assert "secretive" in ran.out
+    assert hpsearch("status", "--study", "secretive").code == 0
+    ran = hpsearch("studies", "--upgrade", "--json")
+    assert ran.json["stored"][0]["study"] == "secretive"
+    assert "has this version's schema, 0004" in ran.err
+
+
+def test_what_hpsearch_never_used_is_no_older_one(hpsearch, here: Path):
+    ran = hpsearch("studies", "--upgrade")
+    assert (ran.code, "no study has been launched into" in ran.err) == (2, True), ran.all
+    assert not (here / "hpsearch.db").exists()
+
+
+def as_it_was_in_0001(connection: sa.Connection) -> None:
+    for statement in (
+        "ALTER TABLE hpsearch_tickets DROP COLUMN figures",
+        "ALTER TABLE hpsearch_studies DROP COLUMN granted",
+        "DROP TABLE hpsearch_knowledge",
+        "UPDATE hpsearch_alembic_version SET version_num = '0001'",
+    ):
+        connection.execute(sa.text(statement))
 
 
 def contents(folder: Path) -> list[str]:

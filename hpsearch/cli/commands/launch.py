@@ -267,6 +267,7 @@ def _print_end(
         say(f"{broken} of {counts.complete} complete trials break a constraint and have no rank")
     if order and exported:
         which = " --pick knee" if record.goals.several else ""
-        say(f"Confirm it: {again(f'hpsearch confirm --study {told.study}', storage)}")
+        if not record.goals.several:  # finalists are compared by one objective
+            say(f"Confirm it: {again(f'hpsearch confirm --study {told.study}', storage)}")
         say(f"Export it: {again(f'hpsearch export --study {told.study}{which}', storage)}")
     say(f"Look at it: {again('hpsearch dashboard', storage)}")

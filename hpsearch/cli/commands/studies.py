@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from hpsearch.cli.options import DEFAULT_STORAGE, JsonOption, StorageOption
 from hpsearch.cli.terminal.output import print_json, say, show, show_time, table
@@ -14,13 +17,25 @@ if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
 
 
-def studies(storage: StorageOption = DEFAULT_STORAGE, as_json: JsonOption = False) -> None:
+def studies(
+    storage: StorageOption = DEFAULT_STORAGE,
+    upgrade: Annotated[
+        bool,
+        typer.Option(
+            "--upgrade",
+            help="First bring tables of an older hpsearch up to date. Its workers must be stopped.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """List the study files that can be launched by name, and the studies in the database.
 
     \b
     hpsearch studies
     hpsearch studies --storage postgresql://me@db/search --json
     """
+    if upgrade:
+        _upgrade(storage, stderr=as_json)
     stored = _stored(storage)
     files = _files({each["study"]: each for each in stored})
     if as_json:
@@ -61,6 +76,20 @@ def studies(storage: StorageOption = DEFAULT_STORAGE, as_json: JsonOption = Fals
         ],
         whole=("state", "finished", "best", "trained", "launched"),
     )
+
+
+def _upgrade(storage: str, *, stderr: bool) -> None:
+    from hpsearch.search.schema_version import head_revision, upgrade_tables
+    from hpsearch.search.storage import Database
+
+    with closing(Database(storage)) as database:
+        found = upgrade_tables(database)
+        told = (
+            f"has this version's schema, {head_revision()}"
+            if found is None
+            else f"was upgraded from schema {found} to {head_revision()}"
+        )
+        say(f"{database.display_url} {told}", stderr=stderr)
 
 
 def _files(stored: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

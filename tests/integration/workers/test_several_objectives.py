@@ -6,12 +6,14 @@ import json
 import threading
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from optuna.trial import TrialState
 from support.trials import STUDY, SmallSearch, open_small
 
+from hpsearch.cli.commands.launch import _print_end
 from hpsearch.dashboard.app import dashboard_server
 from hpsearch.errors import UserError
 from hpsearch.results.found import found_in
@@ -253,3 +255,13 @@ def test_latency_leaves_random_numbers_alone_and_grows_with_the_model():
         )
         assert torch.equal(torch.random.get_rng_state(), before)
     assert 0 < taken[0] * 3 < taken[1]
+
+
+def test_the_end_of_a_launch_proposes_no_confirmation(searched, capsys):
+    """`hpsearch confirm` would refuse several objectives."""
+    told = SimpleNamespace(study="small", trials=12)
+    outcome = SimpleNamespace(reason="finished")
+    _print_end(searched.record(), outcome, told, "sqlite:///hpsearch.db", exported=True)
+    said = capsys.readouterr().out
+    assert "hpsearch export --study small --pick knee" in said
+    assert "hpsearch confirm" not in said
