@@ -35,12 +35,14 @@ from hpsearch.cli.commands import (
     train,
     verify,
 )
+from hpsearch.cli.flags import Command, Group
 from hpsearch.errors import HpsearchError, UserError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="hpsearch",
+    cls=Group,
     help="Hyperparameter search for image classifiers.",
     epilog="Begin with: hpsearch launch --study quickstart --workers 2",
     rich_markup_mode="rich",
@@ -81,7 +83,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, help=_help(command), rich_help_panel=panel)(command)
+        app.command(name, cls=Command, help=_help(command), rich_help_panel=panel)(command)
 app.add_typer(data.app, name="data", rich_help_panel="Data")
 
 

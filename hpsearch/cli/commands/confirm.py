@@ -125,7 +125,11 @@ def _print_asked(asked: Asked, *, stderr: bool) -> None:
     confirms: Any = asked.study.confirms
     finalists = ", ".join(str(each["trial"]) for each in confirms["finalists"])
     say(f"{asked.name} ({state})", style="bold", stderr=stderr)
-    say(f"finalists: trials {finalists}: {asked.rule}", stderr=stderr)
+    several = len(confirms["finalists"]) > 1
+    say(
+        f"{'finalists: trials' if several else 'finalist: trial'} {finalists}: {asked.rule}",
+        stderr=stderr,
+    )
     epochs = asked.most * asked.epochs
     say(
         f"at most {plural(asked.most, 'training')} of {plural(asked.epochs, 'epoch')} "

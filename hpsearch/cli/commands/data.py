@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpsearch.cli.flags import Command, Group
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     DataOption,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from hpsearch.study_file.trial_config import DataConfig
     from hpsearch.training.data.summary import Availability
 
-app = typer.Typer(help="List data sources, and prepare images before a search.")
+app = typer.Typer(cls=Group, help="List data sources, and prepare images before a search.")
 
 
 @app.callback()
@@ -31,7 +32,7 @@ def _root() -> None:
     """List data sources, and prepare images before a search."""
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_sources(data: DataOption = None, as_json: JsonOption = False) -> None:
     """List the data sources that a study file may name, and whether their images are here.
 
@@ -59,7 +60,7 @@ def list_sources(data: DataOption = None, as_json: JsonOption = False) -> None:
     )
 
 
-@app.command()
+@app.command(cls=Command)
 def prepare(
     source: Annotated[
         str | None, typer.Argument(metavar="SOURCE", help="A source that needs no settings.")

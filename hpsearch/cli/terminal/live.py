@@ -35,11 +35,11 @@ _MESSAGES_SHOWN = 5
 def print_preview(preview: Preview, *, stderr: bool = False) -> None:
     """Tell what a launch will do and cost."""
     left = preview.trials - preview.finished
-    state = "new" if preview.new else f"{preview.finished} trials finished before"
+    state = "new" if preview.new else f"{plural(preview.finished, 'trial')} finished before"
     say(f"{preview.study} ({state})", style="bold", stderr=stderr)
     if left <= 0:
         say(
-            f"all {preview.trials} trials of the budget are finished; --trials asks for more",
+            f"the budget of {plural(preview.trials, 'trial')} is finished; --trials asks for more",
             stderr=stderr,
         )
         return
@@ -54,7 +54,8 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
     if preview.trainings_per_trial > 1:
         epochs = f"{preview.trainings_per_trial} x {epochs}"
     say(
-        f"{left} trials of up to {epochs} over {preview.parameters} parameters; {workers}",
+        f"{plural(left, 'trial')} of up to {epochs} over "
+        f"{plural(preview.parameters, 'parameter')}; {workers}",
         stderr=stderr,
     )
     if preview.trainings_per_trial > 1:
@@ -63,11 +64,12 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
             f"{left * preview.epochs_per_trial * preview.trainings_per_trial:,} epochs in all",
             stderr=stderr,
         )
-    hours = "unknown time" if preview.seconds is None else f"about {show_time(preview.seconds)}"
     alone = "" if devices else " with one worker like this machine"
+    hours = f"about {show_time(preview.seconds)}{alone} if nothing is pruned"
+    if preview.seconds is None:
+        hours = "its time isn't known"
     say(
-        f"{hours}{alone} if nothing is pruned, up to {show_bytes(preview.disk_bytes)} for "
-        "checkpoints",
+        f"{hours}, up to {show_bytes(preview.disk_bytes)} for checkpoints",
         stderr=stderr,
     )
 

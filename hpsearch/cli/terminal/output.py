@@ -91,16 +91,22 @@ def print_confusion(title: str, names: Sequence[str], matrix: Sequence[Sequence[
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """Return a table for a terminal; a column of numbers is set to the right."""
+    """Return a table for a terminal; a column of numbers is set to the right.
+
+    On a narrow terminal headings and texts wrap between words. Within one they only do where there
+    is no other way: half a number reads as another number.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     cells = _cells(rows)
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
+    names, widths, gap = _fitted(columns, cells, console().width)
+    padding = (0, 1) if gap == _GAP else (0, 1, 0, 0)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=padding, header_style="bold")
+    for index, name in enumerate(names):
         justify: Literal["left", "right"] = "right" if _is_numeric(cells, index) else "left"
-        made.add_column(Text(column), justify=justify, overflow="fold")
+        made.add_column(Text(name), justify=justify, overflow="fold", width=widths[index])
     for row in cells:
         made.add_row(*map(Text, row))
     return made
@@ -108,6 +114,35 @@ def make_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
 
 def _cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
     return [[clean(show(cell)) for cell in row] for row in rows]
+
+
+#: Signs between two columns of a ruled table, where there is room and where there is little.
+_GAP, _NARROW_GAP = 3, 2
+
+
+def _fitted(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], room: int
+) -> tuple[list[str], list[int | None], int]:
+    """Return headings, widths (``None``: the text's own) and the gap of a table of ``room`` signs.
+
+    Rich divides what is missing among all columns, also those that can't wrap. Here the widest
+    gives way first, and none below its longest word; where even that isn't enough, Rich decides.
+    """
+    names, texts = list(columns), [[row[at] for row in cells] for at in range(len(columns))]
+    full = [max(map(len, (name, *column))) for name, column in zip(names, texts, strict=True)]
+    if sum(full) + _GAP * len(full) <= room:
+        return names, [None] * len(full), _GAP
+    names = [name.replace("_", " ") for name in names]
+    least = [
+        max((len(word) for text in (name, *column) for word in text.split()), default=0)
+        for name, column in zip(names, texts, strict=True)
+    ]
+    if sum(least) + _NARROW_GAP * len(full) > room:
+        return names, [None] * len(full), _NARROW_GAP
+    for _ in range(sum(full) + _NARROW_GAP * len(full) - room):
+        widest = max((at for at in range(len(full)) if full[at] > least[at]), key=full.__getitem__)
+        full[widest] -= 1
+    return names, list(full), _NARROW_GAP
 
 
 def _is_numeric(cells: Sequence[Sequence[str]], index: int) -> bool:

@@ -13,6 +13,9 @@ from hpsearch.cli.terminal.output import clean, console, say
 if TYPE_CHECKING:
     from hpsearch.measurement import EpochResult
 
+#: Columns of a terminal with room for the figures of training and of validation beside the bar.
+_WIDE = 120
+
 #: Told of each epoch.
 Tell = Callable[["EpochResult"], None]
 
@@ -34,9 +37,11 @@ def told(title: str, epochs: int, done: int, *, quiet: bool) -> Iterator[Tell]:
         TimeRemainingColumn,
     )
 
+    # Cells that don't fit are cut, the count of epochs first
+    narrow = console().width < _WIDE
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=10 if narrow else 40),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}", markup=False),
@@ -45,7 +50,10 @@ def told(title: str, epochs: int, done: int, *, quiet: bool) -> Iterator[Tell]:
         bar = progress.add_task(clean(title), total=epochs, completed=done, figures="")
 
         def tell(result: EpochResult) -> None:
-            progress.update(bar, completed=result.epoch, figures=_figures(result))
+            figures = _figures(result)
+            if narrow:
+                figures = figures[figures.find("val ") :] if "val " in figures else figures
+            progress.update(bar, completed=result.epoch, figures=figures)
 
         yield tell
 

@@ -168,7 +168,20 @@ def _print_curve(curve: list[dict[str, Any]], metric: str) -> None:
     say()
     say(f"{metric} {sparkline([point[metric] for point in curve])}")
     shown = (*_SHOWN, *([] if metric in _SHOWN else [metric]), *_TIMES)
-    table(shown, [[point[name] for name in shown] for point in curve])
+    table(
+        shown,
+        [
+            [
+                _short(point[name]) if name in _TIMES else point[name]  # digits beyond are noise
+                for name in shown
+            ]
+            for point in curve
+        ],
+    )
+
+
+def _short(seconds: float | None) -> float | None:
+    return None if seconds is None else float(f"{seconds:.3g}")
 
 
 def _print_events(events: list[dict[str, Any]]) -> None:

@@ -116,7 +116,12 @@ def _lines(verdict: Confirmation, unit: _Unit) -> list[tuple[str, str]]:
     lines = [
         (
             "Best seen in search",
-            f"{unit.value(verdict.best_seen):<9} (1 seed, best of {verdict.complete}: optimistic)",
+            f"{unit.value(verdict.best_seen):<9} (1 seed, "
+            + (
+                "the only one)"
+                if verdict.complete == 1
+                else f"best of {verdict.complete}: optimistic)"
+            ),
         )
     ]
     if verdict.winner is None:

@@ -89,13 +89,13 @@ PREVIEW = Preview(
             replace(PREVIEW, new=True, finished=0, seconds=None, devices=("cpu",)),
             "mine (new)\n"
             "12 trials of up to 3 epochs over 5 parameters; workers: 1 on cpu, 1 thread each\n"
-            "unknown time if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            "its time isn't known, up to 21.7 kB for checkpoints\n",
             id="new, and its time couldn't be measured",
         ),
         pytest.param(
             replace(PREVIEW, finished=12),
             "mine (12 trials finished before)\n"
-            "all 12 trials of the budget are finished; --trials asks for more\n",
+            "the budget of 12 trials is finished; --trials asks for more\n",
             id="nothing left",
         ),
     ],

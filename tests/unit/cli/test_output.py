@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+
 import pytest
 
 from hpsearch import wording
@@ -91,3 +94,47 @@ def test_passwords_are_hidden(text, masked):
 def test_plurals():
     assert wording.plural(1, "thread") == "1 thread"
     assert wording.plural(1200, "epoch") == "1,200 epochs"
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Print a table on a terminal of some columns, and return its lines."""
+    from rich.console import Console
+
+    def printed(columns: tuple[str, ...], rows: list[tuple[object, ...]], width: int) -> list[str]:
+        file = io.StringIO()
+        terminal = Console(file=file, width=width, force_terminal=True, color_system=None)
+        monkeypatch.setattr(output, "console", lambda: terminal)
+        output.table(columns, rows)
+        return [line.rstrip() for line in file.getvalue().splitlines()]
+
+    return printed
+
+
+ROW = (1, 11, "complete", 0.99306, 9, "0.8 s", "model=mlp  optimizer.sgd.lr=0.018534")
+COLUMNS = ("rank", "trial", "state", "val_accuracy", "epochs", "time", "parameters")
+
+
+@pytest.mark.parametrize("width", [75, 80, 120])
+def test_a_narrow_table_wraps_between_words_alone(
+    narrow: Callable[..., list[str]], width: int
+) -> None:
+    lines = narrow(COLUMNS, [ROW], width)
+    assert max(map(len, lines)) <= width
+    words = " ".join(lines).split()
+    whole = {"complete", "0.99306", "model=mlp", "optimizer.sgd.lr=0.018534", "parameters"}
+    assert whole <= set(words)
+
+
+def test_a_table_with_room_is_left_as_it_is(narrow: Callable[..., list[str]]) -> None:
+    head, rule, row = (line for line in narrow(COLUMNS, [ROW], 200) if line)
+    assert "val_accuracy" in head
+    assert "model=mlp  optimizer.sgd.lr=0.018534" in row
+    assert set(rule.strip()) == {"─"}
+
+
+def test_where_not_even_words_fit_nothing_is_lost(narrow: Callable[..., list[str]]) -> None:
+    lines = narrow(COLUMNS, [ROW], 50)
+    assert max(map(len, lines)) <= 50
+    last = "".join(line.split()[-1] for line in lines if line)
+    assert "0.018534" in last
