@@ -16,6 +16,7 @@ from hpsearch.dashboard.standing import Standing
 from hpsearch.dashboard.thresholds import Thresholds
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.export.confirmed import in_words
+from hpsearch.results.ranking import knee
 from hpsearch.results.reasons import in_short
 from hpsearch.results.records import TrialRecord
 from hpsearch.results.summary import counts_of
@@ -73,7 +74,9 @@ def winner_line(standing: Standing) -> str:
     if record.goals.several:
         front = ", ".join(map(str, standing.best[:20]))
         more = ", .." if len(standing.best) > 20 else ""
-        return f"front of {', '.join(record.goals.objectives)}: trials {front or 'none yet'}{more}"
+        nearest, names = knee(record), ", ".join(record.goals.objectives)
+        told = "" if nearest is None else f"; its knee is trial {nearest.number}"
+        return f"front of {names}: trials {front or 'none yet'}{more}{told}"
     if not standing.best:
         return "no complete trial that keeps the constraints yet"
     if standing.is_confirmed and verdict is not None and verdict.confirmed is not None:
@@ -151,6 +154,11 @@ def _state(
             return f"**Complete**, no rank: {words(broken)}."
         place = f"**Complete**, rank {rank} of {len(standing.rank)}"
         chosen = told.number in standing.best
+        if record.goals.several:
+            nearest = knee(record)
+            at_knee = nearest is not None and nearest.number == told.number
+            front = "on the front, at its **knee**" if at_knee else "on the front"
+            return f"**Complete**, {front if chosen else 'not on the front'}."
         if standing.is_confirmed and chosen:
             place += ", **confirmed winner**"
         return f"{place}."

@@ -95,7 +95,9 @@ class StudyContent:
 
     @property
     def winner(self) -> int | None:
-        """The confirmed winner; where there is none, the best seen."""
+        """The confirmed winner, else the best seen; of several objectives the front's knee."""
+        if self.knee is not None:
+            return self.knee
         if self.confirmed is not None and self.confirmed.verdict.winner is not None:
             return self.confirmed.verdict.winner
         return next(iter(self.ranked), None)

@@ -56,9 +56,14 @@ def hard_pictures(
     ``hashes`` are the data hashes that the trials noted: other images are never shown for theirs.
     """
     if matrices is None:
+        way = (
+            "and only one objective is confirmed by such."
+            if record.goals.several
+            else f"hpsearch confirm --study {record.study.name} has them do so."
+        )
         return Shown(
             reason="Which pictures are hard shows only when several trainings have judged them; "
-            f"hpsearch confirm --study {record.study.name} has them do so."
+            + way
         )
     if not matrices.hardest:
         return Shown(reason="No training got any validation image wrong.")

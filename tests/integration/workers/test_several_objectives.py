@@ -228,6 +228,14 @@ def test_the_dashboard_reads_it(searched):
     assert sorted(each["number"] for each in detail["best_trials"]) == sorted(
         each.number for each in front(searched.record())
     )
+    nearest = knee(searched.record())
+    notes = {each["number"]: each["note"]["body"] for each in detail["trials"]}
+    assert f"; its knee is trial {nearest.number}." in detail["note"]["body"]
+    assert "**Complete**, on the front, at its **knee**." in notes[nearest.number]
+    behind = {each.number for each in ranked(searched.record())}
+    behind -= {each.number for each in front(searched.record())}
+    assert behind
+    assert all("**Complete**, not on the front." in notes[number] for number in behind)
     refused = [
         each for each in detail["trials"] if each["constraints"] and max(each["constraints"]) > 0
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hpsearch.results.export.confirmed import distrusted
 from hpsearch.results.report.blocks import Block, Section, Text, Tile, Tiles
 from hpsearch.results.report.content import StudyContent
@@ -48,6 +50,13 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
         if best is not None
         else "no trial has a rank yet",
     )
+    if len(content.objectives) > 1:
+        front = Tile(
+            label="On the front",
+            value=plural(len(content.front), "trial"),
+            detail="none yet" if content.knee is None else f"its knee is trial {content.knee}",
+        )
+        return [front, replace(seen, label=f"Best {unit.name} seen")]
     found = content.confirmed
     verdict = None if found is None else found.verdict
     if verdict is None or verdict.confirmed is None or not verdict.finished:

@@ -36,6 +36,10 @@ def reproduce(content: StudyContent) -> Section:
         ),
     ]
     export = f"{name}.best.yaml"
+    # Finalists are compared by one objective; of several a point of the front is exported
+    several_goals = len(content.objectives) > 1
+    confirm = [] if several_goals else [f"hpsearch confirm --study {name}"]
+    pick = " --pick knee" if several_goals else ""
     return Section(
         name="reproduce",
         title="How to reproduce",
@@ -44,8 +48,8 @@ def reproduce(content: StudyContent) -> Section:
                 label="Commands that do it again",
                 lines=[
                     f"hpsearch launch --study {name}.yaml",
-                    f"hpsearch confirm --study {name}",
-                    f"hpsearch export --study {name} --out {export}",
+                    *confirm,
+                    f"hpsearch export --study {name}{pick} --out {export}",
                     f"hpsearch train {export}     # trains the winner again",
                     f"hpsearch verify {export}    # data and figures must come out again",
                 ],

@@ -97,6 +97,20 @@ def _standing(content: StudyContent) -> list[Block]:
     if chart is not None:
         blocks.append(chart)
     blocks.append(_finalists_table(found, unit))
+    out = [each.standing for each in verdict.finalists if each.standing.reason is not None]
+    if out:
+        # Sentences: a column of the table has no room for them
+        blocks.append(
+            Facts(
+                facts=[
+                    (
+                        f"Trial {each.trial} is out after seed {each.rejected_after}",
+                        str(each.reason),
+                    )
+                    for each in out
+                ]
+            )
+        )
     blocks.append(Text(text=f"Finalists: {found.rule}", style="note"))
     return blocks
 
@@ -104,6 +118,12 @@ def _standing(content: StudyContent) -> list[Block]:
 def _unconfirmed(content: StudyContent) -> list[Block]:
     found, name = content.confirmed, content.name
     value = content.unit.value(content.row(content.winner).get("value"))
+    if len(content.objectives) > 1:
+        each = (
+            "The figures of each point are those of one training with one seed; "
+            "hpsearch train FILE --seeds 5 trains an exported point again."
+        )
+        return [Text(text=f"Unconfirmed. {each}", style="warning")]
     if found is None:
         why = f"No fresh seed has confirmed it; hpsearch confirm --study {name} does."
     elif not found.verdict.finished:
@@ -213,7 +233,7 @@ def _finalists_table(found: Confirmed, unit: Unit) -> Table:
                 else f"{1000 * each.cost.latency_seconds:.2f} ms",
                 ""
                 if each.standing.reason is None
-                else f"after seed {each.standing.rejected_after}: {each.standing.reason}",
+                else f"after seed {each.standing.rejected_after}",
             ]
             for each in verdict.finalists
         ],
@@ -234,7 +254,7 @@ def _front(content: StudyContent) -> Table:
         columns=[
             Column(label="trial", numeric=True),
             *(Column(label=name, numeric=True) for name in names),
-            Column(label=""),
+            Column(label="point"),
         ],
         rows=[
             [

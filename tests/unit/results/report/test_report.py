@@ -280,3 +280,23 @@ def _texts(report: Report) -> Sequence[str]:
         for block in section.blocks
         if isinstance(block, Text | Chart)
     ]
+
+
+@pytest.mark.parametrize("content", ["several objectives"], indirect=True)
+def test_several_objectives_are_told_as_a_front(content: ReportContent) -> None:
+    """No command is proposed that would refuse them."""
+    [study] = content.studies
+    told = markdown(assemble(content), {})
+    assert study.winner == study.knee is not None
+    assert "hpsearch confirm" not in told
+    assert "hpsearch export --study made --pick knee --out made.best.yaml" in told
+    assert f"**{len(study.front)} trial" in told
+    assert f"its knee is trial {study.knee}" in told
+    assert f"Settings of trial {study.knee}" in told
+
+
+@pytest.mark.parametrize("content", ["mixed"], indirect=True)
+def test_one_objective_is_to_be_confirmed(content: ReportContent) -> None:
+    told = markdown(assemble(content), {})
+    assert "hpsearch confirm --study made" in told
+    assert "--pick" not in told
