@@ -10,6 +10,6 @@
 - ``answers``     a study's data, the answer that grows with it
 - ``standing``    how a study stands: ranks, winner, what the audit spared
 - ``notes``       the notes of studies and trials (``markdown``, ``thresholds``)
-- ``artifacts``   curves, confusion matrix and frozen config of a trial (``pictures``)
+- ``artifacts``   curves, confusion matrix and frozen config of a trial (``results.trial_pictures``)
 - ``reports``     the reports, behind the same guard
 """

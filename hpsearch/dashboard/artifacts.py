@@ -134,7 +134,7 @@ class Artifacts:
         raise ArtifactNotFound("no such trial")
 
     def _render(self, study: str, _run_key: str, ticket: int, kind: Kind) -> bytes:
-        from hpsearch.dashboard import pictures
+        from hpsearch.results import trial_pictures as pictures
 
         record = read_study(self._database, study)
         trial = next(each for each in record.trials if each.ticket == ticket)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.results.drawing import drawing, new_figure, printable, save
 from hpsearch.results.report import palette
 from hpsearch.results.report.blocks import Chart, Charts, Report
 
@@ -57,12 +58,8 @@ class Plate:
 
     def save(self, path: Path) -> None:
         """Write it as PNG or SVG, by the name's ending. The same figure gives the same file."""
-        from matplotlib import rc_context
-
-        kind = "png" if ".png" in path.suffixes else "svg"
-        metadata = {"Software": None} if kind == "png" else {"Date": None}
-        with rc_context({"svg.hashsalt": "hpsearch", "savefig.dpi": _DPI}):
-            self.figure.savefig(path, format=kind, metadata=metadata)
+        with drawing({"savefig.dpi": _DPI}):
+            save(self.figure, path, "png" if ".png" in path.suffixes else "svg")
 
 
 def plates(report: Report) -> Iterator[Plate]:
@@ -73,16 +70,13 @@ def plates(report: Report) -> Iterator[Plate]:
 
 def draw(block: Chart | Charts) -> Figure:
     """Return a chart as a matplotlib figure. Raises ``ValueError`` for what it can't draw."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     charts = list(block.charts) if isinstance(block, Charts) else [block]
     columns = 1 if len(charts) == 1 else 2
     rows = -(-len(charts) // columns)
     tallest = max(chart.height for chart in charts)
     size = (_WIDTH if columns == 1 else columns * _PANEL, rows * tallest / _PIXELS)
-    with rc_context({"font.size": 8, "axes.linewidth": 0.6, "text.parse_math": False}):
-        figure = Figure(figsize=size, layout="constrained", facecolor=_colour("page"))
+    with drawing({"font.size": 8, "axes.linewidth": 0.6}):
+        figure = new_figure(size, facecolor=_colour("page"))
         for place, chart in enumerate(charts):
             axes = figure.add_subplot(rows, columns, place + 1)
             _panel(axes, chart, alone=len(charts) == 1)
@@ -281,4 +275,4 @@ def _colour(name: str) -> str:
 
 
 def _text(label: str) -> str:
-    return html.unescape(label.replace("<br>", "\n"))
+    return printable(html.unescape(label.replace("<br>", "\n")))

@@ -11,10 +11,10 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from support.searching import epoch_result
 from support.wsgi import ask
 
-from hpsearch.dashboard import pictures
 from hpsearch.dashboard.app import application
 from hpsearch.dashboard.artifacts import Artifacts
 from hpsearch.dashboard.standing import Standings
+from hpsearch.results import trial_pictures as pictures
 from hpsearch.search import studies
 
 #: Class names of somebody who wishes us ill, or only writes mathematics.

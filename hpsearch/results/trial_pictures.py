@@ -7,28 +7,22 @@ read as a formula.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Sequence
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpsearch.measurement import EpochResult
+from hpsearch.results.drawing import drawing, new_figure, printable, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Matplotlib isn't made for several threads, and its settings are those of the whole process.
-_LOCK = Lock()
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "hpsearch",
     "font.family": ["DejaVu Sans"],
     "font.size": 10,
-    # A class called "$x$" is no formula.
-    "text.parse_math": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -37,9 +31,6 @@ _TRAIN, _VAL, _MARK = "#E69F00", "#0072B2", "#555555"
 
 #: Characters of a class name that a picture has room for, and classes whose counts it shows.
 _NAME, _NUMBERED = 18, 20
-
-# XML 1.0 has no way to write these at all.
-_NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def learning_curves(
@@ -124,22 +115,16 @@ def _label(axes: Axes, y: str, x: str = "epoch") -> None:
 
 
 def _svg(inches: tuple[float, float], draw: Callable[[Figure], None]) -> bytes:
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
     stream = io.BytesIO()
-    with _LOCK, mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=inches, layout="constrained")
-        FigureCanvasSVG(figure)
+    with drawing(_SETTINGS):
+        figure = new_figure(inches)
         draw(figure)
-        # Without a date two pictures of one trial are the same bytes.
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+        save(figure, stream, "svg")
     return stream.getvalue()
 
 
 def _plain(text: str) -> str:
-    return _NO_XML.sub("?", text).replace("\n", " ")
+    return printable(text).replace("\n", " ")
 
 
 def _short(name: str) -> str:
