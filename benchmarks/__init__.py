@@ -5,6 +5,7 @@
 - ``precision_rule``  where bf16 pays on a CPU, and what the rule chooses
 - ``whole_search``    a search of ours against a plain Optuna script and Ray Tune (``peers/``), for
   the same wall time; some twenty minutes, on a machine that does nothing else
+- ``search_efficiency`` who finds more in the same time, on recorded training curves
 - ``growth``          a worker beside 10,000 finished trials, against a stock study
 - ``ledger``          trials per second without training, against ``study.optimize``
 - ``worker_start``    seconds and memory of a worker before its first trial

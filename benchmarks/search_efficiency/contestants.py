@@ -1,0 +1,81 @@
+"""Who searches: ours with its defaults and otherwise, plain rules, and Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache, partial
+
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
+from optuna.samplers import TPESampler
+
+from benchmarks.search_efficiency.ours import FastSearch, MemoryHistory
+from benchmarks.search_efficiency.peers import OptunaSearch, ScreenThenTrain
+from benchmarks.search_efficiency.simulation import Searcher
+from benchmarks.search_efficiency.spaces import TABLES
+from benchmarks.search_efficiency.table import Table
+from hpsearch.study_file.study import StudyFile
+
+#: Configurations that are looked at for one epoch, at most, and of the table's.
+SCREENED, SCREENED_SHARE = 100, 0.75
+
+#: Made for a table and the number of a replay, which seeds it.
+Make = Callable[[Table, int], Searcher]
+
+
+def study_of(table: Table, seed: int, *search: str) -> StudyFile:
+    """Return the table's study with a seed; ``search`` changes what the file says."""
+    return replace(_study(table.recorded.name, search), seed=seed)
+
+
+@lru_cache(maxsize=64)
+def _study(name: str, search: tuple[str, ...]) -> StudyFile:
+    return TABLES[name].study(search)
+
+
+def ours(*search: str) -> Make:
+    """Return our search; ``search`` are ``path=value`` changes of the study file."""
+    return lambda table, replay: FastSearch(table, study_of(table, replay, *search))
+
+
+def _screen(table: Table, replay: int) -> Searcher:
+    chance = FastSearch(table, study_of(table, replay, "sampler=random"))
+    history, tickets = MemoryHistory(), iter(range(1, len(table) + 1))
+
+    def draw() -> int:
+        row = chance.draw(history, next(tickets))
+        if row is None:
+            raise RuntimeError("the table has no row left to look at")
+        return row
+
+    return ScreenThenTrain(table, draw, min(SCREENED, int(SCREENED_SHARE * len(table))))
+
+
+def _optuna(pruner: Callable[[int], BasePruner], table: Table, replay: int) -> Searcher:
+    sampler = TPESampler(seed=replay)
+    return OptunaSearch(table, sampler, pruner(table.epochs), epochs=table.epochs)
+
+
+DEFAULTS = "hpsearch, defaults"
+MEDIAN, SCREEN = "Optuna TPE + Median", "1 epoch, then the best in full"
+
+METHODS: Mapping[str, Make] = {
+    DEFAULTS: ours(),
+    "hpsearch, TPE + ASHA 3": ours(
+        "sampler={tpe: {startup_trials: 10}}",
+        "pruner={asha: {reduction_factor: 3, min_epochs: 1}}",
+    ),
+    "random in full": ours("sampler=random", "pruner=none"),
+    "random + ASHA 3": ours("sampler=random", "pruner={asha: {reduction_factor: 3}}"),
+    SCREEN: _screen,
+    "Optuna TPE": partial(_optuna, lambda epochs: optuna.pruners.NopPruner()),
+    MEDIAN: partial(_optuna, lambda epochs: MedianPruner()),
+    "Optuna TPE + SuccessiveHalving": partial(
+        _optuna, lambda epochs: SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+    ),
+    "Optuna TPE + Hyperband": partial(
+        _optuna,
+        lambda epochs: HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3),
+    ),
+}

@@ -1,0 +1,196 @@
+"""Recording: every configuration of a table trained once by the product's own engine, some again.
+
+What is done is kept as lines of JSON, training by training, so that an interrupted recording goes
+on where it was; ``write_table`` turns them into a table. Seconds are CPU seconds of one thread:
+wall time would tell how busy the machine was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from benchmarks.search_efficiency.spaces import Recorded
+from hpsearch.errors import InfeasibleConfig, TrainingDiverged
+from hpsearch.search.history import TrialHistory
+from hpsearch.search.samplers import SAMPLERS
+from hpsearch.search.suggest import Request, distribution_of
+from hpsearch.study_file.space import Scalar
+from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.trial_config import hashed_seed
+from hpsearch.training.engine import train
+from hpsearch.training.final_test import Trained, evaluate_on_test
+
+Params = Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One recorded training."""
+
+    #: The configuration's number in its table, from 0.
+    row: int
+    #: 0 for the first training of a configuration; each has a seed of its own.
+    repeat: int
+    params: dict[str, Scalar]
+    #: After the last epoch, 0..1; ``None`` where it diverged.
+    test_accuracy: float | None
+    #: One list per figure, an entry per epoch.
+    val_accuracy: list[float]
+    val_loss: list[float]
+    train_loss: list[float]
+    seconds: list[float]
+
+
+def record(
+    recorded: Recorded, folder: Path, data_root: Path, path: Path | None, slice_of: int
+) -> bool:
+    """Record up to ``slice_of`` trainings more into ``folder``; returns whether all are done."""
+    torch.set_num_threads(1)
+    study = recorded.study(data=path)
+    file = folder / f"{recorded.name}.jsonl"
+    done = read_lines(file)
+    warm = False
+    for row, repeat, params in _missing(recorded, study, done):
+        if slice_of == 0:
+            return False
+        if not warm:
+            # The first epoch of a process takes a second longer
+            next(train(study.trial_config(params, ticket=1), data_root=data_root))
+            warm = True
+        training = _train(study, row, repeat, params, data_root)
+        with file.open("a") as lines:
+            lines.write(json.dumps(asdict(training)) + "\n")
+        done.append(training)
+        slice_of -= 1
+    return True
+
+
+def read_lines(file: Path) -> list[Training]:
+    """Return what was recorded so far."""
+    if not file.exists():
+        return []
+    return [Training(**json.loads(line)) for line in file.read_text().splitlines()]
+
+
+def _missing(
+    recorded: Recorded, study: StudyFile, done: list[Training]
+) -> Iterator[tuple[int, int, Params]]:
+    """Yield what is still to be trained; ``done`` grows meanwhile."""
+    while len(_first(done)) < recorded.spread + recorded.proposed:
+        known = _first(done)
+        yield len(known), 0, _configuration(recorded, study, known)
+    known = _first(done)
+    have = {(each.row, each.repeat) for each in done}
+    for repeat in range(1, recorded.seeds):
+        for row in repeated_rows(known):
+            if (row, repeat) not in have:
+                yield row, repeat, known[row].params
+
+
+def _first(done: list[Training]) -> list[Training]:
+    return [each for each in done if each.repeat == 0]
+
+
+def repeated_rows(known: list[Training]) -> list[int]:
+    """Return the rows that are trained again: a tenth, evenly over all ranks, and the best tenth.
+
+    The best ones because it's between them that a search's pick is judged.
+    """
+    order = sorted(known, key=lambda each: each.val_accuracy[-1:] or [0.0], reverse=True)
+    tenth = max(1, len(order) // 10)
+    chosen = [*order[:tenth], *order[tenth + 5 :: 10]]
+    return [each.row for each in chosen if each.test_accuracy is not None]
+
+
+def _configuration(recorded: Recorded, study: StudyFile, known: list[Training]) -> Params:
+    """Return the next configuration: a Sobol point first, later what TPE proposes."""
+    number = len(known)
+    name = "qmc" if number < recorded.spread else "tpe"
+    draw = (
+        SAMPLERS[name]
+        .build()
+        .draw(
+            Request(
+                space=study.space,
+                history=_NoHistory(),
+                seed=hashed_seed(recorded.name, number),
+                study_seed=hashed_seed(recorded.name),
+                fixed={},
+                point=number,
+                trials=[_frozen(each, study) for each in known],
+            )
+        )
+    )
+    if draw is None:
+        raise RuntimeError("a Sobol sequence has no end")
+    return draw.params
+
+
+def _train(study: StudyFile, row: int, repeat: int, params: Params, data_root: Path) -> Training:
+    config = study.trial_config(params, ticket=1000 * repeat + row + 1)
+    found = Training(
+        row=row, repeat=repeat, params=dict(params), test_accuracy=None,
+        val_accuracy=[], val_loss=[], train_loss=[], seconds=[],
+    )  # fmt: skip
+    accuracy = None
+    began = time.process_time()
+    try:
+        for result in train(config, data_root=data_root):
+            found.seconds.append(round(time.process_time() - began, 4))
+            found.val_accuracy.append(round(result.val_accuracy, 6))
+            found.val_loss.append(round(result.val_loss, 5))
+            found.train_loss.append(round(result.train_loss, 5))
+            if result.last and result.state is not None:
+                weights = result.state()["model"]
+                trained = Trained(config=config, weights=weights, epoch=result.epoch)
+                ((evaluation,), _) = evaluate_on_test([trained], data_root=data_root)
+                accuracy = round(evaluation.accuracy, 6)
+            began = time.process_time()
+    except TrainingDiverged:
+        found.seconds.append(round(time.process_time() - began, 4))
+    except InfeasibleConfig as error:
+        raise RuntimeError(f"a space of a table has only what can be built: {error}") from error
+    return Training(**{**asdict(found), "test_accuracy": accuracy})
+
+
+class _NoHistory(TrialHistory):
+    def __init__(self) -> None:
+        self.directions = (StudyDirection.MAXIMIZE,)
+        self.study_id = 1
+
+    def known(self, space: Any) -> list[FrozenTrial]:
+        return []
+
+    def draft(self, fixed_params: Any = None, trials: Any = None) -> Any:
+        return super().draft(fixed_params, trials or [])
+
+
+def _frozen(training: Training, study: StudyFile) -> FrozenTrial:
+    parameters = study.space.parameters()
+    distributions: dict[str, BaseDistribution] = {
+        path: distribution_of(parameters[path]) for path in training.params
+    }
+    complete = training.test_accuracy is not None
+    return FrozenTrial(
+        number=training.row,
+        trial_id=training.row + 1,
+        state=TrialState.COMPLETE if complete else TrialState.FAIL,
+        value=training.val_accuracy[-1] if complete else None,
+        datetime_start=None,
+        datetime_complete=None,
+        params=training.params,
+        distributions=distributions,
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )

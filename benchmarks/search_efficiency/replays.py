@@ -1,0 +1,112 @@
+"""Replays: every contestant on the same table with the same seeds, and what each came to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.search_efficiency.contestants import METHODS, Make
+from benchmarks.search_efficiency.simulation import Trace, simulate
+from benchmarks.search_efficiency.table import Table
+
+#: Of the budget.
+MARKS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """What one contestant came to in one replay."""
+
+    table: str
+    workers: int
+    method: str
+    replay: int
+    #: By how much the picked configuration's true accuracy is below the table's best, at each mark.
+    regret: list[float]
+    #: The best validation accuracy of any epoch so far, at each mark.
+    best_seen: list[float]
+    #: Share of the budget, and epochs, until the pick first was within a point, and a quarter of
+    #: one; ``None`` where it never was.
+    within_1: tuple[float, int] | None
+    within_quarter: tuple[float, int] | None
+    epochs: int
+    trials: int
+
+
+def budget(table: Table, workers: int) -> float:
+    """Return the seconds of a search."""
+    return table.recorded.budget * table.full_seconds / workers
+
+
+def reached(table: Table, trace: Trace, workers: int, method: str, replay: int) -> Reached:
+    """Judge a search by the truth of what it picked.
+
+    Before there is a pick, whoever had to decide would take any configuration: the mean of all.
+    """
+    seconds, truth = budget(table, workers), table.truth
+    top, blind = float(truth.max()), float(truth.mean())
+
+    def regret(pick: int | None) -> float:
+        return top - (blind if pick is None else float(truth[pick]))
+
+    def first(within: float) -> tuple[float, int] | None:
+        for at, epochs, pick, _ in trace.steps:
+            if regret(pick) <= within + 1e-9:
+                return at / seconds, epochs
+        return None
+
+    marks = [trace.at(mark * seconds) for mark in MARKS]
+    return Reached(
+        table=table.recorded.name,
+        workers=workers,
+        method=method,
+        replay=replay,
+        regret=[regret(pick) for pick, _ in marks],
+        best_seen=[best for _, best in marks],
+        within_1=first(0.01),
+        within_quarter=first(0.0025),
+        epochs=trace.steps[-1][1] if trace.steps else 0,
+        trials=trace.trials,
+    )
+
+
+def replay_once(table: Table, make: Make, workers: int, method: str, replay: int) -> Reached:
+    """Let one contestant search once."""
+    trace = simulate(
+        make(table, replay), table, table.seen(replay), workers=workers,
+        seconds=budget(table, workers),
+    )  # fmt: skip
+    return reached(table, trace, workers, method, replay)
+
+
+def replay_all(
+    tables: Iterable[Table], workers: Iterable[int], methods: Iterable[str], replays: range,
+    file: Path | None = None,
+) -> Iterator[Reached]:  # fmt: skip
+    """Yield what each came to; what ``file`` holds isn't done again, what is new is added."""
+    known = {_key(each): each for each in read_reached(file)} if file is not None else {}
+    cases = [(table, count) for table in tables for count in workers]
+    for table, count in cases:
+        for method in methods:
+            for replay in replays:
+                key = (table.recorded.name, count, method, replay)
+                found = known.get(key)
+                if found is None:
+                    found = replay_once(table, METHODS[method], count, method, replay)
+                    if file is not None:
+                        with file.open("a") as lines:
+                            lines.write(json.dumps(asdict(found)) + "\n")
+                yield found
+
+
+def read_reached(file: Path) -> list[Reached]:
+    """Return what an earlier call has written."""
+    if not file.exists():
+        return []
+    return [Reached(**json.loads(line)) for line in file.read_text().splitlines()]
+
+
+def _key(found: Reached) -> tuple[str, int, str, int]:
+    return found.table, found.workers, found.method, found.replay

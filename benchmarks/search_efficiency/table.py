@@ -1,0 +1,208 @@
+"""A table of recorded training curves: what a configuration's training would have shown.
+
+Two files: ``NAME.configurations.csv.gz`` (a row per configuration, a column per parameter) and
+``NAME.epochs.csv.gz`` (a line per epoch of each training). A search proposes points of the whole
+space; each is answered by the nearest configuration that this search hasn't used yet.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.search_efficiency.recording import Training
+from benchmarks.search_efficiency.spaces import TABLES, Recorded
+from hpsearch.study_file.space import Choice, Parameter, Scalar, Space
+
+FOLDER = Path(__file__).parent / "tables"
+FIGURES = ("val_accuracy", "val_loss", "train_loss", "seconds")
+
+#: Distance between two configurations of different branches: more than any within a branch.
+OTHER_BRANCH = 1000.0
+
+#: Distance between two values that have no order, such as activation functions; numbers differ by
+#: at most 1, from one end of their range to the other.
+OTHER_CHOICE = 0.5
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One training: an entry per epoch that was finished."""
+
+    val_accuracy: Sequence[float]
+    #: One more than there are accuracies where the training diverged.
+    seconds: Sequence[float]
+    #: 0..1; what chance gives where it diverged.
+    test_accuracy: float
+
+
+class Table:
+    """Recorded trainings of one study's space."""
+
+    def __init__(self, recorded: Recorded, trainings: Sequence[Training]) -> None:
+        self.recorded = recorded
+        self.space = recorded.study().space
+        self.epochs = recorded.study().budget.epochs_per_trial
+        first = sorted((each for each in trainings if each.repeat == 0), key=lambda each: each.row)
+        if [each.row for each in first] != list(range(len(first))):
+            raise ValueError(f"table {recorded.name} lacks rows")
+        self.params: list[Mapping[str, Scalar]] = [each.params for each in first]
+        self.curves: list[list[Curve]] = [[] for _ in first]
+        for each in sorted(trainings, key=lambda each: (each.row, each.repeat)):
+            test = recorded.chance if each.test_accuracy is None else each.test_accuracy
+            self.curves[each.row].append(Curve(each.val_accuracy, each.seconds, test))
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    @cached_property
+    def truth(self) -> NDArray[np.float64]:
+        """Test accuracy of each row after its last epoch, the mean over its trainings."""
+        return np.array([np.mean([each.test_accuracy for each in row]) for row in self.curves])
+
+    @cached_property
+    def full_seconds(self) -> float:
+        """Seconds of a whole training, the mean over those that didn't diverge."""
+        curves = [curve for row in self.curves for curve in row]
+        whole = [sum(each.seconds) for each in curves if len(each.val_accuracy) == self.epochs]
+        return float(np.mean(whole))
+
+    def seen(self, replay: int) -> list[Curve]:
+        """Return the training of each row that a replay sees: one of those recorded, by chance."""
+        rng = np.random.default_rng([replay, 17])
+        return [row[int(rng.integers(len(row)))] for row in self.curves]
+
+    def nearest_unused(self, params: Mapping[str, Scalar], used: NDArray[np.bool_]) -> int:
+        """Return the row nearest to ``params`` that isn't used. Raises ``LookupError`` at the end.
+
+        Within a branch (the same model and optimizer) it is the Euclidean distance over the
+        parameters, each scaled to 0..1 on its own scale (the logarithm's, or the place in a list of
+        numbers); unordered values are the same or ``OTHER_CHOICE`` apart. Of another branch only
+        where none of the same is left.
+        """
+        if used.all():
+            raise LookupError("every configuration of the table is used")
+        difference = self._encoded - self._encode(params)  # NaN where one of both lacks it
+        squares = np.nan_to_num(np.square(difference))
+        kinds = self._kinds
+        squares[:, kinds == "unordered"] = OTHER_CHOICE**2 * (squares[:, kinds == "unordered"] > 0)
+        squares[:, kinds == "branch"] = OTHER_BRANCH**2 * (squares[:, kinds == "branch"] > 0)
+        distances = np.where(used, np.inf, squares.sum(axis=1))
+        return int(np.argmin(distances))
+
+    @cached_property
+    def _parameters(self) -> dict[str, Parameter]:
+        return self.space.parameters()
+
+    @cached_property
+    def _kinds(self) -> NDArray[np.str_]:
+        branches = branch_paths(self.space)
+        return np.array(
+            [
+                "branch"
+                if path in branches
+                else "number"
+                if not isinstance(parameter, Choice) or _ordered(parameter)
+                else "unordered"
+                for path, parameter in self._parameters.items()
+            ]
+        )
+
+    @cached_property
+    def _encoded(self) -> NDArray[np.float64]:
+        return np.array([self._encode(params) for params in self.params])
+
+    def _encode(self, params: Mapping[str, Scalar]) -> NDArray[np.float64]:
+        return np.array(
+            [
+                _place(parameter, params[path]) if path in params else math.nan
+                for path, parameter in self._parameters.items()
+            ]
+        )
+
+
+def branch_paths(space: Space) -> set[str]:
+    """Return the parameters that say which others apply (``model``, ``optimizer``)."""
+    parameters = space.parameters()
+    return {
+        path
+        for path, parameter in parameters.items()
+        if isinstance(parameter, Choice) and any(each.startswith(f"{path}.") for each in parameters)
+    }
+
+
+def _ordered(choice: Choice) -> bool:
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in choice.values)
+
+
+def _place(parameter: Parameter, value: Scalar) -> float:
+    if isinstance(parameter, Choice):
+        return parameter.labels.index(value) / max(1, len(parameter.values) - 1)
+    low, high, at = parameter.low, parameter.high, float(value)  # type: ignore[arg-type]
+    if parameter.log:
+        low, high, at = math.log(low), math.log(high), math.log(at)
+    return (at - low) / (high - low)
+
+
+def write_table(recorded: Recorded, trainings: Sequence[Training], folder: Path = FOLDER) -> None:
+    """Write both files of a table."""
+    paths = list(recorded.study().space.parameters())
+    rows = {each.row: each.params for each in trainings}
+    configurations = [["row", *paths]]
+    for row, params in sorted(rows.items()):
+        cells = [json.dumps(params[path]) if path in params else "" for path in paths]
+        configurations.append([str(row), *cells])
+    epochs = [["row", "repeat", "epoch", *FIGURES, "test_accuracy"]]
+    for each in sorted(trainings, key=lambda each: (each.row, each.repeat)):
+        for number, seconds in enumerate(each.seconds):
+            known = number < len(each.val_accuracy)
+            last = number == len(each.seconds) - 1 and each.test_accuracy is not None
+            figures = [str(getattr(each, name)[number]) if known else "" for name in FIGURES[:-1]]
+            test = str(each.test_accuracy) if last else ""
+            epochs.append(
+                [str(each.row), str(each.repeat), str(number + 1), *figures, str(seconds), test]
+            )
+    for name, lines in (("configurations", configurations), ("epochs", epochs)):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        file = folder / f"{recorded.name}.{name}.csv.gz"
+        # Without a time in it: the same table is the same file
+        file.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+
+
+def read_table(name: str, folder: Path = FOLDER) -> Table:
+    """Return a recorded table."""
+    params = {
+        int(line["row"]): {
+            path: json.loads(cell) for path, cell in line.items() if path != "row" and cell
+        }
+        for line in _lines(folder / f"{name}.configurations.csv.gz")
+    }
+    found: dict[tuple[int, int], Training] = {}
+    for line in _lines(folder / f"{name}.epochs.csv.gz"):
+        key = (int(line["row"]), int(line["repeat"]))
+        each = found.get(key) or Training(
+            row=key[0], repeat=key[1], params=params[key[0]], test_accuracy=None,
+            val_accuracy=[], val_loss=[], train_loss=[], seconds=[],
+        )  # fmt: skip
+        for figure in FIGURES:
+            if line[figure]:
+                getattr(each, figure).append(float(line[figure]))
+        if line["test_accuracy"]:
+            each = Training(**{**vars(each), "test_accuracy": float(line["test_accuracy"])})
+        found[key] = each
+    return Table(TABLES[name], list(found.values()))
+
+
+def _lines(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(gzip.decompress(file.read_bytes()).decode())))
