@@ -196,7 +196,7 @@ def root_schema(registries: Registries) -> Section:
             "budget": budget,
             "confirm": CONFIRM,
             "sampler": OneOf(registry=registries["sampler"], default=Component("tpe")),
-            "pruner": OneOf(registry=registries["pruner"], default=Component("median")),
+            "pruner": OneOf(registry=registries["pruner"], default=Component("asha")),
             "pruner_audit": Leaf(
                 type=Annotated[float, Field(ge=0, le=1)],
                 default=0.03,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +10,15 @@ import numpy as np
 import pytest
 
 from benchmarks.search_efficiency.contestants import DEFAULTS, METHODS, study_of
-from benchmarks.search_efficiency.figures import difference, interquartile_mean, speed, standing
+from benchmarks.search_efficiency.figures import (
+    CHOSEN_ON,
+    Interval,
+    difference,
+    interquartile_mean,
+    speed,
+    standing,
+    verdict,
+)
 from benchmarks.search_efficiency.ours import FastSearch, LedgerSearch
 from benchmarks.search_efficiency.recording import Training
 from benchmarks.search_efficiency.replays import (
@@ -72,7 +79,7 @@ def test_every_table_has_what_searches_need(name: str) -> None:
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
-    recorded = replace(TABLES["emoji"], name="emoji")
+    recorded = TABLES["emoji"]
     params = dict(table_named("emoji").params[0])
     trainings = [
         Training(
@@ -210,3 +217,10 @@ def test_figures_of_replays() -> None:
     ranks, behind = standing([row(DEFAULTS, 0.02), row("a", 0.01), row("b", 0.01)])
     assert ranks == {DEFAULTS: 3.0, "a": 1.5, "b": 1.5}
     assert behind[DEFAULTS][1] == pytest.approx(0.01)
+
+
+def test_faster_needs_both_baselines_and_a_table_that_chose_nothing() -> None:
+    clear, open_ = Interval(1.3, 1.1, 1.5), Interval(1.3, 0.9, 1.7)
+    assert verdict("emoji", {"a": clear, "b": clear}) == "faster"
+    assert verdict("emoji", {"a": clear, "b": open_}) == "not shown to be faster"
+    assert verdict(CHOSEN_ON[0], {"a": clear, "b": clear}).startswith("nothing may be claimed")
