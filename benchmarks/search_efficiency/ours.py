@@ -149,7 +149,7 @@ class FastSearch(_Snapping):
         self.pruner = PRUNERS.build(study.pruner)
         self.audit = Audit(study.pruner_audit, study.seed)
         self.history = MemoryHistory()
-        self.peers = _Peers(self.audit)
+        self.peers = _Peers()
         self.best: dict[int, float] = {}
 
     def begin(self, worker: int) -> Job | None:
@@ -172,6 +172,7 @@ class FastSearch(_Snapping):
                 ticket=job.key, epoch=epoch, epochs=epochs, score=value, best_score=best
             )
             goes_on = self._goes_on(report)
+        # Only now: a rule is told of the others' scores
         self.peers.add(job.key, epoch, value)
         if not goes_on:
             complete = epoch == epochs
@@ -189,7 +190,7 @@ class FastSearch(_Snapping):
     def _goes_on(self, report: Report) -> bool:
         if report.ticket in self.peers.spared:
             return True
-        if not self.pruner(report, self.peers.of(report.ticket)):
+        if not self.pruner(report, self.peers):
             return True
         if not self.audit.spares(report.ticket):
             return False
@@ -223,26 +224,20 @@ class MemoryHistory(TrialHistory):
 class _Peers:
     """The ledger's scores, by epoch; those of an audited trial only until it was spared."""
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self) -> None:
         self.scores: dict[int, dict[int, float]] = {}
         self.complete: set[int] = set()
         #: Ticket -> the epoch at which the rule would have stopped it.
         self.spared: dict[int, int] = {}
-        self._asking = 0
 
     def add(self, ticket: int, epoch: int, score: float) -> None:
         self.scores.setdefault(epoch, {})[ticket] = score
-
-    def of(self, ticket: int) -> _Peers:
-        self._asking = ticket
-        return self
 
     def scores_at(self, epoch: int, *, completed_only: bool = False) -> Mapping[int, float]:
         return {
             ticket: score
             for ticket, score in self.scores.get(epoch, {}).items()
-            if ticket != self._asking
-            and (not completed_only or ticket in self.complete)
+            if (not completed_only or ticket in self.complete)
             and not (ticket in self.spared and (completed_only or self.spared[ticket] < epoch))
         }
 
