@@ -9,7 +9,7 @@
 - ``trial_json``  a trial as JSON
 - ``answers``     a study's data, the answer that grows with it
 - ``standing``    how a study stands: ranks, winner, what the audit spared
-- ``notes``       the notes of studies and trials (``markdown``, ``thresholds``)
+- ``notes``       the notes of studies and trials (``thresholds``)
 - ``artifacts``   curves, confusion matrix and frozen config of a trial (``results.trial_pictures``)
 - ``reports``     the reports, behind the same guard
 """

@@ -11,11 +11,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from hpsearch.dashboard.markdown import block, code, words
 from hpsearch.dashboard.standing import Standing
 from hpsearch.dashboard.thresholds import Thresholds
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.export.confirmed import in_words
+from hpsearch.results.markdown import block, code, words
 from hpsearch.results.ranking import knee
 from hpsearch.results.reasons import in_short
 from hpsearch.results.records import TrialRecord

@@ -11,6 +11,11 @@ from collections.abc import Iterable
 # An underscore within a word means nothing, and figures have many
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_]))")
 
+#: CommonMark takes a backslash before any of these for the sign itself.
+_SIGNS = re.compile(r"([!-/:-@\[-`{-~])")
+# Signs that turn the direction of writing among them: they show another text than there is
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+
 
 class Code(str):
     """What a table's cell shows as code."""
@@ -31,12 +36,24 @@ def inline(text: object) -> str:
     return _SPECIAL.sub(r"\\\1", _one_line(text))
 
 
-def code(text: str) -> str:
+def words(text: object) -> str:
+    """Return ``text`` as one line of which nothing is a link, a bare address neither."""
+    return _SIGNS.sub(r"\\\1", _CONTROL.sub(" ", str(text)))
+
+
+def code(text: object) -> str:
     """Return ``text`` as code within a line."""
     line = _one_line(text)
-    fence = "`" * (1 + longest_ticks(line))
+    fence = "`" * (1 + _longest_ticks(line))
     blank = " " if line[:1] == "`" or line[-1:] == "`" else ""
     return f"{fence}{blank}{line}{blank}{fence}"
+
+
+def block(text: str) -> str:
+    """Return ``text``, of several lines, as a block of code."""
+    plain = "\n".join(_CONTROL.sub(" ", line) for line in text.splitlines())
+    fence = "`" * max(3, 1 + _longest_ticks(plain))
+    return f"{fence}text\n{plain}\n{fence}"
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -46,7 +63,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def longest_ticks(line: str) -> int:
+def _longest_ticks(line: str) -> int:
     """Return the length of the longest run of backticks: a fence must be longer."""
     return max((len(run) for run in re.findall(r"`+", line)), default=0)
 
@@ -57,4 +74,4 @@ def _cell(text: str) -> str:
 
 
 def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
+    return " ".join(_CONTROL.sub(" ", str(text)).split())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hpsearch.results.markdown import inline, longest_ticks, plain, table
+from hpsearch.results.markdown import block as code_block
+from hpsearch.results.markdown import inline, plain, table
 from hpsearch.results.report.blocks import (
     Block,
     Chart,
@@ -64,8 +65,7 @@ def _block(block: Block, anchor: str, level: int, figures: Mapping[str, str]) ->
         case Facts():
             yield table(("", ""), block.facts)
         case Commands():
-            fence = "`" * max(3, 1 + max((longest_ticks(line) for line in block.lines), default=0))
-            yield "\n".join([fence, *block.lines, fence])
+            yield code_block("\n".join(block.lines))
         case Pictures():
             yield table(
                 ("picture", "", ""),

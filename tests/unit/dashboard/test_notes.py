@@ -8,7 +8,7 @@ import pytest
 from support.wsgi import ask
 
 from hpsearch.dashboard.app import application
-from hpsearch.dashboard.markdown import block, code, words
+from hpsearch.results.markdown import block, code, words
 from hpsearch.search import validity
 from hpsearch.search.ledger_tables import studies as studies_table
 

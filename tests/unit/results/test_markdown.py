@@ -11,7 +11,7 @@ from support.reporting import HOSTILE
 
 from hpsearch.results.export.card import card
 from hpsearch.results.export.card_figures import Judgement
-from hpsearch.results.markdown import Code, code, inline, plain, table
+from hpsearch.results.markdown import Code, block, code, inline, plain, table, words
 
 RENDER = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render
 
@@ -61,6 +61,18 @@ def test_code_is_what_was_given(text: str) -> None:
     rendered = RENDER(f"a {code(text)} b")
     assert re.findall(r"<(\w+)", rendered) == ["p", "code"]
     assert text_of(rendered) == f"a {' '.join(text.split())} b"
+
+
+def test_what_turns_the_writing_or_rings_is_a_blank() -> None:
+    hostile = "a\u202eb\x1b[31mc\x07d\u2066e"
+    for shown in (plain(hostile), inline(hostile), code(hostile), words(hostile), block(hostile)):
+        assert not any(sign in shown for sign in "\u202e\u2066\x1b\x07")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_block_of_code_ends_where_it_should(text: str) -> None:
+    rendered = RENDER(f"{block(f'{text}```')}\n\nafter")
+    assert re.findall(r"<(\w+)", rendered) == ["pre", "code", "p"]
 
 
 def test_what_means_nothing_isnt_escaped() -> None:
