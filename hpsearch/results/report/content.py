@@ -30,6 +30,8 @@ class Confirmed:
     #: Trials of the search that ended after the finalists were chosen.
     newer_trials: int
     rule: str
+    #: What it was asked by options, where the study file says something else: ``--seeds 2``.
+    options: Sequence[str]
     verdict: Confirmation
 
 

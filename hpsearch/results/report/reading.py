@@ -34,6 +34,7 @@ from hpsearch.results.test_openings import openings
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
 from hpsearch.study_file.freezing import to_yaml
+from hpsearch.study_file.study import Confirm
 
 #: Pairs of parameters that are told: those that depend on each other most.
 _PAIRS = 4
@@ -138,11 +139,15 @@ def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:
     found = newest(database, record.study.name)
     if found is None:
         return None
+    confirms = found.study.document["confirms"]
+    usual = Confirm(**(record.study.document.get("confirm") or {}))
+    asked = {key: confirms["asked"][key] for key in ("top", "seeds")}
     return Confirmed(
         study=found.study.name,
         nth=len(confirmations(database, record.study.name)),
         newer_trials=newer_trials(record, found),
-        rule=found.study.document["confirms"]["rule"],
+        rule=confirms["rule"],
+        options=[f"--{key} {told}" for key, told in asked.items() if told != getattr(usual, key)],
         verdict=read_verdict(database, record, found),
     )
 

@@ -99,8 +99,9 @@ def test_images(config: DataConfig, *, root: Path | None = None) -> tuple[Tensor
     source = build_source(config, request.root)
     if source.test is None:
         raise DataError(
-            f"a final evaluation needs test images, but data source {source.name!r} has none; "
-            "docs/data.md tells which sources have a test part and how it is named"
+            f"a final evaluation needs test images, but data source {source.name!r} has none here; "
+            "test_fraction or test_path of image_folder and pickled_dict sets some aside "
+            "(docs/data.md), in a new study: images that a search has seen can't test it"
         )
     key = _key(source, {"test": source.test}, config, request.root)
     entry = open_or_build(

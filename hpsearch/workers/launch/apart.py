@@ -11,6 +11,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -124,7 +125,8 @@ def _once(
         answer = _Raised(error)
     except Exception:  # noqa: BLE001 - it is raised where the answer is waited for
         answer = _Broken(traceback.format_exc())
-    sending.send(answer)
+    with suppress(BrokenPipeError):
+        sending.send(answer)
 
 
 def _one_by_one(
@@ -135,8 +137,10 @@ def _one_by_one(
     settings: Mapping[str, Any],
 ) -> None:
     _settle_in(environment)
-    for each in work(*arguments, **settings):
-        sending.send(each)
+    # Where the command was killed, nobody reads any more
+    with suppress(BrokenPipeError):
+        for each in work(*arguments, **settings):
+            sending.send(each)
 
 
 def _settle_in(environment: Mapping[str, str]) -> None:

@@ -6,7 +6,9 @@ import random
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -23,6 +25,9 @@ PROBE_SECONDS = 0.5
 
 #: A checkpoint holds weights, gradients' moments (two at most) and the best weights; fp32.
 BYTES_PER_PARAMETER = 4 * 4
+
+# Times that are asked at least: before the first batch, after it, and after two more.
+_FEWEST = 3
 
 # Draws that couldn't be built before the estimate is given up.
 _MAX_DRAWS = 50
@@ -91,17 +96,13 @@ def _drawn(
 
 
 def _epoch_seconds(blueprint: Blueprint, data: Path | None) -> float | None:
-    """Return seconds per epoch, from whole epochs or as many batches as fit the time."""
-    started: float | None = None
-    batches = 0
+    """Return seconds per epoch, from a whole epoch or as many batches as fit the time."""
+    asked: list[float] = []  # When: before the first batch, and after each.
 
     def out_of_time() -> bool:
-        nonlocal started, batches
-        if started is None:  # Asked before the first batch: building the model isn't an epoch.
-            started = time.perf_counter()
-            return False
-        batches += 1
-        return time.perf_counter() - started > PROBE_SECONDS
+        asked.append(time.perf_counter())
+        # A first batch may take a hundred times as long as others: memory, threads, kernels.
+        return len(asked) > _FEWEST and asked[-1] - asked[1] > PROBE_SECONDS
 
     try:
         results = train(
@@ -109,11 +110,9 @@ def _epoch_seconds(blueprint: Blueprint, data: Path | None) -> float | None:
         )
         return float(next(results).seconds)
     except TrainingInterrupted:
-        if started is None or batches == 0:
-            return None
-        seconds = time.perf_counter() - started
-        total = len(blueprint.plan.batches) * blueprint.plan.rounds
-        return seconds / batches * total
+        taken = [after - before for before, after in pairwise(asked)]
+        # The median: one batch in which another program had the core says nothing of the others
+        return median(taken[1:]) * len(blueprint.plan.batches) * blueprint.plan.rounds
     except TrainingDiverged:
         return None
     except UserError:

@@ -11,7 +11,11 @@ from hpsearch.errors import StudyMismatch, UserError
 from hpsearch.results import test_openings
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.stored import latencies, newer_trials, newest
+from hpsearch.results.report.assemble import read_report
+from hpsearch.results.report.blocks import Commands
+from hpsearch.results.report.sections.reproduce import reproduce
 from hpsearch.search import studies
+from hpsearch.study_file.study import SEEDS
 from hpsearch.workers.confirming.confirmation import Wish, ask, measure_latencies, run
 from hpsearch.workers.launch.launching import LaunchOptions
 from hpsearch.workers.winner.final_evaluation import evaluate_winner
@@ -94,6 +98,19 @@ def test_asked_again_it_goes_on_and_nothing_is_chosen_anew(searched) -> None:
             confirming(searched, **wish)
     with pytest.raises(UserError, match="is itself the confirmation of 'small'"):
         confirming(again)
+
+
+def test_a_report_repeats_the_options_that_were_given(searched) -> None:
+    """Without them the same commands would confirm other finalists with other seeds."""
+
+    def commands() -> list[str]:
+        (content,) = read_report(searched.database, ["small"], data=searched.data).studies
+        blocks = [each for each in reproduce(content).blocks if isinstance(each, Commands)]
+        return [line for line in blocks[0].lines if "confirm" in line]
+
+    assert commands() == ["hpsearch confirm --study small"]
+    confirming(searched, seeds=SEEDS)
+    assert commands() == ["hpsearch confirm --study small --top 2"]
 
 
 def test_a_budget_that_has_grown_stays_when_it_is_asked_again(searched) -> None:

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import Pipe
 
 import pytest
 
 from hpsearch.errors import StudyFileError, UnknownName, UserError
 from hpsearch.study_file.problems import Place, Report
+from hpsearch.workers.launch import apart
 from hpsearch.workers.launch.apart import as_far_as_it_gets, in_other_process
 
 pytestmark = pytest.mark.timeout(300)
@@ -84,6 +86,16 @@ def test_a_death_is_told() -> None:
 )
 def test_it_gets_as_far_as_it_gets(then: str, seconds: float, expected: list[int]) -> None:
     assert as_far_as_it_gets(counts_and, seconds, then) == expected
+
+
+def test_where_the_command_was_killed_its_process_ends_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(apart, "_settle_in", lambda environment: None)
+    receiving, sending = Pipe(duplex=False)
+    receiving.close()
+    apart._one_by_one(sending, {}, counts_and, ("ends",), {})
+    apart._once(sending, {}, str, (5,), {})
 
 
 def test_a_launch_itself_needs_no_torch() -> None:

@@ -69,10 +69,12 @@ def test_folds_cost_as_many_times(
     assert size == 4 * estimate(plain, data_root)[1]
 
 
-def _slowly(*args: object, asked: list[None], **options: object) -> object:
+def _slowly(*args: object, asked: list[None], warm_up: float = 0.0, **options: object) -> object:
     should_stop = options["should_stop"]
 
     def stop() -> bool:
+        if len(asked) == 1:
+            time.sleep(warm_up)
         if asked:
             time.sleep(0.02)  # a batch
         asked.append(None)
@@ -112,6 +114,18 @@ def test_a_long_epoch_is_timed_by_its_first_batches(
     (seconds,), _ = estimate(load("batch_size=2"), data_root)
     assert len(asked) < 20, "it must not train a whole epoch"
     assert 80 * 0.02 <= seconds < 80 * 0.5
+
+
+def test_a_slow_first_batch_says_nothing_of_the_others(
+    load: Callable[..., StudyFile], data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory and threads are made in it; by it alone a minute's study would take hours."""
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "SAMPLES", 1)
+    slow_at_first = partial(_slowly, asked=[], warm_up=5.0)
+    monkeypatch.setattr(module, "train", slow_at_first)
+    (seconds,), _ = estimate(load("batch_size=2"), data_root)
+    assert 80 * 0.02 <= seconds < 80 * 0.5, "and not 80 * 5 s"
 
 
 def test_nothing_that_can_be_built_gives_no_estimate(

@@ -36,9 +36,10 @@ def reproduce(content: StudyContent) -> Section:
         ),
     ]
     export = f"{name}.best.yaml"
+    asked = [] if content.confirmed is None else content.confirmed.options
     # Finalists are compared by one objective; of several a point of the front is exported
     several_goals = len(content.objectives) > 1
-    confirm = [] if several_goals else [f"hpsearch confirm --study {name}"]
+    confirm = [] if several_goals else [" ".join([f"hpsearch confirm --study {name}", *asked])]
     pick = " --pick knee" if several_goals else ""
     return Section(
         name="reproduce",

@@ -46,12 +46,27 @@ def test_two_seeds_by_hand() -> None:
     assert found.mean == 0.625
     assert found.seeds_variance == pytest.approx(1 / 64)
     assert found.images_variance == pytest.approx(1 / 24)
-    assert found.over_seeds().half_width == pytest.approx(stats.t.ppf(0.975, 1) / 8)
     variance = 1 / 64 + 1 / 24
     freedom = variance**2 / (1 / 64**2 + 1 / 24**2 / 3)
     assert found.freedom == pytest.approx(freedom)
     both = found.over_seeds_and_images()
     assert both.half_width == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(variance))
+    # By two seeds alone it would be 12.7 / 8, one and a half: more than with the images' part.
+    assert found.over_seeds() == both
+
+
+def test_seeds_alone_by_hand() -> None:
+    found = of(0.5, 1 / 64, freedom=4, images_variance=1 / 24).over_seeds()
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 4) / 8)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(3, 60), st.floats(0.05, 0.95))
+@settings(max_examples=100, deadline=None)
+def test_other_images_make_nobody_surer(seed: int, seeds: int, images: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    drawn = [judged((rng.random(images) < share).astype(float)) for _ in range(seeds)]
+    found = estimate(drawn, share=True)
+    assert found.over_seeds().half_width <= found.over_seeds_and_images().half_width
 
 
 def test_where_all_seeds_judge_all_images_it_is_the_analysis_of_variance() -> None:
