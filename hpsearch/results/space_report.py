@@ -22,6 +22,7 @@ from hpsearch.search.samplers.enumerated import at_unit, grid_size
 from hpsearch.study_file.space import Choice, Draw, Parameter, Range, Scalar
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
+from hpsearch.training.data.copies import copies_across
 from hpsearch.training.data.prepare import PreparedData, prepare
 from hpsearch.training.models.inspection import ModelSummary
 from hpsearch.training.plan import plan_on
@@ -75,6 +76,8 @@ class SourceReport:
     #: Cross-validation, or repeated random splits; ``None`` where it isn't asked for.
     folds: int | None = None
     splits: int | None = None
+    #: Validation images that are training images, too, pixel for pixel.
+    copies: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +99,18 @@ class SpaceReport:
     def feasible(self) -> int:
         """How many of the draws that were tried may be trained."""
         return self.tried - len(self.infeasible) - len(self.violating)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What forbids nothing, but makes the study's figures say less than they seem to."""
+        return tuple(
+            f"{each.copies:,} of the {each.val_images:,} validation images of data source "
+            f"{each.name} are training images, too, pixel for pixel at "
+            f"{'x'.join(map(str, each.input_shapes[0][1:]))}: accuracy on them is memory. Remove "
+            "the copies, or keep them on one side of the split (a source's `group`, docs/data.md)"
+            for each in self.sources
+            if each.copies
+        )
 
 
 def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
@@ -239,6 +254,7 @@ def _source(
         input_shapes=tuple(sorted(shapes[key])),
         folds=config.folds,
         splits=config.splits,
+        copies=0 if config.train_on_validation else copies_across(images),
     )
 
 

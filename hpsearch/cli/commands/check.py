@@ -94,6 +94,7 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
         },
         "found": study.document.get("found"),
         "sources": [vars(source) for source in report.sources],
+        "warnings": list(report.warnings),
         "models": [
             {**vars(model), "example": model_summary_json(model.example)} for model in report.models
         ],
@@ -152,6 +153,8 @@ def _print_check(study: StudyFile, report: SpaceReport) -> None:
         )
     _print_infeasible(report)
     _print_violating(report)
+    for warning in report.warnings:
+        say(f"warning: {warning}", style="yellow")
 
 
 def _divided(source: SourceReport) -> str:

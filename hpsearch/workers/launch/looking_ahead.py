@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hpsearch.results.opening import study_file
 from hpsearch.workers.launch.launching import LaunchOptions, RunSettings
@@ -24,5 +25,7 @@ def look_at(
     options = settings.on(loaded)
     outlook = look_ahead(options)  # First what is quickly told: options, devices, database.
     require_usable(loaded.trackers)
-    require_feasible(loaded, inspect_space(loaded, data=options.data))
-    return options, outlook
+    report = inspect_space(loaded, data=options.data)
+    require_feasible(loaded, report)
+    preview = replace(outlook.preview, warnings=report.warnings)
+    return options, replace(outlook, preview=preview)

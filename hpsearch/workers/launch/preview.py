@@ -57,6 +57,8 @@ class Preview:
     new: bool
     #: With what ``launch`` begins.
     crew: Staff
+    #: What makes the study's figures say less than they seem to.
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import jsonschema
+import numpy as np
 import pytest
+from PIL import Image
 
 STUDY = """\
 study: small
@@ -159,3 +161,36 @@ def test_data_prepare_refuses_what_it_cant_know(hpsearch, source, says):
     ran = hpsearch("data", "prepare", source)
     assert ran.code == 2
     assert says in ran.err
+
+
+@pytest.mark.parametrize("copies", [0, 12])
+def test_check_warns_of_pictures_that_were_saved_twice(hpsearch, here, copies):
+    """A copy of each picture: half of the pairs or so come to lie on both sides of the split."""
+    draw = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (here / "photos" / name).mkdir(parents=True)
+        for number in range(12):
+            picture = Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+            picture.save(here / "photos" / name / f"{number}.png")
+            if number < copies:
+                picture.save(here / "photos" / name / f"{number} (1).png")
+    data = f"data={{source: {{image_folder: {{path: {here}/photos}}}}, validation: 0.5}}"
+    (here / "own.yaml").write_text(
+        "study: own\nbudget: {trials: 1, epochs_per_trial: 1}\n"
+        "data: {source: digits}\nmodel: mlp\noptimizer: adam\n"
+    )
+
+    told = hpsearch("check", "--study", "own.yaml", "--set", data)
+    as_json = hpsearch("check", "--study", "own.yaml", "--set", data, "--json").json
+
+    warning = (
+        rf"warning: (\d+) of the {12 + copies} validation images of data source image_folder are "
+        r"training images, too, pixel for pixel at 8x8: accuracy on them is memory\."
+    )
+    found = re.search(warning, told.out)
+    assert told.code == 0
+    assert (found is not None) == (copies > 0) == bool(as_json["warnings"])
+    if found is not None:
+        assert as_json["sources"][0]["copies"] == int(found[1]) in range(1, 24)
+        launched = hpsearch("launch", "--study", "own.yaml", "--set", data, "--workers", "0")
+        assert found[0] in " ".join(launched.out.split())

@@ -93,6 +93,15 @@ PREVIEW = Preview(
             id="new, and its time couldn't be measured",
         ),
         pytest.param(
+            replace(PREVIEW, warnings=("2 of the 9 images are copies",)),
+            "mine (2 trials finished before)\n"
+            "10 trials of up to 3 epochs over 5 parameters; workers: 2 on cuda:0, 1 on cuda:1, "
+            "1 thread each\n"
+            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n"
+            "warning: 2 of the 9 images are copies\n",
+            id="a warning",
+        ),
+        pytest.param(
             replace(PREVIEW, finished=12),
             "mine (12 trials finished before)\n"
             "the budget of 12 trials is finished; --trials asks for more\n",
