@@ -49,28 +49,23 @@ def resampled(replays: int) -> NDArray[np.int64]:
     return np.random.default_rng(0).integers(replays, size=(RESAMPLES, replays))
 
 
-def mean_interval(values: Floats) -> Interval:
-    """Return the interquartile mean of one contestant's replays."""
-    resamples = interquartile_mean(values[resampled(len(values))])
+def _interval(value: float, resamples: Floats) -> Interval:
     low, high = np.percentile(resamples, [2.5, 97.5])
-    return Interval(float(interquartile_mean(values)), float(low), float(high))
+    return Interval(float(value), float(low), float(high))
 
 
 def difference(theirs: Floats, ours: Floats) -> Interval:
     """Return by how much ``theirs`` is larger; pairs of replays are resampled together."""
     rows = resampled(len(ours))
     resamples = interquartile_mean(theirs[rows]) - interquartile_mean(ours[rows])
-    low, high = np.percentile(resamples, [2.5, 97.5])
-    value = float(interquartile_mean(theirs) - interquartile_mean(ours))
-    return Interval(value, float(low), float(high))
+    return _interval(float(interquartile_mean(theirs) - interquartile_mean(ours)), resamples)
 
 
 def speed(theirs: Floats, ours: Floats) -> Interval:
     """Return how many times as long they take: ratio of mean times, cut off at the budget (1)."""
     rows = resampled(len(ours))
     resamples = theirs[rows].mean(axis=1) / ours[rows].mean(axis=1)
-    low, high = np.percentile(resamples, [2.5, 97.5])
-    return Interval(float(theirs.mean() / ours.mean()), float(low), float(high))
+    return _interval(theirs.mean() / ours.mean(), resamples)
 
 
 def show(found: Sequence[Reached], *, reference: str = DEFAULTS, width: int = 150) -> None:

@@ -27,13 +27,11 @@ def content_hash(files: Sequence[Path], memo_folder: Path) -> str:
     if not files:
         return hashlib.sha256(b"no files").hexdigest()
     memo = memo_folder / f"{sha256_of_json(sorted(map(str, files)))[:32]}.json"
-    known = _remembered(memo)
+    known = recall(memo)
     # By path as text: for thousands of pictures, making a Path anew takes longer than looking at it
     measured = {path: _measure(path, known.get(path)) for path in map(str, files)}
     if measured != known:
-        # Only a memo: where it can't be written, the next start measures again.
-        with contextlib.suppress(OSError):
-            write_atomically(memo, json.dumps(measured, indent=0))
+        note(memo, measured)
     below = len(os.path.commonpath({file.parent for file in files}).rstrip(os.sep)) + 1
     return sha256_of_json(
         [[path[below:].replace(os.sep, "/"), each["sha256"]] for path, each in measured.items()]
@@ -50,14 +48,30 @@ def remembered(
     """
     key = sha256_of_json([content_hash([file], memo_folder), settings])
     memo = memo_folder / f"facts-{key[:32]}.json"
-    known = _remembered(memo)
+    known = recall(memo)
     if known.get("key") == key:
         return known["value"]
     value = measure()
-    # Only a memo: where it can't be written, the next start measures again.
-    with contextlib.suppress(OSError):
-        write_atomically(memo, json.dumps({"key": key, "value": value}))
+    note(memo, {"key": key, "value": value})
     return value
+
+
+def recall(memo: Path) -> Mapping[str, Any]:
+    """Return what was noted in ``memo``, nothing where it isn't there or can't be read."""
+    try:
+        known = json.loads(memo.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def note(memo: Path, known: Mapping[str, Any]) -> None:
+    """Write what was found out, a JSON value, into the file ``memo``, for the next start.
+
+    Only a memo: where it can't be written, the next start finds it out again.
+    """
+    with contextlib.suppress(OSError):
+        write_atomically(memo, json.dumps(known, indent=0))
 
 
 def sha256_of_json(value: Any) -> str:
@@ -90,14 +104,6 @@ def write_atomically(path: Path, text: str) -> None:
 def temporary_name(path: Path) -> Path:
     """Return a hidden name beside ``path`` that nobody else uses."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-
-
-def _remembered(memo: Path) -> Mapping[str, Any]:
-    try:
-        known = json.loads(memo.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _measure(file: str, known: Any) -> dict[str, Any]:

@@ -6,15 +6,9 @@ skill but memory, and no later step can tell.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
-
-from hpsearch.training.data.content import write_atomically
+from hpsearch.training.data.content import note, recall
 from hpsearch.training.data.prepare import PreparedData
 
 
@@ -26,27 +20,24 @@ def copies_across(data: PreparedData) -> int:
     is kept in the cache beside the images.
     """
     memo = data.cache_folder / f"copies-{data.split_hash[:32]}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads(memo.read_text(encoding="utf-8"))["copies"])
-    found = _copies(data)
-    # Only a memo: where it can't be written, the next look compares again
-    with contextlib.suppress(OSError):
-        write_atomically(memo, json.dumps({"copies": found}))
-    return found
+    known = recall(memo).get("copies")
+    if not isinstance(known, int):
+        known = _copies(data)
+        note(memo, {"copies": known})
+    return known
 
 
 def _copies(data: PreparedData) -> int:
     images = data.images.numpy()
-    digests: dict[int, bytes] = {}
-    for row in np.union1d(data.train_indices.numpy(), data.val_indices.numpy()).tolist():
-        digests[row] = hashlib.blake2b(images[row].tobytes(), digest_size=16).digest()
+    rounds = [
+        (each.train_indices.tolist(), each.val_indices.tolist()) for each in data.rounds or (data,)
+    ]
+    used = {row for trained, validated in rounds for row in (*trained, *validated)}
+    digests = {
+        row: hashlib.blake2b(images[row].tobytes(), digest_size=16).digest() for row in sorted(used)
+    }
     copies: set[int] = set()
-    for each in data.rounds or (data,):
-        trained = {digests[row] for row in _rows(each.train_indices)}
-        copies.update(row for row in _rows(each.val_indices) if digests[row] in trained)
+    for trained, validated in rounds:
+        seen = {digests[row] for row in trained}
+        copies.update(row for row in validated if digests[row] in seen)
     return len(copies)
-
-
-def _rows(indices: Tensor) -> list[int]:
-    rows: NDArray[np.int64] = indices.numpy()
-    return [int(row) for row in rows]

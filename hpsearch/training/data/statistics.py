@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpsearch.training.data.content import write_atomically
+from hpsearch.training.data.content import note, recall
 
 #: Images counted at a time.
 _CHUNK = 1024
@@ -31,9 +28,7 @@ def mean_and_std(
     counts = _remembered(memo, images, indices)
     if counts is None:
         counts = _count(images, indices)
-        # Only a memo: where it can't be written, the next start counts again.
-        with contextlib.suppress(OSError):
-            write_atomically(memo, json.dumps({"pixel_counts": counts.tolist()}))
+        note(memo, {"pixel_counts": counts.tolist()})
     values = [int(value) for value in range(256)]
     means, deviations = [], []
     for channel in counts.tolist():
@@ -61,9 +56,8 @@ def _remembered(
     memo: Path, images: NDArray[np.uint8], indices: NDArray[np.int64]
 ) -> NDArray[np.int64] | None:
     try:
-        stored: Any = json.loads(memo.read_text(encoding="utf-8"))["pixel_counts"]
-        counts = np.array(stored, dtype=np.int64)
-    except (OSError, ValueError, KeyError, TypeError):
+        counts = np.array(recall(memo)["pixel_counts"], dtype=np.int64)
+    except (ValueError, KeyError, TypeError):
         return None
     pixels = len(indices) * images.shape[2] * images.shape[3]
     whole = counts.shape == (images.shape[1], 256) and bool((counts.sum(axis=1) == pixels).all())
