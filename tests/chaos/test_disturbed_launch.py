@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -93,11 +92,9 @@ def test_a_launch_told_to_leave_pauses_and_goes_on(launch: Launch) -> None:
     launch.start()
     launch.wait_for(lambda: launch.running_after_epoch(1))
     assert launch.process is not None
-    told = time.monotonic()
     launch.process.send_signal(number)
-    launch.process.communicate(timeout=30)
-    # 10 s for the workers; the rest is for a busy machine. Nobody waited for a lease of 30 s.
-    assert time.monotonic() - told < 20
+    launch.process.communicate(timeout=60)
+    assert not launch.events(kind="lease_expired"), "somebody waited for a lease"
     paused = [each for each in launch.tickets() if not each.state.is_finished]
     assert {each.state for each in paused} == {"paused"}
     assert all(each.checkpoint for each in paused if each.epochs_done)

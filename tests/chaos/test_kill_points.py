@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -204,10 +203,9 @@ class TestPassing:
 
     def test_costs_nothing_where_nobody_asks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(VARIABLE, raising=False)
-        began = time.perf_counter()
-        for _ in range(10_000):
-            passing(Step.EPOCH_REPORTED)
-        assert time.perf_counter() - began < 5.0
+        before = kill_points._visits.copy()
+        passing(Step.EPOCH_REPORTED)
+        assert kill_points._visits == before, "not even counted"
 
     def test_every_step_says_where_it_is(self) -> None:
         assert all(step.value.endswith(".") and len(step.value) > 20 for step in Step)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from hpsearch.results.analysis.contrasts import Fit, Pairs, all_pairs, fit, holm
+from hpsearch.results.analysis.contrasts import Fit, Pairs, all_pairs, fit, holm, mean_of
 from hpsearch.results.analysis.design import Columns, Levels, controls, levels
 from hpsearch.results.analysis.evidence import Evidence, read_evidence
 from hpsearch.results.analysis.findings import Contrast, Effect, Effects, Level, Verdict
@@ -151,16 +151,10 @@ def fitted_levels(found: Levels, but: Sequence[str], ends: Outcomes) -> Fit | No
 
 
 def _levels(found: Levels, fitted: Fit, ends: Outcomes) -> tuple[Level, ...]:
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(fitted.freedom, 0.975))
     complete = np.array([trial.value is not None for trial in ends.trials])
-    # A share can't leave 0..1, nor a loss be negative
-    largest = float("inf") if ends.evidence.metric == "val_loss" else 1.0
     told = []
     for place, cut in enumerate(found.cuts):
-        mean = float(fitted.coefficients[place])
-        reach = quantile * float(np.sqrt(fitted.covariance[place, place]))
+        mean, low, high = mean_of(fitted, place, metric=ends.evidence.metric)
         mine = found.place == place
         told.append(
             Level(
@@ -171,8 +165,8 @@ def _levels(found: Levels, fitted: Fit, ends: Outcomes) -> tuple[Level, ...]:
                 trials=int(mine.sum()),
                 complete=int((mine & complete).sum()),
                 mean=mean,
-                low=max(0.0, mean - reach),
-                high=min(largest, mean + reach),
+                low=low,
+                high=high,
             )
         )
     return tuple(told)

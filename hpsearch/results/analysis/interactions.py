@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.results.analysis.contrasts import Fit, fit, together
+from hpsearch.results.analysis.contrasts import Fit, fit, mean_of, together
 from hpsearch.results.analysis.design import Levels, controls, levels
 from hpsearch.results.analysis.findings import Cell, Dependence, Interaction, Verdict
 from hpsearch.results.analysis.outcomes import Outcomes
@@ -184,10 +184,6 @@ def _fit(table: _Table, ends: Outcomes, values: NDArray[np.float64] | None) -> F
 
 
 def _cells(table: _Table, fitted: Fit, ends: Outcomes) -> tuple[Cell, ...]:
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(fitted.freedom, 0.975))
-    largest = float("inf") if ends.evidence.metric == "val_loss" else 1.0
     columns = len(table.b_levels.cuts)
     told = []
     for row, a in enumerate(table.a_levels.cuts):
@@ -197,9 +193,7 @@ def _cells(table: _Table, fitted: Fit, ends: Outcomes) -> tuple[Cell, ...]:
             mean = low = high = None
             if place in table.filled:
                 at = table.filled.index(place)
-                mean = float(fitted.coefficients[at])
-                reach = quantile * float(np.sqrt(fitted.covariance[at, at]))
-                low, high = max(0.0, mean - reach), min(largest, mean + reach)
+                mean, low, high = mean_of(fitted, at, metric=ends.evidence.metric)
             told.append(
                 Cell(a=a.label, b=b.label, trials=int(here.sum()), mean=mean, low=low, high=high)
             )

@@ -212,7 +212,8 @@ def chance_of_best(rivals: Sequence[Estimate]) -> float:
     # Given its own luck x the differences are independent: one integral over x
     luck, weights = np.polynomial.hermite_e.hermegauss(64)
     together = ndtr(math.sqrt(2) * bounds[:, None] + luck[None, :]).prod(axis=0)
-    return float(weights @ together / math.sqrt(2 * math.pi))
+    # The weights add up to 1 but for their last digits, which depend on the CPU's BLAS
+    return min(1.0, max(0.0, float(weights @ together / weights.sum())))
 
 
 def _table(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -252,4 +253,5 @@ def _wilson(share: float, variance: float, quantile: float, images: int) -> tupl
     square = quantile**2 / size
     centre = (share + square / 2) / (1 + square)
     reach = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+    # Rounding must not leave the share itself outside, nor a bound beyond 0 or 1
+    return min(share, max(0.0, centre - reach)), max(share, min(1.0, centre + reach))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.results.analysis.contrasts import all_pairs, fit, holm
+from hpsearch.results.analysis.contrasts import Fit, all_pairs, fit, holm, mean_of
 
 
 def made(seed: int = 0, trials: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -67,3 +67,22 @@ def test_holms_correction_is_statsmodels() -> None:
     values = [0.2, 0.001, 0.03, 0.011, 0.9, 0.04]
     assert holm(values) == pytest.approx(multipletests(values, method="holm")[1].tolist())
     assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "mean", "expected"),
+    [
+        ("val_accuracy", 0.5, (0.5, 0.296, 0.704)),
+        # Carried on beyond what can be: neither the mean nor an end of its interval goes along
+        ("val_accuracy", 1.2, (1.0, 0.996, 1.0)),
+        ("val_accuracy", 1.4, (1.0, 1.0, 1.0)),
+        ("val_macro_f1", -0.1, (0.0, 0.0, 0.104)),
+        ("val_loss", 1.4, (1.4, 1.196, 1.604)),
+        ("val_loss", -0.1, (0.0, 0.0, 0.104)),
+    ],
+)
+def test_a_mean_stays_within_what_the_metric_can_be(
+    metric: str, mean: float, expected: tuple[float, float, float]
+) -> None:
+    found = Fit(coefficients=np.array([mean]), covariance=np.array([[0.01]]), freedom=30.0)
+    assert mean_of(found, 0, metric=metric) == pytest.approx(expected, abs=1e-3)

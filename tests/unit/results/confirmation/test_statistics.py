@@ -176,7 +176,7 @@ def test_given_noise_stands_in_for_the_spread_of_two_seeds() -> None:
 
 
 def test_chance_of_best_is_the_students_and_dunnetts() -> None:
-    assert chance_of_best([]) == 1.0
+    assert chance_of_best([]) == pytest.approx(1.0)
     lead = of(0.02, 0.01**2)
     assert lead.chance_above(0) == pytest.approx(stats.t.cdf(2, 4))
     assert chance_of_best([lead]) == pytest.approx(stats.t.cdf(2, 4))
@@ -187,6 +187,20 @@ def test_chance_of_best_is_the_students_and_dunnetts() -> None:
     alike = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
     expected = stats.multivariate_normal.cdf(bounds, cov=alike, abseps=1e-7)
     assert chance_of_best(leads) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_chance_is_at_most_1_whatever_the_last_digits_of_the_integral(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nodes, weights and sums come from LAPACK and BLAS, whose last digits depend on the CPU."""
+    luck, exact = np.polynomial.hermite_e.hermegauss(64)
+    rng = np.random.default_rng(0)
+    certain = of(1.0, 1e-12)
+    for _ in range(200):
+        weights = exact * (1 + rng.integers(-4, 5, 64) * np.finfo(np.float64).eps)
+        monkeypatch.setattr(np.polynomial.hermite_e, "hermegauss", lambda _, w=weights: (luck, w))
+        for rivals in ([], [certain], [certain] * 5):
+            assert 0.0 <= chance_of_best(rivals) <= 1.0
 
 
 def test_without_any_noise_the_chance_is_a_certainty() -> None:
@@ -206,7 +220,6 @@ def test_a_shares_intervals_hold_the_estimate_and_stay_within_0_and_1(
     found = estimate([judged(row) for row in table], share=True)
     seeds, both = found.over_seeds(), found.over_seeds_and_images()
     for each in (seeds, both, found.next_training()):
-        assert 0 <= each.low <= each.estimate + 1e-12
-        assert each.estimate - 1e-12 <= each.high <= 1
+        assert 0 <= each.low <= each.estimate <= each.high <= 1
         assert each.half_width > 0, "no finite number of images makes certain"
     assert found.standard_error >= math.sqrt(found.seeds_variance)
