@@ -14,7 +14,8 @@ HpsearchError
 │   └── ConstraintBroken     it could be, but it breaks a constraint of the study
 ├── TrainingDiverged         the loss stopped being a number
 ├── TrainingInterrupted      training was asked to stop between two batches (carries its state)
-└── LeaseLost                another worker owns the trial now; drop it
+├── LeaseLost                another worker owns the trial now; drop it
+└── DatabaseReplaced         the database isn't the one that was opened; stop
 
 A message states the rule, then the value, then what to do.
 """
@@ -122,3 +123,10 @@ class TrainingInterrupted(HpsearchError):
 
 class LeaseLost(HpsearchError):
     """The attempt number moved on: another worker owns this trial, nothing was written."""
+
+
+class DatabaseReplaced(HpsearchError):
+    """The database was deleted, replaced or put back to an earlier state under a running command.
+
+    No mistake of the command line, so not a ``UserError``: the exit code is 1.
+    """

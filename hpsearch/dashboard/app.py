@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,13 @@ class _Server(ThreadingMixIn, WSGIServer):
     """One thread per request: the page asks for several things at once."""
 
     daemon_threads = True
+    #: Asked between requests, about twice a second; what it raises ends the server.
+    still_there: Callable[[], None] = staticmethod(lambda: None)
+
+    def service_actions(self) -> None:
+        """Stop if the database isn't the one that was opened (``DatabaseReplaced``)."""
+        super().service_actions()
+        self.still_there()
 
 
 class _ServerV6(_Server):
@@ -87,6 +94,7 @@ def dashboard_server(
                 f"the dashboard must have a free port, but {host}:{port} can't be used ({error}); "
                 "choose another --port"
             ) from error
+        server.still_there = reading.require_same_file  # type: ignore[attr-defined]
         with server:
             yield server
 

@@ -18,7 +18,7 @@ from hpsearch.dashboard.answers import StudyAnswers
 from hpsearch.dashboard.page import with_ours
 from hpsearch.dashboard.reports import Reports
 from hpsearch.dashboard.storage import DashboardStorage
-from hpsearch.errors import UserError
+from hpsearch.errors import DatabaseReplaced, UserError
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -56,7 +56,7 @@ class Routes:
             return self._answer(environ, start_response)
         except ArtifactNotFound:
             return _tell(HTTPStatus.NOT_FOUND, "There is no such artifact.", start_response)
-        except UserError as error:
+        except (UserError, DatabaseReplaced) as error:
             logger.warning("%s", error)
             told = "The database doesn't answer, or holds something else; see the server's log."
             return _tell(HTTPStatus.SERVICE_UNAVAILABLE, told, start_response)

@@ -24,6 +24,7 @@ class OneMoment(Database):
         self.url = database.url
         self.patience = database.patience
         self.engine = database.engine
+        self._file = database._file
         self._connection = connection
 
     def read(self, work: Callable[[Connection], T]) -> T:

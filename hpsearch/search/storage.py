@@ -22,10 +22,17 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from hpsearch.errors import HpsearchError, StorageError
+from hpsearch.search.database_errors import (
+    is_of_the_database,
+    is_transient,
+    is_unusable,
+    needs_other_connection,
+)
 from hpsearch.search.prepared import run_at_once, send_together
+from hpsearch.search.sqlite_file import SqliteFile
 from hpsearch.search.storage_url import mask, parse_url, shown
 
 T = TypeVar("T")
@@ -65,6 +72,7 @@ class Database:
         self.url = parse_url(url)
         self.patience = patience or Patience()
         self.engine = _engine(self.url, read_only=read_only)
+        self._file = SqliteFile(Path(str(self.url.database))) if self.is_sqlite else None
 
     @property
     def is_sqlite(self) -> bool:
@@ -77,10 +85,15 @@ class Database:
         return shown(self.url)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in one write transaction, again from the start where the database was busy.
+        """Run ``work`` in one write transaction, again from the start if the database was busy.
 
         ``work`` may run several times, and once more after a commit whose answer was lost: it
         must find out from the tables what is already done.
+
+        Raises:
+            StorageError: The database can't be used, or not within ``patience``.
+            DatabaseReplaced: It isn't the file that was opened.
+            GaveUpWaiting: ``patience.interrupted`` returned True.
         """
         return self._patiently(lambda: self._once(work, writes=True))
 
@@ -92,8 +105,15 @@ class Database:
         """Close every pooled connection."""
         self.engine.dispose()
 
+    def require_same_file(self) -> None:
+        """Raise ``DatabaseReplaced`` if a SQLite file isn't the one that was opened."""
+        if self._file is not None:
+            self._file.require_same()
+
     def _once(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        self.require_same_file()  # Before connecting: SQLite would create a file that is gone.
         with self.engine.connect() as connection:
+            self.require_same_file()
             connection = connection.execution_options(hpsearch_writes=writes)
             with connection.begin():
                 return work(connection)
@@ -111,17 +131,16 @@ class Database:
                     if not is_of_the_database(error):
                         raise  # A statement that can't be right is our mistake, not the user's.
                     raise StorageError(self.explain(error)) from error
-                if is_unreachable(error) and self.patience.seconds < math.inf:
-                    # At the start a wrong host should be told at once; a worker waits for ever.
-                    raise StorageError(
-                        f"the database must be reachable, but {self.explain(error)}; "
-                        "check --storage, and that the server is up"
-                    ) from error
+                if is_unusable(error) and self.patience.seconds < math.inf:
+                    # At the start a wrong place should be told at once; a worker waits for ever.
+                    raise StorageError(self._unusable(error)) from error
                 if time.monotonic() > deadline:
                     raise StorageError(
                         f"the database must answer within {self.patience.seconds:g} s, but "
                         f"{self.explain(error)}"
                     ) from error
+                if needs_other_connection(error):
+                    self.engine.dispose()
                 if time.monotonic() > warn_at:
                     warn_at = time.monotonic() + WARNING_SECONDS
                     waited = time.monotonic() - began
@@ -134,44 +153,23 @@ class Database:
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 1.0)
 
+    def _unusable(self, error: DBAPIError) -> str:
+        self.require_same_file()  # A file that is gone has the simpler explanation.
+        if self.is_sqlite:
+            return (
+                "the SQLite file and its folder must be readable and writable, but "
+                f"{self.explain(error)}; check their permissions and the disk, or use another "
+                "--storage"
+            )
+        return (
+            f"the database must be reachable, but {self.explain(error)}; "
+            "check --storage, and that the server is up"
+        )
+
     def explain(self, error: DBAPIError) -> str:
         """Return one line that says what the database complained about, the password masked."""
         reason = str(error.orig).strip().partition("\n")[0]
         return f"{self.display_url}: {mask(reason, self.url)}"
-
-
-def is_transient(error: DBAPIError) -> bool:
-    """Whether the same statement may succeed later: locked, full, restarting, cut off."""
-    cause = error.orig
-    if isinstance(cause, sqlite3.OperationalError):
-        text = str(cause)
-        return any(word in text for word in ("locked", "busy", "full", "disk I/O error"))
-    if error.connection_invalidated:
-        return True
-    sqlstate = getattr(cause, "sqlstate", None)
-    if sqlstate is not None:
-        # Connection trouble, rollbacks (deadlock, serialization), resources, operator's doing.
-        return str(sqlstate)[:2] in ("08", "40", "53", "55", "57")
-    hopeless = ("password authentication", "does not exist", "no password supplied")
-    return type(cause).__name__ == "OperationalError" and not any(
-        words in str(cause) for words in hopeless
-    )
-
-
-def is_of_the_database(error: DBAPIError) -> bool:
-    """Whether the user must look at the database: away, damaged, foreign, or without the right."""
-    kind = type(error)  # DatabaseError itself is how SQLite says that a file is none of its own.
-    no_right = getattr(error.orig, "sqlstate", None) == "42501"
-    return issubclass(kind, OperationalError) or kind is DatabaseError or no_right
-
-
-def is_unreachable(error: DBAPIError) -> bool:
-    """Whether no connection could be made at all."""
-    return (
-        not isinstance(error.orig, sqlite3.Error)
-        and not error.connection_invalidated
-        and getattr(error.orig, "sqlstate", None) is None
-    )
 
 
 def _engine(url: URL, *, read_only: bool) -> Engine:

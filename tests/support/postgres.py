@@ -93,6 +93,17 @@ class PostgresServer:
             )
         )
 
+    def set_read_only(self, url: str, wanted: bool) -> None:
+        """Let a database take no writes, as a standby does, or take them again.
+
+        Its sessions are cut; those that begin meanwhile stay read-only, also when it ends.
+        """
+        name = sql.Identifier(str(make_url(url).database))
+        change = "SET default_transaction_read_only = on" if wanted else "RESET ALL"
+        self.execute(sql.SQL("ALTER DATABASE {} {}").format(name, sql.SQL(change)))
+        if wanted:
+            self.cut_connections(url)
+
     def execute(self, statement: sql.Composed | str, url: str | None = None) -> list[Any]:
         """Run one statement outside any transaction; returns its rows."""
         target = self._url if url is None else make_url(url)

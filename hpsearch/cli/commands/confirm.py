@@ -163,5 +163,5 @@ def _end(
         print_verdict(verdict, record, nth=nth, newer=newer)
         if outcome.reason != "finished":
             say(f"{ENDINGS[outcome.reason]}; go on: the same command again", style="bold")
-    failed = outcome.reason == "failed" or (verdict.finished and verdict.winner is None)
+    failed = outcome.reason in ("failed", "left") or (verdict.finished and verdict.winner is None)
     return (1 if failed else 0), told

@@ -45,6 +45,7 @@ ENDINGS = {
     "stopped": "stopped by `hpsearch stop`",
     "timeout": "out of time",
     "interrupted": "interrupted",
+    "left": "ended early, as its workers left before every trial had ended",
     "stored": "stored, and no worker was started",
     "failed": "given up, as workers kept failing (see the messages above)",
 }
@@ -221,7 +222,7 @@ def _end(
     with database_for_reading(storage) as database:
         record = record_of(database, told.study)
     counts = record.counts
-    failed = outcome.reason == "failed" or (
+    failed = outcome.reason in ("failed", "left") or (
         outcome.reason == "finished" and counts.failed > 0 and counts.finished == counts.failed
     )
     if not as_json:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
-from hpsearch.errors import UserError
+from hpsearch.errors import DatabaseReplaced, UserError
 from hpsearch.kill_points import Step, passing
 from hpsearch.study_file.durations import format_duration
 from hpsearch.workers.launch.progress import WorkerStatus
@@ -26,6 +26,9 @@ START_SECONDS = 300.0
 
 #: Exit code of a worker that met a user's mistake: the message stands on stderr.
 USER_ERROR = 2
+
+#: Exit code of a worker whose database was replaced: the supervisor says it, once for all workers.
+REPLACED = 3
 
 
 @dataclass
@@ -172,3 +175,5 @@ def worker_process(options: WorkerOptions, counter: Counter) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)
+    except DatabaseReplaced:
+        sys.exit(REPLACED)

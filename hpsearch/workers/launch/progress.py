@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from hpsearch.errors import DatabaseReplaced
 from hpsearch.results.confirmation.stored import is_confirmation, standing, trainings
 from hpsearch.results.ranking import best
 from hpsearch.results.reasons import in_short
@@ -69,8 +70,13 @@ class ProgressReader:
         self._rates: deque[tuple[float, int]] = deque()
 
     def look(self, local: Iterable[WorkerStatus]) -> Progress:
-        """Return the state now; ``local`` are this launch's workers, alive."""
+        """Return the state now; ``local`` are this launch's workers, alive.
+
+        Raises:
+            DatabaseReplaced: The event log has lost events: somebody put an older copy in place.
+        """
         study_id = self._stored.study_id
+        self._require_later()
         record = read_study(self._database, self._stored.name)
         counts, trials = record.counts, record.trials
         events = ledger_reads.event_log(self._database, study_id, after=self._seen)
@@ -89,6 +95,17 @@ class ProgressReader:
             messages=tuple(filter(None, (self._line(event, names) for event in events))),
             elapsed=now - self._started,
         )
+
+    def _require_later(self) -> None:
+        """Compare with the last look: events are only ever added."""
+        newest = ledger_reads.newest_event_id(self._database, self._stored.study_id)
+        if newest < self._seen:
+            raise DatabaseReplaced(
+                f"{self._database.display_url} must not go back in time while hpsearch uses it, "
+                f"but study {self._stored.name!r} has lost its newest events: an older copy was "
+                "put in its place. This command stops, and stores nothing more. The same command "
+                "again goes on with what the database holds now"
+            )
 
     def _rate(self, now: float, epochs: int) -> float:
         self._rates.append((now, epochs))

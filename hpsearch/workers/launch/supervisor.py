@@ -38,7 +38,7 @@ TICK_SECONDS = 0.4
 #: where it has many workers).
 MAX_DEATHS = 10
 
-Reason = Literal["finished", "stopped", "timeout", "interrupted", "failed", "stored"]
+Reason = Literal["finished", "stopped", "timeout", "interrupted", "left", "failed", "stored"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,9 @@ class Supervisor:
 
     def _is_finished(self) -> bool:
         counts = ledger_reads.counts(self._database, self._stored.study_id)
-        return counts.all_ended(self._stored.trials, exhausted=self._stored.exhausted)
+        # Another launch may have changed the budget, a worker may have exhausted the space.
+        now = find(self._database, self._stored.name)
+        return counts.all_ended(now.trials, exhausted=now.exhausted)
 
     def _outcome(self, reason: Reason) -> Outcome:
         counts = ledger_reads.counts(self._database, self._stored.study_id)
@@ -140,7 +142,10 @@ class Supervisor:
             on_progress(reader.look(crew.statuses()))
             time.sleep(TICK_SECONDS)
         stops = find(self._database, self._stored.name).stops
-        return "stopped" if stops > self._stored.stops else "finished"
+        if stops > self._stored.stops:
+            return "stopped"
+        # All have left by themselves. The counts say whether that was the end of the study.
+        return "finished" if self._is_finished() else "left"
 
     def _pack(self, crew: Crew, packing: Packing, work: WorkReader) -> None:
         """Bring every device to the number of workers that gets most done."""

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
 
-from hpsearch.errors import LeaseLost
+from hpsearch.errors import DatabaseReplaced, LeaseLost
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import Claim
 from hpsearch.search.storage import GaveUpWaiting
@@ -159,8 +159,9 @@ class LeaseKeeper:
         asked_at = time.monotonic()
         try:
             stops = self._ledger.renew(self._claim)
-        except LeaseLost:
-            # Also where the trial ended a moment ago; then nobody looks at this any more.
+        except (LeaseLost, DatabaseReplaced):
+            # Also if the trial ended a moment ago; then nobody looks at this any more. Without its
+            # database the trial is lost, too: the loop ends, and its next write says why.
             self.lost = True
             return False
         except GaveUpWaiting:
@@ -189,7 +190,7 @@ class LeaseKeeper:
         logger.error("ticket %d hangs; this worker ends\n%s", self._claim.ticket, error)
         try:
             self._ledger.fail(self._claim, error, retry=True)
-        except (LeaseLost, GaveUpWaiting) as refused:
+        except (LeaseLost, GaveUpWaiting, DatabaseReplaced) as refused:
             logger.warning("ticket %d: %s", self._claim.ticket, refused)
         finally:
             self._exit_process(HUNG)

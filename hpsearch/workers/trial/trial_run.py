@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from hpsearch.errors import (
     ConstraintBroken,
+    DatabaseReplaced,
     InfeasibleConfig,
     LeaseLost,
     TrainingDiverged,
@@ -79,7 +80,7 @@ def _run(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> None:
             number, params, blueprint = configured
             tracked.begin(bench, claim, number, params, blueprint)
             Attempt(bench, claim, keeper, number, blueprint).run()
-    except (LeaseLost, GaveUpWaiting):
+    except (LeaseLost, GaveUpWaiting, DatabaseReplaced):
         raise
     except UserError as error:
         bench.ledger.release(claim, f"{type(error).__name__}: {error}")

@@ -8,16 +8,26 @@ from itertools import count
 import psycopg
 import pytest
 from psycopg import errors as pg
-from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import (
+    DatabaseError,
+    DBAPIError,
+    IntegrityError,
+    InternalError,
+    OperationalError,
+)
 
 from hpsearch.errors import StorageError
-from hpsearch.search.storage import (
-    Database,
-    GaveUpWaiting,
-    Patience,
+from hpsearch.search.database_errors import (
     is_of_the_database,
     is_transient,
+    is_unusable,
+    needs_other_connection,
 )
+from hpsearch.search.storage import Database, GaveUpWaiting, Patience
+
+
+TOO_MANY = "connection failed: FATAL:  sorry, too many clients already"
+STARTING = "connection failed: FATAL:  the database system is starting up"
 
 
 def wrapped(cause: Exception, *, invalidated: bool = False) -> DBAPIError:
@@ -25,6 +35,8 @@ def wrapped(cause: Exception, *, invalidated: bool = False) -> DBAPIError:
         "OperationalError": OperationalError,
         "IntegrityError": IntegrityError,
         "DatabaseError": DatabaseError,
+        "ReadOnlySqlTransaction": InternalError,
+        "DataCorrupted": InternalError,
     }
     kind = kinds.get(type(cause).__name__, DBAPIError)
     return kind("SELECT 1", {}, cause, connection_invalidated=invalidated)
@@ -40,9 +52,9 @@ def wrapped(cause: Exception, *, invalidated: bool = False) -> DBAPIError:
         pytest.param(sqlite3.OperationalError("disk I/O error"), True, id="I/O error"),
         pytest.param(sqlite3.OperationalError("no such table: x"), False, id="no table"),
         pytest.param(
-            sqlite3.OperationalError("attempt to write a readonly database"), False, id="read-only"
+            sqlite3.OperationalError("attempt to write a readonly database"), True, id="read-only"
         ),
-        pytest.param(sqlite3.OperationalError("unable to open database file"), False, id="open"),
+        pytest.param(sqlite3.OperationalError("unable to open database file"), True, id="open"),
         pytest.param(sqlite3.DatabaseError("file is not a database"), False, id="no database"),
         pytest.param(
             sqlite3.DatabaseError("database disk image is malformed"), False, id="malformed"
@@ -57,6 +69,11 @@ def wrapped(cause: Exception, *, invalidated: bool = False) -> DBAPIError:
         pytest.param(pg.AdminShutdown("terminating connection"), True, id="57P01"),
         pytest.param(pg.CannotConnectNow("starting up"), True, id="57P03"),
         pytest.param(pg.ConnectionFailure("connection lost"), True, id="08006"),
+        pytest.param(pg.ReadOnlySqlTransaction("cannot execute UPDATE"), True, id="25006"),
+        pytest.param(pg.IdleInTransactionSessionTimeout("terminated"), True, id="25P03"),
+        pytest.param(pg.IoError("could not write block"), True, id="58030"),
+        pytest.param(pg.InFailedSqlTransaction("aborted"), False, id="25P02"),
+        pytest.param(pg.DataCorrupted("invalid page"), False, id="XX001"),
         pytest.param(pg.UniqueViolation("duplicate key"), False, id="23505"),
         pytest.param(pg.UndefinedTable("no such table"), False, id="42P01"),
         pytest.param(pg.InsufficientPrivilege("permission denied"), False, id="42501"),
@@ -74,6 +91,8 @@ def wrapped(cause: Exception, *, invalidated: bool = False) -> DBAPIError:
             psycopg.OperationalError('FATAL:  database "d" does not exist'), False, id="no database"
         ),
         pytest.param(psycopg.OperationalError("no password supplied"), False, id="none"),
+        pytest.param(psycopg.OperationalError(TOO_MANY), True, id="too many, no SQLSTATE"),
+        pytest.param(psycopg.OperationalError(STARTING), True, id="starting, no SQLSTATE"),
         pytest.param(psycopg.ProgrammingError("wrong use"), False, id="programming error"),
     ],
 )
@@ -91,6 +110,8 @@ def test_a_connection_that_was_cut_is_transient_whatever_it_says():
         pytest.param(sqlite3.OperationalError("unable to open database file"), True, id="open"),
         pytest.param(sqlite3.DatabaseError("file is not a database"), True, id="other file"),
         pytest.param(pg.InsufficientPrivilege("permission denied"), True, id="no right"),
+        pytest.param(pg.DataCorrupted("invalid page"), True, id="damaged page"),
+        pytest.param(pg.ForeignKeyViolation("not present in table"), True, id="deleted by others"),
         pytest.param(sqlite3.IntegrityError("UNIQUE constraint failed"), False, id="our mistake"),
         pytest.param(pg.UndefinedColumn("no such column"), False, id="our mistake there"),
     ],
@@ -98,6 +119,37 @@ def test_a_connection_that_was_cut_is_transient_whatever_it_says():
 def test_whose_fault_it_is(cause, expected):
     """What the user can mend is told in words; our own mistakes keep their traceback."""
     assert is_of_the_database(wrapped(cause)) is expected
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (sqlite3.OperationalError("unable to open database file"), True),
+        (sqlite3.OperationalError("attempt to write a readonly database"), True),
+        (sqlite3.OperationalError("database is locked"), False),
+        (psycopg.OperationalError("connection failed: Connection refused"), True),
+        (psycopg.OperationalError(TOO_MANY), False),
+        (psycopg.OperationalError(STARTING), False),
+        (pg.ReadOnlySqlTransaction("cannot execute UPDATE"), False),
+    ],
+)
+def test_what_is_more_likely_a_wrong_place_when_a_command_starts(cause, expected):
+    assert is_unusable(wrapped(cause)) is expected
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (pg.ReadOnlySqlTransaction("cannot execute UPDATE"), True),
+        (pg.AdminShutdown("terminating connection"), True),
+        (sqlite3.OperationalError("attempt to write a readonly database"), True),
+        (pg.DeadlockDetected("deadlock detected"), False),
+        (pg.DiskFull("no space left"), False),
+        (sqlite3.OperationalError("database is locked"), False),
+    ],
+)
+def test_which_errors_stay_with_their_connection(cause, expected):
+    assert needs_other_connection(wrapped(cause)) is expected
 
 
 class Flaky:
@@ -185,4 +237,30 @@ def test_our_own_errors_are_not_retried(sqlite_url):
     with pytest.raises(ValueError, match="a mistake"):
         database.write(work)
     assert calls == [1]
+    database.close()
+
+
+READ_ONLY = sqlite3.OperationalError("attempt to write a readonly database")
+
+
+def test_a_worker_waits_for_a_file_that_is_read_only_for_a_while(sqlite_url, no_pauses):
+    """With new connections: a pooled one would keep what it knows of the file."""
+    database = Database(sqlite_url, Patience(seconds=float("inf")))
+    seen: list[object] = []
+    flaky = Flaky(3, READ_ONLY)
+
+    def work(connection):
+        seen.append(connection.connection.driver_connection)
+        return flaky(connection)
+
+    assert database.write(work) == "done"
+    assert len(set(map(id, seen))) == 4
+    database.close()
+
+
+def test_a_command_that_starts_says_at_once_that_a_file_is_read_only(sqlite_url, no_pauses):
+    database = Database(sqlite_url)
+    with pytest.raises(StorageError, match=r"must be readable and writable, but .*readonly"):
+        database.write(Flaky(float("inf"), READ_ONLY))
+    assert no_pauses == []
     database.close()

@@ -1,0 +1,102 @@
+"""What an error of the database means: wait, get another connection, tell the user, or our bug."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+
+#: Classes of SQLSTATE that pass: connection trouble, rollbacks (deadlock, serialization), resources
+#: (full disk, too many connections), locks, and what an operator does (shutdown, restart).
+_PASSING_CLASSES = frozenset(["08", "40", "53", "55", "57"])
+
+#: Single codes of other classes that pass: a read-only transaction (the server is a standby after a
+#: failover, or was set to read-only for a while), time limits on idle and on long transactions, an
+#: I/O error of the server's disk.
+_PASSING = frozenset(["25006", "25P03", "25P04", "58000", "58030"])
+
+#: Codes after which only another connection can help: the old one leads to a server that leaves, or
+#: that isn't the primary any more.
+_OF_THE_CONNECTION = frozenset(["25006", "25P03", "25P04"])
+
+#: Classes that tell something about the server and nothing about our statements: wrong role, no
+#: such database, its configuration, its disk, damaged pages.
+_OF_THE_SERVER = frozenset(["25", "28", "3D", "58", "F0", "XX"])
+
+#: What SQLite says when other programs, or a full disk, are in the way.
+_SQLITE_BUSY = ("locked", "busy", "full")
+
+#: What SQLite says when the file, its folder or its disk can't be used: a file system that was
+#: remounted read-only or is away for a moment, too many open files, changed permissions.
+_SQLITE_UNUSABLE = ("readonly database", "unable to open database file", "disk I/O error")
+
+#: What a server says while connecting, when libpq gives no SQLSTATE: 53300 and 57P03.
+_NOT_NOW = (
+    "too many clients",
+    "too many connections",
+    "remaining connection slots",
+    "the database system is",
+)
+
+#: What no waiting mends: libpq gives no SQLSTATE here either.
+_HOPELESS = ("password authentication", "does not exist", "no password supplied")
+
+
+def is_transient(error: DBAPIError) -> bool:
+    """Whether the same statement may succeed later: locked, full, read-only, restarting, cut off.
+
+    Who hasn't used the database yet should say some of these at once (``is_unusable``).
+    """
+    cause = error.orig
+    if isinstance(cause, sqlite3.OperationalError):
+        return _says(cause, *_SQLITE_BUSY, *_SQLITE_UNUSABLE)
+    if error.connection_invalidated:
+        return True
+    sqlstate = _sqlstate(error)
+    if sqlstate is not None:
+        return sqlstate[:2] in _PASSING_CLASSES or sqlstate in _PASSING
+    return type(cause).__name__ == "OperationalError" and not _says(cause, *_HOPELESS)
+
+
+def is_unusable(error: DBAPIError) -> bool:
+    """Whether this may pass, but is more likely a wrong ``--storage`` when a command starts.
+
+    No connection could be made at all; or a SQLite file can't be opened or written.
+    """
+    if isinstance(error.orig, sqlite3.Error):
+        return _says(error.orig, *_SQLITE_UNUSABLE[:2])
+    return (
+        not error.connection_invalidated
+        and _sqlstate(error) is None
+        and not _says(error.orig, *_NOT_NOW)
+    )
+
+
+def needs_other_connection(error: DBAPIError) -> bool:
+    """Whether the same connection would only give the same answer."""
+    if isinstance(error.orig, sqlite3.Error):
+        return _says(error.orig, *_SQLITE_UNUSABLE)
+    sqlstate = _sqlstate(error) or ""
+    return sqlstate in _OF_THE_CONNECTION or sqlstate[:2] in ("08", "57")
+
+
+def is_of_the_database(error: DBAPIError) -> bool:
+    """Whether the user must look at the database: away, damaged, foreign, or without the right.
+
+    Everything else is a statement that can't be right, which is our mistake.
+    """
+    kind = type(error)  # DatabaseError itself is how SQLite says that a file is none of its own.
+    sqlstate = _sqlstate(error) or ""
+    # 23503: a row that ours belongs to was deleted by somebody else, with Optuna's own tools.
+    told = sqlstate in ("42501", "23503") or sqlstate[:2] in _OF_THE_SERVER
+    return issubclass(kind, OperationalError) or kind is DatabaseError or told
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    return None if sqlstate is None else str(sqlstate)
+
+
+def _says(cause: BaseException | None, *words: str) -> bool:
+    text = str(cause)
+    return any(each in text for each in words)
