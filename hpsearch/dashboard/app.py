@@ -94,7 +94,7 @@ def dashboard_server(
                 f"the dashboard must have a free port, but {host}:{port} can't be used ({error}); "
                 "choose another --port"
             ) from error
-        server.still_there = reading.require_same_file  # type: ignore[attr-defined]
+        server.still_there = reading.require_same_file
         with server:
             yield server
 

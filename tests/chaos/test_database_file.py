@@ -1,4 +1,4 @@
-"""A SQLite file that is deleted, or replaced by an older copy, under a launch: it stops and says so."""
+"""A launch whose SQLite file is deleted, or replaced by an older copy, stops and says so."""
 
 from __future__ import annotations
 

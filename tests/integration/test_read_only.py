@@ -84,9 +84,7 @@ def test_no_room_for_one_more_connection_is_waited_for(postgres, url):
         guest = Database(make_url(url).set(username="guest").render_as_string(False))
         with pytest.raises(StorageError, match="too many connections"):
             Database(str(guest.url), Patience(seconds=0.3)).read(lambda connection: None)
-        timer = threading.Timer(
-            0.5, postgres.execute, ["ALTER ROLE guest CONNECTION LIMIT -1"]
-        )
+        timer = threading.Timer(0.5, postgres.execute, ["ALTER ROLE guest CONNECTION LIMIT -1"])
         timer.start()
         guest.read(lambda connection: None)
         timer.join()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.searching import epoch_result
@@ -79,6 +81,21 @@ def test_watch_looks_again(hpsearch, made_up, monkeypatch):
     arguments = ("--study", "made_up", "--storage", made_up.url, "--watch", "--interval", "0.5")
     told = hpsearch("status", *arguments).out
     assert re.findall(r"made_up: (\d) of 6", told) == ["0", "6"]
+
+
+def test_watch_ends_when_its_database_is_replaced(hpsearch, made_up, monkeypatch):
+    path = Path(str(made_up.database.url.database))
+
+    def sleep(_seconds: float) -> None:
+        copy = path.with_name("copy.db")
+        shutil.copy(path, copy)
+        copy.replace(path)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    ran = hpsearch("status", "--study", "made_up", "--storage", made_up.url, "--watch")
+    assert ran.code == 1
+    assert "replaced by another file" in ran.err
+    assert ran.err.count("\n") == 1
 
 
 def test_the_study_is_found_by_its_file(hpsearch, here, searched):

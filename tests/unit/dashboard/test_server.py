@@ -6,15 +6,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from hpsearch.dashboard.app import dashboard_server
-from hpsearch.errors import NothingStored, StorageError, UserError
+from hpsearch.errors import DatabaseReplaced, NothingStored, StorageError, UserError
 from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.storage import Database, Patience
 
 
 @contextmanager
@@ -54,11 +55,33 @@ def test_the_study_cant_be_deleted(searched, method):
             assert len(json.load(answer)["study_summaries"]) == 1
 
 
+def test_a_database_that_is_deleted_ends_the_server(searched):
+    """It would go on showing what nobody else sees any more."""
+    with dashboard_server(searched.database, "127.0.0.1", 0) as server:
+        raised: list[BaseException] = []
+
+        def serve() -> None:
+            try:
+                server.serve_forever(poll_interval=0.01)
+            except DatabaseReplaced as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{server.server_port}/api/studies", timeout=30
+        ) as answer:
+            assert answer.status == 200
+        Path(str(searched.database.url.database)).unlink()
+        thread.join(timeout=60)
+    assert "deleted or moved" in str(raised[0])
+
+
 def test_even_the_database_refuses_its_writes(storage_url):
     ensure = Database(storage_url)
     ensure_tables(ensure)
     ensure.close()
-    database = Database(storage_url, read_only=True)
+    database = Database(storage_url, Patience(seconds=0.2), read_only=True)
     try:
         with pytest.raises(
             (OperationalError, sa.exc.InternalError, StorageError), match=r"read-?only|readonly"

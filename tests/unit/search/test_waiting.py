@@ -25,7 +25,6 @@ from hpsearch.search.database_errors import (
 )
 from hpsearch.search.storage import Database, GaveUpWaiting, Patience
 
-
 TOO_MANY = "connection failed: FATAL:  sorry, too many clients already"
 STARTING = "connection failed: FATAL:  the database system is starting up"
 

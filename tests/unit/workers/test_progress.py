@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import sqlalchemy as sa
 
-from hpsearch.errors import LeaseLost
+from hpsearch.errors import DatabaseReplaced, LeaseLost
 from hpsearch.search.claims import free_tickets_of
+from hpsearch.search.ledger_tables import events
 from hpsearch.workers.launch import progress
 from hpsearch.workers.launch.progress import Progress, ProgressReader, WorkerStatus
 
@@ -151,3 +153,19 @@ def test_counts_are_the_ledgers(searched) -> None:
         1,
     )
     assert counts.infeasible == 1
+
+
+def test_a_log_that_has_lost_events_is_an_older_copy(made_up) -> None:
+    """The file itself may be the same: `cp backup.db hpsearch.db` writes into it."""
+    reader = reader_of(made_up)
+    made_up.trial(0.5, 0.6)
+    look(reader)
+    made_up.database.write(
+        lambda connection: connection.execute(
+            sa.delete(events).where(
+                events.c.event_id == sa.select(sa.func.max(events.c.event_id)).scalar_subquery()
+            )
+        )
+    )
+    with pytest.raises(DatabaseReplaced, match="'made_up' has lost its newest events"):
+        look(reader)
