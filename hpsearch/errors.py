@@ -8,6 +8,7 @@ HpsearchError
 │   ├── StorageError         a database that can't be reached, or isn't ours to use
 │   │   └── NothingStored    no study was ever launched into this database
 │   ├── StudyMismatch        the stored study and the file ask different questions
+│   │   └── LeftOverStudy    another program deleted the study from Optuna's tables
 │   └── CheckpointError      a checkpoint that is missing, damaged or of another trial
 ├── ExportFailed             a trained model can't be written in a format, or differs in it
 ├── InfeasibleConfig         this configuration can't be built (the sampler learns from it)
@@ -86,6 +87,10 @@ class NothingStored(StorageError):
 
 class StudyMismatch(UserError):
     """The database holds a study of this name with another space."""
+
+
+class LeftOverStudy(StudyMismatch):
+    """Another program deleted the study from Optuna's tables; only the ledger's rows are left."""
 
 
 class CheckpointError(UserError):

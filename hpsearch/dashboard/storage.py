@@ -27,6 +27,7 @@ from hpsearch.dashboard.trials import Snapshot, StudyTrials
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.ledger_tables import studies as our_studies
 from hpsearch.search.storage import Database
+from hpsearch.search.study_identity import is_ours
 
 
 class DashboardStorage(BaseStorage):
@@ -45,9 +46,17 @@ class DashboardStorage(BaseStorage):
         return trials.refresh()
 
     def standing(self, study_id: int) -> Standing | None:
-        """Return how a study of ours stands, ``None`` for one that hpsearch didn't create."""
+        """Return how a study of ours stands.
+
+        ``None`` for one that hpsearch didn't create, also under the id of one that was deleted.
+        """
         query = sa.select(our_studies.c.name).where(our_studies.c.study_id == study_id)
-        name = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
+
+        def work(connection: Connection) -> str | None:
+            ours = is_ours(connection, study_id)
+            return connection.execute(query).scalar_one_or_none() if ours else None
+
+        name = self.database.read(work)
         return None if name is None else self._standings.of(name)
 
     def get_all_studies(self) -> list[FrozenStudy]:

@@ -1,11 +1,13 @@
 """The search: Optuna and the ledger live here, torch doesn't.
 
 - ``storage``         one database, SQLite or Postgres: opening, transactions, waiting
+- ``database_errors`` what an error of the database means (``sqlite_file``: a replaced file)
 - ``storage_environment``  which database the environment names (``secret_file``: its password)
 - ``ledger_tables``   our tables, next to Optuna's; ``migrations`` creates them
 - ``prepared``        the hot path's statements: compiled once, sent together
 - ``optuna_rows``     the few statements that write Optuna's own tables
 - ``studies``         creating, finding and listing studies
+- ``study_identity``  whether Optuna's tables still hold a study under its id (``study_deletion``)
 - ``claims``          which ticket a worker takes next
 - ``ledger``          every write about a ticket: start, report, release, fail; behind a ``fence``
 - ``epoch_reports``   the write of every epoch: figures, decision, the trial's end (``outcomes``)

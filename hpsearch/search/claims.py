@@ -12,6 +12,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from hpsearch.errors import StorageError
 from hpsearch.search.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger_statements import (
     LOCK_STUDY,
@@ -28,6 +29,7 @@ from hpsearch.search.ledger_tables import FINISHED, TicketState, studies, ticket
 from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle
 from hpsearch.search.prepared import Statement, ask_all, insertion, send
 from hpsearch.search.storage import Database
+from hpsearch.search.study_identity import IS_OURS, require_ours
 
 _of_study_in_state = sa.and_(
     tickets.c.study_id == sa.bindparam("study_id"), tickets.c.state == sa.bindparam("state")
@@ -89,6 +91,7 @@ class Claims:
         self._needs_point = needs_point
         self._max_failures = max_failures
         self._watch = watch or LeaseWatch()
+        self._run_key: str | None = None
 
     def claim(self) -> Claim | Idle:
         """Take a paused ticket, one whose lease is free, or a new one, in this order."""
@@ -103,18 +106,21 @@ class Claims:
 
     def _claim(self, connection: Connection, key: str, *, repeated: bool) -> Claim | Idle:
         mine = {"study_id": self._study_id}
-        locked, running, found, ((issued, last),) = ask_all(
+        locked, ours, running, found, ((issued, last),) = ask_all(
             connection,
             [
                 (LOCK_STUDY, mine),
+                (IS_OURS, mine),
                 (_RUNNING, {**mine, "state": TicketState.RUNNING}),
                 (_PAUSED, {**mine, "state": TicketState.PAUSED}),
                 (_ISSUED, mine),
             ],
         )
+        require_ours(connection, self._study_id, ours)
         study = row_of(studies, locked)
         if study is None:
             raise RuntimeError(f"study {self._study_id} vanished from the database")
+        self._require_same(study)
         if repeated:
             done = self._find(connection, tickets.c.claim_key == key)
             if done is not None:  # The commit went through, its answer was lost.
@@ -133,6 +139,15 @@ class Claims:
             return self._issue(connection, key, study, last + 1)
         unfinished = self._find(connection, tickets.c.state.not_in(FINISHED))
         return Idle.FINISHED if unfinished is None else Idle.WAIT
+
+    def _require_same(self, study: Row) -> None:
+        """Refuse a study that was created under the id of the one that this worker knows."""
+        self._run_key = self._run_key or study["run_key"]
+        if study["run_key"] != self._run_key:
+            raise StorageError(
+                f"the study that this worker worked on was deleted, and study {study['name']!r} "
+                "has its id now; start a new worker"
+            )
 
     def _find(self, connection: Connection, condition: sa.ColumnElement[bool]) -> Row | None:
         query = (

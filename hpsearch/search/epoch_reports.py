@@ -24,6 +24,7 @@ from hpsearch.search.outcomes import write_outcome
 from hpsearch.search.prepared import ask_all
 from hpsearch.search.pruners import Report
 from hpsearch.search.storage import Database
+from hpsearch.search.study_identity import IS_OURS, require_ours
 
 
 class EpochReports(FencedWrites):
@@ -150,9 +151,12 @@ class EpochReports(FencedWrites):
         """Lock the ticket; returns its row, and what this attempt was told of the epoch before."""
         key = {"study_id": claim.study_id, "ticket": claim.ticket}
         epoch = {"epoch": result.epoch, "attempt": claim.attempt}
-        locked, decided = ask_all(
-            connection, [(LOCK_TICKET, key), (OWN_DECISION, {**key, **epoch})]
+        study = {"study_id": claim.study_id}
+        locked, decided, ours = ask_all(
+            connection,
+            [(LOCK_TICKET, key), (OWN_DECISION, {**key, **epoch}), (IS_OURS, study)],
         )
+        require_ours(connection, claim.study_id, ours)
         row = row_of(tickets, locked)
         if decided:
             return row, str(decided[0][0])

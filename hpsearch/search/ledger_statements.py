@@ -15,7 +15,8 @@ from sqlalchemy.engine import Connection
 from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_tables import TicketState, events, studies, tickets
 from hpsearch.search.ledger_types import Claim
-from hpsearch.search.prepared import Statement, ask, insertion, send
+from hpsearch.search.prepared import Statement, ask, ask_all, insertion, send
+from hpsearch.search.study_identity import IS_OURS, require_ours
 
 #: A row by the names of its columns.
 Row: TypeAlias = Mapping[str, Any]
@@ -50,9 +51,14 @@ def lock_study(connection: Connection, study_id: int) -> Row:
     """Lock the study's row: whoever counts tickets or numbers trials holds it.
 
     Always taken before a ticket's lock, so that no two transactions wait for each other. (SQLite
-    ignores ``FOR UPDATE``; there the transaction itself excludes every other writer.)
+    ignores ``FOR UPDATE``; there the transaction itself excludes every other writer.) Raises as
+    ``require_ours``.
     """
-    row = row_of(studies, ask(connection, LOCK_STUDY, study_id=study_id))
+    locked, ours = ask_all(
+        connection, [(LOCK_STUDY, {"study_id": study_id}), (IS_OURS, {"study_id": study_id})]
+    )
+    require_ours(connection, study_id, ours)
+    row = row_of(studies, locked)
     if row is None:
         raise RuntimeError(f"study {study_id} vanished from the database")
     return row

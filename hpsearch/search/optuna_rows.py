@@ -21,6 +21,8 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.search.prepared import Statement, ask, insertion, send
 
+#: All of Optuna's tables.
+METADATA = models.BaseModel.metadata
 STUDIES = models.StudyModel.__table__
 DIRECTIONS = models.StudyDirectionModel.__table__
 STUDY_SYSTEM_ATTRS = models.StudySystemAttributeModel.__table__
@@ -69,12 +71,26 @@ _FINISH_TRIAL = Statement(
 )
 
 
-def insert_study(
-    connection: Connection, name: str, directions: Mapping[str, Literal["maximize", "minimize"]]
-) -> int:
-    """Create a study with these named objectives; returns its study_id."""
-    result = connection.execute(sa.insert(STUDIES).values(study_name=name))
-    study_id = _new_id(result)
+def insert_study(connection: Connection, name: str) -> int:
+    """Create a study without objectives; returns its study_id."""
+    return _new_id(connection.execute(sa.insert(STUDIES).values(study_name=name)))
+
+
+def move_study(connection: Connection, study_id: int, to: int) -> None:
+    """Give a study that has nothing but its name another id."""
+    connection.execute(sa.update(STUDIES).where(STUDIES.c.study_id == study_id).values(study_id=to))
+    if connection.dialect.name != "sqlite":
+        # The server counts by itself, and would give the same id to a later study.
+        sequence = sa.func.pg_get_serial_sequence(STUDIES.name, STUDIES.c.study_id.name)
+        connection.execute(sa.select(sa.func.setval(sequence, to)))
+
+
+def insert_objectives(
+    connection: Connection,
+    study_id: int,
+    directions: Mapping[str, Literal["maximize", "minimize"]],
+) -> None:
+    """Give a new study its named objectives."""
     for objective, direction in enumerate(directions.values()):
         connection.execute(
             sa.insert(DIRECTIONS).values(
@@ -89,7 +105,6 @@ def insert_study(
             study_id=study_id, key="study:metric_names", value_json=json.dumps(list(directions))
         )
     )
-    return study_id
 
 
 def insert_trial(

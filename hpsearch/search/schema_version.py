@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hpsearch.errors import NothingStored, StorageError
 from hpsearch.search.storage import Database, exclusive_setup
-from hpsearch.search.storage_url import has_secret
+from hpsearch.search.storage_url import storage_option
 
 VERSION_TABLE = "hpsearch_alembic_version"
 
@@ -53,11 +52,10 @@ def require_tables(database: Database) -> None:
     """
     found = _used_revision(database)
     if found != head_revision():
-        url = "..." if has_secret(database.url) else shlex.quote(database.display_url)
         raise StorageError(
             f"{database.display_url} has the older schema {found}, but this version of hpsearch "
             f"reads {head_revision()}; nothing is lost: stop the older version's workers, and run "
-            f"`hpsearch studies --upgrade --storage {url}` once"
+            f"`hpsearch studies --upgrade{storage_option(database.url)}` once"
         )
     _refuse_other_optuna(database)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -117,6 +118,11 @@ def shown(url: URL) -> str:
     """Return the URL with its secrets masked; the only form that may be shown."""
     hidden = {key: _HIDDEN if _is_secret(key) else value for key, value in url.query.items()}
     return url.set(query=hidden).render_as_string(hide_password=True)
+
+
+def storage_option(url: URL) -> str:
+    """Return the option that names ``url`` in a command: `` --storage sqlite:///x.db``."""
+    return f" --storage {'...' if has_secret(url) else shlex.quote(shown(url))}"
 
 
 def has_secret(url: URL) -> bool:

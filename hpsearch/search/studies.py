@@ -17,7 +17,16 @@ from hpsearch.errors import StorageError, StudyMismatch, UnknownName
 from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_statements import lock_study, record_event
 from hpsearch.search.ledger_tables import studies
+from hpsearch.search.prepared import ask
 from hpsearch.search.storage import Database
+from hpsearch.search.storage_url import storage_option
+from hpsearch.search.study_identity import (
+    IS_OURS,
+    has_left_overs,
+    mark_as_ours,
+    require_ours,
+    unused_id,
+)
 from hpsearch.study_file.compare import difference
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.sections import STUDY_NAME
@@ -53,11 +62,12 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
 
     Raises:
         StudyMismatch: the database's study of this name asks another question.
+        LeftOverStudy: Another program deleted it, and only the ledger's rows are left.
     """
 
     def work(connection: Connection) -> StoredStudy:
         _one_at_a_time(connection, database)
-        row = _find(connection, study.name)
+        row = _find(connection, database, study.name)
         if row is None:
             return _create(connection, database, study)
         require_same(_stored(row), study)
@@ -75,17 +85,20 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
                 document=json.dumps(study.document),
             )
         )
-        return _stored(_find(connection, study.name) or {})
+        return _stored(_find(connection, database, study.name) or {})
 
     return database.write(work)
 
 
 def create_or_find(database: Database, study: StudyFile) -> StoredStudy:
-    """Create the study, or return the one of its name, which stays as it is."""
+    """Create the study, or return the one of its name, which stays as it is.
+
+    Raises ``LeftOverStudy`` as ``find``.
+    """
 
     def work(connection: Connection) -> StoredStudy:
         _one_at_a_time(connection, database)
-        row = _find(connection, study.name)
+        row = _find(connection, database, study.name)
         return _create(connection, database, study) if row is None else _stored(row)
 
     return database.write(work)
@@ -111,10 +124,15 @@ def raise_budget(database: Database, study_id: int, trials: int) -> None:
 
 
 def find(database: Database, name: str) -> StoredStudy:
-    """Return the study called ``name``. Raises ``UnknownName``, listing those that exist."""
+    """Return the study called ``name``.
+
+    Raises:
+        UnknownName: There is none; the message lists those that exist.
+        LeftOverStudy: Another program deleted it, and only the ledger's rows are left.
+    """
 
     def work(connection: Connection) -> StoredStudy:
-        row = _find(connection, name)
+        row = _find(connection, database, name)
         if row is None:
             known = connection.execute(sa.select(studies.c.name)).scalars().all()
             raise UnknownName(
@@ -126,25 +144,42 @@ def find(database: Database, name: str) -> StoredStudy:
 
 
 def find_or_none(database: Database, name: str) -> StoredStudy | None:
-    """Return the study called ``name``, ``None`` where the database doesn't know it."""
+    """Return the study called ``name``, ``None`` if the database doesn't know it.
+
+    Raises ``LeftOverStudy`` as ``find``.
+    """
 
     def work(connection: Connection) -> StoredStudy | None:
-        row = _find(connection, name)
+        row = _find(connection, database, name)
         return None if row is None else _stored(row)
 
     return database.read(work)
 
 
 def everything(database: Database) -> list[StoredStudy]:
-    """Return every study of the database, oldest first."""
-    return database.read(
-        lambda connection: [
-            _stored(row)
-            for row in connection.execute(
-                sa.select(studies).order_by(studies.c.study_id)
-            ).mappings()
-        ]
-    )
+    """Return every study of the database that can be used, oldest first."""
+    return _listed(database)[0]
+
+
+def unusable(database: Database) -> dict[str, str]:
+    """Return name -> reason of each study that can't be used: left over, or damaged."""
+    return _listed(database)[1]
+
+
+def _listed(database: Database) -> tuple[list[StoredStudy], dict[str, str]]:
+    def work(connection: Connection) -> tuple[list[StoredStudy], dict[str, str]]:
+        usable: list[StoredStudy] = []
+        others: dict[str, str] = {}
+        names = connection.execute(sa.select(studies.c.name).order_by(studies.c.study_id))
+        for name in names.scalars().all():
+            try:
+                row = _find(connection, database, name)
+                usable += [] if row is None else [_stored(row)]
+            except (StorageError, StudyMismatch) as error:
+                others[name] = str(error)
+        return usable, others
+
+    return database.read(work)
 
 
 def request_stop(database: Database, study_id: int) -> None:
@@ -175,7 +210,14 @@ def _one_at_a_time(connection: Connection, database: Database) -> None:
 
 def _create(connection: Connection, database: Database, study: StudyFile) -> StoredStudy:
     _refuse_foreign(connection, database, study.name)
-    study_id = optuna_rows.insert_study(connection, study.name, study.goals.directions)
+    study_id = optuna_rows.insert_study(connection, study.name)
+    if has_left_overs(connection, study_id):
+        free = unused_id(connection)
+        optuna_rows.move_study(connection, study_id, free)
+        study_id = free
+    optuna_rows.insert_objectives(connection, study_id, study.goals.directions)
+    run_key = uuid4().hex[:8]
+    mark_as_ours(connection, study_id, run_key)
     connection.execute(
         sa.insert(studies).values(
             study_id=study_id,
@@ -185,15 +227,19 @@ def _create(connection: Connection, database: Database, study: StudyFile) -> Sto
             fingerprint=study.fingerprint,
             trials=study.budget.trials,
             epochs_per_trial=study.budget.epochs_per_trial,
-            run_key=uuid4().hex[:8],
+            run_key=run_key,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
     )
-    return _stored(_find(connection, study.name) or {})
+    return _stored(_find(connection, database, study.name) or {})
 
 
-def _find(connection: Connection, name: str) -> RowMapping | None:
-    return connection.execute(sa.select(studies).where(studies.c.name == name)).mappings().first()
+def _find(connection: Connection, database: Database, name: str) -> RowMapping | None:
+    row = connection.execute(sa.select(studies).where(studies.c.name == name)).mappings().first()
+    if row is not None:
+        found = ask(connection, IS_OURS, study_id=row["study_id"])
+        require_ours(connection, row["study_id"], found, storage_option(database.url))
+    return row
 
 
 def _stored(row: Mapping[Any, Any]) -> StoredStudy:

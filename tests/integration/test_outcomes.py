@@ -294,6 +294,9 @@ def test_a_database_from_before_is_upgraded_and_its_study_goes_on(storage_url):
         connection.execute(sa.text("ALTER TABLE hpsearch_tickets DROP COLUMN figures"))
         connection.execute(sa.text("ALTER TABLE hpsearch_studies DROP COLUMN granted"))
         connection.execute(sa.text("DROP TABLE hpsearch_knowledge"))
+        connection.execute(
+            sa.text("DELETE FROM study_system_attributes WHERE key = 'hpsearch:run_key'")
+        )
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '0001'"))
 
     from support.ledger import open_search

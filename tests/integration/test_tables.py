@@ -123,7 +123,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(own_database):
 
 def test_an_older_schema_must_be_upgraded_first(database, monkeypatch):
     monkeypatch.setattr(schema_version, "head_revision", lambda: "0099")
-    with pytest.raises(StorageError, match=r"has the older schema 0004, .* reads 0099"):
+    with pytest.raises(StorageError, match=r"has the older schema 0005, .* reads 0099"):
         require_tables(database)
 
 

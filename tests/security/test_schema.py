@@ -76,7 +76,7 @@ def test_it_is_refused_with_what_to_do(hpsearch, here: Path, command, table, rev
 def test_an_older_one_is_refused_with_what_to_type(hpsearch, here: Path, command):
     url = f"sqlite:///{here}/hpsearch.db"
     says = (
-        f"{url} has the older schema 0002, but this version of hpsearch reads 0004",
+        f"{url} has the older schema 0002, but this version of hpsearch reads 0005",
         f"run `hpsearch studies --upgrade --storage {url}` once",
     )
     is_refused(hpsearch, here, command, "hpsearch_alembic_version", "0002", says)
@@ -112,12 +112,12 @@ def test_an_older_one_is_read_after_what_the_message_says(hpsearch, here: Path):
     refused = hpsearch("status", "--study", "secretive", "--storage", "sqlite:///hpsearch.db")
     [command] = re.findall(r"run `hpsearch (.*?)` once", " ".join(refused.err.split()))
     ran = hpsearch(*shlex.split(command))
-    assert (ran.code, "was upgraded from schema 0001 to 0004" in ran.out) == (0, True), ran.all
+    assert (ran.code, "was upgraded from schema 0001 to 0005" in ran.out) == (0, True), ran.all
     assert "secretive" in ran.out
     assert hpsearch("status", "--study", "secretive").code == 0
     ran = hpsearch("studies", "--upgrade", "--json")
     assert ran.json["stored"][0]["study"] == "secretive"
-    assert "has this version's schema, 0004" in ran.err
+    assert "has this version's schema, 0005" in ran.err
 
 
 def test_what_hpsearch_never_used_is_no_older_one(hpsearch, here: Path):
@@ -131,6 +131,7 @@ def as_it_was_in_0001(connection: sa.Connection) -> None:
         "ALTER TABLE hpsearch_tickets DROP COLUMN figures",
         "ALTER TABLE hpsearch_studies DROP COLUMN granted",
         "DROP TABLE hpsearch_knowledge",
+        "DELETE FROM study_system_attributes WHERE key = 'hpsearch:run_key'",
         "UPDATE hpsearch_alembic_version SET version_num = '0001'",
     ):
         connection.execute(sa.text(statement))

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.options import DEFAULT_STORAGE, JsonOption, StorageOption
-from hpsearch.cli.terminal.output import print_json, say, show, show_time, table
-from hpsearch.errors import NothingStored
+from hpsearch.cli.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STORAGE,
+    JsonOption,
+    RunsOption,
+    StorageOption,
+)
+from hpsearch.cli.terminal.output import print_json, say, show, show_bytes, show_time, table
+from hpsearch.errors import NothingStored, UserError
 from hpsearch.results.opening import database_for_reading, head_of
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
+    from hpsearch.workers.deleting import StudyToDelete
 
 
 def studies(
@@ -26,20 +36,36 @@ def studies(
             help="First bring tables of an older hpsearch up to date. Its workers must be stopped.",
         ),
     ] = False,
+    delete: Annotated[
+        str | None,
+        typer.Option(
+            "--delete",
+            metavar="NAME",
+            help="Delete this study: its trials, its confirmations, its files below --runs.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    runs: RunsOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
 ) -> None:
     """List the study files that can be launched by name, and the studies in the database.
 
+    With --delete it deletes one of these, after a question. Nobody may work on it.
+
     \b
     hpsearch studies
     hpsearch studies --storage postgresql://me@db/search --json
+    hpsearch studies --delete quickstart
     """
+    if delete is not None:
+        _delete(storage, delete, runs, yes=yes, as_json=as_json)
+        return
     if upgrade:
         _upgrade(storage, stderr=as_json)
-    stored = _stored(storage)
+    stored, unusable = _stored(storage)
     files = _files({each["study"]: each for each in stored})
     if as_json:
-        print_json({"files": files, "stored": stored})
+        print_json({"files": files, "stored": stored, "unusable": unusable})
         return
     say("Study files", style="bold")
     table(
@@ -58,8 +84,11 @@ def studies(
     )
     say()
     say("Launched studies", style="bold")
+    for name, reason in unusable.items():
+        say(f"{name}: {reason}")
     if not stored:
-        say("none yet; begin with: hpsearch launch --study quickstart --workers 2")
+        if not unusable:
+            say("none yet; begin with: hpsearch launch --study quickstart --workers 2")
         return
     table(
         ("name", "state", "finished", "best", "trained", "launched"),
@@ -76,6 +105,50 @@ def studies(
         ],
         whole=("state", "finished", "best", "trained", "launched"),
     )
+
+
+def _delete(storage: str, name: str, runs: Path, *, yes: bool, as_json: bool) -> None:
+    from hpsearch.workers.deleting import delete, plan_deletion
+
+    with database_for_reading(storage) as database:
+        plan = plan_deletion(database, name, runs)
+        for each in plan.studies:
+            say(_what_goes(each), stderr=as_json)
+        if not yes:
+            _ask(name)
+        running = sum(each.rows.running for each in plan.studies)
+        if running:
+            say(
+                f"{plural(running, 'trial')} may still be worked on; watching for one lease",
+                stderr=True,
+            )
+        left = delete(database, plan)
+    for folder in left:
+        say(f"{folder} could not be removed; remove it by hand", stderr=True)
+    if as_json:
+        print_json({"deleted": [each.rows.name for each in plan.studies]})
+    else:
+        say(f"deleted: {', '.join(each.rows.name for each in plan.studies)}", style="bold")
+
+
+def _what_goes(study: StudyToDelete) -> str:
+    rows = study.rows
+    if rows.left_over:
+        what = f"left over: {plural(rows.trials, 'trial')} in the ledger, none in Optuna's tables"
+    else:
+        what = f"{plural(rows.trials, 'trial')}, {rows.complete} complete"
+    files = f"{plural(study.files, 'file')} ({show_bytes(study.bytes)}) in {study.folder}"
+    return f"{rows.name}: {what}; {files if study.files else 'no files on this host'}"
+
+
+def _ask(name: str) -> None:
+    """Ask on a terminal. Raises ``UserError`` if the answer is no, or nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise UserError(
+            f"deleting study {name!r} must be confirmed, but nobody can be asked here; add --yes"
+        )
+    if not typer.confirm(f"Delete study {name}? This can't be undone"):
+        raise UserError("nothing was deleted")
 
 
 def _upgrade(storage: str, *, stderr: bool) -> None:
@@ -124,8 +197,11 @@ def _source(data: object) -> str | None:
     return source if isinstance(source, str) else None
 
 
-def _stored(storage: str) -> list[dict[str, Any]]:
-    """Return a summary of every study in the database; none where there is no database yet."""
+def _stored(storage: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return a summary of every study in the database, and why others can't be used.
+
+    Nothing if there is no database yet.
+    """
     from hpsearch.results.records import read_study
     from hpsearch.results.summary import summary
     from hpsearch.search import studies as stored_studies
@@ -144,9 +220,9 @@ def _stored(storage: str) -> list[dict[str, Any]]:
                         "created_at": each.created_at,
                     }
                 )
-            return found
+            return found, stored_studies.unusable(database)
     except NothingStored:
-        return []
+        return [], {}
 
 
 def _state(record: StudyRecord) -> str:

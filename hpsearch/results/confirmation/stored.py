@@ -24,6 +24,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from hpsearch.errors import LeftOverStudy
 from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, Progress, progress
 from hpsearch.results.confirmation.predictions import Predictions, decode
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
@@ -54,10 +55,16 @@ def is_confirmation(study: StoredStudy) -> bool:
 
 
 def confirmations(database: Database, study: str) -> list[StoredStudy]:
-    """Return the confirmations of the search called ``study``, oldest first."""
+    """Return the confirmations of the search called ``study``, oldest first.
+
+    One that another program deleted is passed over, as are later ones.
+    """
     found: list[StoredStudy] = []
     while True:
-        stored = studies.find_or_none(database, name_of(study, len(found) + 1))
+        try:
+            stored = studies.find_or_none(database, name_of(study, len(found) + 1))
+        except LeftOverStudy:
+            return found
         if stored is None or not is_confirmation(stored):
             return found
         found.append(stored)

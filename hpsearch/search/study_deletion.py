@@ -1,0 +1,121 @@
+"""Deleting studies: every row of ours, and Optuna's if they are ours, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.errors import UnknownName, UserError
+from hpsearch.search import optuna_rows as rows
+from hpsearch.search.ledger_tables import TicketState, studies, tickets
+from hpsearch.search.storage import Database
+from hpsearch.search.study_identity import OWN_TABLES, is_ours
+
+#: Optuna's tables whose rows belong to a trial, and to a study.
+_OF_TRIALS = [
+    table
+    for table in rows.METADATA.sorted_tables
+    if any(key.column.table is rows.TRIALS for key in table.foreign_keys)
+]
+_OF_STUDIES = [
+    table
+    for table in rows.METADATA.sorted_tables
+    if any(key.column.table is rows.STUDIES for key in table.foreign_keys)
+    and table is not rows.TRIALS
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRows:
+    """What a database holds of a study, whatever state that is in."""
+
+    study_id: int
+    name: str
+    run_key: str
+    #: Tickets that exist, those that are complete, and those that seem to be worked on.
+    trials: int
+    complete: int
+    running: int
+    #: Whether Optuna's tables don't hold it any more: only what hpsearch kept is left.
+    left_over: bool
+
+
+def stored_rows(database: Database, name: str) -> StoredRows:
+    """Return what is stored of the study called ``name``; it need not be readable otherwise.
+
+    Raises:
+        UnknownName: hpsearch knows no such study.
+        UserError: It is a study of Optuna's that hpsearch didn't create.
+    """
+    return database.read(lambda connection: _rows_of(connection, name))
+
+
+def delete_rows(database: Database, name: str, run_key: str) -> None:
+    """Delete a study's rows. Does nothing if they are gone: the answer may have been lost.
+
+    Args:
+        database: Where the study is stored.
+        name: Its name.
+        run_key: Its run key: a new study of the same name is another one.
+    """
+
+    def work(connection: Connection) -> None:
+        query = (
+            sa.select(studies.c.study_id)
+            .where(studies.c.name == name, studies.c.run_key == run_key)
+            .with_for_update()
+        )
+        study_id = connection.execute(query).scalar_one_or_none()
+        if study_id is None:
+            return
+        optunas = is_ours(connection, study_id)
+        for table in OWN_TABLES:
+            connection.execute(sa.delete(table).where(table.c.study_id == study_id))
+        if optunas:  # Else the id belongs to somebody else now.
+            _delete_from_optuna(connection, study_id)
+
+    database.write(work)
+
+
+def _delete_from_optuna(connection: Connection, study_id: int) -> None:
+    trials = sa.select(rows.TRIALS.c.trial_id).where(rows.TRIALS.c.study_id == study_id)
+    for table in _OF_TRIALS:
+        connection.execute(sa.delete(table).where(table.c.trial_id.in_(trials)))
+    for table in (rows.TRIALS, *_OF_STUDIES, rows.STUDIES):
+        connection.execute(sa.delete(table).where(table.c.study_id == study_id))
+
+
+def _rows_of(connection: Connection, name: str) -> StoredRows:
+    query = sa.select(studies.c.study_id, studies.c.run_key).where(studies.c.name == name)
+    row = connection.execute(query).first()
+    if row is None:
+        known = connection.execute(sa.select(studies.c.name)).scalars().all()
+        _refuse_unknown(connection, name, known)
+    study_id, run_key = row
+    counts = sa.select(tickets.c.state, sa.func.count()).where(tickets.c.study_id == study_id)
+    by_state = {
+        state: int(count) for state, count in connection.execute(counts.group_by(tickets.c.state))
+    }
+    return StoredRows(
+        study_id=study_id,
+        name=name,
+        run_key=run_key,
+        trials=sum(by_state.values()),
+        complete=by_state.get(TicketState.COMPLETE.value, 0),
+        running=by_state.get(TicketState.RUNNING.value, 0),
+        left_over=not is_ours(connection, study_id),
+    )
+
+
+def _refuse_unknown(connection: Connection, name: str, known: Sequence[str]) -> NoReturn:
+    query = sa.select(rows.STUDIES.c.study_id).where(rows.STUDIES.c.study_name == name)
+    if connection.execute(query).first() is not None:
+        raise UserError(
+            f"only a study that hpsearch created can be deleted here, but {name!r} was created by "
+            f"another program; delete it with Optuna: optuna delete-study --study-name {name}"
+        )
+    raise UnknownName("study", name, known)

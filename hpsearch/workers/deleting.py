@@ -1,0 +1,162 @@
+"""Deleting a stored study: its rows, its confirmations, and its files on this host.
+
+First ``plan_deletion``, which changes nothing and says what will go; then ``delete``.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.errors import UnknownName, UserError
+from hpsearch.results.confirmation.stored import name_of
+from hpsearch.search.lease import LeaseState, LeaseWatch
+from hpsearch.search.ledger_tables import TicketState, tickets
+from hpsearch.search.storage import Database
+from hpsearch.search.study_deletion import StoredRows, delete_rows, stored_rows
+from hpsearch.study_file.sections import STUDY_NAME
+from hpsearch.wording import plural
+from hpsearch.workers.trial.run_folder import RunFolder
+
+#: Between two looks at the leases of trials that seem to run.
+LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyToDelete:
+    """One study that will go, and its files here."""
+
+    rows: StoredRows
+    #: ``None`` if the database names one that hpsearch can't have made: it may lead anywhere.
+    folder: Path | None
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletionPlan:
+    """The study that was named, and its confirmations after it."""
+
+    studies: Sequence[StudyToDelete]
+
+
+def plan_deletion(database: Database, name: str, runs: Path) -> DeletionPlan:
+    """Look up what belongs to the study called ``name``, changing nothing.
+
+    Args:
+        database: Where it is stored.
+        name: Its name. A confirmation can be named alone; a search takes its confirmations along.
+        runs: The runs folder of this host.
+
+    Returns:
+        What ``delete`` will remove.
+
+    Raises:
+        UnknownName: hpsearch knows no such study.
+        UserError: It is a study of Optuna's that hpsearch didn't create.
+    """
+    found = [stored_rows(database, name)]
+    with suppress(UnknownName, UserError):
+        while True:
+            found.append(stored_rows(database, name_of(name, len(found))))
+    return DeletionPlan(studies=[_with_files(each, runs) for each in found])
+
+
+def delete(
+    database: Database,
+    plan: DeletionPlan,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = lambda seconds: time.sleep(seconds),
+) -> list[Path]:
+    """Delete the studies of ``plan``, confirmations first.
+
+    Args:
+        database: Where they are stored.
+        plan: What ``plan_deletion`` returned.
+        clock: Seconds by which leases are watched.
+        sleep: Waits between two looks.
+
+    Returns:
+        Folders that couldn't be removed.
+
+    Raises:
+        UserError: A worker is at work on one of them.
+    """
+    for each in plan.studies:
+        _require_no_worker(database, each.rows, clock, sleep)
+    for each in reversed(plan.studies):
+        delete_rows(database, each.rows.name, each.rows.run_key)
+    folders = [each.folder for each in plan.studies if each.folder is not None]
+    return [folder for folder in folders if not _remove_files(folder)]
+
+
+def _with_files(rows: StoredRows, runs: Path) -> StudyToDelete:
+    if not all(re.fullmatch(STUDY_NAME, part) for part in (rows.name, rows.run_key)):
+        return StudyToDelete(rows=rows, folder=None, files=0, bytes=0)
+    folder = RunFolder(runs, rows.name, rows.run_key).path
+    files = [] if folder.is_symlink() else [each for each in folder.rglob("*") if each.is_file()]
+    return StudyToDelete(
+        rows=rows,
+        folder=folder,
+        files=len(files),
+        bytes=sum(each.lstat().st_size for each in files),
+    )
+
+
+def _require_no_worker(
+    database: Database,
+    study: StoredRows,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
+    """Watch the leases of running trials: a worker moves each within a quarter of it.
+
+    What stands still for a whole lease is a dead worker's, as for the worker that would take it.
+    """
+    watch, silent = LeaseWatch(clock), set[int]()
+    before = _leases(database, study.study_id)
+    first = {lease.ticket: (lease.attempt, lease.renewals) for lease in before}
+    while before:
+        for lease in before:
+            if first.get(lease.ticket) != (lease.attempt, lease.renewals):
+                raise UserError(
+                    f"a study is deleted when nobody works on it, but {study.name!r} has "
+                    f"{plural(len(before), 'running trial')}; stop its workers with `hpsearch stop "
+                    f"--study {study.name}` and delete it then"
+                )
+        silent |= {lease.ticket for lease in watch.expired(before)}
+        if silent >= {lease.ticket for lease in before}:
+            return
+        sleep(LOOK_SECONDS)
+        before = _leases(database, study.study_id)
+
+
+def _leases(database: Database, study_id: int) -> list[LeaseState]:
+    query = sa.select(
+        tickets.c.ticket, tickets.c.attempt, tickets.c.renewals, tickets.c.lease_seconds
+    ).where(tickets.c.study_id == study_id, tickets.c.state == TicketState.RUNNING)
+
+    def work(connection: Connection) -> list[LeaseState]:
+        return [LeaseState(**row) for row in connection.execute(query).mappings()]
+
+    return database.read(work)
+
+
+def _remove_files(folder: Path) -> bool:
+    """Remove a study's folder, and the one of its name if nothing else is in it."""
+    if folder.is_symlink():
+        return False  # Somebody else's: it may lead anywhere.
+    if folder.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()
+    return not folder.exists()
