@@ -179,7 +179,7 @@ def _look(
 
     path = Path(name)
     if from_storage is None and (path.suffix.lower() == ".csv" or path.is_file()):
-        source = read_csv(path)
+        source = read_csv(path, ignored=[name for name, to in wish.mapped.items() if not to])
     else:
         source = _study_source(database, record, name, from_storage)
     epochs = record.study.epochs_per_trial

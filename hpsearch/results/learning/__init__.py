@@ -1,7 +1,7 @@
 """Results from elsewhere, checked against a study's space, as knowledge for its sampler.
 
 - ``source``   what a source holds: rows with named cells, and what is to be known of it
-- ``csv_file`` a table of runs, as W&B exports it
+- ``csv_file`` a table of runs, as a tracker or a spreadsheet writes it; ``numbers``: its numbers
 - ``studies``  another study: hpsearch's own, or any of Optuna's
 - ``cells``    one cell as a parameter's stored value
 - ``naming``   which cell is which parameter, and which is the objective

@@ -31,14 +31,19 @@ def stored_value(parameter: Parameter, cell: Any) -> Scalar:
 
 
 def as_number(cell: Any) -> float | None:
-    """Return a finite number, ``None`` for everything else."""
+    """Return a finite number, ``None`` for everything else; ``12 %`` is 0.12."""
     if isinstance(cell, bool) or cell is None:
         return None
     try:
-        number = float(cell)
+        number = float(cell[:-1]) / 100 if is_percentage(cell) else float(cell)
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
+
+
+def is_percentage(cell: Any) -> bool:
+    """Whether a cell carries a percent sign: it says by itself what it means."""
+    return isinstance(cell, str) and cell.endswith("%")
 
 
 def same(value: Any, cell: Any) -> bool:

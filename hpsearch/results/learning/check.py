@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.measurement import OBJECTIVES
-from hpsearch.results.learning.cells import Outside, as_number, same, stored_value
-from hpsearch.results.learning.naming import Names, value_column
+from hpsearch.results.learning.cells import Outside, as_number, is_percentage, same, stored_value
+from hpsearch.results.learning.naming import Names, is_unnamed_value, result_name, value_column
 from hpsearch.results.learning.source import Row, Source
 from hpsearch.search.knowledge import Lesson
 from hpsearch.study_file.goals import Goals
@@ -85,6 +85,7 @@ class _Reader:
         self._goals = goals
         self._names = Names(space, source.columns, wish.mapped)
         self._common = wish.common
+        self._said = wish.values
         for path in wish.common:
             if path not in space.parameters():
                 raise UnknownName("parameter", path, space.parameters())
@@ -94,7 +95,8 @@ class _Reader:
         for figure in goals.figures:
             if figure in told and figure not in wish.values:
                 continue
-            column = value_column(figure, source.columns, wish.values.get(figure))
+            only = (figure,) == goals.objectives
+            column = value_column(figure, source.columns, wish.values.get(figure), only=only)
             if column is not None:
                 self.read_from[figure] = column
             elif figure in goals.objectives:
@@ -106,8 +108,16 @@ class _Reader:
         }
 
     def told_units(self) -> list[str]:
-        """Say how shares were read."""
-        return [
+        """Say what a value was taken for, and how shares were read."""
+        unnamed = [
+            f"the file doesn't say what {column!r} measures; it is taken for {figure} (--value "
+            "COLUMN names another)"
+            for figure, column in self.read_from.items()
+            if figure in self._goals.objectives
+            and figure not in self._said
+            and is_unnamed_value(figure, column)
+        ]
+        return unnamed + [
             f"{figure} is read from {self.read_from[figure]!r} in percent: 83.91 means 0.8391"
             for figure, percent in self._percent.items()
             if percent
@@ -183,9 +193,10 @@ class _Reader:
             raise Outside(f"has no {name}" + ("" if _is_empty(cell) else f", but {cell!r}"))
         if not _is_share(name):
             return number
-        share = number / 100 if self._percent[name] else number
+        percent = self._percent[name] and not is_percentage(cell)
+        share = number / 100 if percent else number
         if not 0 <= share <= 1:
-            most = "100 percent" if self._percent[name] else "1"
+            most = "100 percent" if percent or is_percentage(cell) else "1"
             raise Outside(f"{name} must lie in 0 to {most}, but is {cell}")
         return share
 
@@ -205,7 +216,8 @@ def _is_percent(figure: str, column: str, rows: Sequence[Row], unit: Unit) -> bo
     """Tell percent from shares by the whole column: one above 1 can't be a share."""
     if unit != "auto":
         return unit == "percent"
-    found = [as_number(row.cells.get(column)) for row in rows if row.refused is None]
+    cells = [row.cells.get(column) for row in rows if row.refused is None]
+    found = [as_number(cell) for cell in cells if not is_percentage(cell)]
     numbers = [number for number in found if number is not None]
     above = [number for number in numbers if number > 1]
     below = [number for number in numbers if 0 < number <= 1]
@@ -233,9 +245,10 @@ def _no_objective(figure: str, source: Source) -> str:
 def _trained(source: Source, epochs: int) -> list[str]:
     """Say so where rows were trained for other numbers of epochs than the study's trials."""
     for column in source.columns:
-        if column.lower().removeprefix("config.") not in _EPOCHS:
+        if result_name(column) not in _EPOCHS:
             continue
-        numbers = [as_number(row.cells.get(column)) for row in source.rows]
+        ended = (row for row in source.rows if row.refused is None)
+        numbers = [as_number(row.cells.get(column)) for row in ended]
         trained = sorted({number for number in numbers if number is not None})
         if trained and trained != [epochs]:
             low, high = f"{trained[0]:g}", f"{trained[-1]:g}"

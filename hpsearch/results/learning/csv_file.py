@@ -1,60 +1,203 @@
-"""A table of runs in a CSV file, as W&B and others export it: one run a line, a header first."""
+"""A table of runs in a text file: one run per line, a header first.
+
+The file may come from a tracker (W&B, MLflow), from Optuna, from a report of hpsearch, or from a
+spreadsheet of any country: separated by commas, semicolons, tabs or bars, with a decimal point or
+a decimal comma, in UTF-8, UTF-16 or an older encoding, with any line ends.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
+import itertools
+import re
+import stat
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from hpsearch.errors import UserError
+from hpsearch.results.learning.numbers import CellReader
 from hpsearch.results.learning.source import Row, Source
 
-#: Lines beyond this say no more about where good configurations lie.
+#: More lines than this say no more about where good configurations lie.
 MOST_ROWS = 10_000
 
-#: W&B's column of how a run ended, and what it says of one that reached its end.
-_STATE, _FINISHED = "state", "finished"
+#: A table of runs with ``MOST_ROWS`` rows is far smaller.
+MOST_BYTES = 64 * 2**20
+
+#: Separators, the likeliest first, and the lines that decide between them.
+_SEPARATORS, _LINES_TRIED = (",", ";", "\t", "|"), 50
+
+#: The line by which a spreadsheet is told the separator.
+_SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n?", re.IGNORECASE)
+
+#: Columns that say how a run ended: W&B, Optuna and hpsearch call it state, MLflow status.
+_STATES = ("state", "status", "run_status", "trial_status", "trial_state")
+
+#: What they say of a run that reached its end: W&B and MLflow, Optuna and hpsearch, Ray.
+_ENDED = ("finished", "complete", "completed", "terminated", "success", "succeeded", "done", "ok")
+
+#: Encodings by their byte order marks; the longer marks first, as they begin like shorter ones.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
-def read_csv(path: Path) -> Source:
-    """Read a CSV file. Raises ``UserError`` where it isn't one, or too long."""
+def read_csv(path: Path, *, ignored: Collection[str] = ()) -> Source:
+    """Read a table of runs.
+
+    Args:
+        path: The file.
+        ignored: Columns that are not to be used; one that says how runs ended is then no reason to
+            skip a run.
+
+    Returns:
+        Its rows. A run that did not reach its end is refused, as is a row of another length.
+
+    Raises:
+        UserError: The file is missing, no text or too large, or its header names no column or one
+            twice.
+    """
+    text, caveats = _decoded(_content(path), path)
     try:
-        # W&B writes none, spreadsheets do: a byte order mark would become part of a column's name
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _read(csv.reader(file, strict=True), path)
+        return _read(text, path, caveats, {name.lower() for name in ignored})
+    except csv.Error as error:
+        raise UserError(f"{path} must be a CSV file, but it isn't: {error}") from None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UserError(f"{path} must be a regular file with a table of runs, but it isn't one")
+        if found.st_size > MOST_BYTES:
+            raise UserError(
+                f"{path} may have {MOST_BYTES:,} bytes, but has {found.st_size:,}; keep the "
+                "columns and the runs that matter"
+            )
+        return path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} doesn't exist; name a CSV file or a study") from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror or error}") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} must be a CSV file in UTF-8, but it isn't: {error}") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} can't be read: {why or error}") from None
 
 
-def _read(lines: Any, path: Path) -> Source:
-    # ``csv.reader`` gives an iterator of a type without a public name
-    header = [name.strip() for name in next(lines, [])]
+def _decoded(data: bytes, path: Path) -> tuple[str, list[str]]:
+    """Return the text, and what is uncertain about it."""
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    if encoding is None and b"\0" in data[:2]:  # some programs write UTF-16 without its mark
+        encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+    caveats = []
+    try:
+        text = data.decode(encoding or "utf-8")
+    except UnicodeDecodeError as error:
+        if encoding is not None:
+            raise UserError(
+                f"{path} begins like {encoding.upper()} text, but byte {error.start} isn't; save "
+                "it as CSV in UTF-8"
+            ) from None
+        # Separators, digits and quotes are the same bytes in all older encodings
+        text = data.decode("cp1252", errors="replace")
+        caveats.append(
+            "the file isn't UTF-8: numbers are certain, letters beyond ASCII are read as "
+            "Windows-1252"
+        )
+    if "\0" in text:
+        raise UserError(
+            f"{path} must be a table as text, but it contains NUL characters; save a spreadsheet "
+            "as CSV"
+        )
+    return text, caveats
+
+
+def _read(text: str, path: Path, caveats: list[str], ignored: Collection[str]) -> Source:
+    first = 1
+    named = _SEPARATOR_LINE.match(text)
+    if named is not None:
+        text, first = text[named.end() :], 2
+    separator = named[1] if named is not None else _separator(text)
+    lines = _lines(text, separator)
+    header = [name.strip() for name in next(lines, (1, []))[1]]
     if not any(header):
         raise UserError(f"{path} must begin with a line of column names, but it is empty")
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise UserError(f"{path}: a column's name must be its own, but got twice: {twice[0]!r}")
-    rows: list[Row] = []
-    for cells in lines:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(rows) == MOST_ROWS:
-            raise UserError(f"{path} may have {MOST_ROWS:,} rows, but has more; keep the best")
-        rows.append(_row(lines.line_num, header, cells))
-    return Source(name=path.name[:255], rows=rows, columns=[name for name in header if name])
+    filled = (
+        (number + first - 1, cells)
+        for number, cells in lines
+        if any(cell.strip() for cell in cells)
+    )
+    found = list(itertools.islice(filled, MOST_ROWS + 1))
+    if len(found) > MOST_ROWS:
+        raise UserError(f"{path} may have {MOST_ROWS:,} rows, but has more; keep the best")
+    whole = [cells for _, cells in found if len(cells) == len(header)]
+    reader = CellReader.of(header, whole, comma_separates=separator == ",", file=str(path))
+    states = [name for name in header if _is_state(name) and name.lower() not in ignored]
+    rows = [_row(number, header, cells, reader, states) for number, cells in found]
+    return Source(
+        name=path.name[:255],
+        rows=rows,
+        columns=[name for name in header if name],
+        caveats=[*caveats, *reader.caveats],
+    )
 
 
-def _row(line: int, header: list[str], cells: list[str]) -> Row:
+def _lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record that isn't blank, with the number of the line that it ends on."""
+    # Universal newlines: a file of an old Mac ends its lines with a carriage return alone
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator, strict=True)
+    for cells in reader:
+        if cells:
+            yield reader.line_num, cells
+
+
+def _separator(text: str) -> str:
+    """Return the character that divides most of the first lines into the header's columns."""
+
+    def fit(separator: str) -> tuple[int, int]:
+        try:
+            first = [cells for _, cells in itertools.islice(_lines(text, separator), _LINES_TRIED)]
+        except csv.Error:
+            return 0, 0
+        if not first or len(first[0]) < 2:
+            return 0, 0
+        width = len(first[0])
+        return sum(len(cells) == width for cells in first), width
+
+    return max(_SEPARATORS, key=fit)
+
+
+def _is_state(name: str) -> bool:
+    return name.lower().replace(" ", "_") in _STATES
+
+
+def _row(
+    line: int,
+    header: Sequence[str],
+    cells: Sequence[str],
+    reader: CellReader,
+    states: Sequence[str],
+) -> Row:
     place = f"line {line}"
     if len(cells) != len(header):
         why = f"has {len(cells)} cells, but the header has {len(header)}"
         return Row(place=place, cells={}, refused=why)
-    named = {name: text.strip() for name, text in zip(header, cells, strict=True) if name}
-    states = [text for name, text in named.items() if name.lower() == _STATE and text]
-    if states and states[0].lower() != _FINISHED:
-        return Row(place=place, cells=named, refused=f"its run didn't finish: {states[0]}")
+    named = {
+        name: reader.read(name, text) for name, text in zip(header, cells, strict=True) if name
+    }
+    for column in states:
+        state = named[column]
+        if state and state.lower() not in _ENDED:
+            return Row(
+                place=place,
+                cells=named,
+                refused=f"its run didn't finish: {state} (--map {column}= ignores the column)",
+            )
     return Row(place=place, cells=named)

@@ -13,7 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.study_file.space import Space
 
-_PREFIX = re.compile(r"^(config|params|param|parameters|hparams|hyperparameters)[./_](?=.)", re.I)
+#: What exports put in front of a parameter: W&B ``config.lr``, MLflow ``params.lr``, Optuna
+#: ``params_lr``, its dashboard ``Param lr``, Ray ``config/lr``.
+_PREFIX = re.compile(
+    r"^(config|params|param|parameters|hparams|hyperparameters)[./_ ](?=.)", re.IGNORECASE
+)
+#: And in front of a result: MLflow ``metrics.val_acc``, Optuna ``values_val_acc``.
+_RESULT_PREFIX = re.compile(
+    r"^(metrics|metric|summary|values|user_attrs|userattribute)[./_ ](?=.)", re.IGNORECASE
+)
 _SUFFIX = re.compile(r"[./]value$", re.I)
 
 #: Short names of the field, as ``_plain`` writes them.
@@ -25,6 +33,9 @@ _ALIASES = {
     "wd": "weight_decay",
     "mom": "momentum",
 }
+
+#: A table of Optuna, or of hpsearch's report, calls its objective so, whatever it is.
+_UNNAMED_VALUE = ("value",)
 
 _METRIC_NAMES = {
     "val_accuracy": ("val_acc", "valid_accuracy", "valid_acc", "validation_accuracy",
@@ -71,10 +82,24 @@ class Names:
         return [column for column, matched in length.items() if matched == longest > 0]
 
 
-def value_column(metric: str, columns: Sequence[str], said: str | None) -> str | None:
-    """Return the column of a figure, ``None`` where none is called like it.
+def value_column(
+    metric: str, columns: Sequence[str], said: str | None, *, only: bool = False
+) -> str | None:
+    """Find the column of a metric.
 
-    Raises ``UnknownName`` where ``said`` is no column, ``UserError`` where several are called so.
+    Args:
+        metric: The metric.
+        columns: The names of all columns.
+        said: The column that the user names, if any.
+        only: Whether the metric is the only objective. If no column has its name, one that is
+            called "value" is taken then (``is_unnamed_value``).
+
+    Returns:
+        The column's name, ``None`` if there is none.
+
+    Raises:
+        UnknownName: ``said`` is no column.
+        UserError: Several columns could be meant.
     """
     if said is not None:
         if said not in columns:
@@ -82,13 +107,25 @@ def value_column(metric: str, columns: Sequence[str], said: str | None) -> str |
         return said
     exact = [column for column in columns if column == metric]
     names = {metric, *_METRIC_NAMES.get(metric, ())}
-    found = exact or [column for column in columns if "_".join(_plain(column)) in names]
+    found = exact or [column for column in columns if result_name(column) in names]
+    if not found and only:
+        found = [column for column in columns if is_unnamed_value(metric, column)]
     if len(found) > 1:
         raise UserError(
             f"one column must be the {metric}, but {_listed(found)} could be; say which with "
             f"--value {found[0]!r}"
         )
     return found[0] if found else None
+
+
+def is_unnamed_value(metric: str, column: str) -> bool:
+    """Whether ``column`` is a result by its name, and its name doesn't say of which metric."""
+    return column != metric and column.lower() in _UNNAMED_VALUE
+
+
+def result_name(column: str) -> str:
+    """Return the name of a column of results: ``metrics.Val Acc`` is ``val_acc``."""
+    return "_".join(_plain(_RESULT_PREFIX.sub("", column.strip())))
 
 
 def _plain(name: str) -> tuple[str, ...]:

@@ -222,6 +222,46 @@ def test_what_is_after_something_else_is_refused(learn, here, directions, names,
     assert (ran.code, says in ran.err) == (2, True), ran.all
 
 
+def test_a_table_of_optunas(learn, known, here):
+    """What ``study.trials_dataframe().to_csv()`` writes, pruned and failed trials included."""
+    tuned = optuna.create_study(direction="maximize")
+
+    def objective(trial):
+        lr, width = trial.suggest_float("lr", 1e-4, 1, log=True), trial.suggest_int("width", 1, 64)
+        if trial.number:
+            raise (optuna.TrialPruned, ValueError)[trial.number - 1]
+        return min(1.0, lr + width / 100)
+
+    tuned.optimize(objective, n_trials=3, catch=ValueError)
+    tuned.trials_dataframe().to_csv(here / "optuna.csv")
+    told = learn("--from", "optuna.csv", "--json").json
+    (one, *others) = told["results"]
+    assert one["values"] == [pytest.approx(tuned.trials[0].value)]
+    assert one["params"] == {
+        "model.line.width": tuned.trials[0].params["width"],
+        "optimizer.walk.lr": pytest.approx(tuned.trials[0].params["lr"]),
+    }
+    assert [each["skipped"].split(" (")[0] for each in others] == [
+        "its run didn't finish: PRUNED", "its run didn't finish: FAIL",
+    ]  # fmt: skip
+    assert known() == [("optuna.csv", 1)]
+
+
+def test_the_table_of_a_report_teaches_as_its_study_does(learn, made_up, searched, hpsearch, here):
+    ran = hpsearch("report", "--study", "made_up", "--storage", made_up.url, "--out", "report",
+                   "--no-figures")  # fmt: skip
+    assert ran.code == 0, ran.all
+    table = learn("--from", "report/trials.csv", "--dry-run", "--json").json
+    study = learn("--from", "made_up", "--dry-run", "--json").json
+
+    def lessons(told):
+        found = [each for each in told["results"] if each["skipped"] is None]
+        return sorted((each["values"], sorted(each["params"].items())) for each in found)
+
+    assert len(lessons(table)) == 3
+    assert lessons(table) == lessons(study)
+
+
 def test_it_is_forgotten(learn, known, here):
     (here / "runs.csv").write_text(HEADER + "a,finished,0.815,16,0.1\n")
     learn("--from", "runs.csv")

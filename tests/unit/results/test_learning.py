@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hpsearch.errors import UnknownName, UserError
+from hpsearch.results.learning.cells import as_number
 from hpsearch.results.learning.check import Learning, Wish, check
 from hpsearch.results.learning.csv_file import read_csv
 from hpsearch.study_file.goals import Constraint, Goals, Objective
@@ -213,7 +217,9 @@ def test_a_constraint_needs_its_figure(tmp_path):
     [
         (b"", "must begin with a line of column names"),
         (b"a,a\n1,2\n", "got twice: 'a'"),
-        (b"a,b\n\xff\xfe,2\n", "must be a CSV file in UTF-8"),
+        (b"PK\x03\x04\x14\x00\x08\x00,b\n", "must be a table as text.*save a spreadsheet as CSV"),
+        (b"\xff\xfea\x00,\x00\xd8", "begins like UTF-16 text, but byte 6 isn't"),
+        (b"a;b\n0,5;1\n0.5;2\n", "column 'a' has both 0.5 and 0,5"),
         (b'a,b\n"1,2\n', "must be a CSV file"),
         (b"a,b\n" + b"1,2\n" * 10_001, "may have 10,000 rows"),
     ],
@@ -223,6 +229,134 @@ def test_what_is_no_table_is_refused(tmp_path, data, says):
     path.write_bytes(data)
     with pytest.raises(UserError, match=says):
         read_csv(path)
+
+
+GERMAN = [
+    "Name;Status;val_accuracy;lr;batch size;Anmerkung",
+    'größer;Complete;81,5 %;1,00E-04;1.024;"ein; zwei"',
+    "a;COMPLETE;0,9;0,01;16;",
+    "b;FAIL;;0,01;8;x",
+]
+
+
+@pytest.mark.parametrize(
+    ("separator", "comma"), [(",", False), (";", True), ("\t", True), ("\t", False), (",", True)]
+)
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
+)
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_a_spreadsheet_of_any_country(tmp_path, separator, comma, encoding, ends):
+    """Whatever its separator, decimal sign, encoding and line ends: the same three runs."""
+    cells = list(csv.reader(GERMAN, delimiter=";"))
+    if not comma:
+        swap = str.maketrans(",.", ".,")
+        cells = [cells[0], *([c.translate(swap) for c in row] for row in cells[1:])]
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=separator, lineterminator=ends).writerows(cells)
+    path = tmp_path / "runs.csv"
+    path.write_bytes(text.getvalue().encode(encoding))
+    source = read_csv(path)
+    assert [row.place for row in source.rows] == ["line 2", "line 3", "line 4"]
+    one, two, three = source.rows
+    assert (one.cells["Name"], one.cells["batch size"]) == ("größer", "1024")
+    assert [as_number(one.cells[name]) for name in ("val_accuracy", "lr")] == [0.815, 1e-4]
+    assert [as_number(two.cells[name]) for name in ("val_accuracy", "lr")] == [0.9, 0.01]
+    assert (one.refused, two.refused) == (None, None)
+    assert three.refused is not None and three.refused.startswith("its run didn't finish: FAIL")
+    told = " ".join(source.caveats)
+    assert ("decimal comma" in told, "Windows-1252" in told) == (comma, encoding == "cp1252")
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        # What separates is what divides every line alike, whatever else stands in a cell
+        ("a;b, c\n1;2,5\n3;4\n", [{"a": "1", "b, c": "2.5"}, {"a": "3", "b, c": "4"}]),
+        ("sep=;\na;b\n1;2\n", [{"a": "1", "b": "2"}]),
+        ("a\n1\n", [{"a": "1"}]),
+        # A list of two beside numbers with points is no number with a comma
+        ('a,b\n0.5,"128,64"\n', [{"a": "0.5", "b": "128,64"}]),
+        ('a,b\n0.5,"1,024"\n', [{"a": "0.5", "b": "1024"}]),
+        # A program's own numbers in a German table
+        ("a;b\n0,5;0.125\n", [{"a": "0.5", "b": "0.125"}]),
+        ("a;b\n1\u202f024,5;-3\n", [{"a": "1024.5", "b": "-3"}]),
+        ("a;b\n\u22120,5;1'024\n", [{"a": "-0.5", "b": "1024"}]),
+        ("a;b\n0,5;x\n" + ";\n" * 10_001, [{"a": "0.5", "b": "x"}]),
+    ],
+)  # fmt: skip
+def test_numbers_and_separators(tmp_path, text, cells):
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    assert [dict(row.cells) for row in read_csv(path).rows] == cells
+
+
+def test_only_a_regular_file_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UserError, match="must be a regular file"):
+        read_csv(tmp_path / "pipe.csv")
+
+
+REST = ",params.lr,params.momentum,params.batch_size,params.optimizer,params.layers"
+SETTINGS = ',0.01,0.7,8,sgd,"[128, 64]"'
+
+
+@pytest.mark.parametrize(
+    ("header", "ended", "others"),
+    [
+        ("run_id,status,metrics.val_accuracy" + REST, "FINISHED", ["FAILED", "KILLED", "RUNNING"]),
+        ("number,state,values_val_accuracy" + REST, "COMPLETE", ["PRUNED", "FAIL", "WAITING"]),
+        ("Number,State,val_accuracy" + REST.replace("params.", "Param "), "COMPLETE", ["FAIL"]),
+        (
+            "Name,State,summary.val_acc" + REST.replace("params", "config"),
+            "finished",
+            ["crashed", "failed", "killed", "preempted"],
+        ),
+        ("study,state,value" + REST.replace("params.", ""), "complete", ["pruned", "failed"]),
+        ("trial_id,status,val_acc" + REST.replace("params.", "config/"), "TERMINATED", ["ERROR"]),
+    ],
+)
+def test_runs_of_every_tracker(tmp_path, header, ended, others):
+    """A run that ended is learned from; one that did not isn't, whatever value it has."""
+    lines = [f"a,{state},0.8{SETTINGS}" for state in (ended, *others)]
+    found = learn(tmp_path, header, *lines)
+    assert [lesson.values for lesson in found.lessons] == [(0.8,)]
+    assert dict(found.lessons[0].params) == {
+        "model.net.layers": "[128,64]", "optimizer": "sgd", "optimizer.sgd.lr": 0.01,
+        "optimizer.sgd.momentum": 0.7, "batch_size": 8,
+    }  # fmt: skip
+    assert [why.split(" (")[0] for why in refused(found).values()] == [
+        f"its run didn't finish: {state}" for state in others
+    ]
+
+
+def test_a_column_that_says_something_else_is_ignored_if_asked(tmp_path):
+    header = "status,val_accuracy" + REST
+    path = tmp_path / "runs.csv"
+    path.write_text(f"{header}\ngood,0.8{SETTINGS}\n")
+    (row,) = read_csv(path).rows
+    assert row.refused == "its run didn't finish: good (--map status= ignores the column)"
+    (row,) = read_csv(path, ignored=["status"]).rows
+    assert row.refused is None
+
+
+def test_a_value_without_a_name_is_told(tmp_path):
+    header = "state,value" + REST
+    found = learn(tmp_path, header, f"complete,0.8{SETTINGS}")
+    assert found.read_from["val_accuracy"] == "value"
+    assert "doesn't say what 'value' measures; it is taken for val_accuracy" in found.caveats[0]
+    said = learn(tmp_path, header, f"complete,0.8{SETTINGS}", values={"val_accuracy": "value"})
+    assert said.caveats == []
+    named = learn(tmp_path, f"val_acc,{header}", f"0.7,complete,0.8{SETTINGS}")
+    assert (named.lessons[0].values, named.caveats) == ((0.7,), [])
+
+
+def test_a_percent_sign_says_what_a_cell_means(tmp_path):
+    header = "val_accuracy,lr,momentum,batch,optimizer,layers"
+    lines = ("81.5%,0.01,70%,8,sgd,[64]", "0.5%,0.01,0.7,8,sgd,[64]", "0.9,0.01,0.7,8,sgd,[64]")
+    found = learn(tmp_path, header, *lines)
+    assert [lesson.values[0] for lesson in found.lessons] == pytest.approx([0.815, 0.005, 0.9])
+    assert found.lessons[0].params["optimizer.sgd.momentum"] == pytest.approx(0.7)
 
 
 def test_a_file_of_a_spreadsheet(tmp_path):

@@ -1,0 +1,108 @@
+"""How a table writes its numbers: with a decimal point or a comma, thousands in groups or not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from hpsearch.errors import UserError
+
+#: Characters that only divide thousands: spaces that don't break, apostrophes.
+_GROUPING = re.compile(r"(?<=\d)[\u00a0\u202f\u2009'\u2019](?=\d{3}(?!\d))")
+
+#: The sign of a negative number as some spreadsheets write it.
+_MINUS = re.compile("^\N{MINUS SIGN}(?=[\\d.,])")
+
+_END = r"(?:[eE][-+]?\d+)?(?:\s*%)?"
+_COMMA = re.compile(rf"[-+]?(?:\d*,\d+|\d{{1,3}}(?:\.\d{{3}})+,\d+){_END}")
+_POINT = re.compile(rf"[-+]?(?:\d*\.\d+|\d{{1,3}}(?:,\d{{3}})+\.\d+){_END}")
+#: 1,024: a thousand with a decimal point, or one with a decimal comma.
+_COMMA_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+")
+_POINT_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellReader:
+    """Reads the cells of one table: its numbers as Python writes them, other text as it is."""
+
+    #: Whether numbers have a decimal comma.
+    comma: bool
+    #: Columns whose numbers have a decimal point all the same, as a program wrote them.
+    pointed: frozenset[str] = frozenset()
+    caveats: Sequence[str] = field(default=())
+
+    @classmethod
+    def of(
+        cls,
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        comma_separates: bool,
+        file: str,
+    ) -> CellReader:
+        """Find out how a table writes its numbers.
+
+        Args:
+            header: The names of its columns.
+            rows: Its cells; each row is as long as the header.
+            comma_separates: Whether commas separate the cells. A number with a decimal comma then
+                stands in quotes.
+            file: The table's file, for messages.
+
+        Returns:
+            The reader.
+
+        Raises:
+            UserError: One column has both decimal points and decimal commas.
+        """
+        columns = [[_bare(row[at]) for row in rows] for at in range(len(header))]
+        commas = [_first(column, _COMMA, but=_COMMA_GROUPS) for column in columns]
+        points = [_first(column, _POINT, but=_POINT_GROUPS) for column in columns]
+        for name, comma, point in zip(header, commas, points, strict=True):
+            if comma is not None and point is not None:
+                raise UserError(
+                    f"{file}: the numbers of a column must have a decimal point or a decimal "
+                    f"comma, but column {name!r} has both {point} and {comma}; write all of them "
+                    "in one way"
+                )
+        # Where commas separate cells and numbers have points, 128,64 in quotes is a list of two
+        uses_comma = any(commas) and not (comma_separates and any(points))
+        if not uses_comma and not comma_separates and not any(points):
+            # 1,024 may be a thousand; nothing else tells, and only decimals separate by semicolons
+            uses_comma = any(_first(column, _COMMA_GROUPS) for column in columns)
+        if not uses_comma:
+            return cls(comma=False)
+        pointed = (name for name, point in zip(header, points, strict=True) if point is not None)
+        return cls(
+            comma=True,
+            pointed=frozenset(pointed),
+            caveats=("numbers are read with a decimal comma: 0,5 means 0.5",),
+        )
+
+    def read(self, column: str, text: str) -> str:
+        """Return a cell of ``column``, a number in Python's spelling."""
+        bare = _bare(text)
+        if not self.comma or column in self.pointed:
+            if _COMMA_GROUPS.fullmatch(bare) or _POINT.fullmatch(bare):
+                return bare.replace(",", "")
+        elif _COMMA.fullmatch(bare):
+            return bare.replace(".", "").replace(",", ".")
+        elif _POINT_GROUPS.fullmatch(bare):
+            return bare.replace(".", "")
+        return bare
+
+
+def _bare(text: str) -> str:
+    """Return a cell without spaces around it or between the digits of a number."""
+    return _GROUPING.sub("", _MINUS.sub("-", text.strip()))
+
+
+def _first(
+    cells: Iterable[str], pattern: re.Pattern[str], *, but: re.Pattern[str] | None = None
+) -> str | None:
+    """Return the first cell that is ``pattern`` and not ``but``."""
+    for cell in cells:
+        if pattern.fullmatch(cell) and not (but is not None and but.fullmatch(cell)):
+            return cell
+    return None
