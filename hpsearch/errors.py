@@ -28,6 +28,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+#: Problems of a study file that a message lists.
+MOST_PROBLEMS = 50
+
+#: Valid names that a message lists, and the characters of a name that nobody knows.
+_NAMES_LISTED, _LONGEST_NAME = 60, 80
+
 
 class HpsearchError(Exception):
     """The root: catching it catches everything that hpsearch raises on purpose."""
@@ -57,20 +63,60 @@ class StudyFileError(UserError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
+        if len(self.problems) > MOST_PROBLEMS:
+            lines.append(f"and {len(self.problems) - MOST_PROBLEMS:,} more; mend these first")
+        super().__init__("\n".join(lines))
 
 
 class UnknownName(UserError):
     """A name that nothing answers to; the message lists the valid ones."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        hint: str = "",
+        *,
+        guess: str | None = None,
+    ) -> None:
+        """Make the message.
+
+        Args:
+            kind: What the name should name.
+            name: The name as it was written.
+            known: The valid names.
+            hint: A sentence at the end.
+            guess: What was meant, as the message shows it; by default the nearest valid name.
+        """
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
-        near = get_close_matches(name, self.known, n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
-        listed = ", ".join(self.known) or "none"
+        if guess is None:
+            near = nearest_name(name, self.known)
+            guess = None if near is None else repr(near)
+        meant = "" if guess is None else f" Did you mean {guess}?"
+        listed = ", ".join(self.known[:_NAMES_LISTED]) or "none"
+        if len(self.known) > _NAMES_LISTED:
+            listed += f", and {len(self.known) - _NAMES_LISTED:,} more"
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
         super().__init__(
-            f"unknown {kind} {name!r}.{guess} Known: {listed}.{' ' + hint if hint else ''}"
+            f"unknown {kind} {shown!r}.{meant} Known: {listed}.{' ' + hint if hint else ''}"
         )
+
+
+def nearest_name(name: str, known: Sequence[str]) -> str | None:
+    """Return the valid name that ``name`` looks like, whatever its case and punctuation."""
+    if len(name) > _LONGEST_NAME:
+        return None
+    bare = {bare_name(each): each for each in known}
+    found = [bare_name(name)] if bare_name(name) in bare else []
+    found = found or get_close_matches(bare_name(name), bare, n=1)
+    return bare[found[0]] if found else None
+
+
+def bare_name(name: str) -> str:
+    """Return the letters and digits of a name, in lower case: ``Learning-Rate`` without dash."""
+    return "".join(each for each in name.casefold() if each.isalnum())
 
 
 class DataError(UserError):

@@ -11,7 +11,6 @@ import re
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -60,12 +59,13 @@ def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
 
 def _names_in(storage: str) -> list[str]:
     from hpsearch.cli.storage_option import storage_of_the_environment
+    from hpsearch.search.storage_environment import sqlite_file
 
     url = storage if storage and not os.environ.get("HPSEARCH_STORAGE_FILE") else ""
     url = url or storage_of_the_environment()
     query = "SELECT name FROM hpsearch_studies"
-    if url.startswith("sqlite:///"):
-        file = Path(url.removeprefix("sqlite:///").partition("?")[0]).absolute()
+    file = sqlite_file(url)
+    if file is not None:
         # Read-only: Tab creates no database
         with closing(
             sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_SECONDS)

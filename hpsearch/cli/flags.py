@@ -1,4 +1,4 @@
-"""Commands whose help shows a flag as what it is: ``--json``, and not ``--json <bool>``."""
+"""Commands: flags are shown without a type, and a study is named with or without ``--study``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,83 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class Command(TyperCommand):
-    """A command. Typer would name the type of a flag, as if it took a value."""
+    """A command of hpsearch.
+
+    Typer would name the type of a flag, as if it took a value: ``--json`` is shown as it is, and
+    not as ``--json <bool>``. A command that needs ``--study`` also takes the study as its first
+    argument: ``hpsearch launch my.yaml``.
+    """
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return options and arguments, flags without a type."""
         return _flags_without_type(super().get_params(ctx))
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the parts of the usage line, the study among them."""
+        options, *others = super().collect_usage_pieces(ctx)
+        return [options, *([] if self._study_option(ctx) is None else ["STUDY"]), *others]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse a command line, a study without ``--study`` as if it had it."""
+        option = self._study_option(ctx)
+        if option is not None:
+            args = self._with_study_option(ctx, list(args), option)
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Offer names of studies where the study may stand as an argument."""
+        option = self._study_option(ctx)
+        if incomplete.startswith("-") or option is None or ctx.params.get(option.name):
+            return super().shell_complete(ctx, incomplete)
+        found: list[Any] = option.shell_complete(ctx, incomplete)
+        return found
+
+    def _study_option(self, ctx: Any) -> Any | None:
+        """Return the option ``--study`` if the command can't do without; else ``None``."""
+        for each in self.get_params(ctx):
+            if "--study" in each.opts and each.required:
+                return each
+        return None
+
+    def _with_study_option(self, ctx: Any, args: list[str], option: Any) -> list[str]:
+        named, given = self._read(ctx, args)
+        if option.name in named or not given:
+            return args
+        own = [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
+        if option.multiple:
+            studies = given
+        elif len(given) <= len(own) and given[0].isdecimal():
+            if not ctx.resilient_parsing:
+                ctx.fail(
+                    f"a study must be named before its trial, but got only {given[0]}; write: "
+                    f"{ctx.command_path} STUDY {given[0]}"
+                )
+            return args
+        else:
+            studies = given[:1]
+        for study in studies:
+            args = self._without(ctx, args, study)
+        return [*(f"--study={study}" for study in studies), *args]
+
+    def _read(self, ctx: Any, args: list[str]) -> tuple[dict[str, Any], list[str]]:
+        """Return the options that are given by name, and everything that belongs to none."""
+        named, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        own = [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
+        given = [named.pop(each.name, None) for each in own]
+        return named, [*(each for each in given if isinstance(each, str)), *rest]
+
+    def _without(self, ctx: Any, args: list[str], word: str) -> list[str]:
+        """Return ``args`` without the ``word`` that is no option's value."""
+        _, given = self._read(ctx, args)
+        for index, each in enumerate(args):
+            others = args[:index] + args[index + 1 :]
+            if each == word and self._read(ctx, others)[1] == given[1:]:
+                return others
+        return args
+
 
 class Group(TyperGroup):
-    """The same of a group of commands."""
+    """A group of commands whose flags are shown without a type."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return options, flags without a type."""

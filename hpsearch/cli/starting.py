@@ -4,34 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hpsearch.results.opening import head_of
+from hpsearch.results.opening import head_of_definition
 
 
 def changes_of(
     study: str,
     *,
+    storage: str,
     overrides: Sequence[str] | None,
     trials: int | None,
     epochs: int | None,
     trackers: Sequence[str] | None,
 ) -> list[str]:
-    """Return the overrides that a launch's options come to; the study's file must be there."""
+    """Return the overrides that a launch's options stand for.
+
+    Args:
+        study: The study's file, or the name of a stored study; it must be there.
+        storage: The database with the stored study.
+        overrides: Those of ``--set``.
+        trials: ``--trials``.
+        epochs: ``--epochs``.
+        trackers: Those of ``--track``.
+
+    Returns:
+        ``path=value`` texts.
+
+    Raises:
+        UserError: There is no such study.
+    """
     changes = [*(overrides or ())]
     changes += [] if trials is None else [f"budget.trials={trials}"]
     changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
     if trackers:
-        named = _trackers_in(study)
+        named = _trackers_in(head_of_definition(study, storage))
         changes += [
             f"trackers.{name}=true" for name in dict.fromkeys(trackers) if name not in named
         ]
     return changes
 
 
-def _trackers_in(study: str) -> set[str]:
+def _trackers_in(head: Mapping[str, object]) -> set[str]:
     """Return the trackers that the file names itself, whose settings stand."""
-    from hpsearch.study_file.loading import find_study
-
-    written = head_of(find_study(study)).get("trackers")
+    written = head.get("trackers")
     named: set[str] = set()
     for each in written if isinstance(written, list) else [written]:
         if isinstance(each, Mapping):

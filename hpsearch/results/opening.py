@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import NothingStored, StudyFileError, UnknownName, UserError
+from hpsearch.search.storage_environment import sqlite_file
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
     from hpsearch.search.storage import Database
+    from hpsearch.search.studies import StoredStudy
     from hpsearch.study_file.found import FoundConfig, Resolve
     from hpsearch.study_file.study import StudyFile
 
@@ -76,6 +78,64 @@ def record_of(database: Database, name_or_path: str) -> StudyRecord:
     return read_study(database, stored_name(database, name_or_path))
 
 
+def definition_of(name_or_path: str, storage: str) -> Path | StoredStudy:
+    """Find what defines a study: its file, or if no file has its name, the stored study.
+
+    Needs no torch, and says what can be said without it.
+
+    Args:
+        name_or_path: A name or path of a study file, or the name of a stored study.
+        storage: The database's URL; opened only if no study file is called so.
+
+    Returns:
+        The file's path, or the stored study.
+
+    Raises:
+        UnknownName: Neither a file nor a stored study is called so.
+        StudyFileError: The file is missing or isn't YAML.
+        UserError: The stored study is a confirmation, which only ``hpsearch confirm`` goes on with.
+    """
+    from hpsearch.study_file.loading import find_study, require_yaml
+
+    try:
+        path = find_study(name_or_path)
+    except UnknownName as unknown:
+        return _stored_definition(name_or_path, storage, unknown)
+    require_yaml(path)
+    return path
+
+
+def _stored_definition(name: str, storage: str, unknown: UnknownName) -> StoredStudy:
+    file = sqlite_file(storage)
+    if file is not None and not file.exists():
+        raise unknown
+    from hpsearch.search import studies
+
+    try:
+        with database_for_reading(storage) as database:
+            found = studies.find_or_none(database, name)
+            stored = [each.name for each in studies.everything(database)]
+    except NothingStored:
+        raise unknown from None
+    if found is None:
+        raise UnknownName(
+            "study", name, {*unknown.known, *stored}, "A path to a .yaml file works as well."
+        )
+    confirms = found.document.get("confirms")
+    if confirms is not None:
+        raise UserError(
+            f"a study or a study file must be named, but {name!r} is the confirmation of "
+            f"{confirms['study']!r}; go on with it: hpsearch confirm --study {confirms['study']}"
+        )
+    return found
+
+
+def head_of_definition(name_or_path: str, storage: str) -> Mapping[str, object]:
+    """Return the keys of a study's file, or of the stored study; ``definition_of`` says which."""
+    found = definition_of(name_or_path, storage)
+    return head_of(found) if isinstance(found, Path) else found.document
+
+
 def study_file(
     name_or_path: str,
     *,
@@ -83,19 +143,37 @@ def study_file(
     overrides: Sequence[str] = (),
     name: str | None = None,
 ) -> StudyFile:
-    """Load and check a study file. Raises ``StudyFileError`` with every problem.
+    """Load and check a study file, or a stored study.
 
-    ``storage`` is the URL of the database whose studies its ``from`` may name; opened only then.
+    Args:
+        name_or_path: As for ``definition_of``.
+        storage: The URL of the database with the stored study, or with those that the file's
+            ``from`` names; opened only then.
+        overrides: ``path=value`` texts.
+        name: Replaces the study's name.
+
+    Returns:
+        The study.
+
+    Raises:
+        StudyFileError: Something in it is wrong; it has every problem.
+        UserError: As ``definition_of``.
     """
+    found = definition_of(name_or_path, storage)
+    # Only now: it imports torch, and what is wrong with the name or the text needs none
     from hpsearch.catalog import registries
-    from hpsearch.study_file.loading import find_study, load_study
+    from hpsearch.study_file.loading import load_study, study_from_document
 
-    return load_study(
-        find_study(name_or_path),
+    if isinstance(found, Path):
+        finder = _finder(storage)
+        return load_study(found, registries, overrides=overrides, name=name, resolve=finder)
+    return study_from_document(
+        found.document,
         registries,
+        text=found.text,
+        where=f"stored study {found.name}",
         overrides=overrides,
         name=name,
-        resolve=_finder(storage),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,8 +76,19 @@ class StudyRecord:
         for trial in self.trials:
             if trial.number == number:
                 return trial
-        known = [str(trial.number) for trial in self.trials if trial.number is not None]
-        raise UnknownName(f"trial of study {self.study.name!r}", str(number), known)
+        known = [trial.number for trial in self.trials if trial.number is not None]
+        raise UnknownName(f"trial of study {self.study.name!r}", str(number), _runs(known))
+
+
+def _runs(numbers: Iterable[int]) -> list[str]:
+    """Return numbers as runs: ``0``, ``2 to 6``."""
+    runs: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return [str(low) if low == high else f"{low} to {high}" for low, high in runs]
 
 
 def read_study(database: Database, name: str) -> StudyRecord:

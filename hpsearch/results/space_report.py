@@ -52,6 +52,34 @@ class ModelSizes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImpossibleModel:
+    """A model of which no configuration that was tried can be built."""
+
+    name: str
+    tried: int
+    #: The arithmetic of the first one.
+    reason: str
+    #: Height and width in pixels of the images that the first one got.
+    input_size: tuple[int, int]
+    #: Edge of the smallest square image for which the first one can be built; ``None`` if it is
+    #: none of ``_EDGES``, or if it isn't the size that is wrong.
+    needed_size: int | None
+
+    def __str__(self) -> str:
+        height, width = self.input_size
+        needed = ""
+        if self.needed_size is not None:
+            needed = (
+                f": it needs images of {self.needed_size} x {self.needed_size} pixels or more, but "
+                f"gets {height} x {width} (data.input_size: {self.needed_size} scales them up)"
+            )
+        return (
+            f"no configuration of model {self.name} can be built ({self.tried} tried){needed}. "
+            f"{self.reason}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Infeasible:
     """A combination that can't be trained: it can't be built, or breaks a constraint."""
 
@@ -94,6 +122,8 @@ class SpaceReport:
     infeasible: tuple[Infeasible, ...]
     #: Those that can be built, but break a constraint that is known before training.
     violating: tuple[Infeasible, ...] = ()
+    #: Models that the study names in vain.
+    impossible: tuple[ImpossibleModel, ...] = ()
 
     @property
     def feasible(self) -> int:
@@ -103,7 +133,7 @@ class SpaceReport:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What forbids nothing, but makes the study's figures say less than they seem to."""
-        return tuple(
+        copies = tuple(
             f"{each.copies:,} of the {each.val_images:,} validation images of data source "
             f"{each.name} are training images, too, pixel for pixel at "
             f"{'x'.join(map(str, each.input_shapes[0][1:]))}: accuracy on them is memory. Remove "
@@ -111,6 +141,7 @@ class SpaceReport:
             for each in self.sources
             if each.copies
         )
+        return (*map(str, self.impossible), *copies)
 
 
 def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
@@ -129,6 +160,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     violating: list[Infeasible] = []
     sizes: dict[str, list[tuple[int, ModelSummary]]] = {}
     shapes: dict[str, set[tuple[int, int, int]]] = {}
+    unbuilt: dict[str, list[tuple[TrialConfig, PreparedData, str]]] = {}
     for (first_trial, draw), config in zip(draws, configs, strict=True):
         key = f"{first_trial}{config}"
         if key in seen:
@@ -140,6 +172,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
             plan = plan_on(config, images, torch.device("cpu"))
         except InfeasibleConfig as error:
             infeasible.append(_infeasible(first_trial, draw.params, str(error)))
+            unbuilt.setdefault(config.model.name, []).append((config, images, str(error)))
             continue
         broken = study.goals.broken({name: getattr(plan.model, name) for name in KNOWN_BEFORE})
         if broken:
@@ -153,6 +186,9 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
         tried=len(seen),
         infeasible=tuple(infeasible),
         violating=tuple(violating),
+        impossible=tuple(
+            _impossible(name, found) for name, found in unbuilt.items() if name not in sizes
+        ),
     )
 
 
@@ -174,6 +210,12 @@ def require_feasible(study: StudyFile, report: SpaceReport) -> None:
         raise UserError(
             f"study {study.name!r}: at least one configuration must keep the constraints, but none "
             f"of the {report.tried} that were tried does, as {report.violating[0].reason}"
+        )
+    if report.feasible == 0 and report.impossible:
+        listed = "; ".join(map(str, report.impossible))
+        raise UserError(
+            f"study {study.name!r}: at least one configuration must be one that can be built, but "
+            f"{listed}"
         )
     if report.feasible == 0:
         example = report.infeasible[0]
@@ -269,6 +311,35 @@ def _sizes(name: str, found: Sequence[tuple[int, ModelSummary]]) -> ModelSizes:
         largest_activation_bytes=max(each.activation_bytes(batch) for batch, each in found),
         receptive_fields=(min(fields), max(fields)) if fields else None,
         example=summaries[0],
+    )
+
+
+#: Edges that are tried to find out what a model needs; the usual sizes of images.
+_EDGES = (8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384, 512)
+
+
+def _impossible(
+    name: str, found: Sequence[tuple[TrialConfig, PreparedData, str]]
+) -> ImpossibleModel:
+    config, images, reason = found[0]
+    channels, height, width = images.input_shape
+    needed = None
+    for edge in _EDGES:
+        if edge <= min(height, width):
+            continue
+        larger = replace(images, input_shape=(channels, edge, edge))
+        try:
+            plan_on(config, larger, torch.device("cpu"))
+        except InfeasibleConfig:
+            continue
+        needed = edge
+        break
+    return ImpossibleModel(
+        name=name,
+        tried=len(found),
+        reason=reason,
+        input_size=(height, width),
+        needed_size=needed,
     )
 
 

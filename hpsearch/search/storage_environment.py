@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from hpsearch.errors import StorageError
 from hpsearch.search.secret_file import read_secret
@@ -50,3 +51,10 @@ def with_password(url: str, origin: str) -> str:
         )
     complete = parsed.set(password=read_secret(PASSWORD_FILE, file))
     return complete.render_as_string(hide_password=False)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite URL, ``None`` for another database. Imports nothing slow."""
+    if not url.startswith("sqlite:///"):
+        return None
+    return Path(url.removeprefix("sqlite:///").partition("?")[0]).absolute()

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpsearch.errors import UnknownName
 from hpsearch.study_file.leaves import RuleBroken, checked, is_value
 from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Leaf, OneOf, Schema, Section, SomeOf
@@ -26,8 +25,9 @@ from hpsearch.study_file.space import (
     join,
     label,
 )
+from hpsearch.study_file.spelling import report_unknown
 from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, to_plain
-from hpsearch.study_file.walk import ON_OFF, as_entries, no_section, report_unknown
+from hpsearch.study_file.walk import ON_OFF, as_entries, no_section
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +129,8 @@ class _Reader:
         for name, entry in entries.items():
             here = join(path, name)
             if name not in schema.keys:
-                unknown = UnknownName("key", name, schema.keys)
-                report_unknown(entry.place, join(self.prefix, here), unknown, self.report)
+                key = join(self.prefix, here)
+                report_unknown(entry.place, key, "key", name, schema.keys, self.report)
                 continue
             sub = schema.keys[name]
             if name in space.children:  # else the file's own line is broken, and reported
@@ -179,8 +179,9 @@ class _Reader:
         for name, entry in entries.items():
             here = join(path, name)
             if name not in schema.registry:
-                unknown = UnknownName(schema.registry.kind, name, schema.registry.names())
-                report_unknown(entry.place, join(self.prefix, path), unknown, self.report)
+                key, kind = join(self.prefix, path), schema.registry.kind
+                names = schema.registry.names()
+                report_unknown(entry.place, key, kind, name, names, self.report)
                 continue
             own = space.children.get(name, Fixed(False))
             if not isinstance(own, Group):

@@ -13,10 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hpsearch.errors import UnknownName, UserError
+from hpsearch.errors import UserError
 from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Leaf
 from hpsearch.study_file.space import Choice, Fixed, Range, join, label
+from hpsearch.study_file.spelling import report_unknown
 from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, to_plain
 
 RANGE_KEYS = ("min", "max", "log", "step")
@@ -47,9 +48,8 @@ def parse_leaf(
         return None
     unknown = [name for name in node.entries if name not in SEARCH_KEYS]
     for name in unknown:
-        report.add(
-            node.entries[name].place, key, str(UnknownName("key of a range", name, SEARCH_KEYS))
-        )
+        place = node.entries[name].place
+        report_unknown(place, key, "key of a range", name, SEARCH_KEYS, report)
     if unknown:
         return None
     if "values" in node.entries:

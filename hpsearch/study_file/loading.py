@@ -23,6 +23,7 @@ from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Registries as Registries
 from hpsearch.study_file.sections import root_schema
 from hpsearch.study_file.shipped import shipped_studies as shipped_studies
+from hpsearch.study_file.spelling import KeyFinder
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.syntax import (
     MapNode,
@@ -69,13 +70,9 @@ def _load(
     """Read and check a study file that the files ``inside`` were led to, one by the other."""
     report = Report()
     text = read_text(path)
-    place = Place(str(path), line=1, folder=path.resolve().parent)
-    node = read_yaml(text, place, report)
-    changes = read_overrides(overrides, report)
+    node = read_yaml(text, _place(path), report)
+    changes = _changes(overrides, name, report)
     _refuse_confirms(node, changes, report)
-    if name is not None:
-        named = Place("--name", order=len(overrides) + 1)
-        changes.append(Override("study", ScalarNode(named, name)))
 
     def find_it(origin: Origin) -> FoundConfig:
         files = (*inside, path.resolve())
@@ -92,12 +89,47 @@ def study_from_document(
     *,
     text: str = "",
     where: str = "stored study",
+    overrides: Sequence[str] = (),
+    name: str | None = None,
 ) -> StudyFile:
-    """Return the study that ``StudyFile.document`` holds.
+    """Return the study whose normal form is ``document``.
 
-    ``where`` names it in messages. Raises ``StudyFileError``, as where a plug-in has changed.
+    Args:
+        document: A ``StudyFile.document``.
+        registries: As for ``load_study``.
+        text: The file as it was read once.
+        where: What messages call the study.
+        overrides: ``path=value`` texts.
+        name: Replaces the study's name.
+
+    Returns:
+        The study.
+
+    Raises:
+        StudyFileError: An override is wrong, or a plug-in has changed since.
     """
-    return _study(from_plain(document, Place(where)), registries, [], text, Report())
+    report = Report()
+    changes = _changes(overrides, name, report)
+    node = from_plain(document, Place(where))
+    _refuse_confirms(None, changes, report)
+    for change in changes:
+        if is_origin(change.path):
+            report.add(
+                change.value.place,
+                "from",
+                "a stored study has taken over what it found already; set the keys themselves, or "
+                "write `from` in a study file",
+            )
+    return _study(node, registries, changes, text, report)
+
+
+def require_yaml(path: Path) -> None:
+    """Check that a study file is a YAML mapping, and nothing else; needs no registries.
+
+    Raises ``StudyFileError`` if it is missing, is no YAML, or is another kind of value.
+    """
+    report = Report()
+    _require_mapping(read_yaml(read_text(path), _place(path), report), report)
 
 
 def find_study(name_or_path: str) -> Path:
@@ -144,12 +176,7 @@ def _study(
     report: Report,
     find_it: Callable[[Origin], FoundConfig] | None = None,
 ) -> StudyFile:
-    if node is None:
-        raise report.error()
-    if not isinstance(node, MapNode):
-        got = shown(to_plain(node))
-        report.add(node.place, "", f"a study file must be a mapping of its keys, but got {got}")
-        raise report.error()
+    node = _require_mapping(node, report)
     origin = read_origin(node, [each for each in changes if is_origin(each.path)], report)
     found = None
     if origin is not None and find_it is not None:
@@ -169,11 +196,35 @@ def _study(
         report.add(plugins.place, "plugins", str(error))
         raise report.error() from error
     schema = root_schema(components)
+    report.places_of = KeyFinder(schema, node)
     if found is not None and origin is not None:
         node = complete(node, schema, found, origin.place, report)
     changes = [each for each in changes if not is_origin(each.path)]
     node = apply_overrides(node, schema, changes, report)
     return assemble(schema, node, files, text, report)
+
+
+def _require_mapping(node: YamlNode | None, report: Report) -> MapNode:
+    if node is None:
+        raise report.error()
+    if not isinstance(node, MapNode):
+        got = shown(to_plain(node))
+        report.add(node.place, "", f"a study file must be a mapping of its keys, but got {got}")
+        raise report.error()
+    return node
+
+
+def _place(path: Path) -> Place:
+    return Place(str(path), line=1, folder=path.resolve().parent)
+
+
+def _changes(overrides: Sequence[str], name: str | None, report: Report) -> list[Override]:
+    """Return every change of a study that its caller asks for, the name's last."""
+    changes = read_overrides(overrides, report)
+    if name is not None:
+        named = Place("--name", order=len(overrides) + 1)
+        changes.append(Override("study", ScalarNode(named, name)))
+    return changes
 
 
 def _refuse_confirms(node: YamlNode | None, changes: list[Override], report: Report) -> None:

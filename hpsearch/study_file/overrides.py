@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.errors import UnknownName
 from hpsearch.study_file.leaves import SEARCH_KEYS
-from hpsearch.study_file.problems import Place, Report
+from hpsearch.study_file.problems import Place, Report, shortened
 from hpsearch.study_file.schema import Free, Leaf, OneOf, Schema, Section, SomeOf
 from hpsearch.study_file.space import join
+from hpsearch.study_file.spelling import unknown_name
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, read_yaml
 from hpsearch.study_file.walk import as_entries, is_null
+
+#: Characters of an override that messages repeat.
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def read_overrides(texts: Sequence[str], report: Report) -> list[Override]:
     """Parse ``path=value`` texts. A relative path in a value is meant from the current folder."""
     found = []
     for order, text in enumerate(texts, start=1):
-        place = Place(f"--set {text}", folder=Path.cwd(), order=order)
+        place = Place(f"--set {shortened(text, _LONGEST)}", folder=Path.cwd(), order=order)
         path, equals, written = text.partition("=")
         if not equals or not path.strip():
             report.add(place, "", "an override must be written path=value, as in data.limit=4000")
@@ -58,7 +61,8 @@ def apply_overrides(
     named = frozenset(override.path for override in overrides)
     for override in overrides:
         try:
-            changed = _put(schema, root, override.path.split("."), override.value, "", named)
+            path = override.path.split(".")
+            changed = _put(schema, root, path, override.value, "", named, report)
         except _Refused as refused:
             report.add(override.value.place, refused.key, str(refused))
             continue
@@ -74,6 +78,7 @@ def _put(
     value: YamlNode,
     key: str,
     named: frozenset[str],
+    report: Report,
 ) -> YamlNode:
     """Return ``node`` (``None``: not in the file) with ``value`` at ``path`` inside it.
 
@@ -83,7 +88,7 @@ def _put(
         return value
     name, rest = path[0], path[1:]
     here = join(key, name)
-    inner = _inside(schema, node, name, key)
+    inner = _inside(schema, node, name, key, report)
     entries = _entries(schema, node, value, key)
     if isinstance(schema, OneOf) and not isinstance(schema, SomeOf):
         others = [other for other in entries if other != name]
@@ -99,7 +104,7 @@ def _put(
             if join(key, other) not in named:
                 entries.pop(other, None)
     if inner is not None:
-        entries[name] = _put(inner, entries.get(name), rest, value, here, named)
+        entries[name] = _put(inner, entries.get(name), rest, value, here, named, report)
     elif not rest:
         entries[name] = value
     else:
@@ -107,18 +112,20 @@ def _put(
     return MapNode(node.place if node else value.place, entries)
 
 
-def _inside(schema: Schema, node: YamlNode | None, name: str, key: str) -> Schema | None:
+def _inside(
+    schema: Schema, node: YamlNode | None, name: str, key: str, report: Report
+) -> Schema | None:
     """Return the schema of ``name``; ``None`` for the end of a range, which has none."""
     here = join(key, name)
     match schema:
         case Section(keys=keys):
             if name not in keys:
-                raise _Refused(here, str(UnknownName("key", name, keys)))
+                raise _Refused(here, str(unknown_name("key", name, keys, report)))
             return keys[name]
         case OneOf():
             if name not in schema.registry:
-                names = schema.registry.names()
-                raise _Refused(here, str(UnknownName(schema.registry.kind, name, names)))
+                kind, names = schema.registry.kind, schema.registry.names()
+                raise _Refused(here, str(unknown_name(kind, name, names, report)))
             return schema.option(name)
         case Leaf():
             if isinstance(node, MapNode) and name in SEARCH_KEYS:

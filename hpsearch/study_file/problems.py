@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import Problem, StudyFileError
+
+#: Characters of a value, of a dotted key and of a message: a file may have any number of each.
+_LONGEST_VALUE, _LONGEST_KEY, _LONGEST_MESSAGE = 60, 200, 2_000
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Report:
         self._found: list[tuple[tuple[int, int, int], Problem]] = []
         self._closed: set[tuple[Place, str]] = set()
         self._count = 0
+        #: Returns the paths in a study file that end in a key, the likeliest; known with a schema.
+        self.places_of: Callable[[str], list[str]] = lambda key: []
 
     def add(self, place: Place, key: str, message: str, *, final: bool = False) -> None:
         """Note one problem: where, at which dotted key, and the rule that was broken.
@@ -47,7 +53,12 @@ class Report:
         if final:
             self._closed.add((place, key))
         rank = (place.order, place.line or 0, place.column)
-        self._found.append((rank, Problem(where=str(place), key=key, message=message)))
+        problem = Problem(
+            where=str(place),
+            key=shortened(key, _LONGEST_KEY),
+            message=shortened(message, _LONGEST_MESSAGE),
+        )
+        self._found.append((rank, problem))
 
     def __len__(self) -> int:
         # Those that follow from another count too: the caller's value is as broken
@@ -61,5 +72,9 @@ class Report:
 
 def shown(value: Any) -> str:
     """Return ``value`` as a message shows it: JSON, so that text is told from numbers."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(json.dumps(value, ensure_ascii=False, default=str), _LONGEST_VALUE)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return ``text``, its end left out if it has more than ``most`` characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."

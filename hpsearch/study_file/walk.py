@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hpsearch.errors import UnknownName
-from hpsearch.study_file.leaves import parse_leaf
+from hpsearch.study_file.leaves import RuleBroken, checked, parse_leaf
 from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Free, Leaf, OneOf, Schema, Section, SomeOf
 from hpsearch.study_file.space import Branch, Choice, Fixed, Group, Node, Range, join
+from hpsearch.study_file.spelling import report_unknown
 from hpsearch.study_file.syntax import (
     ListNode,
     MapNode,
@@ -94,11 +94,6 @@ def _listed(schema: SomeOf, items: Sequence[YamlNode]) -> dict[str, YamlNode] | 
     return found
 
 
-def report_unknown(place: Place, key: str, error: UnknownName, report: Report) -> None:
-    """Note a name that is none of the valid ones."""
-    report.add(place, key, str(error))
-
-
 def _plain_range(node: Range) -> dict[str, Any]:
     written: dict[str, Any] = {"min": node.low, "max": node.high}
     if node.log:
@@ -110,8 +105,24 @@ def _plain_range(node: Range) -> dict[str, Any]:
 
 def no_section(schema: Section, node: YamlNode) -> str:
     """Return the message for what should be a mapping of ``schema``'s keys and isn't."""
-    listed = ", ".join(schema.keys)
-    return f"must be a mapping with the keys {listed}, but got {shown(to_plain(node))}"
+    listed, got = ", ".join(schema.keys), shown(to_plain(node))
+    hint = "".join(f"; write {{{key}: {got}}}" for key in _meant(schema, node))
+    return f"must be a mapping with the keys {listed}, but got {got}{hint}"
+
+
+def _meant(schema: Section, node: YamlNode) -> list[str]:
+    """Return the key that a bare value must be meant for: the only one that is required."""
+    required = [key for key, sub in schema.keys.items() if sub.required]
+    if len(required) != 1 or is_null(node):
+        return []
+    leaf = schema.keys[required[0]]
+    if not isinstance(leaf, Leaf):
+        return []
+    try:
+        checked(leaf, node)
+    except RuleBroken:
+        return []
+    return required
 
 
 def _section(
@@ -125,8 +136,7 @@ def _section(
         return None
     for name, entry in entries.items():
         if name not in schema.keys:
-            unknown = UnknownName("key", name, schema.keys)
-            report_unknown(entry.place, join(key, name), unknown, report)
+            report_unknown(entry.place, join(key, name), "key", name, schema.keys, report)
     children: dict[str, Node] = {}
     said = {name for name, entry in entries.items() if not is_null(entry)}
     _check_either_or(schema, entries, said, key, report)
@@ -209,8 +219,7 @@ def _one_of(
                 )
                 report.add(entry.place, key, message)
                 continue
-            unknown = UnknownName(kind, name, schema.registry.names())
-            report_unknown(entry.place, key, unknown, report)
+            report_unknown(entry.place, key, kind, name, schema.registry.names(), report)
             continue
         option = parse(schema.option(name), entry, join(key, name), report, searchable=searchable)
         # A broken option stays known, or try_first would be told that it isn't listed
@@ -235,8 +244,7 @@ def _some_of(
     children: dict[str, Node] = {}
     for name, entry in entries.items():
         if name not in schema.registry:
-            unknown = UnknownName(kind, name, schema.registry.names())
-            report_unknown(entry.place, key, unknown, report)
+            report_unknown(entry.place, key, kind, name, schema.registry.names(), report)
             continue
         child = _switch(schema, name, entry, join(key, name), report, searchable)
         children[name] = Group({}) if child is None else child

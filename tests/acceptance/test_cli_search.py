@@ -128,3 +128,19 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_stored_study_is_launched_by_its_name(shell):
+    """Its file may be gone; --study isn't needed."""
+    (shell.folder / "mine.yaml").write_text(
+        "study: emo\n"
+        "budget: {trials: 2, epochs_per_trial: 1}\n"
+        "data: {source: digits}\n"
+        "model: {mlp: {hidden: {values: [[8], [16]]}}}\n"
+        "optimizer: {sgd: {lr: 0.1}}\n"
+    )
+    shell.done("launch", "mine.yaml", "--workers", "0")
+    (shell.folder / "mine.yaml").unlink()
+    told = json.loads(shell.done("launch", "emo", "--trials", "3", "--json"))
+    assert told["ended"] == "finished"
+    assert told["trials"]["total"] == told["budget"]["trials"] == 3

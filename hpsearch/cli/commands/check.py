@@ -17,7 +17,9 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.model_summary import model_summary_json, print_model_summary
 from hpsearch.cli.terminal.output import print_json, say, show, show_bytes, table
+from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UserError
 from hpsearch.results.opening import study_file
+from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.space_report import Infeasible, SourceReport, SpaceReport
@@ -49,20 +51,32 @@ def check(
     hpsearch check --study my_study.yaml --set data.limit=4000 --json
     hpsearch check --study cnn_dilation --model-summary
     """
-    from hpsearch.results.space_report import inspect_space, require_feasible
-    from hpsearch.tracking.tracking import require_usable
+    try:
+        loaded = study_file(study, storage=storage, overrides=overrides or (), name=name)
+        from hpsearch.results.space_report import inspect_space, require_feasible
+        from hpsearch.tracking.tracking import require_usable
 
-    loaded = study_file(study, storage=storage, overrides=overrides or (), name=name)
-    require_usable(loaded.trackers)
-    report = inspect_space(loaded, data=data)
+        require_usable(loaded.trackers)
+        report = inspect_space(loaded, data=data)
+    except UserError as error:
+        if as_json:
+            print_json(_invalid_json(study, error))
+        raise
+    try:
+        require_feasible(loaded, report)
+    except UserError as error:
+        if as_json:
+            print_json({**_check_json(loaded, report), **_invalid_json(loaded.name, error)})
+        else:
+            _print_check(loaded, report, valid=False)
+        raise
     if as_json:
         print_json(_check_json(loaded, report))
-    else:
-        _print_check(loaded, report)
-        if model_summary:
-            for model in report.models:
-                print_model_summary(model.name, model.example)
-    require_feasible(loaded, report)
+        return
+    _print_check(loaded, report, valid=True)
+    if model_summary:
+        for model in report.models:
+            print_model_summary(model.name, model.example)
 
 
 def schema() -> None:
@@ -77,9 +91,24 @@ def schema() -> None:
     print_json(json_schema(registries()))
 
 
+def _invalid_json(study: str, error: UserError) -> dict[str, Any]:
+    """Return what is wrong with a study, for programs: the first problems, and how many more."""
+    problems = error.problems if isinstance(error, StudyFileError) else ()
+    listed = [vars(each) for each in problems[:MOST_PROBLEMS]]
+    return {
+        "study": study,
+        "valid": False,
+        "problems": listed or [{"where": study, "key": "", "message": str(error)}],
+        "more_problems": len(problems) - len(listed),
+    }
+
+
 def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
     return {
         "study": study.name,
+        "valid": True,
+        "problems": [],
+        "more_problems": 0,
         "fingerprint": study.fingerprint,
         "objectives": study.goals.directions,
         "prune_on": study.objective.metric,
@@ -103,6 +132,7 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
             {"try_first": each.try_first, "params": dict(each.params), "reason": each.reason}
             for each in report.infeasible
         ],
+        "impossible_models": [vars(each) for each in report.impossible],
         "violating": [
             {"try_first": each.try_first, "params": dict(each.params), "reason": each.reason}
             for each in report.violating
@@ -118,15 +148,19 @@ def _parameter_json(parameter: Parameter) -> dict[str, Any]:
     return vars(parameter)
 
 
-def _print_check(study: StudyFile, report: SpaceReport) -> None:
+def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
     budget = study.budget
-    say(f"{study.name}: valid", style="bold")
+    state = "valid" if valid else "read, but it can't be launched (see the end)"
+    say(f"{study.name}: {state}", style="bold")
+    for model in report.impossible:
+        say(f"warning: {model}", style="yellow")
     if study.description:
         say(study.description)
     size = "continuous" if report.points is None else f"{report.points:,} configurations"
     say(
-        f"{len(report.parameters)} parameters ({size}), {budget.trials} trials of up to "
-        f"{budget.epochs_per_trial} epochs, sampler {study.sampler.name}, "
+        f"{plural(len(report.parameters), 'parameter')} ({size}), "
+        f"{plural(budget.trials, 'trial')} of up to {plural(budget.epochs_per_trial, 'epoch')}, "
+        f"sampler {study.sampler.name}, "
         f"pruner {study.pruner.name}, {_objectives(study)} of the {study.objective.at} epoch"
     )
     if study.goals.constraints:
@@ -153,7 +187,7 @@ def _print_check(study: StudyFile, report: SpaceReport) -> None:
         )
     _print_infeasible(report)
     _print_violating(report)
-    for warning in report.warnings:
+    for warning in report.warnings[len(report.impossible) :]:
         say(f"warning: {warning}", style="yellow")
 
 
@@ -211,7 +245,8 @@ def _print_infeasible(report: SpaceReport) -> None:
         asked = found[0].try_first
         who = f"try_first[{asked}]" if asked is not None else f"{len(found)} x"
         say(f"  {who}: {reason}")
-        say("     e.g. " + ", ".join(f"{k}={show(v)}" for k, v in found[0].params.items()))
+        if found[0].params:
+            say("     e.g. " + ", ".join(f"{k}={show(v)}" for k, v in found[0].params.items()))
     if len(by_reason) > _REASONS_SHOWN:
         say(f"  and {len(by_reason) - _REASONS_SHOWN} other reasons (--json lists them)")
 

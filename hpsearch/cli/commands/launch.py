@@ -31,7 +31,12 @@ from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.starting import changes_of
 from hpsearch.cli.storage_option import storage_of_the_environment
 from hpsearch.cli.terminal.output import print_json, say, show, show_params
-from hpsearch.results.opening import database_for_reading, record_of, stored_name
+from hpsearch.results.opening import (
+    database_for_reading,
+    definition_of,
+    record_of,
+    stored_name,
+)
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
@@ -90,13 +95,19 @@ def launch(
         --set data.source=fashion_mnist --set data.limit=4000
     hpsearch launch --study my_study.yaml --timeout 8h --detach
     """
-    from hpsearch.study_file.loading import find_study, read_text
     from hpsearch.workers.launch.fork_server import start_fork_server
 
-    read_text(find_study(study))  # What isn't there is said before anything slow begins.
+    definition_of(study, run.storage)  # What is wrong there is said before anything slow begins.
     # It imports torch, and reads and checks the study; this process needs no torch for the rest.
     start_fork_server()
-    changes = changes_of(study, overrides=overrides, trials=trials, epochs=epochs, trackers=track)
+    changes = changes_of(
+        study,
+        storage=run.storage,
+        overrides=overrides,
+        trials=trials,
+        epochs=epochs,
+        trackers=track,
+    )
     from hpsearch.cli import detached
     from hpsearch.cli.terminal import live
     from hpsearch.workers.launch.apart import in_other_process

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from hpsearch.errors import UnknownName, UserError
+from hpsearch.errors import UnknownName, UserError, bare_name
 from hpsearch.study_file.space import Space
+from hpsearch.study_file.spelling import PARAMETERS
 
 #: What exports put in front of a parameter: W&B ``config.lr``, MLflow ``params.lr``, Optuna
 #: ``params_lr``, its dashboard ``Param lr``, Ray ``config/lr``.
@@ -23,16 +24,6 @@ _RESULT_PREFIX = re.compile(
     r"^(metrics|metric|summary|values|user_attrs|userattribute)[./_ ](?=.)", re.IGNORECASE
 )
 _SUFFIX = re.compile(r"[./]value$", re.I)
-
-#: Short names of the field, as ``_plain`` writes them.
-_ALIASES = {
-    "learning_rate": "lr",
-    "batch": "batch_size",
-    "batchsize": "batch_size",
-    "bs": "batch_size",
-    "wd": "weight_decay",
-    "mom": "momentum",
-}
 
 #: A table of Optuna, or of hpsearch's report, calls its objective so, whatever it is.
 _UNNAMED_VALUE = ("value",)
@@ -132,7 +123,7 @@ def _plain(name: str) -> tuple[str, ...]:
     """Return a name's parts in lower case: ``config.Learning Rate`` is ``lr``."""
     bare = _SUFFIX.sub("", _PREFIX.sub("", name.strip()))
     parts = [re.sub(r"[^a-z0-9]+", "_", part.lower()).strip("_") for part in re.split("[./]", bare)]
-    return tuple(_ALIASES.get(part, part) for part in parts if part)
+    return tuple(PARAMETERS.get(bare_name(part), part) for part in parts if part)
 
 
 def _matches(path: Sequence[str], name: Sequence[str]) -> int:

@@ -42,6 +42,51 @@ def test_check_tells_what_there_is_to_search(hpsearch, study):
     assert "model mlp: 226 to 1,210 parameters, up to 1,184 multiply-adds per image and " in told
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "where", "key", "says"),
+    [
+        ("{lr: {values: [0.1, 0.01]}}", "{lr: fast}", "small.yaml:9", "optimizer.sgd.lr", "fast"),
+        ("study: small", "study: [small", "small.yaml:2", "", "this is not valid YAML"),
+        ("digits", "{image_folder: {path: none}}", "small.yaml", "", "none doesn't exist"),
+        ("values: [2, 7]", "values: [9]", "small", "", ""),
+    ],
+)
+def test_check_as_json_says_what_is_wrong(hpsearch, here, study, old, new, where, key, says):
+    assert old in STUDY
+    (here / study).write_text(STUDY.replace(old, new))
+    ran = hpsearch("check", study, "--json")
+    told = ran.json
+    if (where, key) == ("small", ""):  # one model of two can't be built: valid, and named
+        assert (ran.code, told["valid"], told["problems"]) == (0, True, [])
+        assert [each["name"] for each in told["impossible_models"]] == ["dilated_cnn"]
+        return
+    assert (ran.code, told["valid"], told["more_problems"]) == (2, False, 0)
+    (problem,) = told["problems"]
+    assert (problem["where"], problem["key"]) == (where, key)
+    assert says in problem["message"]
+    assert says in ran.err
+
+
+def test_a_model_that_is_named_in_vain_comes_first(hpsearch, here):
+    (here / "vain.yaml").write_text(
+        "study: vain\nbudget: {trials: 4, epochs_per_trial: 2}\ndata: {source: digits}\n"
+        "model: {lenet5: {}, mlp: {}}\noptimizer: {sgd: {lr: 0.1}}\n"
+    )
+    one, two = hpsearch("check", "vain.yaml").out.splitlines()[:2]
+    assert one == "vain: valid"
+    assert two.startswith(
+        "warning: no configuration of model lenet5 can be built (1 tried): it needs images of "
+        "32 x 32 pixels or more, but gets 8 x 8 (data.input_size: 32 scales them up). conv2: "
+    )
+    alone = hpsearch("check", "vain.yaml", "--set", "model=lenet5")
+    assert (alone.code, alone.out.splitlines()[0]) == (
+        2, "vain: read, but it can't be launched (see the end)",
+    )  # fmt: skip
+    assert "of model lenet5 can be built (1 tried): it needs images of 32 x 32" in alone.err
+    large = hpsearch("check", "vain.yaml", "--set", "data.input_size=32", "--json").json
+    assert (large["valid"], large["impossible_models"]) == (True, [])
+
+
 def test_check_names_what_cant_be_built_with_the_arithmetic(hpsearch, study):
     told = hpsearch("check", "--study", study, "--json").json
     reasons = {each["reason"] for each in told["infeasible"]}
@@ -67,8 +112,9 @@ def test_check_names_what_cant_be_built_with_the_arithmetic(hpsearch, study):
         pytest.param(
             ("data.input_size=4", "model={dilated_cnn: {conv1: {kernel_size: 5}}}"),
             "error: study 'small': at least one configuration must be one that can be built, but "
-            "none of the 2 that were tried can, as conv1: kernel 5 spans 5 pixels, "
-            "but its input is 4 pixels high",
+            "no configuration of model dilated_cnn can be built (2 tried): it needs images of "
+            "8 x 8 pixels or more, but gets 4 x 4 (data.input_size: 8 scales them up). conv1: "
+            "kernel 5 spans 5 pixels, but its input is 4 pixels high",
             id="a kernel larger than the picture",
         ),
         pytest.param(

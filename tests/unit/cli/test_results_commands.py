@@ -225,7 +225,7 @@ def test_show_without_a_number_lists_all_best_first(hpsearch, made_up_args):
 def test_an_unknown_trial(hpsearch, made_up_args):
     ran = hpsearch("show", *made_up_args, "99")
     assert ran.code == 2
-    assert "unknown trial of study 'made_up' '99'. Known: 0, 2, 3, 4, 5, 6." in ran.err
+    assert "unknown trial of study 'made_up' '99'. Known: 0, 2 to 6." in ran.err
 
 
 def test_export_writes_the_winner_and_says_what_it_is_worth(hpsearch, made_up_args, here):

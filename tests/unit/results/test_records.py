@@ -83,7 +83,7 @@ def test_an_unknown_trial_lists_those_there_are(searched):
     record = read_study(searched.database, "made_up")
     with pytest.raises(UnknownName) as raised:
         record.trial(17)
-    assert str(raised.value) == "unknown trial of study 'made_up' '17'. Known: 0, 2, 3, 4, 5, 6."
+    assert str(raised.value) == "unknown trial of study 'made_up' '17'. Known: 0, 2 to 6."
 
 
 def test_an_infeasible_draw_is_found_by_its_number(searched):

@@ -492,7 +492,8 @@ REPLACED = [
     pytest.param(
         "model: mlp",
         "model: {mlp: {activation: {relu: {slope: 0.1}}}}",
-        "x.yaml:4: model.mlp.activation.relu.slope: unknown key 'slope'. Known: none.",
+        "x.yaml:4: model.mlp.activation.relu.slope: unknown key 'slope'. Did you mean "
+        "model.mlp.activation.leaky_relu.slope? Known: none.",
         id="a key of the other activation",
     ),
     pytest.param(
@@ -616,8 +617,9 @@ TRY_FIRST = [
     ),
     pytest.param(
         "seed: 3",
-        "try_first[0].seed: unknown key 'seed'. Known: batch_size, class_weights, data, "
-        "early_stopping, lr_schedule, model, optimizer, precision, regularization.",
+        "try_first[0].seed: unknown key 'seed'. Did you mean seed (at the top level)? Known: "
+        "batch_size, class_weights, data, early_stopping, lr_schedule, model, optimizer, "
+        "precision, regularization.",
         id="a key that no trial has",
     ),
     pytest.param(

@@ -1,0 +1,165 @@
+"""What a name that a study file doesn't know was meant to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from hpsearch.errors import UnknownName, bare_name
+from hpsearch.study_file.problems import Place, Report
+from hpsearch.study_file.schema import OneOf, Schema, Section
+from hpsearch.study_file.space import join
+from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode
+
+#: What other tools and papers call a parameter of training, as ``bare_name`` writes it.
+PARAMETERS = {
+    "learningrate": "lr",
+    "batch": "batch_size",
+    "batchsize": "batch_size",
+    "bs": "batch_size",
+    "wd": "weight_decay",
+    "mom": "momentum",
+}
+
+#: What other tools call a key of a study file.
+SYNONYMS = {
+    **PARAMETERS,
+    "architecture": "model",
+    "arch": "model",
+    "network": "model",
+    "net": "model",
+    "optim": "optimizer",
+    "scheduler": "lr_schedule",
+    "lrscheduler": "lr_schedule",
+    "initlr": "lr",
+    "l2": "weight_decay",
+    "name": "study",
+    "studyname": "study",
+    "randomseed": "seed",
+    "epochs": "epochs_per_trial",
+    "numepochs": "epochs_per_trial",
+    "nepochs": "epochs_per_trial",
+    "maxepochs": "epochs_per_trial",
+    "ntrials": "trials",
+    "numtrials": "trials",
+    "maxtrials": "trials",
+    "timeout": "time",
+    "dataset": "source",
+    "imagesize": "input_size",
+    "imgsize": "input_size",
+    "resolution": "input_size",
+    "valsplit": "validation",
+    "validationsplit": "validation",
+    "valfraction": "validation",
+    "valsize": "validation",
+    "cv": "folds",
+    "kfold": "folds",
+    "kfolds": "folds",
+    "nfolds": "folds",
+    "nsplits": "splits",
+    "augmentations": "augmentation",
+    "transforms": "augmentation",
+    "earlystop": "early_stopping",
+    "earlystopper": "early_stopping",
+    "mixedprecision": "precision",
+    "dtype": "precision",
+    "pruning": "pruner",
+    "loggers": "trackers",
+    "logger": "trackers",
+    "kernel": "kernel_size",
+    "filters": "channels",
+    "outchannels": "channels",
+    "units": "hidden",
+    "hiddenunits": "hidden",
+    "hiddensizes": "hidden",
+    "hiddendims": "hidden",
+    "hiddenlayers": "hidden",
+    "dropoutrate": "dropout",
+    "low": "min",
+    "lower": "min",
+    "high": "max",
+    "upper": "max",
+    "choices": "values",
+    "options": "values",
+    "folder": "path",
+    "dir": "path",
+    "root": "path",
+}
+
+#: Levels of a schema that are looked through, and the places that a message names.
+_DEEPEST, _NAMED = 8, 3
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], report: Report) -> UnknownName:
+    """Return the error about a name that is none of ``known``, with what may have been meant.
+
+    Args:
+        kind: What it should name: ``key``, ``optimizer``.
+        name: The name as it was written.
+        known: The valid names at its place.
+        report: Knows where else in the study file a key may stand.
+
+    Returns:
+        The error; it guesses a valid name, or the place where the key belongs.
+    """
+    names = tuple(known)
+    synonym = SYNONYMS.get(bare_name(name), name)
+    if synonym in names:
+        return UnknownName(kind, name, names, guess=repr(synonym))
+    places = report.places_of(synonym) if kind == "key" else []
+    if places:
+        shown = (path if "." in path else f"{path} (at the top level)" for path in places[:_NAMED])
+        return UnknownName(kind, name, names, guess=" or ".join(shown))
+    return UnknownName(kind, name, names)
+
+
+def report_unknown(
+    place: Place, key: str, kind: str, name: str, known: Iterable[str], report: Report
+) -> None:
+    """Note a name that is none of ``known``; the arguments are those of ``unknown_name``."""
+    report.add(place, key, str(unknown_name(kind, name, known, report)))
+
+
+class KeyFinder:
+    """Finds where in a study file a key may stand."""
+
+    def __init__(self, schema: Section, root: YamlNode) -> None:
+        self._schema = schema
+        self._root = root
+        self._paths: dict[str, list[str]] | None = None
+
+    def __call__(self, key: str) -> list[str]:
+        """Return the paths that end in ``key``, those below what the file names."""
+        if self._paths is None:
+            self._paths = {}
+            for path in _paths(self._schema, "", 0):
+                self._paths.setdefault(path.rpartition(".")[2], []).append(path)
+        found = self._paths.get(key, [])
+        depth = {path: self._written(path) for path in found}
+        deepest = max(depth.values(), default=0)
+        return [path for path in found if depth[path] == deepest]
+
+    def _written(self, path: str) -> int:
+        """Return how many parts of a path the file has."""
+        node, parts = self._root, 0
+        for part in path.split("."):
+            if isinstance(node, ScalarNode):  # mlp is short for {mlp: null}
+                return parts + (bare_name(str(node.value)) == bare_name(part))
+            # A name that is misspelled itself says as well what is meant
+            entries = node.entries if isinstance(node, MapNode) else {}
+            inside = [entries[each] for each in entries if bare_name(each) == bare_name(part)]
+            if not inside:
+                return parts
+            node, parts = inside[0], parts + 1
+        return parts
+
+
+def _paths(schema: Schema, path: str, depth: int) -> Iterator[str]:
+    if depth > _DEEPEST:
+        return
+    if isinstance(schema, Section):
+        for name, child in schema.keys.items():
+            yield join(path, name)
+            yield from _paths(child, join(path, name), depth + 1)
+    elif isinstance(schema, OneOf):
+        for name in schema.registry.names():
+            yield from _paths(schema.option(name), join(path, name), depth + 1)

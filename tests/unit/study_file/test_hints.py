@@ -1,0 +1,90 @@
+"""What a name was meant to be, where a key belongs, and thousands of mistakes on one page."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UnknownName, nearest_name
+
+SGD = "optimizer: {sgd: {lr: 0.1}}"
+
+
+def said(load, text: str, *overrides: str) -> str:
+    with pytest.raises(StudyFileError) as caught:
+        load(text, *overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "hint"),
+    [
+        (SGD, "optimizer: {SGD: {lr: 0.1}}", "Did you mean 'sgd'?"),
+        (SGD, "optimizer: {sgd: {learning_rate: 0.1}}", "Did you mean 'lr'?"),
+        (SGD, "optimizer: {sgd: {Learning-Rate: 0.1}}", "Did you mean 'lr'?"),
+        (SGD, "optimizer: {sgd: {lr: {low: 0.1, max: 1}}}", "Did you mean 'min'?"),
+        (SGD, "optimizer: {sgd: {lr: {choices: [1]}}}", "Did you mean 'values'?"),
+        (SGD, "optimizer: {sgd: 0.1}", "; write {lr: 0.1}"),
+        (SGD, "optimizer: {sgd: fast}", 'but got "fast"'),
+        ("model: mlp", "model: MLP", "Did you mean 'mlp'?"),
+        ("model: mlp", "architecture: mlp", "Did you mean 'model'?"),
+        ("model: mlp", "model: mlp\nmomentum: 0.9", "Did you mean optimizer.sgd.momentum?"),
+        ("model: mlp", "model: mlp\nlearning_rate: 0.9", "Did you mean optimizer.sgd.lr?"),
+        ("model: mlp", "model: mlp\nepochs: 9", "Did you mean budget.epochs_per_trial?"),
+        ("model: mlp", "model: mlp\ntrials: 9", "Did you mean budget.trials?"),
+        ("model: mlp", "model: mlp\nactivation: relu", "Did you mean model.mlp.activation?"),
+        ("model: mlp", "model: mlp\nimage_size: 8", "Did you mean data.input_size?"),
+        ("model: mlp", "model: {mlp: {seed: 8}}", "Did you mean seed (at the top level)?"),
+    ],
+)  # fmt: skip
+def test_what_was_meant(load, base, line, instead, hint):
+    assert line in base
+    assert hint in said(load, base.replace(line, instead))
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("lr=0.5", "Did you mean optimizer.sgd.lr?"),
+        ("budget.epochs=5", "Did you mean 'epochs_per_trial'?"),
+        ("optimizer.SGD.lr=5", "Did you mean 'sgd'?"),
+    ],
+)
+def test_an_override_has_the_same_hints(load, base, override, hint):
+    assert hint in said(load, base, override)
+
+
+def test_case_and_punctuation_are_no_other_name():
+    assert nearest_name("ResNet-18", ["resnet18", "resnet50"]) == "resnet18"
+    assert nearest_name("q", ["sgd"]) is None
+    assert nearest_name("", ["sgd"]) is None
+
+
+def test_thousands_of_mistakes_are_a_page(load, base):
+    text = said(load, base + "".join(f"key_{number}: 1\n" for number in range(5_000)))
+    assert len(text.splitlines()) == MOST_PROBLEMS + 1
+    assert text.endswith(f"and {5_000 - MOST_PROBLEMS:,} more; mend these first")
+    assert len(text) < 100_000
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        pytest.param("k" * 100_000 + ": 1", id="a long key"),
+        pytest.param("seed: " + "x" * 100_000, id="a long value"),
+        pytest.param("sampler: {" + ", ".join(f"s{n}: 1" for n in range(5_000)) + "}", id="names"),
+        pytest.param("seed: {" + ", ".join(f"s{n}: 1" for n in range(5_000)) + "}", id="a range"),
+        pytest.param("try_first: [" + "{seed: 1}, " * 5_000 + "]", id="entries"),
+        pytest.param("pruner: " + "{a: " * 40 + "1" + "}" * 40, id="levels"),
+        pytest.param("trackers: [" + "[1], " * 5_000 + "]", id="a list"),
+    ],
+)
+def test_a_mistake_of_any_size_is_a_page(load, base, added):
+    text = said(load, f"{base}{added}\n")
+    assert len(text) < 60_000
+    assert "x.yaml:6" in text
+
+
+def test_a_long_list_of_names_is_cut():
+    text = str(UnknownName("model", "x" * 9_999, [f"net_{number}" for number in range(5_000)]))
+    assert len(text) < 2_000
+    assert ", and 4,940 more." in text
