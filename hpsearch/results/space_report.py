@@ -8,6 +8,7 @@ the other sizes follow from it.
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,8 +62,8 @@ class ImpossibleModel:
     reason: str
     #: Height and width in pixels of the images that the first one got.
     input_size: tuple[int, int]
-    #: Edge of the smallest square image for which the first one can be built; ``None`` if it is
-    #: none of ``_EDGES``, or if it isn't the size that is wrong.
+    #: Edge of the smallest square image for which the first one can be built; ``None`` if larger
+    #: images don't help.
     needed_size: int | None
 
     def __str__(self) -> str:
@@ -314,8 +315,8 @@ def _sizes(name: str, found: Sequence[tuple[int, ModelSummary]]) -> ModelSizes:
     )
 
 
-#: Edges that are tried to find out what a model needs; the usual sizes of images.
-_EDGES = (8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 160, 192, 224, 256, 299, 384, 512)
+#: The largest edge in pixels that is tried to find out what a model needs.
+_LARGEST_EDGE = 512
 
 
 def _impossible(
@@ -323,23 +324,24 @@ def _impossible(
 ) -> ImpossibleModel:
     config, images, reason = found[0]
     channels, height, width = images.input_shape
-    needed = None
-    for edge in _EDGES:
-        if edge <= min(height, width):
-            continue
+
+    def builds(edge: int) -> bool:
         larger = replace(images, input_shape=(channels, edge, edge))
         try:
             plan_on(config, larger, torch.device("cpu"))
         except InfeasibleConfig:
-            continue
-        needed = edge
-        break
+            return False
+        return True
+
+    edges = range(min(height, width) + 1, _LARGEST_EDGE + 1)
+    # A model that takes the largest and not its own size has a smallest one between them
+    needed = bisect_left(edges, True, key=builds) if edges and builds(edges[-1]) else None
     return ImpossibleModel(
         name=name,
         tried=len(found),
         reason=reason,
         input_size=(height, width),
-        needed_size=needed,
+        needed_size=None if needed is None else edges[needed],
     )
 
 

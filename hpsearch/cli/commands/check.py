@@ -152,8 +152,8 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
     budget = study.budget
     state = "valid" if valid else "read, but it can't be launched (see the end)"
     say(f"{study.name}: {state}", style="bold")
-    for model in report.impossible:
-        say(f"warning: {model}", style="yellow")
+    for impossible in report.impossible:
+        say(f"warning: {impossible}", style="yellow")
     if study.description:
         say(study.description)
     size = "continuous" if report.points is None else f"{report.points:,} configurations"

@@ -113,7 +113,7 @@ def test_check_names_what_cant_be_built_with_the_arithmetic(hpsearch, study):
             ("data.input_size=4", "model={dilated_cnn: {conv1: {kernel_size: 5}}}"),
             "error: study 'small': at least one configuration must be one that can be built, but "
             "no configuration of model dilated_cnn can be built (2 tried): it needs images of "
-            "8 x 8 pixels or more, but gets 4 x 4 (data.input_size: 8 scales them up). conv1: "
+            "12 x 12 pixels or more, but gets 4 x 4 (data.input_size: 12 scales them up). conv1: "
             "kernel 5 spans 5 pixels, but its input is 4 pixels high",
             id="a kernel larger than the picture",
         ),
