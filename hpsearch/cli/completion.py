@@ -28,11 +28,12 @@ TRACKERS = {
 }
 
 
-def study_files(incomplete: str) -> list[str]:
-    """Return the study files that are known by name; paths are the shell's own."""
+def study_files(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return what is launched by name: study files and stored studies; paths are the shell's own."""
     from hpsearch.study_file.shipped import shipped_studies
 
-    return _beginning(incomplete, shipped_studies())
+    files = _beginning(incomplete, shipped_studies())
+    return sorted({*files, *stored_studies(ctx, incomplete)})
 
 
 def stored_studies(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -57,7 +57,8 @@ StudyFileOption = Annotated[
         "-s",
         metavar="NAME|PATH",
         autocompletion=completion.study_files,
-        help="A study's name (see [bold]hpsearch studies[/bold]) or the path of its file.",
+        help="The path of a study file, or a name (see [bold]hpsearch studies[/bold]); may stand "
+        "first, without --study.",
     ),
 ]
 StoredStudyOption = Annotated[
@@ -67,7 +68,7 @@ StoredStudyOption = Annotated[
         "-s",
         metavar="NAME",
         autocompletion=completion.stored_studies,
-        help="The study's name (or its file: the name is read).",
+        help="The study's name (or its file: the name is read); may stand first, without --study.",
     ),
 ]
 StorageOption = Annotated[
