@@ -9,7 +9,8 @@ HpsearchError
 │   │   └── NothingStored    no study was ever launched into this database
 │   ├── StudyMismatch        the stored study and the file ask different questions
 │   │   └── LeftOverStudy    another program deleted the study from Optuna's tables
-│   └── CheckpointError      a checkpoint that is missing, damaged or of another trial
+│   ├── CheckpointError      a checkpoint that is missing, damaged or of another trial
+│   └── DeviceUnusable       a GPU that doesn't compute, at all or any more
 ├── ExportFailed             a trained model can't be written in a format, or differs in it
 ├── InfeasibleConfig         this configuration can't be built (the sampler learns from it)
 │   └── ConstraintBroken     it could be, but it breaks a constraint of the study
@@ -141,6 +142,10 @@ class LeftOverStudy(StudyMismatch):
 
 class CheckpointError(UserError):
     """A checkpoint is missing, damaged, or belongs to another configuration."""
+
+
+class DeviceUnusable(UserError):
+    """A GPU doesn't compute for this process, at all or any more."""
 
 
 class ExportFailed(HpsearchError):

@@ -134,14 +134,15 @@ def _turned(names: Sequence[int], by: int) -> list[int]:
 
 def _pass(built: _Built, device: torch.device) -> float:
     with autocast(device, built.precision):
-        _wait_for(device)
+        synchronize(device)
         began = time.perf_counter()
         built.model(built.image)
-        _wait_for(device)
+        synchronize(device)
         return time.perf_counter() - began
 
 
-def _wait_for(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
+    """Wait until ``device`` has done what it was asked for: only then a clock tells its time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -93,12 +93,14 @@ def adagrad(
     The rate is also divided by 1 + steps * ``lr_decay``; weight decay is added to the gradients.
     """
     parameters = list(parameters)
+    # Not every version of PyTorch has it on a GPU
+    fused = all(each.device.type == "cpu" for each in parameters)
     return optim.Adagrad(
         parameters,
         lr=lr,
         lr_decay=lr_decay,
         weight_decay=weight_decay,
-        fused=all(each.device.type == "cpu" for each in parameters),  # not on every device
+        fused=fused,
     )
 
 

@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from hpsearch.errors import CheckpointError
 from hpsearch.measurement import FIGURES, EpochResult
@@ -38,6 +39,9 @@ from hpsearch.training.registries import LR_SCHEDULES, MODELS, OPTIMIZERS
 
 #: Fields with defaults that have always been part of a configuration's fingerprint.
 _ALWAYS_COUNTED = frozenset({"validation", "input_size", "limit", "augmentation", "precision"})
+
+#: What PyTorch's optimizers choose by device, and store as if it were a setting.
+_WAYS_OF_COMPUTING = ("fused", "foreach", "capturable")
 
 
 class Run:
@@ -139,7 +143,7 @@ class Run:
         self.optimizer.step()
         try:
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.optimizer.load_state_dict(_computed_here(state["optimizer"], self.optimizer))
             self.schedule.load_state_dict(state["schedule"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(
@@ -169,6 +173,21 @@ class Run:
 
     def _identity(self) -> dict[str, str]:
         return identity(self._config, self._plan.data_hash, self._plan.split_hash)
+
+
+def _computed_here(state: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+    """Return an optimizer's ``state`` with the way of computing of ``optimizer``.
+
+    The groups of a state say that too, but another device may have no such kernels.
+    """
+    stored, own = state["param_groups"], optimizer.param_groups
+    if len(stored) != len(own):
+        return state  # PyTorch refuses it, and says why
+    groups = [
+        {**group, **{key: mine[key] for key in _WAYS_OF_COMPUTING if key in mine}}
+        for group, mine in zip(stored, own, strict=True)
+    ]
+    return {**state, "param_groups": groups}
 
 
 def identity(config: TrialConfig, data_hash: str, split_hash: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import StudyFile
 from hpsearch.tracking.tracking import Tracking
 from hpsearch.workers.confirming.plan import grow
+from hpsearch.workers.gpu import open_device
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.trial.bench import Bench, tidy
 from hpsearch.workers.trial.run_folder import RunFolder
@@ -111,12 +112,14 @@ def run_worker(options: WorkerOptions) -> Idle | None:
 
     Raises:
         UserError: the study, its plug-ins or its data can't be reached from here.
+        DeviceUnusable: the GPU doesn't compute, at all or any more.
     """
     departure = Departure(options.timeout)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, departure.on_signal)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(options.threads)
+    open_device(options.device)
     if not options.database_was_there:
         with closing(Database(options.storage)) as at_the_start:
             require_tables(at_the_start)

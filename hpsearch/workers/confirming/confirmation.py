@@ -43,6 +43,7 @@ from hpsearch.training.latency import time_side_by_side
 from hpsearch.training.plan import plan
 from hpsearch.workers.confirming.plan import grow
 from hpsearch.workers.devices import resolve_devices
+from hpsearch.workers.gpu import open_device
 from hpsearch.workers.launch.launching import LaunchOptions, check_options, supervise
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import Outcome
@@ -136,6 +137,7 @@ def run(
     outcome = supervise(database, stored, options, crew, on_progress)
     if outcome.reason == "finished":
         device = resolve_devices(options.devices)[0]
+        open_device(device)
         measure_latencies(database, asked, device=device, data=options.data)
     return outcome
 

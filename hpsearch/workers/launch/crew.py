@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
-from hpsearch.errors import DatabaseReplaced, UserError
+from hpsearch.errors import DatabaseReplaced, DeviceUnusable, UserError
 from hpsearch.kill_points import Step, passing
 from hpsearch.study_file.durations import format_duration
 from hpsearch.workers.launch.progress import WorkerStatus
@@ -29,6 +29,9 @@ USER_ERROR = 2
 
 #: Exit code of a worker whose database was replaced: the supervisor says it, once for all workers.
 REPLACED = 3
+
+#: Exit code of a worker whose GPU doesn't compute (sysexits' EX_UNAVAILABLE); another is started.
+DEVICE_UNUSABLE = 69
 
 
 @dataclass
@@ -172,6 +175,10 @@ def worker_process(options: WorkerOptions, counter: Counter) -> None:
     start_beating(counter)
     try:
         run_worker(options)
+    except DeviceUnusable as error:
+        # No fault of the study: another process may find the GPU as it should be
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(DEVICE_UNUSABLE)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)

@@ -16,6 +16,7 @@ from hpsearch.errors import InfeasibleConfig, TrainingDiverged, TrainingInterrup
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
+from hpsearch.training.latency import synchronize
 from hpsearch.workers.trial.blueprint import Blueprint, draw_up
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
@@ -98,8 +99,10 @@ def _drawn(
 def _epoch_seconds(blueprint: Blueprint, data: Path | None) -> float | None:
     """Return seconds per epoch, from a whole epoch or as many batches as fit the time."""
     asked: list[float] = []  # When: before the first batch, and after each.
+    device = torch.device(blueprint.device)
 
     def out_of_time() -> bool:
+        synchronize(device)
         asked.append(time.perf_counter())
         # A first batch may take a hundred times as long as others: memory, threads, kernels.
         return len(asked) > _FEWEST and asked[-1] - asked[1] > PROBE_SECONDS

@@ -13,6 +13,7 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig, hashed_seed
 from hpsearch.training.classifier import TrainedOn
 from hpsearch.workers.devices import resolve_devices, threads_per_worker
+from hpsearch.workers.gpu import open_device
 from hpsearch.workers.trial.blueprint import Blueprint, draw_up
 
 
@@ -64,6 +65,7 @@ def plan_single(
     recorded = study.provenance or {}
     wanted = device or str(recorded.get("device", "auto")).partition(" ")[0]
     chosen = resolve_devices(wanted)[0]
+    open_device(chosen)
     count = recorded.get("threads", threads_per_worker(1)) if threads is None else threads
     if not isinstance(count, int) or count < 1:
         raise UserError(f"the number of threads must be a whole number from 1, but got {count!r}")

@@ -75,7 +75,9 @@ def measure_from_here(device: str) -> None:
     if device.startswith("cuda"):
         import torch
 
-        torch.cuda.reset_peak_memory_stats(device)
+        # Before CUDA is opened there is nothing to reset, and PyTorch refuses to
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.reset_peak_memory_stats(device)
         return
     # Linux alone can; elsewhere the peak is that of the whole process.
     with suppress(OSError):

@@ -25,6 +25,7 @@ from hpsearch.search.suggest import DrawnTrial, draw_trial
 from hpsearch.study_file.goals import Goals
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.confirming.plan import planned_trial
+from hpsearch.workers.gpu import require_sound
 from hpsearch.workers.trial import memory, tracked
 from hpsearch.workers.trial.attempt import Attempt
 from hpsearch.workers.trial.bench import Bench, tidy
@@ -50,7 +51,8 @@ def run_trial(bench: Bench, claim: Claim) -> None:
     """Run a claimed trial until it ends, is paused, or belongs to another worker.
 
     Whatever the trial itself does wrong ends in the ledger. A ``UserError`` (data gone, a plug-in
-    missing) would hit every trial: it gives the ticket back and is raised.
+    missing) would hit every trial: it gives the ticket back and is raised. ``DeviceUnusable`` is
+    raised after the trial's failure is written: this process can't train any other.
     """
     passing(Step.CLAIMED)
     memory.measure_from_here(bench.device)
@@ -94,6 +96,7 @@ def _run(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> None:
         shortage = memory.shortage(error, bench.device)
         if shortage is None:
             _fail(bench, claim, told, retry=True)
+            require_sound(bench.device)
             return
         # Its traceback holds the frames, and they hold the tensors.
         error.__traceback__ = None

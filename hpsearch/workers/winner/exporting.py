@@ -27,9 +27,10 @@ from hpsearch.training.formats.torch_program import write_torch_program
 from hpsearch.training.plan import plan_on
 from hpsearch.workers.trial.run_folder import RunFolder
 
-#: The kept weights must give the recorded accuracy again up to this: other threads or another
-#: device move an image or two across a border, other weights move more.
-_SLACK = 0.01
+#: The kept weights must give the recorded accuracy again up to this share of the images, or this
+#: many of them: other threads or another device move an image or two across a border (trained on a
+#: GPU, judged on the CPU), other weights move more.
+_SLACK, _SLACK_IMAGES = 0.01, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +177,8 @@ def _judge(classifier: Classifier, prepared: PreparedData, origin: dict[str, Any
     judged = classifier.evaluate(*_validation(prepared))
     by_epoch = {each["epoch"]: each["val_accuracy"] for each in origin["figures"].values()}
     then = by_epoch.get(epoch)
-    if then is not None and abs(judged.accuracy - then) > _SLACK:
+    moved = 0.0 if then is None else round(abs(judged.accuracy - then) * judged.samples)
+    if moved > max(_SLACK_IMAGES, _SLACK * judged.samples):
         raise ExportFailed(
             f"the kept weights must give the recorded validation accuracy of epoch {epoch}, "
             f"{then:.4f}, but they give {judged.accuracy:.4f}; they were replaced or damaged. "

@@ -32,6 +32,7 @@ from hpsearch.training.data.prepare import prepare
 from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.final_test import Trained, evaluate_on_test
 from hpsearch.workers.devices import resolve_devices, threads_per_worker
+from hpsearch.workers.gpu import open_device
 from hpsearch.workers.trial.run_folder import RunFolder
 
 
@@ -66,6 +67,7 @@ def evaluate_winner(
     _refuse_searching(confirmation)
     torch.set_num_threads(threads_per_worker(1))
     where = resolve_devices(device)[0]
+    open_device(where)
     if confirmation is None:
         trial, models, seeds = _best_seen(record, study, runs, pick)
     else:

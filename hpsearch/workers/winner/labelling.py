@@ -14,6 +14,7 @@ from hpsearch.training.classifier import Classifier
 from hpsearch.training.data.images import DamagedPicture
 from hpsearch.training.data.picture_files import SUFFIXES
 from hpsearch.workers.devices import resolve_devices
+from hpsearch.workers.gpu import open_device
 
 #: Pictures decoded and classified at a time; bounds the memory.
 _CHUNK = 256
@@ -32,6 +33,7 @@ class Labelled:
 def load_model(folder: Path, device: str) -> Classifier:
     """Read the folder of a model. Raises ``UserError`` naming the file that is wrong."""
     where = resolve_devices(device)[0]
+    open_device(where)
     return read_bundle(folder, device=where)[1]
 
 

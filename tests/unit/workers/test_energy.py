@@ -32,9 +32,36 @@ def test_the_gpu_is_found_by_its_uuid_and_counts_in_millijoules():
         nvmlDeviceGetHandleByUUID=lambda uuid: asked.append(uuid) or "gpu",
         nvmlDeviceGetTotalEnergyConsumption=lambda gpu: 2500,
         nvmlDeviceGetComputeRunningProcesses=lambda gpu: ["one", "two"],
+        NVMLError=OSError,
     )
     assert counter_of(nvml, "1234-abcd")() == (2.5, 2)
     assert asked == ["GPU-1234-abcd"]
+
+
+def test_a_look_that_nvml_refuses_is_made_up_for_by_the_next():
+    told = iter([(100.0, 1), None, (130.0, 1), None])
+    meter = EnergyMeter(lambda: next(told))
+    assert [meter.look() for _ in range(3)] == [0.0, 30.0, 30.0]
+
+
+def test_a_gpu_that_is_lost_amid_a_trial_ends_nothing():
+    energy = iter([1000, 3000])
+
+    def total(gpu: object) -> int:
+        try:
+            return next(energy)
+        except StopIteration:
+            raise OSError("GPU is lost") from None
+
+    nvml = SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda uuid: "gpu",
+        nvmlDeviceGetTotalEnergyConsumption=total,
+        nvmlDeviceGetComputeRunningProcesses=lambda gpu: ["one"],
+        NVMLError=OSError,
+    )
+    read = counter_of(nvml, "MIG-1234")
+    assert [read(), read()] == [(3.0, 1), None]
 
 
 def test_where_nothing_tells_it_there_is_no_meter(monkeypatch: pytest.MonkeyPatch):
