@@ -19,7 +19,7 @@ from support.storms import Storm
 from support.stormy_study import Setting, Tally
 from support.weather import Weather, storm
 
-from hpsearch.workers.devices import threads_per_worker
+from hpsearch.workers.threads import share_of_cores
 
 #: As many processes as hpsearch's crew has workers.
 WORKERS = 4
@@ -35,7 +35,7 @@ def weather_the_storm(
     command = [sys.executable, "-m", "benchmarks.peers.stormy_optuna"]
     command += ["--storage", url, "--trials", str(setting.trials), "--epochs", str(setting.epochs)]
     command += ["--runs", str(runs), "--grace", str(round(setting.lease))]
-    command += ["--threads", str(threads_per_worker(2))]
+    command += ["--threads", str(share_of_cores(2))]
     env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     crew = Crew([Member(command, env, folder, supervises=False) for _ in range(WORKERS)])
     began = time.monotonic()

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 import hpsearch
+from hpsearch import openmp
 from hpsearch.cli.commands import (
     check,
     confirm,
@@ -106,6 +107,7 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: the console script."""
+    openmp.wait_passively()  # before any command imports torch
     sys.exit(run_command(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -101,6 +101,35 @@ def all_tickets(database: Database, study_id: int) -> list[Ticket]:
     return database.read(work)
 
 
+#: Events by which a worker takes a ticket; they hold its process id.
+BEGINNINGS = ("claimed", "resumed")
+
+
+def owners_at_work(database: Database, *, host: str) -> dict[str, int]:
+    """Return the workers of ``host`` that hold a ticket of any study: name -> process id."""
+    took = sa.and_(
+        events.c.study_id == tickets.c.study_id,
+        events.c.ticket == tickets.c.ticket,
+        events.c.attempt == tickets.c.attempt,
+        events.c.kind.in_(BEGINNINGS),
+    )
+    query = (
+        sa.select(tickets.c.owner, events.c.detail)
+        .join(events, took)
+        .where(
+            tickets.c.state == TicketState.RUNNING,
+            tickets.c.owner.startswith(f"{host}:", autoescape=True),
+        )
+    )
+
+    def work(connection: Connection) -> dict[str, int]:
+        return {
+            owner: int(json.loads(detail)["pid"]) for owner, detail in connection.execute(query)
+        }
+
+    return database.read(work)
+
+
 def counts(database: Database, study_id: int) -> Counts:
     """Count the tickets by state, and the infeasible draws."""
     # Every row of Optuna's is a ticket's or an infeasible draw. (A ticket that was withdrawn for

@@ -1,4 +1,4 @@
-"""Devices, threads and slots of this machine.
+"""Devices, cores and slots of this machine.
 
 torch is imported by those who ask it: a launch itself needs none, and it takes seconds.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import joblib
 
@@ -74,13 +75,39 @@ def slots(devices: list[str], workers: int, workers_per_gpu: int | None) -> list
 
 
 def cores() -> int:
-    """Return the CPU cores that this process may use: affinity and container limits count."""
-    return int(joblib.cpu_count())
+    """Return the CPU cores that this process may use, 1 at least.
 
-
-def threads_per_worker(workers: int) -> int:
-    """Return the threads that each of ``workers`` local processes may use.
-
-    Two processes with two threads each on two cores ran 4.9 times slower than with one each.
+    Affinity counts, a container's quota, and that of the control group that a service or a batch
+    system has put the process into.
     """
-    return max(1, cores() // workers)
+    return max(1, math.floor(min(float(joblib.cpu_count()), cgroup_quota())))
+
+
+def cgroup_quota(
+    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> float:
+    """Return the cores that this process's control group (v2), or one above it, is limited to.
+
+    joblib knows the root's quota alone, which is a container's. ``inf`` without a limit.
+
+    Args:
+        groups: Where control groups are mounted.
+        own: The file that names this process's group.
+    """
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return math.inf
+    inside = next((line[3:] for line in lines if line.startswith("0::")), "/")
+    group = Path(groups, inside.lstrip("/"))
+    # A name that isn't below the root is another namespace's; nothing can be read of that
+    chain = [group, *group.parents] if group.is_relative_to(groups) else [groups]
+    return min(_quota(each) for each in chain if each.is_relative_to(groups))
+
+
+def _quota(group: Path) -> float:
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf

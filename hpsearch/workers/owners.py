@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from uuid import uuid4
 
@@ -20,3 +21,14 @@ def host_of(owner: str | None) -> str | None:
     """Return the host that a worker's name begins with, ``None`` where it names none."""
     host, colon, _ = (owner or "").partition(":")
     return host if colon else None
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this host has such a process, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

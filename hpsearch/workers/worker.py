@@ -32,6 +32,7 @@ from hpsearch.tracking.tracking import Tracking
 from hpsearch.workers.confirming.plan import grow
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.owners import new_owner
+from hpsearch.workers.threads import ThreadShare
 from hpsearch.workers.trial.bench import Bench, tidy
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.trial.tracked import settle_left_open
@@ -118,7 +119,8 @@ def run_worker(options: WorkerOptions) -> Idle | None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, departure.on_signal)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    torch.set_num_threads(options.threads)
+    # Each trial says how many it takes; between trials there is too little to do for more
+    torch.set_num_threads(1)
     open_device(options.device)
     if not options.database_was_there:
         with closing(Database(options.storage)) as at_the_start:
@@ -155,7 +157,9 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
         history=TrialHistory(database, stored.study_id, *optuna_directions(study.goals)),
         folder=RunFolder(options.runs, stored.name, stored.run_key),
         device=options.device,
-        threads=options.threads,
+        threads=ThreadShare(
+            database=database, owner=owner, most=options.threads, exact=options.exact_threads
+        ),
         data=options.data,
         lease_seconds=options.lease_seconds,
         checkpoint_seconds=options.checkpoint_seconds,

@@ -14,9 +14,12 @@ class WorkerOptions:
     storage: str
     #: ``cpu``, ``cuda:0``, ``mps``.
     device: str
+    #: At most: a trial gets the worker's share of this machine, and a small network one.
     threads: int
     runs: Path
     data: Path | None = None
+    #: Whether ``threads`` is what somebody asked for: then every trial gets exactly so many.
+    exact_threads: bool = False
     #: Leave after so many seconds, pausing the trial under way.
     timeout: float | None = None
     lease_seconds: float = 30.0

@@ -17,7 +17,7 @@ from hpsearch.search.ledger_tables import epochs
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.study_file.loading import load_study
 from hpsearch.workers.checkup.examine import examine
-from hpsearch.workers.devices import threads_per_worker
+from hpsearch.workers.threads import share_of_cores
 from support.crews import Crew, Member
 from support.launches import Launch
 from support.storms import Storm
@@ -149,7 +149,7 @@ def _members(launch: Launch, runs: Path, setting: Setting) -> list[Member]:
     hpsearch = [sys.executable, "-m", "hpsearch"]
     supervised = [*hpsearch, "launch", "--study", str(launch.file), "--workers", "2", *common]
     # The same number of threads everywhere: it decides the last digits.
-    threads = str(threads_per_worker(2))
+    threads = str(share_of_cores(2))
     lone = [*hpsearch, "worker", "--study", launch.name, "--threads", threads, *common]
     env = {**os.environ, "HPSEARCH_STORAGE": launch.storage, "HPSEARCH_RUNS": str(runs)}
     return [

@@ -22,6 +22,7 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.threads import ThreadShare
 from hpsearch.workers.trial.bench import Bench
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.trial.trial_run import run_trial
@@ -98,7 +99,7 @@ class SmallSearch:
             ),
             folder=RunFolder(self.runs, self.stored.name, self.stored.run_key),
             device="cpu",
-            threads=1,
+            threads=ThreadShare(database=self.database, owner=owner, most=1, exact=True),
             data=self.data,
             lease_seconds=30.0,
             checkpoint_seconds=0.0,

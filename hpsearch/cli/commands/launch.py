@@ -149,7 +149,11 @@ def worker(
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, mps or cuda:0.")] = "auto",
     threads: Annotated[
         int | None,
-        typer.Option(callback=at_least_one, help="CPU threads.  [dim]default: every core[/dim]"),
+        typer.Option(
+            callback=at_least_one,
+            help="CPU threads of every trial.  [dim]default: this worker's share of the cores, "
+            "for a small network one[/dim]",
+        ),
     ] = None,
     timeout: TimeoutOption = None,
     lease: LeaseOption = 30.0,
@@ -164,26 +168,33 @@ def worker(
     \b
     hpsearch worker --study cnn_dilation --storage postgresql://me@db/search
     """
-    from hpsearch.workers.devices import resolve_devices, threads_per_worker
+    from hpsearch.workers.devices import cores, resolve_devices
     from hpsearch.workers.launch.launching import require_writable
+    from hpsearch.workers.threads import crowding, others_on_this_host
     from hpsearch.workers.worker import run_worker
     from hpsearch.workers.worker_options import WorkerOptions
 
     with database_for_reading(storage) as database:
         stored = record_of(database, study).study.name
+        others = len(others_on_this_host(database))
     require_writable(runs)
     options = WorkerOptions(
         study_name=stored,
         storage=storage,
         device=resolve_devices(device)[0],
-        threads=threads or threads_per_worker(1),
+        threads=threads or cores(),
+        exact_threads=threads is not None,
         timeout=None if timeout is None else seconds(timeout),
         lease_seconds=lease,
         checkpoint_seconds=checkpoint_interval,
         runs=runs,
         data=data,
     )
-    say(f"study {stored}: on {options.device} with {plural(options.threads, 'thread')}")
+    most = "" if options.exact_threads or options.threads == 1 else "up to "
+    say(f"study {stored}: on {options.device} with {most}{plural(options.threads, 'thread')}")
+    crowded = crowding(1, others) if options.device == "cpu" else None
+    if crowded is not None:
+        say(f"warning: {crowded}", style="yellow")
     ended = run_worker(options)
     say(f"left study {stored}: {ended or 'told to leave'}")
 

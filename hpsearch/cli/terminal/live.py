@@ -47,6 +47,8 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
         f"{preview.devices.count(device)} on {device}" for device in dict.fromkeys(preview.devices)
     )
     threads = plural(preview.threads_per_worker, "thread")
+    if preview.threads_per_worker > 1:  # a smaller network than those that were tried takes one
+        threads = f"up to {threads}"
     workers = f"workers: {devices}, {threads} each" if devices else "no worker is started"
     if preview.most_per_device is not None:
         workers += f"; up to {preview.most_per_device} on each as long as more gets done"

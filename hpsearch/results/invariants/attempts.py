@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import Breach
-from hpsearch.results.invariants.tickets import BEGINNINGS, INTERRUPTIONS
-from hpsearch.search.ledger_reads import Event
+from hpsearch.results.invariants.tickets import INTERRUPTIONS
+from hpsearch.search.ledger_reads import BEGINNINGS, Event
 from hpsearch.search.ledger_tables import FINISHED
 
 #: Accepted writes of an owner; its ends are writes, too.

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import Breach, name_of
-from hpsearch.search.ledger_reads import Event, Ticket
+from hpsearch.search.ledger_reads import BEGINNINGS, Event, Ticket
 from hpsearch.search.ledger_tables import FINISHED, TicketState
 from hpsearch.search.validity import declaration_in
 
-#: What an attempt begins with, and what ends it while the ticket goes on.
-BEGINNINGS = ("claimed", "resumed")
+#: What ends an attempt while its ticket goes on.
 INTERRUPTIONS = ("released", "attempt_failed", "lease_expired", "worker_died")
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import name_of
-from hpsearch.results.invariants.tickets import BEGINNINGS
-from hpsearch.search.ledger_reads import Ticket
+from hpsearch.search.ledger_reads import BEGINNINGS, Ticket
 from hpsearch.search.ledger_tables import TicketState
-from hpsearch.workers.owners import host_of, this_host
+from hpsearch.workers.owners import host_of, is_alive, this_host
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +33,7 @@ def dead_owners(facts: Facts) -> list[DeadOwner]:
         if ticket.state is not TicketState.RUNNING or ticket.owner is None:
             continue
         pid = _pid(facts, ticket)
-        if pid is not None and host_of(ticket.owner) == this_host() and not _lives(pid):
+        if pid is not None and host_of(ticket.owner) == this_host() and not is_alive(pid):
             found.append(DeadOwner(owner=ticket.owner, pid=pid, name=name_of(ticket)))
     return found
 
@@ -43,13 +41,3 @@ def dead_owners(facts: Facts) -> list[DeadOwner]:
 def _pid(facts: Facts, ticket: Ticket) -> int | None:
     took = [event for event in facts.log(ticket.ticket) if event.kind in BEGINNINGS]
     return int(took[-1].detail["pid"]) if took and "pid" in took[-1].detail else None
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

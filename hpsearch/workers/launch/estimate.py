@@ -88,7 +88,7 @@ def _drawn(
         )
         config = study.trial_config(draw.params, index + 1)
         try:
-            yield draw_up(config, device=device, threads=threads, data=data)
+            yield draw_up(config, device=device, threads=threads, exact_threads=False, data=data)
         except InfeasibleConfig:
             continue
         found += 1

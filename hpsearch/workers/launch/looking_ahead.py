@@ -27,5 +27,5 @@ def look_at(
     require_usable(loaded.trackers)
     report = inspect_space(loaded, data=options.data)
     require_feasible(loaded, report)
-    preview = replace(outlook.preview, warnings=report.warnings)
+    preview = replace(outlook.preview, warnings=(*outlook.preview.warnings, *report.warnings))
     return options, replace(outlook, preview=preview)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
+from typing import NamedTuple
 
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.ledger_reads import Counts
@@ -22,6 +23,7 @@ from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.launch.apart import as_far_as_it_gets
 from hpsearch.workers.launch.launching import LaunchOptions, check_options
 from hpsearch.workers.launch.staffing import Staff
+from hpsearch.workers.threads import crowding, others_on_this_host
 
 #: What timing all sampled configurations may take, the start of its process included.
 TIMING_SECONDS = 60.0
@@ -50,6 +52,7 @@ class Preview:
     disk_bytes: int
     #: One entry per worker of this launch.
     devices: tuple[str, ...]
+    #: Of the sampled configurations, the most.
     threads_per_worker: int
     #: How many workers may come to share a device; ``None`` where their number is fixed.
     most_per_device: int | None
@@ -85,7 +88,7 @@ def look_ahead(options: LaunchOptions) -> Outlook:
     study = options.study
     crew = check_options(options)
     SAMPLERS.build(study.sampler).check(study.space)
-    stored, counts = _stored(options)
+    stored, counts, others = _stored(options)
     # Where no worker is started here, one on this machine stands for those elsewhere
     device = crew.devices[0] if crew.devices else resolve_devices(options.devices)[0]
     sampled = sample(study, device=device, threads=crew.threads, data=options.data)
@@ -102,9 +105,10 @@ def look_ahead(options: LaunchOptions) -> Outlook:
         disk_bytes=sampled.checkpoint_bytes * crew.count,
         devices=tuple(crew.devices),
         most_per_device=None if crew.packing is None else crew.packing.most,
-        threads_per_worker=crew.threads,
+        threads_per_worker=max((each.threads for each in sampled.blueprints), default=crew.threads),
         new=stored is None,
         crew=crew,
+        warnings=tuple(filter(None, [_crowding(crew, others)])),
     )
     return Outlook(
         preview=preview,
@@ -147,7 +151,23 @@ def _train_for_a_moment(
     yield from epoch_seconds(pickle.loads(blueprints), data=data)  # noqa: S301
 
 
-def _stored(options: LaunchOptions) -> tuple[StoredStudy | None, Counts | None]:
+def _crowding(crew: Staff, others: int) -> str | None:
+    """Return a warning if more workers than this launch's, or than cores, will share the CPU."""
+    on_cpu = crew.devices.count("cpu")
+    return crowding(on_cpu, others) if on_cpu else None
+
+
+class _Known(NamedTuple):
+    """What the database knows before a launch."""
+
+    #: ``None`` if it doesn't know the study.
+    stored: StoredStudy | None = None
+    counts: Counts | None = None
+    #: Workers of this host that train, whatever study.
+    others: int = 0
+
+
+def _stored(options: LaunchOptions) -> _Known:
     """Return the study as the database knows it, creating none.
 
     Tables of an older version are upgraded: studies can't be read before that.
@@ -155,14 +175,15 @@ def _stored(options: LaunchOptions) -> tuple[StoredStudy | None, Counts | None]:
     database = Database(options.storage)
     try:
         if database.is_sqlite and not Path(str(database.url.database)).exists():
-            return None, None
+            return _Known()
         if database.read(revision_of) is None:
-            return None, None
+            return _Known()
         ensure_tables(database)
         stored = studies.find_or_none(database, options.study.name)
+        others = len(others_on_this_host(database))
         if stored is None:
-            return None, None
+            return _Known(others=others)
         studies.require_same(stored, options.study)
-        return stored, ledger_reads.counts(database, stored.study_id)
+        return _Known(stored, ledger_reads.counts(database, stored.study_id), others)
     finally:
         database.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpsearch.workers.devices import cores, resolve_devices, slots, threads_per_worker
+from hpsearch.workers.devices import cores, resolve_devices, slots
 from hpsearch.workers.launch.packing import Packing
+from hpsearch.workers.threads import share_of_cores
 
 #: Where nobody says how many may share a GPU. Each holds some hundred MB for CUDA itself.
 MOST_ON_ONE_GPU = 8
@@ -17,7 +18,7 @@ class Staff:
 
     #: One entry per worker to begin with; empty where others attach by themselves.
     devices: list[str]
-    #: Of each worker.
+    #: Of each worker, at most: of small networks it takes one, and fewer beside other workers.
     threads: int
     #: Where their number follows what they get done.
     packing: Packing | None = None
@@ -40,9 +41,9 @@ def staff(wanted: str, workers: int | None, workers_per_gpu: int | None) -> Staf
     devices = resolve_devices(wanted)
     if workers is None and devices[0].startswith("cuda"):
         most = workers_per_gpu or MOST_ON_ONE_GPU
-        threads = threads_per_worker(most * len(devices))
+        threads = share_of_cores(most * len(devices))
         return Staff(devices=devices, threads=threads, packing=Packing(most=most))
     if workers is None:
         workers = cores() if devices[0] == "cpu" else 1
     taken = slots(devices, max(1, workers), workers_per_gpu)
-    return Staff(devices=taken[:workers], threads=threads_per_worker(max(1, workers)))
+    return Staff(devices=taken[:workers], threads=share_of_cores(max(1, workers)))

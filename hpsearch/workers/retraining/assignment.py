@@ -12,7 +12,7 @@ from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig, hashed_seed
 from hpsearch.training.classifier import TrainedOn
-from hpsearch.workers.devices import resolve_devices, threads_per_worker
+from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.trial.blueprint import Blueprint, draw_up
 
@@ -66,7 +66,8 @@ def plan_single(
     wanted = device or str(recorded.get("device", "auto")).partition(" ")[0]
     chosen = resolve_devices(wanted)[0]
     open_device(chosen)
-    count = recorded.get("threads", threads_per_worker(1)) if threads is None else threads
+    asked = recorded.get("threads") if threads is None else threads
+    count = cores() if asked is None else asked
     if not isinstance(count, int) or count < 1:
         raise UserError(f"the number of threads must be a whole number from 1, but got {count!r}")
     config = study.trial_config({}, ticket=1)
@@ -78,7 +79,9 @@ def plan_single(
         trained = replace(trained, data=whole, early_stopping=None)
         epochs = min(epochs, _epochs_of_the_value(study.objective, recorded) or epochs)
     try:
-        blueprint = draw_up(trained, device=chosen, threads=count, data=data)
+        blueprint = draw_up(
+            trained, device=chosen, threads=count, exact_threads=asked is not None, data=data
+        )
     except InfeasibleConfig as error:
         raise UserError(f"{study.name!r} can't be built: {error}") from error
     return Assignment(

@@ -13,6 +13,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import torch
+
 from hpsearch.errors import CheckpointError, LeaseLost, TrainingInterrupted
 from hpsearch.kill_points import Step, passing
 from hpsearch.measurement import EpochResult
@@ -60,6 +62,8 @@ class Attempt:
         """Train to the end, reporting every epoch, or pause where the keeper says so."""
         self._wait_for_room()
         state = self._resume()
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.blueprint.threads)
         try:
             self._train(state)
         except CheckpointError as error:
@@ -68,6 +72,8 @@ class Attempt:
             self.bench.ledger.note(self.claim, "checkpoint_unusable", detail)
             self.best, self.epochs_done, self.kept = None, 0, []
             self._train(None)
+        finally:
+            torch.set_num_threads(before)
 
     def _wait_for_room(self) -> None:
         """On a GPU, begin when there is memory: others use it, too."""

@@ -13,6 +13,7 @@ from hpsearch.search.ledger import Ledger
 from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.study import StudyFile
 from hpsearch.tracking.tracking import Tracking
+from hpsearch.workers.threads import ThreadShare
 from hpsearch.workers.trial.run_folder import RunFolder
 
 
@@ -26,7 +27,7 @@ class Bench:
     history: TrialHistory
     folder: RunFolder
     device: str
-    threads: int
+    threads: ThreadShare
     data: Path | None
     lease_seconds: float
     #: Least time between two checkpoints of one trial.

@@ -11,6 +11,7 @@ import torch
 from hpsearch.measurement import KNOWN_BEFORE
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.plan import Plan, plan
+from hpsearch.training.threads import threads_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +52,36 @@ class Blueprint:
         }
 
 
-def draw_up(config: TrialConfig, *, device: str, threads: int, data: Path | None) -> Blueprint:
+def draw_up(
+    config: TrialConfig,
+    *,
+    device: str,
+    threads: int,
+    data: Path | None,
+    exact_threads: bool = True,
+) -> Blueprint:
     """Check that ``config`` can be built, without training a step.
 
-    Raises ``InfeasibleConfig`` with the arithmetic, ``DataError`` where the data isn't there.
+    Args:
+        config: What to train.
+        device: Where.
+        threads: How many threads it may use.
+        data: The data root, ``None`` for the default one.
+        exact_threads: Whether it uses all of ``threads``; otherwise a small network takes one.
+
+    Raises:
+        InfeasibleConfig: it can't be built; with the arithmetic.
+        DataError: the data isn't there.
     """
-    return Blueprint(
-        config=config,
-        plan=plan(config, device=device, data_root=data),
-        device=device,
-        threads=threads,
-    )
+    planned = plan(config, device=device, data_root=data)
+    if not exact_threads:
+        threads = threads_for(
+            torch.device(device),
+            available=threads,
+            multiply_adds=planned.model.multiply_adds,
+            batch_size=config.batch_size,
+        )
+    return Blueprint(config=config, plan=planned, device=device, threads=threads)
 
 
 def device_name(device: str) -> str:

@@ -17,6 +17,7 @@ from hpsearch.errors import (
 )
 from hpsearch.kill_points import Step, passing
 from hpsearch.registry import Component
+from hpsearch.results import optuna_side
 from hpsearch.search.ledger_types import Claim, TrialRow
 from hpsearch.search.optuna_rows import constraint_attrs
 from hpsearch.search.samplers import SAMPLERS
@@ -25,6 +26,7 @@ from hpsearch.search.suggest import DrawnTrial, draw_trial
 from hpsearch.study_file.goals import Goals
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.confirming.plan import planned_trial
+from hpsearch.workers.devices import cores
 from hpsearch.workers.gpu import require_sound
 from hpsearch.workers.trial import memory, tracked
 from hpsearch.workers.trial.attempt import Attempt
@@ -130,7 +132,10 @@ def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Configured | 
     """Return the trial as it will be trained, drawing its configuration where it has none."""
     ledger = bench.ledger
     if claim.params is not None and claim.number is not None:
-        return claim.number, claim.params, _blueprint(bench, claim, keeper, claim.params)
+        blueprint = _blueprint(
+            bench, claim, keeper, claim.params, threads=_recorded_threads(bench, claim)
+        )
+        return claim.number, claim.params, blueprint
     if bench.study.confirms is not None:
         return _configure_planned(bench, claim, keeper)
     point, infeasible = claim.point, claim.infeasible
@@ -196,14 +201,40 @@ def _configure_planned(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Confi
     return number, drawn.params, blueprint
 
 
+def _recorded_threads(bench: Bench, claim: Claim) -> int | None:
+    """Return the threads that a trial which goes on has had so far, if it can have them here.
+
+    On a CPU another number would change the last digits: a resumed trial ends as one that nothing
+    happened to.
+    """
+    if bench.threads.exact or bench.device != "cpu" or claim.trial_id is None:
+        return None
+    noted = optuna_side.attributes(bench.ledger.database, claim.trial_id)
+    threads = noted.get("threads")
+    here = noted.get("device") == "cpu" and isinstance(threads, int) and 1 <= threads <= cores()
+    return threads if here else None
+
+
 def _blueprint(
-    bench: Bench, claim: Claim, keeper: LeaseKeeper, params: Mapping[str, Any]
+    bench: Bench,
+    claim: Claim,
+    keeper: LeaseKeeper,
+    params: Mapping[str, Any],
+    *,
+    threads: int | None = None,
 ) -> Blueprint:
+    """Return how the trial is trained here, with ``threads`` or with this worker's share."""
     config = bench.study.trial_config(params, claim.ticket)
     # Preparing images may take its time, once for all trials; building a model must not.
     prepare(config.data, split_seed=config.split_seed, root=bench.data)
     with keeper.watching():
-        return draw_up(config, device=bench.device, threads=bench.threads, data=bench.data)
+        return draw_up(
+            config,
+            device=bench.device,
+            threads=bench.threads.now() if threads is None else threads,
+            exact_threads=bench.threads.exact or threads is not None,
+            data=bench.data,
+        )
 
 
 def _require_constraints(goals: Goals, blueprint: Blueprint) -> None:

@@ -31,7 +31,7 @@ from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.final_test import Trained, evaluate_on_test
-from hpsearch.workers.devices import resolve_devices, threads_per_worker
+from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.trial.run_folder import RunFolder
 
@@ -65,7 +65,7 @@ def evaluate_winner(
     several = record.goals.several
     confirmation = None if several or pick is not None else newest(database, name)
     _refuse_searching(confirmation)
-    torch.set_num_threads(threads_per_worker(1))
+    torch.set_num_threads(cores())
     where = resolve_devices(device)[0]
     open_device(where)
     if confirmation is None:

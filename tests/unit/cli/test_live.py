@@ -93,6 +93,14 @@ PREVIEW = Preview(
             id="new, and its time couldn't be measured",
         ),
         pytest.param(
+            replace(PREVIEW, devices=("cpu",), threads_per_worker=2),
+            "mine (2 trials finished before)\n"
+            "10 trials of up to 3 epochs over 5 parameters; workers: 1 on cpu, up to 2 threads "
+            "each\n"
+            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            id="a small network takes fewer threads",
+        ),
+        pytest.param(
             replace(PREVIEW, warnings=("2 of the 9 images are copies",)),
             "mine (2 trials finished before)\n"
             "10 trials of up to 3 epochs over 5 parameters; workers: 2 on cuda:0, 1 on cuda:1, "

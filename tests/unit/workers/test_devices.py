@@ -1,15 +1,17 @@
-"""Devices, slots and threads of a pretended machine."""
+"""Devices, slots and cores of a pretended machine."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
 from hpsearch.errors import UserError
 from hpsearch.workers import devices
-from hpsearch.workers.devices import resolve_devices, slots, threads_per_worker
+from hpsearch.workers.devices import cgroup_quota, cores, resolve_devices, slots
 
 Machine = Callable[..., None]
 
@@ -113,16 +115,39 @@ def test_slots_that_can_not_be_are_refused(workers: int, per_gpu: int | None, me
 
 
 @pytest.mark.parametrize(
-    ("cores", "workers", "expected"),
+    ("quotas", "expected"),
     [
-        (2, 1, 2),
-        (2, 2, 1),
-        (2, 5, 1),  # never none
-        (16, 3, 5),
+        ({}, math.inf),
+        ({"": "max 100000"}, math.inf),
+        # A container's, a service's (systemd), a job's (Slurm): whichever is the smallest
+        ({"": "400000 100000", "a": "max 100000", "a/b": "max 100000"}, 4.0),
+        ({"a": "150000 100000"}, 1.5),
+        ({"a": "800000 100000", "a/b": "200000 100000"}, 2.0),
+        ({"a/b/c": "100000 100000"}, math.inf),  # a group below ours is somebody else's
+        ({"a/b": "damaged"}, math.inf),
     ],
 )
-def test_local_workers_share_the_cores(
-    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, expected: int
+def test_the_quota_of_every_control_group_above_counts(
+    tmp_path: Path, quotas: dict[str, str], expected: float
 ) -> None:
-    monkeypatch.setattr(devices.joblib, "cpu_count", lambda: cores)
-    assert threads_per_worker(workers) == expected
+    groups, own = tmp_path / "groups", tmp_path / "cgroup"
+    (groups / "a" / "b" / "c").mkdir(parents=True)
+    for group, quota in quotas.items():
+        (groups / group / "cpu.max").write_text(f"{quota}\n")
+    own.write_text("1:name=systemd:/elsewhere\n0::/a/b\n")
+    assert cgroup_quota(groups, own) == expected
+
+
+def test_where_there_are_no_control_groups_there_is_no_quota(tmp_path: Path) -> None:
+    assert cgroup_quota(tmp_path / "none", tmp_path / "none") == math.inf
+
+
+@pytest.mark.parametrize(
+    ("usable", "quota", "expected"), [(4, math.inf, 4), (4, 2.5, 2), (4, 0.5, 1), (1, 8.0, 1)]
+)
+def test_cores_are_what_both_affinity_and_quota_leave(
+    monkeypatch: pytest.MonkeyPatch, usable: int, quota: float, expected: int
+) -> None:
+    monkeypatch.setattr(devices.joblib, "cpu_count", lambda: usable)
+    monkeypatch.setattr(devices, "cgroup_quota", lambda: quota)
+    assert cores() == expected

@@ -11,6 +11,7 @@ import torch
 from hpsearch.errors import UserError
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import trial_seed
+from hpsearch.training import threads
 from hpsearch.workers.retraining import assignment
 from hpsearch.workers.retraining.assignment import plan_single
 from hpsearch.workers.retraining.session import Session
@@ -86,8 +87,11 @@ def test_it_is_trained_as_it_was(frozen: Frozen, data_root: Path) -> None:
 def test_without_provenance_this_machine_decides(
     frozen: Frozen, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assignment, "threads_per_worker", lambda workers: 5 * workers)
+    monkeypatch.setattr(assignment, "cores", lambda: 5)
     monkeypatch.setattr(assignment, "resolve_devices", lambda wanted: {"auto": ["cpu"]}[wanted])
+    blueprint = plan_single(frozen(), device=None, threads=None, data=data_root).blueprint
+    assert (blueprint.device, blueprint.threads) == ("cpu", 1), "a small network takes one"
+    monkeypatch.setattr(threads, "CPU_MULTIPLY_ADDS", 0)
     blueprint = plan_single(frozen(), device=None, threads=None, data=data_root).blueprint
     assert (blueprint.device, blueprint.threads) == ("cpu", 5)
     assert blueprint.config.seed == trial_seed(5, 1)

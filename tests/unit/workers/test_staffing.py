@@ -16,7 +16,7 @@ def machine(monkeypatch):
     def make(devices: list[str], cores: int = 8) -> None:
         monkeypatch.setattr(staffing, "resolve_devices", lambda wanted: devices)
         monkeypatch.setattr(staffing, "cores", lambda: cores)
-        monkeypatch.setattr("hpsearch.workers.devices.cores", lambda: cores)
+        monkeypatch.setattr("hpsearch.workers.threads.cores", lambda: cores)
 
     return make
 

@@ -1,0 +1,97 @@
+"""How many threads a worker may compute with: its share of what this machine gives.
+
+Workers of one host meet in the ledger: whoever trains holds a ticket under a name that begins with
+its host's. Each counts them again before every trial, so the share follows who comes and goes.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from hpsearch.search.ledger_reads import owners_at_work
+from hpsearch.search.storage import Database
+from hpsearch.wording import plural
+from hpsearch.workers.devices import cores
+from hpsearch.workers.owners import is_alive, this_host
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class ThreadShare:
+    """The threads of one worker; ``now`` is asked before every trial."""
+
+    database: Database
+    #: The worker's name in the ledger.
+    owner: str
+    #: Never more than this.
+    most: int
+    #: Whether somebody asked for exactly ``most``: then others change nothing.
+    exact: bool = False
+    _last: int = field(init=False)
+    _workers: int = field(init=False, default=1)
+
+    def __post_init__(self) -> None:
+        self._last = self.most
+
+    def now(self) -> int:
+        """Return how many threads the next trial may use.
+
+        Warns if that is less than before, or too many for the workers that are at work now.
+        """
+        workers = 1 + len(others_on_this_host(self.database, self.owner))
+        share = self.most if self.exact else min(self.most, share_of_cores(workers))
+        if share < self._last:
+            logger.warning(
+                "%d workers are at work on this host now, on %s: trials begin with %s "
+                "instead of %d",
+                workers,
+                plural(cores(), "core"),
+                plural(share, "thread"),
+                self._last,
+            )
+        elif self.exact and workers > self._workers and workers * share > cores():
+            logger.warning(
+                "%d workers are at work on this host now, on %s, and this one was given "
+                "--threads %d: they slow each other down; without --threads it takes its share",
+                workers,
+                plural(cores(), "core"),
+                self.most,
+            )
+        self._last, self._workers = share, workers
+        return share
+
+
+def others_on_this_host(database: Database, owner: str | None = None) -> set[str]:
+    """Return the names of this host's workers that train, ``owner`` left out.
+
+    Of every study in the database. One that died and still holds its trial doesn't count.
+    """
+    found = owners_at_work(database, host=this_host())
+    return {name for name, pid in found.items() if name != owner and is_alive(pid)}
+
+
+def share_of_cores(workers: int) -> int:
+    """Return the threads that each of ``workers`` processes on this machine may use.
+
+    Two processes with two threads each on two cores ran 4.9 times slower than with one each.
+    """
+    return max(1, cores() // workers)
+
+
+def crowding(workers: int, others: int) -> str | None:
+    """Return what to say before ``workers`` processes begin beside ``others``; ``None``: nothing.
+
+    Args:
+        workers: Workers that are about to train on this machine's CPU.
+        others: Workers of this host that train already.
+    """
+    everybody = workers + others
+    if others == 0 and everybody <= cores():
+        return None
+    beside = f", {others} of them at work already" if others else ""
+    told = f"{plural(everybody, 'worker')} share the {plural(cores(), 'core')} of this host{beside}"
+    if everybody > cores():
+        return f"{told}: one for each core would get as much done"
+    return f"{told}: each trains with {plural(share_of_cores(everybody), 'thread')} at most"

@@ -1,0 +1,56 @@
+"""``hpsearch worker``: what it says and asks for before it begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpsearch.search.ledger_types import Idle
+from hpsearch.workers import threads, worker
+from hpsearch.workers.worker_options import WorkerOptions
+
+
+@pytest.fixture
+def run(hpsearch, made_up, monkeypatch):
+    """Run ``hpsearch worker`` on a host with so many cores and workers; nothing is trained."""
+    asked: list[WorkerOptions] = []
+
+    def run_worker(options: WorkerOptions) -> Idle:
+        asked.append(options)
+        return Idle.FINISHED
+
+    def command(*arguments: str, cores: int = 4, others: int = 0):
+        names = {f"here:worker-{nth}:0" for nth in range(others)}
+        monkeypatch.setattr(worker, "run_worker", run_worker)
+        monkeypatch.setattr(threads, "cores", lambda: cores)
+        monkeypatch.setattr("hpsearch.workers.devices.cores", lambda: cores)
+        monkeypatch.setattr(threads, "others_on_this_host", lambda *_: names)
+        ran = hpsearch(
+            "worker", "--study", "made_up", "--storage", made_up.url, "--device", "cpu", *arguments
+        )
+        assert ran.code == 0, ran.err
+        return ran.out.splitlines(), asked[-1]
+
+    return command
+
+
+def test_alone_it_may_take_every_core(run) -> None:
+    lines, options = run()
+    assert lines[0] == "study made_up: on cpu with up to 4 threads"
+    assert not any("warning" in line for line in lines)
+    assert (options.threads, options.exact_threads) == (4, False)
+
+
+def test_it_takes_the_threads_that_it_is_given(run) -> None:
+    lines, options = run("--threads", "3")
+    assert lines[0] == "study made_up: on cpu with 3 threads"
+    assert (options.threads, options.exact_threads) == (3, True)
+
+
+def test_a_second_worker_on_the_host_says_so(run) -> None:
+    lines, _ = run(others=1)
+    assert lines[1] == (
+        "warning: 2 workers share the 4 cores of this host, 1 of them at work already: each "
+        "trains with 2 threads at most"
+    )
+    lines, _ = run(cores=2, others=2)
+    assert lines[1].endswith("2 of them at work already: one for each core would get as much done")
