@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +13,45 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from hpsearch.errors import DataError
+from hpsearch.regular_file import open_regular
 from hpsearch.training.data.images import DamagedPicture
+from hpsearch.training.data.pixel_kinds import SIXTEEN_BITS, gray_of_sixteen_bits, require_known
+from hpsearch.training.data.room import require_memory
 
 Colour: TypeAlias = Literal["rgb", "gray"]
 
-#: File names that are taken for pictures, in small letters.
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-)
+#: Which endings, in small letters, belong to which of Pillow's formats. A picture is opened with
+#: these formats and no other, whatever its own ending: some of the others start programs
+#: (Ghostscript, for PostScript).
+_ENDINGS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "BMP": (".bmp", ".dib"),
+    "DIB": (),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "QOI": (".qoi",),
+}
 
-#: Formats whose 16 bits Pillow gives in an image of 32.
-_SIXTEEN_BITS = ("PNG", "PPM")
+_FORMATS = tuple(_ENDINGS)
+
+#: File names that are taken for pictures, in small letters.
+SUFFIXES = frozenset(ending for endings in _ENDINGS.values() for ending in endings)
+
+#: A picture of more pixels is refused: some hundred bytes can stand for any number of them. From
+#: this number on, Pillow warns of a decompression bomb; it refuses twice as many.
+LARGEST_PICTURE = 2**30 // 12
+
+#: What a pixel takes while a picture is decoded: Pillow's own copy, one turned upright, ours.
+_BYTES_PER_PIXEL = 12
+#: Pixels that are converted at a time.
+_BAND = 2**20
+logger = logging.getLogger(__name__)
 _WHITE = (255, 255, 255, 255)
 
 
@@ -40,47 +70,85 @@ class PictureFiles:
 
 
 def read_picture(path: Path, colour: Colour) -> NDArray[np.uint8]:
-    """Return a picture, uint8 ``(height, width, 3)``, or ``(height, width, 1)`` where gray.
+    """Return a picture, uint8 ``(height, width, 3)``, or ``(height, width, 1)`` if gray.
 
     It is turned as its EXIF orientation says; transparent pixels are composed over white; of 16
-    bits per channel the upper eight are kept; of several frames the first. Raises
-    ``DamagedPicture`` naming the file where it can't be decoded.
+    bits per channel the upper eight are kept; of several frames the first.
+
+    Args:
+        path: The file. Its contents decide the format, not its ending.
+        colour: ``rgb`` or ``gray``.
+
+    Raises:
+        DamagedPicture: If it is no regular file, can't be decoded, has too many pixels, or holds
+            values whose meaning isn't certain. The message names the file.
     """
     try:
-        with Image.open(path) as opened:
-            if opened.mode == "F" or (opened.mode == "I" and opened.format not in _SIXTEEN_BITS):
-                raise ValueError("it has 32 bits per pixel; save it with 8 or 16")
-            picture = _opaque(ImageOps.exif_transpose(opened))
-            pixels = np.asarray(picture.convert("RGB" if colour == "rgb" else "L"))
+        with open_regular(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters of it is checked here
+            with Image.open(file, formats=_FORMATS) as picture:
+                _require_size(picture)
+                require_known(picture, file)
+                picture.load()
+                _turn_upright(picture)
+                return _pixels(picture, colour)
     except Exception as error:
         # Pillow raises nearly anything on a damaged file: OSError, SyntaxError, ValueError, ...
         raise DamagedPicture(f"{path} ({_reason(error)})") from error
-    return pixels if colour == "rgb" else pixels[:, :, None]
 
 
-def _opaque(picture: Image.Image) -> Image.Image:
-    """Return the picture with 8 bits per channel and nothing transparent."""
-    if picture.mode.startswith("I"):
-        return _upper_bits(picture)
-    if picture.has_transparency_data:
-        layers = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layers.size, _WHITE), layers)
-    return picture
+def _require_size(picture: Image.Image) -> None:
+    width, height = picture.size
+    if width * height > LARGEST_PICTURE:
+        raise ValueError(
+            f"{width:,} x {height:,} pixels; at most {LARGEST_PICTURE:,} are decoded, so make it "
+            "smaller"
+        )
+    require_memory(width * height * _BYTES_PER_PIXEL, "decoding it", "make it smaller")
 
 
-def _upper_bits(picture: Image.Image) -> Image.Image:
-    """Return a gray picture of 16 bits with 8: Pillow's own conversion would cut it off at 255."""
-    values = np.asarray(picture)
-    upper = (values >> 8).astype(np.uint8)
-    transparent = picture.info.get("transparency")
-    if isinstance(transparent, int):
-        upper[values == transparent] = 255
-    return Image.fromarray(upper)
+def _turn_upright(picture: Image.Image) -> None:
+    """Turn a decoded picture as its EXIF says; EXIF that can't be read says nothing."""
+    try:
+        ImageOps.exif_transpose(picture, in_place=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - SyntaxError, KeyError, struct.error, ...
+        logger.debug("EXIF can't be read: %s", error)
+
+
+def _pixels(picture: Image.Image, colour: Colour) -> NDArray[np.uint8]:
+    """Return the pixels of a decoded picture.
+
+    Converted band by band: each conversion makes a copy, and of a large picture several copies are
+    more than a machine may have.
+    """
+    width, height = picture.size
+    mode, channels = ("RGB", 3) if colour == "rgb" else ("L", 1)
+    transparent = picture.has_transparency_data
+    pixels = np.empty((height, width, channels), dtype=np.uint8)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        band = picture if bottom - top == height else picture.crop((0, top, width, bottom))
+        if picture.mode in SIXTEEN_BITS:
+            pixels[top:bottom] = gray_of_sixteen_bits(band, picture)[:, :, None]
+            continue
+        if transparent:
+            # "La", premultiplied gray, has no way to RGBA of its own
+            layers = (band.convert("LA") if band.mode == "La" else band).convert("RGBA")
+            band = Image.alpha_composite(Image.new("RGBA", layers.size, _WHITE), layers)
+        pixels[top:bottom] = np.asarray(band.convert(mode)).reshape(-1, width, channels)
+    return pixels
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not a picture that can be read"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too many pixels: at most {LARGEST_PICTURE:,} are decoded, so make it smaller"
+    if isinstance(error, DataError):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -139,7 +139,7 @@ def test_an_empty_class_is_refused_by_name(flowers, place, empty):
     with pytest.raises(DataError) as caught:
         image_folder(place, path=flowers)
     named = ", ".join(str(flowers / name) for name in empty)
-    assert "every class folder must hold at least one picture (.bmp, .gif, " in str(caught.value)
+    assert "every class folder must hold at least one picture (.apng, .avif, " in str(caught.value)
     assert f"but none lies in {named}; add pictures or remove" in str(caught.value)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import warnings
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
+from hpsearch.training.data import picture_files, room
 from hpsearch.training.data.images import DamagedPicture
-from hpsearch.training.data.picture_files import PictureFiles, read_picture
+from hpsearch.training.data.picture_files import SUFFIXES, PictureFiles, read_picture
 
 
 @pytest.fixture
@@ -184,15 +187,107 @@ def test_a_missing_file_is_named(tmp_path):
         read_picture(tmp_path / "x.png", "rgb")
 
 
-def test_a_bomb_is_not_unpacked(tmp_path):
+def blank_png(width: int, height: int) -> bytes:
+    """A PNG of black and white that says it has so many pixels, and has some of them."""
     header = io.BytesIO()
     Image.new("1", (1, 1)).save(header, "PNG")
     raw = bytearray(header.getvalue())
-    raw[16:24] = (60_000).to_bytes(4, "big") * 2  # 3.6 thousand million pixels
+    raw[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     raw[29:33] = zlib.crc32(raw[12:29]).to_bytes(4, "big")
-    (tmp_path / "x.png").write_bytes(raw)
-    with pytest.raises(DamagedPicture, match=r"decompression bomb"):
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (13_000, 13_000), (9_460, 9_460)])
+def test_a_bomb_is_not_unpacked(tmp_path, width, height):
+    (tmp_path / "x.png").write_bytes(blank_png(width, height))
+    with pytest.raises(DamagedPicture, match=r"x\.png \(.*pixels.* at most 89,478,485 are decoded"):
         read_picture(tmp_path / "x.png", "rgb")
+
+
+def test_a_picture_that_no_memory_is_left_for_is_named(tmp_path, monkeypatch):
+    (tmp_path / "x.png").write_bytes(blank_png(9_000, 9_000))
+    monkeypatch.setattr(room, "free_memory", lambda: 500_000_000)
+    with pytest.raises(DamagedPicture) as caught:
+        read_picture(tmp_path / "x.png", "rgb")
+    assert "x.png (decoding it needs about 972 MB of memory, but 500 MB are free" in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("colour", ["rgb", "gray"])
+def test_large_pictures_are_converted_in_bands(saved, monkeypatch, mode, colour):
+    values = np.arange(40 * 30).reshape(40, 30)
+    if mode == "I;16":
+        path = saved(Image.fromarray((values * 50).astype(np.uint16)))
+    else:
+        image = Image.fromarray((values % 251).astype(np.uint8)).convert(mode)
+        path = saved(image, "x.jpg" if mode == "CMYK" else "x.png")
+    at_once = read_picture(path, colour)
+    monkeypatch.setattr(picture_files, "_BAND", 7 * 30)
+    assert np.array_equal(read_picture(path, colour), at_once)
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "socket", "device", "folder"])
+def test_only_regular_files_are_opened(tmp_path, kind):
+    path = tmp_path / "x.png"
+    match kind:
+        case "FIFO":
+            os.mkfifo(path)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as here:
+                here.bind(os.path.relpath(path))  # the whole path may be too long for one
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+    with pytest.raises(DamagedPicture, match=rf"x\.png \(not a regular file, but a {kind}\)"):
+        read_picture(path, "rgb")
+
+
+@pytest.mark.parametrize(
+    "contents", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\xc5\xd0\xd3\xc6" + bytes(26)]
+)
+def test_no_picture_starts_a_program(tmp_path, monkeypatch, contents):
+    ran = tmp_path / "ran"
+    ghostscript = tmp_path / "bin" / "gs"
+    ghostscript.parent.mkdir()
+    ghostscript.write_text(f"#!/bin/sh\necho $0 >> {ran}\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ghostscript.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # looked for anew
+    path = tmp_path / "evil.png"
+    path.write_bytes(contents + b"%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\n")
+    with pytest.raises(DamagedPicture, match=r"evil\.png \(not a picture that can be read\)"):
+        read_picture(path, "rgb")
+    assert not ran.exists()
+
+
+def test_pictures_are_opened_with_the_formats_of_our_endings_alone(tmp_path, monkeypatch):
+    Image.init()
+    monkeypatch.setattr(Image, "EXTENSION", dict(Image.EXTENSION))  # saving as SPIDER changes it
+    ours = {Image.EXTENSION[ending] for ending in SUFFIXES} | {"DIB", "MPO"}
+    path, others = tmp_path / "x.png", []
+    for name in sorted(set(Image.SAVE) & set(Image.OPEN) - ours):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of old formats
+                Image.new("RGB", (16, 16)).save(path, name)
+        except (OSError, ValueError, KeyError):  # not a format for such a picture
+            continue
+        others.append(name)
+        with pytest.raises(DamagedPicture, match="not a picture that can be read"):
+            read_picture(path, "rgb")
+    assert "EPS" in others
+    assert len(others) > 5
+
+
+def test_exif_that_cannot_be_read_says_nothing(saved, pictures, tmp_path):
+    raw = saved(pictures(4, 5, 3)).read_bytes()
+    chunk = b"eXIf" + b"no EXIF at all"
+    damaged = len(chunk[4:]).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    (tmp_path / "y.png").write_bytes(raw[:33] + damaged + raw[33:])
+    assert np.array_equal(read_picture(tmp_path / "y.png", "rgb"), pictures(4, 5, 3))
 
 
 def test_files_are_decoded_when_asked_for(saved, pictures, tmp_path):

@@ -1,0 +1,131 @@
+"""Whether there is room: free memory and free disk, asked before something large begins.
+
+The kernel's answer to a process that takes too much memory is to kill it, without a message. So
+what may become large asks first, and is refused by name.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from hpsearch.errors import DataError
+
+#: Less than this is never asked for: it takes longer to ask than to try.
+_SMALL = 2**26
+
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def require_memory(size: int, what: str, advice: str) -> None:
+    """Raise ``DataError`` if ``size`` bytes are more than this process can still get.
+
+    Args:
+        size: What is needed at the same time, in bytes.
+        what: What needs it, as the beginning of a sentence: ``decoding x.png``.
+        advice: What to do instead.
+
+    Raises:
+        DataError: If there is less. If nobody can say how much there is, nothing is raised.
+    """
+    if size < _SMALL:
+        return
+    free = free_memory()
+    if free is not None and size > free:
+        raise DataError(
+            f"{what} needs about {show_size(size)} of memory, but {show_size(free)} are free; "
+            f"{advice}"
+        )
+
+
+def require_disk(size: int, folder: Path, what: str, advice: str) -> None:
+    """Raise ``DataError`` if ``size`` bytes are more than what is free below ``folder``.
+
+    Args:
+        size: What will be written, in bytes.
+        folder: Where; it may not exist yet.
+        what: What needs it, as the beginning of a sentence.
+        advice: What to do instead.
+
+    Raises:
+        DataError: If there is less. If nobody can say how much there is, nothing is raised.
+    """
+    if size < _SMALL:
+        return
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return
+    if size > free:
+        raise DataError(
+            f"{what} needs {show_size(size)} under {folder}, but {show_size(free)} are free there; "
+            f"{advice}"
+        )
+
+
+def free_memory() -> int | None:
+    """Return how many bytes this process can still get: the machine's, its groups', its own limit.
+
+    The page cache counts as free, since the kernel gives it back. ``None`` if none of them says.
+    """
+    return min(_limits(), default=None)
+
+
+def show_size(size: int) -> str:
+    """Return ``6.4 GB``, ``850 MB``."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+
+
+def _limits() -> Iterator[int]:
+    machine = _numbers(_PROC / "meminfo").get("MemAvailable:")
+    if machine is not None:
+        yield machine * 1024
+    yield from _groups()
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY:
+        used = _numbers(_PROC / "self" / "status").get("VmSize:")
+        if used is not None:
+            yield max(0, most - used * 1024)
+
+
+def _groups() -> Iterator[int]:
+    """Yield what each control group of this process leaves, its parents' included."""
+    with suppress(OSError, ValueError):
+        for line in (_PROC / "self" / "cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "":
+                names = ("memory.max", "memory.current", "inactive_file")
+                yield from _group(_CGROUPS, path, *names)
+            elif "memory" in controllers.split(","):
+                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+                yield from _group(_CGROUPS / "memory", path, *names)
+
+
+def _group(root: Path, path: str, most: str, used: str, cached: str) -> Iterator[int]:
+    # Inside a container the path may be the host's: then only the root of what is mounted is there
+    folder = root / path.strip("/")
+    for each in (folder, *folder.parents):
+        if each == root.parent:
+            return
+        with suppress(OSError, ValueError):
+            limit = int((each / most).read_text())  # "max" is no number
+            reclaimable = _numbers(each / "memory.stat").get(cached, 0)
+            yield max(0, limit - int((each / used).read_text()) + reclaimable)
+
+
+def _numbers(file: Path) -> dict[str, int]:
+    """Return the first number of each line by the line's first word."""
+    found: dict[str, int] = {}
+    with suppress(OSError):
+        for line in os.fsdecode(file.read_bytes()).splitlines():
+            name, *rest = line.split()[:2] or [""]
+            with suppress(ValueError):
+                found[name] = int(*rest)
+    return found
