@@ -13,16 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import DataError
+from hpsearch.regular_file import open_regular
 
 #: A file written less than this ago may change again without its times showing it.
 _SETTLED_NS = 2_000_000_000
 
 
-def content_hash(files: Sequence[Path], memo_folder: Path) -> str:
-    """Return the SHA-256 (hex) of the files' names below their common folder and their contents.
+def content_hash(files: Sequence[Path], memo_folder: Path, root: Path | None = None) -> str:
+    """Return the SHA-256 (hex) of the files' names below a folder and their contents.
 
     Equal on every machine. What was measured is remembered in ``memo_folder`` by path, size and
-    times, so that a second start reads no image data. Raises ``DataError`` naming a missing file.
+    times, so that a second start reads no image data.
+
+    Args:
+        files: Regular files.
+        memo_folder: Where it is remembered.
+        root: The folder from which names count, if names of folders above the files mean
+            something; ``None``: the folder that all files have in common.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        DataError: If a file is missing, or can't be read. The message names it.
     """
     if not files:
         return hashlib.sha256(b"no files").hexdigest()
@@ -32,7 +45,8 @@ def content_hash(files: Sequence[Path], memo_folder: Path) -> str:
     measured = {path: _measure(path, known.get(path)) for path in map(str, files)}
     if measured != known:
         note(memo, measured)
-    below = len(os.path.commonpath({file.parent for file in files}).rstrip(os.sep)) + 1
+    common = root or os.path.commonpath({file.parent for file in files})
+    below = len(str(common).rstrip(os.sep)) + 1
     return sha256_of_json(
         [[path[below:].replace(os.sep, "/"), each["sha256"]] for path, each in measured.items()]
     )
@@ -81,8 +95,8 @@ def sha256_of_json(value: Any) -> str:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
+    """Return the SHA-256 (hex) of a regular file's bytes. Raises ``OSError``."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
+from hpsearch.regular_file import kind_of
 from hpsearch.training.data.group_split import TestFraction, hold_out
 from hpsearch.training.data.images import Images, Part, Source
-from hpsearch.training.data.picture_files import SUFFIXES, Colour, PictureFiles
+from hpsearch.training.data.picture_files import SUFFIXES, Colour, PictureFiles, ending, is_picture
 from hpsearch.training.data.place import Place, absolute
 from hpsearch.training.registries import SOURCES
+from hpsearch.wording import plural
 
-#: Subfolders that are parts and not classes, where there is nothing but them.
-_PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+#: Subfolders that are parts and not classes if there is nothing but them, in any case of letters.
+_PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+#: Names that folders of parts have and hardly ever a class: ``test1``, ``train_images``.
+_PART_NAME = re.compile(
+    r"(?:(?:images?|imgs?|data|pictures?)[-_ ])?"
+    r"(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|dev|eval(?:uation)?)"
+    r"[-_ ]?(?:set|images?|imgs?|data|pictures?)?[-_ ]?[0-9]*",
+    re.IGNORECASE,
+)
 #: Names that an error lists.
 _NAMED = 10
 
@@ -65,7 +83,7 @@ def image_folder(
         if folder is not None
     }
     _check_groups(listed)
-    train = listed["train"]
+    train, notes = listed["train"], _notes(listed.values())
     if test_fraction is not None:
         split = hold_out(train.labels, _numbered(train.groups), test_fraction)
         listed |= {"train": train.at(split.train), "test": train.at(split.validation)}
@@ -78,6 +96,7 @@ def image_folder(
         test=parts.get("test"),
         settings={"colour": colour, "group": group},
         origin=str(root),
+        notes=notes,
     )
 
 
@@ -90,10 +109,14 @@ class _Listed:
     labels: NDArray[np.int64]
     #: What ``group`` found in each file's name.
     groups: tuple[str, ...] | None
+    #: How many files were left out, by ending.
+    ignored: Counter[str]
+    #: How many pictures lie beside the class folders, so in no class.
+    loose: int
 
     def at(self, indices: NDArray[np.int64]) -> _Listed:
-        return _Listed(
-            folder=self.folder,
+        return replace(
+            self,
             files=tuple(self.files[index] for index in indices),
             labels=self.labels[indices],
             groups=None if self.groups is None else tuple(self.groups[i] for i in indices),
@@ -101,7 +124,7 @@ class _Listed:
 
 
 def _part(pictures: _Listed, colour: Colour) -> Part:
-    return Part(read=_reader(pictures, colour), files=pictures.files)
+    return Part(read=_reader(pictures, colour), files=pictures.files, root=pictures.folder)
 
 
 def _reader(pictures: _Listed, colour: Colour) -> Callable[[], Images]:
@@ -123,18 +146,23 @@ def _numbered(groups: Sequence[str] | None) -> NDArray[np.int64] | None:
 
 
 def _layout(root: Path) -> dict[str, Path]:
-    """Return the part folders below ``root``, or none where its subfolders are classes."""
+    """Return the part folders below ``root``, or none if its subfolders are classes."""
     names = _subfolders(root)
-    if not ({"train"} <= set(names) <= set(_PARTS)) or not _subfolders(root / "train"):
+    parts = {name: _PARTS.get(name.lower()) for name in names}
+    training = [name for name, part in parts.items() if part == "train"]
+    if None in parts.values() or not any(_subfolders(root / name) for name in training):
         return {}
     found: dict[str, Path] = {}
-    for name in names:
-        if _PARTS[name] in found:
+    for name, part in parts.items():
+        if part is None:
+            continue
+        if part in found:
+            what = {"train": "training", "val": "validation", "test": "test"}[part]
             raise DataError(
-                f"a folder of images may have one folder of validation images, but {root} has "
-                f"{found[_PARTS[name]].name} and {name}; rename or remove one"
+                f"a folder of images may have one folder of {what} images, but {root} has "
+                f"{found[part].name} and {name}; rename or remove one"
             )
-        found[_PARTS[name]] = root / name
+        found[part] = root / name
     return found
 
 
@@ -146,20 +174,39 @@ def _class_names(folder: Path) -> tuple[str, ...]:
             f"{folder} holds {f'only {names[0]}' if names else 'none'}; "
             "give the folder right above the classes as data.source.image_folder.path"
         )
+    parts = [name for name in names if _PART_NAME.fullmatch(name)]
+    if len(parts) > 1:
+        raise DataError(
+            f"the subfolders of {folder} must be classes, but {_some(parts)} are names of parts "
+            f"and hold pictures of no class; sort the pictures into a folder for each class "
+            f"({parts[0]}/cat/1.png), or rename the folders if they are classes"
+        )
     return names
 
 
 def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | None) -> _Listed:
     """List the pictures of every class. Raises ``DataError`` naming what doesn't belong there."""
     own = _subfolders(folder)
+    loose = _picture_names(folder)
+    if loose and not own:
+        raise DataError(
+            f"pictures must lie in a folder of their class, but {len(loose):,} lie right in "
+            f"{folder}; sort them into classes, or give the folder of the training images as "
+            "data.source.image_folder.path"
+        )
     unknown = [name for name in own if name not in class_names]
     if unknown:
         raise DataError(
             f"{folder} may hold the classes of the training images only "
             f"({_some(class_names)}), but it holds {_some(unknown)}; remove or rename them"
         )
-    pictures = {name: _pictures(folder / name) for name in own}
-    empty = [str(folder / name) for name, files in pictures.items() if not files]
+    found = {name: _pictures(folder / name) for name in own}
+    pictures = {name: files for name, (files, _) in found.items()}
+    empty = [
+        f"{folder / name}{_by_ending(ignored)}"
+        for name, (files, ignored) in found.items()
+        if not files
+    ]
     if empty or not pictures:
         raise DataError(
             f"every class folder must hold at least one picture ({', '.join(sorted(SUFFIXES))}), "
@@ -172,14 +219,40 @@ def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | N
         files=files,
         labels=np.repeat(np.array(labels, dtype=np.int64), [len(pictures[name]) for name in own]),
         groups=None if pattern is None else _groups(files, pattern),
+        ignored=sum((ignored for _, ignored in found.values()), Counter()),
+        loose=len(loose),
     )
+
+
+def _notes(parts: Iterable[_Listed]) -> tuple[str, ...]:
+    """Say which files were left out of the parts."""
+    notes = []
+    for part in parts:
+        if part.ignored:
+            left_out = part.ignored.total()
+            notes.append(
+                f"{left_out:,} of {left_out + len(part.files):,} files below {part.folder} are "
+                f"left out, since their endings aren't those of pictures{_by_ending(part.ignored)}"
+            )
+        if part.loose:
+            notes.append(
+                f"{plural(part.loose, 'picture')} right in {part.folder} "
+                f"{'is' if part.loose == 1 else 'are'} left out: in the folder of no class"
+            )
+    return tuple(notes)
+
+
+def _by_ending(ignored: Counter[str]) -> str:
+    listed = ", ".join(f"{count:,} {ending}" for ending, count in ignored.most_common(_NAMED))
+    return f" ({listed})" if ignored else ""
 
 
 def _subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _pictures(folder: Path) -> tuple[list[Path], Counter[str]]:
+    """Return the pictures in a class folder, and how many other files there are, by ending."""
     entries = _entries(folder)
     deeper = sorted(entry.name for entry in entries if entry.is_dir())
     if deeper:
@@ -189,12 +262,26 @@ def _pictures(folder: Path) -> list[Path]:
             "the classes as data.source.image_folder.path"
         )
     # The ending is looked at by hand: a Path for each entry would take several times as long
-    endings = tuple(SUFFIXES)
-    return [folder / name for name in sorted(e.name for e in entries if _is(e.name, endings))]
+    names = sorted(entry.name for entry in entries if is_picture(entry.name))
+    for entry in entries:
+        if is_picture(entry.name) and not entry.is_file():
+            raise DataError(
+                f"every picture must be a regular file, but {folder / entry.name} is "
+                f"{_kind(folder / entry.name)}; remove or rename it"
+            )
+    ignored = Counter(ending(entry.name) for entry in entries if not is_picture(entry.name))
+    return [folder / name for name in names], ignored
 
 
-def _is(name: str, endings: tuple[str, ...]) -> bool:
-    return name.lower().endswith(endings)
+def _picture_names(folder: Path) -> list[str]:
+    return [entry.name for entry in _entries(folder) if is_picture(entry.name)]
+
+
+def _kind(path: Path) -> str:
+    try:
+        return kind_of(path.stat().st_mode)
+    except OSError:
+        return "a link to nothing"
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
+
+#: Categories of Unicode: control characters, ends of lines and paragraphs, halves of characters.
+_UNPRINTABLE = ("Cc", "Zl", "Zp", "Cs")
 
 
 class DamagedPicture(DataError):
@@ -54,6 +58,9 @@ class Part:
     read: Callable[[], Images]
     #: Every file that ``read`` opens; their contents are the part's identity in the cache.
     files: tuple[Path, ...] = ()
+    #: The folder from which the files' names count in that identity, if labels follow from names;
+    #: ``None``: the folder that all of them have in common.
+    root: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +83,34 @@ class Source:
     version: str = "1"
     #: Where the images come from, for people: a folder, or a package.
     origin: str = ""
+    #: What people should know of how the files were taken, each a sentence without a full stop.
+    notes: tuple[str, ...] = ()
+
+
+def require_class_names(source: Source) -> None:
+    """Raise ``DataError`` if class names can't be told apart, printed, or written to a file.
+
+    They go into reports, tables, exported models and files with a line for each.
+    """
+    seen: dict[str, str] = {}
+    for name in source.class_names:
+        bad = next((sign for sign in name if unicodedata.category(sign) in _UNPRINTABLE), None)
+        if bad is not None or not name.strip():
+            found = "a byte that isn't UTF-8" if bad and _is_raw_byte(bad) else ascii(bad)
+            raise DataError(
+                f"a class name must be text that can be printed on a line, but {name!a} of "
+                f"data source {source.name!r} ({source.origin}) "
+                f"{'is blank' if bad is None else f'contains {found}'}; rename the class"
+            )
+        alike = unicodedata.normalize("NFC", name)
+        if alike in seen:
+            raise DataError(
+                f"class names must differ, but data source {source.name!r} ({source.origin}) has "
+                f"{seen[alike]!a} and {name!a}, which look the same; rename one"
+            )
+        seen[alike] = name
+
+
+def _is_raw_byte(sign: str) -> bool:
+    """Whether Python wrote ``sign`` for a byte of a file name that is no UTF-8."""
+    return "\udc80" <= sign <= "\udcff"

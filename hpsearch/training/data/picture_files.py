@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ _FORMATS = tuple(_ENDINGS)
 #: File names that are taken for pictures, in small letters.
 SUFFIXES = frozenset(ending for endings in _ENDINGS.values() for ending in endings)
 
+_SUFFIXES = tuple(SUFFIXES)
+
 #: A picture of more pixels is refused: some hundred bytes can stand for any number of them. From
 #: this number on, Pillow warns of a decompression bomb; it refuses twice as many.
 LARGEST_PICTURE = 2**30 // 12
@@ -67,6 +70,16 @@ class PictureFiles:
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         return read_picture(self.files[index], self.colour)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file of this name is taken for a picture."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def ending(name: str) -> str:
+    """Return a file name's ending in small letters, for people."""
+    return os.path.splitext(name)[1].lower() or "without an ending"  # noqa: PTH122
 
 
 def read_picture(path: Path, colour: Colour) -> NDArray[np.uint8]:

@@ -27,7 +27,7 @@ from hpsearch.training.data.content import content_hash
 from hpsearch.training.data.decode import Choose, read_part, write_parts
 from hpsearch.training.data.folds import fold_splits, repeated_splits
 from hpsearch.training.data.group_split import split_images
-from hpsearch.training.data.images import Part, Source
+from hpsearch.training.data.images import Part, Source, require_class_names
 from hpsearch.training.data.normalization import mean_and_std_of
 from hpsearch.training.data.place import Place, data_root
 from hpsearch.training.data.split import Split, images_per_class, limit_images, split_hash
@@ -67,6 +67,8 @@ class PreparedData:
     cache_folder: Path
     #: Its size on disk.
     cache_bytes: int
+    #: What people should know of how the source's files were taken.
+    notes: tuple[str, ...] = ()
     #: What each training of a trial sees where it has several (``data.folds``, ``data.splits``);
     #: empty where it has one. Then ``train_indices`` and ``val_indices`` above are all images that
     #: train, or validate, in one of them, and ``split_hash`` names all of their splits.
@@ -113,7 +115,9 @@ def test_images(config: DataConfig, *, root: Path | None = None) -> tuple[Tensor
 def build_source(config: DataConfig, root: Path, *, may_download: bool = True) -> Source:
     """Return the source of ``config``: it looks for its files and decodes none."""
     place = Place(root=root, may_download=may_download)
-    return SOURCES.build(config.source, place)
+    source = SOURCES.build(config.source, place)
+    require_class_names(source)
+    return source
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,7 @@ def _prepared(
         split_hash=hash_of_split,
         cache_folder=entry.folder,
         cache_bytes=entry.bytes,
+        notes=source.notes,
     )
 
 
@@ -216,7 +221,7 @@ def _key(
         "settings": dict(source.settings),
         "class_names": list(source.class_names),
         "files": {
-            name: content_hash(part.files, Place(root=root).memo_folder)
+            name: content_hash(part.files, Place(root=root).memo_folder, part.root)
             for name, part in parts.items()
         },
         "input_size": config.input_size,

@@ -116,7 +116,9 @@ def test_a_missing_file_is_named(files, tmp_path):
 def test_an_unreadable_file_is_named(files, tmp_path):
     files[1].unlink()
     files[1].mkdir()
-    with pytest.raises(DataError, match=r"must be readable, but .*b\.bin isn't \(Is a directory"):
+    with pytest.raises(
+        DataError, match=r"must be readable, but .*b\.bin isn't \(not a regular file"
+    ):
         content_hash(files, tmp_path / "memo")
 
 

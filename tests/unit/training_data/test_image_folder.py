@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import socket
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +37,7 @@ def save(pictures):
 
     def save(path: Path, size: tuple[int, int] = (6, 8)) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        seed = zlib.crc32(f"{path.parent.name}/{path.name}".encode())
+        seed = zlib.crc32(os.fsencode(f"{path.parent.name}/{path.name}"))
         Image.fromarray(pictures(*size, 3, seed=seed)).save(path)
         return path
 
@@ -138,7 +140,7 @@ def test_an_empty_class_is_refused_by_name(flowers, place, empty):
         (flowers / name / ".hidden.png").write_text("")
     with pytest.raises(DataError) as caught:
         image_folder(place, path=flowers)
-    named = ", ".join(str(flowers / name) for name in empty)
+    named = ", ".join(f"{flowers / name} (1 .txt)" for name in empty)
     assert "every class folder must hold at least one picture (.apng, .avif, " in str(caught.value)
     assert f"but none lies in {named}; add pictures or remove" in str(caught.value)
 
@@ -212,13 +214,149 @@ def test_parts_are_given_by_keys(in_parts, flowers, place):
     )
 
 
-def test_train_and_test_may_be_classes(tmp_path, place, save):
-    for name in ("train", "test"):  # locomotives, and exams
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train", "test"],
+        ["Training", "Validation"],
+        ["train", "test1"],
+        ["train_images", "test_images", "cat"],
+    ],
+)
+def test_parts_with_pictures_right_in_them_are_no_classes(tmp_path, place, save, names):
+    for name in names:
         save(tmp_path / "x" / name / "0.png")
-    assert image_folder(place, path=tmp_path / "x").class_names == ("test", "train")
-    save(tmp_path / "y" / "train" / "0.png")
-    save(tmp_path / "y" / "bus" / "0.png")
+    with pytest.raises(DataError) as caught:
+        image_folder(place, path=tmp_path / "x")
+    parts = ", ".join(sorted(name for name in names if name != "cat"))
+    assert (
+        f"x must be classes, but {parts} are names of parts and hold pictures of no class"
+        in str(caught.value)
+    )
+
+
+def test_one_class_may_be_called_train(tmp_path, place, save):
+    for name in ("train", "bus"):
+        save(tmp_path / "y" / name / "0.png")
     assert image_folder(place, path=tmp_path / "y").class_names == ("bus", "train")
+
+
+def test_a_test_part_without_classes_is_refused(flowers, tmp_path, place, save):
+    flowers.rename(tmp_path / "train")
+    both = tmp_path / "both"
+    both.mkdir()
+    (tmp_path / "train").rename(both / "Train")
+    save(both / "Test" / "0.png")
+    with pytest.raises(
+        DataError, match=r"in a folder of their class, but 1 lie right in .*Test; s"
+    ):
+        image_folder(place, path=both)
+    (both / "Test" / "0.png").unlink()
+    save(both / "Test" / "rose" / "0.png")
+    source = image_folder(place, path=both)
+    assert source.class_names == ("aster", "rose", "tulip")
+    assert len(source.test.files) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        (b"caf\xe9", "'caf\\udce9' of data source 'image_folder'"),
+        (b"new\nline", "'new\\nline' of data source"),
+        (b"escape\x1b[31m", "contains '\\x1b'; rename the class"),
+        ("line\u2028separator".encode(), "contains '\\u2028'"),
+        (b"  ", "'  ' of data source 'image_folder' .* is blank"),
+        ("cafe\u0301".encode(), "which look the same; rename one"),
+    ],
+    ids=["no UTF-8", "new line", "escape", "separator", "blank", "two spellings of one name"],
+)
+def test_class_names_that_cannot_be_written_are_refused(flowers, root, save, name, found):
+    save(flowers / "caf\u00e9" / "0.png")
+    save(flowers / os.fsdecode(name) / "0.png")
+    with pytest.raises(DataError, match=re.escape(found).replace("\\.\\*", ".*")) as caught:
+        prepare(replace(config(flowers), validation=0.3), split_seed=1, root=root)
+    str(caught.value).encode()  # and the message can be printed
+
+
+def test_names_of_pictures_may_be_any_bytes(flowers, root, save):
+    for name in (b"\xff\xe9.png", b"new\nline.png", b"\x1b.png"):
+        save(flowers / "rose" / os.fsdecode(name))
+    data = prepare(config(flowers), split_seed=1, root=root)
+    assert len(data.images) == 39
+    preparing._prepare.cache_clear()
+    assert prepare(config(flowers), split_seed=1, root=root).data_hash == data.data_hash
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_renamed_class_of_one_in_a_part_gets_its_new_label(flowers, root, save, part):
+    """With one class in it, the files' common folder is the class itself."""
+    place = flowers / "train"
+    for name in ("aster", "rose", "tulip"):
+        (place / name).parent.mkdir(exist_ok=True)
+        (flowers / name).rename(place / name)
+    save(flowers / part / "rose" / "0.png")
+
+    def labels():
+        preparing._prepare.cache_clear()
+        if part == "test":
+            return preparing.test_images(config(flowers), root=root)[1].tolist(), ""
+        data = prepare(config(flowers), split_seed=1, root=root)
+        return data.labels[data.val_indices].tolist(), data.data_hash
+
+    before = labels()
+    assert before[0] == [1]
+    (flowers / part / "rose").rename(flowers / part / "tulip")
+    after = labels()
+    assert after[0] == [2]
+    assert part == "test" or after[1] != before[1]
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "socket", "device", "link to nothing"])
+def test_pictures_that_are_no_regular_files_are_named(flowers, place, kind, monkeypatch):
+    path = flowers / "rose" / "x.png"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "socket":
+        monkeypatch.chdir(path.parent)  # the whole path may be too long for a socket
+        with socket.socket(socket.AF_UNIX) as here:
+            here.bind(path.name)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else "nowhere")
+    with pytest.raises(DataError, match=rf"must be a regular file, but .*x\.png is a {kind}; re"):
+        image_folder(place, path=flowers)
+
+
+def test_links_to_pictures_are_followed(flowers, root, tmp_path):
+    before = prepare(config(flowers), split_seed=1, root=root).data_hash
+    moved = tmp_path / "elsewhere.png"
+    (flowers / "rose" / "03.png").rename(moved)
+    (flowers / "rose" / "03.png").symlink_to(moved)
+    preparing._prepare.cache_clear()
+    assert prepare(config(flowers), split_seed=1, root=root).data_hash == before
+
+
+def test_files_that_are_left_out_are_counted_by_ending(flowers, root, save):
+    for number in range(3):
+        (flowers / "rose" / f"{number}.heic").touch()
+    (flowers / "aster" / "Thumbs.DB").touch()
+    (flowers / "aster" / "LICENSE").touch()
+    save(flowers / "cover.png")
+    data = prepare(config(flowers, test_fraction=0.2), split_seed=1, root=root)
+    assert data.notes == (
+        f"5 of 41 files below {flowers} are left out, since their endings aren't those of pictures "
+        "(3 .heic, 1 .db, 1 without an ending)",
+        f"1 picture right in {flowers} is left out: in the folder of no class",
+    )
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "JPE", "avif", "jp2", "pnm", "dib", "apng"])
+def test_every_ending_that_pillow_reads_is_a_picture(flowers, place, suffix):
+    kind = Image.registered_extensions()[f".{suffix.lower()}"]
+    Image.new("RGB", (8, 6)).save(flowers / "rose" / f"x.{suffix}", kind)
+    source = image_folder(place, path=flowers)
+    assert len(source.train.files) == 37
+    assert source.train.read().images[25].shape == (6, 8, 3)  # after 12 asters and 13 other roses
+    assert source.notes == ()
 
 
 def test_a_class_that_nothing_trains_is_refused(in_parts, place, save):
