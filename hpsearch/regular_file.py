@@ -43,6 +43,11 @@ def open_regular(path: Path) -> BinaryIO:
         raise
 
 
+def require_regular(path: Path) -> None:
+    """Raise ``NotARegularFile``, or ``OSError`` if it isn't there: for libraries that open it."""
+    _require(os.stat(path).st_mode, path)  # noqa: PTH116
+
+
 def kind_of(mode: int) -> str:
     """Return what kind of file ``st_mode`` describes: ``a FIFO``, ``a regular file``."""
     return _KINDS.get(stat.S_IFMT(mode), "a regular file" if stat.S_ISREG(mode) else "no file")

@@ -172,10 +172,31 @@ def test_predict_in_words_and_what_cant_be_labelled(
     assert "this one can't: in/torn.png (" in ran.err
     assert "this one can't: missing.png (No such file or directory)" in ran.err
     assert "2 pictures of 4 can't be labelled" in ran.err
+    assert "left out" not in ran.err
     (here / "empty").mkdir()
+    (here / "empty" / "notes.TXT").touch()
     ran = hpsearch("predict", str(deployed.best), "empty")
     assert (ran.code, ran.out) == (2, "")
     assert "a folder must hold pictures" in ran.err
+    assert "hold none (1 .txt)" in ran.err
+
+
+def test_predict_opens_regular_files_alone_and_counts_what_it_leaves_out(
+    hpsearch: Hpsearch, deployed: Deployed, here: Path
+) -> None:
+    (here / "in").mkdir()
+    shutil.copy(sorted(deployed.pictures.rglob("*.pgm"))[0], here / "in" / "b.pgm")
+    os.mkfifo(here / "in" / "x.png")
+    (here / "in" / "zero.png").symlink_to("/dev/zero")
+    for name in ("a.heic", "b.heic", "notes.txt", ".hidden"):
+        (here / "in" / name).touch()
+    ran = hpsearch("predict", str(deployed.best), "in", "--json")
+    assert ran.code == 2
+    assert [each["file"] for each in ran.json] == ["in/b.pgm", "in/x.png", "in/zero.png"]
+    assert "can't: in/x.png (not a regular file, but a FIFO)" in ran.json[1]["error"]
+    assert "can't: in/zero.png (not a regular file, but a device)" in ran.json[2]["error"]
+    assert "3 files are left out, since" in ran.err
+    assert "(2 .heic, 1 .txt)" in ran.err
 
 
 def test_a_folder_that_is_no_model_is_named(
@@ -191,6 +212,11 @@ def test_a_folder_that_is_no_model_is_named(
     assert ran.code == 2
     assert "must be the weights of the model in best/best.yaml, but they are of another" in ran.err
 
+    (here / "best" / "weights.safetensors").unlink()
+    os.mkfifo(here / "best" / "weights.safetensors")
+    ran = hpsearch("predict", "best", "a.png")
+    assert (ran.code, "can't be read: not a regular file, but a FIFO" in ran.err) == (2, True)
+    (here / "best" / "weights.safetensors").unlink()
     (here / "best" / "weights.safetensors").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     ran = hpsearch("predict", "best", "a.png")
     assert (ran.code, "weights best/weights.safetensors are damaged" in ran.err) == (2, True)

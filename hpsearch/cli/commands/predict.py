@@ -36,21 +36,25 @@ def predict(
     """Label pictures with a trained model.
 
     They are decoded, resized and normalised as for training. A picture that is missing or
-    damaged is named, the others are labelled, and the exit code is 2.
+    damaged is named, the others are labelled, and the exit code is 2. Files in a folder whose
+    endings aren't those of pictures are counted.
 
     \b
     hpsearch predict best/ photo.jpg
     hpsearch predict best/ photos/ --top 3 --json
     """
-    from hpsearch.workers.winner.labelling import label, load_model
+    from hpsearch.workers.winner.labelling import find_pictures, label, load_model
 
     classifier = load_model(model, device)
-    labelled = list(label(classifier, pictures, top=top))
+    found = find_pictures(pictures)
+    labelled = list(label(classifier, found, top=top))
     bad = [each for each in labelled if each.problem is not None]
     if as_json:
         print_json([_as_json(each) for each in labelled])
     else:
         _print([each for each in labelled if each.problem is None], top)
+    if found.note:
+        say(f"warning: {found.note}", style="yellow", stderr=True)
     for each in bad:
         say(f"error: {each.problem}", stderr=True)
     if bad:

@@ -16,7 +16,14 @@ from hpsearch.errors import DataError
 from hpsearch.regular_file import kind_of
 from hpsearch.training.data.group_split import TestFraction, hold_out
 from hpsearch.training.data.images import Images, Part, Source
-from hpsearch.training.data.picture_files import SUFFIXES, Colour, PictureFiles, ending, is_picture
+from hpsearch.training.data.picture_files import (
+    SUFFIXES,
+    Colour,
+    PictureFiles,
+    by_ending,
+    ending,
+    is_picture,
+)
 from hpsearch.training.data.place import Place, absolute
 from hpsearch.training.registries import SOURCES
 from hpsearch.wording import plural
@@ -203,7 +210,7 @@ def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | N
     found = {name: _pictures(folder / name) for name in own}
     pictures = {name: files for name, (files, _) in found.items()}
     empty = [
-        f"{folder / name}{_by_ending(ignored)}"
+        f"{folder / name}{by_ending(ignored)}"
         for name, (files, ignored) in found.items()
         if not files
     ]
@@ -232,7 +239,7 @@ def _notes(parts: Iterable[_Listed]) -> tuple[str, ...]:
             left_out = part.ignored.total()
             notes.append(
                 f"{left_out:,} of {left_out + len(part.files):,} files below {part.folder} are "
-                f"left out, since their endings aren't those of pictures{_by_ending(part.ignored)}"
+                f"left out, since their endings aren't those of pictures{by_ending(part.ignored)}"
             )
         if part.loose:
             notes.append(
@@ -240,11 +247,6 @@ def _notes(parts: Iterable[_Listed]) -> tuple[str, ...]:
                 f"{'is' if part.loose == 1 else 'are'} left out: in the folder of no class"
             )
     return tuple(notes)
-
-
-def _by_ending(ignored: Counter[str]) -> str:
-    listed = ", ".join(f"{count:,} {ending}" for ending, count in ignored.most_common(_NAMED))
-    return f" ({listed})" if ignored else ""
 
 
 def _subfolders(folder: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ _BYTES_PER_PIXEL = 12
 #: Pixels that are converted at a time.
 _BAND = 2**20
 logger = logging.getLogger(__name__)
+#: Endings that a message lists.
+_NAMED = 10
 _WHITE = (255, 255, 255, 255)
 
 
@@ -80,6 +83,13 @@ def is_picture(name: str) -> bool:
 def ending(name: str) -> str:
     """Return a file name's ending in small letters, for people."""
     return os.path.splitext(name)[1].lower() or "without an ending"  # noqa: PTH122
+
+
+def by_ending(files: Counter[str]) -> str:
+    """Return the commonest endings with their numbers of files: `` (30 .heic, 2 .txt)``."""
+    listed = ", ".join(f"{count:,} {each}" for each, count in files.most_common(_NAMED))
+    more = f", and {len(files) - _NAMED:,} other endings" if len(files) > _NAMED else ""
+    return f" ({listed}{more})" if files else ""
 
 
 def read_picture(path: Path, colour: Colour) -> NDArray[np.uint8]:

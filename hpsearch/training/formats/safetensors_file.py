@@ -10,6 +10,7 @@ import safetensors.torch
 from torch import Tensor
 
 from hpsearch.errors import CheckpointError
+from hpsearch.regular_file import require_regular
 from hpsearch.training.classifier import Signature
 from hpsearch.training.durable import replacing
 
@@ -32,6 +33,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Signature]:
     Raises ``CheckpointError`` naming the file where it is missing, damaged or not hpsearch's.
     """
     try:
+        require_regular(path)
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

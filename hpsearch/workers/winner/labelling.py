@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from hpsearch.errors import UserError
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.training.classifier import Classifier
 from hpsearch.training.data.images import DamagedPicture
-from hpsearch.training.data.picture_files import SUFFIXES
+from hpsearch.training.data.picture_files import SUFFIXES, by_ending, ending, is_picture
+from hpsearch.wording import plural
 from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.gpu import open_device
 
@@ -30,6 +32,25 @@ class Labelled:
     problem: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Picture files, and how many other files lay beside them, by ending."""
+
+    files: tuple[Path, ...]
+    left_out: Counter[str]
+
+    @property
+    def note(self) -> str | None:
+        """What people should know of the files that were left out; ``None`` if there are none."""
+        if not self.left_out:
+            return None
+        count = self.left_out.total()
+        return (
+            f"{plural(count, 'file')} {'is' if count == 1 else 'are'} left out, since their "
+            f"endings aren't those of pictures{by_ending(self.left_out)}"
+        )
+
+
 def load_model(folder: Path, device: str) -> Classifier:
     """Read the folder of a model. Raises ``UserError`` naming the file that is wrong."""
     where = resolve_devices(device)[0]
@@ -37,14 +58,39 @@ def load_model(folder: Path, device: str) -> Classifier:
     return read_bundle(folder, device=where)[1]
 
 
-def label(classifier: Classifier, places: Sequence[Path], *, top: int) -> Iterator[Labelled]:
-    """Label picture files, and those in folders (and below them), in the order given.
-
-    Raises ``UserError`` where a folder holds no picture.
-    """
-    files = [file for place in places for file in _pictures(place)]
+def label(classifier: Classifier, pictures: Pictures, *, top: int) -> Iterator[Labelled]:
+    """Label pictures with their ``top`` most probable classes, in their order."""
+    files = pictures.files
     for start in range(0, len(files), _CHUNK):
         yield from _label(classifier, files[start : start + _CHUNK], top)
+
+
+def find_pictures(places: Sequence[Path]) -> Pictures:
+    """Return the picture files among ``places`` and in the folders among them, and below these.
+
+    Raises:
+        UserError: If a folder holds no picture.
+    """
+    files: list[Path] = []
+    left_out: Counter[str] = Counter()
+    for place in places:
+        if not place.is_dir():
+            files.append(place)  # a missing file is told when it is read, by name
+            continue
+        # Only folders are passed over: what else is no regular file is told when it is read
+        inside = [
+            path for path in place.rglob("*") if not path.name.startswith(".") and not path.is_dir()
+        ]
+        found = sorted(path for path in inside if is_picture(path.name))
+        others = Counter(ending(path.name) for path in inside if not is_picture(path.name))
+        if not found:
+            raise UserError(
+                f"a folder must hold pictures ({', '.join(sorted(SUFFIXES))}), but {place} and the "
+                f"folders below it hold none{by_ending(others)}"
+            )
+        files += found
+        left_out += others
+    return Pictures(files=tuple(files), left_out=left_out)
 
 
 def _label(classifier: Classifier, files: Sequence[Path], top: int) -> Iterable[Labelled]:
@@ -67,19 +113,3 @@ def _label(classifier: Classifier, files: Sequence[Path], top: int) -> Iterable[
             told = tuple((names[c], value) for c, value in zip(classes, values, strict=True))
             found[index] = Labelled(path=files[index], classes=told)
     return [found[index] for index in range(len(files))]
-
-
-def _pictures(place: Path) -> list[Path]:
-    if not place.is_dir():
-        return [place]  # a missing file is told when it is read, by name
-    found = sorted(
-        path
-        for path in place.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
-    if not found:
-        raise UserError(
-            f"a folder must hold pictures ({', '.join(sorted(SUFFIXES))}), but {place} and the "
-            "folders below it hold none"
-        )
-    return found
