@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -25,7 +25,7 @@ class NotARegularFile(OSError):
     """The path is a FIFO, a socket, a device or a folder; ``strerror`` is the reason in words."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading; a symbolic link is followed.
 
     Raises:
