@@ -14,7 +14,28 @@ The floors, top to bottom (imports point down only):
 - ``measurement``, ``registry``, ``errors``  the ground
 """
 
-from typing import Any
+import os
+import sys
+
+
+def _leave_current_folder_out() -> None:
+    """Stop ``python -m hpsearch`` from importing files of the current folder.
+
+    It may be a stranger's. If hpsearch itself lies there, this is a checkout that isn't installed.
+    """
+    try:
+        here = os.getcwd()  # noqa: PTH109 - pathlib would be searched for there
+    except OSError:
+        return  # it was deleted, and Python left it out
+    if sys.path[0] == here and here != os.path.dirname(os.path.dirname(__file__)):  # noqa: PTH120
+        del sys.path[0]
+
+
+# Python says so while it looks for the module to run. It helps only before the next import.
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    _leave_current_folder_out()
+
+from typing import Any  # noqa: E402
 
 __version__ = "0.1.0"
 

@@ -1,5 +1,6 @@
 """``python -m hpsearch``."""
 
-from hpsearch.cli.app import main
+from hpsearch.cli.process import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,6 @@ Exit codes: 0 done; 1 the run failed; 2 what was written is wrong or can't be re
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,7 +15,6 @@ from typing import Annotated
 import typer
 
 import hpsearch
-from hpsearch import openmp
 from hpsearch.cli.commands import (
     check,
     confirm,
@@ -37,9 +35,12 @@ from hpsearch.cli.commands import (
     verify,
 )
 from hpsearch.cli.flags import Command, Group
+from hpsearch.cli.process import end_of, require_current_folder, set_up
 from hpsearch.errors import HpsearchError, UserError
+from hpsearch.foreign_text import clean
+from hpsearch.output_streams import OutputLost, require_output
 
-DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG = 0, 1, 2
 
 app = typer.Typer(
     name="hpsearch",
@@ -107,26 +108,26 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: the console script."""
-    openmp.wait_passively()  # before any command imports torch
+    set_up()
     sys.exit(run_command(sys.argv[1:] if arguments is None else list(arguments)))
 
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code. Errors are told on stderr, in one message."""
     try:
+        require_current_folder()
         code = app(list(arguments), prog_name="hpsearch", standalone_mode=False)
-        sys.stdout.flush()
+        require_output()
         return code if isinstance(code, int) else DONE
+    except OutputLost as error:
+        # Whoever read our output has left (`| head`); nobody wants the rest.
+        return DONE if error.reader_left else _tell(str(error), FAILED)
     except UserError as error:
         return _tell(str(error), WRONG)
     except HpsearchError as error:
         return _tell(str(error), FAILED)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has left (`| head`); nobody wants the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+    except KeyboardInterrupt as interrupt:
+        return end_of(interrupt)
     except Exception as error:  # noqa: BLE001 - the last place to tell it
         usage = _usage_error(error)
         return _unexpected(error) if usage is None else _tell(usage, WRONG)
@@ -146,7 +147,7 @@ def _usage_error(error: Exception) -> str | None:
 
 
 def _tell(message: str, code: int) -> int:
-    from hpsearch.cli.terminal.output import clean, mask_urls
+    from hpsearch.cli.terminal.output import mask_urls
 
     print(f"error: {clean(mask_urls(message))}", file=sys.stderr)
     return code
@@ -157,5 +158,5 @@ def _unexpected(error: Exception) -> int:
     from hpsearch.cli.terminal.output import mask_urls
 
     told = mask_urls("".join(traceback.format_exception(error)))
-    print(told, end="", file=sys.stderr)
+    print(clean(told), end="", file=sys.stderr)
     return _tell(f"this is a fault of hpsearch: {type(error).__name__}; please report it", FAILED)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +20,11 @@ from hpsearch.errors import UserError
 if TYPE_CHECKING:
     from hpsearch.workers.launch.launching import LaunchOptions
 
-#: A launch that ends within so many seconds went wrong at its start.
-_START_SECONDS = 2.0
+#: The descriptor by which a launch in the background says that it has begun.
+_BEGUN = "HPSEARCH_BEGUN_FD"
+
+#: A launch that hasn't begun by then goes on by itself: the machine is very busy.
+_START_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +45,11 @@ def start(
     confirm: bool = False,
     notify: str | None = None,
 ) -> Started:
-    """Start the same launch in the background.
+    """Start the same launch in the background; return when its study is stored and it searches.
 
-    Raises ``UserError`` with the end of its log where it ends badly at once.
+    Raises ``UserError`` with the end of its log where it ends badly before.
     """
+    beginning, begun = os.pipe()
     log = options.runs / options.study.name / "launch.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -50,32 +57,56 @@ def start(
             begins_at = file.tell()
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "hpsearch"),
+                    *(sys.executable, "-P", "-m", "hpsearch"),
                     *arguments(options, study, overrides, name),
                     *(["--confirm"] if confirm else []),
                 ],
                 # The database's URL may hold a password, a webhook's is often a secret, and
                 # everybody can read argv.
-                env={**environment_with(options.storage), NOTIFY: notify or ""},
+                env={
+                    **environment_with(options.storage),
+                    NOTIFY: notify or "",
+                    _BEGUN: str(begun),
+                },
+                pass_fds=[begun],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
     except OSError as error:
+        os.close(beginning)
         raise UserError(
             f"a launch in the background writes to {log}, but that failed ({error.strerror}); "
             "name another folder with --runs"
         ) from error
-    try:
-        process.wait(_START_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.returncode = 0  # it isn't ours any more
-    else:
-        if process.returncode != 0:
-            told = log.read_bytes()[begins_at:].decode(errors="replace")
-            raise UserError(f"the launch in the background ended at once:\n{told.strip()}")
+    finally:
+        os.close(begun)
+    with os.fdopen(beginning, "rb", buffering=0) as pipe:
+        select.select([pipe], [], [], _START_SECONDS)
+        has_begun = bool(pipe.read(1)) if select.select([pipe], [], [], 0)[0] else True
+    if not has_begun and process.wait() != 0:
+        told = log.read_bytes()[begins_at:].decode(errors="replace")
+        raise UserError(f"the launch in the background ended at once:\n{told.strip()}")
+    process.returncode = process.returncode or 0  # it isn't ours any more
     return Started(study=options.study.name, pid=process.pid, log=log)
+
+
+def say_that_it_has_begun() -> Callable[[], None]:
+    """Return what tells ``start``, if that started this launch; later calls do nothing."""
+    given = os.environ.pop(_BEGUN, "")
+    left = [int(given)] if given.isdecimal() else []
+    for descriptor in left:
+        os.set_inheritable(descriptor, False)  # the end of this process must be seen
+
+    def say() -> None:
+        for descriptor in left:
+            with suppress(OSError):
+                os.write(descriptor, b"1")
+                os.close(descriptor)
+        left.clear()
+
+    return say
 
 
 def arguments(

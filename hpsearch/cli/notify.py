@@ -21,8 +21,10 @@ import typer
 
 from hpsearch.cli.storage_option import URL as STORAGE_VARIABLE
 from hpsearch.cli.terminal.output import as_json as json_of
-from hpsearch.cli.terminal.output import clean, mask_urls, say
+from hpsearch.cli.terminal.output import mask_urls, say
 from hpsearch.errors import HpsearchError
+from hpsearch.foreign_text import clean
+from hpsearch.import_path import environment_of_the_user
 
 if TYPE_CHECKING:
     from http.client import HTTPMessage
@@ -231,7 +233,11 @@ def _run(command: str, text: str) -> str | None:
 
 def _environment() -> dict[str, str]:
     """Return this environment without the database's password, and without the order itself."""
-    left = {key: value for key, value in os.environ.items() if key not in (VARIABLE, "PGPASSWORD")}
+    left = {
+        key: value
+        for key, value in environment_of_the_user().items()
+        if key not in (VARIABLE, "PGPASSWORD")
+    }
     if STORAGE_VARIABLE in left and mask_urls(left[STORAGE_VARIABLE]) != left[STORAGE_VARIABLE]:
         del left[STORAGE_VARIABLE]
     return left

@@ -22,6 +22,7 @@ from hpsearch.cli.options import (
     WorkersPerGpuOption,
     seconds,
 )
+from hpsearch.output_streams import optional_output
 
 if TYPE_CHECKING:
     from hpsearch.workers.launch.launching import RunSettings
@@ -81,7 +82,10 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_run_options(**given: Any) -> None:
         own = {option.name: given.pop(option.name) for option in options}
-        command(**given, **{_PARAMETER: RunOptions(**own)})
+        # What is trained is stored; a terminal that went away, or a full disk under a log, is no
+        # reason to stop.
+        with optional_output():
+            command(**given, **{_PARAMETER: RunOptions(**own)})
 
     signature = inspect.signature(command, eval_str=True)
     shown: list[inspect.Parameter] = []

@@ -31,6 +31,7 @@ from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.starting import changes_of
 from hpsearch.cli.storage_option import storage_of_the_environment
 from hpsearch.cli.terminal.output import print_json, say, show, show_params
+from hpsearch.output_streams import optional_output
 from hpsearch.results.opening import (
     database_for_reading,
     definition_of,
@@ -42,6 +43,7 @@ from hpsearch.wording import plural
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
     from hpsearch.workers.launch.preview import Preview
+    from hpsearch.workers.launch.progress import Progress
     from hpsearch.workers.launch.supervisor import Outcome
 
 #: How a launch ended, in words.
@@ -95,8 +97,10 @@ def launch(
         --set data.source=fashion_mnist --set data.limit=4000
     hpsearch launch --study my_study.yaml --timeout 8h --detach
     """
+    from hpsearch.cli import detached
     from hpsearch.workers.launch.fork_server import start_fork_server
 
+    has_begun = detached.say_that_it_has_begun()
     definition_of(study, run.storage)  # What is wrong there is said before anything slow begins.
     # It imports torch, and reads and checks the study; this process needs no torch for the rest.
     start_fork_server()
@@ -108,7 +112,6 @@ def launch(
         epochs=epochs,
         trackers=track,
     )
-    from hpsearch.cli import detached
     from hpsearch.cli.terminal import live
     from hpsearch.workers.launch.apart import in_other_process
     from hpsearch.workers.launch.launching import launch as start
@@ -128,7 +131,12 @@ def launch(
     notifier = Notifier(target=notify, command="launch", study=told.study, storage=run.storage)
     with notifier.on_failure():
         with live.presenter(options.study.objective.metric, stderr=as_json) as present:
-            outcome = start(options, present, told.crew)
+
+            def show_progress(progress: Progress) -> None:
+                has_begun()
+                present(progress)
+
+            outcome = start(options, show_progress, told.crew)
         code, summed = _end(outcome, told, run.storage, as_json=as_json, exported=not confirm)
         if confirm:
             from hpsearch.cli.commands.confirm import after_launch
@@ -195,7 +203,8 @@ def worker(
     crowded = crowding(1, others) if options.device == "cpu" else None
     if crowded is not None:
         say(f"warning: {crowded}", style="yellow")
-    ended = run_worker(options)
+    with optional_output():
+        ended = run_worker(options)
     say(f"left study {stored}: {ended or 'told to leave'}")
 
 

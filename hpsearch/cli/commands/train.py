@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,6 +23,7 @@ from hpsearch.cli.options import (
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.cli.terminal.reproduction import COMPARED, at_epoch, recorded_figures, verdict
 from hpsearch.cli.terminal.training_progress import stopped_by_signals, told
+from hpsearch.output_streams import optional_output
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
@@ -139,6 +141,7 @@ def _train(
         if progress is not None and progress.damaged is not None and not quiet:
             say(f"begins again: {progress.damaged}", stderr=True)
         with (
+            optional_output() if folder is not None else nullcontext(),
             stopped_by_signals(wanted=progress is not None) as stop,
             told(assignment.study.name, assignment.epochs, resumed, quiet=quiet) as tell,
         ):

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hpsearch.cli.terminal.output import (
-    clean,
     console,
     make_table,
     say,
@@ -17,6 +16,7 @@ from hpsearch.cli.terminal.output import (
     show_bytes,
     show_time,
 )
+from hpsearch.foreign_text import clean
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
+from hpsearch.foreign_text import clean, escape_json
+from hpsearch.output_streams import require_output
 from hpsearch.wording import long_time
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 #: A password may hold any sign, also ``/`` and ``@``: all up to the line's last ``@`` is hidden.
 _PASSWORD = re.compile(r"(\w://[^\s:/@]*:).*(@)")
 _SECRET_OPTION = re.compile(r"([?&]\w*(?:password|secret)=)[^\s&'\"]+")
@@ -45,11 +46,12 @@ def say(text: str = "", *, style: str | None = None, stderr: bool = False) -> No
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON and nothing else; figures that aren't finite become null."""
     sys.stdout.write(as_json(value))
+    require_output(whole=True)
 
 
 def as_json(value: Any) -> str:
     """Return ``value`` as ``print_json`` prints it."""
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n"
+    return escape_json(json.dumps(_finite(value), indent=2, ensure_ascii=False)) + "\n"
 
 
 def table(
@@ -212,11 +214,6 @@ def _block(share: float) -> str:
 def _spread(count: int, most: int) -> list[float]:
     shown = min(count, most)
     return [at * (count - 1) / max(1, shown - 1) for at in range(shown)]
-
-
-def clean(text: str) -> str:
-    """Replace control characters other than tab and newline: they could steer the terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def mask_urls(text: str) -> str:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from hpsearch.cli.terminal.output import clean, console, say
+from hpsearch.cli.terminal.output import console, say
+from hpsearch.foreign_text import clean
 
 if TYPE_CHECKING:
     from hpsearch.measurement import EpochResult

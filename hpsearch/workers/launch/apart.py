@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from hpsearch.errors import HpsearchError, UserError
-from hpsearch.workers.launch.fork_server import start_fork_server
+from hpsearch.import_path import protect_children
+from hpsearch.workers.launch.fork_server import new_process, start_fork_server
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,10 +93,11 @@ class _Other:
     ) -> None:
         context = start_fork_server()
         self.receiving, sending = context.Pipe(duplex=False)
-        self.process = context.Process(
-            target=entry,
+        self.process = new_process(
+            context,
+            entry,
             # The server's environment is that of its start.
-            args=(sending, dict(os.environ), work, arguments, settings),
+            (sending, dict(os.environ), work, arguments, settings),
             name="apart",
             daemon=True,
         )
@@ -147,3 +149,4 @@ def _settle_in(environment: Mapping[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever waits for us
     os.environ.clear()
     os.environ.update(environment)
+    protect_children()

@@ -13,6 +13,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from hpsearch.errors import DatabaseReplaced, DeviceUnusable, UserError
 from hpsearch.kill_points import Step, passing
 from hpsearch.study_file.durations import format_duration
+from hpsearch.workers.launch.fork_server import new_process
 from hpsearch.workers.launch.progress import WorkerStatus
 from hpsearch.workers.launch.pulse import Counter, Pulse, new_counter, start_beating
 from hpsearch.workers.owners import new_owner
@@ -78,8 +79,8 @@ class Crew:
         owner = new_owner(f"worker-{slot}")
         options = replace(self._options, device=device, owner=owner, database_was_there=True)
         counter = new_counter(self._context)
-        process = self._context.Process(
-            target=worker_process, args=(options, counter), name=f"worker-{slot}"
+        process = new_process(
+            self._context, worker_process, (options, counter), name=f"worker-{slot}"
         )
         process.start()
         self._workers.append(

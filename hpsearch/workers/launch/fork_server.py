@@ -10,7 +10,14 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import signal
-from multiprocessing.context import ForkServerContext
+import sys
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import Any
+
+from hpsearch.import_path import import_path, protect_children, protected_children
+from hpsearch.library_warnings import hide
+from hpsearch.output_streams import replace_streams
 
 from hpsearch import openmp
 
@@ -29,7 +36,8 @@ def start_fork_server() -> ForkServerContext:
     # Ctrl-C reaches it too; amid its imports that would be a traceback. It ends with its parent.
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        multiprocessing.forkserver.ensure_running()
+        with protected_children():
+            multiprocessing.forkserver.ensure_running()
     finally:
         signal.signal(signal.SIGINT, on_interrupt)
         for name in {*_ONE_THREAD, *openmp.PASSIVE}:
@@ -38,3 +46,47 @@ def start_fork_server() -> ForkServerContext:
             else:
                 os.environ.pop(name, None)
     return context
+
+
+def new_process(
+    context: ForkServerContext,
+    target: Callable[..., None],
+    arguments: tuple[Any, ...],
+    *,
+    name: str,
+    daemon: bool = False,
+) -> ForkServerProcess:
+    """Return a process, not yet started, that the fork server will fork.
+
+    Args:
+        context: What ``start_fork_server`` returned.
+        target: A function of a module; it is pickled by name.
+        arguments: Its arguments; they are pickled.
+        name: The process's name in messages.
+        daemon: Whether it is ended together with this process.
+    """
+    return context.Process(
+        target=_run, args=(_ImportPath(), target, arguments), name=name, daemon=daemon
+    )
+
+
+class _ImportPath:
+    """Sets the import path of the process that unpickles it.
+
+    It stands before the target: to unpickle that is to import its module. By then multiprocessing
+    has put the current folder where the parent's path has an empty entry.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[list[str]]]:
+        return _use_import_path, (import_path(),)
+
+
+def _use_import_path(folders: list[str]) -> None:
+    sys.path[:] = folders
+
+
+def _run(_path: None, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    protect_children()
+    replace_streams(foreign=True)
+    hide()
+    target(*arguments)

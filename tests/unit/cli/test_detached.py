@@ -45,7 +45,7 @@ def stand_in(tmp_path, monkeypatch):
         script.write_text(
             f"#!{sys.executable}\n"
             "import os, sys, time\n"
-            "print(sys.argv[1:4], os.environ['HPSEARCH_STORAGE'], os.getsid(0) == os.getpid())\n"
+            "print(sys.argv[1:5], os.environ['HPSEARCH_STORAGE'], os.getsid(0) == os.getpid())\n"
             "sys.stdout.flush()\n"
             f"{ending}\n"
         )
@@ -60,7 +60,7 @@ def test_it_runs_in_a_session_of_its_own_and_logs(tmp_path, stand_in):
     stand_in("")
     started = detached.start(options(tmp_path), study="mine", overrides=[], name=None)
     assert started.log == tmp_path / "mine" / "launch.log"
-    assert started.log.read_text() == f"['-m', 'hpsearch', 'launch'] {URL} True\n"
+    assert started.log.read_text() == f"['-P', '-m', 'hpsearch', 'launch'] {URL} True\n"
 
 
 def test_a_launch_that_fails_at_once_tells_why(tmp_path, stand_in):
@@ -70,7 +70,7 @@ def test_a_launch_that_fails_at_once_tells_why(tmp_path, stand_in):
     log.write_text("an earlier launch\n")
     with pytest.raises(UserError) as raised:
         detached.start(options(tmp_path), study="mine", overrides=[], name=None)
-    assert str(raised.value).startswith("the launch in the background ended at once:\n['-m'")
+    assert str(raised.value).startswith("the launch in the background ended at once:\n['-P'")
     assert str(raised.value).endswith("error: no room")
     assert log.read_text().startswith("an earlier launch\n")
 

@@ -1,0 +1,179 @@
+"""stdout and stderr that a long run survives: closed, full, or of another encoding than UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+from hpsearch.errors import HpsearchError
+from hpsearch.foreign_text import clean_output
+
+#: What stands for a character that the terminal's encoding doesn't have.
+_INSTEAD = {
+    "\N{PLUS-MINUS SIGN}": "+/-",
+    "\N{MULTIPLICATION SIGN}": "x",
+    "\N{MIDDLE DOT}": "*",
+    "\N{RIGHTWARDS ARROW}": "->",
+    "\N{LEFTWARDS ARROW}": "<-",
+    "\N{BULLET}": "*",
+    "\N{EN DASH}": "-",
+    "\N{EM DASH}": "-",
+    "\N{HORIZONTAL ELLIPSIS}": "...",
+    "\N{LESS-THAN OR EQUAL TO}": "<=",
+    "\N{GREATER-THAN OR EQUAL TO}": ">=",
+    "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+    "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+    "\N{LEFT SINGLE QUOTATION MARK}": "'",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    **dict(zip("▁▂▃▄▅▆▇█", "_.-:=+*#", strict=True)),
+    **dict(zip("━─╸╺│", "----|", strict=True)),
+}
+_ERRORS = "hpsearch"
+
+
+class OutputLost(HpsearchError):
+    """What was printed can't be written any more; ``reader_left``: nobody reads it."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"the output must be writable, but that failed ({error.strerror})")
+        self.reader_left = isinstance(error, BrokenPipeError)
+
+
+class OutputStream:
+    """A text stream around stdout or stderr.
+
+    When writing fails, what follows goes nowhere. ``required`` says whether that is an error.
+    """
+
+    def __init__(
+        self, stream: TextIO, *, required: bool, filtered: Callable[[str], str] | None = None
+    ) -> None:
+        self._stream = stream
+        self._filtered = filtered
+        self.required = required
+        #: What went wrong, once it did, and whether it went wrong when it had to work.
+        self.lost: OSError | None = None
+        self.lost_required = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write ``text``; the number of characters is returned."""
+        shown = text if self._filtered is None else self._filtered(text)
+        self._try(lambda: self._stream.write(shown))
+        return len(text)
+
+    def writelines(self, lines: Iterator[str]) -> None:
+        """Write each of ``lines``."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self._try(self._stream.flush)
+
+    def _try(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except OSError as error:
+            self.lost, self.lost_required = self.lost or error, self.required
+            # What is buffered would be tried again and again, last when the process ends
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+            with suppress(OSError):
+                self._stream.flush()
+            if self.required:
+                raise OutputLost(error) from error
+
+
+def replace_streams(*, foreign: bool = False) -> None:
+    """Put such streams in place of ``sys.stdout`` and ``sys.stderr``, once per process.
+
+    Args:
+        foreign: Whether others write to them, as plug-ins do in a worker process. Control
+            characters are then replaced.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # Otherwise the next file that is opened, such as the database, takes its place
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    for name, required in (("stdout", not foreign), ("stderr", False)):
+        stream: Any = getattr(sys, name)
+        if isinstance(stream, OutputStream):
+            continue
+        if stream is None:
+            descriptor = 1 if name == "stdout" else 2
+            stream = open(descriptor, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_ERRORS)
+        filtered = clean_output if foreign else None
+        setattr(sys, name, OutputStream(stream, required=required, filtered=filtered))
+
+
+@contextmanager
+def optional_output() -> Iterator[None]:
+    """Go on without stdout if it is lost: for commands that do more than to print."""
+    stream: Any = sys.stdout
+    if not isinstance(stream, OutputStream):
+        yield
+        return
+    stream.required = False
+    try:
+        yield
+        stream.flush()
+    finally:
+        stream.required = True
+        if stream.lost is not None and not isinstance(stream.lost, BrokenPipeError):
+            print(f"warning: {OutputLost(stream.lost)}; it is incomplete", file=sys.stderr)
+
+
+def require_output(*, whole: bool = False) -> None:
+    """Write what is buffered for stdout.
+
+    Args:
+        whole: Whether everything must have got there, also what was printed within
+            ``optional_output``.
+
+    Raises:
+        OutputLost: it can't be written.
+    """
+    stream: Any = sys.stdout
+    stream.flush()
+    if isinstance(stream, OutputStream) and stream.lost and (whole or stream.lost_required):
+        raise OutputLost(stream.lost)
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """Return what is printed for characters that the encoding lacks: an error handler."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    encoding = error.encoding
+    shown = "".join(_spelled(sign, encoding) for sign in error.object[error.start : error.end])
+    return shown, error.end
+
+
+def _spelled(sign: str, encoding: str) -> str:
+    # é is still an e without its accent
+    plain = unicodedata.normalize("NFKD", sign)
+    for candidate in (_INSTEAD.get(sign), plain, plain[:1]):
+        with suppress(UnicodeError):
+            if candidate:
+                candidate.encode(encoding)
+                return candidate
+    return "?"
+
+
+codecs.register_error(_ERRORS, _replaced)
