@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 #: What takes no place of its own and steers whoever shows it, or deceives who reads it:
 _UNSAFE = (
@@ -50,3 +51,16 @@ def escape_json(text: str) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     return json.dumps(match[0])[1:-1]
+
+
+def clean_value(value: Any) -> Any:
+    """Return what JSON holds with every text in it cleaned, also the keys of objects."""
+    match value:
+        case str():
+            return clean(value)
+        case dict():
+            return {clean(key): clean_value(each) for key, each in value.items()}
+        case list() | tuple():
+            return [clean_value(each) for each in value]
+        case _:
+            return value

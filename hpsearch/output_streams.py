@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import os
 import sys
 import unicodedata
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from hpsearch.errors import HpsearchError
-from hpsearch.foreign_text import clean_output
+from hpsearch.foreign_text import clean, clean_output
 
 #: What stands for a character that the terminal's encoding doesn't have.
 _INSTEAD = {
@@ -121,6 +122,15 @@ def replace_streams(*, foreign: bool = False) -> None:
             stream.reconfigure(errors=_ERRORS)
         filtered = clean_output if foreign else None
         setattr(sys, name, OutputStream(stream, required=required, filtered=filtered))
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_CleanFormatter())
+
+
+class _CleanFormatter(logging.Formatter):
+    """Cleans what is logged: it quotes servers, trackers and plug-ins."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return clean(super().format(record))
 
 
 @contextmanager

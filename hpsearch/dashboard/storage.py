@@ -24,6 +24,7 @@ from hpsearch.dashboard.artifacts import as_system_attrs, described, kinds_of
 from hpsearch.dashboard.notes import state_line, study_note, winner_line
 from hpsearch.dashboard.standing import Standing, Standings
 from hpsearch.dashboard.trials import Snapshot, StudyTrials
+from hpsearch.foreign_text import clean, clean_value
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.ledger_tables import studies as our_studies
 from hpsearch.search.storage import Database
@@ -233,10 +234,10 @@ def _read_studies(connection: Connection, only: int | None = None) -> list[Froze
     for table in (rows.STUDY_USER_ATTRS, rows.STUDY_SYSTEM_ATTRS):
         for study_id, key, value in of_study(table, "key", "value_json"):
             place = (study_id, table is rows.STUDY_USER_ATTRS)
-            attrs.setdefault(place, {})[key] = json.loads(value)
+            attrs.setdefault(place, {})[key] = clean_value(json.loads(value))
     return [
         FrozenStudy(
-            study_name=name,
+            study_name=clean(name),
             direction=None,
             directions=[each for _, each in sorted(directions.get(study_id, {}).items())],
             user_attrs=attrs.get((study_id, True), {}),

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.dashboard.garbage import kept_waiting
+from hpsearch.foreign_text import clean_value
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.history_rows import chunks, frozen, read_params
 from hpsearch.search.storage import Database
@@ -202,15 +203,15 @@ def _read_system_attrs(
         .order_by(table.c.trial_system_attribute_id)
     )
     for trial_id, key, value in connection.execute(query).all():
-        trials[trial_id].system_attrs[key] = json.loads(value)
+        trials[trial_id].system_attrs[key] = clean_value(json.loads(value))
 
 
 @lru_cache(maxsize=65_536)
 def _scalar(text: str) -> Any:
-    return json.loads(text)
+    return clean_value(json.loads(text))
 
 
 def _from_json(text: str) -> Any:
     # Most attributes of a study's trials are equal: device, hashes, numbers of images. Only what
     # can't be changed may be shared.
-    return json.loads(text) if text[:1] in "[{" else _scalar(text)
+    return clean_value(json.loads(text)) if text[:1] in "[{" else _scalar(text)

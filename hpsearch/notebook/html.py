@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from hpsearch.foreign_text import clean
+
 _STYLE = """<style>
 .hpsearch{font-size:13px;line-height:1.45}
 .hpsearch h4{margin:0 0 .3em;font-size:14px}
@@ -25,6 +27,10 @@ _STYLE = """<style>
 </style>"""
 
 
+def _escape(text: str) -> str:
+    return escape(clean(text))
+
+
 def page(*parts: str) -> str:
     """Return ``parts`` (HTML already) as one block with its style."""
     return f'{_STYLE}<div class="hpsearch">{"".join(parts)}</div>'
@@ -32,12 +38,12 @@ def page(*parts: str) -> str:
 
 def title(text: str) -> str:
     """Return a heading."""
-    return f"<h4>{escape(text)}</h4>"
+    return f"<h4>{_escape(text)}</h4>"
 
 
 def line(text: str, kind: str = "") -> str:
     """Return one paragraph; ``kind`` is "", "soft" or "bad"."""
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+    return f'<p class="{kind}">{_escape(text)}</p>' if kind else f"<p>{_escape(text)}</p>"
 
 
 def bar(share: float) -> str:
@@ -51,9 +57,9 @@ def bar(share: float) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table; ``None`` is shown as a dash."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    head = "".join(f"<th>{_escape(name)}</th>" for name in columns)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(shown(cell))}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{_escape(shown(cell))}</td>" for cell in row) + "</tr>"
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

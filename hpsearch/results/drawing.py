@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import RLock
 from typing import IO, TYPE_CHECKING, Any
 
+from hpsearch.foreign_text import clean
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -46,5 +48,5 @@ def save(figure: Figure, target: Path | IO[bytes], kind: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with a question mark for each sign that an SVG can't hold."""
-    return _NO_XML.sub("?", text)
+    """Return ``text`` as a figure shows it: nothing steers, nothing that an SVG can't hold."""
+    return _NO_XML.sub("?", clean(text))

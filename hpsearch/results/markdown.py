@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from hpsearch.foreign_text import clean
+
 # An underscore within a word means nothing, and figures have many
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_]))")
 
 #: CommonMark takes a backslash before any of these for the sign itself.
 _SIGNS = re.compile(r"([!-/:-@\[-`{-~])")
-# Signs that turn the direction of writing among them: they show another text than there is
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+
+_BREAKS = re.compile(r"[\t-\r\x85\u2028\u2029]+")
 
 
 class Code(str):
@@ -38,7 +40,7 @@ def inline(text: object) -> str:
 
 def words(text: object) -> str:
     """Return ``text`` as one line of which nothing is a link, a bare address neither."""
-    return _SIGNS.sub(r"\\\1", _CONTROL.sub(" ", str(text)))
+    return _SIGNS.sub(r"\\\1", _on_one_line(text))
 
 
 def code(text: object) -> str:
@@ -51,7 +53,7 @@ def code(text: object) -> str:
 
 def block(text: str) -> str:
     """Return ``text``, of several lines, as a block of code."""
-    plain = "\n".join(_CONTROL.sub(" ", line) for line in text.splitlines())
+    plain = clean("\n".join(text.splitlines()).replace("\t", " "))
     fence = "`" * max(3, 1 + _longest_ticks(plain))
     return f"{fence}text\n{plain}\n{fence}"
 
@@ -74,4 +76,8 @@ def _cell(text: str) -> str:
 
 
 def _one_line(text: object) -> str:
-    return " ".join(_CONTROL.sub(" ", str(text)).split())
+    return " ".join(_on_one_line(text).split())
+
+
+def _on_one_line(text: object) -> str:
+    return clean(_BREAKS.sub(" ", str(text)))

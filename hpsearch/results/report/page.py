@@ -10,6 +10,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from hpsearch.foreign_text import clean, clean_value
 from hpsearch.results.report import palette
 from hpsearch.results.report.blocks import Report
 
@@ -22,7 +23,12 @@ def page(report: Report, *, nonce: str | None = None) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # What isn't text of the page itself, which is marked, may be anybody's
+        finalize=lambda value: clean(value) if type(value) is str else value,
     )
     template = environment.from_string(_read("report.html.j2"))
     return template.render(
@@ -55,9 +61,10 @@ def _figures(report: Report) -> dict[str, Any]:
 
 def _in_script(value: Any) -> str:
     """Return JSON that can't end the element which it stands in, nor open a comment there."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    escapes = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028"}
-    for sign, escape in (*escapes.items(), ("\u2029", "\\u2029")):
+    text = json.dumps(
+        clean_value(value), allow_nan=False, separators=(",", ":"), ensure_ascii=False
+    )
+    for sign, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(sign, escape)
     return text
 

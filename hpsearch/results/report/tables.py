@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from hpsearch.foreign_text import clean
 from hpsearch.measurement import FIGURES
 from hpsearch.results.report.content import StudyContent
 
@@ -48,9 +49,9 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list | tuple | dict):
-        value = json.dumps(value)
+        value = json.dumps(value)  # in ASCII
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
+    if isinstance(value, str):
+        return f"'{clean(value)}" if value.startswith(_FORMULA) else clean(value)
     return value

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.errors import UserError
+from hpsearch.foreign_text import escape_json
 from hpsearch.results.report.assemble import ReportContent, assemble
 from hpsearch.results.report.blocks import Report
 from hpsearch.results.report.markdown import markdown
@@ -49,7 +50,7 @@ def write_report(content: ReportContent, folder: Path, *, figures: bool = True) 
             TEXT: markdown(report, pictures),
             TRIALS: trials_csv(content.studies),
             CURVES: curves_csv(content.studies),
-            DATA: data,
+            DATA: escape_json(data),
         }
         for name, text in texts.items():
             with replacing(folder / name) as unfinished:
