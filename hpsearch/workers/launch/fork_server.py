@@ -15,11 +15,10 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
+from hpsearch import openmp
 from hpsearch.import_path import import_path, protect_children, protected_children
 from hpsearch.library_warnings import hide
 from hpsearch.output_streams import replace_streams
-
-from hpsearch import openmp
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
