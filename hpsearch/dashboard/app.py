@@ -1,19 +1,18 @@
-"""optuna-dashboard behind the guard, on a small threading server."""
+"""optuna-dashboard behind the guard, on a small server."""
 
 from __future__ import annotations
 
 import ipaddress
-import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIServer, make_server
 
 from hpsearch.dashboard.artifacts import Artifacts
 from hpsearch.dashboard.guard import LOOPBACK_NAMES, Guard
 from hpsearch.dashboard.reports import Reports
 from hpsearch.dashboard.routes import Routes
+from hpsearch.dashboard.server import DashboardServer, DashboardServerV6, RequestHandler
 from hpsearch.dashboard.standing import Standings
 from hpsearch.dashboard.storage import DashboardStorage
 from hpsearch.errors import UserError
@@ -22,33 +21,6 @@ from hpsearch.search.storage import Database
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    """One thread per request: the page asks for several things at once."""
-
-    daemon_threads = True
-    #: Asked between requests, about twice a second; what it raises ends the server.
-    still_there: Callable[[], None] = staticmethod(lambda: None)
-
-    def service_actions(self) -> None:
-        """Stop if the database isn't the one that was opened (``DatabaseReplaced``)."""
-        super().service_actions()
-        self.still_there()
-
-
-class _ServerV6(_Server):
-    address_family = socket.AF_INET6
-
-
-class _QuietHandler(WSGIRequestHandler):
-    """Logs no requests: the terminal belongs to the person who started it."""
-
-    #: Seconds that a client may be silent; each has a thread.
-    timeout = 30
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Log nothing."""
 
 
 def require_loopback(host: str, token: str | None = None) -> None:
@@ -82,13 +54,13 @@ def dashboard_server(
     """
     require_loopback(host, token)
     require_tables(database)
-    kind = _ServerV6 if ":" in host else _Server
+    kind = DashboardServerV6 if ":" in host else DashboardServer
     # A token goes with its name in the browser, so another name for us reads nothing.
     hosts = LOOPBACK_NAMES if token is None else None
     with _read_only(database) as reading:
         guard = Guard(application(reading), hosts, token)
         try:
-            server = make_server(host, port, guard, kind, handler_class=_QuietHandler)
+            server = make_server(host, port, guard, kind, handler_class=RequestHandler)
         except (OSError, OverflowError, UnicodeError) as error:
             raise UserError(
                 f"the dashboard must have a free port, but {host}:{port} can't be used ({error}); "

@@ -1,0 +1,180 @@
+"""A small threading WSGI server that a few silent or slow clients can't block.
+
+One thread serves one connection, which is one request. The number of connections is bounded by the
+file descriptors that this process may have. When all are taken, whoever has sent no whole request
+yet gives way, the oldest first: a browser sends its request at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import resource
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from socketserver import ThreadingMixIn
+from threading import Condition
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+logger = logging.getLogger(__name__)
+
+#: Within so many seconds a request, its line and headers, must have come whole.
+REQUEST_SECONDS = 10.0
+
+#: Within so many seconds one write of the answer, mostly all of it, must have been taken.
+ANSWER_SECONDS = 300.0
+
+#: A connection that is answered for longer gives way when no silent one is left to.
+PATIENCE_SECONDS = 60.0
+
+MOST_CONNECTIONS = 64
+
+#: No descriptor or memory is left for one more connection.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+#: After which one looks again whether there is room.
+_PAUSE_SECONDS = 0.2
+
+
+def most_connections() -> int:
+    """Return how many connections this process has descriptors for.
+
+    Some are the program's own; each request takes its socket, a connection to the database (three
+    files of SQLite) and a picture.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(2, min(MOST_CONNECTIONS, (limit - 24) // 5))
+
+
+@dataclass
+class _Connection:
+    socket: socket.socket
+    since: float
+    #: Whether its request has come whole.
+    has_asked: bool = False
+    #: Whether it was told to end.
+    dropped: bool = False
+
+
+class DashboardServer(ThreadingMixIn, WSGIServer):
+    """One thread per connection, and a bounded number of them."""
+
+    daemon_threads = True
+    request_queue_size = 128
+    #: Asked between requests, about twice a second; what it raises ends the server.
+    still_there: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.limit = most_connections()
+        self._connections: dict[int, _Connection] = {}
+        self._changed = Condition()
+        super().__init__(*arguments, **options)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection once there is room for it. Raises ``OSError`` if there is none."""
+        if not self._has_room():
+            raise OSError("all connections are being answered")  # it waits in the kernel's queue
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                # It is still there to be accepted, and the loop would come back at once
+                self._drop_one()
+                time.sleep(_PAUSE_SECONDS)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own."""
+        with self._changed:
+            self._connections[id(request)] = _Connection(request, time.monotonic())
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        super().shutdown_request(request)
+        with self._changed:
+            self._connections.pop(id(request), None)
+            self._changed.notify_all()
+
+    def has_asked(self, request: Any) -> None:
+        """Note that a connection's request has come whole."""
+        with self._changed:
+            connection = self._connections.get(id(request))
+            if connection is not None:
+                connection.has_asked, connection.since = True, time.monotonic()
+
+    def service_actions(self) -> None:
+        """End connections whose request takes too long, and ask ``still_there``."""
+        super().service_actions()
+        self.still_there()
+        now = time.monotonic()
+        with self._changed:
+            for each in self._connections.values():
+                if not each.has_asked and now - each.since > REQUEST_SECONDS:
+                    _drop(each)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say in one line what went wrong; that a client left is nothing to tell."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError | ValueError):  # ValueError: written to after its end
+            logger.error("a request failed: %s: %s", type(error).__name__, error)
+
+    def _has_room(self) -> bool:
+        with self._changed:
+            if len(self._connections) < self.limit:
+                return True
+        self._drop_one()
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: len(self._connections) < self.limit, timeout=_PAUSE_SECONDS
+            )
+
+    def _drop_one(self) -> None:
+        """End the connection that has been silent for longest, or one that is answered for long."""
+        now = time.monotonic()
+        with self._changed:
+            candidates = [
+                each
+                for each in self._connections.values()
+                if not each.dropped and (not each.has_asked or now - each.since > PATIENCE_SECONDS)
+            ]
+            if candidates:
+                _drop(min(candidates, key=lambda each: (each.has_asked, each.since)))
+
+
+def _drop(connection: _Connection) -> None:
+    if not connection.dropped:
+        connection.dropped = True
+        with suppress(OSError):  # it may have gone by itself
+            # Its thread, which reads or writes, then sees the end and closes it
+            connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+class DashboardServerV6(DashboardServer):
+    """The same for an address of IPv6."""
+
+    address_family = socket.AF_INET6
+
+
+class RequestHandler(WSGIRequestHandler):
+    """Logs no requests: the terminal belongs to the person who started the server."""
+
+    timeout = REQUEST_SECONDS
+
+    def parse_request(self) -> bool:
+        """Read the headers; returns whether there is something to answer."""
+        whole = super().parse_request()
+        if whole and isinstance(self.server, DashboardServer):
+            self.server.has_asked(self.request)
+            self.connection.settimeout(ANSWER_SECONDS)
+        return whole
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Log nothing."""
