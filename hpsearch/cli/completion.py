@@ -29,7 +29,7 @@ TRACKERS = {
 
 
 def study_files(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return what is launched by name: study files and stored studies; paths are the shell's own."""
+    """Return what is launched by name: study files and stored studies. Paths are the shell's."""
     from hpsearch.study_file.shipped import shipped_studies
 
     files = _beginning(incomplete, shipped_studies())

@@ -30,8 +30,8 @@ def confirm(
         typer.Option(
             "--top",
             callback=at_least_one,
-            help="Train the best N again, and those tied with them.  [dim]default: the study "
-            "file's, or 6[/dim]",
+            help="Train exactly the best N again.  [dim]default: the study file's, or 6, and those "
+            "tied with the last of them[/dim]",
         ),
     ] = None,
     seeds: Annotated[
@@ -54,8 +54,9 @@ def confirm(
 
     The best of many trials is the luckiest. So finalists meet the same fresh seeds, each with a
     newly drawn split (or folds, where the study has them); those that can't win any more drop out;
-    and the winner's figure comes from seeds that had no say in the choice. Ctrl-C checkpoints and
-    leaves, the same command goes on. When all is done, it prints the verdict again.
+    and the winner's figure comes from seeds that had no say in the choice. It costs at most as many
+    epochs as the search ran, unless --top, --seeds or the study file ask for more. Ctrl-C
+    checkpoints and leaves, the same command goes on. When all is done, it prints the verdict again.
 
     \b
     hpsearch confirm --study quickstart --workers 2

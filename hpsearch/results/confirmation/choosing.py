@@ -14,6 +14,12 @@ from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.study_file.study import Confirm
 
+#: The most epochs of a confirmation for which nobody asked for more, as a share of the search's.
+DEFAULT_SHARE = 1.0
+
+#: Seeds below which the number of finalists is lowered rather than that of the seeds.
+_FEWEST_SEEDS = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -35,11 +41,32 @@ def most_trainings(finalists: int, seeds: int, *, baseline: bool) -> int:
     return (finalists * seeds if finalists > 1 else FIRST_ROUND) + reported * seeds
 
 
-def choose(database: Database, search: StudyRecord, settings: Confirm, *, tried: bool) -> Choice:
-    """Choose as ``settings`` say; where they name a share, as far as that allows.
+def choose(
+    database: Database,
+    search: StudyRecord,
+    settings: Confirm,
+    *,
+    tried: bool,
+    exactly: bool = False,
+    bounded: bool = False,
+) -> Choice:
+    """Choose the finalists and their seeds.
 
-    ``tried`` tells whether the search's file has a ``try_first``. Raises ``UserError`` where no
-    trial is complete.
+    Args:
+        database: The search's database.
+        search: The search.
+        settings: What is asked for.
+        tried: Whether the search's file has a ``try_first``.
+        exactly: Whether ``settings.top`` is the number of finalists, with none on top that are
+            tied with the last of them.
+        bounded: Whether to stay within the epochs that the search ran if ``settings`` name no
+            share.
+
+    Returns:
+        The choice, as far as the share allows what is asked for.
+
+    Raises:
+        UserError: No trial is complete.
     """
     order = ranked(search)
     candidates = [
@@ -59,16 +86,20 @@ def choose(database: Database, search: StudyRecord, settings: Confirm, *, tried:
             metric=search.objective.metric,
             images=images,
             top=top,
+            exactly=exactly,
             baseline=baseline,
         )
 
-    if settings.share is None:
+    share = settings.share
+    if share is None and bounded:
+        share = DEFAULT_SHARE
+    if share is None:
         chosen = best(settings.top)
         return Choice(finalists=chosen, seeds=settings.seeds, rule=chosen.rule)
     return within_share(
         best,
         settings,
-        settings.share,
+        share,
         search_epochs=search.counts.epochs_run,
         epochs_per_trial=search.study.epochs_per_trial,
     )
@@ -82,14 +113,27 @@ def within_share(
     search_epochs: int,
     epochs_per_trial: int,
 ) -> Choice:
-    """Lower ``top`` to 2, then the seeds to 2, until the most that it may cost is allowed.
+    """Ask for less until the most that it may cost is allowed.
 
-    ``best`` gives the finalists for a ``top``.
+    First ``top`` is lowered to 2, then the seeds to 3: of two seeds no interval says much. Then
+    only the best trial is trained again, with as many seeds as possible.
+
+    Args:
+        best: Returns the finalists for a ``top``.
+        settings: What is asked for.
+        share: The most epochs, as a share of the search's.
+        search_epochs: Epochs that the search ran.
+        epochs_per_trial: Epochs of one training.
+
+    Returns:
+        The choice; its rule says what became of the settings.
     """
     allowed = share * search_epochs
-    smallest = min(settings.top, 2)
-    tries = [(top, settings.seeds) for top in range(settings.top, smallest, -1)]
-    tries += [(smallest, seeds) for seeds in range(settings.seeds, FIRST_ROUND - 1, -1)]
+    fewest = min(settings.seeds, _FEWEST_SEEDS)
+    tries = [(top, settings.seeds) for top in range(settings.top, 2, -1)]
+    if settings.top > 1:
+        tries += [(2, seeds) for seeds in range(settings.seeds, fewest - 1, -1)]
+    tries += [(1, seeds) for seeds in range(settings.seeds, FIRST_ROUND - 1, -1)]
     for top, seeds in tries:
         chosen = best(top)
         most = most_trainings(len(chosen.trials), seeds, baseline=chosen.baseline is not None)
@@ -98,10 +142,16 @@ def within_share(
             break
     rule = chosen.rule
     if (top, seeds) != (settings.top, settings.seeds) or cost > allowed:
+        bound = (
+            f"it may cost as many epochs as the search ran, {search_epochs}"
+            if settings.share is None
+            else f"confirm.share {share:g} of the search's {search_epochs} epochs allows "
+            f"{allowed:.0f}"
+        )
+        more = "" if settings.share is not None else " (--top and --seeds ask for more)"
         rule += (
-            f"; confirm.share {share:g} of the search's {search_epochs} epochs allows "
-            f"{allowed:.0f}, so top {settings.top} became {top} and seeds {settings.seeds} became "
-            f"{seeds}"
+            f"; {bound}, so top {settings.top} became {top} and seeds {settings.seeds} became "
+            f"{seeds}{more}"
         )
     if cost > allowed:
         rule += f" (no confirmation is smaller: it may take {cost})"

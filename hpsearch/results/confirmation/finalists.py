@@ -43,14 +43,27 @@ def finalists(
     metric: str,
     images: int,
     top: int = DEFAULT_TOP,
+    exactly: bool = False,
     baseline: int | None = None,
 ) -> Finalists:
-    """Choose among ``ranked`` (best first), whose values were measured on ``images`` images.
+    """Choose the finalists.
 
-    The top ``top`` by value, and those within one standard error of the last of them, at most
-    twice ``top`` in all. Of trials with equal parameters only the best is taken: they would be the
-    same training. ``baseline`` is the first ``try_first`` trial where it is complete. Raises
-    ``UserError`` where ``top`` is below 1 or nothing is ranked.
+    Of trials with equal parameters only the best is taken: they would be the same training.
+
+    Args:
+        ranked: The complete trials, best first.
+        metric: The objective.
+        images: The number of images that its values were measured on.
+        top: How many of the best are taken.
+        exactly: Whether that is all. Otherwise those within one standard error of the last of them
+            are taken as well, at most as many again.
+        baseline: The first ``try_first`` trial, if it is complete.
+
+    Returns:
+        The choice.
+
+    Raises:
+        UserError: ``top`` is below 1, or nothing is ranked.
     """
     if top < 1:
         raise UserError(f"at least one finalist must be trained again, but got {top}")
@@ -62,7 +75,7 @@ def finalists(
     for candidate in ranked:
         if all(candidate.params != other.params for other in different):
             different.append(candidate)
-            if len(different) == 2 * top:
+            if len(different) == (top if exactly else 2 * top):
                 break
     best, others = different[:top], different[top:]
     noise = standard_error(metric, best[-1].value, images)

@@ -144,6 +144,20 @@ def progress(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> Progress:
     )
 
 
+def expected_length(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> int:
+    """Return about how many trainings there will be in all: those that are known, and the rest.
+
+    It takes every open training for one that comes out like the leader's, so that nobody leaves
+    by it, and nothing fails.
+    """
+    assumed = dict(outcomes)
+    while not (now := progress(contest, assumed)).finished:
+        means = [each.mean for each in now.standings if each.mean is not None]
+        level = means[0] if means else 0.0
+        assumed |= {entry: Outcome(value=level) for entry in now.planned if entry not in assumed}
+    return len(now.planned)
+
+
 class _Walk:
     def __init__(self, contest: Contest, outcomes: Mapping[Entry, Outcome]) -> None:
         self.contest = contest

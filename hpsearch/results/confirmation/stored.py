@@ -5,7 +5,8 @@ What it was asked stands in its document under ``confirms``::
     study, fingerprint   the search that it confirms
     seeds, seeds_before  how many choose (as many report), and how many fresh seeds earlier
                          confirmations of this search have used
-    asked                top, seeds and share, before the share had its effect
+    asked                top, seeds and share, before the share had its effect; given: those of
+                         top and seeds that were options of the command
     finalists            [{trial, params}, ...] in the search's rank order
     baseline             {trial, params}, or null
     search               of the search at that moment: trials that had ended, complete ones, epochs,
@@ -25,7 +26,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import LeftOverStudy
-from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, Progress, progress
+from hpsearch.results.confirmation.plan import (
+    Contest,
+    Entry,
+    Outcome,
+    Progress,
+    expected_length,
+    progress,
+)
 from hpsearch.results.confirmation.predictions import Predictions, decode
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search import ledger_reads, optuna_rows, studies
@@ -112,6 +120,19 @@ def trainings(confirmation: StudyRecord) -> dict[Entry, TrialRecord]:
 
 def standing(confirmation: StudyRecord) -> Progress:
     """Return how far the confirmation has come."""
+    return _walked(confirmation)[0]
+
+
+def expected_trainings(confirmation: StudyRecord) -> int:
+    """Return about how many trainings the confirmation will have, those that have ended included.
+
+    Its budget is what the plan knows so far, which grows from round to round.
+    """
+    return expected_length(contest_of(confirmation), _walked(confirmation)[1])
+
+
+def _walked(confirmation: StudyRecord) -> tuple[Progress, dict[Entry, Outcome]]:
+    """Return the progress, and how each training that has ended came out."""
     contest = contest_of(confirmation)
     ended = {trial.ticket: trial for trial in confirmation.trials if trial.state.is_finished}
     known = -1
@@ -120,7 +141,7 @@ def standing(confirmation: StudyRecord) -> Progress:
     while True:
         found = progress(contest, outcomes)
         if len(outcomes) == known:
-            return found
+            return found, outcomes
         known = len(outcomes)
         outcomes = {
             entry: _outcome(ended[number])

@@ -142,12 +142,17 @@ def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:
     confirms = found.study.document["confirms"]
     usual = Confirm(**(record.study.document.get("confirm") or {}))
     asked = {key: confirms["asked"][key] for key in ("top", "seeds")}
+    given = confirms["asked"].get("given", ())  # earlier versions didn't tell
     return Confirmed(
         study=found.study.name,
         nth=len(confirmations(database, record.study.name)),
         newer_trials=newer_trials(record, found),
         rule=confirms["rule"],
-        options=[f"--{key} {told}" for key, told in asked.items() if told != getattr(usual, key)],
+        options=[
+            f"--{key} {told}"
+            for key, told in asked.items()
+            if key in given or told != getattr(usual, key)
+        ],
         verdict=read_verdict(database, record, found),
     )
 

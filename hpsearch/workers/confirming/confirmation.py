@@ -6,7 +6,7 @@ in a study of its own: its tickets have all that protects a search's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,18 @@ def ask(database: Database, search: StudyRecord, study: StudyFile, wish: Wish) -
         )
     _require_quiet(search)
     own_name = _own_name(name, len(known) + 1)
-    choice = choose(database, search, settings, tried=bool(study.try_first))
+    given = [key for key in ("top", "seeds") if getattr(wish, key) is not None]
+    choice = choose(
+        database,
+        search,
+        settings,
+        tried=bool(study.try_first),
+        exactly=wish.top is not None,
+        # What the user asks for, here or in the study file, isn't cut down without a share
+        bounded=not given and study.document.get("confirm") is None,
+    )
     before = max((_seeds_used(each) for each in known), default=0)
-    confirms = _confirms(search, settings, choice, before)
+    confirms = _confirms(search, settings, choice, before, given)
     asked = _study(search, own_name, confirms)
     ensure_tables(database)
     stored = studies.create_or_find(database, asked)
@@ -221,7 +230,7 @@ def _seeds_used(stored: StoredStudy) -> int:
 
 
 def _confirms(
-    search: StudyRecord, settings: Confirm, choice: Choice, before: int
+    search: StudyRecord, settings: Confirm, choice: Choice, before: int, given: Sequence[str]
 ) -> dict[str, Any]:
     chosen = choice.finalists
 
@@ -233,7 +242,12 @@ def _confirms(
         "fingerprint": search.study.fingerprint,
         "seeds": choice.seeds,
         "seeds_before": before,
-        "asked": {"top": settings.top, "seeds": settings.seeds, "share": settings.share},
+        "asked": {
+            "top": settings.top,
+            "seeds": settings.seeds,
+            "share": settings.share,
+            "given": list(given),
+        },
         "rule": choice.rule,
         "finalists": [listed(number) for number in chosen.trials],
         "baseline": None if chosen.baseline is None else listed(chosen.baseline),

@@ -8,7 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hpsearch.errors import DatabaseReplaced
-from hpsearch.results.confirmation.stored import is_confirmation, standing, trainings
+from hpsearch.results.confirmation.stored import (
+    expected_trainings,
+    is_confirmation,
+    standing,
+    trainings,
+)
 from hpsearch.results.ranking import best
 from hpsearch.results.reasons import in_short
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
@@ -117,7 +122,10 @@ class ProgressReader:
     def _epochs_left(self, record: StudyRecord) -> int:
         per_trial = self._study.budget.epochs_per_trial
         known = record.trials
-        unissued = max(0, record.study.trials - len(known))
+        budget = record.study.trials
+        if is_confirmation(record.study):  # its budget is the rounds that are planned so far
+            budget = max(budget, expected_trainings(record))
+        unissued = max(0, budget - len(known))
         begun = sum(per_trial - each.epochs_done for each in known if not each.state.is_finished)
         return unissued * per_trial + begun
 

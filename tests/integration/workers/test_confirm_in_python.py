@@ -69,7 +69,9 @@ def test_other_wishes_than_it_was_begun_with_need_again(searched, study) -> None
     study.confirm(workers=0, again=True, top=1, seeds=4, progress=False)
     first, second = confirmations(searched.database, "small")
     assert (first.name, second.name) == ("small-confirm", "small-confirm-2")
-    assert second.document["confirms"]["asked"] == {"top": 1, "seeds": 4, "share": None}
+    assert second.document["confirms"]["asked"] == {
+        "top": 1, "seeds": 4, "share": None, "given": ["top", "seeds"],
+    }  # fmt: skip
 
 
 def test_what_cant_be_confirmed_says_why(open_study, study) -> None:

@@ -110,7 +110,7 @@ def test_a_report_repeats_the_options_that_were_given(searched) -> None:
 
     assert commands() == ["hpsearch confirm --study small"]
     confirming(searched, seeds=SEEDS)
-    assert commands() == ["hpsearch confirm --study small --top 2"]
+    assert commands() == ["hpsearch confirm --study small --top 2 --seeds 5"]
 
 
 def test_a_budget_that_has_grown_stays_when_it_is_asked_again(searched) -> None:
@@ -184,6 +184,28 @@ def test_a_share_limits_what_it_may_cost(open_study) -> None:
     assert "share 5.5 of the search's 9 epochs allows 50, so" in asked.rule
     # It goes on by what was asked, not by what came of it
     assert ask(search.database, search.record(), search.study, Wish(seeds=5)).name == asked.name
+
+
+@pytest.mark.parametrize(
+    ("wish", "confirm", "finalists", "seeds"),
+    [
+        # The search ran 9 epochs, a training takes 3: nothing but the smallest costs no more
+        (Wish(), "null", 1, 2),
+        (Wish(top=2), "null", 2, 5),
+        (Wish(seeds=3), "null", 3, 3),
+        (Wish(), "{top: 2, seeds: 3}", 3, 3),
+    ],
+)
+def test_it_costs_what_the_search_did_unless_more_is_asked_for(
+    open_study, wish, confirm, finalists, seeds
+) -> None:
+    """Three trials, tied: --top takes exactly so many, the file's top those tied as well."""
+    search = open_study(f"confirm={confirm}")
+    search.run_all()
+    asked = ask(search.database, search.record(), search.study, wish)
+    assert len(asked.study.confirms["finalists"]) == finalists
+    assert asked.study.confirms["seeds"] == seeds
+    assert ("it may cost as many epochs as the search ran, 9, so" in asked.rule) == (seeds == 2)
 
 
 def test_one_image_is_timed_with_every_finalist(searched) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from hpsearch.results.confirmation.choosing import most_trainings, within_share
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
-from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, progress
+from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, expected_length, progress
 from hpsearch.study_file.study import Confirm
 
 #: Far apart for ten thousand images: nobody is tied.
@@ -27,10 +27,12 @@ def best(top: int) -> Finalists:
         (3.99, 5, 5),
         (2.0, 2, 5),
         (1.99, 2, 4),
-        (0.8, 2, 2),
+        (1.2, 2, 3),
+        (1.19, 1, 5),
+        (0.4, 1, 2),
     ],
 )
-def test_top_is_lowered_first_and_then_the_seeds(share: float, top: int, seeds: int) -> None:
+def test_less_is_asked_for_until_it_fits(share: float, top: int, seeds: int) -> None:
     settings = Confirm(top=6, seeds=5, share=share)
     choice = within_share(best, settings, share, search_epochs=100, epochs_per_trial=10)
     assert (len(choice.finalists.trials), choice.seeds) == (top, seeds)
@@ -42,8 +44,16 @@ def test_top_is_lowered_first_and_then_the_seeds(share: float, top: int, seeds: 
 def test_where_nothing_is_small_enough_the_smallest_is_taken_and_told() -> None:
     settings = Confirm(top=6, seeds=5, share=0.1)
     choice = within_share(best, settings, 0.1, search_epochs=100, epochs_per_trial=10)
-    assert (len(choice.finalists.trials), choice.seeds) == (2, 2)
-    assert "no confirmation is smaller: it may take 80" in choice.rule
+    assert (len(choice.finalists.trials), choice.seeds) == (1, 2)
+    assert "no confirmation is smaller: it may take 40" in choice.rule
+
+
+def test_a_bound_that_nobody_asked_for_says_how_to_ask_for_more() -> None:
+    choice = within_share(best, Confirm(), 1.0, search_epochs=100, epochs_per_trial=10)
+    assert choice.rule.endswith(
+        "it may cost as many epochs as the search ran, 100, so top 6 became 1 and seeds 5 became 5 "
+        "(--top and --seeds ask for more)"
+    )
 
 
 @pytest.mark.parametrize("seeds", [2, 5])
@@ -59,3 +69,20 @@ def test_no_plan_is_longer_than_was_told(count: int, seeds: int, apart: bool) ->
             value = 0.5 + 0.01 * ((entry.trial + entry.seed) % 2)
             outcomes[entry] = Outcome(value=value)
     assert len(now.planned) <= most_trainings(count, seeds, baseline=apart)
+
+
+@pytest.mark.parametrize("baseline", [None, 99])
+def test_what_is_left_is_known_before_the_last_round_is_planned(baseline: int | None) -> None:
+    """The plan grows round by round; the time left is told of all of them."""
+    contest = Contest(trials=(0, 1, 2), baseline=baseline, seeds=5, maximize=True)
+    outcomes: dict[Entry, Outcome] = {}
+    lengths = []
+    while not (now := progress(contest, outcomes)).finished:
+        lengths.append((len(now.planned), expected_length(contest, outcomes)))
+        for entry in now.planned:
+            outcomes[entry] = Outcome(value=0.5 + 0.01 * ((entry.trial + entry.seed) % 2))
+    planned, expected = zip(*lengths, strict=True)
+    assert planned[0] == 6
+    # Each chooses among three by five seeds; winner, runner-up and baseline have five more
+    assert set(expected) == {15 + 10 + (0 if baseline is None else 5)}
+    assert len(now.planned) == expected[-1] == expected_length(contest, outcomes)

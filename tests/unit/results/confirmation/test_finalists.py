@@ -36,6 +36,12 @@ def test_at_most_twice_as_many_as_asked_for() -> None:
     assert found.trials == (10, 11, 12, 13)
 
 
+def test_exactly_as_many_as_asked_for() -> None:
+    found = finalists(ranked(*[0.9] * 30), metric="val_accuracy", images=100, top=3, exactly=True)
+    assert found.trials == (10, 11, 12)
+    assert found.rule == "the best 3 of 30 complete trials"
+
+
 def test_where_nothing_is_tied_only_the_best_few() -> None:
     found = finalists(ranked(0.9, 0.8, 0.5), metric="val_accuracy", images=1000, top=2)
     assert (found.trials, found.rule) == ((10, 11), "the best 2 of 3 complete trials")
