@@ -20,13 +20,14 @@ import dataclasses
 import importlib.util
 import inspect
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from hpsearch.errors import UnknownName, UserError
+from hpsearch.errors import HpsearchError, UnknownName, UserError
 
 T = TypeVar("T")
 
@@ -69,8 +70,15 @@ class Entry(Generic[T]):
 class Registry(Generic[T]):
     """Components of one kind by name. Registering a name twice raises ``ValueError``."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, returns: type[T] | None = None) -> None:
+        """Make an empty registry.
+
+        Args:
+            kind: What messages call its components: ``model``.
+            returns: What a component returns; a plug-in's is checked.
+        """
         self.kind = kind
+        self._returns = returns
         self._entries: dict[str, Entry[T]] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
@@ -111,6 +119,9 @@ class Registry(Generic[T]):
 
         Settings may be as a study file holds them: a mapping for a dataclass, ``{relu: {}}`` or
         ``relu`` for a ``Component``.
+
+        What a plug-in's component raises carries a note that names it. So does the ``TypeError``
+        that is raised if it returns something else than its kind asks for.
         """
         entry = self[component.name]
         settings = {
@@ -119,7 +130,21 @@ class Registry(Generic[T]):
             else value
             for name, value in component.settings.items()
         }
-        return entry.build(*args, **extra, **settings)
+        if not _is_of_plugin(entry.build):
+            return entry.build(*args, **extra, **settings)
+        try:
+            made = entry.build(*args, **extra, **settings)
+            if made is None or not isinstance(made, self._returns or object):
+                wanted = "something" if self._returns is None else self._returns.__name__
+                raise TypeError(f"it must return {wanted}, but returned {type(made).__name__}")
+        except HpsearchError:
+            raise
+        except Exception as error:
+            code = getattr(entry.build, "__code__", None)
+            place = "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"
+            error.add_note(f"{_NOTE}{self.kind} {component.name!r} of a plug-in{place}")
+            raise
+        return made
 
 
 def _keys_of(build: Callable[..., Any]) -> dict[str, Key]:
@@ -164,12 +189,41 @@ def _class_in(annotation: Any) -> type | None:
             return annotation if isinstance(annotation, type) else None
 
 
+#: The modules of plug-ins, and the note on an exception that one of their components raised.
+_PLUGIN, _NOTE = "hpsearch_plugin_", "raised by "
+
+
+def plugin_fault(error: BaseException) -> UserError | None:
+    """Return an exception as the message that a plug-in failed; ``None`` if none has a part in it.
+
+    The plug-in's last line on the way to the exception is named; where none of its lines is on it
+    (a component returned what it must not), the component.
+    """
+    name = type(error).__name__
+    told = name if str(error) == "" else f"{name}: {error}"
+    steps = list(traceback.walk_tb(error.__traceback__))
+    for frame, line in reversed(steps):
+        if str(frame.f_globals.get("__name__", "")).startswith(_PLUGIN):
+            code = frame.f_code
+            return UserError(
+                f"plug-in {code.co_filename} failed at line {line}, in {code.co_name}: {told}"
+            )
+    for note in getattr(error, "__notes__", ()):
+        if note.startswith(_NOTE):
+            return UserError(f"{note.removeprefix(_NOTE)} failed: {told}")
+    return None
+
+
+def _is_of_plugin(build: Callable[..., Any]) -> bool:
+    return str(getattr(build, "__module__", "")).startswith(_PLUGIN)
+
+
 def load_plugin(path: Path) -> None:
     """Run a user's Python file once, so that what it registers is known.
 
     Raises ``UserError`` where the file is missing or fails.
     """
-    module_name = "hpsearch_plugin_" + path.resolve().as_posix().strip("/").replace("/", "_")
+    module_name = _PLUGIN + path.resolve().as_posix().strip("/").replace("/", "_")
     module_name = module_name.removesuffix(".py").replace(".", "_").replace("-", "_")
     if module_name in sys.modules:
         return
@@ -182,6 +236,9 @@ def load_plugin(path: Path) -> None:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
+        fault = plugin_fault(error)
+        if fault is not None and not isinstance(error, HpsearchError):
+            raise fault from error
         raise UserError(f"plug-in {path} failed: {type(error).__name__}: {error}") from error

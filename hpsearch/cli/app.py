@@ -39,6 +39,7 @@ from hpsearch.cli.process import end_of, require_current_folder, set_up
 from hpsearch.errors import HpsearchError, UserError
 from hpsearch.foreign_text import clean
 from hpsearch.output_streams import OutputLost, require_output
+from hpsearch.registry import plugin_fault
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -130,7 +131,10 @@ def run_command(arguments: Sequence[str]) -> int:
         return end_of(interrupt)
     except Exception as error:  # noqa: BLE001 - the last place to tell it
         usage = _usage_error(error)
-        return _unexpected(error) if usage is None else _tell(usage, WRONG)
+        if usage is not None:
+            return _tell(usage, WRONG)
+        fault = plugin_fault(error)
+        return _unexpected(error) if fault is None else _tell(str(fault), WRONG)
 
 
 def _usage_error(error: Exception) -> str | None:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from hpsearch.training.data.images import Source
     from hpsearch.training.regularizers import Regularizer
 
-MODELS: Registry[nn.Module] = Registry("model")
-ACTIVATIONS: Registry[nn.Module] = Registry("activation")
-OPTIMIZERS: Registry[Optimizer] = Registry("optimizer")
-LR_SCHEDULES: Registry[LRScheduler] = Registry("learning-rate schedule")
+MODELS: Registry[nn.Module] = Registry("model", returns=nn.Module)
+ACTIVATIONS: Registry[nn.Module] = Registry("activation", returns=nn.Module)
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", returns=Optimizer)
+LR_SCHEDULES: Registry[LRScheduler] = Registry("learning-rate schedule", returns=LRScheduler)
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
 REGULARIZERS: Registry[Regularizer] = Registry("regularizer")
 SOURCES: Registry[Source] = Registry("data source")

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from hpsearch.errors import HpsearchError, UserError
 from hpsearch.import_path import protect_children
+from hpsearch.registry import plugin_fault
 from hpsearch.workers.launch.fork_server import new_process, start_fork_server
 
 P = ParamSpec("P")
@@ -125,8 +126,9 @@ def _once(
         answer = work(*arguments, **settings)
     except HpsearchError as error:
         answer = _Raised(error)
-    except Exception:  # noqa: BLE001 - it is raised where the answer is waited for
-        answer = _Broken(traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+        fault = plugin_fault(error)
+        answer = _Broken(traceback.format_exc()) if fault is None else _Raised(fault)
     with suppress(BrokenPipeError):
         sending.send(answer)
 

@@ -102,8 +102,8 @@ def test_a_plugin_that_fails_is_one_clear_problem(study_path, own_registries):
     with pytest.raises(StudyFileError) as caught:
         load_study(study_path, own_registries)
     assert str(caught.value) == (
-        f"{study_path}:2: plugins: plug-in {study_path.parent / 'own' / 'mine.py'} failed: "
-        "ModuleNotFoundError: No module named 'nothing_of_this_name'"
+        f"{study_path}:2: plugins: plug-in {study_path.parent / 'own' / 'mine.py'} failed at line "
+        "1, in <module>: ModuleNotFoundError: No module named 'nothing_of_this_name'"
     )
 
 
