@@ -11,6 +11,10 @@ i right where
 so some images are hard for everybody (ease), each configuration has images of its own (taste: this
 is what a search overfits to), and a seed moves the whole network (luck). The truth of a
 configuration is the mean over all seeds and all images, by quadrature.
+
+In grouped worlds images come in groups of uneven sizes, whose images share most of ease and taste,
+and a split keeps groups together. There the last column repeats the first as it would be if each
+image counted as independent.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +40,8 @@ from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.verdict import Comparison, Search
 
 EASE, TASTE, LUCK = 2.0, 0.7, 0.08
+#: Share of the variance of ease and of taste that is a whole group's.
+TOGETHER = 0.6
 CLASSES = 10
 EPOCHS = 10
 
@@ -57,6 +63,8 @@ class World:
     skill: float = 3.0
     top: int = 6
     seeds: int = 5
+    #: Mean images of a group; their sizes spread from 1 to several times that. 1: no groups.
+    group: int = 1
 
 
 WORLDS = (
@@ -68,6 +76,14 @@ WORLDS = (
     World(name="two seeds", spread=0.3, pool=5000, images=1000, seeds=2),
     World(name="macro-F1", spread=0.3, pool=5000, images=1000, metric="val_macro_f1"),
     World(name="loss", spread=0.3, pool=5000, images=1000, metric="val_loss"),
+    World(name="groups, new splits", spread=0.3, pool=2500, images=500, group=5),
+    World(name="groups, fixed images", spread=0.3, pool=None, images=500, group=5),
+    World(name="groups, few images", spread=0.3, pool=1000, images=200, group=3, skill=1.5),
+    World(name="few groups, new splits", spread=0.3, pool=1000, images=200, group=10, skill=1.5),
+    World(name="few groups, fixed images", spread=0.3, pool=None, images=200, group=10, skill=1.5),
+    World(
+        name="groups, macro-F1", spread=0.3, pool=5000, images=1000, group=5, metric="val_macro_f1"
+    ),
 )
 
 
@@ -82,15 +98,48 @@ class Truth:
         self.taste = rng.standard_normal((world.configurations, total), np.float32)
         self.taste *= TASTE
         self.classes = rng.integers(0, CLASSES, total)
+        self.groups: NDArray[np.int64] | None = None
+        if world.group > 1:
+            self.groups = self.divide(total)
+            self.share()
         #: Seed -> the rows that validate; seed 0 is the search's own split.
         self.splits: dict[int, NDArray[np.int64]] = {}
+
+    def divide(self, total: int) -> NDArray[np.int64]:
+        """Return the group of each image: sizes spread as the exponential distribution does."""
+        sizes = 1 + self.rng.exponential(self.world.group - 1, total).astype(np.int64)
+        return np.repeat(np.arange(total), sizes)[:total]
+
+    def share(self) -> None:
+        """Make the images of a group alike, leaving every image's own distribution as it is."""
+        if self.groups is None:
+            return
+        known = int(self.groups[-1]) + 1
+        alone, together = np.float32(1 - TOGETHER) ** 0.5, np.float32(TOGETHER) ** 0.5
+        ease = self.rng.normal(0, EASE, known).astype(np.float32)
+        self.ease = alone * self.ease + together * ease[self.groups]
+        taste = TASTE * self.rng.standard_normal((len(self.skill), known), np.float32)
+        self.taste = alone * self.taste + together * taste[:, self.groups]
+        # One class a group, as the pictures of one object have
+        self.classes = self.rng.integers(0, CLASSES, known)[self.groups]
 
     def rows(self, seed: int) -> NDArray[np.int64]:
         """Return the validation part of a seed: the same for every configuration."""
         if seed not in self.splits:
             total = len(self.ease)
-            self.splits[seed] = np.sort(self.rng.permutation(total)[: self.world.images])
+            if self.groups is None:
+                self.splits[seed] = np.sort(self.rng.permutation(total)[: self.world.images])
+            else:
+                self.splits[seed] = self.whole_groups(self.groups)
         return self.splits[seed]
+
+    def whole_groups(self, groups: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the images of groups drawn at random, as many as come nearest to the size."""
+        sizes = np.bincount(groups)
+        order = self.rng.permutation(len(sizes))
+        after = np.cumsum(sizes[order])
+        taken = order[: int(np.argmin(abs(after - self.world.images))) + 1]
+        return np.flatnonzero(np.isin(groups, taken))
 
     def train(self, configuration: int, rows: NDArray[np.int64]) -> Outcome:
         """Return how one training judges ``rows``."""
@@ -103,6 +152,7 @@ class Truth:
             predicted=np.where(right, self.classes[rows], wrong),
             truth=self.classes[rows],
             loss=np.logaddexp(0, -margin - self.rng.normal(0, 1, len(rows))),
+            groups=None if self.groups is None else self.groups[rows],
         )
         return Outcome(value=float(contributions(self.world.metric, said).mean()), predictions=said)
 
@@ -136,6 +186,8 @@ class Record:
     """What each search of a world came to."""
 
     covered: list[bool] = field(default_factory=list)
+    #: In a grouped world: whether the interval held it if each image counted as independent.
+    ungrouped: list[bool] = field(default_factory=list)
     naive_covered: list[bool] = field(default_factory=list)
     #: How much better than the truth: the best seen, the confirmed figure.
     naive_bias: list[float] = field(default_factory=list)
@@ -185,6 +237,10 @@ def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
     assert verdict.confirmed is not None and verdict.next_training is not None
     winner, naive = verdict.winner, order[0]
     record.covered.append(not verdict.over_seeds_and_images.excludes(true[winner]))
+    if truth.groups is not None:
+        alone = judge(contest, _ungrouped(outcomes), _asked(world, seen, seen[order[0]]))
+        assert alone.over_seeds_and_images is not None
+        record.ungrouped.append(not alone.over_seeds_and_images.excludes(true[winner]))
     record.naive_covered.append(_naive_covers(world, seen[naive], true[naive]))
     record.naive_bias.append(sign * (seen[naive] - true[naive]))
     record.bias.append(sign * (verdict.confirmed - true[winner]))
@@ -215,6 +271,14 @@ def _asked(world: World, seen: Sequence[float], best: float) -> Search:
         class_names=[str(each) for each in range(CLASSES)],
         costs={},
     )
+
+
+def _ungrouped(outcomes: Mapping[Entry, Outcome]) -> dict[Entry, Outcome]:
+    return {
+        entry: replace(each, predictions=replace(each.predictions, groups=None))
+        for entry, each in outcomes.items()
+        if each.predictions is not None
+    }
 
 
 def _naive_covers(world: World, seen: float, true: float) -> bool:
@@ -254,7 +318,7 @@ def rows(worlds: Mapping[str, Record]) -> list[tuple[str, ...]]:
         "world", "confirmed interval holds the truth", "its half width", "its bias",
         "best seen: bias", "best seen: interval holds", "confirmed pick truly better by",
         "other pick", "differences held", "of rejected", "claims true", "next training held",
-        "P(best) said", "was best", "trainings (of)",
+        "P(best) said", "was best", "trainings (of)", "held without groups",
     )  # fmt: skip
     table = [head]
     for name, found in worlds.items():
@@ -276,6 +340,7 @@ def rows(worlds: Mapping[str, Record]) -> list[tuple[str, ...]]:
                 f"{np.mean(found.chance):.2f}",
                 share(found.best),
                 f"{np.mean(found.trainings):.1f} ({np.mean(found.all_trainings):.0f})",
+                share(found.ungrouped),
             )
         )
     return table

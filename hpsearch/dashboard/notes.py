@@ -31,6 +31,10 @@ def study_note(standing: Standing) -> str:
     record = standing.record
     name = record.study.name
     parts = [f"## {words(name)}"]
+    if standing.test_gap is not None:
+        # First: who reads no further has read this
+        reasons = "\n".join(f"- {words(each)}" for each in standing.test_gap.reasons)
+        parts.append(f"**{words(standing.test_gap.headline)}** Likely reasons:\n\n{reasons}")
     if description := record.study.document.get("description"):
         parts.append(words(description))
     parts.append(f"**{words(state_line(standing))}**")

@@ -23,6 +23,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.confirmation.verdict import Confirmation
 from hpsearch.results.ranking import front, ranked, weights_kept
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
+from hpsearch.results.test_gap import TestGap, read_test_gap
 from hpsearch.search import studies
 from hpsearch.search.decision import SPARED
 from hpsearch.search.ledger_tables import events
@@ -48,6 +49,8 @@ class Standing:
     verdict: Confirmation | None
     confirmation: str | None
     confirmations: int
+    #: Whether the test figure contradicts the confirmed one; ``None``: it doesn't.
+    test_gap: TestGap | None
     #: Ticket -> the epoch at which the audit let it live.
     spared: Mapping[int, int]
     #: Another text means that something has changed.
@@ -110,6 +113,7 @@ def _read(
         verdict=verdict,
         confirmation=confirming[-1].name if confirming else None,
         confirmations=len(confirming),
+        test_gap=None if verdict is None else read_test_gap(database, record, verdict),
         spared=database.read(lambda connection: _spared(connection, record.study.study_id)),
         revision=revision,
     )

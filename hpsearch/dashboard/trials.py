@@ -29,7 +29,7 @@ from hpsearch.search.storage import Database
 
 #: Attributes that pictures are drawn from. They are large, no table can show them, and so only
 #: that a trial has them is read.
-LARGE = ("val_confusion", "val_predictions", "class_names")
+LARGE = ("val_confusion", "val_predictions", "over_groups", "class_names")
 
 #: How Optuna stores what isn't finite.
 _NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}

@@ -9,10 +9,12 @@ from typing import Any
 from hpsearch.notebook import html
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.export.confirmed import LACKS_GROUPS
 from hpsearch.results.export.frozen import caveat
 from hpsearch.results.ranking import best as best_seen
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord
+from hpsearch.results.test_gap import TestGap, read_test_gap
 from hpsearch.search.storage import Database
 
 
@@ -37,6 +39,12 @@ class Best:
     params: Mapping[str, Any]
     #: What must be known of the value, in a sentence or two.
     note: str
+    #: The groups of validation images that the interval is over; ``None``: each image counts as
+    #: independent.
+    groups: int | None = None
+    #: Whether the test figure lies outside ``interval``, and the likely reasons; ``None``: it
+    #: doesn't, or there is none.
+    test_gap: TestGap | None = None
 
     def _repr_html_(self) -> str:
         kind = "confirmed" if self.confirmed else "UNCONFIRMED"
@@ -45,6 +53,7 @@ class Best:
             figure += f" (95 %: {self.interval[0]:.6g} to {self.interval[1]:.6g})"
         return html.page(
             html.title(f"{self.study}: trial {self.trial}, {kind}"),
+            *([] if self.test_gap is None else [html.line(self.test_gap.headline, "bad")]),
             html.line(figure),
             html.line(self.note, "soft" if self.confirmed else "bad"),
             html.table(("parameter", "value"), self.params.items()),
@@ -64,6 +73,14 @@ def best_of(database: Database, record: StudyRecord) -> Best | None:
         spread = verdict.over_seeds_and_images or verdict.over_seeds
         if spread is not None and not verdict.winner_is_invalid:
             seeds = len(verdict.reported)
+            note = f"The mean of {seeds} trainings with fresh seeds that had no say in the choice."
+            if verdict.groups is not None:
+                note += f" Interval over seeds and groups: {verdict.sample}."
+            if verdict.lacks_groups:
+                note += f" {LACKS_GROUPS}"
+            gap = read_test_gap(database, record, verdict)
+            if gap is not None:
+                note = " ".join([*gap.sentences(), note])
             return Best(
                 study=name,
                 trial=verdict.winner,
@@ -74,8 +91,9 @@ def best_of(database: Database, record: StudyRecord) -> Best | None:
                 seeds=seeds,
                 seen=trial.value,
                 params=dict(trial.params),
-                note=f"The mean of {seeds} trainings with fresh seeds that had no say in the "
-                "choice.",
+                note=note,
+                groups=verdict.groups,
+                test_gap=gap,
             )
     trial_seen = best_seen(record)
     if trial_seen is None or trial_seen.number is None or trial_seen.value is None:

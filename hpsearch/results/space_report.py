@@ -107,6 +107,8 @@ class SourceReport:
     splits: int | None = None
     #: Validation images that are training images, too, pixel for pixel.
     copies: int = 0
+    #: Groups that the validation images are in; ``None`` if the source makes none.
+    val_groups: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +300,7 @@ def _source(
         folds=config.folds,
         splits=config.splits,
         copies=0 if config.train_on_validation else copies_across(images),
+        val_groups=images.val_groups,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.storage import Database
+from hpsearch.wording import plural
 
 _KIND = "test_opened"
 
@@ -40,13 +41,43 @@ class Opening:
     #: How many models were evaluated, whose figures are averaged: of folds each training has one
     #: for each.
     models: int = 1
+    #: The groups that the images came in, which intervals are over; ``None``: each image counts as
+    #: independent, as it did in every evaluation of earlier versions.
+    groups: int | None = None
+    #: Objective -> 95 % interval of its figure, as ``interval``; empty in earlier versions.
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def sample(self) -> str:
+        """The images in words: ``211 images in 71 groups``."""
+        images = plural(self.images, "image")
+        return images if self.groups is None else f"{images} in {plural(self.groups, 'group')}"
+
+    @property
+    def over(self) -> str:
+        """What ``interval`` is over, in words."""
+        images = "images" if self.groups is None else "groups of images"
+        return f"seeds and {images}" if self.seeds else images
+
+    def figure(self, metric: str) -> float:
+        """Return what an objective (``measurement.OBJECTIVES``) came to on the test images."""
+        value: float = getattr(self, metric.removeprefix("val_"))
+        return value
+
+    def interval_of(self, metric: str) -> tuple[float, float] | None:
+        """Return the 95 % interval of ``figure(metric)``; ``None`` if it isn't known."""
+        if metric == "val_accuracy":
+            return self.interval
+        known = self.intervals.get(metric)
+        return None if known is None else (known[0], known[1])
 
     @property
     def interval(self) -> tuple[float, float]:
         """The accuracy's 95 % interval.
 
         Of one training it is over images (Wilson's): what other test images might give, and not
-        what another seed would. Of a confirmed winner's it is over seeds and images.
+        what another seed would. Of a confirmed winner's it is over seeds and images. If the images
+        came in groups, it is over groups.
         """
         if self.spread is not None:
             low, high = self.spread
@@ -64,7 +95,8 @@ class Opening:
         seeds = {"seeds": self.seeds} if self.seeds else {}
         names = ("trial", "epoch", "images", "loss", "accuracy", "macro_f1", "balanced_accuracy")
         figures = {name: getattr(self, name) for name in names}
-        return {**figures, **seeds, "interval": [low, high]}
+        groups = {} if self.groups is None else {"groups": self.groups}
+        return {**figures, **groups, **seeds, "interval": [low, high]}
 
 
 def record_opening(database: Database, study_id: int, opening: Opening) -> None:

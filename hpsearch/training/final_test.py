@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.classifier import Classifier, sign
-from hpsearch.training.data.prepare import prepare, test_images
+from hpsearch.training.data.prepare import prepare, test_groups, test_images
 from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.plan import plan_on
 
@@ -27,10 +29,24 @@ class Trained:
     round: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TestResult:
+    """What the models said of the test images."""
+
+    __test__ = False  # no test of pytest's
+
+    #: One for each model.
+    evaluations: Sequence[Evaluation]
+    #: The class of each image, int64 ``(n,)``.
+    truth: Tensor
+    #: The group of each image, int64 ``(n,)``; ``None`` if the source makes none.
+    groups: NDArray[np.int64] | None
+
+
 def evaluate_on_test(
     models: Sequence[Trained], *, device: str = "cpu", data_root: Path | None = None
-) -> tuple[list[Evaluation], Tensor]:
-    """Open the test images, once, and evaluate each model on them; returns their classes, too.
+) -> TestResult:
+    """Open the test images, once, and evaluate each model on them.
 
     The models' data sections are the same but for their splits. The images are normalised as in
     each one's training, by what was measured on its training images. Raises ``DataError`` where
@@ -39,7 +55,11 @@ def evaluate_on_test(
     classifiers = [_classifier(each, device, data_root) for each in models]
     # Opened last: nothing can go wrong any more for which one would have to open them again
     images, labels = test_images(models[0].config.data, root=data_root)
-    return [each.evaluate(images, labels) for each in classifiers], labels
+    return TestResult(
+        evaluations=[each.evaluate(images, labels) for each in classifiers],
+        truth=labels,
+        groups=test_groups(models[0].config.data, root=data_root),
+    )
 
 
 def _classifier(trained: Trained, device: str, data_root: Path | None) -> Classifier:

@@ -43,6 +43,8 @@ class Plan:
     split_hash: str
     #: How many models a trial trains side by side (``DataConfig.rounds``).
     rounds: int = 1
+    #: Groups that the validation images are in; ``None`` if the source makes none.
+    val_groups: int | None = None
 
 
 def plan(
@@ -87,6 +89,7 @@ def plan_on(config: TrialConfig, data: PreparedData, device: torch.device) -> Pl
         data_hash=data.data_hash,
         split_hash=data.split_hash,
         rounds=len(trainings),
+        val_groups=data.val_groups,
     )
 
 

@@ -192,9 +192,10 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
 
 
 def _divided(source: SourceReport) -> str:
+    groups = "" if source.val_groups is None else f" in {plural(source.val_groups, 'group')}"
     if source.folds is not None:
         return (
-            f"{source.val_images:,} images in {source.folds} folds (a trial trains "
+            f"{source.val_images:,} images{groups} in {source.folds} folds (a trial trains "
             f"{source.folds} models on up to {source.train_images:,} each; every image validates "
             "once)"
         )
@@ -202,9 +203,9 @@ def _divided(source: SourceReport) -> str:
     if source.splits is not None:
         return (
             f"{source.splits} random splits (a trial trains {source.splits} models) with {images}"
-            f"validation images of their own, {source.val_images:,} in all"
+            f"validation images of their own, {source.val_images:,} in all{groups}"
         )
-    return f"{images}{source.val_images:,} validation images"
+    return f"{images}{source.val_images:,} validation images{groups}"
 
 
 def _objectives(study: StudyFile) -> str:

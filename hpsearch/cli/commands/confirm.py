@@ -150,17 +150,26 @@ def _end(
     database: Database, name: str, asked: Asked, outcome: Outcome, *, as_json: bool
 ) -> tuple[int, dict[str, Any]]:
     from hpsearch.cli.commands.launch import ENDINGS
-    from hpsearch.cli.terminal.verdict import print_verdict, verdict_json
+    from hpsearch.cli.terminal.verdict import print_gap, print_verdict, verdict_json
     from hpsearch.results.confirmation.reading import read_verdict
     from hpsearch.results.confirmation.stored import confirmations, newer_trials
     from hpsearch.results.records import read_study
+    from hpsearch.results.test_gap import read_test_gap
 
     search, record = read_study(database, name), read_study(database, asked.name)
     verdict: Confirmation = read_verdict(database, search, record)
     nth = [each.name for each in confirmations(database, name)].index(asked.name) + 1
     newer = newer_trials(search, record)
-    told = {**verdict_json(verdict, record, nth=nth, newer=newer), "ended": outcome.reason}
+    gap = read_test_gap(database, search, verdict)
+    told = {
+        **verdict_json(verdict, record, nth=nth, newer=newer),
+        "test_outside_confirmed": None if gap is None else gap.to_json(),
+        "ended": outcome.reason,
+    }
     if not as_json:
+        if gap is not None:
+            say()
+            print_gap(gap)
         print_verdict(verdict, record, nth=nth, newer=newer)
         if outcome.reason != "finished":
             say(f"{ENDINGS[outcome.reason]}; go on: the same command again", style="bold")

@@ -19,6 +19,7 @@ from hpsearch.cli.options import (
     StoredStudyOption,
 )
 from hpsearch.cli.terminal.output import print_confusion, print_json, say, show
+from hpsearch.cli.terminal.verdict import print_gap
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 from hpsearch.wording import plural
 
@@ -45,6 +46,8 @@ def evaluate(
     \b
     hpsearch evaluate --study quickstart
     """
+    from hpsearch.results.confirmation.reading import read_confirmation
+    from hpsearch.results.test_gap import find_test_gap
     from hpsearch.results.test_openings import openings
     from hpsearch.workers.winner.final_evaluation import evaluate_winner
 
@@ -54,11 +57,19 @@ def evaluate(
         opening = evaluate_winner(
             database, record, study_of(record), runs=runs, device=device, data=data, pick=pick
         )
+        verdict = read_confirmation(database, record)
+    gap = None
+    if verdict is not None:
+        gap = find_test_gap(verdict, opening, record.study.document)
     _warn(record, before)
     if as_json:
         counted = {"study": record.study.name, "opened": len(before) + 1}
-        print_json({**counted, **asdict(opening), **opening.figures()})
+        outside = None if gap is None else gap.to_json()
+        told = {**counted, "outside_confirmed": outside}
+        print_json({**told, **asdict(opening), **opening.figures()})
         return
+    if gap is not None:
+        print_gap(gap)
     _print(record, opening)
 
 
@@ -89,10 +100,9 @@ def _print(record: StudyRecord, opening: Opening) -> None:
         trained += f" of {opening.models // max(1, len(seeds))} models each, one for each fold"
     say(f"{record.study.name}: trial {opening.trial} ({trained}), weights of epoch {opening.epoch}")
     mean = "mean " if opening.models > 1 else ""
-    over = "seeds and images" if seeds else "images"
     say(
-        f"{mean}test accuracy {opening.accuracy:.4f} on {opening.images:,} images "
-        f"(95 % interval over {over} {low:.4f} to {high:.4f})",
+        f"{mean}test accuracy {opening.accuracy:.4f} on {opening.sample} "
+        f"(95 % interval over {opening.over} {low:.4f} to {high:.4f})",
         style="bold",
     )
     say(

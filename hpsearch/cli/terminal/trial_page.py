@@ -140,7 +140,7 @@ def print_page(page: Mapping[str, Any]) -> None:
     if page["noted"]:
         say()
         say("Noted by the worker", style="bold")
-        apart = ("ticket", "val_confusion", "class_names", "error", "invalid")
+        apart = ("ticket", "val_confusion", "over_groups", "class_names", "error", "invalid")
         say(show_params({key: each for key, each in page["noted"].items() if key not in apart}))
     if page["error"]:
         say()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hpsearch.results.confirmation.statistics import Interval
     from hpsearch.results.confirmation.verdict import Comparison, Confirmation, Finalist
     from hpsearch.results.records import StudyRecord
+    from hpsearch.results.test_gap import TestGap
 
 #: Costs in the order in which they matter to people, and how the cheaper one is called.
 _CHEAPER = {
@@ -48,7 +49,7 @@ def print_verdict(
     verdict: Confirmation, confirmation: StudyRecord, *, nth: int, newer: int
 ) -> None:
     """Print the verdict: the number, what it rests on, and the finalists."""
-    from hpsearch.results.export.confirmed import distrusted
+    from hpsearch.results.export.confirmed import LACKS_GROUPS, distrusted
 
     confirms = confirmation.study.document["confirms"]
     unit = _Unit(verdict.metric)
@@ -57,6 +58,8 @@ def print_verdict(
     say(f"{confirms['study']}: {verdict.metric}{state}", style="bold")
     for label, text in _lines(verdict, unit):
         say(f"{label:<21} {text}")
+    if verdict.lacks_groups:
+        say(LACKS_GROUPS, style="bold red")
     say()
     _print_finalists(verdict, unit)
     say(f"Finalists: {confirms['rule']}")
@@ -75,6 +78,14 @@ def print_verdict(
             f"The search has gone on since: {plural(newer, 'newer trial')} had no part in this; "
             "--again confirms anew"
         )
+
+
+def print_gap(gap: TestGap) -> None:
+    """Print that the test figure contradicts the confirmed one, before anything else."""
+    say(gap.headline, style="bold red")
+    for reason in gap.reasons:
+        say(f"- {reason}")
+    say()
 
 
 def in_short(verdict: Confirmation) -> str:
@@ -159,8 +170,8 @@ def _number(verdict: Confirmation, unit: _Unit) -> str:
     return (
         f"{unit.value(verdict.confirmed):<9}"
         f"{_width(verdict.over_seeds, unit)} seeds,"
-        f"{_width(verdict.over_seeds_and_images, unit)} with validation images   "
-        f"(95 %; {verdict.images:,} images, each seed with {verdict.split_of_a_seed})"
+        f"{_width(verdict.over_seeds_and_images, unit)} with {verdict.other_images}   "
+        f"(95 %; {verdict.sample}, each seed with {verdict.split_of_a_seed})"
     )
 
 

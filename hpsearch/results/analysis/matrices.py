@@ -43,8 +43,9 @@ class ClassDifference:
     #: The 95 % interval over seeds and images, for all classes at once (Bonferroni); ``None``
     #: where too few seeds or images are shared.
     ahead: Interval | None
-    #: Distinct images of the class.
+    #: Distinct images of the class, and their groups; ``None`` if each is independent.
     images: int
+    groups: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,9 +253,14 @@ def _class_difference(
     found = difference(mine, others)
     ahead = None
     # Where both say the same of every image, nothing shows how far they might differ
-    if found is not None and found.seeds_freedom > 0 and found.standard_error > 0:
+    if found is not None and found.freedom > 0 and found.standard_error > 0:
         ahead = _for_all(found.over_seeds_and_images(), found.freedom, classes)
-    return ClassDifference(name=name, ahead=ahead, images=len(images))
+    return ClassDifference(
+        name=name,
+        ahead=ahead,
+        images=len(images),
+        groups=None if found is None else found.groups,
+    )
 
 
 def _for_all(interval: Interval, freedom: float, count: int) -> Interval:
@@ -274,7 +280,8 @@ def _recall(seeds: Mapping[int, Predictions], index: int) -> dict[int, Judged]:
         mine: NDArray[np.bool_] = said.truth == index
         if mine.sum() >= 2:
             right = (said.predicted[mine] == index).astype(np.float64)
-            found[seed] = Judged(rows=said.rows[mine], values=right)
+            groups = None if said.groups is None else said.groups[mine]
+            found[seed] = Judged(rows=said.rows[mine], values=right, groups=groups)
     return found
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from hpsearch.results import optuna_side
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
+from hpsearch.results.confirmation.over_groups import OVER_GROUPS, Error, of_json
 from hpsearch.results.confirmation.plan import FIRST_ROUND
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord
@@ -88,6 +90,7 @@ def choose(
             top=top,
             exactly=exactly,
             baseline=baseline,
+            error_of=partial(_error_of, database, search),
         )
 
     share = settings.share
@@ -156,6 +159,15 @@ def within_share(
     if cost > allowed:
         rule += f" (no confirmation is smaller: it may take {cost})"
     return Choice(finalists=chosen, seeds=seeds, rule=rule)
+
+
+def _error_of(database: Database, search: StudyRecord, number: int) -> Error | None:
+    """Return how far groups of images move a trial's value, if they come in groups."""
+    trial_id = search.trial(number).trial_id
+    if trial_id is None:
+        return None
+    known = of_json(optuna_side.attributes(database, trial_id).get(OVER_GROUPS))
+    return None if known is None else known.figures.get(search.objective.metric)
 
 
 def _baseline(database: Database, search: StudyRecord) -> int | None:

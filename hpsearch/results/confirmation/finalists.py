@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.errors import UserError
+from hpsearch.results.confirmation.over_groups import Error
+from hpsearch.wording import plural
 
 #: Finalists that are asked for where the user names no number.
 DEFAULT_TOP = 6
@@ -45,6 +47,7 @@ def finalists(
     top: int = DEFAULT_TOP,
     exactly: bool = False,
     baseline: int | None = None,
+    error_of: Callable[[int], Error | None] = lambda _: None,
 ) -> Finalists:
     """Choose the finalists.
 
@@ -58,6 +61,8 @@ def finalists(
         exactly: Whether that is all. Otherwise those within one standard error of the last of them
             are taken as well, at most as many again.
         baseline: The first ``try_first`` trial, if it is complete.
+        error_of: Returns how far groups of images move a trial's value; ``None``: its images don't
+            come in groups.
 
     Returns:
         The choice.
@@ -78,13 +83,16 @@ def finalists(
             if len(different) == (top if exactly else 2 * top):
                 break
     best, others = different[:top], different[top:]
-    noise = standard_error(metric, best[-1].value, images)
+    error = error_of(best[-1].trial)
+    noise, over = standard_error(metric, best[-1].value, images), plural(images, "image")
+    if error is not None and error.standard_error is not None:
+        noise, over = error.standard_error, f"{over} in {plural(error.groups, 'group')}"
     tied = [other for other in others if abs(other.value - best[-1].value) <= noise]
     rule = f"the best {len(best)} of {len(ranked)} complete trials"
     if tied:
         rule += (
             f", and {len(tied)} within {noise:.2g} of the last of them: one standard error of "
-            f"{metric} over {images} images"
+            f"{metric} over {over}"
         )
     chosen = [*best, *tied]
     first = next((candidate for candidate in ranked if candidate.trial == baseline), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,8 @@ class _Judge:
             next_training=None if mean is None else mean.next_training(),
             reported={seed: training.mean for seed, training in report.items()},
             images=0 if mean is None else mean.images,
+            groups=None if mean is None else mean.groups,
+            lacks_groups=search.names_groups and mean is not None and mean.groups is None,
             new_splits=search.new_splits,
             folds=search.folds,
             optimism=None if mean is None else self.sign * (search.best_seen - mean.mean),
@@ -100,9 +103,35 @@ class _Judge:
             if entry not in self.judged:
                 said = self.predictions(entry)
                 values = contributions(self.search.metric, said)
-                self.judged[entry] = Judged(rows=said.rows, values=values)
+                groups = self.groups_of(said)
+                self.judged[entry] = Judged(rows=said.rows, values=values, groups=groups)
             found[entry.seed] = self.judged[entry]
         return found
+
+    def groups_of(self, said: Predictions) -> NDArray[np.int64] | None:
+        """Return the groups of a training's images.
+
+        Trainings of a confirmation that an earlier version began lack them, but the images are
+        those that other trainings judged.
+        """
+        if said.groups is not None:
+            return said.groups
+        known = self.known_groups
+        places = np.searchsorted(known[0], said.rows)
+        if not len(known[0]) or np.any(places == len(known[0])):
+            return None
+        return known[1][places] if np.array_equal(known[0][places], said.rows) else None
+
+    @cached_property
+    def known_groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows of all images whose group some training stored, ascending, and their groups."""
+        found = [each.predictions for each in self.outcomes.values() if each.predictions]
+        grouped = [(said.rows, said.groups) for said in found if said.groups is not None]
+        if not grouped:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        rows = np.concatenate([each for each, _ in grouped])
+        known, first = np.unique(rows, return_index=True)
+        return known, np.concatenate([each for _, each in grouped])[first]
 
     def predictions(self, entry: Entry) -> Predictions:
         said = self.outcomes[entry].predictions
@@ -119,7 +148,7 @@ class _Judge:
             return None
         fresh = any(Entry(trial=other, seed=seed) in self.state.planned for seed in seeds)
         ahead = self.ahead(winner, other, seeds) if fresh else self.over_all(winner, other)
-        if ahead is None or ahead.seeds_freedom == 0:
+        if ahead is None or ahead.freedom == 0:
             return None
         return Comparison(
             trial=other,

@@ -14,9 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.errors import StorageError
 
+#: Without groups, and with them: hpsearch before groups were stored reads the first one only.
 _VERSION: Final = "1"
-#: Images, and the bytes of one image row and of one class.
+_GROUPED: Final = "2"
+#: Images, and the bytes of one image row and of one class (with groups: of one group, too).
 _HEADER: Final = struct.Struct("<IBB")
+_GROUPED_HEADER: Final = struct.Struct("<IBBB")
 _LARGEST_LOSS: Final = float(np.finfo(np.float16).max)
 
 
@@ -37,12 +40,17 @@ class Predictions:
     #: Cross-entropy of the true class, float64 ``(n,)``, finite: what is larger than float16 holds
     #: (65504), or no number, counts as 65504. Stored with float16's 3 digits.
     loss: NDArray[np.float64]
+    #: The group of each image, int64 ``(n,)``: images of one group aren't independent. ``None`` if
+    #: the source makes no groups, or if an earlier version stored this.
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         whole = {name: _whole(getattr(self, name), name) for name in ("rows", "predicted", "truth")}
         loss = np.asarray(self.loss, dtype=np.float64)
+        if self.groups is not None:
+            whole["groups"] = _whole(self.groups, "groups")
         if any(each.shape != loss.shape or each.ndim != 1 for each in whole.values()):
-            raise ValueError("rows, predicted, truth and loss must be lists of one length")
+            raise ValueError("rows, predicted, truth, loss and groups must be lists of one length")
         order = np.argsort(whole["rows"], kind="stable")
         rows = whole["rows"][order]
         if np.any(rows[1:] == rows[:-1]):
@@ -60,15 +68,20 @@ class Predictions:
         gaps = np.diff(self.rows, prepend=0)  # small, and alike: half the size when compressed
         row_bytes = _bytes_for(gaps)
         class_bytes = max(_bytes_for(self.predicted), _bytes_for(self.truth))
-        columns = (
+        columns = [
             gaps.astype(f"<u{row_bytes}"),
             self.predicted.astype(f"<u{class_bytes}"),
             self.truth.astype(f"<u{class_bytes}"),
             self.loss.astype("<f2"),
-        )
-        body = b"".join(column.tobytes() for column in columns)
-        packed = _HEADER.pack(len(self), row_bytes, class_bytes) + zlib.compress(body, 9)
-        return f"{_VERSION}:{base64.b64encode(packed).decode()}"
+        ]
+        version, header = _VERSION, _HEADER.pack(len(self), row_bytes, class_bytes)
+        if self.groups is not None:
+            group_bytes = _bytes_for(self.groups)
+            columns.append(self.groups.astype(f"<u{group_bytes}"))
+            version = _GROUPED
+            header = _GROUPED_HEADER.pack(len(self), row_bytes, class_bytes, group_bytes)
+        packed = header + zlib.compress(b"".join(column.tobytes() for column in columns), 9)
+        return f"{version}:{base64.b64encode(packed).decode()}"
 
 
 def decode(text: str) -> Predictions:
@@ -77,37 +90,43 @@ def decode(text: str) -> Predictions:
     Raises ``StorageError`` where the text is of another version or isn't whole.
     """
     version, colon, packed = text.partition(":")
-    if not colon or version != _VERSION:
+    if not colon or version not in (_VERSION, _GROUPED):
         raise StorageError(
             "stored predictions must be of version "
-            f"{_VERSION}, got {text[:12]!r}...; confirm again, or read them with the hpsearch that "
-            "wrote them"
+            f"{_VERSION} or {_GROUPED}, got {text[:12]!r}...; confirm again, or read them with the "
+            "hpsearch that wrote them"
         )
     try:
-        return _unpack(base64.b64decode(packed, validate=True))
+        return _unpack(base64.b64decode(packed, validate=True), grouped=version == _GROUPED)
     except (binascii.Error, zlib.error, struct.error, ValueError) as error:
         raise StorageError(
             f"stored predictions are damaged ({error}); train that seed again"
         ) from None
 
 
-def _unpack(packed: bytes) -> Predictions:
-    count, row_bytes, class_bytes = _HEADER.unpack_from(packed)
-    if {row_bytes, class_bytes} - {1, 2, 4, 8}:
+def _unpack(packed: bytes, *, grouped: bool) -> Predictions:
+    header = _GROUPED_HEADER if grouped else _HEADER
+    count, row_bytes, class_bytes, *group_bytes = header.unpack_from(packed)
+    if {row_bytes, class_bytes, *group_bytes} - {1, 2, 4, 8}:
         raise ValueError(f"{row_bytes} and {class_bytes} bytes a number")
-    size = count * (row_bytes + 2 * class_bytes + 2)
+    size = count * (row_bytes + 2 * class_bytes + 2 + sum(group_bytes))
     unzip = zlib.decompressobj()
     # Never more than the header promises: a forged text must not fill the memory
-    body = unzip.decompress(packed[_HEADER.size :], size + 1)
+    body = unzip.decompress(packed[header.size :], size + 1)
     if len(body) != size or not unzip.eof or unzip.unused_data:
         raise ValueError(f"{size} bytes expected, and nothing after them")
     columns, start = [], 0
-    for kind in (f"<u{row_bytes}", f"<u{class_bytes}", f"<u{class_bytes}", "<f2"):
+    kinds = [f"<u{row_bytes}", f"<u{class_bytes}", f"<u{class_bytes}", "<f2"]
+    for kind in (*kinds, *(f"<u{each}" for each in group_bytes)):
         columns.append(np.frombuffer(body, dtype=kind, count=count, offset=start))
         start += columns[-1].nbytes
-    gaps, predicted, truth, loss = columns
+    gaps, predicted, truth, loss, *groups = columns
     return Predictions(
-        rows=np.cumsum(gaps.astype(np.int64)), predicted=predicted, truth=truth, loss=loss
+        rows=np.cumsum(gaps.astype(np.int64)),
+        predicted=predicted,
+        truth=truth,
+        loss=loss,
+        groups=groups[0] if groups else None,
     )
 
 

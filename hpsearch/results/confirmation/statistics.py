@@ -15,6 +15,9 @@ covariance of statsmodels isn't with so few seeds: it lacks 1/k of the images' p
 agree by luck, the fewer they are the likelier. So the first part is never taken to be less than 2/k
 of what the scatter of the images within each training makes certain: all of that with two seeds. A
 t interval with Satterthwaite's degrees of freedom follows.
+
+If images come in groups (several pictures of one object), the groups take the images' place in all
+of this: covariances are summed over groups and degrees of freedom count groups (see ``clusters``).
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hpsearch.results.confirmation import clusters
 
 #: Of every interval that is printed.
 CONFIDENCE = 0.95
@@ -38,6 +43,8 @@ class Judged:
     rows: NDArray[np.int64]
     #: float64 ``(n,)``; the mean is the training's figure.
     values: NDArray[np.float64]
+    #: The group of each image, int64 ``(n,)``; ``None`` if each image is independent of the others.
+    groups: NDArray[np.int64] | None = None
 
     @property
     def mean(self) -> float:
@@ -49,7 +56,8 @@ class Judged:
         rows, mine, others = np.intersect1d(
             self.rows, other.rows, assume_unique=True, return_indices=True
         )
-        return Judged(rows=rows, values=self.values[mine] - other.values[others])
+        groups = None if self.groups is None else self.groups[mine]
+        return Judged(rows=rows, values=self.values[mine] - other.values[others], groups=groups)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +93,11 @@ class Estimate:
     images_variance: float
     #: Whether it is a share, 0..1: then intervals stay inside.
     share: bool = False
+    #: Distinct groups that the images came in; ``None`` if each image is independent.
+    groups: int | None = None
+    #: Degrees of freedom of ``images_variance``; ``None``: one less than there are images. 0: it
+    #: isn't known, since a training's images are all of one group.
+    images_freedom: float | None = None
 
     @property
     def standard_error(self) -> float:
@@ -95,7 +108,11 @@ class Estimate:
     def freedom(self) -> float:
         """Satterthwaite's degrees of freedom of ``standard_error``."""
         variance = self.seeds_variance + self.images_variance
-        of_images = max(self.images - 1, 1)
+        of_images = self.images_freedom
+        if of_images is None:
+            of_images = max(self.images - 1, 1)
+        if of_images == 0:
+            return 0.0
         if variance == 0 or self.seeds_freedom == 0:
             return float(of_images if self.seeds_freedom else 0)
         return variance**2 / (
@@ -124,8 +141,8 @@ class Estimate:
         """How sure the data make it (0..1) that the true mean is above ``value``."""
         from scipy.special import stdtr
 
-        if self.standard_error == 0 or self.seeds_freedom == 0:
-            return 0.5 + 0.5 * float(np.sign(self.mean - value)) * (self.seeds_freedom > 0)
+        if self.standard_error == 0 or self.freedom == 0:
+            return 0.5 + 0.5 * float(np.sign(self.mean - value)) * (self.freedom > 0)
         return float(stdtr(self.freedom, (self.mean - value) / self.standard_error))
 
     def _interval(self, variance: float, freedom: float) -> Interval:
@@ -137,7 +154,8 @@ class Estimate:
 
         quantile = float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
         if self.share and 0 <= self.mean <= 1:
-            low, high = _wilson(self.mean, variance, quantile, self.images)
+            independent = self.images if self.groups is None else self.groups
+            low, high = wilson(self.mean, variance, quantile, independent)
         else:
             reach = quantile * math.sqrt(variance)
             low, high = self.mean - reach, self.mean + reach
@@ -176,27 +194,31 @@ def _estimate(
 ) -> Estimate:
     count = len(trainings)
     means = np.array([training.mean for training in trainings])
-    values, judged = _table(trainings)
+    luck = _luck_of_groups(trainings) if grouped(trainings) else _luck_of_images(trainings)
     of_seeds, freedom, of_images = 0.0, count - 1, 0.0
     if count > 1:
         of_seeds = float(means.var(ddof=1)) / count
-        of_images = max(0.0, _shared_luck(values, judged))
+        of_images = max(0.0, luck.shared)
     if noise is not None:
         deviation, freedom = noise
         of_seeds = 2 * deviation**2 / count
-    scatter = np.mean(
-        [each.values.var(ddof=len(each.rows) > 1) / len(each.rows) for each in trainings]
-    )
-    least = float(scatter - of_images) / count * min(1.0, 2 / count)
+    least = float(luck.scatter - of_images) / count * min(1.0, 2 / count)
     return Estimate(
         mean=float(means.mean()),
         seeds=count,
-        images=values.shape[1],
+        images=luck.images,
         seeds_variance=of_seeds,
         seeds_freedom=freedom,
         images_variance=of_images + max(0.0, least - of_seeds),
         share=share,
+        groups=luck.groups,
+        images_freedom=luck.freedom,
     )
+
+
+def grouped(trainings: Sequence[Judged]) -> bool:
+    """Whether the images' groups are known."""
+    return all(each.groups is not None for each in trainings)
 
 
 def chance_of_best(rivals: Sequence[Estimate]) -> float:
@@ -214,6 +236,62 @@ def chance_of_best(rivals: Sequence[Estimate]) -> float:
     together = ndtr(math.sqrt(2) * bounds[:, None] + luck[None, :]).prod(axis=0)
     # The weights add up to 1 but for their last digits, which depend on the CPU's BLAS
     return min(1.0, max(0.0, float(weights @ together / weights.sum())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Luck:
+    """How far the images move the figures of several trainings."""
+
+    #: Mean covariance of two trainings' figures through the images that both judged.
+    shared: float
+    #: Mean variance of one training's figure through its images.
+    scatter: float
+    images: int
+    groups: int | None = None
+    freedom: float | None = None
+
+
+def _luck_of_images(trainings: Sequence[Judged]) -> _Luck:
+    values, judged = _table(trainings)
+    scatter = np.mean(
+        [each.values.var(ddof=len(each.rows) > 1) / len(each.rows) for each in trainings]
+    )
+    shared = _shared_luck(values, judged) if len(trainings) > 1 else 0.0
+    return _Luck(shared=shared, scatter=float(scatter), images=values.shape[1])
+
+
+def _luck_of_groups(trainings: Sequence[Judged]) -> _Luck:
+    known = [each.groups for each in trainings if each.groups is not None]
+    values = [each.values for each in trainings]
+    sums, counts = clusters.table_of_groups(values, known)
+    variances: list[float | None] = []
+    covariances: list[float | None] = []
+    for one in range(len(trainings)):
+        for other in range(one + 1):
+            found = clusters.covariance((sums[one], sums[other]), (counts[one], counts[other]))
+            # Of splits that share a group or none there is nothing that moves both
+            (variances if one == other else covariances).append(found)
+    measured = [each for each in variances if each is not None]
+    # A group has as many images as one training judges of it, however many judged it
+    sizes = counts.max(axis=0)
+    every = len(measured) == len(trainings)
+    return _Luck(
+        shared=float(np.mean([each or 0.0 for each in covariances])) if covariances else 0.0,
+        scatter=float(np.mean(measured)) if measured else 0.0,
+        images=len(np.unique(np.concatenate([each.rows for each in trainings]))),
+        groups=len(sizes),
+        freedom=clusters.freedom(sizes, clusters.likeness(*_of_image(trainings))) if every else 0.0,
+    )
+
+
+def _of_image(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return each image's mean over the trainings that judged it, less theirs, and its group."""
+    known = [each.groups for each in trainings if each.groups is not None]
+    residuals = np.concatenate([each.values - each.mean for each in trainings])
+    rows = np.concatenate([each.rows for each in trainings])
+    _, first, places = np.unique(rows, return_index=True, return_inverse=True)
+    means = np.bincount(places, residuals) / np.bincount(places)
+    return means, np.concatenate(known)[first]
 
 
 def _table(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -243,11 +321,17 @@ def _shared_luck(values: NDArray[np.float64], judged: NDArray[np.float64]) -> fl
     return float(of_means[pairs].sum() / count)
 
 
-def _wilson(share: float, variance: float, quantile: float, images: int) -> tuple[float, float]:
+def wilson(share: float, variance: float, quantile: float, images: int) -> tuple[float, float]:
     """Return Wilson's interval of a share for the images that ``variance`` amounts to.
 
     (The effective sample size of survey statistics.) Unlike mean +- error it stays within 0..1 and
     isn't empty where every image was right.
+
+    Args:
+        share: The estimate, 0..1.
+        variance: Its variance.
+        quantile: Of the t or normal distribution.
+        images: Independent images (or groups of them): the sample size if ``variance`` is 0.
     """
     size = share * (1 - share) / variance if variance > 0 and 0 < share < 1 else float(images)
     square = quantile**2 / size

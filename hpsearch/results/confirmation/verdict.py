@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hpsearch.results.confirmation.plan import Standing
 from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.wording import plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class Search:
     costs: Mapping[int, Cost]
     #: Folds of each training, ``None`` where it has one validation part.
     folds: int | None = None
+    #: Whether the data source was asked to keep groups of images together.
+    names_groups: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +147,28 @@ class Confirmation:
     per_class: Sequence[PerClass]
     #: Finalist -> why its number in the search was declared invalid, of those that were.
     invalid: Mapping[int, str] = field(default_factory=dict)
+    #: The groups that ``images`` came in, which the intervals are over; ``None``: each image counts
+    #: as independent.
+    groups: int | None = None
+    #: Whether the images came in groups, but the trainings didn't store them: hpsearch didn't at
+    #: that time. Then intervals are over single images, and too narrow.
+    lacks_groups: bool = False
 
     @property
     def winner_is_invalid(self) -> bool:
         """Whether the winner became a finalist by a number that can't be trusted."""
         return self.winner in self.invalid
+
+    @property
+    def sample(self) -> str:
+        """The images that it rests on, in words: ``211 validation images in 71 groups``."""
+        images = plural(self.images, "validation image")
+        return images if self.groups is None else f"{images} in {plural(self.groups, 'group')}"
+
+    @property
+    def other_images(self) -> str:
+        """What else the second interval is over, besides seeds: ``validation images``."""
+        return "validation images" if self.groups is None else "groups of validation images"
 
     @property
     def split_of_a_seed(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from hpsearch.results.export.card_figures import Judgement, classes_of, figures_of, number
 from hpsearch.results.markdown import Code, code, inline, plain, table
 from hpsearch.study_file.goals import Goals
+from hpsearch.wording import plural
 
 
 def card(
@@ -56,6 +57,11 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
         about.append(
             f"**UNCONFIRMED.** {inline(worth)} No fresh seed has confirmed the figure; {how} does."
         )
+    gap = (origin.get("test") or {}).get("outside_confirmed")
+    if gap:
+        reasons = "\n".join(f"- {inline(each)}" for each in gap["reasons"])
+        # Before the number itself: who reads no further has read this
+        about.insert(1, f"**{inline(gap['headline'])}** Likely reasons:\n\n{reasons}")
     return "\n\n".join(about)
 
 
@@ -74,12 +80,17 @@ def _data(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
     rows = [
         ("source", Code(_flow(source))),
         ("training images", _count(origin.get("train_images")) + of_each),
-        ("validation images", _count(origin.get("val_images")) + in_all),
+        ("validation images", _count(origin.get("val_images")) + _grouped(origin) + in_all),
         ("data hash (SHA-256)", Code(str(origin.get("data_hash")))),
         ("split hash (SHA-256)", Code(str(origin.get("split_hash")))),
         ("split", f"seed {origin.get('split_seed')}{split}"),
     ]
     return "## Data\n\n" + table(("", ""), rows)
+
+
+def _grouped(origin: Mapping[str, Any]) -> str:
+    groups = origin.get("val_groups")
+    return "" if groups is None else f" in {plural(groups, 'group')}"
 
 
 def _several(data: Mapping[str, Any]) -> list[tuple[str, int]]:

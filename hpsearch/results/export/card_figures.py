@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from hpsearch.results.confirmation.judging import per_class
+from hpsearch.results.confirmation.over_groups import OverGroups, of_json
+from hpsearch.results.export.confirmed import LACKS_GROUPS
 from hpsearch.results.export.figures import (
     balanced_accuracy,
     bootstrap_interval,
@@ -31,6 +33,10 @@ class Judgement:
     what: str
     #: Whether each image was judged once; then shares of images have binomial intervals.
     once: bool
+    #: How far groups of images move the shares, if the images come in groups.
+    over_groups: OverGroups | None = None
+    #: Whether they do.
+    grouped: bool = False
 
 
 def figures_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
@@ -40,14 +46,15 @@ def figures_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
     if isinstance(confirmed, Mapping):
         seeds = len(confirmed["seeds"])
         name = f"{confirmed['metric']}, mean of {seeds} fresh seeds"
-        both = "seeds and validation images"
+        alone = confirmed.get("groups") is None
+        both = f"seeds and {'validation images' if alone else _groups(confirmed)}"
         rows.append((name, *_ranged(confirmed, "interval_over_seeds_and_images"), both))
         rows.append((name, *_ranged(confirmed, "interval_over_seeds"), "seeds"))
         rows.append(("one more training", "", bounds(confirmed["next_training"]), "prediction"))
     last = (origin.get("figures") or {}).get("last")
     images = origin.get("val_images")
     if last is not None:
-        rows += list(_own(last, images, judgement))
+        rows += list(_own(last, images, origin, judgement))
     test = origin.get("test")
     if test is not None:
         rows.append(
@@ -55,10 +62,12 @@ def figures_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
                 f"test accuracy (trial {test['trial']}, {test['images']:,} images)",
                 number(test["accuracy"]),
                 bounds(test["interval"]),
-                "test images",
+                "test images" if test.get("groups") is None else _groups(test, "test images"),
             )
         )
     told = "## Figures\n\n" + table(("figure", "value", "95 % interval", "over"), rows)
+    if any(isinstance(each, Mapping) and each.get("lacks_groups") for each in (confirmed, test)):
+        told += f"\n\n**{LACKS_GROUPS}**"
     if isinstance(confirmed, Mapping):
         told += "\n\n" + _compared(confirmed)
     opened = (
@@ -77,10 +86,10 @@ def classes_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
         return ""
     matrix = np.asarray(judgement.confusion, dtype=np.int64)
     rows = []
-    for each in per_class(matrix, names):
+    for index, each in enumerate(per_class(matrix, names)):
         interval = ""
         if judgement.once and each.images and each.recall is not None:
-            interval = bounds(share_interval(round(each.recall * each.images), each.images))
+            interval = bounds(_recall_interval(judgement, index, each.recall, each.images))
         shares = (each.precision, each.recall, each.f1)
         precision, recall, f1 = map(number, shares)
         rows.append((each.name, f"{each.images:,}", precision, recall, interval, f1))
@@ -93,21 +102,50 @@ def classes_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
     return told
 
 
+def _recall_interval(
+    judgement: Judgement, index: int, recall: float, images: int
+) -> Sequence[float] | None:
+    if not judgement.grouped:
+        return share_interval(round(recall * images), images)
+    known = judgement.over_groups
+    if known is None or index >= len(known.recall):
+        return None
+    return known.recall[index].interval(recall, share=True)
+
+
 def _own(
-    last: Mapping[str, Any], images: int | None, judgement: Judgement | None
+    last: Mapping[str, Any],
+    images: int | None,
+    origin: Mapping[str, Any],
+    judgement: Judgement | None,
 ) -> Iterable[tuple[str, str, str, str]]:
     of = f"this training, epoch {last['epoch']}"
-    interval = ""
-    if images and last.get("val_accuracy") is not None:
+    grouped, known = origin.get("val_groups") is not None, of_json(origin.get("over_groups"))
+    over = _groups({"groups": origin["val_groups"]}) if grouped else "validation images"
+
+    def of_groups(name: str) -> str:
+        value = last.get(name)
+        if known is None or value is None or name not in known.figures:
+            return ""  # a binomial interval would be too narrow
+        return bounds(known.figures[name].interval(value, share=name != "val_loss"))
+
+    interval = of_groups("val_accuracy") if grouped else ""
+    if not grouped and images and last.get("val_accuracy") is not None:
         interval = bounds(share_interval(round(last["val_accuracy"] * images), images))
-    yield f"val_accuracy, {of}", number(last.get("val_accuracy")), interval, "validation images"
-    yield f"val_loss, {of}", number(last.get("val_loss")), "", ""
-    known = judgement is not None and judgement.once
+    yield f"val_accuracy, {of}", number(last.get("val_accuracy")), interval, over
+    loss = of_groups("val_loss") if grouped else ""
+    yield f"val_loss, {of}", number(last.get("val_loss")), loss, over if loss else ""
+    once = judgement is not None and judgement.once
     for name, figure in (("val_macro_f1", macro_f1), ("val_balanced_accuracy", balanced_accuracy)):
-        interval = ""
-        if known and judgement is not None and _same(last, judgement):
+        interval = of_groups(name) if grouped else ""
+        if not grouped and once and judgement is not None and _same(last, judgement):
             interval = bounds(bootstrap_interval(judgement.confusion, figure))
-        yield f"{name}, {of}", number(last.get(name)), interval, "validation images"
+        yield f"{name}, {of}", number(last.get(name)), interval, over
+
+
+def _groups(figures: Mapping[str, Any], images: str = "validation images") -> str:
+    """Return ``groups of validation images (71)``."""
+    return f"groups of {images} ({figures['groups']:,})"
 
 
 def _same(last: Mapping[str, Any], judgement: Judgement) -> bool:

@@ -20,6 +20,7 @@ from hpsearch.results.export import confirmed
 from hpsearch.results.export.frozen import FrozenConfig, Retrained, export_trial
 from hpsearch.results.ranking import chosen
 from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.results.test_gap import read_test_gap
 from hpsearch.search.storage import Database
 from hpsearch.study_file.study import StudyFile
 
@@ -96,12 +97,15 @@ def _confirmed(
     verdict: Confirmation,
     load: Callable[[StudyRecord], StudyFile],
 ) -> Export:
+    gap = read_test_gap(database, record, verdict)
+    worth = confirmed.in_words(verdict, len(confirmations(database, record.study.name)))
     retrained = Retrained(
         study=confirmation,
         file=load(confirmation),
         trial=_first_report(confirmation),
         told=confirmed.told(verdict, confirmation.study.name),
-        worth=confirmed.in_words(verdict, len(confirmations(database, record.study.name))),
+        worth=worth if gap is None else f"{gap.headline} {worth}",
+        gap=None if gap is None else gap.to_json(),
     )
     frozen = export_trial(database, record, load(record), verdict.winner, retrained=retrained)
     return Export(frozen=frozen, verdict=verdict, advice=None)

@@ -7,6 +7,13 @@ from typing import Any
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import Comparison, Confirmation
 
+#: What must be known of an interval that was computed without the images' groups.
+LACKS_GROUPS = (
+    "The images come in groups, but this confirmation was stored before hpsearch counted them: its "
+    "intervals take each image as independent and are too narrow. `hpsearch confirm --again` "
+    "confirms anew, over groups."
+)
+
 
 def told(verdict: Confirmation, study: str) -> dict[str, Any]:
     """Return ``provenance.confirmed``; ``study`` is the confirmation's name. Intervals are 95 %."""
@@ -21,6 +28,8 @@ def told(verdict: Confirmation, study: str) -> dict[str, Any]:
         "next_training": _bounds(verdict.next_training),
         "seeds": {str(seed): value for seed, value in verdict.reported.items()},
         "images": verdict.images,
+        **({} if verdict.groups is None else {"groups": verdict.groups}),
+        **({"lacks_groups": True} if verdict.lacks_groups else {}),
         "split": _split(verdict),
         "best_seen": verdict.best_seen,
         "complete_trials": verdict.complete,
@@ -42,8 +51,12 @@ def in_words(verdict: Confirmation, nth: int = 1) -> str:
         return f"{seeds} confirmed it."
     text = (
         f"Trained again with {seeds} that had no say in its choice, it came to {mean.estimate:.6g} "
-        f"(95 %, seeds and validation images: {mean.low:.6g} to {mean.high:.6g})."
+        f"(95 %, seeds and {verdict.other_images}: {mean.low:.6g} to {mean.high:.6g})."
     )
+    if verdict.groups is not None:
+        text += f" It rests on {verdict.sample}."
+    if verdict.lacks_groups:
+        text += " " + LACKS_GROUPS
     if verdict.next_training is not None:
         one = verdict.next_training
         text += f" One more training is expected between {one.low:.6g} and {one.high:.6g}."

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from hpsearch.errors import UserError
 from hpsearch.results import optuna_side, provenance, test_openings
+from hpsearch.results.confirmation.over_groups import names_groups
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.ranking import none_eligible, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
@@ -63,6 +64,8 @@ class Retrained:
     told: Mapping[str, Any]
     #: What that means, in words.
     worth: str
+    #: ``provenance.test.outside_confirmed``, if the test figure contradicts the confirmed one.
+    gap: Mapping[str, Any] | None = None
 
 
 def export_trial(
@@ -122,7 +125,7 @@ def export_trial(
         "split_seed": config.split_seed,
         **{key: value for key, value in noted.items() if key not in _NOT_TOLD},
         "cost": _cost(record, trained, retrained),
-        "test": test_openings.told(test_openings.openings(database, record.study.study_id)),
+        "test": _test(database, record, retrained),
         "architecture": _architecture(config, noted),
         "versions": provenance.versions(),
         "repository": provenance.repository(Path.cwd()),
@@ -170,6 +173,20 @@ def caveat(trial: TrialRecord, rank: int | None, complete: int, *, several: bool
     if rank == 1:
         return f"It is the best of {complete} complete trials: optimistic, one seed."
     return f"It is number {rank} of {complete} complete trials, trained with one seed."
+
+
+def _test(
+    database: Database, record: StudyRecord, retrained: Retrained | None
+) -> dict[str, Any] | None:
+    found = test_openings.openings(database, record.study.study_id)
+    told = test_openings.told(found)
+    if told is None:
+        return None
+    if found[0].groups is None and names_groups(record.study.document.get("data")):
+        told["lacks_groups"] = True
+    if retrained is not None and retrained.gap is not None:
+        told["outside_confirmed"] = dict(retrained.gap)
+    return told
 
 
 def _training(source: StudyRecord, trained: TrialRecord) -> dict[str, Any]:

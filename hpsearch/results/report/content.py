@@ -16,6 +16,7 @@ from hpsearch.results.analysis.matrices import Matrices, Matrix
 from hpsearch.results.confirmation.verdict import Confirmation
 from hpsearch.results.report.hard_pictures import Shown
 from hpsearch.results.report.labels import Unit, short_names
+from hpsearch.results.test_gap import TestGap
 from hpsearch.results.test_openings import Opening
 
 
@@ -75,6 +76,8 @@ class StudyContent:
     overfits: Mapping[int, int]
     confirmed: Confirmed | None
     test: Sequence[Opening]
+    #: Whether the first test figure contradicts the confirmed one; ``None``: it doesn't.
+    test_gap: TestGap | None
     #: What came out, in sentences.
     answer: Sequence[str]
     effects: Effects

@@ -30,6 +30,7 @@ from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.report.content import Confirmed, StudyContent
 from hpsearch.results.report.hard_pictures import hard_pictures
 from hpsearch.results.summary import counts_of
+from hpsearch.results.test_gap import read_test_gap
 from hpsearch.results.test_openings import openings
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
@@ -48,6 +49,7 @@ _COMMON = (
     "precision",
     "train_images",
     "val_images",
+    "val_groups",
     "trainings",
     "class_names",
     "input_shape",
@@ -115,6 +117,7 @@ def read_content(
         },
         confirmed=confirmed,
         test=openings(database, record.study.study_id),
+        test_gap=None if confirmed is None else read_test_gap(database, record, confirmed.verdict),
         answer=answer(record, None if confirmed is None else confirmed.verdict, found),
         effects=found,
         importances=importances(evidence),

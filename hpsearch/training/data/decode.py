@@ -68,7 +68,7 @@ def write_parts(
     With an ``input_size`` the pictures become squares of that edge, by antialiased bilinear
     resampling (Pillow's, whose fixed-point arithmetic gives the same bytes on every machine).
     ``chosen`` holds each image's index in its part of the source; ``groups`` (int64) is written
-    where a single part has them.
+    if a part has them.
 
     Returns the SHA-256 of the chosen pictures in their own size, their labels and class names. It
     doesn't depend on how files are packed (``.gz`` or not) nor on ``input_size``. Raises
@@ -94,9 +94,24 @@ def write_parts(
             raise _damaged(damaged, total)
     writer.save("labels", np.concatenate([part.images.labels[part.chosen] for part in parts]))
     writer.save("chosen", np.concatenate([part.chosen for part in parts]))
-    if len(parts) == 1 and parts[0].images.groups is not None:
-        writer.save("groups", parts[0].images.groups[parts[0].chosen])
+    if any(part.images.groups is not None for part in parts):
+        writer.save("groups", _groups(parts))
     return identity.sha256()
+
+
+def _groups(parts: Sequence[Taken]) -> NDArray[np.int64]:
+    """Return the group of each chosen image; groups of two parts are never the same.
+
+    In a part without groups each image is a group of its own.
+    """
+    found, first = [], 0
+    for part in parts:
+        of_part = part.images.groups
+        own = part.chosen if of_part is None else of_part[part.chosen]
+        numbers = np.unique(own, return_inverse=True)[1]
+        found.append(first + numbers.astype(np.int64))
+        first += len(own)
+    return np.concatenate(found)
 
 
 class _Identity:

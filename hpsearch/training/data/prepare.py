@@ -69,6 +69,10 @@ class PreparedData:
     cache_bytes: int
     #: What people should know of how the source's files were taken.
     notes: tuple[str, ...] = ()
+    #: The group of each image, int64 ``(n,)`` from 0; ``None`` if the source makes no groups.
+    #: Images of one group (of one object, say) are on the same side of every split, and right or
+    #: wrong together.
+    groups: Tensor | None = None
     #: What each training of a trial sees where it has several (``data.folds``, ``data.splits``);
     #: empty where it has one. Then ``train_indices`` and ``val_indices`` above are all images that
     #: train, or validate, in one of them, and ``split_hash`` names all of their splits.
@@ -78,6 +82,19 @@ class PreparedData:
     def class_counts(self) -> Tensor:
         """Training images of each class, int64 ``(classes,)``."""
         return torch.bincount(self.labels[self.train_indices], minlength=len(self.class_names))
+
+    def groups_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Return the groups of the images at ``rows``; ``None`` if the source makes none."""
+        found: NDArray[np.int64] | None = None
+        if self.groups is not None:
+            found = self.groups.numpy()[rows]
+        return found
+
+    @cached_property
+    def val_groups(self) -> int | None:
+        """In how many groups the validation images are; ``None`` if there are none."""
+        found = self.groups_of(self.val_indices.numpy())
+        return None if found is None or not len(found) else len(np.unique(found))
 
 
 def prepare(config: DataConfig, *, split_seed: int, root: Path | None = None) -> PreparedData:
@@ -97,6 +114,19 @@ def test_images(config: DataConfig, *, root: Path | None = None) -> tuple[Tensor
     For the final evaluation only. ``limit`` and ``per_class`` don't apply. Raises ``DataError``
     like ``prepare``, and where the source has no test part.
     """
+    entry = _test_entry(config, root)
+    return torch.from_numpy(entry.array("images")), torch.from_numpy(entry.array("labels"))
+
+
+def test_groups(config: DataConfig, *, root: Path | None = None) -> NDArray[np.int64] | None:
+    """Return the group of each of ``test_images``, int64 ``(n,)``; ``None`` if there are none.
+
+    Raises ``DataError`` like ``test_images``.
+    """
+    return _groups_in(_test_entry(config, root))
+
+
+def _test_entry(config: DataConfig, root: Path | None) -> Entry:
     request = _request(config, root)
     source = build_source(config, request.root)
     if source.test is None:
@@ -106,10 +136,16 @@ def test_images(config: DataConfig, *, root: Path | None = None) -> tuple[Tensor
             "(docs/data.md), in a new study: images that a search has seen can't test it"
         )
     key = _key(source, {"test": source.test}, config, request.root)
-    entry = open_or_build(
+    return open_or_build(
         request.root / "cache", key, partial(_build, source, [source.test], config, None)
     )
-    return torch.from_numpy(entry.array("images")), torch.from_numpy(entry.array("labels"))
+
+
+def _groups_in(entry: Entry) -> NDArray[np.int64] | None:
+    """Return an entry's groups, numbered from 0: a source may call them by any numbers."""
+    if not entry.has("groups"):
+        return None
+    return np.unique(entry.array("groups"), return_inverse=True)[1].astype(np.int64)
 
 
 def build_source(config: DataConfig, root: Path, *, may_download: bool = True) -> Source:
@@ -156,7 +192,7 @@ def _prepare(request: _Request) -> PreparedData:
     entry = _training_entry(source, request)
     images, labels = entry.array("images"), entry.array("labels")
     splits = _splits(source, entry, labels, request)
-    prepared = partial(_prepared, config, source, entry, images, labels)
+    prepared = partial(_prepared, config, source, entry, images, labels, _groups_in(entry))
     rounds = tuple(map(prepared, splits))
     if len(rounds) == 1:
         return rounds[0]
@@ -171,6 +207,7 @@ def _prepared(
     entry: Entry,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
     split: Split,
 ) -> PreparedData:
     in_source = _in_source(split, entry.array("chosen"))
@@ -196,6 +233,7 @@ def _prepared(
         cache_folder=entry.folder,
         cache_bytes=entry.bytes,
         notes=source.notes,
+        groups=None if groups is None else torch.from_numpy(groups),
     )
 
 
@@ -204,6 +242,8 @@ def _training_entry(source: Source, request: _Request) -> Entry:
     if source.validation is not None:
         parts["validation"] = source.validation
     key = _key(source, parts, request.config, request.root)
+    if len(parts) > 1:
+        key["groups"] = "of both parts"  # entries of earlier versions lack them
     choose, chosen = _choice(request)
     build = partial(_build, source, list(parts.values()), request.config, choose)
     key |= chosen

@@ -10,6 +10,7 @@ from typing import Any
 
 from hpsearch.measurement import EpochResult
 from hpsearch.results import provenance
+from hpsearch.results.confirmation.over_groups import OVER_GROUPS, VAL_GROUPS
 from hpsearch.results.export import bundle
 from hpsearch.results.export.card import card
 from hpsearch.results.export.card_figures import Judgement
@@ -17,6 +18,7 @@ from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.training.classifier import Classifier, sign
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.retraining.assignment import Assignment
+from hpsearch.workers.winner.exporting import groups_of
 
 #: What an earlier training came to, which another one doesn't.
 _OF_THE_TRIAL = (
@@ -29,6 +31,8 @@ _OF_THE_TRIAL = (
     "cost",
     "test",
     "worth",
+    OVER_GROUPS,
+    VAL_GROUPS,
 )
 
 
@@ -71,8 +75,10 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
             what=f"the {len(rows):,} validation images, by the weights after epoch "
             f"{outcome.kept['epoch']}",
             once=True,
+            over_groups=groups_of(prepared, judged),
+            grouped=prepared.groups is not None,
         )
-    document = _document(outcome)
+    document = _document(outcome, judgement)
     origin = document["provenance"]
     header = (
         f"{assignment.study.name}, trained by `hpsearch train` on {_images(assignment)}.\n"
@@ -89,7 +95,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
     bundle.write_bundle(folder, classifier, config=to_yaml(document, header), card=told)
 
 
-def _document(outcome: Outcome) -> dict[str, Any]:
+def _document(outcome: Outcome, judgement: Judgement | None) -> dict[str, Any]:
     """Return the frozen config with what was trained now; its figures only where they are its."""
     assignment = outcome.assignment
     study = assignment.study
@@ -103,6 +109,8 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         if assignment.trained_on == "train":
             best = outcome.kept["epoch"]
             origin["figures"] = provenance.figures(list(outcome.curve), best_epoch=best)
+            if judgement is not None and judgement.over_groups is not None:
+                origin[OVER_GROUPS] = judgement.over_groups.to_json()
         origin["versions"] = provenance.versions()
         origin["confirmed"] = False
         origin["worth"] = "One training of this config, with one seed."

@@ -9,10 +9,12 @@ from typing import Any
 
 from hpsearch.errors import DataError, UserError
 from hpsearch.measurement import OBJECTIVES, EpochResult
+from hpsearch.results.confirmation.over_groups import OVER_GROUPS, of_json
 from hpsearch.results.export.figures import share_interval
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.data.place import data_root
 from hpsearch.training.data.prepare import build_source, prepare
+from hpsearch.wording import plural
 
 _COMPARED = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 
@@ -127,12 +129,19 @@ def expectation(study: StudyFile) -> Expectation:
         )
     accuracy = float(own["val_accuracy"])
     low, high = share_interval(round(accuracy * images), images)
+    over = f"{images:,} validation images"
+    known = of_json(origin.get(OVER_GROUPS))
+    of_groups = None
+    if known is not None and "val_accuracy" in known.figures:
+        of_groups = known.figures["val_accuracy"].interval(accuracy, share=True)
+        low, high = of_groups or (0.0, 1.0)
+        over += f" in {plural(known.groups, 'group')}"
     return Expectation(
         metric="val_accuracy",
         recorded=accuracy,
         low=low,
         high=high,
-        why=f"the recorded figure's 95 % interval over {images:,} validation images, unconfirmed",
+        why=f"the recorded figure's 95 % interval over {over}, unconfirmed",
         figures=own,
     )
 

@@ -18,10 +18,12 @@ import torch
 from hpsearch.errors import CheckpointError, LeaseLost, TrainingInterrupted
 from hpsearch.kill_points import Step, passing
 from hpsearch.measurement import EpochResult
+from hpsearch.results.confirmation.over_groups import OVER_GROUPS, over_groups
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.stored import PREDICTIONS
 from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_types import CheckpointRef, Claim
+from hpsearch.training.data.prepare import prepare
 from hpsearch.training.durable import is_the_places_fault
 from hpsearch.training.engine import train
 from hpsearch.training.latency import latency
@@ -57,6 +59,8 @@ class Attempt:
         #: Whether the last one found no room.
         self.no_room = False
         self.energy = meter_of(bench.device)
+        #: Whether it is a training of a confirmation, which keeps its predictions.
+        self.confirming = bench.study.confirms is not None
 
     def run(self) -> None:
         """Train to the end, reporting every epoch, or pause where the keeper says so."""
@@ -98,7 +102,7 @@ class Attempt:
             resume_from=state,
             data_root=self.bench.data,
             should_stop=self.keeper.should_stop,
-            keep_predictions=self.bench.study.confirms is not None,
+            keep_predictions=self.confirming or self.blueprint.plan.val_groups is not None,
         )
         try:
             for result in self.keeper.watched(results):
@@ -262,20 +266,37 @@ class Attempt:
         elif self.best is not None and not objective.is_better(value, self.best["value"]):
             return
         self.best = {"value": value, "epoch": result.epoch, "weights": state()["model"]}
-        said = result.val_predictions
+        said = self._said(result) if self.confirming else None
         if said is not None:
-            self.best[PREDICTIONS] = Predictions(
-                rows=said.rows,
-                predicted=said.predicted,
-                truth=said.truth,
-                loss=said.losses.astype("float64"),
-            ).encode()
+            self.best[PREDICTIONS] = said.encode()
+
+    def _said(self, result: EpochResult) -> Predictions | None:
+        """Return what was said of each validation image, if training was asked to keep it."""
+        said = result.val_predictions
+        if said is None:
+            return None
+        config = self.blueprint.config
+        data = prepare(config.data, split_seed=config.split_seed, root=self.bench.data)
+        return Predictions(
+            rows=said.rows,
+            predicted=said.predicted,
+            truth=said.truth,
+            loss=said.losses.astype("float64"),
+            groups=data.groups_of(said.rows),
+        )
 
     def _with_predictions(self, result: EpochResult) -> EpochResult:
-        """Return the last result with what the trial's row keeps of a confirmation's training."""
-        if self.best is None or PREDICTIONS not in self.best:
-            return result
-        kept = {**result.attributes, PREDICTIONS: self.best[PREDICTIONS]}
+        """Return the last result with what the trial's row keeps of its predictions.
+
+        A confirmation's training keeps them all. Any training whose images come in groups keeps
+        how far these move its figures, which no confusion matrix shows.
+        """
+        kept = dict(result.attributes)
+        if self.best is not None and PREDICTIONS in self.best:
+            kept[PREDICTIONS] = self.best[PREDICTIONS]
+        if self.blueprint.plan.val_groups is not None and (said := self._said(result)) is not None:
+            found = over_groups(said, len(self.blueprint.plan.class_names))
+            kept |= {} if found is None else {OVER_GROUPS: found.to_json()}
         return replace(result, attributes=kept)
 
     def _save_best(self) -> bool:

@@ -48,6 +48,7 @@ class Blueprint:
             "split_hash": self.plan.split_hash,
             "train_images": self.plan.train_images,
             "val_images": self.plan.val_images,
+            **({} if self.plan.val_groups is None else {"val_groups": self.plan.val_groups}),
             **({"trainings": self.plan.rounds} if self.plan.rounds > 1 else {}),
         }
 

@@ -11,6 +11,14 @@ from torch import Tensor
 
 from hpsearch import catalog
 from hpsearch.errors import CheckpointError, ExportFailed, UserError
+from hpsearch.results.confirmation.over_groups import (
+    OVER_GROUPS,
+    VAL_GROUPS,
+    OverGroups,
+    of_json,
+    over_groups,
+)
+from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.export import bundle
 from hpsearch.results.export.card import card
 from hpsearch.results.export.card_figures import Judgement
@@ -20,6 +28,7 @@ from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.classifier import Classifier, sign
 from hpsearch.training.data.prepare import PreparedData, prepare
+from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.formats.agreement import IMAGES, Agreement
 from hpsearch.training.formats.onnx_file import require_onnx, write_onnx
 from hpsearch.training.formats.safetensors_file import write_weights
@@ -119,6 +128,8 @@ def model_card(export: Export, trained: Trained | None) -> str:
             confusion=frozen.confusion,
             what=f"the validation images, after epoch {frozen.weights_trial.epochs_done}",
             once="splits" not in frozen.document["data"],
+            over_groups=of_json(frozen.document["provenance"].get(OVER_GROUPS)),
+            grouped=VAL_GROUPS in frozen.document["provenance"],
         )
     return card(
         frozen.document,
@@ -188,7 +199,22 @@ def _judge(classifier: Classifier, prepared: PreparedData, origin: dict[str, Any
         confusion=judged.confusion.tolist(),
         what=f"the {judged.samples:,} validation images, by the weights after epoch {epoch}",
         once=True,
+        over_groups=groups_of(prepared, judged),
+        grouped=prepared.groups is not None,
     )
+
+
+def groups_of(prepared: PreparedData, judged: Evaluation) -> OverGroups | None:
+    """Return how far groups of validation images move what ``judged`` says of them all."""
+    rows = prepared.val_indices
+    said = Predictions(
+        rows=rows.numpy(),
+        predicted=judged.predictions.numpy(),
+        truth=prepared.labels[rows].numpy(),
+        loss=judged.losses.double().numpy(),
+        groups=prepared.groups_of(rows.numpy()),
+    )
+    return over_groups(said, len(prepared.class_names))
 
 
 def _validation(prepared: PreparedData, most: int | None = None) -> tuple[Tensor, Tensor]:

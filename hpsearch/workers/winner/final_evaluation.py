@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hpsearch.errors import UserError
+from hpsearch.measurement import OBJECTIVES
+from hpsearch.results.confirmation.contributions import contributions
+from hpsearch.results.confirmation.over_groups import error_of
+from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import Judged, estimate
 from hpsearch.results.confirmation.stored import (
     contest_of,
@@ -30,7 +34,7 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.evaluate import Evaluation
-from hpsearch.training.final_test import Trained, evaluate_on_test
+from hpsearch.training.final_test import TestResult, Trained, evaluate_on_test
 from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.trial.run_folder import RunFolder
@@ -74,7 +78,9 @@ def evaluate_winner(
         _refuse_invalid(record, confirmation)
         trial, models, seeds = _confirmed(confirmation, study, runs)
     of_training = len(models) // max(1, len(seeds))
-    found, truth = evaluate_on_test(models, device=where, data_root=data)
+    result = evaluate_on_test(models, device=where, data_root=data)
+    found = result.evaluations
+    intervals = _intervals(result, of_training, with_seeds=bool(seeds))
     config = models[0].config
     prepared = prepare(config.data, split_seed=config.split_seed, root=data)
     opening = Opening(
@@ -91,8 +97,11 @@ def evaluate_winner(
         accuracies=[mean(each.accuracy for each in part) for part in _parts(found, of_training)]
         if seeds
         else [],
-        spread=_spread(found, truth, of_training) if seeds else None,
+        # Without seeds and groups it is Wilson's, which the figure itself tells
+        spread=intervals.get("val_accuracy") if seeds or result.groups is not None else None,
         models=len(found),
+        groups=None if result.groups is None else len(np.unique(result.groups)),
+        intervals=intervals,
     )
     record_opening(database, record.study.study_id, opening)
     return opening
@@ -188,19 +197,56 @@ def _parts(found: Sequence[Evaluation], size: int) -> list[Sequence[Evaluation]]
     return [found[start : start + size] for start in range(0, len(found), size)]
 
 
-def _spread(found: Sequence[Evaluation], truth: Tensor, of_training: int) -> list[float]:
-    """Return the mean accuracy's 95 % interval over seeds and images.
+def _intervals(result: TestResult, of_training: int, *, with_seeds: bool) -> dict[str, list[float]]:
+    """Return objective -> the 95 % interval of its mean, over groups if images come in such.
 
-    Each seed has ``of_training`` models, one for each fold.
+    Args:
+        result: What the models said.
+        of_training: How many models each training has, one for each fold.
+        with_seeds: Whether trainings differ in their seeds; then it is over seeds, too.
     """
-    rows = np.arange(found[0].samples)
-    right = [(each.predictions == truth).double().numpy() for each in found]
-    judged = [
-        Judged(rows=rows, values=np.mean(right[start : start + of_training], axis=0))
-        for start in range(0, len(right), of_training)
+    found = {}
+    for metric in OBJECTIVES:
+        judged = _judged(result, metric, of_training)
+        share = metric != "val_loss"
+        if with_seeds:
+            both = estimate(judged, share=share).over_seeds_and_images()
+            bounds: tuple[float, float] | None = (both.low, both.high)
+        else:
+            values = np.mean([each.values for each in judged], axis=0)
+            groups = result.groups
+            each_alone = np.arange(len(values)) if groups is None else groups
+            bounds = error_of(values, each_alone).interval(float(values.mean()), share=share)
+            if bounds is None and share:
+                bounds = (0.0, 1.0)  # one group says nothing of others
+        if bounds is not None and all(map(math.isfinite, bounds)):
+            found[metric] = list(bounds)
+    return found
+
+
+def _judged(result: TestResult, metric: str, of_training: int) -> list[Judged]:
+    """Return each training's contributions, the mean of its models'."""
+    rows, truth = np.arange(len(result.truth)), result.truth.numpy()
+    values = [
+        contributions(
+            metric,
+            Predictions(
+                rows=rows,
+                predicted=each.predictions.numpy(),
+                truth=truth,
+                loss=each.losses.double().numpy(),
+            ),
+        )
+        for each in result.evaluations
     ]
-    interval = estimate(judged, share=True).over_seeds_and_images()
-    return [interval.low, interval.high]
+    return [
+        Judged(
+            rows=rows,
+            values=np.mean(values[start : start + of_training], axis=0),
+            groups=result.groups,
+        )
+        for start in range(0, len(values), of_training)
+    ]
 
 
 def _folder(record: StudyRecord, runs: Path) -> RunFolder:

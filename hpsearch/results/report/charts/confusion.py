@@ -108,6 +108,7 @@ def class_differences(versus: Versus) -> Chart | None:
             f"{in_chart(each.name)}: {100 * ahead.estimate:+.1f} points "
             f"({100 * ahead.low:+.1f} to {100 * ahead.high:+.1f})"
         )
+    grouped = any(each.groups is not None for each in known)
     title = f"Trial {versus.trial} against trial {versus.other}: recall by class"
     return Chart(
         name=f"classes-against-{versus.other}",
@@ -146,7 +147,8 @@ def class_differences(versus: Versus) -> Chart | None:
         ),
         height=110 + 26 * len(order),
         note=(
-            f"Over {plural(versus.seeds, 'seed')}; the intervals hold for all classes at once. "
+            f"Over {plural(versus.seeds, 'seed')}{' and groups of images' if grouped else ''}; "
+            "the intervals hold for all classes at once. "
             "Coloured: those that exclude 0."
         ),
         table=Table(
@@ -154,6 +156,7 @@ def class_differences(versus: Versus) -> Chart | None:
             columns=[
                 Column(label="class"),
                 Column(label="images", numeric=True),
+                *([Column(label="groups", numeric=True)] if grouped else []),
                 Column(label="ahead by", numeric=True),
                 Column(label="95 % interval", numeric=True),
             ],
@@ -161,6 +164,7 @@ def class_differences(versus: Versus) -> Chart | None:
                 [
                     each.name,
                     f"{each.images:,}",
+                    *([f"{each.groups:,}" if each.groups else "-"] if grouped else []),
                     f"{100 * each.ahead.estimate:+.2f} points",
                     f"{100 * each.ahead.low:+.2f} to {100 * each.ahead.high:+.2f}",
                 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hpsearch.results.export.confirmed import distrusted
+from hpsearch.results.export.confirmed import LACKS_GROUPS, distrusted
 from hpsearch.results.report.blocks import Block, Section, Text, Tile, Tiles
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import duration
@@ -29,10 +29,17 @@ def answer(content: StudyContent) -> Section:
             detail=f"{duration(content.costs.compute_seconds)} of training",
         ),
     ]
-    blocks: list[Block] = [Text(text=" ".join(content.answer), style="lead")]
+    blocks: list[Block] = []
+    if content.test_gap is not None:
+        # Before the answer: who reads no further has read this
+        blocks.append(Text(text=content.test_gap.headline, style="warning"))
+        blocks.append(Text(text=" ".join(["Likely reasons.", *content.test_gap.reasons])))
+    blocks.append(Text(text=" ".join(content.answer), style="lead"))
     found = content.confirmed
     if found is not None and found.verdict.winner_is_invalid:
         blocks.append(Text(text=distrusted(found.verdict), style="warning"))
+    if found is not None and found.verdict.lacks_groups:
+        blocks.append(Text(text=LACKS_GROUPS, style="warning"))
     if not content.finished:
         blocks.append(
             Text(text="The study isn't finished: everything here may change.", style="warning")
@@ -68,7 +75,7 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
             value=unit.value(verdict.confirmed),
             detail=""
             if interval is None
-            else f"95 %: {unit.interval((interval.low, interval.high))}",
+            else f"95 %: {unit.interval((interval.low, interval.high))}, on {verdict.sample}",
         ),
         seen,
     ]

@@ -56,9 +56,9 @@ def classes(content: StudyContent) -> Section:
         blocks.append(
             Text(
                 text=f"Test images were opened {plural(len(content.test), 'time')}. At the first "
-                f"look trial {opening.trial} came to {opening.accuracy:.2%} of "
-                f"{opening.images:,} images (95 %: {low:.2%} to {high:.2%}); only a first look is "
-                "a test."
+                f"look trial {opening.trial} came to {opening.accuracy:.2%} of {opening.sample} "
+                f"(95 % over {opening.over}: {low:.2%} to {high:.2%}); only a first look is a "
+                "test."
             )
         )
     if not content.test:

@@ -149,7 +149,7 @@ def _verdict_facts(found: Confirmed, unit: Unit) -> list[tuple[str, str]]:
         facts.append((f"Confirmed {unit.name}", unit.value(verdict.confirmed)))
     for label, interval in (
         ("95 % interval over seeds", verdict.over_seeds),
-        ("95 % over seeds and validation images", verdict.over_seeds_and_images),
+        (f"95 % over seeds and {verdict.other_images}", verdict.over_seeds_and_images),
         ("One more training lands within (95 %)", verdict.next_training),
     ):
         if interval is not None:
@@ -157,8 +157,8 @@ def _verdict_facts(found: Confirmed, unit: Unit) -> list[tuple[str, str]]:
     facts.append(
         (
             "Rests on",
-            f"{plural(len(verdict.reported), 'fresh seed')}, {verdict.images:,} "
-            f"validation images, each seed with {verdict.split_of_a_seed}",
+            f"{plural(len(verdict.reported), 'fresh seed')}, {verdict.sample}, each seed with "
+            f"{verdict.split_of_a_seed}",
         )
     )
     facts.append(

@@ -13,13 +13,14 @@ from hpsearch.errors import StorageError
 from hpsearch.results.confirmation.predictions import Predictions, decode
 
 
-def some(images: int, classes: int = 10, seed: int = 0) -> Predictions:
+def some(images: int, classes: int = 10, seed: int = 0, groups: int | None = None) -> Predictions:
     rng = np.random.default_rng(seed)
     return Predictions(
         rows=rng.permutation(5 * images)[:images],
         predicted=rng.integers(0, classes, images),
         truth=rng.integers(0, classes, images),
         loss=rng.gamma(1.0, size=images),
+        groups=None if groups is None else rng.integers(0, groups, images),
     )
 
 
@@ -71,6 +72,8 @@ def test_a_loss_that_is_no_number_counts_as_the_largest() -> None:
         ({"rows": [0]}, "one length"),
         ({"truth": [0, -1]}, "truth must not be negative"),
         ({"predicted": [0.5, 1.0]}, "predicted must be whole numbers"),
+        ({"groups": [0, -1]}, "groups must not be negative"),
+        ({"groups": [0]}, "one length"),
     ],
 )
 def test_what_makes_no_sense_is_refused(change: dict[str, list[float]], message: str) -> None:
@@ -79,16 +82,42 @@ def test_what_makes_no_sense_is_refused(change: dict[str, list[float]], message:
         Predictions(**{**whole, **change})
 
 
-def test_a_damaged_byte_or_a_cut_is_noticed_or_changes_nothing() -> None:
-    whole = some(40)
+@pytest.mark.parametrize("groups", [1, 300, 70_000])
+def test_groups_go_with_their_images(groups: int) -> None:
+    written = some(500, groups=groups)
+    read = decode(written.encode())
+    assert read.groups is not None and written.groups is not None
+    assert np.array_equal(read.rows, written.rows)
+    assert np.array_equal(read.groups, written.groups)
+    unsorted = Predictions(
+        rows=[7, 2], predicted=[1, 0], truth=[1, 2], loss=[0.1, 3.0], groups=[5, 6]
+    )
+    assert unsorted.groups is not None
+    assert unsorted.groups.tolist() == [6, 5]
+
+
+def test_without_groups_the_text_is_that_of_earlier_versions() -> None:
+    said = Predictions(rows=[2, 7], predicted=[0, 1], truth=[2, 1], loss=[0.5, 3.0])
+    # Written by hpsearch before groups were stored
+    stored = "1:AgAAAAEBeNpjYmVgZGJksGBwAgABTQCG"
+    read = decode(stored)
+    assert (read.rows.tolist(), read.loss.tolist(), read.groups) == ([2, 7], [0.5, 3.0], None)
+    assert said.encode().startswith("1:AgAAAAEB"), "the version and header that these read"
+
+
+@pytest.mark.parametrize("groups", [None, 6])
+def test_a_damaged_byte_or_a_cut_is_noticed_or_changes_nothing(groups: int | None) -> None:
+    whole = some(40, groups=groups)
     text = whole.encode()
-    packed = base64.b64decode(text.removeprefix("1:"))
+    version, _, body = text.partition(":")
+    assert version == ("1" if groups is None else "2")
+    packed = base64.b64decode(body)
     noticed = 0
     for place in range(len(packed)):
         damaged = bytearray(packed)
         damaged[place] ^= 0x10
         try:
-            read = decode(f"1:{base64.b64encode(damaged).decode()}")
+            read = decode(f"{version}:{base64.b64encode(damaged).decode()}")
         except StorageError as error:
             assert "damaged" in str(error)
             noticed += 1
@@ -99,10 +128,10 @@ def test_a_damaged_byte_or_a_cut_is_noticed_or_changes_nothing() -> None:
         with pytest.raises(StorageError, match="damaged"):
             decode(text[:cut])
     with pytest.raises(StorageError, match="damaged"):
-        decode(f"1:{base64.b64encode(packed + b'more').decode()}")
+        decode(f"{version}:{base64.b64encode(packed + b'more').decode()}")
 
 
-@pytest.mark.parametrize("text", ["", "hello", "2:AAAA"])
+@pytest.mark.parametrize("text", ["", "hello", "3:AAAA"])
 def test_another_version_is_told_apart_from_damage(text: str) -> None:
-    with pytest.raises(StorageError, match="of version 1, got"):
+    with pytest.raises(StorageError, match="of version 1 or 2, got"):
         decode(text)

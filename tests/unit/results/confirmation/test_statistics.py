@@ -223,3 +223,89 @@ def test_a_shares_intervals_hold_the_estimate_and_stay_within_0_and_1(
         assert 0 <= each.low <= each.estimate <= each.high <= 1
         assert each.half_width > 0, "no finite number of images makes certain"
     assert found.standard_error >= math.sqrt(found.seeds_variance)
+
+
+def in_groups(judged: Judged, groups: NDArray[np.int64]) -> Judged:
+    return Judged(rows=judged.rows, values=judged.values, groups=groups[judged.rows])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_images_that_are_groups_of_their_own_change_nothing(seed: int, same_images: bool) -> None:
+    rng = np.random.default_rng(seed)
+    ease = rng.normal(size=60)
+    trainings = []
+    for _ in range(4):
+        rows = np.arange(30) if same_images else np.sort(rng.permutation(60)[:30])
+        values = (ease[rows] + rng.normal(size=30) > 0).astype(float)
+        trainings.append(Judged(rows=rows, values=values))
+    alone = estimate(trainings, share=True)
+    grouped = estimate([in_groups(each, np.arange(60)) for each in trainings], share=True)
+    assert (grouped.images, grouped.groups) == (alone.images, alone.images)
+    assert grouped.standard_error == pytest.approx(alone.standard_error)
+    assert grouped.freedom == pytest.approx(alone.freedom)
+    both, expected = grouped.over_seeds_and_images(), alone.over_seeds_and_images()
+    assert (both.low, both.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_copies_of_an_image_in_one_group_make_nobody_surer() -> None:
+    rng = np.random.default_rng(2)
+    trainings = [judged((rng.random(40) < 0.7).astype(float)) for _ in range(3)]
+    alone = estimate(trainings, share=True)
+    five_times = [judged(np.repeat(each.values, 5)) for each in trainings]
+    believed = estimate(five_times, share=True)
+    known = estimate([in_groups(each, np.arange(200) // 5) for each in five_times], share=True)
+    assert (known.images, known.groups) == (200, 40)
+    assert known.standard_error == pytest.approx(alone.standard_error)
+    assert known.over_seeds_and_images().half_width == pytest.approx(
+        alone.over_seeds_and_images().half_width
+    )
+    assert believed.images_variance < known.images_variance / 2
+
+
+@pytest.mark.parametrize("new_splits", [False, True])
+def test_the_variance_over_groups_is_right_on_average(new_splits: bool) -> None:
+    rng = np.random.default_rng(7)
+    means, variances = [], []
+    for _ in range(1200):
+        groups = np.repeat(np.arange(120), rng.integers(1, 8, 120))
+        ease = rng.normal(size=120)[groups] + rng.normal(0, 0.7, len(groups))
+        trainings = []
+        for _ in range(4):
+            taken = rng.permutation(120)[:40] if new_splits else np.arange(40)
+            rows = np.flatnonzero(np.isin(groups, taken))
+            noise = rng.normal(0, 0.1) + rng.normal(0, 0.5, len(rows))
+            trainings.append(Judged(rows=rows, values=ease[rows] + noise, groups=groups[rows]))
+        found = estimate(trainings)
+        means.append(found.mean)
+        variances.append(found.seeds_variance + found.images_variance)
+    assert np.mean(variances) == pytest.approx(np.var(means), rel=0.13)
+
+
+def test_one_group_says_nothing_of_others() -> None:
+    trainings = [judged([1, 0, 1, 1]), judged([1, 1, 1, 0]), judged([0, 0, 1, 1])]
+    found = estimate([in_groups(each, np.zeros(4, np.int64)) for each in trainings], share=True)
+    both = found.over_seeds_and_images()
+    assert (found.groups, found.freedom) == (1, 0)
+    assert (both.low, both.high) == (0.0, 1.0)
+    assert found.over_seeds().half_width < 0.5, "of seeds on these images something is known"
+    assert found.chance_above(0.1) == 0.5
+
+
+def test_differences_are_over_groups_too() -> None:
+    rng = np.random.default_rng(3)
+    groups = np.arange(100) // 5
+    better = rng.normal(size=20)[groups]
+    one = {seed: in_groups(judged(better + rng.normal(size=100)), groups) for seed in (1, 2, 3)}
+    other = {seed: in_groups(judged(rng.normal(size=100)), groups) for seed in (1, 2, 3)}
+    found, alone = (
+        difference(one, other),
+        difference(
+            {seed: judged(each.values) for seed, each in one.items()},
+            {seed: judged(each.values) for seed, each in other.items()},
+        ),
+    )
+    assert found is not None and alone is not None
+    assert found.groups == 20 and alone.groups is None
+    assert found.mean == pytest.approx(alone.mean)
+    assert found.images_variance > 2 * alone.images_variance

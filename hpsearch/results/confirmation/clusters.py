@@ -1,0 +1,107 @@
+"""Variances of means whose images come in groups: of one object, one person, one drawing style.
+
+Images of a group are right or wrong together, so fifty images of ten groups are less than fifty
+observations. What is independent is the group, and the mean over images is a ratio of two sums over
+groups. With a training's values ``v``, their mean ``m`` and ``n_g`` of its ``n`` images in group
+``g``, the variance of the mean is
+
+    sum over g of z_g**2 / (1 - n_g / n) / n**2,    z_g = sum over the group's images of (v - m).
+
+This is the cluster-robust variance CR2 of Bell and McCaffrey (2002) for a mean. The small-sample
+correction ``1 / (1 - n_g / n)`` is the familiar ``G / (G - 1)`` if all G groups are of one size,
+and ``n / (n - 1)`` if each image is a group of its own. A t interval needs degrees of freedom that
+match: G - 1 is too many if a few groups hold most of the images, so they are computed from the
+groups' sizes and from how alike the images of a group are (Imbens and Kolesar 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+def table_of_groups(
+    values: Sequence[Values], groups: Sequence[Indices]
+) -> tuple[Values, NDArray[np.float64]]:
+    """Add up each training's values by group.
+
+    Args:
+        values: Of each training, float64 ``(n,)``; trainings may have other images.
+        groups: Of each training, the group of each of its images, int64 ``(n,)``.
+
+    Returns:
+        ``(trainings, groups)`` tables: the sum of the values, and the number of images.
+    """
+    known = np.unique(np.concatenate(groups))
+    sums = np.zeros((len(values), len(known)))
+    counts = np.zeros_like(sums)
+    for row, (own, of_image) in enumerate(zip(values, groups, strict=True)):
+        places = np.searchsorted(known, of_image)
+        sums[row] = np.bincount(places, own, minlength=len(known))
+        counts[row] = np.bincount(places, minlength=len(known))
+    return sums, counts
+
+
+def covariance(sums: tuple[Values, Values], counts: tuple[Values, Values]) -> float | None:
+    """Return the covariance of two trainings' means through the groups that both judged.
+
+    Of a training with itself it is the variance of its mean.
+
+    Args:
+        sums: Of both trainings, the sum of the values in each group, float64 ``(groups,)``.
+        counts: Of both, the number of images in each group; 0 if it judged none.
+
+    Returns:
+        The covariance; ``None`` if fewer than two groups are shared, which show no spread.
+    """
+    shared = (counts[0] > 0) & (counts[1] > 0)
+    if np.count_nonzero(shared) < 2:
+        return None
+    product = np.ones(np.count_nonzero(shared))
+    for total, count in zip(sums, counts, strict=True):
+        inside, images = total[shared], count[shared]
+        deviation = inside - inside.sum() / images.sum() * images
+        correction = np.sqrt(1 - images / images.sum())
+        product = product * deviation / correction / count.sum()
+    return float(product.sum())
+
+
+def likeness(values: Values, groups: Indices) -> float:
+    """Return the correlation of two images of one group, 0..1; 0 if no group has two images."""
+    residuals = values - values.mean()
+    squares = float(residuals @ residuals)
+    _, places = np.unique(groups, return_inverse=True)
+    counts = np.bincount(places)
+    pairs = float((counts * (counts - 1)).sum())
+    if pairs == 0 or squares == 0:
+        return 0.0
+    within = float((np.bincount(places, residuals) ** 2).sum()) - squares
+    return float(np.clip(within / pairs / (squares / len(values)), 0.0, 1.0))
+
+
+def freedom(counts: Values, correlation: float) -> float:
+    """Return the degrees of freedom of ``covariance``'s variance, between 1 and G - 1.
+
+    Args:
+        counts: Images of each group, float64 ``(groups,)``, each above 0; two groups or more.
+        correlation: Of two images of one group (``likeness``).
+    """
+    total = counts.sum()
+    # What a group's sum varies by, in units of one image's variance
+    spread = counts * (1 - correlation) + counts**2 * correlation
+    weight = 1 / (1 - counts / total)
+    # The estimate is a quadratic form of the groups' sums, of matrix diag(own) - ab' - ba' + sbb'
+    own = weight * spread
+    a, b = np.sqrt(weight) * spread, np.sqrt(weight) * counts / total
+    everything = spread.sum()
+    low_rank = np.array([[0.0, 1.0], [1.0, -everything]])
+    inner = np.array([[a @ a, a @ b], [a @ b, b @ b]])
+    trace = own.sum() - 2 * (a @ b) + everything * (b @ b)
+    crossed = own @ (2 * a * b - everything * b**2)
+    squared = (own**2).sum() - 2 * crossed + np.trace(low_rank @ inner @ low_rank @ inner)
+    return float(np.clip(trace**2 / squared, 1.0, len(counts) - 1.0))

@@ -1,0 +1,134 @@
+"""How sure the figures of one training are, if its images come in groups.
+
+A training's row in the database keeps this in place of what was said of every image: a few numbers,
+from which frozen configs, cards and ``verify`` compute their intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from hpsearch.measurement import CONFUSION_CLASSES, OBJECTIVES
+from hpsearch.results.confirmation import clusters
+from hpsearch.results.confirmation.contributions import contributions
+from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.statistics import CONFIDENCE, wilson
+
+#: The attribute of a trial's row.
+OVER_GROUPS: Final = "over_groups"
+#: The attribute that counts the groups of the validation images, from a trial's beginning.
+VAL_GROUPS: Final = "val_groups"
+
+#: Settings by which a data source is told what belongs together.
+_SETTINGS: Final = ("group", "groups_key")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Error:
+    """How far other groups of images would move a figure."""
+
+    groups: int
+    #: ``None`` if it isn't known: one group shows no spread.
+    standard_error: float | None
+    #: Degrees of freedom of the standard error.
+    freedom: float | None
+
+    def interval(self, value: float, *, share: bool) -> tuple[float, float] | None:
+        """Return the 95 % interval of ``value``; ``None`` if it isn't known.
+
+        Args:
+            value: The figure that the error belongs to.
+            share: Whether it lies in 0..1; then the interval does so, too (Wilson's).
+        """
+        from scipy.special import stdtrit
+
+        if self.standard_error is None or self.freedom is None:
+            return None
+        quantile = float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2))
+        if share and 0 <= value <= 1:
+            return wilson(value, self.standard_error**2, quantile, self.groups)
+        return value - quantile * self.standard_error, value + quantile * self.standard_error
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverGroups:
+    """The errors of one training's figures."""
+
+    images: int
+    groups: int
+    #: By objective (``measurement.OBJECTIVES``).
+    figures: Mapping[str, Error]
+    #: Of each class's recall, in the order of the classes; empty with too many classes.
+    recall: tuple[Error, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``of_json`` reads."""
+        return asdict(self)
+
+
+def over_groups(predictions: Predictions, classes: int) -> OverGroups | None:
+    """Return the errors of a training's figures; ``None`` if its images have no groups."""
+    groups = predictions.groups
+    if groups is None or not len(predictions):
+        return None
+    right = (predictions.predicted == predictions.truth).astype(np.float64)
+    known = classes if classes <= CONFUSION_CLASSES else 0
+    return OverGroups(
+        images=len(predictions),
+        groups=len(np.unique(groups)),
+        figures={
+            metric: error_of(contributions(metric, predictions), groups) for metric in OBJECTIVES
+        },
+        recall=tuple(
+            error_of(right[mine], groups[mine])
+            for mine in (predictions.truth == index for index in range(known))
+        ),
+    )
+
+
+def of_json(stored: Any) -> OverGroups | None:
+    """Read ``OverGroups.to_json``; ``None`` if nothing, or nothing readable, was stored."""
+    try:
+        return OverGroups(
+            images=int(stored["images"]),
+            groups=int(stored["groups"]),
+            figures={name: Error(**each) for name, each in stored["figures"].items()},
+            recall=tuple(Error(**each) for each in stored["recall"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def names_groups(data: Any) -> bool:
+    """Whether a study's ``data`` section asks some source to keep groups together."""
+    source = data.get("source") if isinstance(data, Mapping) else None
+    return _any_setting(source)
+
+
+def _any_setting(node: Any) -> bool:
+    if not isinstance(node, Mapping):
+        return False
+    return any(
+        value is not None if key in _SETTINGS else _any_setting(value)
+        for key, value in node.items()
+    )
+
+
+def error_of(values: clusters.Values, groups: clusters.Indices) -> Error:
+    """Return how far other groups would move the mean of a training's ``contributions``."""
+    if not len(values):
+        return Error(groups=0, standard_error=None, freedom=None)
+    sums, counts = clusters.table_of_groups([values], [groups])
+    variance = clusters.covariance((sums[0], sums[0]), (counts[0], counts[0]))
+    if variance is None:
+        return Error(groups=1, standard_error=None, freedom=None)
+    return Error(
+        groups=counts.shape[1],
+        standard_error=math.sqrt(variance),
+        freedom=clusters.freedom(counts[0], clusters.likeness(values, groups)),
+    )

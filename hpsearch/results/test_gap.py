@@ -1,0 +1,220 @@
+"""A test figure that lies outside the confirmed interval: how far, whether chance explains it, why.
+
+A confirmed interval says where the figure lies on other images of the same kind. Test images are
+such images, or should be, so a reader must learn of a contradiction before anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hpsearch.results.confirmation.over_groups import names_groups
+from hpsearch.results.confirmation.reading import read_confirmation
+from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.records import StudyRecord
+from hpsearch.results.report.labels import Unit
+from hpsearch.results.test_openings import Opening, openings
+from hpsearch.search.storage import Database
+from hpsearch.study_file.goals import Goals
+
+#: Another mix of classes is named as a reason if it explains at least this share of the difference.
+_WORTH_NAMING = 0.25
+
+#: Settings of a data source that hold out test images at random from the same pool.
+_HELD_OUT = "test_fraction"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestGap:
+    """A test figure outside the confirmed interval. Values are in the objective's unit."""
+
+    __test__ = False  # no test of pytest's
+
+    metric: str
+    trial: int
+    #: The figure on the test images, and its 95 % interval; ``None`` if it isn't known.
+    test: float
+    test_interval: tuple[float, float] | None
+    confirmed: float
+    confirmed_interval: tuple[float, float]
+    #: Whether the test figure is the worse one.
+    worse: bool
+    #: Test less confirmed, with its 95 % interval; ``None`` without the test figure's own.
+    difference: Interval | None
+    #: Likely reasons, each a sentence, the likeliest first.
+    reasons: tuple[str, ...]
+
+    @property
+    def by_chance(self) -> bool | None:
+        """Whether chance in both figures explains the difference; ``None`` if it isn't known."""
+        return None if self.difference is None else not self.difference.excludes(0.0)
+
+    @property
+    def headline(self) -> str:
+        """The contradiction in one sentence."""
+        unit = Unit(self.metric)
+        own = "" if self.test_interval is None else f" (95 %: {unit.interval(self.test_interval)})"
+        return (
+            f"The test figure lies outside the confirmed interval: {unit.value(self.test)}{own} on "
+            f"the test images, {unit.value(self.confirmed)} confirmed (95 %: "
+            f"{unit.interval(self.confirmed_interval)}). It is "
+            f"{'worse' if self.worse else 'better'} by "
+            f"{unit.width(abs(self.test - self.confirmed))}."
+        )
+
+    def sentences(self) -> list[str]:
+        """Return the contradiction and its likely reasons."""
+        return [self.headline, *self.reasons]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for programs and frozen configs."""
+        told = {**asdict(self), "by_chance": self.by_chance, "headline": self.headline}
+        return {
+            name: list(each) if isinstance(each, tuple) else each for name, each in told.items()
+        }
+
+
+def read_test_gap(
+    database: Database, record: StudyRecord, verdict: Confirmation | None = None
+) -> TestGap | None:
+    """Compare the first test figure of a search with its newest confirmation.
+
+    Args:
+        database: Where both are stored.
+        record: The search.
+        verdict: Its newest confirmation, if it was read already.
+
+    Returns:
+        ``None`` if nothing contradicts: it isn't confirmed, the test images are closed or were
+        opened for another trial, or the figure lies inside the interval.
+    """
+    found = openings(database, record.study.study_id)
+    if not found:
+        return None
+    verdict = verdict or read_confirmation(database, record)
+    # Only the first look is a test
+    return None if verdict is None else find_test_gap(verdict, found[0], record.study.document)
+
+
+def find_test_gap(
+    verdict: Confirmation, opening: Opening, document: Mapping[str, Any]
+) -> TestGap | None:
+    """Compare a test figure with what was confirmed.
+
+    Args:
+        verdict: Of the search's confirmation.
+        opening: An evaluation on the test images.
+        document: The search's study file, as stored.
+
+    Returns:
+        ``None`` if the figure lies inside the confirmed interval, or is of another trial.
+    """
+    confirmed = verdict.over_seeds_and_images
+    if not verdict.finished or verdict.winner != opening.trial or confirmed is None:
+        return None
+    test = opening.figure(verdict.metric)
+    if not confirmed.excludes(test):
+        return None
+    own = opening.interval_of(verdict.metric)
+    difference = None if own is None else _difference(test, own, confirmed)
+    gap = TestGap(
+        metric=verdict.metric,
+        trial=opening.trial,
+        test=test,
+        test_interval=own,
+        confirmed=confirmed.estimate,
+        confirmed_interval=(confirmed.low, confirmed.high),
+        worse=(test < confirmed.estimate) == verdict.maximize,
+        difference=difference,
+        reasons=(),
+    )
+    return replace(gap, reasons=tuple(_reasons(gap, verdict, opening, document)))
+
+
+def _difference(test: float, own: Sequence[float], confirmed: Interval) -> Interval:
+    """Return test less confirmed. Each side has its own reach (Newcombe 1998, method 10)."""
+    low = ((test - own[0]) ** 2 + (confirmed.high - confirmed.estimate) ** 2) ** 0.5
+    high = ((own[1] - test) ** 2 + (confirmed.estimate - confirmed.low) ** 2) ** 0.5
+    estimate = test - confirmed.estimate
+    return Interval(estimate=estimate, low=estimate - low, high=estimate + high)
+
+
+def _reasons(
+    gap: TestGap, verdict: Confirmation, opening: Opening, document: Mapping[str, Any]
+) -> list[str]:
+    data = document.get("data", {})
+    found = [_chance(gap, opening), _classes(gap, verdict, opening)]
+    if verdict.lacks_groups or (opening.groups is None and names_groups(data)):
+        found.append(
+            "The images come in groups, but a figure was stored before hpsearch counted them: "
+            "its interval takes each image as independent and is too narrow. "
+            "`hpsearch confirm --again` stores them."
+        )
+    if gap.worse and not verdict.new_splits:
+        found.append(
+            "The finalists were chosen on the same validation images that confirm them, since "
+            "these are fixed. That flatters the confirmed figure; test images it can't flatter."
+        )
+    if gap.worse and Goals.of(document).objective.at == "best":
+        found.append(
+            "Each training counts with its best epoch (`at: best`), chosen by its validation "
+            "images. That flatters the confirmed figure."
+        )
+    if gap.worse and verdict.groups is None and not names_groups(data):
+        found.append(
+            "No groups are named. If several images show one object, person or place and lie on "
+            "both sides of a split, validation measures memory: keep them together with the "
+            "source's `group` or `groups_key` (docs/data.md)."
+        )
+    if not _mentions(data.get("source"), _HELD_OUT):
+        kind = "harder or of another kind" if gap.worse else "easier, or copies of training images"
+        found.append(
+            "The test images are a part of their own, not drawn at random from the same images as "
+            f"those for validation: they may be {kind}."
+        )
+    return [each for each in found if each]
+
+
+def _chance(gap: TestGap, opening: Opening) -> str:
+    if gap.difference is None:
+        return ""
+    unit = Unit(gap.metric)
+    by = unit.difference(gap.difference.estimate)
+    between = unit.differences(gap.difference.low, gap.difference.high)
+    if gap.by_chance:
+        return (
+            f"Chance may explain it: the difference of {by} is uncertain (95 %: {between}), since "
+            f"the test figure rests on {opening.sample} alone."
+        )
+    return f"Chance alone hardly explains it: the difference is {by} (95 %: {between})."
+
+
+def _classes(gap: TestGap, verdict: Confirmation, opening: Opening) -> str:
+    """Say how far another mix of classes explains the difference, where it does."""
+    if gap.metric != "val_accuracy" or len(verdict.per_class) != len(opening.confusion):
+        return ""
+    images = np.asarray(opening.confusion, dtype=np.float64).sum(axis=1)
+    known = [each.recall is not None for each in verdict.per_class]
+    if not images.sum() or images[~np.array(known)].sum():
+        return ""  # of some class that tests, validation says nothing
+    recall = np.array([each.recall or 0.0 for each in verdict.per_class])
+    mixed = float(images @ recall / images.sum())
+    moved, missing = mixed - gap.confirmed, gap.test - gap.confirmed
+    if moved * missing <= 0 or abs(moved) < _WORTH_NAMING * abs(missing):
+        return ""
+    unit = Unit(gap.metric)
+    return (
+        "The test images have another mix of classes: with it, the same validation results would "
+        f"make {unit.value(mixed)}."
+    )
+
+
+def _mentions(node: Any, key: str) -> bool:
+    if not isinstance(node, Mapping):
+        return False
+    return node.get(key) is not None or any(_mentions(each, key) for each in node.values())
