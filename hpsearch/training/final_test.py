@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.classifier import Classifier, sign
-from hpsearch.training.data.prepare import prepare, test_groups, test_images
+from hpsearch.training.data.prepare import groups_of_test_images, prepare, test_images
 from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.plan import plan_on
 
@@ -58,7 +58,7 @@ def evaluate_on_test(
     return TestResult(
         evaluations=[each.evaluate(images, labels) for each in classifiers],
         truth=labels,
-        groups=test_groups(models[0].config.data, root=data_root),
+        groups=groups_of_test_images(models[0].config.data, root=data_root),
     )
 
 

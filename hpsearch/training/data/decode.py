@@ -110,7 +110,7 @@ def _groups(parts: Sequence[Taken]) -> NDArray[np.int64]:
         own = part.chosen if of_part is None else of_part[part.chosen]
         numbers = np.unique(own, return_inverse=True)[1]
         found.append(first + numbers.astype(np.int64))
-        first += len(own)
+        first += int(numbers.max()) + 1
     return np.concatenate(found)
 
 

@@ -118,7 +118,9 @@ def test_images(config: DataConfig, *, root: Path | None = None) -> tuple[Tensor
     return torch.from_numpy(entry.array("images")), torch.from_numpy(entry.array("labels"))
 
 
-def test_groups(config: DataConfig, *, root: Path | None = None) -> NDArray[np.int64] | None:
+def groups_of_test_images(
+    config: DataConfig, *, root: Path | None = None
+) -> NDArray[np.int64] | None:
     """Return the group of each of ``test_images``, int64 ``(n,)``; ``None`` if there are none.
 
     Raises ``DataError`` like ``test_images``.

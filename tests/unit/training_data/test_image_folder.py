@@ -471,3 +471,43 @@ def test_a_second_start_opens_no_picture(emoji, root, monkeypatch):
     preparing._prepare.cache_clear()
     with pytest.raises(DataError, match="71 of 71"):  # another set of files: they are opened
         prepare(config(emoji, group=POINTS), split_seed=1, root=root)
+
+
+@pytest.mark.parametrize("limit", [{}, {"limit": 50}], ids=str)
+def test_the_group_of_every_image_is_known(emoji, root, limit):
+    grouped = replace(config(emoji, group=POINTS, test_fraction=0.2), **limit)
+    pictures = {
+        bytes(np.asarray(Image.open(file)).transpose(2, 0, 1)): file.stem.split("_")[1]
+        for file in emoji.rglob("*.png")
+    }
+
+    def same(images: torch.Tensor, groups: np.ndarray) -> bool:
+        """Whether images have one group if they show one code point, and only then."""
+        points = np.array([pictures[bytes(image.numpy().tobytes())] for image in images])
+        return bool(np.array_equal(points[:, None] == points, groups[:, None] == groups))
+
+    data = prepare(grouped, split_seed=3, root=root)
+    assert same(data.images, data.groups.numpy())
+    rows = data.val_indices.numpy()
+    assert np.array_equal(data.groups_of(rows), data.groups.numpy()[rows])
+    assert data.val_groups == len(set(data.groups.numpy()[rows]))
+    test, _ = preparing.test_images(grouped, root=root)
+    assert same(test, preparing.groups_of_test_images(grouped, root=root))
+    assert preparing.groups_of_test_images(config(emoji, test_fraction=0.2), root=root) is None
+    assert prepare(config(emoji), split_seed=3, root=root).val_groups is None
+
+
+def test_validation_images_of_their_own_have_groups_apart_from_the_training_images(emoji, root):
+    parts = emoji.parent / "in_parts"
+    for file in emoji.rglob("*.png"):
+        last = max(each.stem.split("_")[1] for each in file.parent.iterdir())
+        part = "val" if file.stem.endswith(last) else "train"
+        target = parts / part / file.parent.name / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    data = prepare(config(parts, group=POINTS), split_seed=1, root=root)
+    groups = data.groups.numpy()
+    assert len(data.val_indices) == 3 * data.val_groups, "each code point was drawn three times"
+    train, val = (set(groups[rows.numpy()]) for rows in (data.train_indices, data.val_indices))
+    assert not train & val
+    assert len(train | val) == 24

@@ -154,6 +154,27 @@ def test_a_source_says_which_images_stay_together(root, register, pictures):
             assert val
 
 
+def test_a_source_may_call_its_groups_by_any_numbers(root, register, pictures):
+    groups = np.repeat([-7, 10**12, 0], 4)
+    labels = np.tile([0, 1], 6)
+
+    def part(first: int, groups: np.ndarray | None) -> Part:
+        images = pictures(12, 2, 2, 1, seed=first)
+        return Part(read=lambda: Images(images=images, labels=labels, groups=groups))
+
+    source = Source(
+        name="pets", class_names=("a", "b"), train=part(1, groups), validation=part(2, groups)
+    )
+    data = prepare(register(source), split_seed=1, root=root)
+    assert data.groups.tolist() == [0] * 4 + [2] * 4 + [1] * 4 + [3] * 4 + [5] * 4 + [4] * 4
+    # Where one part names none, each of its images is a group of its own
+    data = prepare(
+        register(replace(source, name="cats", validation=part(2, None))), split_seed=1, root=root
+    )
+    assert data.groups.tolist()[12:] == list(range(3, 15))
+    assert data.val_groups == 12
+
+
 @pytest.mark.parametrize(
     ("normalization", "expected"),
     [

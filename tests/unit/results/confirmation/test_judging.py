@@ -203,3 +203,45 @@ def test_where_everything_failed_nothing_is_claimed() -> None:
     assert found.finished
     assert (found.winner, found.confirmed, found.chance_of_best, found.optimism) == (None,) * 4
     assert (found.confusion, found.per_class) == (None, [])
+
+
+def in_groups(outcome: Outcome, size: int) -> Outcome:
+    said = outcome.predictions
+    assert said is not None
+    return replace(outcome, predictions=replace(said, groups=said.rows // size))
+
+
+def test_groups_of_images_take_their_place_in_every_interval() -> None:
+    alone = judge(CONTEST, trained(), SEARCH)
+    outcomes = {entry: in_groups(each, 20) for entry, each in trained().items()}
+    found = judge(CONTEST, outcomes, replace(SEARCH, names_groups=True))
+    assert (found.images, found.groups, found.lacks_groups) == (IMAGES, 20, False)
+    assert (found.sample, found.other_images) == (
+        "400 validation images in 20 groups",
+        "groups of validation images",
+    )
+    assert found.confirmed == alone.confirmed
+    assert (alone.groups, alone.sample) == (None, "400 validation images")
+    assert found.runner_up is not None and alone.runner_up is not None
+    assert found.runner_up.ahead.estimate == alone.runner_up.ahead.estimate
+    grouped = [
+        Judged(rows=each.rows, values=each.values, groups=each.rows // 20)
+        for each in right(outcomes, 1, [4, 5, 6]).values()
+    ]
+    assert found.over_seeds_and_images == estimate(grouped, share=True).over_seeds_and_images()
+
+
+def test_trainings_of_an_earlier_version_take_groups_from_the_others() -> None:
+    outcomes = trained()
+    every = {entry: in_groups(each, 20) for entry, each in outcomes.items()}
+    upgraded = {entry: every[entry] if entry.seed > 4 else each for entry, each in outcomes.items()}
+    search = replace(SEARCH, names_groups=True)
+    expected, found = judge(CONTEST, every, search), judge(CONTEST, upgraded, search)
+    assert found.groups == expected.groups == 20
+    assert found.over_seeds_and_images == expected.over_seeds_and_images
+
+
+def test_a_confirmation_that_stored_no_groups_says_that_it_lacks_them() -> None:
+    found = judge(CONTEST, trained(), replace(SEARCH, names_groups=True))
+    assert (found.groups, found.lacks_groups) == (None, True)
+    assert found.over_seeds_and_images == judge(CONTEST, trained(), SEARCH).over_seeds_and_images
