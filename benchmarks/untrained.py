@@ -98,7 +98,7 @@ def rules() -> SearchRules:
         maximize=True,
         best_epoch_counts=False,
         epochs_per_trial=EPOCHS,
-        pruner=PRUNERS["asha"].build(),
+        pruner=PRUNERS["asha"].build(stop=True),
     )
 
 
@@ -118,6 +118,7 @@ class OurWorker:
             lease_seconds=30.0,
             seen_stops=stored.stops,
             needs_point=lambda ticket: False,
+            rules=rules(),
         )
         self.ledger = Ledger(self.database, self.study_id, owner, rules())
         self.history = TrialHistory(self.database, self.study_id, StudyDirection.MAXIMIZE)

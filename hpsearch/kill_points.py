@@ -47,6 +47,7 @@ class Step(Enum):
     BEST_SAVED = "The best weights are on the disk; the last epoch isn't reported."
     TRIAL_COMPLETE = "The trial is complete in the ledger; its files still lie about."
     TRIAL_PRUNED = "The trial is pruned in the ledger; its files still lie about."
+    TRIAL_PAUSED = "The trial waits at a rung in the ledger; its older files still lie about."
     TRIAL_TIDIED = "A trial that has ended has left no more files than it should."
 
     ATTEMPT_FAILING = "An attempt went wrong; the ledger doesn't know it."

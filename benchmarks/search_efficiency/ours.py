@@ -131,7 +131,7 @@ class LedgerSearch(_Snapping):
             owner = f"worker-{worker}"
             claims = Claims(
                 self.database, self.study_id, owner, lease_seconds=3600.0, seen_stops=self.stops,
-                needs_point=lambda ticket: False,
+                needs_point=lambda ticket: False, rules=self.rules,
             )  # fmt: skip
             ledger = Ledger(self.database, self.study_id, owner, self.rules)
             history = TrialHistory(

@@ -25,9 +25,10 @@ from hpsearch.search.ledger_statements import (
     take_point,
     update_ticket,
 )
-from hpsearch.search.ledger_tables import FINISHED, TicketState, studies, tickets
-from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle
+from hpsearch.search.ledger_tables import TicketState, studies, tickets
+from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle, SearchRules
 from hpsearch.search.prepared import Statement, ask_all, insertion, send
+from hpsearch.search.rungs import end_waiting, next_promoted
 from hpsearch.search.storage import Database
 from hpsearch.search.study_identity import IS_OURS, require_ours
 
@@ -39,8 +40,13 @@ _RUNNING = Statement(
         tickets.c.ticket, tickets.c.attempt, tickets.c.renewals, tickets.c.lease_seconds
     ).where(_of_study_in_state)
 )
-_PAUSED = Statement(
-    sa.select(tickets).where(_of_study_in_state).order_by(tickets.c.ticket).limit(1)
+# A ticket with a rung waits to be promoted; one without is free.
+_LOST = sa.and_(tickets.c.state == TicketState.PAUSED, tickets.c.rung.is_(None))
+_FIRST_LOST = Statement(
+    sa.select(tickets)
+    .where(tickets.c.study_id == sa.bindparam("study_id"), _LOST)
+    .order_by(tickets.c.ticket)
+    .limit(1)
 )
 _ISSUED = Statement(
     sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(tickets.c.ticket), 0)).where(
@@ -68,7 +74,7 @@ class Claims:
         lease_seconds: After so long without a sign of life others may take our ticket.
         seen_stops: The study's ``stops`` when the worker began; a larger one stops it.
         needs_point: Whether a new ticket (by number) draws from an enumerated space.
-        max_failures: As in ``SearchRules``.
+        rules: By which trials are promoted, and how often a ticket may end badly.
     """
 
     def __init__(
@@ -80,7 +86,7 @@ class Claims:
         lease_seconds: float,
         seen_stops: int,
         needs_point: Callable[[int], bool],
-        max_failures: int = 3,
+        rules: SearchRules,
         watch: LeaseWatch | None = None,
     ) -> None:
         self._database = database
@@ -89,12 +95,16 @@ class Claims:
         self._lease_seconds = lease_seconds
         self._seen_stops = seen_stops
         self._needs_point = needs_point
-        self._max_failures = max_failures
+        self._rules = rules
         self._watch = watch or LeaseWatch()
         self._run_key: str | None = None
 
     def claim(self) -> Claim | Idle:
-        """Take a paused ticket, one whose lease is free, or a new one, in this order."""
+        """Take a ticket that was lost or given back, a promoted one, or a new one, in this order.
+
+        If nothing of these is left and nobody trains, the trials that still wait at a rung end: the
+        study's budget is used.
+        """
         key = uuid4().hex
         tries = count()
 
@@ -112,7 +122,7 @@ class Claims:
                 (LOCK_STUDY, mine),
                 (IS_OURS, mine),
                 (_RUNNING, {**mine, "state": TicketState.RUNNING}),
-                (_PAUSED, {**mine, "state": TicketState.PAUSED}),
+                (_FIRST_LOST, mine),
                 (_ISSUED, mine),
             ],
         )
@@ -127,18 +137,24 @@ class Claims:
                 return _claim_of(done)
         if study["stops"] > self._seen_stops:
             return Idle.STOPPED
-        paused = row_of(tickets, found)
+        lost = row_of(tickets, found)
         expired = self._watch.expired(_lease_of(row) for row in running)
         for lease in expired:
             self._free(connection, lease)
         if expired:
-            paused = self._find(connection, tickets.c.state == TicketState.PAUSED)
-        if paused is not None:
-            return self._resume(connection, key, paused)
+            lost = self._find(connection, _LOST)
+        if lost is not None:
+            return self._resume(connection, key, lost)
+        promoted = next_promoted(connection, self._study_id, self._rules)
+        if promoted is not None:
+            return self._resume(connection, key, promoted)
         if issued < study["trials"] + study["granted"] and not study["exhausted"]:
             return self._issue(connection, key, study, last + 1)
-        unfinished = self._find(connection, tickets.c.state.not_in(FINISHED))
-        return Idle.FINISHED if unfinished is None else Idle.WAIT
+        if self._find(connection, tickets.c.state == TicketState.RUNNING) is not None:
+            return Idle.WAIT
+        if self._rules.rungs:
+            end_waiting(connection, self._study_id, self._rules, owner=self._owner)
+        return Idle.FINISHED
 
     def _require_same(self, study: Row) -> None:
         """Refuse a study that was created under the id of the one that this worker knows."""
@@ -168,7 +184,7 @@ class Claims:
             and (row["attempt"], row["renewals"]) == (lease.attempt, lease.renewals)
         ):
             silence = f"no sign of life for {lease.lease_seconds:g} s"
-            end_badly(connection, row, "lease_expired", silence, self._max_failures)
+            end_badly(connection, row, "lease_expired", silence, self._rules.max_failures)
 
     def _resume(self, connection: Connection, key: str, row: Row) -> Claim:
         attempt = row["attempt"] + 1
@@ -181,12 +197,15 @@ class Claims:
             owner=self._owner,
             claim_key=key,
             lease_seconds=self._lease_seconds,
+            rung=None,
         )
         detail = {
             "pid": os.getpid(),
             "epochs_done": row["epochs_done"],
             "checkpoint_epoch": row["checkpoint_epoch"],
         }
+        if row["rung"] is not None:
+            detail["promoted_from"] = row["rung"]
         record_event(
             connection, self._study_id, row["ticket"], attempt, "resumed", self._owner, detail
         )

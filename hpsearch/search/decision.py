@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.prepared import Statement, ask
-from hpsearch.search.pruners import Pruner, Report
+from hpsearch.search.pruners import Report, StoppingRule
 
 #: The event of a trial that the rule would have stopped; ``detail`` holds ``epoch`` and ``value``.
 SPARED = "spared"
@@ -91,7 +91,7 @@ def decide(
     study_id: int,
     report: Report,
     sign: float,
-    pruner: Pruner,
+    pruner: StoppingRule,
     audit: Audit,
 ) -> str:
     """Return "continue", "pruned", or ``SPARED``: the rule stops it, and the audit lets it live.

@@ -17,12 +17,21 @@ from hpsearch.search import optuna_rows
 from hpsearch.search.decision import SPARED, decide
 from hpsearch.search.epoch_rows import OWN_DECISION, insert_epoch
 from hpsearch.search.fence import FencedWrites
-from hpsearch.search.ledger_statements import LOCK_TICKET, Row, row_of
+from hpsearch.search.ledger_statements import LOCK_TICKET, Row, lock_study, row_of
 from hpsearch.search.ledger_tables import TicketState, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules
-from hpsearch.search.outcomes import write_outcome
+from hpsearch.search.outcomes import read_outcome, write_ending
 from hpsearch.search.prepared import ask_all
+from hpsearch.search.promotion import Promotion, most_paused
 from hpsearch.search.pruners import Report
+from hpsearch.search.rungs import (
+    PAUSED,
+    any_lost,
+    count_running,
+    count_waiting,
+    end_waiting,
+    next_promoted,
+)
 from hpsearch.search.storage import Database
 from hpsearch.search.study_identity import IS_OURS, require_ours
 
@@ -47,12 +56,17 @@ class EpochReports(FencedWrites):
         are known (``SearchRules.goals``).
 
         Returns:
-            "continue", "pruned" or "complete" (of the study's last epoch, and where training has
-            stopped early). A repeated epoch (its checkpoint was older than its report) keeps the
-            first figures and the first decision.
+            "continue", "paused" (at a rung; the ticket is given back), "pruned" or "complete" (of
+            the study's last epoch, and if training has stopped early). A repeated epoch (its
+            checkpoint was older than its report) keeps the first figures and the first decision.
         """
 
+        at_rung = result.epoch in self.rules.rungs and not result.last
+
         def work(connection: Connection) -> str:
+            if at_rung:
+                # Trials are counted: the study's lock comes before the ticket's
+                lock_study(connection, self.study_id)
             ticket, already = self._own_decision(connection, claim, result)
             if already is not None:
                 return already
@@ -71,11 +85,6 @@ class EpochReports(FencedWrites):
             value = float(getattr(result, self.rules.metric))
             better = max if self.rules.maximize else min
             best = value if ticket["best_value"] is None else better(ticket["best_value"], value)
-            decision = self._decide(connection, claim, result, value, best)
-            insert_epoch(connection, claim, result, value, decision)
-            optuna_rows.insert_intermediate_value(
-                connection, ticket["trial_id"], result.epoch, value
-            )
             columns = {
                 "epochs_done": result.epoch,
                 "value": value,
@@ -87,7 +96,20 @@ class EpochReports(FencedWrites):
                 "failures": 0,
                 **self.name_checkpoint(connection, claim, checkpoint),
             }
-            if decision != "continue":
+            if at_rung:
+                decision, place = self._stand_at_rung(
+                    connection, claim, {**ticket, **columns}, result.epoch
+                )
+                columns |= place
+            else:
+                decision = self._decide(connection, claim, result, value, best)
+            insert_epoch(connection, claim, result, value, decision)
+            optuna_rows.insert_intermediate_value(
+                connection, ticket["trial_id"], result.epoch, value
+            )
+            if decision == "paused":
+                columns |= self._pause(connection, claim, {**ticket, **columns}, measured)
+            elif decision != "continue":
                 columns |= self._end(
                     connection, claim, {**ticket, **columns}, result, decision, measured
                 )
@@ -101,6 +123,8 @@ class EpochReports(FencedWrites):
     ) -> str:
         if result.last or result.epoch >= self.rules.epochs_per_trial:
             return "complete"
+        if isinstance(self.rules.pruner, Promotion):
+            return "continue"
         sign = 1.0 if self.rules.maximize else -1.0
         report = Report(
             ticket=claim.ticket,
@@ -116,6 +140,60 @@ class EpochReports(FencedWrites):
             self.event(connection, claim, SPARED, {"epoch": result.epoch, "value": value})
             return "continue"
         return decision
+
+    def _stand_at_rung(
+        self, connection: Connection, claim: Claim, ticket: Row, epoch: int
+    ) -> tuple[str, dict[str, Any]]:
+        """Decide at a rung; returns the decision, and the columns of where the ticket stands.
+
+        The ticket waits, and the claim rule is asked what a worker would get now. If that is this
+        ticket, the trial goes on at once, without a checkpoint being read again.
+        """
+        if ticket["audited_from"] is not None:
+            return "continue", {}
+        waits = {"state": TicketState.PAUSED, "rung": epoch}
+        trains = {"state": TicketState.RUNNING, "rung": None}
+        standing = {name: ticket[name] for name in ("epochs_done", "value", "best_value")}
+        self.update(connection, claim, **standing, **waits)
+        promoted = None
+        if not any_lost(connection, self.study_id):
+            promoted = next_promoted(connection, self.study_id, self.rules)
+        if promoted is not None and promoted["ticket"] == claim.ticket:
+            return "continue", trains
+        if self.rules.audit.spares(claim.ticket):
+            self.event(connection, claim, SPARED, {"epoch": epoch, "value": ticket["value"]})
+            return "continue", {**trains, "audited_from": epoch}
+        return "paused", {**waits, "owner": None}
+
+    def _pause(
+        self,
+        connection: Connection,
+        claim: Claim,
+        ticket: Row,
+        measured: Mapping[str, float] | None,
+    ) -> dict[str, Any]:
+        """Log that the trial waits; returns the columns that its end needs from here."""
+        detail = {"epoch": ticket["epochs_done"], "value": ticket["value"]}
+        self.event(connection, claim, PAUSED, detail)
+        if self.rules.goals is None:
+            return {}
+        found = read_outcome(connection, self.rules.goals, ticket, measured or {}, complete=False)
+        return {"figures": json.dumps(found.figures)}
+
+    def end_excess(self) -> list[int]:
+        """End waiting trials whose checkpoints would be too many; returns Optuna's numbers.
+
+        They are the worst of the lowest rungs, which no promotion would ever reach.
+        """
+
+        def work(connection: Connection) -> list[int]:
+            if count_waiting(connection, self.study_id) <= most_paused(0):
+                return []
+            lock_study(connection, self.study_id)
+            kept = most_paused(count_running(connection, self.study_id))
+            return end_waiting(connection, self.study_id, self.rules, owner=self.owner, kept=kept)
+
+        return self.database.write(work) if self.rules.rungs else []
 
     def _end(
         self,
@@ -133,8 +211,12 @@ class EpochReports(FencedWrites):
         values: Sequence[float] = [final]
         if self.rules.goals is not None:
             complete = decision == "complete"
-            found = write_outcome(connection, self.rules.goals, ticket, measured or {}, complete)
-            values, columns["figures"] = found.values, json.dumps(found.figures)
+            goals = self.rules.goals
+            found = read_outcome(connection, goals, ticket, measured or {}, complete=complete)
+            values = write_ending(
+                connection, goals, ticket["trial_id"], found.figures, complete=complete
+            )
+            columns["figures"] = json.dumps(found.figures)
         optuna_rows.finish_trial(connection, ticket["trial_id"], state, values)
         if result.val_confusion is not None:
             optuna_rows.insert_user_attr(

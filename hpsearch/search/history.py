@@ -28,6 +28,7 @@ from hpsearch.search.history_rows import (
     read_values,
 )
 from hpsearch.search.knowledge import Knowledge
+from hpsearch.search.rungs import unfinished_values
 from hpsearch.search.storage import Database
 from hpsearch.search.validity import invalid_trials
 from hpsearch.study_file.goals import Goals
@@ -45,11 +46,20 @@ def optuna_directions(goals: Goals) -> list[StudyDirection]:
 class TrialHistory:
     """The trials of one study, kept up to date by reading only what is new."""
 
-    def __init__(self, database: Database, study_id: int, *directions: StudyDirection) -> None:
+    def __init__(
+        self,
+        database: Database,
+        study_id: int,
+        *directions: StudyDirection,
+        partial: bool = False,
+    ) -> None:
         self.database = database
         self.study_id = study_id
         #: One per objective.
         self.directions = directions
+        #: Whether trials that pause and go on are shown as pruned where they are. Samplers learn
+        #: nothing from a running trial, and TPE takes it for a bad one.
+        self._partial = partial and len(directions) == 1
         self._trials: dict[int, FrozenTrial] = {}
         self._unfinished: set[int] = set()
         self._invalid: set[int] = set()
@@ -87,8 +97,11 @@ class TrialHistory:
         ).all()
         fresh = {trial_id: frozen(trial_id, number) for trial_id, number, _ in new}
         invalid = invalid_trials(connection, self.study_id)
-        # An ended trial changes only where it is declared invalid, or valid again.
-        changed = (invalid ^ self._invalid) & (self._trials.keys() - self._unfinished)
+        # An ended trial changes only if it is declared invalid, or valid again, or if its study's
+        # budget grew and it waits again.
+        values = unfinished_values(connection, self.study_id) if self._partial else {}
+        changed = (invalid ^ self._invalid) | values.keys()
+        changed &= self._trials.keys() - self._unfinished
         fresh |= {trial_id: frozen(trial_id, self._trials[trial_id].number) for trial_id in changed}
         read_params(connection, fresh)
         states = {row.trial_id: row.state for row in new}
@@ -99,6 +112,11 @@ class TrialHistory:
         read(connection, {trial_id: changing[trial_id] for trial_id in finished})
         for trial_id, state in states.items():
             changing[trial_id].state = state
+        for trial_id in values.keys() & (changing.keys() - finished):
+            epoch, value = values[trial_id]
+            changing[trial_id].state = TrialState.PRUNED
+            changing[trial_id].value = value
+            changing[trial_id].intermediate_values = {epoch: value}
         self._trials.update(fresh)
         self._unfinished = changing.keys() - finished
         self._invalid = invalid

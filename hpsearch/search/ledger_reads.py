@@ -32,6 +32,8 @@ class Ticket:
     params: Mapping[str, Any] | None
     infeasible: int
     epochs_done: int
+    #: Where a promoting pruner keeps it: it waits there, or has ended there.
+    rung: int | None
     #: The objective after the last epoch done; its best so far, and when.
     value: float | None
     best_value: float | None

@@ -18,7 +18,8 @@ class TicketState(StrEnum):
 
     #: A worker holds the lease.
     RUNNING = "running"
-    #: Nobody holds it; the next worker goes on from its checkpoint.
+    #: Nobody holds it. Without a ``rung`` it was lost or given back, and the next worker goes on
+    #: from its checkpoint; with one it waits there to be promoted.
     PAUSED = "paused"
     #: Trained to its last epoch, or to where it stopped early.
     COMPLETE = "complete"
@@ -93,6 +94,11 @@ tickets = sa.Table(
     #: Infeasible draws recorded before a feasible one was found.
     sa.Column("infeasible", sa.Integer, nullable=False, server_default="0"),
     sa.Column("epochs_done", sa.Integer, nullable=False, server_default="0"),
+    #: The rung that a promoting pruner hasn't let it pass: it waits there (PAUSED) or has ended
+    #: there (PRUNED).
+    sa.Column("rung", sa.Integer),
+    #: The rung at which a trial would have waited that the pruning audit keeps alive.
+    sa.Column("audited_from", sa.Integer),
     #: The objective after the last epoch done, and the best of all epochs.
     sa.Column("value", sa.Float),
     sa.Column("best_value", sa.Float),
@@ -131,7 +137,7 @@ epochs = sa.Table(
     #: The whole epoch's, and those of its validation.
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("val_seconds", sa.Float, nullable=False),
-    #: What was decided after this epoch: continue, pruned or complete. Decided once.
+    #: What was decided after this epoch: continue, paused, pruned or complete. Decided once.
     sa.Column("decision", sa.String(16), nullable=False),
     # The pruning rules ask: which values did the others have at this epoch?
     sa.Index("hpsearch_epochs_by_epoch", "study_id", "epoch"),

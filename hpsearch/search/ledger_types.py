@@ -10,6 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from hpsearch.search.decision import Audit
+from hpsearch.search.promotion import Promotion
 from hpsearch.search.pruners import Pruner
 from hpsearch.study_file.goals import Goals
 
@@ -84,3 +85,13 @@ class SearchRules:
     enumerates: bool = False
     #: How often a ticket may end badly without a new epoch in between before it has failed.
     max_failures: int = 3
+
+    @property
+    def promotion(self) -> Promotion | None:
+        """The rule by which trials pause and are promoted; ``None`` if the pruner stops them."""
+        return self.pruner if isinstance(self.pruner, Promotion) else None
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which a trial may pause, ascending."""
+        return () if self.promotion is None else self.promotion.rungs(self.epochs_per_trial)

@@ -19,6 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
+from hpsearch.measurement import MEASURED_COSTS
 from hpsearch.search.prepared import Statement, ask, insertion, send
 
 #: All of Optuna's tables.
@@ -194,6 +195,24 @@ def finish_trial(
     """End a RUNNING trial; ``values`` are the (finite) objectives, none of a failed one."""
     send(connection, _FINISH_TRIAL, of_trial=trial_id, state=state, datetime_complete=_utc_now())
     _insert_values(connection, trial_id, values)
+
+
+def reopen_trial(connection: Connection, trial_id: int) -> None:
+    """Make an ended trial a RUNNING one again; what its end wrote goes, its curve stays."""
+    connection.execute(sa.delete(VALUES).where(VALUES.c.trial_id == trial_id))
+    attrs = TRIAL_SYSTEM_ATTRS
+    connection.execute(
+        sa.delete(attrs).where(attrs.c.trial_id == trial_id, attrs.c.key.startswith("constraints"))
+    )
+    attrs = TRIAL_USER_ATTRS
+    connection.execute(
+        sa.delete(attrs).where(attrs.c.trial_id == trial_id, attrs.c.key.in_(MEASURED_COSTS))
+    )
+    connection.execute(
+        sa.update(TRIALS)
+        .where(TRIALS.c.trial_id == trial_id)
+        .values(state=TrialState.RUNNING, datetime_complete=None)
+    )
 
 
 def set_aside(connection: Connection, trial_id: int, reason: str) -> None:

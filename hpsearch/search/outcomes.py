@@ -38,31 +38,61 @@ class Outcome:
     violations: Mapping[str, float]
 
 
-def write_outcome(
+def read_outcome(
     connection: Connection,
     goals: Goals,
     ticket: Mapping[str, Any],
     measured: Mapping[str, float],
+    *,
     complete: bool,
 ) -> Outcome:
-    """Tell Optuna's row how the constraints were kept and what was measured; returns the outcome.
+    """Work out what a trial has come to, after its newest epoch was written.
 
-    Runs in the transaction that ends the trial, after its last epoch was written.
+    Args:
+        connection: Inside the transaction that reports the epoch.
+        goals: What the study's trials are compared by.
+        ticket: The ticket's row.
+        measured: The figures that no epoch measures, as far as they are known.
+        complete: Whether the trial was trained to its end.
+
+    Returns:
+        The trial's figures, in the terms of ``goals``.
     """
     rows = ask(connection, _EPOCHS_OF, study_id=ticket["study_id"], ticket=ticket["ticket"])
-    found = outcome(
+    return outcome(
         goals,
         [dict(zip(_COLUMNS, row, strict=True)) for row in rows],
         best_epoch=ticket["best_epoch"],
         measured=measured,
         complete=complete,
     )
-    trial_id = ticket["trial_id"]
-    optuna_rows.insert_constraints(connection, trial_id, found.violations)
+
+
+def write_ending(
+    connection: Connection,
+    goals: Goals,
+    trial_id: int,
+    figures: Mapping[str, float],
+    *,
+    complete: bool,
+) -> Sequence[float]:
+    """Write to Optuna's row how far the constraints are kept, and the measured costs.
+
+    Args:
+        connection: Inside the transaction that ends the trial.
+        goals: What the study's trials are compared by.
+        trial_id: Optuna's id of the trial.
+        figures: Those of the trial's ``Outcome``.
+        complete: Whether the trial was trained to its end.
+
+    Returns:
+        The values that the row gets, as ``Outcome.values``.
+    """
+    optuna_rows.insert_constraints(connection, trial_id, _violations(goals, figures, complete))
     for name in MEASURED_COSTS:
-        if name in found.figures:
-            optuna_rows.insert_user_attr(connection, trial_id, name, found.figures[name])
-    return found
+        if name in figures:
+            optuna_rows.insert_user_attr(connection, trial_id, name, figures[name])
+    return _values(goals, figures, complete)
 
 
 def outcome(
@@ -87,8 +117,19 @@ def outcome(
         "epoch_seconds": float(median(row["seconds"] for row in rows)),
     }
     figures = {name: float(known[name]) for name in goals.figures if name in known}
-    values: list[float] = []
+    return Outcome(
+        figures=figures,
+        values=_values(goals, figures, complete),
+        violations=_violations(goals, figures, complete),
+    )
+
+
+def _values(goals: Goals, figures: Mapping[str, float], complete: bool) -> list[float]:
     if complete or not goals.several:
-        values = [figures[name] for name in goals.objectives]
+        return [figures[name] for name in goals.objectives]
+    return []
+
+
+def _violations(goals: Goals, figures: Mapping[str, float], complete: bool) -> Mapping[str, float]:
     judged = {name: value for name, value in figures.items() if complete or name in COSTS}
-    return Outcome(figures=figures, values=values, violations=goals.violations(judged))
+    return goals.violations(judged)

@@ -1,7 +1,9 @@
-"""Pruning rules: pure functions of the values that the ledger holds, decided once per epoch.
+"""Pruning rules: pure functions of the values that the ledger contains.
 
-Every rule here thinks "higher is better": the ledger turns the sign where less is better. Epochs
-are 1-based. The last epoch is never asked about. To add a rule, register one more function.
+A rule either stops trials (``StoppingRule``, asked once per epoch) or pauses and promotes them
+(``promotion.Promotion``). In every rule "higher is better": the ledger turns the sign if less is
+better. Epochs are 1-based. The last epoch is never asked about. To add a rule, register one more
+function.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from hpsearch.registry import Registry
+from hpsearch.search.promotion import Promotion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,9 @@ class Peers(Protocol):
 
 
 #: Whether the reporting trial ends here.
-Pruner: TypeAlias = Callable[[Report, Peers], bool]
+StoppingRule: TypeAlias = Callable[[Report, Peers], bool]
+
+Pruner: TypeAlias = StoppingRule | Promotion
 
 PRUNERS: Registry[Pruner] = Registry("pruner")
 
@@ -47,7 +52,7 @@ ReductionFactor = Annotated[int, Field(ge=2)]
 
 
 @PRUNERS.register("none")
-def none() -> Pruner:
+def none() -> StoppingRule:
     """Every trial runs to its last epoch."""
     return lambda report, peers: False
 
@@ -58,7 +63,7 @@ def median(
     startup_trials: PositiveInt = 5,
     warmup_epochs: NonNegativeInt = 0,
     interval_epochs: PositiveInt = 1,
-) -> Pruner:
+) -> StoppingRule:
     """Stop a trial whose best score is below the median of the completed trials at this epoch."""
     return percentile(
         keep=50.0,
@@ -75,7 +80,7 @@ def percentile(
     startup_trials: PositiveInt = 5,
     warmup_epochs: NonNegativeInt = 0,
     interval_epochs: PositiveInt = 1,
-) -> Pruner:
+) -> StoppingRule:
     """Go on only with trials whose best score is in the top ``keep`` percent at this epoch.
 
     The comparison is with completed trials, as in Optuna's rule of the same name.
@@ -93,14 +98,21 @@ def percentile(
 
 
 @PRUNERS.register("asha")
-def asha(*, reduction_factor: ReductionFactor = 3, min_epochs: PositiveInt = 1) -> Pruner:
-    """Successive halving, asynchronous, stopping: at each rung the top 1/``reduction_factor`` stay.
+def asha(
+    *, reduction_factor: ReductionFactor = 3, min_epochs: PositiveInt = 1, stop: bool = False
+) -> Pruner:
+    """Successive halving, asynchronous: pause at each rung, promote the best that wait there.
 
-    Rungs lie at ``min_epochs * reduction_factor**k`` epochs. The first trials at a rung, fewer
-    than ``reduction_factor``, all stay: there is nothing yet to compare them with.
-    (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", the stopping variant.)
+    Rungs are at ``min_epochs * reduction_factor**k`` epochs. Of all trials that have reached a
+    rung, the best 1/``reduction_factor`` go on; the others wait with their checkpoints until the
+    study's budget is used. With ``stop`` a trial that isn't among them when it reaches the rung
+    ends there. (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".)
     """
+    if not stop:
+        return Promotion(reduction_factor=reduction_factor, min_epochs=min_epochs)
 
+    # The first trials at a rung, fewer than ``reduction_factor``, all stay: there is nothing yet
+    # to compare them with.
     def rule(report: Report, peers: Peers) -> bool:
         if not is_rung(report.epoch, min_epochs, reduction_factor):
             return False
@@ -110,7 +122,9 @@ def asha(*, reduction_factor: ReductionFactor = 3, min_epochs: PositiveInt = 1) 
 
 
 @PRUNERS.register("hyperband")
-def hyperband(*, reduction_factor: ReductionFactor = 3, min_epochs: PositiveInt = 1) -> Pruner:
+def hyperband(
+    *, reduction_factor: ReductionFactor = 3, min_epochs: PositiveInt = 1
+) -> StoppingRule:
     """ASHA in several brackets, each with a later first rung, against slow starters' bad luck.
 
     A ticket's bracket follows from its number, so no two processes can disagree. A bracket's share

@@ -18,6 +18,7 @@ from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_statements import lock_study, record_event
 from hpsearch.search.ledger_tables import studies
 from hpsearch.search.prepared import ask
+from hpsearch.search.rungs import reopen
 from hpsearch.search.storage import Database
 from hpsearch.search.storage_url import storage_option
 from hpsearch.search.study_identity import (
@@ -27,7 +28,7 @@ from hpsearch.search.study_identity import (
     require_ours,
     unused_id,
 )
-from hpsearch.study_file.compare import difference
+from hpsearch.study_file.compare import difference, fingerprint
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.sections import STUDY_NAME
 from hpsearch.study_file.study import StudyFile
@@ -70,7 +71,10 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
         row = _find(connection, database, study.name)
         if row is None:
             return _create(connection, database, study)
-        require_same(_stored(row), study)
+        stored = _stored(row)
+        require_same(stored, study)
+        if row["trials"] < study.budget.trials:
+            reopen(connection, stored.study_id, maximize=_maximizes(stored))
         if row["trials"] != study.budget.trials:
             # A smaller budget leaves more tickets than it allows; the log says why.
             granted = row["granted"]
@@ -82,7 +86,7 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
             .values(
                 trials=study.budget.trials,
                 text=study.text,
-                document=json.dumps(study.document),
+                document=json.dumps(_as_stored(stored, study.document)),
             )
         )
         return _stored(_find(connection, database, study.name) or {})
@@ -278,6 +282,9 @@ def _document(row: Mapping[Any, Any]) -> Mapping[str, Any]:
             f"a stored study must be a JSON object with an objective, but that of {row['name']!r} "
             "isn't; somebody else has changed it: restore a backup, or use another --storage"
         )
+    pruner = document.get("pruner")
+    if isinstance(pruner, dict) and isinstance(pruner.get("asha"), dict):
+        pruner["asha"].setdefault("stop", True)  # see ``_as_stored``
     return document
 
 
@@ -289,9 +296,27 @@ def _has_goals(document: Mapping[str, Any]) -> bool:
     return True
 
 
+def _maximizes(stored: StoredStudy) -> bool:
+    return Goals.of(stored.document).objective.direction == "maximize"
+
+
+def _as_stored(stored: StoredStudy, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``document`` in the form that the stored study has.
+
+    ``asha`` had no ``stop`` when all it could do was to stop trials. A study from then goes on as
+    it began, from the same file; its fingerprint shows that it is one.
+    """
+    pruner = document.get("pruner")
+    if not isinstance(pruner, Mapping) or "asha" not in pruner:
+        return document
+    settings = {key: value for key, value in pruner["asha"].items() if key != "stop"}
+    earlier = {**document, "pruner": {"asha": settings}}
+    return earlier if fingerprint(earlier) == stored.fingerprint else document
+
+
 def require_same(stored: StoredStudy, study: StudyFile) -> None:
     """Raise ``StudyMismatch``, showing the difference, where ``study`` asks another question."""
-    if stored.fingerprint == study.fingerprint:
+    if stored.fingerprint == fingerprint(_as_stored(stored, study.document)):
         return
     changes = difference(stored.document, study.document) or [
         "a plug-in file's contents are no longer the same"

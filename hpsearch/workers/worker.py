@@ -148,13 +148,18 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
         lease_seconds=options.lease_seconds,
         seen_stops=stored.stops,
         needs_point=lambda ticket: sampler.enumerates and ticket > len(study.try_first),
-        max_failures=rules.max_failures,
+        rules=rules,
     )
     bench = Bench(
         study=study,
         sampler=sampler,
         ledger=Ledger(database, stored.study_id, owner, rules),
-        history=TrialHistory(database, stored.study_id, *optuna_directions(study.goals)),
+        history=TrialHistory(
+            database,
+            stored.study_id,
+            *optuna_directions(study.goals),
+            partial=rules.promotion is not None,
+        ),
         folder=RunFolder(options.runs, stored.name, stored.run_key),
         device=options.device,
         threads=ThreadShare(

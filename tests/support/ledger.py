@@ -130,7 +130,7 @@ class Search:
             lease_seconds=lease_seconds,
             seen_stops=studies.find(self.database, self.stored.name).stops,
             needs_point=lambda _: self.rules.enumerates,
-            max_failures=self.rules.max_failures,
+            rules=self.rules,
             watch=LeaseWatch(clock),
         )
         ledger = Ledger(self.database, self.study_id, owner, self.rules)

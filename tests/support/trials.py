@@ -95,7 +95,10 @@ class SmallSearch:
             sampler=sampler,
             ledger=Ledger(self.database, self.stored.study_id, owner, rules),
             history=TrialHistory(
-                self.database, self.stored.study_id, *optuna_directions(self.study.goals)
+                self.database,
+                self.stored.study_id,
+                *optuna_directions(self.study.goals),
+                partial=rules.promotion is not None,
             ),
             folder=RunFolder(self.runs, self.stored.name, self.stored.run_key),
             device="cpu",
@@ -118,6 +121,7 @@ class SmallSearch:
             lease_seconds=30.0,
             seen_stops=self.stored.stops,
             needs_point=lambda ticket: sampler.enumerates and ticket > len(self.study.try_first),
+            rules=search_rules(self.study, sampler),
         )
 
     def claim(self, owner: str = "one") -> Claim:

@@ -144,6 +144,7 @@ def made_up(tmp_path: Path) -> Iterable[MadeUp]:
         lease_seconds=30,
         seen_stops=0,
         needs_point=lambda ticket: False,
+        rules=rules,
     )
     yield MadeUp(database, url, study, stored, ledger, claims)
     database.close()

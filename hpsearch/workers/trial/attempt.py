@@ -148,7 +148,11 @@ class Attempt:
             if not self._save_best():
                 return self._give_back("there was no room for its best weights")
             result = self._with_predictions(result)
-        elif time.monotonic() - self.saved_at >= self.bench.checkpoint_seconds:
+        elif (
+            # A trial that pauses at a rung goes on from there
+            result.epoch in self.bench.ledger.rules.rungs
+            or time.monotonic() - self.saved_at >= self.bench.checkpoint_seconds
+        ):
             reference = self._save(result.epoch, state)
         measured = self._measured(result)
         decision = self.bench.ledger.report(self.claim, result, reference, measured)
@@ -159,7 +163,10 @@ class Attempt:
                 self._retain(reference)
                 passing(Step.CHECKPOINTS_CLEARED)
             return decision
-        if decision == "complete":
+        if decision == "paused":
+            passing(Step.TRIAL_PAUSED)
+            self._make_room(reference)
+        elif decision == "complete":
             passing(Step.TRIAL_COMPLETE)
             tidy(self.bench)
         else:
@@ -235,6 +242,14 @@ class Attempt:
     def _retain(self, reference: CheckpointRef) -> None:
         self.kept = [reference, *self.kept][:KEPT_CHECKPOINTS]
         self.bench.folder.prune_checkpoints(self.number, self.kept)
+
+    def _make_room(self, reference: CheckpointRef | None) -> None:
+        """Keep one checkpoint of the trial that waits, and none of those that give way to it."""
+        if reference is not None:
+            self.bench.folder.prune_checkpoints(self.number, [reference])
+        ended = self.bench.ledger.end_excess()
+        if ended:
+            self.bench.folder.tidy(set(ended), winners=())
 
     def _pause(self, interrupted: TrainingInterrupted) -> None:
         self._refuse_if_lost()

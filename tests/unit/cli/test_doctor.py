@@ -249,6 +249,7 @@ def held_by_the_dead(made_up, complete, dead_pid, monkeypatch):
         lease_seconds=3600,
         seen_stops=0,
         needs_point=lambda ticket: False,
+        rules=made_up.ledger.rules,
     )
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: dead_pid)

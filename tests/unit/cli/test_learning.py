@@ -127,7 +127,7 @@ def run(database, stored, trials, **figures):
     ledger = Ledger(database, stored.study_id, "w", rules)
     claims = Claims(
         database, stored.study_id, "w", lease_seconds=30, seen_stops=0,
-        needs_point=lambda ticket: False,
+        needs_point=lambda ticket: False, rules=rules,
     )  # fmt: skip
     parameters = file.space.parameters()
     for params, value in trials:
