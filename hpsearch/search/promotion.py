@@ -1,0 +1,71 @@
+"""Promotion: no trial is stopped for ever; it pauses at a rung, and the best that wait there go on.
+
+A rung is an epoch at which every trial pauses. A paused trial keeps its checkpoint, so a trial that
+is promoted later is the same trial, and ends with the same digits. Which trial goes on is decided
+when a worker asks for work (``claims``), from all that is known then. (Li et al. 2020, "A System
+for Massively Parallel Hyperparameter Tuning".)
+
+Everything here is a pure function of what the ledger contains. Scores are "higher is better".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: Paused trials whose checkpoints are kept: this many, and so many more per running trial. Only
+#: the best third of a rung can be promoted, so those beyond have no chance.
+PAUSED_KEPT, PAUSED_KEPT_PER_RUNNING = 30, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """What is known of one rung."""
+
+    #: 1-based.
+    epoch: int
+    #: Trials that have finished this epoch.
+    reached: int
+    #: Trials among them that were promoted from here.
+    promoted: int
+    #: Trials that wait here.
+    waiting: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """Pause at each rung; promote the best 1/``reduction_factor`` of all that have reached it.
+
+    Rungs are at ``min_epochs * reduction_factor**k`` epochs.
+    """
+
+    reduction_factor: int = 3
+    min_epochs: int = 1
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """Return the epochs, ascending, at which a trial of ``epochs`` epochs pauses.
+
+        A rung so near to the end that little would be saved is left out.
+        """
+        found = []
+        rung = self.min_epochs
+        while rung <= epochs / math.sqrt(self.reduction_factor):
+            found.append(rung)
+            rung *= self.reduction_factor
+        return tuple(found)
+
+    def next_rung(self, rungs: Sequence[Rung]) -> Rung | None:
+        """Return the rung whose best waiting trial is promoted next; ``None`` if none may be.
+
+        It is the highest rung that has promoted fewer than its share.
+        """
+        for rung in sorted(rungs, key=lambda rung: rung.epoch, reverse=True):
+            if rung.waiting and rung.promoted < rung.reached // self.reduction_factor:
+                return rung
+        return None
+
+
+def most_paused(running: int) -> int:
+    """Return how many paused trials keep their checkpoints while ``running`` trials run."""
+    return PAUSED_KEPT + PAUSED_KEPT_PER_RUNNING * running

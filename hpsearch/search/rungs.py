@@ -1,0 +1,213 @@
+"""The trials that wait at rungs: which one goes on, and how they end.
+
+The caller of each function holds the study's lock, so what is counted here doesn't change until its
+transaction ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.trial import TrialState
+from sqlalchemy.engine import Connection
+
+from hpsearch.search import optuna_rows
+from hpsearch.search.ledger_statements import Row, record_event, update_ticket
+from hpsearch.search.ledger_tables import TicketState, tickets
+from hpsearch.search.ledger_types import SearchRules
+from hpsearch.search.outcomes import write_ending
+from hpsearch.search.prepared import Statement, ask
+from hpsearch.search.promotion import Rung, most_paused
+
+#: The event of a trial that waits at a rung; ``detail`` holds ``epoch`` and ``value``.
+PAUSED = "paused"
+
+#: The event of a trial that waits again because the study's budget was raised.
+REOPENED = "reopened"
+
+
+def next_promoted(connection: Connection, study_id: int, rules: SearchRules) -> Row | None:
+    """Return the ticket that the rule promotes next; ``None`` if none may go on now."""
+    if rules.promotion is None or not rules.rungs:
+        return None
+    rung = rules.promotion.next_rung(read_rungs(connection, study_id, rules.rungs))
+    if rung is None:
+        return None
+    query = (
+        sa.select(tickets)
+        .where(_waits(study_id), tickets.c.rung == rung.epoch)
+        .order_by(*_best_first(rules.maximize))
+        .limit(1)
+    )
+    return dict(connection.execute(query).mappings().one())
+
+
+def read_rungs(connection: Connection, study_id: int, epochs: tuple[int, ...]) -> list[Rung]:
+    """Count the trials at the rungs that are at ``epochs``; invalid ones count nowhere."""
+    ((*counts,),) = ask(connection, _counts_at(epochs), study_id=study_id)
+    return [
+        Rung(epoch=epoch, reached=reached or 0, promoted=promoted or 0, waiting=waiting or 0)
+        for epoch, reached, promoted, waiting in zip(
+            epochs, counts[0::3], counts[1::3], counts[2::3], strict=True
+        )
+    ]
+
+
+@lru_cache(maxsize=64)
+def _counts_at(epochs: tuple[int, ...]) -> Statement:
+    table = tickets.c
+    columns: list[sa.ColumnElement[Any]] = []
+    for epoch in epochs:
+        done = table.epochs_done >= epoch
+        # A trial that the audit keeps alive beyond its rung competes with nobody from there
+        audited = table.audited_from
+        reached = sa.and_(done, sa.or_(audited.is_(None), audited >= epoch))
+        promoted = sa.and_(
+            done,
+            sa.or_(audited.is_(None), audited > epoch),
+            sa.or_(table.rung.is_(None), table.rung > epoch),
+        )
+        waiting = sa.and_(table.state == TicketState.PAUSED, table.rung == epoch)
+        columns += [
+            sa.func.sum(sa.case((condition, 1), else_=0))
+            for condition in (reached, promoted, waiting)
+        ]
+    return Statement(
+        sa.select(*columns).where(
+            table.study_id == sa.bindparam("study_id"), table.state != TicketState.INVALID
+        )
+    )
+
+
+def end_waiting(
+    connection: Connection,
+    study_id: int,
+    rules: SearchRules,
+    *,
+    owner: str,
+    kept: int = 0,
+) -> list[int]:
+    """End the trials that wait at a rung as PRUNED, all but the best ``kept`` of them.
+
+    The lowest rung gives way first, and at each rung the worst.
+
+    Args:
+        connection: Inside a transaction that holds the study's lock.
+        study_id: Optuna's id of the study.
+        rules: The study's rules, for the sign of the objective and the row of Optuna.
+        owner: The worker that ends them, for the event log.
+        kept: How many go on waiting.
+
+    Returns:
+        Optuna's numbers of the trials that ended.
+    """
+    query = (
+        sa.select(tickets)
+        .where(_waits(study_id))
+        .order_by(tickets.c.rung.desc(), *_best_first(rules.maximize))
+        .offset(kept)
+        .with_for_update()
+    )
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    for row in rows:
+        value = row["best_value"] if rules.best_epoch_counts else row["value"]
+        values: Sequence[float] = [value]
+        if rules.goals is not None:
+            values = write_ending(
+                connection, rules.goals, row["trial_id"], json.loads(row["figures"]), complete=False
+            )
+        optuna_rows.finish_trial(connection, row["trial_id"], TrialState.PRUNED, values)
+        update_ticket(connection, study_id, row["ticket"], state=TicketState.PRUNED)
+        detail = {"epoch": row["epochs_done"], "value": value}
+        record_event(
+            connection, study_id, row["ticket"], row["attempt"], TicketState.PRUNED, owner, detail
+        )
+    return [row["number"] for row in rows]
+
+
+def any_lost(connection: Connection, study_id: int) -> bool:
+    """Whether a trial waits for no rung but for a worker: its last one died or was told to leave.
+
+    Such a trial goes on before any is promoted.
+    """
+    query = sa.select(tickets.c.ticket).where(
+        tickets.c.study_id == study_id,
+        tickets.c.state == TicketState.PAUSED,
+        tickets.c.rung.is_(None),
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def count_running(connection: Connection, study_id: int) -> int:
+    """Return how many trials workers hold now."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(tickets)
+        .where(tickets.c.study_id == study_id, tickets.c.state == TicketState.RUNNING)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def count_waiting(connection: Connection, study_id: int) -> int:
+    """Return how many trials wait at a rung."""
+    query = sa.select(sa.func.count()).select_from(tickets).where(_waits(study_id))
+    return int(connection.execute(query).scalar_one())
+
+
+def reopen(connection: Connection, study_id: int, *, maximize: bool) -> None:
+    """Let the best trials that ended at a rung wait there again: the budget has grown.
+
+    Their checkpoints are gone. A trial that is promoted trains its first epochs again, to the same
+    digits, and the ledger keeps the first ones.
+    """
+    query = (
+        sa.select(tickets)
+        .where(
+            tickets.c.study_id == study_id,
+            tickets.c.state == TicketState.PRUNED,
+            tickets.c.rung.is_not(None),
+        )
+        .order_by(tickets.c.rung.desc(), *_best_first(maximize))
+        .limit(max(0, most_paused(0) - count_waiting(connection, study_id)))
+        .with_for_update()
+    )
+    for row in [dict(row) for row in connection.execute(query).mappings()]:
+        optuna_rows.reopen_trial(connection, row["trial_id"])
+        update_ticket(
+            connection,
+            study_id,
+            row["ticket"],
+            state=TicketState.PAUSED,
+            checkpoint=None,
+            checkpoint_sha256=None,
+            checkpoint_epoch=None,
+        )
+        detail = {"epoch": row["epochs_done"]}
+        record_event(connection, study_id, row["ticket"], row["attempt"], REOPENED, None, detail)
+
+
+def unfinished_values(connection: Connection, study_id: int) -> dict[int, tuple[int, float]]:
+    """Return Optuna's trial id -> (epochs done, value there), of each trial that may go on."""
+    query = sa.select(tickets.c.trial_id, tickets.c.epochs_done, tickets.c.value).where(
+        tickets.c.study_id == study_id,
+        tickets.c.state.in_((TicketState.PAUSED, TicketState.RUNNING)),
+        tickets.c.value.is_not(None),
+    )
+    return {row.trial_id: (row.epochs_done, row.value) for row in connection.execute(query)}
+
+
+def _waits(study_id: int) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        tickets.c.study_id == study_id,
+        tickets.c.state == TicketState.PAUSED,
+        tickets.c.rung.is_not(None),
+    )
+
+
+def _best_first(maximize: bool) -> tuple[sa.ColumnElement[Any], ...]:
+    value = tickets.c.value
+    return (value.desc() if maximize else value.asc()), tickets.c.ticket.asc()
