@@ -55,6 +55,42 @@ def best(record: StudyRecord) -> TrialRecord | None:
     return next(iter(ranked(record)), None)
 
 
+def contenders(record: StudyRecord) -> list[TrialRecord]:
+    """Return the trials that may be the best one, the one with the best last value first.
+
+    They are the complete trials as ``ranked``, and those that a promoting pruner keeps at a rung
+    (waiting, or ended there), as far as the furthest of them. A complete trial is ahead only by its
+    value: a trial that waits with a better value than the best complete one is the better bet.
+    With several objectives or constraints only complete trials can be compared.
+    """
+    order = ranked(record)
+    kept = [
+        trial
+        for trial in record.trials
+        if trial.rung is not None
+        and trial.state in (TicketState.PAUSED, TicketState.PRUNED)
+        and trial.value is not None
+    ]
+    if not kept or not record.goals.are_plain:
+        return order
+    furthest = max(trial.rung or 0 for trial in kept)
+    sign = -1.0 if record.objective.direction == "maximize" else 1.0
+    return sorted(
+        [*order, *(trial for trial in kept if trial.rung == furthest)],
+        key=lambda trial: (sign * (trial.value or 0.0), trial.number),
+    )
+
+
+def leader(record: StudyRecord) -> TrialRecord | None:
+    """Return the trial that is ahead now, complete or not; ``None`` before there is any.
+
+    When the study is finished it is the winner, ``best``: what ended at a rung goes on no more.
+    """
+    if record.is_finished:
+        return best(record)
+    return next(iter(contenders(record)), None)
+
+
 def violators(record: StudyRecord) -> list[TrialRecord]:
     """Return the complete trials that break a constraint, and so have no rank."""
     return [trial for trial in record.trials if _is_complete(trial) and _violates(record, trial)]

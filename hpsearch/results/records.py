@@ -33,6 +33,8 @@ class TrialRecord:
     best_value: float | None
     best_epoch: int | None
     epochs_done: int
+    #: The rung at which a promoting pruner keeps it: it waits there, or has ended there.
+    rung: int | None
     compute_seconds: float
     #: How often a worker took it.
     attempts: int
@@ -50,6 +52,11 @@ class TrialRecord:
     figures: Mapping[str, float] = field(default_factory=dict)
     #: Why it was declared invalid; ``None`` where it wasn't.
     invalid: Declaration | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is paused at a rung until it is promoted or the study's budget is used."""
+        return self.state is TicketState.PAUSED and self.rung is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +128,7 @@ def _record(ticket: Ticket, objective: Objective, invalid: Declaration | None) -
         best_value=ticket.best_value,
         best_epoch=ticket.best_epoch,
         epochs_done=ticket.epochs_done,
+        rung=ticket.rung,
         compute_seconds=ticket.compute_seconds,
         attempts=ticket.attempt,
         owner=ticket.owner,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpsearch.results.ranking import front, knee, ranked, violators
+from hpsearch.results.ranking import front, knee, leader, ranked, violators
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.ledger_reads import Counts
 
@@ -15,9 +15,11 @@ COUNTS = ("total", "complete", "pruned", "failed", "running", "paused", "infeasi
 def counts_of(counts: Counts) -> dict[str, int]:
     """Return the counts by name; ``total`` counts tickets, so infeasible draws stand apart.
 
-    ``invalid`` is among them where a trial was declared invalid.
+    ``waiting`` (those of ``paused`` that wait at a rung) is among them if any do, and ``invalid``
+    if a trial was declared invalid.
     """
     told = {name: getattr(counts, name) for name in COUNTS}
+    told |= {"waiting": counts.waiting} if counts.waiting else {}
     return told | ({"invalid": counts.invalid} if counts.invalid else {})
 
 
@@ -29,6 +31,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
     """
     order = ranked(record)
     winner = next(iter(order), None)
+    ahead = leader(record)
     told = {
         "study": record.study.name,
         "trials": counts_of(record.counts),
@@ -42,6 +45,14 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         if winner is None
         else {"number": winner.number, "value": winner.value, "params": dict(winner.params)},
     }
+    if ahead is not None and ahead is not winner:
+        # It may still win; a complete trial is what can be exported.
+        told["ahead"] = {
+            "number": ahead.number,
+            "value": ahead.value,
+            "epochs_done": ahead.epochs_done,
+            "params": dict(ahead.params),
+        }
     goals = record.goals
     if goals.several:
         nearest = knee(record)

@@ -78,6 +78,8 @@ class Counts:
     compute_seconds: float
     #: Declared invalid after their end: they use the budget, and count for nothing else.
     invalid: int = 0
+    #: Those of ``paused`` that wait at a rung to be promoted.
+    waiting: int = 0
 
     @property
     def finished(self) -> int:
@@ -147,16 +149,19 @@ def counts(database: Database, study_id: int) -> Counts:
                 sa.func.count(),
                 sa.func.sum(tickets.c.epochs_done),
                 sa.func.sum(tickets.c.compute_seconds),
+                sa.func.count(tickets.c.rung),
             )
             .where(tickets.c.study_id == study_id)
             .group_by(tickets.c.state)
         ).all()
         by_state = {row[0]: row[1] for row in rows}
+        at_rung = {row[0]: row[4] for row in rows}
         return Counts(
             total=sum(by_state.values()),
             infeasible=connection.execute(infeasible).scalar_one(),
             epochs_run=int(sum(row[2] for row in rows)),
             compute_seconds=float(sum(row[3] for row in rows)),
+            waiting=at_rung.get(TicketState.PAUSED, 0),
             **{state.value: by_state.get(state.value, 0) for state in TicketState},
         )
 

@@ -63,7 +63,7 @@ def median(
     startup_trials: PositiveInt = 5,
     warmup_epochs: NonNegativeInt = 0,
     interval_epochs: PositiveInt = 1,
-) -> StoppingRule:
+) -> Pruner:
     """Stop a trial whose best score is below the median of the completed trials at this epoch."""
     return percentile(
         keep=50.0,

@@ -26,7 +26,8 @@ from hpsearch.search.promotion import Rung, most_paused
 #: The event of a trial that waits at a rung; ``detail`` holds ``epoch`` and ``value``.
 PAUSED = "paused"
 
-#: The event of a trial that waits again because the study's budget was raised.
+#: The event of a trial that waits again because the study's budget was raised. It follows a
+#: ``pruned`` event whose ``detail`` has ``waited``: nobody trained the trial when it ended.
 REOPENED = "reopened"
 
 
@@ -122,7 +123,7 @@ def end_waiting(
             )
         optuna_rows.finish_trial(connection, row["trial_id"], TrialState.PRUNED, values)
         update_ticket(connection, study_id, row["ticket"], state=TicketState.PRUNED)
-        detail = {"epoch": row["epochs_done"], "value": value}
+        detail = {"epoch": row["epochs_done"], "value": value, "waited": True}
         record_event(
             connection, study_id, row["ticket"], row["attempt"], TicketState.PRUNED, owner, detail
         )

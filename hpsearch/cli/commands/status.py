@@ -83,6 +83,7 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
     names = ("complete", "pruned", "failed", "running", "paused")
     say(
         ", ".join(f"{counts[name]} {name}" for name in names)
+        + (f" ({counts['waiting']} at a rung)" if "waiting" in counts else "")
         + (f", {counts['invalid']} declared invalid" if "invalid" in counts else "")
         + (f"; {counts['infeasible']} infeasible draws" if counts["infeasible"] else "")
     )

@@ -15,14 +15,20 @@ _POINTS_SHOWN = 20
 
 def print_best(record: StudyRecord) -> None:
     """Print who leads, and how many complete trials break a constraint."""
-    from hpsearch.results.ranking import best, violators
+    from hpsearch.results.ranking import best, leader, violators
 
-    leader = best(record)
+    best_trial, ahead = best(record), leader(record)
     broken = len(violators(record))
     if record.goals.constraints and record.counts.complete:
         listed = ", ".join(map(str, record.goals.constraints))
         say(f"{broken} of {record.counts.complete} complete trials break a constraint ({listed})")
-    if leader is None:
+    if ahead is not None and ahead is not best_trial:
+        say(
+            f"ahead: trial {ahead.number}, {record.objective.metric} {show(ahead.value)} after "
+            f"{ahead.epochs_done} of {record.study.epochs_per_trial} epochs; it waits to go on"
+        )
+        say(f"  {show_params(ahead.params)}")
+    if best_trial is None:
         why = "every complete trial breaks a constraint" if broken else "no trial is complete"
         say(f"best: none yet, as {why}")
     elif record.goals.several:
@@ -30,10 +36,10 @@ def print_best(record: StudyRecord) -> None:
     else:
         objective = record.objective
         say(
-            f"best: trial {leader.number}, {objective.metric} {show(leader.value)} "
+            f"best: trial {best_trial.number}, {objective.metric} {show(best_trial.value)} "
             f"({objective.at} epoch; the best of {record.counts.complete - broken})"
         )
-        say(f"  {show_params(leader.params)}")
+        say(f"  {show_params(best_trial.params)}")
 
 
 def print_front(record: StudyRecord) -> None:

@@ -169,7 +169,9 @@ class Page:
             f"{counts.failed} failed",
             f"{counts.running} running",
         ]
-        trials += [f"{counts.paused} paused"] if counts.paused else []
+        trials += [f"{counts.waiting} at a rung"] if counts.waiting else []
+        lost = counts.paused - counts.waiting
+        trials += [f"{lost} paused"] if lost else []
         best = "-" if progress.best is None else f"{show(progress.best[1])} ({progress.best[0]})"
         states = Counter(worker.state for worker in progress.workers)
         pace = [
@@ -192,7 +194,9 @@ def _by_state(workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
 
 
 def _share(progress: Progress) -> str:
-    return f"{progress.counts.finished}/{progress.budget_trials}"
+    # What waits at a rung has been tried; whether it goes on is up to the others
+    counts = progress.counts
+    return f"{counts.finished + counts.waiting}/{progress.budget_trials}"
 
 
 def _figures(progress: Progress) -> str:

@@ -10,7 +10,7 @@ from hpsearch.results import optuna_side
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, Error, of_json
 from hpsearch.results.confirmation.plan import FIRST_ROUND
-from hpsearch.results.ranking import ranked
+from hpsearch.results.ranking import contenders
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
@@ -68,11 +68,16 @@ def choose(
         The choice, as far as the share allows what is asked for.
 
     Raises:
-        UserError: No trial is complete.
+        UserError: No trial is complete or waits at a rung.
     """
-    order = ranked(search)
+    order = contenders(search)
     candidates = [
-        Candidate(trial=each.number, value=each.value, params=each.params)
+        Candidate(
+            trial=each.number,
+            value=each.value,
+            params=each.params,
+            complete=each.state is TicketState.COMPLETE,
+        )
         for each in order
         if each.number is not None and each.value is not None
     ]

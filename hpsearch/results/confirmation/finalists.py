@@ -17,12 +17,15 @@ DEFAULT_TOP = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A complete trial of the search."""
+    """A trial of the search that may be the best one."""
 
     trial: int
     value: float
     #: Path -> stored value.
     params: Mapping[str, Any]
+    #: Whether the search trained it to its end. Otherwise its value is that of the furthest rung
+    #: that any trial waits at; a confirmation trains it to its end.
+    complete: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,8 @@ def finalists(
         raise UserError(f"at least one finalist must be trained again, but got {top}")
     if not ranked:
         raise UserError(
-            "only a complete trial can be confirmed, and there is none yet; launch more trials"
+            "only a trial that is complete or waits at a rung can be confirmed, and there is none "
+            "yet; launch more trials"
         )
     different: list[Candidate] = []
     for candidate in ranked:
@@ -88,7 +92,10 @@ def finalists(
     if error is not None and error.standard_error is not None:
         noise, over = error.standard_error, f"{over} in {plural(error.groups, 'group')}"
     tied = [other for other in others if abs(other.value - best[-1].value) <= noise]
-    rule = f"the best {len(best)} of {len(ranked)} complete trials"
+    complete = sum(candidate.complete for candidate in ranked)
+    rule = f"the best {len(best)} of {complete} complete trials"
+    if complete < len(ranked):
+        rule += f" and {len(ranked) - complete} that came as far as the last rung"
     if tied:
         rule += (
             f", and {len(tied)} within {noise:.2g} of the last of them: one standard error of "

@@ -49,8 +49,9 @@ def _late_writes(ticket: int, log: Sequence[Event]) -> Iterator[Breach]:
         if event.kind in BEGINNINGS:
             live = event
         elif event.kind in _WRITES or event.kind in _ENDS:
-            # A failure is two events: what happened, and that it was once too often.
-            follows = event.kind == "failed" and live is None
+            # A failure is two events: what happened, and that it was once too often. A trial that
+            # waits at a rung is ended by whoever finds the budget used.
+            follows = live is None and (event.kind == "failed" or event.detail.get("waited", False))
             if not follows and (
                 live is None or (live.attempt, live.owner) != (event.attempt, event.owner)
             ):

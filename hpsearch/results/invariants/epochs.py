@@ -9,6 +9,7 @@ from hpsearch.results.invariants.rule import Breach, name_of
 from hpsearch.results.invariants.tickets import came_to
 from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.rungs import PAUSED
 
 
 def each_epoch_once(facts: Facts) -> Iterator[Breach]:
@@ -44,10 +45,22 @@ def totals_agree(facts: Facts) -> Iterator[Breach]:
 
 
 def decided_once(facts: Facts) -> Iterator[Breach]:
-    """Every epoch but the last says to go on; the last one says how the trial ended."""
+    """Every epoch but the last says to go on; the last one says how the trial ended.
+
+    An epoch that says to pause is followed by others only if the trial was promoted from there.
+    """
     for ticket in facts.tickets:
         rows = facts.epochs_of(ticket.ticket)
-        early = [row for row in rows[:-1] if row.decision != "continue"]
+        promoted = {
+            event.detail["promoted_from"]
+            for event in facts.log(ticket.ticket)
+            if "promoted_from" in event.detail
+        }
+        early = [
+            row
+            for row in rows[:-1]
+            if row.decision != "continue" and not (row.decision == PAUSED and row.epoch in promoted)
+        ]
         for row in early:
             yield name_of(ticket), f"went on after epoch {row.epoch}, which said {row.decision}"
         if rows and rows[-1].decision not in _last_decisions(facts, ticket):
@@ -62,9 +75,10 @@ def decided_once(facts: Facts) -> Iterator[Breach]:
 def _last_decisions(facts: Facts, ticket: Ticket) -> tuple[str, ...]:
     state = came_to(facts, ticket)
     if state is TicketState.PRUNED:
-        return ("pruned",)
+        return ("pruned",) if ticket.rung is None else (PAUSED,)
     if state is not TicketState.COMPLETE:
-        return ("continue",)
+        # It waits at a rung, or was promoted and hasn't finished another epoch
+        return ("continue", PAUSED)
     # An epoch that an heir did again keeps its first decision, also where the heir stopped there.
     redone = any(event.kind == "epoch_redone" for event in facts.log(ticket.ticket))
     return ("complete", "continue") if redone else ("complete",)

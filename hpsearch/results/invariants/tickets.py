@@ -8,10 +8,11 @@ from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import Breach, name_of
 from hpsearch.search.ledger_reads import BEGINNINGS, Event, Ticket
 from hpsearch.search.ledger_tables import FINISHED, TicketState
+from hpsearch.search.rungs import PAUSED, REOPENED
 from hpsearch.search.validity import declaration_in
 
 #: What ends an attempt while its ticket goes on.
-INTERRUPTIONS = ("released", "attempt_failed", "lease_expired", "worker_died")
+INTERRUPTIONS = ("released", "attempt_failed", "lease_expired", "worker_died", PAUSED)
 
 
 def within_budget(facts: Facts) -> Iterator[Breach]:
@@ -35,7 +36,12 @@ def numbered_without_gap(facts: Facts) -> Iterator[Breach]:
 def one_ending(facts: Facts) -> Iterator[Breach]:
     """A trial that has ended did so once; one that hasn't, never."""
     for ticket in facts.tickets:
-        endings = [event.kind for event in facts.log(ticket.ticket) if event.kind in FINISHED]
+        endings: list[str] = []
+        for event in facts.log(ticket.ticket):
+            if event.kind in FINISHED:
+                endings.append(event.kind)
+            elif event.kind == REOPENED:  # takes the one end before it back
+                endings = endings[:-1]
         if len(endings) > 1:
             yield name_of(ticket), f"ended {len(endings)} times: {', '.join(endings)}"
         elif ticket.state.is_finished and not endings:
@@ -68,7 +74,7 @@ def state_as_logged(facts: Facts) -> Iterator[Breach]:
         steps = [
             event
             for event in facts.log(ticket.ticket)
-            if event.kind in (*BEGINNINGS, *INTERRUPTIONS, *FINISHED)
+            if event.kind in (*BEGINNINGS, *INTERRUPTIONS, *FINISHED, REOPENED)
         ]
         if not steps:
             yield name_of(ticket), "has a row, but nobody ever took it"
@@ -82,7 +88,7 @@ def _last_step(ticket: Ticket, state: TicketState, last: Event) -> Iterator[Brea
         yield where, f"is at attempt {ticket.attempt}, but its log ends at {last.attempt}"
     if last.kind in BEGINNINGS:
         expected = TicketState.RUNNING
-    elif last.kind in INTERRUPTIONS:
+    elif last.kind in (*INTERRUPTIONS, REOPENED):
         expected = TicketState.PAUSED
     else:
         expected = TicketState(last.kind)

@@ -14,7 +14,7 @@ from hpsearch.results.confirmation.stored import (
     standing,
     trainings,
 )
-from hpsearch.results.ranking import best
+from hpsearch.results.ranking import leader
 from hpsearch.results.reasons import in_short
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search import ledger_reads
@@ -55,7 +55,7 @@ class Progress:
     epochs_per_second: float
     #: If nothing more is pruned; ``None`` while no epoch has been seen.
     seconds_left: float | None
-    #: Trial number and value of the best complete trial.
+    #: Trial number and value of the one that is ahead, complete or waiting at a rung.
     best: tuple[int, float] | None
     workers: tuple[WorkerStatus, ...]
     #: What happened since the last look, a line each.
@@ -126,13 +126,19 @@ class ProgressReader:
         if is_confirmation(record.study):  # its budget is the rounds that are planned so far
             budget = max(budget, expected_trainings(record))
         unissued = max(0, budget - len(known))
-        begun = sum(per_trial - each.epochs_done for each in known if not each.state.is_finished)
+        begun = sum(
+            per_trial - each.epochs_done
+            for each in known
+            if not each.state.is_finished and not each.waits
+        )
         return unissued * per_trial + begun
 
     def _line(self, event: Event, names: Mapping[int, str]) -> str | None:
         name = names.get(event.ticket or 0, f"ticket {event.ticket}")
         detail = event.detail
         match event.kind:
+            case "pruned" if detail.get("waited", False):
+                return None  # many at once; how many is in the launch's last lines
             case "complete" | "pruned":
                 verb = "finished" if event.kind == "complete" else "pruned"
                 metric = self._study.objective.metric
@@ -143,6 +149,11 @@ class ProgressReader:
                 return f"{name} failed: {in_short(detail['error'])}"
             case "attempt_failed" | "worker_died" | "lease_expired" if detail["retry"]:
                 return f"{name} was interrupted ({in_short(detail['error'])})"
+            case "paused":
+                metric = self._study.objective.metric
+                return f"{name} waits at epoch {detail['epoch']} ({metric} {detail['value']:.4f})"
+            case "resumed" if "promoted_from" in detail:
+                return f"{name} is promoted and goes on after epoch {detail['promoted_from']}"
             case "resumed":
                 return f"{name} goes on after epoch {detail['checkpoint_epoch'] or 0}"
             case "invalidated":
@@ -207,7 +218,7 @@ def _leader(record: StudyRecord) -> tuple[int, float] | None:
     if is_confirmation(record.study):
         first = standing(record).standings[0]
         return None if first.mean is None else (first.trial, first.mean)
-    winner = best(record)
+    winner = leader(record)
     if winner is None or winner.number is None or winner.value is None:
         return None
     return winner.number, winner.value
