@@ -151,7 +151,9 @@ def train(world: World, params: Params, rng: np.random.Generator) -> list[float]
 def search(world: World, seed: int) -> Evidence:
     """Search ``world`` with its sampler and pruner, one trial after the other."""
     rng = np.random.default_rng([seed, 1])
-    sampler, pruner = SAMPLERS[world.sampler].build(), PRUNERS[world.pruner].build()
+    # These searches run one trial after the other to its end: the rule must stop, not promote
+    stopping = {"stop": True} if world.pruner == "asha" else {}
+    sampler, pruner = SAMPLERS[world.sampler].build(), PRUNERS[world.pruner].build(**stopping)
     peers = _Peers()
     frozen: list[FrozenTrial] = []
     seen: list[Seen] = []

@@ -92,6 +92,8 @@ def read_pruning_audit(database: Database, record: StudyRecord) -> PruningAudit 
     """Return the bill so far; ``None`` where the rule would have stopped nothing yet."""
     study_id = record.study.study_id
     since = database.read(lambda connection: _spared(connection, study_id))
+    if factor := _promoted_share(record):
+        since = _without_promoted(database, record, since, factor)
     stopped = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
     if not since and not stopped:
         return None
@@ -184,6 +186,36 @@ def _spared(connection: Connection, study_id: int) -> dict[int, int]:
         events.c.study_id == study_id, events.c.kind == SPARED
     )
     return {row.ticket: int(json.loads(row.detail)["epoch"]) for row in connection.execute(query)}
+
+
+def _promoted_share(record: StudyRecord) -> int | None:
+    """Return 1 / the share of trials that a rung promotes; ``None`` if the rule stops them."""
+    asha = record.study.document.get("pruner", {}).get("asha")
+    return None if asha is None or asha["stop"] else int(asha["reduction_factor"])
+
+
+def _without_promoted(
+    database: Database, record: StudyRecord, since: Mapping[int, int], factor: int
+) -> dict[int, int]:
+    """Return those of ``since`` that would still wait at their rung by what is known now.
+
+    A trial that waits may be promoted later, so whether the rule lets it go on isn't known when
+    the audit decides.
+    """
+    sign = 1.0 if record.objective.direction == "maximize" else -1.0
+    everybody = [trial.ticket for trial in record.trials]
+    at = database.read(
+        lambda connection: _values(
+            connection, record.study.study_id, sorted(set(since.values())), everybody
+        )
+    )
+    kept = {}
+    for ticket, epoch in since.items():
+        scores = {other: sign * value for other, value in at[epoch].items()}
+        better = sum(score > scores[ticket] for score in scores.values())
+        if better >= len(scores) // factor:
+            kept[ticket] = epoch
+    return kept
 
 
 def _values(

@@ -31,7 +31,7 @@ def branched(search):
         trials=TRIALS,
         epochs=EPOCHS,
         pruner="asha",
-        settings={"reduction_factor": 2, "min_epochs": 1},
+        settings={"reduction_factor": 2, "min_epochs": 1, "stop": True},
     )
     hand, rng = opened.hand(), random.Random(0)
     for number in range(1, TRIALS + 1):

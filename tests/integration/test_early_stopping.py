@@ -28,7 +28,7 @@ def test_the_epoch_at_which_training_stops_completes_the_trial(search, at, value
 
 def test_what_stops_by_itself_is_not_pruned(search):
     """The worst at a rung, but it had already come to its end: complete, as its figures say."""
-    opened = search(trials=3, epochs=9, pruner="asha")
+    opened = search(trials=3, epochs=9, pruner="asha", settings={"stop": True})
     for number in range(2):
         good = opened.hand(f"good-{number}")
         good.report(good.started(), 1, 0.9)

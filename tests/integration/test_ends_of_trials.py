@@ -41,7 +41,7 @@ def test_stopped_early_is_complete(search, at, value):
 
 def test_what_stopped_early_is_not_pruned(search):
     """As the last epoch isn't: nothing would be saved by it."""
-    opened = search(trials=4, epochs=9, pruner="asha")
+    opened = search(trials=4, epochs=9, pruner="asha", settings={"stop": True})
     hands = [opened.hand(f"worker-{number}") for number in range(4)]
     claims = [hand.started() for hand in hands]
     for hand, claim in zip(hands[:3], claims[:3], strict=True):
@@ -112,7 +112,7 @@ class TestConfusionMatrix:
         ("last", "state"), [(True, TrialState.COMPLETE), (False, TrialState.PRUNED)]
     )
     def test_with_the_row_of_an_ended_trial(self, search, last, state):
-        opened = search(trials=4, epochs=9, pruner="asha")
+        opened = search(trials=4, epochs=9, pruner="asha", settings={"stop": True})
         for number in range(3):
             good = opened.hand(f"good-{number}")
             good.report(good.started(), 1, 0.9, val_confusion=[[9, 9], [9, 9]])

@@ -95,7 +95,7 @@ def described(trial: FrozenTrial) -> dict[str, object]:
 @pytest.mark.parametrize("chunk", [500, 3], ids=["one statement", "many statements"])
 def test_the_history_is_what_optuna_reads(search, monkeypatch, chunk):
     monkeypatch.setattr(history_rows, "_CHUNK", chunk)
-    opened = search(trials=24, epochs=4, space=BRANCHED, pruner="asha")
+    opened = search(trials=24, epochs=4, space=BRANCHED, pruner="asha", settings={"stop": True})
     populate(opened, BRANCHED, 24)
     ours = TrialHistory(opened.database, opened.study_id, StudyDirection.MAXIMIZE).refresh()
     theirs = opened.trials()
@@ -223,7 +223,7 @@ def optunas_own_draw(opened: Search, space: Space, seed: int, startup: int) -> D
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
 def test_tpe_over_the_slim_view_proposes_what_optuna_proposes(search, metric):
     """Complete, pruned, running, failed and infeasible trials: the view loses nothing TPE uses."""
-    rule = {"reduction_factor": 2, "min_epochs": 2}
+    rule = {"reduction_factor": 2, "min_epochs": 2, "stop": True}
     opened = search(
         trials=50, epochs=3, metric=metric, space=BRANCHED, pruner="asha", settings=rule
     )

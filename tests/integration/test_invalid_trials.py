@@ -31,7 +31,10 @@ WHY = "wrong labels in that run"
 def searched(search):
     """Tickets 1 to 3 complete with 0.5, 0.9 (after a better epoch) and 0.7, ticket 4 pruned."""
     opened = search(
-        trials=4, epochs=2, pruner="asha", settings={"reduction_factor": 2, "min_epochs": 1}
+        trials=4,
+        epochs=2,
+        pruner="asha",
+        settings={"stop": True, "reduction_factor": 2, "min_epochs": 1},
     )
     hand = opened.hand()
     for values in ([0.5, 0.5], [0.95, 0.9], [0.96, 0.7]):
@@ -142,7 +145,7 @@ def test_a_worker_that_is_under_way_learns_of_it(searched):
 
 def test_nobody_is_pruned_by_its_curve(search):
     """Two better ones stop the third; with one of them invalid it goes on."""
-    settings = {"reduction_factor": 2, "min_epochs": 1}
+    settings = {"reduction_factor": 2, "min_epochs": 1, "stop": True}
     for invalid, decision in ((None, "pruned"), (1, "continue")):
         opened = search(name=f"n{invalid}", trials=3, epochs=2, pruner="asha", settings=settings)
         hand = opened.hand()

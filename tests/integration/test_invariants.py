@@ -34,7 +34,10 @@ def checkpoint(ticket: int, epoch: int) -> CheckpointRef:
 def searched(search):
     """Ticket 1 complete after a release and a death, 2 pruned, 3 failed, 4 runs, 5 paused."""
     opened = search(
-        trials=6, epochs=4, pruner="asha", settings={"reduction_factor": 2, "min_epochs": 1}
+        trials=6,
+        epochs=4,
+        pruner="asha",
+        settings={"stop": True, "reduction_factor": 2, "min_epochs": 1},
     )
     one, two = opened.hand("host:one"), opened.hand("host:two")
     first = one.started()

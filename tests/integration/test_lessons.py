@@ -69,7 +69,10 @@ def test_tpe_stays_away_from_what_ran_out_of_memory(database: Database) -> None:
     Below it trials are pruned in epoch 1: of rows that are only pruned, TPE would take the former.
     """
     opened = open_search(
-        database, study_file(trials=40), pruner="asha", settings={"reduction_factor": 2}
+        database,
+        study_file(trials=40),
+        pruner="asha",
+        settings={"stop": True, "reduction_factor": 2},
     )
     hand = opened.hand()
     for number in range(40):

@@ -24,7 +24,9 @@ def lossy(prepared_url):
 
 @pytest.fixture
 def opened(lossy) -> Search:
-    return open_search(lossy, study_file(trials=3, epochs=9), pruner="asha")
+    return open_search(
+        lossy, study_file(trials=3, epochs=9), pruner="asha", settings={"stop": True}
+    )
 
 
 def shape(opened: Search) -> dict[str, Any]:

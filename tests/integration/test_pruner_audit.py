@@ -21,7 +21,7 @@ from hpsearch.search.ledger_tables import TicketState
 
 EPOCHS = 4
 #: Rungs at epochs 1, 2 (and 4, the last, at which nothing is decided); the best half stays.
-ASHA = {"reduction_factor": 2, "min_epochs": 1}
+ASHA = {"reduction_factor": 2, "min_epochs": 1, "stop": True}
 
 
 def sparing(*tickets: int, of: int) -> Audit:

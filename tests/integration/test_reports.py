@@ -68,7 +68,9 @@ def test_a_trials_value(search, metric, at, values, value, best, best_epoch):
 )
 @pytest.mark.parametrize("at", ["last", "best"])
 def test_pruning_ends_the_trial_with_its_value(search, metric, good, bad, at):
-    opened = search(trials=4, epochs=9, metric=metric, at=at, pruner="asha")
+    opened = search(
+        trials=4, epochs=9, metric=metric, at=at, pruner="asha", settings={"stop": True}
+    )
     hand = opened.hand()
     for _ in range(3):
         hand.report(hand.started(), 1, good)
@@ -84,7 +86,7 @@ def test_pruning_ends_the_trial_with_its_value(search, metric, good, bad, at):
 
 
 def test_the_rules_see_other_trials_at_the_same_epoch_only(search):
-    opened = search(trials=4, epochs=9, pruner="asha")
+    opened = search(trials=4, epochs=9, pruner="asha", settings={"stop": True})
     hands = [opened.hand(f"worker-{number}") for number in range(4)]
     claims = [hand.started() for hand in hands]
     for hand, claim in zip(hands[:3], claims[:3], strict=True):
@@ -110,7 +112,7 @@ def test_median_compares_with_completed_trials_only(search):
 
 
 def test_the_last_epoch_is_never_pruned(search):
-    opened = search(trials=4, epochs=1, pruner="asha")
+    opened = search(trials=4, epochs=1, pruner="asha", settings={"stop": True})
     hand = opened.hand()
     decisions = [hand.finish(hand.started(), [value]) for value in (0.9, 0.8, 0.7, 0.1)]
     assert decisions == ["complete"] * 4
@@ -118,7 +120,7 @@ def test_the_last_epoch_is_never_pruned(search):
 
 def test_reporting_an_epoch_again_changes_nothing(search):
     """The same attempt, after a commit whose answer was lost: the first answer, once."""
-    opened = search(trials=4, epochs=9, pruner="asha")
+    opened = search(trials=4, epochs=9, pruner="asha", settings={"stop": True})
     last = opened.hand("last")
     for number in range(3):
         good = opened.hand(f"good-{number}")
@@ -161,7 +163,7 @@ def test_an_epoch_done_again_by_an_heir_keeps_the_first_figures(search):
 
 def test_a_decision_is_made_once(search):
     """Asked again later, with better company, the rule would prune: the first answer stands."""
-    opened = search(trials=9, epochs=9, pruner="asha")
+    opened = search(trials=9, epochs=9, pruner="asha", settings={"stop": True})
     early, heir = opened.hand("early"), opened.hand("heir")
     claim = early.started()
     assert early.report(claim, 1, 0.1) == "continue", "alone at the rung"
@@ -190,7 +192,9 @@ def test_checkpoints_are_remembered_newest_first(search):
 
 
 def test_counts(search):
-    opened = search(trials=6, epochs=2, pruner="asha", settings={"reduction_factor": 2})
+    opened = search(
+        trials=6, epochs=2, pruner="asha", settings={"stop": True, "reduction_factor": 2}
+    )
     one, two = opened.hand("one"), opened.hand("two")
     one.finish(one.started(), [0.9, 0.9])
     assert one.report(one.started(), 1, 0.1) == "pruned"

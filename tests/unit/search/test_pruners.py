@@ -82,12 +82,12 @@ def test_rungs_are_one_based(min_epochs, factor, rungs):
 def test_asha_keeps_the_top_third(others, score, expected):
     assert stays(score, others, 3) is expected
     board = Board({ticket: [value] for ticket, value in enumerate(others)})
-    assert build("asha")(report(1, score), board) is not expected
+    assert build("asha", stop=True)(report(1, score), board) is not expected
 
 
 def test_asha_asks_only_at_rungs():
     board = Board({1: [0.9] * 27, 2: [0.8] * 27})
-    rule = build("asha", min_epochs=2)
+    rule = build("asha", min_epochs=2, stop=True)
     pruned_at = [epoch for epoch in range(1, 27) if rule(report(epoch, 0.1), board)]
     assert pruned_at == [2, 6, 18]
 
@@ -95,12 +95,12 @@ def test_asha_asks_only_at_rungs():
 def test_asha_compares_only_trials_that_reached_the_rung():
     # Two of the others ended at epoch 1: at epoch 3 nobody is there to compare with.
     board = Board({1: [0.9], 2: [0.8], 3: [0.7, 0.7, 0.7]})
-    assert not build("asha")(report(3, 0.1), board)
+    assert not build("asha", stop=True)(report(3, 0.1), board)
 
 
 def test_asha_compares_the_score_at_the_rung_not_the_best():
     board = Board({1: [0.5], 2: [0.6]})
-    assert build("asha")(report(1, 0.4, best=0.9), board)
+    assert build("asha", stop=True)(report(1, 0.4, best=0.9), board)
 
 
 @given(

@@ -1,0 +1,353 @@
+"""Trials that pause at rungs and are promoted: claims, reports, ends, and more budget."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+from optuna.study import StudyDirection
+from optuna.trial import TrialState as OptunaState
+from support.ledger import LosesAnswers, Search, line_row, open_search
+from support.searching import study_file
+
+from hpsearch.results.invariants.facts import read_facts
+from hpsearch.results.invariants.rule import broken
+from hpsearch.results.invariants.rules import RULES
+from hpsearch.results.pruning_audit import read_pruning_audit
+from hpsearch.results.ranking import best, contenders, leader
+from hpsearch.results.records import read_study
+from hpsearch.search import epoch_reports, studies
+from hpsearch.search.claims import free_tickets_of
+from hpsearch.search.decision import SPARED, Audit
+from hpsearch.search.history import TrialHistory
+from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.ledger_tables import studies as studies_table
+from hpsearch.search.ledger_types import CheckpointRef, Idle
+from hpsearch.search.one_moment import at_one_moment
+
+EPOCHS = 9
+
+
+def sound(opened: Search) -> None:
+    """Check every rule of `hpsearch doctor` about rows."""
+    facts = at_one_moment(opened.database, lambda c: read_facts(c, opened.stored.name))
+    assert not [finding for rule in RULES for finding in broken(rule, facts)]
+
+
+def checkpoint(ticket: int, epoch: int) -> CheckpointRef:
+    return CheckpointRef(key=f"line/{ticket}/epoch-{epoch}.pt", sha256="a" * 64, epoch=epoch)
+
+
+def tried(hand, *values: float) -> list[str]:
+    """Start one trial for each value and report its first epoch."""
+    return [hand.report(hand.started(), 1, value) for value in values]
+
+
+def states(opened: Search) -> list[str]:
+    return [ticket.state.value for ticket in opened.tickets()]
+
+
+def test_a_trial_waits_at_the_first_rung_and_the_best_third_goes_on(search):
+    opened = search(trials=9, epochs=EPOCHS, pruner="asha")
+    hand = opened.hand()
+    assert tried(hand, 0.5, 0.3) == ["paused", "paused"]
+    assert [(t.state, t.rung, t.owner) for t in opened.tickets()] == [("paused", 1, None)] * 2
+    # The third makes one promotion due, and the first is the one to go on
+    assert tried(hand, 0.4) == ["paused"]
+    claim = hand.claim()
+    assert (claim.ticket, claim.attempt, claim.epochs_done) == (1, 2, 1)
+    assert opened.ticket(1).rung is None
+    # One of three is promoted: the next work is a new trial
+    assert hand.started().ticket == 4
+    sound(opened)
+
+
+def test_the_trial_that_would_be_claimed_next_goes_on_at_once(search):
+    opened = search(trials=9, epochs=EPOCHS, pruner="asha")
+    hand = opened.hand()
+    assert tried(hand, 0.3, 0.4, 0.5) == ["paused", "paused", "continue"]
+    third = opened.ticket(3)
+    assert (third.state, third.attempt, third.owner, third.rung) == ("running", 1, "one", None)
+    assert [e.kind for e in opened.event_log(3)] == ["claimed", "started"]
+    sound(opened)
+
+
+def test_less_is_better_for_a_loss(search):
+    opened = search(trials=9, epochs=EPOCHS, pruner="asha", metric="val_loss")
+    hand = opened.hand()
+    assert tried(hand, 0.5, 0.3, 0.4) == ["paused", "paused", "paused"]
+    assert hand.claim().ticket == 2
+
+
+def test_of_equal_trials_the_lower_ticket_goes_first(search):
+    opened = search(trials=9, epochs=EPOCHS, pruner="asha")
+    hand = opened.hand()
+    assert tried(hand, 0.5, 0.5, 0.4)[-1] == "paused"
+    assert hand.claim().ticket == 1
+
+
+def test_a_higher_rung_is_served_first(search):
+    opened = search(trials=12, epochs=EPOCHS, pruner="asha")
+    hand = opened.hand()
+    values = iter((0.9, 0.1, 0.1, 0.8, 0.1, 0.1, 0.7, 0.1, 0.1))
+    at_three = []
+    for _ in range(3):
+        assert tried(hand, *(next(values) for _ in range(3)))[-1] == "paused"
+        claim = hand.claim()
+        assert hand.report(claim, 2, 0.9) == "continue"
+        at_three.append(hand.report(claim, 3, 0.9 - 0.1 * len(at_three)))
+    # Three have come to epoch 3: ticket 1, the best there, is promoted before a new trial
+    assert at_three == ["paused"] * 3
+    claim = hand.claim()
+    assert (claim.ticket, claim.epochs_done) == (1, 3)
+    assert hand.finish(claim, [0.9] * 6, first=4) == "complete"
+    sound(opened)
+
+
+def test_what_was_lost_goes_on_before_anything_is_promoted(search):
+    opened = search(trials=9, epochs=EPOCHS, pruner="asha")
+    one, two = opened.hand("one"), opened.hand("two")
+    lost = two.started()
+    assert tried(one, 0.5, 0.4) == ["paused", "paused"]
+    free_tickets_of(opened.database, opened.study_id, "two")
+    # It would be handed back by the promotions alone; but a lost trial comes first
+    assert one.report(one.claim(), 1, 0.9) == "continue"
+    assert lost.ticket == 1
+    sound(opened)
+
+    lost = two.started()
+    free_tickets_of(opened.database, opened.study_id, "two")
+    third = one.claim()
+    assert third.ticket == lost.ticket
+    one.ledger.release(third, "told to leave")
+    assert opened.ticket(third.ticket).rung is None
+    assert one.claim().ticket == third.ticket
+
+
+def test_a_promoted_trial_that_is_lost_keeps_its_place(search):
+    opened = search(trials=9, epochs=EPOCHS, pruner="asha")
+    one, two = opened.hand("one"), opened.hand("two")
+    tried(one, 0.5, 0.4, 0.3)
+    assert two.claim().ticket == 1
+    free_tickets_of(opened.database, opened.study_id, "two")
+    # Lost right after its promotion: it is owed to nobody else, and it isn't promoted twice
+    claim = one.claim()
+    assert (claim.ticket, claim.attempt) == (1, 3)
+    assert two.started().ticket == 4
+    sound(opened)
+
+
+def test_when_the_budget_is_used_what_waits_ends_pruned(search):
+    opened = search(trials=4, epochs=EPOCHS, pruner="asha")
+    one, two = opened.hand("one"), opened.hand("two")
+    tried(one, 0.5, 0.4, 0.3)
+    first = two.claim()
+    assert tried(one, 0.2) == ["paused"]
+    # While one still trains, others may yet be promoted
+    assert one.idle() is Idle.WAIT
+    assert states(opened) == ["running", "paused", "paused", "paused"]
+    assert two.report(first, 2, 0.6) == "continue"
+    assert two.report(first, 3, 0.7) == "paused"
+    assert two.idle() is Idle.FINISHED
+    assert states(opened) == ["pruned"] * 4
+    assert one.idle() is Idle.FINISHED
+    rows = opened.trials()
+    assert [row.state for row in rows] == [OptunaState.PRUNED] * 4
+    assert [row.value for row in rows] == [0.7, 0.4, 0.3, 0.2]
+    assert opened.counts().all_ended(4, exhausted=False)
+    sound(opened)
+
+
+def finished(opened: Search) -> None:
+    hand = opened.hand()
+    while not isinstance(claim := hand.claims.claim(), Idle):
+        if claim.trial_id is None:
+            hand.ledger.start(claim, line_row(claim.ticket / 100))
+        for epoch in range(claim.epochs_done + 1, EPOCHS + 1):
+            if hand.report(claim, epoch, claim.ticket / 100 + epoch / 1000) != "continue":
+                break
+    assert claim is Idle.FINISHED
+
+
+def test_more_budget_lets_them_wait_again_and_promotes_them(search, database):
+    opened = search(trials=9, epochs=EPOCHS, pruner="asha")
+    finished(opened)
+    before = {t.ticket: t for t in opened.tickets()}
+    assert {t.state for t in before.values()} == {TicketState.COMPLETE, TicketState.PRUNED}
+    ended = [t.ticket for t in before.values() if t.state is TicketState.PRUNED]
+
+    studies.attach(database, study_file(trials=18, epochs=EPOCHS))
+    waiting = [t for t in opened.tickets() if t.state is TicketState.PAUSED]
+    assert [t.ticket for t in waiting] == ended
+    assert all(t.checkpoint is None for t in waiting)  # its file is gone
+    rows = {row.number: row for row in opened.trials()}
+    assert all(rows[t.number].state is OptunaState.RUNNING for t in waiting)
+    assert all(rows[t.number].value is None for t in waiting)
+    sound(opened)
+
+    hand = opened.hand()
+    # The new trials are worse, so promotions that they make due go to the old ones
+    promoted = []
+    while not isinstance(claim := hand.claims.claim(), Idle):
+        if claim.trial_id is None:
+            hand.ledger.start(claim, line_row(claim.ticket / 100))
+        else:
+            promoted.append(claim.ticket)
+        done = claim.epochs_done if claim.checkpoint is not None else 0
+        for epoch in range(done + 1, EPOCHS + 1):
+            if hand.report(claim, epoch, 0.001) != "continue":
+                break
+    assert set(promoted) & set(ended)
+    assert len([t for t in opened.tickets() if t.state.is_finished]) == 18
+    sound(opened)
+
+
+def test_checkpoints_of_waiting_trials_are_bounded_and_the_worst_give_way(search, monkeypatch):
+    monkeypatch.setattr(epoch_reports, "most_paused", lambda running: 3)
+    opened = search(trials=9, epochs=EPOCHS, pruner="asha", settings={"reduction_factor": 5})
+    hand = opened.hand()
+    tried(hand, 0.5, 0.2, 0.4)
+    assert hand.ledger.end_excess() == []
+    tried(hand, 0.3)
+    assert hand.ledger.end_excess() == [1]  # Optuna's number of ticket 2
+    assert states(opened) == ["paused", "pruned", "paused", "paused"]
+    assert opened.trials()[1].value == 0.2
+    sound(opened)
+    # It counts among those that reached the rung: five have, so the best goes on
+    assert tried(hand, 0.1) == ["paused"]
+    assert hand.claim().ticket == 1
+
+
+def audited(ticket: int, of: int) -> Audit:
+    return next(
+        audit
+        for audit in (Audit(0.2, seed) for seed in range(10_000))
+        if audit.among(range(1, of + 1)) == [ticket]
+    )
+
+
+def test_the_audit_keeps_a_trial_alive_and_out_of_the_others_way(search):
+    opened = search(trials=6, epochs=EPOCHS, pruner="asha", audit=audited(2, of=6))
+    hand = opened.hand()
+    assert tried(hand, 0.5) == ["paused"]
+    second = hand.started()
+    assert hand.report(second, 1, 0.1) == "continue"
+    assert [e.detail for e in opened.event_log(2) if e.kind == SPARED] == [
+        {"epoch": 1, "value": 0.1}
+    ]
+    assert hand.finish(second, [0.2] * 8, first=2) == "complete"
+    # It has reached the rung for the others' quota, and used none of it
+    assert tried(hand, 0.3) == ["paused"]
+    assert hand.claim().ticket == 1
+    sound(opened)
+
+
+def test_an_audited_trial_that_is_lost_waits_at_no_rung(search):
+    opened = search(trials=6, epochs=EPOCHS, pruner="asha", audit=audited(1, of=6))
+    hand = opened.hand()
+    first = hand.started()
+    assert hand.report(first, 1, 0.1) == "continue"
+    hand.ledger.release(first, "told to leave")
+    first = hand.claim()
+    assert first.ticket == 1
+    assert hand.report(first, 2, 0.1) == "continue"
+    assert hand.report(first, 3, 0.1) == "continue"
+
+
+def with_rule(file, **settings):
+    """Return the study file with ``asha`` in its document, as one that was read has it."""
+    rule = {"asha": {"reduction_factor": 3, "min_epochs": 1, **settings}}
+    return replace(file, document={**file.document, "pruner": rule})
+
+
+def test_the_audit_counts_only_what_would_have_waited_to_the_end(database):
+    file = with_rule(study_file(trials=6, epochs=EPOCHS), stop=False)
+    opened = open_search(database, file, pruner="asha", audit=audited(1, of=6))
+    hand = opened.hand()
+    # The first alone at its rung: nothing could promote it yet, but later it is the best of six
+    assert hand.finish(hand.started(), [0.9] * 9) == "complete"
+    while not isinstance(claim := hand.claims.claim(), Idle):
+        if claim.trial_id is None:
+            hand.ledger.start(claim, line_row(claim.ticket / 100))
+        for epoch in range(claim.epochs_done + 1, EPOCHS + 1):
+            if hand.report(claim, epoch, 0.1) != "continue":
+                break
+    audit = read_pruning_audit(database, read_study(database, opened.stored.name))
+    assert audit is not None
+    assert audit.spared == []
+
+
+def test_a_report_whose_answer_was_lost_is_answered_alike(prepared_url):
+    lossy = LosesAnswers(prepared_url)
+    opened = open_search(lossy, study_file(trials=3, epochs=EPOCHS), pruner="asha")
+    hand = opened.hand()
+    first, second = hand.started(), hand.started()
+    hand.report(first, 1, 0.5)
+    lossy.to_lose = 1
+    assert hand.report(second, 1, 0.4, checkpoint(2, 1)) == "paused"
+    assert states(opened) == ["paused", "paused"]
+    third = hand.started()
+    lossy.to_lose = 1
+    assert hand.report(third, 1, 0.9) == "continue"
+    assert states(opened) == ["paused", "paused", "running"]
+    sound(opened)
+    lossy.close()
+
+
+def test_samplers_see_where_unfinished_trials_are(search, database):
+    opened = search(trials=9, epochs=EPOCHS, pruner="asha")
+    hand = opened.hand()
+    tried(hand, 0.5, 0.4, 0.3)
+    history = TrialHistory(database, opened.study_id, StudyDirection.MAXIMIZE, partial=True)
+    seen = history.refresh()
+    assert [(t.state, t.value, t.intermediate_values) for t in seen] == [
+        (OptunaState.PRUNED, value, {1: value}) for value in (0.5, 0.4, 0.3)
+    ]
+    first = hand.claim()
+    hand.report(first, 2, 0.7)
+    assert history.refresh()[0].intermediate_values == {2: 0.7}
+    assert hand.finish(first, [0.8] * 1, first=3) == "paused"
+    plain = TrialHistory(database, opened.study_id, StudyDirection.MAXIMIZE).refresh()
+    assert [trial.state for trial in plain] == [OptunaState.RUNNING] * 3
+
+
+def test_who_is_ahead_needs_no_complete_trial(search, database):
+    opened = search(trials=9, epochs=EPOCHS, pruner="asha")
+    hand = opened.hand()
+    tried(hand, 0.5, 0.4)
+    record = read_study(database, opened.stored.name)
+    assert best(record) is None
+    assert leader(record).ticket == 1
+    tried(hand, 0.3)
+    first = hand.claim()
+    assert (hand.report(first, 2, 0.2), hand.report(first, 3, 0.25)) == ("continue", "paused")
+    # Only those that came furthest count, whatever the others had earlier
+    assert [t.ticket for t in contenders(read_study(database, opened.stored.name))] == [1]
+    finished(opened)
+    record = read_study(database, opened.stored.name)
+    assert leader(record) == best(record) is not None
+    # A confirmation may still take what ended at the last rung
+    assert len(contenders(record)) > record.counts.complete
+
+
+def test_a_study_from_before_goes_on_stopping(database):
+    """Its stored document has no ``stop``, and its file, unchanged, means another rule now."""
+    file = study_file(trials=3, epochs=EPOCHS)
+    before = with_rule(file)
+    asha = before.document["pruner"]
+    stored = studies.attach(database, before)
+    for _ in range(2):
+        attached = studies.attach(database, with_rule(file, stop=False))
+        assert attached.study_id == stored.study_id
+        assert attached.document["pruner"] == {"asha": {**asha["asha"], "stop": True}}
+    raw = database.read(lambda c: c.execute(sa.select(studies_table.c.document)).scalar_one())
+    assert json.loads(raw)["pruner"] == asha
+
+
+def test_a_new_study_that_promotes_refuses_to_stop(database):
+    file = study_file(trials=3, epochs=EPOCHS)
+    studies.attach(database, with_rule(file, stop=False))
+    with pytest.raises(studies.StudyMismatch, match="stop: false -> true"):
+        studies.attach(database, with_rule(file, stop=True))

@@ -1,0 +1,74 @@
+"""Promotion as a pure rule: where the rungs are, and from which one a trial goes on."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpsearch.search.promotion import PAUSED_KEPT, Promotion, Rung, most_paused
+from hpsearch.search.pruners import PRUNERS
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rungs"),
+    [
+        (1, ()),  # nothing to save
+        (2, (1,)),
+        (4, (1,)),  # a rung at 3 of 4 would save nothing
+        (9, (1, 3)),
+        (20, (1, 3, 9)),
+        (27, (1, 3, 9)),
+        (60, (1, 3, 9, 27)),
+    ],
+)
+def test_rungs_lie_apart_and_not_near_the_end(epochs, rungs):
+    assert Promotion().rungs(epochs) == rungs
+
+
+def test_the_first_rung_is_min_epochs():
+    assert Promotion(min_epochs=2, reduction_factor=2).rungs(16) == (2, 4, 8)
+
+
+def rung(epoch: int, reached: int, promoted: int, waiting: int = 1) -> Rung:
+    return Rung(epoch=epoch, reached=reached, promoted=promoted, waiting=waiting)
+
+
+@pytest.mark.parametrize(
+    ("rungs", "expected"),
+    [
+        ([rung(1, 2, 0)], None),  # a third of two is none
+        ([rung(1, 3, 0)], 1),
+        ([rung(1, 5, 1)], None),
+        ([rung(1, 6, 1)], 1),
+        ([rung(1, 9, 1), rung(3, 3, 0)], 3),  # the highest first
+        ([rung(3, 3, 0), rung(1, 9, 1)], 3),  # in whatever order they come
+        ([rung(1, 9, 1), rung(3, 3, 0, waiting=0)], 1),  # nobody waits there: they all run
+        ([], None),
+    ],
+)
+def test_the_highest_rung_that_owes_a_promotion(rungs, expected):
+    found = Promotion().next_rung(rungs)
+    assert (found and found.epoch) == expected
+
+
+@given(
+    factor=st.integers(2, 5),
+    reached=st.integers(0, 60),
+    promoted=st.integers(0, 60),
+    waiting=st.integers(0, 60),
+)
+def test_never_more_than_the_share_is_promoted(factor, reached, promoted, waiting):
+    rule = Promotion(reduction_factor=factor)
+    found = rule.next_rung([rung(1, reached, promoted, waiting)])
+    assert (found is not None) == (waiting > 0 and (promoted + 1) * factor <= reached)
+
+
+def test_asha_promotes_unless_it_is_told_to_stop_trials():
+    assert PRUNERS["asha"].build(reduction_factor=4) == Promotion(reduction_factor=4)
+    assert not isinstance(PRUNERS["asha"].build(stop=True), Promotion)
+
+
+def test_checkpoints_of_paused_trials_are_bounded_by_the_workers():
+    assert most_paused(0) == PAUSED_KEPT
+    assert most_paused(4) == PAUSED_KEPT + 12
