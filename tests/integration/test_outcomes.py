@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
 from support.ledger import line_row
+from support.old_schema import go_back_to_0001
 from support.searching import LINE, study_file
 
 from hpsearch.errors import StorageError
@@ -22,7 +23,7 @@ from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger_tables import tickets
 from hpsearch.search.ledger_types import TrialRow
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.schema_version import VERSION_TABLE, ensure_tables, require_tables
+from hpsearch.search.schema_version import ensure_tables, require_tables
 from hpsearch.search.storage import Database
 from hpsearch.search.suggest import draw_trial
 from hpsearch.workers.launch import preview
@@ -290,20 +291,11 @@ def test_a_database_from_before_is_upgraded_and_its_study_goes_on(storage_url):
     file = study_file(trials=2)
     studies.attach(database, file)
 
-    def back(connection):
-        connection.execute(sa.text("ALTER TABLE hpsearch_tickets DROP COLUMN figures"))
-        connection.execute(sa.text("ALTER TABLE hpsearch_studies DROP COLUMN granted"))
-        connection.execute(sa.text("DROP TABLE hpsearch_knowledge"))
-        connection.execute(
-            sa.text("DELETE FROM study_system_attributes WHERE key = 'hpsearch:run_key'")
-        )
-        connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '0001'"))
-
     from support.ledger import open_search
 
     before = open_search(database, file)
     claim = before.hand().started()
-    database.write(back)
+    database.write(go_back_to_0001)
     with pytest.raises(StorageError, match=r"older schema 0001, .*`hpsearch studies --upgrade"):
         require_tables(database)
     # What a launch does first, before it shows what it will cost
