@@ -10,7 +10,7 @@ WORKERS ?= 2
 STUDY := HPSEARCH_STORAGE=sqlite:///$(DEMO)/hpsearch.db HPSEARCH_RUNS=$(DEMO)/runs $(BIN)/hpsearch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck bench storm dashboard clean
+.PHONY: help setup demo test lint typecheck bench gpu storm dashboard clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ typecheck: $(READY) ## mypy, strict
 
 bench: $(READY) ## What training costs here, against a plain loop
 	$(BIN)/python -m benchmarks
+
+gpu: $(READY) ## What hpsearch does on your GPU, in at most eight minutes: please send us its table (GPU_ARGS="--only speed")
+	$(BIN)/python -m benchmarks.gpu $(GPU_ARGS)
 
 storm: $(READY) ## Ten storms of kills, stops and outages, beside stock Optuna (STORM_ARGS="--seeds 3")
 	$(BIN)/python -m benchmarks.storm $(STORM_ARGS)

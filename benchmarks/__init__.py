@@ -11,6 +11,8 @@
 - ``worker_start``    seconds and memory of a worker before its first trial
 - ``honesty``         whether a confirmation tells the truth, on searches whose truth is known; a
   quarter of an hour on one core
+- ``gpu``             `make gpu`: parity, resume, bf16, memory, workers and speed on a GPU; eight
+  minutes
 - ``storm``           `make storm`: kills, stops and outages, over hpsearch and over stock Optuna
 
 Figures are ratios within one run: the machine's own speed drifts.

@@ -2,15 +2,16 @@
 
 - ``reports_epochs``   as the experiment reports' scripts did
 - ``bare_epochs``      nothing but the steps, on batches that lie ready in memory
+- ``graph_epochs``     the same, each step one CUDA graph
 - ``our_epochs``       ``hpsearch.training.engine.train``
 
 Same model, first weights, data, batch size and optimizer. What an epoch yields is its validation
-accuracy.
+accuracy, which is known when the device has done all its work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,7 @@ from hpsearch.training.evaluate import autocast, evaluation_batch
 from hpsearch.training.memory import kept_memory
 from hpsearch.training.models.stack import Layers
 from hpsearch.training.plan import plan
+from hpsearch.training.precision import Chosen
 from hpsearch.training.randomness import derived_seed
 from hpsearch.training.registries import MODELS, OPTIMIZERS
 
@@ -54,10 +56,10 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def reports_epochs(config: TrialConfig) -> Iterator[float]:
+def reports_epochs(config: TrialConfig, device: str = "cpu") -> Iterator[float]:
     """Train in fp32 with PyTorch's default optimizer, asking for figures at every step."""
     data = prepare(config.data, split_seed=config.split_seed)
-    model = _model(config, data)
+    model = _model(config, data).to(device)
     optimizer = _default_optimizer(config.optimizer, model)
     train_loader = DataLoader(
         Pictures(data, data.train_indices), batch_size=config.batch_size, shuffle=True
@@ -66,7 +68,7 @@ def reports_epochs(config: TrialConfig) -> Iterator[float]:
     while True:
         model.train()
         running_loss, correct, seen = 0.0, 0, 0
-        for images, labels in train_loader:
+        for images, labels in ((a.to(device), b.to(device)) for a, b in train_loader):
             optimizer.zero_grad()
             logits = model(images)
             loss = F.cross_entropy(logits, labels)
@@ -78,7 +80,7 @@ def reports_epochs(config: TrialConfig) -> Iterator[float]:
         model.eval()
         val_loss, val_correct, val_seen = 0.0, 0, 0
         with torch.no_grad():
-            for images, labels in val_loader:
+            for images, labels in ((a.to(device), b.to(device)) for a, b in val_loader):
                 logits = model(images)
                 val_loss += F.cross_entropy(logits, labels).item() * len(labels)
                 val_correct += (logits.argmax(1) == labels).sum().item()
@@ -86,19 +88,36 @@ def reports_epochs(config: TrialConfig) -> Iterator[float]:
         yield val_correct / val_seen
 
 
-def bare_epochs(config: TrialConfig) -> Iterator[float]:
+def bare_epochs(config: TrialConfig, device: str = "cpu") -> Iterator[float]:
     """Train with our precision, memory format, optimizer and memory setting, and nothing else.
 
     Batches are cut and normalised before the first epoch and never shuffled; nothing is summed up.
     """
+    return _bare(config, torch.device(device), _plain_step)
+
+
+def graph_epochs(config: TrialConfig, device: str) -> Iterator[float]:
+    """Train as ``bare_epochs``, but start each step's kernels by one CUDA graph (CUDA only)."""
+    return _bare(config, torch.device(device), _graph_step)
+
+
+#: One training step on images and their labels.
+Step = Callable[[Tensor, Tensor], None]
+
+
+def _bare(
+    config: TrialConfig,
+    device: torch.device,
+    make_step: Callable[[nn.Module, torch.optim.Optimizer, Chosen, torch.device], Step],
+) -> Iterator[float]:
     data = prepare(config.data, split_seed=config.split_seed)
-    planned = plan(config)
-    cpu = torch.device("cpu")
-    model = _model(config, data)
+    planned = plan(config, device=device)
+    model = _model(config, data).to(device)
     layout = torch.channels_last if planned.model.convolutional else torch.contiguous_format
     model = model.to(memory_format=layout)
     optimizer = OPTIMIZERS.build(config.optimizer, list(model.parameters()))
-    cast = autocast(cpu, planned.precision)
+    step = make_step(model, optimizer, planned.precision, device)
+    cast = autocast(device, planned.precision)
     shape = (1, -1, 1, 1)
 
     def batches(rows: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
@@ -106,22 +125,18 @@ def bare_epochs(config: TrialConfig) -> Iterator[float]:
         for part in torch.split(rows, size):
             pixels = data.images.index_select(0, part) / 255
             images = ((pixels - data.mean.view(shape)) / data.std.view(shape)).float()
-            cut.append((images.contiguous(memory_format=layout), data.labels[part]))
+            images = images.to(device).contiguous(memory_format=layout)
+            cut.append((images, data.labels[part].to(device)))
         return cut
 
-    val_size = evaluation_batch(planned.model.largest_output, cpu)
+    val_size = evaluation_batch(planned.model.largest_output, device)
     train_batches = batches(data.train_indices, config.batch_size)
     val_batches = batches(data.val_indices, val_size)
     with kept_memory():
         while True:
             model.train()
             for images, labels in train_batches:
-                with cast:
-                    logits = model(images)
-                loss = F.cross_entropy(logits.float(), labels)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+                step(images, labels)
             model.eval()
             correct = 0
             with torch.inference_mode(), cast:
@@ -130,9 +145,72 @@ def bare_epochs(config: TrialConfig) -> Iterator[float]:
             yield correct / len(data.val_indices)
 
 
-def our_epochs(config: TrialConfig) -> Iterator[float]:
+def _plain_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, precision: Chosen, device: torch.device
+) -> Step:
+    cast = autocast(device, precision)
+
+    def step(images: Tensor, labels: Tensor) -> None:
+        with cast:
+            logits = model(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def _graph_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, precision: Chosen, device: torch.device
+) -> Step:
+    """Return a step that captures a graph for each size of batch when it first meets it.
+
+    As in PyTorch's notes on CUDA graphs: some steps on another stream first, then the capture, with
+    the casts of autocast inside it.
+    """
+    for group in optimizer.param_groups:
+        if "capturable" in group:
+            group["capturable"] = True
+    graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+
+    def work(images: Tensor, labels: Tensor) -> None:
+        with torch.autocast(
+            device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False
+        ):
+            logits = model(images)
+        F.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+
+    def step(images: Tensor, labels: Tensor) -> None:
+        if len(images) not in graphs:
+            graphs[len(images)] = capture(images.clone(), labels.clone())
+            return
+        graph, its_images, its_labels = graphs[len(images)]
+        its_images.copy_(images)
+        its_labels.copy_(labels)
+        graph.replay()
+
+    def capture(images: Tensor, labels: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+        aside = torch.cuda.Stream(device)
+        aside.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                optimizer.zero_grad(set_to_none=True)
+                work(images, labels)
+        torch.cuda.current_stream(device).wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        optimizer.zero_grad(set_to_none=True)
+        with torch.cuda.graph(graph):
+            work(images, labels)
+        return graph, images, labels
+
+    return step
+
+
+def our_epochs(config: TrialConfig, device: str = "cpu") -> Iterator[float]:
     """Train as hpsearch does."""
-    for result in train(config):
+    for result in train(config, device=device):
         yield result.val_accuracy
 
 

@@ -23,6 +23,7 @@ import hpsearch.training.components  # noqa: F401 - registers models
 from hpsearch.registry import Component
 from hpsearch.training import precision
 from hpsearch.training.evaluate import autocast
+from hpsearch.training.latency import synchronize
 from hpsearch.training.memory import kept_memory
 from hpsearch.training.models.inspection import ModelSummary, describe
 from hpsearch.training.registries import MODELS, OPTIMIZERS
@@ -61,17 +62,20 @@ CASES = (
 )
 
 
-def stepper(case: Case, batch: int, chosen: precision.Chosen) -> Callable[[], None]:
+def stepper(
+    case: Case, batch: int, chosen: precision.Chosen, device: torch.device = CPU
+) -> Callable[[], None]:
     """Return one training step on a fixed batch of noise."""
     torch.manual_seed(0)
-    model = MODELS.build(Component(case.model, case.settings), case.shape, 10)
+    model = MODELS.build(Component(case.model, case.settings), case.shape, 10).to(device)
     model = model.to(memory_format=torch.channels_last)
     optimizer = OPTIMIZERS.build(
         Component("sgd", {"lr": 0.001, "momentum": 0.9}), list(model.parameters())
     )
-    images = torch.randn(batch, *case.shape).contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(10, (batch,))
-    cast = autocast(CPU, chosen)
+    images = torch.randn(batch, *case.shape).to(device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(10, (batch,)).to(device)
+    cast = autocast(device, chosen)
 
     def step() -> None:
         with cast:
@@ -84,29 +88,36 @@ def stepper(case: Case, batch: int, chosen: precision.Chosen) -> Callable[[], No
     return step
 
 
-def seconds(step: Callable[[], None], times: int) -> float:
-    """Return the CPU seconds of ``times`` steps."""
-    began = time.thread_time()
+def seconds(step: Callable[[], None], times: int, device: torch.device = CPU) -> float:
+    """Return the seconds of ``times`` steps: of the CPU there, on the clock for other devices."""
+    clock = time.thread_time if device.type == "cpu" else time.perf_counter
+    synchronize(device)
+    began = clock()
     for _ in range(times):
         step()
-    return time.thread_time() - began
+    synchronize(device)
+    return clock() - began
 
 
-def speed_up(case: Case, batch: int, rounds: int) -> float:
+def speed_up(
+    case: Case, batch: int, rounds: int, device: torch.device = CPU, at_least: float = 0.1
+) -> float:
     """Return how many times faster a step is in bf16: the median of pairs taken in turn."""
     kinds: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
-    plain, fast = (stepper(case, batch, kind) for kind in kinds)
+    plain, fast = (stepper(case, batch, kind, device) for kind in kinds)
     for step in (plain, fast):
-        seconds(step, 3)
-    times = max(2, math.ceil(0.1 / seconds(plain, 1)))
-    return statistics.median(seconds(plain, times) / seconds(fast, times) for _ in range(rounds))
+        seconds(step, 3, device)
+    times = max(2, math.ceil(at_least / max(seconds(plain, 1, device), 1e-6)))
+    return statistics.median(
+        seconds(plain, times, device) / seconds(fast, times, device) for _ in range(rounds)
+    )
 
 
-def chosen(model: ModelSummary, batch: int) -> precision.Chosen:
-    """Return what the rule says for a CPU that has bf16."""
+def chosen(model: ModelSummary, batch: int, device: torch.device = CPU) -> precision.Chosen:
+    """Return what the rule says for this device (a CPU: one that has bf16)."""
     return precision.choose(
         "auto",
-        device=CPU,
+        device=device,
         multiply_adds=model.multiply_adds,
         batch_size=batch,
     )

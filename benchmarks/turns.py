@@ -31,7 +31,9 @@ class Contender:
     def __init__(
         self, start: Callable[..., Iterator[object]], arguments: Sequence[Any], threads: int
     ) -> None:
-        context = multiprocessing.get_context("spawn")
+        # What it is made of is imported once for all, by a server that computes nothing itself
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([start.__module__])
         self._ours, theirs = context.Pipe()
         self._process = context.Process(
             target=_serve, args=(theirs, start, tuple(arguments), threads), daemon=True

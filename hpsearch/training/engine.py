@@ -2,7 +2,7 @@
 
 On the CPU the same configuration, threads and precision give the same digits, however often the
 run was interrupted and resumed. Other threads or another device may change the last digits. CUDA
-and MPS are experimental: this code hasn't run on them.
+and MPS are experimental: this code hasn't run on them (``make gpu`` does that on a CUDA GPU).
 """
 
 from __future__ import annotations

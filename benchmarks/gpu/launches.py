@@ -1,0 +1,90 @@
+"""Launches of small studies on one device, in a folder that is thrown away."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.gpu.configs import gray
+from benchmarks.gpu.settings import Settings
+from hpsearch import catalog
+from hpsearch.results.records import StudyRecord, read_study
+from hpsearch.search import studies
+from hpsearch.search.schema_version import ensure_tables
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StoredStudy
+from hpsearch.study_file.loading import load_study
+from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.launch.packing import Packing
+from hpsearch.workers.launch.progress import Progress
+from hpsearch.workers.launch.supervisor import Outcome, Supervisor
+from hpsearch.workers.worker_options import WorkerOptions
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A stored study, and workers on one device to run it."""
+
+    database: Database
+    study: StudyFile
+    stored: StoredStudy
+    folder: Path
+
+    def run(
+        self,
+        device: str,
+        workers: int,
+        look: Callable[[Progress], None],
+        *,
+        seconds: float,
+        packing: Packing | None = None,
+    ) -> Outcome:
+        """Run so many workers, or with ``packing`` as many as pay, until ``seconds`` are over."""
+        options = WorkerOptions(
+            study_name=self.stored.name,
+            storage=self.database.url.render_as_string(hide_password=False),
+            device=device,
+            threads=1,
+            runs=self.folder / "runs",
+            data=None,
+            checkpoint_seconds=1e6,
+        )
+        supervisor = Supervisor(
+            self.database,
+            self.stored,
+            self.study,
+            devices=[device] * (1 if packing else workers),
+            options=options,
+            packing=packing,
+        )
+        return supervisor.run(look, timeout=seconds)
+
+    def record(self) -> StudyRecord:
+        """Return the study as reports read it."""
+        return read_study(self.database, self.stored.name)
+
+
+@contextmanager
+def stored(text: str, files: Mapping[str, str] | None = None) -> Iterator[Launched]:
+    """Store a study in a new SQLite file, with ``files`` beside it; remove all at the end."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        folder = Path(place)
+        file = folder / "study.yaml"
+        file.write_text(text)
+        for name, content in (files or {}).items():
+            (folder / name).write_text(content)
+        with closing(Database(f"sqlite:///{folder / 'hpsearch.db'}")) as database:
+            ensure_tables(database)
+            study = load_study(file, catalog.registries)
+            yield Launched(database, study, studies.attach(database, study), folder)
+
+
+def source(settings: Settings) -> str:
+    """Return the data section of a study file."""
+    config = gray(settings)
+    size = "" if config.input_size is None else f", input_size: {config.input_size}"
+    limit = "" if config.limit is None else f", limit: {config.limit}"
+    return f"{{source: {config.source.name}{size}{limit}}}"
