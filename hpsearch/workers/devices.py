@@ -6,6 +6,7 @@ torch is imported by those who ask it: a launch itself needs none, and it takes 
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 
@@ -47,8 +48,10 @@ def _checked(name: str) -> str:
         )
     index, count = int(match[1] or 0), torch.cuda.device_count()
     if index >= count:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        shown = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible} counts from 0)"
         raise UserError(
-            f"device {name!r} must exist, but this machine has {count} CUDA devices; "
+            f"device {name!r} must exist, but this machine has {count} CUDA devices{shown}; "
             "use --devices auto or cpu"
         )
     return f"cuda:{index}"

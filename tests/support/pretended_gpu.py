@@ -205,6 +205,8 @@ class Cuda:
         self.broken = False
         #: Free bytes, and all.
         self.memory = (80 * 10**9, 80 * 10**9)
+        #: How often the cache was given back.
+        self.emptied = 0
 
     def replace(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Put it in the place of the real functions."""
@@ -230,7 +232,7 @@ class Cuda:
             "memory_allocated": lambda _=None: 0,
             "max_memory_allocated": lambda _=None: 10**9,
             "reset_peak_memory_stats": self._reset,
-            "empty_cache": lambda: None,
+            "empty_cache": self._empty,
             "manual_seed": self._seed,
             "get_rng_state": self._state,
             "set_rng_state": self._set_state,
@@ -259,6 +261,9 @@ class Cuda:
     def _reset(self, _: object = None) -> None:
         if not self.initialised:
             raise RuntimeError("Invalid device argument 0: did you call init?")
+
+    def _empty(self) -> None:
+        self.emptied += 1
 
     def _seed(self, seed: int) -> None:
         self._gpu.random = _CpuGenerator().manual_seed(seed).get_state()

@@ -33,17 +33,18 @@ def staff(wanted: str, workers: int | None, workers_per_gpu: int | None) -> Staf
     """Return the workers for the devices ``wanted``; ``workers`` is ``None`` for `auto`.
 
     ``auto`` means one worker per core on the CPU, one on an Apple GPU, and on CUDA one per GPU to
-    begin with, more as long as more gets done.
+    begin with, more as long as more gets done; of a list with both, one on each.
 
     Raises:
         UserError: a device isn't there, or doesn't take so many.
     """
     devices = resolve_devices(wanted)
-    if workers is None and devices[0].startswith("cuda"):
+    if workers is None and all(each.startswith("cuda") for each in devices):
+        devices = list(dict.fromkeys(devices))
         most = workers_per_gpu or MOST_ON_ONE_GPU
         threads = share_of_cores(most * len(devices))
         return Staff(devices=devices, threads=threads, packing=Packing(most=most))
     if workers is None:
-        workers = cores() if devices[0] == "cpu" else 1
+        workers = cores() if set(devices) == {"cpu"} else len(devices)
     taken = slots(devices, max(1, workers), workers_per_gpu)
     return Staff(devices=taken[:workers], threads=share_of_cores(max(1, workers)))

@@ -84,6 +84,28 @@ def measure_from_here(device: str) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
+def give_back(device: str) -> None:
+    """Give back what a trial that is over leaves in this process's cache of GPU memory.
+
+    PyTorch keeps it for the next trial here, which may be small, while others wait for room.
+    """
+    if device.startswith("cuda"):
+        free_caches()
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of the frames of ``error`` and of those that led to it: they hold the tensors."""
+    chain: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while chain:
+        each = chain.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = None
+        chain += [each.__cause__, each.__context__]
+
+
 def free_caches() -> None:
     """Give back what only caches hold, so that the next attempt finds all there is."""
     import torch

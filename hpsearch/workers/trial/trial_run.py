@@ -74,6 +74,7 @@ def run_trial(bench: Bench, claim: Claim) -> None:
         finally:
             # Where the trial has ended, the trackers know already
             bench.tracking.end("paused")
+    memory.give_back(bench.device)
 
 
 def _run(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> None:
@@ -100,8 +101,7 @@ def _run(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> None:
             _fail(bench, claim, told, retry=True)
             require_sound(bench.device)
             return
-        # Its traceback holds the frames, and they hold the tensors.
-        error.__traceback__ = None
+        memory.forget_frames(error)
         memory.free_caches()
         _fail(bench, claim, f"{shortage}\n\n{told}", retry=True, shortage=shortage)
 

@@ -53,6 +53,8 @@ def test_a_search_with_latency_ends(open_study, gpu) -> None:
     assert search.run_all(device=GPU) is Idle.FINISHED
     assert [each.state for each in search.tickets()] == ["complete"] * 3
     assert {row.user_attrs["device"] for row in search.trials()} == {"cuda:0 (NVIDIA Pretended)"}
+    # What others may wait for isn't kept for trials to come
+    assert gpu.cuda.emptied >= 3
     # `auto` is bf16 on such a GPU
     assert {row.user_attrs["precision"] for row in search.trials()} == {"bf16"}
 

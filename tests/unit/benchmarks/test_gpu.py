@@ -219,10 +219,10 @@ class TestRunner:
         assert heard == [1, 2, 3]
 
     def test_a_part_that_hangs_is_ended_with_all_that_it_started(self, part, tmp_path) -> None:
-        found, _ = answered([part("hangs", seconds=8), part("good")])
+        found, _ = answered([part("hangs", seconds=3), part("good")])
 
         assert [each.verdict for each in found] == ["out of time", "ok"]
-        assert found[0].said == "ended after 8 s; it said last: begun"
+        assert found[0].said == "ended after 9 s; it said last: begun"
         child = int((tmp_path / "child.pid").read_text())
         status = Path(f"/proc/{child}/status")
         assert not status.exists() or "zombie" in status.read_text()

@@ -19,6 +19,7 @@ Machine = Callable[..., None]
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     def pretend(*, cuda: int = 0, mps: bool = False) -> None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
@@ -75,6 +76,13 @@ def test_a_device_that_is_not_there_is_refused(machine: Machine, wanted: str, me
     with pytest.raises(UserError) as refused:
         resolve_devices(wanted)
     assert str(refused.value) == message
+
+
+def test_gpus_that_are_hidden_are_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(cuda=1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with pytest.raises(UserError, match=r"has 1 CUDA devices \(CUDA_VISIBLE_DEVICES=3 counts"):
+        resolve_devices("cuda:3")
 
 
 @pytest.mark.parametrize(

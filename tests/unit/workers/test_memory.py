@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +85,25 @@ def test_the_peak_is_this_trials_own() -> None:
     assert grown is not None
     assert grown.peak_mb - after.peak_mb > 250
     assert held[-1] == 1
+
+
+def test_what_led_to_an_error_holds_nothing_either() -> None:
+    held = []
+
+    def fill() -> None:
+        tensor = torch.zeros(3)
+        held.append(weakref.ref(tensor))
+        raise torch.OutOfMemoryError(CUDA)
+
+    def wrapped() -> None:
+        try:
+            fill()
+        except torch.OutOfMemoryError as error:
+            raise RuntimeError("the model") from error
+
+    try:
+        wrapped()
+    except RuntimeError as error:
+        assert held[0]() is not None
+        memory.forget_frames(error)
+        assert held[0]() is None

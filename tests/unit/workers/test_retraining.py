@@ -41,6 +41,7 @@ def test_ranges_are_refused_by_name(load: Frozen, refused: Callable[..., str]) -
 def test_a_device_that_is_not_here_is_refused(
     frozen: Frozen, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     missing = (
         "device 'cuda:0' must exist, but this machine has 0 CUDA devices; use --devices auto or cpu"

@@ -53,6 +53,17 @@ def test_auto_begins_with_one_per_gpu_and_may_grow(machine, per_gpu, most):
     assert found.threads == 64 // (2 * most)
 
 
+def test_a_gpu_that_is_named_twice_is_packed_once(machine):
+    machine(["cuda:0", "cuda:0"])
+    assert staff("cuda:0,cuda:0", None, None).devices == ["cuda:0"]
+
+
+def test_auto_is_one_on_each_of_a_mixed_list(machine):
+    machine(["cuda:0", "cpu"])
+    found = staff("cuda:0,cpu", None, None)
+    assert (found.devices, found.packing) == (["cuda:0", "cpu"], None)
+
+
 def test_too_many_for_a_gpu_are_refused(machine):
     machine(["cuda:0"])
     with pytest.raises(UserError, match="use --workers-per-gpu 3 or fewer workers"):
