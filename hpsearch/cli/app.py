@@ -35,9 +35,11 @@ from hpsearch.cli.commands import (
     verify,
 )
 from hpsearch.cli.flags import Command, Group
+from hpsearch.cli.paths import takes_paths
 from hpsearch.cli.process import end_of, require_current_folder, set_up
 from hpsearch.errors import HpsearchError, UserError
 from hpsearch.foreign_text import clean
+from hpsearch.machine_limits import limit_reached
 from hpsearch.output_streams import OutputLost, require_output
 from hpsearch.registry import plugin_fault
 
@@ -86,7 +88,9 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, cls=Command, help=_help(command), rich_help_panel=panel)(command)
+        app.command(name, cls=Command, help=_help(command), rich_help_panel=panel)(
+            takes_paths(command)
+        )
 app.add_typer(data.app, name="data", rich_help_panel="Data")
 
 
@@ -130,6 +134,12 @@ def run_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt as interrupt:
         return end_of(interrupt)
     except Exception as error:  # noqa: BLE001 - the last place to tell it
+        try:
+            require_current_folder()
+        except UserError as gone:  # it was deleted meanwhile
+            return _tell(str(gone), FAILED)
+        if (limit := limit_reached(error)) is not None:
+            return _tell(str(limit), FAILED)
         usage = _usage_error(error)
         if usage is not None:
             return _tell(usage, WRONG)

@@ -39,7 +39,7 @@ def open_study(
         storage or storage_of_the_environment(),
         name=name,
         overrides=overrides,
-        runs=Path(runs or os.environ.get("HPSEARCH_RUNS") or "runs"),
+        runs=Path(runs or os.environ.get("HPSEARCH_RUNS") or "runs").expanduser(),
         data=Path(given) if (given := data or os.environ.get("HPSEARCH_DATA")) else None,
     )
     if not opened.is_stored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hpsearch.errors import UserError
@@ -17,7 +18,7 @@ def read_secret(variable: str, name: str) -> str:
     """
     rule = f"{variable} must name a readable file that holds one line"
     try:
-        with Path(name).open("rb") as file:
+        with Path(os.path.expanduser(name)).open("rb") as file:  # noqa: PTH111
             content = file.read(_LONGEST + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error

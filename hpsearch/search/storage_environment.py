@@ -57,4 +57,5 @@ def sqlite_file(url: str) -> Path | None:
     """Return the file of a SQLite URL, ``None`` for another database. Imports nothing slow."""
     if not url.startswith("sqlite:///"):
         return None
-    return Path(url.removeprefix("sqlite:///").partition("?")[0]).absolute()
+    file = url.removeprefix("sqlite:///").partition("?")[0]
+    return Path(os.path.expanduser(file)).absolute()  # noqa: PTH111

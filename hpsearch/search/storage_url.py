@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -76,7 +77,7 @@ def _checked_sqlite(url: URL) -> URL:
             "a SQLite storage must be a file that workers can share, but none is named; "
             "use sqlite:///hpsearch.db"
         )
-    path = Path(str(url.database)).absolute()
+    path = Path(os.path.expanduser(str(url.database))).absolute()  # noqa: PTH111
     if not path.parent.is_dir():
         raise StorageError(
             f"the folder of a SQLite file must exist, but {path.parent} doesn't; create it first"

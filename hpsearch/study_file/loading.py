@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ def find_study(name_or_path: str) -> Path:
     ``UnknownName`` for another name that is none of ``shipped_studies``.
     """
     if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path or "\\" in name_or_path:
-        return Path(name_or_path)
+        return Path(os.path.expanduser(name_or_path))  # noqa: PTH111
     known = shipped_studies()
     if name_or_path not in known:
         raise UnknownName("study", name_or_path, known, "A path to a .yaml file works as well.")

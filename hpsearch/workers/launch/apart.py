@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from hpsearch.errors import HpsearchError, UserError
 from hpsearch.import_path import protect_children
+from hpsearch.machine_limits import limit_reached
 from hpsearch.registry import plugin_fault
 from hpsearch.workers.launch.fork_server import new_process, start_fork_server
 
@@ -127,8 +128,8 @@ def _once(
     except HpsearchError as error:
         answer = _Raised(error)
     except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
-        fault = plugin_fault(error)
-        answer = _Broken(traceback.format_exc()) if fault is None else _Raised(fault)
+        told = limit_reached(error) or plugin_fault(error)
+        answer = _Broken(traceback.format_exc()) if told is None else _Raised(told)
     with suppress(BrokenPipeError):
         sending.send(answer)
 

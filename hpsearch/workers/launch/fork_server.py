@@ -8,23 +8,43 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.util
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
 from hpsearch import openmp
+from hpsearch.errors import UserError
 from hpsearch.import_path import import_path, protect_children, protected_children
 from hpsearch.library_warnings import hide
+from hpsearch.machine_limits import limit_reached
 from hpsearch.output_streams import replace_streams
+
+#: Bytes that the path of a socket may have are 108 on Linux and 104 on macOS; multiprocessing adds
+#: a folder and a name to that of temporary files.
+_LONGEST_FOLDER = 70
+_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def start_fork_server() -> ForkServerContext:
-    """Start the fork server where it isn't running yet, without waiting for its imports."""
+    """Start the fork server where it isn't running yet, without waiting for its imports.
+
+    Raises:
+        UserError: this process may not have children, or its sockets have no place.
+        MachineLimit: no process can be started.
+    """
+    if multiprocessing.current_process().daemon:
+        raise UserError(
+            "a launch starts processes, but this one is a daemonic process of multiprocessing, "
+            "which may have none; start it with daemon=False (a Pool's are all daemonic), or use "
+            "concurrent.futures.ProcessPoolExecutor"
+        )
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["hpsearch.workers.launch.preload"])
     before = dict(os.environ)
@@ -36,7 +56,10 @@ def start_fork_server() -> ForkServerContext:
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with protected_children():
+            _make_socket_folder()
             multiprocessing.forkserver.ensure_running()
+    except OSError as error:
+        raise (limit_reached(error) or error) from error
     finally:
         signal.signal(signal.SIGINT, on_interrupt)
         for name in {*_ONE_THREAD, *openmp.PASSIVE}:
@@ -45,6 +68,33 @@ def start_fork_server() -> ForkServerContext:
             else:
                 os.environ.pop(name, None)
     return context
+
+
+def _make_socket_folder() -> None:
+    """Let multiprocessing make its folder of sockets, elsewhere if TMPDIR is too long for them."""
+    if multiprocessing.current_process()._config.get("tempdir") is not None:  # type: ignore[attr-defined]
+        return
+    before = tempfile.tempdir
+    try:
+        if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_FOLDER:
+            tempfile.tempdir = next(filter(_is_writable, _SHORT_FOLDERS), before)
+        folder = multiprocessing.util.get_temp_dir()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"a folder for temporary files must exist and be writable, but none is ({error}); "
+            "set TMPDIR to one"
+        ) from None
+    finally:
+        tempfile.tempdir = before
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER + len("/pymp-xxxxxxxx"):
+        raise UserError(
+            f"TMPDIR must be a short path, since sockets are made there, but {folder} is too long, "
+            f"and none of {', '.join(_SHORT_FOLDERS)} can be written; set TMPDIR to another folder"
+        )
+
+
+def _is_writable(folder: str) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def new_process(
