@@ -88,7 +88,10 @@ def is_of_the_database(error: DBAPIError) -> bool:
     kind = type(error)  # DatabaseError itself is how SQLite says that a file is none of its own.
     sqlstate = _sqlstate(error) or ""
     # 23503: a row that ours belongs to was deleted by somebody else, with Optuna's own tools.
-    told = sqlstate in ("42501", "23503") or sqlstate[:2] in _OF_THE_SERVER
+    # Without a statement it was refused to connect: an option of the URL that libpq can't take.
+    told = (
+        error.statement is None or sqlstate in ("42501", "23503") or sqlstate[:2] in _OF_THE_SERVER
+    )
     return issubclass(kind, OperationalError) or kind is DatabaseError or told
 
 

@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from hpsearch.errors import HpsearchError, StorageError
 from hpsearch.search.database_errors import (
@@ -180,11 +181,12 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
         options["connect_args"] = {"timeout": 1.0}
     else:
         # UTC: with mixed session time zones even Optuna's own times go wrong.
+        ours = "-c timezone=UTC -c lock_timeout=10s"
+        ours += " -c default_transaction_read_only=on" if read_only else ""
+        usual = {"connect_timeout": 10, "application_name": f"hpsearch-{os.getpid()}"}
         options["connect_args"] = {
-            "options": "-c timezone=UTC -c lock_timeout=10s"
-            + (" -c default_transaction_read_only=on" if read_only else ""),
-            "connect_timeout": 10,
-            "application_name": f"hpsearch-{os.getpid()}",
+            "options": " ".join([*url.normalized_query.get("options", ()), ours]),
+            **{key: value for key, value in usual.items() if key not in url.query},
         }
         # BEGIN and COMMIT are sent by ``prepared``, together with other statements.
         options["isolation_level"] = "AUTOCOMMIT"
@@ -195,14 +197,35 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
             f"{url.drivername} needs a driver that isn't installed ({error}); "
             "install it with: pip install 'hpsearch[postgres]'"
         ) from None
+    except (ArgumentError, ValueError) as error:  # numbers of hosts and ports, ports in words
+        told = mask(str(error).partition("\n")[0], url)
+        raise StorageError(f"the storage {shown(url)} can't be used: {told}") from None
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         if read_only:
             event.listen(engine, "connect", _forbid_writes)
     else:
+        _require_options_of_libpq(url)
         send_together(engine)
     return engine
+
+
+def _require_options_of_libpq(url: URL) -> None:
+    """Refuse what libpq doesn't know after the ``?``, before it is taken for our mistake."""
+    from psycopg.pq import Conninfo
+
+    known = [each.keyword.decode() for each in Conninfo.get_defaults()]
+    for key, values in url.normalized_query.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            guess = f"; did you mean {near[0]!r}?" if near else ""
+            raise StorageError(
+                "what stands after the ? of a Postgres URL must be an option of libpq, such as "
+                f"sslmode or service, but {key!r} is none{guess}"
+            )
+        if len(values) > 1 and key not in ("host", "port", "options"):
+            raise StorageError(f"an option of a Postgres URL must stand once, but {key!r} doesn't")
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -53,8 +53,9 @@ def parse_url(url: str) -> URL:
             "(HPSEARCH_STORAGE_PASSWORD_FILE)"
         )
     try:
+        url.encode()
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number, half a character
         raise StorageError(
             "a storage must be a URL like sqlite:///hpsearch.db or "
             "postgresql://user@host/database; the one given can't be parsed"
@@ -77,7 +78,21 @@ def _checked_sqlite(url: URL) -> URL:
             "a SQLite storage must be a file that workers can share, but none is named; "
             "use sqlite:///hpsearch.db"
         )
+    if url.host or url.username or url.query:
+        raise StorageError(
+            "a SQLite storage must be a path after three slashes and nothing else, as in "
+            "sqlite:///hpsearch.db, but the one given has "
+            + (f"the options {sorted(url.query)}" if url.query else f"the host {url.host!r}")
+            + "; leave them out"
+        )
     path = Path(os.path.expanduser(str(url.database))).absolute()  # noqa: PTH111
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:  # too long, a NUL, no right to look into the folder
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"a SQLite file can't be called {str(path)[:200]!r}: {reason}") from None
     if not path.parent.is_dir():
         raise StorageError(
             f"the folder of a SQLite file must exist, but {path.parent} doesn't; create it first"

@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from hpsearch.errors import StorageError
 from hpsearch.search import storage_url
@@ -42,6 +43,19 @@ def test_postgres_always_means_psycopg(given, drivername):
         pytest.param("sqlite+aiosqlite:///x.db", "'sqlite+aiosqlite'", id="async driver"),
         pytest.param("sqlite://", "must be a file that workers can share", id="in memory"),
         pytest.param("sqlite:///:memory:", "must be a file that workers can share", id=":memory:"),
+        pytest.param(
+            "sqlite:///x.db?mode=ro", "nothing else, as in sqlite:///hpsearch.db", id="mode"
+        ),
+        pytest.param("sqlite://host/x.db", "has the host 'host'", id="a host of SQLite"),
+        pytest.param(f"sqlite:///{'x' * 300}.db", "File name too long", id="too long"),
+        pytest.param("sqlite:///a\0b.db", "embedded null byte", id="NUL"),
+        pytest.param("sqlite:///a\udce9.db", "can't be parsed", id="half a character"),
+        pytest.param(f"postgresql://u:{SECRET}@h/d?bogus=1", "'bogus' is none", id="option"),
+        pytest.param(f"postgresql://u:{SECRET}@h/d?ssl_mode=x", "mean 'sslmode'", id="near one"),
+        pytest.param(f"postgresql://u:{SECRET}@h/d?autocommit=1", "is none", id="of the driver"),
+        pytest.param(f"postgresql://u:{SECRET}@h/d?port=abc", "non-integer port", id="?port"),
+        pytest.param(f"postgresql://u:{SECRET}@/d?host=a,b&port=1", "don't match", id="ports"),
+        pytest.param("postgresql://u@h/d?sslmode=a&sslmode=b", "must stand once", id="twice"),
         pytest.param("sqlite:////no/such/x.db", "/no/such doesn't; create it first", id="folder"),
     ],
 )
@@ -51,6 +65,33 @@ def test_refusals_say_the_rule_and_hide_the_password(url, message):
     assert message in str(caught.value)
     shown = "".join(traceback.format_exception(caught.value))
     assert SECRET not in shown
+
+
+def test_a_bad_value_of_an_option_is_the_users_mistake():
+    database = Database("postgresql://u@127.0.0.1:9/d?connect_timeout=soon")
+    with pytest.raises(StorageError, match="bad value for connect_timeout"):
+        database.read(lambda connection: None)
+
+
+def test_options_of_the_url_are_kept_beside_ours():
+    url = "postgresql://u@h/d?options=-c%20search_path%3Dmine&connect_timeout=3"
+    asked = {}
+
+    def connect(dialect, record, arguments, options):
+        asked.update(options)
+        raise StorageError("seen")
+
+    database = Database(url)
+    sa.event.listen(database.engine, "do_connect", connect)
+    with pytest.raises(StorageError, match="seen"):
+        database.read(lambda connection: None)
+    assert asked["options"].startswith("-c search_path=mine -c timezone=UTC")
+    assert asked["connect_timeout"] == "3"
+
+
+def test_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse_url("sqlite:///~/mine.db").database == str(tmp_path / "mine.db")
 
 
 def test_relative_sqlite_files_become_absolute(tmp_path, monkeypatch):
