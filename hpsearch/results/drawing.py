@@ -6,8 +6,10 @@ Letters of other people stay letters: none is read as a formula, and none makes 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import RLock
 from typing import IO, TYPE_CHECKING, Any
@@ -19,7 +21,20 @@ if TYPE_CHECKING:
 
 # Matplotlib isn't made for several threads, and its settings are those of the whole process
 _LOCK = RLock()
+_OWN_FONT = "DejaVu Sans"
 _SETTINGS: dict[Any, Any] = {"svg.hashsalt": "hpsearch", "text.parse_math": False}
+
+#: Fonts that have the letters which matplotlib's own lacks, by the names under which systems have
+#: them; those that are installed are asked in this order.
+_OTHER_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR"),
+    *("Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback"),
+    *("IPAGothic", "TakaoGothic", "NanumGothic", "UnDotum", "AR PL UMing CN"),
+    *("Hiragino Sans", "PingFang SC", "Heiti TC", "Apple SD Gothic Neo", "Arial Unicode MS"),
+    *("Yu Gothic", "Meiryo", "Microsoft YaHei", "SimHei", "Malgun Gothic", "Segoe UI Symbol"),
+    *("Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Thai"),
+    *("Noto Sans Hebrew", "Noto Sans Arabic", "Noto Emoji", "Symbola", "FreeSans", "Unifont"),
+)
 
 # XML 1.0 has no way to write these at all
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -30,8 +45,12 @@ def drawing(settings: Mapping[Any, Any]) -> Iterator[None]:
     """Draw or save by these settings of matplotlib's; other threads wait."""
     import matplotlib as mpl
 
-    with _LOCK, mpl.rc_context({**_SETTINGS, **settings}):
-        yield
+    with _LOCK, warnings.catch_warnings():
+        # Of text in an SVG, which the reader's fonts draw: only its width is guessed
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
+        given = {"font.family": [_OWN_FONT, *other_fonts()], **_SETTINGS, **settings}
+        with mpl.rc_context(given):
+            yield
 
 
 def new_figure(inches: tuple[float, float], **options: Any) -> Figure:
@@ -45,6 +64,44 @@ def save(figure: Figure, target: Path | IO[bytes], kind: str) -> None:
     """Write a figure as ``png`` or ``svg``, without the time; call it within ``drawing``."""
     metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     figure.savefig(target, format=kind, metadata=metadata)
+
+
+@cache
+def other_fonts() -> tuple[str, ...]:
+    """Return the fonts on this machine that have letters which matplotlib's own lacks."""
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return tuple(name for name in _OTHER_FONTS if name in installed)
+
+
+@cache
+def _letters() -> frozenset[int]:
+    """Return the code points that the fonts can draw."""
+    from matplotlib import font_manager
+
+    found: set[int] = set()
+    for name in (_OWN_FONT, *other_fonts()):
+        found.update(font_manager.get_font(font_manager.findfont(name)).get_charmap())
+    return frozenset(found)
+
+
+def drawable(text: str) -> str:
+    """Return ``printable(text)`` with letters that no font has by their numbers, as ``\\u65e5``.
+
+    An empty box in their place would make all names of a script alike.
+    """
+    shown = printable(text)
+    if shown.isascii():
+        return shown
+    letters = _letters()
+    return "".join(
+        sign if sign.isspace() or ord(sign) in letters else _number(sign) for sign in shown
+    )
+
+
+def _number(sign: str) -> str:
+    return sign.encode("ascii", "backslashreplace").decode()
 
 
 def printable(text: str) -> str:

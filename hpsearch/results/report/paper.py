@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.results.drawing import drawing, new_figure, printable, save
+from hpsearch.results.drawing import drawable, drawing, new_figure, save
 from hpsearch.results.report import palette
 from hpsearch.results.report.blocks import Chart, Charts, Report
 
@@ -275,4 +275,4 @@ def _colour(name: str) -> str:
 
 
 def _text(label: str) -> str:
-    return printable(html.unescape(label.replace("<br>", "\n")))
+    return drawable(html.unescape(label.replace("<br>", "\n")))

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from hpsearch.results.drawing import drawing, new_figure, printable, save
+from hpsearch.results import drawing as module
+from hpsearch.results.drawing import (
+    drawable,
+    drawing,
+    new_figure,
+    other_fonts,
+    printable,
+    save,
+)
 from hpsearch.results.report.blocks import Chart
 from hpsearch.results.report.paper import Plate, draw
 
@@ -50,8 +59,41 @@ def test_settings_are_put_back() -> None:
 
 
 def test_letters_that_xml_cant_hold_leave_the_file_whole(tmp_path: Path) -> None:
-    assert printable(CONTROL) == "a?b?[31m?"
+    assert printable(CONTROL) == "a\ufffdb\ufffd[31m\ufffd"
     assert printable("Größe 😀\n") == "Größe 😀\n"
     path = tmp_path / "plate.svg"
     Plate(anchor="a", name="c", figure=draw(chart(CONTROL))).save(path)
     ElementTree.parse(path)
+
+
+@pytest.fixture
+def fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Say which of matplotlib's fonts are asked for what DejaVu Sans lacks."""
+
+    def install(*names: str) -> None:
+        monkeypatch.setattr(module, "_OTHER_FONTS", ("No Such Font", *names))
+        module.other_fonts.cache_clear()
+        module._letters.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    module.other_fonts.cache_clear()
+    module._letters.cache_clear()
+
+
+def test_letters_that_no_font_has_are_shown_by_number(
+    fonts: Callable[..., None], tmp_path: Path
+) -> None:
+    fonts()
+    assert drawable("Größe ± 日本 🐈\n") == r"Größe ± \u65e5\u672c \U0001f408" + "\n"
+    plate = Plate(anchor="a", name="c", figure=draw(chart("日本")))
+    plate.save(tmp_path / "c.png")  # matplotlib's warning of missing glyphs would be an error
+
+
+def test_letters_of_another_font_that_is_installed_are_drawn(fonts: Callable[..., None]) -> None:
+    only_there = "\u1d81"  # a letter of STIX that DejaVu Sans lacks
+    fonts()
+    assert drawable(only_there) != only_there
+    fonts("STIXGeneral")
+    assert other_fonts() == ("STIXGeneral",)
+    assert drawable(only_there) == only_there
