@@ -218,6 +218,13 @@ def _is_of_plugin(build: Callable[..., Any]) -> bool:
     return str(getattr(build, "__module__", "")).startswith(_PLUGIN)
 
 
+def _lies_beside(path: Path, module: str | None) -> bool:
+    first = (module or "").partition(".")[0]
+    return bool(first) and any(
+        (path.parent / each).exists() for each in (f"{first}.py", f"{first}/__init__.py")
+    )
+
+
 def load_plugin(path: Path) -> None:
     """Run a user's Python file once, so that what it registers is known.
 
@@ -238,6 +245,12 @@ def load_plugin(path: Path) -> None:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
+        if isinstance(error, ModuleNotFoundError) and _lies_beside(path, error.name):
+            raise UserError(
+                f"plug-in {path} imports {error.name!r}, a file beside it, but no folder of a "
+                "plug-in is searched for modules (it may be anybody's); set "
+                f"PYTHONPATH={path.resolve().parent} if you trust what lies there"
+            ) from error
         fault = plugin_fault(error)
         if fault is not None and not isinstance(error, HpsearchError):
             raise fault from error

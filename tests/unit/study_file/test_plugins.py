@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.errors import StudyFileError
+from hpsearch.errors import StudyFileError, UserError
 from hpsearch.registry import Registry, load_plugin
 from hpsearch.study_file.compare import difference
 from hpsearch.study_file.loading import load_study, study_from_document
@@ -117,3 +117,11 @@ def test_an_unsuitable_annotation_is_a_clear_error(study_path, own_registries):
     assert "model.mine.lock: a key's annotation must be a type that a study file can hold" in str(
         caught.value
     )
+
+
+def test_a_plugin_that_needs_a_file_beside_it_is_told_how_to_get_it(tmp_path):
+    (tmp_path / "widths_of_mine.py").write_text("WIDTH = 3\n")
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("from widths_of_mine import WIDTH\n")
+    with pytest.raises(UserError, match=rf"imports 'widths_of_mine'.*PYTHONPATH={tmp_path}"):
+        load_plugin(plugin)
