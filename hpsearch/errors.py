@@ -6,7 +6,8 @@ HpsearchError
 │   ├── UnknownName          a name that no registry, folder or study knows
 │   ├── DataError            a data source that is missing, damaged or unsuitable
 │   ├── StorageError         a database that can't be reached, or isn't ours to use
-│   │   └── NothingStored    no study was ever launched into this database
+│   │   ├── NothingStored    no study was ever launched into this database
+│   │   └── DamagedStudy     what is stored of a study can't be read
 │   ├── StudyMismatch        the stored study and the file ask different questions
 │   │   └── LeftOverStudy    another program deleted the study from Optuna's tables
 │   ├── CheckpointError      a checkpoint that is missing, damaged or of another trial
@@ -130,6 +131,10 @@ class StorageError(UserError):
 
 class NothingStored(StorageError):
     """No study was ever launched into this database."""
+
+
+class DamagedStudy(StorageError):
+    """What is stored of a study can't be read; other studies of the database can."""
 
 
 class StudyMismatch(UserError):

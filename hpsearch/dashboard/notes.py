@@ -17,7 +17,7 @@ from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.export.confirmed import in_words
 from hpsearch.results.markdown import block, code, words
 from hpsearch.results.ranking import knee
-from hpsearch.results.reasons import in_short
+from hpsearch.results.reasons import in_short, shortened
 from hpsearch.results.records import TrialRecord
 from hpsearch.results.summary import counts_of
 from hpsearch.search.ledger_tables import TicketState
@@ -38,6 +38,7 @@ def study_note(standing: Standing) -> str:
     if description := record.study.document.get("description"):
         parts.append(words(description))
     parts.append(f"**{words(state_line(standing))}**")
+    parts += [f"**Warning**: {words(each)}." for each in record.warnings]
     parts.append(_winner(standing))
     if is_confirmation(record.study):
         search = record.study.document["confirms"]["study"]
@@ -125,6 +126,7 @@ def trial_note(
     if told is None:
         return _infeasible(trial)
     lines = [_state(standing, told, trial, thresholds)]
+    lines += [f"**Warning**: {words(each)}." for each in told.flaws]
     lines += _measured(standing, told, overfits_from)
     if told.attempts > 1:
         lines.append(f"{told.attempts} attempts: a worker was stopped, or died, in between.")
@@ -139,7 +141,7 @@ def trial_note(
         lines.append("Its best weights are kept in its folder, `best.pt`.")
     if told.error:
         error = told.error.strip()
-        cut = error if len(error) <= _ERROR else f"...{error[-_ERROR:]}"
+        cut = shortened(error, _ERROR, beginning=_ERROR // 3)
         lines.append(f"Last error: {words(in_short(error))}\n\n{block(cut)}")
     lines += [f"![{words(title)}]({address})" for title, address in pictures]
     study = standing.record.study.name
@@ -174,6 +176,8 @@ def _state(
             f"**Invalid** (it was {told.invalid.before.value}): {words(told.invalid.reason)}\n\n"
             "Its number counts for nothing; to Optuna it is a failed trial."
         )
+    if told.state is TicketState.INVALID:
+        return "**Invalid**; why can't be read any more (`hpsearch doctor` names the row)."
     if told.state is TicketState.FAILED:
         return f"**Failed** after {told.epochs_done} epochs."
     done = max(trial.intermediate_values, default=0)

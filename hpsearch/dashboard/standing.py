@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from hpsearch.errors import StorageError
 from hpsearch.results.confirmation.reading import read_verdict
 from hpsearch.results.confirmation.stored import (
     confirmations,
@@ -25,7 +26,7 @@ from hpsearch.results.ranking import front, ranked, weights_kept
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.results.test_gap import TestGap, read_test_gap
 from hpsearch.search import studies
-from hpsearch.search.decision import SPARED
+from hpsearch.search.decision import spared_since
 from hpsearch.search.ledger_tables import events
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
@@ -102,7 +103,11 @@ def _read(
     record = read_study(database, name)
     verdict = None
     if confirming:
-        verdict = read_verdict(database, record, read_study(database, confirming[-1].name))
+        try:
+            verdict = read_verdict(database, record, read_study(database, confirming[-1].name))
+        except StorageError as error:
+            damaged = f"the confirmation {confirming[-1].name} can't be read: {error}"
+            record = replace(record, warnings=(*record.warnings, damaged))
     order = ranked(record)
     return Standing(
         record=record,
@@ -114,7 +119,7 @@ def _read(
         confirmation=confirming[-1].name if confirming else None,
         confirmations=len(confirming),
         test_gap=None if verdict is None else read_test_gap(database, record, verdict),
-        spared=database.read(lambda connection: _spared(connection, record.study.study_id)),
+        spared=database.read(lambda connection: spared_since(connection, record.study.study_id)),
         revision=revision,
     )
 
@@ -141,10 +146,3 @@ def _has_winner(verdict: Confirmation | None) -> bool:
 
 def _numbers(trials: Sequence[TrialRecord]) -> list[int]:
     return [each.number for each in trials if each.number is not None]
-
-
-def _spared(connection: Connection, study_id: int) -> dict[int, int]:
-    query = sa.select(events.c.ticket, events.c.detail).where(
-        events.c.study_id == study_id, events.c.kind == SPARED
-    )
-    return {row.ticket: json.loads(row.detail)["epoch"] for row in connection.execute(query)}

@@ -7,7 +7,6 @@ Studies that hpsearch didn't create are shown as they are.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Mapping, Sequence
 from threading import Lock
 from typing import Any, NoReturn
@@ -24,10 +23,12 @@ from hpsearch.dashboard.artifacts import as_system_attrs, described, kinds_of
 from hpsearch.dashboard.notes import state_line, study_note, winner_line
 from hpsearch.dashboard.standing import Standing, Standings
 from hpsearch.dashboard.trials import Snapshot, StudyTrials
+from hpsearch.errors import DamagedStudy
 from hpsearch.foreign_text import clean, clean_value
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.ledger_tables import studies as our_studies
 from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import decode_or, warn
 from hpsearch.search.study_identity import is_ours
 
 
@@ -58,7 +59,11 @@ class DashboardStorage(BaseStorage):
             return connection.execute(query).scalar_one_or_none() if ours else None
 
         name = self.database.read(work)
-        return None if name is None else self._standings.of(name)
+        try:
+            return None if name is None else self._standings.of(name)
+        except DamagedStudy as error:
+            warn(str(error))  # Optuna's rows are shown all the same.
+            return None
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return every study, by id; those of ours with a note and a line about their winner."""
@@ -234,7 +239,9 @@ def _read_studies(connection: Connection, only: int | None = None) -> list[Froze
     for table in (rows.STUDY_USER_ATTRS, rows.STUDY_SYSTEM_ATTRS):
         for study_id, key, value in of_study(table, "key", "value_json"):
             place = (study_id, table is rows.STUDY_USER_ATTRS)
-            attrs.setdefault(place, {})[key] = clean_value(json.loads(value))
+            found = decode_or(None, value, table.name, f"{key!r} of study {study_id}", object)
+            if found is not None:
+                attrs.setdefault(place, {})[key] = clean_value(found)
     return [
         FrozenStudy(
             study_name=clean(name),

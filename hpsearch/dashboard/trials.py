@@ -8,7 +8,6 @@ hpsearch changes it only to declare it invalid, or valid again.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.dashboard.garbage import kept_waiting
-from hpsearch.foreign_text import clean_value
+from hpsearch.foreign_text import clean, clean_value
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.history_rows import chunks, frozen, read_params
 from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import Damaged, decode
 
 #: Attributes that pictures are drawn from. They are large, no table can show them, and so only
 #: that a trial has them is read.
@@ -203,15 +203,23 @@ def _read_system_attrs(
         .order_by(table.c.trial_system_attribute_id)
     )
     for trial_id, key, value in connection.execute(query).all():
-        trials[trial_id].system_attrs[key] = clean_value(json.loads(value))
+        trials[trial_id].system_attrs[key] = _from_json(value)
 
 
 @lru_cache(maxsize=65_536)
 def _scalar(text: str) -> Any:
-    return clean_value(json.loads(text))
+    return _value(text)
+
+
+def _value(text: str) -> Any:
+    """Return a JSON value; of one that is damaged a text that says so, with its beginning."""
+    try:
+        return clean_value(decode(text, object))
+    except Damaged:
+        return clean(f"damaged in the database: {text[:80]}")
 
 
 def _from_json(text: str) -> Any:
     # Most attributes of a study's trials are equal: device, hashes, numbers of images. Only what
     # can't be changed may be shared.
-    return clean_value(json.loads(text)) if text[:1] in "[{" else _scalar(text)
+    return _value(text) if text[:1] in "[{" else _scalar(text)

@@ -45,6 +45,8 @@ class Best:
     #: Whether the test figure lies outside ``interval``, and the likely reasons; ``None``: it
     #: doesn't, or there is none.
     test_gap: TestGap | None = None
+    #: What must be known of the study's trials, a sentence each: changed images, damaged rows.
+    warnings: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         kind = "confirmed" if self.confirmed else "UNCONFIRMED"
@@ -56,6 +58,7 @@ class Best:
             *([] if self.test_gap is None else [html.line(self.test_gap.headline, "bad")]),
             html.line(figure),
             html.line(self.note, "soft" if self.confirmed else "bad"),
+            *(html.line(each, "bad") for each in self.warnings),
             html.table(("parameter", "value"), self.params.items()),
         )
 
@@ -94,6 +97,7 @@ def best_of(database: Database, record: StudyRecord) -> Best | None:
                 note=note,
                 groups=verdict.groups,
                 test_gap=gap,
+                warnings=record.warnings,
             )
     trial_seen = best_seen(record)
     if trial_seen is None or trial_seen.number is None or trial_seen.value is None:
@@ -112,4 +116,5 @@ def best_of(database: Database, record: StudyRecord) -> Best | None:
         seen=trial_seen.value,
         params=dict(trial_seen.params),
         note=f"{note} `.confirm()` trains the best again with fresh seeds.",
+        warnings=record.warnings,
     )

@@ -24,6 +24,7 @@ def overview(database: Database, record: StudyRecord) -> str:
             + (f", {counts.invalid} invalid" if counts.invalid else "")
         ),
     ]
+    parts += [html.line(each, "bad") for each in record.warnings]
     best = best_of(database, record)
     if best is not None:
         kind = f"confirmed with {best.seeds} fresh seeds" if best.confirmed else "unconfirmed"

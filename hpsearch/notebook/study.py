@@ -93,6 +93,11 @@ class Study:
         return self._read(lambda _, record: summary(record))
 
     @property
+    def warnings(self) -> Sequence[str]:
+        """What must be known wherever trials are compared: changed images, damaged rows."""
+        return self._read(lambda _, record: record.warnings)
+
+    @property
     def figures(self) -> Mapping[str, go.Figure]:
         """The charts of ``hpsearch report`` as plotly figures, by name; each is drawn when asked.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import json_to_distribution
 from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import Damaged, decode, drawn_value, warn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ def noted(database: Database, study_id: int, names: Sequence[str]) -> dict[int, 
     def work(connection: Connection) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
         for row in connection.execute(query):
-            found.setdefault(row.trial_id, {})[row.key] = json.loads(row.value_json)
+            _take(found.setdefault(row.trial_id, {}), row)
         return found
 
     return database.read(work)
@@ -78,18 +77,21 @@ def infeasible_draws(database: Database, study_id: int) -> list[InfeasibleDraw]:
     def work(connection: Connection) -> dict[tuple[int, int], dict[str, Any]]:
         found: dict[tuple[int, int], dict[str, Any]] = {}
         for row in connection.execute(query):
-            value = json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
-            found.setdefault((row.number, row.trial_id), {})[row.param_name] = value
+            known = drawn_value(row.distribution_json, row.param_value)
+            params = found.setdefault((row.number, row.trial_id), {})
+            if known is not None:
+                params[row.param_name] = known[1]
         return found
 
     return [
         InfeasibleDraw(
             number=number,
-            ticket=marked[trial_id]["ticket"],
+            ticket=_ticket_in(marked[trial_id]),
             params=values,
-            reason=marked[trial_id]["infeasible"],
+            reason=str(marked[trial_id]["infeasible"]),
         )
         for (number, trial_id), values in sorted(database.read(work).items())
+        if trial_id in marked
     ]
 
 
@@ -107,9 +109,9 @@ def infeasible_draw(database: Database, study_id: int, number: int) -> Infeasibl
             return None
         return InfeasibleDraw(
             number=number,
-            ticket=noted["ticket"],
+            ticket=_ticket_in(noted),
             params=_params(connection, trial_id),
-            reason=noted["infeasible"],
+            reason=str(noted["infeasible"]),
         )
 
     return database.read(work)
@@ -117,16 +119,35 @@ def infeasible_draw(database: Database, study_id: int, number: int) -> Infeasibl
 
 def _attributes(connection: Connection, trial_id: int) -> dict[str, Any]:
     table = rows.TRIAL_USER_ATTRS
-    query = sa.select(table.c.key, table.c.value_json).where(table.c.trial_id == trial_id)
-    return {row.key: json.loads(row.value_json) for row in connection.execute(query)}
+    query = sa.select(table.c.trial_id, table.c.key, table.c.value_json).where(
+        table.c.trial_id == trial_id
+    )
+    found: dict[str, Any] = {}
+    for row in connection.execute(query):
+        _take(found, row)
+    return found
+
+
+def _take(found: dict[str, Any], row: sa.Row[Any]) -> None:
+    """Add an attribute to those of its trial, unless it is damaged."""
+    try:
+        found[row.key] = decode(row.value_json, object)
+    except Damaged as damage:
+        warn(f"trial_user_attributes.value_json {row.key!r} of trial id {row.trial_id} {damage}")
+        if row.key == "infeasible":  # That it is there says what the row is.
+            found[row.key] = "(damaged in the database)"
+
+
+def _ticket_in(attributes: Mapping[str, Any]) -> int:
+    ticket = attributes.get("ticket")
+    return ticket if isinstance(ticket, int) else 0
 
 
 def _params(connection: Connection, trial_id: int) -> dict[str, Any]:
     table = rows.PARAMS
     query = sa.select(table).where(table.c.trial_id == trial_id).order_by(table.c.param_id)
-    return {
-        row.param_name: json_to_distribution(row.distribution_json).to_external_repr(
-            row.param_value
-        )
+    known = {
+        row.param_name: drawn_value(row.distribution_json, row.param_value)
         for row in connection.execute(query)
     }
+    return {name: found[1] for name, found in known.items() if found is not None}

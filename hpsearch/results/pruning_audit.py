@@ -6,7 +6,6 @@ that the rule would have stopped.
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search.decision import SPARED
-from hpsearch.search.ledger_tables import TicketState, epochs, events
+from hpsearch.search.decision import spared_since
+from hpsearch.search.ledger_tables import TicketState, epochs
 from hpsearch.search.storage import Database
 
 #: Rungs that are told; where a rule looks at every epoch, these many spread over them.
@@ -91,7 +90,7 @@ class PruningAudit:
 def read_pruning_audit(database: Database, record: StudyRecord) -> PruningAudit | None:
     """Return the bill so far; ``None`` where the rule would have stopped nothing yet."""
     study_id = record.study.study_id
-    since = database.read(lambda connection: _spared(connection, study_id))
+    since = database.read(lambda connection: spared_since(connection, study_id))
     if factor := _promoted_share(record):
         since = _without_promoted(database, record, since, factor)
     stopped = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
@@ -179,13 +178,6 @@ def _interval(false: int, of: int) -> tuple[float, float]:
 
     found = binomtest(false, of).proportion_ci(0.95, method="wilson")
     return float(found.low), float(found.high)
-
-
-def _spared(connection: Connection, study_id: int) -> dict[int, int]:
-    query = sa.select(events.c.ticket, events.c.detail).where(
-        events.c.study_id == study_id, events.c.kind == SPARED
-    )
-    return {row.ticket: int(json.loads(row.detail)["epoch"]) for row in connection.execute(query)}
 
 
 def _promoted_share(record: StudyRecord) -> int | None:

@@ -38,6 +38,7 @@ def ranked(record: StudyRecord) -> list[TrialRecord]:
         and trial.value is not None
         and trial.number is not None
         and not _violates(record, trial)
+        and not _is_damaged(record, trial)
     ]
     order = [trial for *_, trial in sorted(eligible, key=lambda entry: entry[:2])]
     if not record.goals.several:
@@ -217,6 +218,12 @@ def weights_kept(record: StudyRecord) -> list[TrialRecord]:
 
 def _is_complete(trial: TrialRecord) -> bool:
     return trial.state is TicketState.COMPLETE
+
+
+def _is_damaged(record: StudyRecord, trial: TrialRecord) -> bool:
+    """Whether its row can't be read whole: it can't be compared, exported or confirmed."""
+    lacks = record.goals.several and not trial.figures.keys() >= set(record.goals.objectives)
+    return lacks or bool(trial.damaged)
 
 
 def _violates(record: StudyRecord, trial: TrialRecord) -> bool:

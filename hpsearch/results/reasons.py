@@ -4,10 +4,34 @@ from __future__ import annotations
 
 _TRACEBACK = "Traceback "
 
+#: Characters of a reason on one line, and of its beginning if it is cut.
+_LINE, _BEGINNING = 300, 200
+
 
 def in_short(error: str) -> str:
-    """Return the line of a stored error that says most: a traceback ends with it, others begin."""
+    """Return the line of a stored error that says most, cut in the middle if it is long.
+
+    A traceback says most where its frames end: the type and the message of the exception. Of any
+    other text it is the first line.
+    """
     lines = error.strip().splitlines()
     if not lines:
         return ""
-    return lines[-1] if lines[0].startswith(_TRACEBACK) else lines[0]
+    line = _raised(lines) if lines[0].startswith(_TRACEBACK) else lines[0]
+    return shortened(line, _LINE, beginning=_BEGINNING).replace("\n", " ")
+
+
+def shortened(text: str, most: int, *, beginning: int) -> str:
+    """Return ``text`` with at most ``most`` characters: its beginning, its end, a note between."""
+    if len(text) <= most:
+        return text
+    note = f"\n[... {len(text) - most:,} characters or more are left out ...]\n"
+    end = max(0, most - beginning - len(note))
+    return text[:beginning] + note + text[len(text) - end :]
+
+
+def _raised(lines: list[str]) -> str:
+    """Return the line of a traceback that names the exception: the first one after its frames."""
+    frames = [at for at, line in enumerate(lines) if line.startswith("  File ")]
+    after = lines[frames[-1] + 1 :] if frames else []
+    return next((line for line in after if line and not line[0].isspace()), lines[-1])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.errors import UnknownName
+from hpsearch.results import data_sets
 from hpsearch.search import ledger_reads, studies, validity
 from hpsearch.search.ledger_reads import Counts, Ticket
 from hpsearch.search.ledger_tables import TicketState
@@ -14,6 +15,9 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.search.validity import Declaration
 from hpsearch.study_file.goals import Goals, Objective
+
+#: Damaged rows that a sentence names.
+_DAMAGED_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,18 @@ class TrialRecord:
     figures: Mapping[str, float] = field(default_factory=dict)
     #: Why it was declared invalid; ``None`` where it wasn't.
     invalid: Declaration | None = None
+    #: What to know of it if it was trained on other images than the first trials.
+    other_images: str | None = None
+    #: Columns of its ticket that can't be read.
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def flaws(self) -> list[str]:
+        """What whoever compares it must know, a phrase each."""
+        told = [] if self.other_images is None else [self.other_images]
+        return told + (
+            [f"damaged in the database: {', '.join(self.damaged)}"] if self.damaged else []
+        )
 
     @property
     def waits(self) -> bool:
@@ -67,6 +83,8 @@ class StudyRecord:
     goals: Goals
     counts: Counts
     trials: tuple[TrialRecord, ...]
+    #: Sentences that belong wherever the trials are shown or ranked.
+    warnings: tuple[str, ...] = ()
 
     @property
     def objective(self) -> Objective:
@@ -106,17 +124,44 @@ def read_study(database: Database, name: str) -> StudyRecord:
     invalid: Mapping[int, Declaration] = {}
     if any(ticket.state is TicketState.INVALID for ticket in tickets):
         invalid = validity.declarations(database, study.study_id)
+    others = data_sets.differing(database, study.study_id, tickets)
     return StudyRecord(
         study=study,
         goals=goals,
         counts=ledger_reads.counts(database, study.study_id),
         trials=tuple(
-            _record(ticket, goals.objective, invalid.get(ticket.ticket)) for ticket in tickets
+            _record(ticket, goals.objective, invalid.get(ticket.ticket), others)
+            for ticket in tickets
         ),
+        warnings=tuple(filter(None, (data_sets.mixed(tickets, others), _damage(tickets)))),
     )
 
 
-def _record(ticket: Ticket, objective: Objective, invalid: Declaration | None) -> TrialRecord:
+def _damage(tickets: Sequence[Ticket]) -> str | None:
+    """Return the sentence that names the rows that can't be read."""
+    damaged = [each for each in tickets if each.damaged]
+    if not damaged:
+        return None
+    rows = "; ".join(
+        f"ticket {each.ticket}"
+        + ("" if each.number is None else f" (trial {each.number})")
+        + f": {', '.join(each.damaged)}"
+        for each in damaged[:_DAMAGED_SHOWN]
+    )
+    more = len(damaged) - _DAMAGED_SHOWN
+    return (
+        f"damaged rows in the database (hpsearch_tickets): {rows}"
+        + (f"; and {more} more" if more > 0 else "")
+        + ". Everything else is shown"
+    )
+
+
+def _record(
+    ticket: Ticket,
+    objective: Objective,
+    invalid: Declaration | None,
+    others: Mapping[int, str],
+) -> TrialRecord:
     return TrialRecord(
         ticket=ticket.ticket,
         number=ticket.number,
@@ -138,4 +183,6 @@ def _record(ticket: Ticket, objective: Objective, invalid: Declaration | None) -
         checkpoint_epoch=ticket.checkpoint_epoch,
         figures=ticket.figures or {},
         invalid=invalid,
+        other_images=others.get(ticket.ticket),
+        damaged=ticket.damaged,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpsearch.errors import StorageError
 from hpsearch.results.confirmation.stored import (
     invalid_finalists,
     newer_trials,
@@ -41,12 +42,15 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
     if found is None:
         return {}
     now = standing(found)
-    mean = None
+    mean = damaged = None
     if now.finished and now.winner is not None:
         # Statistics, which take their time to import
         from hpsearch.results.confirmation.reading import read_verdict
 
-        mean = read_verdict(database, record, found).confirmed
+        try:
+            mean = read_verdict(database, record, found).confirmed
+        except StorageError as error:
+            damaged = str(error)
     told = {
         "study": found.study.name,
         "finished": now.finished,
@@ -55,6 +59,8 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
         "value": mean,
         "newer_trials": newer_trials(record, found),
     }
+    if damaged is not None:
+        told["damaged"] = damaged
     if invalid := invalid_finalists(record, found):
         told["invalid"] = invalid
     return {"confirmation": told}

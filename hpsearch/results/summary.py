@@ -53,6 +53,8 @@ def summary(record: StudyRecord) -> dict[str, Any]:
             "epochs_done": ahead.epochs_done,
             "params": dict(ahead.params),
         }
+    if record.warnings:
+        told["warnings"] = list(record.warnings)
     goals = record.goals
     if goals.several:
         nearest = knee(record)

@@ -7,10 +7,11 @@ validation images of them; so every opening is an event of the study that nothin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hpsearch.search import ledger_reads, studies
+from hpsearch.search.ledger_reads import Event
 from hpsearch.search.storage import Database
 from hpsearch.wording import plural
 
@@ -107,7 +108,12 @@ def record_opening(database: Database, study_id: int, opening: Opening) -> None:
 def openings(database: Database, study_id: int) -> list[Opening]:
     """Return every opening, oldest first."""
     log = ledger_reads.event_log(database, study_id)
-    return [Opening(**event.detail) for event in log if event.kind == _KIND]
+    return [Opening(**event.detail) for event in log if event.kind == _KIND and _is_whole(event)]
+
+
+def _is_whole(event: Event) -> bool:
+    required = {each.name for each in fields(Opening) if each.default is each.default_factory}
+    return required <= event.detail.keys()
 
 
 def told(found: Sequence[Opening]) -> dict[str, Any] | None:

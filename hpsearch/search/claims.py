@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
@@ -30,6 +29,7 @@ from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle, SearchRules
 from hpsearch.search.prepared import Statement, ask_all, insertion, send
 from hpsearch.search.rungs import end_waiting, next_promoted
 from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import Damaged, decode
 from hpsearch.search.study_identity import IS_OURS, require_ours
 
 _of_study_in_state = sa.and_(
@@ -288,13 +288,19 @@ def _claim_of(row: Mapping[Any, Any]) -> Claim:
             sha256=row["checkpoint_sha256"],
             epoch=row["checkpoint_epoch"],
         )
+    try:
+        params = None if row["params"] is None else decode(row["params"])
+        damaged = False
+    except Damaged:
+        params, damaged = None, True
     return Claim(
         study_id=row["study_id"],
         ticket=row["ticket"],
         attempt=row["attempt"],
         trial_id=row["trial_id"],
         number=row["number"],
-        params=None if row["params"] is None else json.loads(row["params"]),
+        params=params,
+        damaged=damaged,
         point=row["point"],
         infeasible=row["infeasible"],
         epochs_done=row["epochs_done"],

@@ -10,7 +10,6 @@ no other trial's fate.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from sqlalchemy.engine import Connection
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.prepared import Statement, ask
 from hpsearch.search.pruners import Report, StoppingRule
+from hpsearch.search.stored_json import decode_or
 
 #: The event of a trial that the rule would have stopped; ``detail`` holds ``epoch`` and ``value``.
 SPARED = "spared"
@@ -77,13 +77,23 @@ class Audit:
 
 
 def spared_since(
-    connection: Connection, study_id: int, of_tickets: Collection[int]
+    connection: Connection, study_id: int, of_tickets: Collection[int] | None = None
 ) -> dict[int, int]:
-    """Return ticket -> the epoch at which the rule would have stopped it, where it would."""
+    """Return ticket -> the epoch at which the rule would have stopped it, if it would.
+
+    Of all tickets, or of those in ``of_tickets``.
+    """
     query = sa.select(events.c.ticket, events.c.detail).where(
-        events.c.study_id == study_id, events.c.ticket.in_(of_tickets), events.c.kind == SPARED
+        events.c.study_id == study_id, events.c.kind == SPARED
     )
-    return {row.ticket: json.loads(row.detail)["epoch"] for row in connection.execute(query)}
+    if of_tickets is not None:
+        query = query.where(events.c.ticket.in_(of_tickets))
+    found = {}
+    for ticket, text in connection.execute(query):
+        epoch = decode_or({}, text, "hpsearch_events.detail", f"ticket {ticket}").get("epoch")
+        if isinstance(epoch, int):
+            found[ticket] = epoch
+    return found
 
 
 def decide(

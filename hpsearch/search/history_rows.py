@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from sys import intern
 
 import sqlalchemy as sa
-from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows as rows
+from hpsearch.search.stored_json import Damaged, decode, drawn_value, warn
 
 # SQLite takes at most 999 variables in a statement on old builds.
 _CHUNK = 500
-
-_json_to_distribution = lru_cache(maxsize=4096)(json_to_distribution)
 
 
 def read_states(connection: Connection, trial_ids: Iterable[int]) -> dict[int, TrialState]:
@@ -46,9 +42,9 @@ def read_params(connection: Connection, trials: Mapping[int, FrozenTrial]) -> No
         # each name kept once.
         for trial_id, name, value, text in connection.execute(query).all():
             name, trial = intern(name), trials[trial_id]
-            distribution = _json_to_distribution(text)
-            trial.distributions[name] = distribution
-            trial.params[name] = distribution.to_external_repr(value)
+            known = drawn_value(text, value)
+            if known is not None:
+                trial.distributions[name], trial.params[name] = known
 
 
 def read_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
@@ -100,7 +96,10 @@ def _read_constraints(
             attrs.c.trial_id.in_(chunk), attrs.c.key.startswith("constraints")
         )
     ):
-        trials[row.trial_id].system_attrs[row.key] = json.loads(row.value_json)
+        try:
+            trials[row.trial_id].system_attrs[row.key] = decode(row.value_json, object)
+        except Damaged as damage:
+            warn(f"trial_system_attributes {row.key!r} of trial id {row.trial_id} {damage}")
 
 
 def frozen(trial_id: int, number: int) -> FrozenTrial:

@@ -21,6 +21,7 @@ from hpsearch.search.ledger_statements import lock_study, record_event
 from hpsearch.search.ledger_tables import knowledge
 from hpsearch.search.optuna_rows import constraint_attrs
 from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import Damaged, decode, warn
 from hpsearch.study_file.space import Scalar
 
 #: Kinds of the study's events.
@@ -164,30 +165,38 @@ class Knowledge:
         """Return it as complete trials with negative numbers, the newest being -1."""
         if self._trials is None:
             first = -len(self._rows)
-            self._trials = [
+            trials = [
                 _as_trial(first + place, params, outcome, distributions)
                 for place, (params, outcome) in enumerate(self._rows)
             ]
+            self._trials = [trial for trial in trials if trial is not None]
         return self._trials
 
 
 def _as_trial(
     number: int, params: str, outcome: str, distributions: Mapping[str, BaseDistribution]
-) -> FrozenTrial:
-    drawn, told = json.loads(params), json.loads(outcome)
+) -> FrozenTrial | None:
+    """Return a result as a trial, ``None`` if its row is damaged."""
+    try:
+        drawn, told = decode(params), decode(outcome)
+        values, violations = told["values"], told["constraints"]
+        known = {path: distributions[path] for path in drawn}
+    except (Damaged, KeyError):
+        warn(f"hpsearch_knowledge: result {number} can't be read")
+        return None
     return FrozenTrial(
         number=number,
         # Below the draft's id, which is -1
         trial_id=number - 1,
         state=TrialState.COMPLETE,
         value=None,
-        values=told["values"],
+        values=values,
         datetime_start=None,
         datetime_complete=None,
         params=drawn,
-        distributions={path: distributions[path] for path in drawn},
+        distributions=known,
         user_attrs={},
-        system_attrs=constraint_attrs(told["constraints"]),
+        system_attrs=constraint_attrs(violations),
         intermediate_values={},
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.ledger_types import CheckpointRef
 from hpsearch.search.optuna_rows import TRIALS
 from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import Damaged, decode, decode_or, warn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,8 @@ class Ticket:
     checkpoint_epoch: int | None
     failures: int
     last_error: str | None
+    #: Columns that can't be read; their values here are empty.
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,14 @@ class Event:
     owner: str | None
     #: ISO 8601, UTC, by the writer's clock.
     at: str
+    #: Empty if it is damaged.
     detail: Mapping[str, Any]
+    damaged: bool = False
+
+
+#: The columns of both, as they are read.
+TICKET_COLUMNS = tuple(tickets.c[name] for name in Ticket.__dataclass_fields__ if name != "damaged")
+EVENT_COLUMNS = tuple(events.c[name] for name in Event.__dataclass_fields__ if name != "damaged")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +105,7 @@ def all_tickets(database: Database, study_id: int) -> list[Ticket]:
 
     def work(connection: Connection) -> list[Ticket]:
         query = (
-            sa.select(*(tickets.c[name] for name in Ticket.__dataclass_fields__))
+            sa.select(*TICKET_COLUMNS)
             .where(tickets.c.study_id == study_id)
             .order_by(tickets.c.ticket)
         )
@@ -127,9 +136,12 @@ def owners_at_work(database: Database, *, host: str) -> dict[str, int]:
     )
 
     def work(connection: Connection) -> dict[str, int]:
-        return {
-            owner: int(json.loads(detail)["pid"]) for owner, detail in connection.execute(query)
-        }
+        found = {}
+        for owner, text in connection.execute(query):
+            pid = decode_or({}, text, "hpsearch_events.detail", owner).get("pid")
+            if isinstance(pid, int):
+                found[owner] = pid
+        return found
 
     return database.read(work)
 
@@ -203,7 +215,9 @@ def checkpoints(database: Database, study_id: int, ticket: int) -> list[Checkpoi
 
 def checkpoints_in(log: Sequence[Event]) -> list[CheckpointRef]:
     """Return the checkpoints that one ticket's events name, newest first."""
-    return [CheckpointRef(**event.detail) for event in reversed(log) if event.kind == "checkpoint"]
+    named = [event for event in reversed(log) if event.kind == "checkpoint"]
+    keys = CheckpointRef.__dataclass_fields__.keys()
+    return [CheckpointRef(**event.detail) for event in named if event.detail.keys() == keys]
 
 
 def newest_event_id(database: Database, study_id: int) -> int:
@@ -220,23 +234,54 @@ def event_log(
 
     def work(connection: Connection) -> list[Event]:
         query = (
-            sa.select(*(events.c[name] for name in Event.__dataclass_fields__))
+            sa.select(*EVENT_COLUMNS)
             .where(events.c.study_id == study_id, events.c.event_id > after)
             .order_by(events.c.event_id)
         )
         if ticket is not None:
             query = query.where(events.c.ticket == ticket)
-        return [
-            Event(**{**row, "detail": json.loads(row["detail"])})
-            for row in connection.execute(query).mappings()
-        ]
+        return [event_of(row) for row in connection.execute(query).mappings()]
 
     return database.read(work)
 
 
+def event_of(row: Mapping[Any, Any]) -> Event:
+    """Return the event of a row of ``EVENT_COLUMNS``; a damaged one without its detail."""
+    try:
+        return Event(**{**row, "detail": decode(row["detail"])})
+    except Damaged as damage:
+        warn(f"hpsearch_events.detail of event {row['event_id']} ({row['kind']}) {damage}")
+        return Event(**{**row, "detail": {}}, damaged=True)
+
+
 def _ticket(row: Mapping[Any, Any]) -> Ticket:
-    values = dict(row)
-    values["state"] = TicketState(values["state"])
+    """Return the ticket of a row of ``TICKET_COLUMNS``, without what is damaged in it."""
+    values, damaged = dict(row), []
+    for name, empty in _NUMBERS.items():
+        # SQLite stores a text in a column of numbers, too.
+        if not isinstance(values[name], (int, float, type(empty))):
+            damaged.append(name)
+            values[name] = empty
+    try:
+        values["state"] = TicketState(values["state"])
+    except ValueError:
+        damaged.append("state")
+        values["state"] = TicketState.FAILED  # Nobody can go on with it.
     for name in ("params", "figures"):
-        values[name] = None if values[name] is None else json.loads(values[name])
-    return Ticket(**values)
+        try:
+            values[name] = None if values[name] is None else decode(values[name])
+        except Damaged:
+            damaged.append(name)
+            values[name] = None
+    if damaged:
+        named = ", ".join(damaged)
+        warn(f"hpsearch_tickets.{named} of ticket {values['ticket']} can't be read")
+    return Ticket(**values, damaged=tuple(damaged))
+
+
+#: Columns of numbers, and what stands for one that isn't a number: nothing, or 0 if it can't be.
+_NUMBERS: Mapping[str, float | None] = {
+    column.name: None if column.nullable else 0
+    for column in TICKET_COLUMNS
+    if isinstance(column.type, (sa.Integer, sa.Float)) and column.name != "ticket"
+}

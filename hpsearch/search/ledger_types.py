@@ -55,6 +55,8 @@ class Claim:
     infeasible: int
     epochs_done: int
     checkpoint: CheckpointRef | None
+    #: Whether the stored configuration can't be read: nobody can go on with the trial.
+    damaged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

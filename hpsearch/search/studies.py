@@ -13,7 +13,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from hpsearch.errors import StorageError, StudyMismatch, UnknownName
+from hpsearch.errors import DamagedStudy, LeftOverStudy, StudyMismatch, UnknownName
 from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_statements import lock_study, record_event
 from hpsearch.search.ledger_tables import studies
@@ -179,7 +179,7 @@ def _listed(database: Database) -> tuple[list[StoredStudy], dict[str, str]]:
             try:
                 row = _find(connection, database, name)
                 usable += [] if row is None else [_stored(row)]
-            except (StorageError, StudyMismatch) as error:
+            except (DamagedStudy, LeftOverStudy) as error:
                 others[name] = str(error)
         return usable, others
 
@@ -247,11 +247,11 @@ def _find(connection: Connection, database: Database, name: str) -> RowMapping |
 
 
 def _stored(row: Mapping[Any, Any]) -> StoredStudy:
-    """Return the row's study. Raises ``StorageError`` where hpsearch can't have written it."""
+    """Return the row's study. Raises ``DamagedStudy`` if hpsearch can't have written it."""
     for column in ("name", "run_key"):
         # Both are names of folders: one from elsewhere could lead anywhere.
         if re.fullmatch(STUDY_NAME, row[column]) is None:
-            raise StorageError(
+            raise DamagedStudy(
                 f"a study's {column} must be 1 to 64 letters, digits, _ and -, but the database "
                 f"holds {row[column]!r}, which hpsearch never writes; somebody else has changed "
                 "it: restore a backup, or use another --storage"
@@ -278,7 +278,7 @@ def _document(row: Mapping[Any, Any]) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or not _has_goals(document):
-        raise StorageError(
+        raise DamagedStudy(
             f"a stored study must be a JSON object with an objective, but that of {row['name']!r} "
             "isn't; somebody else has changed it: restore a backup, or use another --storage"
         )

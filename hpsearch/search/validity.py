@@ -8,7 +8,6 @@ dashboard and every other program. All of it is one transaction.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +17,9 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.errors import UserError
+from hpsearch.errors import StorageError, UserError
 from hpsearch.search import optuna_rows
-from hpsearch.search.ledger_reads import Event
+from hpsearch.search.ledger_reads import EVENT_COLUMNS, Event, event_of
 from hpsearch.search.ledger_statements import (
     Row,
     lock_study,
@@ -31,6 +30,7 @@ from hpsearch.search.ledger_statements import (
 )
 from hpsearch.search.ledger_tables import TicketState, events, studies, tickets
 from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import decode
 from hpsearch.study_file.goals import Goals
 
 #: Kinds of the events; a ticket may have several of both, in turn.
@@ -57,21 +57,29 @@ def declaration_in(log: Sequence[Event]) -> Declaration | None:
     """Return what holds of a ticket by its events (oldest first); ``None``: it is valid."""
     for event in reversed(log):
         if event.kind == INVALIDATED:
-            return Declaration(
-                reason=event.detail["reason"],
-                at=event.at,
-                before=TicketState(event.detail["before"]),
-                again=event.detail["again"],
-            )
+            return _declaration(event)
         if event.kind == REINSTATED:
             return None
     return None
 
 
+def _declaration(event: Event) -> Declaration | None:
+    """Return what an event declares, ``None`` if its details are damaged."""
+    try:
+        return Declaration(
+            reason=str(event.detail["reason"]),
+            at=event.at,
+            before=TicketState(event.detail["before"]),
+            again=bool(event.detail["again"]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
 def declarations(database: Database, study_id: int) -> dict[int, Declaration]:
     """Return ticket -> why it is invalid, of those that are."""
     query = (
-        sa.select(*(events.c[name] for name in Event.__dataclass_fields__))
+        sa.select(*EVENT_COLUMNS)
         .where(events.c.study_id == study_id, events.c.kind.in_((INVALIDATED, REINSTATED)))
         .order_by(events.c.event_id)
     )
@@ -79,7 +87,7 @@ def declarations(database: Database, study_id: int) -> dict[int, Declaration]:
     def work(connection: Connection) -> dict[int, list[Event]]:
         logs: dict[int, list[Event]] = {}
         for row in connection.execute(query).mappings():
-            event = Event(**{**row, "detail": json.loads(row["detail"])})
+            event = event_of(row)
             logs.setdefault(event.ticket or 0, []).append(event)
         return logs
 
@@ -141,7 +149,10 @@ def reinstate(database: Database, study_id: int, ticket: int, goals: Goals) -> T
         found = _require(row, (TicketState.INVALID,), _IS_VALID)
         declared = None if last is None else declaration_in([last])
         if declared is None:
-            raise RuntimeError(f"ticket {ticket} is invalid, but its log doesn't say so")
+            raise StorageError(
+                f"ticket {ticket} is invalid, but what the event log says of that is damaged; "
+                "`hpsearch doctor` names the row"
+            )
         update_ticket(connection, study_id, ticket, state=declared.before)
         state = TrialState[declared.before.name]
         optuna_rows.restore(connection, found["trial_id"], state, _values(found, declared, goals))
@@ -208,7 +219,7 @@ def _record(connection: Connection, row: Row, kind: str, detail: Mapping[str, An
 
 def _last(connection: Connection, study_id: int, ticket: int) -> Event | None:
     query = (
-        sa.select(*(events.c[name] for name in Event.__dataclass_fields__))
+        sa.select(*EVENT_COLUMNS)
         .where(
             events.c.study_id == study_id,
             events.c.ticket == ticket,
@@ -218,7 +229,7 @@ def _last(connection: Connection, study_id: int, ticket: int) -> Event | None:
         .limit(1)
     )
     row = connection.execute(query).mappings().first()
-    return None if row is None else Event(**{**row, "detail": json.loads(row["detail"])})
+    return None if row is None else event_of(row)
 
 
 def _grant(connection: Connection, study: Row, more: int) -> None:
@@ -233,7 +244,7 @@ def _grant(connection: Connection, study: Row, more: int) -> None:
 
 
 def _values(row: Row, declared: Declaration, goals: Goals) -> list[float]:
-    figures = {} if row["figures"] is None else json.loads(row["figures"])
+    figures = {} if row["figures"] is None else decode(row["figures"])
     found = row_values(declared.before, goals, row, figures)
     return [value for value in found if value is not None]
 

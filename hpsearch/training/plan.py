@@ -36,6 +36,8 @@ class Plan:
     train_images: int
     #: Images that validate, in one of the trainings.
     val_images: int
+    #: Training and validation images together, by ``class_names``.
+    images_per_class: tuple[int, ...]
     #: Sizes of an epoch's training batches, in order.
     batches: tuple[int, ...]
     #: Names the prepared images, and their split into training and validation.
@@ -85,6 +87,7 @@ def plan_on(config: TrialConfig, data: PreparedData, device: torch.device) -> Pl
         class_names=data.class_names,
         train_images=max(trainings),
         val_images=len(data.val_indices),
+        images_per_class=data.images_per_class,
         batches=batches,
         data_hash=data.data_hash,
         split_hash=data.split_hash,

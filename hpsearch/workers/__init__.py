@@ -6,6 +6,7 @@
 - ``confirming``      confirming a search's winner with fresh seeds
 - ``winner``          what is done with a winner: test images, files of its model, labels
 - ``retraining``      training a frozen config outside any study; verifying it
+- ``same_images``     whether the images are still those of a study's trials
 - ``deleting``        deleting a stored study, its confirmations and its files
 - ``checkup``         what `hpsearch doctor` examines and mends
 - ``devices``         devices, threads and slots of this machine

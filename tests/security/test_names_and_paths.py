@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,12 @@ def test_a_folder_that_somebody_put_into_the_database_is_refused(tmp_path, colum
             sa.text(f"UPDATE hpsearch_studies SET {column} = :value"), {"value": value}
         )
     )
-    with pytest.raises(StorageError, match=rf"a study's {column} must be .* hpsearch never writes"):
-        studies.everything(database)
+    assert studies.everything(database) == []
+    (reason,) = studies.unusable(database).values()
+    assert re.search(rf"a study's {column} must be .* hpsearch never writes", reason)
+    for name in studies.unusable(database):
+        with pytest.raises(StorageError, match="hpsearch never writes"):
+            studies.find(database, name)
     database.close()
 
 

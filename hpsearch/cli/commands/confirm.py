@@ -89,12 +89,15 @@ def confirm_with(
     from dataclasses import replace
 
     from hpsearch.cli.terminal import live
+    from hpsearch.cli.terminal.front import print_warnings
     from hpsearch.results.records import read_study
     from hpsearch.workers.confirming import confirmation
 
     name = options.study.name
     with database_for_reading(options.storage) as database:
-        asked = confirmation.ask(database, read_study(database, name), options.study, wish)
+        search = read_study(database, name)
+        asked = confirmation.ask(database, search, options.study, wish)
+        print_warnings(search, stderr=as_json)
         _print_asked(asked, stderr=as_json)
         with live.presenter(asked.study.objective.metric, stderr=as_json) as present:
             own = replace(options, study=asked.study)
@@ -166,6 +169,8 @@ def _end(
         "test_outside_confirmed": None if gap is None else gap.to_json(),
         "ended": outcome.reason,
     }
+    if warnings := [*search.warnings, *record.warnings]:
+        told["warnings"] = warnings
     if not as_json:
         if gap is not None:
             say()

@@ -18,6 +18,7 @@ from hpsearch.cli.options import (
     StorageOption,
     StoredStudyOption,
 )
+from hpsearch.cli.terminal.front import print_warnings
 from hpsearch.cli.terminal.output import print_json, say, show
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 
@@ -98,6 +99,7 @@ def export(
     if not targets.files():
         default = Path(f"{record.study.name}-trial-{chosen.frozen.trial.number}.yaml")
         targets = replace(targets, config=default)
+    print_warnings(record, stderr=as_json)
     agreed = write_export(chosen, targets, runs=runs, data=data, overwrite=force)
     if as_json:
         print_json(_as_json(chosen, targets, agreed))

@@ -264,7 +264,7 @@ def _end(
 def _print_end(
     record: StudyRecord, outcome: Outcome, told: Preview, storage: str, *, exported: bool
 ) -> None:
-    from hpsearch.cli.terminal.front import print_front
+    from hpsearch.cli.terminal.front import print_front, print_warnings
     from hpsearch.results.export.frozen import caveat
     from hpsearch.results.ranking import ranked, violators
 
@@ -276,6 +276,7 @@ def _print_end(
         + (f", {counts.invalid} invalid)" if counts.invalid else ")"),
         style="bold",
     )
+    print_warnings(record)
     order = ranked(record)
     if order and record.goals.several:
         print_front(record)

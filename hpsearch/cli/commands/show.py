@@ -14,6 +14,7 @@ from hpsearch.cli.options import (
     StorageOption,
     StoredStudyOption,
 )
+from hpsearch.cli.terminal.front import print_warnings
 from hpsearch.cli.terminal.output import (
     print_json,
     show_params,
@@ -68,6 +69,7 @@ def show_trial(
 def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
     from hpsearch.results.ranking import ranked
 
+    print_warnings(record, stderr=as_json)
     ranks = {trial.ticket: rank for rank, trial in enumerate(ranked(record), start=1)}
     order = sorted(record.trials, key=lambda trial: ranks.get(trial.ticket, len(ranks) + 1))
     if as_json:
@@ -85,6 +87,7 @@ def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
                     "compute_seconds": trial.compute_seconds,
                     "params": dict(trial.params),
                     **({} if trial.invalid is None else {"invalid": trial.invalid.reason}),
+                    **({"flaws": trial.flaws} if trial.flaws else {}),
                 }
                 for trial in order
             ]
@@ -106,7 +109,7 @@ def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
             (
                 ranks.get(trial.ticket),
                 trial.number,
-                trial.state.value,
+                f"{trial.state.value} (!)" if trial.flaws else trial.state.value,
                 trial.value,
                 *(trial.figures.get(name) for name in others),
                 trial.epochs_done,

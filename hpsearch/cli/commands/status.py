@@ -17,7 +17,7 @@ from hpsearch.cli.options import (
     StoredStudyOption,
     more_than_zero,
 )
-from hpsearch.cli.terminal.front import print_best
+from hpsearch.cli.terminal.front import print_best, print_warnings
 from hpsearch.cli.terminal.output import console, print_json, say, show, show_time, sparkline, table
 from hpsearch.results.opening import database_for_reading, record_of
 from hpsearch.wording import plural
@@ -90,6 +90,7 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
     say(
         f"{plural(told['epochs_run'], 'epoch')} in {show_time(told['compute_seconds'])} of training"
     )
+    print_warnings(record)
     if told["pruning"] is not None:
         _print_pruning(told["pruning"])
     _print_failures(record)
@@ -159,6 +160,9 @@ def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
 
 def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
     if told is None:
+        return
+    if told.get("damaged"):
+        say(f"confirmation: {told['damaged']}", style="bold red")
         return
     newer = told["newer_trials"]
     since = f"; {plural(newer, 'newer trial')} had no part in it" if newer > 0 else ""

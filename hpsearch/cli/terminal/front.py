@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 _POINTS_SHOWN = 20
 
 
+def print_warnings(record: StudyRecord, *, stderr: bool = False) -> None:
+    """Print what must be known wherever the trials are shown or ranked."""
+    for warning in record.warnings:
+        say(f"warning: {warning}", style="bold red", stderr=stderr)
+
+
 def print_best(record: StudyRecord) -> None:
     """Print who leads, and how many complete trials break a constraint."""
     from hpsearch.results.ranking import best, leader, violators

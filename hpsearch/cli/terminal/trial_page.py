@@ -74,6 +74,7 @@ def trial_page(
             for event in events
         ],
         "error": trial.error,
+        "flaws": trial.flaws,
         "invalid": None
         if trial.invalid is None
         else {
@@ -112,6 +113,8 @@ def print_page(page: Mapping[str, Any]) -> None:
             f"{declared['was']}): {declared['reason']}",
             style="bold red",
         )
+    for flaw in page["flaws"]:
+        say(flaw, style="bold red")
     metric, at = page["objective"]["metric"], page["objective"]["at"]
     say(
         f"ticket {page['ticket']}, attempt {page['attempts']}"
@@ -140,7 +143,15 @@ def print_page(page: Mapping[str, Any]) -> None:
     if page["noted"]:
         say()
         say("Noted by the worker", style="bold")
-        apart = ("ticket", "val_confusion", "over_groups", "class_names", "error", "invalid")
+        apart = (
+            "ticket",
+            "val_confusion",
+            "over_groups",
+            "class_names",
+            "images_per_class",
+            "error",
+            "invalid",
+        )
         say(show_params({key: each for key, each in page["noted"].items() if key not in apart}))
     if page["error"]:
         say()

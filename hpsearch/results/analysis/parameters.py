@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import distribution
 from hpsearch.study_file.space import Choice, Parameter, Range, Scalar
 from hpsearch.study_file.trial_config import CONFIRM_SEED
 
@@ -64,7 +65,8 @@ def read_parameters(database: Database, study_id: int) -> dict[str, Searched]:
 
     found: dict[str, Parameter] = {}
     for path, text in database.read(work):
-        if path != CONFIRM_SEED:  # a confirmation's seed is nothing that was searched
+        # A confirmation's seed is nothing that was searched.
+        if path != CONFIRM_SEED and distribution(text) is not None:
             found.setdefault(path, parameter_of(text))
     return searched(found)
 

@@ -18,7 +18,6 @@ to be stored, and every worker comes to the same plan.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +38,7 @@ from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search import ledger_reads, optuna_rows, studies
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import decode_or
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.goals import Objective
 
@@ -212,7 +212,7 @@ def latencies(database: Database, confirmation: StudyRecord) -> dict[int, float]
     """Return trial -> seconds of one image, as measured last; empty before that."""
     log = ledger_reads.event_log(database, confirmation.study.study_id)
     for event in reversed(log):
-        if event.kind == LATENCY:
+        if event.kind == LATENCY and "seconds" in event.detail:
             return {int(trial): each for trial, each in event.detail["seconds"].items()}
     return {}
 
@@ -234,4 +234,7 @@ def _predictions(database: Database, study_id: int) -> dict[int, Predictions]:
     def work(connection: Connection) -> dict[int, str]:
         return {row.trial_id: row.value_json for row in connection.execute(query)}
 
-    return {trial_id: decode(json.loads(text)) for trial_id, text in database.read(work).items()}
+    return {
+        trial_id: decode(decode_or("damaged", text, "trial_user_attributes", trial_id, str))
+        for trial_id, text in database.read(work).items()
+    }

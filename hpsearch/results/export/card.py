@@ -62,6 +62,7 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
         reasons = "\n".join(f"- {inline(each)}" for each in gap["reasons"])
         # Before the number itself: who reads no further has read this
         about.insert(1, f"**{inline(gap['headline'])}** Likely reasons:\n\n{reasons}")
+    about += [f"**Warning.** {inline(each)}." for each in origin.get("warnings", ())]
     return "\n\n".join(about)
 
 

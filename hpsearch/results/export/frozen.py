@@ -95,6 +95,11 @@ def export_trial(
             f"a trial can be exported after its first epoch, but trial {trained.number} of study "
             f"{source.study.name!r} has none ({trained.state})"
         )
+    if "params" in trained.damaged:
+        raise UserError(
+            f"a trial is exported with its configuration, but that of trial {trained.number} of "
+            f"study {source.study.name!r} is damaged in the database (`hpsearch doctor`)"
+        )
     config = file.trial_config(trained.params, trained.ticket)
     noted = optuna_side.attributes(database, trained.trial_id)
     rank = order.index(trial) + 1 if trial in order else None
@@ -110,6 +115,7 @@ def export_trial(
         "ticket": trial.ticket,
         "state": trial.state.value,
         **({} if trial.invalid is None else {"invalid": trial.invalid.reason}),
+        **({"warnings": list(record.warnings)} if record.warnings else {}),
         "rank": rank,
         "complete_trials": len(order),
         "objective": f"{record.objective.metric} of the {record.objective.at} epoch",

@@ -70,7 +70,9 @@ def _late_epochs(facts: Facts, ticket: int, log: Sequence[Event]) -> Iterator[Br
     for event in log:
         if event.kind != "resumed":
             continue
-        found, attempt = event.detail["epochs_done"], event.attempt or 0
+        found, attempt = event.detail.get("epochs_done"), event.attempt or 0
+        if not isinstance(found, int):
+            continue  # ``readable`` names it.
         for row in rows:
             if (row.epoch > found) != (row.attempt >= attempt):
                 yield (

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import json_to_distribution
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
@@ -18,8 +16,10 @@ from hpsearch.search import ledger_reads
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.ledger_reads import Event, Ticket
 from hpsearch.search.ledger_tables import epochs as epochs_table
+from hpsearch.search.ledger_tables import knowledge
 from hpsearch.search.one_moment import at_one_moment
 from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import Damaged, decode, drawn_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,8 @@ class OptunaRow:
     infeasible: bool
     #: Samplers take its configuration for one that can't be built.
     marked: bool
+    #: What can't be read of it: ``trial_params: optimizer.sgd.lr``.
+    damaged: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,8 @@ class Facts:
     events: Sequence[Event]
     #: By Optuna's number.
     rows: Sequence[OptunaRow]
+    #: Rows of the study itself that can't be read, a phrase each.
+    damaged: Sequence[str] = ()
 
     @cached_property
     def logs(self) -> Mapping[int, Sequence[Event]]:
@@ -98,7 +102,30 @@ def _read(view: Database, name: str) -> Facts:
         epochs=view.read(lambda connection: _epochs(connection, study_id)),
         events=ledger_reads.event_log(view, study_id),
         rows=view.read(lambda connection: _rows(connection, study_id)),
+        damaged=view.read(lambda connection: list(_damaged(connection, study_id))),
     )
+
+
+def _damaged(connection: Connection, study_id: int) -> Iterator[str]:
+    """Yield what can't be read of the study's attributes and of its results from elsewhere."""
+    for table in (rows.STUDY_USER_ATTRS, rows.STUDY_SYSTEM_ATTRS):
+        attributes = sa.select(table.c.key, table.c.value_json).where(table.c.study_id == study_id)
+        for key, text in connection.execute(attributes):
+            if not _is_json(text, object):
+                yield f"{table.name}: {key}"
+    columns = (knowledge.c.source, knowledge.c.place, knowledge.c.params, knowledge.c.outcome)
+    lessons = sa.select(*columns).where(knowledge.c.study_id == study_id)
+    for source, place, params, outcome in connection.execute(lessons):
+        if not (_is_json(params, dict) and _is_json(outcome, dict)):
+            yield f"{knowledge.name}: {place} of {source}"
+
+
+def _is_json(text: Any, shape: type) -> bool:
+    try:
+        decode(text, shape)
+    except Damaged:
+        return False
+    return True
 
 
 def _epochs(connection: Connection, study_id: int) -> dict[int, list[EpochRow]]:
@@ -126,21 +153,33 @@ def _rows(connection: Connection, study_id: int) -> list[OptunaRow]:
     table = rows.INTERMEDIATE_VALUES
     for trial_id, step, value in of_trials(table, table.c.step, table.c.intermediate_value):
         steps.setdefault(trial_id, {})[step] = value
+    damaged: list[tuple[int, str]] = []
     params: dict[int, dict[str, Any]] = {}
     table = rows.PARAMS
     columns = (table.c.param_name, table.c.param_value, table.c.distribution_json)
     for trial_id, name, value, distribution in of_trials(table, *columns):
-        outside = json_to_distribution(distribution).to_external_repr(value)
-        params.setdefault(trial_id, {})[name] = outside
+        known = drawn_value(distribution, value)
+        if known is None:
+            damaged.append((trial_id, f"trial_params: {name}"))
+        else:
+            params.setdefault(trial_id, {})[name] = known[1]
     noted: dict[int, dict[str, Any]] = {}
     table = rows.TRIAL_USER_ATTRS
     for trial_id, key, text in of_trials(table, table.c.key, table.c.value_json):
-        if key in ("ticket", "infeasible"):
-            noted.setdefault(trial_id, {})[key] = json.loads(text)
+        try:
+            noted.setdefault(trial_id, {})[key] = decode(text, object)
+        except Damaged:
+            damaged.append((trial_id, f"trial_user_attributes: {key}"))
+            noted.setdefault(trial_id, {})[key] = None
     table = rows.TRIAL_SYSTEM_ATTRS
-    marked = {
-        trial_id for trial_id, key in of_trials(table, table.c.key) if key in rows.INFEASIBLE_MARKS
-    }
+    marked = set()
+    for trial_id, key, text in of_trials(table, table.c.key, table.c.value_json):
+        if key in rows.INFEASIBLE_MARKS:
+            marked.add(trial_id)
+        try:
+            decode(text, object)
+        except Damaged:
+            damaged.append((trial_id, f"trial_system_attributes: {key}"))
     table = rows.VALUES
     objectives: dict[int, list[float | None]] = {}
     values = of_trials(table, table.c.objective, table.c.value).all()
@@ -162,6 +201,7 @@ def _rows(connection: Connection, study_id: int) -> list[OptunaRow]:
             ticket=noted.get(trial_id, {}).get("ticket"),
             infeasible="infeasible" in noted.get(trial_id, {}),
             marked=trial_id in marked,
+            damaged=tuple(what for each, what in damaged if each == trial_id),
         )
         for trial_id, number, state in connection.execute(query)
     ]

@@ -7,6 +7,17 @@ from hpsearch.results.invariants.rule import Rule
 
 RULES = (
     Rule(
+        name="readable",
+        check=trials.readable,
+        means="the row is damaged; everything else is read and checked without it",
+    ),
+    Rule(
+        name="one data set",
+        check=trials.one_data_set,
+        means="the images were changed between the two; values of one side can't be compared with "
+        "the other's: `hpsearch invalidate` takes a side out of the ranking",
+    ),
+    Rule(
         name="budget",
         check=tickets.within_budget,
         means="more was trained than was asked for; no result is wrong",

@@ -53,14 +53,20 @@ def one_ending(facts: Facts) -> Iterator[Breach]:
 def came_to(facts: Facts, ticket: Ticket) -> TicketState:
     """Return a ticket's state, of an invalid one what it was before."""
     declared = declaration_in(facts.log(ticket.ticket))
-    if ticket.state is TicketState.INVALID and declared is not None:
+    if ticket.state is not TicketState.INVALID:
+        return ticket.state
+    if declared is not None:
         return declared.before
-    return ticket.state
+    # Its declaration is damaged; the log has its end all the same.
+    ended = [event.kind for event in facts.log(ticket.ticket) if event.kind in FINISHED]
+    return TicketState(ended[-1]) if ended else ticket.state
 
 
 def invalid_as_logged(facts: Facts) -> Iterator[Breach]:
     """A trial is invalid where the log's last word on that says so."""
     for ticket in facts.tickets:
+        if any(event.damaged for event in facts.log(ticket.ticket)):
+            continue  # ``readable`` names it.
         declared = declaration_in(facts.log(ticket.ticket)) is not None
         if declared and ticket.state is not TicketState.INVALID:
             yield name_of(ticket), f"was declared invalid, but is {ticket.state}"
@@ -101,5 +107,5 @@ def _last_step(ticket: Ticket, state: TicketState, last: Event) -> Iterator[Brea
 
 def _earlier_budgets(events: Sequence[Event]) -> Iterator[int]:
     for event in events:
-        if event.kind == "budget_changed":
+        if event.kind == "budget_changed" and isinstance(event.detail.get("before"), int):
             yield int(event.detail["before"])

@@ -23,6 +23,31 @@ _STATES = {
 }
 
 
+def one_data_set(facts: Facts) -> Iterator[Breach]:
+    """All trials whose configurations ask for the same images were trained on the same."""
+    for trial in facts.record.trials:
+        where = f"ticket {trial.ticket}" if trial.number is None else f"trial {trial.number}"
+        if trial.other_images is not None:
+            yield f"{where} (ticket {trial.ticket})", f"was {trial.other_images}"
+
+
+def readable(facts: Facts) -> Iterator[Breach]:
+    """Every row can be read."""
+    for what in facts.damaged:
+        yield "the study", f"can't be read: {what}"
+    for ticket in facts.tickets:
+        if ticket.damaged:
+            columns = ", ".join(ticket.damaged)
+            yield name_of(ticket), f"hpsearch_tickets can't be read: {columns}"
+    for event in facts.events:
+        if event.damaged:
+            where = "the study" if event.ticket is None else f"ticket {event.ticket}"
+            yield where, f"the details of its event {event.event_id} ({event.kind}) can't be read"
+    for row in facts.rows:
+        for what in row.damaged:
+            yield f"trial {row.number}", f"can't be read in Optuna's tables: {what}"
+
+
 def numbers_in_order(facts: Facts) -> Iterator[Breach]:
     """Optuna's numbers are 0, 1, 2 and so on, each once."""
     numbers = [row.number for row in facts.rows]
@@ -45,7 +70,7 @@ def every_trial_has_its_row(facts: Facts) -> Iterator[Breach]:
         row = rows.get(ticket.trial_id)
         if row is None:
             yield name_of(ticket), "has no row in Optuna's table"
-        elif (row.number, row.ticket) != (ticket.number, ticket.ticket):
+        elif (row.number, row.ticket) != (ticket.number, ticket.ticket) and not row.damaged:
             yield (
                 name_of(ticket),
                 f"has Optuna's row of trial {row.number} (ticket {row.ticket})",
@@ -65,6 +90,8 @@ def every_row_has_its_trial(facts: Facts) -> Iterator[Breach]:
             yield f"trial {row.number}", "is a row of Optuna's that no ticket knows"
         elif row.state is not TrialState.PRUNED:
             yield f"trial {row.number}", f"is an infeasible draw, but {row.state.name}, not PRUNED"
+    if any(row.damaged for row in facts.rows):
+        return  # Whose draws these are may be what can't be read.
     draws = Counter(
         row.ticket for row in facts.rows if row.infeasible and row.trial_id not in known
     )
@@ -95,13 +122,14 @@ def _differences(facts: Facts, ticket: Ticket, row: OptunaRow) -> Iterator[Breac
     if row.state is not expected:
         yield where, f"is {ticket.state}, but {row.state.name} in Optuna's table"
     objectives = row_values(ticket.state, facts.record.goals, vars(ticket), ticket.figures or {})
-    if row.objectives != objectives:
+    if row.objectives != objectives and not ticket.damaged:
         yield (
             where,
             f"has the value {_told(objectives)}, but {_told(row.objectives)} in Optuna's table",
         )
     params = dict(ticket.params or {})
-    if params != row.params:
+    # What is damaged has no value that could be compared (``readable`` names it).
+    if params != row.params and not ticket.damaged and not row.damaged:
         different = sorted(
             path
             for path in params.keys() | row.params.keys()

@@ -58,6 +58,8 @@ class StudyContent:
     budget_trials: int
     epochs_per_trial: int
     finished: bool
+    #: What must be known wherever the trials are ranked.
+    warnings: Sequence[str]
     #: Rows of ``analysis.table.trial_table``: ranked trials first, best first.
     trials: Sequence[dict[str, Any]]
     columns: Sequence[str]

@@ -98,6 +98,7 @@ def read_content(
         budget_trials=record.study.trials,
         epochs_per_trial=record.study.epochs_per_trial,
         finished=record.is_finished,
+        warnings=record.warnings,
         trials=trials,
         columns=names,
         parameters=list(evidence.parameters),

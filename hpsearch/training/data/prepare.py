@@ -83,6 +83,11 @@ class PreparedData:
         """Training images of each class, int64 ``(classes,)``."""
         return torch.bincount(self.labels[self.train_indices], minlength=len(self.class_names))
 
+    @cached_property
+    def images_per_class(self) -> tuple[int, ...]:
+        """Training and validation images of each class."""
+        return tuple(torch.bincount(self.labels, minlength=len(self.class_names)).tolist())
+
     def groups_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
         """Return the groups of the images at ``rows``; ``None`` if the source makes none."""
         found: NDArray[np.int64] | None = None

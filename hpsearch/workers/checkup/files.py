@@ -143,7 +143,7 @@ def _damage(folder: RunFolder, named: CheckpointRef) -> str | None:
 def _elsewhere(facts: Facts, ticket: Ticket) -> str | None:
     """Return the host that wrote the ticket's checkpoint, ``None`` where it is this one."""
     for event in facts.log(ticket.ticket):
-        if event.kind == "checkpoint" and event.detail["key"] == ticket.checkpoint:
+        if event.kind == "checkpoint" and event.detail.get("key") == ticket.checkpoint:
             return _other_host(event.owner)
     return None
 

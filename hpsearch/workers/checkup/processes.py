@@ -40,4 +40,5 @@ def dead_owners(facts: Facts) -> list[DeadOwner]:
 
 def _pid(facts: Facts, ticket: Ticket) -> int | None:
     took = [event for event in facts.log(ticket.ticket) if event.kind in BEGINNINGS]
-    return int(took[-1].detail["pid"]) if took and "pid" in took[-1].detail else None
+    pid = took[-1].detail.get("pid") if took else None
+    return pid if isinstance(pid, int) else None

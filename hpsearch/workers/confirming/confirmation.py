@@ -47,6 +47,7 @@ from hpsearch.workers.gpu import open_device
 from hpsearch.workers.launch.launching import LaunchOptions, check_options, supervise
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import Outcome
+from hpsearch.workers.same_images import require_same_images
 from hpsearch.workers.trial.blueprint import device_name
 
 #: Characters that a study's name may have.
@@ -137,12 +138,16 @@ def run(
 ) -> Outcome:
     """Train what the confirmation's plan asks for, as a launch does its trials.
 
-    ``options.study`` is ``asked.study``. At the end the finalists' latencies are measured.
+    ``options.study`` is ``asked.study``. At the end the finalists' latencies are measured. Raises
+    ``DataError`` if the images aren't those of the search any more.
     """
     crew = check_options(options)
     # A confirmation that was killed between two rounds has no ticket left, but isn't finished
     grow(database, asked.name)
     stored = studies.find(database, asked.name)
+    record = read_study(database, asked.name)
+    if not record.is_finished:  # Else this only reads the verdict again.
+        require_same_images(database, stored, asked.study, options.data)
     outcome = supervise(database, stored, options, crew, on_progress)
     if outcome.reason == "finished":
         device = resolve_devices(options.devices)[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
@@ -89,6 +90,8 @@ def look_ahead(options: LaunchOptions) -> Outlook:
     crew = check_options(options)
     SAMPLERS.build(study.sampler).check(study.space)
     stored, counts, others = _stored(options)
+    if stored is not None:
+        _require_same_images(options, stored)
     # Where no worker is started here, one on this machine stands for those elsewhere
     device = crew.devices[0] if crew.devices else resolve_devices(options.devices)[0]
     sampled = sample(study, device=device, threads=crew.threads, data=options.data)
@@ -116,6 +119,13 @@ def look_ahead(options: LaunchOptions) -> Outlook:
         plugins=study.plugins,
         data=options.data,
     )
+
+
+def _require_same_images(options: LaunchOptions, stored: StoredStudy) -> None:
+    from hpsearch.workers.same_images import require_same_images
+
+    with closing(Database(options.storage)) as database:
+        require_same_images(database, stored, options.study, options.data)
 
 
 def timed(outlook: Outlook) -> Preview:

@@ -135,6 +135,12 @@ class ProgressReader:
 
     def _line(self, event: Event, names: Mapping[int, str]) -> str | None:
         name = names.get(event.ticket or 0, f"ticket {event.ticket}")
+        try:
+            return self._told(event, name)
+        except (KeyError, TypeError, ValueError):
+            return f"{name}: {event.kind} (its details are damaged in the database)"
+
+    def _told(self, event: Event, name: str) -> str | None:
         detail = event.detail
         match event.kind:
             case "pruned" if detail.get("waited", False):

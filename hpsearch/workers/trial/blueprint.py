@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from hpsearch.measurement import KNOWN_BEFORE
+from hpsearch.results.data_sets import Images
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.plan import Plan, plan
 from hpsearch.training.threads import threads_for
@@ -26,6 +27,15 @@ class Blueprint:
     def costs(self) -> dict[str, float]:
         """Return the figures that a study may bound and that are known before training."""
         return {name: getattr(self.plan.model, name) for name in KNOWN_BEFORE}
+
+    def images(self) -> Images:
+        """Return what tells these images from those of other trials."""
+        return Images(
+            data_hash=self.plan.data_hash,
+            class_names=self.plan.class_names,
+            per_class=self.plan.images_per_class,
+            total=sum(self.plan.images_per_class),
+        )
 
     def attributes(self) -> dict[str, Any]:
         """Return what a trial's row records; a frozen config repeats it.
@@ -49,6 +59,7 @@ class Blueprint:
             "train_images": self.plan.train_images,
             "val_images": self.plan.val_images,
             **({} if self.plan.val_groups is None else {"val_groups": self.plan.val_groups}),
+            "images_per_class": list(self.plan.images_per_class),
             **({"trainings": self.plan.rounds} if self.plan.rounds > 1 else {}),
         }
 

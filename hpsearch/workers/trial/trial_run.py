@@ -18,6 +18,7 @@ from hpsearch.errors import (
 from hpsearch.kill_points import Step, passing
 from hpsearch.registry import Component
 from hpsearch.results import optuna_side
+from hpsearch.results.reasons import in_short, shortened
 from hpsearch.search.ledger_types import Claim, TrialRow
 from hpsearch.search.optuna_rows import constraint_attrs
 from hpsearch.search.samplers import SAMPLERS
@@ -28,6 +29,7 @@ from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.confirming.plan import planned_trial
 from hpsearch.workers.devices import cores
 from hpsearch.workers.gpu import require_sound
+from hpsearch.workers.same_images import require_same_as_before
 from hpsearch.workers.trial import memory, tracked
 from hpsearch.workers.trial.attempt import Attempt
 from hpsearch.workers.trial.bench import Bench, tidy
@@ -42,8 +44,13 @@ Configured: TypeAlias = tuple[int, Mapping[str, Any], Blueprint]
 #: Infeasible draws of one ticket, one after the other, before the space is called hopeless.
 MAX_INFEASIBLE = 200
 
-#: Characters of an error that the ledger keeps.
-_ACCOUNT = 4000
+#: Characters of an error that the ledger keeps; of one that is cut, those of its beginning.
+_ACCOUNT, _BEGINNING = 4000, 1500
+
+_DAMAGED = (
+    "the trial's stored configuration can't be read (hpsearch_tickets.params is damaged), so "
+    "nobody can go on with it"
+)
 
 #: Draws where a study's own sampler keeps proposing what can't be built.
 _CHANCE = SAMPLERS.build(Component("random"))
@@ -131,10 +138,14 @@ def _fail(
 def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Configured | None:
     """Return the trial as it will be trained, drawing its configuration where it has none."""
     ledger = bench.ledger
+    if claim.damaged:
+        _fail(bench, claim, _DAMAGED, retry=False)
+        return None
     if claim.params is not None and claim.number is not None:
         blueprint = _blueprint(
             bench, claim, keeper, claim.params, threads=_recorded_threads(bench, claim)
         )
+        _require_same_images(bench, claim.params, blueprint)
         return claim.number, claim.params, blueprint
     if bench.study.confirms is not None:
         return _configure_planned(bench, claim, keeper)
@@ -173,6 +184,7 @@ def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Configured | 
             passing(Step.INFEASIBLE_RECORDED)
             infeasible += 1
             continue
+        _require_same_images(bench, drawn.params, blueprint)
         passing(Step.DRAWN)
         _, number = ledger.start(claim, _row(drawn, blueprint.attributes()))
         passing(Step.ROW_CREATED)
@@ -195,6 +207,7 @@ def _configure_planned(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Confi
         # It could be built in the search; with this split it can't, and another isn't asked for
         _fail(bench, claim, str(error), retry=False)
         return None
+    _require_same_images(bench, drawn.params, blueprint)
     passing(Step.DRAWN)
     _, number = bench.ledger.start(claim, _row(drawn, blueprint.attributes()))
     passing(Step.ROW_CREATED)
@@ -237,6 +250,11 @@ def _blueprint(
         )
 
 
+def _require_same_images(bench: Bench, params: Mapping[str, Any], blueprint: Blueprint) -> None:
+    """Raise ``DataError`` if the study's other trials were trained on other images."""
+    require_same_as_before(bench.ledger.database, bench.study.name, params, blueprint)
+
+
 def _require_constraints(goals: Goals, blueprint: Blueprint) -> None:
     """Raise ``ConstraintBroken`` where what is known before training is out of bounds."""
     broken = goals.broken(blueprint.costs())
@@ -259,9 +277,12 @@ def _row(
 
 
 def _account(error: BaseException) -> str:
-    """Return the error's type and message, and the end of its traceback, for `show`."""
+    """Return the error's traceback, for `show`.
+
+    Of a long one its type and the beginning of its message come first, then beginning and end.
+    """
     told = "".join(traceback.format_exception(error))
     if len(told) <= _ACCOUNT:
         return told
-    head = "Traceback (its end):\n"
-    return head + told[len(head) - _ACCOUNT :]
+    first = in_short("".join(traceback.format_exception_only(error)))
+    return f"{first}\n\n{shortened(told, _ACCOUNT - len(first) - 2, beginning=_BEGINNING)}"

@@ -35,6 +35,7 @@ def answer(content: StudyContent) -> Section:
         blocks.append(Text(text=content.test_gap.headline, style="warning"))
         blocks.append(Text(text=" ".join(["Likely reasons.", *content.test_gap.reasons])))
     blocks.append(Text(text=" ".join(content.answer), style="lead"))
+    blocks += [Text(text=each, style="warning") for each in content.warnings]
     found = content.confirmed
     if found is not None and found.verdict.winner_is_invalid:
         blocks.append(Text(text=distrusted(found.verdict), style="warning"))

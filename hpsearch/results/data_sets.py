@@ -1,0 +1,210 @@
+"""Trials of one study that were trained on different images.
+
+Each trial's row holds a hash of the images that were there. Somebody may change a folder between
+two launches; values that were measured on other images can't be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.errors import DataError
+from hpsearch.results import optuna_side
+from hpsearch.search import ledger_reads
+from hpsearch.search import optuna_rows as rows
+from hpsearch.search.ledger_reads import Ticket
+from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.storage import Database
+from hpsearch.search.stored_json import decode_or
+
+DATA_HASH = "data_hash"
+
+#: Sections of ``data`` that don't decide which images are taken: size and pixels come later.
+_NOT_DECIDING = ("data.validation", "data.input_size", "data.normalization", "data.augmentation")
+
+#: Classes, and trials, that a sentence lists.
+_LISTED = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """The images that a trial was, or would be, trained on."""
+
+    data_hash: str
+    class_names: Sequence[str] = ()
+    #: Training and validation images together, in the order of ``class_names``; empty for trials
+    #: of hpsearch versions that didn't record it.
+    per_class: Sequence[int] = ()
+    #: ``None`` if it wasn't recorded.
+    total: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesOfGroup:
+    """Trials that chose the same images by their configuration, and what they found."""
+
+    #: By ticket: those that count. Data hash of each.
+    hashes: Mapping[int, str]
+    #: One of these tickets, the first.
+    first: Ticket
+
+
+def groups(database: Database, study_id: int, tickets: Sequence[Ticket]) -> list[ImagesOfGroup]:
+    """Return the trials of a study by the images that their configurations ask for.
+
+    Failed and invalid trials have no value that anybody compares, so they are left out.
+    """
+    noted = optuna_side.noted(database, study_id, [DATA_HASH])
+    found: dict[str, dict[int, str]] = {}
+    firsts: dict[str, Ticket] = {}
+    for ticket in tickets:
+        recorded = noted.get(ticket.trial_id or -1, {}).get(DATA_HASH)
+        if isinstance(recorded, str) and _counts(ticket):
+            key = _choice(ticket.params or {})
+            firsts.setdefault(key, ticket)
+            found.setdefault(key, {})[ticket.ticket] = recorded
+    return [ImagesOfGroup(hashes=found[key], first=firsts[key]) for key in found]
+
+
+def differing(database: Database, study_id: int, tickets: Sequence[Ticket]) -> dict[int, str]:
+    """Return ticket -> what to know of it, of trials on other images than the first trials.
+
+    Cheap if all trials have the same hash, as they usually do.
+    """
+    if len(database.read(lambda connection: _hashes(connection, study_id))) < 2:
+        return {}
+    names = {each.ticket: each.number for each in tickets}
+    told: dict[int, str] = {}
+    for group in groups(database, study_id, tickets):
+        first = group.hashes[group.first.ticket]
+        for ticket, found in group.hashes.items():
+            if found != first:
+                told[ticket] = (
+                    f"trained on other images than trial {names[group.first.ticket]} "
+                    f"(data hash {found[:12]}, not {first[:12]})"
+                )
+    return told
+
+
+def require_same(
+    database: Database, study: str, study_id: int, params: Mapping[str, Any], images: Images
+) -> None:
+    """Compare the images that are there now with those of a study's trials.
+
+    Args:
+        database: Where the study is stored.
+        study: Its name, for the message.
+        study_id: Its id.
+        params: The configuration that asks for ``images``.
+        images: What it finds now.
+
+    Raises:
+        DataError: Its trials were trained on others.
+    """
+    if database.read(lambda connection: _hashes(connection, study_id)) <= {images.data_hash}:
+        return
+    tickets = ledger_reads.all_tickets(database, study_id)
+    for group in groups(database, study_id, tickets):
+        others = {each for each in group.hashes.values() if each != images.data_hash}
+        if not others or _choice(group.first.params or {}) != _choice(params):
+            continue
+        known = next(each for each in tickets if group.hashes.get(each.ticket) in others)
+        before = _images_of(database, known.trial_id or -1)
+        trials = _listed(
+            str(each.number) for each in tickets if group.hashes.get(each.ticket) in others
+        )
+        raise DataError(
+            f"study {study!r} must go on with the images that its trials were trained on, but they "
+            f"have changed: the data hash is {images.data_hash} now, and was "
+            f"{before.data_hash} for trials {trials}. {_changes(before, images)}. Put those images "
+            f"back; or search on the new ones in a study of its own (--name {study}_2); or, if the "
+            f"old values are worth nothing, take these trials out with `hpsearch invalidate`"
+        )
+
+
+def mixed(tickets: Sequence[Ticket], others: Mapping[int, str]) -> str | None:
+    """Return the sentence that stands wherever trials are ranked; ``None`` if all are alike."""
+    if not others:
+        return None
+    trials = _listed(str(each.number) for each in tickets if each.ticket in others)
+    return (
+        f"the images have changed during this study: trials {trials} were trained on others than "
+        "the first ones, so values of the two can't be compared (`hpsearch doctor` lists them)"
+    )
+
+
+def _hashes(connection: Connection, study_id: int) -> set[str]:
+    table = rows.TRIAL_USER_ATTRS
+    query = (
+        sa.select(table.c.value_json)
+        .join(rows.TRIALS, rows.TRIALS.c.trial_id == table.c.trial_id)
+        .where(rows.TRIALS.c.study_id == study_id, table.c.key == DATA_HASH)
+        .distinct()
+    )
+    found = connection.execute(query).scalars()
+    return {decode_or("", text, "trial_user_attributes", DATA_HASH, str) for text in found} - {""}
+
+
+def _images_of(database: Database, trial_id: int) -> Images:
+    noted = optuna_side.attributes(database, trial_id)
+    per_class = tuple(noted.get("images_per_class", ()))
+    total = sum(per_class) if per_class else None
+    train, validation = noted.get("train_images"), noted.get("val_images")
+    if total is None and isinstance(train, int) and isinstance(validation, int):
+        # Of folds these count images several times.
+        total = train + validation if noted.get("trainings", 1) == 1 else None
+    return Images(
+        data_hash=str(noted.get(DATA_HASH)),
+        class_names=tuple(map(str, noted.get("class_names", ()))),
+        per_class=per_class,
+        total=total,
+    )
+
+
+def _changes(before: Images, now: Images) -> str:
+    """Say what is different, as far as the hash's trial has recorded it."""
+    told = []
+    if before.total is not None and now.total is not None and before.total != now.total:
+        told.append(f"{before.total} images -> {now.total}")
+    gone = [name for name in before.class_names if name not in now.class_names]
+    new = [name for name in now.class_names if name not in before.class_names]
+    told += [f"classes gone: {_listed(map(repr, gone))}"] if gone else []
+    told += [f"new classes: {_listed(map(repr, new))}"] if new else []
+    if before.per_class and now.per_class:
+        was = dict(zip(before.class_names, before.per_class, strict=False))
+        told += [
+            f"{name!r}: {was[name]} -> {count}"
+            for name, count in zip(now.class_names, now.per_class, strict=False)
+            if name in was and was[name] != count
+        ][:_LISTED]
+    if told:
+        return f"What changed: {', '.join(told)}"
+    if before.total is None:
+        return "How many images there were isn't recorded"
+    return f"There are as many ({before.total}) in as many classes, but some are other pictures"
+
+
+def _counts(ticket: Ticket) -> bool:
+    return ticket.state not in (TicketState.FAILED, TicketState.INVALID)
+
+
+def _choice(params: Mapping[str, Any]) -> str:
+    """Return what decides in a configuration which images are taken."""
+    deciding = {
+        path: value
+        for path, value in params.items()
+        if path.startswith("data.")
+        and not any(path == each or path.startswith(f"{each}.") for each in _NOT_DECIDING)
+    }
+    return repr(sorted(deciding.items()))
+
+
+def _listed(words: Iterable[str]) -> str:
+    found = list(words)
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    return ", ".join(found[:_LISTED]) + more

@@ -1,0 +1,84 @@
+"""JSON in rows. One that is damaged is named in a warning, and everything else is read.
+
+Somebody edits a row by hand, a disk loses a page, a copy breaks off: what can't be read must cost
+that row alone, and not the study.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import lru_cache
+from typing import Any
+
+from optuna.distributions import BaseDistribution, json_to_distribution
+
+logger = logging.getLogger(__name__)
+
+
+class Damaged(ValueError):
+    """A text that isn't the JSON it must be."""
+
+
+def decode(text: Any, shape: type = dict) -> Any:
+    """Return the JSON value of ``text``.
+
+    Args:
+        text: What the database returned.
+        shape: The type that the value must have; ``object`` takes any.
+
+    Raises:
+        Damaged: It is no JSON, or another kind of value.
+    """
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError, RecursionError):  # TypeError: NULL, or a blob
+        raise Damaged("is no JSON") from None
+    if not isinstance(value, shape):
+        raise Damaged(f"is no JSON {'object' if shape is dict else shape.__name__}")
+    return value
+
+
+def decode_or(default: Any, text: Any, column: str, row: object, shape: type = dict) -> Any:
+    """Return the JSON value of ``text``, or ``default`` with a warning if it is damaged.
+
+    Args:
+        default: What is returned then.
+        text: What the database returned.
+        column: ``table.column``, for the warning.
+        row: What names the row in that table, for the warning.
+        shape: The type that the value must have; ``object`` takes any.
+    """
+    try:
+        return decode(text, shape)
+    except Damaged as damage:
+        warn(f"{column} of {row} {damage}")
+        return default
+
+
+@lru_cache(maxsize=1024)
+def warn(what: str) -> None:
+    """Say once in a process that something stored is damaged."""
+    logger.warning("damaged in the database: %s; everything else is read", what)
+
+
+@lru_cache(maxsize=4096)
+def distribution(text: str) -> BaseDistribution | None:
+    """Return Optuna's distribution, ``None`` with a warning if the text is damaged."""
+    try:
+        return json_to_distribution(text)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        warn(f"trial_params.distribution_json {str(text)[:40]!r} is no distribution")
+        return None
+
+
+def drawn_value(text: str, stored: Any) -> tuple[BaseDistribution, Any] | None:
+    """Return a parameter's distribution and value as samplers see it; ``None`` if damaged."""
+    known = distribution(text)
+    if known is None:
+        return None
+    try:
+        return known, known.to_external_repr(stored)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        warn(f"trial_params.param_value {stored!r} isn't in its distribution")
+        return None

@@ -1,0 +1,78 @@
+"""Whether the images that are there now are those that a study's trials were trained on.
+
+Checked before a launch, and by each worker before each trial: it may run on another host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpsearch.results import data_sets
+from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.data_sets import Images
+from hpsearch.search import ledger_reads, studies
+from hpsearch.search.storage import Database
+from hpsearch.search.studies import StoredStudy
+from hpsearch.study_file.study import StudyFile
+from hpsearch.training.data.prepare import prepare
+from hpsearch.workers.trial.blueprint import Blueprint
+
+#: Choices of images that are looked up before a launch; each may have to be prepared.
+_CHOICES = 8
+
+
+def require_same_images(
+    database: Database, stored: StoredStudy, study: StudyFile, data: Path | None
+) -> None:
+    """Compare the images that are there now with those of every trial so far.
+
+    Args:
+        database: Where the study is stored.
+        stored: The study, or a confirmation, which needs the images of its search.
+        study: The same as a file.
+        data: The data root.
+
+    Raises:
+        DataError: They have changed, or aren't there.
+    """
+    for of in _compared(database, stored):
+        tickets = ledger_reads.all_tickets(database, of.study_id)
+        for group in data_sets.groups(database, of.study_id, tickets)[:_CHOICES]:
+            params = group.first.params or {}
+            config = study.trial_config(params, group.first.ticket)
+            found = prepare(config.data, split_seed=config.split_seed, root=data)
+            images = Images(
+                data_hash=found.data_hash,
+                class_names=found.class_names,
+                per_class=found.images_per_class,
+                total=sum(found.images_per_class),
+            )
+            data_sets.require_same(database, of.name, of.study_id, params, images)
+
+
+def require_same_as_before(
+    database: Database, name: str, params: Mapping[str, Any], blueprint: Blueprint
+) -> None:
+    """Compare the images of one trial that is about to begin.
+
+    Args:
+        database: Where its study is stored.
+        name: The study.
+        params: The trial's configuration.
+        blueprint: What is built of it here.
+
+    Raises:
+        DataError: Other trials were trained on other images.
+    """
+    for of in _compared(database, studies.find(database, name)):
+        data_sets.require_same(database, of.name, of.study_id, params, blueprint.images())
+
+
+def _compared(database: Database, stored: StoredStudy) -> list[StoredStudy]:
+    """Return the study, and the search that it confirms."""
+    if not is_confirmation(stored):
+        return [stored]
+    search = studies.find_or_none(database, stored.document["confirms"]["study"])
+    return [stored] if search is None else [search, stored]
