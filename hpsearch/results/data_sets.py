@@ -115,13 +115,11 @@ def require_same(
             continue
         known = next(each for each in tickets if group.hashes.get(each.ticket) in others)
         before = _images_of(database, known.trial_id or -1)
-        trials = _listed(
-            str(each.number) for each in tickets if group.hashes.get(each.ticket) in others
-        )
+        trials = _trials(each for each in tickets if group.hashes.get(each.ticket) in others)
         raise DataError(
             f"study {study!r} must go on with the images that its trials were trained on, but they "
             f"have changed: the data hash is {images.data_hash} now, and was "
-            f"{before.data_hash} for trials {trials}. {_changes(before, images)}. Put those images "
+            f"{before.data_hash} for {trials}. {_changes(before, images)}. Put those images "
             f"back; or search on the new ones in a study of its own (--name {study}_2); or, if the "
             f"old values are worth nothing, take these trials out with `hpsearch invalidate`"
         )
@@ -131,10 +129,11 @@ def mixed(tickets: Sequence[Ticket], others: Mapping[int, str]) -> str | None:
     """Return the sentence that stands wherever trials are ranked; ``None`` if all are alike."""
     if not others:
         return None
-    trials = _listed(str(each.number) for each in tickets if each.ticket in others)
+    trials = [each for each in tickets if each.ticket in others]
     return (
-        f"the images have changed during this study: trials {trials} were trained on others than "
-        "the first ones, so values of the two can't be compared (`hpsearch doctor` lists them)"
+        f"the images have changed during this study: {_trials(trials)} "
+        f"{'was' if len(trials) == 1 else 'were'} trained on others than the first ones, so values "
+        "of the two can't be compared (`hpsearch doctor` lists them)"
     )
 
 
@@ -171,8 +170,9 @@ def _changes(before: Images, now: Images) -> str:
     told = []
     if before.total is not None and now.total is not None and before.total != now.total:
         told.append(f"{before.total} images -> {now.total}")
-    gone = [name for name in before.class_names if name not in now.class_names]
-    new = [name for name in now.class_names if name not in before.class_names]
+    known = before.class_names or now.class_names
+    gone = [name for name in known if name not in now.class_names]
+    new = [name for name in now.class_names if name not in known]
     told += [f"classes gone: {_listed(map(repr, gone))}"] if gone else []
     told += [f"new classes: {_listed(map(repr, new))}"] if new else []
     if before.per_class and now.per_class:
@@ -202,6 +202,11 @@ def _choice(params: Mapping[str, Any]) -> str:
         and not any(path == each or path.startswith(f"{each}.") for each in _NOT_DECIDING)
     }
     return repr(sorted(deciding.items()))
+
+
+def _trials(tickets: Iterable[Ticket]) -> str:
+    numbers = [str(each.number) for each in tickets]
+    return f"trial{'' if len(numbers) == 1 else 's'} {_listed(numbers)}"
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -162,6 +162,33 @@ def one_more(ticket: int, kind: str, attempt: int, owner: str, **detail: object)
 
 #: Optuna's numbers: ticket 1 is trial 0, 1 the infeasible draw, ticket 2 is 2, then 3, 4, 5.
 DAMAGES = [
+    Damage(
+        "readable",
+        "hpsearch_tickets can't be read: params",
+        sa.update(tickets).where(of(1)).values(params="{"),
+    ),
+    Damage(
+        "readable",
+        "(released) can't be read",
+        sa.update(events).where(event(1, "released", 1)).values(detail='{"half": '),
+    ),
+    Damage(
+        "readable",
+        "can't be read in Optuna's tables: trial_params: lr",
+        sa.update(rows.PARAMS)
+        .where(rows.PARAMS.c.trial_id == trial_id(0))
+        .values(distribution_json="?"),
+    ),
+    Damage(
+        "one data set",
+        "trained on other images than trial 0 (data hash newer, not older)",
+        sa.insert(rows.TRIAL_USER_ATTRS).values(
+            [
+                {"trial_id": trial_id(number), "key": "data_hash", "value_json": json.dumps(found)}
+                for number, found in ((0, "older"), (2, "newer"))
+            ]
+        ),
+    ),
     Damage("budget", "5 tickets were issued", sa.update(studies_table).values(trials=4)),
     Damage("invalid", "has no reason", sa.update(tickets).where(of(1)).values(state="invalid")),
     Damage(
