@@ -24,7 +24,8 @@ from hpsearch.study_file.space import Choice, Draw, Parameter, Range, Scalar
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training.data.copies import copies_across
-from hpsearch.training.data.prepare import PreparedData, prepare
+from hpsearch.training.data.data_warnings import data_warnings, images_per_class
+from hpsearch.training.data.prepare import PreparedData, prepare, require_room_for
 from hpsearch.training.models.inspection import ModelSummary
 from hpsearch.training.plan import plan_on
 
@@ -109,6 +110,10 @@ class SourceReport:
     copies: int = 0
     #: Groups that the validation images are in; ``None`` if the source makes none.
     val_groups: int | None = None
+    #: Images of each class that train or validate, by the class's name.
+    images_per_class: Mapping[str, int]
+    #: What else makes the figures say less than they seem to.
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +149,8 @@ class SpaceReport:
             for each in self.sources
             if each.copies
         )
-        return (*map(str, self.impossible), *copies)
+        of_data = (warning for each in self.sources for warning in each.warnings)
+        return (*map(str, self.impossible), *copies, *of_data)
 
 
 def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
@@ -158,6 +164,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     draws = list(_draws(study))
     configs = [study.trial_config(draw.params, ticket=1) for _, draw in draws]
     prepared = _prepared(configs, data)
+    _require_room(configs, prepared, data)
     seen: set[str] = set()
     infeasible: list[Infeasible] = []
     violating: list[Infeasible] = []
@@ -266,6 +273,19 @@ def _prepared(configs: Iterable[TrialConfig], data: Path | None) -> dict[str, Pr
     }
 
 
+def _require_room(
+    configs: Iterable[TrialConfig], prepared: Mapping[str, PreparedData], data: Path | None
+) -> None:
+    """Raise ``DataError`` if there is no room for a source's images in their largest size."""
+    largest: dict[str, TrialConfig] = {}
+    for config in configs:
+        known = largest.setdefault(_source_key(config.data), config)
+        if (config.data.input_size or 0) > (known.data.input_size or 0):
+            largest[_source_key(config.data)] = config
+    for key, config in largest.items():
+        require_room_for(config.data, prepared[key], split_seed=config.split_seed, root=data)
+
+
 def _source_key(config: DataConfig) -> str:
     """Return what the images depend on apart from their size (its own, or any other)."""
     size = None if config.input_size is None else 1
@@ -301,6 +321,8 @@ def _source(
         splits=config.splits,
         copies=0 if config.train_on_validation else copies_across(images),
         val_groups=images.val_groups,
+        images_per_class=dict(zip(images.class_names, images_per_class(images), strict=True)),
+        warnings=data_warnings(config.source.name, images),
     )
 
 

@@ -12,7 +12,7 @@ from hpsearch.registry import Component
 from hpsearch.study_file import durations
 from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
 from hpsearch.study_file.schema import EitherOr, Free, Leaf, OneOf, Registries, Section, SomeOf
-from hpsearch.study_file.trial_config import ClassWeights, Precision
+from hpsearch.study_file.trial_config import LARGEST_INPUT, ClassWeights, Precision
 
 STUDY_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 
@@ -29,6 +29,7 @@ SEARCHED = (
 #: What a point of the space holds: ``SEARCHED`` and what belongs to every trial alike.
 SPACE = (*SEARCHED, "early_stopping", "precision")
 
+_InputSize = Annotated[int, Field(ge=1, le=LARGEST_INPUT)]
 _Positive = Annotated[int, Field(ge=1)]
 _Duration = Annotated[
     str,
@@ -150,7 +151,7 @@ def root_schema(registries: Registries) -> Section:
             ),
             "folds": _rounds("a number of folds"),
             "splits": _rounds("a number of splits"),
-            "input_size": Leaf(type=_Positive | None, default=None),
+            "input_size": Leaf(type=_InputSize | None, default=None),
             "limit": Leaf(type=_Positive | None, default=None),
             "per_class": Leaf(type=_Positive | None, default=None),
             "normalization": Leaf(

@@ -25,6 +25,11 @@ Normalization: TypeAlias = (
 CONFIRM_SEED = "confirm_seed"
 
 
+#: The largest edge of the input in pixels. Beyond it lie typing errors: one image of 100,000 pixels
+#: is 30 GB.
+LARGEST_INPUT = 4096
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Which images, how many, and how they are prepared."""

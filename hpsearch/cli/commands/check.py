@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from hpsearch.study_file.space import Parameter
     from hpsearch.study_file.study import StudyFile
 
+#: Classes that ``check`` lists.
+_CLASSES_SHOWN = 30
 #: Reasons that ``check`` writes out.
 _REASONS_SHOWN = 5
 
@@ -178,6 +180,7 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
     for source in report.sources:
         shapes = ", ".join("x".join(map(str, shape)) for shape in source.input_shapes)
         say(f"data {source.name}: {_divided(source)}, {source.classes} classes, {shapes}")
+        say(f"  images per class: {_per_class(source)}")
     for model in report.models:
         say(
             f"model {model.name}: {_span(model.smallest_parameters, model.largest_parameters)} "
@@ -189,6 +192,12 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
     _print_violating(report)
     for warning in report.warnings[len(report.impossible) :]:
         say(f"warning: {warning}", style="yellow")
+
+
+def _per_class(source: SourceReport) -> str:
+    counts = [f"{name} {count:,}" for name, count in source.images_per_class.items()]
+    more = f", and {len(counts) - _CLASSES_SHOWN:,} more classes (--json lists them)"
+    return ", ".join(counts[:_CLASSES_SHOWN]) + (more if len(counts) > _CLASSES_SHOWN else "")
 
 
 def _divided(source: SourceReport) -> str:

@@ -88,6 +88,7 @@ def prepare(
     hpsearch data prepare fashion_mnist --input-size 32
     """
     from hpsearch.results.images_used import images_used
+    from hpsearch.training.data.data_warnings import data_warnings, images_per_class
     from hpsearch.training.data.prepare import prepare as prepare_data
 
     if (source is None) == (study is None):
@@ -101,6 +102,7 @@ def prepare(
     else:
         configs, seed = [_source_config(str(source), input_size)], 0
     done: list[dict[str, Any]] = []
+    warned: dict[str, None] = {}
     for config in configs:
         prepared = prepare_data(config, split_seed=seed, root=data)
         done.append(
@@ -111,11 +113,17 @@ def prepare(
                 "val_images": len(prepared.val_indices),
                 "trainings": config.rounds,
                 "classes": len(prepared.class_names),
+                "images_per_class": dict(
+                    zip(prepared.class_names, images_per_class(prepared), strict=True)
+                ),
                 "data_hash": prepared.data_hash,
                 "folder": str(prepared.cache_folder),
                 "bytes": prepared.cache_bytes,
             }
         )
+        warnings = data_warnings(config.source.name, prepared)
+        warned |= dict.fromkeys(warnings)  # the same of every size
+        done[-1]["warnings"] = list(warnings)
         if not as_json:
             shape = "x".join(map(str, prepared.input_shape))
             images = f"{len(prepared.train_indices):,} training and "
@@ -130,6 +138,9 @@ def prepare(
             )
     if as_json:
         print_json(done)
+        return
+    for warning in warned:
+        say(f"warning: {warning}", style="yellow")
 
 
 def _source(source: Availability) -> dict[str, Any]:

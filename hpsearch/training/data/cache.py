@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from hpsearch.training.data.content import sha256_of_file, sha256_of_json, temporary_name
 from hpsearch.training.data.place import not_writable
+from hpsearch.training.data.room import require_disk
 from hpsearch.training.durable import sync_folder
 
 #: Part of every key: entries of an older layout are left alone and built anew.
@@ -40,7 +42,12 @@ class Writer:
         self._arrays: dict[str, dict[str, Any]] = {}
 
     def array(self, name: str, dtype: Any, shape: tuple[int, ...]) -> ArrayWriter:
-        """Begin an array of ``shape``; its rows are appended inside a ``with`` block."""
+        """Begin an array of ``shape``; its rows are appended inside a ``with`` block.
+
+        Raises:
+            DataError: If there is less room on the disk than it needs.
+        """
+        require_room(self._folder, name, np.dtype(dtype), shape)
         return ArrayWriter(self._folder / f"{name}.npy", np.dtype(dtype), shape, self._done)
 
     def save(self, name: str, array: NDArray[Any]) -> None:
@@ -67,6 +74,27 @@ class Writer:
             "mtime_ns": status.st_mtime_ns,
             "sha256": sha,
         }
+
+
+def require_room(folder: Path, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Raise ``DataError`` if an array finds less room below ``folder`` than it needs.
+
+    Args:
+        folder: Where it is to lie.
+        name: Of the array, for the error.
+        dtype: Of its numbers.
+        shape: Of the array.
+
+    Raises:
+        DataError: With what it needs and what is free.
+    """
+    require_disk(
+        math.prod(shape) * dtype.itemsize,
+        folder,
+        f"preparing {name} of the shape {' x '.join(f'{edge:,}' for edge in shape)}",
+        "free some room, give a smaller data.input_size or data.limit, or name another folder in "
+        "HPSEARCH_DATA",
+    )
 
 
 class ArrayWriter:
@@ -109,9 +137,9 @@ class ArrayWriter:
         """Write the next rows, of the array's type and row shape."""
         if rows.shape[1:] != self._shape[1:] or rows.dtype != self._dtype:
             raise ValueError(f"{rows.dtype} {rows.shape} isn't part of {self._dtype} {self._shape}")
-        raw = np.ascontiguousarray(rows).tobytes()
-        self._file.write(raw)
-        self._sha.update(raw)
+        raw = np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
+        self._file.write(raw.data)
+        self._sha.update(raw.data)
         self._rows += len(rows)
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
@@ -153,6 +181,11 @@ class Entry:
         return sum(int(array["bytes"]) for array in self._arrays.values())
 
 
+def is_built(cache: Path, key: Mapping[str, Any]) -> bool:
+    """Whether the folder ``cache`` has a whole entry of ``key``."""
+    return _open(_folder_of(cache, _full(key))) is not None
+
+
 def open_or_build(
     cache: Path, key: Mapping[str, Any], build: Callable[[Writer], Mapping[str, Any]]
 ) -> Entry:
@@ -162,8 +195,8 @@ def open_or_build(
     ask at once, one builds and the others wait. Raises ``DataError`` where the folder can't be
     written or the disk is full; what was half-written is removed.
     """
-    key = {"format": FORMAT, **key}
-    folder = cache / sha256_of_json(key)[:32]
+    key = _full(key)
+    folder = _folder_of(cache, key)
     entry = _open(folder)
     if entry is not None:
         return entry
@@ -173,6 +206,14 @@ def open_or_build(
             return _open(folder) or _build(folder, key, build)
     except OSError as error:
         raise not_writable(error, cache) from error
+
+
+def _full(key: Mapping[str, Any]) -> dict[str, Any]:
+    return {"format": FORMAT, **key}
+
+
+def _folder_of(cache: Path, key: Mapping[str, Any]) -> Path:
+    return cache / sha256_of_json(key)[:32]
 
 
 def _build(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
 from hpsearch.training.data.images import Images, Part
-from hpsearch.training.data.restricted_pickle import read_pickle
+from hpsearch.training.data.restricted_pickle import read_pickle, shortened
 
 _EDGE = 32
 
@@ -62,7 +62,7 @@ def read_names(meta: Path, key: str, *, classes: int) -> tuple[str, ...]:
     names = _item(read_pickle(meta), key)
     if not isinstance(names, list) or len(names) != classes:
         raise DataError(
-            f"{meta} must hold {classes} {key!r}, but holds {names!r:.200}; "
+            f"{meta} must hold {classes} {key!r}, but holds {shortened(names)}; "
             "it is another file, or damaged"
         )
     return tuple(map(_text, names))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,13 @@ from PIL import Image
 from hpsearch.errors import DataError
 from hpsearch.training.data.cache import Writer
 from hpsearch.training.data.images import DamagedPicture, Images, Part, Source
+from hpsearch.training.data.room import require_memory
 
-#: Pictures decoded at a time; bounds the memory that building takes.
-_CHUNK = 512
+#: Pictures decoded at a time, and the bytes that they may have together after resizing (a single
+#: picture may have more): this, and no share of the whole, is what building takes of memory.
+_CHUNK, _CHUNK_BYTES = 512, 2**24
+#: What Pillow takes of memory to resize to a pixel: its own copies and ours.
+_BYTES_PER_PIXEL = 16
 #: Damaged pictures that an error names.
 _NAMED = 10
 
@@ -40,11 +45,26 @@ def read_part(source: Source, part: Part, choose: Choose | None = None) -> Taken
             f"every file of data source {source.name!r} must be readable, but reading failed "
             f"({error})"
         ) from error
-    labels, groups, classes = images.labels, images.groups, len(source.class_names)
-    if len(labels) == 0 or len(labels) != len(images.images):
+    images = _checked(source, images)
+    labels = images.labels
+    chosen = np.arange(len(labels)) if choose is None else choose(labels)
+    return Taken(images=images, chosen=chosen)
+
+
+def _checked(source: Source, images: Images) -> Images:
+    """Return what a source gave; raises ``DataError`` if it isn't what ``Images`` promises."""
+    labels, groups, pictures = images.labels, images.groups, images.images
+    classes = len(source.class_names)
+    if len(labels) == 0 or len(labels) != len(pictures):
         raise DataError(
             f"data source {source.name!r} must give at least one image and as many labels as "
-            f"images, but got {len(images.images)} images and {len(labels)} labels"
+            f"images, but got {len(pictures)} images and {len(labels)} labels"
+        )
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"the labels of data source {source.name!r} must be whole numbers, one for each "
+            f"image, but they are {labels.dtype} of the shape {labels.shape}"
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(
@@ -56,8 +76,14 @@ def read_part(source: Source, part: Part, choose: Choose | None = None) -> Taken
             f"data source {source.name!r} must give one group per image, but got {len(labels)} "
             f"images and groups of shape {groups.shape}"
         )
-    chosen = np.arange(len(labels)) if choose is None else choose(labels)
-    return Taken(images=images, chosen=chosen)
+    if isinstance(pictures, np.ndarray) and (
+        pictures.dtype != np.uint8 or pictures.ndim != 4 or 0 in pictures.shape
+    ):
+        raise DataError(
+            f"the images of data source {source.name!r} must be uint8 of the shape (n, height, "
+            f"width, channels), but they are {pictures.dtype} of the shape {pictures.shape}"
+        )
+    return replace(images, labels=labels.astype(np.int64))
 
 
 def write_parts(
@@ -81,15 +107,18 @@ def write_parts(
     shape = (height, width, channels)
     if input_size is not None:
         shape = (input_size, input_size, channels)
+    require_memory_for(shape)
+    chunk = max(1, min(_CHUNK, _CHUNK_BYTES // max(1, math.prod(shape))))
     with writer.array("images", np.uint8, (total, channels, *shape[:2])) as rows:
         for part in parts:
             identity.labels(part.images.labels[part.chosen])
-            for start in range(0, len(part.chosen), _CHUNK):
-                indices = part.chosen[start : start + _CHUNK]
+            for start in range(0, len(part.chosen), chunk):
+                indices = part.chosen[start : start + chunk]
                 pictures = _decoded(part.images, indices, identity, damaged)
-                sized = _sized(pictures, shape, resize=input_size is not None)
+                sized = _sized(pictures, shape, len(indices), resize=input_size is not None)
                 if not damaged:  # else only to learn how many are
-                    rows.append(sized.transpose(0, 3, 1, 2))
+                    rows.append(sized)
+                del sized  # before the next one is made
         if damaged:
             raise _damaged(damaged, total)
     writer.save("labels", np.concatenate([part.images.labels[part.chosen] for part in parts]))
@@ -174,25 +203,36 @@ def _damaged(pictures: Sequence[DamagedPicture], total: int) -> DataError:
     )
 
 
+def require_memory_for(shape: tuple[int, int, int]) -> None:
+    """Raise ``DataError`` if an image ``(height, width, channels)`` can't be prepared in memory."""
+    height, width, _ = shape
+    require_memory(
+        height * width * _BYTES_PER_PIXEL,
+        f"preparing an image of {height:,} x {width:,} pixels",
+        "give a smaller data.input_size",
+    )
+
+
 def _sized(
-    pictures: Iterable[NDArray[np.uint8]], shape: tuple[int, int, int], *, resize: bool
+    pictures: Iterable[NDArray[np.uint8]], shape: tuple[int, int, int], count: int, *, resize: bool
 ) -> NDArray[np.uint8]:
-    """Return the pictures, uint8 ``(n, *shape)``."""
-    sized = [np.empty((0, *shape), dtype=np.uint8)]
-    for picture in pictures:
-        if picture.shape[2] != shape[2]:
+    """Return ``count`` pictures (or fewer, if some are damaged) as uint8 NCHW."""
+    height, width, channels = shape
+    sized = np.empty((count, channels, height, width), dtype=np.uint8)
+    for number, picture in enumerate(pictures):
+        if picture.shape[2] != channels:
             raise DataError(
                 f"every picture of a source must have the same channels, "
-                f"but one has {shape[2]} and another {picture.shape[2]}"
+                f"but one has {channels} and another {picture.shape[2]}"
             )
         if picture.shape != shape and not resize:
             raise DataError(
-                f"pictures of different sizes ({shape[1]}x{shape[0]}, "
+                f"pictures of different sizes ({width}x{height}, "
                 f"{picture.shape[1]}x{picture.shape[0]} pixels, ...) need data.input_size, "
                 "the edge that all of them are resized to"
             )
-        sized.append(resized(picture, shape)[None])
-    return np.concatenate(sized)
+        sized[number] = resized(picture, shape).transpose(2, 0, 1)
+    return sized
 
 
 def resized(picture: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,9 +22,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hpsearch.errors import DataError
+from hpsearch.regular_file import open_regular
 from hpsearch.training.data.download import DownloadFailed, fetch_once
-from hpsearch.training.data.images import Images, Part, Source
+from hpsearch.training.data.images import Images, Part, Source, numbered_classes
 from hpsearch.training.data.place import Place, absolute
+from hpsearch.training.data.room import require_memory
 from hpsearch.training.registries import SOURCES
 
 #: Where Debian's package dataset-fashion-mnist puts its files.
@@ -32,6 +35,7 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 _LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
 _BYTES = 0x08
+_CLASS_NAMES = "data.source.idx.class_names"
 
 _Names = Annotated[list[str], Field(min_length=2)]
 
@@ -105,38 +109,55 @@ def idx(place: Place, /, *, path: Path, class_names: _Names | None = None) -> So
             f"(plain or .gz), but {_state(folder)}"
         )
     if class_names is None:
-        labels = read_idx(_file(folder, _LABELS["train"]), dimensions=1)
-        class_names = [str(label) for label in range(int(labels.max(initial=0)) + 1)]
+        file = _file(folder, _LABELS["train"])
+        class_names = [*numbered_classes(read_idx(file, dimensions=1), file, _CLASS_NAMES)]
     return _source("idx", folder, tuple(class_names))
 
 
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
-    """Return the array of an IDX file of bytes, gzipped or plain.
+    """Return the array of an IDX file of bytes, gzipped or plain; it is read-only.
 
-    Raises ``DataError`` naming the file where it is missing, damaged, or holds something else.
+    Raises:
+        DataError: If the file is missing, damaged, no regular file, larger than the free memory,
+            or holds something else. The message names it.
     """
+    start = 4 + 4 * dimensions
     try:
-        raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
+        with open_regular(path) as file, _unpacked(file) as plain:
+            head = plain.read(start)
+            shape = _shape(head, path, dimensions)
+            size = math.prod(shape)
+            # Before a byte is read: a few packed kilobytes may stand for any number of bytes
+            require_memory(size, f"reading {path}", "get the file again, if it should be smaller")
+            raw = plain.read(size)
+            rest = len(plain.read(1))
     except FileNotFoundError as error:
         raise DataError(f"a data file is missing: {path}") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} can't be read ({error}); get the file again") from error
-    start = 4 + 4 * dimensions
-    if len(raw) < start or raw[:4] != bytes((0, 0, _BYTES, dimensions)):
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"{path} can't be read ({reason}); get the file again") from error
+    if len(raw) != size or rest:
+        holds = "more" if rest else f"{len(raw):,}"
+        raise DataError(
+            f"{path} must hold {' x '.join(map(str, shape))} = {size:,} bytes of "
+            f"data, but holds {holds}; it is damaged, get the file again"
+        )
+    return np.frombuffer(raw, dtype=np.uint8).reshape(shape)
+
+
+def _unpacked(file: BufferedReader) -> BufferedIOBase:
+    """Return the file, or what it holds if it is gzipped."""
+    return gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b"\x1f\x8b" else file
+
+
+def _shape(head: bytes, path: Path, dimensions: int) -> tuple[int, ...]:
+    if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, _BYTES, dimensions)):
         raise DataError(
             f"an IDX file of bytes with {dimensions} dimension(s) must begin with "
-            f"00 00 08 {dimensions:02x}, but {path} begins with {raw[:4].hex(' ') or 'nothing'}; "
+            f"00 00 08 {dimensions:02x}, but {path} begins with {head[:4].hex(' ') or 'nothing'}; "
             "get the file again"
         )
-    shape = struct.unpack(f">{dimensions}I", raw[4:start])
-    if math.prod(shape) != len(raw) - start:
-        raise DataError(
-            f"{path} must hold {' x '.join(map(str, shape))} = {math.prod(shape):,} bytes of "
-            f"data, but holds {len(raw) - start:,}; it is damaged, get the file again"
-        )
-    return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)
+    return struct.unpack(f">{dimensions}I", head[4:])
 
 
 def _source(name: str, folder: Path, class_names: tuple[str, ...]) -> Source:

@@ -38,6 +38,21 @@ class Pictures(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SomeOf:
+    """Some of many pictures; none is copied before somebody asks for it."""
+
+    pictures: NDArray[np.uint8] | Pictures
+    #: int64, the indices of those that are meant.
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        return self.pictures[int(self.rows[index])]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Images:
     """The pictures of one part and their classes."""
 
@@ -85,6 +100,33 @@ class Source:
     origin: str = ""
     #: What people should know of how the files were taken, each a sentence without a full stop.
     notes: tuple[str, ...] = ()
+
+
+def numbered_classes(labels: NDArray[np.integer[Any]], where: object, key: str) -> tuple[str, ...]:
+    """Return the classes of a set without class names, which are called by their numbers.
+
+    Args:
+        labels: Whole numbers ``(n,)``.
+        where: What holds them, for the error.
+        key: What to give if they aren't the numbers of the classes.
+
+    Returns:
+        ``("0", "1", ...)`` up to the largest label.
+
+    Raises:
+        DataError: If a number from 0 to the largest label is missing: a class without images.
+    """
+    largest, smallest = int(labels.max(initial=0)), int(labels.min(initial=0))
+    found = np.unique(labels)
+    # The first place where counting on from 0 doesn't meet the next label
+    gap = int(np.argmin(np.append(found == np.arange(len(found)), False)))
+    if smallest < 0 or gap <= largest:
+        wrong = smallest if smallest < 0 else f"no {gap}"
+        raise DataError(
+            f"labels without class names must count from 0, each number at least once, but "
+            f"{where} goes up to {largest} and holds {wrong}; give {key}"
+        )
+    return tuple(str(number) for number in range(largest + 1))
 
 
 def require_class_names(source: Source) -> None:

@@ -7,12 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hpsearch.errors import DataError
 from hpsearch.training.data.content import remembered
 from hpsearch.training.data.group_split import TestFraction, hold_out
-from hpsearch.training.data.images import Images, Part, Source
+from hpsearch.training.data.images import Images, Part, SomeOf, Source
 from hpsearch.training.data.pickled_entries import Keys, class_names_in, read_images
 from hpsearch.training.data.pixel_arrays import Layout, Scale
 from hpsearch.training.data.place import Place, absolute
@@ -97,13 +95,10 @@ def _held_out(whole: Part, fraction: float) -> tuple[Part, Part]:
     def side(of_test: bool) -> Callable[[], Images]:
         def read() -> Images:
             images = whole.read()
-            pixels = images.images
-            if not isinstance(pixels, np.ndarray):  # what a pickle holds is decoded already
-                raise TypeError(type(pixels).__name__)
             split = hold_out(images.labels, images.groups, fraction)
             rows = split.validation if of_test else split.train
             return Images(
-                images=pixels[rows],
+                images=SomeOf(pictures=images.images, rows=rows),
                 labels=images.labels[rows],
                 groups=None if images.groups is None else images.groups[rows],
             )

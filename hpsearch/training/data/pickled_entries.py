@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
-from hpsearch.training.data.images import Images
+from hpsearch.training.data.images import Images, numbered_classes
 from hpsearch.training.data.pixel_arrays import Layout, Scale, as_pictures
-from hpsearch.training.data.restricted_pickle import read_pickle
+from hpsearch.training.data.restricted_pickle import read_pickle, shortened
+from hpsearch.training.data.room import show_size
 
 #: What a list of text or numbers becomes; ``None`` where an entry is something else.
 _Texts: TypeAlias = tuple[str, ...]
@@ -21,6 +22,9 @@ _Numbers: TypeAlias = NDArray[np.int64]
 
 #: Class names that an error lists.
 _NAMED = 10
+
+#: Lists of numbers take so many times their place in the file at most; small ones may take more.
+_MOST_TIMES, _ALWAYS = 64, 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,32 @@ def read_images(
     return Images(images=pictures, labels=labels, groups=entries.groups())
 
 
+def _require_proportion(path: Path, entries: Mapping[str, Any]) -> None:
+    """Refuse lists that stand for far more than the file holds: the same ones, named many times."""
+    most = _MOST_TIMES * path.stat().st_size + _ALWAYS
+    for key, value in entries.items():
+        size = _expanded(value, {})
+        if size > most:
+            raise DataError(
+                f"{path} must hold about as much as its size, but {shortened(key)} names the same "
+                f"lists again and again and stands for {show_size(size)}; save it as an array"
+            )
+
+
+def _expanded(value: Any, seen: dict[int, int]) -> int:
+    """Return how many bytes ``value`` takes as one array, or written out."""
+    if isinstance(value, np.ndarray):
+        return int(value.nbytes)
+    if isinstance(value, str | bytes):
+        return len(value)
+    if not isinstance(value, list | tuple | dict):
+        return 8
+    if id(value) not in seen:
+        items = value.values() if isinstance(value, dict) else value
+        seen[id(value)] = sum(_expanded(item, seen) for item in items)
+    return seen[id(value)]
+
+
 def _key(name: str) -> str:
     return f"data.source.pickled_dict.{name}"
 
@@ -65,6 +95,7 @@ class _Entries:
                 f"{path} must hold a dictionary of images and labels, but holds {_described(found)}"
             )
         self._entries = {_name(key): value for key, value in found.items()}
+        _require_proportion(path, self._entries)
         self._keys: dict[str, str] = {}
         self._choose("images", keys.images, _candidates_for_images)
         self._count = len(self._entries[self._keys["images"]])
@@ -94,21 +125,14 @@ class _Entries:
             if not names or len(set(names)) != len(names):
                 raise DataError(
                     f"class names must be a list of different texts, but {self.named('names')} is "
-                    f"{_described(self._value('names'))}: {self._value('names')!r:.200}"
+                    f"{_described(self._value('names'))}: {shortened(self._value('names'))}"
                 )
             return names
         if texts:
             return tuple(sorted(set(texts)))
         labels = self._whole_numbers(labels)
-        missing = sorted(set(range(int(labels.max(initial=0)) + 1)) - set(labels.tolist()))
-        if labels.min(initial=0) < 0 or missing:
-            wrong = labels.min() if labels.min(initial=0) < 0 else f"no {missing[0]}"
-            raise DataError(
-                f"labels without class names must count from 0, each number at least once, but "
-                f"{self.named('labels')} goes up to {labels.max()} and holds {wrong}; "
-                f"give the entry of the names as {_key('names_key')}"
-            )
-        return tuple(str(number) for number in range(int(labels.max()) + 1))
+        where = self.named("labels")
+        return numbered_classes(labels, where, f"the entry of the names as {_key('names_key')}")
 
     def labels(self, class_names: Sequence[str]) -> _Numbers:
         value = self._value("labels")

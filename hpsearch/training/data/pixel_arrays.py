@@ -82,7 +82,7 @@ def _orders(shape: tuple[int, ...]) -> Iterator[tuple[Layout, tuple[int, ...]]]:
 
 def _scaled(pixels: NDArray[Any], scale: Scale, key: str, where: str) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8 and scale in ("auto", "raw"):
-        return np.ascontiguousarray(pixels)
+        return pixels  # perhaps a view: each picture is put in order when it is prepared
     low, high = float(pixels.min()), float(pixels.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DataError(f"pixels must be finite numbers, but {where} holds others")

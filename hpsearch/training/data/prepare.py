@@ -21,10 +21,10 @@ from torch import Tensor
 
 import hpsearch.training.data.sources  # noqa: F401 - registers the built-in sources
 from hpsearch.errors import DataError
-from hpsearch.study_file.trial_config import DataConfig
-from hpsearch.training.data.cache import Entry, Writer, open_or_build
+from hpsearch.study_file.trial_config import LARGEST_INPUT, DataConfig
+from hpsearch.training.data.cache import Entry, Writer, is_built, open_or_build, require_room
 from hpsearch.training.data.content import content_hash
-from hpsearch.training.data.decode import Choose, read_part, write_parts
+from hpsearch.training.data.decode import Choose, read_part, require_memory_for, write_parts
 from hpsearch.training.data.folds import fold_splits, repeated_splits
 from hpsearch.training.data.group_split import split_images
 from hpsearch.training.data.images import Part, Source, require_class_names
@@ -111,6 +111,36 @@ def prepare(config: DataConfig, *, split_seed: int, root: Path | None = None) ->
     or where the data root can't be written.
     """
     return _prepare(_request(config, root, split_seed=split_seed))
+
+
+def require_room_for(
+    config: DataConfig, prepared: PreparedData, *, split_seed: int, root: Path | None = None
+) -> None:
+    """Raise ``DataError`` if there is no room to prepare images in another size.
+
+    Args:
+        config: As ``prepare`` takes it.
+        prepared: The same images, in another ``input_size``.
+        split_seed: As ``prepare`` takes it.
+        root: As ``prepare`` takes it.
+
+    Raises:
+        DataError: If memory or disk are too small, with what is needed and what is free.
+    """
+    if config.input_size is None:
+        return
+    count, channels, *_ = prepared.images.shape
+    edge = config.input_size
+    require_memory_for((edge, edge, channels))
+    cache = data_root(root) / "cache"
+    try:
+        require_room(cache, "images", np.dtype(np.uint8), (count, channels, edge, edge))
+    except DataError:
+        # What lies there already needs no more room
+        request = _request(config, root, split_seed)
+        source = build_source(config, request.root)
+        if not is_built(cache, _training_key(source, request)):
+            raise
 
 
 def test_images(config: DataConfig, *, root: Path | None = None) -> tuple[Tensor, Tensor]:
@@ -245,23 +275,34 @@ def _prepared(
 
 
 def _training_entry(source: Source, request: _Request) -> Entry:
-    parts = {"train": source.train}
-    if source.validation is not None:
-        parts["validation"] = source.validation
+    choose, _ = _choice(request)
+    build = partial(_build, source, [*_parts(source).values()], request.config, choose)
+    return open_or_build(request.root / "cache", _training_key(source, request), build)
+
+
+def _training_key(source: Source, request: _Request) -> dict[str, Any]:
+    parts = _parts(source)
     key = _key(source, parts, request.config, request.root)
     if len(parts) > 1:
         key["groups"] = "of both parts"  # entries of earlier versions lack them
-    choose, chosen = _choice(request)
-    build = partial(_build, source, list(parts.values()), request.config, choose)
-    key |= chosen
-    return open_or_build(request.root / "cache", key, build)
+    _, chosen = _choice(request)
+    return key | chosen
+
+
+def _parts(source: Source) -> dict[str, Part]:
+    parts = {"train": source.train}
+    if source.validation is not None:
+        parts["validation"] = source.validation
+    return parts
 
 
 def _key(
     source: Source, parts: Mapping[str, Part], config: DataConfig, root: Path
 ) -> dict[str, Any]:
-    if config.input_size is not None and config.input_size < 1:
-        raise DataError(f"data.input_size must be 1 pixel or more, but got {config.input_size}")
+    if config.input_size is not None and not 1 <= config.input_size <= LARGEST_INPUT:
+        raise DataError(
+            f"data.input_size must be 1 to {LARGEST_INPUT:,} pixels, but got {config.input_size:,}"
+        )
     return {
         "source": source.name,
         "version": source.version,

@@ -9,34 +9,63 @@ and only then become arrays.
 from __future__ import annotations
 
 import math
+import mmap
 import pickle
 import re
+import reprlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
+from hpsearch.regular_file import open_regular
+from hpsearch.training.data.pickle_structure import check_structure
 
 _SCALARS = (str, bytes, bool, int, float, type(None))
 #: bool, integers, floats; strings of fixed length.
 _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|[SU][0-9]{1,4})")
 #: Deeper nesting than any image set has; keeps a hostile file from exhausting the stack.
 _DEEPEST = 20
+#: More dimensions than any array of images has.
+_MOST_DIMENSIONS = 16
+#: What is built may be so much larger than the file: names of types, for instance, count twice.
+_SLACK = 2**20
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel = 2
+
+
+def shortened(value: Any) -> str:
+    """Return ``repr(value)`` for a message, however deep and wide ``value`` is."""
+    return _REPR.repr(value)
 
 
 def read_pickle(path: Path) -> Any:
     """Return what a pickle holds: dicts, lists, tuples, strings, bytes, numbers and arrays.
 
-    Strings of Python 2 become ``str``, byte by byte (latin-1). Arrays are read-only. Raises
-    ``DataError`` naming the file where it is missing or damaged, or asks for anything else.
+    Strings of Python 2 become ``str``, byte by byte (latin-1). Arrays are read-only.
+
+    Raises:
+        DataError: If the file is missing, damaged, no regular file, asks for anything else, or
+            would need memory out of all proportion to its size. The message names it.
     """
     try:
-        with path.open("rb") as file:
-            return _Plain(path)(_Reader(file, encoding="latin1").load())
+        with open_regular(path) as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            if size:
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                    check_structure(content)
+            budget = _Budget(size + _SLACK)
+            return _Plain(path, budget)(_Reader(file, budget).load())
     except FileNotFoundError as error:
         raise DataError(f"a data file is missing: {path}") from error
+    except OSError as error:
+        raise DataError(
+            f"every data file must be readable, but {path} isn't ({error.strerror or error})"
+        ) from error
     except _Refused as refused:
         raise DataError(
             f"a pickle of images may hold arrays, lists, dictionaries, strings and numbers only, "
@@ -56,7 +85,26 @@ class _Refused(Exception):
     """Something that a pickle of images has no business with, by name."""
 
 
+class _Budget:
+    """How many bytes may still be built: about as many as the file has.
+
+    A file may name one text or array a million times, and each time a copy of it could be made.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise _Refused("more memory than its size accounts for")
+
+
 class _Reader(pickle.Unpickler):
+    def __init__(self, file: Any, budget: _Budget) -> None:
+        super().__init__(file, encoding="latin1")
+        self._budget = budget
+
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("numpy._core.", "numpy.core.")  # NumPy 2 wrote the same files
         match f"{module}.{name}":
@@ -67,15 +115,27 @@ class _Reader(pickle.Unpickler):
             case "numpy.core.multiarray._reconstruct":
                 return _Function(_reconstruct)
             case "numpy.core.multiarray.scalar":
-                return _Function(_scalar)
+                return _Function(self._scalar)
             case "numpy.core.numeric._frombuffer":
                 return _Function(_frombuffer)
             case "__builtin__.bytes":  # how Python 3 writes empty bytes for Python 2
                 return _Function(_no_bytes)
             case "_codecs.encode":
-                return _Function(_encode)
+                return _Function(self._encode)
             case other:
                 raise _Refused(other)
+
+    def _scalar(self, dtype: Any, raw: Any) -> Any:
+        array = _Array()
+        array.__setstate__((1, (), dtype, False, raw))
+        return array.array(self._budget).item()
+
+    def _encode(self, text: Any, encoding: Any = "latin1") -> bytes:
+        """How Python 3 writes bytes for Python 2; other codecs aren't this function's business."""
+        if not isinstance(text, str) or encoding != "latin1":
+            raise _Refused(f"the codec {shortened(encoding)}")
+        self._budget.take(len(text))
+        return text.encode("latin1")
 
     def persistent_load(self, pid: Any) -> Any:
         raise _Refused("an object outside the file")
@@ -111,7 +171,7 @@ class _Dtype:
 
     def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
         if not (isinstance(code, str) and _DTYPE.fullmatch(code)):
-            raise _Refused(f"an array of {code!r}")
+            raise _Refused(f"an array of {shortened(code)}")
         self._code = code
 
     def __setstate__(self, state: Any) -> None:
@@ -133,21 +193,40 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         _version, shape, dtype, fortran, raw = state
-        self._state = (shape, dtype, "F" if fortran else "C", raw)
+        self.fill(shape, dtype, "F" if fortran else "C", raw, None)
 
-    def array(self) -> NDArray[Any]:
-        shape, dtype, order, raw = self._state
+    def fill(self, shape: Any, dtype: Any, order: str, raw: Any, axes: Any) -> None:
+        self._state = (shape, dtype, order, raw, axes)
+
+    def array(self, budget: _Budget) -> NDArray[Any]:
+        shape, dtype, order, raw, axes = self._state
         if isinstance(raw, str):
+            budget.take(len(raw))
             raw = raw.encode("latin1")  # a Python 2 string
         if not (isinstance(raw, bytes | bytearray) and isinstance(dtype, _Dtype)):
             raise _Refused("an array of objects")
         real = dtype.dtype()
-        if not all(isinstance(size, int) and size >= 0 for size in shape):
-            raise ValueError(f"an array can't have the shape {shape}")
+        sizes = isinstance(shape, tuple | list) and len(shape) <= _MOST_DIMENSIONS
+        if not sizes or not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise ValueError(f"an array can't have the shape {shortened(shape)}")
         if math.prod(shape) * real.itemsize != len(raw):
             raise ValueError(f"{len(raw)} bytes don't fill a {real} array of shape {shape}")
-        array = np.frombuffer(bytes(raw), dtype=real).reshape(shape, order=order)
+        budget.take(len(raw))
+        array = np.frombuffer(bytes(raw), dtype=real).reshape(shape, order=_order(order))
+        if axes is not None:
+            array = array.transpose(_permutation(axes, len(shape)))
         return array.astype(real.newbyteorder("="), copy=False)
+
+
+def _order(order: str) -> Literal["C", "F"]:
+    return "F" if order == "F" else "C"
+
+
+def _permutation(axes: Any, dimensions: int) -> tuple[int, ...]:
+    given = axes if isinstance(axes, tuple | list) and len(axes) == dimensions else ()
+    if not all(type(axis) is int for axis in given) or sorted(given) != [*range(dimensions)]:
+        raise ValueError(f"{shortened(axes)} doesn't order {dimensions} dimensions")
+    return tuple(given)
 
 
 def _reconstruct(subtype: Any, shape: Any, code: Any) -> _Array:
@@ -157,35 +236,21 @@ def _reconstruct(subtype: Any, shape: Any, code: Any) -> _Array:
 
 
 def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> _Array:
-    if axes is not None:
-        raise _Refused("an array with permuted axes")
+    """How protocol 5 writes arrays; ``axes`` say how a transposed one is transposed back."""
     array = _Array()
-    array.__setstate__((1, shape, dtype, order == "F", raw))
+    array.fill(shape, dtype, order if order == "F" else "C", raw, axes if order == "K" else None)
     return array
-
-
-def _scalar(dtype: Any, raw: Any) -> Any:
-    array = _Array()
-    array.__setstate__((1, (), dtype, False, raw))
-    return array.array().item()
 
 
 def _no_bytes() -> bytes:
     return b""
 
 
-def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    """How Python 3 writes bytes for Python 2; other codecs aren't this function's business."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise _Refused(f"the codec {encoding!r}")
-    return text.encode("latin1")
-
-
 class _Plain:
     """Turns what the unpickler built into plain values, refusing every other type."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, budget: _Budget) -> None:
+        self._path, self._budget = path, budget
         # One result per object: a file that refers to one list a million times holds it once.
         self._done: dict[int, Any] = {}
 
@@ -204,11 +269,13 @@ class _Plain:
     def _container(self, value: Any, depth: int) -> Any:
         kind = type(value)
         if kind is _Array:
-            return value.array()
+            return value.array(self._budget)
         if kind is list:
             return [self(item, depth) for item in value]
         if kind is tuple:
             return tuple(self(item, depth) for item in value)
         if kind is dict:
-            return {self(key, depth): self(item, depth) for key, item in value.items()}
+            if not all(type(key) in _SCALARS for key in value):
+                raise _Refused("a dictionary whose keys are no texts or numbers")
+            return {key: self(item, depth) for key, item in value.items()}
         raise _Refused(f"a value of type {kind.__name__.lstrip('_').lower()}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import tracemalloc
 import urllib.error
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from hpsearch.errors import DataError
 from hpsearch.registry import Component
 from hpsearch.training.data import idx as idx_module
+from hpsearch.training.data import room
 from hpsearch.training.data.idx import DEBIAN_FASHION_MNIST, fashion_mnist, idx, mnist, read_idx
 from hpsearch.training.data.place import Place
 from hpsearch.training.registries import SOURCES
@@ -72,11 +75,17 @@ def header(kind: int, *shape: int) -> bytes:
         pytest.param(header(0x0D, 1, 1, 1) + bytes(4), "begins with 00 00 0d 03", id="floats"),
         pytest.param(b"<html>\n<body>", "begins with 3c 68 74 6d", id="an error page"),
         pytest.param(header(8, 2, 3, 4) + bytes(23), "= 24 bytes of data, but holds 23", id="cut"),
-        pytest.param(header(8, 2, 3, 4) + bytes(25), "= 24 bytes of data, but holds 25", id="long"),
-        pytest.param(gzip.compress(bytes(99))[:-9], "can't be read", id="a cut gzip"),
+        pytest.param(
+            header(8, 2, 3, 4) + bytes(25), "= 24 bytes of data, but holds more", id="long"
+        ),
+        pytest.param(
+            gzip.compress(header(8, 1, 9, 11) + bytes(99))[:-9], "can't be read", id="a cut gzip"
+        ),
         pytest.param(b"\x1f\x8b" + bytes(20), "can't be read", id="a gzip of nonsense"),
         pytest.param(
-            gzip.compress(bytes(99))[:-7] + bytes(7), "can't be read", id="a wrong checksum"
+            gzip.compress(header(8, 1, 9, 11) + bytes(99))[:-7] + bytes(7),
+            "can't be read",
+            id="a wrong checksum",
         ),
     ],
 )
@@ -104,6 +113,39 @@ def test_images_and_labels_must_be_equally_many(mnist_folder, place, write_idx):
     write_idx(folder / LABELS, np.zeros(99, dtype=np.uint8))
     with pytest.raises(DataError, match=rf"{IMAGES} holds 100 images and .*{LABELS} 99 labels"):
         idx(place, path=folder).train.read()
+
+
+def test_labels_without_names_count_from_0_without_a_gap(mnist_folder, place, write_idx):
+    folder = mnist_folder()
+    write_idx(folder / LABELS, np.arange(100, dtype=np.uint8) % 4 + 1)  # as EMNIST's letters
+    with pytest.raises(
+        DataError, match=rf"but .*{LABELS} goes up to 4 and holds no 0; give data.s"
+    ):
+        idx(place, path=folder)
+    assert idx(place, path=folder, class_names=[*"-abcd"]).class_names == (*"-abcd",)
+
+
+def test_a_small_gzip_of_many_bytes_is_not_unpacked(tmp_path, monkeypatch):
+    path = tmp_path / "train-images"
+    whole = gzip.compress(header(8, 500, 1000, 1000) + bytes(1_000_000))
+    path.write_bytes(whole)
+    monkeypatch.setattr(room, "free_memory", lambda: 100_000_000)
+    with pytest.raises(
+        DataError, match=r"reading .*train-images needs about 500 MB of memory, but"
+    ):
+        read_idx(path, dimensions=3)
+    path.write_bytes(gzip.compress(header(8, 1, 2, 2) + bytes(300_000_000), 1))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="= 4 bytes of data, but holds more"):
+        read_idx(path, dimensions=3)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "train-images")
+    with pytest.raises(DataError, match=r"can't be read \(not a regular file, but a FIFO\)"):
+        read_idx(tmp_path / "train-images", dimensions=3)
 
 
 @pytest.mark.parametrize("source", [idx, fashion_mnist])

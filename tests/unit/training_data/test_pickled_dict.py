@@ -342,3 +342,12 @@ def test_a_file_that_is_not_there_is_named(place, tmp_path):
         pickled_dict(place, path=tmp_path / "none.pkl")
     with pytest.raises(DataError, match="isn't a file"):
         pickled_dict(place, path=tmp_path)
+
+
+@pytest.mark.parametrize("key", ["data", "label_names", "other"])
+def test_lists_that_stand_for_far_more_than_the_file_holds_are_refused(entries, save, place, key):
+    nested: object = [1, 2]
+    for _ in range(12):
+        nested = [nested] * 10
+    with pytest.raises(DataError, match=rf"but '{key}' names the same lists again and again and "):
+        pickled_dict(place, path=save({**entries, key: nested})).train.read()

@@ -6,8 +6,10 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from hpsearch.errors import DataError, UnknownName
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.batches import Pixels
-from hpsearch.training.data import decode, digits, idx
+from hpsearch.training.data import decode, digits, idx, room
 from hpsearch.training.data import prepare as preparing
 from hpsearch.training.data.images import Images, Part, Source
 from hpsearch.training.data.prepare import prepare
@@ -214,6 +216,80 @@ def test_what_nobody_asked_for_is_not_measured(idx_config, root, monkeypatch):
     prepare(replace(idx_config, normalization="unit"), split_seed=1, root=root)
 
 
+def test_no_room_on_the_disk_is_said_before_anything_is_written(idx_config, root, monkeypatch):
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**8))
+    large = replace(idx_config, input_size=2048)  # 100 x 4 MB
+    with pytest.raises(DataError) as caught:
+        prepare(large, split_seed=1, root=root)
+    assert "preparing images of the shape 100 x 1 x 2,048 x 2,048 needs 419 MB under" in str(
+        caught.value
+    )
+    assert "but 100 MB are free there; free some room, give a smaller data.input_size" in str(
+        caught.value
+    )
+    small = prepare(replace(idx_config, input_size=8), split_seed=1, root=root)
+    assert sorted(path.name for path in (root / "cache").iterdir() if path.is_dir()) == sorted(
+        [small.cache_folder.name, "hashes"]
+    )
+    with pytest.raises(DataError, match="needs 419 MB under"):
+        preparing.require_room_for(large, small, split_seed=1, root=root)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**10))
+    prepare(replace(large, input_size=900), split_seed=1, root=root)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    # What is prepared already needs no room
+    preparing.require_room_for(replace(large, input_size=900), small, split_seed=1, root=root)
+
+
+def test_no_memory_for_one_image_is_said(idx_config, root, monkeypatch):
+    monkeypatch.setattr(room, "free_memory", lambda: 10**8)
+    with pytest.raises(
+        DataError, match=r"an image of 4,000 x 4,000 pixels needs about 256 MB of m"
+    ):
+        prepare(replace(idx_config, input_size=4000), split_seed=1, root=root)
+
+
+def test_preparing_takes_no_share_of_the_whole_of_memory(root, register):
+    class Drawn:
+        """48 pictures of 1 MB; each is drawn when it is asked for."""
+
+        def __len__(self):
+            return 48
+
+        def __getitem__(self, index):
+            return np.full((600, 600, 3), index, np.uint8)
+
+    images = Images(images=Drawn(), labels=np.arange(48) % 2)
+    config = register(Source(name="drawn", class_names=("a", "b"), train=Part(read=lambda: images)))
+    tracemalloc.start()
+    data = prepare(replace(config, input_size=512, normalization="unit"), split_seed=1, root=root)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert data.images.nbytes > 37_000_000
+    assert data.images[7].unique().tolist() == [7]
+    assert peak < 25_000_000  # a chunk of 16 MB and a picture
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"labels": np.arange(6) / 2},
+            "must be whole numbers, one for each image, but they are fl",
+        ),
+        ({"labels": np.zeros((6, 1), int)}, r"but they are int64 of the shape \(6, 1\)"),
+        ({"images": np.zeros((6, 4, 4, 1))}, "must be uint8 of the shape .n, height, width, chan"),
+        ({"images": np.zeros((6, 4, 4), np.uint8)}, r"they are uint8 of the shape \(6, 4, 4\)"),
+    ],
+)
+def test_what_a_source_gives_is_checked(root, register, change, message):
+    given = {"images": np.zeros((6, 4, 4, 1), np.uint8), "labels": np.arange(6) % 2, **change}
+    config = register(
+        Source(name="odd", class_names=("a", "b"), train=Part(read=lambda: Images(**given)))
+    )
+    with pytest.raises(DataError, match=message):
+        prepare(config, split_seed=1, root=root)
+
+
 def test_only_the_images_that_are_taken_are_resized(idx_config, root, monkeypatch):
     resized = []
     real = decode._pillow
@@ -363,7 +439,8 @@ def test_the_version_of_a_source_is_part_of_its_identity(root, register, picture
         ({"limit": 9}, r"\(10 <= limit <= 100\), but got 9"),
         ({"limit": 101}, r"\(10 <= limit <= 100\), but got 101"),
         ({"validation": 100}, r"\(1 <= validation < 100\), but got 100"),
-        ({"input_size": 0}, "input_size must be 1 pixel or more, but got 0"),
+        ({"input_size": 0}, "input_size must be 1 to 4,096 pixels, but got 0"),
+        ({"input_size": 100_000}, "input_size must be 1 to 4,096 pixels, but got 100,000"),
         ({"per_class": 11}, r"\(1 <= per_class <= 10\), but got 11; leave it out"),
         (
             {"limit": 20, "per_class": 5},
@@ -371,7 +448,16 @@ def test_the_version_of_a_source_is_part_of_its_identity(root, register, picture
         ),
         ({"normalization": {"mean": [0.5, 0.5], "std": [1]}}, r"channel .* \(1\), .* got 2: \[0.5"),
     ],
-    ids=["few", "many", "all validate", "no pixels", "per class", "both", "channels"],
+    ids=[
+        "few",
+        "many",
+        "all validate",
+        "no pixels",
+        "a typing error",
+        "per class",
+        "both",
+        "channels",
+    ],
 )
 def test_the_impossible_is_refused(idx_config, root, change, message):
     with pytest.raises(DataError, match=message):

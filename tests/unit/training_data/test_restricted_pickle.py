@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import collections
+import itertools
 import os
 import pickle
 from pathlib import Path
@@ -173,3 +175,99 @@ def test_a_truncated_pickle_is_refused_wherever_it_ends(pickled):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"a data file is missing: .*nothing\.pkl"):
         read_pickle(tmp_path / "nothing.pkl")
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_arrays_with_permuted_axes_come_back_as_pickle_gives_them(pickled, axes, protocol):
+    array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4).transpose(axes)
+    whole = pickle.dumps({"data": array}, protocol)
+    read = read_pickle(pickled(whole))["data"]
+    assert np.array_equal(read, pickle.loads(whole)["data"])  # noqa: S301 - our own
+    assert np.array_equal(read, array)
+
+
+@pytest.mark.parametrize("axes", [(0, 0, 1), (0, 1), (0, 1, 3), "012", (True, 2, 0), None, 7])
+def test_axes_that_order_nothing_are_refused(pickled, axes):
+    array = np.zeros((2, 3, 4), np.uint8)
+    function, (raw, dtype, *_) = array.transpose(2, 0, 1).__reduce_ex__(5)
+    whole = pickle.dumps(Hostile(function, bytes(raw), dtype, (2, 3, 4), "K", axes), 4)
+    if axes is None:
+        assert read_pickle(pickled(whole)).shape == (2, 3, 4)
+        return
+    with pytest.raises(DataError, match="doesn't order 3 dimensions"):
+        read_pickle(pickled(whole))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"\x80\x04]r\xff\xff\xff\x7f.", id="a memo of 16 GB"),
+        pytest.param(b"]p2000000000\n.", id="the same in text"),
+        pytest.param(b"\x80\x04\x8e" + (2**44).to_bytes(8, "little") + b".", id="bytes"),
+        pytest.param(b"\x80\x05\x96" + (2**34).to_bytes(8, "little") + b".", id="a bytearray"),
+        pytest.param(b"\x80\x04\x8d" + (2**34).to_bytes(8, "little") + b".", id="a text"),
+        pytest.param(b"\x80\x04\x95" + (2**34).to_bytes(8, "little") + b".", id="a frame"),
+        pytest.param(b"\x80\x02\x8b\xff\xff\xff\x7f.", id="a number"),
+        pytest.param(b"\x80\x02B\xff\xff\xff\x7f.", id="short bytes"),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"(K\x01M\x01\x02I7\nh\x00p5\nclines\nof two\n"])
+def test_sizes_beyond_the_file_are_refused_before_they_are_believed(pickled, raw, before):
+    with pytest.raises(
+        DataError, match=r"images\.pkl isn't a whole pickle \(Unpickl.*(too early|fit)"
+    ):
+        read_pickle(pickled(before + raw))
+
+
+def test_one_text_cannot_be_copied_for_ever(pickled):
+    class Again:
+        def __init__(self, text):
+            self._text = text
+
+        def __reduce__(self):
+            return codecs.encode, (self._text, "latin1")
+
+    text = "x" * 1_000_000
+    assert len(read_pickle(pickled([Again(text)] * 100))) == 100  # one of them, a hundred times
+    with pytest.raises(DataError, match="asks for more memory than its size accounts for"):
+        read_pickle(pickled([Again(text) for _ in range(100)]))
+
+
+def test_one_content_cannot_fill_a_thousand_arrays(pickled):
+    array = np.zeros(500_000, ">i2")
+    function, arguments, state = array.__reduce__()
+
+    class Again:
+        def __reduce__(self):
+            return function, arguments, state
+
+    with pytest.raises(DataError, match="asks for more memory than its size accounts for"):
+        read_pickle(pickled([Again() for _ in range(1000)]))
+
+
+@pytest.mark.parametrize("name", ["an array of", "the codec", "have the shape"])
+def test_messages_do_not_write_out_what_is_nested(pickled, name):
+    nested: object = (1,)
+    for _ in range(15):
+        nested = [nested] * 100  # 10**30 numbers, were they written out
+    function, arguments, state = np.zeros(3, np.uint8).__reduce__()
+
+    class Shaped:
+        def __reduce__(self):
+            return function, arguments, (1, nested, *state[2:])
+
+    asks = {
+        "an array of": Hostile(np.dtype, nested),
+        "the codec": Hostile(codecs.encode, "text", nested),
+        "have the shape": Shaped(),
+    }
+    with pytest.raises(DataError, match=name) as caught:
+        read_pickle(pickled(asks[name]))
+    assert len(str(caught.value)) < 1000
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "x.pkl")
+    with pytest.raises(DataError, match=r"x\.pkl isn't \(not a regular file, but a FIFO\)"):
+        read_pickle(tmp_path / "x.pkl")

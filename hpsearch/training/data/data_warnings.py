@@ -1,0 +1,87 @@
+"""What forbids no training, but makes its accuracy say less than it seems to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.training.data.prepare import PreparedData
+from hpsearch.wording import plural
+
+#: Class names that a warning lists.
+_NAMED = 10
+
+
+def data_warnings(source: str, data: PreparedData) -> tuple[str, ...]:
+    """Return warnings of the images of ``source`` as ``data`` divides them, each a sentence.
+
+    If a trial trains on several splits or folds, a class counts as missing if it is missing in one.
+    """
+    notes = tuple(f"data source {source}: {note}" for note in data.notes)
+    if not len(data.val_indices):  # a model whose figures are known already
+        return notes
+    return (*notes, *_sizes(source, data), *_classes(source, data))
+
+
+def images_per_class(data: PreparedData) -> tuple[int, ...]:
+    """Return how many images of each class train or validate, in the order of the class names."""
+    used = np.union1d(data.train_indices.numpy(), data.val_indices.numpy())
+    return tuple(_counted(data, used).tolist())
+
+
+def _sizes(source: str, data: PreparedData) -> Iterator[str]:
+    each = data.rounds[0] if data.rounds else data
+    train, validation = len(each.train_indices), len(each.val_indices)
+    if validation > train:
+        yield (
+            f"{validation:,} of the {train + validation:,} images of data source {source} "
+            f"validate, so a model trains on {train:,} only; a smaller data.validation leaves more "
+            "of them"
+        )
+
+
+def _classes(source: str, data: PreparedData) -> Iterator[str]:
+    rounds = data.rounds or (data,)
+    train = np.min([_counted(data, each.train_indices.numpy()) for each in rounds], axis=0)
+    validation = _counted(data, data.val_indices.numpy())
+    images = np.array(images_per_class(data))
+    untrained = (train == 0) & (validation > 0)
+    if untrained.any():
+        yield (
+            f"{_named(untrained, data.class_names)} of data source {source} "
+            f"{_have(untrained)} no training image, so a model gets "
+            f"{int(validation[untrained].sum()):,} of the {len(data.val_indices):,} "
+            "validation images wrong whatever it learns; get more images of each class, or give a "
+            "smaller data.validation"
+        )
+    unseen = (validation == 0) & (images > 0)
+    if unseen.any():
+        yield (
+            f"{_named(unseen, data.class_names)} of data source {source} {_have(unseen)} no "
+            "validation image, so the accuracy says nothing of them; get more images of each "
+            "class, or give data.folds"
+        )
+    empty = images == 0
+    if empty.any():
+        yield (
+            f"{_named(empty, data.class_names)} of data source {source} {_have(empty)} no image at "
+            "all; the model has an output for each class all the same"
+        )
+
+
+def _counted(data: PreparedData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.bincount(data.labels.numpy()[rows], minlength=len(data.class_names))
+
+
+def _have(classes: NDArray[np.bool_]) -> str:
+    return "has" if classes.sum() == 1 else "have"
+
+
+def _named(classes: NDArray[np.bool_], names: Sequence[str]) -> str:
+    """Return ``2 of 30 classes (cat, dog)``."""
+    chosen = [names[index] for index in np.flatnonzero(classes).tolist()]
+    more = f" and {len(chosen) - _NAMED:,} more" if len(chosen) > _NAMED else ""
+    listed = ", ".join(chosen[:_NAMED]) + more
+    return f"{len(chosen):,} of {plural(len(names), 'class', 'classes')} ({listed})"
