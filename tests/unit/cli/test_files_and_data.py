@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 
 import jsonschema
@@ -240,3 +242,58 @@ def test_check_warns_of_pictures_that_were_saved_twice(hpsearch, here, copies):
         assert as_json["sources"][0]["copies"] == int(found[1]) in range(1, 24)
         launched = hpsearch("launch", "--study", "own.yaml", "--set", data, "--workers", "0")
         assert found[0] in " ".join(launched.out.split())
+
+
+def own_study(here, folder: str, **data) -> str:
+    """Write a study of a folder of pictures, and return its name."""
+    source = {"source": {"image_folder": {"path": folder}}, **data}
+    (here / "own.yaml").write_text(
+        "study: own\nbudget: {trials: 1, epochs_per_trial: 1}\n"
+        f"data: {json.dumps(source)}\nmodel: mlp\noptimizer: adam\n"
+    )
+    return "own.yaml"
+
+
+def test_check_lists_classes_with_their_images_and_what_was_left_out(hpsearch, here):
+    for name, count in (("cats", 9), ("dogs", 12)):
+        (here / "photos" / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (8, 8), (number, count, 0)).save(
+                here / "photos" / name / f"{number}.png"
+            )
+        (here / "photos" / name / "phone.HEIC").touch()
+    study = own_study(here, "photos", validation=15)
+    told = hpsearch("check", "--study", study)
+    assert told.code == 0
+    assert "\n  images per class: cats 9, dogs 12\n" in told.out
+    left_out = "2 of 23 files below .*/photos are left out, since .* of pictures \\(2 .heic\\)"
+    assert re.search(f"\nwarning: data source image_folder: {left_out}\n", told.out)
+    assert "warning: 15 of the 21 images of data source image_folder validate, so" in told.out
+    as_json = hpsearch("check", "--study", study, "--json").json
+    assert as_json["sources"][0]["images_per_class"] == {"cats": 9, "dogs": 12}
+    assert len(as_json["warnings"]) == 2
+    prepared = hpsearch("data", "prepare", "--study", study)
+    assert len(re.findall("\nwarning: ", prepared.out)) == 2
+
+
+@pytest.mark.parametrize("command", ["check", "launch"])
+def test_what_is_no_folder_of_classes_is_refused_by_every_command(hpsearch, here, command):
+    for name in ("train", "test"):
+        (here / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(here / "photos" / name / "0.png")
+    ran = hpsearch(command, "--study", own_study(here, "photos"))
+    assert ran.code == 2
+    assert "photos must be classes, but test, train are names of parts" in ran.err
+    os.mkfifo(here / "photos" / "train" / "x.png")
+    for name in ("train", "test"):
+        (here / "photos" / name).rename(here / "photos" / f"{name} cats")
+    ran = hpsearch(command, "--study", own_study(here, "photos"))
+    assert (ran.code, "x.png is a FIFO; remove or rename it" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("size", [100_000, {"values": [8, 100_000]}, {"min": 8, "max": 100_000}])
+def test_an_input_size_that_is_a_typing_error_is_named_with_its_line(hpsearch, here, size):
+    ran = hpsearch("check", "--study", own_study(here, "photos", input_size=size))
+    assert ran.code == 2
+    assert "own.yaml:3: data.input_size" in ran.err
+    assert "must be at most 4096" in ran.err
