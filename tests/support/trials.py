@@ -23,7 +23,7 @@ from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.threads import ThreadShare
-from hpsearch.workers.trial.bench import Bench
+from hpsearch.workers.trial.bench import Bench, tidy
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.trial.trial_run import run_trial
 from hpsearch.workers.worker import search_rules
@@ -137,10 +137,12 @@ class SmallSearch:
         return self.ticket(claim.ticket)
 
     def run_all(self, owner: str = "one", **changes: Any) -> Idle:
-        """Work until there is nothing left to claim."""
+        """Work until there is nothing left to claim, and clean up as a worker does then."""
         bench, claims = self.bench(owner, **changes), self.claims(owner)
         while isinstance(claimed := claims.claim(), Claim):
             run_trial(bench, claimed)
+        if claimed is Idle.FINISHED:
+            tidy(bench)
         return claimed
 
     def record(self) -> StudyRecord:

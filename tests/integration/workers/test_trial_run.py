@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from support.trials import NO_CHECKPOINTS, STUDY
 
 from hpsearch.results.ranking import best, ranked
+from hpsearch.search import epoch_reports
 from hpsearch.search.ledger_types import Idle
 from hpsearch.study_file.trial_config import trial_seed
 from hpsearch.training import checkpoint
@@ -33,6 +34,7 @@ def test_a_study_ends_exactly_and_leaves_only_the_winners_weights(open_study) ->
     kinds = Counter(event.kind for event in search.events())
     assert (kinds["claimed"], kinds["started"]) == (6, 6)
     assert (kinds["complete"], kinds["pruned"]) == (counts.complete, counts.pruned)
+    assert kinds["paused"] >= counts.pruned  # every one of them waited before its end
     assert kinds["checkpoint"] > 0  # the files that are gone below were there
 
     rows = search.trials()
@@ -56,7 +58,8 @@ def test_a_study_ends_exactly_and_leaves_only_the_winners_weights(open_study) ->
 
 
 def test_a_pruned_trial_leaves_no_files_from_the_moment_it_ends(open_study) -> None:
-    search = open_study("budget={trials: 6, epochs_per_trial: 3}", text=PRUNED_STUDY)
+    stopping = "pruner={asha: {reduction_factor: 2, stop: true}}"
+    search = open_study("budget={trials: 6, epochs_per_trial: 3}", stopping, text=PRUNED_STUDY)
     pruned = 0
     for _ in range(6):
         ticket = search.run_one()
@@ -65,6 +68,39 @@ def test_a_pruned_trial_leaves_no_files_from_the_moment_it_ends(open_study) -> N
             assert ticket.checkpoint is not None or ticket.epochs_done == 1
             assert not search.bench().folder.trial(ticket.number).exists()
     assert pruned
+
+
+def test_a_promoted_trial_is_the_trial_that_never_paused(open_study) -> None:
+    """Each curve is the beginning of the curve that the same trial has without pruning."""
+    asked = ("budget={trials: 6, epochs_per_trial: 3}", "sampler=random")
+    whole = open_study(*asked, "pruner=none", text=PRUNED_STUDY)
+    whole.run_all()
+    promoting = open_study(*asked, "study=promoting", text=PRUNED_STUDY)
+    promoting.run_all()
+    resumed = [event for event in promoting.events() if event.kind == "resumed"]
+    assert resumed, "nothing was promoted from a checkpoint"
+    for ours, expected in zip(promoting.trials(), whole.trials(), strict=True):
+        assert ours.params == expected.params
+        for epoch, value in ours.intermediate_values.items():
+            assert value == expected.intermediate_values[epoch]
+
+
+def test_waiting_trials_keep_one_checkpoint_each_and_those_that_give_way_none(
+    open_study, monkeypatch
+) -> None:
+    monkeypatch.setattr(epoch_reports, "most_paused", lambda running: 2)
+    search = open_study("budget={trials: 6, epochs_per_trial: 3}", text=PRUNED_STUDY)
+    for _ in range(6):
+        search.run_one()
+        record = search.record()
+        waiting = [trial for trial in record.trials if trial.waits]
+        assert len(waiting) <= 2
+        for trial in waiting:
+            files = list(search.bench().folder.trial(trial.number).iterdir())
+            assert [search.runs / trial.checkpoint] == files
+        for trial in record.trials:
+            if trial.state == "pruned":
+                assert not search.bench().folder.trial(trial.number).exists()
 
 
 def test_a_row_records_what_decides_the_last_digits(open_study) -> None:
