@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -303,15 +304,52 @@ def _maximizes(stored: StoredStudy) -> bool:
 def _as_stored(stored: StoredStudy, document: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return ``document`` in the form that the stored study has.
 
-    ``asha`` had no ``stop`` when all it could do was to stop trials. A study from then goes on as
-    it began, from the same file; its fingerprint shows that it is one.
+    A study from earlier goes on as it began, from the same file; its fingerprint shows that it is
+    one. ``asha`` had no ``stop`` when all it could do was to stop trials, and a path of a plug-in's
+    data source was stored as it was written.
     """
+    as_written = _with_stored_paths(stored, document)
+    for form in (document, as_written):
+        for earlier in (form, _without_stop(form)):
+            if fingerprint(earlier) == stored.fingerprint:
+                return earlier
+    return document
+
+
+def _without_stop(document: Mapping[str, Any]) -> Mapping[str, Any]:
     pruner = document.get("pruner")
     if not isinstance(pruner, Mapping) or "asha" not in pruner:
         return document
     settings = {key: value for key, value in pruner["asha"].items() if key != "stop"}
-    earlier = {**document, "pruner": {"asha": settings}}
-    return earlier if fingerprint(earlier) == stored.fingerprint else document
+    return {**document, "pruner": {"asha": settings}}
+
+
+def _with_stored_paths(stored: StoredStudy, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``document`` with the relative paths that the stored study's data sources have."""
+    data, before = document.get("data"), stored.document.get("data")
+    if not isinstance(data, Mapping) or not isinstance(before, Mapping):
+        return document
+    sources, earlier = data.get("source"), before.get("source")
+    if not isinstance(sources, Mapping) or not isinstance(earlier, Mapping):
+        return document
+    relative = {
+        name: {
+            key: own[key] if _is_end_of(own.get(key), value) else value
+            for key, value in settings.items()
+        }
+        for name, settings in sources.items()
+        if isinstance(settings, Mapping) and isinstance(own := earlier.get(name), Mapping)
+    }
+    return {**document, "data": {**data, "source": {**sources, **relative}}}
+
+
+def _is_end_of(written: Any, path: Any) -> bool:
+    """Whether ``path`` may be the relative path ``written`` made absolute."""
+    if not (isinstance(written, str) and isinstance(path, str)) or Path(written).is_absolute():
+        return False
+    return Path(path).is_absolute() and Path(path).parts[-len(Path(written).parts) :] == (
+        Path(written).parts
+    )
 
 
 def require_same(stored: StoredStudy, study: StudyFile) -> None:

@@ -17,12 +17,13 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 
 from hpsearch.errors import UserError
-from hpsearch.registry import Component, Registry
+from hpsearch.registry import Component, Key, Registry
 
 #: The registry of each section: source, augmentation, model, optimizer, lr_schedule, regularizer,
 #: sampler, pruner, tracker.
@@ -138,6 +139,9 @@ class OneOf:
     registry: Registry[Any]
     default: Any = REQUIRED
     nullable: bool = False
+    #: Whether texts under ``path`` and ``.._path`` are paths, also if a component annotates them as
+    #: ``str``, or not at all.
+    paths: bool = False
     _options: dict[str, Section] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -151,9 +155,19 @@ class OneOf:
         if name not in self._options:
             keys = self.registry[name].keys.values()
             self._options[name] = Section(
-                keys={key.name: schema_of(key.type, key.default) for key in keys}
+                keys={key.name: schema_of(self._type(key), key.default) for key in keys}
             )
         return self._options[name]
+
+    def _type(self, key: Key) -> Any:
+        if self.paths and (key.name == "path" or key.name.endswith("_path")):
+            return Annotated[key.type, AfterValidator(_as_path)]
+        return key.type
+
+
+def _as_path(value: Any) -> Any:
+    """Return a text as a path, unless it is a URL."""
+    return Path(value) if isinstance(value, str) and "://" not in value else value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,7 +143,7 @@ def root_schema(registries: Registries) -> Section:
     )
     data = Section(
         keys={
-            "source": OneOf(registry=registries["source"]),
+            "source": OneOf(registry=registries["source"], paths=True),
             "validation": Leaf(
                 type=_Fraction | _Positive,
                 default=0.2,

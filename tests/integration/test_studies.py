@@ -62,6 +62,25 @@ def test_another_space_is_refused_with_the_difference_and_nothing_changes(databa
     assert studies.find(database, "line") == before
 
 
+def test_a_path_that_was_stored_as_it_was_written_goes_on_from_the_same_file(database):
+    """Of a plug-in's data source; now its file means an absolute path."""
+
+    def of(path: str, trials: int = 4):
+        document = {
+            **study_file(trials=trials).document,
+            "data": {"source": {"own": {"path": path}}},
+        }
+        return study_file(trials=trials, document=document)
+
+    before = studies.attach(database, of("data/photos"))
+    again = studies.attach(database, of("/home/me/studies/data/photos", trials=9))
+    assert (again.study_id, again.fingerprint) == (before.study_id, before.fingerprint)
+    assert again.document["data"] == before.document["data"]
+    for other in ("/home/me/photos", "/data/photos/more", "photos"):
+        with pytest.raises(StudyMismatch, match="source.own.path: data/photos -> "):
+            studies.attach(database, of(other))
+
+
 def test_more_epochs_make_another_study(database):
     studies.attach(database, study_file(epochs=3))
     with pytest.raises(StudyMismatch, match=r"budget\.epochs_per_trial: 3 -> 4"):

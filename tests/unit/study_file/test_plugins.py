@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import types
+from pathlib import Path
+
 import pytest
 
 from hpsearch.errors import StudyFileError, UserError
@@ -30,11 +34,9 @@ optimizer: adam
 @pytest.fixture
 def own_registries(registries_of, monkeypatch):
     """Registries of which the model's is new for this test."""
-    import sys
-    import types
-
     module = types.ModuleType("plugin_test_registry")
     module.MODELS = Registry("model")
+    module.SOURCES = Registry("data source")
     monkeypatch.setitem(sys.modules, "plugin_test_registry", module)
 
     def of(plugins=()):
@@ -125,3 +127,60 @@ def test_a_plugin_that_needs_a_file_beside_it_is_told_how_to_get_it(tmp_path):
     plugin.write_text("from widths_of_mine import WIDTH\n")
     with pytest.raises(UserError, match=rf"imports 'widths_of_mine'.*PYTHONPATH={tmp_path}"):
         load_plugin(plugin)
+
+
+SOURCE = """
+from pathlib import Path
+import plugin_test_registry
+
+@plugin_test_registry.SOURCES.register("own")
+def source(place, /, *, {key}, title: str = "photos"):
+    '''A source.'''
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "found"),
+    [
+        ("path: Path", "photos", "{folder}/photos"),
+        ("path: str", "photos", "{folder}/photos"),
+        ("path", "../photos", "{above}/photos"),
+        ("train_path: str | None = None", "photos", "{folder}/photos"),
+        ("train_path: str | None = None", "null", None),
+        ("path: str", "/photos", "/photos"),
+        ("path: str", "~/photos", "{home}/photos"),
+        ("path: str", "s3://bucket/photos", "s3://bucket/photos"),
+        ("path: str", "{values: [photos, /x]}", None),
+        ("folders: list[Path]", "[photos]", ["{folder}/photos"]),
+        ("name: str", "photos", "photos"),
+    ],
+)
+def test_a_path_of_a_source_is_meant_from_the_study_files_folder(
+    tmp_path, monkeypatch, own_registries, registries_of, key, written, found
+):
+    """However its plug-in annotates it, so that every worker finds the same folder."""
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.py").write_text(SOURCE.format(key=key))
+    setting = key.partition(":")[0].partition(" ")[0]
+    (tmp_path / "studies" / "x.yaml").write_text(
+        "study: x\nbudget: {trials: 1, epochs_per_trial: 1}\nplugins: [mine.py]\n"
+        f"data: {{source: {{own: {{{setting}: {written}}}}}}}\nmodel: mlp\noptimizer: adam\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    def registries(plugins=()):
+        own_registries(plugins)
+        return {**registries_of(), "source": sys.modules["plugin_test_registry"].SOURCES}
+
+    study = load_study(Path("studies") / "x.yaml", registries)
+    held = study.document["data"]["source"]["own"]
+    folder = tmp_path / "studies"
+    places = {"folder": folder, "above": tmp_path, "home": tmp_path / "home"}
+    if isinstance(found, list):
+        found = [each.format(**places) for each in found]
+    elif isinstance(found, str):
+        found = found.format(**places)
+    elif "values" in written:
+        found = {"values": [f"{folder}/photos", "/x"]}
+    assert held == {setting: found, "title": "photos"}
