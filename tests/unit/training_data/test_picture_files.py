@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import warnings
 import zlib
@@ -280,6 +281,12 @@ def test_pictures_are_opened_with_the_formats_of_our_endings_alone(tmp_path, mon
             read_picture(path, "rgb")
     assert "EPS" in others
     assert len(others) > 5
+
+
+def test_the_docs_list_the_endings():
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    listed = page.partition("- Pictures end in ")[2].partition("in any case of letters")[0]
+    assert set(re.findall(r"`([.]\w+)`", listed)) == SUFFIXES
 
 
 def test_exif_that_cannot_be_read_says_nothing(saved, pictures, tmp_path):
