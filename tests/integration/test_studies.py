@@ -77,7 +77,7 @@ def test_a_path_that_was_stored_as_it_was_written_goes_on_from_the_same_file(dat
     assert (again.study_id, again.fingerprint) == (before.study_id, before.fingerprint)
     assert again.document["data"] == before.document["data"]
     for other in ("/home/me/photos", "/data/photos/more", "photos"):
-        with pytest.raises(StudyMismatch, match="source.own.path: data/photos -> "):
+        with pytest.raises(StudyMismatch, match=r"source\.own\.path: data/photos -> "):
             studies.attach(database, of(other))
 
 
