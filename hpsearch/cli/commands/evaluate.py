@@ -19,7 +19,7 @@ from hpsearch.cli.options import (
     StoredStudyOption,
 )
 from hpsearch.cli.terminal.output import print_confusion, print_json, say, show
-from hpsearch.cli.terminal.verdict import print_gap
+from hpsearch.cli.terminal.verdict import print_agreement, print_gap
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 from hpsearch.wording import plural
 
@@ -71,6 +71,8 @@ def evaluate(
     if gap is not None:
         print_gap(gap)
     _print(record, opening)
+    if gap is None and verdict is not None and verdict.winner == opening.trial:
+        print_agreement(verdict, opening.figure(verdict.metric))
 
 
 def _warn(record: StudyRecord, before: Sequence[Opening]) -> None:

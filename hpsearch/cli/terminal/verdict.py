@@ -88,6 +88,17 @@ def print_gap(gap: TestGap) -> None:
     say()
 
 
+def print_agreement(verdict: Confirmation, test: float) -> None:
+    """Print the confirmed figure beside a test figure that doesn't contradict it."""
+    unit, confirmed = _Unit(verdict.metric), verdict.over_seeds_and_images
+    if confirmed is not None and verdict.finished:
+        say(
+            f"confirmed: {verdict.metric} {unit.value(confirmed.estimate)} (95 %: "
+            f"{unit.value(confirmed.low)} to {unit.value(confirmed.high)}); the test figure, "
+            f"{unit.value(test)}, lies inside"
+        )
+
+
 def in_short(verdict: Confirmation) -> str:
     """Return the verdict in one line."""
     unit = _Unit(verdict.metric)

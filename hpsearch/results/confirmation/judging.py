@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -90,7 +90,7 @@ class _Judge:
             epochs_per_trial=search.epochs_per_trial,
             finalists=self.finalists(),
             confusion=confusion.tolist() if confusion is not None and small else None,
-            per_class=[] if confusion is None else per_class(confusion, search.class_names),
+            per_class=[] if confusion is None else self.per_class(confusion, report),
         )
 
     def trained(self, trial: int, seeds: Sequence[int]) -> dict[int, Judged]:
@@ -219,6 +219,35 @@ class _Judge:
             if mine is not None and others:
                 ratios[each.name] = mine / others
         return ratios
+
+    def per_class(
+        self, confusion: NDArray[np.int64], seeds: Mapping[int, Judged]
+    ) -> list[PerClass]:
+        """Return the winner's classes, each with its recall's interval."""
+        winner = self.state.winner
+        if winner is None:
+            return []
+        said = [self.predictions(Entry(trial=winner, seed=seed)) for seed in seeds]
+        groups = [self.groups_of(each) for each in said]
+        table = []
+        for index, each in enumerate(per_class(confusion, self.search.class_names)):
+            judged = []
+            for predictions, of_image in zip(said, groups, strict=True):
+                mine = predictions.truth == index
+                judged.append(
+                    Judged(
+                        rows=predictions.rows[mine],
+                        values=(predictions.predicted[mine] == index).astype(np.float64),
+                        groups=None if of_image is None else of_image[mine],
+                    )
+                )
+            known = len(judged) > 1 and all(len(one.rows) > 1 for one in judged)
+            found = estimate(judged, share=True) if known else None
+            interval = None
+            if found is not None and found.freedom > 0:
+                interval = found.over_seeds_and_images()
+            table.append(replace(each, recall_interval=interval))
+        return table
 
     def confusion(self, trial: int, seeds: Mapping[int, Judged]) -> NDArray[np.int64] | None:
         """Return the images of all ``seeds`` by true class (rows) and predicted class."""

@@ -98,6 +98,9 @@ class PerClass:
     #: Of this class's images, those that were recognised.
     recall: float | None
     f1: float | None
+    #: The recall's 95 % interval over seeds and images, or groups of images; ``None`` if it isn't
+    #: known.
+    recall_interval: Interval | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

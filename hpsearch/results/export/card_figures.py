@@ -10,6 +10,7 @@ import numpy as np
 
 from hpsearch.results.confirmation.judging import per_class
 from hpsearch.results.confirmation.over_groups import OverGroups, of_json
+from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.export.confirmed import LACKS_GROUPS
 from hpsearch.results.export.figures import (
     balanced_accuracy,
@@ -37,6 +38,8 @@ class Judgement:
     over_groups: OverGroups | None = None
     #: Whether they do.
     grouped: bool = False
+    #: The interval of each class's recall over seeds and images; empty if it is of one training.
+    recall: Sequence[Interval | None] = ()
 
 
 def figures_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
@@ -90,10 +93,12 @@ def classes_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
         interval = ""
         if judgement.once and each.images and each.recall is not None:
             interval = bounds(_recall_interval(judgement, index, each.recall, each.images))
+        elif index < len(judgement.recall) and (known := judgement.recall[index]) is not None:
+            interval = bounds((known.low, known.high))
         shares = (each.precision, each.recall, each.f1)
         precision, recall, f1 = map(number, shares)
         rows.append((each.name, f"{each.images:,}", precision, recall, interval, f1))
-    columns = ("class", "images", "precision", "recall", "95 %", "F1")
+    columns = ("class", "images", "precision", "recall", "95 % of recall", "F1")
     told = f"## Classes\n\nOf {judgement.what}.\n\n" + table(columns, rows)
     if len(names) <= _PRINTED_CLASSES:
         cells = [(name, *map(str, row)) for name, row in zip(names, matrix.tolist(), strict=True)]

@@ -122,6 +122,7 @@ def model_card(export: Export, trained: Trained | None) -> str:
             what=f"the validation images of {len(verdict.reported)} trainings with fresh seeds, "
             "together: an image counts once for each that judged it",
             once=False,
+            recall=[each.recall_interval for each in verdict.per_class],
         )
     elif judgement is None and frozen.confusion is not None:
         judgement = Judgement(

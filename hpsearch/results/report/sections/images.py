@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpsearch.results.analysis.matrices import HardPicture
+from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.report.blocks import (
     Block,
     Charts,
@@ -69,20 +70,33 @@ def classes(content: StudyContent) -> Section:
 def _per_class(content: StudyContent) -> Table:
     verdict = content.confirmed.verdict if content.confirmed is not None else None
     return Table(
-        caption="The winner's classes, over all its fresh seeds",
+        caption="The winner's classes, over all its fresh seeds"
+        + ("" if verdict is None else f"; intervals over seeds and {verdict.other_images}"),
         columns=[
             Column(label="class"),
             Column(label="images", numeric=True),
             Column(label="recall", numeric=True),
+            Column(label="95 % of recall", numeric=True),
             Column(label="precision", numeric=True),
             Column(label="F1", numeric=True),
         ],
         rows=[
-            [each.name, f"{each.images:,}", *map(_share, (each.recall, each.precision, each.f1))]
+            [
+                each.name,
+                f"{each.images:,}",
+                _share(each.recall),
+                _interval(each.recall_interval),
+                _share(each.precision),
+                _share(each.f1),
+            ]
             for each in (verdict.per_class if verdict is not None else ())
         ],
         sortable=True,
     )
+
+
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
 
 
 def _share(value: float | None) -> str:

@@ -245,3 +245,25 @@ def test_a_confirmation_that_stored_no_groups_says_that_it_lacks_them() -> None:
     found = judge(CONTEST, trained(), replace(SEARCH, names_groups=True))
     assert (found.groups, found.lacks_groups) == (None, True)
     assert found.over_seeds_and_images == judge(CONTEST, trained(), SEARCH).over_seeds_and_images
+
+
+def test_each_classs_recall_has_its_interval() -> None:
+    outcomes = {entry: in_groups(each, 20) for entry, each in trained().items()}
+    found = judge(CONTEST, outcomes, replace(SEARCH, names_groups=True))
+    cat, dog, owl = found.per_class
+    judged = []
+    for seed in (4, 5, 6):
+        said = outcomes[Entry(trial=1, seed=seed)].predictions
+        assert said is not None
+        cats = said.truth == 0
+        hits = (said.predicted[cats] == 0).astype(float)
+        judged.append(Judged(rows=said.rows[cats], values=hits, groups=said.rows[cats] // 20))
+    assert cat.recall_interval == estimate(judged, share=True).over_seeds_and_images()
+    assert cat.recall_interval is not None and dog.recall_interval is not None
+    assert cat.recall_interval.estimate == pytest.approx(cat.recall)
+    assert dog.recall_interval.low > 0.8, "none was missed; 20 groups are no certainty"
+    assert dog.recall_interval.high == 1.0
+    assert owl.recall_interval is None, "no image, nothing known"
+    # With one seed so far nothing is known of others
+    upto = next(n for n in range(20) if len(judge(CONTEST, trained(upto=n), SEARCH).reported) == 1)
+    assert judge(CONTEST, trained(upto=upto), SEARCH).per_class[0].recall_interval is None
