@@ -50,6 +50,7 @@ COLUMNS = {
     "redone": "epochs again",
     "different": "wrong curves",
     "gave_up": "restarts by hand",
+    "tracebacks": "tracebacks",
     "seconds": "seconds",
 }
 
@@ -151,7 +152,7 @@ def main() -> None:
 def is_exact(tally: Tally) -> bool:
     """Whether a storm left exactly what was asked for."""
     wrong = (tally.lost, tally.doubled, tally.failed, tally.different, tally.gave_up)
-    return tally.ended and not any(wrong) and not tally.problems
+    return tally.ended and not any(wrong) and not tally.problems and not tally.tracebacks
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ class DashboardStorage(BaseStorage):
         self._standings = standings
         self._lock = Lock()
         self._trials: dict[int, StudyTrials] = {}
+        #: Why studies of ours are shown as any other program's.
+        self._damaged: dict[int, str] = {}
 
     def snapshot(self, study_id: int) -> Snapshot:
         """Return the study's trials as they are now; their system attributes name no artifacts."""
@@ -62,7 +64,8 @@ class DashboardStorage(BaseStorage):
         try:
             return None if name is None else self._standings.of(name)
         except DamagedStudy as error:
-            warn(str(error))  # Optuna's rows are shown all the same.
+            warn(str(error))
+            self._damaged[study_id] = str(error)  # Optuna's rows are shown all the same.
             return None
 
     def get_all_studies(self) -> list[FrozenStudy]:
@@ -76,6 +79,8 @@ class DashboardStorage(BaseStorage):
 
     def _with_ours(self, study: FrozenStudy) -> FrozenStudy:
         standing = self.standing(study._study_id)
+        if standing is None and study._study_id in self._damaged:
+            study.user_attrs = {"damaged": self._damaged[study._study_id], **study.user_attrs}
         if standing is not None:
             name = standing.record.study.name
             study.user_attrs = {

@@ -6,7 +6,6 @@ transaction ends.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -22,6 +21,7 @@ from hpsearch.search.ledger_types import SearchRules
 from hpsearch.search.outcomes import write_ending
 from hpsearch.search.prepared import Statement, ask
 from hpsearch.search.promotion import Rung, most_paused
+from hpsearch.search.stored_json import decode_or
 
 #: The event of a trial that waits at a rung; ``detail`` holds ``epoch`` and ``value``.
 PAUSED = "paused"
@@ -118,9 +118,9 @@ def end_waiting(
         value = row["best_value"] if rules.best_epoch_counts else row["value"]
         values: Sequence[float] = [value]
         if rules.goals is not None:
-            values = write_ending(
-                connection, rules.goals, row["trial_id"], json.loads(row["figures"]), complete=False
-            )
+            known = decode_or({}, row["figures"], "hpsearch_tickets.figures", row["ticket"])
+            figures = {rules.metric: value, **known}
+            values = write_ending(connection, rules.goals, row["trial_id"], figures, complete=False)
         optuna_rows.finish_trial(connection, row["trial_id"], TrialState.PRUNED, values)
         update_ticket(connection, study_id, row["ticket"], state=TicketState.PRUNED)
         detail = {"epoch": row["epochs_done"], "value": value, "waited": True}

@@ -228,9 +228,15 @@ def _require_options_of_libpq(url: URL) -> None:
             raise StorageError(f"an option of a Postgres URL must stand once, but {key!r} doesn't")
 
 
+def _as_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver must not begin transactions of its own: _begin_sqlite does.
     connection.isolation_level = None
+    # Bytes that are no UTF-8 would end the whole read; so they make one value unreadable.
+    connection.text_factory = _as_text
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")

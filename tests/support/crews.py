@@ -73,6 +73,15 @@ class Crew:
                     raise RuntimeError(f"{member.command} never stays up:\n{log[-3000:]}")
             member.start()
 
+    def tracebacks(self) -> int:
+        """Return how many tracebacks the members have printed."""
+        logs = {member.folder / "crew.log" for member in self.members}
+        return sum(
+            log.read_text(errors="replace").count("Traceback (most recent call last)")
+            for log in logs
+            if log.exists()
+        )
+
     @property
     def done(self) -> bool:
         """Whether every member has ended well."""
@@ -101,6 +110,15 @@ class Crew:
                         found.append(pid)
         return found
 
+    def fork_servers(self) -> list[int]:
+        """Return the fork servers of launches that are alive: the children of launches."""
+        found = []
+        for launch in self.supervisors():
+            with suppress(psutil.Error):
+                children = [each.pid for each in psutil.Process(launch).children()]
+                found += [pid for pid in children if "forkserver" in _command(pid)]
+        return sorted(found)
+
     def supervisors(self) -> list[int]:
         """Return the launches that are alive."""
         return [
@@ -109,9 +127,10 @@ class Crew:
             if member.supervises and member.process is not None and member.process.poll() is None
         ]
 
-    def session_of(self, leader: int) -> list[int]:
-        """Return every process of a launch."""
-        return [pid for pid in psutil.pids() if _session(pid) == leader]
+    def session_of(self, member: int) -> list[int]:
+        """Return every process of the launch that ``member`` is, or belongs to."""
+        leader = _session(member)
+        return [pid for pid in psutil.pids() if leader is not None and _session(pid) == leader]
 
     def kill(self, pid: int) -> None:
         """SIGKILL."""
@@ -137,6 +156,12 @@ class Crew:
     def _alive(self, member: Member) -> list[int]:
         sessions = set(member.sessions)
         return sorted(pid for pid in psutil.pids() if _session(pid) in sessions and _lives(pid))
+
+
+def _command(pid: int) -> str:
+    with suppress(psutil.Error):
+        return " ".join(psutil.Process(pid).cmdline())
+    return ""
 
 
 def _session(pid: int) -> int | None:

@@ -54,7 +54,7 @@ class Storm:
     @property
     def kills(self) -> int:
         """Processes that were killed."""
-        return self.counts[Kind.KILL] + self.counts[Kind.BEHEAD]
+        return self.counts[Kind.KILL] + self.counts[Kind.BEHEAD] + self.counts[Kind.UPROOT]
 
     @property
     def stops(self) -> int:
@@ -63,8 +63,8 @@ class Storm:
 
     @property
     def outages(self) -> int:
-        """Times that the database was away, locked, or cut off."""
-        return self.counts[Kind.OUTAGE] + self.counts[Kind.CUT]
+        """Times that the database was away, locked, read-only, or cut off."""
+        return self.counts[Kind.OUTAGE] + self.counts[Kind.CUT] + self.counts[Kind.READ_ONLY]
 
     def rage(
         self, has_begun: Callable[[], bool], is_finished: Callable[[], bool], *, seconds: float
@@ -140,6 +140,10 @@ class Storm:
                 return self._to_database(blow, self.weather.outage)
             case Kind.CUT:
                 return self._to_database(blow, self.weather.cut)
+            case Kind.READ_ONLY:
+                return self._to_database(blow, self.weather.read_only)
+            case Kind.UPROOT:
+                return self._uproot(blow)
 
     def _on_worker(
         self,
@@ -163,6 +167,18 @@ class Storm:
         if not self._look_for_spared().isdisjoint(self.crew.session_of(launch)):
             return False
         hit(launch)
+        return True
+
+    def _uproot(self, blow: Disturbance) -> bool:
+        """Kill a launch's fork server; its workers may die with it."""
+        servers = self.crew.fork_servers()
+        if not servers:
+            return self._on_worker(blow, self.crew.kill)
+        server = servers[int(blow.aim * len(servers))]
+        spared = self._look_for_spared()
+        if not spared.isdisjoint(self.crew.session_of(server)):
+            return False
+        self.crew.kill(server)
         return True
 
     def _to_database(

@@ -91,6 +91,8 @@ class Tally:
     different: int
     #: What `hpsearch doctor` says.
     problems: tuple[str, ...]
+    #: Tracebacks that were printed, by whoever.
+    tracebacks: int = 0
 
 
 def undisturbed(folder: Path, setting: Setting) -> Figures:
@@ -209,6 +211,7 @@ def _tally(
         worst_loss=_worst_loss(launch),
         different=sum(figures.get(ticket) != curve for ticket, curve in expected.items()),
         problems=tuple(problems),
+        tracebacks=raging.crew.tracebacks(),
     )
 
 

@@ -33,6 +33,11 @@ class Kind(StrEnum):
     OUTAGE = "outage"
     #: Every connection is cut, and may be made again at once (Postgres; SQLite: a short lock).
     CUT = "cut"
+    #: The database takes no writes for some seconds, as after a failover or on a full disk
+    #: (Postgres; SQLite: another program holds the write lock).
+    READ_ONLY = "read-only"
+    #: SIGKILL to a launch's fork server (to a worker where there is none).
+    UPROOT = "uproot"
 
 
 #: How often each comes, relative to the others.
@@ -44,6 +49,8 @@ _WEIGHTS = {
     Kind.BEHEAD: 2,
     Kind.OUTAGE: 2,
     Kind.CUT: 2,
+    Kind.READ_ONLY: 2,
+    Kind.UPROOT: 2,
 }
 
 
@@ -74,6 +81,7 @@ def storm(seed: int, *, lease: float, gap: tuple[float, float]) -> Iterator[Dist
             Kind.SLEEP: (1.2 * lease, 2.0 * lease),
             Kind.OUTAGE: (1.0, 2.0 * lease),
             Kind.CUT: (0.2, 1.0),
+            Kind.READ_ONLY: (1.0, 2.0 * lease),
         }
         low, high = longest.get(kind, (0.0, 0.0))
         yield Disturbance(after=after, kind=kind, aim=aim, seconds=low + share * (high - low))
@@ -87,6 +95,9 @@ class Weather(Protocol):
 
     def cut(self) -> Callable[[], None] | None:
         """Cut every connection; returns what must be done some moments later, as ``outage``."""
+
+    def read_only(self) -> Callable[[], None] | None:
+        """Take no writes; returns what ends it, as ``outage``."""
 
 
 class SqliteWeather:
@@ -118,6 +129,10 @@ class SqliteWeather:
         """SQLite has no connections to cut: a short lock."""
         return self.outage()
 
+    def read_only(self) -> Callable[[], None] | None:
+        """Readers go on, and writers wait."""
+        return self.outage()
+
 
 class PostgresWeather:
     """A server that crashes, and one that throws everybody out."""
@@ -135,3 +150,8 @@ class PostgresWeather:
         """End every connection from the server's side."""
         self._server.cut_connections(self._url)
         return lambda: None
+
+    def read_only(self) -> Callable[[], None]:
+        """Be a standby; whoever connects meanwhile stays read-only when it ends."""
+        self._server.set_read_only(self._url, True)
+        return lambda: self._server.set_read_only(self._url, False)

@@ -203,9 +203,30 @@ def test_a_paused_trial_whose_configuration_is_damaged_fails(prepared):
         lease_seconds=30,
         seen_stops=0,
         needs_point=lambda ticket: False,
+        rules=prepared.ledger.rules,
     )
     again = claims.claim()
     assert (again.ticket, again.damaged, again.params) == (claim.ticket, True, None)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "where"),
+    [
+        ("hpsearch_tickets", "params", "ticket = 2"),
+        ("hpsearch_tickets", "last_error", "ticket = 5"),
+        ("hpsearch_events", "detail", "ticket = 2"),
+        ("trial_user_attributes", "value_json", "trial_id = 3"),
+    ],
+)
+def test_bytes_that_are_no_text_cost_one_value(prepared, table, column, where):
+    """A page of the file that the disk has lost; SQLite would refuse the whole answer."""
+    prepared.database.write(
+        lambda connection: connection.execute(
+            sa.text(f"UPDATE {table} SET {column} = CAST(x'7bff7d' AS TEXT) WHERE {where}")
+        )
+    )
+    reads_everything_else(prepared, "")
+    assert len(read_report(prepared.database, ["made_up"]).studies) == 1
 
 
 def test_a_value_that_is_no_number_is_named(prepared):
@@ -235,6 +256,7 @@ def test_a_damaged_document_leaves_optunas_study_in_the_dashboard(prepared):
     storage = DashboardStorage(prepared.database, Standings(prepared.database))
     (study,) = storage.get_all_studies()
     assert study.study_name == "made_up"
+    assert "must be a JSON object" in study.user_attrs["damaged"]
     assert len(storage.get_all_trials(study._study_id)) == 7
 
 
