@@ -58,6 +58,10 @@ _WAITS = (
 _MISSING = (_aten._fused_adagrad_.default,)
 
 
+#: An operation, its arguments, and the tensors that it made.
+Recorded = tuple[Any, Any, list[Tensor]]
+
+
 class OnGpu(Tensor):
     """A tensor of the pretended device; its numbers are those of ``numbers``, on the CPU."""
 
@@ -112,6 +116,8 @@ class PretendedGpu(TorchDispatchMode):
         #: Operations on the device.
         self.operations = 0
         self.cuda = Cuda(self)
+        #: What a CUDA graph that is being captured has recorded so far.
+        self.recording: list[Recorded] | None = None
         self._generators: dict[int, torch.device] = {}
         self.random = torch.Generator().manual_seed(0).get_state()
 
@@ -142,6 +148,8 @@ class PretendedGpu(TorchDispatchMode):
         inner = tree_map_only(OnGpu, lambda each: each.numbers, (args, kwargs))
         with self._own_numbers(func, flat):
             found = func(*inner[0], **inner[1])
+        if self.recording is not None:
+            self._record(func, inner, found)
         if where != GPU:
             return args[0] if func is _aten.copy_.default else found
         # A view of an ordinary tensor is ordinary, in inference mode too
@@ -154,6 +162,11 @@ class PretendedGpu(TorchDispatchMode):
         self.operations += 1
         if func in _WAITS or (func in _COPIES and on_gpu and where.type == "cpu"):
             self.waits[str(func)] += 1
+
+    def _record(self, func: Any, inner: Any, found: Any) -> None:
+        if self.recording is not None and not func.is_view:
+            made = [each for each in tree_flatten(found)[0] if isinstance(each, Tensor)]
+            self.recording.append((func, inner, made))
 
     def _require_generator(self, func: Any, flat: list[Any], device: torch.device) -> None:
         for each in flat:
@@ -195,6 +208,32 @@ def _require_one_device(func: Any, tensors: list[Tensor]) -> None:
             )
 
 
+class Graph:
+    """A CUDA graph: the operations of one step, done again on the same memory by ``replay``."""
+
+    def __init__(self, gpu: PretendedGpu) -> None:
+        self._gpu = gpu
+        self._recorded: list[Recorded] = []
+
+    @contextmanager
+    def captured(self) -> Iterator[None]:
+        """Record what is done inside the block. (CUDA wouldn't do it meanwhile.)"""
+        self._gpu.recording = self._recorded
+        try:
+            yield
+        finally:
+            self._gpu.recording = None
+
+    def replay(self) -> None:
+        """Do all of it again, with what stands in its tensors now."""
+        for func, (args, kwargs), made in self._recorded:
+            flat, _ = tree_flatten(func(*args, **kwargs))
+            again = [each for each in flat if isinstance(each, Tensor)]
+            for before, now in zip(made, again, strict=True):
+                if now is not before:
+                    before.copy_(now)
+
+
 class Cuda:
     """What hpsearch calls of ``torch.cuda``, for one GPU that nobody else uses."""
 
@@ -205,8 +244,8 @@ class Cuda:
         self.broken = False
         #: Free bytes, and all.
         self.memory = (80 * 10**9, 80 * 10**9)
-        #: How often the cache was given back.
-        self.emptied = 0
+        #: How often the cache was given back, and how often somebody waited for all work.
+        self.emptied, self.synchronized = 0, 0
 
     def replace(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Put it in the place of the real functions."""
@@ -218,7 +257,12 @@ class Cuda:
             "_lazy_init": lambda: self._init(),  # PyTorch's C++ calls it where "cuda" is named
             "is_initialized": lambda: self.initialised,
             "set_device": lambda _: self._init(),
-            "synchronize": lambda _=None: self._init(),
+            "synchronize": self._synchronize,
+            "Stream": lambda _=None: SimpleNamespace(wait_stream=lambda _: None),
+            "current_stream": lambda _=None: SimpleNamespace(wait_stream=lambda _: None),
+            "stream": lambda _: nullcontext(),
+            "CUDAGraph": lambda: Graph(self._gpu),
+            "graph": lambda graph: graph.captured(),
             "device": lambda _: nullcontext(),
             "get_device_name": lambda _=None: "NVIDIA Pretended",
             "get_device_capability": lambda _=None: (9, 0),
@@ -239,8 +283,8 @@ class Cuda:
         }
         whole = torch.autocast
 
-        def autocast(kind: str, dtype: torch.dtype) -> torch.autocast:
-            return whole(_NAME if kind == "cuda" else kind, dtype)
+        def autocast(kind: str, *args: Any, **kwargs: Any) -> torch.autocast:
+            return whole(_NAME if kind == "cuda" else kind, *args, **kwargs)
 
         monkeypatch.setattr(torch, "autocast", autocast)
         for name, function in functions.items():
@@ -261,6 +305,10 @@ class Cuda:
     def _reset(self, _: object = None) -> None:
         if not self.initialised:
             raise RuntimeError("Invalid device argument 0: did you call init?")
+
+    def _synchronize(self, _: object = None) -> None:
+        self._init()
+        self.synchronized += 1
 
     def _empty(self) -> None:
         self.emptied += 1

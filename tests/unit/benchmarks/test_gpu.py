@@ -13,6 +13,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from support.pretended_gpu import PretendedGpu, pretended_gpu
+from torch import Tensor, nn
+from torch.optim import SGD
 
 from benchmarks import loops
 from benchmarks.gpu import __main__ as command
@@ -139,6 +141,36 @@ class TestParts:
         accuracies = list(islice(speed.LOOPS[loop](config, GPU.device), 2))
         assert all(0 <= each <= 1 for each in accuracies)
         assert gpu.operations > before + 100
+
+    def test_a_graph_does_on_other_images_what_a_plain_step_does(self, gpu) -> None:
+        def learner(state: dict[str, Tensor] | None = None) -> tuple[nn.Module, SGD]:
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).to(GPU.device)
+            if state is not None:
+                model.load_state_dict(state)
+            return model, SGD(model.parameters(), lr=0.1, fused=True)
+
+        def batch() -> tuple[Tensor, Tensor]:
+            return torch.randn(8, 1, 4, 4).to(GPU.device), torch.randint(3, (8,)).to(GPU.device)
+
+        graphed, first, other = learner(), batch(), batch()
+        step = loops._graph_step(*graphed, "fp32", GPU.where)
+        step(*first)
+        # The last step before the graph's first; another learner goes on from there
+        before = {name: each.cpu().clone() for name, each in graphed[0].state_dict().items()}
+        plain = learner(before)
+        step(*other)
+        loops._plain_step(*plain, "fp32", GPU.where)(*other)
+
+        ended, expected = (each.state_dict()["1.weight"].cpu() for each, _ in (graphed, plain))
+        assert not torch.equal(ended, before["1.weight"])
+        torch.testing.assert_close(ended, expected)
+
+    def test_every_bare_loop_learns(self, gpu) -> None:
+        config = trial(gray(GPU), model=Component("mlp"), epochs=10, batch_size=64)
+        for loop in (loops.graph_epochs, loops.bare_epochs):
+            *_, accuracy = islice(loop(config, GPU.device), 8)
+            assert accuracy > 0.6
 
     def test_a_loop_that_dies_leaves_its_column_empty(self, monkeypatch) -> None:
         monkeypatch.setattr(speed, "LOOPS", {**speed.LOOPS, "reports": loops.graph_epochs})

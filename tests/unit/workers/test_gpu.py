@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from support.pretended_gpu import PretendedGpu, pretended_gpu
 
+import hpsearch.training.components  # noqa: F401 - fills the registries
 from hpsearch.errors import DeviceUnusable
+from hpsearch.registry import Component
+from hpsearch.study_file.trial_config import DataConfig, TrialConfig
+from hpsearch.workers import worker
 from hpsearch.workers.gpu import open_device, require_sound
+from hpsearch.workers.launch import crew
+from hpsearch.workers.launch.estimate import epoch_seconds
 from hpsearch.workers.trial import gpu_share, memory
-from hpsearch.workers.trial.blueprint import device_name
+from hpsearch.workers.trial.blueprint import device_name, draw_up
 
 GPU = "cuda:0"
 
@@ -55,3 +64,38 @@ def test_a_process_whose_cuda_broke_is_told_apart(gpu) -> None:
 def test_the_cpu_needs_no_opening() -> None:
     open_device("cpu")
     require_sound("cpu")
+
+
+def test_a_worker_without_its_gpu_ends_in_one_line_and_another_may_be_started(
+    monkeypatch, capsys
+) -> None:
+    def run_worker(options: object) -> None:
+        raise DeviceUnusable("CUDA is broken")
+
+    monkeypatch.setattr(worker, "run_worker", run_worker)
+    monkeypatch.setattr(crew, "start_beating", lambda counter: None)
+    monkeypatch.setattr(crew.faulthandler, "enable", lambda: None)  # it wants a real stderr
+    with pytest.raises(SystemExit) as ended:
+        crew.worker_process(SimpleNamespace(), get_context("spawn").Value("i", 0))
+    # A user's mistake would end the whole launch
+    assert ended.value.code == crew.DEVICE_UNUSABLE != crew.USER_ERROR
+    assert capsys.readouterr().err == "error: CUDA is broken\n"
+
+
+def test_the_time_of_a_batch_is_asked_when_the_gpu_has_done_it(gpu, tmp_path: Path) -> None:
+    """A step returns when its kernels wait in the queue, long before they have run."""
+    config = TrialConfig(
+        data=DataConfig(source=Component("digits"), limit=200),
+        model=Component("mlp", {"hidden": [8]}),
+        optimizer=Component("sgd", {"lr": 0.1}),
+        lr_schedule=Component("constant"),
+        batch_size=20,
+        epochs=3,
+        split_seed=0,
+        seed=0,
+    )
+    blueprint = draw_up(config, device=GPU, threads=1, data=tmp_path)
+    before = gpu.cuda.synchronized
+    (seconds,) = epoch_seconds([blueprint], data=tmp_path)
+    assert seconds is not None and seconds > 0
+    assert gpu.cuda.synchronized - before >= len(blueprint.plan.batches)
