@@ -42,6 +42,68 @@ GOAL_FIGURES = {**OBJECTIVES, **COSTS}
 CONFUSION_CLASSES = 100
 
 
+@dataclass(frozen=True)
+class MetricFormat:
+    """How the values of one metric are written, wherever people read them.
+
+    Shares are in percent with two decimals, their differences in points; losses and costs have
+    four significant digits, numbers of things are whole.
+    """
+
+    metric: str
+
+    @property
+    def is_share(self) -> bool:
+        """Whether values lie in 0..1 and are written in percent."""
+        return not self.metric.endswith("_loss") and self.metric not in COSTS
+
+    @property
+    def points(self) -> str:
+        """The unit of a difference, with a space before it; empty for a loss."""
+        return " points" if self.is_share else ""
+
+    def value(self, value: float | None) -> str:
+        """Return ``93.75 %``, or ``0.2134``; ``-`` for nothing."""
+        if value is None:
+            return "-"
+        return f"{100 * value:.2f} %" if self.is_share else self._plain(value)
+
+    def number(self, value: float) -> str:
+        """Return a value or a distance without its unit: ``93.75``, or ``0.2134``."""
+        return f"{100 * value:.2f}" if self.is_share else self._plain(value)
+
+    def width(self, value: float | None) -> str:
+        """Return a distance without a sign: ``0.42 points``."""
+        return "-" if value is None else f"{self.number(value)}{self.points}"
+
+    def signed(self, value: float) -> str:
+        """Return a difference with its sign and without its unit: ``+0.42``."""
+        return f"{100 * value:+.2f}" if self.is_share else f"{value:+.4g}"
+
+    def difference(self, value: float | None) -> str:
+        """Return a difference with its sign: ``+0.42 points``."""
+        return "-" if value is None else f"{self.signed(value)}{self.points}"
+
+    def differences(self, low: float, high: float) -> str:
+        """Return the interval of a difference: ``-0.10 to +0.42 points``."""
+        return f"{self.signed(low)} to {self.signed(high)}{self.points}"
+
+    def interval(self, bounds: Sequence[float] | None) -> str:
+        """Return ``93.10 to 94.20 %``."""
+        if bounds is None:
+            return "-"
+        low, high = bounds
+        return f"{self.number(low)} to {self.value(high)}"
+
+    def _plain(self, value: float) -> str:
+        return f"{value:,.0f}" if self.metric in KNOWN_BEFORE else f"{value:.4g}"
+
+
+def format_metrics(values: Mapping[str, float]) -> str:
+    """Return several metrics on one line: ``val_accuracy 93.75 %  parameters 9,610``."""
+    return "  ".join(f"{name} {MetricFormat(name).value(each)}" for name, each in values.items())
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ValPredictions:
     """What a model said of each validation image, in the order of the images' rows."""

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 
 from hpsearch.dashboard.standing import Standing
 from hpsearch.dashboard.thresholds import Thresholds
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.export.confirmed import in_words
 from hpsearch.results.markdown import block, code, words
@@ -86,12 +87,12 @@ def winner_line(standing: Standing) -> str:
         return "no complete trial that keeps the constraints yet"
     if standing.is_confirmed and verdict is not None and verdict.confirmed is not None:
         return (
-            f"trial {verdict.winner}, confirmed: {metric} {verdict.confirmed:.6g} over "
+            f"trial {verdict.winner}, confirmed: {metric} {_value(metric, verdict.confirmed)} over "
             f"{len(verdict.reported)} fresh seeds"
         )
     best = record.trial(standing.best[0])
     return (
-        f"trial {best.number}, best seen: {metric} {_value(best.value)} (one seed, best of "
+        f"trial {best.number}, best seen: {metric} {_value(metric, best.value)} (one seed, best of "
         f"{len(standing.rank)}: optimistic)"
     )
 
@@ -108,8 +109,9 @@ def _winner(standing: Standing) -> str:
             why = "every finalist failed" if verdict.finished else "it isn't finished"
         return f"{told} There is a confirmation, {code(standing.confirmation)}, but {why}."
     seen = (
-        f"In the search it showed {_value(verdict.winner_seen)}; the best seen of "
-        f"{verdict.complete} complete trials was {_value(verdict.best_seen)}, an optimistic number."
+        f"In the search it showed {_value(verdict.metric, verdict.winner_seen)}; the best seen of "
+        f"{verdict.complete} complete trials was "
+        f"{_value(verdict.metric, verdict.best_seen)}, an optimistic number."
     )
     return f"{told} {words(in_words(verdict, standing.confirmations))} {words(seen)}"
 
@@ -191,9 +193,9 @@ def _measured(standing: Standing, told: TrialRecord, overfits_from: int | None) 
         return []
     metric = standing.record.objective.metric
     lines = [
-        f"{words(metric)}: {_value(told.last_value)} after the last epoch, best "
-        f"{_value(told.best_value)} at epoch {told.best_epoch}; {told.epochs_done} epochs in "
-        f"{told.compute_seconds:.3g} s."
+        f"{words(metric)}: {_value(metric, told.last_value)} after the last epoch, best "
+        f"{_value(metric, told.best_value)} at epoch {told.best_epoch}; {told.epochs_done} "
+        f"epochs in {told.compute_seconds:.3g} s."
     ]
     if told.figures:
         lines.append(_listed(told.figures))
@@ -216,8 +218,8 @@ def _infeasible(trial: FrozenTrial) -> str:
 
 
 def _listed(figures: Mapping[str, Any]) -> str:
-    return "; ".join(f"{words(name)} {_value(value)}" for name, value in figures.items())
+    return "; ".join(f"{words(name)} {_value(name, value)}" for name, value in figures.items())
 
 
-def _value(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6g}"
+def _value(metric: str, value: float | None) -> str:
+    return MetricFormat(metric).value(value)

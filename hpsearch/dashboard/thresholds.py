@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.records import StudyRecord, TrialRecord
 
 
@@ -49,13 +50,15 @@ class Thresholds:
                 bound = self._percentile(epoch, keep)
                 return self._told(rule, best, bound, "complete trials at this epoch")
             case _:
-                return f"stopped by the rule {self._name!r} with {self._metric} {value:.6g}."
+                reached = MetricFormat(self._metric).value(value)
+                return f"stopped by the rule {self._name!r} with {self._metric} {reached}."
 
     def _told(self, rule: str, value: float, bound: float | None, whose: str) -> str:
-        told = f"{rule}, and its {self._metric} is {value:.6g}"
+        written = MetricFormat(self._metric).value
+        told = f"{rule}, and its {self._metric} is {written(value)}"
         if bound is None:
             return f"{told}."
-        return f"{told}; of the {whose} by now these begin at {bound:.6g}."
+        return f"{told}; of the {whose} by now these begin at {written(bound)}."
 
     def _top(self, epoch: int, factor: int) -> float | None:
         scores = self._values(epoch, False)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.notebook import html
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.stored import is_confirmation
@@ -50,9 +51,10 @@ class Best:
 
     def _repr_html_(self) -> str:
         kind = "confirmed" if self.confirmed else "UNCONFIRMED"
-        figure = f"{self.metric} {self.value:.6g}"
+        written = MetricFormat(self.metric)
+        figure = f"{self.metric} {written.value(self.value)}"
         if self.interval is not None:
-            figure += f" (95 %: {self.interval[0]:.6g} to {self.interval[1]:.6g})"
+            figure += f" (95 %: {written.interval(self.interval)})"
         return html.page(
             html.title(f"{self.study}: trial {self.trial}, {kind}"),
             *([] if self.test_gap is None else [html.line(self.test_gap.headline, "bad")]),
@@ -93,7 +95,7 @@ def best_of(database: Database, record: StudyRecord) -> Best | None:
                 interval=(spread.low, spread.high),
                 seeds=seeds,
                 seen=trial.value,
-                params=dict(trial.params),
+                params=record.values(trial.params),
                 note=note,
                 groups=verdict.groups,
                 test_gap=gap,
@@ -114,7 +116,7 @@ def best_of(database: Database, record: StudyRecord) -> Best | None:
         interval=None,
         seeds=0,
         seen=trial_seen.value,
-        params=dict(trial_seen.params),
+        params=record.values(trial_seen.params),
         note=f"{note} `.confirm()` trains the best again with fresh seeds.",
         warnings=record.warnings,
     )

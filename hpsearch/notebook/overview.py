@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.notebook import html
 from hpsearch.notebook.best import best_of
 from hpsearch.results.ranking import ranked
@@ -27,14 +28,20 @@ def overview(database: Database, record: StudyRecord) -> str:
     parts += [html.line(each, "bad") for each in record.warnings]
     best = best_of(database, record)
     if best is not None:
+        written = MetricFormat(metric)
         kind = f"confirmed with {best.seeds} fresh seeds" if best.confirmed else "unconfirmed"
-        parts.append(html.line(f"best: trial {best.trial}, {metric} {best.value:.6g}, {kind}"))
+        value = written.value(best.value)
+        parts.append(html.line(f"best: trial {best.trial}, {metric} {value}, {kind}"))
     order = ranked(record)[:_TRIALS_SHOWN]
     paths = list(dict.fromkeys(path for trial in order for path in trial.params))
     paths = paths[:_PARAMETERS_SHOWN]
     if order:
         rows = [
-            (trial.number, trial.value, *(trial.params.get(path) for path in paths))
+            (
+                trial.number,
+                MetricFormat(metric).value(trial.value),
+                *(trial.params.get(path) for path in paths),
+            )
             for trial in order
         ]
         parts.append(html.table(("trial", metric, *paths), rows))

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.notebook import html
 from hpsearch.workers.launch.progress import Progress
 
@@ -66,7 +67,7 @@ class InNotebook:
         best = "none yet"
         if progress.best is not None:
             number, value = progress.best
-            best = f"trial {number}, {self._metric} {html.shown(value)}"
+            best = f"trial {number}, {self._metric} {MetricFormat(self._metric).value(value)}"
         left = progress.seconds_left
         told = "" if left is None or left <= 0 else f"; about {_time(left)} left"
         busy = [each for each in progress.workers if each.number is not None]

@@ -12,7 +12,7 @@ from hpsearch.notebook.best import Best, best_of
 from hpsearch.notebook.overview import overview
 from hpsearch.results.opening import database_for_reading, name_in_file, stored_name
 from hpsearch.results.records import StudyRecord, read_study
-from hpsearch.results.summary import summary
+from hpsearch.results.status import status_of
 from hpsearch.search.storage import Database
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class Study:
 
     @property
     def status(self) -> dict[str, Any]:
-        """What ``hpsearch status --json`` says: counts, budget, epochs, the best seen."""
-        return self._read(lambda _, record: summary(record))
+        """What ``hpsearch status --json`` prints: counts, budget, epochs, the best."""
+        return self._read(status_of)
 
     @property
     def warnings(self) -> Sequence[str]:

@@ -15,6 +15,7 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.search.validity import Declaration
 from hpsearch.study_file.goals import Goals, Objective
+from hpsearch.study_file.space import plain_values
 
 #: Damaged rows that a sentence names.
 _DAMAGED_SHOWN = 5
@@ -95,6 +96,15 @@ class StudyRecord:
     def is_finished(self) -> bool:
         """Whether nothing is left to do: every trial of the budget, or of the space, has ended."""
         return self.counts.all_ended(self.study.trials, exhausted=self.study.exhausted)
+
+    def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return stored parameters as the study file writes them: lists as lists."""
+        return plain_values(self.study.document, params)
+
+    @property
+    def paths(self) -> list[str]:
+        """Every parameter that a trial has."""
+        return list(dict.fromkeys(path for trial in self.trials for path in trial.params))
 
     def trial(self, number: int) -> TrialRecord:
         """Return the trial with Optuna's ``number``. Raises ``UnknownName``."""

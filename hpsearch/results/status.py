@@ -7,11 +7,13 @@ from typing import Any
 from hpsearch.errors import StorageError
 from hpsearch.results.confirmation.stored import (
     invalid_finalists,
+    is_confirmation,
     newer_trials,
     newest,
     standing,
 )
 from hpsearch.results.pruning_audit import read_pruning_audit
+from hpsearch.results.ranking import front, knee
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.summary import summary
 from hpsearch.search import knowledge
@@ -22,11 +24,52 @@ def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
     """Return the JSON-like status of a study; ``confirmation`` only where there is one."""
     bill = read_pruning_audit(database, record)
     return {
-        **summary(record),
+        **with_confirmed_best(database, record, summary(record)),
         "pruning": bill and bill.as_json(),
         **_confirmation(database, record),
         **_knowledge(database, record),
     }
+
+
+def with_confirmed_best(
+    database: Database, record: StudyRecord, told: dict[str, Any]
+) -> dict[str, Any]:
+    """Return ``told``, a summary, with the confirmed winner as ``best``, where there is one.
+
+    Its value is the mean over its fresh seeds. ``hpsearch.open_study(..).best`` is the same trial.
+    """
+    confirmation = newest(database, record.study.name)
+    if confirmation is None or is_confirmation(record.study):
+        return told
+    now = standing(confirmation)
+    if not now.finished or now.winner is None:
+        return told
+    if now.winner in invalid_finalists(record, confirmation):
+        return told
+    # Statistics, which take their time to import
+    from hpsearch.results.confirmation.reading import read_verdict
+
+    verdict = read_verdict(database, record, confirmation)
+    if verdict.confirmed is None:
+        return told
+    params = record.values(record.trial(now.winner).params)
+    best = {"number": now.winner, "value": verdict.confirmed, "params": params, "confirmed": True}
+    return {**told, "best": best}
+
+
+def winners(database: Database, record: StudyRecord) -> dict[int, str]:
+    """Return ticket -> what its trial is: the best seen, the confirmed winner, on the front."""
+    order = front(record)
+    if record.goals.several:
+        nearest = knee(record)
+        return {
+            trial.ticket: "knee of the front" if trial == nearest else "front" for trial in order
+        }
+    marks = {trial.ticket: "best seen" for trial in order}
+    best = with_confirmed_best(database, record, {"best": None})["best"]
+    if best is not None:
+        marks[record.trial(best["number"]).ticket] = "confirmed winner"
+    return marks
 
 
 def _knowledge(database: Database, record: StudyRecord) -> dict[str, Any]:

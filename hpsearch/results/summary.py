@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hpsearch.results.ranking import front, knee, leader, ranked, violators
-from hpsearch.results.records import StudyRecord
+from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.ledger_reads import Counts
 
 #: The counts of ``status``, in the order in which they are shown.
@@ -23,8 +23,17 @@ def counts_of(counts: Counts) -> dict[str, int]:
     return told | ({"invalid": counts.invalid} if counts.invalid else {})
 
 
+def _seen(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
+    """Return a trial as the search saw it."""
+    params = record.values(trial.params)
+    return {"number": trial.number, "value": trial.value, "params": params}
+
+
 def summary(record: StudyRecord) -> dict[str, Any]:
     """Return the JSON-like summary; ``best`` is null before a trial is complete.
+
+    ``best`` is what the study's number rests on (``results.status`` puts the confirmed winner
+    there), ``best_seen`` the best of the search, with one seed.
 
     With several objectives it has the front and its knee, with constraints the number of complete
     trials that break one.
@@ -41,9 +50,8 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         },
         "epochs_run": record.counts.epochs_run,
         "compute_seconds": record.counts.compute_seconds,
-        "best": None
-        if winner is None
-        else {"number": winner.number, "value": winner.value, "params": dict(winner.params)},
+        "best": None if winner is None else {**_seen(record, winner), "confirmed": False},
+        "best_seen": None if winner is None else _seen(record, winner),
     }
     if ahead is not None and ahead is not winner:
         # It may still win; a complete trial is what can be exported.
@@ -51,7 +59,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
             "number": ahead.number,
             "value": ahead.value,
             "epochs_done": ahead.epochs_done,
-            "params": dict(ahead.params),
+            "params": record.values(ahead.params),
         }
     if record.warnings:
         told["warnings"] = list(record.warnings)
@@ -63,7 +71,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
             {
                 "number": trial.number,
                 "figures": dict(trial.figures),
-                "params": dict(trial.params),
+                "params": record.values(trial.params),
             }
             for trial in front(record)
         ]

@@ -189,6 +189,29 @@ def join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+def plain_values(document: Mapping[str, Any], params: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Return a trial's parameters as its study file writes them: lists, where Optuna has text.
+
+    Args:
+        document: The study's normal form, ranges included.
+        params: Path -> stored value.
+
+    Returns:
+        Path -> value. What the document doesn't list stays as it is stored.
+    """
+    return {path: _plain_value(document, path, stored) for path, stored in params.items()}
+
+
+def _plain_value(document: Mapping[str, Any], path: str, stored: Scalar) -> Any:
+    node: Any = document
+    for part in path.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    listed = node.get("values") if isinstance(node, Mapping) else None
+    if not isinstance(listed, list):
+        return stored
+    return next((value for value in listed if label(value) == stored), stored)
+
+
 def label(value: Any) -> Scalar:
     """Return ``value`` as Optuna stores it: scalars as they are, the rest as compact JSON."""
     if value is None or isinstance(value, bool | int | float | str):

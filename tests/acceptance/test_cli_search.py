@@ -68,7 +68,7 @@ def test_the_winner_is_evaluated_on_test_images_and_the_looks_are_counted(search
     again = searched_shell.run("evaluate", "--study", "small", "--json")
     assert "were opened before (1 time): report the first figure" in again.stderr
     told = json.loads(again.stdout)
-    assert f"test accuracy {told['accuracy']:.4f} on" in first.stdout
+    assert f"test accuracy {100 * told['accuracy']:.2f} % on" in first.stdout
     assert (told["opened"], told["images"]) == (2, 355)
 
 

@@ -170,7 +170,7 @@ def test_notes_are_rendered_and_hostile_words_are_words(browser: Any, shown: Sho
     with page_of(browser) as (page, complaints):
         page.goto(f"{shown.url}/dashboard/studies/1/note")
         page.get_by_text(DESCRIPTION).wait_for()
-        page.get_by_text(f"{shown.verdict.confirmed:.6g}").first.wait_for()
+        page.get_by_text(f"{100 * shown.verdict.confirmed:.2f} %").first.wait_for()
         assert page.evaluate("window.hurt") is None
         page.get_by_role("link", name="Report", exact=True).click()
         page.get_by_role("heading", name="small").first.wait_for()

@@ -294,12 +294,14 @@ def test_an_unconfirmed_training_has_intervals_over_groups(
     assert f"{known.images} validation images in {known.groups} groups" in expected.why
     card = (here / "card.md").read_text()
     low, high = interval or (0, 0)
-    assert f"{low:.4f} to {high:.4f}" in card
+    assert f"{100 * low:.2f} to {100 * high:.2f} %" in card
     recall = origin["over_groups"]["recall"]
     assert [each["groups"] for each in recall] == [each.groups for each in known.recall]
     assert hpsearch("train", "best.yaml", "--out", "model", *opened.stored[6:]).code == 0
     trained = (here / "model" / "card.md").read_text()
-    assert f"{low:.4f} to {high:.4f}" in trained, "the same training has the same interval"
+    assert f"{100 * low:.2f} to {100 * high:.2f} %" in trained, (
+        "the same training has the same interval"
+    )
 
 
 def _without_groups(database: Database, confirm: Confirming) -> None:

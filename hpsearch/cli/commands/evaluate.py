@@ -18,14 +18,18 @@ from hpsearch.cli.options import (
     StorageOption,
     StoredStudyOption,
 )
-from hpsearch.cli.terminal.output import print_confusion, print_json, say, show
+from hpsearch.cli.terminal.output import print_confusion, print_json, say
 from hpsearch.cli.terminal.verdict import print_agreement, print_gap
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
     from hpsearch.results.test_openings import Opening
+
+#: All shares are written like it.
+_ACCURACY = MetricFormat("val_accuracy")
 
 
 def evaluate(
@@ -80,8 +84,8 @@ def _warn(record: StudyRecord, before: Sequence[Opening]) -> None:
         say(
             f"warning: the test images of study {record.study.name!r} were opened before "
             f"({plural(len(before), 'time')}): report the first figure, accuracy "
-            f"{before[0].accuracy:.4f} of trial {before[0].trial}; later ones are optimistic "
-            "where anything was chosen by an earlier one",
+            f"{_ACCURACY.value(before[0].accuracy)} of trial {before[0].trial}; later ones are "
+            "optimistic where anything was chosen by an earlier one",
             stderr=True,
         )
     if not record.is_finished:
@@ -103,20 +107,21 @@ def _print(record: StudyRecord, opening: Opening) -> None:
     say(f"{record.study.name}: trial {opening.trial} ({trained}), weights of epoch {opening.epoch}")
     mean = "mean " if opening.models > 1 else ""
     say(
-        f"{mean}test accuracy {opening.accuracy:.4f} on {opening.sample} "
-        f"(95 % interval over {opening.over} {low:.4f} to {high:.4f})",
+        f"{mean}test accuracy {_ACCURACY.value(opening.accuracy)} on {opening.sample} "
+        f"(95 % interval over {opening.over} {_ACCURACY.interval((low, high))})",
         style="bold",
     )
     say(
-        f"test loss {opening.loss:.4f}  macro F1 {opening.macro_f1:.4f}  "
-        f"balanced accuracy {opening.balanced_accuracy:.4f}"
+        f"test loss {opening.loss:.4f}  macro F1 {_ACCURACY.value(opening.macro_f1)}  "
+        f"balanced accuracy {_ACCURACY.value(opening.balanced_accuracy)}"
     )
     metric = record.objective.metric
     if not seeds:
         count = record.counts.complete
-        say(f"{metric} had been {show(winner.value)}, the best of {count}: optimistic")
+        seen = MetricFormat(metric).value(winner.value)
+        say(f"{metric} had been {seen}, the best of {count}: optimistic")
     else:
-        listed = ", ".join(f"{each:.4f}" for each in opening.accuracies)
+        listed = ", ".join(_ACCURACY.value(each) for each in opening.accuracies)
         say(f"of each training: {listed}")
     title = "Test images, of all trainings" if opening.models > 1 else "Test images"
     print_confusion(title, opening.class_names, opening.confusion)

@@ -19,7 +19,8 @@ from hpsearch.cli.options import (
     StoredStudyOption,
 )
 from hpsearch.cli.terminal.front import print_warnings
-from hpsearch.cli.terminal.output import print_json, say, show
+from hpsearch.cli.terminal.output import print_json, say
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def _print(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) ->
     frozen = chosen.frozen
     record, objective = frozen.weights_study, frozen.weights_study.objective
     name = frozen.document["provenance"]["study"]
-    figure = f"{objective.metric} {show(frozen.weights_trial.value)} ({objective.at} epoch"
+    written = MetricFormat(objective.metric).value(frozen.weights_trial.value)
+    figure = f"{objective.metric} {written} ({objective.at} epoch"
     if frozen.is_confirmed:
         seed = frozen.document["provenance"]["training"]["seed"]
         figure += f", its training with fresh seed {seed} in {record.study.name}"
@@ -148,7 +150,7 @@ def _as_json(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) 
         "value": frozen.weights_trial.value,
         "rank": frozen.rank,
         "complete_trials": frozen.complete,
-        "params": dict(frozen.trial.params),
+        "params": frozen.weights_study.values(frozen.trial.params),
         "confirmed": origin["confirmed"],
         "differences": {name: each.difference for name, each in agreed.items()},
     }

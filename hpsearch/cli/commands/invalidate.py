@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.options import DEFAULT_STORAGE, JsonOption, StorageOption, StoredStudyOption
-from hpsearch.cli.terminal.output import print_json, say, show
+from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.errors import UserError
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ def _print(told: dict[str, Any], before: StudyRecord, *, undo: bool) -> None:
     elif not undo:
         say(f"Its place in the budget of {budget} trials stays used (--again gives one more)")
     leader = told["best"]
-    who = "none" if leader is None else f"trial {leader['number']} ({show(leader['value'])})"
+    written = MetricFormat(before.objective.metric)
+    who = (
+        "none" if leader is None else f"trial {leader['number']} ({written.value(leader['value'])})"
+    )
     say(f"Best now: {who}")
     if told["confirmation"] is not None:
         say(

@@ -30,7 +30,8 @@ from hpsearch.cli.options import (
 from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.starting import changes_of
 from hpsearch.cli.storage_option import storage_of_the_environment
-from hpsearch.cli.terminal.output import print_json, say, show, show_params
+from hpsearch.cli.terminal.output import print_json, say, show_params
+from hpsearch.measurement import MetricFormat
 from hpsearch.output_streams import optional_output
 from hpsearch.results.opening import (
     database_for_reading,
@@ -283,10 +284,11 @@ def _print_end(
     elif order:
         winner = order[0]
         say(
-            f"best: trial {winner.number}, {record.objective.metric} {show(winner.value)}. "
+            f"best: trial {winner.number}, {record.objective.metric} "
+            f"{MetricFormat(record.objective.metric).value(winner.value)}. "
             f"{caveat(winner, 1, len(order))}"
         )
-        say(f"  {show_params(winner.params)}")
+        say(f"  {show_params(record.values(winner.params), record.paths)}")
     failed = next((trial for trial in record.trials if trial.error is not None), None)
     if counts.failed and failed is not None:
         number = failed.number if failed.number is not None else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,7 @@ from hpsearch.cli.terminal.output import (
     show_time,
     table,
 )
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of
 
 if TYPE_CHECKING:
@@ -48,11 +50,12 @@ def show_trial(
     """
     from hpsearch.cli.terminal.trial_page import draw_page, print_page, trial_page
     from hpsearch.results.optuna_side import infeasible_draw
+    from hpsearch.results.status import winners
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
         if number is None:
-            _print_trials(record, as_json=as_json)
+            _print_trials(record, winners(database, record), as_json=as_json)
             return
         draw = infeasible_draw(database, record.study.study_id, number)
         page = (
@@ -66,7 +69,7 @@ def show_trial(
         print_page(page)
 
 
-def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
+def _print_trials(record: StudyRecord, marks: Mapping[int, str], *, as_json: bool) -> None:
     from hpsearch.results.ranking import ranked
 
     print_warnings(record, stderr=as_json)
@@ -85,7 +88,8 @@ def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
                     "epochs": trial.epochs_done,
                     "attempts": trial.attempts,
                     "compute_seconds": trial.compute_seconds,
-                    "params": dict(trial.params),
+                    "params": record.values(trial.params),
+                    **({"winner": marks[trial.ticket]} if trial.ticket in marks else {}),
                     **({} if trial.invalid is None else {"invalid": trial.invalid.reason}),
                     **({"flaws": trial.flaws} if trial.flaws else {}),
                 }
@@ -93,6 +97,7 @@ def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
             ]
         )
         return
+    paths = record.paths
     others = tuple(name for name in record.goals.figures if name != record.objective.metric)
     table(
         (
@@ -104,17 +109,19 @@ def _print_trials(record: StudyRecord, *, as_json: bool) -> None:
             "epochs",
             "time",
             "parameters" if record.goals.are_plain else "configuration",
+            "",
         ),
         [
             (
                 ranks.get(trial.ticket),
                 trial.number,
                 f"{trial.state.value} (!)" if trial.flaws else trial.state.value,
-                trial.value,
-                *(trial.figures.get(name) for name in others),
+                MetricFormat(record.objective.metric).value(trial.value),
+                *(MetricFormat(name).value(trial.figures.get(name)) for name in others),
                 trial.epochs_done,
                 show_time(trial.compute_seconds),
-                show_params(trial.params),
+                show_params(record.values(trial.params), paths),
+                marks.get(trial.ticket, ""),
             )
             for trial in order
         ],

@@ -19,6 +19,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.front import print_best, print_warnings
 from hpsearch.cli.terminal.output import console, print_json, say, show, show_time, sparkline, table
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of
 from hpsearch.wording import plural
 
@@ -139,6 +140,7 @@ def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
         return
     every = [value for curve in curves for value in curve.values if isfinite(value)]
     span = (min(every), max(every)) if every else None
+    written = MetricFormat(record.objective.metric)
     say()
     table(
         ("trial", "state", "epoch", record.objective.metric, "curve"),
@@ -147,7 +149,7 @@ def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
                 curve.trial.number,
                 "best" if curve.best else curve.trial.state.value,
                 f"{curve.trial.epochs_done}/{record.study.epochs_per_trial}",
-                curve.values[-1] if curve.values else None,
+                written.value(curve.values[-1]) if curve.values else None,
                 sparkline(curve.values, most=_CURVE_WIDTH, span=span),
             )
             for curve in curves
@@ -172,7 +174,8 @@ def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
     elif told["winner"] is None:
         say(f"confirmation: every finalist failed (`hpsearch show --study {told['study']}`){since}")
     else:
-        say(f"confirmed: trial {told['winner']}, {metric} {show(told['value'])}{since}")
+        value = MetricFormat(metric).value(told["value"])
+        say(f"confirmed: trial {told['winner']}, {metric} {value}{since}")
     for trial, why in told.get("invalid", {}).items():
         which = "winner" if trial == told["winner"] else "finalist"
         say(f"  its {which}, trial {trial}, is invalid: {why} (`hpsearch confirm --again`)")

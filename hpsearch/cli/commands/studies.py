@@ -19,6 +19,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.output import print_json, say, show, show_bytes, show_time, table
 from hpsearch.errors import NothingStored, UserError
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.opening import database_for_reading, head_of
 from hpsearch.wording import plural
 
@@ -97,7 +98,9 @@ def studies(
                 each["study"],
                 each["state"],
                 f"{each['finished']}/{each['budget']['trials']}",
-                None if each["best"] is None else each["best"]["value"],
+                None
+                if each["best"] is None
+                else MetricFormat(each["objective"]).value(each["best"]["value"]),
                 show_time(each["compute_seconds"]),
                 str(each["created_at"])[:10],
             )

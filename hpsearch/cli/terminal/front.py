@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpsearch.cli.terminal.output import say, show, show_params, table
+from hpsearch.cli.terminal.output import say, show_params, table
+from hpsearch.measurement import MetricFormat
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -30,10 +31,11 @@ def print_best(record: StudyRecord) -> None:
         say(f"{broken} of {record.counts.complete} complete trials break a constraint ({listed})")
     if ahead is not None and ahead is not best_trial:
         say(
-            f"ahead: trial {ahead.number}, {record.objective.metric} {show(ahead.value)} after "
+            f"ahead: trial {ahead.number}, {record.objective.metric} "
+            f"{MetricFormat(record.objective.metric).value(ahead.value)} after "
             f"{ahead.epochs_done} of {record.study.epochs_per_trial} epochs; it waits to go on"
         )
-        say(f"  {show_params(ahead.params)}")
+        say(f"  {show_params(record.values(ahead.params), record.paths)}")
     if best_trial is None:
         why = "every complete trial breaks a constraint" if broken else "no trial is complete"
         say(f"best: none yet, as {why}")
@@ -42,10 +44,11 @@ def print_best(record: StudyRecord) -> None:
     else:
         objective = record.objective
         say(
-            f"best: trial {best_trial.number}, {objective.metric} {show(best_trial.value)} "
+            f"best: trial {best_trial.number}, {objective.metric} "
+            f"{MetricFormat(objective.metric).value(best_trial.value)} "
             f"({objective.at} epoch; the best of {record.counts.complete - broken})"
         )
-        say(f"  {show_params(best_trial.params)}")
+        say(f"  {show_params(record.values(best_trial.params), record.paths)}")
 
 
 def print_front(record: StudyRecord) -> None:
@@ -53,7 +56,7 @@ def print_front(record: StudyRecord) -> None:
     from hpsearch.results.ranking import front, knee
 
     points, nearest = front(record), knee(record)
-    names = record.goals.objectives
+    names, paths = record.goals.objectives, record.paths
     ways = [f"{name} ({way})" for name, way in record.goals.directions.items()]
     say(f"front: {len(points)} of {record.counts.complete} complete trials, {', '.join(ways)}")
     table(
@@ -61,9 +64,9 @@ def print_front(record: StudyRecord) -> None:
         [
             (
                 trial.number,
-                *(trial.figures[name] for name in names),
+                *(MetricFormat(name).value(trial.figures[name]) for name in names),
                 "knee" if trial == nearest else "",
-                show_params(trial.params),
+                show_params(record.values(trial.params), paths),
             )
             for trial in points[:_POINTS_SHOWN]
         ],

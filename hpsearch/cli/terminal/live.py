@@ -12,11 +12,11 @@ from hpsearch.cli.terminal.output import (
     console,
     make_table,
     say,
-    show,
     show_bytes,
     show_time,
 )
 from hpsearch.foreign_text import clean
+from hpsearch.measurement import MetricFormat
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def presenter(metric: str, *, stderr: bool = False) -> Iterator[Callable[[Progre
     screen = console(stderr=stderr)
     # A dumb terminal can't go back to draw the page again
     if not screen.is_terminal or screen.is_dumb_terminal:
-        yield Lines(stderr=stderr)
+        yield Lines(metric, stderr=stderr)
         return
     from rich.live import Live
 
@@ -100,7 +100,8 @@ def presenter(metric: str, *, stderr: bool = False) -> Iterator[Callable[[Progre
 class Lines:
     """One line per event, and one of figures every ``QUIET_SECONDS``."""
 
-    def __init__(self, *, stderr: bool = False) -> None:
+    def __init__(self, metric: str, *, stderr: bool = False) -> None:
+        self._metric = metric
         self._stderr = stderr
         self._told_at = time.monotonic()
 
@@ -110,7 +111,7 @@ class Lines:
             self._say(progress, message)
         if time.monotonic() - self._told_at >= QUIET_SECONDS:
             self._told_at = time.monotonic()
-            self._say(progress, _figures(progress))
+            self._say(progress, _figures(progress, self._metric))
 
     def _say(self, progress: Progress, text: str) -> None:
         say(f"{time.strftime('%H:%M:%S')} [{_share(progress)}] {text}", stderr=self._stderr)
@@ -172,7 +173,10 @@ class Page:
         trials += [f"{counts.waiting} at a rung"] if counts.waiting else []
         lost = counts.paused - counts.waiting
         trials += [f"{lost} paused"] if lost else []
-        best = "-" if progress.best is None else f"{show(progress.best[1])} ({progress.best[0]})"
+        best = "-"
+        if progress.best is not None:
+            number, value = progress.best
+            best = f"{MetricFormat(self._metric).value(value)} ({number})"
         states = Counter(worker.state for worker in progress.workers)
         pace = [
             f"best {self._metric} {best}",
@@ -199,8 +203,8 @@ def _share(progress: Progress) -> str:
     return f"{counts.finished + counts.waiting}/{progress.budget_trials}"
 
 
-def _figures(progress: Progress) -> str:
-    best = "none yet" if progress.best is None else f"{show(progress.best[1])}"
+def _figures(progress: Progress, metric: str) -> str:
+    best = "none yet" if progress.best is None else MetricFormat(metric).value(progress.best[1])
     counts = progress.counts
     share = f" ({counts.pruned / counts.finished:.0%})" if counts.finished else ""
     return (

@@ -152,7 +152,7 @@ def _is_numeric(cells: Sequence[Sequence[str]], index: int) -> bool:
     return bool(filled) and all(_NUMBER.fullmatch(text) for text in filled)
 
 
-_NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e[-+]?\d+)?%?")
+_NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e[-+]?\d+)?( ?%)?")
 
 
 def show(value: Any) -> str:
@@ -186,8 +186,17 @@ def show_bytes(size: float) -> str:
     return f"{size:.3g} TB"
 
 
-def show_params(params: Any) -> str:
-    """Return parameters on one line: ``optimizer.sgd.lr=0.02 batch_size=16``."""
+def show_params(params: Any, among: Iterable[str] = ()) -> str:
+    """Return parameters on one line: ``optimizer.sgd.lr=0.02  batch_size=16``.
+
+    If ``among`` names the parameters of all trials, each is called by the end of its path that no
+    other one has: ``lr=0.02``.
+    """
+    paths = dict.fromkeys(among)
+    if paths:
+        from hpsearch.results.analysis.parameters import short
+
+        params = {short(path, paths): value for path, value in params.items()}
     return "  ".join(f"{path}={show(value)}" for path, value in params.items())
 
 

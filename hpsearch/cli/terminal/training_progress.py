@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.cli.terminal.output import console, say
 from hpsearch.foreign_text import clean
+from hpsearch.measurement import MetricFormat
 
 if TYPE_CHECKING:
     from hpsearch.measurement import EpochResult
@@ -68,9 +69,10 @@ def line(result: EpochResult, epochs: int) -> str:
 
 
 def _figures(result: EpochResult) -> str:
-    text = f"train loss {result.train_loss:.4f}  accuracy {result.train_accuracy:.4f}"
+    accuracy = MetricFormat("val_accuracy").value
+    text = f"train loss {result.train_loss:.4f}  accuracy {accuracy(result.train_accuracy)}"
     if result.val_loss == result.val_loss:  # not NaN: there are validation images
-        text += f"  val loss {result.val_loss:.4f}  accuracy {result.val_accuracy:.4f}"
+        text += f"  val loss {result.val_loss:.4f}  accuracy {accuracy(result.val_accuracy)}"
     return text
 
 

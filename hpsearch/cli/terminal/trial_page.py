@@ -16,6 +16,7 @@ from hpsearch.cli.terminal.output import (
     sparkline,
     table,
 )
+from hpsearch.measurement import MetricFormat, format_metrics
 
 if TYPE_CHECKING:
     from hpsearch.results.optuna_side import InfeasibleDraw
@@ -34,6 +35,7 @@ def trial_page(
     from hpsearch.measurement import FIGURES
     from hpsearch.results import optuna_side
     from hpsearch.results.overfitting import overfits_from
+    from hpsearch.results.status import winners
     from hpsearch.search import ledger_reads
 
     study_id = record.study.study_id
@@ -46,6 +48,7 @@ def trial_page(
         "number": trial.number,
         "ticket": trial.ticket,
         "state": trial.state.value,
+        "winner": winners(database, record).get(trial.ticket),
         "objective": {"metric": record.objective.metric, "at": record.objective.at},
         "value": trial.value,
         "figures": dict(trial.figures),
@@ -57,7 +60,7 @@ def trial_page(
         "compute_seconds": trial.compute_seconds,
         "attempts": trial.attempts,
         "owner": trial.owner,
-        "params": dict(trial.params),
+        "params": record.values(trial.params),
         "noted": noted,
         "curve": [
             {name: getattr(result, name) for name in (*FIGURES, *_TIMES)} for result in curve
@@ -93,14 +96,15 @@ def draw_page(record: StudyRecord, draw: InfeasibleDraw) -> dict[str, Any]:
         "number": draw.number,
         "ticket": draw.ticket,
         "state": "infeasible",
-        "params": dict(draw.params),
+        "params": record.values(draw.params),
         "reason": draw.reason,
     }
 
 
 def print_page(page: Mapping[str, Any]) -> None:
     """Print what ``trial_page`` or ``draw_page`` returned."""
-    say(f"{page['study']}, trial {page['number']}: {page['state']}", style="bold")
+    mark = f" ({page['winner']})" if page.get("winner") else ""
+    say(f"{page['study']}, trial {page['number']}: {page['state']}{mark}", style="bold")
     if page["state"] == "infeasible":
         say(f"ticket {page['ticket']} drew again; no trial of the budget was spent")
         say(f"reason: {page['reason']}")
@@ -116,17 +120,19 @@ def print_page(page: Mapping[str, Any]) -> None:
     for flaw in page["flaws"]:
         say(flaw, style="bold red")
     metric, at = page["objective"]["metric"], page["objective"]["at"]
+    written = MetricFormat(metric)
+    value = written.value(page["value"])
     say(
         f"ticket {page['ticket']}, attempt {page['attempts']}"
         + (f", held by {page['owner']}" if page["owner"] else "")
     )
     say(
-        f"{metric} {show(page['value'])} ({at} epoch); best {show(page['best_value'])} at epoch "
+        f"{metric} {value} ({at} epoch); best {written.value(page['best_value'])} at epoch "
         f"{show(page['best_epoch'])}; {page['epochs']} of {page['epochs_per_trial']} epochs in "
         f"{show_time(page['compute_seconds'])}"
     )
     if page["figures"]:
-        say(show_params(page["figures"]))
+        say(format_metrics(page["figures"]))
     for broken in page["violations"]:
         say(f"no rank: {broken}")
     _print_params(page["params"])
@@ -181,18 +187,16 @@ def _print_curve(curve: list[dict[str, Any]], metric: str) -> None:
     shown = (*_SHOWN, *([] if metric in _SHOWN else [metric]), *_TIMES)
     table(
         shown,
-        [
-            [
-                _short(point[name]) if name in _TIMES else point[name]  # digits beyond are noise
-                for name in shown
-            ]
-            for point in curve
-        ],
+        [[_cell(name, point[name]) for name in shown] for point in curve],
     )
 
 
-def _short(seconds: float | None) -> float | None:
-    return None if seconds is None else float(f"{seconds:.3g}")
+def _cell(name: str, value: float | None) -> Any:
+    if value is None or name in ("epoch", "lr"):
+        return value
+    if name in _TIMES:
+        return float(f"{value:.3g}")  # digits beyond are noise
+    return MetricFormat(name).value(value)
 
 
 def _print_events(events: list[dict[str, Any]]) -> None:

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal.output import say, show, show_params, table
+from hpsearch.measurement import MetricFormat
+from hpsearch.results.confirmation.verdict import optimism_in_words
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def print_verdict(
     from hpsearch.results.export.confirmed import LACKS_GROUPS, distrusted
 
     confirms = confirmation.study.document["confirms"]
-    unit = _Unit(verdict.metric)
+    unit = MetricFormat(verdict.metric)
     say()
     state = "" if verdict.finished else " (not finished: figures of what has ended so far)"
     say(f"{confirms['study']}: {verdict.metric}{state}", style="bold")
@@ -65,7 +67,9 @@ def print_verdict(
     say(f"Finalists: {confirms['rule']}")
     if verdict.winner is not None:
         params = {each["trial"]: each["params"] for each in confirms["finalists"]}
-        say(f"Trial {verdict.winner}: {show_params(params[verdict.winner])}")
+        among = dict.fromkeys(path for each in params.values() for path in each)
+        values = confirmation.values(params[verdict.winner])
+        say(f"Trial {verdict.winner}: {show_params(values, among)}")
     if told := distrusted(verdict):
         say(told, style="bold red")
     if nth > 1:
@@ -101,7 +105,7 @@ def print_agreement(verdict: Confirmation, test: float) -> None:
 
 def in_short(verdict: Confirmation) -> str:
     """Return the verdict in one line."""
-    unit = _Unit(verdict.metric)
+    unit = MetricFormat(verdict.metric)
     if verdict.confirmed is None or not verdict.finished:
         return "not finished"
     width = _width(verdict.over_seeds_and_images, unit)
@@ -111,29 +115,7 @@ def in_short(verdict: Confirmation) -> str:
     )
 
 
-class _Unit:
-    """Shares are shown in percent, losses as they are."""
-
-    def __init__(self, metric: str) -> None:
-        self.is_share = metric != "val_loss"
-
-    def value(self, figure: float | None) -> str:
-        if figure is None:
-            return "-"
-        return f"{100 * figure:.2f} %" if self.is_share else f"{figure:.4f}"
-
-    def width(self, figure: float) -> str:
-        return f"{100 * figure:.2f}" if self.is_share else f"{figure:.4f}"
-
-    def signed(self, figure: float) -> str:
-        return f"{100 * figure:+.2f}" if self.is_share else f"{figure:+.4f}"
-
-    @property
-    def points(self) -> str:
-        return " points" if self.is_share else ""
-
-
-def _lines(verdict: Confirmation, unit: _Unit) -> list[tuple[str, str]]:
+def _lines(verdict: Confirmation, unit: MetricFormat) -> list[tuple[str, str]]:
     """Return label and text of each line of the verdict."""
     lines = [
         (
@@ -158,7 +140,7 @@ def _lines(verdict: Confirmation, unit: _Unit) -> list[tuple[str, str]]:
             told = f"{unit.value(low)} to {unit.value(high)} (95 %)"
             lines.append(("One more training", told))
         if verdict.optimism is not None:
-            lines.append(("Optimism", f"{unit.signed(verdict.optimism)}{unit.points}"))
+            lines.append(("Optimism", optimism_in_words(verdict.optimism, verdict.metric)))
     if verdict.runner_up is not None:
         lines.append((f"vs trial {verdict.runner_up.trial} (#2)", _versus(verdict.runner_up, unit)))
     if verdict.winner_is_baseline:
@@ -177,20 +159,20 @@ def _lines(verdict: Confirmation, unit: _Unit) -> list[tuple[str, str]]:
     return lines
 
 
-def _number(verdict: Confirmation, unit: _Unit) -> str:
+def _number(verdict: Confirmation, unit: MetricFormat) -> str:
     return (
         f"{unit.value(verdict.confirmed):<9}"
         f"{_width(verdict.over_seeds, unit)} seeds,"
         f"{_width(verdict.over_seeds_and_images, unit)} with {verdict.other_images}   "
-        f"(95 %; {verdict.sample}, each seed with {verdict.split_of_a_seed})"
+        f"(95 %; {verdict.judged_on})"
     )
 
 
-def _width(interval: Interval | None, unit: _Unit) -> str:
-    return "" if interval is None else f" ±{unit.width(interval.half_width)}"
+def _width(interval: Interval | None, unit: MetricFormat) -> str:
+    return "" if interval is None else f" ±{unit.number(interval.half_width)}"
 
 
-def _versus(versus: Comparison, unit: _Unit) -> str:
+def _versus(versus: Comparison, unit: MetricFormat) -> str:
     ahead = versus.ahead
     told = "the winner is better" if versus.distinguishable else "not distinguishable"
     if versus.distinguishable and ahead.estimate < 0:
@@ -207,7 +189,7 @@ def _versus(versus: Comparison, unit: _Unit) -> str:
     )
 
 
-def _print_finalists(verdict: Confirmation, unit: _Unit) -> None:
+def _print_finalists(verdict: Confirmation, unit: MetricFormat) -> None:
     table(
         (
             "#",
@@ -225,7 +207,7 @@ def _print_finalists(verdict: Confirmation, unit: _Unit) -> None:
     )
 
 
-def _row(finalist: Finalist, unit: _Unit) -> tuple[Any, ...]:
+def _row(finalist: Finalist, unit: MetricFormat) -> tuple[Any, ...]:
     standing, cost = finalist.standing, finalist.cost
     out = (
         ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.analysis.findings import Effect, Effects, Verdict
 from hpsearch.results.analysis.parameters import short, shown
 from hpsearch.results.analysis.sentences import amount, between, figure, telling
@@ -69,9 +70,8 @@ def _rival(confirmation: Confirmation) -> str:
 
 
 def _range(low: float, high: float, metric: str) -> str:
-    if metric == "val_loss":
-        return f"[{low:.3g}, {high:.3g}]"
-    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+    number = MetricFormat(metric).number
+    return f"[{number(low)}, {number(high)}]"
 
 
 def _named(trial: TrialRecord, record: StudyRecord, found: Effects | None) -> str:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.analysis.findings import Contrast, Effect, Interaction, Verdict
 from hpsearch.results.confirmation.statistics import Interval
 
 
 def amount(value: float, metric: str, *, signed: bool = False) -> str:
     """Return a difference of the objective: points for shares, the figure itself for a loss."""
-    sign = "+" if signed else ""
-    if metric == "val_loss":
-        return f"{value:{sign}.3g}"
-    return f"{100 * value:{sign}.1f} points"
+    written = MetricFormat(metric)
+    return written.difference(value) if signed else written.width(value)
 
 
 def figure(value: float, metric: str) -> str:
-    """Return a value of the objective: ``93.1 %``, or a loss's three digits."""
-    return f"{value:.3g}" if metric == "val_loss" else f"{100 * value:.1f} %"
+    """Return a value of the objective: ``93.12 %``, or a loss."""
+    return MetricFormat(metric).value(value)
 
 
 def between(interval: Interval, metric: str) -> str:
-    """Return an interval of differences: ``[0.4, 2.0]``."""
-    unit = 1.0 if metric == "val_loss" else 100.0
-    digits = ".3g" if metric == "val_loss" else ".1f"
-    return f"[{unit * interval.low:{digits}}, {unit * interval.high:{digits}}]"
+    """Return an interval of differences: ``[0.40, 2.00]``."""
+    number = MetricFormat(metric).number
+    return f"[{number(interval.low)}, {number(interval.high)}]"
 
 
 def effect_sentence(effect: Effect, metric: str, margin: float, examined: int) -> str:

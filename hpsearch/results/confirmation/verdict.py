@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.confirmation.plan import Standing
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.wording import plural
+
+
+def optimism_in_words(optimism: float, metric: str) -> str:
+    """Return how much the search flattered; an optimism below 0 is none."""
+    written = MetricFormat(metric)
+    if optimism >= 0:
+        return f"{written.difference(optimism)} (the best seen less the confirmed value)"
+    better = written.width(-optimism)
+    return f"none: the confirmed value is {better} better than the best seen"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +189,16 @@ class Confirmation:
         if self.folds is not None:
             return f"{self.folds} newly drawn folds" if self.new_splits else f"{self.folds} folds"
         return "a newly drawn split" if self.new_splits else "the same validation images"
+
+    @property
+    def judged_on(self) -> str:
+        """The images that the figure rests on, in words; splits of several seeds overlap."""
+        each = f"each seed with {self.split_of_a_seed}"
+        seeds = len(self.reported)
+        judged = sum(map(sum, self.confusion)) if self.confusion is not None else 0
+        if not (judged and seeds) or judged // seeds == self.images:
+            return f"{self.sample}, {each}"
+        return f"{judged // seeds:,} images a seed, {each}; {self.sample} in all"
 
     @property
     def confirmed(self) -> float | None:

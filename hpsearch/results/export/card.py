@@ -133,7 +133,10 @@ def _cost(origin: Mapping[str, Any]) -> str:
 def _reproduction(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
     confirmed = origin.get("confirmed")
     seeds = (
-        ", ".join(f"{seed}: {number(value)}" for seed, value in confirmed["seeds"].items())
+        ", ".join(
+            f"{seed}: {number(value, confirmed['metric'])}"
+            for seed, value in confirmed["seeds"].items()
+        )
         if isinstance(confirmed, Mapping)
         else None
     )

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.confirmation.judging import per_class
 from hpsearch.results.confirmation.over_groups import OverGroups, of_json
 from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.confirmation.verdict import optimism_in_words
 from hpsearch.results.export.confirmed import LACKS_GROUPS
 from hpsearch.results.export.figures import (
     balanced_accuracy,
@@ -53,7 +55,14 @@ def figures_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
         both = f"seeds and {'validation images' if alone else _groups(confirmed)}"
         rows.append((name, *_ranged(confirmed, "interval_over_seeds_and_images"), both))
         rows.append((name, *_ranged(confirmed, "interval_over_seeds"), "seeds"))
-        rows.append(("one more training", "", bounds(confirmed["next_training"]), "prediction"))
+        rows.append(
+            (
+                "one more training",
+                "",
+                bounds(confirmed["next_training"], confirmed["metric"]),
+                "prediction",
+            )
+        )
     last = (origin.get("figures") or {}).get("last")
     images = origin.get("val_images")
     if last is not None:
@@ -132,14 +141,15 @@ def _own(
         value = last.get(name)
         if known is None or value is None or name not in known.figures:
             return ""  # a binomial interval would be too narrow
-        return bounds(known.figures[name].interval(value, share=name != "val_loss"))
+        return bounds(known.figures[name].interval(value, share=name != "val_loss"), name)
 
     interval = of_groups("val_accuracy") if grouped else ""
     if not grouped and images and last.get("val_accuracy") is not None:
         interval = bounds(share_interval(round(last["val_accuracy"] * images), images))
     yield f"val_accuracy, {of}", number(last.get("val_accuracy")), interval, over
     loss = of_groups("val_loss") if grouped else ""
-    yield f"val_loss, {of}", number(last.get("val_loss")), loss, over if loss else ""
+    written = number(last.get("val_loss"), "val_loss")
+    yield f"val_loss, {of}", written, loss, over if loss else ""
     once = judgement is not None and judgement.once
     for name, figure in (("val_macro_f1", macro_f1), ("val_balanced_accuracy", balanced_accuracy)):
         interval = of_groups(name) if grouped else ""
@@ -160,10 +170,12 @@ def _same(last: Mapping[str, Any], judgement: Judgement) -> bool:
 
 
 def _compared(confirmed: Mapping[str, Any]) -> str:
+    metric, optimism = confirmed["metric"], confirmed["optimism"]
+    written = MetricFormat(metric)
     lines = [
-        f"- Best seen in the search: {number(confirmed['best_seen'])}, one seed, the best of "
-        f"{inline(confirmed['complete_trials'])} complete trials. Optimism: "
-        f"{number(confirmed['optimism'])}."
+        f"- Best seen in the search: {number(confirmed['best_seen'], metric)}, one seed, the best "
+        f"of {inline(confirmed['complete_trials'])} complete trials. Optimism: "
+        f"{'-' if optimism is None else optimism_in_words(optimism, metric)}."
     ]
     for key, name in (("runner_up", "the runner-up"), ("first_tried", "the first `try_first`")):
         other = confirmed.get(key)
@@ -171,25 +183,27 @@ def _compared(confirmed: Mapping[str, Any]) -> str:
             verdict = "" if other["distinguishable"] else "not "
             lines.append(
                 f"- Against {name} (trial {inline(other['trial'])}): ahead by "
-                f"{number(other['ahead'])} ({bounds(other['interval'])}), {verdict}distinguishable."
+                f"{written.width(other['ahead'])} "
+                f"({written.differences(*other['interval'])}), {verdict}distinguishable."
             )
     if confirmed.get("chance_of_best") is not None:
         lines.append(
             f"- P(best of the {inline(confirmed['finalists'])} finalists): "
-            f"{number(confirmed['chance_of_best'])}."
+            f"{confirmed['chance_of_best']:.2f}."
         )
     return "\n".join(lines)
 
 
 def _ranged(confirmed: Mapping[str, Any], key: str) -> tuple[str, str]:
-    return number(confirmed["mean"]), bounds(confirmed[key])
+    metric = confirmed["metric"]
+    return number(confirmed["mean"], metric), bounds(confirmed[key], metric)
 
 
-def bounds(interval: Sequence[float] | None) -> str:
-    """Return ``0.9310 to 0.9420``."""
-    return "" if interval is None else f"{number(interval[0])} to {number(interval[1])}"
+def bounds(interval: Sequence[float] | None, metric: str = "val_accuracy") -> str:
+    """Return ``93.10 to 94.20 %``."""
+    return "" if interval is None else MetricFormat(metric).interval(interval)
 
 
-def number(value: float | None) -> str:
-    """Return a share or a loss as a card shows it."""
-    return "" if value is None else f"{value:.4f}"
+def number(value: float | None, metric: str = "val_accuracy") -> str:
+    """Return a value of ``metric``, by default a share, as a card shows it."""
+    return "" if value is None else MetricFormat(metric).value(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import Comparison, Confirmation
 
@@ -49,9 +50,11 @@ def in_words(verdict: Confirmation, nth: int = 1) -> str:
     mean = verdict.over_seeds_and_images or verdict.over_seeds
     if mean is None:
         return f"{seeds} confirmed it."
+    written = MetricFormat(verdict.metric)
     text = (
-        f"Trained again with {seeds} that had no say in its choice, it came to {mean.estimate:.6g} "
-        f"(95 %, seeds and {verdict.other_images}: {mean.low:.6g} to {mean.high:.6g})."
+        f"Trained again with {seeds} that had no say in its choice, it came to "
+        f"{written.value(mean.estimate)} (95 %, seeds and {verdict.other_images}: "
+        f"{written.interval((mean.low, mean.high))})."
     )
     if verdict.groups is not None:
         text += f" It rests on {verdict.sample}."
@@ -59,7 +62,8 @@ def in_words(verdict: Confirmation, nth: int = 1) -> str:
         text += " " + LACKS_GROUPS
     if verdict.next_training is not None:
         one = verdict.next_training
-        text += f" One more training is expected between {one.low:.6g} and {one.high:.6g}."
+        low, high = written.number(one.low), written.value(one.high)
+        text += f" One more training is expected between {low} and {high}."
     if verdict.invalid:
         text += " " + distrusted(verdict)
     if nth > 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hpsearch.errors import UserError
+from hpsearch.measurement import MetricFormat
 from hpsearch.results import optuna_side, provenance, test_openings
 from hpsearch.results.confirmation.over_groups import names_groups
 from hpsearch.results.overfitting import overfits_from
@@ -243,7 +244,8 @@ def _architecture(config: TrialConfig, noted: Mapping[str, Any]) -> list[dict[st
 def _header(
     record: StudyRecord, trial: TrialRecord, trained: TrialRecord, worth: str, confirmed: bool
 ) -> str:
-    value = "unknown" if trained.value is None else f"{trained.value:.6g}"
+    written = MetricFormat(record.objective.metric).value(trained.value)
+    value = "unknown" if trained.value is None else written
     kind = "confirmed with fresh seeds" if confirmed else "UNCONFIRMED"
     of = f"a training of it with fresh seed {trained.params.get(CONFIRM_SEED)}, its"
     return (

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.analysis.parameters import short
 from hpsearch.wording import long_time
 
@@ -36,7 +36,6 @@ _UNITS = {
     "epoch_seconds": "s",
     "latency": "ms",
 }
-_LOSSES = ("val_loss", "train_loss")
 
 #: Text of other people is cut to so many characters where room is short.
 SHORT = 32
@@ -52,16 +51,13 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-@dataclass(frozen=True)
-class Unit:
-    """How the values of one metric are written."""
-
-    metric: str
+class Unit(MetricFormat):
+    """How the values of one metric are written in a report, and on the axes of its charts."""
 
     @property
     def is_share(self) -> bool:
-        """Whether values lie in 0..1 and are told in percent."""
-        return self.metric not in _LOSSES and self.metric not in _UNITS
+        """Whether values lie in 0..1 and are written in percent."""
+        return super().is_share and self.metric not in _UNITS
 
     @property
     def name(self) -> str:
@@ -74,53 +70,11 @@ class Unit:
         unit = "%" if self.is_share else _UNITS.get(self.metric, "")
         return sentence(self.name) + (f" ({unit})" if unit else "")
 
-    @property
-    def points(self) -> str:
-        """The unit of a difference, with a blank before it; nothing for a loss."""
-        return " points" if self.is_share else ""
-
     def scaled(self, value: float | None) -> float | None:
         """Return ``value`` as charts show it: shares in percent, 5 digits; ``None``: no number."""
         if value is None or not math.isfinite(value):
             return None
         return _rounded(100 * value if self.is_share else value)
-
-    def value(self, value: float | None) -> str:
-        """Return ``93.75 %``, or ``0.2134``."""
-        if value is None:
-            return "-"
-        return f"{100 * value:.2f} %" if self.is_share else _plain(value)
-
-    def width(self, value: float | None) -> str:
-        """Return a distance without sign: ``0.42 points``."""
-        if value is None:
-            return "-"
-        return f"{100 * value:.2f}{self.points}" if self.is_share else _plain(value)
-
-    def difference(self, value: float | None) -> str:
-        """Return a difference with its sign: ``+0.42 points``."""
-        if value is None:
-            return "-"
-        return f"{100 * value:+.2f}{self.points}" if self.is_share else f"{value:+.4g}"
-
-    def differences(self, low: float, high: float) -> str:
-        """Return the interval of a difference: ``-0.1 to +0.42 points``."""
-        if self.is_share:
-            return f"{100 * low:+.2f} to {100 * high:+.2f}{self.points}"
-        return f"{low:+.4g} to {high:+.4g}"
-
-    def interval(self, bounds: Sequence[float] | None) -> str:
-        """Return ``93.10 to 94.20 %``."""
-        if bounds is None:
-            return "-"
-        low, high = bounds
-        if self.is_share:
-            return f"{100 * low:.2f} to {100 * high:.2f} %"
-        return f"{_plain(low)} to {_plain(high)}"
-
-
-def _plain(value: float) -> str:
-    return f"{value:.4g}"
 
 
 def _rounded(value: float) -> float:

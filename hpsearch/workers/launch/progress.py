@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hpsearch.errors import DatabaseReplaced
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.confirmation.stored import (
     expected_trainings,
     is_confirmation,
@@ -148,7 +149,8 @@ class ProgressReader:
             case "complete" | "pruned":
                 verb = "finished" if event.kind == "complete" else "pruned"
                 metric = self._study.objective.metric
-                return f"{name} {verb} at epoch {detail['epoch']} ({metric} {detail['value']:.4f})"
+                written = MetricFormat(metric).value(detail["value"])
+                return f"{name} {verb} at epoch {detail['epoch']} ({metric} {written})"
             case "infeasible":
                 return f"trial {detail['trial']} can't be trained: {detail['reason']}"
             case "failed":
@@ -157,7 +159,8 @@ class ProgressReader:
                 return f"{name} was interrupted ({in_short(detail['error'])})"
             case "paused":
                 metric = self._study.objective.metric
-                return f"{name} waits at epoch {detail['epoch']} ({metric} {detail['value']:.4f})"
+                written = MetricFormat(metric).value(detail["value"])
+                return f"{name} waits at epoch {detail['epoch']} ({metric} {written})"
             case "resumed" if "promoted_from" in detail:
                 return f"{name} is promoted and goes on after epoch {detail['promoted_from']}"
             case "resumed":

@@ -141,12 +141,13 @@ def test_with_json_the_lines_go_to_stderr(capsys):
 def test_figures_come_now_and_then(capsys, monkeypatch):
     clock = iter([0.0, 10.0, 30.0, 30.0, 40.0])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    present = live.Lines()
+    present = live.Lines("val_accuracy")
     for _ in range(3):
         present(replace(PROGRESS, messages=()))
     (line,) = capsys.readouterr().out.splitlines()
     assert line[8:] == (
-        " [7/12] 3 complete, 4 pruned (57%), 2 running; best 0.9123; 2.50 epochs/s; 1 min 35 s left"
+        " [7/12] 3 complete, 4 pruned (57%), 2 running; best 91.23 %; 2.50 epochs/s; "
+        "1 min 35 s left"
     )
 
 
@@ -158,7 +159,7 @@ def test_the_live_page_shows_figures_workers_and_the_last_messages():
     screen.print(rendered)
     told = screen.file.getvalue()
     assert "7/12" in told
-    assert "0.9123 (4)" in told
+    assert "91.23 % (4)" in told
     assert "1 min 35 s" in told
     assert "4711" in told
     assert "other:2:b" in told

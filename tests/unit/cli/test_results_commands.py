@@ -35,7 +35,8 @@ def test_status_as_json(hpsearch, made_up_args):
         "paused": 0,
         "infeasible": 1,
     }
-    assert ran.json["best"]["number"] == 2
+    assert ran.json["best"] == {**ran.json["best_seen"], "confirmed": False}
+    assert ran.json["best_seen"]["number"] == 2
     assert set(ran.json) == {
         "study",
         "trials",
@@ -43,6 +44,7 @@ def test_status_as_json(hpsearch, made_up_args):
         "epochs_run",
         "compute_seconds",
         "best",
+        "best_seen",
         "pruning",
     }
 
@@ -54,8 +56,8 @@ def test_status_in_words(hpsearch, made_up_args):
         "12 epochs in 24 s of training\n"
         "pruning saved up to 1 epoch\n"
         "  trial 5 failed: RuntimeError: [red]poison[/red]\n"
-        "best: trial 2, val_accuracy 0.8 (last epoch; the best of 3)\n"
-        "  model.line.width=16  optimizer.walk.lr=0.25\n"
+        "best: trial 2, val_accuracy 80.00 % (last epoch; the best of 3)\n"
+        "  width=16  lr=0.25\n"
     )
 
 
@@ -128,9 +130,11 @@ def test_show_has_everything_of_a_trial(hpsearch, made_up_args):
 def test_show_in_words(hpsearch, made_up_args):
     told = hpsearch("show", *made_up_args, "0").out
     assert "made_up, trial 0: complete\n" in told
-    assert "val_accuracy 0.7 (last epoch); best 0.9 at epoch 2; 3 of 3 epochs in 6.0 s\n" in told
+    assert "val_accuracy 70.00 % (last epoch); best 90.00 % at epoch 2; 3 of 3 epochs in" in told
+    assert "made_up, trial 2: complete (best seen)\n" in hpsearch("show", *made_up_args, "2").out
+    assert "in 6.0 s\n" in told
     assert "val_accuracy ▁█▄\n" in told
-    assert re.search(r"\n +2 +0\.1 +0\.9 +0\.6 +0\.9 +0\.1 +1\.5 +0\.5\n", told)
+    assert re.search(r"\n +2 +0\.1 +90\.00 % +0\.6 +90\.00 % +0\.1 +1\.5 +0\.5\n", told)
     assert told.endswith("Files\nnone on this host\n")
 
 
@@ -219,7 +223,9 @@ def test_show_without_a_number_lists_all_best_first(hpsearch, made_up_args):
         "time",
         "parameters",
     ]
-    assert told[1].split()[:4] == ["1", "2", "complete", "0.8"]
+    assert told[1].split()[:5] == ["1", "2", "complete", "80.00", "%"]
+    assert told[1].split()[-2:] == ["best", "seen"]
+    assert [row.get("winner") for row in listed] == ["best seen", *[None] * 5]
 
 
 def test_an_unknown_trial(hpsearch, made_up_args):
@@ -232,7 +238,7 @@ def test_export_writes_the_winner_and_says_what_it_is_worth(hpsearch, made_up_ar
     ran = hpsearch("export", *made_up_args)
     assert ran.out == (
         "made_up-trial-2.yaml: trial 2 of study made_up, UNCONFIRMED, "
-        "val_accuracy 0.8 (last epoch)\n"
+        "val_accuracy 80.00 % (last epoch)\n"
         "It is the best of 3 complete trials: optimistic, one seed.\n"
         "No fresh seed has confirmed it: run `hpsearch confirm --study made_up`\n"
         "Train it again: hpsearch train made_up-trial-2.yaml\n"
@@ -313,7 +319,10 @@ def test_watch_draws_the_curves_of_the_best_and_of_those_under_way(hpsearch, mad
     head = next(number for number, line in enumerate(lines) if line.startswith("trial  state"))
     rows = [line.split() for line in lines[head + 1 :]]
     # One scale for all, from the lowest value to the highest
-    assert rows == [["0", "best", "3/3", "0.8", "▁▃█"], ["1", "running", "1/3", "0.7", "▆"]]
+    assert rows == [
+        ["0", "best", "3/3", "80.00", "%", "▁▃█"],
+        ["1", "running", "1/3", "70.00", "%", "▆"],
+    ]
 
 
 def test_studies_creates_no_database(hpsearch, here):

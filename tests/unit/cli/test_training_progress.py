@@ -29,7 +29,7 @@ def test_a_terminal_has_a_bar_with_the_figures(monkeypatch):
     assert "a [red]name[/red]" in shown
     assert "1/3" in shown
     assert "2/3" in shown
-    assert "accuracy 0.5" in shown
+    assert "accuracy 50.00 %" in shown
     assert "epoch 2/3" not in shown
 
 

@@ -123,7 +123,7 @@ def test_what_the_rest_of_the_page_asks_for(searched: Any) -> None:
     (listed,) = ask(routes, "/api/studies").json["study_summaries"]
     told = {each["key"]: each["value"] for each in listed["user_attrs"]}
     assert told["winner"] == (
-        "trial 2, best seen: val_accuracy 0.8 (one seed, best of 3: optimistic)"
+        "trial 2, best seen: val_accuracy 80.00 % (one seed, best of 3: optimistic)"
     )
     assert told["report"] == "/report/made_up"
     assert ask(routes, "/csv/1").text.startswith("Number,State,val_accuracy,")

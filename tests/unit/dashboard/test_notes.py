@@ -22,7 +22,9 @@ def notes_of(searched: Any) -> tuple[str, list[str]]:
 def test_the_study_s_note(searched: Any) -> None:
     note, _ = notes_of(searched)
     assert note.startswith("## made\\_up\n\nfigures that nobody trained\n\n")
-    assert "best seen\\: val\\_accuracy 0\\.8 \\(one seed\\, best of 3\\: optimistic\\)" in note
+    assert (
+        "best seen\\: val\\_accuracy 80\\.00 \\% \\(one seed\\, best of 3\\: optimistic\\)" in note
+    )
     assert "[Report](/report/made_up)" in note
     assert "hpsearch confirm --study made_up" in note
     assert "hpsearch export --study made_up --out best.yaml" in note
@@ -31,7 +33,7 @@ def test_the_study_s_note(searched: Any) -> None:
 def test_the_trials_notes(searched: Any) -> None:
     _, notes = notes_of(searched)
     assert notes[0].startswith("**Complete**, rank 3 of 3.")
-    assert "0.7 after the last epoch, best 0.9 at epoch 2" in notes[0]
+    assert "70.00 % after the last epoch, best 90.00 % at epoch 2" in notes[0]
     assert notes[1].startswith("**Can't be built**, so it was never trained")
     assert "64 \\> 8" in notes[1]
     assert notes[2].startswith("**Complete**, rank 1 of 3.")

@@ -91,8 +91,8 @@ def test_how_it_is_shown(study):
     assert repr(study) == "<Study made_up: 5 of 6 trials finished>"
     shown = study._repr_html_()
     assert "3 complete, 1 pruned, 1 failed, 1 running, 0 paused" in shown
-    assert "best: trial 2, val_accuracy 0.8, unconfirmed" in shown
-    assert "<td>2</td><td>0.8</td><td>16</td><td>0.25</td>" in shown
+    assert "best: trial 2, val_accuracy 80.00 %, unconfirmed" in shown
+    assert "<td>2</td><td>80.00 %</td><td>16</td><td>0.25</td>" in shown
 
 
 def test_text_of_others_is_escaped(study, searched):

@@ -30,7 +30,7 @@ def test_the_winner_becomes_a_study_file_without_ranges(searched, tmp_path, made
     assert again.trial_config({}, 1) == before  # the recorded seed, not ticket 1's
     assert path.read_text().startswith(
         "# Trial 2 of study made_up, UNCONFIRMED; exported by hpsearch.\n"
-        "# val_accuracy of its last epoch: 0.8. "
+        "# val_accuracy of its last epoch: 80.00 %. "
         "It is the best of 3 complete trials: optimistic, one seed.\n"
     )
 

@@ -41,8 +41,8 @@ def test_messages_tell_each_end_once(made_up) -> None:
     made_up.ledger.start(claim, made_up.row(width=16, lr=0.25))
     made_up.ledger.fail(claim, "Traceback ...\nRuntimeError: poison\n", retry=False)
     assert look(reader).messages == (
-        "trial 1 finished at epoch 3 (val_accuracy 0.7125)",
-        "trial 2 pruned at epoch 2 (val_accuracy 0.2000)",
+        "trial 1 finished at epoch 3 (val_accuracy 71.25 %)",
+        "trial 2 pruned at epoch 2 (val_accuracy 20.00 %)",
         "trial 3 can't be trained: 64 > 8",
         "trial 4 failed: RuntimeError: poison",
     )

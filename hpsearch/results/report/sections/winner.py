@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpsearch.results.confirmation.verdict import Comparison
+from hpsearch.results.confirmation.verdict import Comparison, optimism_in_words
 from hpsearch.results.export.confirmed import distrusted
 from hpsearch.results.report.blocks import Block, Column, Facts, Section, Table, Text
 from hpsearch.results.report.charts.finalists import finalists
@@ -157,8 +157,7 @@ def _verdict_facts(found: Confirmed, unit: Unit) -> list[tuple[str, str]]:
     facts.append(
         (
             "Rests on",
-            f"{plural(len(verdict.reported), 'fresh seed')}, {verdict.sample}, each seed with "
-            f"{verdict.split_of_a_seed}",
+            f"{plural(len(verdict.reported), 'fresh seed')}; validation: {verdict.judged_on}",
         )
     )
     facts.append(
@@ -169,7 +168,8 @@ def _verdict_facts(found: Confirmed, unit: Unit) -> list[tuple[str, str]]:
         )
     )
     if verdict.optimism is not None:
-        facts.append(("Optimism of the search", unit.difference(verdict.optimism)))
+        told = optimism_in_words(verdict.optimism, verdict.metric)
+        facts.append(("Optimism of the search", told))
     if verdict.runner_up is not None:
         facts.append(
             (f"Against trial {verdict.runner_up.trial} (second)", _versus(verdict.runner_up, unit))

@@ -50,7 +50,7 @@ def rival(low: float) -> Comparison:
 def test_what_wasnt_confirmed_says_so(record) -> None:
     (first,) = answer(record)
     assert first == (
-        "The best so far is trial 2 (width 16, lr 0.25) with 80.0 % val_accuracy, seen with one "
+        "The best so far is trial 2 (width 16, lr 0.25) with 80.00 % val_accuracy, seen with one "
         "seed and not confirmed: optimistic."
     )
 
@@ -58,7 +58,7 @@ def test_what_wasnt_confirmed_says_so(record) -> None:
 def test_a_confirmed_winner_has_its_honest_number(record) -> None:
     (first,) = answer(record, verdict())
     assert first == (
-        "The winner is trial 4 (width 32, lr 0.1) with 78.1 % [77.0, 79.2] val_accuracy, "
+        "The winner is trial 4 (width 32, lr 0.1) with 78.10 % [77.00, 79.20] val_accuracy, "
         "confirmed over 2 fresh seeds."
     )
     assert "trial 2 can't be told from it" in answer(record, verdict(runner_up=rival(-0.01)))[0]

@@ -37,7 +37,7 @@ def test_what_doesnt_matter_is_no_or_undecided_and_the_strongest_stands_first() 
     assert {effect.verdict for effect in others} <= {Verdict.NO, Verdict.UNDECIDED}
     assert told.of("flip").verdict is Verdict.NO
     assert told.of("flip").largest < told.margin == 0.01
-    assert "no two of its values differ by more than 1.0 points" in told.of("flip").sentence
+    assert "no two of its values differ by more than 1.00 points" in told.of("flip").sentence
     assert told.examined == len([each for each in told.effects if each.p_value is not None])
 
 

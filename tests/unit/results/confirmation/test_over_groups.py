@@ -130,11 +130,11 @@ def test_a_cards_intervals_are_over_groups() -> None:
     )
     told = figures_of(origin, judgement)
     low, high = found.figures["val_accuracy"].interval(share, share=True) or (0, 0)
-    assert f"{low:.4f} to {high:.4f}" in told
+    assert f"{100 * low:.2f} to {100 * high:.2f} %" in told
     assert told.count("groups of validation images (30)") == 4
     recall = matrix[1, 1] / matrix[1].sum()
     low, high = found.recall[1].interval(recall, share=True) or (0, 0)
-    assert f"{low:.4f} to {high:.4f}" in classes_of(origin, judgement)
+    assert f"{100 * low:.2f} to {100 * high:.2f} %" in classes_of(origin, judgement)
     # An error that isn't known is no reason for a binomial interval
     unknown = figures_of({**origin, "over_groups": None}, judgement)
     assert " to " not in unknown
