@@ -64,7 +64,7 @@ def test_show_has_the_curve_and_the_files(searched_shell):
 def test_the_winner_is_evaluated_on_test_images_and_the_looks_are_counted(searched_shell):
     first = searched_shell.run("evaluate", "--study", "small")
     assert (first.returncode, first.stderr) == (0, "")
-    assert re.search(r"test accuracy 0\.\d{4} on 355 images \(95 % interval over", first.stdout)
+    assert re.search(r"test accuracy \d+\.\d\d % on 355 images \(95 % interval over", first.stdout)
     again = searched_shell.run("evaluate", "--study", "small", "--json")
     assert "were opened before (1 time): report the first figure" in again.stderr
     told = json.loads(again.stdout)

@@ -94,7 +94,7 @@ def print_gap(gap: TestGap) -> None:
 
 def print_agreement(verdict: Confirmation, test: float) -> None:
     """Print the confirmed figure beside a test figure that doesn't contradict it."""
-    unit, confirmed = _Unit(verdict.metric), verdict.over_seeds_and_images
+    unit, confirmed = MetricFormat(verdict.metric), verdict.over_seeds_and_images
     if confirmed is not None and verdict.finished:
         say(
             f"confirmed: {verdict.metric} {unit.value(confirmed.estimate)} (95 %: "
