@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.kill_points import Place
+from support.kill_points import PROMOTING, Place
 
 from hpsearch import kill_points
 from hpsearch.kill_points import EXIT_CODE, VARIABLE, Step, passing
@@ -32,7 +33,22 @@ OF_A_CONFIRMATION = [Step.ROUND_PLANNED]
 OF_A_WORKER = [
     step
     for step in Step
-    if step not in {*OF_THE_LAUNCH, *WHILE_LEAVING, *AFTER_A_DEATH, *OF_A_CONFIRMATION}
+    if step
+    not in {
+        *OF_THE_LAUNCH,
+        *WHILE_LEAVING,
+        *AFTER_A_DEATH,
+        *OF_A_CONFIRMATION,
+        Step.TRIAL_PAUSED,
+    }
+]
+#: Where a trial pauses at a rung, is promoted, or ends because the budget is used.
+OF_PROMOTION = [
+    Step.TRIAL_PAUSED,
+    Step.CHECKPOINT_SAVED,
+    Step.RESUMED,
+    Step.TRIAL_COMPLETE,
+    Step.STUDY_FINISHED,
 ]
 
 #: Where a transaction of ours or a lease is cut off: what the kind of database might change.
@@ -91,6 +107,30 @@ def test_a_worker_that_dies(step: Step, place: Place, undisturbed: dict[str, Any
     assert place.marker(step).exists(), "an ordinary launch never passed this step"
     assert outcome.reason == "finished"
     assert place.result() == undisturbed
+
+
+@pytest.fixture(scope="module")
+def undisturbed_promotion(
+    tmp_path_factory: pytest.TempPathFactory, data_root: Path
+) -> dict[str, Any]:
+    """What a launch that promotes ends with if nobody dies."""
+    folder = tmp_path_factory.mktemp("promotion")
+    place = Place(f"sqlite:///{folder}/hpsearch.db", folder, data_root, PROMOTING)
+    assert place.run().reason == "finished"
+    result = place.result()
+    assert {ticket["state"] for ticket in result["tickets"]} == {"complete", "pruned", "failed"}
+    return result
+
+
+@pytest.mark.parametrize("step", OF_PROMOTION, ids=lambda step: step.name.lower())
+def test_a_worker_that_dies_where_trials_pause_and_go_on(
+    step: Step, place: Place, undisturbed_promotion: dict[str, Any]
+) -> None:
+    promoting = replace(place, study=PROMOTING)
+    outcome = promoting.run(dies_at=promoting.dies_at(step))
+    assert promoting.marker(step).exists()
+    assert outcome.reason == "finished"
+    assert promoting.result() == undisturbed_promotion
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ seed: 5
 objective: val_loss
 budget: {trials: 5, epochs_per_trial: 3}
 sampler: random
-pruner: {asha: {reduction_factor: 2, min_epochs: 1}}
+pruner: {asha: {reduction_factor: 2, min_epochs: 1, stop: true}}
 data: {source: digits, limit: 120, input_size: 16}
 model:
   dilated_cnn:
@@ -55,6 +55,9 @@ try_first:
   - {model: {dilated_cnn: {conv1: {kernel_size: 3}}}, optimizer: {sgd: {lr: 1e30}}}
   - {model: {dilated_cnn: {conv1: {kernel_size: 3}}}, optimizer: {sgd: {lr: 1e-4}}}
 """
+
+#: The same search, in which trials wait at their rungs and are promoted.
+PROMOTING = STUDY.replace(", stop: true", "")
 
 #: Times that a worker asks whether to leave, to the middle of the first trial's second epoch.
 ASKED = 9
@@ -79,11 +82,12 @@ class Place:
     storage: str
     folder: Path
     data: Path
+    study: str = STUDY
 
     def options(self) -> LaunchOptions:
-        """Return a launch of ``STUDY`` by one worker, with a checkpoint after every epoch."""
+        """Return a launch of ``study`` by one worker, with a checkpoint after every epoch."""
         file = self.folder / "steps.yaml"
-        file.write_text(STUDY)
+        file.write_text(self.study)
         return LaunchOptions(
             study=load_study(file, catalog.registries),
             storage=self.storage,
