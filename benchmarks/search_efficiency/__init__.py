@@ -1,16 +1,17 @@
 """Which search finds more in the same time? Everybody on the same recorded training curves.
 
-    python -m benchmarks.search_efficiency record --work FOLDER [--emoji emoji5_32.pkl] [--most 20]
-    python -m benchmarks.search_efficiency replay [--replays 50] [--workers 1 4] [--keep FILE]
+    python -m benchmarks.search_efficiency replay [--tables FOLDER] [--workers 1 4] [--replays 30]
+        [--stragglers 0.2] [--crashes 0.05] [--keep FILE] [--json FILE]
+    python -m benchmarks.search_efficiency record --work FOLDER [--table NAME] [--most 20]
 
-``record`` trains every configuration of three tables with the product's engine (half an hour of one
-core; it goes on where it was) and writes ``tables/``. ``replay`` needs no training: a clock that is
-made up, and contestants that ask for work and report epochs as workers do. Ours is the product's
-own sampler, draw, pruner and audit, from a study file; a test compares it with the whole ledger.
+``replay`` needs no training: a clock that is made up, and contestants that ask for work and report
+epochs as workers do. Ours is the product's own sampler, draw, pruner and audit, from a study file;
+a test compares it with the whole ledger. Any folder of tables will do (``spaces``, ``table``).
+``record`` trains the configurations of a table with the product's engine and goes on where it was.
 
-- ``spaces``, ``studies/``  what is recorded
+- ``spaces``, ``tables/``   what is recorded, and the tables
 - ``recording``, ``table``  training it; reading it, and which row answers a proposal
-- ``simulation``            the clock
+- ``simulation``            the clock, stragglers and crashes
 - ``ours``, ``peers``       who searches; ``contestants`` names them
 - ``replays``, ``figures``  what each came to, and what may be said of it
 

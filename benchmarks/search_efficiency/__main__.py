@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.search_efficiency.contestants import METHODS
-from benchmarks.search_efficiency.figures import show
+from benchmarks.search_efficiency.contestants import DEFAULTS, METHODS
+from benchmarks.search_efficiency.figures import as_json, show
 from benchmarks.search_efficiency.recording import read_lines, record
 from benchmarks.search_efficiency.replays import replay_all
-from benchmarks.search_efficiency.spaces import TABLES
-from benchmarks.search_efficiency.table import FOLDER, read_table, write_table
+from benchmarks.search_efficiency.simulation import Trouble
+from benchmarks.search_efficiency.spaces import TABLES, plans_in, read_recorded
+from benchmarks.search_efficiency.table import read_tables, write_table
+from hpsearch.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -19,34 +22,59 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_efficiency")
     commands = parser.add_subparsers(dest="command", required=True)
     recording = commands.add_parser("record", help="train what is missing, write the tables")
-    recording.add_argument("--table", action="append", choices=list(TABLES))
+    recording.add_argument("--tables", type=Path, default=TABLES, help="folder of tables")
+    recording.add_argument("--table", action="append", help="only this one (several times)")
     recording.add_argument("--work", type=Path, required=True, help="folder of what is done")
-    recording.add_argument("--data", type=Path, help="root of prepared pictures (in --work)")
-    recording.add_argument("--emoji", type=Path, help="the pickled pictures of the table emoji")
+    recording.add_argument("--data", type=Path, help="root of prepared images (in --work)")
+    recording.add_argument("--file", type=Path, help="images that NAME.yaml names by a file")
     recording.add_argument("--most", type=int, default=-1, help="so many trainings in this call")
     replaying = commands.add_parser("replay", help="let everybody search on the tables")
-    replaying.add_argument("--table", action="append", choices=list(TABLES))
+    replaying.add_argument("--tables", type=Path, default=TABLES, help="folder of tables")
+    replaying.add_argument("--table", action="append", help="only this one (several times)")
     replaying.add_argument("--workers", type=int, nargs="+", default=[1, 4])
-    replaying.add_argument("--replays", type=int, default=50)
+    replaying.add_argument("--replays", type=int, default=30)
     replaying.add_argument("--method", action="append", choices=list(METHODS))
+    replaying.add_argument(
+        "--reference", choices=list(METHODS), default=DEFAULTS, help="whom all are compared with"
+    )
+    replaying.add_argument(
+        "--stragglers", type=float, default=0.0, help="share of workers 4 times as slow"
+    )
+    replaying.add_argument(
+        "--crashes", type=float, default=0.0, help="probability that a worker dies in an epoch"
+    )
     replaying.add_argument("--keep", type=Path, help="a file (JSON lines) to go on from")
+    replaying.add_argument("--json", type=Path, help="write every figure to this file")
     given = parser.parse_args(arguments)
-    names = given.table or list(TABLES)
-    if given.command == "record":
-        given.work.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            data = given.data or given.work / "data"
-            if record(TABLES[name], given.work, data, given.emoji, given.most):
-                write_table(TABLES[name], read_lines(given.work / f"{name}.jsonl"), FOLDER)
-        return
-    tables = [read_table(name) for name in names if _is_recorded(name)]
-    methods = given.method or list(METHODS)
-    replays = range(given.replays)
-    show(list(replay_all(tables, given.workers, methods, replays, given.keep)))
+    try:
+        _record(given) if given.command == "record" else _replay(given)
+    except UserError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
 
 
-def _is_recorded(name: str) -> bool:
-    return (FOLDER / f"{name}.epochs.csv.gz").exists()
+def _record(given: argparse.Namespace) -> None:
+    given.work.mkdir(parents=True, exist_ok=True)
+    for name in given.table or plans_in(given.tables):
+        recorded, data = read_recorded(name, given.tables), given.data or given.work / "data"
+        if record(recorded, given.work, data, given.file, given.most):
+            write_table(recorded, read_lines(given.work / f"{name}.jsonl"))
+
+
+def _replay(given: argparse.Namespace) -> None:
+    found = list(
+        replay_all(
+            read_tables(given.tables, given.table or ()),
+            given.workers,
+            given.method or list(METHODS),
+            range(given.replays),
+            trouble=Trouble(stragglers=given.stragglers, crashes=given.crashes),
+            file=given.keep,
+        )
+    )
+    show(found, reference=given.reference)
+    if given.json is not None:
+        told = as_json(found, reference=given.reference)
+        given.json.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

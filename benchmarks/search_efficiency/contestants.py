@@ -13,7 +13,7 @@ from optuna.samplers import TPESampler
 from benchmarks.search_efficiency.ours import FastSearch, MemoryHistory
 from benchmarks.search_efficiency.peers import OptunaSearch, ScreenThenTrain
 from benchmarks.search_efficiency.simulation import Searcher
-from benchmarks.search_efficiency.spaces import TABLES
+from benchmarks.search_efficiency.spaces import Recorded
 from benchmarks.search_efficiency.table import Table
 from hpsearch.study_file.study import StudyFile
 
@@ -26,12 +26,12 @@ Make = Callable[[Table, int], Searcher]
 
 def study_of(table: Table, seed: int, *search: str) -> StudyFile:
     """Return the table's study with a seed; ``search`` changes what the file says."""
-    return replace(_study(table.recorded.name, search), seed=seed)
+    return replace(_study(table.recorded, search), seed=seed)
 
 
 @lru_cache(maxsize=64)
-def _study(name: str, search: tuple[str, ...]) -> StudyFile:
-    return TABLES[name].study(search)
+def _study(recorded: Recorded, search: tuple[str, ...]) -> StudyFile:
+    return recorded.study(search)
 
 
 def ours(*search: str) -> Make:
@@ -44,10 +44,7 @@ def _screen(table: Table, replay: int) -> Searcher:
     history, tickets = MemoryHistory(), iter(range(1, len(table) + 1))
 
     def draw() -> int:
-        row = chance.draw(history, next(tickets))
-        if row is None:
-            raise RuntimeError("the table has no row left to look at")
-        return row
+        return chance.draw(history, next(tickets))
 
     return ScreenThenTrain(table, draw, min(SCREENED, int(SCREENED_SHARE * len(table))))
 
@@ -57,16 +54,16 @@ def _optuna(pruner: Callable[[int], BasePruner], table: Table, replay: int) -> S
     return OptunaSearch(table, sampler, pruner(table.epochs), epochs=table.epochs)
 
 
-#: TPE and ASHA with a third staying from the first epoch on, which ``whole_search`` names as well;
-#: and what the default was until these replays: Optuna's own.
-DEFAULTS, BEFORE = "hpsearch, defaults", "hpsearch, TPE + Median"
+#: What a study file that says nothing gets, which ``whole_search`` names as well.
+DEFAULTS = "hpsearch, defaults"
 MEDIAN, SCREEN = "Optuna TPE + Median", "1 epoch, then the best in full"
 
 METHODS: Mapping[str, Make] = {
     DEFAULTS: ours(),
-    BEFORE: ours("pruner={median: {startup_trials: 5}}"),
     "random in full": ours("sampler=random", "pruner=none"),
-    "random + ASHA 3": ours("sampler=random", "pruner={asha: {reduction_factor: 3}}"),
+    "random + stopping ASHA": ours("sampler=random", "pruner={asha: {stop: true}}"),
+    "random + promotion ASHA": ours("sampler=random", "pruner={asha: {stop: false}}"),
+    "TPE + stopping ASHA": ours("sampler=tpe", "pruner={asha: {stop: true}}"),
     SCREEN: _screen,
     "Optuna TPE": partial(_optuna, lambda epochs: optuna.pruners.NopPruner()),
     MEDIAN: partial(_optuna, lambda epochs: MedianPruner()),

@@ -1,23 +1,21 @@
-"""Figures of replays: interquartile means, paired bootstraps, ranks, and what is "faster"."""
+"""Figures of replays: epochs to within a point, interquartile means, paired bootstraps, ranks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as Printed
 
-from benchmarks.search_efficiency.contestants import DEFAULTS, MEDIAN, SCREEN
+from benchmarks.search_efficiency.contestants import DEFAULTS
 from benchmarks.search_efficiency.replays import MARKS, Reached
 
 RESAMPLES = 2000
-
-#: Tables on which a default of ours was chosen.
-CHOSEN_ON = ("small",)
 
 Floats = NDArray[np.float64]
 
@@ -61,14 +59,25 @@ def difference(theirs: Floats, ours: Floats) -> Interval:
     return _interval(float(interquartile_mean(theirs) - interquartile_mean(ours)), resamples)
 
 
-def speed(theirs: Floats, ours: Floats) -> Interval:
-    """Return how many times as long they take: ratio of mean times, cut off at the budget (1)."""
+def ratio(theirs: Floats, ours: Floats) -> Interval:
+    """Return how many times as many epochs they take: the ratio of the capped means."""
     rows = resampled(len(ours))
     resamples = theirs[rows].mean(axis=1) / ours[rows].mean(axis=1)
     return _interval(theirs.mean() / ours.mean(), resamples)
 
 
-def show(found: Sequence[Reached], *, reference: str = DEFAULTS, width: int = 150) -> None:
+def capped(rows: Sequence[Reached], *, stays: bool = False) -> Floats:
+    """Return the epochs to within a point, at most the budget's: never counts as all of them."""
+    given = [each.stays if stays else each.within for each in rows]
+    return np.array(
+        [
+            float(each.most_epochs if epochs is None else min(epochs, each.most_epochs))
+            for each, epochs in zip(rows, given, strict=True)
+        ]
+    )
+
+
+def show(found: Sequence[Reached], *, reference: str = DEFAULTS, width: int = 180) -> None:
     """Print every table."""
     console = Console(width=width)
     for name in dict.fromkeys(each.table for each in found):
@@ -90,52 +99,108 @@ def _show_one(
 ) -> None:
     replays = len(next(iter(rows.values())))
     table = Printed(
-        title=f"{name}, {workers} worker{'s' * (workers > 1)}, {replays} replays: true regret of "
-        "the pick in points (interquartile mean), at so much of the budget"
+        title=f"{name}, {workers} worker{'s' * (workers > 1)}, {replays} replays: epochs until the "
+        "pick is within a point (never: the budget), and true regret of the pick in points "
+        "(interquartile mean) at so much of the budget"
     )
-    columns = ("", *(f"{mark:.0%}" for mark in MARKS), "within 1 point", "its epochs", "epochs",
-               "best seen")  # fmt: skip
+    columns = ("", "epochs", "median", "reached", "until it stays", "stays",
+               *(f"{mark:.0%}" for mark in MARKS), "epochs run", "best seen")  # fmt: skip
     for column in columns:
         table.add_column(column, justify="right" if column else "left")
     for method, all_of in rows.items():
-        regret = np.array([each.regret for each in all_of]).T
-        cells = [f"{100 * interquartile_mean(at):.2f}" for at in regret]
-        near = [math.inf if each.within_1 is None else each.within_1[1] for each in all_of]
-        reached = f"{np.mean(np.isfinite(near)):.0%}"
-        typical = float(np.median(near))
-        # The median where at least half came so far
-        until = f"{typical:.0f}" if math.isfinite(typical) else "never"
-        epochs = f"{np.mean([each.epochs for each in all_of]):.0f}"
-        seen = interquartile_mean(np.array([each.best_seen[-1] for each in all_of]))
-        table.add_row(method, *cells, reached, until, epochs, f"{100 * seen:.2f}")
+        told = figures_of(all_of)
+        cells = [f"{100 * regret:.2f}" for regret in told["regret"]]
+        table.add_row(
+            method,
+            f"{told['epochs']:.0f}",
+            "never" if told["median"] is None else f"{told['median']:.0f}",
+            f"{told['reached']:.0%}",
+            f"{told['epochs_until_it_stays']:.0f}",
+            f"{told['stays']:.0%}",
+            *cells,
+            f"{np.mean([each.epochs for each in all_of]):.0f}",
+            f"{100 * interquartile_mean(np.array([e.best_seen[-1] for e in all_of])):.2f}",
+        )
     console.print(table)
     if reference in rows:
         _show_differences(console, rows, reference)
 
 
 def _show_differences(console: Console, rows: dict[str, list[Reached]], reference: str) -> None:
-    """Print by how much everybody's regret is larger than that of ``reference``, in pairs."""
-    table = Printed(title=f"more regret than {reference}, points [95 %]; negative is better")
-    shown = [place for place, mark in enumerate(MARKS) if mark >= 0.1]
-    for column in ("", *(f"{MARKS[place]:.0%}" for place in shown), "time to 1 point / ours"):
+    """Print everybody's epochs and regret against those of ``reference``, in pairs."""
+    table = Printed(title=f"against {reference} [95 %]: epochs theirs / its; regret theirs - its")
+    columns = ("", "epochs", "until it stays", *(f"{mark:.0%}" for mark in MARKS))
+    for column in columns:
         table.add_column(column, justify="right" if column else "left")
     own = rows[reference]
     for method, all_of in rows.items():
-        if method == reference:
-            continue
-        cells = [
-            difference(_regret(all_of, place), _regret(own, place)).text(100) for place in shown
-        ]
-        table.add_row(method, *cells, speed(_times(all_of), _times(own)).text())
+        if method != reference:
+            against = compared(all_of, own)
+            table.add_row(
+                method,
+                against["epochs"].text(),
+                against["epochs_until_it_stays"].text(),
+                *(each.text(100) for each in against["regret"]),
+            )
     console.print(table)
+
+
+def figures_of(rows: Sequence[Reached]) -> dict[str, Any]:
+    """Return the figures of one contestant on one table with one number of workers."""
+    near = [math.inf if each.within is None else each.within for each in rows]
+    middle = float(np.median(near))
+    return {
+        "epochs": float(capped(rows).mean()),
+        # Of all replays: ``None`` if fewer than half came so far
+        "median": middle if math.isfinite(middle) else None,
+        "reached": float(np.isfinite(near).mean()),
+        "epochs_until_it_stays": float(capped(rows, stays=True).mean()),
+        "stays": float(np.mean([each.stays is not None for each in rows])),
+        "regret": [float(interquartile_mean(_regret(rows, place))) for place in range(len(MARKS))],
+    }
+
+
+def compared(theirs: Sequence[Reached], ours: Sequence[Reached]) -> dict[str, Any]:
+    """Return their epochs over ours, and by how much their regret is larger, as intervals."""
+    return {
+        "epochs": ratio(capped(theirs), capped(ours)),
+        "epochs_until_it_stays": ratio(capped(theirs, stays=True), capped(ours, stays=True)),
+        "regret": [
+            difference(_regret(theirs, place), _regret(ours, place)) for place in range(len(MARKS))
+        ],
+    }
+
+
+def as_json(found: Sequence[Reached], *, reference: str = DEFAULTS) -> dict[str, Any]:
+    """Return every figure, for ``--json``: regret in 0..1, intervals as [value, low, high]."""
+    cases = []
+    for name in dict.fromkeys(each.table for each in found):
+        for workers in sorted({each.workers for each in found if each.table == name}):
+            rows = _of(found, name, workers)
+            methods = {method: figures_of(all_of) for method, all_of in rows.items()}
+            if reference in rows:
+                for method, all_of in rows.items():
+                    if method != reference:
+                        against = compared(all_of, rows[reference])
+                        methods[method]["against_reference"] = {
+                            key: [_listed(one) for one in each]
+                            if isinstance(each, list)
+                            else _listed(each)
+                            for key, each in against.items()
+                        }
+            replays = len(next(iter(rows.values())))
+            cases.append(
+                {"table": name, "workers": workers, "replays": replays, "methods": methods}
+            )
+    return {"marks": list(MARKS), "reference": reference, "cases": cases}
+
+
+def _listed(interval: Interval) -> list[float]:
+    return [interval.value, interval.low, interval.high]
 
 
 def _regret(rows: Sequence[Reached], place: int) -> Floats:
     return np.array([each.regret[place] for each in rows])
-
-
-def _times(rows: Sequence[Reached]) -> Floats:
-    return np.array([1.0 if each.within_1 is None else each.within_1[0] for each in rows])
 
 
 def _show_ranks(console: Console, found: Sequence[Reached]) -> None:
@@ -149,12 +214,6 @@ def _show_ranks(console: Console, found: Sequence[Reached]) -> None:
         where, points = behind[method]
         table.add_row(method, f"{rank:.2f}", f"{100 * points:.2f} ({where})")
     console.print(table)
-    for name, workers, ratios in claims(found):
-        told = ", ".join(f"{against} {ratio.text()}" for against, ratio in ratios.items())
-        console.print(
-            f"{name}, {workers}: time until within a point, theirs / ours: {told}: "
-            f"{verdict(name, ratios)}"
-        )
 
 
 def standing(
@@ -178,22 +237,3 @@ def standing(
             if method not in behind or value > behind[method][1]:
                 behind[method] = (f"{name}, {workers}", float(value))
     return {method: float(np.mean(each)) for method, each in ranks.items()}, behind
-
-
-def claims(found: Sequence[Reached]) -> list[tuple[str, int, dict[str, Interval]]]:
-    """Return how many times as long TPE + Median and 1 epoch + best take as our defaults."""
-    told = []
-    for name, workers in sorted({(each.table, each.workers) for each in found}):
-        rows = _of(found, name, workers)
-        if DEFAULTS in rows and MEDIAN in rows and SCREEN in rows:
-            own = _times(rows[DEFAULTS])
-            ratios = {other: speed(_times(rows[other]), own) for other in (MEDIAN, SCREEN)}
-            told.append((name, workers, ratios))
-    return told
-
-
-def verdict(table: str, ratios: Mapping[str, Interval]) -> str:
-    """Say whether "faster" may be said: against all of them, on a table that chose nothing."""
-    if table in CHOSEN_ON:
-        return "nothing may be claimed, the default was chosen on this table"
-    return "faster" if all(each.low > 1 for each in ratios.values()) else "not shown to be faster"

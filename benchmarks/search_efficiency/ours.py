@@ -8,6 +8,7 @@ steps.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.search_efficiency.simulation import Job
+from benchmarks.search_efficiency.simulation import Answer, Job
 from benchmarks.search_efficiency.table import Table
 from hpsearch.errors import TrainingDiverged
 from hpsearch.measurement import EpochResult
@@ -26,7 +27,8 @@ from hpsearch.search.distributions import distribution_of
 from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import Claim, TrialRow
-from hpsearch.search.pruners import PRUNERS, Report
+from hpsearch.search.promotion import Promotion, Rung
+from hpsearch.search.pruners import PRUNERS, Report, StoppingRule
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
@@ -36,20 +38,35 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.worker import search_rules
 
 
+@dataclass
+class Standing:
+    """One trial of a replay, as the ledger would hold it."""
+
+    ticket: int
+    row: int
+    epochs_done: int = 0
+    #: The newest value.
+    value: float | None = None
+    #: "running", "paused" (at ``rung``), "complete", "pruned" or "failed".
+    state: str = "running"
+    #: Where it waits; of a trial that the audit lets live, where it would wait.
+    rung: int | None = None
+
+
 class _Snapping:
     """Draws as a worker does, and takes the nearest configuration of the table."""
 
     def __init__(self, table: Table, study: StudyFile) -> None:
-        self.table, self.study = table, study
+        self.table = table
+        # A row is one trial, so a table is all that may be trained
+        self.study = replace(study, budget=replace(study.budget, trials=len(table)))
         self.sampler = SAMPLERS.build(study.sampler)
         self.used: NDArray[np.bool_] = np.zeros(len(table), dtype=bool)
-        #: Row -> last value of those that were trained to their end, in the order of their numbers.
-        self.complete: dict[int, tuple[float, int]] = {}
+        #: By ticket.
+        self.trials: dict[int, Standing] = {}
 
-    def draw(self, history: TrialHistory, ticket: int) -> int | None:
-        """Return a row, ``None`` where none is left."""
-        if self.used.all():
-            return None
+    def draw(self, history: TrialHistory, ticket: int) -> int:
+        """Return the row that answers the ticket's draw."""
         drawn = draw_trial(
             self.sampler,
             self.study.space,
@@ -60,16 +77,24 @@ class _Snapping:
             point=None,
         )
         if drawn is None:
-            return None
+            raise RuntimeError("a sampler of a replay has no end")
         row = self.table.nearest_unused(drawn.params, self.used)
         self.used[row] = True
         return row
 
     def pick(self) -> int | None:
-        """Return the best complete trial's row; of equal ones the lower number's."""
-        if not self.complete:
+        """Return the row of the trial that would be chosen now: the best by its newest value.
+
+        Complete ones are compared, and of those that wait the ones that have come farthest. Of
+        equal ones it is the lower number's.
+        """
+        waiting = [each for each in self.trials.values() if each.state == "paused"]
+        farthest = max((each.epochs_done for each in waiting), default=0)
+        compared = [each for each in waiting if each.epochs_done == farthest]
+        compared += [each for each in self.trials.values() if each.state == "complete"]
+        if not compared:
             return None
-        return min(self.complete, key=lambda row: (-self.complete[row][0], self.complete[row][1]))
+        return min(compared, key=lambda each: (-(each.value or 0.0), each.ticket)).row
 
 
 class LedgerSearch(_Snapping):
@@ -79,7 +104,7 @@ class LedgerSearch(_Snapping):
         super().__init__(table, study)
         self.database = Database(url)
         ensure_tables(self.database)
-        stored = studies.attach(self.database, study)
+        stored = studies.attach(self.database, self.study)
         self.study_id, self.stops = stored.study_id, stored.stops
         self.rules = search_rules(study, self.sampler)
         self._workers: dict[int, tuple[Claims, Ledger, TrialHistory]] = {}
@@ -90,41 +115,46 @@ class LedgerSearch(_Snapping):
         self.database.close()
 
     def begin(self, worker: int) -> Job | None:
-        """Claim a ticket, draw, start."""
+        """Claim a ticket; draw and start where it is a new one."""
         claims, ledger, history = self._hands(worker)
-        if self.used.all():
-            return None
         claim = claims.claim()
         if not isinstance(claim, Claim):
             return None
+        self._claims[claim.ticket] = claim
+        known = self.trials.get(claim.ticket)
+        if known is not None:
+            known.state = "running"
+            return Job(key=claim.ticket, row=known.row, epochs_done=claim.epochs_done)
         row = self.draw(history, claim.ticket)
-        if row is None:
-            raise RuntimeError("a table with an unused row gave none")
-        params = self.table.params[row]
-        drawn = _drawn(params, self.study.space)
-        ledger.start(
+        drawn = _drawn(self.table.params[row], self.study.space)
+        trial_id, number = ledger.start(
             claim,
             TrialRow(
                 params=drawn.params, distributions=drawn.distributions, user_attrs={},
                 system_attrs={},
             ),
         )  # fmt: skip
-        self._claims[claim.ticket] = claim
+        self._claims[claim.ticket] = replace(claim, trial_id=trial_id, number=number)
+        self.trials[claim.ticket] = Standing(claim.ticket, row)
         return Job(key=claim.ticket, row=row)
 
-    def report(self, worker: int, job: Job, epoch: int, value: float) -> bool:
+    def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
         """Report an epoch."""
         _, ledger, _ = self._hands(worker)
         last = epoch == self.study.budget.epochs_per_trial
         decision = ledger.report(self._claims[job.key], _result(epoch, value, last))
-        if decision == "complete":
-            self.complete[job.row] = (value, job.key)
-        return decision == "continue"
+        trial = self.trials[job.key]
+        trial.epochs_done, trial.value = epoch, value
+        if decision == "continue":
+            return "continue"
+        trial.state = decision
+        return "paused" if decision == "paused" else "ended"
 
     def diverged(self, worker: int, job: Job) -> None:
-        """Fail as a worker does where training diverges."""
+        """Fail as a worker does if training diverges."""
         _, ledger, _ = self._hands(worker)
         ledger.fail(self._claims[job.key], str(TrainingDiverged("recorded")), retry=False)
+        self.trials[job.key].state = "failed"
 
     def _hands(self, worker: int) -> tuple[Claims, Ledger, TrialHistory]:
         if worker not in self._workers:
@@ -151,51 +181,106 @@ class FastSearch(_Snapping):
         self.history = MemoryHistory()
         self.peers = _Peers()
         self.best: dict[int, float] = {}
+        self.rungs: tuple[int, ...] = ()
+        if isinstance(self.pruner, Promotion):
+            self.rungs = self.pruner.rungs(study.budget.epochs_per_trial)
 
     def begin(self, worker: int) -> Job | None:
-        """Take the next ticket, draw, start."""
-        ticket = len(self.history.trials) + 1
-        row = self.draw(self.history, ticket)
-        if row is None:
+        """Promote a trial, or take the next ticket, draw, start."""
+        promoted = self._next_promoted()
+        if promoted is not None:
+            promoted.state, promoted.rung = "running", None
+            return Job(key=promoted.ticket, row=promoted.row, epochs_done=promoted.epochs_done)
+        ticket = len(self.trials) + 1
+        if ticket > self.study.budget.trials:
             return None
+        row = self.draw(self.history, ticket)
         drawn = _drawn(self.table.params[row], self.study.space)
         self.history.trials.append(_running(ticket, drawn))
+        self.trials[ticket] = Standing(ticket, row)
         return Job(key=ticket, row=row)
 
-    def report(self, worker: int, job: Job, epoch: int, value: float) -> bool:
+    def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
         """Decide what the ledger would decide."""
-        epochs = self.study.budget.epochs_per_trial
+        trial = self.trials[job.key]
+        trial.epochs_done, trial.value = epoch, value
         best = self.best[job.key] = max(value, self.best.get(job.key, value))
-        goes_on = epoch < epochs
-        if goes_on:
+        if epoch == self.study.budget.epochs_per_trial:
+            answer: Answer = "ended"
+        elif isinstance(self.pruner, Promotion):
+            return self._stand_at_rung(trial) if epoch in self.rungs else "continue"
+        else:
             report = Report(
-                ticket=job.key, epoch=epoch, epochs=epochs, score=value, best_score=best
+                ticket=job.key,
+                epoch=epoch,
+                epochs=self.study.budget.epochs_per_trial,
+                score=value,
+                best_score=best,
             )
-            goes_on = self._goes_on(report)
+            answer = "continue" if self._goes_on(self.pruner, report) else "ended"
         # Only now: a rule is told of the others' scores
         self.peers.add(job.key, epoch, value)
-        if not goes_on:
-            complete = epoch == epochs
-            if complete:
-                self.complete[job.row] = (value, job.key)
-                self.peers.complete.add(job.key)
-            state = TrialState.COMPLETE if complete else TrialState.PRUNED
-            self.history.finish(job.key, state, epoch, value)
-        return goes_on
+        if answer == "ended":
+            self._end(trial)
+        return answer
 
     def diverged(self, worker: int, job: Job) -> None:
         """End it as the ledger does: FAILED."""
+        self.trials[job.key].state = "failed"
         self.history.finish(job.key, TrialState.FAIL, job.epochs_done, None)
 
-    def _goes_on(self, report: Report) -> bool:
+    def _end(self, trial: Standing) -> None:
+        complete = trial.epochs_done == self.study.budget.epochs_per_trial
+        trial.state = "complete" if complete else "pruned"
+        if complete:
+            self.peers.complete.add(trial.ticket)
+        state = TrialState.COMPLETE if complete else TrialState.PRUNED
+        self.history.finish(trial.ticket, state, trial.epochs_done, trial.value)
+
+    def _stand_at_rung(self, trial: Standing) -> Answer:
+        """Let it wait, unless it would be promoted at once, or the audit lets it live."""
+        if trial.rung is not None:
+            return "continue"
+        trial.state, trial.rung = "paused", trial.epochs_done
+        if self._next_promoted() is trial:
+            trial.state, trial.rung = "running", None
+            return "continue"
+        if self.audit.spares(trial.ticket):
+            trial.state = "running"
+            return "continue"
+        return "paused"
+
+    def _next_promoted(self) -> Standing | None:
+        if not isinstance(self.pruner, Promotion):
+            return None
+        rung = self.pruner.next_rung([self._rung(epoch) for epoch in self.rungs])
+        if rung is None:
+            return None
+        waiting = [each for each in self.trials.values() if _waits(each, rung.epoch)]
+        return min(waiting, key=lambda each: (-(each.value or 0.0), each.ticket))
+
+    def _rung(self, epoch: int) -> Rung:
+        done = [each for each in self.trials.values() if each.epochs_done >= epoch]
+        return Rung(
+            epoch=epoch,
+            reached=sum(each.rung is None or each.rung >= epoch for each in done),
+            promoted=sum(each.rung is None or each.rung > epoch for each in done),
+            waiting=sum(_waits(each, epoch) for each in done),
+        )
+
+    def _goes_on(self, rule: StoppingRule, report: Report) -> bool:
         if report.ticket in self.peers.spared:
             return True
-        if not self.pruner(report, self.peers):
+        if not rule(report, self.peers):
             return True
         if not self.audit.spares(report.ticket):
             return False
         self.peers.spared[report.ticket] = report.epoch
         return True
+
+
+def _waits(trial: Standing, epoch: int) -> bool:
+    return trial.state == "paused" and trial.rung == epoch
 
 
 class MemoryHistory(TrialHistory):

@@ -12,7 +12,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from benchmarks.search_efficiency.simulation import Job
+from benchmarks.search_efficiency.simulation import Answer, Job
 from benchmarks.search_efficiency.table import Table
 from hpsearch.search.distributions import distribution_of
 from hpsearch.study_file.space import Choice, Parameter, Scalar
@@ -59,18 +59,18 @@ class OptunaSearch:
         self._trials[trial.number] = trial
         return Job(key=trial.number, row=row)
 
-    def report(self, worker: int, job: Job, epoch: int, value: float) -> bool:
+    def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
         """Report and ask; the end as in ``study.optimize``."""
         trial = self._trials[job.key]
         trial.report(value, epoch)
         if epoch == self.epochs:
             self.study.tell(trial, value)
             self._complete[job.row] = value
-            return False
+            return "ended"
         if trial.should_prune():
             self.study.tell(trial, state=TrialState.PRUNED)
-            return False
-        return True
+            return "ended"
+        return "continue"
 
     def diverged(self, worker: int, job: Job) -> None:
         """The objective raised."""
@@ -120,15 +120,15 @@ class ScreenThenTrain:
         self._taken.add(row)
         return Job(key=1, row=row, epochs_done=1)
 
-    def report(self, worker: int, job: Job, epoch: int, value: float) -> bool:
+    def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
         """Take note."""
         if job.key == 0:
             self._running -= 1
             self._screened[job.row] = value
-            return False
+            return "ended"
         if epoch == self.epochs:
             self._complete[job.row] = value
-        return epoch < self.epochs
+        return "ended" if epoch == self.epochs else "continue"
 
     def diverged(self, worker: int, job: Job) -> None:
         """Nobody takes it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.search_efficiency.spaces import Recorded
-from hpsearch.errors import InfeasibleConfig, TrainingDiverged
+from benchmarks.search_efficiency.spaces import Recorded, Recording
+from benchmarks.search_efficiency.table import Training
+from hpsearch.errors import InfeasibleConfig, TrainingDiverged, UserError
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.suggest import Request, distribution_of
@@ -33,34 +34,19 @@ from hpsearch.training.final_test import Trained, evaluate_on_test
 Params = Mapping[str, Scalar]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """One recorded training."""
-
-    #: The configuration's number in its table, from 0.
-    row: int
-    #: 0 for the first training of a configuration; each has a seed of its own.
-    repeat: int
-    params: dict[str, Scalar]
-    #: After the last epoch, 0..1; ``None`` where it diverged.
-    test_accuracy: float | None
-    #: One list per figure, an entry per epoch.
-    val_accuracy: list[float]
-    val_loss: list[float]
-    train_loss: list[float]
-    seconds: list[float]
-
-
 def record(
     recorded: Recorded, folder: Path, data_root: Path, path: Path | None, slice_of: int
 ) -> bool:
     """Record up to ``slice_of`` trainings more into ``folder``; returns whether all are done."""
     torch.set_num_threads(1)
+    plan = recorded.recording
+    if plan is None:
+        raise UserError(f"{recorded.name}.json doesn't say how the table is recorded (`record`)")
     study = recorded.study(data=path)
     file = folder / f"{recorded.name}.jsonl"
     done = read_lines(file)
     warm = False
-    for row, repeat, params in _missing(recorded, study, done):
+    for row, repeat, params in _missing(recorded.name, plan, study, done):
         if slice_of == 0:
             return False
         if not warm:
@@ -83,16 +69,16 @@ def read_lines(file: Path) -> list[Training]:
 
 
 def _missing(
-    recorded: Recorded, study: StudyFile, done: list[Training]
+    name: str, plan: Recording, study: StudyFile, done: list[Training]
 ) -> Iterator[tuple[int, int, Params]]:
     """Yield what is still to be trained; ``done`` grows meanwhile."""
-    while len(_first(done)) < recorded.spread + recorded.proposed:
+    while len(_first(done)) < plan.spread + plan.proposed:
         known = _first(done)
-        yield len(known), 0, _configuration(recorded, study, known)
+        yield len(known), 0, _configuration(name, plan, study, known)
     known = _first(done)
     have = {(each.row, each.repeat) for each in done}
-    for repeat in range(1, recorded.seeds):
-        for row in repeated_rows(known):
+    for repeat in range(1, plan.seeds):
+        for row in repeated_rows(known, plan.best):
             if (row, repeat) not in have:
                 yield row, repeat, known[row].params
 
@@ -101,21 +87,21 @@ def _first(done: list[Training]) -> list[Training]:
     return [each for each in done if each.repeat == 0]
 
 
-def repeated_rows(known: list[Training]) -> list[int]:
-    """Return the rows that are trained again: a tenth, evenly over all ranks, and the best tenth.
+def repeated_rows(known: list[Training], best: float) -> list[int]:
+    """Return the rows that are trained again: the ``best`` share, and a tenth of the others.
 
     The best ones because it's between them that a search's pick is judged.
     """
     order = sorted(known, key=lambda each: each.val_accuracy[-1:] or [0.0], reverse=True)
-    tenth = max(1, len(order) // 10)
-    chosen = [*order[:tenth], *order[tenth + 5 :: 10]]
+    top = max(1, int(len(order) * best))
+    chosen = [*order[:top], *order[top + 5 :: 10]]
     return [each.row for each in chosen if each.test_accuracy is not None]
 
 
-def _configuration(recorded: Recorded, study: StudyFile, known: list[Training]) -> Params:
+def _configuration(table: str, plan: Recording, study: StudyFile, known: list[Training]) -> Params:
     """Return the next configuration: a Sobol point first, later what TPE proposes."""
     number = len(known)
-    name = "qmc" if number < recorded.spread else "tpe"
+    name = "qmc" if number < plan.spread else "tpe"
     draw = (
         SAMPLERS[name]
         .build()
@@ -123,8 +109,8 @@ def _configuration(recorded: Recorded, study: StudyFile, known: list[Training]) 
             Request(
                 space=study.space,
                 history=_NoHistory(),
-                seed=hashed_seed(recorded.name, number),
-                study_seed=hashed_seed(recorded.name),
+                seed=hashed_seed(table, number),
+                study_seed=hashed_seed(table),
                 fixed={},
                 point=number,
                 trials=[_frozen(each, study) for each in known],

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.search_efficiency.contestants import METHODS, Make
-from benchmarks.search_efficiency.simulation import Trace, simulate
+from benchmarks.search_efficiency.simulation import Trace, Trouble, simulate
 from benchmarks.search_efficiency.table import Table
 
 #: Of the budget.
@@ -27,10 +27,12 @@ class Reached:
     regret: list[float]
     #: The best validation accuracy of any epoch so far, at each mark.
     best_seen: list[float]
-    #: Share of the budget, and epochs, until the pick first was within a point, and a quarter of
-    #: one; ``None`` where it never was.
-    within_1: tuple[float, int] | None
-    within_quarter: tuple[float, int] | None
+    #: Epochs until the pick first was within a point; ``None`` if it never was.
+    within: int | None
+    #: Epochs until it was within a point and stayed so; ``None`` if it isn't at the end.
+    stays: int | None
+    #: The most that either counts: the budget, in epochs.
+    most_epochs: int
     epochs: int
     trials: int
 
@@ -38,6 +40,11 @@ class Reached:
 def budget(table: Table, workers: int) -> float:
     """Return the seconds of a search."""
     return table.recorded.budget * table.full_seconds / workers
+
+
+def budget_epochs(table: Table) -> int:
+    """Return the epochs of a search whose configurations take as long as all do on average."""
+    return round(table.recorded.budget * table.epochs)
 
 
 def reached(table: Table, trace: Trace, workers: int, method: str, replay: int) -> Reached:
@@ -51,12 +58,13 @@ def reached(table: Table, trace: Trace, workers: int, method: str, replay: int) 
     def regret(pick: int | None) -> float:
         return top - (blind if pick is None else float(truth[pick]))
 
-    def first(within: float) -> tuple[float, int] | None:
-        for at, epochs, pick, _ in trace.steps:
-            if regret(pick) <= within + 1e-9:
-                return at / seconds, epochs
-        return None
-
+    near = [(epochs, regret(pick) <= 0.01 + 1e-9) for _, epochs, pick, _ in trace.steps]
+    within = next((epochs for epochs, is_near in near if is_near), None)
+    stays = None
+    for epochs, is_near in reversed(near):
+        if not is_near:
+            break
+        stays = epochs
     marks = [trace.at(mark * seconds) for mark in MARKS]
     return Reached(
         table=table.recorded.name,
@@ -65,27 +73,44 @@ def reached(table: Table, trace: Trace, workers: int, method: str, replay: int) 
         replay=replay,
         regret=[regret(pick) for pick, _ in marks],
         best_seen=[best for _, best in marks],
-        within_1=first(0.01),
-        within_quarter=first(0.0025),
+        within=within,
+        stays=stays,
+        most_epochs=budget_epochs(table),
         epochs=trace.steps[-1][1] if trace.steps else 0,
         trials=trace.trials,
     )
 
 
-def replay_once(table: Table, make: Make, workers: int, method: str, replay: int) -> Reached:
+def replay_once(
+    table: Table, make: Make, workers: int, method: str, replay: int, trouble: Trouble | None = None
+) -> Reached:
     """Let one contestant search once."""
     trace = simulate(
         make(table, replay), table, table.seen(replay), workers=workers,
-        seconds=budget(table, workers),
+        seconds=budget(table, workers), trouble=trouble, seed=replay,
     )  # fmt: skip
     return reached(table, trace, workers, method, replay)
 
 
 def replay_all(
-    tables: Iterable[Table], workers: Iterable[int], methods: Iterable[str], replays: range,
+    tables: Iterable[Table],
+    workers: Iterable[int],
+    methods: Iterable[str],
+    replays: range,
+    *,
+    trouble: Trouble | None = None,
     file: Path | None = None,
-) -> Iterator[Reached]:  # fmt: skip
-    """Yield what each came to; what ``file`` holds isn't done again, what is new is added."""
+) -> Iterator[Reached]:
+    """Yield what each came to.
+
+    Args:
+        tables: What is searched.
+        workers: Numbers of workers, one after the other.
+        methods: Names in ``METHODS``.
+        replays: Their numbers, which seed them.
+        trouble: What goes wrong.
+        file: What it has isn't done again, and what is new is added (of the same trouble).
+    """
     known = {_key(each): each for each in read_reached(file)} if file is not None else {}
     cases = [(table, count) for table in tables for count in workers]
     for table, count in cases:
@@ -94,7 +119,7 @@ def replay_all(
                 key = (table.recorded.name, count, method, replay)
                 found = known.get(key)
                 if found is None:
-                    found = replay_once(table, METHODS[method], count, method, replay)
+                    found = replay_once(table, METHODS[method], count, method, replay, trouble)
                     if file is not None:
                         with file.open("a") as lines:
                             lines.write(json.dumps(asdict(found)) + "\n")

@@ -1,47 +1,114 @@
-"""What is recorded: three studies (``studies/*.yaml``), and how much of each."""
+"""What a table is of: a study file, ``NAME.yaml``, and what a replay needs, ``NAME.json``.
+
+``NAME.json`` gives ``budget`` (of a search, in whole trainings of average length that one worker
+could do in it) and ``chance`` (the accuracy of a guess). It may give ``input_shape`` (channels,
+height, width) and ``classes``, so that models can be built where the images aren't, and ``record``:
+how the table is recorded (``Recording``).
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hpsearch import catalog
+from hpsearch.errors import UserError
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 
-STUDIES = Path(__file__).parent / "studies"
+#: The tables that come with the benchmark.
+TABLES = Path(__file__).parent / "tables"
+
+_CONFIGURATIONS = ".configurations.csv.gz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """How much of a space is recorded."""
+
+    #: Configurations spread evenly over the space, and those that TPE then proposes from them.
+    spread: int
+    proposed: int = 0
+    #: Trainings of a repeated configuration, the first one included.
+    seeds: int = 2
+    #: The share of the best configurations that is repeated: between them a search's pick is
+    #: judged. Of the others a tenth is, evenly over all ranks.
+    best: float = 0.1
+    #: The key of the study file that names a file of images which isn't in the repository.
+    data: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """One table."""
+    """One table's study and budget."""
 
     name: str
-    #: Configurations spread evenly over the space, and those that TPE then proposed from them.
-    spread: int
-    proposed: int
-    #: Trainings of a repeated configuration, the first one included.
-    seeds: int = 3
-    #: A search's budget, in whole trainings of average length that one worker could do in it: so
-    #: many that pruning searches use about half of the table.
-    budget: int
-    #: What is guessed right by chance.
+    folder: Path
+    budget: float
+    #: What is guessed right by chance, 0..1.
     chance: float
+    #: (channels, height, width) and the number of classes; guessed if ``NAME.json`` gives none.
+    input_shape: tuple[int, int, int] | None = None
+    classes: int | None = None
+    #: ``None`` for a table that was recorded elsewhere.
+    recording: Recording | None = None
 
     def study(self, overrides: Sequence[str] = (), *, data: Path | None = None) -> StudyFile:
-        """Return the study, ``data`` being its pictures' file where it names one."""
+        """Return the study, ``data`` being its file of images if it names one."""
         changes = [*overrides]
-        if data is not None and self.name == "emoji":
-            changes.append(f"data.source.pickled_dict.path={data}")
-        return load_study(STUDIES / f"{self.name}.yaml", catalog.registries, overrides=changes)
+        if data is not None and self.recording is not None and self.recording.data is not None:
+            changes.append(f"{self.recording.data}={data}")
+        file = self.folder / f"{self.name}.yaml"
+        return load_study(file, catalog.registries, overrides=changes)
+
+    @property
+    def image(self) -> tuple[tuple[int, int, int], int]:
+        """The shape of an image and the number of classes."""
+        shape, classes = self.input_shape, self.classes
+        if shape is None:
+            size = self.study().space.fixed().get("data.input_size") or 28
+            shape = (1, int(size), int(size))
+        return shape, classes or max(2, round(1 / self.chance))
 
 
-TABLES: Mapping[str, Recorded] = {
-    each.name: each
-    for each in (
-        Recorded(name="small", spread=140, proposed=40, budget=16, chance=0.1),
-        Recorded(name="emoji", spread=90, proposed=30, seeds=2, budget=12, chance=0.2),
-        Recorded(name="fashion", spread=34, proposed=12, seeds=2, budget=6, chance=0.1),
+def names_in(folder: Path) -> list[str]:
+    """Return the tables of a folder that can be replayed, sorted."""
+    return sorted(
+        file.name.removesuffix(_CONFIGURATIONS) for file in folder.glob(f"*{_CONFIGURATIONS}")
     )
-}
+
+
+def plans_in(folder: Path) -> list[str]:
+    """Return the tables of a folder that say how they are recorded, sorted."""
+    described = (read_recorded(file.stem, folder) for file in sorted(folder.glob("*.json")))
+    return [each.name for each in described if each.recording is not None]
+
+
+def read_recorded(name: str, folder: Path = TABLES) -> Recorded:
+    """Read ``NAME.json``.
+
+    Raises:
+        UserError: A file of the table is missing, or ``NAME.json`` lacks a figure.
+    """
+    for file in (folder / f"{name}.json", folder / f"{name}.yaml"):
+        if not file.is_file():
+            raise UserError(
+                f"table {name!r} needs {file.name} beside its rows, but {file} doesn't exist"
+            )
+    given: Mapping[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    for key in ("budget", "chance"):
+        if not isinstance(given.get(key), int | float):
+            raise UserError(f"{folder / name}.json must give {key}, a number, but has {given}")
+    shape = given.get("input_shape")
+    return Recorded(
+        name=name,
+        folder=folder,
+        budget=given["budget"],
+        chance=given["chance"],
+        input_shape=None if shape is None else (shape[0], shape[1], shape[2]),
+        classes=given.get("classes"),
+        recording=Recording(**given["record"]) if "record" in given else None,
+    )

@@ -1,8 +1,9 @@
 """A table of recorded training curves: what a configuration's training would have shown.
 
-Two files: ``NAME.configurations.csv.gz`` (a row per configuration, a column per parameter) and
-``NAME.epochs.csv.gz`` (a line per epoch of each training). A search proposes points of the whole
-space; each is answered by the nearest configuration that this search hasn't used yet.
+Two files beside those of ``spaces``: ``NAME.configurations.csv.gz`` (a row per configuration, a
+column per parameter, each cell JSON) and ``NAME.epochs.csv.gz`` (a line per epoch of each
+training). A search proposes points of the whole space; each is answered by the nearest
+configuration that this search hasn't used yet.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.search_efficiency.recording import Training
-from benchmarks.search_efficiency.spaces import TABLES, Recorded
+from benchmarks.search_efficiency.spaces import TABLES, Recorded, names_in, read_recorded
+from hpsearch.errors import UserError
 from hpsearch.study_file.space import Choice, Parameter, Scalar, Space
 
-FOLDER = Path(__file__).parent / "tables"
 FIGURES = ("val_accuracy", "val_loss", "train_loss", "seconds")
 
 #: Distance between two configurations of different branches: more than any within a branch.
@@ -33,6 +33,24 @@ OTHER_BRANCH = 1000.0
 #: Distance between two values that have no order, such as activation functions; numbers differ by
 #: at most 1, from one end of their range to the other.
 OTHER_CHOICE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One recorded training."""
+
+    #: The configuration's number in its table, from 0.
+    row: int
+    #: 0 for the first training of a configuration; each has a seed of its own.
+    repeat: int
+    params: dict[str, Scalar]
+    #: After the last epoch, 0..1; ``None`` if it diverged.
+    test_accuracy: float | None
+    #: One list per figure, an entry per epoch.
+    val_accuracy: list[float]
+    val_loss: list[float]
+    train_loss: list[float]
+    seconds: list[float]
 
 
 @dataclass(frozen=True)
@@ -154,8 +172,8 @@ def _place(parameter: Parameter, value: Scalar) -> float:
     return (at - low) / (high - low)
 
 
-def write_table(recorded: Recorded, trainings: Sequence[Training], folder: Path = FOLDER) -> None:
-    """Write both files of a table."""
+def write_table(recorded: Recorded, trainings: Sequence[Training]) -> None:
+    """Write a table's rows into its folder."""
     paths = list(recorded.study().space.parameters())
     rows = {each.row: each.params for each in trainings}
     configurations = [["row", *paths]]
@@ -175,13 +193,32 @@ def write_table(recorded: Recorded, trainings: Sequence[Training], folder: Path 
     for name, lines in (("configurations", configurations), ("epochs", epochs)):
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(lines)
-        file = folder / f"{recorded.name}.{name}.csv.gz"
+        file = recorded.folder / f"{recorded.name}.{name}.csv.gz"
         # Without a time in it: the same table is the same file
         file.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
 
 
-def read_table(name: str, folder: Path = FOLDER) -> Table:
-    """Return a recorded table."""
+def read_tables(folder: Path = TABLES, names: Sequence[str] = ()) -> list[Table]:
+    """Return the tables of a folder, or those of ``names``.
+
+    Raises:
+        UserError: There is none, or a table lacks one of its four files.
+    """
+    found = names_in(folder)
+    if not found:
+        raise UserError(
+            f"a folder of tables has NAME.configurations.csv.gz, NAME.epochs.csv.gz, NAME.yaml and "
+            f"NAME.json for each of them, but {folder} has no NAME.configurations.csv.gz"
+        )
+    for name in names:
+        if name not in found:
+            raise UserError(f"{folder} has no table {name!r}; it has {', '.join(found)}")
+    return [read_table(name, folder) for name in names or found]
+
+
+def read_table(name: str, folder: Path = TABLES) -> Table:
+    """Return a recorded table. Raises ``UserError`` if one of its files is missing."""
+    recorded = read_recorded(name, folder)
     params = {
         int(line["row"]): {
             path: json.loads(cell) for path, cell in line.items() if path != "row" and cell
@@ -201,8 +238,10 @@ def read_table(name: str, folder: Path = FOLDER) -> Table:
         if line["test_accuracy"]:
             each = Training(**{**vars(each), "test_accuracy": float(line["test_accuracy"])})
         found[key] = each
-    return Table(TABLES[name], list(found.values()))
+    return Table(recorded, list(found.values()))
 
 
 def _lines(file: Path) -> list[dict[str, str]]:
+    if not file.is_file():
+        raise UserError(f"a table needs {file.name}, but {file} doesn't exist")
     return list(csv.DictReader(io.StringIO(gzip.decompress(file.read_bytes()).decode())))

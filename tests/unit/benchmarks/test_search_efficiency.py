@@ -11,29 +11,47 @@ import pytest
 
 from benchmarks.search_efficiency.contestants import DEFAULTS, METHODS, study_of
 from benchmarks.search_efficiency.figures import (
-    CHOSEN_ON,
-    Interval,
+    as_json,
+    capped,
     difference,
+    figures_of,
     interquartile_mean,
-    speed,
+    ratio,
     standing,
-    verdict,
 )
 from benchmarks.search_efficiency.ours import FastSearch, LedgerSearch
-from benchmarks.search_efficiency.recording import Training
 from benchmarks.search_efficiency.replays import (
     MARKS,
     Reached,
     budget,
+    budget_epochs,
     reached,
     replay_all,
     replay_once,
 )
-from benchmarks.search_efficiency.simulation import Job, Searcher, Trace, simulate
-from benchmarks.search_efficiency.spaces import TABLES
-from benchmarks.search_efficiency.table import Table, branch_paths, read_table, write_table
+from benchmarks.search_efficiency.simulation import (
+    RESTART_SECONDS,
+    Answer,
+    Job,
+    Searcher,
+    Trace,
+    Trouble,
+    simulate,
+)
+from benchmarks.search_efficiency.spaces import TABLES, names_in, read_recorded
+from benchmarks.search_efficiency.table import (
+    Table,
+    Training,
+    branch_paths,
+    read_table,
+    read_tables,
+    write_table,
+)
+from hpsearch.errors import UserError
 
 table_named = cache(read_table)
+
+NAMES = ("emoji", "fashion", "small")
 
 
 class _OneRow:
@@ -48,9 +66,9 @@ class _OneRow:
         self.given = True
         return Job(key=0, row=self.row)
 
-    def report(self, worker: int, job: Job, epoch: int, value: float) -> bool:
+    def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
         self.reported = True
-        return epoch < 5
+        return "continue" if epoch < 5 else "ended"
 
     def diverged(self, worker: int, job: Job) -> None:
         raise AssertionError("the best row doesn't diverge")
@@ -59,27 +77,59 @@ class _OneRow:
         return self.row if self.reported else None
 
 
-def _run(table: Table, searcher: Searcher, workers: int, replay: int = 0) -> Trace:
+class _TwoSlices:
+    """Trains one configuration to epoch 2, hands it out again, and ends it at epoch 4."""
+
+    def __init__(self, row: int, pauses: bool = True) -> None:
+        self.row, self.pauses, self.ready = row, pauses, True
+        self.reports: list[tuple[int, float]] = []
+
+    def begin(self, worker: int) -> Job | None:
+        if not self.ready:
+            return None
+        self.ready = False
+        return Job(key=0, row=self.row, epochs_done=len(self.reports))
+
+    def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
+        self.reports.append((epoch, value))
+        self.ready = self.pauses and epoch == 2
+        return "paused" if self.ready else "ended" if epoch == 4 else "continue"
+
+    def diverged(self, worker: int, job: Job) -> None:
+        raise AssertionError("the best row doesn't diverge")
+
+    def pick(self) -> int | None:
+        return None
+
+
+def _run(
+    table: Table, searcher: Searcher, workers: int, replay: int = 0, trouble: Trouble | None = None
+) -> Trace:
     seen, seconds = table.seen(replay), budget(table, workers)
-    return simulate(searcher, table, seen, workers=workers, seconds=seconds)
+    return simulate(
+        searcher, table, seen, workers=workers, seconds=seconds, trouble=trouble, seed=replay
+    )
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_table_has_what_searches_need(name: str) -> None:
-    table, recorded = table_named(name), TABLES[name]
-    assert len(table) == recorded.spread + recorded.proposed
+    table, recorded = table_named(name), read_recorded(name)
+    plan = recorded.recording
+    assert plan is not None and len(table) == plan.spread + plan.proposed
     for params, curves in zip(table.params, table.curves, strict=True):
         table.space.freeze(params)  # a whole point of the space
         for curve in curves:
             # An epoch that diverged took time and gave no figure
             assert len(curve.seconds) in (len(curve.val_accuracy), len(curve.val_accuracy) + 1)
             assert len(curve.val_accuracy) == table.epochs or curve.test_accuracy == recorded.chance
-    repeated = [row for row, curves in enumerate(table.curves) if len(curves) == recorded.seeds]
+    repeated = [row for row, curves in enumerate(table.curves) if len(curves) == plan.seeds]
     assert len(repeated) >= len(table) // 10
 
 
-def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
-    recorded = TABLES["emoji"]
+def test_a_table_is_read_from_any_folder_as_it_was_written(tmp_path: Path) -> None:
+    for kind in ("yaml", "json"):
+        (tmp_path / f"mine.{kind}").write_bytes((TABLES / f"emoji.{kind}").read_bytes())
+    recorded = read_recorded("mine", tmp_path)
     params = dict(table_named("emoji").params[0])
     trainings = [
         Training(
@@ -91,8 +141,9 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
             val_loss=[1.5], train_loss=[1.0], seconds=[0.1, 0.3],
         ),
     ]  # fmt: skip
-    write_table(recorded, trainings, tmp_path)
-    table = read_table("emoji", tmp_path)
+    write_table(recorded, trainings)
+    (table,) = read_tables(tmp_path)
+    assert table.recorded == recorded
     assert table.params == [params]
     whole, diverged = table.curves[0]
     assert (whole.val_accuracy, whole.seconds, whole.test_accuracy) == (
@@ -101,10 +152,25 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
         0.5,
     )
     assert (diverged.val_accuracy, diverged.seconds) == ([0.25], [0.1, 0.3])
-    assert diverged.test_accuracy == TABLES["emoji"].chance
+    assert diverged.test_accuracy == recorded.chance
 
 
-@pytest.mark.parametrize("name", TABLES)
+def test_a_folder_says_which_file_of_a_table_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no NAME\.configurations"):
+        read_tables(tmp_path)
+    for kind in ("configurations.csv.gz", "epochs.csv.gz", "yaml", "json"):
+        (tmp_path / f"emoji.{kind}").write_bytes((TABLES / f"emoji.{kind}").read_bytes())
+    assert names_in(tmp_path) == ["emoji"]
+    assert len(read_tables(tmp_path, ["emoji"])[0]) == len(table_named("emoji"))
+    with pytest.raises(UserError, match="has no table 'other'; it has emoji"):
+        read_tables(tmp_path, ["other"])
+    for kind in ("epochs.csv.gz", "yaml", "json"):
+        (tmp_path / f"emoji.{kind}").unlink()
+        with pytest.raises(UserError, match=f"emoji.{kind}"):
+            read_tables(tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_proposal_becomes_the_nearest_unused_row_of_its_branch(name: str) -> None:
     table = table_named(name)
     used = np.zeros(len(table), dtype=bool)
@@ -131,8 +197,10 @@ def test_a_proposal_becomes_the_nearest_unused_row_of_its_branch(name: str) -> N
     "search",
     [
         (),
-        ("pruner={asha: {}}", "pruner_audit=0.3", "sampler={tpe: {startup_trials: 4}}"),
+        ("pruner={asha: {stop: true}}", "pruner_audit=0.3", "sampler={tpe: {startup_trials: 4}}"),
         ("sampler=random", "pruner=none"),
+        ("sampler=random", "pruner={asha: {stop: true}}"),
+        ("sampler=random", "pruner_audit=0.3"),
     ],
 )
 def test_the_ledger_and_the_fast_replay_take_the_same_steps(
@@ -182,17 +250,17 @@ def test_an_oracle_has_no_regret_and_a_blind_choice_has_the_mean_of_all() -> Non
     found = reached(table, _run(table, _OneRow(best), workers=1), 1, "oracle", 0)
     assert found.regret[0] == pytest.approx(0.0) or found.best_seen[0] == 0.0
     assert found.regret[1:] == [0.0] * (len(MARKS) - 1)
-    assert found.within_quarter is not None and found.within_quarter[1] == 1
+    assert found.within == found.stays == 1
     nothing = reached(table, Trace(), 1, "nobody", 0)
     assert nothing.regret == pytest.approx([table.truth.max() - table.truth.mean()] * len(MARKS))
-    assert nothing.within_1 is None
+    assert nothing.within is nothing.stays is None
 
 
 def test_replays_go_on_where_they_were(tmp_path: Path) -> None:
     table, file = table_named("fashion"), tmp_path / "replays.jsonl"
-    methods = ["random in full", "random + ASHA 3"]
-    first = list(replay_all([table], [4], methods, range(2), file))
-    longer = list(replay_all([table], [4], methods, range(3), file))
+    methods = ["random in full", "random + stopping ASHA"]
+    first = list(replay_all([table], [4], methods, range(2), file=file))
+    longer = list(replay_all([table], [4], methods, range(3), file=file))
     assert [each for each in longer if each.replay < 2] == first
     assert len(file.read_text().splitlines()) == len(longer) == 6
     assert longer[0] == replay_once(table, METHODS[methods[0]], 4, methods[0], 0)
@@ -206,21 +274,97 @@ def test_figures_of_replays() -> None:
     told = difference(theirs, ours)
     assert told.value == pytest.approx(0.1) and told.low > 0
     assert difference(ours, ours).high == 0
-    assert speed(np.full(60, 0.5), np.full(60, 0.25)).low == 2.0
+    assert ratio(np.full(60, 0.5), np.full(60, 0.25)).low == 2.0
 
-    def row(method: str, regret: float) -> Reached:
-        return Reached(
-            table="t", workers=1, method=method, replay=0, regret=[regret] * 5, best_seen=[0.0] * 5,
-            within_1=None, within_quarter=None, epochs=1, trials=1,
-        )  # fmt: skip
-
-    ranks, behind = standing([row(DEFAULTS, 0.02), row("a", 0.01), row("b", 0.01)])
+    ranks, behind = standing([_row(DEFAULTS, 0.02), _row("a", 0.01), _row("b", 0.01)])
     assert ranks == {DEFAULTS: 3.0, "a": 1.5, "b": 1.5}
     assert behind[DEFAULTS][1] == pytest.approx(0.01)
 
 
-def test_faster_needs_both_baselines_and_a_table_that_chose_nothing() -> None:
-    clear, open_ = Interval(1.3, 1.1, 1.5), Interval(1.3, 0.9, 1.7)
-    assert verdict("emoji", {"a": clear, "b": clear}) == "faster"
-    assert verdict("emoji", {"a": clear, "b": open_}) == "not shown to be faster"
-    assert verdict(CHOSEN_ON[0], {"a": clear, "b": clear}).startswith("nothing may be claimed")
+def _row(method: str, regret: float, *epochs: int | None, replay: int = 0) -> Reached:
+    within, stays = epochs or (None, None)
+    return Reached(
+        table="t", workers=1, method=method, replay=replay, regret=[regret] * 5,
+        best_seen=[0.0] * 5, within=within, stays=stays, most_epochs=100, epochs=1, trials=1,
+    )  # fmt: skip
+
+
+def test_who_never_comes_near_counts_with_the_whole_budget() -> None:
+    rows = [_row("a", 0.0, 10, 50), _row("a", 0.0, 130, None), _row("a", 0.0, None, None)]
+    assert capped(rows).tolist() == [10, 100, 100]
+    assert capped(rows, stays=True).tolist() == [50, 100, 100]
+    told = figures_of(rows)
+    assert (told["epochs"], told["median"], told["reached"]) == (70, 130, 2 / 3)
+    assert told["stays"] == 1 / 3
+    assert figures_of(rows[1:])["median"] is None
+    rows += [_row("b", 0.1, 20, 50, replay=number) for number in range(3)]
+    told = as_json(rows, reference="a")
+    (case,) = told["cases"]
+    against = case["methods"]["b"]["against_reference"]
+    assert against["epochs"][0] == pytest.approx(20 / 70)
+    assert against["regret"][0] == pytest.approx([0.1] * 3)
+
+
+def test_a_pick_that_is_left_again_does_not_stay() -> None:
+    table = table_named("small")
+    best, worst = int(np.argmax(table.truth)), int(np.argmin(table.truth))
+    picks = [None, best, worst, best, best]
+    steps = [(float(number), number, pick, 0.5) for number, pick in enumerate(picks)]
+    found = reached(table, Trace(steps=steps), 1, "one", 0)
+    assert (found.within, found.stays) == (1, 3)
+    left = reached(table, Trace(steps=[*steps, (9.0, 9, worst, 0.5)]), 1, "one", 0)
+    assert (left.within, left.stays) == (1, None)
+    assert found.most_epochs == budget_epochs(table) == 16 * 27
+
+
+@pytest.mark.parametrize("pauses", [True, False])
+def test_a_paused_training_goes_on_where_it_was(pauses: bool) -> None:
+    table = table_named("small")
+    best = int(np.argmax(table.truth))
+    searcher = _TwoSlices(best, pauses)
+    trace = _run(table, searcher, workers=2)
+    curve = table.seen(0)[best]
+    assert searcher.reports == list(zip((1, 2, 3, 4), curve.val_accuracy, strict=False))
+    assert [answer for *_, answer in trace.events] == [
+        "continue", "paused" if pauses else "continue", "continue", "ended",
+    ]  # fmt: skip
+    assert trace.trials == 1  # the second slice is the same trial
+    assert trace.steps[-1][1] == 4
+
+
+def test_a_crash_costs_what_was_trained_since_the_checkpoint_and_is_no_news() -> None:
+    table = table_named("small")
+    best = int(np.argmax(table.truth))
+    calm, curve = _run(table, _TwoSlices(best), workers=1), table.seen(0)[best]
+    for checkpoint_seconds in (0.0, 1e9):
+        trouble = Trouble(crashes=0.5, checkpoint_seconds=checkpoint_seconds)
+        searcher = _TwoSlices(best)
+        trace = _run(table, searcher, workers=1, trouble=trouble)
+        # Every epoch is reported once, whatever was trained twice
+        assert searcher.reports == list(zip((1, 2, 3, 4), curve.val_accuracy, strict=False))
+        assert trace.steps[-1][0] > calm.steps[-1][0] + RESTART_SECONDS
+        epochs = [epoch for *_, epoch, _ in trace.events]
+        if checkpoint_seconds == 0:
+            assert epochs == [1, 2, 3, 4]  # only part of an epoch is ever lost
+        else:
+            assert len(epochs) > 4
+            # A paused training has a checkpoint: nothing before it is trained again
+            assert epochs.index(3) > max(at for at, each in enumerate(epochs) if each <= 2)
+        again = _run(table, _TwoSlices(best), workers=1, trouble=trouble)
+        assert again == trace
+
+
+def test_stragglers_take_longer_and_the_same_ones_for_everybody() -> None:
+    table = table_named("fashion")
+    calm = _run(table, METHODS["random in full"](table, 0), workers=16)
+    trouble = Trouble(stragglers=0.5)
+    runs = [
+        _run(table, METHODS[method](table, 0), workers=16, trouble=trouble)
+        for method in ("random in full", "random + stopping ASHA")
+    ]
+    assert runs[0].steps[-1][1] < calm.steps[-1][1]
+
+    def first_reports(trace: Trace) -> list[int]:
+        return [worker for worker, _, epoch, _ in trace.events if epoch == 1][:6]
+
+    assert first_reports(runs[0]) == first_reports(runs[1]) != first_reports(calm)
