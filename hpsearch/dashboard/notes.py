@@ -66,6 +66,9 @@ def state_line(standing: Standing) -> str:
     record = standing.record
     counts = counts_of(record.counts)
     begun, of = counts.pop("total"), record.study.trials
+    if waiting := counts.pop("waiting", 0):
+        counts["paused"] -= waiting
+        counts["waiting at a rung"] = waiting
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     ended = "finished" if record.is_finished else f"{record.counts.finished} trials have ended"
     return f"{ended}: {begun} of {of} trials begun ({told or 'none yet'})"
@@ -182,6 +185,11 @@ def _state(
         return "**Invalid**; why can't be read any more (`hpsearch doctor` names the row)."
     if told.state is TicketState.FAILED:
         return f"**Failed** after {told.epochs_done} epochs."
+    if told.waits:
+        return (
+            f"**Paused** at the rung of epoch {told.rung}: it goes on from there if it is among "
+            "the best, and ends when the study's budget is used."
+        )
     done = max(trial.intermediate_values, default=0)
     of = record.study.epochs_per_trial
     held = "a worker trains it" if told.state is TicketState.RUNNING else "the next worker goes on"

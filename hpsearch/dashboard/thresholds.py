@@ -41,6 +41,8 @@ class Thresholds:
                 factor = int(self._settings.get("reduction_factor", 3))
                 among = " of its bracket" if self._name == "hyperband" else ""
                 rule = f"{self._name} lets the best 1/{factor}{among} go on from this rung"
+                if told.rung is not None:
+                    rule = f"it waited at this rung until the budget was used; {rule}"
                 # Of a bracket's others nothing is told: which they are is the rule's own business
                 bound = None if self._name == "hyperband" else self._top(epoch, factor)
                 return self._told(rule, value, bound, "trials that have come here")

@@ -48,6 +48,7 @@ def trial_page(
         "number": trial.number,
         "ticket": trial.ticket,
         "state": trial.state.value,
+        "waits_at_epoch": trial.rung if trial.waits else None,
         "winner": winners(database, record).get(trial.ticket),
         "objective": {"metric": record.objective.metric, "at": record.objective.at},
         "value": trial.value,
@@ -105,6 +106,11 @@ def print_page(page: Mapping[str, Any]) -> None:
     """Print what ``trial_page`` or ``draw_page`` returned."""
     mark = f" ({page['winner']})" if page.get("winner") else ""
     say(f"{page['study']}, trial {page['number']}: {page['state']}{mark}", style="bold")
+    if page.get("waits_at_epoch") is not None:
+        say(
+            f"it waits at the rung of epoch {page['waits_at_epoch']}: it goes on from there if it "
+            "is among the best, and ends when the study's budget is used"
+        )
     if page["state"] == "infeasible":
         say(f"ticket {page['ticket']} drew again; no trial of the budget was spent")
         say(f"reason: {page['reason']}")

@@ -16,15 +16,19 @@ from typing import NamedTuple
 
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.ledger_reads import Counts
+from hpsearch.search.promotion import Promotion, most_paused
+from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import ensure_tables, revision_of
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
+from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.launch.apart import as_far_as_it_gets
 from hpsearch.workers.launch.launching import LaunchOptions, check_options
 from hpsearch.workers.launch.staffing import Staff
 from hpsearch.workers.threads import crowding, others_on_this_host
+from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
 #: What timing all sampled configurations may take, the start of its process included.
 TIMING_SECONDS = 60.0
@@ -105,7 +109,8 @@ def look_ahead(options: LaunchOptions) -> Outlook:
         finished=0 if counts is None else counts.finished,
         parameters=len(study.space.parameters()),
         seconds=None,
-        disk_bytes=sampled.checkpoint_bytes * crew.count,
+        disk_bytes=sampled.checkpoint_bytes * crew.count
+        + _waiting_bytes(study, sampled.checkpoint_bytes, workers=crew.count, trials=trials),
         devices=tuple(crew.devices),
         most_per_device=None if crew.packing is None else crew.packing.most,
         threads_per_worker=max((each.threads for each in sampled.blueprints), default=crew.threads),
@@ -119,6 +124,25 @@ def look_ahead(options: LaunchOptions) -> Outlook:
         plugins=study.plugins,
         data=options.data,
     )
+
+
+def _waiting_bytes(study: StudyFile, checkpoint_bytes: int, *, workers: int, trials: int) -> int:
+    """Return what the checkpoints of trials that wait at a rung take at most.
+
+    Args:
+        study: The study file.
+        checkpoint_bytes: What the checkpoints of one running trial take.
+        workers: How many workers run trials at once.
+        trials: The study's budget.
+
+    Returns:
+        Bytes; 0 if no trial ever waits.
+    """
+    pruner = PRUNERS.build(study.pruner)
+    epochs = study.budget.epochs_per_trial
+    if not isinstance(pruner, Promotion) or not pruner.rungs(epochs):
+        return 0
+    return min(trials, most_paused(workers)) * checkpoint_bytes // KEPT_CHECKPOINTS
 
 
 def _require_same_images(options: LaunchOptions, stored: StoredStudy) -> None:
