@@ -40,11 +40,12 @@ def ours(*search: str) -> Make:
 
 
 def _screen(table: Table, replay: int) -> Searcher:
-    chance = FastSearch(table, study_of(table, replay, "sampler=random"))
+    chance = FastSearch(table, study_of(table, replay, "sampler=random", "search.prior=none"))
     history, tickets = MemoryHistory(), iter(range(1, len(table) + 1))
 
     def draw() -> int:
-        return chance.draw(history, next(tickets))
+        row, _ = chance.draw(history, next(tickets))
+        return row
 
     return ScreenThenTrain(table, draw, min(SCREENED, int(SCREENED_SHARE * len(table))))
 
@@ -58,12 +59,16 @@ def _optuna(pruner: Callable[[int], BasePruner], table: Table, replay: int) -> S
 DEFAULTS = "hpsearch, defaults"
 MEDIAN, SCREEN = "Optuna TPE + Median", "1 epoch, then the best in full"
 
+_STOPPING, _PROMOTION = ["pruner={asha: {stop: true}}"], ["pruner={asha: {stop: false}}"]
+
 METHODS: Mapping[str, Make] = {
     DEFAULTS: ours(),
-    "random in full": ours("sampler=random", "pruner=none"),
-    "random + stopping ASHA": ours("sampler=random", "pruner={asha: {stop: true}}"),
-    "random + promotion ASHA": ours("sampler=random", "pruner={asha: {stop: false}}"),
-    "TPE + stopping ASHA": ours("sampler=tpe", "pruner={asha: {stop: true}}"),
+    "random in full": ours("sampler=random", "search.prior=none", "pruner=none"),
+    "random + stopping ASHA": ours("sampler=random", "search.prior=none", *_STOPPING),
+    "random + promotion ASHA": ours("sampler=random", "search.prior=none", *_PROMOTION),
+    "TPE + stopping ASHA": ours("sampler=tpe", "search.prior=none", *_STOPPING),
+    "rule + promotion ASHA": ours("sampler=random", "search.prior=rule", *_PROMOTION),
+    "rule + TPE + stopping ASHA": ours("sampler=tpe", "search.prior=rule", *_STOPPING),
     SCREEN: _screen,
     "Optuna TPE": partial(_optuna, lambda epochs: optuna.pruners.NopPruner()),
     MEDIAN: partial(_optuna, lambda epochs: MedianPruner()),

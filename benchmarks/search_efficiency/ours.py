@@ -20,6 +20,7 @@ from benchmarks.search_efficiency.simulation import Answer, Job
 from benchmarks.search_efficiency.table import Table
 from hpsearch.errors import TrainingDiverged
 from hpsearch.measurement import EpochResult
+from hpsearch.priors.rule import RulePrior
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.decision import Audit
@@ -31,8 +32,10 @@ from hpsearch.search.promotion import Promotion, Rung
 from hpsearch.search.pruners import PRUNERS, Report, StoppingRule
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import ensure_tables
+from hpsearch.search.starts import Starts
 from hpsearch.search.storage import Database
 from hpsearch.search.suggest import DrawnTrial, draw_trial
+from hpsearch.search.trust import RANDOM, START, TICKETS_COMPARED, Start
 from hpsearch.study_file.space import Space
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.worker import search_rules
@@ -62,11 +65,12 @@ class _Snapping:
         self.study = replace(study, budget=replace(study.budget, trials=len(table)))
         self.sampler = SAMPLERS.build(study.sampler)
         self.used: NDArray[np.bool_] = np.zeros(len(table), dtype=bool)
+        self.starts = _starts(table, self.study)
         #: By ticket.
         self.trials: dict[int, Standing] = {}
 
-    def draw(self, history: TrialHistory, ticket: int) -> int:
-        """Return the row that answers the ticket's draw."""
+    def draw(self, history: TrialHistory, ticket: int) -> tuple[int, str | None]:
+        """Return the row that answers the ticket's draw, and what chose it if it is a start."""
         drawn = draw_trial(
             self.sampler,
             self.study.space,
@@ -75,12 +79,13 @@ class _Snapping:
             ticket=ticket,
             infeasible=0,
             point=None,
+            starts=self.starts,
         )
         if drawn is None:
             raise RuntimeError("a sampler of a replay has no end")
         row = self.table.nearest_unused(drawn.params, self.used)
         self.used[row] = True
-        return row
+        return row, drawn.start
 
     def pick(self) -> int | None:
         """Return the row of the trial that would be chosen now: the best by its newest value.
@@ -95,6 +100,15 @@ class _Snapping:
         if not compared:
             return None
         return min(compared, key=lambda each: (-(each.value or 0.0), each.ticket)).row
+
+
+def _starts(table: Table, study: StudyFile) -> Starts | None:
+    """Return what a worker would have, with the table's images instead of files."""
+    if study.prior == "none":
+        return None
+    image = table.recorded.image
+    prior = RulePrior(study, lambda config: image)
+    return Starts(prior, maximize=study.objective.direction == "maximize")
 
 
 class LedgerSearch(_Snapping):
@@ -125,13 +139,13 @@ class LedgerSearch(_Snapping):
         if known is not None:
             known.state = "running"
             return Job(key=claim.ticket, row=known.row, epochs_done=claim.epochs_done)
-        row = self.draw(history, claim.ticket)
+        row, start = self.draw(history, claim.ticket)
         drawn = _drawn(self.table.params[row], self.study.space)
         trial_id, number = ledger.start(
             claim,
             TrialRow(
-                params=drawn.params, distributions=drawn.distributions, user_attrs={},
-                system_attrs={},
+                params=drawn.params, distributions=drawn.distributions,
+                user_attrs={} if start is None else {START: start}, system_attrs={},
             ),
         )  # fmt: skip
         self._claims[claim.ticket] = replace(claim, trial_id=trial_id, number=number)
@@ -194,16 +208,19 @@ class FastSearch(_Snapping):
         ticket = len(self.trials) + 1
         if ticket > self.study.budget.trials:
             return None
-        row = self.draw(self.history, ticket)
+        row, start = self.draw(self.history, ticket)
         drawn = _drawn(self.table.params[row], self.study.space)
         self.history.trials.append(_running(ticket, drawn))
         self.trials[ticket] = Standing(ticket, row)
+        if start is not None and ticket <= TICKETS_COMPARED:
+            self.history.drawn[ticket] = Start(by_prior=start != RANDOM, scores={})
         return Job(key=ticket, row=row)
 
     def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
         """Decide what the ledger would decide."""
         trial = self.trials[job.key]
         trial.epochs_done, trial.value = epoch, value
+        self.history.note(job.key, epoch, value)
         best = self.best[job.key] = max(value, self.best.get(job.key, value))
         if epoch == self.study.budget.epochs_per_trial:
             answer: Answer = "ended"
@@ -290,6 +307,16 @@ class MemoryHistory(TrialHistory):
         self.trials: list[FrozenTrial] = []
         self.directions = (StudyDirection.MAXIMIZE,)
         self.study_id = 1
+        #: Ticket -> the start that its point was.
+        self.drawn: dict[int, Start] = {}
+
+    def starts(self, *, maximize: bool) -> list[Start]:
+        return list(self.drawn.values())
+
+    def note(self, ticket: int, epoch: int, score: float) -> None:
+        """Add an epoch to a start's curve."""
+        if ticket in self.drawn:
+            self.drawn[ticket].scores[epoch] = score
 
     def refresh(self) -> list[FrozenTrial]:
         return list(self.trials)
@@ -304,6 +331,8 @@ class MemoryHistory(TrialHistory):
             trial.value = value
             trial.intermediate_values = {epoch: value}
         trial.state = state
+        if state == TrialState.FAIL and ticket in self.drawn:
+            self.drawn[ticket] = replace(self.drawn[ticket], failed=True)
 
 
 class _Peers:

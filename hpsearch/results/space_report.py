@@ -18,8 +18,10 @@ import torch
 
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.measurement import KNOWN_BEFORE
+from hpsearch.priors.making import prior_of
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.samplers.enumerated import at_unit, grid_size
+from hpsearch.search.starts import StartsAtRandom
 from hpsearch.study_file.space import Choice, Draw, Parameter, Range, Scalar
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
@@ -117,6 +119,18 @@ class SourceReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PriorReport:
+    """What the study's prior can do here."""
+
+    name: str
+    #: Whether the sampler ever draws at random, which is when a prior chooses.
+    is_used: bool
+    #: Of the draws that can be built: those that it can judge, and all of them.
+    known: int
+    judged: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpaceReport:
     """What ``hpsearch check`` tells."""
 
@@ -132,6 +146,8 @@ class SpaceReport:
     violating: tuple[Infeasible, ...] = ()
     #: Models that the study names in vain.
     impossible: tuple[ImpossibleModel, ...] = ()
+    #: ``None`` without a prior.
+    prior: PriorReport | None = None
 
     @property
     def feasible(self) -> int:
@@ -159,7 +175,10 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     Raises:
         UserError: the sampler can't search this space, or the data isn't there.
     """
-    SAMPLERS.build(study.sampler).check(study.space)
+    sampler = SAMPLERS.build(study.sampler)
+    sampler.check(study.space)
+    prior = prior_of(study, data=data)
+    opinions: list[bool | None] = []
     parameters = study.space.parameters()
     draws = list(_draws(study))
     configs = [study.trial_config(draw.params, ticket=1) for _, draw in draws]
@@ -184,6 +203,8 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
             infeasible.append(_infeasible(first_trial, draw.params, str(error)))
             unbuilt.setdefault(config.model.name, []).append((config, images, str(error)))
             continue
+        if prior is not None:
+            opinions.append(prior.knows(config))
         broken = study.goals.broken({name: getattr(plan.model, name) for name in KNOWN_BEFORE})
         if broken:
             violating.append(_infeasible(first_trial, draw.params, "; ".join(broken)))
@@ -198,6 +219,14 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
         violating=tuple(violating),
         impossible=tuple(
             _impossible(name, found) for name, found in unbuilt.items() if name not in sizes
+        ),
+        prior=None
+        if prior is None
+        else PriorReport(
+            name=prior.name,
+            is_used=isinstance(sampler, StartsAtRandom),
+            known=opinions.count(True),
+            judged=len(opinions) - opinions.count(None),
         ),
     )
 

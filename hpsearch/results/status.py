@@ -15,6 +15,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.pruning_audit import read_pruning_audit
 from hpsearch.results.ranking import front, knee
 from hpsearch.results.records import StudyRecord
+from hpsearch.results.starts import read_prior
 from hpsearch.results.summary import summary
 from hpsearch.search import knowledge
 from hpsearch.search.storage import Database
@@ -28,6 +29,7 @@ def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
         "pruning": bill and bill.as_json(),
         **_confirmation(database, record),
         **_knowledge(database, record),
+        **_prior(database, record),
     }
 
 
@@ -77,6 +79,14 @@ def _knowledge(database: Database, record: StudyRecord) -> dict[str, Any]:
     found = knowledge.sources(database, record.study.study_id)
     listed = [{"source": each.name, "results": each.results, "at": each.at} for each in found]
     return {"knowledge": listed} if listed else {}
+
+
+def _prior(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return what the study's prior is good for; nothing if it has none, or draws nothing."""
+    if is_confirmation(record.study):
+        return {}
+    found = read_prior(database, record)
+    return {} if found is None else {"prior": found}
 
 
 def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:

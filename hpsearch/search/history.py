@@ -30,6 +30,7 @@ from hpsearch.search.history_rows import (
 from hpsearch.search.knowledge import Knowledge
 from hpsearch.search.rungs import unfinished_values
 from hpsearch.search.storage import Database
+from hpsearch.search.trust import Start, read_starts
 from hpsearch.search.validity import invalid_trials
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.space import Space
@@ -75,6 +76,12 @@ class TrialHistory:
         parameters = space.parameters()
         return self._knowledge.trials(
             {path: distribution_of(parameter) for path, parameter in parameters.items()}
+        )
+
+    def starts(self, *, maximize: bool) -> list[Start]:
+        """Return the trials that were drawn before the sampler knew anything, as they are now."""
+        return self.database.read(
+            lambda connection: read_starts(connection, self.study_id, maximize=maximize)
         )
 
     def draft(

@@ -29,7 +29,7 @@ from hpsearch.search.study_identity import (
     require_ours,
     unused_id,
 )
-from hpsearch.study_file.compare import difference, fingerprint
+from hpsearch.study_file.compare import as_stored, difference, fingerprint
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.sections import STUDY_NAME
 from hpsearch.study_file.study import StudyFile
@@ -87,7 +87,7 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
             .values(
                 trials=study.budget.trials,
                 text=study.text,
-                document=json.dumps(_as_stored(stored, study.document)),
+                document=json.dumps(_as_stored(stored, study)),
             )
         )
         return _stored(_find(connection, database, study.name) or {})
@@ -301,13 +301,15 @@ def _maximizes(stored: StoredStudy) -> bool:
     return Goals.of(stored.document).objective.direction == "maximize"
 
 
-def _as_stored(stored: StoredStudy, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return ``document`` in the form that the stored study has.
+def _as_stored(stored: StoredStudy, study: StudyFile) -> Mapping[str, Any]:
+    """Return the document of ``study`` in the form that the stored study has.
 
-    A study from earlier goes on as it began, from the same file; its fingerprint shows that it is
-    one. ``asha`` had no ``stop`` when all it could do was to stop trials, and a path of a plug-in's
-    data source was stored as it was written.
+    What its file says nothing of stays as it was stored. And a study from earlier goes on as it
+    began, from the same file; its fingerprint shows that it is one. ``asha`` had no ``stop`` when
+    all it could do was to stop trials, and a path of a plug-in's data source was stored as it was
+    written.
     """
+    document = as_stored(stored.document, study.document, study.unsaid)
     as_written = _with_stored_paths(stored, document)
     for form in (document, as_written):
         for earlier in (form, _without_stop(form)):
@@ -354,9 +356,10 @@ def _is_end_of(written: Any, path: Any) -> bool:
 
 def require_same(stored: StoredStudy, study: StudyFile) -> None:
     """Raise ``StudyMismatch``, showing the difference, where ``study`` asks another question."""
-    if stored.fingerprint == fingerprint(_as_stored(stored, study.document)):
+    document = _as_stored(stored, study)
+    if stored.fingerprint == fingerprint(document):
         return
-    changes = difference(stored.document, study.document) or [
+    changes = difference(stored.document, document) or [
         "a plug-in file's contents are no longer the same"
     ]
     listed = "\n".join(f"  {change}" for change in changes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
@@ -18,6 +18,9 @@ from hpsearch.errors import InfeasibleConfig
 from hpsearch.search.distributions import distribution_of as distribution_of
 from hpsearch.search.history import TrialHistory
 from hpsearch.study_file.space import Draw, Scalar, Space
+
+if TYPE_CHECKING:
+    from hpsearch.search.starts import Starts
 
 #: Draws of one ticket that may repeat an earlier trial before a repeat is accepted: a small
 #: discrete space may have nothing new left.
@@ -72,6 +75,8 @@ class DrawnTrial:
     config: Mapping[str, Any]
     #: Whether ``try_first`` gave it.
     given: bool
+    #: Of a start in a study with a prior: what chose it (``trust.START``).
+    start: str | None = None
 
 
 def draw_trial(
@@ -85,13 +90,31 @@ def draw_trial(
     point: int | None,
     try_first: tuple[Mapping[str, Scalar], ...] = (),
     chance: Sampler | None = None,
+    starts: Starts | None = None,
 ) -> DrawnTrial | None:
-    """Draw the ticket's configuration; ``infeasible`` counts its draws that couldn't be built.
+    """Draw the ticket's configuration.
 
     The first tickets take what ``try_first`` gives; once that proved infeasible, a free draw.
     A configuration that was tried before is drawn again, up to ``MAX_REPEATS`` times; then a
-    repeat is accepted, but never of what is known not to be buildable: ``chance``, a random
-    sampler, draws until it finds something else. Raises ``InfeasibleConfig`` where it doesn't.
+    repeat is accepted, but never of what is known not to be buildable.
+
+    Args:
+        sampler: The study's.
+        space: What is searched.
+        history: The study's trials so far.
+        study_seed: The study's seed.
+        ticket: Whose configuration it is.
+        infeasible: Counts the ticket's draws that couldn't be built.
+        point: The point of an enumerated space.
+        try_first: What the study file gives.
+        chance: A random sampler, which draws if the study's own insists on what can't be built.
+        starts: Draws with a prior before the sampler has anything to learn from.
+
+    Returns:
+        The configuration, ``None`` if an enumerated space has none left.
+
+    Raises:
+        InfeasibleConfig: ``chance`` found nothing else either.
     """
     given = ticket <= len(try_first) and infeasible == 0
     fixed = try_first[ticket - 1] if given else {}
@@ -102,17 +125,19 @@ def draw_trial(
     tries = MAX_REPEATS if chance is None else MAX_REPEATS + MAX_CHANCES
     for repeat in range(tries):
         asked = sampler if chance is None or repeat < MAX_REPEATS else chance
-        draw = asked.draw(
-            Request(
-                space=space,
-                history=history,
-                trials=trials,
-                seed=_seed(study_seed, ticket, infeasible, repeat),
-                study_seed=study_seed,
-                fixed=fixed,
-                point=point,
-            )
+        request = Request(
+            space=space,
+            history=history,
+            trials=trials,
+            seed=_seed(study_seed, ticket, infeasible, repeat),
+            study_seed=study_seed,
+            fixed=fixed,
+            point=point,
         )
+        draw, start = None, None
+        if starts is not None and asked is sampler and not given:
+            draw, start = starts.draw(sampler, request, ticket=ticket, infeasible=infeasible)
+        draw = draw or asked.draw(request)
         if draw is None:
             return None
         # Looked for anew: keys of ten thousand trials take longer to make than to compare once.
@@ -131,6 +156,7 @@ def draw_trial(
         distributions={path: distribution_of(parameters[path]) for path in draw.params},
         config=draw.config,
         given=given,
+        start=start,
     )
 
 

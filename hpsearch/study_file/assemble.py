@@ -13,7 +13,7 @@ from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.plugins import Plugin
 from hpsearch.study_file.problems import Report, shown
 from hpsearch.study_file.schema import Section
-from hpsearch.study_file.sections import SPACE
+from hpsearch.study_file.sections import NO_HELP, SPACE
 from hpsearch.study_file.space import Group, Space, join
 from hpsearch.study_file.study import Budget, Confirm, StudyFile
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, to_plain
@@ -63,6 +63,8 @@ def assemble(
         confirm=Confirm(**(document.get("confirm") or {})),
         confirms=None if confirms is None else to_plain(confirms),
         trackers=_switched_on(document.get("trackers") or {}),
+        prior=(document.get("search") or NO_HELP)["prior"],
+        unsaid=frozenset({"search"} - node.entries.keys()),
     )
 
 
@@ -120,6 +122,9 @@ def _document(
     document["provenance"] = provenance
     document.pop("from", None)  # resolved by now
     normal_form(document)
+    if document["search"] == NO_HELP or document["provenance"]:
+        # Without help a study reads as it did before there was any; a frozen one searches nothing
+        del document["search"]
     for key in ("plugins", "trackers", "found", "confirm", "confirms", "try_first", "provenance"):
         if not document[key]:
             del document[key]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hpsearch.study_file.space import join
@@ -29,6 +29,25 @@ def difference(stored: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     _walk(_compared(stored), _compared(new), "", lines)
     return lines
+
+
+def as_stored(
+    stored: Mapping[str, Any], new: Mapping[str, Any], unsaid: Collection[str]
+) -> dict[str, Any]:
+    """Return the document ``new`` for the study that was stored as ``stored``.
+
+    Args:
+        stored: The stored study's document.
+        new: The document of its file as it is now.
+        unsaid: Sections that the file leaves to hpsearch (``StudyFile.unsaid``).
+
+    Returns:
+        ``new``, with what is stored in place of sections that its file says nothing of.
+    """
+    kept = {key: value for key, value in new.items() if key not in unsaid}
+    given = {key: stored[key] for key in unsaid if key in stored}
+    order = [*stored, *(key for key in new if key not in stored)]
+    return {key: (kept | given)[key] for key in order if key in kept or key in given}
 
 
 def _compared(document: Mapping[str, Any]) -> dict[str, Any]:

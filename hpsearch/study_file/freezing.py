@@ -27,7 +27,7 @@ def freeze(
     """
     config = study.space.freeze(params).config
     frozen = {key: config.get(key, value) for key, value in study.document.items()}
-    for done in ("try_first", "confirm", "confirms", "trackers"):
+    for done in ("try_first", "confirm", "confirms", "trackers", "search"):
         frozen.pop(done, None)
     frozen["budget"] = {**study.document["budget"], "trials": 1, "time": None}
     frozen["provenance"] = _finite(provenance)

@@ -22,7 +22,7 @@ from hpsearch.study_file.overrides import Override, apply_overrides, read_overri
 from hpsearch.study_file.plugins import Plugin, read_plugins
 from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Registries as Registries
-from hpsearch.study_file.sections import root_schema
+from hpsearch.study_file.sections import NO_HELP, root_schema
 from hpsearch.study_file.shipped import shipped_studies as shipped_studies
 from hpsearch.study_file.spelling import KeyFinder
 from hpsearch.study_file.study import StudyFile
@@ -111,6 +111,8 @@ def study_from_document(
     """
     report = Report()
     changes = _changes(overrides, name, report)
+    if "search" not in document:
+        document = {**document, "search": NO_HELP}
     node = from_plain(document, Place(where))
     _refuse_confirms(None, changes, report)
     for change in changes:

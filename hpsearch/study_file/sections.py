@@ -107,6 +107,17 @@ CONFIRM = Section(
 )
 
 
+#: What helps a search before it has results of its own. A document without this key is of a study
+#: that was stored before there was one: its search goes on without help.
+SEARCH = Section(
+    keys={"prior": Leaf(type=Literal["none", "rule"], default="none")},
+)
+
+
+#: ``search`` of a document that lacks it.
+NO_HELP = {"prior": "none"}
+
+
 def root_schema(registries: Registries) -> Section:
     """Return the schema of a study file, its sections filled from ``registries``."""
     budget = Section(
@@ -203,6 +214,7 @@ def root_schema(registries: Registries) -> Section:
                 default=0.03,
                 rule="a share of the trials, 0 to 1",
             ),
+            "search": SEARCH,
             "trackers": SomeOf(registry=registries["tracker"], listed=True),
             "plugins": Free(json_schema=_PLUGINS, default=[]),
             "from": FROM,

@@ -78,6 +78,11 @@ class StudyFile:
     confirms: Mapping[str, Any] | None = None
     #: Where curves go besides the ledger.
     trackers: tuple[Component, ...] = ()
+    #: Who chooses the points that are tried before the sampler has anything to learn from.
+    prior: str = "none"
+    #: Sections that the file leaves to hpsearch. In a stored study they stay as they were stored,
+    #: so that a default may change without making its file another question.
+    unsaid: frozenset[str] = frozenset()
 
     @cached_property
     def goals(self) -> Goals:

@@ -15,6 +15,7 @@ import torch
 
 from hpsearch import catalog
 from hpsearch.kill_points import Step, passing
+from hpsearch.priors.making import starts_of
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.decision import Audit
@@ -170,6 +171,7 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
         checkpoint_seconds=options.checkpoint_seconds,
         seen_stops=stored.stops,
         leave=departure.due,
+        starts=starts_of(study, data=options.data),
         tracking=Tracking(study.trackers),
     )
     confirms = study.confirms is not None

@@ -22,7 +22,7 @@ from hpsearch.results.opening import study_file
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
-    from hpsearch.results.space_report import Infeasible, SourceReport, SpaceReport
+    from hpsearch.results.space_report import Infeasible, PriorReport, SourceReport, SpaceReport
     from hpsearch.study_file.space import Parameter
     from hpsearch.study_file.study import StudyFile
 
@@ -126,6 +126,7 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
         "found": study.document.get("found"),
         "sources": [vars(source) for source in report.sources],
         "warnings": list(report.warnings),
+        "prior": None if report.prior is None else vars(report.prior),
         "models": [
             {**vars(model), "example": model_summary_json(model.example)} for model in report.models
         ],
@@ -167,6 +168,8 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
     )
     if study.goals.constraints:
         say(f"constraints: {', '.join(map(str, study.goals.constraints))}")
+    if report.prior is not None:
+        _print_prior(study, report.prior)
     found = study.document.get("found")
     if found:
         trial = "" if found["trial"] is None else f"trial {found['trial']} of "
@@ -198,6 +201,21 @@ def _per_class(source: SourceReport) -> str:
     counts = [f"{name} {count:,}" for name, count in source.images_per_class.items()]
     more = f", and {len(counts) - _CLASSES_SHOWN:,} more classes (--json lists them)"
     return ", ".join(counts[:_CLASSES_SHOWN]) + (more if len(counts) > _CLASSES_SHOWN else "")
+
+
+def _print_prior(study: StudyFile, prior: PriorReport) -> None:
+    from hpsearch.search.starts import CANDIDATES, RANDOM_EVERY
+
+    off = "`search: {prior: none}` does without"
+    if not prior.is_used:
+        say(f"prior {prior.name}: sampler {study.sampler.name} never draws at random, so it has no "
+            f"effect; {off}")  # fmt: skip
+        return
+    share = 100 * prior.known / prior.judged if prior.judged else 0.0
+    say(
+        f"prior {prior.name}: of {CANDIDATES} random points the best by a rule of thumb is tried, "
+        f"but for every {RANDOM_EVERY}th trial; it can judge {share:.0f} % of this space; {off}"
+    )
 
 
 def _divided(source: SourceReport) -> str:

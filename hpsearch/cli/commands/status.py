@@ -98,9 +98,23 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
     _print_invalid(told.get("invalid", ()))
     for each in told.get("knowledge", ()):
         say(f"the sampler knows {plural(each['results'], 'result')} from {each['source']}")
+    if "prior" in told:
+        _print_prior(told["prior"])
     print_best(record)
     if told["best"] is not None or "invalid" in told:
         _print_confirmation(told.get("confirmation"), record.objective.metric)
+
+
+def _print_prior(told: Mapping[str, Any]) -> None:
+    starts, random = plural(told["starts"], "start"), plural(told["random_starts"], "random one")
+    share = told["better_than_random"]
+    if share is None:
+        found = f"{starts} and {random}, too few to compare"
+    elif told["is_off"]:
+        found = f"off for now, as its {starts} beat {random} in only {share:.0%} of all pairs"
+    else:
+        found = f"its {starts} beat {random} in {share:.0%} of all pairs"
+    say(f"prior {told['name']}: {found} (a study with `search: {{prior: none}}` does without)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,12 +42,14 @@ class OptunaSampler:
         *,
         startup: int | None = None,
         at_most: int | None = None,
+        learns_from: tuple[TrialState, ...] = (TrialState.COMPLETE, TrialState.PRUNED),
     ) -> None:
         self._make = make
         self._startup = startup
         self.learns = startup is not None
         #: Finished trials that the model is made of; ``None`` for all.
         self._at_most = at_most
+        self._learns_from = learns_from
 
     def check(self, space: Space) -> None:
         """Accept every space."""
@@ -68,6 +70,15 @@ class OptunaSampler:
         study = optuna.Study(study_name="draft", storage=view, sampler=sampler)
         trial = optuna.Trial(study, DRAFT_ID)
         return request.space.draw(lambda path, parameter: _suggest(trial, path, parameter))
+
+    def is_random(self, request: Request) -> bool:
+        """Whether too few trials have ended for this sampler to learn from."""
+        if self._startup is None:
+            return True
+        trials = request.history.refresh() if request.trials is None else request.trials
+        known = len(request.history.known(request.space))
+        ended = known + sum(trial.state in self._learns_from for trial in trials)
+        return ended < self._startup_with(known)
 
     def _startup_with(self, known: int) -> int:
         """Return how many finished trials, ``known`` results from elsewhere among them, are enough.
@@ -197,4 +208,4 @@ def gp(*, startup_trials: PositiveInt = 10) -> Sampler:
         # Drawing at random inside a branch is said above, not in every worker's log.
         return GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
 
-    return OptunaSampler(make, startup=startup_trials)
+    return OptunaSampler(make, startup=startup_trials, learns_from=(TrialState.COMPLETE,))

@@ -16,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.registry import Component
 from hpsearch.training.models.memory import kept_bytes
+from hpsearch.training.models.pretrained import are_weights_awaited, is_pretrained
 from hpsearch.training.models.tracing import Trace
 from hpsearch.training.registries import MODELS
 
@@ -64,6 +65,8 @@ class ModelSummary:
     convolutional: bool
     #: Whether there is batch norm, so that one sample can't be a training batch.
     batch_norm: bool
+    #: Whether training begins with weights that were trained before.
+    pretrained: bool
     #: Height and width in pixels of what one value behind the last convolution may depend on,
     #: beyond the image's edge where it is padded; ``None`` without convolutions, or unknown.
     receptive_field: tuple[int, int] | None
@@ -118,6 +121,7 @@ def describe(model: Component, *, input_shape: tuple[int, int, int], classes: in
             build=MODELS[model.name].build,
             input_shape=input_shape,
             classes=classes,
+            weights_come_later=are_weights_awaited(),
         )
     )
 
@@ -131,6 +135,8 @@ class _Asked:
     build: Callable[..., nn.Module]
     input_shape: tuple[int, int, int]
     classes: int
+    #: What was described without a look at its weights doesn't say that they are there.
+    weights_come_later: bool
 
 
 @lru_cache(maxsize=256)
@@ -184,6 +190,7 @@ def _described(asked: _Asked) -> ModelSummary:
         layers=tuple(layers),
         convolutional=any(isinstance(module, nn.Conv2d) for module in built.modules()),
         batch_norm=any(isinstance(module, _BatchNorm) for module in built.modules()),
+        pretrained=any(map(is_pretrained, built.modules())),
         receptive_field=trace.receptive_field,
         kept_bytes=_kept_bytes(built, asked.input_shape, layers),
     )

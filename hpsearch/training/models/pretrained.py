@@ -26,6 +26,9 @@ Weights: TypeAlias = Literal["none", "imagenet"] | Path
 #: Layers that only the training of the original had.
 _AUXILIARY = ("aux", "AuxLogits")
 
+#: Set on a backbone whose weights were loaded.
+_MARK = "hpsearch_pretrained"
+
 _come_later: ContextVar[bool] = ContextVar("weights_come_later", default=False)
 
 
@@ -40,6 +43,16 @@ def weights_come_later() -> Iterator[None]:
         yield
     finally:
         _come_later.reset(before)
+
+
+def are_weights_awaited() -> bool:
+    """Whether this is inside ``weights_come_later``."""
+    return _come_later.get()
+
+
+def is_pretrained(module: nn.Module) -> bool:
+    """Whether ``load_backbone`` gave this module weights that were trained before."""
+    return getattr(module, _MARK, False) is True
 
 
 def load_backbone(
@@ -61,7 +74,10 @@ def load_backbone(
     Raises ``DataError`` saying where to put which file where it is missing or another
     architecture's, and ``InfeasibleConfig`` where the images have neither one nor three channels.
     """
-    if weights == "none" or _come_later.get():
+    if weights == "none":
+        return
+    setattr(backbone, _MARK, True)
+    if _come_later.get():
         return
     path = _imagenet_file(architecture) if weights == "imagenet" else Path(weights)
     own = backbone.state_dict()

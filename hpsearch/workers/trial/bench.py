@@ -10,6 +10,7 @@ from hpsearch.results.ranking import weights_kept
 from hpsearch.results.records import read_study
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger import Ledger
+from hpsearch.search.starts import Starts
 from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.study import StudyFile
 from hpsearch.tracking.tracking import Tracking
@@ -36,6 +37,8 @@ class Bench:
     seen_stops: int
     #: Whether the worker has been told to leave; asked before every draw and every batch.
     leave: Callable[[], bool]
+    #: Draws the points that are tried before the sampler has anything to learn from.
+    starts: Starts | None = None
     #: What else hears of every epoch.
     tracking: Tracking = field(default_factory=Tracking)
 

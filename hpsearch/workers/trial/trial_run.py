@@ -24,6 +24,7 @@ from hpsearch.search.optuna_rows import constraint_attrs
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.storage import GaveUpWaiting
 from hpsearch.search.suggest import DrawnTrial, draw_trial
+from hpsearch.search.trust import START
 from hpsearch.study_file.goals import Goals
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.confirming.plan import planned_trial
@@ -166,6 +167,7 @@ def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Configured | 
                 point=point,
                 try_first=bench.study.try_first,
                 chance=_CHANCE,
+                starts=bench.starts,
             )
         except InfeasibleConfig as error:
             _fail(bench, claim, str(error), retry=False)
@@ -267,11 +269,13 @@ def _row(
     attributes: Mapping[str, Any],
     system_attrs: Mapping[str, Any] | None = None,
 ) -> TrialRow:
-    given = {"try_first": True} if drawn.given else {}
+    origin: dict[str, Any] = {"try_first": True} if drawn.given else {}
+    if drawn.start is not None:
+        origin[START] = drawn.start
     return TrialRow(
         params=drawn.params,
         distributions=drawn.distributions,
-        user_attrs={**attributes, **given},
+        user_attrs={**attributes, **origin},
         system_attrs=system_attrs or {},
     )
 

@@ -314,7 +314,7 @@ def test_a_pick_that_is_left_again_does_not_stay() -> None:
     assert (found.within, found.stays) == (1, 3)
     left = reached(table, Trace(steps=[*steps, (9.0, 9, worst, 0.5)]), 1, "one", 0)
     assert (left.within, left.stays) == (1, None)
-    assert found.most_epochs == budget_epochs(table) == 16 * 27
+    assert found.most_epochs == budget_epochs(table) == 24 * 27
 
 
 @pytest.mark.parametrize("pauses", [True, False])

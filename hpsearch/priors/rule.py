@@ -1,0 +1,115 @@
+"""A rule of thumb: which learning rates, nets and settings usually train well from scratch.
+
+The learning rate decides most: a steady gradient should move a weight by about ``SGD_LR`` of it in
+a step, by ``ADAPTIVE_LR`` if steps are divided by the size of the gradients; both for a batch of
+``BATCH``, and more with the square root of a larger batch. The score is how many factors of ten a
+configuration is away from that, less what stands against its net and its weight decay. Nothing here
+was fitted to any data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hpsearch.errors import InfeasibleConfig
+from hpsearch.priors.built import BuiltModel, BuiltOptimizer, ImageOf, built_model, built_optimizer
+from hpsearch.study_file.space import Draw
+from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.trial_config import TrialConfig, trial_config
+
+SGD_LR, ADAPTIVE_LR, BATCH = 0.3, 1.5e-3, 64
+
+#: Weight decay up to which it does no harm: added to the gradients, and apart from them.
+MILD_DECAY, MILD_DECOUPLED_DECAY = 1e-3, 0.1
+
+#: Factors of ten in the learning rate that weigh as much as a net without convolutions, and as
+#: activations that saturate.
+DENSE, SATURATING = 0.5, 0.5
+
+
+class RulePrior:
+    """Chooses by the rule of thumb.
+
+    Args:
+        study: Whose points are judged.
+        image_of: How large a configuration's images are.
+    """
+
+    name = "rule"
+
+    def __init__(self, study: StudyFile, image_of: ImageOf) -> None:
+        self._study, self._image_of = study, image_of
+
+    def choose(self, candidates: Sequence[Draw]) -> tuple[int, bool]:
+        """Return the place of the best candidate, and whether it was the rule that chose.
+
+        It has no say if it can't judge the first candidate that can be built: so points that are
+        beyond it keep their share of all draws. Of several equal ones the first is the best.
+        """
+        configs = [self.config_of(each) for each in candidates]
+        for place, config in enumerate(configs):
+            known = self.knows(config)
+            if known is None:
+                continue
+            if not known:
+                return place, False
+            break
+        rates = [self._rated(config) for config in configs]
+        best: tuple[float, int] | None = None
+        # A net only takes away from a score: most needn't be built
+        for place in sorted(range(len(configs)), key=lambda place: (-rates[place], place)):
+            if best is not None and rates[place] <= best[0]:
+                break
+            score = rates[place] - self._against(configs[place])
+            if math.isfinite(score) and (best is None or score > best[0]):
+                best = (score, place)
+        return (0, False) if best is None else (best[1], True)
+
+    def config_of(self, draw: Draw) -> TrialConfig:
+        """Return what would be trained, apart from the seeds."""
+        study = self._study
+        epochs = study.budget.epochs_per_trial
+        return trial_config(draw.config, epochs=epochs, split_seed=study.seed, seed=0)
+
+    def knows(self, config: TrialConfig) -> bool | None:
+        """Whether the rule can judge a configuration; ``None`` if that can't be trained anyway."""
+        try:
+            optimizer = built_optimizer(config.optimizer)
+            model = self._model(config)
+        except InfeasibleConfig:
+            return None
+        return optimizer is not None and not model.pretrained
+
+    def _rated(self, config: TrialConfig) -> float:
+        try:
+            optimizer = built_optimizer(config.optimizer)
+        except InfeasibleConfig:
+            return -math.inf
+        return -math.inf if optimizer is None else rate_optimizer(optimizer, config.batch_size)
+
+    def _against(self, config: TrialConfig) -> float:
+        try:
+            model = self._model(config)
+        except InfeasibleConfig:
+            return math.inf
+        return math.inf if model.pretrained else penalty(model)
+
+    def _model(self, config: TrialConfig) -> BuiltModel:
+        model = built_model(config.model, self._image_of(config.data))
+        if broken := self._study.goals.broken(model.costs):
+            raise InfeasibleConfig("; ".join(broken))
+        return model
+
+
+def rate_optimizer(optimizer: BuiltOptimizer, batch_size: int) -> float:
+    """Return minus the factors of ten between an optimizer and what usually trains well."""
+    usual = (ADAPTIVE_LR if optimizer.adaptive else SGD_LR) * math.sqrt(batch_size / BATCH)
+    mild = MILD_DECOUPLED_DECAY if optimizer.decoupled else MILD_DECAY
+    excess = max(0.0, math.log10(optimizer.weight_decay / mild)) if optimizer.weight_decay else 0.0
+    return -abs(math.log10(optimizer.effective_lr / usual)) - excess
+
+
+def penalty(model: BuiltModel) -> float:
+    """Return what stands against a net, in factors of ten of the learning rate."""
+    return DENSE * (not model.convolutional) + SATURATING * model.saturating

@@ -1,0 +1,109 @@
+"""How a prior's starts do against plainly random ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.search import optuna_rows as rows
+from hpsearch.search.ledger_tables import TicketState, epochs, tickets
+
+#: Starts of both kinds that are compared before a prior may be switched off.
+LEAST_COMPARED = 3
+
+#: Tickets whose starts are compared: what a prior is worth shows by then.
+TICKETS_COMPARED = 200
+
+#: The attribute of a trial's row that says how its start was drawn: ``RANDOM``, or a prior's name.
+START = "start"
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A trial whose point was a start."""
+
+    by_prior: bool
+    #: Epoch -> score, from 1 to the last epoch so far; higher is better.
+    scores: dict[int, float]
+    #: Whether it ended by an error: it diverged, for one.
+    failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """How a prior's starts do against random ones."""
+
+    #: Starts that can be compared.
+    by_prior: int
+    random: int
+    #: Share of all pairs in which the prior's is better, at the last epoch that both have reached;
+    #: ``None`` before there are enough of both.
+    share: float | None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the prior has no say now: random starts do better."""
+        return self.share is not None and self.share < 0.5
+
+
+def trust_in(starts: Sequence[Start]) -> Trust:
+    """Compare a prior's starts with random ones. A failed trial is worse than any other."""
+    known = [each for each in starts if each.scores or each.failed]
+    ours = [each for each in known if each.by_prior]
+    others = [each for each in known if not each.by_prior]
+    share = None
+    if min(len(ours), len(others)) >= LEAST_COMPARED:
+        wins = sum(_wins(one, other) for one in ours for other in others)
+        share = wins / (len(ours) * len(others))
+    return Trust(by_prior=len(ours), random=len(others), share=share)
+
+
+def _wins(one: Start, other: Start) -> float:
+    """Return 1 if ``one`` is better, 0.5 if they are equal."""
+    if one.failed or other.failed:
+        return 0.5 * (1 + other.failed - one.failed)
+    epoch = min(max(one.scores), max(other.scores))
+    mine, theirs = one.scores[epoch], other.scores[epoch]
+    return 1.0 if mine > theirs else 0.5 if mine == theirs else 0.0
+
+
+def read_starts(connection: Connection, study_id: int, *, maximize: bool) -> list[Start]:
+    """Read the study's first starts; invalid trials are none."""
+    attrs = rows.TRIAL_USER_ATTRS
+    query = (
+        sa.select(tickets.c.ticket, tickets.c.state, attrs.c.value_json, epochs.c.epoch,
+                  epochs.c.value)
+        .join(attrs, sa.and_(attrs.c.trial_id == tickets.c.trial_id, attrs.c.key == START))
+        .outerjoin(
+            epochs,
+            sa.and_(
+                epochs.c.study_id == tickets.c.study_id, epochs.c.ticket == tickets.c.ticket
+            ),
+        )
+        .where(
+            tickets.c.study_id == study_id,
+            tickets.c.ticket <= TICKETS_COMPARED,
+            tickets.c.state != TicketState.INVALID,
+        )
+        .order_by(tickets.c.ticket, epochs.c.epoch)
+    )  # fmt: skip
+    sign = 1.0 if maximize else -1.0
+    found: dict[int, Start] = {}
+    for ticket, state, drawn, epoch, value in connection.execute(query):
+        known = found.setdefault(
+            ticket,
+            Start(
+                by_prior=json.loads(drawn) != RANDOM,
+                scores={},
+                failed=state == TicketState.FAILED,
+            ),
+        )
+        if epoch is not None:
+            known.scores[epoch] = sign * value
+    return list(found.values())
