@@ -107,10 +107,13 @@ CONFIRM = Section(
 )
 
 
+#: The prior of a study whose file names none.
+DEFAULT_PRIOR = "none"
+
 #: What helps a search before it has results of its own. A document without this key is of a study
 #: that was stored before there was one: its search goes on without help.
 SEARCH = Section(
-    keys={"prior": Leaf(type=Literal["none", "rule"], default="none")},
+    keys={"prior": Leaf(type=Literal["none", "rule"], default=DEFAULT_PRIOR)},
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ class StudyFile:
     prior: str = "none"
     #: Sections that the file leaves to hpsearch. In a stored study they stay as they were stored,
     #: so that a default may change without making its file another question.
-    unsaid: frozenset[str] = frozenset()
+    unsaid: frozenset[str] = field(default=frozenset(), compare=False)
 
     @cached_property
     def goals(self) -> Goals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -159,3 +160,25 @@ def test_first_launches_at_once_make_one_study(prepared_url):
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(launch, range(8)))) == 1
+
+
+def test_a_file_that_says_nothing_of_a_prior_goes_on_with_the_stored_one(database):
+    """A study from before there were priors has none, whatever the default is by now."""
+    before = studies.attach(database, study_file())
+    search = {"search": {"prior": "rule"}}
+    by_default = replace(
+        study_file(trials=9, document={**study_file(trials=9).document, **search}),
+        prior="rule", unsaid=frozenset({"search"}),
+    )  # fmt: skip
+    again = studies.attach(database, by_default)
+    assert (again.trials, again.fingerprint) == (9, before.fingerprint)
+    assert again.document == study_file(trials=9).document
+    asked = replace(by_default, unsaid=frozenset())
+    with pytest.raises(StudyMismatch, match=r"search: \(absent\) -> {prior: rule}"):
+        studies.attach(database, asked)
+    # The other way round as well: it keeps its prior
+    document = {**study_file(name="other").document, **search}
+    other = studies.attach(database, study_file(name="other", document=document))
+    silent = replace(study_file(name="other"), unsaid=frozenset({"search"}))
+    assert studies.attach(database, silent).document["search"] == {"prior": "rule"}
+    assert other.document["search"] == {"prior": "rule"}

@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from hpsearch import catalog
+from hpsearch.priors.making import starts_of
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.claims import Claims
@@ -108,6 +109,7 @@ class SmallSearch:
             checkpoint_seconds=0.0,
             seen_stops=self.stored.stops,
             leave=never,
+            starts=starts_of(self.study, data=self.data),
         )
         return replace(bench, **changes)
 

@@ -88,6 +88,12 @@ def test_a_worker_works_to_the_end_and_tidies_up(open_study, options) -> None:
     assert kept.endswith("/best.pt")
 
 
+def test_a_worker_draws_with_the_studys_prior(open_study, options) -> None:
+    search = open_study("search.prior=rule", "budget.trials=2")
+    assert run_worker(options()) is Idle.FINISHED
+    assert [row.user_attrs["start"] for row in search.trials()] == ["rule", "rule"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_pauses_the_trial_under_way(open_study, options, number) -> None:
     search = open_study(ENDLESS)

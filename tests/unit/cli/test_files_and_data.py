@@ -44,6 +44,28 @@ def test_check_tells_what_there_is_to_search(hpsearch, study):
     assert "model mlp: 226 to 1,210 parameters, up to 1,184 multiply-adds per image and " in told
 
 
+def test_check_says_what_the_prior_can_judge_and_how_to_do_without(hpsearch, study):
+    def told(*changes: str) -> tuple[list[str], dict[str, object]]:
+        flags = [each for change in changes for each in ("--set", change)]
+        out = hpsearch("check", study, *flags).out
+        found = hpsearch("check", study, *flags, "--json").json["prior"]
+        return [line for line in out.splitlines() if line.startswith("prior")], found
+
+    two = "optimizer={sgd: {lr: {min: 0.01, max: 1}}, adagrad: {lr: {min: 0.01, max: 0.1}}}"
+    (line,), found = told("search.prior=rule", "sampler=random", two)
+    assert line.startswith(
+        "prior rule: of 64 random points the best by a rule of thumb is tried, but for every 5th "
+        f"trial; it can judge {100 * found['known'] / found['judged']:.0f} % of this space"
+    )
+    assert line.endswith("; `search: {prior: none}` does without")
+    assert 0 < found["known"] < found["judged"] and found["is_used"]
+    # One point after the other: nothing is left to choose
+    (line,), found = told("search.prior=rule")
+    assert "sampler grid never draws at random, so it has no effect" in line
+    assert not found["is_used"]
+    assert told("search.prior=none") == ([], None)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "where", "key", "says"),
     [

@@ -1,0 +1,88 @@
+"""A study with a prior, trained: which trials it chose, what is stored, what status says of it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from support.trials import STUDY
+
+from hpsearch.cli.commands.status import _print_prior
+from hpsearch.results.starts import read_prior
+from hpsearch.results.status import status_of
+from hpsearch.search import ledger_reads
+from hpsearch.search.trust import START
+
+#: Four decades around 0.02, which is the rule's for a momentum of 0.9 and batches of 32.
+WIDE = STUDY.replace("min: 1e-2, max: 0.5", "min: 2e-4, max: 2").replace("trials: 3,", "trials: 7,")
+
+
+@pytest.fixture(params=["random", "tpe"])
+def sampler(request):
+    return request.param
+
+
+def points(search):
+    return [dict(row.params) for row in search.trials()]
+
+
+def test_the_first_points_are_the_priors_but_for_every_fifth(open_study, sampler):
+    search = open_study("search.prior=rule", f"sampler={sampler}", text=WIDE)
+    search.run_all()
+    rows = search.trials()
+    assert [row.user_attrs[START] for row in rows] == ["rule"] * 4 + ["random"] + ["rule"] * 2
+    for row in rows:
+        if row.user_attrs[START] == "rule":
+            assert abs(math.log10(row.params["optimizer.sgd.lr"] / 0.02)) < 0.5
+    # What is compared is what the ledger has
+    starts = search.bench().history.starts(maximize=True)
+    curves = ledger_reads.curves(search.database, search.stored.study_id, range(1, 8))
+    assert [each.by_prior for each in starts] == [ticket != 5 for ticket in range(1, 8)]
+    for ticket, start in enumerate(starts, 1):
+        assert start.scores == {
+            number: epoch.val_accuracy for number, epoch in enumerate(curves[ticket], 1)
+        }
+    less = search.bench().history.starts(maximize=False)
+    assert less[0].scores[1] == -starts[0].scores[1]
+
+
+def test_points_follow_from_seed_ticket_and_ledger_not_from_the_process(open_study):
+    one = open_study("search.prior=rule", text=WIDE)
+    one.run_all()
+    other = open_study("search.prior=rule", "study=other", text=WIDE)
+    for number in range(7):  # a worker of its own for each trial
+        other.run_one(f"worker-{number}")
+    assert points(one) == points(other)
+
+
+def test_without_a_prior_nothing_is_chosen_or_noted(open_study):
+    plain = open_study("search.prior=none", text=WIDE)
+    plain.run_all()
+    assert not any(START in row.user_attrs for row in plain.trials())
+    assert "prior" not in status_of(plain.database, plain.record())
+    assert plain.bench().history.starts(maximize=True) == []
+
+
+def test_status_says_whether_the_priors_starts_are_better(open_study, capsys):
+    search = open_study("search.prior=rule", "budget.trials=17", text=WIDE)
+    search.run_one()
+    few = status_of(search.database, search.record())["prior"]
+    assert few == {
+        "name": "rule", "starts": 1, "random_starts": 0, "better_than_random": None,
+        "is_off": False,
+    }  # fmt: skip
+    _print_prior(few)
+    assert "prior rule: 1 start and 0 random ones, too few to compare" in capsys.readouterr().out
+    search.run_all()
+    told = read_prior(search.database, search.record())
+    assert told is not None
+    assert (told["starts"], told["random_starts"]) == (14, 3)
+    assert told["better_than_random"] > 0.5  # four decades of learning rates leave no doubt
+    _print_prior(told)
+    out = capsys.readouterr().out.replace("\n", " ")
+    assert f"its 14 starts beat 3 random ones in {told['better_than_random']:.0%}" in out
+    assert "`search: {prior: none}`" in out
+    _print_prior({**told, "is_off": True, "better_than_random": 0.25})
+    assert "off for now, as its 14 starts beat 3 random ones in only 25%" in (
+        capsys.readouterr().out.replace("\n", " ")
+    )
