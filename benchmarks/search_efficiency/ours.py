@@ -21,6 +21,8 @@ from benchmarks.search_efficiency.table import Table
 from hpsearch.errors import TrainingDiverged
 from hpsearch.measurement import EpochResult
 from hpsearch.priors.rule import RulePrior
+from hpsearch.results.ranking import leader
+from hpsearch.results.records import read_study
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.decision import Audit
@@ -66,8 +68,6 @@ class _Snapping:
         self.sampler = SAMPLERS.build(study.sampler)
         self.used: NDArray[np.bool_] = np.zeros(len(table), dtype=bool)
         self.starts = _starts(table, self.study)
-        #: By ticket.
-        self.trials: dict[int, Standing] = {}
 
     def draw(self, history: TrialHistory, ticket: int) -> tuple[int, str | None]:
         """Return the row that answers the ticket's draw, and what chose it if it is a start."""
@@ -86,20 +86,6 @@ class _Snapping:
         row = self.table.nearest_unused(drawn.params, self.used)
         self.used[row] = True
         return row, drawn.start
-
-    def pick(self) -> int | None:
-        """Return the row of the trial that would be chosen now: the best by its newest value.
-
-        Complete ones are compared, and of those that wait the ones that have come farthest. Of
-        equal ones it is the lower number's.
-        """
-        waiting = [each for each in self.trials.values() if each.state == "paused"]
-        farthest = max((each.epochs_done for each in waiting), default=0)
-        compared = [each for each in waiting if each.epochs_done == farthest]
-        compared += [each for each in self.trials.values() if each.state == "complete"]
-        if not compared:
-            return None
-        return min(compared, key=lambda each: (-(each.value or 0.0), each.ticket)).row
 
 
 def _starts(table: Table, study: StudyFile) -> Starts | None:
@@ -120,7 +106,9 @@ class LedgerSearch(_Snapping):
         ensure_tables(self.database)
         stored = studies.attach(self.database, self.study)
         self.study_id, self.stops = stored.study_id, stored.stops
-        self.rules = search_rules(study, self.sampler)
+        self.rules = search_rules(self.study, self.sampler)
+        #: By ticket.
+        self.rows: dict[int, int] = {}
         self._workers: dict[int, tuple[Claims, Ledger, TrialHistory]] = {}
         self._claims: dict[int, Claim] = {}
 
@@ -135,10 +123,9 @@ class LedgerSearch(_Snapping):
         if not isinstance(claim, Claim):
             return None
         self._claims[claim.ticket] = claim
-        known = self.trials.get(claim.ticket)
-        if known is not None:
-            known.state = "running"
-            return Job(key=claim.ticket, row=known.row, epochs_done=claim.epochs_done)
+        if claim.ticket in self.rows:
+            row = self.rows[claim.ticket]
+            return Job(key=claim.ticket, row=row, epochs_done=claim.epochs_done)
         row, start = self.draw(history, claim.ticket)
         drawn = _drawn(self.table.params[row], self.study.space)
         trial_id, number = ledger.start(
@@ -149,7 +136,7 @@ class LedgerSearch(_Snapping):
             ),
         )  # fmt: skip
         self._claims[claim.ticket] = replace(claim, trial_id=trial_id, number=number)
-        self.trials[claim.ticket] = Standing(claim.ticket, row)
+        self.rows[claim.ticket] = row
         return Job(key=claim.ticket, row=row)
 
     def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
@@ -157,18 +144,19 @@ class LedgerSearch(_Snapping):
         _, ledger, _ = self._hands(worker)
         last = epoch == self.study.budget.epochs_per_trial
         decision = ledger.report(self._claims[job.key], _result(epoch, value, last))
-        trial = self.trials[job.key]
-        trial.epochs_done, trial.value = epoch, value
         if decision == "continue":
             return "continue"
-        trial.state = decision
         return "paused" if decision == "paused" else "ended"
 
     def diverged(self, worker: int, job: Job) -> None:
         """Fail as a worker does if training diverges."""
         _, ledger, _ = self._hands(worker)
         ledger.fail(self._claims[job.key], str(TrainingDiverged("recorded")), retry=False)
-        self.trials[job.key].state = "failed"
+
+    def pick(self) -> int | None:
+        """Return the row of the trial that is ahead."""
+        ahead = leader(read_study(self.database, self.study.name))
+        return None if ahead is None else self.rows[ahead.ticket]
 
     def _hands(self, worker: int) -> tuple[Claims, Ledger, TrialHistory]:
         if worker not in self._workers:
@@ -179,7 +167,10 @@ class LedgerSearch(_Snapping):
             )  # fmt: skip
             ledger = Ledger(self.database, self.study_id, owner, self.rules)
             history = TrialHistory(
-                self.database, self.study_id, *optuna_directions(self.study.goals)
+                self.database,
+                self.study_id,
+                *optuna_directions(self.study.goals),
+                partial=self.rules.promotion is not None,
             )
             self._workers[worker] = (claims, ledger, history)
         return self._workers[worker]
@@ -195,6 +186,8 @@ class FastSearch(_Snapping):
         self.history = MemoryHistory()
         self.peers = _Peers()
         self.best: dict[int, float] = {}
+        #: By ticket.
+        self.trials: dict[int, Standing] = {}
         self.rungs: tuple[int, ...] = ()
         if isinstance(self.pruner, Promotion):
             self.rungs = self.pruner.rungs(study.budget.epochs_per_trial)
@@ -207,6 +200,7 @@ class FastSearch(_Snapping):
             return Job(key=promoted.ticket, row=promoted.row, epochs_done=promoted.epochs_done)
         ticket = len(self.trials) + 1
         if ticket > self.study.budget.trials:
+            self._end_waiting()
             return None
         row, start = self.draw(self.history, ticket)
         drawn = _drawn(self.table.params[row], self.study.space)
@@ -221,6 +215,9 @@ class FastSearch(_Snapping):
         trial = self.trials[job.key]
         trial.epochs_done, trial.value = epoch, value
         self.history.note(job.key, epoch, value)
+        if isinstance(self.pruner, Promotion):
+            # Samplers learn from what may yet go on
+            self.history.finish(job.key, TrialState.PRUNED, epoch, value)
         best = self.best[job.key] = max(value, self.best.get(job.key, value))
         if epoch == self.study.budget.epochs_per_trial:
             answer: Answer = "ended"
@@ -245,6 +242,26 @@ class FastSearch(_Snapping):
         """End it as the ledger does: FAILED."""
         self.trials[job.key].state = "failed"
         self.history.finish(job.key, TrialState.FAIL, job.epochs_done, None)
+
+    def pick(self) -> int | None:
+        """Return the row of the trial that is ahead, as ``ranking.leader`` does.
+
+        Complete trials are compared, and of those that wait at a rung the furthest.
+        """
+        compared = [each for each in self.trials.values() if each.state == "complete"]
+        kept = [each for each in self.trials.values() if each.state == "paused"]
+        furthest = max((each.epochs_done for each in kept), default=0)
+        compared += [each for each in kept if each.epochs_done == furthest]
+        if not compared:
+            return None
+        return min(compared, key=lambda each: (-(each.value or 0.0), each.ticket)).row
+
+    def _end_waiting(self) -> None:
+        """End those that wait, if nobody trains any more: the budget is used."""
+        if not any(each.state == "running" for each in self.trials.values()):
+            for trial in self.trials.values():
+                if trial.state == "paused":
+                    self._end(trial)
 
     def _end(self, trial: Standing) -> None:
         complete = trial.epochs_done == self.study.budget.epochs_per_trial

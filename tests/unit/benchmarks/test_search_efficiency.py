@@ -201,6 +201,8 @@ def test_a_proposal_becomes_the_nearest_unused_row_of_its_branch(name: str) -> N
         ("sampler=random", "pruner=none"),
         ("sampler=random", "pruner={asha: {stop: true}}"),
         ("sampler=random", "pruner_audit=0.3"),
+        ("sampler=random", "search.prior=rule"),
+        ("search.prior=rule", "sampler={tpe: {startup_trials: 14}}"),
     ],
 )
 def test_the_ledger_and_the_fast_replay_take_the_same_steps(
