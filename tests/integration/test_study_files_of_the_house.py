@@ -130,7 +130,7 @@ def test_the_page_explains_every_key():
     text = PAGE.read_text()
     root = root_schema(registries())
     for name, section in root.keys.items():
-        inner = section.keys if name in ("budget", "confirm", "data") else [""]
+        inner = section.keys if name in ("budget", "confirm", "data", "search") else [""]
         for key in inner:
             path = f"{name}.{key}".rstrip(".")
             assert re.search(rf"^\| `{path}` \|", text, flags=re.MULTILINE), path
