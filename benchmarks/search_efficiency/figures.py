@@ -147,7 +147,7 @@ def _show_differences(console: Console, rows: dict[str, list[Reached]], referenc
 
 def figures_of(rows: Sequence[Reached]) -> dict[str, Any]:
     """Return the figures of one contestant on one table with one number of workers."""
-    near = [math.inf if each.within is None else each.within for each in rows]
+    near = [_in_budget(each.within, each) for each in rows]
     middle = float(np.median(near))
     return {
         "epochs": float(capped(rows).mean()),
@@ -155,9 +155,14 @@ def figures_of(rows: Sequence[Reached]) -> dict[str, Any]:
         "median": middle if math.isfinite(middle) else None,
         "reached": float(np.isfinite(near).mean()),
         "epochs_until_it_stays": float(capped(rows, stays=True).mean()),
-        "stays": float(np.mean([each.stays is not None for each in rows])),
+        "stays": float(np.mean([math.isfinite(_in_budget(each.stays, each)) for each in rows])),
         "regret": [float(interquartile_mean(_regret(rows, place))) for place in range(len(MARKS))],
     }
+
+
+def _in_budget(epochs: int | None, found: Reached) -> float:
+    """Return ``epochs``, infinite beyond those of the budget: short epochs leave time for more."""
+    return math.inf if epochs is None or epochs > found.most_epochs else epochs
 
 
 def compared(theirs: Sequence[Reached], ours: Sequence[Reached]) -> dict[str, Any]:

@@ -133,10 +133,10 @@ def test_a_net_with_weights_of_somebody_else_is_known_without_a_download(tmp_pat
 
 def test_the_best_learning_rate_grows_with_the_root_of_the_batch():
     def best(name: str, batch: int) -> float:
-        rates = {lr: built_optimizer(Component(name, {"lr": lr})) for lr in _LRS}
+        rates = {lr: built_optimizer(Component(name, {"lr": lr})) for lr in lrs}
         return max(rates, key=lambda lr: rate_optimizer(rates[lr], batch))  # type: ignore[arg-type]
 
-    _LRS = [2.0**power * 0.3 for power in range(-14, 4)] + [2.0**p * 1.5e-3 for p in range(-4, 5)]
+    lrs = [2.0**power * 0.3 for power in range(-14, 4)] + [2.0**p * 1.5e-3 for p in range(-4, 5)]
     assert best("sgd", BATCH) == SGD_LR and best("sgd", 4 * BATCH) == 2 * SGD_LR
     assert best("adam", BATCH) == ADAPTIVE_LR and best("rmsprop", 4 * BATCH) == 2 * ADAPTIVE_LR
 
