@@ -15,6 +15,7 @@ _MEMORY = (
     *("failed to map segment", "cannot allocate memory", "can't allocate memory"),
     *("not enough memory", "unable to allocate", "bad_alloc", "cannot create shared object"),
 )
+_NO_PROCESS = "this machine gives no more processes or threads"
 _THREADS = ("can't start new thread", "resource temporarily unavailable")
 
 
@@ -22,12 +23,17 @@ class MachineLimit(HpsearchError):
     """A limit of this machine was reached; the message names it."""
 
 
+class ProcessLimit(MachineLimit):
+    """No more processes or threads may be started, which waiting seldom changes."""
+
+
 def limit_reached(error: BaseException) -> MachineLimit | None:
     """Return the limit that ``error``, or what caused it, comes from; ``None`` if from no limit."""
     for each in _chain(error):
         message = _limit_of(each)
         if message is not None:
-            return MachineLimit(f"{message} ({str(each).strip() or type(each).__name__})")
+            kind = ProcessLimit if message.startswith(_NO_PROCESS) else MachineLimit
+            return kind(f"{message} ({str(each).strip() or type(each).__name__})")
     return None
 
 
@@ -49,9 +55,8 @@ def _limit_of(error: BaseException) -> str | None:
         )
     if number == errno.EAGAIN or _mentions(error, text, _THREADS):
         return (
-            "this machine gives no more processes or threads"
-            f"{_limit('RLIMIT_NPROC', 'ulimit -u')}; end other programs, raise the limit, or use "
-            "fewer workers"
+            f"{_NO_PROCESS}{_limit('RLIMIT_NPROC', 'ulimit -u')}; end other programs, raise the "
+            "limit, or use fewer workers"
         )
     if number in (errno.EMFILE, errno.ENFILE):
         return (

@@ -12,6 +12,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 from hpsearch.errors import DatabaseReplaced, DeviceUnusable, UserError
 from hpsearch.kill_points import Step, passing
+from hpsearch.machine_limits import ProcessLimit, limit_reached
 from hpsearch.study_file.durations import format_duration
 from hpsearch.workers.launch.fork_server import new_process
 from hpsearch.workers.launch.progress import WorkerStatus
@@ -173,8 +174,8 @@ def worker_process(options: WorkerOptions, counter: Counter) -> None:
 
     # A crash in native code then says on stderr which line of Python called it.
     faulthandler.enable()
-    start_beating(counter)
     try:
+        start_beating(counter)
         run_worker(options)
     except DeviceUnusable as error:
         # No fault of the study: another process may find the GPU as it should be
@@ -185,3 +186,10 @@ def worker_process(options: WorkerOptions, counter: Counter) -> None:
         sys.exit(USER_ERROR)
     except DatabaseReplaced:
         sys.exit(REPLACED)
+    except Exception as error:
+        limit = limit_reached(error)
+        if limit is None:
+            raise
+        print(f"error: {limit}", file=sys.stderr, flush=True)
+        # Another worker would meet a limit of processes, too, and more trials would suffer from it
+        sys.exit(USER_ERROR if isinstance(limit, ProcessLimit) else 1)
