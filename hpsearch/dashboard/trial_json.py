@@ -15,8 +15,6 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from hpsearch.foreign_text import clean, clean_value
-
 _dumps = json.dumps
 
 
@@ -86,12 +84,12 @@ def _frame(name: str, value: Any, distribution: BaseDistribution) -> tuple[str, 
     return (
         f'{{"name": {_dumps(name)}, "param_internal_value": ',
         f', "param_external_pytyp": {_dumps(str(type(value)))}, '
-        f'"distribution": {_dumps(clean_value(serialize_distribution(distribution)))}}}',
+        f'"distribution": {_dumps(serialize_distribution(distribution))}}}',
     )
 
 
 def _external(value: Any) -> str:
-    return f'"param_external_value": {_dumps(clean(str(value)))}'
+    return f'"param_external_value": {_dumps(str(value))}'
 
 
 def _fixed(params: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from hpsearch.foreign_text import clean
 from hpsearch.measurement import MetricFormat
 from hpsearch.notebook import html
 from hpsearch.workers.launch.progress import Progress
@@ -31,7 +32,8 @@ def _has_notebook() -> bool:
 
 def _print_lines(progress: Progress) -> None:
     for message in progress.messages:
-        print(f"[{progress.counts.finished}/{progress.budget_trials}] {message}", flush=True)
+        told = f"[{progress.counts.finished}/{progress.budget_trials}] {clean(message)}"
+        print(told, flush=True)
 
 
 class InNotebook:

@@ -138,6 +138,7 @@ def launch(
                 present(progress)
 
             outcome = start(options, show_progress, told.crew)
+        has_begun()  # a finished search shows no progress, and confirming it may take hours
         code, summed = _end(outcome, told, run.storage, as_json=as_json, exported=not confirm)
         if confirm:
             from hpsearch.cli.commands.confirm import after_launch

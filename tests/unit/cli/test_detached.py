@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +63,26 @@ def test_it_runs_in_a_session_of_its_own_and_logs(tmp_path, stand_in):
     started = detached.start(options(tmp_path), study="mine", overrides=[], name=None)
     assert started.log == tmp_path / "mine" / "launch.log"
     assert started.log.read_text() == f"['-P', '-m', 'hpsearch', 'launch'] {URL} True\n"
+
+
+def test_it_is_left_alone_once_it_has_begun(tmp_path, stand_in):
+    stand_in("os.write(int(os.environ['HPSEARCH_BEGUN_FD']), b'1'); time.sleep(600)")
+    started = detached.start(options(tmp_path), study="mine", overrides=[], name=None)
+    os.kill(started.pid, signal.SIGKILL)
+    assert os.waitpid(started.pid, 0)[1] == signal.SIGKILL  # it ran until now
+
+
+def test_it_says_that_it_has_begun_by_a_descriptor_that_no_child_inherits(monkeypatch):
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    monkeypatch.setenv("HPSEARCH_BEGUN_FD", str(write))
+    has_begun = detached.say_that_it_has_begun()
+    assert "HPSEARCH_BEGUN_FD" not in os.environ
+    assert not os.get_inheritable(write)
+    has_begun()
+    has_begun()
+    with os.fdopen(read, "rb") as pipe:
+        assert pipe.read() == b"1"
 
 
 def test_a_launch_that_fails_at_once_tells_why(tmp_path, stand_in):

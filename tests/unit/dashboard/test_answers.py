@@ -15,7 +15,9 @@ from support.wsgi import ask
 from hpsearch.dashboard.app import application
 from hpsearch.dashboard.trial_json import TrialWriter, with_note
 from hpsearch.dashboard.trials import LARGE, StudyTrials
+from hpsearch.foreign_text import clean
 from hpsearch.search import studies, validity
+from hpsearch.search.optuna_rows import insert_user_attr
 from hpsearch.search.storage import Database
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -127,3 +129,20 @@ def test_what_the_rest_of_the_page_asks_for(searched: Any) -> None:
     )
     assert told["report"] == "/report/made_up"
     assert ask(routes, "/csv/1").text.startswith("Number,State,val_accuracy,")
+
+
+def test_text_of_others_steers_no_browser_or_reader(searched: Any) -> None:
+    hostile = "\x1b[31m\x07\u202egnp.exe\u200b"
+    study_id, database = searched.stored.study_id, searched.database
+    trials = StudyTrials(database, study_id).refresh().trials
+    trial_id = next(each._trial_id for each in trials if each.number == 2)
+
+    def write(connection: Any) -> None:
+        insert_user_attr(connection, trial_id, "said", {"by": [hostile]})
+        insert_user_attr(connection, trial_id, "name", hostile)
+
+    database.write(write)
+    for address in (f"/api/studies/{study_id}", "/api/studies"):
+        text = json.dumps(ask(application(database), address).json, ensure_ascii=False)
+        assert clean(text) == text
+    assert "gnp.exe" in json.dumps(ask(application(database), f"/api/studies/{study_id}").json)
