@@ -22,6 +22,7 @@ def judged(images: int, right_then: int, right_now: int) -> object:
         images=torch.zeros(images, 1, 2, 2, dtype=torch.uint8),
         labels=torch.zeros(images, dtype=torch.int64),
         val_indices=torch.arange(images),
+        groups=None,
     )
     classifier = SimpleNamespace(
         signature=SimpleNamespace(epoch=3),
