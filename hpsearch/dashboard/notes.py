@@ -92,6 +92,7 @@ def winner_line(standing: Standing) -> str:
         return (
             f"trial {verdict.winner}, confirmed: {metric} {_value(metric, verdict.confirmed)} over "
             f"{len(verdict.reported)} fresh seeds"
+            + ("" if standing.test_gap is None else "; the test figure lies outside its interval")
         )
     best = record.trial(standing.best[0])
     return (

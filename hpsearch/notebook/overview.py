@@ -29,6 +29,8 @@ def overview(database: Database, record: StudyRecord) -> str:
     best = best_of(database, record)
     if best is not None:
         written = MetricFormat(metric)
+        if best.test_gap is not None:
+            parts.insert(1, html.line(best.test_gap.headline, "bad"))
         kind = f"confirmed with {best.seeds} fresh seeds" if best.confirmed else "unconfirmed"
         value = written.value(best.value)
         parts.append(html.line(f"best: trial {best.trial}, {metric} {value}, {kind}"))

@@ -95,13 +95,15 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
     if found is None:
         return {}
     now = standing(found)
-    mean = damaged = None
+    mean = damaged = gap = None
     if now.finished and now.winner is not None:
         # Statistics, which take their time to import
         from hpsearch.results.confirmation.reading import read_verdict
+        from hpsearch.results.test_gap import read_test_gap
 
         try:
-            mean = read_verdict(database, record, found).confirmed
+            verdict = read_verdict(database, record, found)
+            mean, gap = verdict.confirmed, read_test_gap(database, record, verdict)
         except StorageError as error:
             damaged = str(error)
     told = {
@@ -112,6 +114,8 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
         "value": mean,
         "newer_trials": newer_trials(record, found),
     }
+    if gap is not None:
+        told["test_outside_confirmed"] = gap.to_json()
     if damaged is not None:
         told["damaged"] = damaged
     if invalid := invalid_finalists(record, found):

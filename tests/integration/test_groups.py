@@ -25,6 +25,7 @@ from hpsearch import catalog
 from hpsearch.dashboard.notes import study_note
 from hpsearch.dashboard.standing import Standings
 from hpsearch.notebook.best import best_of
+from hpsearch.notebook.overview import overview
 from hpsearch.results import optuna_side
 from hpsearch.results.analysis.matrices import read_matrices
 from hpsearch.results.confirmation.choosing import choose
@@ -271,11 +272,15 @@ def test_report_card_dashboard_and_python_say_it_first(
     note = study_note(Standings(database).of("grouped"))
     assert 0 < note.index("test figure lies outside the confirmed interval") < note.index("Winner")
 
+    said = " ".join(hpsearch("status", *opened.stored[:4]).out.split())
+    assert 0 < said.index(HEADLINE) < said.index("confirmed: trial")
+
     best = best_of(database, record)
     assert best is not None and best.confirmed and best.test_gap is not None
     assert best.note.startswith(HEADLINE)
     assert best.groups is not None and f"in {best.groups} groups" in best.note
     assert HEADLINE in best._repr_html_()
+    assert HEADLINE in overview(database, record)
 
 
 def test_an_unconfirmed_training_has_intervals_over_groups(

@@ -188,6 +188,8 @@ def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
     elif told["winner"] is None:
         say(f"confirmation: every finalist failed (`hpsearch show --study {told['study']}`){since}")
     else:
+        if (gap := told.get("test_outside_confirmed")) is not None:
+            say(gap["headline"], style="bold red")
         value = MetricFormat(metric).value(told["value"])
         say(f"confirmed: trial {told['winner']}, {metric} {value}{since}")
     for trial, why in told.get("invalid", {}).items():

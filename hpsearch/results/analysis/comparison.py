@@ -37,6 +37,8 @@ class Line:
     confirmation_epochs: int
     #: Study whose winner this one started from (``from``), where it says so.
     starts_from: str | None = None
+    #: Whether the interval is over groups of images.
+    grouped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,7 @@ def line(record: StudyRecord, confirmation: Confirmation | None) -> Line:
         hours=record.counts.compute_seconds / 3600,
         confirmation_epochs=0 if confirmation is None else confirmation.confirmation_epochs,
         starts_from=found.get("study"),
+        grouped=confirmation is not None and confirmation.groups is not None,
     )
 
 
@@ -116,7 +119,9 @@ def compared(lines: Sequence[Line]) -> Comparison:
         intervals = [each.confirmed for each in confirmed if each.confirmed is not None]
         leader = _leading(confirmed, [each.estimate for each in intervals])
         left = [each.study for each in lines if each.confirmed is None]
-        note = "confirmed figures; intervals over seeds and images" + (
+        grouped = any(each.grouped for each in confirmed)
+        images = "images (groups of them in a study that names some)" if grouped else "images"
+        note = f"confirmed figures; intervals over seeds and {images}" + (
             f"; not confirmed, so not compared: {', '.join(left)}" if left else ""
         )
         rivals = [_rival(leader, each) for each in confirmed if leader and each is not leader]

@@ -6,6 +6,8 @@
 - ``predictions``    what one training said of each validation image, as it is stored
 - ``stored``         a confirmation in the database, and how far it has come
 - ``contributions``  what each image contributes to an objective
+- ``clusters``       variances of means whose images come in groups
+- ``over_groups``    what a training keeps of that, and the intervals that follow
 - ``statistics``     intervals over seeds and images, paired differences, chance of being the best
 - ``judging``        from trainings to the verdict
 - ``verdict``        everything that is told in the end
