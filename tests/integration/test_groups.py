@@ -365,6 +365,11 @@ def test_what_was_stored_without_groups_is_read_and_says_so(
         read_report(old, ["grouped"], data=opened.search.data), here / "r", figures=False
     ).page.read_text()
     assert "stored before hpsearch counted them" in page
+    arguments = ("--unconfirmed", "--card", "seen.md", "--out", "seen.yaml")
+    assert hpsearch("export", *stored, *arguments).code == 0
+    assert "were measured before hpsearch counted them" in (here / "seen.md").read_text()
+    expected = expectation(load_study(here / "seen.yaml", catalog.registries))
+    assert "each taken as independent" in expected.why
     best = best_of(old, record)
     assert best is not None and "stored before hpsearch counted them" in best.note
     old.close()

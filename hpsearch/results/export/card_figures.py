@@ -13,7 +13,7 @@ from hpsearch.results.confirmation.judging import per_class
 from hpsearch.results.confirmation.over_groups import OverGroups, of_json
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import optimism_in_words
-from hpsearch.results.export.confirmed import LACKS_GROUPS
+from hpsearch.results.export.confirmed import FIGURE_LACKS_GROUPS, LACKS_GROUPS
 from hpsearch.results.export.figures import (
     balanced_accuracy,
     bootstrap_interval,
@@ -78,8 +78,10 @@ def figures_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
             )
         )
     told = "## Figures\n\n" + table(("figure", "value", "95 % interval", "over"), rows)
-    if any(isinstance(each, Mapping) and each.get("lacks_groups") for each in (confirmed, test)):
+    if isinstance(confirmed, Mapping) and confirmed.get("lacks_groups"):
         told += f"\n\n**{LACKS_GROUPS}**"
+    elif origin.get("lacks_groups") or (test or {}).get("lacks_groups"):
+        told += f"\n\n**{FIGURE_LACKS_GROUPS}**"
     if isinstance(confirmed, Mapping):
         told += "\n\n" + _compared(confirmed)
     opened = (

@@ -16,6 +16,14 @@ LACKS_GROUPS = (
 )
 
 
+#: The same of figures of a single training, or of the test images.
+FIGURE_LACKS_GROUPS = (
+    "The images come in groups, but some of these figures were measured before hpsearch counted "
+    "them: intervals over validation images or test images (where it doesn't say groups) take each "
+    "image as independent and are too narrow."
+)
+
+
 def told(verdict: Confirmation, study: str) -> dict[str, Any]:
     """Return ``provenance.confirmed``; ``study`` is the confirmation's name. Intervals are 95 %."""
     figure = verdict.over_seeds_and_images or verdict.over_seeds

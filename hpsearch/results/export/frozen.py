@@ -11,7 +11,7 @@ from typing import Any, get_args
 from hpsearch.errors import UserError
 from hpsearch.measurement import MetricFormat
 from hpsearch.results import optuna_side, provenance, test_openings
-from hpsearch.results.confirmation.over_groups import names_groups
+from hpsearch.results.confirmation.over_groups import VAL_GROUPS, names_groups
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.ranking import none_eligible, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
@@ -109,6 +109,7 @@ def export_trial(
         if retrained is None
         else retrained.worth
     )
+    grouped = names_groups(record.study.document.get("data"))
     origin = {
         "study": record.study.name,
         "fingerprint": record.study.fingerprint,
@@ -131,6 +132,8 @@ def export_trial(
         "trial_seed": config.seed,
         "split_seed": config.split_seed,
         **{key: value for key, value in noted.items() if key not in _NOT_TOLD},
+        # Trained by a version that didn't count them
+        **({"lacks_groups": True} if grouped and VAL_GROUPS not in noted else {}),
         "cost": _cost(record, trained, retrained),
         "test": _test(database, record, retrained),
         "architecture": _architecture(config, noted),

@@ -33,6 +33,7 @@ _OF_THE_TRIAL = (
     "worth",
     OVER_GROUPS,
     VAL_GROUPS,
+    "lacks_groups",
 )
 
 

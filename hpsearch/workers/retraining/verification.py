@@ -136,6 +136,8 @@ def expectation(study: StudyFile) -> Expectation:
         of_groups = known.figures["val_accuracy"].interval(accuracy, share=True)
         low, high = of_groups or (0.0, 1.0)
         over += f" in {plural(known.groups, 'group')}"
+    elif origin.get("lacks_groups"):
+        over += " (each taken as independent, since their groups weren't stored: too narrow)"
     return Expectation(
         metric="val_accuracy",
         recorded=accuracy,
