@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.measurement import MetricFormat
 from hpsearch.results.confirmation.over_groups import names_groups
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import Confirmation
 from hpsearch.results.records import StudyRecord
-from hpsearch.results.report.labels import Unit
 from hpsearch.results.test_openings import Opening, openings
 from hpsearch.search.storage import Database
 from hpsearch.study_file.goals import Goals
@@ -57,7 +57,7 @@ class TestGap:
     @property
     def headline(self) -> str:
         """The contradiction in one sentence."""
-        unit = Unit(self.metric)
+        unit = MetricFormat(self.metric)
         own = "" if self.test_interval is None else f" (95 %: {unit.interval(self.test_interval)})"
         return (
             f"The test figure lies outside the confirmed interval: {unit.value(self.test)}{own} on "
@@ -183,7 +183,7 @@ def _reasons(
 def _chance(gap: TestGap, opening: Opening) -> str:
     if gap.difference is None:
         return ""
-    unit = Unit(gap.metric)
+    unit = MetricFormat(gap.metric)
     by = unit.difference(gap.difference.estimate)
     between = unit.differences(gap.difference.low, gap.difference.high)
     if gap.by_chance:
@@ -207,7 +207,7 @@ def _classes(gap: TestGap, verdict: Confirmation, opening: Opening) -> str:
     moved, missing = mixed - gap.confirmed, gap.test - gap.confirmed
     if moved * missing <= 0 or abs(moved) < _WORTH_NAMING * abs(missing):
         return ""
-    unit = Unit(gap.metric)
+    unit = MetricFormat(gap.metric)
     return (
         "The test images have another mix of classes: with it, the same validation results would "
         f"make {unit.value(mixed)}."
