@@ -31,9 +31,7 @@ class Contender:
     def __init__(
         self, start: Callable[..., Iterator[object]], arguments: Sequence[Any], threads: int
     ) -> None:
-        # What it is made of is imported once for all, by a server that computes nothing itself
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([start.__module__])
+        context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
         self._process = context.Process(
             target=_serve, args=(theirs, start, tuple(arguments), threads), daemon=True

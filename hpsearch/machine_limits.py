@@ -15,6 +15,10 @@ _MEMORY = (
     *("failed to map segment", "cannot allocate memory", "can't allocate memory"),
     *("not enough memory", "unable to allocate", "bad_alloc", "cannot create shared object"),
 )
+_GPU_MEMORY = (
+    *("cuda out of memory", "hip out of memory", "mps backend out of memory"),
+    *("cuda error: out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed"),
+)
 _NO_PROCESS = "this machine gives no more processes or threads"
 _THREADS = ("can't start new thread", "resource temporarily unavailable")
 
@@ -48,6 +52,11 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _limit_of(error: BaseException) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     text = str(error).lower()
+    if _mentions(error, text, _GPU_MEMORY):
+        return (
+            "the GPU gives no more memory; end what else runs on it (`nvidia-smi` lists it), use "
+            "fewer workers or a smaller batch_size, or the device cpu"
+        )
     if isinstance(error, MemoryError) or number == errno.ENOMEM or _mentions(error, text, _MEMORY):
         return (
             f"this machine gives no more memory{_limit('RLIMIT_AS', 'ulimit -v', 1e9, ' GB')}; end "

@@ -21,6 +21,11 @@ def os_error(number: int) -> OSError:
         (os_error(errno.ENOMEM), "no more memory"),
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "no more mem"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory"), "no more memory"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2.5 GiB. GPU 0 has"),
+            "the GPU gives no",
+        ),
+        (RuntimeError("CUDA error: out of memory"), "the GPU gives no more memory"),
         (RuntimeError("can't start new thread"), "no more processes or threads"),
         (os_error(errno.EAGAIN), "no more processes or threads"),
         (os_error(errno.EMFILE), "lets no more files be open (`ulimit -n`: "),
