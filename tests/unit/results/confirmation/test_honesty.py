@@ -25,3 +25,17 @@ def test_a_confirmation_is_honest_where_the_best_seen_is_not(pool: int | None) -
     assert np.mean(found.trainings) < 0.95 * np.mean(found.all_trainings)
     head, row = rows({"small": found})
     assert len(head) == len(row)
+
+
+@pytest.mark.parametrize("pool", [None, 900])
+def test_groups_of_images_are_no_independent_images(pool: int | None) -> None:
+    world = World(
+        name="small", configurations=20, spread=0.2, pool=pool, images=300, seeds=3, group=8
+    )
+    found = run(world, searches=30)
+    assert np.mean(found.covered) > 0.75
+    assert np.mean(found.differences) > 0.8
+    assert len(found.ungrouped) == 30
+    if pool is None:
+        # Over 300 images that count as independent it holds in about half
+        assert np.mean(found.ungrouped) < np.mean(found.covered) - 0.1
