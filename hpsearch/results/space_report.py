@@ -19,6 +19,8 @@ import torch
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.measurement import KNOWN_BEFORE
 from hpsearch.priors.making import prior_of
+from hpsearch.search.completing import expected_complete
+from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.samplers.enumerated import at_unit, grid_size
 from hpsearch.search.starts import StartsAtRandom
@@ -144,6 +146,8 @@ class SpaceReport:
     infeasible: tuple[Infeasible, ...]
     #: Those that can be built, but break a constraint that is known before training.
     violating: tuple[Infeasible, ...] = ()
+    #: About how many of the budget's trials will reach their last epoch.
+    expected_complete: int = 0
     #: Models that the study names in vain.
     impossible: tuple[ImpossibleModel, ...] = ()
     #: ``None`` without a prior.
@@ -217,6 +221,9 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
         tried=len(seen),
         infeasible=tuple(infeasible),
         violating=tuple(violating),
+        expected_complete=expected_complete(
+            PRUNERS.build(study.pruner), study.budget.trials, study.budget.epochs_per_trial
+        ),
         impossible=tuple(
             _impossible(name, found) for name, found in unbuilt.items() if name not in sizes
         ),

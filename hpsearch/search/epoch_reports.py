@@ -30,6 +30,7 @@ from hpsearch.search.rungs import (
     count_running,
     count_waiting,
     end_waiting,
+    lacks_audit,
     next_promoted,
 )
 from hpsearch.search.storage import Database
@@ -160,7 +161,8 @@ class EpochReports(FencedWrites):
             promoted = next_promoted(connection, self.study_id, self.rules)
         if promoted is not None and promoted["ticket"] == claim.ticket:
             return "continue", trains
-        if self.rules.audit.spares(claim.ticket):
+        audit = self.rules.audit
+        if audit.spares(claim.ticket) or (audit.share and lacks_audit(connection, self.study_id)):
             self.event(connection, claim, SPARED, {"epoch": epoch, "value": ticket["value"]})
             return "continue", {**trains, "audited_from": epoch}
         return "paused", {**waits, "owner": None}

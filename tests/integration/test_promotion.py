@@ -244,6 +244,24 @@ def test_the_audit_keeps_a_trial_alive_and_out_of_the_others_way(search):
     sound(opened)
 
 
+def test_a_small_search_has_one_audited_trial(search):
+    """The share alone would spare none of these twenty."""
+    seed = next(seed for seed in range(999) if not Audit(0.001, seed).among(range(1, 21)))
+    opened = search(trials=20, epochs=EPOCHS, pruner="asha", audit=Audit(0.001, seed))
+    hand = opened.hand()
+    # Each is worse than those before, so nobody is promoted from where it stands
+    values = [0.9 - number / 100 for number in range(20)]
+    while not isinstance(claim := hand.claims.claim(), Idle):
+        if claim.trial_id is None:
+            hand.ledger.start(claim, line_row(values[claim.ticket - 1]))
+        for epoch in range(claim.epochs_done + 1, EPOCHS + 1):
+            if hand.report(claim, epoch, values[claim.ticket - 1]) != "continue":
+                break
+    events = [event for each in opened.tickets() for event in opened.event_log(each.ticket)]
+    assert [event.kind for event in events].count(SPARED) == 1
+    sound(opened)
+
+
 def test_an_audited_trial_that_is_lost_waits_at_no_rung(search):
     opened = search(trials=6, epochs=EPOCHS, pruner="asha", audit=audited(1, of=6))
     hand = opened.hand()

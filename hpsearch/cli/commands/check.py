@@ -119,6 +119,7 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
             "trials": study.budget.trials,
             "epochs_per_trial": study.budget.epochs_per_trial,
         },
+        "expected_complete": report.expected_complete,
         "points": report.points,
         "parameters": {
             path: _parameter_json(parameter) for path, parameter in report.parameters.items()
@@ -152,6 +153,8 @@ def _parameter_json(parameter: Parameter) -> dict[str, Any]:
 
 
 def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
+    from hpsearch.search.completing import completion
+
     budget = study.budget
     state = "valid" if valid else "read, but it can't be launched (see the end)"
     say(f"{study.name}: {state}", style="bold")
@@ -166,6 +169,7 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
         f"sampler {study.sampler.name}, "
         f"pruner {study.pruner.name}, {_objectives(study)} of the {study.objective.at} epoch"
     )
+    say(completion(report.expected_complete, budget.trials))
     if study.goals.constraints:
         say(f"constraints: {', '.join(map(str, study.goals.constraints))}")
     if report.prior is not None:

@@ -74,6 +74,7 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
         f"{hours}, up to {show_bytes(preview.disk_bytes)} for checkpoints",
         stderr=stderr,
     )
+    say(preview.completion, stderr=stderr)
     for warning in preview.warnings:
         say(f"warning: {warning}", style="yellow", stderr=stderr)
 

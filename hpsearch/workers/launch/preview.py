@@ -15,6 +15,7 @@ from statistics import mean
 from typing import NamedTuple
 
 from hpsearch.search import ledger_reads, studies
+from hpsearch.search.completing import completion, expected_complete
 from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.promotion import Promotion, most_paused
 from hpsearch.search.pruners import PRUNERS
@@ -65,6 +66,8 @@ class Preview:
     new: bool
     #: With what ``launch`` begins.
     crew: Staff
+    #: About how many of the trials will complete, and what a report can tell of them.
+    completion: str
     #: What makes the study's figures say less than they seem to.
     warnings: tuple[str, ...] = ()
 
@@ -107,6 +110,10 @@ def look_ahead(options: LaunchOptions) -> Outlook:
         trainings_per_trial=sampled.rounds,
         epochs_total=trials * study.budget.epochs_per_trial * sampled.rounds,
         finished=0 if counts is None else counts.finished,
+        completion=completion(
+            expected_complete(PRUNERS.build(study.pruner), trials, study.budget.epochs_per_trial),
+            trials,
+        ),
         parameters=len(study.space.parameters()),
         seconds=None,
         disk_bytes=sampled.checkpoint_bytes * crew.count
