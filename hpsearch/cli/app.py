@@ -36,7 +36,7 @@ from hpsearch.cli.commands import (
 )
 from hpsearch.cli.flags import Command, Group
 from hpsearch.cli.paths import takes_paths
-from hpsearch.cli.process import end_of, require_current_folder, set_up
+from hpsearch.cli.process import Terminated, end_of, require_current_folder, set_up
 from hpsearch.errors import HpsearchError, UserError
 from hpsearch.foreign_text import clean
 from hpsearch.machine_limits import limit_reached
@@ -131,7 +131,7 @@ def run_command(arguments: Sequence[str]) -> int:
         return _tell(str(error), WRONG)
     except HpsearchError as error:
         return _tell(str(error), FAILED)
-    except KeyboardInterrupt as interrupt:
+    except (KeyboardInterrupt, Terminated) as interrupt:
         return end_of(interrupt)
     except Exception as error:  # noqa: BLE001 - the last place to tell it
         try:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from hpsearch.cli.process import Terminated
 from hpsearch.cli.storage_option import URL as STORAGE_VARIABLE
 from hpsearch.cli.terminal.output import as_json as json_of
 from hpsearch.cli.terminal.output import mask_urls, say
@@ -96,8 +97,8 @@ class Notifier:
             yield
         except typer.Exit:
             raise
-        except (Exception, KeyboardInterrupt) as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
+        except (Exception, KeyboardInterrupt, Terminated) as error:
+            interrupted = isinstance(error, KeyboardInterrupt | Terminated)
             told = str(error) if isinstance(error, HpsearchError) else type(error).__name__
             self.tell(
                 "interrupted" if interrupted else "failed",

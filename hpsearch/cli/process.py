@@ -18,11 +18,14 @@ _SIZES = {"COLUMNS": range(20, 2001), "LINES": range(5, 2001)}
 INTERRUPTED, TERMINATED = 130, 143
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM before a command has set up something better: it ends as by Ctrl-C."""
+class Terminated(BaseException):
+    """SIGTERM before a command has set up something better.
+
+    It is no KeyboardInterrupt: Typer makes an exit code of that, without a word.
+    """
 
 
-def end_of(interrupt: KeyboardInterrupt) -> int:
+def end_of(interrupt: KeyboardInterrupt | Terminated) -> int:
     """Return the exit code after ``interrupt``, and say on stderr why the command ends."""
     if not isinstance(interrupt, Terminated):
         return INTERRUPTED
@@ -74,6 +77,6 @@ def main() -> None:
         from hpsearch.cli.app import run_command
 
         code = run_command(sys.argv[1:])
-    except KeyboardInterrupt as interrupt:  # amid the imports
+    except (KeyboardInterrupt, Terminated) as interrupt:  # amid the imports
         code = end_of(interrupt)
     sys.exit(code)

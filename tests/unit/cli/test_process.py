@@ -12,10 +12,14 @@ import pytest
 ENDED_EARLY = """
 import os, signal, sys
 import hpsearch.cli.process
-import hpsearch.cli.app as app
+import hpsearch.cli.commands.launch as launch
+from hpsearch.errors import UserError
 {before}
-app.app = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
-sys.argv = ["hpsearch", "launch"]
+def read(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    raise UserError("still here")
+launch.definition_of = read
+sys.argv = ["hpsearch", "launch", "--study", "x"]
 hpsearch.cli.process.main()
 """
 ENDED_AMID_IMPORTS = """
@@ -50,7 +54,8 @@ def test_sigterm_before_a_command_has_begun_is_told(code):
 
 def test_whoever_ignores_sigterm_is_left_in_peace():
     ignores = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-    assert run(sys.executable, "-c", ENDED_EARLY.format(before=ignores)).returncode == 0
+    ran = run(sys.executable, "-c", ENDED_EARLY.format(before=ignores))
+    assert (ran.returncode, ran.stderr) == (2, "error: still here\n")
 
 
 def test_a_current_folder_that_was_deleted(tmp_path):
