@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal.output import say, show, show_params, table
 from hpsearch.measurement import MetricFormat
-from hpsearch.results.confirmation.verdict import optimism_in_words
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
@@ -117,6 +116,8 @@ def in_short(verdict: Confirmation) -> str:
 
 def _lines(verdict: Confirmation, unit: MetricFormat) -> list[tuple[str, str]]:
     """Return label and text of each line of the verdict."""
+    from hpsearch.results.confirmation.verdict import optimism_in_words
+
     lines = [
         (
             "Best seen in search",
