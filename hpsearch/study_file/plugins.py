@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpsearch.regular_file import open_regular
 from hpsearch.study_file.problems import Report, shown
 from hpsearch.study_file.syntax import ListNode, MapNode, YamlNode, to_plain
 
@@ -47,7 +48,8 @@ def _read(node: YamlNode, key: str, report: Report) -> Plugin | None:
         return None
     path = (node.place.folder / Path(written).expanduser()).resolve()
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with open_regular(path) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         report.add(node.place, key, f"must be a Python file that exists, but got {shown(written)}")
         return None

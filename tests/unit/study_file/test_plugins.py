@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from pathlib import Path
@@ -184,3 +185,11 @@ def test_a_path_of_a_source_is_meant_from_the_study_files_folder(
     elif "values" in written:
         found = {"values": [f"{folder}/photos", "/x"]}
     assert held == {setting: found, "title": "photos"}
+
+
+def test_a_plugin_that_is_no_regular_file_is_not_waited_for(study_path, own_registries):
+    plugin = study_path.parent / "own" / "mine.py"
+    plugin.unlink()
+    os.mkfifo(plugin)
+    with pytest.raises(StudyFileError, match="must be a Python file that exists"):
+        load_study(study_path, own_registries)
