@@ -22,6 +22,9 @@ from hpsearch.study_file.study import StudyFile
 #: The tables that come with the benchmark.
 TABLES = Path(__file__).parent / "tables"
 
+#: Tables that are yet to be recorded, those that a prior learns from among them.
+PLANS = Path(__file__).parent / "studies"
+
 _CONFIGURATIONS = ".configurations.csv.gz"
 
 

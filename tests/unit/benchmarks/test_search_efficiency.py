@@ -38,7 +38,13 @@ from benchmarks.search_efficiency.simulation import (
     Trouble,
     simulate,
 )
-from benchmarks.search_efficiency.spaces import TABLES, names_in, read_recorded
+from benchmarks.search_efficiency.spaces import (
+    PLANS,
+    TABLES,
+    names_in,
+    plans_in,
+    read_recorded,
+)
 from benchmarks.search_efficiency.table import (
     Table,
     Training,
@@ -48,6 +54,8 @@ from benchmarks.search_efficiency.table import (
     write_table,
 )
 from hpsearch.errors import UserError
+from hpsearch.search.samplers.enumerated import at_unit
+from hpsearch.training.models.inspection import describe
 
 table_named = cache(read_table)
 
@@ -124,6 +132,26 @@ def test_every_table_has_what_searches_need(name: str) -> None:
             assert len(curve.val_accuracy) == table.epochs or curve.test_accuracy == recorded.chance
     repeated = [row for row, curves in enumerate(table.curves) if len(curves) == plan.seeds]
     assert len(repeated) >= len(table) // 10
+
+
+@pytest.mark.parametrize("name", plans_in(PLANS))
+def test_what_is_to_be_recorded_can_be_and_is_broad(name: str) -> None:
+    recorded = read_recorded(name, PLANS)
+    study, plan = recorded.study(data=Path("images.pkl")), recorded.recording
+    assert study.name == name and plan is not None and plan.proposed == 0 and plan.best == 0.2
+    # A prior that learns from one family of optimizers misleads with any other
+    assert study.space.parameters()["optimizer"].labels == ("sgd", "adamw", "rmsprop")
+    for optimizer in ("sgd", "adamw", "rmsprop"):
+        lr = study.space.parameters()[f"optimizer.{optimizer}.lr"]
+        assert lr.high / lr.low >= 1e4 * (1 - 1e-9)
+    model = study.space.parameters()["model"].labels[0]
+    rng = np.random.default_rng(0)
+    draw = study.space.draw(
+        lambda path, each: model if path == "model" else at_unit(each, float(rng.random()))
+    )
+    shape, classes = recorded.image
+    component = study.trial_config(draw.params, ticket=1).model
+    assert describe(component, input_shape=shape, classes=classes).parameters > 0
 
 
 def test_a_table_is_read_from_any_folder_as_it_was_written(tmp_path: Path) -> None:
