@@ -9,5 +9,6 @@
 - ``packing``      how many workers share one GPU (``work_done``: what they get done)
 - ``progress``     what it shows while it runs
 - ``fork_server``  the process that others are forked from (``preload``: what it imports, once)
+- ``forked``       one process that is forked from it, and whether it lives
 - ``apart``        work in a process of its own
 """

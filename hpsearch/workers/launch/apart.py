@@ -19,7 +19,14 @@ from hpsearch.errors import HpsearchError, UserError
 from hpsearch.import_path import protect_children
 from hpsearch.machine_limits import limit_reached
 from hpsearch.registry import plugin_fault
-from hpsearch.workers.launch.fork_server import new_process, start_fork_server
+from hpsearch.workers.launch.fork_server import start_fork_server
+from hpsearch.workers.launch.forked import ForkedProcess, ForkServerLost
+
+#: Fork servers that may end one after the other before a process is given up.
+_TRIES = 5
+
+#: How long the operating system may take to end a process that was killed.
+_KILL_SECONDS = 5.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,8 +45,8 @@ def in_other_process(work: Callable[P, T], *arguments: P.args, **settings: P.kwa
         try:
             answer = other.receiving.recv()
         except EOFError:
-            other.process.join()
-            code = other.process.exitcode or 0
+            other.process.join(_KILL_SECONDS)
+            code = other.process.exit_code or 0
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise UserError(
                 "reading and checking the study must not end its process, but it died "
@@ -93,26 +100,37 @@ class _Other:
     def __init__(
         self, entry: Callable[..., None], work: Any, arguments: Any, settings: Mapping[str, Any]
     ) -> None:
-        context = start_fork_server()
-        self.receiving, sending = context.Pipe(duplex=False)
-        self.process = new_process(
-            context,
-            entry,
-            # The server's environment is that of its start.
-            (sending, dict(os.environ), work, arguments, settings),
-            name="apart",
-            daemon=True,
-        )
-        self.process.start()
+        self.receiving, sending = start_fork_server().Pipe(duplex=False)
+        # The server's environment is that of its start.
+        given = (sending, dict(os.environ), work, arguments, settings)
+        self.process = _forked(entry, given)
         sending.close()
+        self.process.begin()
 
     def __enter__(self) -> _Other:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.join()
+        self.process.send_signal(signal.SIGKILL)
+        self.process.join(_KILL_SECONDS)
+        self.process.close()
         self.receiving.close()
+
+
+def _forked(entry: Callable[..., None], given: tuple[Any, ...]) -> ForkedProcess:
+    """Start the process; if the fork server is killed meanwhile, by another one.
+
+    Raises:
+        MachineLimit: this machine lets no more processes start.
+        ForkServerLost: the fork server ends each time.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(ForkServerLost):
+            return ForkedProcess(entry, given, name="apart", daemon=True)
+    try:
+        return ForkedProcess(entry, given, name="apart", daemon=True)
+    except ForkServerLost as error:
+        raise (limit_reached(error) or error) from error
 
 
 def _once(

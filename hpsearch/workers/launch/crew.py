@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerContext
 
 from hpsearch.errors import DatabaseReplaced, DeviceUnusable, UserError
 from hpsearch.kill_points import Step, passing
 from hpsearch.machine_limits import ProcessLimit, limit_reached
 from hpsearch.study_file.durations import format_duration
-from hpsearch.workers.launch.fork_server import new_process
+from hpsearch.workers.launch.forked import ForkedProcess
 from hpsearch.workers.launch.progress import WorkerStatus
 from hpsearch.workers.launch.pulse import Counter, Pulse, new_counter, start_beating
 from hpsearch.workers.owners import new_owner
@@ -22,6 +22,9 @@ from hpsearch.workers.worker_options import WorkerOptions
 
 #: A worker that was told to leave is killed after this; its trial goes on from its checkpoint.
 LEAVE_SECONDS = 8.0
+
+#: How long the operating system may take to end a worker that was killed.
+KILL_SECONDS = 5.0
 
 #: How long a new worker process may take to its first sign of life, whatever the timeout.
 START_SECONDS = 300.0
@@ -43,7 +46,7 @@ class Local:
     slot: int
     device: str
     owner: str
-    process: ForkServerProcess
+    process: ForkedProcess
     pulse: Pulse
     #: Why it was killed.
     killed: str | None = None
@@ -53,8 +56,8 @@ class Local:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, ``None`` while it lives."""
-        return self.process.exitcode
+        """How it ended, ``None`` while it lives or if nobody knows."""
+        return self.process.exit_code
 
 
 class Crew:
@@ -73,32 +76,39 @@ class Crew:
         return [each for each in self._by_slot() if each.device == device and not each.retired]
 
     def start(self, device: str, slot: int | None = None) -> None:
-        """Start one worker; without ``slot`` in the first that is free."""
+        """Start one worker.
+
+        Args:
+            device: Where it trains.
+            slot: Its place, ``None`` for the first that is free.
+
+        Raises:
+            ForkServerLost: None was started; try again.
+        """
         taken = {each.slot for each in self._workers}
         if slot is None:
             slot = next(number for number in range(len(taken) + 1) if number not in taken)
         owner = new_owner(f"worker-{slot}")
         options = replace(self._options, device=device, owner=owner, database_was_there=True)
         counter = new_counter(self._context)
-        process = new_process(
-            self._context, worker_process, (options, counter), name=f"worker-{slot}"
-        )
-        process.start()
+        process = ForkedProcess(worker_process, (options, counter), name=f"worker-{slot}")
         self._workers.append(
             Local(slot=slot, device=device, owner=owner, process=process, pulse=Pulse(counter))
         )
+        process.begin()
 
     def retire(self, worker: Local) -> None:
         """Tell one worker to checkpoint and leave; another takes up its trial."""
         worker.retired = True
-        worker.process.terminate()
+        worker.process.send_signal(signal.SIGTERM)
 
     def take_dead(self) -> list[Local]:
         """Return the workers that have ended since, and forget them."""
         dead = [each for each in self._workers if not each.process.is_alive()]
         for each in dead:
             self._workers.remove(each)
-            each.process.join()
+            each.process.join(0.0)
+            each.process.close()
         return dead
 
     def kill_silent(self, timeout: float) -> None:
@@ -110,8 +120,7 @@ class Crew:
                     f"the worker process hung: no sign of life for {format_duration(timeout)} "
                     "(budget.trial_timeout)"
                 )
-                each.process.kill()
-                each.process.join()
+                each.process.send_signal(signal.SIGKILL)
 
     def leave(self, hurry: Callable[[], bool]) -> list[Local]:
         """Tell all to checkpoint and leave; returns them when they have.
@@ -119,7 +128,7 @@ class Crew:
         Those that don't in time, or where ``hurry`` says so, are killed.
         """
         for each in self._workers:
-            each.process.terminate()
+            each.process.send_signal(signal.SIGTERM)
         passing(Step.WORKERS_TOLD)
         deadline = time.monotonic() + LEAVE_SECONDS
         while any(each.process.is_alive() for each in self._workers):
@@ -128,15 +137,15 @@ class Crew:
                 break
             time.sleep(0.05)
         for each in self._workers:
-            each.process.join()
+            each.process.join(KILL_SECONDS)
+            each.process.close()
         left, self._workers = self._workers, []
         return left
 
     def kill_all(self) -> None:
         """End every process at once."""
         for each in self._workers:
-            if each.process.is_alive():
-                each.process.kill()
+            each.process.send_signal(signal.SIGKILL)
 
     def statuses(self) -> list[WorkerStatus]:
         """Return what is known of each without asking the ledger."""
@@ -157,7 +166,9 @@ class Crew:
 
 def death_of(exit_code: int | None) -> str:
     """Return how a worker process ended, for people: ``the worker process died (SIGSEGV)``."""
-    if exit_code is None or exit_code >= 0:
+    if exit_code is None:
+        return "the worker process died (how isn't known, since its fork server died, too)"
+    if exit_code >= 0:
         return f"the worker process died (exit code {exit_code})"
     try:
         name = signal.Signals(-exit_code).name

@@ -7,6 +7,7 @@ share GPUs by ``packing``, their number follows what they get done.
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import time
@@ -17,6 +18,7 @@ from types import FrameType
 from typing import Literal
 
 from hpsearch.kill_points import Step, passing
+from hpsearch.machine_limits import limit_reached
 from hpsearch.search import ledger_reads
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_reads import Counts
@@ -25,6 +27,7 @@ from hpsearch.search.studies import StoredStudy, find
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.crew import USER_ERROR, Crew, Local, death_of
 from hpsearch.workers.launch.fork_server import start_fork_server
+from hpsearch.workers.launch.forked import ForkServerLost
 from hpsearch.workers.launch.packing import Packing
 from hpsearch.workers.launch.progress import Progress, ProgressReader
 from hpsearch.workers.launch.work_done import WorkReader
@@ -38,7 +41,16 @@ TICK_SECONDS = 0.4
 #: where it has many workers).
 MAX_DEATHS = 10
 
+#: Fork servers that may end one after the other before the launch gives up.
+MAX_LOST_SERVERS = 30
+
+logger = logging.getLogger(__name__)
+
 Reason = Literal["finished", "stopped", "timeout", "interrupted", "left", "failed", "stored"]
+
+
+class _ToldToLeave(BaseException):
+    """A signal came while a worker was being started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +84,11 @@ class Supervisor:
         self._options = options
         self._packing = packing
         self._signals = 0
+        self._is_starting = False
+        #: Device and slot of workers that couldn't be started yet.
+        self._unstarted: list[tuple[str, int | None]] = []
+        #: Fork servers that ended in a row before they had forked a worker.
+        self._lost_servers = 0
         self._deaths = 0
         self._epochs_at_start = 0
         self._epochs_at_death = 0
@@ -91,7 +108,7 @@ class Supervisor:
             crew = Crew(start_fork_server(), self._options)
             stack.callback(crew.kill_all)
             for device in self._devices:
-                crew.start(device)
+                self._start(crew, device)
             passing(Step.WORKERS_STARTED)
             # A database that goes away from here on is waited for.
             self._database.patience = Patience(
@@ -126,7 +143,7 @@ class Supervisor:
         deadline: float | None,
     ) -> Reason:
         work = WorkReader(self._database, self._stored.study_id)
-        while len(crew):
+        while len(crew) or self._unstarted:
             if self._signals:
                 return "interrupted"
             if deadline is not None and time.monotonic() >= deadline:
@@ -136,7 +153,9 @@ class Supervisor:
                 if not self._bury(worker):
                     return "failed"
                 if worker.exit_code != 0 and not worker.retired:
-                    crew.start(worker.device, worker.slot)
+                    self._unstarted.append((worker.device, worker.slot))
+            if not self._start_others(crew):
+                return "failed"
             if self._packing is not None:
                 self._pack(crew, self._packing, work)
             on_progress(reader.look(crew.statuses()))
@@ -156,8 +175,34 @@ class Supervisor:
             for worker in here[wanted:]:
                 crew.retire(worker)
             # None here: they left by themselves, since nothing is left to claim
-            if here and len(here) < wanted:
-                crew.start(device)
+            if here and len(here) < wanted and not self._unstarted:
+                self._start(crew, device)
+
+    def _start_others(self, crew: Crew) -> bool:
+        """Start workers that replace others; returns whether the launch may go on."""
+        wanted, self._unstarted = self._unstarted, []
+        for device, slot in wanted:
+            self._start(crew, device, slot)
+        return self._lost_servers < MAX_LOST_SERVERS
+
+    def _start(self, crew: Crew, device: str, slot: int | None = None) -> None:
+        """Start one worker, now or at the next look; a signal to leave is not kept waiting.
+
+        If the fork server was killed, a new one first imports torch, which takes seconds.
+        """
+        self._is_starting = True
+        try:
+            crew.start(device, slot)
+            self._lost_servers = 0
+        except ForkServerLost as error:
+            self._lost_servers += 1
+            self._unstarted.append((device, slot))
+            if self._lost_servers == MAX_LOST_SERVERS:
+                logger.error("%s", limit_reached(error) or error)
+        except _ToldToLeave:
+            pass
+        finally:
+            self._is_starting = False
 
     def _bury(self, worker: Local) -> bool:
         """Free what a dead worker held; returns whether the launch may go on."""
@@ -190,6 +235,8 @@ class Supervisor:
     def _catch_signals(self, stack: ExitStack) -> None:
         def count(number: int, frame: FrameType | None) -> None:
             self._signals += 1
+            if self._is_starting:
+                raise _ToldToLeave
 
         for number in (signal.SIGINT, signal.SIGTERM):
             before = signal.signal(number, count)

@@ -1,0 +1,156 @@
+"""A process forked from the server, known to live or not whatever becomes of the server.
+
+multiprocessing learns of a child's end from the fork server alone. If that is killed, its children
+go on and count as dead (with exit code 255), so others would be given their work. So each child
+holds the end of a line of its own: the line breaks when the child ends, and not before.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from hpsearch.errors import HpsearchError
+from hpsearch.workers.launch.fork_server import new_process, start_fork_server
+from hpsearch.workers.owners import is_alive as exists
+
+#: What multiprocessing takes for the exit code of a process whose fork server has gone.
+_LOST = 255
+
+#: Seconds that the fork server has to tell the exit code of a process that has ended.
+_CODE_SECONDS = 2.0
+
+#: The child's end of its line; open for as long as the child lives.
+_line: Connection | None = None
+
+
+class ForkServerLost(HpsearchError):
+    """The fork server ended before it had forked a process, or can't be reached."""
+
+
+class ForkedProcess:
+    """A process that runs ``target(*args)`` once ``begin`` is called.
+
+    Args:
+        target: A module's function.
+        args: Its arguments; they are pickled.
+        name: The process's name.
+        daemon: Whether it is killed at this process's end.
+
+    Raises:
+        ForkServerLost: Nothing was started, nor will be; the server may be tried again.
+    """
+
+    def __init__(
+        self, target: Callable[..., None], args: tuple[Any, ...], *, name: str, daemon: bool = False
+    ) -> None:
+        context = start_fork_server()
+        self._line, theirs = context.Pipe()
+        self._process = new_process(
+            context, _begin, (theirs, target, args), name=name, daemon=daemon
+        )
+        self._broken = False
+        #: The exit code, as the process itself says it.
+        self._said: int | None = None
+        try:
+            self._process.start()
+        except (EOFError, OSError) as error:
+            # One that was forked in the last moment finds the line broken, and ends
+            self._line.close()
+            raise ForkServerLost(
+                "processes are started by the fork server, but it ended before it had started one "
+                f"({error}; see the messages above). Is there enough memory, and may this user "
+                "start more processes (`ulimit -u`)?"
+            ) from error
+        except BaseException:
+            self._line.close()
+            raise
+        finally:
+            theirs.close()
+
+    def begin(self) -> None:
+        """Let it run. Until then it does nothing, so that nobody runs who isn't known here."""
+        with suppress(OSError):
+            self._line.send(None)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        pid = self._process.pid
+        assert pid is not None  # it has been started
+        return pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; ``None`` while it lives, or if nobody knows."""
+        code = self._process.exitcode
+        if code is not None and code != _LOST:
+            return code
+        self._listen()
+        return self._said
+
+    def is_alive(self) -> bool:
+        """Whether the process is there, be the server or not."""
+        self._listen()
+        if self._broken:
+            return False
+        code = self._process.exitcode
+        return exists(self.pid) if code is None or code == _LOST else False
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it lives."""
+        # Not by multiprocessing: for that the process is dead if its server is
+        if self.is_alive():
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def join(self, seconds: float) -> bool:
+        """Wait for its end, ``seconds`` at most; returns whether it has ended."""
+        deadline = time.monotonic() + seconds
+        while self.is_alive():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        self._process.join(_CODE_SECONDS)
+        return True
+
+    def close(self) -> None:
+        """Let go of the line, once it has ended."""
+        self._listen()
+        self._broken = True
+        self._line.close()
+
+    def _listen(self) -> None:
+        """Take in what the line says, and whether it broke."""
+        while not self._broken:
+            try:
+                if not self._line.poll():
+                    return
+                self._said = self._line.recv()
+            except (EOFError, OSError):
+                self._broken = True
+
+
+def _begin(line: Connection, target: Callable[..., None], args: tuple[Any, ...]) -> None:
+    """Be the process; its entry."""
+    global _line
+    _line = line
+    try:
+        line.recv()
+    except (EOFError, OSError):
+        return  # whoever started us doesn't know that we are here
+    code: Any = 1
+    try:
+        target(*args)
+        code = 0
+    except SystemExit as end:
+        code = 0 if end.code is None else end.code
+        raise
+    finally:
+        with suppress(OSError):
+            line.send(code if isinstance(code, int) else 1)

@@ -1,0 +1,142 @@
+"""A forked process lives and ends as it does, whatever becomes of its server."""
+
+from __future__ import annotations
+
+import multiprocessing.forkserver
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hpsearch.workers.launch.crew import death_of
+from hpsearch.workers.launch.fork_server import start_fork_server
+from hpsearch.workers.launch.forked import ForkedProcess, ForkServerLost
+
+pytestmark = pytest.mark.timeout(300)
+
+#: Seconds in which what must happen has happened, on any machine.
+PATIENCE = 60.0
+
+
+def end(how: str) -> None:
+    match how:
+        case "returns":
+            return
+        case "exits":
+            sys.exit(3)
+        case "exits without a code":
+            sys.exit()
+        case "raises":
+            raise ZeroDivisionError("on purpose")
+        case "is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for(file: Path, then: int) -> None:
+    file.with_suffix(".begun").touch()
+    while not file.exists():
+        time.sleep(0.01)
+    sys.exit(then)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+def kill_server() -> None:
+    start_fork_server()
+    pid = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ("returns", 0),
+        ("exits", 3),
+        ("exits without a code", 0),
+        ("raises", 1),
+        ("is killed", -signal.SIGKILL),
+    ],
+)
+def test_it_ends_as_it_does(how: str, code: int) -> None:
+    process = ForkedProcess(end, (how,), name="test")
+    assert process.is_alive()
+    assert process.exit_code is None
+    process.begin()
+    assert process.join(PATIENCE)
+    assert process.exit_code == code
+    process.close()
+    assert process.exit_code == code
+
+
+def test_it_lives_on_if_its_server_is_killed_and_says_itself_how_it_ended(tmp_path: Path) -> None:
+    file = tmp_path / "go"
+    processes = [ForkedProcess(wait_for, (file, 7), name="test") for _ in range(3)]
+    for each in processes:
+        each.begin()
+    until(file.with_suffix(".begun").exists)
+    kill_server()
+    for each in processes:
+        assert not each.join(0.2)
+        assert each.is_alive()
+        assert each.exit_code is None
+
+    told, killed, quiet = processes
+    killed.send_signal(signal.SIGKILL)
+    assert killed.join(PATIENCE)
+    assert killed.exit_code is None
+    assert "how isn't known, since its fork server died" in death_of(killed.exit_code)
+    told.send_signal(signal.SIGTERM)
+    assert told.join(PATIENCE)
+    assert quiet.is_alive()
+    file.touch()
+    assert quiet.join(PATIENCE)
+    assert quiet.exit_code == 7
+    for each in processes:
+        each.close()
+
+
+def test_a_process_that_nobody_lets_begin_does_nothing(tmp_path: Path) -> None:
+    process = ForkedProcess(wait_for, (tmp_path / "go", 0), name="test")
+    pid = process.pid
+    process.close()
+    until(lambda: not psutil.pid_exists(pid))
+    assert not (tmp_path / "go.begun").exists()
+
+
+def test_a_server_that_is_killed_before_it_has_forked_is_said_and_the_next_one_serves() -> None:
+    kill_server()
+    # The next one imports torch first
+    killed: list[int] = []
+
+    def kill() -> None:
+        killed.append(new_server())
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Timer(0.2, kill)
+    killer.start()
+    with pytest.raises(ForkServerLost, match="it ended before it had started one"):
+        ForkedProcess(end, ("returns",), name="test")
+    killer.join()
+    until(lambda: psutil.Process(killed[0]).status() == psutil.STATUS_ZOMBIE)
+    process = ForkedProcess(end, ("exits",), name="test")
+    process.begin()
+    assert process.join(PATIENCE)
+    assert process.exit_code == 3
+    process.close()
+
+
+def new_server() -> int:
+    until(lambda: multiprocessing.forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
+    return multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
