@@ -16,7 +16,7 @@ from hpsearch.cli.options import (
     StudyFileOption,
 )
 from hpsearch.cli.terminal.model_summary import model_summary_json, print_model_summary
-from hpsearch.cli.terminal.output import print_json, say, show, show_bytes, table
+from hpsearch.cli.terminal.output import print_json, say, show, show_bytes, show_time_range, table
 from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UserError
 from hpsearch.results.opening import study_file
 from hpsearch.wording import plural
@@ -41,6 +41,12 @@ def check(
     model_summary: Annotated[
         bool, typer.Option("--model-summary", help="Print every model layer by layer.")
     ] = False,
+    time: Annotated[
+        bool,
+        typer.Option(
+            "--time", help="Train a few batches, and tell how long one worker takes for it all."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a study file, its data and its models, and tell what there is to search.
@@ -52,6 +58,7 @@ def check(
     hpsearch check --study cnn_dilation
     hpsearch check --study my_study.yaml --set data.limit=4000 --json
     hpsearch check --study cnn_dilation --model-summary
+    hpsearch check --study cnn_dilation --time
     """
     try:
         loaded = study_file(study, storage=storage, overrides=overrides or (), name=name)
@@ -72,10 +79,19 @@ def check(
         else:
             _print_check(loaded, report, valid=False)
         raise
+    found = None
+    if time:
+        from hpsearch.workers.launch.preview import time_alone
+
+        found = time_alone(loaded, data=data)
     if as_json:
-        print_json(_check_json(loaded, report))
+        seconds = None if found is None else [found.low, found.high]
+        print_json({**_check_json(loaded, report), **({"seconds": seconds} if time else {})})
         return
     _print_check(loaded, report, valid=True)
+    if time:
+        told = "not known" if found is None else show_time_range(found.low, found.high)
+        say(f"time of all trials with one worker on this machine, if nothing is pruned: {told}")
     if model_summary:
         for model in report.models:
             print_model_summary(model.name, model.example)

@@ -9,7 +9,7 @@ import typer
 from hpsearch.cli.notify import Notifier, NotifyOption
 from hpsearch.cli.options import JsonOption, StoredStudyOption, at_least_one
 from hpsearch.cli.run_options import RunOptions, takes_run_options
-from hpsearch.cli.terminal.output import print_json, say
+from hpsearch.cli.terminal.output import print_json, say, show_time_range
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 from hpsearch.wording import plural
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.workers.confirming.confirmation import Asked, Wish
     from hpsearch.workers.launch.launching import LaunchOptions
     from hpsearch.workers.launch.supervisor import Outcome
+    from hpsearch.workers.launch.timing import TimeRange
 
 
 @takes_run_options
@@ -99,8 +100,9 @@ def confirm_with(
         asked = confirmation.ask(database, search, options.study, wish)
         print_warnings(search, stderr=as_json)
         _print_asked(asked, stderr=as_json)
+        own = replace(options, study=asked.study)
+        _print_time(confirmation.time_left(asked, own), stderr=as_json)
         with live.presenter(asked.study.objective.metric, stderr=as_json) as present:
-            own = replace(options, study=asked.study)
             outcome = confirmation.run(database, asked, own, present)
         return _end(database, name, asked, outcome, as_json=as_json)
 
@@ -147,6 +149,11 @@ def _print_asked(asked: Asked, *, stderr: bool) -> None:
             f"each training trains {folds} models, on {folds} folds that its seed draws",
             stderr=stderr,
         )
+
+
+def _print_time(left: TimeRange | None, *, stderr: bool) -> None:
+    if left is not None:
+        say(f"{show_time_range(left.low, left.high)} if no finalist drops out", stderr=stderr)
 
 
 def _end(

@@ -14,6 +14,7 @@ from hpsearch.cli.terminal.output import (
     say,
     show_bytes,
     show_time,
+    show_time_range,
 )
 from hpsearch.foreign_text import clean
 from hpsearch.measurement import MetricFormat
@@ -67,9 +68,10 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
             stderr=stderr,
         )
     alone = "" if devices else " with one worker like this machine"
-    hours = f"about {show_time(preview.seconds)}{alone} if nothing is pruned"
-    if preview.seconds is None:
-        hours = "its time isn't known"
+    hours = "its time isn't known"
+    if preview.time is not None:
+        told = show_time_range(preview.time.low, preview.time.high)
+        hours = f"{told}{alone} if nothing is pruned"
     say(
         f"{hours}, up to {show_bytes(preview.disk_bytes)} for checkpoints",
         stderr=stderr,

@@ -177,6 +177,13 @@ def show_time(seconds: float | None) -> str:
     return long_time(seconds)
 
 
+def show_time_range(low: float, high: float) -> str:
+    """Return a range of seconds as ``40 s to 2 min 05 s``; ``about 42 s`` if the ends agree."""
+    if high <= 1.1 * low:
+        return f"about {show_time(high)}"
+    return f"{show_time(low)} to {show_time(high)}"
+
+
 def show_bytes(size: float) -> str:
     """Return a size in the largest fitting unit: ``12.3 MB``."""
     for unit in ("B", "kB", "MB", "GB"):

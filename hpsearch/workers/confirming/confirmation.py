@@ -6,7 +6,9 @@ in a study of its own: its tickets have all that protects a search's.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import torch
 
 from hpsearch import catalog
-from hpsearch.errors import UserError
+from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.results.confirmation.choosing import Choice, choose, most_trainings
 from hpsearch.results.confirmation.plan import FIRST_ROUND, entries
 from hpsearch.results.confirmation.stored import (
@@ -44,11 +46,13 @@ from hpsearch.training.plan import plan
 from hpsearch.workers.confirming.plan import grow
 from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.gpu import open_device
+from hpsearch.workers.launch.estimate import SAMPLES
 from hpsearch.workers.launch.launching import LaunchOptions, check_options, supervise
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import Outcome
+from hpsearch.workers.launch.timing import Probe, TimeRange, time_of
 from hpsearch.workers.same_images import require_same_images
-from hpsearch.workers.trial.blueprint import device_name
+from hpsearch.workers.trial.blueprint import device_name, draw_up
 
 #: Characters that a study's name may have.
 LONGEST_NAME = 64
@@ -128,6 +132,42 @@ def ask(database: Database, search: StudyRecord, study: StudyFile, wish: Wish) -
             "search of that name; launch one of the two under another name (--name)"
         )
     return _told(database, search, stored, new=stored.document == asked.document)
+
+
+def time_left(asked: Asked, options: LaunchOptions) -> TimeRange | None:
+    """Train the finalists for a moment and return how long the confirmation will take at most.
+
+    Args:
+        asked: What ``ask`` returned.
+        options: How it will be run.
+
+    Returns:
+        The range; ``None`` if nothing is left, or nothing could be measured.
+
+    Raises:
+        UserError: an option is out of bounds, or the data isn't there.
+    """
+    crew = check_options(options)
+    left = asked.most - asked.ended
+    confirms: Any = asked.study.confirms
+    seed = confirms["seeds_before"] + 1
+    blueprints = []
+    for each in confirms["finalists"] if left > 0 else ():
+        config = asked.study.trial_config({**each["params"], CONFIRM_SEED: seed}, ticket=1)
+        device = crew.devices[0] if crew.devices else resolve_devices(options.devices)[0]
+        with suppress(InfeasibleConfig):
+            blueprint = draw_up(
+                config, device=device, threads=crew.threads, exact_threads=False, data=options.data
+            )
+            blueprints.append(blueprint)
+    probe = Probe(
+        blueprints=pickle.dumps(blueprints[:SAMPLES]),
+        plugins=asked.study.plugins,
+        data=options.data,
+    )
+    return time_of(
+        probe, trainings=left, epochs=asked.epochs, workers=crew.count, on_cpu=crew.on_cpu
+    )
 
 
 def run(

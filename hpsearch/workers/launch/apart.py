@@ -11,7 +11,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -64,14 +64,40 @@ def as_far_as_it_gets(
     work: Callable[P, Iterator[T]], seconds: float, *arguments: P.args, **settings: P.kwargs
 ) -> list[T]:
     """Return what ``work`` yields there until it ends, dies, or has taken ``seconds``."""
-    found: list[T] = []
+    (found,) = side_by_side(work, 1, seconds, *arguments, **settings)
+    return found
+
+
+def side_by_side(
+    work: Callable[P, Iterator[T]],
+    processes: int,
+    seconds: float,
+    *arguments: P.args,
+    **settings: P.kwargs,
+) -> list[list[T]]:
+    """Return what ``work`` yields in each of several processes that do the same at the same time.
+
+    Args:
+        work: A module's function; what goes in and out is pickled.
+        processes: How many.
+        seconds: What all of it may take; a process that hasn't ended by then is killed.
+        arguments: Of ``work``.
+        settings: Of ``work``.
+
+    Returns:
+        A list for each process: what it has yielded until it ended or died.
+    """
     deadline = time.monotonic() + seconds
-    with _Other(_one_by_one, work, arguments, settings) as other:
-        try:
-            while other.receiving.poll(max(0.0, deadline - time.monotonic())):
-                found.append(other.receiving.recv())
-        except EOFError:
-            pass
+    found: list[list[T]] = [[] for _ in range(processes)]
+    with ExitStack() as stack:
+        others = [
+            stack.enter_context(_Other(_one_by_one, work, arguments, settings))
+            for _ in range(processes)
+        ]
+        for answers, other in zip(found, others, strict=True):
+            with suppress(EOFError):
+                while other.receiving.poll(max(0.0, deadline - time.monotonic())):
+                    answers.append(other.receiving.recv())
     return found
 
 

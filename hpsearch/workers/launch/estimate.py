@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 import torch
 
+from hpsearch import catalog
 from hpsearch.errors import InfeasibleConfig, TrainingDiverged, TrainingInterrupted, UserError
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
 from hpsearch.training.latency import synchronize
+from hpsearch.workers.launch.timing import Timing
 from hpsearch.workers.trial.blueprint import Blueprint, draw_up
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
@@ -59,17 +62,27 @@ def sample(study: StudyFile, *, device: str, threads: int, data: Path | None) ->
     )
 
 
-def epoch_seconds(blueprints: Iterable[Blueprint], *, data: Path | None) -> Iterator[float | None]:
-    """Train a few batches of each and yield the seconds of its epoch.
+def timings(
+    blueprints: bytes, plugins: Sequence[Path], data: Path | None
+) -> Iterator[Timing | None]:
+    """Train a few batches of each and yield what it takes.
 
-    ``None`` where it can't be trained. Code of the user's may end or hang the process: call it by
-    ``apart.as_far_as_it_gets``.
+    Code of the user's may end or hang the process: call it by ``apart.side_by_side``.
+
+    Args:
+        blueprints: Pickled ``Blueprint`` objects.
+        plugins: Files that register what these may name.
+        data: The data root.
+
+    Yields:
+        ``None`` if a configuration can't be trained.
     """
+    catalog.registries(plugins)
     before = torch.get_num_threads()
     try:
-        for blueprint in blueprints:
+        for blueprint in pickle.loads(blueprints):  # noqa: S301 - our own, from another process
             torch.set_num_threads(blueprint.threads)
-            yield _epoch_seconds(blueprint, data)
+            yield _time(blueprint, data)
     finally:
         torch.set_num_threads(before)
 
@@ -96,8 +109,9 @@ def _drawn(
             return
 
 
-def _epoch_seconds(blueprint: Blueprint, data: Path | None) -> float | None:
-    """Return seconds per epoch, from a whole epoch or as many batches as fit the time."""
+def _time(blueprint: Blueprint, data: Path | None) -> Timing | None:
+    """Return what a training takes, from a whole epoch or as many batches as fit the time."""
+    began, computed = time.perf_counter(), time.process_time()
     asked: list[float] = []  # When: before the first batch, and after each.
     device = torch.device(blueprint.device)
 
@@ -111,14 +125,42 @@ def _epoch_seconds(blueprint: Blueprint, data: Path | None) -> float | None:
         results = train(
             blueprint.config, device=blueprint.device, data_root=data, should_stop=out_of_time
         )
-        return float(next(results).seconds)
+        epoch = float(next(results).seconds)
+        whole = time.perf_counter() - began
+        return Timing(
+            setup=max(0.0, whole - epoch),
+            typical_epoch=epoch,
+            average_epoch=epoch,
+            slowdown=_slowdown(whole, time.process_time() - computed),
+        )
     except TrainingInterrupted:
-        taken = [after - before for before, after in pairwise(asked)]
-        # The median: one batch in which another program had the core says nothing of the others
-        return median(taken[1:]) * len(blueprint.plan.batches) * blueprint.plan.rounds
+        # The first batch also makes what the others find made: memory, threads, kernels
+        taken = [after - before for before, after in pairwise(asked)][1:]
+        batches = len(blueprint.plan.batches) * blueprint.plan.rounds
+        epoch = batches * (1 + _validation_share(blueprint))  # in training batches
+        return Timing(
+            setup=max(0.0, asked[1] - began - median(taken)),
+            # One batch in which another program had the core says nothing of the others
+            typical_epoch=median(taken) * epoch,
+            average_epoch=fmean(taken) * epoch,
+            slowdown=_slowdown(time.perf_counter() - began, time.process_time() - computed),
+        )
     except TrainingDiverged:
         return None
     except UserError:
         raise
     except Exception:  # noqa: BLE001 - it may yet train elsewhere, and its trial tells why not
         return None
+
+
+def _slowdown(seconds: float, computed: float) -> float:
+    return max(1.0, seconds / max(computed, 1e-3))
+
+
+def _validation_share(blueprint: Blueprint) -> float:
+    """Return what validation adds to an epoch's training, as a share of it.
+
+    A training step costs about three forward passes.
+    """
+    images = len(blueprint.plan.batches) * blueprint.config.batch_size
+    return blueprint.plan.val_images / (3 * max(1, images))

@@ -7,11 +7,9 @@ process of ``apart``; what must stay in that world travels as bytes.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean
 from typing import NamedTuple
 
 from hpsearch.search import ledger_reads, studies
@@ -25,14 +23,11 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.devices import resolve_devices
-from hpsearch.workers.launch.apart import as_far_as_it_gets
 from hpsearch.workers.launch.launching import LaunchOptions, check_options
-from hpsearch.workers.launch.staffing import Staff
+from hpsearch.workers.launch.staffing import Staff, staff
+from hpsearch.workers.launch.timing import Probe, TimeRange, time_of
 from hpsearch.workers.threads import crowding, others_on_this_host
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
-
-#: What timing all sampled configurations may take, the start of its process included.
-TIMING_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +46,9 @@ class Preview:
     finished: int
     #: Searched parameters, all branches together.
     parameters: int
-    #: Wall time if nothing is pruned (of one worker where there are none); ``None`` where it
-    #: couldn't be measured, or hasn't been (``timed``).
-    seconds: float | None
+    #: Wall time if nothing is pruned, of one worker if none is started; ``None`` if it couldn't be
+    #: measured, or hasn't been (``timed``).
+    time: TimeRange | None
     #: Checkpoints and best weights at one time.
     disk_bytes: int
     #: One entry per worker of this launch.
@@ -77,10 +72,8 @@ class Outlook:
     """A preview that says nothing of the time yet, and what is needed to find that out."""
 
     preview: Preview
-    #: The sampled configurations' blueprints, pickled.
-    blueprints: bytes
-    plugins: tuple[Path, ...]
-    data: Path | None
+    #: The sampled configurations.
+    probe: Probe
 
 
 def look_ahead(options: LaunchOptions) -> Outlook:
@@ -115,7 +108,7 @@ def look_ahead(options: LaunchOptions) -> Outlook:
             trials,
         ),
         parameters=len(study.space.parameters()),
-        seconds=None,
+        time=None,
         disk_bytes=sampled.checkpoint_bytes * crew.count
         + _waiting_bytes(study, sampled.checkpoint_bytes, workers=crew.count, trials=trials),
         devices=tuple(crew.devices),
@@ -125,11 +118,25 @@ def look_ahead(options: LaunchOptions) -> Outlook:
         crew=crew,
         warnings=tuple(filter(None, [_crowding(crew, others)])),
     )
-    return Outlook(
-        preview=preview,
-        blueprints=pickle.dumps(sampled.blueprints),
-        plugins=study.plugins,
-        data=options.data,
+    probe = Probe(
+        blueprints=pickle.dumps(sampled.blueprints), plugins=study.plugins, data=options.data
+    )
+    return Outlook(preview=preview, probe=probe)
+
+
+def time_alone(study: StudyFile, *, data: Path | None) -> TimeRange | None:
+    """Return how long one worker of this machine takes for all of a study's trials."""
+    from hpsearch.workers.launch.estimate import sample
+
+    crew = staff("auto", 1, None)
+    device = crew.devices[0]
+    sampled = sample(study, device=device, threads=crew.threads, data=data)
+    return time_of(
+        Probe(blueprints=pickle.dumps(sampled.blueprints), plugins=study.plugins, data=data),
+        trainings=study.budget.trials,
+        epochs=study.budget.epochs_per_trial,
+        workers=1,
+        on_cpu=crew.on_cpu,
     )
 
 
@@ -160,36 +167,16 @@ def _require_same_images(options: LaunchOptions, stored: StoredStudy) -> None:
 
 
 def timed(outlook: Outlook) -> Preview:
-    """Return the preview with the time that the launch will take, where that can be measured.
-
-    Each configuration is trained for a moment in another process, so that one that crashes or
-    hangs costs nothing but its estimate.
-    """
+    """Return the preview with the time that the launch will take, if that can be measured."""
     preview = outlook.preview
-    taken = as_far_as_it_gets(
-        _train_for_a_moment,
-        TIMING_SECONDS,
-        outlook.blueprints,
-        outlook.plugins,
-        outlook.data,
+    found = time_of(
+        outlook.probe,
+        trainings=preview.trials - preview.finished,
+        epochs=preview.epochs_per_trial,
+        workers=preview.crew.count,
+        on_cpu=preview.crew.on_cpu,
     )
-    known = [seconds for seconds in taken if seconds is not None]
-    if not known:
-        return preview
-    open_trials = max(0, preview.trials - preview.finished)
-    side_by_side = min(preview.crew.count, max(1, open_trials))
-    seconds = open_trials * preview.epochs_per_trial * mean(known) / side_by_side
-    return replace(preview, seconds=seconds)
-
-
-def _train_for_a_moment(
-    blueprints: bytes, plugins: Sequence[Path], data: Path | None
-) -> Iterator[float | None]:
-    from hpsearch import catalog
-    from hpsearch.workers.launch.estimate import epoch_seconds
-
-    catalog.registries(plugins)  # Blueprints may name what plug-ins bring.
-    yield from epoch_seconds(pickle.loads(blueprints), data=data)  # noqa: S301
+    return replace(preview, time=found)
 
 
 def _crowding(crew: Staff, others: int) -> str | None:

@@ -28,6 +28,11 @@ class Staff:
         """How many there are to begin with; 1 where an estimate is all that is asked for."""
         return max(1, len(self.devices))
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether all of them train on this machine's cores."""
+        return all(device == "cpu" for device in self.devices)
+
 
 def staff(wanted: str, workers: int | None, workers_per_gpu: int | None) -> Staff:
     """Return the workers for the devices ``wanted``; ``workers`` is ``None`` for `auto`.

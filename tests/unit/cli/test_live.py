@@ -13,6 +13,7 @@ from hpsearch.search.ledger_reads import Counts
 from hpsearch.workers.launch.preview import Preview
 from hpsearch.workers.launch.progress import Progress, WorkerStatus
 from hpsearch.workers.launch.staffing import Staff
+from hpsearch.workers.launch.timing import TimeRange
 
 COUNTS = Counts(
     total=9,
@@ -47,7 +48,7 @@ PREVIEW = Preview(
     epochs_total=36,
     finished=2,
     parameters=5,
-    seconds=185.0,
+    time=TimeRange(low=180.0, high=185.0),
     disk_bytes=21_700,
     devices=("cuda:0", "cuda:1", "cuda:0"),
     most_per_device=None,
@@ -86,11 +87,19 @@ PREVIEW = Preview(
             id="folds",
         ),
         pytest.param(
-            replace(PREVIEW, new=True, finished=0, seconds=None, devices=("cpu",)),
+            replace(PREVIEW, new=True, finished=0, time=None, devices=("cpu",)),
             "mine (new)\n"
             "12 trials of up to 3 epochs over 5 parameters; workers: 1 on cpu, 1 thread each\n"
             "its time isn't known, up to 21.7 kB for checkpoints\n",
             id="new, and its time couldn't be measured",
+        ),
+        pytest.param(
+            replace(PREVIEW, time=TimeRange(low=15.0, high=143.0)),
+            "mine (2 trials finished before)\n"
+            "10 trials of up to 3 epochs over 5 parameters; workers: 2 on cuda:0, 1 on cuda:1, "
+            "1 thread each\n"
+            "15 s to 2 min 23 s if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            id="a machine with other work",
         ),
         pytest.param(
             replace(PREVIEW, devices=("cpu",), threads_per_worker=2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,8 +17,8 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
 from hpsearch.training.registries import MODELS
 from hpsearch.workers.launch import estimate as module
-from hpsearch.workers.launch import preview
-from hpsearch.workers.launch.estimate import BYTES_PER_PARAMETER, epoch_seconds, sample
+from hpsearch.workers.launch import preview, timing
+from hpsearch.workers.launch.estimate import BYTES_PER_PARAMETER, sample, timings
 from hpsearch.workers.launch.launching import LaunchOptions
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
@@ -30,8 +31,9 @@ LARGEST = 64 * 16 + 16 + 16 * 10 + 10
 def estimate(study: StudyFile, data: Path) -> tuple[list[float], int]:
     """Return the seconds per epoch that are known, and the bytes of a trial's checkpoints."""
     sampled = sample(study, device="cpu", threads=1, data=data)
-    timed = epoch_seconds(sampled.blueprints, data=data)
-    return [each for each in timed if each is not None], sampled.checkpoint_bytes
+    timed = timings(pickle.dumps(sampled.blueprints), study.plugins, data)
+    epochs = [each.typical_epoch for each in timed if each is not None]
+    return epochs, sampled.checkpoint_bytes
 
 
 def test_it_is_positive_and_leaves_torch_as_it_was(
@@ -219,7 +221,7 @@ def test_what_kills_its_process_costs_only_the_estimate(
     plugin = tmp_path / f"deadly_{does}.py"
     plugin.write_text(DEADLY)
     monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
-    monkeypatch.setattr(preview, "TIMING_SECONDS", 60 if does != "hang" else 15)
+    monkeypatch.setattr(timing, "TIMING_SECONDS", 60 if does != "hang" else 15)
     study = load(
         f"plugins=[{plugin}]",
         "model={deadly: {does: {values: [learn, " + does + "]}}}",
@@ -233,7 +235,7 @@ def test_what_kills_its_process_costs_only_the_estimate(
         data=data_root,
     )
     outlook = preview.look_ahead(options)
-    assert outlook.preview.seconds is None
+    assert outlook.preview.time is None
     told = preview.timed(outlook)
-    assert (told.seconds is not None) is bool(known)
+    assert (told.time is not None) is bool(known)
     assert told.disk_bytes > 0
