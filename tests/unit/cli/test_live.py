@@ -55,6 +55,7 @@ PREVIEW = Preview(
     threads_per_worker=1,
     new=False,
     crew=Staff(devices=["cuda:0", "cuda:1", "cuda:0"], threads=1),
+    completion="about 4 of them will complete",
 )
 
 
@@ -66,7 +67,8 @@ PREVIEW = Preview(
             "mine (2 trials finished before)\n"
             "10 trials of up to 3 epochs over 5 parameters; workers: 1 on cuda:0, 1 on cuda:1, "
             "1 thread each; up to 8 on each as long as more gets done\n"
-            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n"
+            "about 4 of them will complete\n",
             id="as many as pay",
         ),
         pytest.param(
@@ -74,7 +76,8 @@ PREVIEW = Preview(
             "mine (2 trials finished before)\n"
             "10 trials of up to 3 epochs over 5 parameters; workers: 2 on cuda:0, 1 on cuda:1, "
             "1 thread each\n"
-            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n"
+            "about 4 of them will complete\n",
             id="goes on",
         ),
         pytest.param(
@@ -83,14 +86,16 @@ PREVIEW = Preview(
             "10 trials of up to 5 x 3 epochs over 5 parameters; workers: 2 on cuda:0, 1 on cuda:1, "
             "1 thread each\n"
             "each trial trains 5 models, one for each fold or split: 150 epochs in all\n"
-            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n"
+            "about 4 of them will complete\n",
             id="folds",
         ),
         pytest.param(
             replace(PREVIEW, new=True, finished=0, time=None, devices=("cpu",)),
             "mine (new)\n"
             "12 trials of up to 3 epochs over 5 parameters; workers: 1 on cpu, 1 thread each\n"
-            "its time isn't known, up to 21.7 kB for checkpoints\n",
+            "its time isn't known, up to 21.7 kB for checkpoints\n"
+            "about 4 of them will complete\n",
             id="new, and its time couldn't be measured",
         ),
         pytest.param(
@@ -98,7 +103,8 @@ PREVIEW = Preview(
             "mine (2 trials finished before)\n"
             "10 trials of up to 3 epochs over 5 parameters; workers: 2 on cuda:0, 1 on cuda:1, "
             "1 thread each\n"
-            "15 s to 2 min 23 s if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            "15 s to 2 min 23 s if nothing is pruned, up to 21.7 kB for checkpoints\n"
+            "about 4 of them will complete\n",
             id="a machine with other work",
         ),
         pytest.param(
@@ -106,7 +112,8 @@ PREVIEW = Preview(
             "mine (2 trials finished before)\n"
             "10 trials of up to 3 epochs over 5 parameters; workers: 1 on cpu, up to 2 threads "
             "each\n"
-            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n",
+            "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n"
+            "about 4 of them will complete\n",
             id="a small network takes fewer threads",
         ),
         pytest.param(
@@ -115,6 +122,7 @@ PREVIEW = Preview(
             "10 trials of up to 3 epochs over 5 parameters; workers: 2 on cuda:0, 1 on cuda:1, "
             "1 thread each\n"
             "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n"
+            "about 4 of them will complete\n"
             "warning: 2 of the 9 images are copies\n",
             id="a warning",
         ),
