@@ -92,7 +92,7 @@ class _Reader:
     def leaf(self, schema: Leaf, space: Node, node: YamlNode, path: str) -> Any:
         if isinstance(node, MapNode) and not is_value(schema, node):
             self.problem(
-                node.place, path, f"an entry gives one value, but got {shown(to_plain(node))}"
+                node.place, path, f"an entry must give one value, but got {shown(to_plain(node))}"
             )
             return None
         try:

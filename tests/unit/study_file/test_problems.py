@@ -600,7 +600,7 @@ TRY_FIRST = [
     ),
     pytest.param(
         "optimizer: {sgd: {lr: {min: 0.01, max: 0.05}}}",
-        "try_first[0].optimizer.sgd.lr: an entry gives one value, but got "
+        "try_first[0].optimizer.sgd.lr: an entry must give one value, but got "
         '{"min": 0.01, "max": 0.05}',
         id="a range",
     ),
