@@ -36,16 +36,33 @@ def changes_of(
     changes += [] if trials is None else [f"budget.trials={trials}"]
     changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
     if trackers:
-        named = _trackers_in(head_of_definition(study, storage))
+        named = _trackers_in(head_of_definition(study, storage).get("trackers"))
+        named = _with_overrides(named, overrides or ())
         changes += [
             f"trackers.{name}=true" for name in dict.fromkeys(trackers) if name not in named
         ]
     return changes
 
 
-def _trackers_in(head: Mapping[str, object]) -> set[str]:
-    """Return the trackers that the file names itself, whose settings stand."""
-    written = head.get("trackers")
+def _with_overrides(named: set[str], overrides: Sequence[str]) -> set[str]:
+    """Return the trackers that are named once ``--set`` has its word, whose settings stand, too."""
+    from hpsearch.study_file.overrides import read_overrides
+    from hpsearch.study_file.problems import Report
+    from hpsearch.study_file.syntax import to_plain
+
+    for change in read_overrides(overrides, Report()):
+        section, _, inside = change.path.partition(".")
+        if section != "trackers":
+            continue
+        if not inside:  # it replaces what was named before
+            named = _trackers_in(to_plain(change.value))
+        elif to_plain(change.value) is not False:
+            named = {*named, inside.partition(".")[0]}
+    return named
+
+
+def _trackers_in(written: object) -> set[str]:
+    """Return the trackers that a section names."""
     named: set[str] = set()
     for each in written if isinstance(written, list) else [written]:
         if isinstance(each, Mapping):

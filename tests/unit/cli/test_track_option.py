@@ -77,5 +77,33 @@ def test_an_unknown_one_is_said_with_those_there_are(hpsearch, study) -> None:
 def test_the_settings_of_the_file_stand(study, line, expected) -> None:
     study.write_text(STUDY + line)
     trackers = ["wandb", "mlflow", "wandb"]
-    found = changes_of(str(study), overrides=["a=1"], trials=3, epochs=None, trackers=trackers)
+    found = changes(study, ["a=1"], trackers, trials=3)
     assert found == ["a=1", "budget.trials=3", *expected]
+
+
+def changes(study: Path, overrides: list[str], trackers: list[str], trials: int | None = None):
+    return changes_of(
+        str(study), storage="sqlite:///none.db", overrides=overrides, trials=trials, epochs=None,
+        trackers=trackers,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("override", "added"),
+    [
+        ("trackers=[{wandb: {mode: offline}}]", ["trackers.mlflow=true"]),
+        ("trackers.wandb.mode=offline", ["trackers.mlflow=true"]),
+        ("trackers.wandb={mode: offline}", ["trackers.mlflow=true"]),
+        ("trackers=mlflow", ["trackers.wandb=true"]),
+        ("trackers={wandb: false}", ["trackers.wandb=true", "trackers.mlflow=true"]),
+        ("trackers.wandb=false", ["trackers.wandb=true", "trackers.mlflow=true"]),
+        ("data.limit=3", ["trackers.wandb=true", "trackers.mlflow=true"]),
+    ],
+)
+def test_the_settings_of_an_override_stand_too(study, override, added) -> None:
+    """`--track wandb` beside `--set` that takes W&B offline doesn't ask for a key."""
+    assert changes(study, [override], ["wandb", "mlflow"]) == [override, *added]
+    study.write_text(STUDY + "trackers: {wandb: {project: x}}\n")
+    whole = override.startswith("trackers=")
+    expected = added if whole else ["trackers.mlflow=true"]
+    assert changes(study, [override], ["wandb", "mlflow"]) == [override, *expected]
