@@ -128,6 +128,7 @@ def test_a_row_records_what_decides_the_last_digits(open_study) -> None:
             "split_hash": expected.split_hash,
             "train_images": 160,
             "val_images": 40,
+            "images_per_class": [20] * 10,
             "receptive_field": None,
             "input_shape": [1, 8, 8],
             "classes": 10,
