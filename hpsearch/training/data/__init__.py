@@ -4,6 +4,7 @@
 - ``digits``, ``idx``, ``cifar``, ``image_folder``, ``pickled_dict``  the built-in sources;
   ``sources`` imports them all
 - ``cifar_files``, ``picture_files``, ``pickled_entries``, ``pixel_arrays``  the formats they read
+- ``pixel_kinds``        what the numbers in a picture file mean, where Pillow doesn't look
 - ``prepare``            ``prepare(config)`` for training, ``test_images(config)`` for the end
 - ``summary``            what a source holds and whether it is here, for people
 - ``split``              seeded, stratified ``limit``, ``per_class`` and split into two parts
@@ -12,5 +13,8 @@
 - ``decode``             pictures of one size from a source's part
 - ``normalization``, ``statistics``  mean and deviation: given, or those of the training images
 - ``cache``, ``content`` memory-mapped arrays on disk, keyed by the contents of files
-- ``download``, ``restricted_pickle``, ``place``  fetching files, distrusting them, where they lie
+- ``copies``, ``data_warnings``  what makes an accuracy say less than it seems to
+- ``download``, ``place``  fetching files, where they lie
+- ``restricted_pickle``, ``pickle_structure``  pickles, read without trusting them
+- ``room``               free memory and disk, asked before something large begins
 """
