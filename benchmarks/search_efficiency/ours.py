@@ -30,8 +30,9 @@ from hpsearch.search.distributions import distribution_of
 from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import Claim, TrialRow
-from hpsearch.search.promotion import Promotion, Rung
+from hpsearch.search.promotion import Promotion, Rung, most_paused
 from hpsearch.search.pruners import PRUNERS, Report, StoppingRule
+from hpsearch.search.rungs import UNAUDITED
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.starts import Starts
@@ -54,8 +55,10 @@ class Standing:
     value: float | None = None
     #: "running", "paused" (at ``rung``), "complete", "pruned" or "failed".
     state: str = "running"
-    #: Where it waits; of a trial that the audit lets live, where it would wait.
+    #: Where it waits, or has ended.
     rung: int | None = None
+    #: Where it would wait, but for the audit.
+    audited_from: int | None = None
 
 
 class _Snapping:
@@ -144,6 +147,8 @@ class LedgerSearch(_Snapping):
         _, ledger, _ = self._hands(worker)
         last = epoch == self.study.budget.epochs_per_trial
         decision = ledger.report(self._claims[job.key], _result(epoch, value, last))
+        if decision == "paused":
+            ledger.end_excess()
         if decision == "continue":
             return "continue"
         return "paused" if decision == "paused" else "ended"
@@ -222,7 +227,11 @@ class FastSearch(_Snapping):
         if epoch == self.study.budget.epochs_per_trial:
             answer: Answer = "ended"
         elif isinstance(self.pruner, Promotion):
-            return self._stand_at_rung(trial) if epoch in self.rungs else "continue"
+            answer = self._stand_at_rung(trial) if epoch in self.rungs else "continue"
+            if answer == "paused":
+                running = sum(each.state == "running" for each in self.trials.values())
+                self._keep_waiting(most_paused(running))
+            return answer
         else:
             report = Report(
                 ticket=job.key,
@@ -249,19 +258,29 @@ class FastSearch(_Snapping):
         Complete trials are compared, and of those that wait at a rung the furthest.
         """
         compared = [each for each in self.trials.values() if each.state == "complete"]
-        kept = [each for each in self.trials.values() if each.state == "paused"]
-        furthest = max((each.epochs_done for each in kept), default=0)
-        compared += [each for each in kept if each.epochs_done == furthest]
+        if not self._is_finished():
+            kept = [each for each in self.trials.values() if each.rung is not None]
+            furthest = max((each.rung or 0 for each in kept), default=0)
+            compared += [each for each in kept if each.rung == furthest]
         if not compared:
             return None
         return min(compared, key=lambda each: (-(each.value or 0.0), each.ticket)).row
 
+    def _is_finished(self) -> bool:
+        under_way = any(each.state in ("running", "paused") for each in self.trials.values())
+        return len(self.trials) == self.study.budget.trials and not under_way
+
     def _end_waiting(self) -> None:
         """End those that wait, if nobody trains any more: the budget is used."""
         if not any(each.state == "running" for each in self.trials.values()):
-            for trial in self.trials.values():
-                if trial.state == "paused":
-                    self._end(trial)
+            self._keep_waiting(0)
+
+    def _keep_waiting(self, count: int) -> None:
+        """End those that wait, but for the best ``count`` of the highest rungs."""
+        waiting = [each for each in self.trials.values() if each.state == "paused"]
+        waiting.sort(key=lambda each: (-(each.rung or 0), -(each.value or 0.0), each.ticket))
+        for trial in waiting[count:]:
+            self._end(trial)
 
     def _end(self, trial: Standing) -> None:
         complete = trial.epochs_done == self.study.budget.epochs_per_trial
@@ -273,16 +292,21 @@ class FastSearch(_Snapping):
 
     def _stand_at_rung(self, trial: Standing) -> Answer:
         """Let it wait, unless it would be promoted at once, or the audit lets it live."""
-        if trial.rung is not None:
+        if trial.audited_from is not None:
             return "continue"
         trial.state, trial.rung = "paused", trial.epochs_done
         if self._next_promoted() is trial:
             trial.state, trial.rung = "running", None
             return "continue"
-        if self.audit.spares(trial.ticket):
-            trial.state = "running"
+        if self.audit.spares(trial.ticket) or (self.audit.share and self._lacks_audit()):
+            trial.state, trial.rung, trial.audited_from = "running", None, trial.epochs_done
             return "continue"
         return "paused"
+
+    def _lacks_audit(self) -> bool:
+        standing = sum(each.rung is not None for each in self.trials.values())
+        audited = any(each.audited_from is not None for each in self.trials.values())
+        return standing > UNAUDITED and not audited
 
     def _next_promoted(self) -> Standing | None:
         if not isinstance(self.pruner, Promotion):
@@ -297,8 +321,10 @@ class FastSearch(_Snapping):
         done = [each for each in self.trials.values() if each.epochs_done >= epoch]
         return Rung(
             epoch=epoch,
-            reached=sum(each.rung is None or each.rung >= epoch for each in done),
-            promoted=sum(each.rung is None or each.rung > epoch for each in done),
+            reached=sum(_beyond(each.audited_from, epoch - 1) for each in done),
+            promoted=sum(
+                _beyond(each.audited_from, epoch) and _beyond(each.rung, epoch) for each in done
+            ),
             waiting=sum(_waits(each, epoch) for each in done),
         )
 
@@ -311,6 +337,10 @@ class FastSearch(_Snapping):
             return False
         self.peers.spared[report.ticket] = report.epoch
         return True
+
+
+def _beyond(rung: int | None, epoch: int) -> bool:
+    return rung is None or rung > epoch
 
 
 def _waits(trial: Standing, epoch: int) -> bool:
