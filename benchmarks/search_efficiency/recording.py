@@ -139,7 +139,7 @@ def _train(study: StudyFile, row: int, repeat: int, params: Params, data_root: P
             if result.last and result.state is not None:
                 weights = result.state()["model"]
                 trained = Trained(config=config, weights=weights, epoch=result.epoch)
-                ((evaluation,), _) = evaluate_on_test([trained], data_root=data_root)
+                (evaluation,) = evaluate_on_test([trained], data_root=data_root).evaluations
                 accuracy = round(evaluation.accuracy, 6)
             began = time.process_time()
     except TrainingDiverged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.search_efficiency.__main__ import main
 from benchmarks.search_efficiency.contestants import DEFAULTS, METHODS, study_of
 from benchmarks.search_efficiency.figures import (
     as_json,
@@ -181,6 +183,44 @@ def test_a_table_is_read_from_any_folder_as_it_was_written(tmp_path: Path) -> No
     )
     assert (diverged.val_accuracy, diverged.seconds) == ([0.25], [0.1, 0.3])
     assert diverged.test_accuracy == recorded.chance
+
+
+def test_a_recording_goes_on_where_it_was_and_becomes_a_table(tmp_path: Path) -> None:
+    folder, work = tmp_path / "tables", tmp_path / "work"
+    folder.mkdir()
+    (folder / "tiny.yaml").write_text(
+        "study: tiny\nbudget: {trials: 9, epochs_per_trial: 2}\n"
+        "data: {source: digits, limit: 100}\nmodel: {mlp: {hidden: {values: [[4], [8]]}}}\n"
+        "optimizer: {sgd: {lr: {min: 0.01, max: 1, log: true}}}\n"
+    )
+    record = {"spread": 2, "seeds": 2, "best": 0.5}
+    (folder / "tiny.json").write_text(json.dumps({"budget": 2, "chance": 0.1, "record": record}))
+    assert plans_in(folder) == ["tiny"] and names_in(folder) == []
+
+    def go_on(most: int) -> None:
+        main(["record", "--tables", f"{folder}", "--work", f"{work}", "--most", f"{most}"])
+
+    go_on(1)
+    first = (work / "tiny.jsonl").read_text()
+    assert names_in(folder) == []
+    go_on(-1)
+    assert (work / "tiny.jsonl").read_text().startswith(first)
+    (table,) = read_tables(folder)
+    # The better one of both is trained again
+    better = int(np.argmax([each[0].val_accuracy[-1] for each in table.curves]))
+    assert [len(each) for each in table.curves] == [1 + (row == better) for row in range(2)]
+    for curve in (curve for curves in table.curves for curve in curves):
+        assert len(curve.val_accuracy) == len(curve.seconds) == 2
+        assert 0 <= curve.test_accuracy <= 1
+    figures = tmp_path / "figures.json"
+    method = "random + promotion ASHA"
+    main(
+        ["replay", "--tables", f"{folder}", "--workers", "1", "--replays", "2", "--method", method,
+         "--reference", method, "--json", f"{figures}"]
+    )  # fmt: skip
+    (case,) = json.loads(figures.read_text())["cases"]
+    assert (case["table"], case["workers"], case["replays"]) == ("tiny", 1, 2)
+    assert set(case["methods"]) == {method}
 
 
 def test_a_folder_says_which_file_of_a_table_is_missing(tmp_path: Path) -> None:
