@@ -14,6 +14,7 @@ HpsearchError
 │   └── DeviceUnusable       a GPU that doesn't compute, at all or any more
 ├── ExportFailed             a trained model can't be written in a format, or differs in it
 ├── InfeasibleConfig         this configuration can't be built (the sampler learns from it)
+│   ├── WeightsUnavailable   as its pretrained weights can't be downloaded (a DataError, too)
 │   └── ConstraintBroken     it could be, but it breaks a constraint of the study
 ├── TrainingDiverged         the loss stopped being a number
 ├── TrainingInterrupted      training was asked to stop between two batches (carries its state)
@@ -159,6 +160,10 @@ class ExportFailed(HpsearchError):
 
 class InfeasibleConfig(HpsearchError):
     """This configuration can't be built; the message holds the arithmetic that shows why."""
+
+
+class WeightsUnavailable(DataError, InfeasibleConfig):
+    """Its pretrained weights can't be downloaded: a search tries its other configurations."""
 
 
 class ConstraintBroken(InfeasibleConfig):

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from hpsearch.errors import InfeasibleConfig, UserError
+from hpsearch.errors import InfeasibleConfig, UserError, WeightsUnavailable
 from hpsearch.measurement import KNOWN_BEFORE
 from hpsearch.priors.making import prior_of
 from hpsearch.search.completing import expected_complete
@@ -95,6 +95,8 @@ class Infeasible:
     params: Mapping[str, Scalar]
     #: The arithmetic.
     reason: str
+    #: Whether it could be built, but its pretrained weights can't be downloaded here.
+    unavailable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +206,9 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
         try:
             plan = plan_on(config, images, torch.device("cpu"))
         except InfeasibleConfig as error:
-            infeasible.append(_infeasible(first_trial, draw.params, str(error)))
+            found = _infeasible(first_trial, draw.params, str(error))
+            unavailable = isinstance(error, WeightsUnavailable)
+            infeasible.append(replace(found, unavailable=unavailable))
             unbuilt.setdefault(config.model.name, []).append((config, images, str(error)))
             continue
         if prior is not None:
@@ -241,7 +245,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
 def require_feasible(study: StudyFile, report: SpaceReport) -> None:
     """Raise ``UserError`` where nothing, or something that the file asks for, can't be trained."""
     for found in report.infeasible:
-        if found.try_first is not None:
+        if found.try_first is not None and not found.unavailable:
             raise UserError(
                 f"study {study.name!r}: try_first[{found.try_first}] must be a configuration that "
                 f"can be built, but {found.reason}"

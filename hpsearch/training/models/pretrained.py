@@ -6,7 +6,8 @@ its classes are others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -16,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from hpsearch.errors import DataError, InfeasibleConfig
+from hpsearch.errors import DataError, InfeasibleConfig, WeightsUnavailable
 from hpsearch.training.data.download import DownloadFailed, fetch_once
 from hpsearch.training.torch_file import read_tensors
 
@@ -156,14 +157,34 @@ def _imagenet_file(architecture: str) -> Path:
 
     if not path.is_file():
         try:
-            fetch_once(folder, path.is_file, fetch)
+            _fetch_if_it_may_work(path, lambda: fetch_once(folder, path.is_file, fetch))
         except DownloadFailed as error:
-            raise DataError(
+            raise WeightsUnavailable(
                 f"weights: imagenet needs torchvision's file {name}, but it can't be downloaded "
                 f"({error}); fetch {url} on another machine and put it into {folder}, or write "
                 "its path instead of imagenet; weights: none starts at random"
             ) from error
     return path
+
+
+#: File -> when its download last failed, and why.
+_failed: dict[Path, tuple[float, str]] = {}
+
+#: Seconds for which a download that failed isn't tried again: a search draws its model often, and
+#: a network that answers nothing takes its time to say so.
+_RETRY_SECONDS = 300.0
+
+
+def _fetch_if_it_may_work(file: Path, fetch: Callable[[], None]) -> None:
+    """Call ``fetch`` unless it failed a moment ago. Raises ``DownloadFailed``."""
+    failed = _failed.get(file)
+    if failed is not None and time.monotonic() - failed[0] < _RETRY_SECONDS:
+        raise DownloadFailed(failed[1])
+    try:
+        fetch()
+    except DownloadFailed as error:
+        _failed[file] = time.monotonic(), str(error)
+        raise
 
 
 def _identity(path: Path) -> tuple[Path, int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from urllib.error import URLError
 
 import jsonschema
 import numpy as np
@@ -109,6 +110,31 @@ def test_a_model_that_is_named_in_vain_comes_first(hpsearch, here):
     assert "of model lenet5 can be built (1 tried): it needs images of 32 x 32" in alone.err
     large = hpsearch("check", "vain.yaml", "--set", "data.input_size=32", "--json").json
     assert (large["valid"], large["impossible_models"]) == (True, [])
+
+
+def test_weights_that_cant_be_downloaded_take_their_model_away_and_no_other(
+    hpsearch, here, monkeypatch
+):
+    """A study of nine models can be launched without a network."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", fail)
+    monkeypatch.setenv("TORCH_HOME", str(here.parent / "torch"))
+    (here / "two.yaml").write_text(
+        "study: two\nbudget: {trials: 4, epochs_per_trial: 2}\n"
+        "data: {source: digits, input_size: 32}\n"
+        "model: {resnet18: {weights: imagenet}, mlp: {}}\noptimizer: {sgd: {lr: 0.1}}\n"
+        "try_first: [{model: resnet18}]\n"
+    )
+    told = hpsearch("check", "two.yaml")
+    assert told.code == 0, told.all
+    assert told.out.splitlines()[1].startswith(
+        "warning: no configuration of model resnet18 can be built (2 tried). weights: imagenet"
+    )
+    alone = hpsearch("check", "two.yaml", "--set", "model={resnet18: {weights: imagenet}}")
+    assert (alone.code, "weights: none starts at random" in alone.err) == (2, True)
 
 
 def test_check_names_what_cant_be_built_with_the_arithmetic(hpsearch, study):

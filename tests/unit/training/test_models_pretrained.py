@@ -252,6 +252,11 @@ class TestImageNet:
             f"it into {hub}, or write its path instead of imagenet; weights: none starts at random"
         )
         assert url == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+        # A search draws it again and again; the network isn't asked each time, and what it draws
+        # is no reason to end: other models need no network
+        with pytest.raises(InfeasibleConfig):
+            describe(Component("resnet18", {"weights": "imagenet"}), input_shape=SHAPE, classes=4)
+        assert len(download) == 1
         assert [path for path in hub.glob("*") if path.is_file()] == []
 
     def test_the_file_is_taken_from_where_it_was_put(
