@@ -27,7 +27,6 @@ from hpsearch.workers.launch.launching import LaunchOptions, check_options
 from hpsearch.workers.launch.staffing import Staff, staff
 from hpsearch.workers.launch.timing import Probe, TimeRange, time_of
 from hpsearch.workers.threads import crowding, others_on_this_host
-from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +151,8 @@ def _waiting_bytes(study: StudyFile, checkpoint_bytes: int, *, workers: int, tri
     Returns:
         Bytes; 0 if no trial ever waits.
     """
+    from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS  # it imports torch
+
     pruner = PRUNERS.build(study.pruner)
     epochs = study.budget.epochs_per_trial
     if not isinstance(pruner, Promotion) or not pruner.rungs(epochs):
