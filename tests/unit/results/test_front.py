@@ -49,6 +49,7 @@ def trial(
         best_value=named["val_accuracy"],
         best_epoch=1,
         epochs_done=1,
+        rung=None,
         compute_seconds=1.0,
         attempts=1,
         owner=None,
