@@ -242,13 +242,14 @@ def _create(connection: Connection, database: Database, study: StudyFile) -> Sto
 def _find(connection: Connection, database: Database, name: str) -> RowMapping | None:
     row = connection.execute(sa.select(studies).where(studies.c.name == name)).mappings().first()
     if row is not None:
+        _require_folder_names(row)
         found = ask(connection, IS_OURS, study_id=row["study_id"])
         require_ours(connection, row["study_id"], found, storage_option(database.url))
     return row
 
 
-def _stored(row: Mapping[Any, Any]) -> StoredStudy:
-    """Return the row's study. Raises ``DamagedStudy`` if hpsearch can't have written it."""
+def _require_folder_names(row: Mapping[Any, Any]) -> None:
+    """Raise ``DamagedStudy`` if hpsearch can't have written a study's name or run key."""
     for column in ("name", "run_key"):
         # Both are names of folders: one from elsewhere could lead anywhere.
         if re.fullmatch(STUDY_NAME, row[column]) is None:
@@ -257,6 +258,10 @@ def _stored(row: Mapping[Any, Any]) -> StoredStudy:
                 f"holds {row[column]!r}, which hpsearch never writes; somebody else has changed "
                 "it: restore a backup, or use another --storage"
             )
+
+
+def _stored(row: Mapping[Any, Any]) -> StoredStudy:
+    """Return the row's study. Raises ``DamagedStudy`` if its document can't be read."""
     return StoredStudy(
         study_id=row["study_id"],
         name=row["name"],
