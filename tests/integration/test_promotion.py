@@ -111,19 +111,17 @@ def test_what_was_lost_goes_on_before_anything_is_promoted(search):
     one, two = opened.hand("one"), opened.hand("two")
     lost = two.started()
     assert tried(one, 0.5, 0.4) == ["paused", "paused"]
+    third = one.started()
     free_tickets_of(opened.database, opened.study_id, "two")
-    # It would be handed back by the promotions alone; but a lost trial comes first
-    assert one.report(one.claim(), 1, 0.9) == "continue"
-    assert lost.ticket == 1
+    # By the promotions alone it would be handed back; but a lost trial comes first
+    assert one.report(third, 1, 0.9) == "paused"
+    claim = one.claim()
+    assert claim.ticket == lost.ticket
+    one.ledger.release(claim, "told to leave")
+    assert opened.ticket(claim.ticket).rung is None
+    assert one.claim().ticket == claim.ticket
+    assert two.claim().ticket == third.ticket
     sound(opened)
-
-    lost = two.started()
-    free_tickets_of(opened.database, opened.study_id, "two")
-    third = one.claim()
-    assert third.ticket == lost.ticket
-    one.ledger.release(third, "told to leave")
-    assert opened.ticket(third.ticket).rung is None
-    assert one.claim().ticket == third.ticket
 
 
 def test_a_promoted_trial_that_is_lost_keeps_its_place(search):
