@@ -12,6 +12,7 @@
 - ``ledger``          every write about a ticket: start, report, release, fail; behind a ``fence``
 - ``epoch_reports``   the write of every epoch: figures, decision, the trial's end (``outcomes``)
 - ``decision``        whether a trial goes on: what a pruning rule may see, and its audit
+- ``rungs``           trials that wait at rungs: who goes on, and how they end
 - ``ledger_reads``    what others ask of the ledger: tickets, curves, events, counts
 - ``one_moment``      several reads that see the same moment
 - ``lease``           watching other workers' leases by the own monotonic clock
@@ -19,6 +20,6 @@
 - ``knowledge``       results from elsewhere, which are no trials; samplers learn from them
 - ``validity``        declaring an ended trial invalid, and taking that back
 - ``samplers``        random, tpe, grid, gp, qmc
-- ``pruners``         none, median, percentile, asha, hyperband
+- ``pruners``         none, median, percentile, asha, hyperband (``promotion``: asha's rule)
 - ``suggest``         one whole configuration for a ticket, before any row exists
 """
