@@ -26,7 +26,7 @@ def test_it_says_what_follows(ask):
         "made_up: trial 2 (complete) is invalid: wrong \ufffd[31mlabels",
         "It has no rank any more, and the sampler passes over it; `--undo` takes this back",
         "Its place in the budget of 6 trials stays used (--again gives one more)",
-        "Best now: trial 4 (0.8)",
+        "Best now: trial 4 (80.00 %)",
     ]
     undone = ask("invalidate", "2", "--undo").out
     assert undone == ("made_up: trial 2 is complete again, and counts\nBest now: trial 2 (0.8)\n")
