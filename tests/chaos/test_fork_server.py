@@ -72,7 +72,9 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]
 
 def kill_server(launch: Watched) -> int:
     """Kill the fork server while both workers train; returns what its id was."""
-    launch.wait_for(lambda: launch.running_after_epoch(1) and len(launch.workers()) == WORKERS)
+    launch.wait_for(
+        lambda: launch.running_after_epoch(1) and len(launch.workers()) == WORKERS, seconds=300
+    )
     server = launch.wait_for(launch.server)
     os.kill(server, signal.SIGKILL)
     return server
