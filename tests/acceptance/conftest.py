@@ -79,5 +79,5 @@ def searched_shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     shell = Shell(folder)
     shell.done("launch", "--study", "small.yaml", "--workers", "2")
     told = shell.done("export", "--study", "small", "--out", "winner.yaml")
-    assert "optimistic, one seed" in told
+    assert "No fresh seed has confirmed it" in told
     return shell
