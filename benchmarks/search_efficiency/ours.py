@@ -30,7 +30,7 @@ from hpsearch.search.distributions import distribution_of
 from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import Claim, TrialRow
-from hpsearch.search.promotion import Promotion, Rung, most_paused
+from hpsearch.search.promotion import LEAST_COMPLETE, Promotion, Rung, most_paused
 from hpsearch.search.pruners import PRUNERS, Report, StoppingRule
 from hpsearch.search.rungs import UNAUDITED
 from hpsearch.search.samplers import SAMPLERS
@@ -278,7 +278,7 @@ class FastSearch(_Snapping):
     def _keep_waiting(self, count: int) -> None:
         """End those that wait, but for the best ``count`` of the highest rungs."""
         waiting = [each for each in self.trials.values() if each.state == "paused"]
-        waiting.sort(key=lambda each: (-(each.rung or 0), -(each.value or 0.0), each.ticket))
+        waiting.sort(key=_best_first)
         for trial in waiting[count:]:
             self._end(trial)
 
@@ -312,10 +312,16 @@ class FastSearch(_Snapping):
         if not isinstance(self.pruner, Promotion):
             return None
         rung = self.pruner.next_rung([self._rung(epoch) for epoch in self.rungs])
-        if rung is None:
+        waiting = [each for each in self.trials.values() if each.state == "paused"]
+        if rung is not None:
+            waiting = [each for each in waiting if _waits(each, rung.epoch)]
+        elif not self._owes_complete_ones():
             return None
-        waiting = [each for each in self.trials.values() if _waits(each, rung.epoch)]
-        return min(waiting, key=lambda each: (-(each.value or 0.0), each.ticket))
+        return min(waiting, key=_best_first, default=None)
+
+    def _owes_complete_ones(self) -> bool:
+        ending = sum(each.state in ("complete", "running") for each in self.trials.values())
+        return len(self.trials) >= self.study.budget.trials and ending < LEAST_COMPLETE
 
     def _rung(self, epoch: int) -> Rung:
         done = [each for each in self.trials.values() if each.epochs_done >= epoch]
@@ -337,6 +343,10 @@ class FastSearch(_Snapping):
             return False
         self.peers.spared[report.ticket] = report.epoch
         return True
+
+
+def _best_first(trial: Standing) -> tuple[int, float, int]:
+    return -(trial.rung or 0), -(trial.value or 0.0), trial.ticket
 
 
 def _beyond(rung: int | None, epoch: int) -> bool:

@@ -145,7 +145,7 @@ class Claims:
             lost = self._find(connection, _LOST)
         if lost is not None:
             return self._resume(connection, key, lost)
-        promoted = next_promoted(connection, self._study_id, self._rules)
+        promoted = next_promoted(connection, study, self._rules)
         if promoted is not None:
             return self._resume(connection, key, promoted)
         if issued < study["trials"] + study["granted"] and not study["exhausted"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from hpsearch.search.promotion import Promotion
+from hpsearch.search.promotion import LEAST_COMPLETE, Promotion
 from hpsearch.search.pruners import Pruner, Report, StoppingRule
 
 #: Complete trials below which a report says little of what each parameter does.
@@ -33,7 +33,7 @@ def expected_complete(pruner: Pruner, trials: int, epochs: int) -> int:
         count = trials
         for _ in pruner.rungs(epochs):
             count //= pruner.reduction_factor
-        return count
+        return max(count, min(trials, LEAST_COMPLETE))
     simulated = min(trials, _SIMULATED)
     complete = sum(_simulate(pruner, simulated, epochs, order) for order in range(_ORDERS))
     return round(complete / _ORDERS * trials / simulated)

@@ -65,9 +65,10 @@ class EpochReports(FencedWrites):
         at_rung = result.epoch in self.rules.rungs and not result.last
 
         def work(connection: Connection) -> str:
+            study: Row = {}
             if at_rung:
                 # Trials are counted: the study's lock comes before the ticket's
-                lock_study(connection, self.study_id)
+                study = lock_study(connection, self.study_id)
             ticket, already = self._own_decision(connection, claim, result)
             if already is not None:
                 return already
@@ -99,7 +100,7 @@ class EpochReports(FencedWrites):
             }
             if at_rung:
                 decision, place = self._stand_at_rung(
-                    connection, claim, {**ticket, **columns}, result.epoch
+                    connection, study, claim, {**ticket, **columns}
                 )
                 columns |= place
             else:
@@ -143,7 +144,7 @@ class EpochReports(FencedWrites):
         return decision
 
     def _stand_at_rung(
-        self, connection: Connection, claim: Claim, ticket: Row, epoch: int
+        self, connection: Connection, study: Row, claim: Claim, ticket: Row
     ) -> tuple[str, dict[str, Any]]:
         """Decide at a rung; returns the decision, and the columns of where the ticket stands.
 
@@ -152,13 +153,14 @@ class EpochReports(FencedWrites):
         """
         if ticket["audited_from"] is not None:
             return "continue", {}
+        epoch = ticket["epochs_done"]
         waits = {"state": TicketState.PAUSED, "rung": epoch}
         trains = {"state": TicketState.RUNNING, "rung": None}
         standing = {name: ticket[name] for name in ("epochs_done", "value", "best_value")}
         self.update(connection, claim, **standing, **waits)
         promoted = None
         if not any_lost(connection, self.study_id):
-            promoted = next_promoted(connection, self.study_id, self.rules)
+            promoted = next_promoted(connection, study, self.rules)
         if promoted is not None and promoted["ticket"] == claim.ticket:
             return "continue", trains
         audit = self.rules.audit

@@ -18,6 +18,10 @@ from dataclasses import dataclass
 #: the best third of a rung can be promoted, so those beyond have no chance.
 PAUSED_KEPT, PAUSED_KEPT_PER_RUNNING = 30, 3
 
+#: Trials that are trained to their end however small the study is. A third of a third of twelve
+#: trials is one, and of eight it is none: nothing could be compared, confirmed or exported.
+LEAST_COMPLETE = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:

@@ -20,7 +20,7 @@ from hpsearch.search.ledger_tables import TicketState, tickets
 from hpsearch.search.ledger_types import SearchRules
 from hpsearch.search.outcomes import write_ending
 from hpsearch.search.prepared import Statement, ask
-from hpsearch.search.promotion import Rung, most_paused
+from hpsearch.search.promotion import LEAST_COMPLETE, Rung, most_paused
 from hpsearch.search.stored_json import decode_or
 
 #: The event of a trial that waits at a rung; ``detail`` holds ``epoch`` and ``value``.
@@ -34,20 +34,46 @@ REOPENED = "reopened"
 UNAUDITED = 10
 
 
-def next_promoted(connection: Connection, study_id: int, rules: SearchRules) -> Row | None:
-    """Return the ticket that the rule promotes next; ``None`` if none may go on now."""
+def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row | None:
+    """Return the ticket that is promoted next; ``None`` if none may go on now.
+
+    When the study has no new trials left, the best of the highest rung go on until
+    ``LEAST_COMPLETE`` trials have come to their end.
+
+    Args:
+        connection: Inside a transaction that holds the study's lock.
+        study: The study's row.
+        rules: The study's rules.
+
+    Returns:
+        The ticket's row.
+    """
     if rules.promotion is None or not rules.rungs:
         return None
+    study_id = study["study_id"]
     rung = rules.promotion.next_rung(read_rungs(connection, study_id, rules.rungs))
-    if rung is None:
+    if rung is None and not _owes_complete_ones(connection, study):
         return None
     query = (
         sa.select(tickets)
-        .where(_waits(study_id), tickets.c.rung == rung.epoch)
-        .order_by(*_best_first(rules.maximize))
+        .where(_waits(study_id), sa.true() if rung is None else tickets.c.rung == rung.epoch)
+        .order_by(tickets.c.rung.desc(), *_best_first(rules.maximize))
         .limit(1)
     )
-    return dict(connection.execute(query).mappings().one())
+    row = connection.execute(query).mappings().first()
+    return None if row is None else dict(row)
+
+
+def _owes_complete_ones(connection: Connection, study: Row) -> bool:
+    """Whether no new trial is left, and too few are complete or on their way there."""
+    table = tickets.c
+    to_the_end = table.state.in_((TicketState.COMPLETE, TicketState.RUNNING))
+    query = sa.select(sa.func.count(), sa.func.sum(sa.case((to_the_end, 1), else_=0))).where(
+        table.study_id == study["study_id"]
+    )
+    issued, ending = connection.execute(query).one()
+    budget_used = study["exhausted"] or issued >= study["trials"] + study["granted"]
+    return bool(budget_used) and (ending or 0) < LEAST_COMPLETE
 
 
 def read_rungs(connection: Connection, study_id: int, epochs: tuple[int, ...]) -> list[Rung]:

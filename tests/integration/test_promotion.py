@@ -18,14 +18,16 @@ from hpsearch.results.invariants.rules import RULES
 from hpsearch.results.pruning_audit import read_pruning_audit
 from hpsearch.results.ranking import best, contenders, leader
 from hpsearch.results.records import read_study
-from hpsearch.search import epoch_reports, studies
+from hpsearch.search import epoch_reports, rungs, studies
 from hpsearch.search.claims import free_tickets_of
+from hpsearch.search.completing import expected_complete
 from hpsearch.search.decision import SPARED, Audit
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_tables import studies as studies_table
 from hpsearch.search.ledger_types import CheckpointRef, Idle
 from hpsearch.search.one_moment import at_one_moment
+from hpsearch.search.promotion import Promotion
 
 EPOCHS = 9
 
@@ -137,7 +139,8 @@ def test_a_promoted_trial_that_is_lost_keeps_its_place(search):
     sound(opened)
 
 
-def test_when_the_budget_is_used_what_waits_ends_pruned(search):
+def test_when_the_budget_is_used_what_waits_ends_pruned(search, monkeypatch):
+    monkeypatch.setattr(rungs, "LEAST_COMPLETE", 0)
     opened = search(trials=4, epochs=EPOCHS, pruner="asha")
     one, two = opened.hand("one"), opened.hand("two")
     tried(one, 0.5, 0.4, 0.3)
@@ -156,6 +159,33 @@ def test_when_the_budget_is_used_what_waits_ends_pruned(search):
     assert [row.value for row in rows] == [0.7, 0.4, 0.3, 0.2]
     assert opened.counts().all_ended(4, exhausted=False)
     sound(opened)
+
+
+@pytest.mark.parametrize(
+    ("trials", "complete"), [(1, 1), (2, 2), (3, 3), (5, 3), (8, 3)], ids=lambda number: str(number)
+)
+def test_the_smallest_study_has_something_to_compare(search, trials, complete):
+    """By thirds of thirds none of eight trials would be complete."""
+    opened = search(trials=trials, epochs=EPOCHS, pruner="asha")
+    finished(opened)
+    counts = opened.counts()
+    assert (counts.complete, counts.finished) == (complete, trials)
+    assert expected_complete(Promotion(), trials, EPOCHS) == complete
+    assert opened.ticket(trials).state == "complete"  # the best one, the last that began
+    sound(opened)
+
+
+def test_no_more_than_the_least_are_trained_at_once(search):
+    opened = search(trials=4, epochs=EPOCHS, pruner="asha")
+    hands = [opened.hand(f"{number}") for number in range(4)]
+    claims = [hand.started() for hand in hands]
+    for hand, claim in zip(hands, claims, strict=True):
+        hand.report(claim, 1, 0.5)
+    assert [hand.claim().ticket for hand in hands[:3]] == [1, 2, 3]
+    assert hands[3].idle() is Idle.WAIT
+    # One that fails is made up for
+    hands[0].ledger.fail(replace(claims[0], attempt=2), "diverged", retry=False)
+    assert hands[3].claim().ticket == 4
 
 
 def finished(opened: Search) -> None:
