@@ -25,14 +25,13 @@ from hpsearch.results.ranking import leader
 from hpsearch.results.records import read_study
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
-from hpsearch.search.decision import Audit
+from hpsearch.search.decision import UNAUDITED, Audit
 from hpsearch.search.distributions import distribution_of
 from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import Claim, TrialRow
 from hpsearch.search.promotion import LEAST_COMPLETE, Promotion, Rung, most_paused
 from hpsearch.search.pruners import PRUNERS, Report, StoppingRule
-from hpsearch.search.rungs import UNAUDITED
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.starts import Starts
@@ -304,9 +303,10 @@ class FastSearch(_Snapping):
         return "paused"
 
     def _lacks_audit(self) -> bool:
-        standing = sum(each.rung is not None for each in self.trials.values())
-        audited = any(each.audited_from is not None for each in self.trials.values())
-        return standing > UNAUDITED and not audited
+        trials = self.trials.values()
+        kept_back = sum(each.rung is not None or each.state == "pruned" for each in trials)
+        audited = self.peers.spared or any(each.audited_from is not None for each in trials)
+        return kept_back > UNAUDITED and not audited
 
     def _next_promoted(self) -> Standing | None:
         if not isinstance(self.pruner, Promotion):
@@ -339,7 +339,7 @@ class FastSearch(_Snapping):
             return True
         if not rule(report, self.peers):
             return True
-        if not self.audit.spares(report.ticket):
+        if not (self.audit.spares(report.ticket) or (self.audit.share and self._lacks_audit())):
             return False
         self.peers.spared[report.ticket] = report.epoch
         return True

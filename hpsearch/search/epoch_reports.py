@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.measurement import EpochResult
 from hpsearch.search import optuna_rows
-from hpsearch.search.decision import SPARED, decide
+from hpsearch.search.decision import SPARED, decide, lacks_audit
 from hpsearch.search.epoch_rows import OWN_DECISION, insert_epoch
 from hpsearch.search.fence import FencedWrites
 from hpsearch.search.ledger_statements import LOCK_TICKET, Row, lock_study, row_of
@@ -30,7 +30,6 @@ from hpsearch.search.rungs import (
     count_running,
     count_waiting,
     end_waiting,
-    lacks_audit,
     next_promoted,
 )
 from hpsearch.search.storage import Database
@@ -104,7 +103,12 @@ class EpochReports(FencedWrites):
                 )
                 columns |= place
             else:
-                decision = self._decide(connection, claim, result, value, best)
+                decision = self._decide(connection, ticket, result, value, best)
+                if decision == SPARED:
+                    detail = {"epoch": result.epoch, "value": value}
+                    self.event(connection, claim, SPARED, detail)
+                    columns["audited_from"] = result.epoch
+                    decision = "continue"
             insert_epoch(connection, claim, result, value, decision)
             optuna_rows.insert_intermediate_value(
                 connection, ticket["trial_id"], result.epoch, value
@@ -121,27 +125,21 @@ class EpochReports(FencedWrites):
         return self.fenced(claim, "report", work)
 
     def _decide(
-        self, connection: Connection, claim: Claim, result: EpochResult, value: float, best: float
+        self, connection: Connection, ticket: Row, result: EpochResult, value: float, best: float
     ) -> str:
         if result.last or result.epoch >= self.rules.epochs_per_trial:
             return "complete"
-        if isinstance(self.rules.pruner, Promotion):
+        if isinstance(self.rules.pruner, Promotion) or ticket["audited_from"] is not None:
             return "continue"
         sign = 1.0 if self.rules.maximize else -1.0
         report = Report(
-            ticket=claim.ticket,
+            ticket=ticket["ticket"],
             epoch=result.epoch,
             epochs=self.rules.epochs_per_trial,
             score=sign * value,
             best_score=sign * best,
         )
-        decision = decide(
-            connection, self.study_id, report, sign, self.rules.pruner, self.rules.audit
-        )
-        if decision == SPARED:
-            self.event(connection, claim, SPARED, {"epoch": result.epoch, "value": value})
-            return "continue"
-        return decision
+        return decide(connection, self.study_id, report, sign, self.rules.pruner, self.rules.audit)
 
     def _stand_at_rung(
         self, connection: Connection, study: Row, claim: Claim, ticket: Row

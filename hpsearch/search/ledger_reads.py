@@ -34,6 +34,8 @@ class Ticket:
     epochs_done: int
     #: Where a promoting pruner keeps it: it waits there, or has ended there.
     rung: int | None
+    #: The epoch at which the pruning audit kept it alive; ``None`` if it didn't.
+    audited_from: int | None
     #: The objective after the last epoch done; its best so far, and when.
     value: float | None
     best_value: float | None

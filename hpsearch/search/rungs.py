@@ -30,9 +30,6 @@ PAUSED = "paused"
 #: ``pruned`` event whose ``detail`` has ``waited``: nobody trained the trial when it ended.
 REOPENED = "reopened"
 
-#: Trials at rungs beyond which one at least is spared by the audit.
-UNAUDITED = 10
-
 
 def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row | None:
     """Return the ticket that is promoted next; ``None`` if none may go on now.
@@ -170,19 +167,6 @@ def any_lost(connection: Connection, study_id: int) -> bool:
         tickets.c.rung.is_(None),
     )
     return connection.execute(query.limit(1)).first() is not None
-
-
-def lacks_audit(connection: Connection, study_id: int) -> bool:
-    """Whether more than ``UNAUDITED`` trials stand at a rung, and the audit has spared none yet.
-
-    In a small search the audit's share may come to no trial at all; then the next one that would
-    wait is spared, whatever its value.
-    """
-    query = sa.select(sa.func.count(tickets.c.rung), sa.func.count(tickets.c.audited_from)).where(
-        tickets.c.study_id == study_id
-    )
-    standing, audited = connection.execute(query).one()
-    return bool(standing > UNAUDITED and not audited)
 
 
 def count_running(connection: Connection, study_id: int) -> int:

@@ -8,6 +8,9 @@ from itertools import count
 import pytest
 from optuna.trial import TrialState
 from scipy.stats import kendalltau, spearmanr
+from support.ledger import open_search
+from support.old_schema import go_back_to_0001
+from support.searching import study_file
 
 from hpsearch.cli.commands.status import _print_pruning
 from hpsearch.results.invariants.facts import read_facts
@@ -18,6 +21,8 @@ from hpsearch.results.ranking import ranked
 from hpsearch.results.records import read_study
 from hpsearch.search.decision import SPARED, Audit
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.schema_version import ensure_tables
+from hpsearch.search.storage import Database
 
 EPOCHS = 4
 #: Rungs at epochs 1, 2 (and 4, the last, at which nothing is decided); the best half stays.
@@ -28,7 +33,7 @@ def sparing(*tickets: int, of: int) -> Audit:
     """Return an audit that spares just these of the first ``of`` tickets."""
     for seed in count():
         audit = Audit(0.25, seed)
-        if audit.among(range(1, of + 1)) == list(tickets):
+        if [ticket for ticket in range(1, of + 1) if audit.spares(ticket)] == list(tickets):
             return audit
     raise AssertionError
 
@@ -175,3 +180,37 @@ def test_less_is_better_in_the_bill_too(search, database):
     assert bill is not None
     assert (bill.falsely_pruned, bill.false_rate) == (1, 0.5)
     assert bill.regret == pytest.approx(0.43 - 0.2)
+
+
+def test_more_than_ten_stopped_trials_have_an_audited_one(search):
+    """In so small a search the share comes to none; then it is the next that would be stopped."""
+    audit = next(
+        Audit(0.001, seed)
+        for seed in range(999)
+        if not any(map(Audit(0.001, seed).spares, range(1, 21)))
+    )
+    opened = search(trials=20, epochs=EPOCHS, pruner="asha", settings=ASHA, audit=audit)
+    falling = [0.9 - number / 100 for number in range(20)]
+    ends = run_all(opened, falling)
+    audited = [t for t in opened.tickets() if t.audited_from is not None]
+    assert [ends[t.ticket - 1] for t in audited] == ["complete"]
+    assert ends[: audited[0].ticket - 1].count("pruned") == 11
+    assert [e.ticket for e in opened.event_log() if e.kind == SPARED] == [audited[0].ticket]
+
+
+def test_trials_that_an_earlier_version_spared_stay_so(storage_url):
+    database = Database(storage_url)
+    ensure_tables(database)
+    opened = open_search(
+        database,
+        study_file(trials=4, epochs=EPOCHS),
+        pruner="asha",
+        settings=ASHA,
+        audit=sparing(3, of=4),
+    )
+    run_all(opened, [0.5, 0.6, 0.1, 0.2])
+    assert [t.audited_from for t in opened.tickets()] == [None, None, 1, None]
+    database.write(go_back_to_0001)
+    ensure_tables(database)
+    assert [t.audited_from for t in opened.tickets()] == [None, None, 1, None]
+    database.close()
