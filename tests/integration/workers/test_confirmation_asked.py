@@ -44,7 +44,7 @@ def evaluated(search: SmallSearch) -> test_openings.Opening:
 
 def test_a_search_must_have_come_to_something(open_study) -> None:
     search = open_study()
-    with pytest.raises(UserError, match="only a complete trial can be confirmed"):
+    with pytest.raises(UserError, match="complete or waits at a rung"):
         confirming(search)
     search.run_one()
     search.claim("other")

@@ -29,7 +29,8 @@ def test_it_says_what_follows(ask):
         "Best now: trial 4 (80.00 %)",
     ]
     undone = ask("invalidate", "2", "--undo").out
-    assert undone == ("made_up: trial 2 is complete again, and counts\nBest now: trial 2 (0.8)\n")
+    again = "made_up: trial 2 is complete again, and counts"
+    assert undone == f"{again}\nBest now: trial 2 (80.00 %)\n"
 
 
 def test_a_trial_that_was_granted_is_launched_and_one_taken_back_is_not(ask):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,7 +19,7 @@ from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.workers import worker
 from hpsearch.workers.gpu import open_device, require_sound
 from hpsearch.workers.launch import crew
-from hpsearch.workers.launch.estimate import epoch_seconds
+from hpsearch.workers.launch.estimate import timings
 from hpsearch.workers.trial import gpu_share, memory
 from hpsearch.workers.trial.blueprint import device_name, draw_up
 
@@ -96,6 +97,6 @@ def test_the_time_of_a_batch_is_asked_when_the_gpu_has_done_it(gpu, tmp_path: Pa
     )
     blueprint = draw_up(config, device=GPU, threads=1, data=tmp_path)
     before = gpu.cuda.synchronized
-    (seconds,) = epoch_seconds([blueprint], data=tmp_path)
-    assert seconds is not None and seconds > 0
+    (timing,) = timings(pickle.dumps([blueprint]), (), tmp_path)
+    assert timing is not None and timing.average_epoch > 0
     assert gpu.cuda.synchronized - before >= len(blueprint.plan.batches)
