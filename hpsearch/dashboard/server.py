@@ -29,6 +29,10 @@ REQUEST_SECONDS = 10.0
 #: Within so many seconds one write of the answer, mostly all of it, must have been taken.
 ANSWER_SECONDS = 300.0
 
+#: A connection that has asked for nothing gives way after so long, if others wait. Less, and one
+#: whose request has come but hasn't been read yet would be taken for a silent one.
+SILENCE_SECONDS = 0.5
+
 #: A connection that is answered for longer gives way when no silent one is left to.
 PATIENCE_SECONDS = 60.0
 
@@ -143,7 +147,8 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
             candidates = [
                 each
                 for each in self._connections.values()
-                if not each.dropped and (not each.has_asked or now - each.since > PATIENCE_SECONDS)
+                if not each.dropped
+                and now - each.since > (PATIENCE_SECONDS if each.has_asked else SILENCE_SECONDS)
             ]
             if candidates:
                 _drop(min(candidates, key=lambda each: (each.has_asked, each.since)))

@@ -6,6 +6,9 @@ import itertools
 
 import pytest
 
+import hpsearch.training.components  # noqa: F401 - what is built in is registered before it
+from hpsearch.training.registries import LR_SCHEDULES, MODELS, OPTIMIZERS, SOURCES
+
 _NUMBERS = itertools.count()
 
 PLUGIN = '''\
@@ -83,8 +86,10 @@ FAULTS = [
 
 
 @pytest.fixture
-def plugin(here):
-    """Write a plug-in whose names no other test has registered, and a study that names it."""
+def plugin(here, monkeypatch):
+    """Write a plug-in, and a study that names it; what it registers is forgotten afterwards."""
+    for registry in (LR_SCHEDULES, MODELS, OPTIMIZERS, SOURCES):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     name = f"plug_{next(_NUMBERS)}"
     (here / f"{name}.py").write_text(PLUGIN.format(name=name))
     (here / "p.yaml").write_text(STUDY.format(name=name))
