@@ -27,7 +27,7 @@ from hpsearch.search.ledger_statements import (
 from hpsearch.search.ledger_tables import TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle, SearchRules
 from hpsearch.search.prepared import Statement, ask_all, insertion, send
-from hpsearch.search.rungs import end_waiting, next_promoted
+from hpsearch.search.rungs import IS_LOST, end_waiting, next_promoted
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import Damaged, decode
 from hpsearch.search.study_identity import IS_OURS, require_ours
@@ -40,11 +40,9 @@ _RUNNING = Statement(
         tickets.c.ticket, tickets.c.attempt, tickets.c.renewals, tickets.c.lease_seconds
     ).where(_of_study_in_state)
 )
-# A ticket with a rung waits to be promoted; one without is free.
-_LOST = sa.and_(tickets.c.state == TicketState.PAUSED, tickets.c.rung.is_(None))
 _FIRST_LOST = Statement(
     sa.select(tickets)
-    .where(tickets.c.study_id == sa.bindparam("study_id"), _LOST)
+    .where(tickets.c.study_id == sa.bindparam("study_id"), IS_LOST)
     .order_by(tickets.c.ticket)
     .limit(1)
 )
@@ -142,7 +140,7 @@ class Claims:
         for lease in expired:
             self._free(connection, lease)
         if expired:
-            lost = self._find(connection, _LOST)
+            lost = self._find(connection, IS_LOST)
         if lost is not None:
             return self._resume(connection, key, lost)
         promoted = next_promoted(connection, study, self._rules)

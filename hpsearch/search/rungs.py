@@ -31,6 +31,10 @@ PAUSED = "paused"
 REOPENED = "reopened"
 
 
+#: A ticket that waits for no rung but for a worker: its last one died or was told to leave.
+IS_LOST = sa.and_(tickets.c.state == TicketState.PAUSED, tickets.c.rung.is_(None))
+
+
 def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row | None:
     """Return the ticket that is promoted next; ``None`` if none may go on now.
 
@@ -157,15 +161,8 @@ def end_waiting(
 
 
 def any_lost(connection: Connection, study_id: int) -> bool:
-    """Whether a trial waits for no rung but for a worker: its last one died or was told to leave.
-
-    Such a trial goes on before any is promoted.
-    """
-    query = sa.select(tickets.c.ticket).where(
-        tickets.c.study_id == study_id,
-        tickets.c.state == TicketState.PAUSED,
-        tickets.c.rung.is_(None),
-    )
+    """Whether a ticket ``IS_LOST``: it goes on before any is promoted."""
+    query = sa.select(tickets.c.ticket).where(tickets.c.study_id == study_id, IS_LOST)
     return connection.execute(query.limit(1)).first() is not None
 
 
