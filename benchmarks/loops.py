@@ -93,7 +93,7 @@ def bare_epochs(config: TrialConfig, device: str = "cpu") -> Iterator[float]:
 
     Batches are cut and normalised before the first epoch and never shuffled; nothing is summed up.
     """
-    return _bare(config, torch.device(device), _plain_step)
+    return _bare(config, torch.device(device), plain_step)
 
 
 def graph_epochs(config: TrialConfig, device: str) -> Iterator[float]:
@@ -145,7 +145,7 @@ def _bare(
             yield correct / len(data.val_indices)
 
 
-def _plain_step(
+def plain_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, precision: Chosen, device: torch.device
 ) -> Step:
     cast = autocast(device, precision)

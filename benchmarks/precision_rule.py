@@ -12,17 +12,17 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 
 import hpsearch.training.components  # noqa: F401 - registers models
+from benchmarks.loops import plain_step
 from hpsearch.registry import Component
 from hpsearch.training import precision
-from hpsearch.training.evaluate import autocast
 from hpsearch.training.latency import synchronize
 from hpsearch.training.memory import kept_memory
 from hpsearch.training.models.inspection import ModelSummary, describe
@@ -75,17 +75,7 @@ def stepper(
     images = torch.randn(batch, *case.shape).to(device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(10, (batch,)).to(device)
-    cast = autocast(device, chosen)
-
-    def step() -> None:
-        with cast:
-            logits = model(images)
-        loss = F.cross_entropy(logits.float(), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
+    return partial(plain_step(model, optimizer, chosen, device), images, labels)
 
 
 def seconds(step: Callable[[], None], times: int, device: torch.device = CPU) -> float:

@@ -160,7 +160,7 @@ class TestParts:
         before = {name: each.cpu().clone() for name, each in graphed[0].state_dict().items()}
         plain = learner(before)
         step(*other)
-        loops._plain_step(*plain, "fp32", GPU.where)(*other)
+        loops.plain_step(*plain, "fp32", GPU.where)(*other)
 
         ended, expected = (each.state_dict()["1.weight"].cpu() for each, _ in (graphed, plain))
         assert not torch.equal(ended, before["1.weight"])
