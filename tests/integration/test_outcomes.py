@@ -11,7 +11,9 @@ from optuna.trial import TrialState
 from support.ledger import line_row
 from support.old_schema import go_back_to_0001
 from support.searching import LINE, study_file
+from support.wsgi import ask
 
+from hpsearch.dashboard.app import application
 from hpsearch.errors import StorageError
 from hpsearch.results.invariants.facts import read_facts
 from hpsearch.results.invariants.rule import Finding, broken
@@ -331,3 +333,26 @@ def test_optunas_own_front_is_ours(several):
         theirs = sorted(each.number for each in opened.optuna_study().best_trials)
     assert ours == theirs
     assert 2 not in ours
+
+
+def test_the_dashboard_says_who_is_on_the_front(several):
+    opened = several(trials=5, constraints=("latency <= 5",))
+    hand = opened.hand()
+    for accuracy, parameters, latency in (
+        (0.9, 900, 1.0),  # the most accurate
+        (0.8, 100, 1.0),  # nearly as good and much smaller
+        (0.7, 200, 1.0),  # worse than the one before in both
+        (0.5, 50, 1.0),  # the smallest
+        (0.95, 10, 6.0),  # would be the best, if it were fast enough
+    ):
+        run(hand, [accuracy] * 3, parameters=parameters, latency=latency)
+    answer = ask(application(opened.database), f"/api/studies/{opened.study_id}").json
+    assert [each["number"] for each in answer["best_trials"]] == [0, 1, 3]
+    assert "trials 0, 1, 3; its knee is trial 1." in answer["note"]["body"].replace("\\", "")
+    assert [each["note"]["body"].split("\n")[0].replace("\\", "") for each in answer["trials"]] == [
+        "**Complete**, on the front.",
+        "**Complete**, on the front, at its **knee**.",
+        "**Complete**, not on the front.",
+        "**Complete**, on the front.",
+        "**Complete**, no rank: latency <= 5 doesn't hold: latency is 6.",
+    ]
