@@ -1,4 +1,4 @@
-"""``python -m benchmarks.search_efficiency record|replay``."""
+"""``python -m benchmarks.search_efficiency record|replay|prior``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from pathlib import Path
 
 from benchmarks.search_efficiency.contestants import DEFAULTS, METHODS
 from benchmarks.search_efficiency.figures import as_json, show
+from benchmarks.search_efficiency.prior import judge, lessons_of
 from benchmarks.search_efficiency.recording import read_lines, record
 from benchmarks.search_efficiency.replays import replay_all
 from benchmarks.search_efficiency.simulation import Trouble
-from benchmarks.search_efficiency.spaces import TABLES, plans_in, read_recorded
+from benchmarks.search_efficiency.spaces import PLANS, TABLES, names_in, plans_in, read_recorded
 from benchmarks.search_efficiency.table import read_tables, write_table
 from hpsearch.errors import UserError
+from hpsearch.priors.prior_file import learned_from, write
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Record, or replay what was recorded."""
+    """Record, replay what was recorded, or build a prior from it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_efficiency")
     commands = parser.add_subparsers(dest="command", required=True)
     recording = commands.add_parser("record", help="train what is missing, write the tables")
@@ -45,9 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     replaying.add_argument("--keep", type=Path, help="a file (JSON lines) to go on from")
     replaying.add_argument("--json", type=Path, help="write every figure to this file")
+    building = commands.add_parser("prior", help="build a prior, judge it on unseen images")
+    building.add_argument(
+        "--tables", type=Path, nargs="+", default=[TABLES, PLANS], help="folders of tables"
+    )
+    building.add_argument("--out", type=Path, help="the file to write (.npz)")
     given = parser.parse_args(arguments)
+    does = {"record": _record, "replay": _replay, "prior": _prior}
     try:
-        _record(given) if given.command == "record" else _replay(given)
+        does[given.command](given)
     except UserError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
@@ -58,6 +66,20 @@ def _record(given: argparse.Namespace) -> None:
         recorded, data = read_recorded(name, given.tables), given.data or given.work / "data"
         if record(recorded, given.work, data, given.file, given.most):
             write_table(recorded, read_lines(given.work / f"{name}.jsonl"))
+
+
+def _prior(given: argparse.Namespace) -> None:
+    tables = [each for folder in given.tables if names_in(folder) for each in read_tables(folder)]
+    lessons = [lessons_of(each) for each in tables]
+    if given.out is not None:
+        write(learned_from(lessons), given.out)
+    print("rank correlation with the truth; the trees never saw images of the table's data set")
+    for table in tables:
+        others = [each for each in lessons if each.data_set != table.recorded.data_set]
+        if others:
+            told = judge(table, learned_from(others))
+            print(f"{told.table:14} rule {told.rule:5.2f}  trees {told.trees:5.2f}  "
+                  f"both {told.both:5.2f}")  # fmt: skip
 
 
 def _replay(given: argparse.Namespace) -> None:

@@ -70,6 +70,8 @@ METHODS: Mapping[str, Make] = {
     "TPE + promotion ASHA": ours("sampler=tpe", "search.prior=none", *_PROMOTION),
     "rule + promotion ASHA": ours("sampler=random", "search.prior=rule", *_PROMOTION),
     "rule + TPE + promotion ASHA": ours("sampler=tpe", "search.prior=rule", *_PROMOTION),
+    "v1 + promotion ASHA": ours("sampler=random", "search.prior=v1", *_PROMOTION),
+    "v1 + TPE + promotion ASHA": ours("sampler=tpe", "search.prior=v1", *_PROMOTION),
     "rule + TPE + stopping ASHA": ours("sampler=tpe", "search.prior=rule", *_STOPPING),
     SCREEN: _screen,
     "Optuna TPE": partial(_optuna, lambda epochs: optuna.pruners.NopPruner()),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.search_efficiency.prior import fair_prior
 from benchmarks.search_efficiency.simulation import Answer, Job
 from benchmarks.search_efficiency.table import Table
 from hpsearch.errors import TrainingDiverged
@@ -94,8 +95,12 @@ def _starts(table: Table, study: StudyFile) -> Starts | None:
     """Return what a worker would have, with the table's images instead of files."""
     if study.prior == "none":
         return None
-    image = table.recorded.image
-    prior = RulePrior(study, lambda config: image)
+    images = table.recorded.images
+    prior = (
+        RulePrior(study, lambda config: images)
+        if study.prior_sha256 is None
+        else fair_prior(table, study)
+    )
     return Starts(prior, maximize=study.objective.direction == "maximize")
 
 

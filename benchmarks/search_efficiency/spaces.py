@@ -2,8 +2,9 @@
 
 ``NAME.json`` gives ``budget`` (of a search, in whole trainings of average length that one worker
 could do in it) and ``chance`` (the accuracy of a guess). It may give ``input_shape`` (channels,
-height, width) and ``classes``, so that models can be built where the images aren't, and ``record``:
-how the table is recorded (``Recording``).
+height, width), ``classes`` and ``training`` (how many images train), so that models can be built
+and judged where the images aren't, ``data_set`` (what its images are of, if that isn't its name),
+and ``record``: how the table is recorded (``Recording``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from hpsearch import catalog
 from hpsearch.errors import UserError
+from hpsearch.priors.built import Images
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 
@@ -56,6 +58,10 @@ class Recorded:
     #: (channels, height, width) and the number of classes; guessed if ``NAME.json`` gives none.
     input_shape: tuple[int, int, int] | None = None
     classes: int | None = None
+    #: Images that train; a thousand if ``NAME.json`` doesn't say.
+    training: int = 1000
+    #: What the images are of: a prior isn't judged on images that it was built with.
+    data_set: str = ""
     #: ``None`` for a table that was recorded elsewhere.
     recording: Recording | None = None
 
@@ -68,13 +74,13 @@ class Recorded:
         return load_study(file, catalog.registries, overrides=changes)
 
     @property
-    def image(self) -> tuple[tuple[int, int, int], int]:
-        """The shape of an image and the number of classes."""
+    def images(self) -> Images:
+        """What a configuration trains on."""
         shape, classes = self.input_shape, self.classes
         if shape is None:
             size = self.study().space.fixed().get("data.input_size") or 28
             shape = (1, int(size), int(size))
-        return shape, classes or max(2, round(1 / self.chance))
+        return Images(shape, classes or max(2, round(1 / self.chance)), self.training)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -113,5 +119,7 @@ def read_recorded(name: str, folder: Path = TABLES) -> Recorded:
         chance=given["chance"],
         input_shape=None if shape is None else (shape[0], shape[1], shape[2]),
         classes=given.get("classes"),
+        training=given.get("training", Recorded.training),
+        data_set=given.get("data_set", name),
         recording=Recording(**given["record"]) if "record" in given else None,
     )

@@ -5,37 +5,56 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import nn, optim
 
 from hpsearch.measurement import KNOWN_BEFORE
 from hpsearch.registry import Component
-from hpsearch.study_file.trial_config import DataConfig
+from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training.data.prepare import prepare
+from hpsearch.training.lr_schedules import finish_epoch, moves_within_epoch
 from hpsearch.training.models.inspection import describe
 from hpsearch.training.models.pretrained import weights_come_later
-from hpsearch.training.registries import OPTIMIZERS
+from hpsearch.training.registries import LR_SCHEDULES, OPTIMIZERS
 
-#: (channels, height, width) of an image, and the number of classes.
-Image: TypeAlias = tuple[tuple[int, int, int], int]
 
-ImageOf: TypeAlias = Callable[[DataConfig], Image]
+class Images(NamedTuple):
+    """What a configuration trains on."""
+
+    #: (channels, height, width).
+    shape: tuple[int, int, int]
+    classes: int
+    #: How many of them train.
+    training: int
+
+
+ImagesOf: TypeAlias = Callable[[DataConfig], Images]
 
 #: Each step of a parameter is divided by how large its gradients are.
 _ADAPTIVE = (optim.Adam, optim.Adamax, optim.NAdam, optim.RAdam, optim.AdamW, optim.RMSprop)
 
 _SATURATING = (nn.Sigmoid.__name__, nn.Softmax.__name__)
+_TANH = (nn.Tanh.__name__, nn.Hardtanh.__name__, nn.Softsign.__name__)
+_SMOOTH = tuple(each.__name__ for each in (nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.SELU, nn.Softplus))
+
+#: Steps in which a schedule is followed through an epoch: enough for its mean.
+_STEPS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltOptimizer:
     """An optimizer of a family that priors know."""
 
+    #: Its class.
+    family: str
     lr: float
-    #: 0 for an adaptive one: its momentum averages steps and makes them no larger.
+    #: The share of a running mean of gradients, or of a running sum of steps, that is kept.
     momentum: float
+    #: Whether that is a sum: with a momentum of 0.9 steps become ten times as large. A mean makes
+    #: them no larger (Adam's).
+    sums: bool
     weight_decay: float
     #: Whether weight decay is apart from the gradients (AdamW).
     decoupled: bool
@@ -44,7 +63,7 @@ class BuiltOptimizer:
     @property
     def effective_lr(self) -> float:
         """How far a steady gradient moves a weight in a step."""
-        return self.lr / (1 - self.momentum)
+        return self.lr / (1 - self.momentum) if self.sums else self.lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +71,16 @@ class BuiltModel:
     """A net."""
 
     convolutional: bool
+    #: Layers with products, and the share of convolutions among them.
+    depth: int
+    convolutions: float
+    normalized: bool
+    dropout: float
     #: Whether its activations lose their gradient where they are large: sigmoid, softmax.
     saturating: bool
+    #: Whether there are activations like tanh, and such as GELU, SiLU, ELU.
+    tanh: bool
+    smooth: bool
     #: Whether its training begins with somebody else's weights.
     pretrained: bool
     #: The figures that a study may bound and that are known before training.
@@ -72,45 +99,77 @@ def built_optimizer(component: Component) -> BuiltOptimizer | None:
     if not (adaptive or isinstance(built, optim.SGD)) or lr is None or not float(lr) > 0:
         return None
     return BuiltOptimizer(
+        family=type(built).__name__,
         lr=float(lr),
-        momentum=0.0 if adaptive else float(group["momentum"]),
+        momentum=float(group["momentum"] if "momentum" in group else group["betas"][0]),
+        sums="momentum" in group,
         weight_decay=float(group["weight_decay"]),
         decoupled=isinstance(built, optim.AdamW) or bool(group.get("decoupled_weight_decay")),
         adaptive=adaptive,
     )
 
 
-def built_model(component: Component, image: Image) -> BuiltModel:
-    """Build a net on the meta device. Raises ``InfeasibleConfig`` if it can't take the image.
+def mean_lr(config: TrialConfig) -> float:
+    """Return the mean learning rate of a training, as a share of the optimizer's own.
+
+    A schedule that follows the validation loss is taken for one that has no reason to move. Raises
+    ``InfeasibleConfig`` if optimizer and schedule don't go together.
+    """
+    optimizer = OPTIMIZERS.build(config.optimizer, [nn.Parameter(torch.zeros(1))])
+    group = optimizer.param_groups[0]
+    own = float(group["lr"])
+    schedule = LR_SCHEDULES.build(config.lr_schedule, optimizer, config.epochs, _STEPS)
+    optimizer.step()  # before the schedule's first one, or PyTorch warns
+    inside, rates = moves_within_epoch(schedule), []
+    for epoch in range(config.epochs):
+        for _ in range(_STEPS if inside else 1):
+            rates.append(float(group["lr"]))
+            if inside:
+                schedule.step()
+        finish_epoch(schedule, -float(epoch))
+    return sum(rates) / len(rates) / own
+
+
+def built_model(component: Component, images: Images) -> BuiltModel:
+    """Build a net on the meta device. Raises ``InfeasibleConfig`` if it can't take the images.
 
     Weights that were trained before are neither needed nor downloaded.
     """
-    shape, classes = image
     with weights_come_later():
-        summary = describe(component, input_shape=shape, classes=classes)
+        summary = describe(component, input_shape=images.shape, classes=images.classes)
+    kinds = {layer.kind for layer in summary.layers}
+    products = [layer.kind for layer in summary.layers if layer.multiply_adds]
+    convolutions = sum(kind.startswith("Conv") for kind in products)
     return BuiltModel(
         convolutional=summary.convolutional,
-        saturating=any(layer.kind in _SATURATING for layer in summary.layers),
+        depth=len(products),
+        convolutions=convolutions / max(1, len(products)),
+        normalized=summary.normalized,
+        dropout=summary.dropout,
+        saturating=not kinds.isdisjoint(_SATURATING),
+        tanh=not kinds.isdisjoint(_TANH),
+        smooth=not kinds.isdisjoint(_SMOOTH),
         pretrained=summary.pretrained,
         costs={name: getattr(summary, name) for name in KNOWN_BEFORE},
     )
 
 
-def images_in(data_root: Path | None, split_seed: int) -> ImageOf:
-    """Return what says how large a configuration's images are.
+def images_in(data_root: Path | None, split_seed: int) -> ImagesOf:
+    """Return what says what a configuration trains on.
 
     Each source is prepared in one size; other sizes follow from it. ``data_root`` and
     ``split_seed`` are those of ``prepare``, which raises ``DataError``.
     """
-    known: dict[str, Image] = {}
+    known: dict[str, Images] = {}
 
-    def image_of(config: DataConfig) -> Image:
+    def images_of(config: DataConfig) -> Images:
         size = config.input_size
         source = repr(replace(config, input_size=None if size is None else 1, augmentation=()))
         if source not in known:
             data = prepare(config, split_seed=split_seed, root=data_root)
-            known[source] = (data.input_shape, len(data.class_names))
-        shape, classes = known[source]
-        return (shape if size is None else (shape[0], size, size)), classes
+            training = max(len(each.train_indices) for each in data.rounds or (data,))
+            known[source] = Images(data.input_shape, len(data.class_names), training)
+        found = known[source]
+        return found if size is None else found._replace(shape=(found.shape[0], size, size))
 
-    return image_of
+    return images_of

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hpsearch.errors import UserError
 from hpsearch.priors.built import images_in
+from hpsearch.priors.learned import LearnedPrior
+from hpsearch.priors.prior_file import read
 from hpsearch.priors.rule import RulePrior
 from hpsearch.search.starts import Starts
+from hpsearch.study_file.shipped_priors import file_of, sha256_of
 from hpsearch.study_file.study import StudyFile
 
 
@@ -22,7 +26,22 @@ def starts_of(study: StudyFile, *, data: Path | None = None) -> Starts | None:
 
 
 def prior_of(study: StudyFile, *, data: Path | None = None) -> RulePrior | None:
-    """Return the prior that ``search.prior`` names, ``None`` for none."""
+    """Return the prior that ``search.prior`` names, ``None`` for none.
+
+    Raises ``UserError`` if its file isn't the one that the study was created with.
+    """
     if study.prior == "none":
         return None
-    return RulePrior(study, images_in(data, split_seed=study.seed))
+    images_of = images_in(data, split_seed=study.seed)
+    file = file_of(study.prior)
+    if file is None:
+        return RulePrior(study, images_of)
+    found = sha256_of(study.prior)
+    if study.prior_sha256 not in (None, found):
+        raise UserError(
+            f"study {study.name!r}: its prior must be the file that it was created with (SHA-256 "
+            f"{study.prior_sha256:.12}..), but the {study.prior} of this hpsearch is another one "
+            f"({found:.12}..); go on with the version of hpsearch that created the study, or start "
+            "a study of another name"
+        )
+    return LearnedPrior(study, images_of, read(file), study.prior)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 from hpsearch.errors import InfeasibleConfig
-from hpsearch.priors.built import BuiltModel, BuiltOptimizer, ImageOf, built_model, built_optimizer
+from hpsearch.priors.built import BuiltModel, BuiltOptimizer, ImagesOf, built_model, built_optimizer
 from hpsearch.study_file.space import Draw
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig, trial_config
@@ -33,13 +33,13 @@ class RulePrior:
 
     Args:
         study: Whose points are judged.
-        image_of: How large a configuration's images are.
+        images_of: What a configuration trains on.
     """
 
     name = "rule"
 
-    def __init__(self, study: StudyFile, image_of: ImageOf) -> None:
-        self._study, self._image_of = study, image_of
+    def __init__(self, study: StudyFile, images_of: ImagesOf) -> None:
+        self._study, self._images_of = study, images_of
 
     def choose(self, candidates: Sequence[Draw]) -> tuple[int, bool]:
         """Return the place of the best candidate, and whether it was the rule that chose.
@@ -48,13 +48,9 @@ class RulePrior:
         beyond it keep their share of all draws. Of several equal ones the first is the best.
         """
         configs = [self.config_of(each) for each in candidates]
-        for place, config in enumerate(configs):
-            known = self.knows(config)
-            if known is None:
-                continue
-            if not known:
-                return place, False
-            break
+        beyond = self.beyond(configs)
+        if beyond is not None:
+            return beyond, False
         rates = [self._rated(config) for config in configs]
         best: tuple[float, int] | None = None
         # A net only takes away from a score: most needn't be built
@@ -66,6 +62,14 @@ class RulePrior:
                 best = (score, place)
         return (0, False) if best is None else (best[1], True)
 
+    def beyond(self, configs: Sequence[TrialConfig]) -> int | None:
+        """Return the place of the first one that can be built, if the prior can't judge it."""
+        for place, config in enumerate(configs):
+            known = self.knows(config)
+            if known is not None:
+                return None if known else place
+        return None
+
     def config_of(self, draw: Draw) -> TrialConfig:
         """Return what would be trained, apart from the seeds."""
         study = self._study
@@ -76,7 +80,7 @@ class RulePrior:
         """Whether the rule can judge a configuration; ``None`` if that can't be trained anyway."""
         try:
             optimizer = built_optimizer(config.optimizer)
-            model = self._model(config)
+            model = self.model_of(config)
         except InfeasibleConfig:
             return None
         return optimizer is not None and not model.pretrained
@@ -90,13 +94,14 @@ class RulePrior:
 
     def _against(self, config: TrialConfig) -> float:
         try:
-            model = self._model(config)
+            model = self.model_of(config)
         except InfeasibleConfig:
             return math.inf
         return math.inf if model.pretrained else penalty(model)
 
-    def _model(self, config: TrialConfig) -> BuiltModel:
-        model = built_model(config.model, self._image_of(config.data))
+    def model_of(self, config: TrialConfig) -> BuiltModel:
+        """Build a configuration's net. Raises ``InfeasibleConfig`` if it may not be trained."""
+        model = built_model(config.model, self._images_of(config.data))
         if broken := self._study.goals.broken(model.costs):
             raise InfeasibleConfig("; ".join(broken))
         return model

@@ -14,6 +14,7 @@ from hpsearch.study_file.plugins import Plugin
 from hpsearch.study_file.problems import Report, shown
 from hpsearch.study_file.schema import Section
 from hpsearch.study_file.sections import NO_HELP, SPACE
+from hpsearch.study_file.shipped_priors import sha256_of
 from hpsearch.study_file.space import Group, Space, join
 from hpsearch.study_file.study import Budget, Confirm, StudyFile
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, to_plain
@@ -64,6 +65,7 @@ def assemble(
         confirms=None if confirms is None else to_plain(confirms),
         trackers=_switched_on(document.get("trackers") or {}),
         prior=(document.get("search") or NO_HELP)["prior"],
+        prior_sha256=(document.get("search") or NO_HELP).get("sha256"),
         unsaid=frozenset({"search"} - node.entries.keys()),
     )
 
@@ -125,10 +127,22 @@ def _document(
     if document["search"] == NO_HELP or document["provenance"]:
         # Without help a study reads as it did before there was any; a frozen one searches nothing
         del document["search"]
+    else:
+        document["search"] = _with_file(document["search"])
     for key in ("plugins", "trackers", "found", "confirm", "confirms", "try_first", "provenance"):
         if not document[key]:
             del document[key]
     return document
+
+
+def _with_file(search: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``search`` with the SHA-256 of its prior's file, the one that is stored if it is.
+
+    As with plug-ins: another file under the same name is another question.
+    """
+    prior = search["prior"]
+    found = sha256_of(prior)
+    return {"prior": prior} | ({} if found is None else {"sha256": search.get("sha256") or found})
 
 
 def _switched_on(named: Mapping[str, Any]) -> tuple[Component, ...]:

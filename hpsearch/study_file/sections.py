@@ -12,9 +12,15 @@ from hpsearch.registry import Component
 from hpsearch.study_file import durations
 from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
 from hpsearch.study_file.schema import EitherOr, Free, Leaf, OneOf, Registries, Section, SomeOf
+from hpsearch.study_file.shipped_priors import SHIPPED
 from hpsearch.study_file.trial_config import LARGEST_INPUT, ClassWeights, Precision
 
 STUDY_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+def _one_of(names: Any) -> Any:
+    return Literal[tuple(names)]
+
 
 #: The sections whose values may be searched.
 SEARCHED = (
@@ -113,7 +119,11 @@ DEFAULT_PRIOR = "none"
 #: What helps a search before it has results of its own. A document without this key is of a study
 #: that was stored before there was one: its search goes on without help.
 SEARCH = Section(
-    keys={"prior": Leaf(type=Literal["none", "rule"], default=DEFAULT_PRIOR)},
+    keys={
+        "prior": Leaf(type=_one_of(("none", "rule", *SHIPPED)), default=DEFAULT_PRIOR),
+        # hpsearch writes it into what it stores: the file that the study's prior is
+        "sha256": Leaf(type=str | None, default=None, silent=True),
+    },
 )
 
 
@@ -275,7 +285,3 @@ def _several_of(names: Any) -> Any:
     each: Any = _one_of(names)
     size = Field(min_length=2, max_length=MOST_OBJECTIVES)
     return Annotated[list[each], size, AfterValidator(_each_once)]
-
-
-def _one_of(names: Any) -> Any:
-    return Literal[tuple(names)]

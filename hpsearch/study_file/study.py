@@ -80,6 +80,9 @@ class StudyFile:
     trackers: tuple[Component, ...] = ()
     #: Who chooses the points that are tried before the sampler has anything to learn from.
     prior: str = "none"
+    #: The SHA-256 (hex) of the file that the study's prior is, as the study was created; ``None``
+    #: for a prior without a file.
+    prior_sha256: str | None = None
     #: Sections that the file leaves to hpsearch. In a stored study they stay as they were stored,
     #: so that a default may change without making its file another question.
     unsaid: frozenset[str] = field(default=frozenset(), compare=False)

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.dropout import _DropoutNd
 
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.registry import Component
@@ -22,6 +23,8 @@ from hpsearch.training.registries import MODELS
 
 #: Bytes of a value in fp32.
 _VALUE = 4
+
+_NORMALIZING = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,10 @@ class ModelSummary:
     convolutional: bool
     #: Whether there is batch norm, so that one sample can't be a training batch.
     batch_norm: bool
+    #: Whether there is a layer that normalizes: of batches, groups or layers.
+    normalized: bool
+    #: The largest share of values that a layer drops while training.
+    dropout: float
     #: Whether training begins with weights that were trained before.
     pretrained: bool
     #: Height and width in pixels of what one value behind the last convolution may depend on,
@@ -190,6 +197,10 @@ def _described(asked: _Asked) -> ModelSummary:
         layers=tuple(layers),
         convolutional=any(isinstance(module, nn.Conv2d) for module in built.modules()),
         batch_norm=any(isinstance(module, _BatchNorm) for module in built.modules()),
+        normalized=any(isinstance(module, _NORMALIZING) for module in built.modules()),
+        dropout=max(
+            (float(each.p) for each in built.modules() if isinstance(each, _DropoutNd)), default=0.0
+        ),
         pretrained=any(map(is_pretrained, built.modules())),
         receptive_field=trace.receptive_field,
         kept_bytes=_kept_bytes(built, asked.input_shape, layers),

@@ -22,6 +22,13 @@ from benchmarks.search_efficiency.figures import (
     standing,
 )
 from benchmarks.search_efficiency.ours import FastSearch, LedgerSearch
+from benchmarks.search_efficiency.prior import (
+    fair_prior,
+    lessons_of,
+    sha256_of,
+    shipped,
+    unseen_by,
+)
 from benchmarks.search_efficiency.replays import (
     MARKS,
     Reached,
@@ -56,6 +63,7 @@ from benchmarks.search_efficiency.table import (
     write_table,
 )
 from hpsearch.errors import UserError
+from hpsearch.priors.prior_file import learned_from
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.training.models.inspection import describe
 
@@ -151,9 +159,43 @@ def test_what_is_to_be_recorded_can_be_and_is_broad(name: str) -> None:
     draw = study.space.draw(
         lambda path, each: model if path == "model" else at_unit(each, float(rng.random()))
     )
-    shape, classes = recorded.image
+    images = recorded.images
     component = study.trial_config(draw.params, ticket=1).model
-    assert describe(component, input_shape=shape, classes=classes).parameters > 0
+    assert describe(component, input_shape=images.shape, classes=images.classes).parameters > 0
+
+
+def test_a_prior_is_never_judged_on_images_that_it_was_built_with() -> None:
+    everything = shipped()
+    known = {each.sha256: each for each in everything.lessons}
+    for table in read_tables():
+        assert sha256_of(table) in known
+        with pytest.raises(ValueError, match="never saw"):
+            fair_prior(table, study_of(table, 0), everything)
+        # Not the table, but its images
+        others = [each for each in everything.lessons if each.sha256 != sha256_of(table)]
+        if any(each.data_set == table.recorded.data_set for each in others):
+            with pytest.raises(ValueError, match="never saw"):
+                fair_prior(table, study_of(table, 0), learned_from(others))
+        fair_prior(table, study_of(table, 0))
+        unseen = unseen_by(table.recorded.data_set).lessons
+        assert unseen and all(each.data_set != table.recorded.data_set for each in unseen)
+
+
+def test_the_shipped_prior_was_built_from_the_tables_that_are_here() -> None:
+    here = {
+        each.recorded.name: each
+        for folder in (TABLES, PLANS) if names_in(folder)
+        for each in read_tables(folder)
+    }  # fmt: skip
+    learned = shipped()
+    checked = [each for each in learned.lessons if each.name in here]
+    assert {"emoji", "fashion", "small"} <= {each.name for each in checked}
+    for each in checked:
+        again = lessons_of(here[each.name])
+        assert again.sha256 == each.sha256
+        assert (again.families, again.data_set) == (each.families, each.data_set)
+        assert np.array_equal(again.rows, each.rows)
+        assert np.array_equal(again.ranks, each.ranks)
 
 
 def test_a_table_is_read_from_any_folder_as_it_was_written(tmp_path: Path) -> None:
@@ -271,6 +313,7 @@ def test_a_proposal_becomes_the_nearest_unused_row_of_its_branch(name: str) -> N
         ("sampler=random", "pruner_audit=0.3"),
         ("sampler=random", "search.prior=rule"),
         ("search.prior=rule", "sampler={tpe: {startup_trials: 14}}"),
+        ("sampler=random", "search.prior=v1"),
     ],
 )
 def test_the_ledger_and_the_fast_replay_take_the_same_steps(

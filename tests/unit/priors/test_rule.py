@@ -10,7 +10,7 @@ from torch import nn, optim
 
 from hpsearch import catalog
 from hpsearch.errors import InfeasibleConfig
-from hpsearch.priors.built import Image, built_model, built_optimizer
+from hpsearch.priors.built import Images, built_model, built_optimizer
 from hpsearch.priors.making import prior_of, starts_of
 from hpsearch.priors.rule import (
     ADAPTIVE_LR,
@@ -30,7 +30,7 @@ from hpsearch.training.registries import MODELS, OPTIMIZERS
 
 catalog.registries()  # the built-in components
 
-IMAGE: Image = ((1, 8, 8), 10)
+IMAGES = Images((1, 8, 8), 10, 100)
 
 SGD = {"sgd": {"lr": {"min": 1e-4, "max": 10, "log": True}, "momentum": {"values": [0.0, 0.9]}}}
 NETS = {"mlp": {"hidden": {"values": [[16], [32]]}}, "simple_cnn": {"hidden": [16]}}
@@ -51,7 +51,7 @@ def study(**keys: Any) -> StudyFile:
 
 
 def prior(file: StudyFile) -> RulePrior:
-    return RulePrior(file, lambda config: IMAGE)
+    return RulePrior(file, lambda config: IMAGES)
 
 
 def draws(file: StudyFile, *points: Mapping[str, Any]) -> list[Draw]:
@@ -74,6 +74,8 @@ def sgd_points(file: StudyFile, *lrs: float, model: str = "simple_cnn") -> list[
         (Component("adam", {"lr": 0.001, "beta1": 0.9}), 0.001, True),
         (Component("adamw", {}), 0.001, True),
         (Component("rmsprop", {"lr": 0.01}), 0.01, True),
+        # .. but RMSprop's is a sum of them, as SGD's
+        (Component("rmsprop", {"lr": 0.01, "momentum": 0.9}), 0.1, True),
     ],
 )
 def test_an_optimizer_is_read_as_it_is_built(component, effective, adaptive):
@@ -115,20 +117,21 @@ def test_a_net_is_read_as_it_is_built(monkeypatch):
         "mine": (False, True),
     }
     for name, (convolutional, saturating) in known.items():
-        built = built_model(Component(name, {}), IMAGE)
+        built = built_model(Component(name, {}), IMAGES)
         assert (built.convolutional, built.saturating) == (convolutional, saturating)
         assert not built.pretrained
         assert penalty(built) == DENSE * (not convolutional) + SATURATING * saturating
-    sigmoid = built_model(Component("simple_cnn", {"activation": {"sigmoid": {}}}), IMAGE)
+    sigmoid = built_model(Component("simple_cnn", {"activation": {"sigmoid": {}}}), IMAGES)
     assert sigmoid.saturating
 
 
 def test_a_net_with_weights_of_somebody_else_is_known_without_a_download(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    built = built_model(Component("resnet18", {"weights": "imagenet"}), ((3, 32, 32), 10))
+    images = Images((3, 32, 32), 10, 100)
+    built = built_model(Component("resnet18", {"weights": "imagenet"}), images)
     assert built.pretrained
     assert not list(tmp_path.rglob("*"))
-    assert not built_model(Component("resnet18", {}), ((3, 32, 32), 10)).pretrained
+    assert not built_model(Component("resnet18", {}), images).pretrained
 
 
 def test_the_best_learning_rate_grows_with_the_root_of_the_batch():
@@ -171,7 +174,7 @@ def test_most_nets_need_not_be_built(monkeypatch):
     asked: list[Component] = []
     monkeypatch.setattr(
         "hpsearch.priors.rule.built_model",
-        lambda component, image: asked.append(component) or built_model(component, image),
+        lambda component, images: asked.append(component) or built_model(component, images),
     )
     lrs = [0.3, *(0.001 * number for number in range(1, 60))]
     assert rule.choose(sgd_points(file, *lrs)) == (0, True)
@@ -203,7 +206,7 @@ def test_what_cannot_be_built_or_breaks_a_constraint_is_not_chosen(monkeypatch):
     # None at all: the first, which the ledger then records
     assert rule.choose(large) == (0, False)
 
-    def refuse(component: Component, image: Image) -> Any:
+    def refuse(component: Component, images: Images) -> Any:
         raise InfeasibleConfig("too small")
 
     monkeypatch.setattr("hpsearch.priors.rule.built_model", refuse)
@@ -236,10 +239,10 @@ def test_sizes_of_images_follow_from_one_preparation(tmp_path, monkeypatch):
         return prepare(config, **others)
 
     monkeypatch.setattr(built, "prepare", note)
-    image_of = built.images_in(tmp_path, 0)
-    rule = RulePrior(file, image_of)
-    found: Sequence[Image] = [
-        image_of(
+    images_of = built.images_in(tmp_path, 0)
+    rule = RulePrior(file, images_of)
+    found: Sequence[Images] = [
+        images_of(
             rule.config_of(
                 file.space.freeze(
                     {"data.input_size": size, "model": "simple_cnn", "optimizer.sgd.lr": 0.1,
@@ -249,5 +252,5 @@ def test_sizes_of_images_follow_from_one_preparation(tmp_path, monkeypatch):
         )
         for size in (8, 12)
     ]  # fmt: skip
-    assert found == [((1, 8, 8), 10), ((1, 12, 12), 10)]
+    assert found == [Images((1, 8, 8), 10, 1154), Images((1, 12, 12), 10, 1154)]
     assert len(asked) == 1

@@ -1,0 +1,124 @@
+"""Building a prior from recorded tables, and judging it on tables of data that it never saw."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy.stats import rankdata, spearmanr
+
+from benchmarks.search_efficiency.table import Table
+from hpsearch.priors.built import built_optimizer
+from hpsearch.priors.features import features
+from hpsearch.priors.learned import LearnedPrior
+from hpsearch.priors.prior_file import Learned, Lessons, learned_from, read
+from hpsearch.priors.rule import RulePrior
+from hpsearch.study_file.shipped_priors import SHIPPED, file_of
+from hpsearch.study_file.study import StudyFile
+
+
+def lessons_of(table: Table) -> Lessons:
+    """Return features and ranks of a table's configurations; those that diverged are last."""
+    study, images = table.recorded.study(), table.recorded.images
+    judge = RulePrior(study, lambda config: images)
+    rows, families = [], set()
+    for params in table.params:
+        config = study.trial_config(params, ticket=1)
+        optimizer = built_optimizer(config.optimizer)
+        if optimizer is None:
+            raise ValueError(f"{table.recorded.name} has an optimizer that no prior can judge")
+        families.add(optimizer.family)
+        rows.append(features(config, optimizer, judge.model_of(config), images))
+    ended = [any(len(each.val_accuracy) == table.epochs for each in row) for row in table.curves]
+    ranks = rankdata(np.where(ended, table.truth, -1.0))
+    return Lessons(
+        name=table.recorded.name,
+        sha256=sha256_of(table),
+        data_set=table.recorded.data_set,
+        rows=np.stack(rows),
+        ranks=((ranks - 1) / (len(ranks) - 1)).astype(np.float32),
+        families=tuple(sorted(families)),
+    )
+
+
+def sha256_of(table: Table) -> str:
+    """Return the SHA-256 of a table's rows and study file, however they are compressed."""
+    folder, name = table.recorded.folder, table.recorded.name
+    digest = hashlib.sha256((folder / f"{name}.yaml").read_bytes())
+    for kind in ("configurations", "epochs"):
+        digest.update(gzip.decompress((folder / f"{name}.{kind}.csv.gz").read_bytes()))
+    return digest.hexdigest()
+
+
+def shipped() -> Learned:
+    """Return the newest prior that comes with hpsearch."""
+    file = file_of(SHIPPED[-1])
+    if file is None:
+        raise LookupError(SHIPPED[-1])
+    return read(file)
+
+
+@cache
+def unseen_by(data_set: str) -> Learned:
+    """Return the shipped prior as it would be without all tables of a data set."""
+    learned = shipped()
+    others = [each for each in learned.lessons if each.data_set != data_set]
+    return learned if len(others) == len(learned.lessons) else learned_from(others)
+
+
+def fair_prior(table: Table, study: StudyFile, learned: Learned | None = None) -> LearnedPrior:
+    """Return a prior that may be judged on a table: it has seen nothing of the table's images.
+
+    Args:
+        table: What it is judged on.
+        study: Whose points it chooses.
+        learned: What it knows; the shipped prior without the table's data set, if nothing else.
+
+    Returns:
+        The prior.
+
+    Raises:
+        ValueError: It was built with the table, or with its images.
+    """
+    recorded = table.recorded
+    learned = learned or unseen_by(recorded.data_set)
+    for each in learned.lessons:
+        if each.sha256 == sha256_of(table) or each.data_set == recorded.data_set:
+            raise ValueError(
+                f"a prior must be judged on images that it never saw, but this one was built with "
+                f"{each.name}, which {recorded.name} shares them with"
+            )
+    return LearnedPrior(study, lambda config: recorded.images, learned, SHIPPED[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Rank correlations of scores with the truth, over all configurations of a table."""
+
+    table: str
+    rule: float
+    trees: float
+    both: float
+
+
+def judge(table: Table, learned: Learned | None = None) -> Judged:
+    """Judge a prior (``fair_prior``) on a table."""
+    study = table.recorded.study()
+    prior = fair_prior(table, study, learned)
+    configs = [study.trial_config(params, ticket=1) for params in table.params]
+    rules, trees = prior.opinions(configs)
+    scores, truth = prior.scores(configs), lessons_of(table).ranks
+
+    def correlation(told: np.ndarray) -> float:
+        known = np.isfinite(told)
+        return float(spearmanr(told[known], truth[known]).statistic)
+
+    return Judged(
+        table=table.recorded.name,
+        rule=correlation(rules),
+        trees=correlation(trees),
+        both=correlation(scores),
+    )

@@ -1,0 +1,100 @@
+"""Extremely randomised trees as plain arrays: grown by scikit-learn, asked with NumPy alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+TREES, LEAF = 50, 3
+
+#: Where a leaf has the number of its feature.
+_LEAF = -1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Forest:
+    """Nodes of all trees, one tree after the other; a node's children come after it."""
+
+    #: The first node of each tree.
+    roots: NDArray[np.int32]
+    #: Of each node: what it asks (``_LEAF`` for nothing), where it goes if that is at most
+    #: ``threshold`` and where if it is more, and the mean of what ended there.
+    feature: NDArray[np.int8]
+    threshold: NDArray[np.float32]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    value: NDArray[np.float32]
+
+    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the mean over all trees for each row of features."""
+        at = np.repeat(self.roots[:, None], len(rows), axis=1)
+        places = np.arange(len(rows))
+        while True:
+            asked = self.feature[at]
+            inner = asked != _LEAF
+            if not inner.any():
+                told: NDArray[np.float64] = self.value[at].mean(axis=0, dtype=np.float64)
+                return told
+            low = rows[places, asked] <= self.threshold[at]
+            at = np.where(inner, np.where(low, self.left[at], self.right[at]), at)
+
+    def is_sound(self, features: int) -> bool:
+        """Whether every question has an answer that ends: for what comes from a file."""
+        count = len(self.feature)
+        lengths = {len(getattr(self, each.name)) for each in fields(self) if each.name != "roots"}
+        inner = self.feature != _LEAF
+        after = np.arange(count)[inner]
+        return bool(
+            lengths == {count}
+            and len(self.roots)
+            and np.all((self.roots >= 0) & (self.roots < count))
+            and np.all((self.feature >= _LEAF) & (self.feature < features))
+            and all(
+                np.all((child[inner] > after) & (child[inner] < count))
+                for child in (self.left, self.right)
+            )
+        )
+
+
+def grow(
+    rows: NDArray[np.float32], targets: NDArray[np.float32], weights: NDArray[np.float64]
+) -> Forest:
+    """Grow a forest; the same rows give the same one with the same scikit-learn.
+
+    Args:
+        rows: Features, one row for each configuration.
+        targets: What is to be told of each.
+        weights: How much each counts.
+
+    Returns:
+        The forest.
+    """
+    # Imported late: it takes a second, and only who builds a prior needs it
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    model = ExtraTreesRegressor(n_estimators=TREES, min_samples_leaf=LEAF, random_state=0)
+    model.fit(rows, targets, sample_weight=weights)
+    trees = [each.tree_ for each in model.estimators_]
+    roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
+
+    def joined(name: str) -> NDArray[np.generic]:
+        return np.concatenate([getattr(tree, name) for tree in trees])
+
+    shifts = np.repeat(roots, [tree.node_count for tree in trees])
+    is_leaf = joined("children_left") == -1
+    return Forest(
+        roots=roots.astype(np.int32),
+        feature=np.where(is_leaf, _LEAF, joined("feature")).astype(np.int8),
+        threshold=_rounded_down(np.where(is_leaf, 0.0, joined("threshold"))),
+        left=np.where(is_leaf, 0, joined("children_left") + shifts).astype(np.int32),
+        right=np.where(is_leaf, 0, joined("children_right") + shifts).astype(np.int32),
+        value=joined("value").reshape(-1).astype(np.float32),
+    )
+
+
+def _rounded_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Round to single precision: features have it, so no comparison changes."""
+    near = values.astype(np.float32)
+    return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)

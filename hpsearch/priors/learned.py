@@ -1,0 +1,89 @@
+"""The prior that was learned from recorded tables, together with the rule of thumb."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from hpsearch.errors import InfeasibleConfig
+from hpsearch.priors.built import ImagesOf, built_optimizer
+from hpsearch.priors.features import features
+from hpsearch.priors.prior_file import Learned
+from hpsearch.priors.rule import RulePrior, penalty, rate_optimizer
+from hpsearch.study_file.space import Draw
+from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.trial_config import TrialConfig
+
+
+class LearnedPrior(RulePrior):
+    """Chooses by the mean of two ranks among the candidates: the rule's and the trees'.
+
+    Of an optimizer that no table had the trees know nothing: there the rule's rank counts alone.
+
+    Args:
+        study: Whose points are judged.
+        images_of: What a configuration trains on.
+        learned: What was learned.
+        name: As the study file says it.
+    """
+
+    def __init__(self, study: StudyFile, images_of: ImagesOf, learned: Learned, name: str) -> None:
+        super().__init__(study, images_of)
+        self.name = name
+        self._learned = learned
+
+    def choose(self, candidates: Sequence[Draw]) -> tuple[int, bool]:
+        """Return the place of the best candidate, and whether it was the prior that chose.
+
+        As the rule does, it leaves points that are beyond it to chance.
+        """
+        configs = [self.config_of(each) for each in candidates]
+        beyond = self.beyond(configs)
+        if beyond is not None:
+            return beyond, False
+        scores = self.scores(configs)
+        best = int(np.argmax(scores))
+        return (0, False) if scores[best] == -math.inf else (best, True)
+
+    def scores(self, configs: Sequence[TrialConfig]) -> NDArray[np.float64]:
+        """Return the mean rank of each, 0..1; minus infinity for what it can't judge."""
+        rules, trees = self.opinions(configs)
+        known, seen = np.isfinite(rules), np.isfinite(trees)
+        scores = np.full(len(configs), -math.inf)
+        scores[known] = _ranks(rules[known])
+        scores[seen] = (scores[seen] + _ranks(trees[seen])) / 2
+        return scores
+
+    def opinions(
+        self, configs: Sequence[TrialConfig]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what the rule and the trees say of each; NaN if that is nothing."""
+        rules, rows = np.full(len(configs), math.nan), {}
+        for place, config in enumerate(configs):
+            try:
+                optimizer = built_optimizer(config.optimizer)
+                if optimizer is None:
+                    continue
+                model = self.model_of(config)
+                if model.pretrained:
+                    continue
+                row = features(config, optimizer, model, self._images_of(config.data))
+            except InfeasibleConfig:
+                continue
+            rules[place] = rate_optimizer(optimizer, config.batch_size) - penalty(model)
+            if optimizer.family in self._learned.families:
+                rows[place] = row
+        trees = np.full(len(configs), math.nan)
+        if rows:
+            trees[list(rows)] = self._learned.forest(np.stack(list(rows.values())))
+        return rules, trees
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return where each stands among all: 0 for the lowest, 1 for the highest."""
+    ranks: NDArray[np.float64] = rankdata(values)
+    return (ranks - 1) / max(1, len(values) - 1)

@@ -1,0 +1,128 @@
+"""A learned prior as a file: its forest, and all that the forest was grown from.
+
+One ``.npz`` of plain arrays, without pickle: reading one runs nothing. It has features and ranks of
+each table's configurations, so that the forest can be grown again, or with more tables.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import UserError
+from hpsearch.priors.features import NAMES
+from hpsearch.priors.forest import Forest, grow
+from hpsearch.regular_file import open_regular
+
+#: The version of the file's form.
+_FORM = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lessons:
+    """What one table, a finished search of one space, taught."""
+
+    name: str
+    #: SHA-256 (hex) of the table.
+    sha256: str
+    #: Tables of the same images weigh together as one.
+    data_set: str
+    #: A row of ``features.NAMES`` for each configuration.
+    rows: NDArray[np.float32]
+    #: Its rank within the table, 0 for the worst to 1 for the best; equal ones share theirs.
+    ranks: NDArray[np.float32]
+    #: Classes of the optimizers in it.
+    families: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Learned:
+    """A forest and what it was grown from."""
+
+    forest: Forest
+    lessons: tuple[Lessons, ...]
+    #: The version of scikit-learn that grew the forest.
+    grown_by: str
+
+    @property
+    def families(self) -> frozenset[str]:
+        """Classes of optimizers that it has seen."""
+        return frozenset(family for each in self.lessons for family in each.families)
+
+
+def learned_from(lessons: Sequence[Lessons]) -> Learned:
+    """Grow a forest from all lessons; each table weighs the same."""
+    import sklearn
+
+    weights = [np.full(len(each.rows), 1 / len(each.rows)) for each in lessons]
+    scaled = np.concatenate(weights)
+    scaled *= len(scaled) / scaled.sum()
+    forest = grow(
+        np.concatenate([each.rows for each in lessons]),
+        np.concatenate([each.ranks for each in lessons]),
+        scaled,
+    )
+    return Learned(forest=forest, lessons=tuple(lessons), grown_by=str(sklearn.__version__))
+
+
+def write(learned: Learned, file: Path) -> None:
+    """Write a prior; the same one gives the same bytes."""
+    lessons = learned.lessons
+    arrays: dict[str, Any] = {
+        "form": np.array(_FORM),
+        "features": np.array(NAMES),
+        "grown_by": np.array(learned.grown_by),
+        **{each.name: getattr(learned.forest, each.name) for each in fields(Forest)},
+        "tables": np.array([each.name for each in lessons]),
+        "sha256": np.array([each.sha256 for each in lessons]),
+        "data_sets": np.array([each.data_set for each in lessons]),
+        "families": np.array([",".join(each.families) for each in lessons]),
+        "lengths": np.array([len(each.rows) for each in lessons], dtype=np.int32),
+        "rows": np.concatenate([each.rows for each in lessons]),
+        "ranks": np.concatenate([each.ranks for each in lessons]),
+    }
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    file.write_bytes(content.getvalue())
+
+
+def read(file: Path) -> Learned:
+    """Read a prior. Raises ``UserError`` if the file is missing, or is none."""
+    try:
+        with open_regular(file) as opened, np.load(opened, allow_pickle=False) as arrays:
+            return _read({name: arrays[name] for name in arrays.files})
+    except OSError as error:
+        raise UserError(f"a prior must be a file that can be read, but {file}: {error}") from error
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"a prior must be an .npz file that hpsearch has written, but {file} is none: {error}"
+        ) from error
+
+
+def _read(arrays: dict[str, NDArray[Any]]) -> Learned:
+    if int(arrays["form"]) != _FORM or tuple(map(str, arrays["features"])) != NAMES:
+        raise ValueError("it was written by another version of hpsearch")
+    forest = Forest(**{each.name: arrays[each.name] for each in fields(Forest)})
+    if not forest.is_sound(len(NAMES)):
+        raise ValueError("its trees are damaged")
+    ends = np.cumsum(arrays["lengths"])[:-1]
+    rows, ranks = np.split(arrays["rows"], ends), np.split(arrays["ranks"], ends)
+    lessons = tuple(
+        Lessons(
+            name=str(arrays["tables"][number]),
+            sha256=str(arrays["sha256"][number]),
+            data_set=str(arrays["data_sets"][number]),
+            rows=rows[number],
+            ranks=ranks[number],
+            families=tuple(str(arrays["families"][number]).split(",")),
+        )
+        for number in range(len(arrays["tables"]))
+    )
+    return Learned(forest=forest, lessons=lessons, grown_by=str(arrays["grown_by"]))
