@@ -35,6 +35,7 @@ from hpsearch.search.study_identity import IS_OURS, require_ours
 _of_study_in_state = sa.and_(
     tickets.c.study_id == sa.bindparam("study_id"), tickets.c.state == sa.bindparam("state")
 )
+_RUNS = tickets.c.state == TicketState.RUNNING
 _RUNNING = Statement(
     sa.select(
         tickets.c.ticket, tickets.c.attempt, tickets.c.renewals, tickets.c.lease_seconds
@@ -136,10 +137,15 @@ class Claims:
         if study["stops"] > self._seen_stops:
             return Idle.STOPPED
         lost = row_of(tickets, found)
+        # Who runs is asked before what is lost, and not again: a ticket that is given back in
+        # between would be neither, and the study would seem to be finished. Where nobody runs,
+        # nothing changes any more while we hold the study's lock.
+        somebody_runs = bool(running)
         expired = self._watch.expired(_lease_of(row) for row in running)
         for lease in expired:
             self._free(connection, lease)
         if expired:
+            somebody_runs = self._find(connection, _RUNS) is not None
             lost = self._find(connection, IS_LOST)
         if lost is not None:
             return self._resume(connection, key, lost)
@@ -148,7 +154,7 @@ class Claims:
             return self._resume(connection, key, promoted)
         if issued < study["trials"] + study["granted"] and not study["exhausted"]:
             return self._issue(connection, key, study, last + 1)
-        if self._find(connection, tickets.c.state == TicketState.RUNNING) is not None:
+        if somebody_runs:
             return Idle.WAIT
         if self._rules.rungs:
             end_waiting(connection, self._study_id, self._rules, owner=self._owner)

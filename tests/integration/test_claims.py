@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from support.ledger import LEASE, running_leases
+from support.ledger import LEASE, open_search, running_leases
 from support.processes import in_processes, work_until_finished
+from support.searching import study_file
 
 from hpsearch.errors import LeaseLost
 from hpsearch.search import studies
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef, Idle
+from hpsearch.search.storage import Database
 
 CHECKPOINT = CheckpointRef(key="line/abc/1/epoch_1.pt", sha256="0" * 64, epoch=1)
 
@@ -232,3 +234,25 @@ def test_a_claim_is_not_for_another_owner(search):
     claim = opened.hand("one").started()
     with pytest.raises(LeaseLost):
         opened.hand("two").report(claim, 1, 0.5)
+
+
+def test_a_ticket_that_is_given_back_amid_a_claim_is_no_end(
+    postgres, postgres_prepared, monkeypatch
+):
+    """Neither lost when the claim looks for lost ones, nor running when it looks for those.
+
+    (SQLite has one writer at a time.)
+    """
+    database = Database(postgres_prepared)
+    opened = open_search(database, study_file(trials=1))
+    owner, other = opened.hand("owner"), opened.hand("other")
+    held = owner.started()
+    monkeypatch.setattr(
+        "hpsearch.search.claims.next_promoted",
+        lambda *_: owner.ledger.release(held, "told to leave"),
+    )
+    assert other.idle() is Idle.WAIT
+    monkeypatch.undo()
+    assert (other.claim().ticket, opened.ticket().attempt) == (1, 2)
+    database.close()
+    postgres.empty(postgres_prepared)
