@@ -162,5 +162,7 @@ def _validation_share(blueprint: Blueprint) -> float:
 
     A training step costs about three forward passes.
     """
-    images = len(blueprint.plan.batches) * blueprint.config.batch_size
-    return blueprint.plan.val_images / (3 * max(1, images))
+    plan = blueprint.plan
+    # Of folds each image is validated on once, and trained on in every other round
+    images = len(plan.batches) * plan.rounds * blueprint.config.batch_size
+    return plan.val_images / (3 * max(1, images))
