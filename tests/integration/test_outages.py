@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-import time
 
 import pytest
 import sqlalchemy as sa
@@ -169,9 +168,8 @@ def test_a_lock_held_too_long_on_postgres_is_waited_for(on_postgres, postgres_pr
     holder.start()
     held.wait(timeout=20)
     threading.Timer(0.5, release.set).start()
-    started = time.monotonic()
     assert opened.hand().claim().ticket == 1
-    assert time.monotonic() - started > 0.4
+    assert release.is_set(), "it didn't wait"
     holder.join()
     other.close()
 
@@ -185,13 +183,11 @@ def test_reports_do_not_wait_for_claims(on_postgres, postgres_prepared):
 
     def hold(connection):
         lock_study(connection, opened.study_id)
-        started = time.monotonic()
+        # If they waited for the lock, it would be for ever: it is released when `hold` returns
         hand.report(claim, 1, 0.5)
         hand.ledger.renew(claim)
-        return time.monotonic() - started
 
-    # One that waited for the lock would do so for ever: it is released when `hold` returns
-    assert other.write(hold) < on_postgres.patience.seconds / 2
+    other.write(hold)
     other.close()
 
 

@@ -14,6 +14,9 @@ from support.weather import Disturbance, Kind, Weather
 #: Between two looks whether the study is finished.
 LOOK_SECONDS = 0.5
 
+#: For the first epoch of a crew that starts, on a busy machine.
+BEGIN_SECONDS = 300.0
+
 
 class Storm:
     """Hits a crew and its database.
@@ -71,12 +74,14 @@ class Storm:
     ) -> None:
         """Storm until the study is finished, the blows are over, or ``seconds`` have passed.
 
-        It waits for ``has_begun``: processes that are still starting are no worthy victims.
+        It waits for ``has_begun``: processes that are still starting are no worthy victims. The
+        seconds run from then: on a busy machine a storm would be over before it found anybody.
         """
-        until = time.monotonic() + seconds
+        until = time.monotonic() + max(seconds, BEGIN_SECONDS)
         while not has_begun() and time.monotonic() < until:
             self.crew.tend()
             time.sleep(0.1)
+        until = time.monotonic() + seconds
         blow = next(self.blows, None)
         # From one to the next, not from when each was struck: the same storm for everybody.
         due = time.monotonic() + (blow.after if blow else 0.0)

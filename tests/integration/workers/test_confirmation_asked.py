@@ -215,7 +215,7 @@ def test_one_image_is_timed_with_every_finalist(searched) -> None:
     measure_latencies(searched.database, asked, device="cpu", data=searched.data)
     found = latencies(searched.database, confirm.record())
     assert sorted(found) == sorted(each["trial"] for each in confirm.study.confirms["finalists"])
-    assert all(0 < seconds < 10 for seconds in found.values())
+    assert all(seconds > 0 for seconds in found.values())
     measure_latencies(searched.database, asked, device="cpu", data=searched.data)
     assert len(confirm.events("latency_measured")) == 1
 

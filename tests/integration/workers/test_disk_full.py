@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
+from support.meanwhile import as_soon_as
 from support.trials import (
     ASKED_PER_EPOCH,
     IN_EPOCH_3,
@@ -29,23 +31,32 @@ from hpsearch.results.export.bundle import write_text
 from hpsearch.results.export.frozen import export_trial
 from hpsearch.search import storage as storage_module
 from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.ledger_types import Claim, Idle
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database, Patience
 from hpsearch.training import checkpoint
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.trial import room
+from hpsearch.workers.trial.trial_run import run_trial
 
 OpenStudy = Callable[..., SmallSearch]
 
 
 class FullDisk:
-    """A disk without room at one write point of every file whose name contains ``only``."""
+    """A disk without room at one write point of every file whose name contains ``only``.
+
+    There is room again after ``until`` writes were refused.
+    """
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, at: str, only: str, code: int = errno.ENOSPC
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        at: str,
+        only: str,
+        code: int = errno.ENOSPC,
+        until: float = math.inf,
     ) -> None:
-        self.at, self.only, self.code = at, only, code
+        self.at, self.only, self.code, self.until = at, only, code, until
         self.full = True
         self.refused = 0
         real_open, real_replace, real_fsync = Path.open, os.replace, os.fsync
@@ -85,6 +96,7 @@ class FullDisk:
         name = "trial-" if self.at == "folder" else self.only
         if self.full and at == self.at and name in path.name:
             self.refused += 1
+            self.full = self.refused < self.until
             raise OSError(self.code, os.strerror(self.code), str(path))
 
 
@@ -92,16 +104,16 @@ WRITE_POINTS = ["open", "write", "fsync", "rename", "folder sync"]
 
 
 @pytest.fixture
-def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], FullDisk]:
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FullDisk]:
     monkeypatch.setattr(room, "PAUSE_SECONDS", 0.1)
-    return lambda at, only: FullDisk(monkeypatch, at, only)
+    return partial(FullDisk, monkeypatch)
 
 
 @pytest.mark.parametrize("at", WRITE_POINTS)
 def test_a_checkpoint_without_room_is_left_out(
     open_study: OpenStudy,
     undisturbed: list[tuple[float, ...]],
-    full_disk: Callable[[str, str], FullDisk],
+    full_disk: Callable[..., FullDisk],
     caplog: pytest.LogCaptureFixture,
     at: str,
 ) -> None:
@@ -123,7 +135,7 @@ def test_a_checkpoint_without_room_is_left_out(
 
 
 def test_the_next_checkpoint_finds_room_again(
-    open_study: OpenStudy, full_disk: Callable[[str, str], FullDisk]
+    open_study: OpenStudy, full_disk: Callable[..., FullDisk]
 ) -> None:
     search = open_study("budget.trials=1")
     disk = full_disk("fsync", "epoch-0001")
@@ -139,34 +151,52 @@ def test_the_next_checkpoint_finds_room_again(
 def test_best_weights_wait_for_room(
     open_study: OpenStudy,
     undisturbed: list[tuple[float, ...]],
-    full_disk: Callable[[str, str], FullDisk],
+    full_disk: Callable[..., FullDisk],
     caplog: pytest.LogCaptureFixture,
     at: str,
 ) -> None:
     search = open_study(ONE_TRIAL)
-    disk = full_disk(at, "best.pt")
-    threading.Timer(1.5, setattr, (disk, "full", False)).start()
-    assert search.run_all(lease_seconds=1.0, checkpoint_seconds=1e9) is Idle.FINISHED
+    disk = full_disk(at, "best.pt", until=3)
+    assert search.run_all(checkpoint_seconds=1e9) is Idle.FINISHED
 
     ticket = search.ticket()
     assert (ticket.state, ticket.attempt, ticket.failures) == ("complete", 1, 0)
-    assert disk.refused >= 2
+    assert disk.refused == 3
     assert [each for each in caplog.messages if "waiting for room" in each] != []
     assert search.figures()[1] == undisturbed
     assert search.files() == {"trial-0000/best.pt"}
-    assert not search.events("lease_expired")
+
+
+def test_a_worker_that_waits_for_room_keeps_its_trial(
+    open_study: OpenStudy, full_disk: Callable[..., FullDisk]
+) -> None:
+    search = open_study(ONE_TRIAL)
+    disk = full_disk("fsync", "best.pt")
+    renewed_since: list[int] = []
+    bench = search.bench(lease_seconds=0.4)
+    renew = bench.ledger.renew
+
+    def noted(claim: Claim) -> int:
+        stops = renew(claim)
+        if disk.refused:
+            renewed_since.append(disk.refused)
+            disk.full = len(renewed_since) < 3
+        return stops
+
+    bench.ledger.renew = noted  # type: ignore[method-assign]
+    run_trial(bench, search.claim())
+    assert len(renewed_since) >= 3
+    assert (search.ticket().state, search.ticket().attempt) == ("complete", 1)
 
 
 def test_a_worker_that_waits_for_room_leaves_when_told_to(
     open_study: OpenStudy,
     undisturbed: list[tuple[float, ...]],
-    full_disk: Callable[[str, str], FullDisk],
+    full_disk: Callable[..., FullDisk],
 ) -> None:
     search = open_study(ONE_TRIAL)
     disk = full_disk("fsync", "best.pt")
-    told = threading.Event()
-    threading.Timer(1.0, told.set).start()
-    paused = search.run_one(leave=told.is_set)
+    paused = search.run_one(leave=lambda: disk.refused >= 2)
     assert (paused.state, paused.failures, paused.checkpoint_epoch) == ("paused", 0, 2)
     (released,) = search.events("released")
     assert released.detail["reason"] == (
@@ -178,15 +208,14 @@ def test_a_worker_that_waits_for_room_leaves_when_told_to(
 
 
 def test_a_worker_that_waits_for_room_drops_a_trial_that_was_taken(
-    open_study: OpenStudy, full_disk: Callable[[str, str], FullDisk]
+    open_study: OpenStudy, full_disk: Callable[..., FullDisk]
 ) -> None:
     search = open_study(ONE_TRIAL)
     disk = full_disk("fsync", "best.pt")
     database, study_id = search.database, search.stored.study_id
-    timer = threading.Timer(1.0, free_tickets_of, (database, study_id, "late"))
-    timer.start()
-    search.run_one("late", lease_seconds=1.0)
-    timer.join()
+    with as_soon_as(lambda: disk.refused >= 2, lambda: free_tickets_of(database, study_id, "late")):
+        search.run_one("late", lease_seconds=1.0)
+    assert disk.full
     disk.full = False
     assert search.ticket().state == "paused"
     assert search.run_all("heir") is Idle.FINISHED
@@ -196,7 +225,7 @@ def test_a_worker_that_waits_for_room_drops_a_trial_that_was_taken(
 def test_leaving_without_room_keeps_the_checkpoint_before(
     open_study: OpenStudy,
     undisturbed: list[tuple[float, ...]],
-    full_disk: Callable[[str, str], FullDisk],
+    full_disk: Callable[..., FullDisk],
 ) -> None:
     search = open_study(ONE_TRIAL)
     full_disk("fsync", "-part")
@@ -222,9 +251,10 @@ def test_a_folder_that_turns_unwritable_fails_no_trial(
     """Three quick failures of each trial would spend a night's budget in a minute."""
     monkeypatch.setattr(room, "PAUSE_SECONDS", 0.1)
     search = open_study(ONE_TRIAL)
-    disk = FullDisk(monkeypatch, "open", ".pt", code)
-    threading.Timer(1.0, setattr, (disk, "full", False)).start()
+    # Two checkpoints are left out; the best weights are tried three times
+    disk = FullDisk(monkeypatch, "open", ".pt", code, until=5)
     assert search.run_all() is Idle.FINISHED
+    assert disk.refused == 5
 
     ticket = search.ticket()
     assert (ticket.state, ticket.attempt, ticket.failures) == ("complete", 1, 0)
@@ -254,8 +284,8 @@ def test_a_full_database_is_waited_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """SQLite's own error, from a limit of pages instead of a disk."""
-    monkeypatch.setattr(storage_module, "FIRST_WARNING_SECONDS", 0.5)
-    monkeypatch.setattr(storage_module, "WARNING_SECONDS", 0.5)
+    monkeypatch.setattr(storage_module, "FIRST_WARNING_SECONDS", 0.1)
+    monkeypatch.setattr(storage_module, "WARNING_SECONDS", 0.1)
     database = Database(f"sqlite:///{tmp_path}/hpsearch.db", Patience(seconds=float("inf")))
     ensure_tables(database)
     search = open_small(database, tmp_path, data_root, ONE_TRIAL)
@@ -267,18 +297,20 @@ def test_a_full_database_is_waited_for(
         connection.exec_driver_sql(f"PRAGMA max_page_count = {limit[0]}")
 
     # Rows fill what is left of the pages; then there is no room until somebody makes some.
-    threading.Timer(2.5, limit.__setitem__, (0, 2**30)).start()
-    for number in range(400):
-        if "waiting for the database" in caplog.text:
-            break
-        database.write(
-            lambda one, number=number: one.exec_driver_sql(
-                f"INSERT INTO hpsearch_events (study_id, kind, at, detail) "
-                f"VALUES (999, 'filler', '{number}', '{'x' * 3000}')"
+    with as_soon_as(
+        lambda: caplog.text.count("waiting for the database for") >= 2,  # the warning is repeated
+        lambda: limit.__setitem__(0, 2**30),
+    ):
+        for number in range(400):
+            if "waiting for the database" in caplog.text:
+                break
+            database.write(
+                lambda one, number=number: one.exec_driver_sql(
+                    f"INSERT INTO hpsearch_events (study_id, kind, at, detail) "
+                    f"VALUES (999, 'filler', '{number}', '{'x' * 3000}')"
+                )
             )
-        )
     assert "database or disk is full" in caplog.text
-    assert caplog.text.count("waiting for the database for") >= 2, "the warning is repeated"
     assert search.run_all() is Idle.FINISHED
     ticket = search.ticket()
     assert (ticket.state, ticket.attempt, ticket.failures) == ("complete", 1, 0)
@@ -331,14 +363,16 @@ def test_a_real_disk_fills_up_in_the_middle_and_gets_room_again(
             asked += 1
             if asked == ASKED_PER_EPOCH:
                 fill(disk / "filler")
-                threading.Timer(2.0, (disk / "filler").unlink).start()
             return False
 
-        assert search.run_all(leave=leave) is Idle.FINISHED
+        with as_soon_as(
+            lambda: "is full" in caplog.text or "No space left" in caplog.text,
+            lambda: (disk / "filler").unlink(),
+        ):
+            assert search.run_all(leave=leave) is Idle.FINISHED
         assert [each.state for each in search.tickets()] == ["complete"] * 2
         assert [each.failures for each in search.tickets()] == [0, 0]
         assert {each.attempt for each in search.tickets()} == {1}
-        assert "is full" in caplog.text or "No space left" in caplog.text
         for curve in search.figures().values():
             assert [each[0] for each in curve] == [1, 2, 3]
         (kept,) = search.files()

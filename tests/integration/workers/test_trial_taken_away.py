@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.trials import ASKED_PER_EPOCH, IN_EPOCH_3, ONE_TRIAL, SmallSearch
@@ -12,7 +13,17 @@ from support.trials import ASKED_PER_EPOCH, IN_EPOCH_3, ONE_TRIAL, SmallSearch
 from hpsearch.search import studies
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_types import Idle
+from hpsearch.workers.trial import lease_keeper, trial_run
+from hpsearch.workers.trial.lease_keeper import LeaseKeeper
 from hpsearch.workers.trial.trial_run import run_trial
+
+#: Seconds. A renewal would be refused, too, before what the test is about is.
+NEVER_RENEWED = 1e6
+
+
+@pytest.fixture(autouse=True)
+def _renewals_as_the_lease_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_keeper, "LONGEST_PAUSE_SECONDS", 1e6)
 
 
 def take_over(search: SmallSearch, asked: int, then) -> object:
@@ -45,7 +56,7 @@ def test_a_late_worker_changes_nothing(
     caplog.set_level(logging.WARNING)
     search = open_study(ONE_TRIAL)
     late = take_over(search, asked, lambda: search.run_one("successor"))
-    ticket = search.run_one("late", leave=late)
+    ticket = search.run_one("late", leave=late, lease_seconds=NEVER_RENEWED)
 
     assert (ticket.state, ticket.attempt) == ("complete", 2)
     assert search.figures()[1] == undisturbed
@@ -69,7 +80,8 @@ def test_a_late_workers_error_is_not_the_trials(open_study, undisturbed) -> None
         raise RuntimeError("the late worker's own trouble")
 
     search = open_study(ONE_TRIAL)
-    ticket = search.run_one("late", leave=take_over(search, 1 + 2, stumble))
+    late = take_over(search, 1 + 2, stumble)
+    ticket = search.run_one("late", leave=late, lease_seconds=NEVER_RENEWED)
     assert (ticket.state, ticket.failures) == ("complete", 0)
     assert search.figures()[1] == undisturbed
     assert [each.detail for each in search.events("write_refused")] == [{"write": "fail"}]
@@ -87,23 +99,41 @@ def test_a_late_worker_that_is_told_to_leave_writes_no_checkpoint(open_study) ->
             search.claim("successor")
         return told
 
-    ticket = search.run_one("late", leave=leave)
+    ticket = search.run_one("late", leave=leave, lease_seconds=NEVER_RENEWED)
     assert (ticket.state, ticket.owner, ticket.attempt) == ("running", "successor", 2)
     assert [each.detail for each in search.events("write_refused")] == [{"write": "release"}]
     assert [each.detail["epoch"] for each in search.events("checkpoint")] == [1]
 
 
-def test_a_late_worker_that_has_been_refused_stops_and_writes_nothing(open_study) -> None:
+@pytest.fixture
+def keepers(monkeypatch: pytest.MonkeyPatch) -> list[LeaseKeeper]:
+    """Every lease keeper that a trial had."""
+    made: list[LeaseKeeper] = []
+
+    class Noted(LeaseKeeper):
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **settings)
+            made.append(self)
+
+    monkeypatch.setattr(trial_run, "LeaseKeeper", Noted)
+    return made
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.005)
+
+
+def test_a_late_worker_that_has_been_refused_stops_and_writes_nothing(open_study, keepers) -> None:
     """Its lease keeper learns first, in the middle of an epoch."""
     search = open_study(ONE_TRIAL)
 
     def until_refused() -> None:
         search.claim("successor")
-        for _ in range(1000):
-            if search.events("write_refused"):
-                break
-            time.sleep(0.01)
-        time.sleep(0.1)  # The keeper has its answer and notes it now.
+        (keeper,) = keepers
+        wait_until(lambda: keeper.lost)
 
     late = take_over(search, 1 + ASKED_PER_EPOCH + 2, until_refused)
     ticket = search.run_one("late", leave=late, lease_seconds=0.4)
@@ -113,32 +143,20 @@ def test_a_late_worker_that_has_been_refused_stops_and_writes_nothing(open_study
     assert search.files() == {"trial-0000/epoch-0001.attempt-1.pt"}
 
 
-def test_stopping_a_study_pauses_its_trials(open_study) -> None:
+def test_stopping_a_study_pauses_its_trials(open_study, keepers) -> None:
     search = open_study()
     asked = 0
-    keeper_has_asked = threading.Event()
 
     def leave() -> bool:
         nonlocal asked
         asked += 1
         if asked == 1 + ASKED_PER_EPOCH + 2:
             studies.request_stop(search.database, search.stored.study_id)
-            keeper_has_asked.wait(10)
-        if keeper_has_asked.is_set():
-            time.sleep(0.1)  # The keeper has its answer and notes it now.
+            (keeper,) = keepers
+            wait_until(lambda: keeper.stop_requested)
         return False
 
-    bench = search.bench(leave=leave, lease_seconds=0.4)
-    renew = bench.ledger.renew
-
-    def renewed(claim):
-        stops = renew(claim)
-        if stops:
-            keeper_has_asked.set()
-        return stops
-
-    bench.ledger.renew = renewed
-    run_trial(bench, search.claim())
-    assert keeper_has_asked.is_set()
+    run_trial(search.bench(leave=leave, lease_seconds=0.4), search.claim())
+    assert keepers[0].stop_requested
     assert (search.ticket().state, search.ticket().epochs_done) == ("paused", 1)
     assert search.claims().claim() is Idle.STOPPED

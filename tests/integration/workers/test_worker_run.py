@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from support.trials import SmallSearch
+from support.meanwhile import as_soon_as
 
 from hpsearch.errors import NothingStored, UnknownName
 from hpsearch.search import studies
+from hpsearch.search.claims import Claims
 from hpsearch.search.ledger_types import Idle
 from hpsearch.workers import worker
 from hpsearch.workers.owners import new_owner
@@ -48,27 +52,32 @@ def options(prepared_url: str, tmp_path: Path, data_root: Path):
     return make
 
 
-def when(search: SmallSearch, epochs: int, act) -> threading.Thread:
-    """Do ``act`` once the study has run so many epochs."""
+def count_calls(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> Callable[[], int]:
+    """Return how often a method was called, so far, when asked."""
+    calls: list[None] = []
+    real = getattr(owner, name)
 
-    def watch() -> None:
-        while search.record().counts.epochs_run < epochs:
-            if over.wait(0.005):
-                return
-        act()
+    def counted(*args: Any, **settings: Any) -> Any:
+        calls.append(None)
+        return real(*args, **settings)
 
-    over = threading.Event()
-    thread = threading.Thread(target=watch)
-    thread.over = over  # type: ignore[attr-defined]
-    thread.start()
-    return thread
+    monkeypatch.setattr(owner, name, counted)
+    return lambda: len(calls)
 
 
 #: Long enough that nothing ends it but being told to leave.
 ENDLESS = "budget={trials: 2, epochs_per_trial: 3000}"
 
-#: Seconds in which a worker has claimed a trial, also on a busy machine.
-BEGUN = 3.0
+
+@pytest.fixture
+def time_is_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the worker's clock jump by a day."""
+    jumped = threading.Event()
+    clock = SimpleNamespace(
+        monotonic=lambda: time.monotonic() + 86_400 * jumped.is_set(), sleep=time.sleep
+    )
+    monkeypatch.setattr(worker, "time", clock)
+    return jumped.set
 
 
 def test_a_worker_works_to_the_end_and_tidies_up(open_study, options) -> None:
@@ -97,50 +106,49 @@ def test_a_worker_draws_with_the_studys_prior(open_study, options) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_pauses_the_trial_under_way(open_study, options, number) -> None:
     search = open_study(ENDLESS)
-    thread = when(search, 2, lambda: signal.raise_signal(number))
-    try:
+    with as_soon_as(
+        lambda: search.record().counts.epochs_run >= 2, lambda: signal.raise_signal(number)
+    ):
         assert run_worker(options()) is None
-    finally:
-        thread.over.set()
-        thread.join()
     (ticket,) = search.tickets()
     assert (ticket.state, ticket.owner, ticket.failures) == ("paused", None, 0)
     assert ticket.checkpoint_epoch == ticket.epochs_done >= 2
 
 
-def test_a_timeout_pauses_the_trial_under_way(open_study, options) -> None:
+def test_a_timeout_pauses_the_trial_under_way(open_study, options, time_is_up) -> None:
     search = open_study(ENDLESS)
-    assert run_worker(options(timeout=BEGUN)) is None
+    with as_soon_as(lambda: search.record().counts.epochs_run >= 2, time_is_up):
+        assert run_worker(options(timeout=3600.0)) is None
     (ticket,) = search.tickets()
     assert (ticket.state, ticket.failures) == ("paused", 0)
     assert ticket.checkpoint_epoch == ticket.epochs_done
 
 
-def test_a_stopped_study_pauses_the_trial_under_way(open_study, options) -> None:
+def test_a_stopped_study_pauses_the_trial_under_way(open_study, options, time_is_up) -> None:
     search = open_study(ENDLESS)
-    stop = when(search, 2, lambda: studies.request_stop(search.database, search.stored.study_id))
-    try:
+    with as_soon_as(
+        lambda: search.record().counts.epochs_run >= 2,
+        lambda: studies.request_stop(search.database, search.stored.study_id),
+    ):
         # The keeper learns of it with its next renewal.
         assert run_worker(options(lease_seconds=0.8)) is Idle.STOPPED
-    finally:
-        stop.over.set()
-        stop.join()
     (ticket,) = search.tickets()
     assert (ticket.state, ticket.failures) == ("paused", 0)
     # A stop is for those who worked then: a later worker goes on.
-    assert run_worker(options(timeout=BEGUN)) is None
-    assert search.ticket().attempt == 2
+    with as_soon_as(lambda: search.ticket().attempt == 2, time_is_up):
+        assert run_worker(options(timeout=3600.0)) is None
 
 
 def test_a_worker_waits_while_others_hold_the_rest(open_study, options, monkeypatch) -> None:
     monkeypatch.setattr(worker, "POLL_SECONDS", 0.01)
     search = open_study("budget={trials: 1, epochs_per_trial: 1}")
     claim = search.claim("other")
-    release = threading.Timer(0.3, lambda: search.bench("other").ledger.release(claim, "done"))
-    release.start()
-    assert run_worker(options()) is Idle.FINISHED
+    looked = count_calls(monkeypatch, Claims, "claim")
+    with as_soon_as(
+        lambda: looked() >= 2, lambda: search.bench("other").ledger.release(claim, "done")
+    ):
+        assert run_worker(options()) is Idle.FINISHED
     assert (search.ticket().state, search.ticket().attempt) == ("complete", 2)
-    release.join()
 
 
 def test_a_worker_needs_a_study_that_was_launched(open_study, options, tmp_path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,18 @@ class TestCommand:
     def test_one_that_doesnt_end_is_killed_with_its_children(
         self, notifier, tmp_path, capsys, monkeypatch
     ) -> None:
-        monkeypatch.setattr(notify, "COMMAND_SECONDS", 0.5)
         pid = tmp_path / "pid"
+
+        class Begun(subprocess.Popen):
+            """Its time begins when its child is there, however busy the machine is."""
+
+            def wait(self, timeout=None):
+                while timeout is not None and not (pid.exists() and pid.read_text().strip()):
+                    time.sleep(0.01)
+                return super().wait(timeout)
+
+        monkeypatch.setattr(notify, "COMMAND_SECONDS", 0.5)
+        monkeypatch.setattr(notify.subprocess, "Popen", Begun)
         notifier(f"sleep 3600 & echo $! > {pid}; wait").tell("finished", code=0)
         assert "it didn't end within 0.5 s and was killed" in capsys.readouterr().err
         # A killed process dies when it is next scheduled, which may be a moment later

@@ -197,7 +197,7 @@ def test_seconds_go_on_counting(config: TrialConfig, monkeypatch: pytest.MonkeyP
     state = interrupted(config, 2)
     state["partial"]["seconds"] = 100.0
 
-    assert 100 < next(train(config, resume_from=state)).seconds < 110
+    assert next(train(config, resume_from=state)).seconds > 100
 
 
 class TestRefused:

@@ -135,7 +135,7 @@ def test_a_signal_at_any_line_of_the_wait_is_harmless() -> None:
                 target=departure.on_signal, args=(signal.SIGTERM, None), daemon=True
             )
             handler.start()
-            handler.join(5)
+            handler.join(60)
             if handler.is_alive():
                 stuck.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
         return interrupt

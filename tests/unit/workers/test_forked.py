@@ -52,11 +52,12 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def kill_server() -> None:
+def kill_server() -> int:
     start_fork_server()
-    pid = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    pid: int = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     os.kill(pid, signal.SIGKILL)
     until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    return pid
 
 
 @pytest.mark.parametrize(
@@ -116,15 +117,15 @@ def test_a_process_that_nobody_lets_begin_does_nothing(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_killed_before_it_has_forked_is_said_and_the_next_one_serves() -> None:
-    kill_server()
+    first = kill_server()
     # The next one imports torch first
     killed: list[int] = []
 
     def kill() -> None:
-        killed.append(new_server())
+        killed.append(new_server(first))
         os.kill(killed[0], signal.SIGKILL)
 
-    killer = threading.Timer(0.2, kill)
+    killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(ForkServerLost, match="it ended before it had started one"):
         ForkedProcess(end, ("returns",), name="test")
@@ -137,6 +138,8 @@ def test_a_server_that_is_killed_before_it_has_forked_is_said_and_the_next_one_s
     process.close()
 
 
-def new_server() -> int:
-    until(lambda: multiprocessing.forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
-    return multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+def new_server(but: int) -> int:
+    server = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
+    until(lambda: server._forkserver_pid not in (None, but))
+    pid: int = server._forkserver_pid
+    return pid

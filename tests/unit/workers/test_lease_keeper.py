@@ -6,17 +6,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
+from support.meanwhile import as_soon_as
 
 from hpsearch.errors import LeaseLost
 from hpsearch.search.ledger_types import Claim
 from hpsearch.search.storage import GaveUpWaiting
+from hpsearch.workers.trial import lease_keeper
 from hpsearch.workers.trial.lease_keeper import HUNG, RENEWALS_PER_LEASE, LeaseKeeper
 
 LEASE = 0.2
 #: For what must happen, however busy the machine is.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 CLAIM = Claim(
     study_id=1,
@@ -72,6 +75,12 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.005)
+
+
+def looked_again(ledger: FakeLedger) -> None:
+    """Wait until the keeper has looked at its clock since now: before each renewal it does."""
+    renewed = len(ledger.renewed)
+    wait_until(lambda: len(ledger.renewed) >= renewed + 2)
 
 
 class Asking(threading.Thread):
@@ -282,16 +291,22 @@ def test_leaving_does_not_wait_for_the_next_renewal() -> None:
 
 
 class TestHang:
-    """Code that is watched and finishes no batch in time."""
+    """Code that is watched and finishes no batch in time, on a clock that only the test moves."""
 
     TIMEOUT = 0.4
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+        made = SimpleNamespace(now=1000.0)
+        monkeypatch.setattr(lease_keeper, "time", SimpleNamespace(monotonic=lambda: made.now))
+        return made
 
     @pytest.fixture
     def exits(self) -> list[int]:
         return []
 
     @pytest.fixture
-    def hanging(self, exits: list[int]) -> Callable[..., LeaseKeeper]:
+    def hanging(self, exits: list[int], clock: SimpleNamespace) -> Callable[..., LeaseKeeper]:
         def make(ledger: FakeLedger, **changes: object) -> LeaseKeeper:
             return LeaseKeeper(
                 ledger,  # type: ignore[arg-type]
@@ -309,43 +324,60 @@ class TestHang:
         return make
 
     def test_ends_the_attempt_with_the_place_and_then_the_process(
-        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int], clock: SimpleNamespace
     ) -> None:
         ledger = FakeLedger()
         with hanging(ledger) as keeper, keeper.watching():
+            clock.now += self.TIMEOUT
+            looked_again(ledger)  # it holds its lease until then
+            assert exits == []
+            clock.now += 0.001
             wait_until(lambda: bool(exits))
-            renewed = len(ledger.renewed)
         assert exits == [HUNG]
         (error,) = ledger.failed
         assert error.splitlines()[0] == (
             "no progress for 0.4s: no batch was finished in that time (budget.trial_timeout)"
         )
         assert "in wait_until\n" in error, "where the watched thread stands"
-        assert renewed >= 1, "it held its lease until then"
 
     def test_batches_are_progress(
-        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int], clock: SimpleNamespace
     ) -> None:
-        began = time.monotonic()
-        with hanging(FakeLedger()) as keeper:
-            for _ in keeper.watched(iter(range(2))):
-                while time.monotonic() - began < 3 * self.TIMEOUT:
-                    time.sleep(self.TIMEOUT / 20)
-                    assert keeper.should_stop() is False
+        ledger = FakeLedger()
+        with hanging(ledger) as keeper, keeper.watching():
+            for _ in range(4):
+                clock.now += 0.9 * self.TIMEOUT
+                looked_again(ledger)
+                assert keeper.should_stop() is False
         assert exits == []
 
     def test_what_is_not_watched_may_take_its_time(
-        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int], clock: SimpleNamespace
     ) -> None:
         """The database is waited for, and a full disk."""
-        with hanging(FakeLedger()) as keeper:
+        ledger = FakeLedger()
+        with hanging(ledger) as keeper:
             for _ in keeper.watched(iter(range(2))):
-                time.sleep(2 * self.TIMEOUT)
-            time.sleep(2 * self.TIMEOUT)
+                clock.now += 2 * self.TIMEOUT
+                looked_again(ledger)
+            clock.now += 2 * self.TIMEOUT
+            looked_again(ledger)
         assert exits == []
 
+    def test_what_is_watched_between_two_steps_may_not(
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int], clock: SimpleNamespace
+    ) -> None:
+        def steps() -> Iterator[int]:
+            yield 1
+            clock.now += 2 * self.TIMEOUT
+            wait_until(lambda: bool(exits))
+
+        with hanging(FakeLedger()) as keeper:
+            assert list(keeper.watched(steps())) == [1]
+        assert exits == [HUNG]
+
     def test_waiting_for_a_lease_in_doubt_is_no_hang(
-        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int], clock: SimpleNamespace
     ) -> None:
         back = threading.Event()
 
@@ -354,32 +386,43 @@ class TestHang:
                 raise ConnectionError("the database is away")
             return 0
 
-        with hanging(FakeLedger(answer)) as keeper:
-            time.sleep(LEASE)
-            threading.Timer(3 * self.TIMEOUT, back.set).start()
-            with keeper.watching():
+        ledger = FakeLedger(answer)
+
+        def hang_and_come_back() -> None:
+            clock.now += 3 * self.TIMEOUT
+            looked_again(ledger)
+            back.set()
+
+        with hanging(ledger) as keeper:
+            clock.now += LEASE
+            with (
+                keeper.watching(),
+                as_soon_as(lambda: keeper._progress_at is None, hang_and_come_back),
+            ):
                 assert keeper.should_stop() is False
         assert back.is_set()
         assert exits == []
 
     def test_ends_the_process_also_where_the_trial_is_lost(
-        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int], clock: SimpleNamespace
     ) -> None:
         def refuse() -> int:
             raise LeaseLost("ticket 4: attempt 2 is over")
 
         with hanging(FakeLedger(refuse)) as keeper, keeper.watching():
             wait_until(lambda: keeper.lost)
+            clock.now += 2 * self.TIMEOUT
             wait_until(lambda: bool(exits))
         assert exits == [HUNG]
 
     def test_ends_the_process_also_where_the_ledger_fails(
-        self, hanging: Callable[..., LeaseKeeper], exits: list[int]
+        self, hanging: Callable[..., LeaseKeeper], exits: list[int], clock: SimpleNamespace
     ) -> None:
         def refuse() -> int:
             raise GaveUpWaiting("told to leave")
 
         with hanging(FakeLedger(refuse)) as keeper, keeper.watching():
+            clock.now += 2 * self.TIMEOUT
             wait_until(lambda: bool(exits))
         assert exits == [HUNG]
 
