@@ -47,7 +47,8 @@ def resampled(replays: int) -> NDArray[np.int64]:
     return np.random.default_rng(0).integers(replays, size=(RESAMPLES, replays))
 
 
-def _interval(value: float, resamples: Floats) -> Interval:
+def interval(value: float, resamples: Floats) -> Interval:
+    """Return a figure with the interval of its ``resamples``."""
     low, high = np.percentile(resamples, [2.5, 97.5])
     return Interval(float(value), float(low), float(high))
 
@@ -56,14 +57,14 @@ def difference(theirs: Floats, ours: Floats) -> Interval:
     """Return by how much ``theirs`` is larger; pairs of replays are resampled together."""
     rows = resampled(len(ours))
     resamples = interquartile_mean(theirs[rows]) - interquartile_mean(ours[rows])
-    return _interval(float(interquartile_mean(theirs) - interquartile_mean(ours)), resamples)
+    return interval(float(interquartile_mean(theirs) - interquartile_mean(ours)), resamples)
 
 
 def ratio(theirs: Floats, ours: Floats) -> Interval:
     """Return how many times as many epochs they take: the ratio of the capped means."""
     rows = resampled(len(ours))
     resamples = theirs[rows].mean(axis=1) / ours[rows].mean(axis=1)
-    return _interval(theirs.mean() / ours.mean(), resamples)
+    return interval(theirs.mean() / ours.mean(), resamples)
 
 
 def capped(rows: Sequence[Reached], *, stays: bool = False) -> Floats:

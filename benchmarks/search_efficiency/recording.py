@@ -74,7 +74,7 @@ def _missing(
     """Yield what is still to be trained; ``done`` grows meanwhile."""
     while len(_first(done)) < plan.spread + plan.proposed:
         known = _first(done)
-        yield len(known), 0, _configuration(name, plan, study, known)
+        yield len(known), 0, configuration(name, plan, study, known)
     known = _first(done)
     have = {(each.row, each.repeat) for each in done}
     for repeat in range(1, plan.seeds):
@@ -98,7 +98,7 @@ def repeated_rows(known: list[Training], best: float) -> list[int]:
     return [each.row for each in chosen if each.test_accuracy is not None]
 
 
-def _configuration(table: str, plan: Recording, study: StudyFile, known: list[Training]) -> Params:
+def configuration(table: str, plan: Recording, study: StudyFile, known: list[Training]) -> Params:
     """Return the next configuration: a Sobol point first, later what TPE proposes."""
     number = len(known)
     name = "qmc" if number < plan.spread else "tpe"

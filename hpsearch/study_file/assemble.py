@@ -129,6 +129,8 @@ def _document(
         del document["search"]
     else:
         document["search"] = _with_file(document["search"])
+    if document["evaluate"] == "weights":
+        del document["evaluate"]  # as before there was another choice
     for key in ("plugins", "trackers", "found", "confirm", "confirms", "try_first", "provenance"):
         if not document[key]:
             del document[key]

@@ -13,7 +13,7 @@ from hpsearch.study_file import durations
 from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
 from hpsearch.study_file.schema import EitherOr, Free, Leaf, OneOf, Registries, Section, SomeOf
 from hpsearch.study_file.shipped_priors import SHIPPED
-from hpsearch.study_file.trial_config import LARGEST_INPUT, ClassWeights, Precision
+from hpsearch.study_file.trial_config import LARGEST_INPUT, ClassWeights, Evaluate, Precision
 
 STUDY_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 
@@ -33,7 +33,7 @@ SEARCHED = (
     "batch_size",
 )
 #: What a point of the space holds: ``SEARCHED`` and what belongs to every trial alike.
-SPACE = (*SEARCHED, "early_stopping", "precision")
+SPACE = (*SEARCHED, "early_stopping", "precision", "evaluate")
 
 _InputSize = Annotated[int, Field(ge=1, le=LARGEST_INPUT)]
 _Positive = Annotated[int, Field(ge=1)]
@@ -242,6 +242,7 @@ def root_schema(registries: Registries) -> Section:
             "batch_size": Leaf(type=_Positive, default=32),
             "early_stopping": early_stopping,
             "precision": Leaf(type=Precision, default="auto"),
+            "evaluate": Leaf(type=Evaluate, default="weights"),
             "try_first": Free(
                 json_schema={"type": "array", "items": {"type": "object"}}, default=[]
             ),

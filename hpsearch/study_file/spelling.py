@@ -62,6 +62,8 @@ SYNONYMS = {
     "earlystopper": "early_stopping",
     "mixedprecision": "precision",
     "dtype": "precision",
+    "ema": "evaluate",
+    "averaging": "evaluate",
     "pruning": "pruner",
     "loggers": "trackers",
     "logger": "trackers",

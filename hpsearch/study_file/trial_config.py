@@ -12,6 +12,8 @@ from hpsearch.registry import Component
 Precision = Literal["auto", "fp32", "bf16"]
 #: What a training image counts for: all the same, or the inverse of its class's frequency.
 ClassWeights = Literal["none", "balanced"]
+#: Which weights are judged and kept: those of the last step, or their moving average.
+Evaluate = Literal["weights", "ema"]
 
 #: How pixels are scaled: to mean 0 and deviation 1 as measured on the training images, to 0..255,
 #: 0..1, -1..1, or by ``mean`` and ``std`` as given, per channel, on the 0..1 scale.
@@ -90,6 +92,7 @@ class TrialConfig:
     #: ``None``: every trial runs to its last epoch.
     early_stopping: EarlyStopping | None = None
     precision: Precision = "auto"
+    evaluate: Evaluate = "weights"
     #: Seeds ``limit`` and the train/validation split; the same for every trial of a search.
     split_seed: int
     #: Seeds weights, data order, augmentation and dropout; differs from trial to trial.
@@ -128,6 +131,7 @@ def trial_config(
         epochs=epochs,
         early_stopping=None if stopping is None else EarlyStopping(**stopping),
         precision=config["precision"],
+        evaluate=config["evaluate"],
         split_seed=split_seed,
         seed=seed,
     )

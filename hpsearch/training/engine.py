@@ -133,6 +133,7 @@ def _epochs(
     # Looking at a number costs nothing on the CPU; elsewhere it would wait for the device
     watch_loss = where.type == "cpu"
     sizes, steps = list(plan.batches), len(plan.batches)
+    average = run.average
 
     while not run.is_over:
         began = time.perf_counter() - run.seconds_before
@@ -157,6 +158,8 @@ def _epochs(
                 if penalties:
                     add_gradients(penalties, weights)
                 update()
+                if average is not None:
+                    average.follow((run.epoch - 1) * steps + batch + 1)
                 if every_batch:
                     schedule.step()
                 # Figures are made from these once per epoch, and no batch waits for them
@@ -172,15 +175,16 @@ def _epochs(
 
             validation_began = time.perf_counter()
             try:
-                val = evaluate(
-                    model,
-                    pixels,
-                    all_labels,
-                    val_rows,
-                    batch_size=val_batch,
-                    precision=plan.precision,
-                    should_stop=should_stop,
-                )
+                with run.evaluated():
+                    val = evaluate(
+                        model,
+                        pixels,
+                        all_labels,
+                        val_rows,
+                        batch_size=val_batch,
+                        precision=plan.precision,
+                        should_stop=should_stop,
+                    )
             except Stopped:
                 raise _interrupted(run, time.perf_counter() - began, steps) from None
             if val.samples and not math.isfinite(val.loss):

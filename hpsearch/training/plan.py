@@ -43,6 +43,8 @@ class Plan:
     #: Names the prepared images, and their split into training and validation.
     data_hash: str
     split_hash: str
+    #: Whether a moving average of the weights is held beside them (``evaluate: ema``).
+    averaged: bool = False
     #: How many models a trial trains side by side (``DataConfig.rounds``).
     rounds: int = 1
     #: Groups that the validation images are in; ``None`` if the source makes none.
@@ -91,6 +93,7 @@ def plan_on(config: TrialConfig, data: PreparedData, device: torch.device) -> Pl
         batches=batches,
         data_hash=data.data_hash,
         split_hash=data.split_hash,
+        averaged=config.evaluate == "ema",
         rounds=len(trainings),
         val_groups=data.val_groups,
     )

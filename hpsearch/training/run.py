@@ -8,7 +8,9 @@ dictionaries::
     precision      fp32 or bf16, as trained
     epoch          epochs finished
     history        the figures of each finished epoch
-    model, optimizer, schedule
+    model          the weights that are evaluated
+    raw            where those are an average: the weights that are trained
+    optimizer, schedule
     partial        None after a whole epoch; else how far the next one has come:
                    batches, lr, losses, correct, seconds, and the generators' states
 
@@ -21,6 +23,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -36,6 +39,7 @@ from hpsearch.training.early_stopping import is_over
 from hpsearch.training.plan import Plan
 from hpsearch.training.randomness import OwnRandomness, derived_seed
 from hpsearch.training.registries import LR_SCHEDULES, MODELS, OPTIMIZERS
+from hpsearch.training.weight_average import WeightAverage
 
 #: Fields with defaults that have always been part of a configuration's fingerprint.
 _ALWAYS_COUNTED = frozenset({"validation", "input_size", "limit", "augmentation", "precision"})
@@ -59,6 +63,10 @@ class Run:
         self.optimizer = OPTIMIZERS.build(config.optimizer, list(self.model.parameters()))
         self.schedule = LR_SCHEDULES.build(
             config.lr_schedule, self.optimizer, config.epochs, len(plan.batches)
+        )
+        #: What is evaluated in place of the weights; ``None``: they themselves.
+        self.average = (
+            WeightAverage(self.model, len(plan.batches)) if config.evaluate == "ema" else None
         )
         self.augmentation = torch.Generator(device)
         self.history: list[dict[str, float]] = []
@@ -99,6 +107,10 @@ class Run:
         self.epoch += 1
         self.begin_epoch()
 
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Return the context in which ``model`` has the weights that are evaluated."""
+        return nullcontext() if self.average is None else self.average.installed()
+
     def correct(self) -> int:
         """Return how many training images of the epoch were classified right so far."""
         if not self.logits:
@@ -125,7 +137,7 @@ class Run:
                 "precision": self._plan.precision,
                 "epoch": self.epoch - 1,
                 "history": self.history,
-                "model": self.model.state_dict(),
+                **self._weights(),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "partial": partial,
@@ -142,7 +154,10 @@ class Run:
         self.optimizer.zero_grad()
         self.optimizer.step()
         try:
-            self.model.load_state_dict(state["model"])
+            with self.evaluated():
+                self.model.load_state_dict(state["model"])
+            if self.average is not None:
+                self.model.load_state_dict(state["raw"])
             self.optimizer.load_state_dict(_computed_here(state["optimizer"], self.optimizer))
             self.schedule.load_state_dict(state["schedule"])
         except (RuntimeError, ValueError, KeyError) as error:
@@ -170,6 +185,13 @@ class Run:
         place = (self.epoch, self.batch)
         self.randomness.reseed(derived_seed(self._config.seed, "dropout", *place))
         self.augmentation.manual_seed(derived_seed(self._config.seed, "augmentation", *place))
+
+    def _weights(self) -> dict[str, Any]:
+        if self.average is None:
+            return {"model": self.model.state_dict()}
+        with self.evaluated():
+            evaluated = _copied(self.model.state_dict())  # ends with the context
+        return {"model": evaluated, "raw": self.model.state_dict()}
 
     def _identity(self) -> dict[str, str]:
         return identity(self._config, self._plan.data_hash, self._plan.split_hash)

@@ -19,6 +19,7 @@ from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
 from hpsearch.training.latency import synchronize
+from hpsearch.training.plan import Plan
 from hpsearch.workers.launch.timing import Timing
 from hpsearch.workers.trial.blueprint import Blueprint, draw_up
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
@@ -29,6 +30,9 @@ PROBE_SECONDS = 0.5
 
 #: A checkpoint holds weights, gradients' moments (two at most) and the best weights; fp32.
 BYTES_PER_PARAMETER = 4 * 4
+
+#: An average of the weights that is evaluated in their place (``evaluate: ema``).
+BYTES_OF_AVERAGE = 4
 
 # Times that are asked at least: before the first batch, after it, and after two more.
 _FEWEST = 3
@@ -54,12 +58,17 @@ def sample(study: StudyFile, *, device: str, threads: int, data: Path | None) ->
     The draws depend on the study's seed alone. Raises ``DataError`` where the data can't be read.
     """
     blueprints = tuple(_drawn(study, device=device, threads=threads, data=data))
-    largest = max((each.plan.model.parameters * each.plan.rounds for each in blueprints), default=0)
+    largest = max((_checkpoint_bytes(each.plan) for each in blueprints), default=0)
     return Sample(
         blueprints=blueprints,
-        checkpoint_bytes=largest * BYTES_PER_PARAMETER * KEPT_CHECKPOINTS,
+        checkpoint_bytes=largest * KEPT_CHECKPOINTS,
         rounds=max((each.plan.rounds for each in blueprints), default=1),
     )
+
+
+def _checkpoint_bytes(plan: Plan) -> int:
+    per_parameter = BYTES_PER_PARAMETER + BYTES_OF_AVERAGE * plan.averaged
+    return plan.model.parameters * plan.rounds * per_parameter
 
 
 def timings(

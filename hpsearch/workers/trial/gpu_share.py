@@ -18,8 +18,8 @@ NO_ROOM = "no_room"
 #: What cuDNN and cuBLAS take to work in, and what the allocator can't use for fragments.
 WORKING_BYTES = 256 * 2**20
 
-#: Weights, gradients, and two moments of the optimizer, in fp32.
-_BYTES_PER_PARAMETER = 4 * 4
+#: Weights, gradients, and two moments of the optimizer, in fp32; an average of the weights.
+_BYTES_PER_PARAMETER, _BYTES_OF_AVERAGE = 4 * 4, 4
 
 #: Seconds between two looks.
 PAUSE = 2.0
@@ -28,14 +28,15 @@ PAUSE = 2.0
 def needed_bytes(plan: Plan) -> int:
     """Predict what training needs on a GPU, a little too much rather than too little.
 
-    Parameters with gradients and moments, what autograd keeps of the largest batch (in fp32), the
-    gradient of the largest layer, and the images, which lie on the GPU as uint8. A trial of folds
-    holds the models and images of all of them, and trains one at a time.
+    Parameters with gradients, moments and the average that some studies evaluate, what autograd
+    keeps of the largest batch (in fp32), the gradient of the largest layer, and the images, which
+    lie on the GPU as uint8. A trial of folds holds the models and images of all of them, and trains
+    one at a time.
     """
     batch = max(plan.batches)
     channels, height, width = plan.input_shape
     held = (
-        plan.model.parameters * _BYTES_PER_PARAMETER
+        plan.model.parameters * (_BYTES_PER_PARAMETER + _BYTES_OF_AVERAGE * plan.averaged)
         + (plan.train_images + plan.val_images) * channels * height * width
     )
     return (

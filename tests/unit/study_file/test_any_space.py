@@ -267,6 +267,7 @@ PATHS = [
     "early_stopping",
     "early_stopping.patience",
     "precision",
+    "evaluate",
 ]
 
 

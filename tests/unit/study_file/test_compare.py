@@ -99,6 +99,9 @@ OTHER = [
     pytest.param(
         "model: mlp", "model: mlp\nprecision: fp32", ["precision: auto -> fp32"], id="text"
     ),
+    pytest.param(
+        "model: mlp", "model: mlp\nevaluate: ema", ["evaluate: (absent) -> ema"], id="a new key"
+    ),
 ]
 
 

@@ -145,6 +145,13 @@ def test_it_is_a_study_file_that_trains_the_same(load):
     assert (trained.epochs, trained.split_seed) == (searched.epochs, searched.split_seed)
 
 
+def test_it_evaluates_what_the_study_evaluated(load):
+    study = load(TEXT + "evaluate: ema\n")
+    frozen = load(frozen_text(study))
+    assert frozen.document["evaluate"] == "ema"
+    assert frozen.trial_config({}, ticket=0).evaluate == "ema"
+
+
 def test_freezing_it_again_changes_nothing(load):
     frozen = load(FROZEN)
     assert to_yaml(freeze(frozen, {}, frozen.provenance), COMMENT) == FROZEN

@@ -31,6 +31,7 @@ class_weights: {values: [none, balanced]}
 early_stopping: {patience: 3}
 batch_size: 16
 precision: fp32
+evaluate: ema
 try_first: [{model: conv_net}]
 provenance: {anything: [1, {a: b}]}
 """

@@ -23,10 +23,10 @@ APPENDED = [
     pytest.param(
         "modle: mlp",
         "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, budget, "
-        "class_weights, confirm, confirms, constraints, data, description, early_stopping, found, "
-        "from, lr_schedule, model, objective, objectives, optimizer, plugins, precision, "
-        "provenance, prune_on, pruner, pruner_audit, regularization, sampler, search, seed, study, "
-        "trackers, try_first.",
+        "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
+        "evaluate, found, from, lr_schedule, model, objective, objectives, optimizer, plugins, "
+        "precision, provenance, prune_on, pruner, pruner_audit, regularization, sampler, search, "
+        "seed, study, trackers, try_first.",
         id="unknown key at the root",
     ),
     pytest.param(
@@ -159,6 +159,17 @@ APPENDED = [
         "x.yaml:6: precision: must be one fixed value, not searched, but got "
         '{values: ["fp32", "bf16"]}',
         id="precision is the same for every trial",
+    ),
+    pytest.param(
+        "evaluate: {values: [weights, ema]}",
+        "x.yaml:6: evaluate: must be one fixed value, not searched, but got "
+        '{values: ["weights", "ema"]}',
+        id="what is evaluated is the same for every trial",
+    ),
+    pytest.param(
+        "evaluate: swa",
+        "x.yaml:6: evaluate: must be 'weights' or 'ema', but got \"swa\"",
+        id="no such average",
     ),
     pytest.param(
         "early_stopping: {patience: {values: [2, 4]}}",
@@ -618,8 +629,8 @@ TRY_FIRST = [
     pytest.param(
         "seed: 3",
         "try_first[0].seed: unknown key 'seed'. Did you mean seed (at the top level)? Known: "
-        "batch_size, class_weights, data, early_stopping, lr_schedule, model, optimizer, "
-        "precision, regularization.",
+        "batch_size, class_weights, data, early_stopping, evaluate, lr_schedule, model, "
+        "optimizer, precision, regularization.",
         id="a key that no trial has",
     ),
     pytest.param(
@@ -680,10 +691,10 @@ OVERRIDES = [
     pytest.param(
         "dta.limit=4",
         "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, budget, "
-        "class_weights, confirm, confirms, constraints, data, description, early_stopping, found, "
-        "from, lr_schedule, model, objective, objectives, optimizer, plugins, precision, "
-        "provenance, prune_on, pruner, pruner_audit, regularization, sampler, search, seed, study, "
-        "trackers, try_first.",
+        "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
+        "evaluate, found, from, lr_schedule, model, objective, objectives, optimizer, plugins, "
+        "precision, provenance, prune_on, pruner, pruner_audit, regularization, sampler, search, "
+        "seed, study, trackers, try_first.",
         id="an unknown section",
     ),
     pytest.param(
@@ -772,10 +783,10 @@ try_first:
         "change it, but got 64",
         '--set seed=x: seed: must be an integer, but got "x"',
         "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, budget, "
-        "class_weights, confirm, confirms, constraints, data, description, early_stopping, found, "
-        "from, lr_schedule, model, objective, objectives, optimizer, plugins, precision, "
-        "provenance, prune_on, pruner, pruner_audit, regularization, sampler, search, seed, study, "
-        "trackers, try_first.",
+        "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
+        "evaluate, found, from, lr_schedule, model, objective, objectives, optimizer, plugins, "
+        "precision, provenance, prune_on, pruner, pruner_audit, regularization, sampler, search, "
+        "seed, study, trackers, try_first.",
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got ""',
     ]
 

@@ -189,6 +189,13 @@ def test_the_document_is_the_study(load, reload, base, source):
     assert list(again.document) == list(study.document)
 
 
+def test_evaluating_the_weights_is_what_studies_did_before_there_was_a_choice(load, base):
+    written = load(base + "evaluate: weights\n")
+    assert written.document == load(base).document
+    assert "evaluate" not in written.document
+    assert written.trial_config({}, ticket=1).evaluate == "weights"
+
+
 def test_try_first_becomes_stored_values_by_path(load, reload):
     study = load(
         FULL

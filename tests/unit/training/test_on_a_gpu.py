@@ -29,6 +29,7 @@ from hpsearch.training.models.inspection import describe
 from hpsearch.training.plan import plan_on
 from hpsearch.training.registries import AUGMENTATIONS, LR_SCHEDULES, MODELS, OPTIMIZERS
 from hpsearch.training.run import Run
+from hpsearch.training.weight_average import WeightAverage
 
 GPU = "cuda:0"
 CPU = torch.device("cpu")
@@ -68,6 +69,7 @@ def everything(config: TrialConfig) -> TrialConfig:
             Component("label_smoothing"),
         ),
         class_weights="balanced",
+        evaluate="ema",
     )
 
 
@@ -271,6 +273,17 @@ def left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "restore", restore)
 
 
+def average_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Average the weights where the first ones were made."""
+    whole = WeightAverage.__init__
+
+    def build(self: WeightAverage, *args: Any) -> None:
+        whole(self, *args)
+        self._averages = [each.cpu() for each in self._averages]
+
+    monkeypatch.setattr(WeightAverage, "__init__", build)
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -283,6 +296,7 @@ def left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(fetched(Pixels, "batch"), id="batches"),
         pytest.param(fetched(Chain, "__call__"), id="augmented images"),
         pytest.param(left_behind, id="losses of a part of an epoch"),
+        pytest.param(average_left_behind, id="average of the weights"),
     ],
 )
 def test_a_planted_mix_is_found(everything, gpu, monkeypatch, plant) -> None:

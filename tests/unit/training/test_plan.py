@@ -26,6 +26,8 @@ def test_plan(config: TrialConfig) -> None:
     assert planned.batches == (16, 16, 16, 6)
     assert planned.precision == "fp32"
     assert planned.model.parameters == 64 * 16 + 16 + 16 * 3 + 3
+    assert not planned.averaged
+    assert plan(replace(config, evaluate="ema")).averaged
     assert (planned.data_hash, planned.split_hash) == ("d" * 64, "e" * 64)
 
 

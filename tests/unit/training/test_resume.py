@@ -85,6 +85,16 @@ VARIANTS = [
         },
         id="adadelta, step, ridge, class weights, early stopping",
     ),
+    pytest.param({"model": Component("small_net"), "evaluate": "ema"}, id="average, batch norm"),
+    pytest.param(
+        {
+            "model": Component("simple_cnn"),
+            "precision": "bf16",
+            "evaluate": "ema",
+            "lr_schedule": Component("plateau_for_test"),
+        },
+        id="average, bf16, channels last, a rate that moves by loss",
+    ),
 ]
 
 

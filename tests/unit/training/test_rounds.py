@@ -143,6 +143,7 @@ def test_each_training_has_a_seed_and_weights_of_its_own(config: TrialConfig) ->
         {},
         {"lr_schedule": Component("plateau_for_test"), "model": Component("small_net")},
         {"early_stopping": EarlyStopping(patience=2)},
+        {"evaluate": "ema"},
     ],
     ids=str,
 )

@@ -36,6 +36,7 @@ class TestFingerprint:
             {"regularization": (Component("l2", {"strength": 0.1}),)},
             {"class_weights": "balanced"},
             {"early_stopping": EarlyStopping(patience=3)},
+            {"evaluate": "ema"},
         ],
         ids=str,
     )

@@ -56,6 +56,16 @@ def test_it_is_positive_and_leaves_torch_as_it_was(
     assert torch.random.get_rng_state().equal(rate)
 
 
+def test_an_average_of_the_weights_takes_room_on_the_disk(
+    load: Callable[..., StudyFile], data_root: Path
+) -> None:
+    plain, averaged = (
+        sample(load(*changes), device="cpu", threads=1, data=data_root).checkpoint_bytes
+        for changes in ((), ("evaluate=ema",))
+    )
+    assert averaged - plain == LARGEST * 4 * KEPT_CHECKPOINTS
+
+
 def test_folds_cost_as_many_times(
     load: Callable[..., StudyFile], data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,11 @@ def test_a_trial_of_folds_holds_a_model_and_images_for_each(planned):
     assert needed_bytes(five) == needed_bytes(planned) + 4 * (model + images)
 
 
+def test_an_average_of_the_weights_lies_there_too(planned):
+    more = needed_bytes(replace(planned, averaged=True)) - needed_bytes(planned)
+    assert more == planned.model.parameters * 4
+
+
 class Gpu:
     """Frees ``steps[n]`` bytes at the n-th look."""
 

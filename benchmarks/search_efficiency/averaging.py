@@ -1,0 +1,202 @@
+"""What the moving average of the weights (``evaluate: ema``) tells of a training's end.
+
+Configurations spread evenly over a table's space are trained once each by the product's own engine,
+with ``evaluate: ema``. The weights in training don't depend on what is evaluated, so the same
+training is looked at twice after every epoch: by its average, and by the weights themselves.
+
+    python -m benchmarks.search_efficiency.averaging record --table fashion14 --work FOLDER
+    python -m benchmarks.search_efficiency.averaging show --work FOLDER
+
+The end is the accuracy on test images after the last epoch, each variant's own. Trainings that
+diverged are left out. Intervals are bootstraps over configurations, both variants resampled
+together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table as Printed
+from scipy.stats import rankdata
+from torch import Tensor
+
+from benchmarks.search_efficiency.figures import Interval, interval, resampled
+from benchmarks.search_efficiency.recording import configuration
+from benchmarks.search_efficiency.spaces import PLANS, Recorded, read_recorded
+from benchmarks.search_efficiency.table import Training
+from hpsearch.errors import TrainingDiverged, UserError
+from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.classifier import Classifier, sign
+from hpsearch.training.data.prepare import prepare
+from hpsearch.training.engine import train
+from hpsearch.training.evaluate import Evaluation
+from hpsearch.training.final_test import Trained, evaluate_on_test
+
+#: What is evaluated: the weights in training, and their average.
+VARIANTS = ("weights", "ema")
+
+#: Epochs at which a search decides.
+RUNGS = (1, 3, 9)
+
+Floats = NDArray[np.float64]
+#: A training looked at twice, by ``VARIANTS``.
+Pair = dict[str, Training]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Record, or show what was recorded."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search_efficiency.averaging")
+    parser.add_argument("command", choices=("record", "show"))
+    parser.add_argument("--tables", type=Path, default=PLANS, help="folder of the study files")
+    parser.add_argument("--table", action="append", default=[], help="only this (several times)")
+    parser.add_argument("--work", type=Path, required=True, help="folder of what is done")
+    parser.add_argument("--file", type=Path, help="images that NAME.yaml names by a file")
+    parser.add_argument("--count", type=int, default=80, help="configurations of each table")
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "record":
+            given.work.mkdir(parents=True, exist_ok=True)
+            for name in given.table:
+                record(read_recorded(name, given.tables), given.work, given.file, given.count)
+        else:
+            for file in sorted(given.work.glob("*.jsonl")):
+                if not given.table or file.stem in given.table:
+                    show(file.stem, read(file))
+    except UserError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+def record(recorded: Recorded, folder: Path, images: Path | None, count: int) -> None:
+    """Train configurations until ``folder`` has ``count`` of them."""
+    torch.set_num_threads(1)
+    plan = recorded.recording
+    if plan is None:
+        raise UserError(f"{recorded.name}.json doesn't say how the table is recorded (`record`)")
+    study = recorded.study(["evaluate=ema"], data=images)
+    file = folder / f"{recorded.name}.jsonl"
+    known = [pair["ema"] for pair in read(file)]
+    while len(known) < min(count, plan.spread):
+        params = configuration(recorded.name, plan, study, known)
+        config = study.trial_config(params, ticket=len(known) + 1)
+        pair = train_once(config, len(known), params, folder / "data")
+        with file.open("a") as lines:
+            lines.write(json.dumps({name: asdict(each) for name, each in pair.items()}) + "\n")
+        known.append(pair["ema"])
+
+
+def read(file: Path) -> list[Pair]:
+    """Return what was recorded so far."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [{name: Training(**each) for name, each in json.loads(line).items()} for line in lines]
+
+
+def train_once(config: TrialConfig, row: int, params: Mapping[str, Any], root: Path) -> Pair:
+    """Train ``config`` and return what its average and its weights came to."""
+    found = {
+        name: Training(
+            row=row, repeat=0, params=dict(params), test_accuracy=None,
+            val_accuracy=[], val_loss=[], train_loss=[], seconds=[],
+        )
+        for name in VARIANTS
+    }  # fmt: skip
+    tested: dict[str, float | None] = dict.fromkeys(VARIANTS)
+    try:
+        for result in train(config, data_root=root):
+            if result.state is None:
+                raise RuntimeError("the engine yields every epoch with its state")
+            state = result.state()
+            weights = {"weights": state["raw"], "ema": state["model"]}
+            own = _validated(config, state["precision"], weights["weights"], root)
+            for name, accuracy, loss in (
+                ("weights", own.accuracy, own.loss),
+                ("ema", result.val_accuracy, result.val_loss),
+            ):
+                found[name].val_accuracy.append(round(accuracy, 6))
+                found[name].val_loss.append(round(loss, 5))
+                found[name].train_loss.append(round(result.train_loss, 5))
+                found[name].seconds.append(round(result.seconds, 4))
+            if result.last:
+                for name in VARIANTS:
+                    one = Trained(config=config, weights=weights[name], epoch=result.epoch)
+                    (evaluation,) = evaluate_on_test([one], data_root=root).evaluations
+                    tested[name] = round(evaluation.accuracy, 6)
+    except TrainingDiverged:
+        pass
+    return {
+        name: Training(**{**asdict(each), "test_accuracy": tested[name]})
+        for name, each in found.items()
+    }
+
+
+def _validated(
+    config: TrialConfig, precision: Any, weights: Mapping[str, Tensor], root: Path
+) -> Evaluation:
+    data = prepare(config.data, split_seed=config.split_seed, root=root)
+    model = Classifier(config, sign(config, data, precision, epoch=1), weights)
+    return model.evaluate(data.images[data.val_indices], data.labels[data.val_indices])
+
+
+def show(name: str, pairs: Sequence[Pair]) -> None:
+    """Print the figures of one table."""
+    whole = [pair for pair in pairs if pair["ema"].test_accuracy is not None]
+    ends = {each: _ends(whole, each) for each in VARIANTS}
+    middle = ends["weights"] + ends["ema"]
+    upper = np.flatnonzero(middle >= np.median(middle))
+    table = Printed(
+        title=f"{name}, {len(whole)} configurations of {len(pairs)} (others diverged): rank "
+        "correlation with the end"
+    )
+    for column in ("epoch", "of", *VARIANTS, "ema - weights"):
+        table.add_column(column)
+    last = len(whole[0]["ema"].val_accuracy)
+    for epoch in sorted({*RUNGS, last}):
+        seen = {each: _seen(whole, each, epoch) for each in VARIANTS}
+        for part, rows in (("all", np.arange(len(whole))), ("upper half", upper)):
+            both = {each: (seen[each][rows], ends[each][rows]) for each in VARIANTS}
+            table.add_row(str(epoch), part, *_compared(both, _rank_correlation))
+    for what, figure in (("mean at the end", np.mean), ("best at the end", np.max)):
+        both = {each: (ends[each], ends[each]) for each in VARIANTS}
+        table.add_row(what, "%", *_compared(both, lambda end, _, of=figure: 100 * float(of(end))))
+    Console(width=120).print(table)
+
+
+def _compared(
+    both: Mapping[str, tuple[Floats, Floats]], figure: Callable[[Floats, Floats], float]
+) -> list[str]:
+    """Return a figure of each variant and their difference, with intervals, as text."""
+    rows = resampled(len(both["ema"][0]))
+    values = {each: figure(*both[each]) for each in VARIANTS}
+    drawn = {
+        each: np.array([figure(both[each][0][row], both[each][1][row]) for row in rows])
+        for each in VARIANTS
+    }
+    shown: list[Interval] = [interval(values[each], drawn[each]) for each in VARIANTS]
+    shown.append(interval(values["ema"] - values["weights"], drawn["ema"] - drawn["weights"]))
+    return [each.text() for each in shown]
+
+
+def _rank_correlation(one: Floats, other: Floats) -> float:
+    if np.ptp(one) == 0 or np.ptp(other) == 0:  # a resample of a few may hold one row alone
+        return 0.0
+    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
+
+
+def _ends(pairs: Sequence[Pair], variant: str) -> Floats:
+    return np.array([pair[variant].test_accuracy for pair in pairs], dtype=np.float64)
+
+
+def _seen(pairs: Sequence[Pair], variant: str, epoch: int) -> Floats:
+    return np.array([pair[variant].val_accuracy[epoch - 1] for pair in pairs])
+
+
+if __name__ == "__main__":
+    main()
