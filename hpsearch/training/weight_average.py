@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 #: Over how much of an epoch's steps it reaches back.
@@ -26,7 +26,9 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, steps: int) -> None:
         self._keep = 1 - 1 / max(1.0, HORIZON * steps)
-        self._followed = [each for each in model.parameters() if each.is_floating_point()]
+        self._followed: list[Tensor] = [
+            each for each in model.parameters() if each.is_floating_point()
+        ]
         for layer in model.modules():
             if isinstance(layer, _NormBase):
                 measured = (layer.running_mean, layer.running_var)
