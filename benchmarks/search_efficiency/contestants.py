@@ -73,6 +73,8 @@ METHODS: Mapping[str, Make] = {
     "v1 + promotion ASHA": ours("sampler=random", "search.prior=v1", *_PROMOTION),
     "v1 + TPE + promotion ASHA": ours("sampler=tpe", "search.prior=v1", *_PROMOTION),
     "rule + TPE + stopping ASHA": ours("sampler=tpe", "search.prior=rule", *_STOPPING),
+    "forest + promotion ASHA": ours("sampler=forest", "search.prior=none", *_PROMOTION),
+    "rule + forest + promotion ASHA": ours("sampler=forest", "search.prior=rule", *_PROMOTION),
     SCREEN: _screen,
     "Optuna TPE": partial(_optuna, lambda epochs: optuna.pruners.NopPruner()),
     MEDIAN: partial(_optuna, lambda epochs: MedianPruner()),

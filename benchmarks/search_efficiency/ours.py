@@ -371,12 +371,26 @@ class MemoryHistory(TrialHistory):
         self.study_id = 1
         #: Ticket -> the start that its point was.
         self.drawn: dict[int, Start] = {}
+        #: Number -> epoch -> score.
+        self.scores: dict[int, dict[int, float]] = {}
 
     def starts(self, *, maximize: bool) -> list[Start]:
         return list(self.drawn.values())
 
+    @property
+    def invalid(self) -> set[int]:
+        return set()
+
+    def curves(self) -> dict[int, dict[int, float]]:
+        marks = {max(curve) for curve in self.scores.values()}
+        return {
+            number: {epoch: score for epoch, score in curve.items() if epoch in marks}
+            for number, curve in self.scores.items()
+        }
+
     def note(self, ticket: int, epoch: int, score: float) -> None:
         """Add an epoch to a start's curve."""
+        self.scores.setdefault(ticket - 1, {})[epoch] = score
         if ticket in self.drawn:
             self.drawn[ticket].scores[epoch] = score
 

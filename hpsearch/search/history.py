@@ -22,6 +22,7 @@ from hpsearch.search import optuna_rows as rows
 from hpsearch.search.distributions import distribution_of
 from hpsearch.search.history_rows import (
     frozen,
+    read_curves,
     read_params,
     read_several_values,
     read_states,
@@ -77,6 +78,18 @@ class TrialHistory:
         return self._knowledge.trials(
             {path: distribution_of(parameter) for path, parameter in parameters.items()}
         )
+
+    @property
+    def invalid(self) -> set[int]:
+        """Optuna's ids of the trials that ``refresh`` found to be invalid."""
+        return self._invalid
+
+    def curves(self) -> dict[int, dict[int, float]]:
+        """Return number -> epoch -> value, of all valid trials that have reported.
+
+        It has the epochs that are the last one of any trial: where trials paused, ended, or are.
+        """
+        return self.database.read(lambda connection: read_curves(connection, self.study_id))
 
     def starts(self, *, maximize: bool) -> list[Start]:
         """Return the trials that were drawn before the sampler knew anything, as they are now."""

@@ -10,10 +10,36 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows as rows
+from hpsearch.search.ledger_tables import TicketState, epochs, tickets
 from hpsearch.search.stored_json import Damaged, decode, drawn_value, warn
 
 # SQLite takes at most 999 variables in a statement on old builds.
 _CHUNK = 500
+
+
+def read_curves(connection: Connection, study_id: int) -> dict[int, dict[int, float]]:
+    """Return number -> epoch -> value of valid trials, at the epochs where one stands."""
+    of_study = tickets.c.study_id == study_id
+    last = sa.select(tickets.c.epochs_done).where(of_study).distinct()
+    query = (
+        sa.select(tickets.c.number, epochs.c.epoch, epochs.c.value)
+        .join(
+            epochs,
+            sa.and_(
+                epochs.c.study_id == tickets.c.study_id, epochs.c.ticket == tickets.c.ticket
+            ),
+        )
+        .where(
+            of_study,
+            tickets.c.number.is_not(None),
+            tickets.c.state != TicketState.INVALID,
+            epochs.c.epoch.in_(last),
+        )
+    )  # fmt: skip
+    found: dict[int, dict[int, float]] = {}
+    for number, epoch, value in connection.execute(query).all():
+        found.setdefault(number, {})[epoch] = value
+    return found
 
 
 def read_states(connection: Connection, trial_ids: Iterable[int]) -> dict[int, TrialState]:

@@ -46,6 +46,8 @@ class Promotion:
 
     reduction_factor: int = 3
     min_epochs: int = 1
+    #: Trials that reach the lowest rung before any is promoted: the best of three is often poor.
+    startup_trials: int = 10
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """Return the epochs, ascending, at which a trial of ``epochs`` epochs pauses.
@@ -62,8 +64,11 @@ class Promotion:
     def next_rung(self, rungs: Sequence[Rung]) -> Rung | None:
         """Return the rung whose best waiting trial is promoted next; ``None`` if none may be.
 
-        It is the highest rung that has promoted fewer than its share.
+        It is the highest rung that has promoted fewer than its share, once ``startup_trials``
+        trials have reached the lowest one.
         """
+        if max((rung.reached for rung in rungs), default=0) < self.startup_trials:
+            return None
         for rung in sorted(rungs, key=lambda rung: rung.epoch, reverse=True):
             if rung.waiting and rung.promoted < rung.reached // self.reduction_factor:
                 return rung

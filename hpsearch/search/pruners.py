@@ -99,17 +99,26 @@ def percentile(
 
 @PRUNERS.register("asha")
 def asha(
-    *, reduction_factor: ReductionFactor = 3, min_epochs: PositiveInt = 1, stop: bool = False
+    *,
+    reduction_factor: ReductionFactor = 3,
+    min_epochs: PositiveInt = 1,
+    startup_trials: PositiveInt = 10,
+    stop: bool = False,
 ) -> Pruner:
     """Successive halving, asynchronous: pause at each rung, promote the best that wait there.
 
     Rungs are at ``min_epochs * reduction_factor**k`` epochs. Of all trials that have reached a
     rung, the best 1/``reduction_factor`` go on; the others wait with their checkpoints until the
-    study's budget is used. With ``stop`` a trial that isn't among them when it reaches the rung
-    ends there. (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".)
+    study's budget is used. None goes on before ``startup_trials`` have reached the first rung. With
+    ``stop`` a trial that isn't among the best when it reaches the rung ends there, from the first
+    trials on. (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".)
     """
     if not stop:
-        return Promotion(reduction_factor=reduction_factor, min_epochs=min_epochs)
+        return Promotion(
+            reduction_factor=reduction_factor,
+            min_epochs=min_epochs,
+            startup_trials=startup_trials,
+        )
 
     # The first trials at a rung, fewer than ``reduction_factor``, all stay: there is nothing yet
     # to compare them with.

@@ -310,24 +310,25 @@ def _as_stored(stored: StoredStudy, study: StudyFile) -> Mapping[str, Any]:
     """Return the document of ``study`` in the form that the stored study has.
 
     What its file says nothing of stays as it was stored. And a study from earlier goes on as it
-    began, from the same file; its fingerprint shows that it is one. ``asha`` had no ``stop`` when
-    all it could do was to stop trials, and a path of a plug-in's data source was stored as it was
-    written.
+    began, from the same file; its fingerprint shows that it is one. ``asha`` had neither ``stop``
+    nor ``startup_trials`` when all it could do was to stop trials, and a path of a plug-in's data
+    source was stored as it was written.
     """
     document = as_stored(stored.document, study.document, study.unsaid)
     as_written = _with_stored_paths(stored, document)
     for form in (document, as_written):
-        for earlier in (form, _without_stop(form)):
+        for earlier in (form, _without_promotion(form)):
             if fingerprint(earlier) == stored.fingerprint:
                 return earlier
     return document
 
 
-def _without_stop(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def _without_promotion(document: Mapping[str, Any]) -> Mapping[str, Any]:
     pruner = document.get("pruner")
     if not isinstance(pruner, Mapping) or "asha" not in pruner:
         return document
-    settings = {key: value for key, value in pruner["asha"].items() if key != "stop"}
+    new = ("stop", "startup_trials")
+    settings = {key: value for key, value in pruner["asha"].items() if key not in new}
     return {**document, "pruner": {"asha": settings}}
 
 

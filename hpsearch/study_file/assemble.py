@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hpsearch.registry import Component
@@ -12,7 +13,7 @@ from hpsearch.study_file.goal_keys import check_goals, normal_form
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.plugins import Plugin
 from hpsearch.study_file.problems import Report, shown
-from hpsearch.study_file.schema import Section
+from hpsearch.study_file.schema import AUTO, OneOf, Section
 from hpsearch.study_file.sections import NO_HELP, SPACE
 from hpsearch.study_file.shipped_priors import sha256_of
 from hpsearch.study_file.space import Group, Space, join
@@ -28,6 +29,7 @@ def assemble(
 
     Raises ``StudyFileError`` with everything that this and the earlier steps reported.
     """
+    node = _without_auto(schema, node)
     tree = parse(schema, node, "", report, searchable=False)
     children = tree.children if isinstance(tree, Group) else {}
     space = Group({key: children[key] for key in SPACE if key in children})
@@ -66,8 +68,23 @@ def assemble(
         trackers=_switched_on(document.get("trackers") or {}),
         prior=(document.get("search") or NO_HELP)["prior"],
         prior_sha256=(document.get("search") or NO_HELP).get("sha256"),
-        unsaid=frozenset({"search"} - node.entries.keys()),
+        unsaid=frozenset({"search", *_automatic(schema)} - node.entries.keys()),
     )
+
+
+def _automatic(schema: Section) -> set[str]:
+    """Return the keys that hpsearch chooses if the file says ``auto``, or nothing."""
+    return {key for key, each in schema.keys.items() if isinstance(each, OneOf) and each.automatic}
+
+
+def _without_auto(schema: Section, node: MapNode) -> MapNode:
+    automatic = _automatic(schema)
+    kept = {
+        key: each
+        for key, each in node.entries.items()
+        if not (key in automatic and isinstance(each, ScalarNode) and each.value == AUTO)
+    }
+    return replace(node, entries=kept)
 
 
 def _first_trials(schema: Section, space: Group, node: MapNode, report: Report) -> list[FirstTrial]:

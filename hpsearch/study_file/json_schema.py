@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hpsearch.registry import Registry
-from hpsearch.study_file.schema import Free, Leaf, OneOf, Registries, Schema, Section, SomeOf
+from hpsearch.study_file.schema import AUTO, Free, Leaf, OneOf, Registries, Schema, Section, SomeOf
 from hpsearch.study_file.sections import root_schema
 from hpsearch.study_file.walk import FOUND
 
@@ -133,6 +133,8 @@ class _Writer:
         }
         may_lack = self.later and searchable
         bare = [name for name in options if may_lack or not schema.option(name).required]
+        if schema.automatic:
+            bare.append(AUTO)
         mapping: dict[str, Any] = {
             "type": "object",
             "properties": options,

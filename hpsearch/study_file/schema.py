@@ -132,6 +132,10 @@ class Section:
         return self.default is not None and any(key.required for key in self.keys.values())
 
 
+#: In place of a component's name: hpsearch chooses (``OneOf.automatic``).
+AUTO = "auto"
+
+
 @dataclass(frozen=True, kw_only=True)
 class OneOf:
     """One component of a registry; several are a branch of the search."""
@@ -142,6 +146,8 @@ class OneOf:
     #: Whether texts under ``path`` and ``.._path`` are paths, also if a component annotates them as
     #: ``str``, or not at all.
     paths: bool = False
+    #: Whether ``auto`` leaves the choice to hpsearch, as a missing key does.
+    automatic: bool = False
     _options: dict[str, Section] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -220,8 +220,12 @@ def root_schema(registries: Registries) -> Section:
             "constraints": Leaf(type=list[_Constraint], default=[]),
             "budget": budget,
             "confirm": CONFIRM,
-            "sampler": OneOf(registry=registries["sampler"], default=Component("tpe")),
-            "pruner": OneOf(registry=registries["pruner"], default=Component("asha")),
+            "sampler": OneOf(
+                registry=registries["sampler"], default=Component("tpe"), automatic=True
+            ),
+            "pruner": OneOf(
+                registry=registries["pruner"], default=Component("asha"), automatic=True
+            ),
             "pruner_audit": Leaf(
                 type=Annotated[float, Field(ge=0, le=1)],
                 default=0.03,

@@ -18,7 +18,7 @@ study: small
 seed: 5
 budget: {trials: 6, epochs_per_trial: 3}
 sampler: random
-pruner: {asha: {reduction_factor: 2}}
+pruner: {asha: {reduction_factor: 2, startup_trials: 2}}
 data: {source: digits, limit: 600}
 model:
   mlp: {hidden: {values: [[16], [32]]}}

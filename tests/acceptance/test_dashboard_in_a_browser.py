@@ -38,7 +38,7 @@ description: DESCRIPTION
 seed: 11
 budget: {trials: 10, epochs_per_trial: 4}
 sampler: random
-pruner: {asha: {reduction_factor: 2, min_epochs: 1}}
+pruner: {asha: {reduction_factor: 2, startup_trials: 2}}
 data: {source: digits, limit: 300}
 model: {mlp: {hidden: {values: [[16], [32]]}}}
 optimizer: {sgd: {lr: {min: 1e-2, max: 0.5, log: true}, momentum: 0.9}}

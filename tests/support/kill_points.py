@@ -57,7 +57,7 @@ try_first:
 """
 
 #: The same search, in which trials wait at their rungs and are promoted.
-PROMOTING = STUDY.replace(", stop: true", "")
+PROMOTING = STUDY.replace("stop: true", "startup_trials: 3")
 
 #: Times that a worker asks whether to leave, to the middle of the first trial's second epoch.
 ASKED = 9

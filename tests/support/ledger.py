@@ -175,13 +175,14 @@ def open_search(
     max_failures: int = 3,
     audit: Audit | None = None,
 ) -> Search:
-    """Attach ``file`` to a database that has tables."""
+    """Attach ``file`` to a database that has tables; ``asha`` promotes from the third trial on."""
+    rule = {**({"startup_trials": 1} if pruner == "asha" else {}), **(settings or {})}
     rules = SearchRules(
         metric=file.objective.metric,
         maximize=file.objective.direction == "maximize",
         best_epoch_counts=file.objective.at == "best",
         epochs_per_trial=file.budget.epochs_per_trial,
-        pruner=PRUNERS[pruner].build(**(settings or {})),
+        pruner=PRUNERS[pruner].build(**rule),
         enumerates=enumerates,
         max_failures=max_failures,
         audit=audit or Audit(),

@@ -153,6 +153,14 @@ class FixedHistory(TrialHistory):
         """Return the given trials."""
         return list(self.given)
 
+    def curves(self) -> dict[int, dict[int, float]]:
+        """Return what the given trials have as intermediate values."""
+        return {
+            trial.number: dict(trial.intermediate_values)
+            for trial in self.given
+            if trial.intermediate_values
+        }
+
 
 class _NoDatabase(Database):
     def __init__(self) -> None:

@@ -65,7 +65,7 @@ class OptunaSampler:
         with warnings.catch_warnings():
             # `group` and GPSampler are marked experimental; optuna>=5.0,<5.1 is pinned and tested.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            sampler = self._make(request.seed, self._startup_with(len(known)))
+            sampler = self._make(request.seed, startup_with(self._startup or 0, len(known)))
         # A fresh Study for every draw: it caches the trials that it saw first.
         study = optuna.Study(study_name="draft", storage=view, sampler=sampler)
         trial = optuna.Trial(study, DRAFT_ID)
@@ -78,16 +78,16 @@ class OptunaSampler:
         trials = request.history.refresh() if request.trials is None else request.trials
         known = len(request.history.known(request.space))
         ended = known + sum(trial.state in self._learns_from for trial in trials)
-        return ended < self._startup_with(known)
+        return ended < startup_with(self._startup, known)
 
-    def _startup_with(self, known: int) -> int:
-        """Return how many finished trials, ``known`` results from elsewhere among them, are enough.
 
-        These spare at most half of the study's own random trials (rounded up): they may all lie
-        in one corner.
-        """
-        own = self._startup or 0
-        return own + known - min(known, (own + 1) // 2)
+def startup_with(own: int, known: int) -> int:
+    """Return how many finished trials, ``known`` results from elsewhere among them, are enough.
+
+    These spare at most half of the ``own`` random trials of a study (rounded up): they may all lie
+    in one corner.
+    """
+    return own + known - min(known, (own + 1) // 2)
 
 
 def thinned(
@@ -184,6 +184,12 @@ def tpe(*, startup_trials: PositiveInt = 10, candidates: PositiveInt = 24) -> Sa
     an even share of the others.
     """
 
+    return optuna_tpe(startup_trials, candidates)
+
+
+def optuna_tpe(startup: int, candidates: int = 24) -> OptunaSampler:
+    """Return TPE with ``startup`` random trials, which takes the best of ``candidates`` draws."""
+
     def make(seed: int, startup: int) -> BaseSampler:
         return TPESampler(
             seed=seed,
@@ -194,7 +200,7 @@ def tpe(*, startup_trials: PositiveInt = 10, candidates: PositiveInt = 24) -> Sa
             n_ei_candidates=candidates,
         )
 
-    return OptunaSampler(make, startup=startup_trials, at_most=MODELLED_TRIALS)
+    return OptunaSampler(make, startup=startup, at_most=MODELLED_TRIALS)
 
 
 @SAMPLERS.register("gp")

@@ -19,7 +19,7 @@ from hpsearch.training.plan import plan
 #: Half of the learning rates can't learn, so that ASHA always finds something to prune.
 PRUNED_STUDY = STUDY.replace(
     "lr: {min: 1e-2, max: 0.5, log: true}", "lr: {values: [1e-6, 0.05, 0.1, 0.2, 2e-6, 3e-6]}"
-).replace("pruner: none", "pruner: {asha: {reduction_factor: 2}}")
+).replace("pruner: none", "pruner: {asha: {reduction_factor: 2, startup_trials: 2}}")
 
 
 def test_a_study_ends_exactly_and_leaves_only_the_winners_weights(open_study) -> None:

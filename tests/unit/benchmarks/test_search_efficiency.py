@@ -314,6 +314,8 @@ def test_a_proposal_becomes_the_nearest_unused_row_of_its_branch(name: str) -> N
         ("sampler=random", "search.prior=rule"),
         ("search.prior=rule", "sampler={tpe: {startup_trials: 14}}"),
         ("sampler=random", "search.prior=v1"),
+        ("sampler=forest",),
+        ("sampler={forest: {startup_trials: 4}}", "pruner={asha: {stop: true}}"),
     ],
 )
 def test_the_ledger_and_the_fast_replay_take_the_same_steps(

@@ -48,8 +48,14 @@ def rung(epoch: int, reached: int, promoted: int, waiting: int = 1) -> Rung:
     ],
 )
 def test_the_highest_rung_that_owes_a_promotion(rungs, expected):
-    found = Promotion().next_rung(rungs)
+    found = Promotion(startup_trials=1).next_rung(rungs)
     assert (found and found.epoch) == expected
+
+
+@pytest.mark.parametrize(("reached", "promotes"), [(9, False), (10, True)])
+def test_none_is_promoted_before_the_startup_trials_have_reached_the_first_rung(reached, promotes):
+    found = Promotion().next_rung([rung(1, reached, 0), rung(3, 0, 0, waiting=0)])
+    assert (found is not None) == promotes
 
 
 @given(
@@ -59,7 +65,7 @@ def test_the_highest_rung_that_owes_a_promotion(rungs, expected):
     waiting=st.integers(0, 60),
 )
 def test_never_more_than_the_share_is_promoted(factor, reached, promoted, waiting):
-    rule = Promotion(reduction_factor=factor)
+    rule = Promotion(reduction_factor=factor, startup_trials=1)
     found = rule.next_rung([rung(1, reached, promoted, waiting)])
     assert (found is not None) == (waiting > 0 and (promoted + 1) * factor <= reached)
 

@@ -21,10 +21,10 @@ NONE, RULE = f"{TEXT}search: {{prior: none}}\n", f"{TEXT}search: {{prior: rule}}
 
 def test_a_file_names_its_prior_or_leaves_it_to_hpsearch(load):
     assert [load(text).prior for text in (NONE, RULE, TEXT)] == ["none", "rule", DEFAULT_PRIOR]
-    assert load(TEXT).unsaid == {"search"}
-    assert load(RULE).unsaid == load(NONE).unsaid == frozenset()
+    assert "search" in load(TEXT).unsaid
+    assert "search" not in load(RULE).unsaid | load(NONE).unsaid
     assert load(TEXT, "search.prior=none").prior == "none"
-    assert load(TEXT, "search.prior=none").unsaid == frozenset()
+    assert "search" not in load(TEXT, "search.prior=none").unsaid
 
 
 def test_a_prior_is_another_question(load):

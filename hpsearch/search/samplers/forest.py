@@ -1,0 +1,309 @@
+"""A model of the study: extremely randomised trees over all trials, however far they have come.
+
+A trial that waits at a rung is worth what it has plus what others gained from there on, so the
+model learns from every trial, not only from complete ones. Trees need no scale, and follow branches
+and unordered choices as they are. (Geurts et al. 2006, "Extremely randomized trees"; Hutter et al.
+2011, "Sequential Model-Based Optimization for General Algorithm Configuration".)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import PositiveInt
+
+from hpsearch.search.samplers.enumerated import at_unit
+from hpsearch.search.samplers.model_based import optuna_tpe, startup_with
+from hpsearch.search.samplers.registry import SAMPLERS
+from hpsearch.search.suggest import Request, Sampler
+from hpsearch.study_file.space import Choice, Draw, Parameter, Scalar, Space
+
+Floats: TypeAlias = NDArray[np.float64]
+
+#: And trials in a leaf.
+TREES, LEAF = 40, 2
+
+#: Trials that the trees are made of, at most.
+MODELLED = 1000
+
+#: Points that are compared: random ones, and neighbours of each of the best trials.
+RANDOM_POINTS, NEIGHBOURS, BEST = 150, 40, 5
+
+#: How far a neighbour's numbers lie away, as a standard deviation in 0..1; and how likely each
+#: parameter differs.
+NEAR, DIFFERS = 0.15, 0.4
+
+#: Draws that stay plainly random: one in so many.
+RANDOM_EVERY = 10
+
+#: Weight of a point's uncertainty.
+CURIOSITY = 0.5
+
+#: Two points are the same if no number differs by more, in 0..1, and no choice does. The next
+#: one counts if all points are the same as some trial's: the space is small, or searched densely.
+SAME = (0.05, 0.01, 0.0)
+
+
+class Encoding:
+    """Points of a space as rows of numbers: 0..1 on each parameter's own scale.
+
+    An unordered choice has a column per value. What doesn't apply is -1.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.parameters = space.parameters()
+        self._columns: dict[str, tuple[int, int]] = {}
+        self.width = 0
+        for path, parameter in self.parameters.items():
+            count = 1 if _is_ordered(parameter) else len(parameter.values)  # type: ignore[union-attr]
+            self._columns[path] = (self.width, count)
+            self.width += count
+
+    def row(self, params: Mapping[str, Scalar]) -> Floats:
+        """Return one point's row."""
+        row = np.full(self.width, -1.0)
+        for path, value in params.items():
+            if path not in self._columns:
+                continue
+            begin, count = self._columns[path]
+            parameter = self.parameters[path]
+            if count == 1 and _is_ordered(parameter):
+                row[begin] = unit_of(parameter, value)
+            else:
+                assert isinstance(parameter, Choice)
+                row[begin : begin + count] = 0.0
+                row[begin + parameter.labels.index(value)] = 1.0
+        return row
+
+    def rows(self, points: Sequence[Mapping[str, Scalar]]) -> Floats:
+        """Return a row per point."""
+        return np.array([self.row(each) for each in points]).reshape(len(points), self.width)
+
+
+def _is_ordered(parameter: Parameter) -> bool:
+    """Whether a parameter's values have an order."""
+    if not isinstance(parameter, Choice):
+        return True
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in parameter.values)
+
+
+def unit_of(parameter: Parameter, value: Scalar) -> float:
+    """Return where a value lies in 0..1 on its parameter's scale."""
+    if isinstance(parameter, Choice):
+        order = sorted(parameter.labels, key=float)  # type: ignore[arg-type]
+        return order.index(value) / max(1, len(order) - 1)
+    low, high, at = parameter.low, parameter.high, float(value)  # type: ignore[arg-type]
+    if parameter.log:
+        low, high, at = math.log(low), math.log(high), math.log(at)
+    return (at - low) / (high - low) if high > low else 0.0
+
+
+class Forest:
+    """Trees over the trials so far.
+
+    Args:
+        rows: A row per trial.
+        targets: What each is worth, higher is better.
+        seed: Of the trees.
+    """
+
+    def __init__(self, rows: Floats, targets: Floats, *, seed: int) -> None:
+        from sklearn.tree import ExtraTreeRegressor  # takes half a second: only here
+
+        inputs = rows.astype(np.float32)
+        self._trees = [
+            ExtraTreeRegressor(min_samples_leaf=LEAF, max_features=1.0, random_state=seed + number)
+            .fit(inputs, targets)
+            .tree_
+            for number in range(TREES)
+        ]
+
+    def predict(self, rows: Floats) -> tuple[Floats, Floats]:
+        """Return the mean and the standard deviation over the trees, per row."""
+        inputs = rows.astype(np.float32)
+        each = np.array([tree.predict(inputs)[:, 0] for tree in self._trees])
+        return each.mean(axis=0), each.std(axis=0)
+
+
+def growth(curves: Mapping[int, Mapping[int, float]], marks: Sequence[int]) -> dict[int, float]:
+    """Return epoch -> the median gain from there to the last epoch of ``marks``.
+
+    Args:
+        curves: Trial -> epoch -> score, at those of ``marks`` that it has reached.
+        marks: Epochs, ascending.
+    """
+    gains, total = {marks[-1]: 0.0}, 0.0
+    for low, high in reversed(list(pairwise(marks))):
+        steps = [each[high] - each[low] for each in curves.values() if low in each and high in each]
+        total += median(steps) if steps else 0.0
+        gains[low] = total
+    return gains
+
+
+def expected_ends(curves: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
+    """Return what each trial's score will be at the end: its newest one, and the usual growth.
+
+    Args:
+        curves: Trial -> epoch -> score, at the last epoch of any trial as far as it has come.
+    """
+    last = {number: max(curve) for number, curve in curves.items()}
+    if not last:
+        return {}
+    gains = growth(curves, sorted(set(last.values())))
+    return {number: curves[number][epoch] + gains[epoch] for number, epoch in last.items()}
+
+
+class ForestSampler:
+    """Draws the point of which the trees expect most.
+
+    Args:
+        startup: Trials that have shown something before which draws are random.
+    """
+
+    enumerates = False
+    learns = True
+
+    def __init__(self, startup: int) -> None:
+        self._startup = startup
+        # Trees have no front: several objectives are TPE's
+        self._several = optuna_tpe(startup)
+
+    def check(self, space: Space) -> None:
+        """Accept every space."""
+
+    def is_random(self, request: Request) -> bool:
+        """Whether too few trials have shown anything for the trees to learn from."""
+        if len(request.history.directions) > 1:
+            return self._several.is_random(request)
+        return len(_learned(request)) < startup_with(
+            self._startup, len(request.history.known(request.space))
+        )
+
+    def draw(self, request: Request) -> Draw:
+        """Return the most promising of some hundred points, or a random one now and then."""
+        if len(request.history.directions) > 1:
+            return self._several.draw(request)
+        rng = np.random.default_rng(request.seed)
+        encoding = Encoding(request.space)
+        if not encoding.width or self.is_random(request) or rng.random() < 1 / RANDOM_EVERY:
+            return _point(request, rng)
+        learned, scores = _scored(request)
+        kept = _thinned(scores)
+        rows = encoding.rows([learned[place].params for place in kept])
+        forest = Forest(rows, scores[kept], seed=int(rng.integers(2**31 - TREES)))
+        draws = [_point(request, rng) for _ in range(RANDOM_POINTS)]
+        for place in np.argsort(-scores, kind="stable")[:BEST]:
+            centre = learned[place].params
+            draws += [_point(request, rng, centre) for _ in range(NEIGHBOURS)]
+        points = encoding.rows([draw.params for draw in draws])
+        mean, spread = forest.predict(points)
+        tried = encoding.rows([trial.params for trial in _trials(request)])
+        order = np.argsort(-(mean + CURIOSITY * spread), kind="stable")
+        for same in SAME:
+            for place in order:
+                if not (np.abs(tried - points[place]) <= same).all(axis=1).any():
+                    return draws[int(place)]
+        return draws[int(order[0])]
+
+
+def _trials(request: Request) -> list[FrozenTrial]:
+    return request.history.refresh() if request.trials is None else request.trials
+
+
+def _learned(request: Request) -> list[FrozenTrial]:
+    """Return what can be learned from: results from elsewhere, trials with a value, bad ones."""
+    invalid = request.history.invalid
+    return [
+        *request.history.known(request.space),
+        *(
+            trial
+            for trial in _trials(request)
+            if trial._trial_id not in invalid and (_is_bad(trial) or trial.last_step is not None)
+        ),
+    ]
+
+
+def _is_bad(trial: FrozenTrial) -> bool:
+    """Whether a trial failed, couldn't be built, or breaks a constraint."""
+    return trial.state == TrialState.FAIL or any(each > 0 for each in trial.constraints.values())
+
+
+def _scored(request: Request) -> tuple[list[FrozenTrial], Floats]:
+    """Return what can be learned from, and what each is worth; higher is better.
+
+    Low scores are raised to a floor, so that the trees tell the good ones apart. A bad trial lies
+    on it.
+    """
+    learned = _learned(request)
+    sign = 1.0 if request.history.directions[0] == StudyDirection.MAXIMIZE else -1.0
+    curves = {
+        number: {epoch: sign * value for epoch, value in curve.items()}
+        for number, curve in request.history.curves().items()
+    }
+    ends = expected_ends(curves)
+    scores: list[float | None] = []
+    for trial in learned:
+        if _is_bad(trial):
+            scores.append(None)
+        elif trial.last_step is None:  # from elsewhere: its value is all that is known
+            scores.append(None if trial.value is None else sign * trial.value)
+        else:
+            scores.append(ends.get(trial.number))
+    known = [each for each in scores if each is not None]
+    if not known:
+        return learned, np.zeros(len(learned))
+    middle = median(known)
+    # If all are equal, any distance tells the bad ones apart: trees have no scale
+    floor = middle - (2 * (max(known) - middle) or 1.0)
+    return learned, np.array([floor if each is None else max(floor, each) for each in scores])
+
+
+def _thinned(scores: Floats) -> NDArray[np.intp]:
+    """Return the places of at most ``MODELLED`` trials: the best half, an even share of others."""
+    order = np.argsort(-scores, kind="stable")
+    if len(order) <= MODELLED:
+        return np.sort(order)
+    best, rest = order[: MODELLED // 2], np.sort(order[MODELLED // 2 :])
+    stride = len(rest) / (MODELLED - len(best))
+    share = rest[[int(place * stride) for place in range(MODELLED - len(best))]]
+    return np.sort(np.concatenate([best, share]))
+
+
+def _point(
+    request: Request, rng: np.random.Generator, centre: Mapping[str, Scalar] | None = None
+) -> Draw:
+    """Draw a point: near ``centre`` in the parameters that it has, otherwise at random."""
+    near = centre or {}
+
+    def suggest(path: str, parameter: Parameter) -> Scalar:
+        if path in request.fixed:
+            return request.fixed[path]
+        if path in near and rng.random() >= DIFFERS:
+            return near[path]
+        unit = float(rng.random())
+        if path in near and _is_ordered(parameter):
+            at = unit_of(parameter, near[path]) + NEAR * float(rng.normal())
+            unit = min(max(at, 0.0), math.nextafter(1.0, 0.0))
+        return at_unit(parameter, unit)
+
+    return request.space.draw(suggest)
+
+
+@SAMPLERS.register("forest")
+def forest(*, startup_trials: PositiveInt = 10) -> Sampler:
+    """Extremely randomised trees over all trials, however far each has come.
+
+    The first ``startup_trials`` trials that show something are random (results from elsewhere
+    spare up to half of them). After that, one draw in ten is random; the others take the most
+    promising of random points and neighbours of the best trials, none of which was tried before. A
+    study of several objectives is searched by ``tpe``.
+    """
+    return ForestSampler(startup_trials)

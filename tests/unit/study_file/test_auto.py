@@ -1,0 +1,62 @@
+"""``sampler: auto`` and ``pruner: auto``: hpsearch chooses, as if the key were missing."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+
+from hpsearch import catalog
+from hpsearch.errors import StudyFileError
+from hpsearch.study_file.compare import as_stored, fingerprint
+from hpsearch.study_file.json_schema import json_schema
+
+TEXT = """\
+study: s
+budget: {trials: 4, epochs_per_trial: 2}
+data: {source: digits}
+model: mlp
+optimizer: {sgd: {lr: {min: 0.1, max: 1}}}
+"""
+
+
+@pytest.mark.parametrize("key", ["sampler", "pruner"])
+def test_auto_is_what_a_file_gets_that_says_nothing(load, key):
+    silent, auto = load(TEXT), load(f"{TEXT}{key}: auto\n")
+    assert auto.document == silent.document  # the choice is stored by its name
+    assert auto.unsaid == silent.unsaid >= {key}
+    assert load(TEXT, f"{key}=auto").document == silent.document
+    chosen = getattr(silent, key).name
+    named = load(f"{TEXT}{key}: {chosen}\n")
+    assert named.document == silent.document
+    assert key not in named.unsaid
+
+
+@pytest.mark.parametrize("key", ["sampler", "pruner"])
+def test_a_stored_study_keeps_what_was_chosen_then(load, key):
+    other = {"sampler": "random", "pruner": "median"}[key]
+    stored = load(f"{TEXT}{key}: {other}\n").document
+    for text in (TEXT, f"{TEXT}{key}: auto\n"):
+        now = load(text)
+        assert fingerprint(now.document) != fingerprint(stored)
+        assert fingerprint(as_stored(stored, now.document, now.unsaid)) == fingerprint(stored)
+
+
+def test_auto_has_no_settings_and_only_these_keys_know_it(load):
+    with pytest.raises(StudyFileError, match="auto"):
+        load(TEXT.replace("model: mlp", "model: auto"))
+    with pytest.raises(StudyFileError, match="auto"):
+        load(f"{TEXT}sampler: {{auto: {{startup_trials: 3}}}}\n")
+
+
+def test_editors_accept_auto():
+    schema = json_schema(catalog.registries())
+    study = {
+        "study": "s",
+        "budget": {"trials": 4, "epochs_per_trial": 2},
+        "data": {"source": "digits"},
+        "model": "mlp",
+        "optimizer": {"sgd": {"lr": 0.1}},
+    }
+    jsonschema.validate({**study, "sampler": "auto", "pruner": "auto"}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**study, "model": "auto"}, schema)
