@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from hpsearch.cli.notify import VARIABLE as NOTIFY
 from hpsearch.cli.storage_option import environment_with
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.errors import UserError
+from hpsearch.leave_signals import ignored
 
 if TYPE_CHECKING:
     from hpsearch.workers.launch.launching import LaunchOptions
@@ -53,7 +55,8 @@ def start(
     log = options.runs / options.study.name / "launch.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as file:
+        # A terminal that closes doesn't reach another session, but a shell may send SIGHUP itself
+        with log.open("ab") as file, ignored(signal.SIGHUP):
             begins_at = file.tell()
             process = subprocess.Popen(
                 [

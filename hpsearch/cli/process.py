@@ -1,6 +1,6 @@
 """What the process of a command needs before anything else: signals, streams, surroundings.
 
-It imports next to nothing: ``SIGTERM`` may come while the rest is imported.
+It imports next to nothing: a signal may come while the rest is imported.
 """
 
 from __future__ import annotations
@@ -8,36 +8,44 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 #: What COLUMNS and LINES may ask for; with less or more nothing that can be read is printed.
 _SIZES = {"COLUMNS": range(20, 2001), "LINES": range(5, 2001)}
 
 
-#: Exit codes, as shells know them.
-INTERRUPTED, TERMINATED = 130, 143
+#: Exit code after Ctrl-C, as shells know it.
+INTERRUPTED = 130
 
 
 class Terminated(BaseException):
-    """SIGTERM before a command has set up something better.
+    """SIGTERM, or a terminal that closed, before a command has set up something better.
 
     It is no KeyboardInterrupt: Typer makes an exit code of that, without a word.
     """
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def end_of(interrupt: KeyboardInterrupt | Terminated) -> int:
     """Return the exit code after ``interrupt``, and say on stderr why the command ends."""
     if not isinstance(interrupt, Terminated):
         return INTERRUPTED
-    print("error: ended by SIGTERM before the command had finished", file=sys.stderr)
-    return TERMINATED
+    ended = f"error: ended by {interrupt.number.name} before the command had finished"
+    with suppress(OSError):  # the terminal may be gone
+        print(ended, file=sys.stderr)
+    return 128 + interrupt.number
 
 
 def set_up() -> None:
     """Set up this process for a command. To call it again changes nothing."""
     # Whoever ignores it, or has set a handler, shall keep that
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminate)
     from hpsearch import openmp
     from hpsearch.import_path import protect_children
     from hpsearch.library_warnings import hide
@@ -67,7 +75,10 @@ def require_current_folder() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+    if number == signal.SIGHUP:
+        # The terminal and the shell send one each; the second must not disturb the clean-up
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    raise Terminated(signal.Signals(number))
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import torch
 
 from hpsearch import catalog
 from hpsearch.kill_points import Step, passing
+from hpsearch.leave_signals import leave_signals
 from hpsearch.priors.making import starts_of
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
@@ -65,7 +66,7 @@ class Departure:
         self._due_since: float | None = None
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Leave at the next batch; a handler for SIGTERM and SIGINT."""
+        """Leave at the next batch; a handler for ``leave_signals``."""
         self._told = True
 
     def due(self) -> bool:
@@ -117,7 +118,7 @@ def run_worker(options: WorkerOptions) -> Idle | None:
         DeviceUnusable: the GPU doesn't compute, at all or any more.
     """
     departure = Departure(options.timeout)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in leave_signals():
         signal.signal(number, departure.on_signal)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Each trial says how many it takes; between trials there is too little to do for more

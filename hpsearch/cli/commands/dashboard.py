@@ -12,6 +12,7 @@ import typer
 from hpsearch.cli.options import DEFAULT_STORAGE, StorageOption
 from hpsearch.cli.terminal.output import say
 from hpsearch.errors import UserError
+from hpsearch.leave_signals import leave_signals
 from hpsearch.results.opening import database_for_reading
 from hpsearch.search.secret_file import read_secret
 
@@ -51,7 +52,8 @@ def dashboard(
         asked = "" if token is None else "; it asks for the token as password (any user name)"
         say(f"{database.display_url} at {url} (read-only{asked}); Ctrl-C ends it")
         # Without a handler a container's first process would never see it.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in leave_signals():
+            signal.signal(number, signal.default_int_handler)
         if browser:
             import webbrowser
 

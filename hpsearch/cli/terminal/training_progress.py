@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.cli.terminal.output import console, say
 from hpsearch.foreign_text import clean
+from hpsearch.leave_signals import leave_signals
 from hpsearch.measurement import MetricFormat
 
 if TYPE_CHECKING:
@@ -78,17 +79,18 @@ def _figures(result: EpochResult) -> str:
 
 @contextmanager
 def stopped_by_signals(*, wanted: bool) -> Iterator[Callable[[], bool]]:
-    """Yield whether Ctrl-C or SIGTERM has come; the second one ends the process as ever."""
+    """Yield whether it was told to leave; a second Ctrl-C or SIGTERM ends the process as ever."""
     if not wanted:
         yield lambda: False
         return
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in leave_signals()}
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
         for each, handler in before.items():
-            signal.signal(each, handler)
+            if each != signal.SIGHUP:
+                signal.signal(each, handler)
 
     for number in before:
         signal.signal(number, note)

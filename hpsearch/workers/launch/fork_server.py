@@ -20,6 +20,7 @@ from typing import Any
 from hpsearch import openmp
 from hpsearch.errors import UserError
 from hpsearch.import_path import import_path, protect_children, protected_children
+from hpsearch.leave_signals import ignored
 from hpsearch.library_warnings import hide
 from hpsearch.machine_limits import limit_reached
 from hpsearch.output_streams import replace_streams
@@ -52,16 +53,16 @@ def start_fork_server() -> ForkServerContext:
     # a pool of numpy's threads beside them would only get in their way.
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     openmp.wait_passively()
-    # Ctrl-C reaches it too; amid its imports that would be a traceback. It ends with its parent.
-    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with protected_children():
+        # Ctrl-C reaches it too; amid its imports that would be a traceback. It ends with its
+        # parent, and what it forks is told to leave by that: also if the terminal closes.
+        with ignored(signal.SIGINT, signal.SIGHUP), protected_children():
             _make_socket_folder()
+            _stand_in_a_folder()
             multiprocessing.forkserver.ensure_running()
     except OSError as error:
         raise (limit_reached(error) or error) from error
     finally:
-        signal.signal(signal.SIGINT, on_interrupt)
         for name in {*_ONE_THREAD, *openmp.PASSIVE}:
             if name in before:
                 os.environ[name] = before[name]
@@ -91,6 +92,18 @@ def _make_socket_folder() -> None:
             f"TMPDIR must be a short path, since sockets are made there, but {folder} is too long, "
             f"and none of {', '.join(_SHORT_FOLDERS)} can be written; set TMPDIR to another folder"
         )
+
+
+def _stand_in_a_folder() -> None:
+    """Change to multiprocessing's own folder if the current one was deleted meanwhile.
+
+    A child begins where its parent is. Nothing of ours lies there, so that whatever a relative path
+    meant is still missing.
+    """
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib's raises another error
+    except FileNotFoundError:
+        os.chdir(multiprocessing.util.get_temp_dir())
 
 
 def _is_writable(folder: str) -> bool:

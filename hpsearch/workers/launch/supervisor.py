@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Literal
 
 from hpsearch.kill_points import Step, passing
+from hpsearch.leave_signals import leave_signals
 from hpsearch.machine_limits import limit_reached
 from hpsearch.search import ledger_reads
 from hpsearch.search.claims import free_tickets_of
@@ -234,10 +235,12 @@ class Supervisor:
 
     def _catch_signals(self, stack: ExitStack) -> None:
         def count(number: int, frame: FrameType | None) -> None:
+            if number == signal.SIGHUP and self._signals:
+                return
             self._signals += 1
             if self._is_starting:
                 raise _ToldToLeave
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in leave_signals():
             before = signal.signal(number, count)
             stack.callback(signal.signal, number, before)

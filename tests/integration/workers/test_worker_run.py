@@ -14,6 +14,7 @@ import pytest
 from support.meanwhile import as_soon_as
 
 from hpsearch.errors import NothingStored, UnknownName
+from hpsearch.leave_signals import leave_signals
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.ledger_types import Idle
@@ -26,7 +27,7 @@ from hpsearch.workers.worker_options import WorkerOptions
 @pytest.fixture(autouse=True)
 def _signal_handlers() -> Iterator[None]:
     """A worker takes the process's handlers; give them back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in leave_signals()}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -103,7 +104,7 @@ def test_a_worker_draws_with_the_studys_prior(open_study, options) -> None:
     assert [row.user_attrs["start"] for row in search.trials()] == ["rule", "rule"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", leave_signals(), ids=lambda number: number.name)
 def test_a_signal_pauses_the_trial_under_way(open_study, options, number) -> None:
     search = open_study(ENDLESS)
     with as_soon_as(

@@ -46,8 +46,9 @@ def stand_in(tmp_path, monkeypatch):
         script = tmp_path / "python"
         script.write_text(
             f"#!{sys.executable}\n"
-            "import os, sys, time\n"
+            "import os, signal, sys, time\n"
             "print(sys.argv[1:5], os.environ['HPSEARCH_STORAGE'], os.getsid(0) == os.getpid())\n"
+            "print(signal.getsignal(signal.SIGHUP).name)\n"
             "sys.stdout.flush()\n"
             f"{ending}\n"
         )
@@ -62,7 +63,8 @@ def test_it_runs_in_a_session_of_its_own_and_logs(tmp_path, stand_in):
     stand_in("")
     started = detached.start(options(tmp_path), study="mine", overrides=[], name=None)
     assert started.log == tmp_path / "mine" / "launch.log"
-    assert started.log.read_text() == f"['-P', '-m', 'hpsearch', 'launch'] {URL} True\n"
+    assert started.log.read_text() == f"['-P', '-m', 'hpsearch', 'launch'] {URL} True\nSIG_IGN\n"
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL, "only the launch ignores it"
 
 
 def test_it_is_left_alone_once_it_has_begun(tmp_path, stand_in):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
-#: A command that gets SIGTERM while it reads its study file.
+#: A command that gets a signal while it reads its study file.
 ENDED_EARLY = """
 import os, signal, sys
 import hpsearch.cli.process
@@ -16,7 +18,7 @@ import hpsearch.cli.commands.launch as launch
 from hpsearch.errors import UserError
 {before}
 def read(*_):
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.{number})
     raise UserError("still here")
 launch.definition_of = read
 sys.argv = ["hpsearch", "launch", "--study", "x"]
@@ -28,7 +30,7 @@ import hpsearch.cli.process
 class Finder:
     def find_spec(self, name, *_):
         if name == "typer":
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.{number})
 sys.meta_path.insert(0, Finder())
 hpsearch.cli.process.main()
 """
@@ -40,22 +42,51 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 
 
-@pytest.mark.parametrize("code", [ENDED_EARLY.format(before=""), ENDED_AMID_IMPORTS])
-def test_sigterm_before_a_command_has_begun_is_told(code):
-    ran = run(sys.executable, "-c", code)
-    assert ran.returncode == 143
-    assert ran.stderr == "error: ended by SIGTERM before the command had finished\n"
+@pytest.mark.parametrize("code", [ENDED_EARLY, ENDED_AMID_IMPORTS])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_a_command_has_begun_is_told(code, number):
+    ran = run(sys.executable, "-c", code.format(before="", number=number.name))
+    assert ran.returncode == 128 + number
+    assert ran.stderr == f"error: ended by {number.name} before the command had finished\n"
 
 
-def test_whoever_ignores_sigterm_is_left_in_peace():
-    ignores = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-    ran = run(sys.executable, "-c", ENDED_EARLY.format(before=ignores))
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whoever_ignores_a_signal_is_left_in_peace(number):
+    """As `nohup` does with SIGHUP."""
+    ignores = f"signal.signal(signal.{number.name}, signal.SIG_IGN)"
+    ran = run(sys.executable, "-c", ENDED_EARLY.format(before=ignores, number=number.name))
     assert (ran.returncode, ran.stderr) == (2, "error: still here\n")
+
+
+STUDY = """
+study: large
+budget: {trials: 1, epochs_per_trial: 1}
+data: {source: {image_folder: {path: pictures}}, input_size: 8}
+model: {mlp: {hidden: [4]}}
+optimizer: {sgd: {lr: 0.1}}
+"""
+
+
+def test_pillows_warning_of_a_large_picture_is_not_shown(tmp_path, monkeypatch):
+    """We refuse the picture by its name; Pillow warns of it in words that help nobody."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    for name in "ab":
+        folder = tmp_path / "pictures" / name
+        folder.mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    Image.new("1", (9500, 9500)).save(tmp_path / "pictures" / "a" / "large.png")  # 11 kB
+    (tmp_path / "study.yaml").write_text(STUDY)
+    environment = {"HPSEARCH_DATA": str(tmp_path / "data"), "PYTHONWARNINGS": ""}
+    ran = run(sys.executable, "-m", "hpsearch", "check", f"{tmp_path}/study.yaml", **environment)
+    assert ran.returncode == 2
+    (line,) = ran.stderr.splitlines()
+    assert "large.png (9,500 x 9,500 pixels" in line
 
 
 def test_a_current_folder_that_was_deleted(tmp_path):

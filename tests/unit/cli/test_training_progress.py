@@ -50,6 +50,14 @@ def test_without_validation_images_no_figure_of_them_is_shown():
     assert "nan" not in line(result, 3)
 
 
+def test_a_terminal_that_closes_is_one_signal_however_often_it_comes():
+    with stopped_by_signals(wanted=True) as stop:
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+        assert stop()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_is_noted_and_the_second_one_is_as_ever(number):
     came = []

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hpsearch.leave_signals import leave_signals
 from hpsearch.workers import worker
 from hpsearch.workers.worker import LAST_WORDS_SECONDS, Departure
 
@@ -33,13 +34,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 @pytest.fixture
 def handler_of() -> Iterator[Any]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in leave_signals()}
     yield signal.signal
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_nohup_keeps_sighup_away(handler_of: Any) -> None:
+    assert leave_signals() == (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handler_of(signal.SIGHUP, signal.SIG_IGN)
+    assert leave_signals() == (signal.SIGINT, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_noted(handler_of: Any, number: signal.Signals) -> None:
     departure = Departure(timeout=None)
     handler_of(number, departure.on_signal)

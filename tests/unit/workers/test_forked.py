@@ -14,9 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hpsearch.workers.launch import crew
 from hpsearch.workers.launch.crew import death_of
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.forked import ForkedProcess, ForkServerLost
+from hpsearch.workers.worker_options import WorkerOptions
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -43,6 +45,13 @@ def wait_for(file: Path, then: int) -> None:
     while not file.exists():
         time.sleep(0.01)
     sys.exit(then)
+
+
+def deaf(options: WorkerOptions, _counter: object) -> None:
+    """Be a worker that hangs in native code: no signal but SIGKILL reaches it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    (options.runs / "begun").touch()
+    time.sleep(600)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -136,6 +145,41 @@ def test_a_server_that_is_killed_before_it_has_forked_is_said_and_the_next_one_s
     assert process.join(PATIENCE)
     assert process.exit_code == 3
     process.close()
+
+
+@pytest.mark.parametrize("server", ["lives", "is killed"])
+def test_a_worker_that_hears_nothing_is_gone_when_its_crew_has_left(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert crew.LEAVE_SECONDS < 10, "the promise"
+    monkeypatch.setattr(crew, "worker_process", deaf)
+    monkeypatch.setattr(crew, "LEAVE_SECONDS", 0.2)
+    options = WorkerOptions(
+        study_name="none", storage="sqlite://", device="cpu", threads=1, runs=tmp_path
+    )
+    workers = crew.Crew(start_fork_server(), options)
+    workers.start("cpu")
+    until((tmp_path / "begun").exists)
+    if server == "is killed":
+        kill_server()
+    (left,) = workers.leave(hurry=lambda: False)
+    assert not left.process.is_alive()
+    assert not psutil.pid_exists(left.process.pid) or server == "is killed"
+    assert len(workers) == 0
+    assert left.exit_code != 0
+
+
+def test_in_a_hurry_nobody_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "worker_process", deaf)
+    monkeypatch.setattr(crew, "LEAVE_SECONDS", 1e9)
+    options = WorkerOptions(
+        study_name="none", storage="sqlite://", device="cpu", threads=1, runs=tmp_path
+    )
+    workers = crew.Crew(start_fork_server(), options)
+    workers.start("cpu")
+    until((tmp_path / "begun").exists)
+    (left,) = workers.leave(hurry=lambda: True)
+    assert not left.process.is_alive()
 
 
 def new_server(but: int) -> int:

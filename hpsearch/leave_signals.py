@@ -1,0 +1,28 @@
+"""The signals that tell a process to leave in order: Ctrl-C, SIGTERM, a terminal that closes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+
+def leave_signals() -> tuple[signal.Signals, ...]:
+    """Return them; SIGHUP only if it isn't ignored, which is what ``nohup`` asks for.
+
+    SIGHUP comes twice as a rule, from the terminal and from the shell: it must never count as the
+    second Ctrl-C, after which nobody waits any more.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return (signal.SIGINT, signal.SIGTERM)
+    return (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def ignored(*numbers: signal.Signals) -> Iterator[None]:
+    """Ignore signals in the block; a process that is started in it ignores them for good."""
+    with ExitStack() as stack:
+        for number in numbers:
+            before = signal.signal(number, signal.SIG_IGN)
+            stack.callback(signal.signal, number, before)
+        yield
