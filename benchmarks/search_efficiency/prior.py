@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
 from benchmarks.search_efficiency.table import Table
-from hpsearch.priors.built import built_optimizer
+from hpsearch.priors.built import BuiltModel, Images, built_optimizer
 from hpsearch.priors.features import features
 from hpsearch.priors.learned import LearnedPrior
 from hpsearch.priors.prior_file import Learned, Lessons, learned_from, read
 from hpsearch.priors.rule import RulePrior
+from hpsearch.registry import Component
 from hpsearch.study_file.shipped_priors import SHIPPED, file_of
 from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.trial_config import TrialConfig
 
 
 def lessons_of(table: Table) -> Lessons:
@@ -91,7 +95,30 @@ def fair_prior(table: Table, study: StudyFile, learned: Learned | None = None) -
                 f"a prior must be judged on images that it never saw, but this one was built with "
                 f"{each.name}, which {recorded.name} shares them with"
             )
-    return LearnedPrior(study, lambda config: recorded.images, learned, SHIPPED[-1])
+    return _QuickPrior(study, lambda config: recorded.images, learned, SHIPPED[-1])
+
+
+class _QuickPrior(LearnedPrior):
+    """Builds a net once: replays ask for the same ones thousands of times.
+
+    Dropout and the like are rounded to two digits, so that there are few enough.
+    """
+
+    def model_of(self, config: TrialConfig) -> BuiltModel:
+        component = Component(config.model.name, _rounded(config.model.settings))
+        key = (repr(component), self._images_of(config.data))
+        if key not in _NETS:
+            _NETS[key] = super().model_of(replace(config, model=component))
+        return _NETS[key]
+
+
+_NETS: dict[tuple[str, Images], BuiltModel] = {}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(each) for key, each in value.items()}
+    return round(value, 2) if isinstance(value, float) else value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,16 @@ class LearnedPrior(RulePrior):
         best = int(np.argmax(scores))
         return (0, False) if scores[best] == -math.inf else (best, True)
 
+    def judged_by_rule_alone(self, config: TrialConfig) -> tuple[str, ...]:
+        """Return of what in a configuration nothing but the rule knows, in words.
+
+        Raises ``InfeasibleConfig`` as ``unknown_in``.
+        """
+        optimizer = built_optimizer(config.optimizer)
+        if optimizer is None or optimizer.family in self._learned.families:
+            return ()
+        return (f"optimizer {config.optimizer.name}",)
+
     def scores(self, configs: Sequence[TrialConfig]) -> NDArray[np.float64]:
         """Return the mean rank of each, 0..1; minus infinity for what it can't judge."""
         rules, trees = self.opinions(configs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -58,11 +59,16 @@ class Learned:
 
 
 def learned_from(lessons: Sequence[Lessons]) -> Learned:
-    """Grow a forest from all lessons; each table weighs the same."""
+    """Grow a forest from all lessons.
+
+    Data sets weigh the same, and so do the tables of one, however many rows each of them has.
+    """
     import sklearn
 
-    weights = [np.full(len(each.rows), 1 / len(each.rows)) for each in lessons]
-    scaled = np.concatenate(weights)
+    tables = Counter(each.data_set for each in lessons)
+    scaled = np.concatenate(
+        [np.full(len(each.rows), 1 / len(each.rows) / tables[each.data_set]) for each in lessons]
+    )
     scaled *= len(scaled) / scaled.sum()
     forest = grow(
         np.concatenate([each.rows for each in lessons]),

@@ -79,11 +79,25 @@ class RulePrior:
     def knows(self, config: TrialConfig) -> bool | None:
         """Whether the rule can judge a configuration; ``None`` if that can't be trained anyway."""
         try:
-            optimizer = built_optimizer(config.optimizer)
-            model = self.model_of(config)
+            return not self.unknown_in(config)
         except InfeasibleConfig:
             return None
-        return optimizer is not None and not model.pretrained
+
+    def unknown_in(self, config: TrialConfig) -> tuple[str, ...]:
+        """Return what of a configuration it can't judge, in words: ``optimizer adagrad``.
+
+        Raises ``InfeasibleConfig`` if that can't be trained anyway.
+        """
+        optimizer, model = built_optimizer(config.optimizer), self.model_of(config)
+        found = () if optimizer is not None else (f"optimizer {config.optimizer.name}",)
+        return (*found, f"pretrained {config.model.name}") if model.pretrained else found
+
+    def judged_by_rule_alone(self, config: TrialConfig) -> tuple[str, ...]:
+        """Return of what in a configuration nothing but the rule knows, in words.
+
+        Raises ``InfeasibleConfig`` as ``unknown_in``.
+        """
+        return ()
 
     def _rated(self, config: TrialConfig) -> float:
         try:

@@ -19,6 +19,7 @@ import torch
 from hpsearch.errors import InfeasibleConfig, UserError, WeightsUnavailable
 from hpsearch.measurement import KNOWN_BEFORE
 from hpsearch.priors.making import prior_of
+from hpsearch.priors.rule import RulePrior
 from hpsearch.search.completing import expected_complete
 from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
@@ -132,6 +133,9 @@ class PriorReport:
     #: Of the draws that can be built: those that it can judge, and all of them.
     known: int
     judged: int
+    #: What it can't judge, and what it judges by the rule of thumb alone: ``optimizer adagrad``.
+    unknown: tuple[str, ...] = ()
+    by_rule_alone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +188,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     sampler = SAMPLERS.build(study.sampler)
     sampler.check(study.space)
     prior = prior_of(study, data=data)
-    opinions: list[bool | None] = []
+    opinions = _Opinions()
     parameters = study.space.parameters()
     draws = list(_draws(study))
     configs = [study.trial_config(draw.params, ticket=1) for _, draw in draws]
@@ -212,7 +216,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
             unbuilt.setdefault(config.model.name, []).append((config, images, str(error)))
             continue
         if prior is not None:
-            opinions.append(prior.knows(config))
+            opinions.ask(prior, config)
         broken = study.goals.broken({name: getattr(plan.model, name) for name in KNOWN_BEFORE})
         if broken:
             violating.append(_infeasible(first_trial, draw.params, "; ".join(broken)))
@@ -233,13 +237,38 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
         ),
         prior=None
         if prior is None
-        else PriorReport(
-            name=prior.name,
-            is_used=isinstance(sampler, StartsAtRandom),
-            known=opinions.count(True),
-            judged=len(opinions) - opinions.count(None),
-        ),
+        else opinions.report(prior.name, is_used=isinstance(sampler, StartsAtRandom)),
     )
+
+
+class _Opinions:
+    """What a prior knows of the draws that it is shown."""
+
+    def __init__(self) -> None:
+        self._known = self._judged = 0
+        #: In the order in which they are met.
+        self._unknown: dict[str, None] = {}
+        self._by_rule_alone: dict[str, None] = {}
+
+    def ask(self, prior: RulePrior, config: TrialConfig) -> None:
+        try:
+            unknown, by_rule_alone = prior.unknown_in(config), prior.judged_by_rule_alone(config)
+        except InfeasibleConfig:
+            return
+        self._judged += 1
+        self._known += not unknown
+        self._unknown.update(dict.fromkeys(unknown))
+        self._by_rule_alone.update(dict.fromkeys(by_rule_alone))
+
+    def report(self, name: str, *, is_used: bool) -> PriorReport:
+        return PriorReport(
+            name=name,
+            is_used=is_used,
+            known=self._known,
+            judged=self._judged,
+            unknown=tuple(self._unknown),
+            by_rule_alone=tuple(self._by_rule_alone),
+        )
 
 
 def require_feasible(study: StudyFile, report: SpaceReport) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.results.records import StudyRecord
+from hpsearch.search.starts import RANDOM_EVERY
 from hpsearch.search.storage import Database
 from hpsearch.search.trust import read_starts, trust_in
 from hpsearch.study_file.sections import NO_HELP
@@ -15,7 +16,8 @@ def read_prior(database: Database, record: StudyRecord) -> dict[str, Any] | None
     """Return how the prior's starts do against random ones, JSON-like; ``None`` without a prior.
 
     ``better_than_random`` is null before there are enough of both; ``is_off`` says whether new
-    starts are random because the prior's were worse.
+    starts are random because the prior's were worse, and ``weight`` which share of new starts it
+    chooses.
     """
     name = prior_in(record.study.document)
     if name == NO_HELP["prior"]:
@@ -31,6 +33,7 @@ def read_prior(database: Database, record: StudyRecord) -> dict[str, Any] | None
         "random_starts": trust.random,
         "better_than_random": trust.share,
         "is_off": trust.is_lost,
+        "weight": 0.0 if trust.is_lost else 1 - 1 / RANDOM_EVERY,
     }
 
 

@@ -232,9 +232,14 @@ def _print_prior(study: StudyFile, prior: PriorReport) -> None:
             f"effect; {off}")  # fmt: skip
         return
     share = 100 * prior.known / prior.judged if prior.judged else 0.0
+    by = "a rule of thumb" if prior.name == "rule" else "a rule of thumb and recorded searches"
+    unknown = f", but not {', '.join(prior.unknown)}" if prior.unknown else ""
+    if prior.by_rule_alone:
+        unknown += f"; {', '.join(prior.by_rule_alone)} by the rule alone"
     say(
-        f"prior {prior.name}: of {CANDIDATES} random points the best by a rule of thumb is tried, "
-        f"but for every {RANDOM_EVERY}th trial; it can judge {share:.0f} % of this space; {off}"
+        f"prior {prior.name}: of {CANDIDATES} random points the best by {by} is tried, "
+        f"but for every {RANDOM_EVERY}th trial; it can judge {share:.0f} % of this space{unknown}; "
+        f"{off}"
     )
 
 

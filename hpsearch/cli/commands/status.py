@@ -114,7 +114,11 @@ def _print_prior(told: Mapping[str, Any]) -> None:
         found = f"off for now, as its {starts} beat {random} in only {share:.0%} of all pairs"
     else:
         found = f"its {starts} beat {random} in {share:.0%} of all pairs"
-    say(f"prior {told['name']}: {found} (a study with `search: {{prior: none}}` does without)")
+    weight = "" if told["is_off"] else f"; it chooses {told['weight']:.0%} of the starts"
+    say(
+        f"prior {told['name']}: {found}{weight} (a study with "
+        "`search: {prior: none}` does without)"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

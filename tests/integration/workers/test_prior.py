@@ -12,6 +12,7 @@ from hpsearch.results.starts import read_prior
 from hpsearch.results.status import status_of
 from hpsearch.search import ledger_reads
 from hpsearch.search.trust import START
+from hpsearch.study_file.shipped_priors import sha256_of
 
 #: Four decades around 0.02, which is the rule's for a momentum of 0.9 and batches of 32.
 WIDE = STUDY.replace("min: 1e-2, max: 0.5", "min: 2e-4, max: 2").replace("trials: 3,", "trials: 7,")
@@ -20,6 +21,16 @@ WIDE = STUDY.replace("min: 1e-2, max: 0.5", "min: 2e-4, max: 2").replace("trials
 @pytest.fixture(params=["random", "tpe"])
 def sampler(request):
     return request.param
+
+
+def test_a_learned_prior_draws_the_first_points_and_is_stored_with_its_file(open_study):
+    search = open_study("search.prior=v1", "sampler=random", "budget.trials=5", text=WIDE)
+    search.run_all()
+    drawn = [row.user_attrs[START] for row in search.trials()]
+    assert drawn == ["v1"] * 4 + ["random"]
+    assert search.record().study.document["search"]["sha256"] == sha256_of("v1")
+    told = read_prior(search.database, search.record())
+    assert told is not None and told["name"] == "v1" and told["weight"] == 0.8
 
 
 def points(search):
@@ -69,7 +80,7 @@ def test_status_says_whether_the_priors_starts_are_better(open_study, capsys):
     few = status_of(search.database, search.record())["prior"]
     assert few == {
         "name": "rule", "starts": 1, "random_starts": 0, "better_than_random": None,
-        "is_off": False,
+        "is_off": False, "weight": 0.8,
     }  # fmt: skip
     _print_prior(few)
     assert "prior rule: 1 start and 0 random ones, too few to compare" in capsys.readouterr().out
@@ -81,7 +92,7 @@ def test_status_says_whether_the_priors_starts_are_better(open_study, capsys):
     _print_prior(told)
     out = capsys.readouterr().out.replace("\n", " ")
     assert f"its 14 starts beat 3 random ones in {told['better_than_random']:.0%}" in out
-    assert "`search: {prior: none}`" in out
+    assert "it chooses 80% of the starts" in out and "`search: {prior: none}`" in out
     _print_prior({**told, "is_off": True, "better_than_random": 0.25})
     assert "off for now, as its 14 starts beat 3 random ones in only 25%" in (
         capsys.readouterr().out.replace("\n", " ")

@@ -56,10 +56,14 @@ def test_check_says_what_the_prior_can_judge_and_how_to_do_without(hpsearch, stu
     (line,), found = told("search.prior=rule", "sampler=random", two)
     assert line.startswith(
         "prior rule: of 64 random points the best by a rule of thumb is tried, but for every 5th "
-        f"trial; it can judge {100 * found['known'] / found['judged']:.0f} % of this space"
+        f"trial; it can judge {100 * found['known'] / found['judged']:.0f} % of this space, "
+        "but not optimizer adagrad; "
     )
     assert line.endswith("; `search: {prior: none}` does without")
     assert 0 < found["known"] < found["judged"] and found["is_used"]
+    (line,), found = told("search.prior=v1", "sampler=random", two)
+    assert "the best by a rule of thumb and recorded searches is tried" in line
+    assert found["unknown"] == ["optimizer adagrad"] and found["by_rule_alone"] == []
     # One point after the other: nothing is left to choose
     (line,), found = told("search.prior=rule")
     assert "sampler grid never draws at random, so it has no effect" in line

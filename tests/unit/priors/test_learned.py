@@ -156,8 +156,13 @@ def test_of_an_optimizer_that_no_table_had_the_rule_decides_alone():
     prior = LearnedPrior(file, lambda config: IMAGES, taught(10.0, ("SGD",)), "v1")
     adam = draws(file, "adam", 1e-5, 1e-3, 10.0)
     assert prior.choose(adam) == (1, True)
-    _, trees = prior.opinions([prior.config_of(each) for each in adam])
+    configs = [prior.config_of(each) for each in adam]
+    _, trees = prior.opinions(configs)
     assert np.all(np.isnan(trees))
+    assert prior.judged_by_rule_alone(configs[0]) == ("optimizer adam",)
+    assert prior.unknown_in(configs[0]) == ()
+    (sgd,) = draws(file, "sgd", 0.1)
+    assert prior.judged_by_rule_alone(prior.config_of(sgd)) == ()
 
 
 def test_what_it_cannot_judge_is_left_to_chance():
@@ -172,7 +177,9 @@ def test_what_it_cannot_judge_is_left_to_chance():
     )
     file = study(model={"resnet18": {"weights": "imagenet"}}, optimizer={"sgd": SEARCHED_LR})
     prior = LearnedPrior(file, lambda config: Images((3, 32, 32), 10, 100), taught(0.01), "v1")
-    assert prior.choose(draws(file, "sgd", 0.01, 0.1)) == (0, False)
+    found = draws(file, "sgd", 0.01, 0.1)
+    assert prior.choose(found) == (0, False)
+    assert prior.unknown_in(prior.config_of(found[0])) == ("pretrained resnet18",)
 
 
 def test_features_say_what_is_built():
