@@ -75,6 +75,7 @@ METHODS: Mapping[str, Make] = {
     "rule + TPE + stopping ASHA": ours("sampler=tpe", "search.prior=rule", *_STOPPING),
     "forest + promotion ASHA": ours("sampler=forest", "search.prior=none", *_PROMOTION),
     "rule + forest + promotion ASHA": ours("sampler=forest", "search.prior=rule", *_PROMOTION),
+    "v1 + forest + promotion ASHA": ours("sampler=forest", "search.prior=v1", *_PROMOTION),
     SCREEN: _screen,
     "Optuna TPE": partial(_optuna, lambda epochs: optuna.pruners.NopPruner()),
     MEDIAN: partial(_optuna, lambda epochs: MedianPruner()),
