@@ -17,8 +17,11 @@ a nested branch).
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.util
 import inspect
+import os
+import re
 import sys
 import traceback
 import types
@@ -230,8 +233,9 @@ def load_plugin(path: Path) -> None:
 
     Raises ``UserError`` where the file is missing or fails.
     """
-    module_name = _PLUGIN + path.resolve().as_posix().strip("/").replace("/", "_")
-    module_name = module_name.removesuffix(".py").replace(".", "_").replace("-", "_")
+    # One name for each file, without its folders: exported models contain their classes' modules
+    digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
+    module_name = f"{_PLUGIN}{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
     if module_name in sys.modules:
         return
     if not path.is_file():

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO, NoReturn
 
@@ -164,7 +165,8 @@ class Artifacts:
         number = None if confirmed else trial.number
         try:
             with self._loading:
-                return choose(self._database, record, study_of, number=number).frozen.text.encode()
+                chosen = choose(self._database, record, study_of, number=number)
+                return chosen.frozen.text(Path.cwd()).encode()
         except UserError:
             # Why may name folders of this host, which are no reader's business.
             return (

@@ -22,6 +22,7 @@ from hpsearch.results.reasons import in_short, shortened
 from hpsearch.results.records import TrialRecord
 from hpsearch.results.summary import counts_of
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.study_file.portable import without_home
 
 #: Characters of an error; `hpsearch show` has it whole.
 _ERROR = 1500
@@ -147,7 +148,7 @@ def trial_note(
         lines.append("Its best weights are kept in its folder, `best.pt`.")
     if told.error:
         error = told.error.strip()
-        cut = shortened(error, _ERROR, beginning=_ERROR // 3)
+        cut = shortened(without_home(error), _ERROR, beginning=_ERROR // 3)
         lines.append(f"Last error: {words(in_short(error))}\n\n{block(cut)}")
     lines += [f"![{words(title)}]({address})" for title, address in pictures]
     study = standing.record.study.name

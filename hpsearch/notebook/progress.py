@@ -71,7 +71,10 @@ class InNotebook:
             number, value = progress.best
             best = f"trial {number}, {self._metric} {MetricFormat(self._metric).value(value)}"
         left = progress.seconds_left
-        told = "" if left is None or left <= 0 else f"; about {_time(left)} left"
+        told = ""
+        if left is not None and left.high > 0:
+            low, high = _time(left.low), _time(left.high)
+            told = f"; about {high} left" if low == high else f"; {low} to {high} left"
         busy = [each for each in progress.workers if each.number is not None]
         return html.page(
             html.title(f"{self._study}: {counts.finished} of {progress.budget_trials} trials"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hpsearch.study_file.portable import without_home
+
 _TRACEBACK = "Traceback "
 
 #: Characters of a reason on one line, and of its beginning if it is cut.
@@ -12,13 +14,13 @@ def in_short(error: str) -> str:
     """Return the line of a stored error that says most, cut in the middle if it is long.
 
     A traceback says most where its frames end: the type and the message of the exception. Of any
-    other text it is the first line.
+    other text it is the first line. The caller's home folder is ``~``: reports are published.
     """
     lines = error.strip().splitlines()
     if not lines:
         return ""
     line = _raised(lines) if lines[0].startswith(_TRACEBACK) else lines[0]
-    return shortened(line, _LINE, beginning=_BEGINNING).replace("\n", " ")
+    return shortened(without_home(line), _LINE, beginning=_BEGINNING).replace("\n", " ")
 
 
 def shortened(text: str, most: int, *, beginning: int) -> str:

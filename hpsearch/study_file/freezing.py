@@ -12,6 +12,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import LiteralScalarString
 
+from hpsearch.study_file.portable import PathText
 from hpsearch.study_file.space import Scalar
 from hpsearch.study_file.study import StudyFile
 
@@ -90,6 +91,8 @@ def _laid_out(value: Any) -> Any:
             if not any(isinstance(item, Mapping) for item in value):
                 listed.fa.set_flow_style()
             return listed
+        case PathText():
+            return str(value)
         case str() if "\n" in value and _fits_a_block(value):
             return LiteralScalarString(value)
     return value

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hpsearch.errors import UserError
+from hpsearch.study_file.portable import PathText
 from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Leaf
 from hpsearch.study_file.space import Choice, Fixed, Range, join, label
@@ -253,7 +254,7 @@ def _plain(value: Any, folder: Path) -> Any:
         case Enum():
             return _plain(value.value, folder)
         case Path():
-            return str((folder / value.expanduser()).resolve())
+            return PathText((folder / value.expanduser()).resolve())
         case list() | tuple() | set() | frozenset():
             return [_plain(item, folder) for item in value]
         case Mapping():

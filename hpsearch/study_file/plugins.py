@@ -51,7 +51,12 @@ def _read(node: YamlNode, key: str, report: Report) -> Plugin | None:
         with open_regular(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        report.add(node.place, key, f"must be a Python file that exists, but got {shown(written)}")
+        report.add(
+            node.place,
+            key,
+            f"must be a Python file that exists, but got {shown(written)}; put it there, or "
+            "name the place where it lies on this machine",
+        )
         return None
     if expected is not None and digest != expected:
         report.add(

@@ -24,6 +24,7 @@ from pydantic import AfterValidator, ConfigDict, PydanticSchemaGenerationError, 
 
 from hpsearch.errors import UserError
 from hpsearch.registry import Component, Key, Registry
+from hpsearch.study_file.portable import is_path_key
 
 #: The registry of each section: source, augmentation, model, optimizer, lr_schedule, regularizer,
 #: sampler, pruner, tracker.
@@ -166,7 +167,7 @@ class OneOf:
         return self._options[name]
 
     def _type(self, key: Key) -> Any:
-        if self.paths and (key.name == "path" or key.name.endswith("_path")):
+        if self.paths and is_path_key(key.name):
             return Annotated[key.type, AfterValidator(_as_path)]
         return key.type
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -310,10 +311,71 @@ def test_verify_comes_to_the_same_figures(hpsearch: Hpsearch, deployed: Deployed
 def changed(deployed: Deployed, here: Path, change: Callable[[dict[str, Any]], None]) -> str:
     """Write best.yaml with its provenance changed; returns its name."""
     document = frozen(deployed.best / "best.yaml")
+    document["data"]["source"]["image_folder"]["path"] = str(deployed.pictures)
     change(document["provenance"])
     with (here / "changed.yaml").open("w") as file:
         YAML().dump(document, file)
     return "changed.yaml"
+
+
+def test_a_project_works_in_another_folder_and_names_no_home(
+    hpsearch: Hpsearch, deployed: Deployed, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that people publish: their paths are relative to themselves."""
+    monkeypatch.setenv("HOME", str(deployed.folder.parent))
+    assert frozen(deployed.best / "best.yaml")["data"]["source"]["image_folder"]["path"] == (
+        "../pictures"
+    )
+    published = [
+        (deployed.folder / "out" / "c.md", "--card"),
+        (deployed.folder / "m.onnx", "--onnx"),
+        (deployed.folder / "m.pt2", "--torch-export"),
+        (deployed.folder / "w.safetensors", "--weights"),
+    ]
+    published[0][0].parent.mkdir()
+    options = [part for path, option in published for part in (option, str(path))]
+    assert hpsearch("export", *deployed.stored, *options).code == 0
+    assert "path: ../pictures," in published[0][0].read_text()
+    report = here / "report"
+    assert hpsearch("report", *deployed.stored[:4], *deployed.data, "--out", str(report)).code == 0
+    for path in (*(each for each, _ in published), *deployed.best.iterdir(), *report.glob("*.*")):
+        if path.is_file():
+            assert str(deployed.folder).encode() not in path.read_bytes(), path
+            assert str(Path(hpsearch_package.__file__).parent).encode() not in path.read_bytes()
+    with zipfile.ZipFile(published[2][0]) as archive:
+        for name in archive.namelist():
+            assert str(Path(hpsearch_package.__file__).parent).encode() not in archive.read(name)
+
+    for name in ("best", "pictures"):
+        shutil.copytree(deployed.folder / name, here / "copy" / name)
+    ran = hpsearch("verify", str(here / "copy" / "best" / "best.yaml"), *deployed.data)
+    assert (ran.code, "reproduced exactly" in ran.out) == (0, True)
+
+
+def test_who_has_the_images_elsewhere_is_told_how_to_name_the_place(
+    hpsearch: Hpsearch, deployed: Deployed, here: Path
+) -> None:
+    shutil.copytree(deployed.best, here / "alone")
+    (here / "images").symlink_to(deployed.pictures)
+    config, key = "alone/best.yaml", "data.source.image_folder.path"
+    for command in ("train", "verify"):
+        ran = hpsearch(command, config, *deployed.data)
+        assert ran.code == 2
+        assert ran.err == (
+            "error: the images of 'deployed' must lie where its file says, but there is nothing "
+            f"there: {key} is {here / 'pictures'}; say where they lie on this machine with "
+            f"--set {key}=PATH, or in the file\n"
+        )
+        ran = hpsearch(command, config, *deployed.data, "--set", f"{key}=images")
+        assert (ran.code, "reproduced exactly" in ran.out) == (0, True)
+    ran = hpsearch("verify", config, *deployed.data, "--set", "batch_size=8")
+    assert ran.code == 2
+    assert "--set may only say where its images and plug-ins lie" in ran.err
+    assert "but got batch_size=8" in ran.err
+    # Files of older versions name their images by an absolute path
+    old = Path(config).read_text().replace("path: ../pictures", f"path: {deployed.pictures}")
+    Path("old.yaml").write_text(old)
+    assert hpsearch("verify", "old.yaml", *deployed.data).code == 0
 
 
 def test_verify_fails_where_the_figure_leaves_its_interval(
@@ -353,9 +415,8 @@ def test_one_byte_of_a_picture_makes_verify_fail_by_name(
     content = bytearray(picture.read_bytes())
     content[-1] ^= 1
     picture.write_bytes(content)
-    config = (deployed.best / "best.yaml").read_text()
-    (here / "best.yaml").write_text(config.replace(str(deployed.pictures), str(here / "pictures")))
-    ran = hpsearch("verify", "best.yaml")
+    shutil.copytree(deployed.best, here / "best")
+    ran = hpsearch("verify", "best/best.yaml")
     assert (ran.code, ran.out) == (1, "")
     recorded = frozen(deployed.best / "best.yaml")["provenance"]["data_hash"]
     assert (
@@ -366,15 +427,15 @@ def test_one_byte_of_a_picture_makes_verify_fail_by_name(
 
     content[0] ^= 1  # no picture any more
     picture.write_bytes(content)
-    ran = hpsearch("verify", "best.yaml", "--data", "elsewhere", "--json")
+    ran = hpsearch("verify", "best/best.yaml", "--data", "elsewhere", "--json")
     assert ran.code == 1
     (difference,) = ran.json["data"]
     assert difference.startswith("data: images can't be read as they were: ")
     assert picture.name in difference
 
     shutil.rmtree(here / "pictures")
-    ran = hpsearch("verify", "best.yaml", "--data", "another")
-    assert (ran.code, "doesn't exist" in ran.err) == (2, True)
+    ran = hpsearch("verify", "best/best.yaml", "--data", "another")
+    assert (ran.code, "but there is nothing there: " in ran.err) == (2, True)
 
 
 def test_train_writes_a_model_and_goes_on_after_a_kill(
@@ -517,6 +578,7 @@ def test_a_config_with_other_settings_becomes_a_model_that_tells_its_own_figures
     if origin == "written by hand":
         document = frozen(config)
         del document["provenance"]
+        document["data"]["source"]["image_folder"]["path"] = str(deployed.pictures)
         config, shorter = here / "mine.yaml", ()
         with config.open("w") as file:
             YAML().dump(document, file)

@@ -89,7 +89,9 @@ def check(
         print_json({**_check_json(loaded, report), **({"seconds": seconds} if time else {})})
         return
     _print_check(loaded, report, valid=True)
-    if time:
+    if not time:
+        say(f"how long it takes is measured by `hpsearch check {study} --time` and by a launch")
+    else:
         told = "not known" if found is None else show_time_range(found.low, found.high)
         say(f"time of all trials with one worker on this machine, if nothing is pruned: {told}")
     if model_summary:

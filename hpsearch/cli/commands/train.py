@@ -78,11 +78,13 @@ def train(
     from hpsearch.catalog import registries
     from hpsearch.errors import TrainingInterrupted
     from hpsearch.study_file.loading import load_study
+    from hpsearch.study_file.portable import only_says_where
     from hpsearch.workers.retraining.assignment import plan_single
 
     study = load_study(config, registries, overrides=overrides or ())
     trained_on: TrainedOn = "train" if on == "train" else "train+validation"
-    recorded = None if overrides or on != "train" else recorded_figures(study)
+    changed = not all(map(only_says_where, overrides or ()))
+    recorded = None if changed or on != "train" else recorded_figures(study)
     trained: list[tuple[Assignment, list[EpochResult]]] = []
     for nth in range(1, seeds + 1):
         assignment = plan_single(
@@ -96,7 +98,7 @@ def train(
                 assignment,
                 folder,
                 checkpoint_seconds=checkpoint_interval,
-                changed=bool(overrides),
+                changed=changed,
                 quiet=as_json,
             )
         except TrainingInterrupted as stopped:

@@ -13,6 +13,7 @@ from hpsearch.cli.options import (
     JsonOption,
     RecordedDeviceOption,
     RecordedThreadsOption,
+    SetOption,
 )
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.cli.terminal.reproduction import changes
@@ -27,6 +28,7 @@ def verify(
     config: FrozenConfigArgument,
     device: RecordedDeviceOption = None,
     threads: RecordedThreadsOption = None,
+    overrides: SetOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,19 +36,30 @@ def verify(
 
     Images are compared by their hash before anything is trained. The figure of a confirmed
     winner must lie where one more training is expected; an unconfirmed one, in the interval over
-    its validation images. Exit code 0: it holds; 1: it doesn't. Test images stay closed.
+    its validation images. Exit code 0: it holds; 1: it doesn't. Test images stay closed. --set
+    says where images and plug-ins lie on this machine, and nothing else.
 
     \b
     hpsearch verify best.yaml
     hpsearch verify best/best.yaml --json
     """
     from hpsearch.catalog import registries
+    from hpsearch.errors import UserError
     from hpsearch.study_file.loading import load_study
-    from hpsearch.workers.retraining.assignment import plan_single
+    from hpsearch.study_file.portable import only_says_where
+    from hpsearch.workers.retraining.assignment import plan_single, require_paths
     from hpsearch.workers.retraining.session import Session
     from hpsearch.workers.retraining.verification import data_differences, expectation, judge
 
-    study = load_study(config, registries)
+    changed = [each for each in overrides or () if not only_says_where(each)]
+    if changed:
+        raise UserError(
+            "what is verified is the file as it is: --set may only say where its images and "
+            f"plug-ins lie (data.source.NAME.path, plugins), but got {changed[0]}; "
+            "`hpsearch train` trains a changed file"
+        )
+    study = load_study(config, registries, overrides=overrides or ())
+    require_paths(study)
     expected = expectation(study)
     differences = data_differences(study, data=data)
     if differences:

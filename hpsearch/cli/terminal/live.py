@@ -185,7 +185,7 @@ class Page:
             f"best {self._metric} {best}",
             f"{progress.epochs_per_second:.2f} epochs/s",
             f"{show_time(progress.elapsed)} elapsed",
-            f"{show_time(progress.seconds_left)} left",
+            f"{_left(progress)} left",
         ]
         crew = ", ".join(f"{states[state]} {state}" for state in sorted(states))
         return [
@@ -193,6 +193,11 @@ class Page:
             "   ".join(pace),
             f"{plural(len(progress.workers), 'worker')}" + (f": {crew}" if crew else ""),
         ]
+
+
+def _left(progress: Progress) -> str:
+    left = progress.seconds_left
+    return "-" if left is None else show_time_range(left.low, left.high)
 
 
 def _by_state(workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
@@ -213,5 +218,5 @@ def _figures(progress: Progress, metric: str) -> str:
     return (
         f"{counts.complete} complete, {counts.pruned} pruned{share}, {counts.running} running; "
         f"best {best}; {progress.epochs_per_second:.2f} epochs/s; "
-        f"{show_time(progress.seconds_left)} left"
+        f"{_left(progress)} left"
     )

@@ -18,6 +18,7 @@ from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
 from hpsearch.study_file.freezing import freeze, to_yaml
+from hpsearch.study_file.portable import portable
 from hpsearch.study_file.sections import single_split
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import CONFIRM_SEED, Precision, TrialConfig
@@ -37,7 +38,8 @@ class FrozenConfig:
     #: 1-based rank among them; ``None`` for a trial that isn't complete.
     rank: int | None
     document: Mapping[str, Any]
-    text: str
+    #: The comment at the top of its file.
+    header: str
     #: The study whose files hold the weights, and its trial: the search's own, or for a confirmed
     #: winner a training of the confirmation.
     weights_study: StudyRecord
@@ -51,6 +53,10 @@ class FrozenConfig:
     def is_confirmed(self) -> bool:
         """Whether it tells what fresh seeds came to."""
         return isinstance(self.document["provenance"]["confirmed"], Mapping)
+
+    def text(self, folder: Path) -> str:
+        """Return it as YAML for a file in ``folder``, to which its paths are relative."""
+        return to_yaml(portable(self.document, folder), self.header)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +159,7 @@ def export_trial(
         complete=len(order),
         rank=rank,
         document=document,
-        text=to_yaml(document, _header(record, trial, trained, worth, retrained is not None)),
+        header=_header(record, trial, trained, worth, retrained is not None),
         weights_study=source,
         weights_trial=trained,
         confusion=noted.get("val_confusion"),

@@ -35,6 +35,7 @@ from hpsearch.results.test_openings import openings
 from hpsearch.search import ledger_reads
 from hpsearch.search.storage import Database
 from hpsearch.study_file.freezing import to_yaml
+from hpsearch.study_file.portable import portable
 from hpsearch.study_file.study import Confirm
 
 #: Pairs of parameters that are told: those that depend on each other most.
@@ -88,7 +89,7 @@ def read_content(
         fingerprint=record.study.fingerprint,
         created_at=record.study.created_at,
         seed=document.get("seed"),
-        text=to_yaml(document),
+        text=to_yaml(portable(document, Path.cwd())),
         metric=record.objective.metric,
         at=record.objective.at,
         maximize=record.objective.direction == "maximize",

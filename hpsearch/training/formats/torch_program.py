@@ -24,7 +24,7 @@ def program_of(model: Deployable, images: Tensor, what: str) -> torch.export.Exp
     # Two: a batch of one would be taken for a constant
     example = torch.cat([images, images])[:2]
     try:
-        return torch.export.export(
+        program = torch.export.export(
             model, (example,), dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1)}}
         )
     except Exception as error:  # a model's own code may raise anything while it is traced
@@ -33,6 +33,10 @@ def program_of(model: Deployable, images: Tensor, what: str) -> torch.export.Exp
             f"{what} needs a model that torch.export can trace, but it failed: "
             f"{type(error).__name__}: {reason}; --weights exports every model"
         ) from error
+    for node in program.graph.nodes:
+        # Each operation's lines of Python, with the folders of whoever exported it
+        node.meta.pop("stack_trace", None)
+    return program
 
 
 def write_torch_program(path: Path, classifier: Classifier, images: Tensor) -> Agreement:

@@ -73,6 +73,8 @@ class Outlook:
     preview: Preview
     #: The sampled configurations.
     probe: Probe
+    #: In how many pieces a trial is trained at most.
+    pieces: int = 1
 
 
 def look_ahead(options: LaunchOptions) -> Outlook:
@@ -120,7 +122,7 @@ def look_ahead(options: LaunchOptions) -> Outlook:
     probe = Probe(
         blueprints=pickle.dumps(sampled.blueprints), plugins=study.plugins, data=options.data
     )
-    return Outlook(preview=preview, probe=probe)
+    return Outlook(preview=preview, probe=probe, pieces=_pieces(study))
 
 
 def time_alone(study: StudyFile, *, data: Path | None) -> TimeRange | None:
@@ -136,6 +138,14 @@ def time_alone(study: StudyFile, *, data: Path | None) -> TimeRange | None:
         epochs=study.budget.epochs_per_trial,
         workers=1,
         on_cpu=crew.on_cpu,
+        pieces=_pieces(study),
+    )
+
+
+def _pieces(study: StudyFile) -> int:
+    pruner = PRUNERS.build(study.pruner)
+    return (
+        1 + len(pruner.rungs(study.budget.epochs_per_trial)) if isinstance(pruner, Promotion) else 1
     )
 
 
@@ -176,6 +186,7 @@ def timed(outlook: Outlook) -> Preview:
         epochs=preview.epochs_per_trial,
         workers=preview.crew.count,
         on_cpu=preview.crew.on_cpu,
+        pieces=outlook.pieces,
     )
     return replace(preview, time=found)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 from hpsearch.errors import DatabaseReplaced
 from hpsearch.measurement import MetricFormat
@@ -24,6 +26,7 @@ from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.launch.timing import ERRORS, TimeRange
 from hpsearch.workers.owners import host_of
 from hpsearch.workers.trial import gpu_share
 
@@ -54,8 +57,9 @@ class Progress:
     counts: Counts
     budget_trials: int
     epochs_per_second: float
-    #: If nothing more is pruned; ``None`` while no epoch has been seen.
-    seconds_left: float | None
+    #: From: as many epochs are saved as so far; to: nothing more is pruned. ``None`` while no epoch
+    #: has been seen.
+    seconds_left: TimeRange | None
     #: Trial number and value of the one that is ahead, complete or waiting at a rung.
     best: tuple[int, float] | None
     workers: tuple[WorkerStatus, ...]
@@ -95,7 +99,7 @@ class ProgressReader:
             counts=counts,
             budget_trials=record.study.trials,
             epochs_per_second=rate,
-            seconds_left=self._epochs_left(record) / rate if rate > 0 else None,
+            seconds_left=self._seconds_left(record, rate),
             best=_leader(record),
             workers=_statuses(list(trials), list(local)),
             messages=tuple(filter(None, (self._line(event, names) for event in events))),
@@ -120,19 +124,31 @@ class ProgressReader:
         (then, before) = self._rates[0]
         return (epochs - before) / (now - then) if now > then else 0.0
 
-    def _epochs_left(self, record: StudyRecord) -> int:
+    def _seconds_left(self, record: StudyRecord, rate: float) -> TimeRange | None:
+        """Return what is left at ``rate`` epochs a second; trials to come may be of any size."""
+        if rate <= 0:
+            return None
+        least, most = self._epochs_left(record)
+        error = _relative_error(
+            [each.compute_seconds / each.epochs_done for each in record.trials if each.epochs_done]
+        )
+        return TimeRange(low=least / rate / (1 + error), high=most / rate * (1 + error))
+
+    def _epochs_left(self, record: StudyRecord) -> tuple[float, float]:
+        """Return how many epochs are to come, if trials end as early as so far and if none does."""
         per_trial = self._study.budget.epochs_per_trial
         known = record.trials
         budget = record.study.trials
         if is_confirmation(record.study):  # its budget is the rounds that are planned so far
             budget = max(budget, expected_trainings(record))
+        tried = [each.epochs_done for each in known if each.state.is_finished or each.waits]
+        usual = fmean(tried) if tried else per_trial
         unissued = max(0, budget - len(known))
-        begun = sum(
-            per_trial - each.epochs_done
-            for each in known
-            if not each.state.is_finished and not each.waits
-        )
-        return unissued * per_trial + begun
+        begun = [
+            each.epochs_done for each in known if not each.state.is_finished and not each.waits
+        ]
+        least = unissued * usual + sum(max(0.0, usual - done) for done in begun)
+        return least, unissued * per_trial + sum(per_trial - done for done in begun)
 
     def _line(self, event: Event, names: Mapping[int, str]) -> str | None:
         name = names.get(event.ticket or 0, f"ticket {event.ticket}")
@@ -180,6 +196,13 @@ class ProgressReader:
                 return f"{name}: a late worker's write was refused"
             case _:
                 return None
+
+
+def _relative_error(costs: Sequence[float]) -> float:
+    """Return how far the mean of ``costs`` may be from that of all trials, as a share of it."""
+    if len(costs) < 2:
+        return 1.0  # one trial says nothing of how much they differ
+    return ERRORS * stdev(costs) / (math.sqrt(len(costs)) * max(fmean(costs), 1e-9))
 
 
 def _statuses(trials: list[TrialRecord], local: list[WorkerStatus]) -> tuple[WorkerStatus, ...]:

@@ -28,6 +28,10 @@ TIMING_SECONDS = 60.0
 #: drawing, its weights on the disk), and an epoch for its report. From an idle machine.
 WORKER_START, TRIAL_OVERHEAD, EPOCH_OVERHEAD = 0.4, 0.05, 0.005
 
+#: Seconds from a launch's last epoch to its last line: the worker finds nothing to do and leaves,
+#: its supervisor sees that, and the results are read once more.
+LAUNCH_END = 0.7
+
 #: Standard errors by which an end of the range moves.
 ERRORS = 2.0
 
@@ -68,7 +72,7 @@ class Probe:
 
 
 def time_of(
-    probe: Probe, *, trainings: int, epochs: int, workers: int, on_cpu: bool
+    probe: Probe, *, trainings: int, epochs: int, workers: int, on_cpu: bool, pieces: int = 1
 ) -> TimeRange | None:
     """Train the probe's configurations for a moment and return how long all trainings will take.
 
@@ -81,6 +85,7 @@ def time_of(
         epochs: Of each training.
         workers: How many train side by side.
         on_cpu: Whether they share this machine's cores; on a GPU one process is timed.
+        pieces: In how many pieces a training is done at most: it pauses at each rung.
 
     Returns:
         The range; ``None`` if nothing could be measured.
@@ -96,11 +101,16 @@ def time_of(
         probe.plugins,
         probe.data,
     )
-    return range_of(timed, trainings=trainings, epochs=epochs, workers=abreast)
+    return range_of(timed, trainings=trainings, epochs=epochs, workers=abreast, pieces=pieces)
 
 
 def range_of(
-    timed: Sequence[Sequence[Timing | None]], *, trainings: int, epochs: int, workers: int
+    timed: Sequence[Sequence[Timing | None]],
+    *,
+    trainings: int,
+    epochs: int,
+    workers: int,
+    pieces: int = 1,
 ) -> TimeRange | None:
     """Return the range that measurements come to.
 
@@ -109,6 +119,7 @@ def range_of(
         trainings: As in ``time_of``.
         epochs: As in ``time_of``.
         workers: How many train side by side, not more than ``trainings``.
+        pieces: As in ``time_of``.
     """
     longest = max(map(len, timed), default=0)
     by_configuration = [
@@ -127,16 +138,20 @@ def range_of(
     high, high_error = _mean(
         [
             statistics.fmean(
-                one.setup + overhead * one.slowdown + epochs * one.average_epoch for one in each
+                # Every piece builds the model and reads the data again
+                pieces * (one.setup + TRIAL_OVERHEAD * one.slowdown)
+                + epochs * (one.average_epoch + EPOCH_OVERHEAD * one.slowdown)
+                for one in each
             )
             for each in known
         ]
     )
     # At the end some workers have nothing left, while others are still busy
     turns = math.ceil(trainings / workers)
-    least = WORKER_START + max(low - ERRORS * low_error, low / 2) * trainings / workers
-    start = WORKER_START * max(one.slowdown for each in known for one in each)
-    return TimeRange(low=least, high=max(least, start + (high + ERRORS * high_error) * turns))
+    least = WORKER_START + LAUNCH_END + max(low - ERRORS * low_error, low / 2) * trainings / workers
+    slowest = max(one.slowdown for each in known for one in each)
+    ends = (WORKER_START + LAUNCH_END) * slowest
+    return TimeRange(low=least, high=max(least, ends + (high + ERRORS * high_error) * turns))
 
 
 def _mean(values: Sequence[float]) -> tuple[float, float]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpsearch.errors import InfeasibleConfig, UserError
+from hpsearch.errors import DataError, InfeasibleConfig, UserError
 from hpsearch.study_file.goals import Objective
+from hpsearch.study_file.portable import missing_paths
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig, hashed_seed
 from hpsearch.training.classifier import TrainedOn
@@ -54,7 +55,8 @@ def plan_single(
     it runs as many epochs as the recorded value took.
 
     Raises:
-        UserError: the config still has ranges, can't be built, or names a device that isn't here.
+        UserError: the config still has ranges, can't be built, or names a device or data that
+            isn't here.
     """
     if not study.is_frozen:
         searched = ", ".join(study.space.parameters())
@@ -62,6 +64,7 @@ def plan_single(
             f"only a config without ranges can be trained, but {study.name!r} searches "
             f"{searched}; run `hpsearch launch` and `hpsearch export` first"
         )
+    require_paths(study)
     recorded = study.provenance or {}
     wanted = device or str(recorded.get("device", "auto")).partition(" ")[0]
     chosen = resolve_devices(wanted)[0]
@@ -93,6 +96,21 @@ def plan_single(
         epochs=epochs,
         data=data,
     )
+
+
+def require_paths(study: StudyFile) -> None:
+    """Check that what a frozen config's data source names is here.
+
+    Raises ``DataError`` that says how to name another place: it may be another machine.
+    """
+    missing = missing_paths(study.document)
+    if missing:
+        places = ", ".join(f"{key} is {path}" for key, path in missing.items())
+        options = " ".join(f"--set {key}=PATH" for key in missing)
+        raise DataError(
+            f"the images of {study.name!r} must lie where its file says, but there is nothing "
+            f"there: {places}; say where they lie on this machine with {options}, or in the file"
+        )
 
 
 def seed_number(seed: int, nth: int) -> int:

@@ -15,6 +15,7 @@ from hpsearch.results.export import bundle
 from hpsearch.results.export.card import card
 from hpsearch.results.export.card_figures import Judgement
 from hpsearch.study_file.freezing import freeze, to_yaml
+from hpsearch.study_file.portable import portable
 from hpsearch.training.classifier import Classifier, sign
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.retraining.assignment import Assignment
@@ -79,7 +80,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
             over_groups=groups_of(prepared, judged),
             grouped=prepared.groups is not None,
         )
-    document = _document(outcome, judgement)
+    document = portable(_document(outcome, judgement), folder)
     origin = document["provenance"]
     header = (
         f"{assignment.study.name}, trained by `hpsearch train` on {_images(assignment)}.\n"

@@ -25,6 +25,7 @@ from hpsearch.results.export.card_figures import Judgement
 from hpsearch.results.export.choice import Export
 from hpsearch.results.export.frozen import FrozenConfig
 from hpsearch.study_file.loading import study_from_document
+from hpsearch.study_file.portable import portable
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.classifier import Classifier, sign
 from hpsearch.training.data.prepare import PreparedData, prepare
@@ -103,17 +104,21 @@ def write_export(
             path = targets.torch_export
             agreed["torch_export"] = write_torch_program(path, classifier, trained.images)
         if targets.bundle is not None:
-            text = model_card(export, trained)
-            bundle.write_bundle(targets.bundle, classifier, config=frozen.text, card=text)
+            folder = targets.bundle
+            text = model_card(export, trained, folder)
+            bundle.write_bundle(folder, classifier, config=frozen.text(folder), card=text)
     if targets.card is not None:
-        bundle.write_text(targets.card, model_card(export, trained))
+        bundle.write_text(targets.card, model_card(export, trained, targets.card.parent))
     if targets.config is not None:
-        bundle.write_text(targets.config, frozen.text)
+        bundle.write_text(targets.config, frozen.text(targets.config.parent))
     return agreed
 
 
-def model_card(export: Export, trained: Trained | None) -> str:
-    """Return the card of what is exported; figures of classes from the best source there is."""
+def model_card(export: Export, trained: Trained | None, folder: Path) -> str:
+    """Return the card of what is exported, for a file in ``folder``.
+
+    Figures of classes are from the best source there is.
+    """
     frozen, verdict = export.frozen, export.verdict
     judgement = trained.judgement if trained is not None else None
     if verdict is not None and verdict.confusion is not None:
@@ -133,7 +138,7 @@ def model_card(export: Export, trained: Trained | None) -> str:
             grouped=VAL_GROUPS in frozen.document["provenance"],
         )
     return card(
-        frozen.document,
+        portable(frozen.document, folder),
         frozen.worth,
         judgement,
         contract=None if trained is None else trained.classifier.signature.contract(),

@@ -391,11 +391,11 @@ def test_prepared_images_and_exports_say_which_folder_needs_room(
         (disk / "data").mkdir()
         fill(disk / "filler")
         with pytest.raises(UserError, match=r"winner.yaml can't be written: No space left"):
-            write_text(disk / "winner.yaml", frozen.text)
+            write_text(disk / "winner.yaml", frozen.text(disk))
         with pytest.raises(DataError, match=f"need room under {disk}/data.*the disk is full"):
             prepare(config.data, split_seed=1, root=disk / "data")
         left = [path for path in disk.rglob("*") if path.is_file() and path.name != "filler"]
         assert [path for path in left if path.suffix != ".lock"] == [], "nothing half-written"
         (disk / "filler").unlink()
-        write_text(disk / "winner.yaml", frozen.text)
-        assert (disk / "winner.yaml").read_text() == frozen.text
+        write_text(disk / "winner.yaml", frozen.text(disk))
+        assert (disk / "winner.yaml").read_text() == frozen.text(disk)

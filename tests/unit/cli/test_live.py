@@ -30,7 +30,7 @@ PROGRESS = Progress(
     counts=COUNTS,
     budget_trials=12,
     epochs_per_second=2.5,
-    seconds_left=95.0,
+    seconds_left=TimeRange(low=95.0, high=300.0),
     best=(4, 0.9123),
     workers=(
         WorkerStatus(
@@ -164,7 +164,7 @@ def test_figures_come_now_and_then(capsys, monkeypatch):
     (line,) = capsys.readouterr().out.splitlines()
     assert line[8:] == (
         " [7/12] 3 complete, 4 pruned (57%), 2 running; best 91.23 %; 2.50 epochs/s; "
-        "1 min 35 s left"
+        "1 min 35 s to 5 min 00 s left"
     )
 
 
@@ -177,7 +177,7 @@ def test_the_live_page_shows_figures_workers_and_the_last_messages():
     told = screen.file.getvalue()
     assert "7/12" in told
     assert "91.23 % (4)" in told
-    assert "1 min 35 s" in told
+    assert "1 min 35 s to 5 min 00 s left" in told
     assert "4711" in told
     assert "other:2:b" in told
     assert "message 1" not in told

@@ -16,6 +16,7 @@ from hpsearch.notebook.html import page, table
 from hpsearch.notebook.progress import InNotebook
 from hpsearch.search.ledger_reads import Counts
 from hpsearch.workers.launch.progress import Progress, WorkerStatus
+from hpsearch.workers.launch.timing import TimeRange
 
 HOSTILE = '<img src=x onerror="alert(1)">&\'"'
 
@@ -105,7 +106,7 @@ def test_text_of_others_is_escaped(study, searched):
         ),
         budget_trials=2,
         epochs_per_second=0.5,
-        seconds_left=3700.0,
+        seconds_left=TimeRange(low=61.0, high=3700.0),
         best=(1, 0.5),
         workers=(
             WorkerStatus(owner="w", pid=1, device=HOSTILE, state="training", number=1, epoch=2),
@@ -118,7 +119,7 @@ def test_text_of_others_is_escaped(study, searched):
     for shown in (best._repr_html_(), live.render(progress), page(table([HOSTILE], [[HOSTILE]]))):
         assert "<img" not in shown
         assert "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;" in shown
-    assert "about 1 h 1 min left" in live.render(progress)
+    assert "1 min 1 s to 1 h 1 min left" in live.render(progress)
 
 
 def test_what_is_not_there(searched, here, tmp_path):

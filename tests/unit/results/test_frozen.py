@@ -21,7 +21,7 @@ def test_the_winner_becomes_a_study_file_without_ranges(searched, tmp_path, made
     record = read_study(searched.database, "made_up")
     frozen = export_trial(searched.database, record, searched.study)
     path = tmp_path / "winner.yaml"
-    write_text(path, frozen.text)
+    write_text(path, frozen.text(tmp_path))
     again = load_study(path, made_up_components)
     assert again.is_frozen
     assert again.document == frozen.document
@@ -98,11 +98,11 @@ def test_a_trial_without_an_epoch_is_refused(searched):
         export_trial(searched.database, record, searched.study, number=6)
 
 
-def test_a_pruned_trial_is_exported_with_a_warning_in_its_header(searched):
+def test_a_pruned_trial_is_exported_with_a_warning_in_its_header(searched, tmp_path):
     record = read_study(searched.database, "made_up")
     frozen = export_trial(searched.database, record, searched.study, number=3)
     assert frozen.rank is None
-    assert "This trial is pruned, so its value can't be compared" in frozen.text
+    assert "This trial is pruned, so its value can't be compared" in frozen.text(tmp_path)
 
 
 @pytest.mark.parametrize(

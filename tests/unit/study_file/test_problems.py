@@ -326,7 +326,8 @@ APPENDED = [
     ),
     pytest.param(
         "plugins:\n  - nowhere.py",
-        'x.yaml:7: plugins[0]: must be a Python file that exists, but got "nowhere.py"',
+        'x.yaml:7: plugins[0]: must be a Python file that exists, but got "nowhere.py"; '
+        "put it there, or name the place where it lies on this machine",
         id="a plugin that doesn't exist",
     ),
     pytest.param(

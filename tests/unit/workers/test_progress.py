@@ -97,8 +97,12 @@ def test_speed_and_time_left_are_those_of_the_last_minute(made_up, clock: Simple
     clock.now += 30
     seen = look(reader)
     assert seen.epochs_per_second == pytest.approx(6 / 30)
-    # 6 trials of 3 epochs; of three begun ones 2 epochs are left, of the others all 9.
-    assert seen.seconds_left == pytest.approx((2 + 9) / (6 / 30))
+    # 6 trials of 3 epochs; of three begun ones 2 epochs are left, of the others all 9. Those that
+    # have ended had 2.5 epochs: the begun one would have 1.5 left, the others 7.5. What an epoch
+    # costs is the same in all of them.
+    assert seen.seconds_left is not None
+    assert seen.seconds_left.high == pytest.approx((2 + 9) / (6 / 30))
+    assert seen.seconds_left.low == pytest.approx((1.5 + 7.5) / (6 / 30))
     assert (seen.elapsed, seen.budget_trials) == (30, 6)
 
     made_up.epoch(claim, 2, 0.5)
@@ -107,6 +111,30 @@ def test_speed_and_time_left_are_those_of_the_last_minute(made_up, clock: Simple
     clock.now += 100
     assert look(reader).epochs_per_second == 0.0
     assert look(reader).seconds_left is None
+
+
+@pytest.mark.parametrize(
+    ("costs", "error"),
+    [
+        ([], 1.0),
+        ([3.0], 1.0),
+        ([2.0, 2.0, 2.0], 0.0),
+        # Their standard deviation is 2.83, that of their mean 2, and the mean 3
+        ([1.0, 5.0], 2 * 2 / 3),
+    ],
+)
+def test_what_is_left_is_as_uncertain_as_trials_differ(costs, error) -> None:
+    assert progress._relative_error(costs) == pytest.approx(error)
+
+
+def test_one_trial_says_little_of_the_others(made_up, clock: SimpleNamespace) -> None:
+    reader = reader_of(made_up)
+    look(reader)
+    made_up.trial(0.5, 0.5, 0.5)
+    clock.now += 30
+    left = look(reader).seconds_left
+    assert left is not None
+    assert (left.low, left.high) == pytest.approx((15 / 0.1 / 2, 15 / 0.1 * 2))
 
 
 def test_workers_are_shown_with_what_they_do(made_up) -> None:

@@ -53,7 +53,7 @@ CASES = {
 
 @pytest.fixture
 def no_overhead(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WORKER_START", "TRIAL_OVERHEAD", "EPOCH_OVERHEAD"):
+    for name in ("WORKER_START", "TRIAL_OVERHEAD", "EPOCH_OVERHEAD", "LAUNCH_END"):
         monkeypatch.setattr(module, name, 0.0)
 
 
@@ -74,6 +74,14 @@ def test_what_isnt_training_takes_its_time_too_and_more_beside_other_work(
     monkeypatch.setattr(module, "WORKER_START", 2.0)
     monkeypatch.setattr(module, "TRIAL_OVERHEAD", 0.5)
     monkeypatch.setattr(module, "EPOCH_OVERHEAD", 0.1)
-    found = range_of([[timing(2.0, slowdown=3.0)]], trainings=10, epochs=3, workers=1)
+    monkeypatch.setattr(module, "LAUNCH_END", 1.0)
+    timed = [[timing(2.0, slowdown=3.0, setup=0.25)]]
+    found = range_of(timed, trainings=10, epochs=3, workers=1)
     assert found is not None
-    assert (found.low, found.high) == pytest.approx((2 + 10 * 6.8, 6 + 10 * (6 + 3 * 0.8)))
+    assert (found.low, found.high) == pytest.approx((3 + 10 * 7.05, 9 + 10 * (6.25 + 3 * 0.8)))
+    # A trial that pauses twice is built three times; or not at all, if it goes on at once
+    paused = range_of(timed, trainings=10, epochs=3, workers=1, pieces=3)
+    assert paused is not None
+    assert (paused.low, paused.high) == pytest.approx(
+        (found.low, found.high + 10 * 2 * (0.25 + 1.5))
+    )

@@ -1,0 +1,124 @@
+"""Paths of a study as a file writes them that others read: they must not name one machine.
+
+Inside, every path of a study is absolute: a worker's current folder may be any. In a file, a path
+is relative to that file, if both lie in one place that can be copied or moved as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class PathText(str):
+    """The text of an absolute path, in a study's document: marked where a key's type is known."""
+
+    __slots__ = ()
+
+
+def is_path_key(name: str) -> bool:
+    """Whether a data source's key of this name is a path, however it is annotated."""
+    return name == "path" or name.endswith("_path")
+
+
+def portable(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a study's document with its paths as a file in ``folder`` writes them.
+
+    Reading that file gives the same paths again. Paths are what ``PathText`` marks; in a stored
+    document, which is plain JSON, they are known by the keys of data sources and plug-ins.
+    """
+    folder = folder.resolve()
+    written: dict[str, Any] = _rewritten(document, folder)
+    for key, value in written.items():
+        if key == "plugins" or (key == "data" and isinstance(value, Mapping)):
+            inside = value if key == "plugins" else value.get("source")
+            rewritten = _by_keys(inside, folder)
+            written[key] = rewritten if key == "plugins" else {**value, "source": rewritten}
+    return written
+
+
+def path_from(path: str, folder: Path) -> str:
+    """Return an absolute ``path`` as a file in ``folder`` (absolute, too) writes it.
+
+    Relative, if that leads neither over the root nor into somebody's home; else with ``~``, if it
+    is in the caller's home. In another home only its last part is left: a published file must not
+    tell who works here. Anything else stays absolute, such as a disk that several machines share.
+    """
+    target = Path(os.path.normpath(path))
+    common = Path(os.path.commonpath([target, folder]))
+    entered = [
+        each for each in (target, *target.parents) if each != common and common in each.parents
+    ]
+    if common != Path(common.anchor) and not any(_is_home(each) for each in entered):
+        return os.path.relpath(target, folder)
+    own = _home()
+    if own is not None and target.is_relative_to(own):
+        return str("~" / target.relative_to(own))
+    if any(_is_home(each) for each in (target, *target.parents)):
+        return target.name
+    return str(target)
+
+
+def without_home(text: str) -> str:
+    """Return ``text`` with ``~`` in place of the caller's home folder."""
+    own = _home()
+    return text if own is None else text.replace(f"{own}{os.sep}", f"~{os.sep}")
+
+
+def missing_paths(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a checked study's data sources name and doesn't exist here: key -> path."""
+    return {
+        f"data.source.{name}.{key}": str(value)
+        for name, settings in document["data"]["source"].items()
+        if isinstance(settings, Mapping)
+        for key, value in settings.items()
+        if isinstance(value, PathText) and not os.path.lexists(value)
+    }
+
+
+def only_says_where(override: str) -> bool:
+    """Whether a ``path=value`` text says where data or plug-ins lie, and nothing else."""
+    key = override.partition("=")[0].strip()
+    parts = key.split(".")
+    source = len(parts) == 4 and parts[:2] == ["data", "source"] and is_path_key(parts[3])
+    return source or key == "plugins"
+
+
+def _rewritten(value: Any, folder: Path) -> Any:
+    match value:
+        case PathText():
+            return path_from(value, folder)
+        case Mapping():
+            return {key: _rewritten(item, folder) for key, item in value.items()}
+        case list() | tuple():
+            return [_rewritten(item, folder) for item in value]
+    return value
+
+
+def _by_keys(value: Any, folder: Path, *, is_path: bool = False) -> Any:
+    match value:
+        case Mapping():
+            return {
+                key: _by_keys(item, folder, is_path=is_path or is_path_key(str(key)))
+                for key, item in value.items()
+            }
+        case list() | tuple():
+            return [_by_keys(item, folder, is_path=is_path) for item in value]
+        case str() if is_path and os.path.isabs(value):  # noqa: PTH117 - text, not yet a path
+            return path_from(value, folder)
+    return value
+
+
+def _home() -> Path | None:
+    try:
+        home = Path.home()
+    except RuntimeError:  # nobody knows this user
+        return None
+    # A service's home may be the root, which says nothing of anybody
+    return None if home == Path(home.anchor) else home
+
+
+def _is_home(path: Path) -> bool:
+    return path == _home() or str(path) == "/root" or str(path.parent) in ("/home", "/Users")
