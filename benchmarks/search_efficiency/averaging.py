@@ -31,7 +31,7 @@ from torch import Tensor
 
 from benchmarks.search_efficiency.figures import Interval, interval, resampled
 from benchmarks.search_efficiency.recording import configuration
-from benchmarks.search_efficiency.spaces import PLANS, Recorded, read_recorded
+from benchmarks.search_efficiency.spaces import TABLES, Recorded, read_recorded
 from benchmarks.search_efficiency.table import Training
 from hpsearch.errors import TrainingDiverged, UserError
 from hpsearch.study_file.trial_config import TrialConfig
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Record, or show what was recorded."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_efficiency.averaging")
     parser.add_argument("command", choices=("record", "show"))
-    parser.add_argument("--tables", type=Path, default=PLANS, help="folder of the study files")
+    parser.add_argument("--tables", type=Path, default=TABLES, help="folder of the study files")
     parser.add_argument("--table", action="append", default=[], help="only this (several times)")
     parser.add_argument("--work", type=Path, required=True, help="folder of what is done")
     parser.add_argument("--file", type=Path, help="images that NAME.yaml names by a file")
