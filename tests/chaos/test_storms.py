@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.stormy_study import Figures, Setting, undisturbed, weather_the_storm
+from support.stormy_study import Figures, Setting, is_exact, undisturbed, weather_the_storm
 from support.weather import PostgresWeather, SqliteWeather, Weather
 
 #: On a quiet machine each storm takes about 30 s; `make storm` has long ones.
@@ -66,3 +66,4 @@ def test_every_trial_ends_exactly_once(
     assert tally.problems == ()
     # Promise 4: a kill loses less than what is trained between two checkpoints.
     assert tally.worst_loss < SETTING.checkpoint
+    assert is_exact(tally, SETTING)

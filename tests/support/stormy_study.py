@@ -97,7 +97,7 @@ class Tally:
 
 def undisturbed(folder: Path, setting: Setting) -> Figures:
     """Run the study in peace; returns each ticket's curve."""
-    launch = Launch(folder, f"sqlite:///{folder}/undisturbed.db", _text(setting))
+    launch = Launch(folder, f"sqlite:///{folder}/undisturbed.db", study_of(setting))
     try:
         launch.start(workers=2)
         launch.finish(600)
@@ -110,7 +110,7 @@ def weather_the_storm(
     folder: Path, url: str, weather: Weather, seed: int, setting: Setting, expected: Figures
 ) -> Tally:
     """Run the study in the storm of ``seed``; ``expected`` are the undisturbed curves."""
-    launch = Launch(folder, url, _text(setting))
+    launch = Launch(folder, url, study_of(setting))
     runs = folder / "runs"
     ensure_tables(launch.database)
     studies.attach(launch.database, load_study(launch.file, registries))
@@ -136,13 +136,14 @@ def weather_the_storm(
             raging.calm()
         ended = raging.wait_for_crew(max(setting.longest, CALM_SECONDS))
         seconds = time.monotonic() - began
-        return _tally(launch, runs, raging, setting, expected, ended=ended, seconds=seconds)
+        return tally_of(launch, runs, raging, setting, expected, ended=ended, seconds=seconds)
     finally:
         crew.end()
         launch.end()
 
 
-def _text(setting: Setting) -> str:
+def study_of(setting: Setting) -> str:
+    """Return the study file's text."""
     return STUDY.format(trials=setting.trials, epochs=setting.epochs)
 
 
@@ -174,7 +175,21 @@ def _owners(launch: Launch, *, failures: int) -> frozenset[int]:
     )
 
 
-def _tally(
+def is_exact(tally: Tally, setting: Setting) -> bool:
+    """Whether a storm left exactly what was asked for, and cost no more than is promised."""
+    wrong = (tally.lost, tally.doubled, tally.failed, tally.different, tally.gave_up)
+    return (
+        tally.ended
+        and not any(wrong)
+        and tally.epochs == setting.trials * setting.epochs
+        # A kill loses less than what is trained between two checkpoints
+        and tally.worst_loss <= setting.checkpoint
+        and not tally.problems
+        and not tally.tracebacks
+    )
+
+
+def tally_of(
     launch: Launch,
     runs: Path,
     raging: Storm,
@@ -184,6 +199,17 @@ def _tally(
     ended: bool,
     seconds: float,
 ) -> Tally:
+    """Count what a storm left.
+
+    Args:
+        launch: The study.
+        runs: The folder with its files.
+        raging: The storm that is over.
+        setting: What was asked for.
+        expected: The undisturbed curves.
+        ended: Whether every member of the crew came to a good end.
+        seconds: How long it took.
+    """
     tickets, events = launch.tickets(), launch.events()
     kinds = [event.kind for event in events]
     done = [event.ticket for event in events if event.kind in ("complete", "pruned", "failed")]
@@ -209,7 +235,7 @@ def _tally(
         lost_attempts=kinds.count("worker_died") + kinds.count("lease_expired"),
         refused=kinds.count("write_refused"),
         worst_loss=_worst_loss(launch),
-        different=sum(figures.get(ticket) != curve for ticket, curve in expected.items()),
+        different=sum(figures.get(ticket) != expected.get(ticket) for ticket in expected | figures),
         problems=tuple(problems),
         tracebacks=raging.crew.tracebacks(),
     )
