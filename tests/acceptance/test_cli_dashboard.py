@@ -28,7 +28,7 @@ def dashboard_url(searched_shell) -> Iterator[str]:
         yield found[0]
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=240)
 
 
 def test_a_browser_shows_the_study(dashboard_url: str) -> None:

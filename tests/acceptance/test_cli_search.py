@@ -93,7 +93,7 @@ def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
     notify = ("--notify", "cat > told.json")
     started = shell.json("launch", *study, *longer, "--detach", *notify)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while True:
             ran = shell.run("status", "--study", "slow", "--json")
             if ran.returncode == 0 and re.search(r'"epochs_run": [1-9]', ran.stdout):

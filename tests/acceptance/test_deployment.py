@@ -44,7 +44,7 @@ def tool(name: str) -> str:
 
 
 def run(*command: str) -> None:
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -248,7 +248,7 @@ class Composition:
         kind, *words = self.service(name)["healthcheck"]["test"]
         assert kind == "CMD"
         process = self.start(name, *words)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=240)
         assert process.returncode == 0, output
 
 
@@ -287,7 +287,7 @@ def test_the_services_finish_a_study(composition: Composition) -> None:
     assert (composition.folder / "data").is_dir()
 
     status = composition.start("worker", "status", "--study", "quickstart", "--json")
-    assert json.loads(status.communicate(timeout=120)[0])["trials"]["complete"] >= 1
+    assert json.loads(status.communicate(timeout=240)[0])["trials"]["complete"] >= 1
     _check_dashboard(composition)
 
 
@@ -305,13 +305,13 @@ def _check_dashboard(composition: Composition) -> None:
         composition.healthy("dashboard")
         url = f"http://127.0.0.1:{found[1]}/api/studies"
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(url, timeout=30)
+            urllib.request.urlopen(url, timeout=240)
         request = urllib.request.Request(url, headers={"Authorization": "Bearer 0123456789abcdef"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=240) as answer:
             (listed,) = json.load(answer)["study_summaries"]
         assert listed["study_name"] == "quickstart"
         process.terminate()  # as `docker compose stop` does
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
         assert process.returncode == 0
     finally:
         process.kill()

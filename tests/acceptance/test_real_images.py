@@ -9,7 +9,7 @@ import pytest
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 pytestmark = [
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(
         not FASHION_MNIST.is_dir(),
         reason="needs Fashion-MNIST (Debian's package dataset-fashion-mnist)",

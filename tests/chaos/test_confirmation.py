@@ -31,7 +31,7 @@ from hpsearch.workers.launch import crew
 from hpsearch.workers.launch.launching import LaunchOptions
 from hpsearch.workers.launch.supervisor import Outcome
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 #: One in each round, and one between two of them.
 DEATHS = [Step.CHECKPOINT_SAVED, Step.BEST_SAVED, Step.TRIAL_COMPLETE, Step.ROUND_PLANNED]
@@ -132,7 +132,7 @@ def test_a_command_that_is_killed_goes_on(
         env={key: value for key, value in os.environ.items() if not key.startswith("HPSEARCH")},
     )
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while sum(each.state.is_finished for each in confirm.tickets()) < 2:
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.01)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.launches import STUDY, Launch
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 PATIENCE = 300
 

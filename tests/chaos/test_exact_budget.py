@@ -50,7 +50,7 @@ def test_processes_on_the_ledger_meet_the_budget_exactly(
     assert [finding for rule in RULES for finding in broken(rule, facts)] == []
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_launch_with_four_workers_meets_the_budget_exactly(
     postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from support.launches import Launch, assert_exact
 
 TRIALS, EPOCHS, WORKERS = 4, 6, 2
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 
 class Watched(Launch):
@@ -115,7 +115,7 @@ def test_a_launch_that_lost_it_leaves_with_all_its_workers(launch: Watched) -> N
     workers = launch.workers()
     assert launch.process is not None
     launch.process.terminate()
-    output, _ = launch.process.communicate(timeout=60)
+    output, _ = launch.process.communicate(timeout=240)
     assert "Traceback" not in output
     assert not any(map(alive, workers))
     assert {each.state for each in launch.tickets() if not each.state.is_finished} == {"paused"}
@@ -137,9 +137,9 @@ def test_a_signal_is_not_kept_waiting_by_a_server_that_starts(launch: Watched) -
     try:
         assert launch.process is not None
         launch.process.terminate()
-        launch.process.wait(timeout=60)
+        launch.process.wait(timeout=240)
     finally:
         os.kill(second, signal.SIGKILL)  # it holds the pipe of what was printed
-    output, _ = launch.process.communicate(timeout=60)
+    output, _ = launch.process.communicate(timeout=240)
     assert "Traceback" not in output
     assert "running" not in {each.state for each in launch.tickets()}

@@ -16,7 +16,7 @@ from support.kill_points import PROMOTING, Place
 from hpsearch import kill_points
 from hpsearch.kill_points import EXIT_CODE, VARIABLE, Step, passing
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 OF_THE_LAUNCH = [
     Step.TABLES_CREATED,

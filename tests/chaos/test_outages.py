@@ -21,7 +21,7 @@ from hpsearch.workers.launch.crew import Crew
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.worker_options import WorkerOptions
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 TRIALS, EPOCHS = 4, 6
 DAY = 86_400
@@ -64,7 +64,7 @@ def assert_undisturbed(launch: Launch, trials: int = TRIALS) -> None:
 def test_a_write_lock_on_sqlite(on_sqlite: Launch, tmp_path: Path) -> None:
     on_sqlite.start()
     on_sqlite.wait_for(lambda: on_sqlite.running_after_epoch(1), PATIENCE)
-    other = sqlite3.connect(tmp_path / "hpsearch.db", isolation_level=None, timeout=60)
+    other = sqlite3.connect(tmp_path / "hpsearch.db", isolation_level=None, timeout=240)
     other.execute("BEGIN IMMEDIATE")
     before = on_sqlite.tickets()
     time.sleep(LOCKED_SECONDS)
@@ -190,7 +190,7 @@ def test_workers_whose_clocks_are_a_day_off(on_sqlite: Launch, tmp_path: Path) -
     ]
     try:
         on_sqlite.finish(PATIENCE)
-        told = [each.communicate(timeout=120)[0] for each in others]
+        told = [each.communicate(timeout=240)[0] for each in others]
     finally:
         for each in others:
             each.kill()

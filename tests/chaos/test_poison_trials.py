@@ -17,7 +17,7 @@ from support.poison import KINDS, poison_study
 
 from hpsearch.results.reasons import in_short
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 GOOD = 3
 

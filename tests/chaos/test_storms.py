@@ -12,7 +12,7 @@ from support.stormy_study import Figures, Setting, is_exact, undisturbed, weathe
 from support.weather import PostgresWeather, SqliteWeather, Weather
 
 #: On a quiet machine each storm takes about 30 s; `make storm` has long ones.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 SETTING = Setting(
     trials=6,

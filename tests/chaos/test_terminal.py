@@ -25,7 +25,7 @@ TRIALS, EPOCHS = 4, 6
 #: Seconds for what must happen, however busy the machine is.
 PATIENCE = 400
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 class InTerminal(Launch):

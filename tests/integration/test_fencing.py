@@ -175,7 +175,7 @@ def test_nobody_takes_a_ticket_over_within_its_owners_transaction(search):
 
     owner.ledger.rules = replace(owner.ledger.rules, pruner=pruner)
     assert owner.report(claim, 1, 0.5) == "continue"
-    takeover.join(timeout=20)
+    takeover.join(timeout=240)
     assert answers == [Idle.WAIT], "the report was a sign of life"
     assert opened.ticket().owner == "owner"
 

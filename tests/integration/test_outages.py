@@ -162,11 +162,11 @@ def test_a_lock_held_too_long_on_postgres_is_waited_for(on_postgres, postgres_pr
     def hold(connection):
         lock_study(connection, opened.study_id)
         held.set()
-        release.wait(timeout=20)
+        release.wait(timeout=240)
 
     holder = threading.Thread(target=lambda: other.write(hold))
     holder.start()
-    held.wait(timeout=20)
+    held.wait(timeout=240)
     threading.Timer(0.5, release.set).start()
     assert opened.hand().claim().ticket == 1
     assert release.is_set(), "it didn't wait"

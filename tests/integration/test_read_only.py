@@ -52,11 +52,11 @@ def test_a_read_only_server_is_waited_for(postgres, url):
     answers: list[str] = []
     reporter = threading.Thread(target=lambda: answers.append(hand.report(claim, 1, 0.5)))
     reporter.start()
-    assert waits.wait(timeout=60)
+    assert waits.wait(timeout=240)
     assert answers == []
     assert opened.counts().running == 1, "reading goes on"
     postgres.set_read_only(url, False)
-    reporter.join(timeout=60)
+    reporter.join(timeout=240)
     assert answers == ["continue"]
     assert hand.report(claim, 2, 0.5) == "continue"
     assert opened.ticket().epochs_done == 2

@@ -47,7 +47,7 @@ if start == "nothing":
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 def test_resumed_in_a_fresh_process(tmp_path: Path) -> None:
     ends = []
     for start in ("nothing", "epoch-1", "within-epoch-2"):

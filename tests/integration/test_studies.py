@@ -153,7 +153,7 @@ def test_first_launches_at_once_make_one_study(prepared_url):
     def launch(_number: int) -> int:
         database = Database(prepared_url)
         database.read(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
-        together.wait(timeout=20)
+        together.wait(timeout=240)
         stored = studies.attach(database, study_file())
         database.close()
         return stored.study_id

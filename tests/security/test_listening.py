@@ -41,14 +41,14 @@ def dashboard(shell: WatchedShell, *options: str, **environment: str) -> Iterato
         yield line, f"http://127.0.0.1:{port[1]}/"
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=240)
     assert process.returncode == 0
 
 
 def ask(url: str, **headers: str) -> tuple[int, str, dict[str, str]]:
     request = urllib.request.Request(url, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=240) as answer:
             return answer.status, answer.read().decode(), dict(answer.headers)
     except urllib.error.HTTPError as error:
         with error:

@@ -58,7 +58,7 @@ class Launch:
             text=True,
         )
 
-    def finish(self, seconds: float = 180) -> str:
+    def finish(self, seconds: float = 400) -> str:
         """Wait for a good end; returns what was printed."""
         assert self.process is not None
         output, _ = self.process.communicate(timeout=seconds)
@@ -104,7 +104,7 @@ class Launch:
             for ticket, curve in ledger_reads.curves(self.database, self.study_id).items()
         }
 
-    def wait_for(self, condition: Callable[[], T | None], seconds: float = 120) -> T:
+    def wait_for(self, condition: Callable[[], T | None], seconds: float = 400) -> T:
         """Return the condition's first true answer."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

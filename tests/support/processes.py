@@ -35,7 +35,7 @@ def in_processes(function: Callable[..., T], arguments: Sequence[tuple[Any, ...]
         ) as pool,
     ):
         futures = [pool.submit(_together, function, each) for each in arguments]
-        return [future.result(timeout=60) for future in futures]
+        return [future.result(timeout=240) for future in futures]
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def _remember(barrier: Any) -> None:
 
 def _together(function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
     try:
-        _barrier.wait(timeout=60)
+        _barrier.wait(timeout=240)
     except BrokenBarrierError:
         raise RuntimeError("the other processes didn't start") from None
     return function(*arguments)

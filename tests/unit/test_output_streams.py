@@ -88,7 +88,7 @@ def run(work: str, shell: str = "", **environment: str) -> bytes:
         env={**os.environ, "CODE": CODE.format(work=work), **environment},
         stdout=subprocess.PIPE,
         check=True,
-        timeout=60,
+        timeout=240,
     ).stdout
 
 

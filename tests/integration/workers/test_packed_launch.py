@@ -75,7 +75,7 @@ def packed(open_study, monkeypatch):
                 options=options,
                 packing=rule,
             )
-            return supervisor.run(note, timeout=120), seen, search
+            return supervisor.run(note, timeout=240), seen, search
         finally:
             database.close()
 

@@ -232,9 +232,9 @@ def test_the_dashboard_reads_it(searched):
         thread.start()
         try:
             url = f"http://127.0.0.1:{server.server_port}/api/studies"
-            with urllib.request.urlopen(url, timeout=30) as answer:
+            with urllib.request.urlopen(url, timeout=240) as answer:
                 (study,) = json.load(answer)["study_summaries"]
-            with urllib.request.urlopen(f"{url}/{study['study_id']}", timeout=30) as answer:
+            with urllib.request.urlopen(f"{url}/{study['study_id']}", timeout=240) as answer:
                 detail = json.load(answer)
         finally:
             server.shutdown()

@@ -116,8 +116,7 @@ def test_the_same_run_goes_on_after_a_pause_and_after_a_death(open_study, undist
     killed.end = lambda *_: None  # type: ignore[method-assign]
     with pytest.raises(Dies):
         run_trial(bench, claim)
-    _wait_for(lambda: killed._channels[kind]._queue.empty())
-    time.sleep(0.3)
+    _wait_for(lambda: killed._channels[kind]._last == 2)
     if kind == "wandb":
         # Its own process, which notices that the worker is gone
         import wandb

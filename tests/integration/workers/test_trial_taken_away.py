@@ -120,7 +120,7 @@ def keepers(monkeypatch: pytest.MonkeyPatch) -> list[LeaseKeeper]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.005)

@@ -33,7 +33,7 @@ def ask(shell: str, words: str, folder: Path, **environment: str) -> str:
         env={**clean, **asked, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.stderr == ""
@@ -118,7 +118,7 @@ def test_nothing_slow_is_imported(searched: Any, words: str) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     *told, modules = done.stdout.splitlines()
     assert told
@@ -150,7 +150,7 @@ def test_a_real_bash_completes(folder) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     registered, completed = done.stdout.strip().splitlines()
     assert "_hpsearch_completion hpsearch" in registered

@@ -41,18 +41,18 @@ def serving(application=ok, limit: int = 4) -> Iterator[DashboardServer]:
 
 
 def connect(port: int, stack: ExitStack, sent: bytes = b"") -> socket.socket:
-    client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+    client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=240))
     client.sendall(sent)
     return client
 
 
 def ask(port: int) -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=240) as answer:
         return bytes(answer.read())
 
 
 def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -99,7 +99,7 @@ def test_whoever_is_being_answered_stays_when_others_come():
         request = b"GET / HTTP/1.0\r\n\r\n"
         asked = [connect(server.server_port, stack, request) for _ in range(2)]
         for _ in asked:
-            assert begun.acquire(timeout=60)
+            assert begun.acquire(timeout=240)
         waiting = connect(server.server_port, stack, request)
         connect(server.server_port, stack)
         go_on.set()
@@ -153,7 +153,7 @@ def test_sixty_silent_clients_and_sixty_four_descriptors(searched):
                 connect(port, stack)
             for _ in range(3):
                 address = f"http://127.0.0.1:{port}/api/studies"
-                with urllib.request.urlopen(address, timeout=60) as answer:
+                with urllib.request.urlopen(address, timeout=240) as answer:
                     assert b"made_up" in answer.read()
     finally:
         process.kill()

@@ -33,9 +33,11 @@ def serving(database: Database, host: str = "127.0.0.1") -> Iterator[str]:
 
 def test_the_study_is_served(searched):
     with serving(searched.database) as url:
-        with urllib.request.urlopen(f"{url}/api/studies", timeout=30) as answer:
+        with urllib.request.urlopen(f"{url}/api/studies", timeout=240) as answer:
             (study,) = json.load(answer)["study_summaries"]
-        with urllib.request.urlopen(f"{url}/api/studies/{study['study_id']}", timeout=30) as answer:
+        with urllib.request.urlopen(
+            f"{url}/api/studies/{study['study_id']}", timeout=240
+        ) as answer:
             detail = json.load(answer)
     assert study["study_name"] == "made_up"
     assert detail["objective_names"] == ["val_accuracy"]
@@ -48,10 +50,10 @@ def test_the_study_cant_be_deleted(searched, method):
     with serving(searched.database) as url:
         request = urllib.request.Request(f"{url}/api/studies/1", method=method, data=b"{}")
         with pytest.raises(urllib.error.HTTPError) as raised:
-            urllib.request.urlopen(request, timeout=30)
+            urllib.request.urlopen(request, timeout=240)
         raised.value.close()
         assert raised.value.code == 405
-        with urllib.request.urlopen(f"{url}/api/studies", timeout=30) as answer:
+        with urllib.request.urlopen(f"{url}/api/studies", timeout=240) as answer:
             assert len(json.load(answer)["study_summaries"]) == 1
 
 
@@ -69,11 +71,11 @@ def test_a_database_that_is_deleted_ends_the_server(searched):
         thread = threading.Thread(target=serve)
         thread.start()
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{server.server_port}/api/studies", timeout=30
+            f"http://127.0.0.1:{server.server_port}/api/studies", timeout=240
         ) as answer:
             assert answer.status == 200
         Path(str(searched.database.url.database)).unlink()
-        thread.join(timeout=60)
+        thread.join(timeout=240)
     assert "deleted or moved" in str(raised[0])
 
 
@@ -95,7 +97,7 @@ def test_even_the_database_refuses_its_writes(storage_url):
 def test_ipv6_works_too(searched):
     with (
         serving(searched.database, "::1") as url,
-        urllib.request.urlopen(f"{url}/api/studies", timeout=30) as answer,
+        urllib.request.urlopen(f"{url}/api/studies", timeout=240) as answer,
     ):
         assert answer.status == 200
 

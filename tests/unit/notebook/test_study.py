@@ -172,7 +172,7 @@ def test_importing_hpsearch_imports_nothing_slow():
         "print([n for n in ('optuna', 'pandas', 'torch', 'sqlalchemy') if n in sys.modules])"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240
     )
     assert ran.stdout == "[]\n"
     with pytest.raises(AttributeError, match="no attribute 'open_studdy'"):

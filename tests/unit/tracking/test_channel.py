@@ -82,7 +82,7 @@ def test_what_the_ledger_has_fills_the_gap_and_an_epoch_done_again_is_no_second_
     channel.begin(trial(), [point(1), point(2), point(3), point(4)])
     for epoch in (3, 4, 5):
         channel.log(trial().run_id, point(epoch))
-    channel.close(time.monotonic() + 20)
+    channel.close(time.monotonic() + 240)
     assert notes.told == [("begin", 7), (3, 0.3), (4, 0.4), (5, 0.5), "close"]
 
 
@@ -120,7 +120,7 @@ def test_a_run_that_cant_be_opened_costs_its_trial_alone(trial, error: BaseExcep
         channel.begin(trial(number), [])
         channel.log(trial(number).run_id, point(1))
         channel.end(trial(number).run_id, "pruned", 0.1)
-    channel.close(time.monotonic() + 20)
+    channel.close(time.monotonic() + 240)
     assert closed.told == [("begin", 8), (1, 0.1), ("pruned", 0.1), "close"]
     assert channel.lost == 1
 
@@ -139,7 +139,7 @@ def test_a_tracker_that_cant_be_made_is_tried_with_the_next_trial(trial, caplog)
         channel.begin(trial(number), [])
         channel.log(trial(number).run_id, point(1))
         channel.end(trial(number).run_id, "complete", 0.1)
-    channel.close(time.monotonic() + 20)
+    channel.close(time.monotonic() + 240)
     assert notes.told == [("begin", 8), (1, 0.1), ("complete", 0.1), "close"]
 
 
@@ -179,7 +179,7 @@ def test_a_slow_tracker_drops_what_finds_no_room_and_keeps_trials_apart(trial, c
     channel.begin(trial(8), [])
     channel.log(trial(8).run_id, point(1))
     channel.end(trial(8).run_id, "pruned", 0.1)
-    channel.close(time.monotonic() + 20)
+    channel.close(time.monotonic() + 240)
 
     of_8 = slow.told.index(("begin", 8))
     kept = [each for each in slow.told[1:of_8] if isinstance(each[0], int)]

@@ -44,7 +44,7 @@ print(json.dumps([outside, inside, megabytes]))
 @with_glibc
 def test_a_step_finds_the_memory_of_the_one_before(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT]
-    said = subprocess.run(command, check=True, timeout=120, capture_output=True, text=True).stdout
+    said = subprocess.run(command, check=True, timeout=240, capture_output=True, text=True).stdout
 
     outside, inside, (before, after) = json.loads(said)
 

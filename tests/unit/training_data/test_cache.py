@@ -300,7 +300,7 @@ def run_at_once(child, processes: int, exitcode: int = 0) -> None:
             process.start()
     start.set()
     for process in children:
-        process.join(timeout=60)
+        process.join(timeout=240)
         assert process.exitcode == exitcode
 
 

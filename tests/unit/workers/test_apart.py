@@ -17,7 +17,7 @@ from hpsearch.study_file.problems import Place, Report
 from hpsearch.workers.launch import apart
 from hpsearch.workers.launch.apart import as_far_as_it_gets, in_other_process
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1800)
 
 
 def answer(text: str, *, variable: str) -> tuple[str, str | None, int]:

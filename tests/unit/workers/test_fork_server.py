@@ -26,7 +26,7 @@ def make_socket(tmpdir: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "TMPDIR": tmpdir},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

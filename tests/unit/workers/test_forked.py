@@ -20,10 +20,10 @@ from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.forked import ForkedProcess, ForkServerLost
 from hpsearch.workers.worker_options import WorkerOptions
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1800)
 
 #: Seconds in which what must happen has happened, on any machine.
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 
 def end(how: str) -> None:

@@ -19,7 +19,7 @@ from hpsearch.workers.trial.lease_keeper import HUNG, RENEWALS_PER_LEASE, LeaseK
 
 LEASE = 0.2
 #: For what must happen, however busy the machine is.
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 CLAIM = Claim(
     study_id=1,

@@ -177,7 +177,7 @@ def test_every_process_waits_passively(command: list[str], tmp_path) -> None:
         env={**environment, **_SHOWN, "HPSEARCH_DATA": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert ran.returncode == 0, ran.stderr
     read = [line for line in ran.stderr.splitlines() if "OMP_WAIT_POLICY" in line]
