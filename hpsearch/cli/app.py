@@ -27,6 +27,7 @@ from hpsearch.cli.commands import (
     launch,
     learn,
     predict,
+    prior,
     report,
     show,
     status,
@@ -92,6 +93,7 @@ for panel, commands in COMMANDS.items():
             takes_paths(command)
         )
 app.add_typer(data.app, name="data", rich_help_panel="Data")
+app.add_typer(prior.app, name="prior", rich_help_panel="Search")
 
 
 def _version(wanted: bool) -> None:

@@ -36,12 +36,20 @@ def prior_of(study: StudyFile, *, data: Path | None = None) -> RulePrior | None:
     file = file_of(study.prior)
     if file is None:
         return RulePrior(study, images_of)
-    found = sha256_of(study.prior)
+    try:
+        found = sha256_of(study.prior)
+    except OSError as error:
+        raise UserError(
+            f"study {study.name!r}: its prior must be a file that can be read here, but "
+            f"{file}: {error.strerror}"
+        ) from error
     if study.prior_sha256 not in (None, found):
         raise UserError(
             f"study {study.name!r}: its prior must be the file that it was created with (SHA-256 "
-            f"{study.prior_sha256:.12}..), but the {study.prior} of this hpsearch is another one "
-            f"({found:.12}..); go on with the version of hpsearch that created the study, or start "
-            "a study of another name"
+            f"{study.prior_sha256:.12}..), but {file} is another one ({found:.12}..); restore it, "
+            "or start a study of another name (a prior that comes with hpsearch: use the version "
+            "that created the study)"
         )
-    return LearnedPrior(study, images_of, read(file), study.prior)
+    return LearnedPrior(
+        study, images_of, read(file), file.name if study.prior == str(file) else study.prior
+    )

@@ -15,7 +15,7 @@ from hpsearch.study_file.plugins import Plugin
 from hpsearch.study_file.problems import Report, shown
 from hpsearch.study_file.schema import AUTO, OneOf, Section
 from hpsearch.study_file.sections import NO_HELP, SPACE
-from hpsearch.study_file.shipped_priors import sha256_of
+from hpsearch.study_file.shipped_priors import file_of, sha256_of
 from hpsearch.study_file.space import Group, Space, join
 from hpsearch.study_file.study import Budget, Confirm, StudyFile
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, to_plain
@@ -41,6 +41,16 @@ def assemble(
     if len(report):
         raise report.error()
     document = _document(children, plugins, first_trials, provenance)
+    try:
+        _name_file(document)
+    except OSError as error:
+        search = node.entries.get("search", node)
+        report.add(
+            search.place,
+            "search.prior",
+            f"must be a prior's file that can be read, but {error.filename}: {error.strerror}",
+        )
+        raise report.error() from error
     budget = document["budget"]
     time = budget["time"]
     return StudyFile(
@@ -144,8 +154,6 @@ def _document(
     if document["search"] == NO_HELP or document["provenance"]:
         # Without help a study reads as it did before there was any; a frozen one searches nothing
         del document["search"]
-    else:
-        document["search"] = _with_file(document["search"])
     if document["evaluate"] == "weights":
         del document["evaluate"]  # as before there was another choice
     for key in ("plugins", "trackers", "found", "confirm", "confirms", "try_first", "provenance"):
@@ -154,14 +162,19 @@ def _document(
     return document
 
 
-def _with_file(search: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``search`` with the SHA-256 of its prior's file, the one that is stored if it is.
+def _name_file(document: dict[str, Any]) -> None:
+    """Store the SHA-256 of the file that the study's prior is, or leave the one that is stored.
 
-    As with plug-ins: another file under the same name is another question.
+    As with plug-ins: another file under the same name is another question. Raises ``OSError`` if
+    the file can't be read.
     """
-    prior = search["prior"]
-    found = sha256_of(prior)
-    return {"prior": prior} | ({} if found is None else {"sha256": search.get("sha256") or found})
+    search = document.get("search")
+    if search is None:
+        return
+    named = {"prior": search["prior"]}
+    if file_of(named["prior"]) is not None:
+        named["sha256"] = search.get("sha256") or sha256_of(named["prior"])
+    document["search"] = named
 
 
 def _switched_on(named: Mapping[str, Any]) -> tuple[Component, ...]:

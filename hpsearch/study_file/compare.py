@@ -17,8 +17,8 @@ def fingerprint(document: Mapping[str, Any]) -> str:
     """Return the SHA-256 (hex) of what must be equal for trials to belong to one study.
 
     That is everything but the number of trials, the time, the description, how the winner is
-    confirmed, where curves are tracked, and which share of trials is spared. A plug-in counts by
-    its contents, wherever it lies.
+    confirmed, where curves are tracked, and which share of trials is spared. A plug-in and a
+    prior's file count by their contents, wherever they lie.
     """
     text = json.dumps(_compared(document), separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -53,6 +53,9 @@ def as_stored(
 def _compared(document: Mapping[str, Any]) -> dict[str, Any]:
     counted = {key: value for key, value in document.items() if key not in _NEVER_COUNTED}
     counted["budget"] = {"epochs_per_trial": document["budget"]["epochs_per_trial"]}
+    search = counted.get("search")
+    if isinstance(search, Mapping) and search.get("sha256") is not None:
+        counted["search"] = {"sha256": search["sha256"]}
     if "plugins" in counted:
         counted["plugins"] = [plugin["sha256"] for plugin in counted["plugins"]]
     return counted

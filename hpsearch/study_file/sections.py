@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -12,7 +13,7 @@ from hpsearch.registry import Component
 from hpsearch.study_file import durations
 from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
 from hpsearch.study_file.schema import EitherOr, Free, Leaf, OneOf, Registries, Section, SomeOf
-from hpsearch.study_file.shipped_priors import SHIPPED
+from hpsearch.study_file.shipped_priors import SHIPPED, SUFFIX
 from hpsearch.study_file.trial_config import LARGEST_INPUT, ClassWeights, Evaluate, Precision
 
 STUDY_NAME = r"^[A-Za-z0-9_-]{1,64}$"
@@ -116,11 +117,22 @@ CONFIRM = Section(
 #: The prior of a study whose file names none.
 DEFAULT_PRIOR = "none"
 
+
+def _a_prior(path: Path) -> Path:
+    if path.suffix != SUFFIX:
+        raise ValueError(f"the path of a prior's file must end in {SUFFIX}")
+    return path
+
+
 #: What helps a search before it has results of its own. A document without this key is of a study
 #: that was stored before there was one: its search goes on without help.
 SEARCH = Section(
     keys={
-        "prior": Leaf(type=_one_of(("none", "rule", *SHIPPED)), default=DEFAULT_PRIOR),
+        "prior": Leaf(
+            type=_one_of(("none", "rule", *SHIPPED)) | Annotated[Path, AfterValidator(_a_prior)],
+            default=DEFAULT_PRIOR,
+            rule=f"none, rule, {', '.join(SHIPPED)}, or the path of a prior's file ({SUFFIX})",
+        ),
         # hpsearch writes it into what it stores: the file that the study's prior is
         "sha256": Leaf(type=str | None, default=None, silent=True),
     },

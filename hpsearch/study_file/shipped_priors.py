@@ -1,24 +1,33 @@
-"""Priors that come with hpsearch as files, and which file each of them is."""
+"""Priors that are files: those that come with hpsearch, by name, and the user's own, by path."""
 
 from __future__ import annotations
 
 import hashlib
-from functools import cache
 from pathlib import Path
+
+from hpsearch.regular_file import open_regular
 
 #: Newest last. A new one gets a new name: studies go on with what they began with.
 SHIPPED = ("v1",)
 
+#: How the path of a prior ends.
+SUFFIX = ".npz"
+
 
 def file_of(prior: str) -> Path | None:
     """Return the file of a prior, ``None`` if it has none."""
-    if prior not in SHIPPED:
-        return None
-    return Path(__file__).parent.parent / "priors" / f"{prior}.npz"
+    if prior in SHIPPED:
+        return Path(__file__).parent.parent / "priors" / f"{prior}{SUFFIX}"
+    return Path(prior) if prior.endswith(SUFFIX) else None
 
 
-@cache
 def sha256_of(prior: str) -> str | None:
-    """Return the SHA-256 (hex) of a prior's file, ``None`` if it has none."""
+    """Return the SHA-256 (hex) of a prior's file, ``None`` if it has none.
+
+    Raises ``OSError`` if the file can't be read.
+    """
     file = file_of(prior)
-    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+    if file is None:
+        return None
+    with open_regular(file) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from support.trials import STUDY
 
+from hpsearch.cli.app import run_command
 from hpsearch.cli.commands.status import _print_prior
+from hpsearch.errors import UserError
+from hpsearch.priors.built import Images
+from hpsearch.priors.features import NAMES
+from hpsearch.priors.making import prior_of
+from hpsearch.priors.prior_file import read
+from hpsearch.results.opening import study_of
+from hpsearch.results.prior_lessons import lessons_of
 from hpsearch.results.starts import read_prior
 from hpsearch.results.status import status_of
 from hpsearch.search import ledger_reads
 from hpsearch.search.trust import START
-from hpsearch.study_file.shipped_priors import sha256_of
+from hpsearch.study_file.shipped_priors import file_of, sha256_of
 
 #: Four decades around 0.02, which is the rule's for a momentum of 0.9 and batches of 32.
 WIDE = STUDY.replace("min: 1e-2, max: 0.5", "min: 2e-4, max: 2").replace("trials: 3,", "trials: 7,")
@@ -97,3 +107,61 @@ def test_status_says_whether_the_priors_starts_are_better(open_study, capsys):
     assert "off for now, as its 14 starts beat 3 random ones in only 25%" in (
         capsys.readouterr().out.replace("\n", " ")
     )
+
+
+def test_a_study_of_ones_own_becomes_part_of_a_prior_that_others_may_use(
+    open_study, tmp_path, capsys
+):
+    own = open_study(
+        "sampler=random", "pruner=none", "budget={trials: 20, epochs_per_trial: 1}", text=WIDE
+    )
+    own.run_all()
+    file = tmp_path / "mine.npz"
+    url = own.database.url.render_as_string(hide_password=False)
+
+    def told(*words, code=0):
+        assert run_command(["prior", *words, "--file", str(file)]) == code
+        return capsys.readouterr()
+
+    name = own.stored.name
+    # Called as a table that comes with hpsearch, which stays
+    assert name in [each.name for each in read(file_of("v1")).lessons]
+    told("add", name, "--storage", url)
+    learned = read(file)
+    first = file.read_bytes()
+    *others, lessons = learned.lessons
+    assert len(others) == len(read(file_of("v1")).lessons) and lessons.name == f"study {name}"
+    values = [trial.value for trial in own.record().trials]
+    assert spearmanr(lessons.ranks, values).statistic == pytest.approx(1.0)
+    lrs = [math.log10(trial.params["optimizer.sgd.lr"]) for trial in own.record().trials]
+    assert lessons.rows[:, NAMES.index("lr")] == pytest.approx(np.array(lrs), abs=1e-5)
+    # The same again changes nothing
+    told("add", name, "--storage", url)
+    assert file.read_bytes() == first
+    assert name in told("show").out
+
+    other = open_study(f"search.prior={file}", "study=other", "sampler=random", text=WIDE)
+    other.run_one()
+    assert other.trials()[0].user_attrs[START] == "mine.npz"
+    assert other.record().study.document["search"]["sha256"] == sha256_of(str(file))
+
+    told("remove", name)
+    assert [each.name for each in read(file).lessons] == [each.name for each in others]
+    assert "study of the prior" in told("remove", name, code=2).err
+    # The file is another one now, so the study that it began can't go on with it
+    with pytest.raises(UserError, match="must be the file that it was created with"):
+        prior_of(study_of(other.record()))
+    file.unlink()
+    with pytest.raises(UserError, match="can be read here"):
+        prior_of(study_of(other.record()))
+    assert "can be read" in told("show", code=2).err
+
+
+def test_an_unfinished_study_or_one_of_few_trials_teaches_nothing(open_study):
+    few = open_study("sampler=random", "budget.trials=2", text=WIDE)
+    images = Images((1, 8, 8), 10, 100)
+    with pytest.raises(UserError, match=r"a finished study, but .* has 0 of 2 trials"):
+        lessons_of(few.record(), study_of(few.record()), lambda config: images)
+    few.run_all()
+    with pytest.raises(UserError, match="at least 20 trials"):
+        lessons_of(few.record(), study_of(few.record()), lambda config: images)

@@ -19,7 +19,9 @@ EXAMPLES = re.findall(r"^    hpsearch (.+)$", PAGE, flags=re.MULTILINE)
 def test_every_command_has_its_section():
     sections = re.findall(r"^### (.+)$", PAGE, flags=re.MULTILINE)
     known = [name for commands in COMMANDS.values() for name in commands]
-    assert set(sections) == {*known, "data list", "data prepare"}
+    assert set(sections) == {
+        *known, "data list", "data prepare", "prior add", "prior show", "prior remove",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -236,6 +236,22 @@ def test_a_study_keeps_the_prior_that_it_was_created_with(monkeypatch):
         making.starts_of(older)
 
 
+def test_a_prior_of_ones_own_counts_by_its_contents_wherever_it_lies(tmp_path):
+    for name in ("a.npz", "b.npz"):
+        write(taught(0.1), tmp_path / name)
+    one, other = (study(search={"prior": str(tmp_path / name)}) for name in ("a.npz", "b.npz"))
+    assert one.fingerprint == other.fingerprint != study().fingerprint
+    found = prior_of(one)
+    assert found is not None and found.name == "a.npz"
+    write(taught(0.01), tmp_path / "b.npz")
+    changed = study(search={"prior": str(tmp_path / "b.npz")})
+    assert changed.fingerprint != one.fingerprint
+    # What is stored stays what it was, and can be read without the file
+    (tmp_path / "a.npz").unlink()
+    again = study_from_document(one.document, catalog.registries)
+    assert again.document == one.document
+
+
 def test_only_a_prior_with_a_file_is_stored_with_one():
     rule = study(search={"prior": "rule"})
     assert rule.document["search"] == {"prior": "rule"}

@@ -69,7 +69,8 @@ def test_a_file_that_says_nothing_goes_on_with_what_was_stored(load):
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("search: {prior: rul}", "prior"),
+        ("search: {prior: rul}", "none, rule, v1, or the path"),
+        ("search: {prior: nowhere.npz}", "nowhere.npz"),
         ("search: {priors: rule}", "priors"),
         ("search: rule", "search"),
         ("search: {prior: {values: [none, rule]}}", "prior"),

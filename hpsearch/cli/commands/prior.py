@@ -1,0 +1,141 @@
+"""prior add, prior show, prior remove: a prior of the user's own, a file that study files name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpsearch.cli.flags import Command, Group
+from hpsearch.cli.options import DEFAULT_STORAGE, DataOption, JsonOption, StorageOption
+from hpsearch.cli.terminal.output import print_json, say, table
+from hpsearch.errors import UnknownName, UserError
+from hpsearch.results.opening import database_for_reading, record_of, study_of
+from hpsearch.wording import plural
+
+if TYPE_CHECKING:
+    from hpsearch.priors.prior_file import Learned
+
+app = typer.Typer(cls=Group, help="Build a prior of your own from finished studies.")
+
+FileOption = Annotated[
+    Path,
+    typer.Option("--file", metavar="FILE.npz", help="Your prior; study files name its path."),
+]
+_OWN = Path("prior.npz")
+
+
+@app.callback()
+def _root() -> None:
+    """Build a prior of your own from finished studies."""
+
+
+@app.command(cls=Command)
+def add(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A finished study's name.")],
+    file: FileOption = _OWN,
+    storage: StorageOption = DEFAULT_STORAGE,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a finished study to your prior: features and ranks of its trials, no pictures, no names.
+
+    A file that isn't there yet begins with all that the newest prior of hpsearch knows. A study
+    that is in it already is replaced.
+
+    \b
+    hpsearch prior add mine
+    hpsearch launch --study other --set search.prior=prior.npz
+    """
+    from hpsearch import catalog as catalog
+    from hpsearch.priors.built import images_in
+    from hpsearch.priors.prior_file import learned_from, write
+    from hpsearch.results.prior_lessons import lessons_of
+
+    _require_name(file)
+    with database_for_reading(storage) as database:
+        record = record_of(database, study)
+        own = study_of(record)
+        lessons = lessons_of(record, own, images_in(data, split_seed=own.seed))
+    before = _read(file) if file.exists() else _shipped()
+    others = [each for each in before.lessons if each.name != lessons.name]
+    learned = learned_from([*others, lessons])
+    write(learned, file)
+    _tell(file, learned, as_json=as_json)
+
+
+@app.command(cls=Command)
+def show(file: FileOption = _OWN, as_json: JsonOption = False) -> None:
+    """List what a prior was built from.
+
+    \b
+    hpsearch prior show
+    """
+    _tell(file, _read(file), as_json=as_json)
+
+
+@app.command(cls=Command)
+def remove(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study that was added.")],
+    file: FileOption = _OWN,
+    as_json: JsonOption = False,
+) -> None:
+    """Build your prior again without a study.
+
+    \b
+    hpsearch prior remove mine
+    """
+    from hpsearch.priors.prior_file import learned_from, write
+    from hpsearch.results.prior_lessons import called
+
+    before = _read(file)
+    left = [each for each in before.lessons if each.name != called(study)]
+    if len(left) == len(before.lessons):
+        own = called("")
+        known = [e.name.removeprefix(own) for e in before.lessons if e.name.startswith(own)]
+        raise UnknownName("study of the prior", study, known)
+    if not left:
+        raise UserError(f"{study!r} is all that {file} knows; delete the file to do without it")
+    learned = learned_from(left)
+    write(learned, file)
+    _tell(file, learned, as_json=as_json)
+
+
+def _require_name(file: Path) -> None:
+    from hpsearch.study_file.shipped_priors import SUFFIX
+
+    if file.suffix != SUFFIX:
+        raise UserError(f"--file must end in {SUFFIX}, but got {file}")
+
+
+def _read(file: Path) -> Learned:
+    from hpsearch.priors.prior_file import read
+
+    return read(file)
+
+
+def _shipped() -> Learned:
+    from hpsearch.study_file.shipped_priors import SHIPPED, file_of
+
+    return _read(file_of(SHIPPED[-1]) or Path())
+
+
+def _tell(file: Path, learned: Learned, *, as_json: bool) -> None:
+    told = [
+        {
+            "name": each.name,
+            "configurations": len(each.rows),
+            "optimizers": list(each.families),
+            "sha256": each.sha256,
+        }
+        for each in learned.lessons
+    ]
+    if as_json:
+        print_json({"file": str(file), "studies": told})
+        return
+    say(f"{file}: built from {plural(len(told), 'search', 'searches')}", style="bold")
+    table(
+        ("search", "configurations", "optimizers"),
+        [(each.name, len(each.rows), ", ".join(each.families)) for each in learned.lessons],
+    )

@@ -1,0 +1,95 @@
+"""What a finished study teaches a prior: features and ranks of its trials, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.stats import rankdata
+
+from hpsearch.errors import InfeasibleConfig, UserError
+from hpsearch.priors.built import ImagesOf, built_optimizer
+from hpsearch.priors.features import features
+from hpsearch.priors.prior_file import Lessons
+from hpsearch.priors.rule import RulePrior
+from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.search.ledger_tables import TicketState
+from hpsearch.study_file.study import StudyFile
+
+#: Trials below which ranks say too little.
+LEAST_TRIALS = 20
+
+
+def lessons_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> Lessons:
+    """Return what a study's trials teach.
+
+    A trial that was trained further than another is ranked above it, as the pruner had it; of two
+    that went equally far the better one. Failed trials are last, invalid ones are left out.
+
+    Args:
+        record: The study and its trials.
+        study: Its file.
+        images_of: What a configuration trains on.
+
+    Returns:
+        Features and ranks, named ``called``.
+
+    Raises:
+        UserError: The study isn't finished, or has too few trials that a prior can judge.
+    """
+    name = record.study.name
+    if not record.is_finished:
+        raise UserError(
+            f"a prior learns from a finished study, but {name!r} has {record.counts.finished} of "
+            f"{record.study.trials} trials; launch it again to finish it"
+        )
+    judge = RulePrior(study, images_of)
+    sign = 1.0 if record.objective.direction == "maximize" else -1.0
+    rows, worth, families, sources = [], [], set(), set()
+    for trial in record.trials:
+        if trial.state is TicketState.INVALID or not trial.params:
+            continue
+        config = study.trial_config(trial.params, trial.ticket)
+        try:
+            if judge.unknown_in(config):
+                continue
+            optimizer, model = built_optimizer(config.optimizer), judge.model_of(config)
+            if optimizer is None:
+                continue
+            rows.append(features(config, optimizer, model, images_of(config.data)))
+        except InfeasibleConfig:
+            continue
+        worth.append(_worth(trial, record.study.epochs_per_trial, sign))
+        families.add(optimizer.family)
+        sources.add(repr(config.data.source))
+    if len(rows) < LEAST_TRIALS:
+        raise UserError(
+            f"a prior learns from a study of at least {LEAST_TRIALS} trials that it can judge "
+            f"(from scratch, with SGD, Adam, AdamW or RMSprop), but {name!r} has {len(rows)}"
+        )
+    order: Mapping[tuple[float, float], int] = {
+        each: place for place, each in enumerate(sorted(set(worth)))
+    }
+    ranks = rankdata([order[each] for each in worth])
+    features_of, told = np.stack(rows), ((ranks - 1) / (len(ranks) - 1)).astype(np.float32)
+    return Lessons(
+        name=called(name),
+        sha256=hashlib.sha256(features_of.tobytes() + told.tobytes()).hexdigest(),
+        data_set=hashlib.sha256("/".join(sorted(sources)).encode()).hexdigest()[:12],
+        rows=features_of,
+        ranks=told,
+        families=tuple(sorted(families)),
+    )
+
+
+def called(study: str) -> str:
+    """Return how a prior calls a study: never as one of the tables that come with hpsearch."""
+    return f"study {study}"
+
+
+def _worth(trial: TrialRecord, epochs: int, sign: float) -> tuple[float, float]:
+    if trial.state is TicketState.FAILED or trial.value is None:
+        return (-1.0, 0.0)
+    reached = epochs if trial.state is TicketState.COMPLETE else trial.epochs_done
+    return (float(reached), sign * trial.value)
