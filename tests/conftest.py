@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +45,19 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
     url = server.create()
     yield url
     server.drop(url)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _threads_as_found() -> Iterator[None]:
+    """Leave torch's number of threads to the next module as it was: last digits depend on it.
+
+    A fixture of a whole module is set up before those of a test, which would keep its number.
+    """
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    yield
+    if torch and torch.get_num_threads() != before:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture

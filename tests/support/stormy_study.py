@@ -40,7 +40,7 @@ Figures = dict[int, list[tuple[float, ...]]]
 
 
 #: What a crew gets at least to end once the storm is over; a busy machine takes its time.
-CALM_SECONDS = 180.0
+CALM_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
