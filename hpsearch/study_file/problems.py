@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpsearch.errors import Problem, StudyFileError
+from hpsearch.errors import MOST_PROBLEMS, Problem, StudyFileError
 
 #: Characters of a value, of a dotted key and of a message: a file may have any number of each.
 _LONGEST_VALUE, _LONGEST_KEY, _LONGEST_MESSAGE = 60, 200, 2_000
@@ -36,29 +36,32 @@ class Report:
     """The problems found so far."""
 
     def __init__(self) -> None:
-        self._found: list[tuple[tuple[int, int, int], Problem]] = []
+        self._found: list[_Found] = []
         self._closed: set[tuple[Place, str]] = set()
         self._count = 0
         #: Returns the paths in a study file that end in a key, the likeliest; known with a schema.
         self.places_of: Callable[[str], list[str]] = lambda key: []
 
-    def add(self, place: Place, key: str, message: str, *, final: bool = False) -> None:
-        """Note one problem: where, at which dotted key, and the rule that was broken.
+    def add(
+        self, place: Place, key: str, message: str | Callable[[], str], *, final: bool = False
+    ) -> None:
+        """Note one problem.
 
-        ``final``: whatever else is found wrong at this place and key would only follow from it.
+        Args:
+            place: Where it was written.
+            key: The dotted key.
+            message: The rule that was broken, and the value; a function returns it if it is shown
+                at all, for a message that takes long to make: a file may have any number of them.
+            final: Whatever else is found wrong at this place and key would only follow from it.
         """
         self._count += 1
         if (place, key) in self._closed:
             return
         if final:
             self._closed.add((place, key))
-        rank = (place.order, place.line or 0, place.column)
-        problem = Problem(
-            where=str(place),
-            key=shortened(key, _LONGEST_KEY),
-            message=shortened(message, _LONGEST_MESSAGE),
-        )
-        self._found.append((rank, problem))
+        if isinstance(message, str):
+            message = shortened(message, _LONGEST_MESSAGE)
+        self._found.append(_Found(place, shortened(key, _LONGEST_KEY), message))
 
     def __len__(self) -> int:
         # Those that follow from another count too: the caller's value is as broken
@@ -66,8 +69,31 @@ class Report:
 
     def error(self) -> StudyFileError:
         """Return every problem as one exception, in the order of the file."""
-        ordered = sorted(self._found, key=lambda found: found[0])
-        return StudyFileError([problem for _, problem in ordered])
+        ordered = sorted(self._found, key=lambda found: found.rank)
+        return StudyFileError(
+            [found.problem(listed=nth < MOST_PROBLEMS) for nth, found in enumerate(ordered)]
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A problem whose message may not be made yet."""
+
+    place: Place
+    key: str
+    message: str | Callable[[], str]
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Where it stands among the others, in the order of the file."""
+        return (self.place.order, self.place.line or 0, self.place.column)
+
+    def problem(self, *, listed: bool) -> Problem:
+        """Return it as the error holds it; one that no message lists says little."""
+        message = self.message
+        if not isinstance(message, str):
+            message = shortened(message(), _LONGEST_MESSAGE) if listed else "not known"
+        return Problem(where=str(self.place), key=self.key, message=message)
 
 
 def shown(value: Any) -> str:

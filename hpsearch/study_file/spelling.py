@@ -117,8 +117,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str], report: Report) -> 
 def report_unknown(
     place: Place, key: str, kind: str, name: str, known: Iterable[str], report: Report
 ) -> None:
-    """Note a name that is none of ``known``; the arguments are those of ``unknown_name``."""
-    report.add(place, key, str(unknown_name(kind, name, known, report)))
+    """Note a name that is none of ``known``; the arguments are those of ``unknown_name``.
+
+    What it may mean is looked for if it is shown at all: that takes a while for each.
+    """
+    report.add(place, key, lambda: str(unknown_name(kind, name, known, report)))
 
 
 class KeyFinder:

@@ -13,8 +13,9 @@ import mmap
 import pickle
 import re
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,12 @@ _DEEPEST = 20
 _MOST_DIMENSIONS = 16
 #: What is built may be so much larger than the file: names of types, for instance, count twice.
 _SLACK = 2**20
+
+#: Of larger whole numbers any number have the same hash, and a dictionary of these takes for ever.
+_LARGEST_KEY = 2**64
+
+#: Opcode -> what unpickling does for it.
+_USUAL: dict[int, Any] = pickle._Unpickler.dispatch
 
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 2
@@ -58,7 +65,8 @@ def read_pickle(path: Path) -> Any:
             if size:
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                     check_structure(content)
-            budget = _Budget(size + _SLACK)
+            # Python 2 gets bytes as text: that is 1.5 times as many in the file, built twice
+            budget = _Budget(2 * size + _SLACK)
             return _Plain(path, budget)(_Reader(file, budget).load())
     except FileNotFoundError as error:
         raise DataError(f"a data file is missing: {path}") from error
@@ -100,10 +108,39 @@ class _Budget:
             raise _Refused("more memory than its size accounts for")
 
 
-class _Reader(pickle.Unpickler):
+class _Reader(pickle._Unpickler):
+    """Python's unpickler that is written in Python: it shows every key before it is hashed.
+
+    To hash a tuple that names another one twice, which does the same, and so on, takes for ever.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(_USUAL)
+    #: What was read since the last mark.
+    stack: list[Any]
+
     def __init__(self, file: Any, budget: _Budget) -> None:
         super().__init__(file, encoding="latin1")
         self._budget = budget
+
+    def _setitem(self) -> None:
+        _require_keys(self.stack[-2:-1])
+        _USUAL[pickle.SETITEM[0]](self)
+
+    def _setitems(self) -> None:
+        _require_keys(self.stack[::2])  # since the last mark
+        _USUAL[pickle.SETITEMS[0]](self)
+
+    def _dict(self) -> None:
+        _require_keys(self.stack[::2])
+        _USUAL[pickle.DICT[0]](self)
+
+    def _set(self) -> None:
+        raise _Refused("a value of type set")
+
+    dispatch[pickle.SETITEM[0]] = _setitem
+    dispatch[pickle.SETITEMS[0]] = _setitems
+    dispatch[pickle.DICT[0]] = _dict
+    dispatch[pickle.EMPTY_SET[0]] = dispatch[pickle.FROZENSET[0]] = _set
 
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("numpy._core.", "numpy.core.")  # NumPy 2 wrote the same files
@@ -139,6 +176,14 @@ class _Reader(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         raise _Refused("an object outside the file")
+
+
+def _require_keys(keys: Sequence[Any]) -> None:
+    for key in keys:
+        if type(key) not in _SCALARS:
+            raise _Refused("a dictionary whose keys are no texts or numbers")
+        if type(key) is int and abs(key) >= _LARGEST_KEY:
+            raise _Refused("a dictionary whose keys are numbers of more than 64 bits")
 
 
 class _Name:
@@ -275,7 +320,5 @@ class _Plain:
         if kind is tuple:
             return tuple(self(item, depth) for item in value)
         if kind is dict:
-            if not all(type(key) in _SCALARS for key in value):
-                raise _Refused("a dictionary whose keys are no texts or numbers")
             return {key: self(item, depth) for key, item in value.items()}
         raise _Refused(f"a value of type {kind.__name__.lstrip('_').lower()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UnknownName, nearest_name
+from hpsearch.study_file import spelling
 
 SGD = "optimizer: {sgd: {lr: 0.1}}"
 
@@ -88,3 +89,18 @@ def test_a_long_list_of_names_is_cut():
     text = str(UnknownName("model", "x" * 9_999, [f"net_{number}" for number in range(5_000)]))
     assert len(text) < 2_000
     assert ", and 4,940 more." in text
+
+
+def test_what_was_meant_is_looked_for_where_it_is_shown(load, base, monkeypatch):
+    """It takes a while for each, and a file may have thousands."""
+    asked = []
+    looked_for = spelling.unknown_name
+    monkeypatch.setattr(
+        spelling, "unknown_name", lambda *given: (asked.append(given), looked_for(*given))[1]
+    )
+    many = "\n".join(f"key{number}: {number}" for number in range(1_000))
+    with pytest.raises(StudyFileError) as caught:
+        load(f"{base}\n{many}\n")
+    assert len(caught.value.problems) == 1_000
+    assert len(asked) == MOST_PROBLEMS
+    assert "unknown key 'key49'" in str(caught.value)

@@ -271,3 +271,38 @@ def test_only_regular_files_are_read(tmp_path):
     os.mkfifo(tmp_path / "x.pkl")
     with pytest.raises(DataError, match=r"x\.pkl isn't \(not a regular file, but a FIFO\)"):
         read_pickle(tmp_path / "x.pkl")
+
+
+#: A pair that holds the same pair twice, and so on: forty opcodes, and a hash of 2**40 steps.
+PAIRS = b")" + b"2\x86" * 40
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        pytest.param(b"\x80\x02}" + PAIRS + b"K\x01s.", "keys are no texts", id="one entry"),
+        pytest.param(b"\x80\x02}(" + PAIRS + b"K\x01u.", "keys are no texts", id="entries"),
+        pytest.param(b"(" + PAIRS + b"K\x01d.", "keys are no texts", id="a whole dictionary"),
+        pytest.param(b"\x80\x04\x8f(" + PAIRS + b"\x90.", "type set", id="a set"),
+        pytest.param(b"\x80\x04(" + PAIRS + b"\x91.", "type set", id="a frozen set"),
+        pytest.param(
+            pickle.dumps({number * (2**61 - 1): 0 for number in range(300)}),
+            "numbers of more than 64 bits",
+            id="numbers that all have one hash",
+        ),
+    ],
+)
+def test_what_takes_for_ever_to_hash_is_refused_before(pickled, raw, named):
+    with pytest.raises(DataError, match=f"asks for .*{named}.*; it was not loaded"):
+        read_pickle(pickled(raw))
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_arrays_of_any_bytes_fit_into_what_their_file_accounts_for(pickled, protocol):
+    """For Python 2 bytes are written as text, in which half of them take two."""
+    pictures = [
+        np.random.default_rng(seed).integers(0, 256, 300_000, dtype=np.uint8) for seed in range(12)
+    ]
+    read = read_pickle(pickled({"images": pictures}, protocol))
+    assert all(map(np.array_equal, read["images"], pictures))
