@@ -5,8 +5,18 @@ What they warn of, hpsearch says itself, by name and with what to do.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+#: Bytes of C libraries' messages that are looked at: a damaged file may give any number of them.
+_MOST_CAPTURED = 2**16
+#: How libtiff writes: the function or file, a colon, a sentence.
+_NATIVE_LINE = re.compile(r"[\w.]+: .*\.")
 
 _HIDDEN = (
     # Pillow, of a picture near its limit: sources have limits of their own
@@ -24,3 +34,36 @@ def hide() -> None:
         return
     for message in _HIDDEN:
         warnings.filterwarnings("ignore", message=message)
+
+
+@contextmanager
+def captured_stderr() -> Iterator[list[str]]:
+    """Collect what libraries written in C write to the standard error stream meanwhile.
+
+    Yields:
+        A list that has their lines, without their ends, after the block. What else this process
+        writes there, in another thread, comes out afterwards.
+    """
+    lines: list[str] = []
+    try:
+        before = os.dup(2)
+    except OSError:  # closed: whatever is written is lost anyway
+        yield lines
+        return
+    with tempfile.TemporaryFile() as file:
+        try:
+            os.dup2(file.fileno(), 2)
+            try:
+                yield lines
+            finally:
+                os.dup2(before, 2)
+        finally:
+            os.close(before)
+            file.seek(0)
+            for raw in file.read(_MOST_CAPTURED).splitlines(keepends=True):
+                line = raw.decode(errors="replace").rstrip("\n")
+                if _NATIVE_LINE.fullmatch(line):
+                    lines.append(line)
+                else:
+                    with suppress(OSError):
+                        os.write(2, raw)

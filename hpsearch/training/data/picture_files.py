@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hpsearch.errors import DataError
+from hpsearch.library_warnings import captured_stderr
 from hpsearch.regular_file import open_regular
 from hpsearch.training.data.images import DamagedPicture
 from hpsearch.training.data.pixel_kinds import SIXTEEN_BITS, gray_of_sixteen_bits, require_known
@@ -58,6 +59,10 @@ _BAND = 2**20
 logger = logging.getLogger(__name__)
 #: Endings that a message lists.
 _NAMED = 10
+#: Formats whose library writes to the terminal itself.
+_WRITES_TO_STDERR = ("TIFF",)
+#: What it said of pictures that this process has warned of.
+_warned: set[str] = set()
 _WHITE = (255, 255, 255, 255)
 
 
@@ -112,7 +117,7 @@ def read_picture(path: Path, colour: Colour) -> NDArray[np.uint8]:
             with Image.open(file, formats=_FORMATS) as picture:
                 _require_size(picture)
                 require_known(picture, file)
-                picture.load()
+                _load(picture, path)
                 _turn_upright(picture)
                 return _pixels(picture, colour)
     except Exception as error:
@@ -128,6 +133,33 @@ def _require_size(picture: Image.Image) -> None:
             "smaller"
         )
     require_memory(width * height * _BYTES_PER_PIXEL, "decoding it", "make it smaller")
+
+
+def _load(picture: Image.Image, path: Path) -> None:
+    """Decode a picture. What libtiff says to the terminal, as of a file that it has no name of, is
+    part of the error, or one warning that names the picture.
+    """
+    if picture.format not in _WRITES_TO_STDERR:
+        picture.load()
+        return
+    with captured_stderr() as said:
+        try:
+            picture.load()
+            error = None
+        except Exception as raised:  # noqa: BLE001 - raised again below
+            error = raised
+    said = [each.removeprefix("tempfile.tif: ").removesuffix(".") for each in said]
+    if error is not None:
+        raise error if not said else ValueError(f"{error}: {said[0]}")
+    for each in said[:1]:
+        if each not in _warned:
+            _warned.add(each)
+            logger.warning(
+                "%s is read, but its file isn't as it should be (%s); other pictures of which this "
+                "is true aren't named",
+                path,
+                each,
+            )
 
 
 def _turn_upright(picture: Image.Image) -> None:

@@ -307,3 +307,33 @@ def test_files_are_decoded_when_asked_for(saved, pictures, tmp_path):
         assert np.array_equal(lazy[2][:, :, 0], pictures(4, 4, seed=2))
     with pytest.raises(DamagedPicture, match=r"missing\.png"):
         lazy[3]
+
+
+def torn_tiff(folder: Path, compression: str) -> Path:
+    """Write a TIFF whose compressed pixels are damaged; libtiff itself writes of it to stderr."""
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "TIFF", compression=compression)
+    content = bytearray(stream.getvalue())
+    content[200:400] = bytes(byte ^ 0x5A for byte in content[200:400])
+    path = folder / f"{compression}.tif"
+    path.write_bytes(content)
+    return path
+
+
+def test_what_libtiff_says_is_part_of_the_error(tmp_path, capfd):
+    with pytest.raises(DamagedPicture, match=r"tiff_lzw.tif \(decoder error -2: .*code not yet in"):
+        read_picture(torn_tiff(tmp_path, "tiff_lzw"), "rgb")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_of_a_picture_that_is_read_all_the_same_one_warning_names_it(
+    tmp_path, capfd, caplog, monkeypatch
+):
+    monkeypatch.setattr(picture_files, "_warned", set())
+    path = torn_tiff(tmp_path, "jpeg")
+    for _ in range(3):
+        assert read_picture(path, "rgb").shape == (64, 64, 3)
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{path} is read, but its file isn't as it should be (JPEGLib: ")
+    assert "JPEGLib" not in capfd.readouterr().err
