@@ -1,6 +1,7 @@
 """Benchmarks: ``make bench``, or one of them: ``python -m benchmarks.epoch_speed``.
 
 - ``epoch_speed``     an epoch of the reports' networks, against their loop and against bare steps
+- ``average_cost``    what the moving average of ``evaluate: ema`` adds to an epoch
 - ``parity``          whether the fast loop is as accurate as the plain one
 - ``precision_rule``  where bf16 pays on a CPU, and what the rule chooses
 - ``whole_search``    a search of ours against a plain Optuna script and Ray Tune (``peers/``), for
