@@ -104,6 +104,20 @@ def test_a_current_folder_that_was_deleted(tmp_path):
     assert "change to another folder (cd) first" in ran.stderr
 
 
+@pytest.mark.parametrize(("asked", "shown"), [((), False), (("-W", "default"), True)])
+def test_pillows_warning_is_hidden_where_a_plug_in_opens_it_unless_asked_for(
+    tmp_path, monkeypatch, asked, shown
+):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    picture = tmp_path / "large.png"
+    Image.new("1", (9500, 9500)).save(picture)
+    code = "import sys; from hpsearch.cli.process import set_up; set_up(); "
+    code += "from PIL import Image; Image.open(sys.argv[1])"
+    ran = run(sys.executable, *asked, "-c", code, str(picture), PYTHONWARNINGS="")
+    assert ran.returncode == 0
+    assert ("DecompressionBombWarning" in ran.stderr) is shown
+
+
 @pytest.mark.parametrize("size", ["0", "1", "999999999"])
 def test_a_terminal_size_that_nobody_can_read_is_not_used(size):
     ran = run(sys.executable, "-m", "hpsearch", "--help", COLUMNS=size, LINES=size)
