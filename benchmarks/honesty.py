@@ -32,9 +32,11 @@ from scipy.special import expit, ndtri
 from scipy.stats import binomtest
 
 from hpsearch.measurement import OBJECTIVES
-from hpsearch.results.confirmation.contributions import contributions
+from hpsearch.results.confirmation.contributions import contributions, judged
 from hpsearch.results.confirmation.finalists import Candidate, finalists
 from hpsearch.results.confirmation.judging import judge
+from hpsearch.results.confirmation.luck import Field
+from hpsearch.results.confirmation.over_groups import error_of
 from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, entries
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.verdict import Comparison, Search
@@ -141,10 +143,12 @@ class Truth:
         taken = order[: int(np.argmin(abs(after - self.world.images))) + 1]
         return np.flatnonzero(np.isin(groups, taken))
 
-    def train(self, configuration: int, rows: NDArray[np.int64]) -> Outcome:
-        """Return how one training judges ``rows``."""
+    def train(
+        self, configuration: int, rows: NDArray[np.int64], luck: float | None = None
+    ) -> Outcome:
+        """Return how one training, of a fresh seed if no ``luck`` is given, judges ``rows``."""
         margin = self.ease[rows] + self.taste[configuration, rows] + self.skill[configuration]
-        margin = margin + self.rng.normal(0, LUCK)
+        margin = margin + (self.rng.normal(0, LUCK) if luck is None else luck)
         right = self.rng.logistic(size=len(rows)) + margin > 0
         wrong = (self.classes[rows] + self.rng.integers(1, CLASSES, len(rows))) % CLASSES
         said = Predictions(
@@ -166,15 +170,25 @@ class Truth:
         chance = self.rng.random(margin.shape, np.float32)
         return [float(each) for each in (chance < expit(margin)).mean(axis=1)]
 
-    def values(self) -> NDArray[np.float64]:
-        """Return each configuration's true figure.
+    def test(self, configuration: int) -> tuple[Predictions, float]:
+        """Return how one training judges test images that nothing has seen, and its true figure."""
+        unseen = Truth(replace(self.world, pool=None, configurations=1), self.rng)
+        unseen.skill = self.skill[[configuration]]
+        luck = self.rng.normal(0, LUCK)
+        said = unseen.train(0, unseen.rows(0), luck).predictions
+        assert said is not None
+        return said, float(unseen.values(luck)[0])
+
+    def values(self, luck: float | None = None) -> NDArray[np.float64]:
+        """Return each configuration's true figure, over seeds or of a training with ``luck``.
 
         With classes alike in every way, macro-F1 over all images is the accuracy.
         """
         nodes, weights = _QUADRATURE
         noise = 1.0 if self.world.metric == "val_loss" else 0.0
-        spread = math.sqrt(EASE**2 + TASTE**2 + LUCK**2 + noise)
-        at = self.skill[:, None] + spread * nodes
+        seeds = LUCK**2 if luck is None else 0.0
+        spread = math.sqrt(EASE**2 + TASTE**2 + seeds + noise)
+        at = self.skill[:, None] + (luck or 0.0) + spread * nodes
         figure = np.logaddexp(0, -at) if self.world.metric == "val_loss" else expit(at)
         true: NDArray[np.float64] = figure @ weights / weights.sum()
         # A share's integral may miss 1 by its last digits
@@ -188,6 +202,8 @@ class Record:
     covered: list[bool] = field(default_factory=list)
     #: In a grouped world: whether the interval held it if each image counted as independent.
     ungrouped: list[bool] = field(default_factory=list)
+    #: Whether the interval of one training on test images, which chose nothing, holds its truth.
+    test: list[bool] = field(default_factory=list)
     naive_covered: list[bool] = field(default_factory=list)
     #: How much better than the truth: the best seen, the confirmed figure.
     naive_bias: list[float] = field(default_factory=list)
@@ -232,13 +248,14 @@ def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
         for entry in todo:
             rows = truth.rows(0 if world.pool is None else entry.seed)
             outcomes[entry] = truth.train(entry.trial, rows)
-    verdict = judge(contest, outcomes, _asked(world, seen, seen[order[0]]))
+    asked = _asked(world, seen, seen[order[0]], chosen.field)
+    verdict = judge(contest, outcomes, asked)
     assert verdict.winner is not None and verdict.over_seeds_and_images is not None
     assert verdict.confirmed is not None and verdict.next_training is not None
     winner, naive = verdict.winner, order[0]
     record.covered.append(not verdict.over_seeds_and_images.excludes(true[winner]))
     if truth.groups is not None:
-        alone = judge(contest, _ungrouped(outcomes), _asked(world, seen, seen[order[0]]))
+        alone = judge(contest, _ungrouped(outcomes), asked)
         assert alone.over_seeds_and_images is not None
         record.ungrouped.append(not alone.over_seeds_and_images.excludes(true[winner]))
     record.naive_covered.append(_naive_covers(world, seen[naive], true[naive]))
@@ -254,11 +271,12 @@ def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
     record.next_training.append(not verdict.next_training.excludes(once_more or 0.0))
     record.chance.append(verdict.chance_of_best or 0.0)
     record.best.append(max(sign * true[list(chosen.trials)]) == sign * true[winner])
+    record.test.append(_test_covers(world, truth, winner))
     record.trainings.append(len(outcomes))
     record.all_trainings.append((len(chosen.trials) + 3) * world.seeds)
 
 
-def _asked(world: World, seen: Sequence[float], best: float) -> Search:
+def _asked(world: World, seen: Sequence[float], best: float, field: Field) -> Search:
     return Search(
         metric=world.metric,
         values=dict(enumerate(seen)),
@@ -270,6 +288,7 @@ def _asked(world: World, seen: Sequence[float], best: float) -> Search:
         new_splits=world.pool is not None,
         class_names=[str(each) for each in range(CLASSES)],
         costs={},
+        field=field,
     )
 
 
@@ -287,6 +306,17 @@ def _naive_covers(world: World, seen: float, true: float) -> bool:
         return False
     found = binomtest(round(seen * world.images), world.images).proportion_ci(method="wilson")
     return bool(found.low <= true <= found.high)
+
+
+def _test_covers(world: World, truth: Truth, configuration: int) -> bool:
+    """Whether the interval of a figure on test images, as ``evaluate`` prints it, holds its truth.
+
+    That is the one of a single training, whose seed nobody asks about.
+    """
+    said, true = truth.test(configuration)
+    training = judged(world.metric, said)
+    found = error_of(training).interval(training.mean, share=world.metric != "val_loss")
+    return found is not None and found[0] <= true <= found[1]
 
 
 def _compare(record: Record, compared: Comparison, true: float) -> None:
@@ -319,6 +349,7 @@ def rows(worlds: Mapping[str, Record]) -> list[tuple[str, ...]]:
         "best seen: bias", "best seen: interval holds", "confirmed pick truly better by",
         "other pick", "differences held", "of rejected", "claims true", "next training held",
         "P(best) said", "was best", "trainings (of)", "held without groups",
+        "test interval holds",
     )  # fmt: skip
     table = [head]
     for name, found in worlds.items():
@@ -341,6 +372,7 @@ def rows(worlds: Mapping[str, Record]) -> list[tuple[str, ...]]:
                 share(found.best),
                 f"{np.mean(found.trainings):.1f} ({np.mean(found.all_trainings):.0f})",
                 share(found.ungrouped),
+                share(found.test),
             )
         )
     return table

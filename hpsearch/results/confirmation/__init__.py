@@ -9,6 +9,7 @@
 - ``clusters``       variances of means whose images come in groups
 - ``over_groups``    what a training keeps of that, and the intervals that follow
 - ``statistics``     intervals over seeds and images, paired differences, chance of being the best
+- ``luck``           how much of a winner's figure is luck with the images that chose it
 - ``judging``        from trainings to the verdict
 - ``verdict``        everything that is told in the end
 - ``reading``        the verdict on a search, from the database

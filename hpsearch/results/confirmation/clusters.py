@@ -5,13 +5,21 @@ observations. What is independent is the group, and the mean over images is a ra
 groups. With a training's values ``v``, their mean ``m`` and ``n_g`` of its ``n`` images in group
 ``g``, the variance of the mean is
 
-    sum over g of z_g**2 / (1 - n_g / n) / n**2,    z_g = sum over the group's images of (v - m).
+    sum over g of z_g**2 * w_g / n**2,    z_g = sum over the group's images of (v - m).
 
-This is the cluster-robust variance CR2 of Bell and McCaffrey (2002) for a mean. The small-sample
-correction ``1 / (1 - n_g / n)`` is the familiar ``G / (G - 1)`` if all G groups are of one size,
-and ``n / (n - 1)`` if each image is a group of its own. A t interval needs degrees of freedom that
-match: G - 1 is too many if a few groups hold most of the images, so they are computed from the
-groups' sizes and from how alike the images of a group are (Imbens and Kolesar 2016).
+The mean that is taken off holds a part of each group, so sums come out too small, those of large
+groups most. The weight w_g makes up for that. With s_g the variance of a group's sum, and S that of
+all of them added up, it is
+
+    w_g = 1 / (1 - 2 n_g / n + (n_g / n)**2 S / s_g).
+
+This is the cluster-robust variance CR2 of Bell and McCaffrey (2002) for a mean, with images of one
+group alike as much as they are (r, ``likeness``) for its working model: s_g = n_g (1 - r + n_g r).
+If images counted as independent there (r = 0, CR2 as it is usually given), w_g would be
+``1 / (1 - n_g / n)``, which is too little with few groups of uneven sizes. The weight is the
+familiar ``G / (G - 1)`` if all G groups are of one size, and ``n / (n - 1)`` if each image is a
+group of its own. A t interval needs degrees of freedom that match: G - 1 is too many if a few
+groups hold most of the images, so they are computed from the same model (Imbens and Kolesar 2016).
 """
 
 from __future__ import annotations
@@ -47,7 +55,9 @@ def table_of_groups(
     return sums, counts
 
 
-def covariance(sums: tuple[Values, Values], counts: tuple[Values, Values]) -> float | None:
+def covariance(
+    sums: tuple[Values, Values], counts: tuple[Values, Values], correlation: float
+) -> float | None:
     """Return the covariance of two trainings' means through the groups that both judged.
 
     Of a training with itself it is the variance of its mean.
@@ -55,6 +65,7 @@ def covariance(sums: tuple[Values, Values], counts: tuple[Values, Values]) -> fl
     Args:
         sums: Of both trainings, the sum of the values in each group, float64 ``(groups,)``.
         counts: Of both, the number of images in each group; 0 if it judged none.
+        correlation: Of two images of one group (``likeness``).
 
     Returns:
         The covariance; ``None`` if fewer than two groups are shared, which show no spread.
@@ -66,8 +77,8 @@ def covariance(sums: tuple[Values, Values], counts: tuple[Values, Values]) -> fl
     for total, count in zip(sums, counts, strict=True):
         inside, images = total[shared], count[shared]
         deviation = inside - inside.sum() / images.sum() * images
-        correction = np.sqrt(1 - images / images.sum())
-        product = product * deviation / correction / count.sum()
+        weight = np.sqrt(_weights(images, _variances(images, correlation)))
+        product = product * deviation * weight / count.sum()
     return float(product.sum())
 
 
@@ -92,9 +103,8 @@ def freedom(counts: Values, correlation: float) -> float:
         correlation: Of two images of one group (``likeness``).
     """
     total = counts.sum()
-    # What a group's sum varies by, in units of one image's variance
-    spread = counts * (1 - correlation) + counts**2 * correlation
-    weight = 1 / (1 - counts / total)
+    spread = _variances(counts, correlation)
+    weight = _weights(counts, spread)
     # The estimate is a quadratic form of the groups' sums, of matrix diag(own) - ab' - ba' + sbb'
     own = weight * spread
     a, b = np.sqrt(weight) * spread, np.sqrt(weight) * counts / total
@@ -105,3 +115,15 @@ def freedom(counts: Values, correlation: float) -> float:
     crossed = own @ (2 * a * b - everything * b**2)
     squared = (own**2).sum() - 2 * crossed + np.trace(low_rank @ inner @ low_rank @ inner)
     return float(np.clip(trace**2 / squared, 1.0, len(counts) - 1.0))
+
+
+def _variances(counts: Values, correlation: float) -> Values:
+    """Return what each group's sum varies by, in units of one image's variance."""
+    return counts * (1 - correlation) + counts**2 * correlation
+
+
+def _weights(counts: Values, spread: Values) -> Values:
+    """Return by what the square of each group's sum, less the mean's part, is too small."""
+    part = counts / counts.sum()
+    weights: Values = 1 / (1 - 2 * part + part**2 * spread.sum() / spread)
+    return weights

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.statistics import Judged
 
 
 def contributions(metric: str, predictions: Predictions) -> NDArray[np.float64]:
@@ -25,6 +26,16 @@ def contributions(metric: str, predictions: Predictions) -> NDArray[np.float64]:
     if not len(predictions):
         raise ValueError("an objective needs images")
     return _OF[metric](predictions)
+
+
+def judged(metric: str, predictions: Predictions) -> Judged:
+    """Return a training's contributions as intervals are computed from."""
+    return Judged(
+        rows=predictions.rows,
+        values=contributions(metric, predictions),
+        groups=predictions.groups,
+        lean=lean(metric, predictions),
+    )
 
 
 def _accuracy(predictions: Predictions) -> NDArray[np.float64]:
@@ -58,16 +69,51 @@ def _macro_f1(predictions: Predictions) -> NDArray[np.float64]:
     D = images + predicted, dF1 = (2 dTP - F1 dD) / D.
     """
     truth, predicted = predictions.truth, predictions.predicted
-    classes = int(max(truth.max(), predicted.max())) + 1
-    right = _accuracy(predictions)
-    both = np.bincount(truth, minlength=classes) + np.bincount(predicted, minlength=classes)
-    both = both.astype(np.float64)
+    right, both, f1 = _f1(predictions)
     known = both > 0
-    both[~known] = 1.0
-    f1 = 2.0 * np.bincount(truth, right, minlength=classes) / both
     moved = (2.0 * right - f1[truth]) / both[truth] - f1[predicted] / both[predicted]
     found: NDArray[np.float64] = f1[known].mean() + len(truth) / known.sum() * moved
     return found
+
+
+def _f1(predictions: Predictions) -> tuple[NDArray[np.float64], ...]:
+    """Return whether each image is right, and of each class D and F1."""
+    truth, predicted = predictions.truth, predictions.predicted
+    classes = int(max(truth.max(), predicted.max())) + 1
+    right = _accuracy(predictions)
+    both = np.bincount(truth, minlength=classes) + np.bincount(predicted, minlength=classes)
+    hits = 2.0 * np.bincount(truth, right, minlength=classes)
+    return right, both.astype(np.float64), hits / np.maximum(both, 1)
+
+
+def lean(metric: str, predictions: Predictions) -> float:
+    """Return how much too high (+) or too low (-) the objective reads on a part of this size.
+
+    A mean over images is right on average. F1 isn't one, but a ratio: 2 TP / D of a class, with
+    D = images + predicted. The fewer groups of images it is of, the more it falls below what all
+    images would give (a class that happens to be rare gets many others' errors for its size).
+    To first order that is the bias of a ratio, as the jackknife over groups estimates it:
+    - sum over groups of (2 TP_g - F1 D_g) D_g / D**2.
+
+    Args:
+        metric: One of ``measurement.OBJECTIVES``.
+        predictions: Of one training. Without groups each image is one of its own.
+    """
+    if metric != "val_macro_f1" or len(predictions) < 2:
+        return 0.0
+    truth, predicted = predictions.truth, predictions.predicted
+    right, both, f1 = _f1(predictions)
+    groups = predictions.rows if predictions.groups is None else predictions.groups
+    known, group = np.unique(groups, return_inverse=True)
+    if len(known) < 2:
+        return 0.0
+    # An image counts for its class and for the predicted one: two cells of groups and classes
+    cells = np.concatenate([group * len(f1) + truth, group * len(f1) + predicted])
+    moved = np.concatenate([right - f1[truth], right - f1[predicted]])
+    cells, places = np.unique(cells, return_inverse=True)
+    sizes, moved = np.bincount(places), np.bincount(places, moved)
+    bias = -np.sum(moved * sizes / both[cells % len(f1)] ** 2) / np.count_nonzero(both)
+    return float(bias * len(known) / (len(known) - 1))
 
 
 _OF: Final[dict[str, Callable[[Predictions], NDArray[np.float64]]]] = {

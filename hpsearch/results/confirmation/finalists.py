@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.errors import UserError
+from hpsearch.results.confirmation.luck import Field, field_of
 from hpsearch.results.confirmation.over_groups import Error
 from hpsearch.wording import plural
 
@@ -40,6 +41,8 @@ class Finalists:
     noise: float
     #: The rule and what came of it, in a sentence.
     rule: str
+    #: The values that they were chosen among.
+    field: Field
 
 
 def finalists(
@@ -111,6 +114,7 @@ def finalists(
         baseline=baseline,
         noise=noise,
         rule=rule,
+        field=field_of([candidate.value for candidate in ranked]),
     )
 
 

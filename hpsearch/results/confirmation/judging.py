@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from hpsearch.errors import StorageError
 from hpsearch.measurement import CONFUSION_CLASSES
-from hpsearch.results.confirmation.contributions import contributions
+from hpsearch.results.confirmation.contributions import judged
+from hpsearch.results.confirmation.luck import share_of_luck
 from hpsearch.results.confirmation.plan import (
     Contest,
     Entry,
@@ -72,7 +73,9 @@ class _Judge:
             complete=search.complete,
             winner_seen=None if winner is None else search.values[winner],
             over_seeds=None if mean is None else mean.over_seeds(),
-            over_seeds_and_images=None if mean is None else mean.over_seeds_and_images(),
+            over_seeds_and_images=None
+            if mean is None
+            else mean.over_seeds_and_images(self.luck_of(mean.mean)),
             next_training=None if mean is None else mean.next_training(),
             reported={seed: training.mean for seed, training in report.items()},
             images=0 if mean is None else mean.images,
@@ -102,9 +105,8 @@ class _Judge:
                 continue
             if entry not in self.judged:
                 said = self.predictions(entry)
-                values = contributions(self.search.metric, said)
-                groups = self.groups_of(said)
-                self.judged[entry] = Judged(rows=said.rows, values=values, groups=groups)
+                said = replace(said, groups=self.groups_of(said))
+                self.judged[entry] = judged(self.search.metric, said)
             found[entry.seed] = self.judged[entry]
         return found
 
@@ -152,7 +154,7 @@ class _Judge:
             return None
         return Comparison(
             trial=other,
-            ahead=ahead.over_seeds_and_images(),
+            ahead=ahead.over_seeds_and_images(self.luck * ahead.mean),
             seeds=ahead.seeds,
             fresh=fresh,
             cheaper=self.cheaper(winner, other),
@@ -171,10 +173,12 @@ class _Judge:
         seeds = [*self.contest.selection_seeds, *self.contest.report_seeds]
         shared = len(self.trained(winner, seeds).keys() & self.trained(other, seeds).keys())
         # Who left early has too few seeds to show how far differences spread
-        pooled = self.noise() if shared < self.contest.seeds else None
+        pooled = self.noise if shared < self.contest.seeds else None
         return self.ahead(winner, other, seeds, pooled)
 
+    @cached_property
     def noise(self) -> tuple[float, int]:
+        """The finalists' ``seed_noise``."""
         seeds = self.contest.selection_seeds
         return seed_noise(
             {
@@ -184,12 +188,28 @@ class _Judge:
         )
 
     def chance_of_best(self) -> float | None:
+        return None if self.state.winner is None else chance_of_best(self.leads)
+
+    @cached_property
+    def leads(self) -> list[Estimate]:
+        """The winner's paired differences to the other finalists."""
         winner = self.state.winner
         if winner is None:
-            return None
+            return []
         fit = [each.trial for each in self.state.standings if not each.failed]
         leads = (self.over_all(winner, other) for other in fit if other != winner)
-        return chance_of_best([lead for lead in leads if lead is not None])
+        return [lead for lead in leads if lead is not None]
+
+    @cached_property
+    def luck(self) -> float:
+        """The share of a lead that is luck with the images (see ``luck``)."""
+        field = self.search.field
+        return 0.0 if field is None else share_of_luck(field, self.leads, self.noise)
+
+    def luck_of(self, confirmed: float) -> float:
+        """Return how much of the winner's figure is luck: of its lead over the search's middle."""
+        field = self.search.field
+        return 0.0 if field is None else self.luck * (confirmed - field.middle)
 
     def finalists(self) -> list[Finalist]:
         table = []

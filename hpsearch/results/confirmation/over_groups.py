@@ -15,9 +15,9 @@ import numpy as np
 
 from hpsearch.measurement import CONFUSION_CLASSES, OBJECTIVES
 from hpsearch.results.confirmation import clusters
-from hpsearch.results.confirmation.contributions import contributions
+from hpsearch.results.confirmation.contributions import judged
 from hpsearch.results.confirmation.predictions import Predictions
-from hpsearch.results.confirmation.statistics import CONFIDENCE, wilson
+from hpsearch.results.confirmation.statistics import CONFIDENCE, Interval, Judged, wilson
 
 #: The attribute of a trial's row.
 OVER_GROUPS: Final = "over_groups"
@@ -37,6 +37,8 @@ class Error:
     standard_error: float | None
     #: Degrees of freedom of the standard error.
     freedom: float | None
+    #: How much too high the figure reads (``contributions.lean``).
+    lean: float = 0.0
 
     def interval(self, value: float, *, share: bool) -> tuple[float, float] | None:
         """Return the 95 % interval of ``value``; ``None`` if it isn't known.
@@ -50,9 +52,12 @@ class Error:
         if self.standard_error is None or self.freedom is None:
             return None
         quantile = float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2))
+        reach = quantile * self.standard_error
+        low, high = value - reach, value + reach
         if share and 0 <= value <= 1:
-            return wilson(value, self.standard_error**2, quantile, self.groups)
-        return value - quantile * self.standard_error, value + quantile * self.standard_error
+            low, high = wilson(value, self.standard_error**2, quantile, self.groups)
+        found = Interval(estimate=value, low=low, high=high).reaching(self.lean, share=share)
+        return found.low, found.high
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +86,9 @@ def over_groups(predictions: Predictions, classes: int) -> OverGroups | None:
     return OverGroups(
         images=len(predictions),
         groups=len(np.unique(groups)),
-        figures={
-            metric: error_of(contributions(metric, predictions), groups) for metric in OBJECTIVES
-        },
+        figures={metric: error_of(judged(metric, predictions)) for metric in OBJECTIVES},
         recall=tuple(
-            error_of(right[mine], groups[mine])
+            error_of(Judged(rows=predictions.rows[mine], values=right[mine], groups=groups[mine]))
             for mine in (predictions.truth == index for index in range(known))
         ),
     )
@@ -119,16 +122,21 @@ def _any_setting(node: Any) -> bool:
     )
 
 
-def error_of(values: clusters.Values, groups: clusters.Indices) -> Error:
-    """Return how far other groups would move the mean of a training's ``contributions``."""
+def error_of(training: Judged) -> Error:
+    """Return how far other groups would move a training's figure; without groups other images."""
+    values, groups = training.values, training.groups
     if not len(values):
         return Error(groups=0, standard_error=None, freedom=None)
+    if groups is None:
+        groups = training.rows
     sums, counts = clusters.table_of_groups([values], [groups])
-    variance = clusters.covariance((sums[0], sums[0]), (counts[0], counts[0]))
+    alike = clusters.likeness(values, groups)
+    variance = clusters.covariance((sums[0], sums[0]), (counts[0], counts[0]), alike)
     if variance is None:
         return Error(groups=1, standard_error=None, freedom=None)
     return Error(
         groups=counts.shape[1],
         standard_error=math.sqrt(variance),
-        freedom=clusters.freedom(counts[0], clusters.likeness(values, groups)),
+        freedom=clusters.freedom(counts[0], alike),
+        lean=training.lean,
     )

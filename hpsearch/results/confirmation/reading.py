@@ -9,6 +9,7 @@ from typing import Any
 
 from hpsearch.results import optuna_side
 from hpsearch.results.confirmation.judging import judge
+from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.over_groups import names_groups
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.stored import (
@@ -66,6 +67,7 @@ def read_verdict(
         class_names=next((each["class_names"] for each in noted.values()), []),
         costs=_costs(database, confirmation, begun, noted),
         folds=confirmation.study.document["data"].get("folds"),
+        field=Field(**then["field"]) if "field" in then else None,
         names_groups=names_groups(confirmation.study.document["data"]),
     )
     verdict = judge(contest_of(confirmation), outcomes_of(database, confirmation), facts)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ class Judged:
     values: NDArray[np.float64]
     #: The group of each image, int64 ``(n,)``; ``None`` if each image is independent of the others.
     groups: NDArray[np.int64] | None = None
+    #: How much too high the figure reads on a part of this size (``contributions.lean``).
+    lean: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -57,7 +59,12 @@ class Judged:
             self.rows, other.rows, assume_unique=True, return_indices=True
         )
         groups = None if self.groups is None else self.groups[mine]
-        return Judged(rows=rows, values=self.values[mine] - other.values[others], groups=groups)
+        return Judged(
+            rows=rows,
+            values=self.values[mine] - other.values[others],
+            groups=groups,
+            lean=self.lean - other.lean,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +83,17 @@ class Interval:
     def excludes(self, value: float) -> bool:
         """Whether ``value`` lies outside."""
         return not self.low <= value <= self.high
+
+    def reaching(self, lean: float, *, share: bool) -> Interval:
+        """Return it for an estimate that is too high by ``lean`` on average (below 0: too low).
+
+        The end on the side of the truth reaches farther by that, but a ``share``'s not beyond 0 or
+        1. The other end stays: ``lean`` is an estimate, too.
+        """
+        low, high = self.low - max(lean, 0.0), self.high - min(lean, 0.0)
+        if share:
+            low, high = min(self.low, max(0.0, low)), max(self.high, min(1.0, high))
+        return replace(self, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +116,11 @@ class Estimate:
     #: Degrees of freedom of ``images_variance``; ``None``: one less than there are images. 0: it
     #: isn't known, since a training's images are all of one group.
     images_freedom: float | None = None
+    #: How much too high the mean reads (``Judged.lean``).
+    lean: float = 0.0
+    #: Mean covariance of two seeds' figures through images, as measured: it may be below 0, and so
+    #: the mean of several is right on average.
+    images_covariance: float = 0.0
 
     @property
     def standard_error(self) -> float:
@@ -128,9 +151,14 @@ class Estimate:
         alone = self._interval(self.seeds_variance, self.seeds_freedom)
         return min(alone, self.over_seeds_and_images(), key=lambda each: each.half_width)
 
-    def over_seeds_and_images(self) -> Interval:
-        """Where the mean over all seeds and all such images lies."""
-        return self._interval(self.standard_error**2, self.freedom)
+    def over_seeds_and_images(self, luck: float = 0.0) -> Interval:
+        """Where the mean over all seeds and all such images lies.
+
+        ``luck``: by how much the mean is too high since these images chose what they judge (see
+        ``luck``); below 0 if less is better.
+        """
+        found = self._interval(self.standard_error**2, self.freedom)
+        return found.reaching(self.lean + luck, share=self.share)
 
     def next_training(self) -> Interval:
         """Where the figure of one more training lies, with a fresh seed (and split, if drawn)."""
@@ -213,6 +241,8 @@ def _estimate(
         share=share,
         groups=luck.groups,
         images_freedom=luck.freedom,
+        images_covariance=luck.shared,
+        lean=float(np.mean([training.lean for training in trainings])),
     )
 
 
@@ -263,12 +293,14 @@ def _luck_of_images(trainings: Sequence[Judged]) -> _Luck:
 def _luck_of_groups(trainings: Sequence[Judged]) -> _Luck:
     known = [each.groups for each in trainings if each.groups is not None]
     values = [each.values for each in trainings]
+    alike = clusters.likeness(*_of_image(trainings))
     sums, counts = clusters.table_of_groups(values, known)
     variances: list[float | None] = []
     covariances: list[float | None] = []
     for one in range(len(trainings)):
         for other in range(one + 1):
-            found = clusters.covariance((sums[one], sums[other]), (counts[one], counts[other]))
+            both = (sums[one], sums[other]), (counts[one], counts[other])
+            found = clusters.covariance(*both, alike)
             # Of splits that share a group or none there is nothing that moves both
             (variances if one == other else covariances).append(found)
     measured = [each for each in variances if each is not None]
@@ -280,7 +312,7 @@ def _luck_of_groups(trainings: Sequence[Judged]) -> _Luck:
         scatter=float(np.mean(measured)) if measured else 0.0,
         images=len(np.unique(np.concatenate([each.rows for each in trainings]))),
         groups=len(sizes),
-        freedom=clusters.freedom(sizes, clusters.likeness(*_of_image(trainings))) if every else 0.0,
+        freedom=clusters.freedom(sizes, alike) if every else 0.0,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hpsearch.measurement import MetricFormat
+from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.plan import Standing
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.wording import plural
@@ -55,6 +56,8 @@ class Search:
     costs: Mapping[int, Cost]
     #: Folds of each training, ``None`` where it has one validation part.
     folds: int | None = None
+    #: The values among which the finalists were chosen; ``None`` if an earlier version began it.
+    field: Field | None = None
     #: Whether the data source was asked to keep groups of images together.
     names_groups: bool = False
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +301,7 @@ def _confirms(
             "complete": search.counts.complete,
             "epochs": search.counts.epochs_run,
             "best": ranked(search)[0].value,
+            "field": asdict(chosen.field),
         },
     }
 

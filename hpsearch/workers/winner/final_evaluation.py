@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from hpsearch.errors import UserError
 from hpsearch.measurement import OBJECTIVES
-from hpsearch.results.confirmation.contributions import contributions
+from hpsearch.results.confirmation.contributions import judged
 from hpsearch.results.confirmation.over_groups import error_of
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import Judged, estimate
@@ -33,11 +33,12 @@ from hpsearch.search.storage import Database
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.data.prepare import prepare
-from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.final_test import TestResult, Trained, evaluate_on_test
 from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.trial.run_folder import RunFolder
+
+_T = TypeVar("_T")
 
 
 def evaluate_winner(
@@ -193,7 +194,7 @@ def _models(config: TrialConfig, kept: Mapping[str, Any]) -> list[Trained]:
     ]
 
 
-def _parts(found: Sequence[Evaluation], size: int) -> list[Sequence[Evaluation]]:
+def _parts(found: Sequence[_T], size: int) -> list[Sequence[_T]]:
     return [found[start : start + size] for start in range(0, len(found), size)]
 
 
@@ -207,16 +208,14 @@ def _intervals(result: TestResult, of_training: int, *, with_seeds: bool) -> dic
     """
     found = {}
     for metric in OBJECTIVES:
-        judged = _judged(result, metric, of_training)
+        trained = _judged(result, metric, of_training)
         share = metric != "val_loss"
         if with_seeds:
-            both = estimate(judged, share=share).over_seeds_and_images()
+            both = estimate(trained, share=share).over_seeds_and_images()
             bounds: tuple[float, float] | None = (both.low, both.high)
         else:
-            values = np.mean([each.values for each in judged], axis=0)
-            groups = result.groups
-            each_alone = np.arange(len(values)) if groups is None else groups
-            bounds = error_of(values, each_alone).interval(float(values.mean()), share=share)
+            alone = _mean(trained)
+            bounds = error_of(alone).interval(alone.mean, share=share)
             if bounds is None and share:
                 bounds = (0.0, 1.0)  # one group says nothing of others
         if bounds is not None and all(map(math.isfinite, bounds)):
@@ -227,26 +226,29 @@ def _intervals(result: TestResult, of_training: int, *, with_seeds: bool) -> dic
 def _judged(result: TestResult, metric: str, of_training: int) -> list[Judged]:
     """Return each training's contributions, the mean of its models'."""
     rows, truth = np.arange(len(result.truth)), result.truth.numpy()
-    values = [
-        contributions(
+    said = [
+        judged(
             metric,
             Predictions(
                 rows=rows,
                 predicted=each.predictions.numpy(),
                 truth=truth,
                 loss=each.losses.double().numpy(),
+                groups=result.groups,
             ),
         )
         for each in result.evaluations
     ]
-    return [
-        Judged(
-            rows=rows,
-            values=np.mean(values[start : start + of_training], axis=0),
-            groups=result.groups,
-        )
-        for start in range(0, len(values), of_training)
-    ]
+    return [_mean(part) for part in _parts(said, of_training)]
+
+
+def _mean(several: Sequence[Judged]) -> Judged:
+    """Return what several models make of the same images, on average."""
+    return replace(
+        several[0],
+        values=np.mean([each.values for each in several], axis=0),
+        lean=mean(each.lean for each in several),
+    )
 
 
 def _folder(record: StudyRecord, runs: Path) -> RunFolder:

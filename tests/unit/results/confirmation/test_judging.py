@@ -10,6 +10,7 @@ import pytest
 
 from hpsearch.errors import StorageError
 from hpsearch.results.confirmation.judging import judge
+from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, entries
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import Judged, difference, estimate
@@ -267,3 +268,37 @@ def test_each_classs_recall_has_its_interval() -> None:
     # With one seed so far nothing is known of others
     upto = next(n for n in range(20) if len(judge(CONTEST, trained(upto=n), SEARCH).reported) == 1)
     assert judge(CONTEST, trained(upto=upto), SEARCH).per_class[0].recall_interval is None
+
+
+def test_the_interval_reaches_as_far_as_the_winners_luck_with_its_images() -> None:
+    plain = judge(CONTEST, trained(), SEARCH).over_seeds_and_images
+    field = Field(middle=0.9, variance=0.0004, better=7)
+    found = judge(CONTEST, trained(), replace(SEARCH, field=field))
+    assert plain is not None
+    assert found.over_seeds_and_images is not None
+    assert found.confirmed == plain.estimate, "no figure is corrected by an estimate of luck"
+    assert found.over_seeds_and_images.high == plain.high
+    luck = plain.low - found.over_seeds_and_images.low
+    assert 0 < luck < found.confirmed - field.middle
+    wider = judge(CONTEST, trained(), replace(SEARCH, field=replace(field, variance=0.0016)))
+    assert wider.over_seeds_and_images is not None
+    assert plain.low > wider.over_seeds_and_images.low > found.over_seeds_and_images.low
+    # In the middle of the field there is nothing to be lucky with
+    middle = replace(field, middle=plain.estimate)
+    assert judge(CONTEST, trained(), replace(SEARCH, field=middle)).over_seeds_and_images == plain
+
+
+def test_a_lead_reaches_as_far_as_its_share_of_luck() -> None:
+    field = Field(middle=0.9, variance=0.0004, better=7)
+    without, found = (
+        judge(CONTEST, trained(), each) for each in (SEARCH, replace(SEARCH, field=field))
+    )
+    assert without.baseline is not None and found.baseline is not None
+    assert without.over_seeds_and_images is not None and found.over_seeds_and_images is not None
+    share = (without.over_seeds_and_images.low - found.over_seeds_and_images.low) / (
+        without.over_seeds_and_images.estimate - field.middle
+    )
+    assert 0 < share < 1
+    lead = without.baseline.ahead
+    assert found.baseline.ahead.low == pytest.approx(lead.low - share * lead.estimate)
+    assert found.baseline.ahead.high == lead.high

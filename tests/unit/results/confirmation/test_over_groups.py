@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from hpsearch.results.confirmation.contributions import contributions
+from hpsearch.results.confirmation.contributions import contributions, lean
 from hpsearch.results.confirmation.over_groups import (
     Error,
     error_of,
@@ -17,6 +18,7 @@ from hpsearch.results.confirmation.over_groups import (
     over_groups,
 )
 from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.statistics import Judged
 from hpsearch.results.export.card_figures import Judgement, classes_of, figures_of
 
 
@@ -72,11 +74,43 @@ def test_without_groups_there_is_nothing_to_keep() -> None:
     )
 
 
+def alone(values: list[float], groups: list[int] | None) -> Judged:
+    return Judged(
+        rows=np.arange(len(values)),
+        values=np.array(values),
+        groups=None if groups is None else np.array(groups, dtype=np.int64),
+    )
+
+
+def test_without_groups_each_image_is_one() -> None:
+    values = [1.0, 0.0, 1.0, 1.0, 0.0]
+    assert error_of(alone(values, None)) == error_of(alone(values, [0, 1, 2, 3, 4]))
+
+
+def test_an_interval_reaches_to_where_a_figure_that_reads_low_belongs() -> None:
+    error = Error(groups=20, standard_error=0.02, freedom=15.0)
+    low, high = error.interval(0.8, share=True) or (0.0, 0.0)
+    assert replace(error, lean=-0.01).interval(0.8, share=True) == pytest.approx((low, high + 0.01))
+    assert replace(error, lean=-0.5).interval(0.8, share=True) == pytest.approx((low, 1.0))
+    assert replace(error, lean=0.01).interval(0.8, share=True) == pytest.approx((low - 0.01, high))
+
+
+def test_a_macro_f1_keeps_how_low_it_reads() -> None:
+    found = over_groups(said(), classes=3)
+    assert found is not None
+    assert found.figures["val_macro_f1"].lean == lean("val_macro_f1", said()) < 0
+    assert found.figures["val_accuracy"].lean == 0
+    # What an earlier version stored lacks it
+    stored = found.to_json()
+    del stored["figures"]["val_macro_f1"]["lean"]
+    assert of_json(stored) is not None
+
+
 def test_one_group_has_no_interval() -> None:
-    one = error_of(np.array([1.0, 0.0]), np.array([7, 7]))
+    one = error_of(alone([1.0, 0.0], [7, 7]))
     assert one == Error(groups=1, standard_error=None, freedom=None)
     assert one.interval(0.5, share=True) is None
-    assert error_of(np.zeros(0), np.zeros(0, np.int64)).interval(0.5, share=True) is None
+    assert error_of(alone([], [])).interval(0.5, share=True) is None
 
 
 def test_a_loss_has_a_t_interval() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from statsmodels.stats.anova import anova_lm
 
 from hpsearch.results.confirmation.statistics import (
     Estimate,
+    Interval,
     Judged,
     chance_of_best,
     difference,
@@ -309,3 +311,34 @@ def test_differences_are_over_groups_too() -> None:
     assert found.groups == 20 and alone.groups is None
     assert found.mean == pytest.approx(alone.mean)
     assert found.images_variance > 2 * alone.images_variance
+
+
+def test_an_interval_reaches_to_the_side_of_the_truth() -> None:
+    found = Interval(estimate=0.9, low=0.85, high=0.94)
+    assert found.reaching(0.02, share=True) == replace(found, low=pytest.approx(0.83))
+    assert found.reaching(-0.02, share=True) == replace(found, high=pytest.approx(0.96))
+    assert found.reaching(-0.2, share=True) == replace(found, high=1.0)
+    assert found.reaching(0.9, share=True) == replace(found, low=0.0)
+    assert found.reaching(0.9, share=False) == replace(found, low=pytest.approx(-0.05))
+    assert found.reaching(0.0, share=True) == found
+
+
+def test_what_a_figure_leans_by_is_in_the_interval_over_images() -> None:
+    rng = np.random.default_rng(4)
+    plain = [judged((rng.random(50) < 0.8).astype(float)) for _ in range(3)]
+    low = [
+        replace(each, lean=each_lean)
+        for each, each_lean in zip(plain, (-0.01, -0.03, -0.02), strict=True)
+    ]
+    expected = estimate(plain, share=True)
+    found = estimate(low, share=True)
+    both, without = found.over_seeds_and_images(), expected.over_seeds_and_images()
+    assert (both.low, both.high) == pytest.approx((without.low, without.high + 0.02))
+    # Luck is on the other side: the two partly cancel
+    both = found.over_seeds_and_images(luck=0.05)
+    assert (both.low, both.high) == pytest.approx((without.low - 0.03, without.high))
+    assert found.next_training() == expected.next_training()
+    # Two configurations on the same images read low alike
+    same = difference(dict(enumerate(low)), dict(enumerate(low)))
+    assert same is not None
+    assert same.lean == 0
