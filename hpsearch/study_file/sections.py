@@ -115,7 +115,7 @@ CONFIRM = Section(
 
 
 #: The prior of a study whose file names none.
-DEFAULT_PRIOR = "none"
+DEFAULT_PRIOR = SHIPPED[-1]
 
 
 def _a_prior(path: Path) -> Path:
@@ -233,7 +233,7 @@ def root_schema(registries: Registries) -> Section:
             "budget": budget,
             "confirm": CONFIRM,
             "sampler": OneOf(
-                registry=registries["sampler"], default=Component("tpe"), automatic=True
+                registry=registries["sampler"], default=Component("forest"), automatic=True
             ),
             "pruner": OneOf(
                 registry=registries["pruner"], default=Component("asha"), automatic=True

@@ -149,6 +149,11 @@ def random() -> Any:
     """Uniform."""
 
 
+@SAMPLERS.register("forest")
+def forest(*, startup_trials: PositiveInt = 10) -> Any:
+    """Trees."""
+
+
 @SAMPLERS.register("tpe")
 def tpe(*, startup_trials: PositiveInt = 10) -> Any:
     """Parzen."""

@@ -59,7 +59,7 @@ budget:
   time: null
   trial_timeout: 30m
 sampler:
-  tpe:
+  forest:
     startup_trials: 10
 pruner:
   asha:

@@ -326,7 +326,7 @@ def test_files_in_a_ring_are_refused(ring, later, tmp_path):
 
 
 def test_a_frozen_file_that_tells_nothing_is_known_by_its_contents(later, earlier):
-    frozen = freeze(earlier, PARAMS, {})
+    frozen = freeze(earlier, PARAMS, {"exported_at": "now"})
     Path("best.yaml").write_text(to_yaml(frozen))
     text = LATER.replace("earlier", "best.yaml")
     found = later(text).document["found"]

@@ -220,7 +220,7 @@ APPENDED = [
     ),
     pytest.param(
         "sampler: tep",
-        "x.yaml:6: sampler: unknown sampler 'tep'. Did you mean 'tpe'? Known: random, tpe.",
+        "x.yaml:6: sampler: unknown sampler 'tep'. Did you mean 'tpe'? Known: forest, random, tpe.",
         id="unknown sampler",
     ),
     pytest.param(

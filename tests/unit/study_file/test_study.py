@@ -54,7 +54,7 @@ def test_what_a_short_file_leaves_out_has_a_default(load, base):
     assert study.objective == Objective(metric="val_accuracy", at="last")
     assert study.objective.direction == "maximize"
     assert study.budget == Budget(trials=4, epochs_per_trial=2, time=None)
-    assert study.sampler == Component("tpe", {"startup_trials": 10})
+    assert study.sampler == Component("forest", {"startup_trials": 10})
     # What docs/search-efficiency.md found best
     assert study.pruner == Component("asha", {"reduction_factor": 3, "min_epochs": 1})
     assert study.try_first == ()
