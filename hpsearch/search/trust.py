@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,8 +49,15 @@ class Trust:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the prior has no say now: random starts do better."""
-        return self.share is not None and self.share < 0.5
+        """Whether the prior has no say now: random starts do better, and by more than chance.
+
+        A prior that has no say gets no new starts, so what switches it off stays. An unlucky
+        handful must not: the share must lie a standard deviation of Mann and Whitney's below 1/2.
+        """
+        if self.share is None:
+            return False
+        both = self.by_prior + self.random
+        return self.share < 0.5 - math.sqrt((both + 1) / (12 * self.by_prior * self.random))
 
 
 def trust_in(starts: Sequence[Start]) -> Trust:

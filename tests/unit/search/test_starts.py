@@ -167,3 +167,17 @@ def test_a_prior_whose_starts_are_worse_is_off_until_they_are_not():
     assert draw(1, history=history).params == plain(1).params
     history.drawn += (start(False, 0.05),) * 5
     assert draw(1, history=history).start == "lowest"
+
+
+@pytest.mark.parametrize(
+    ("wins", "lost"),
+    # Of 16 pairs of four and four: a standard deviation is sqrt(9 / 192) = 0.217, 3.5 pairs
+    [(8, False), (5, False), (4, True), (0, True)],
+)
+def test_an_unlucky_handful_switches_no_prior_off(wins, lost):
+    others = [start(False, 0.1 + 0.2 * place) for place in range(4)]
+    full, rest = divmod(wins, 4)
+    ours = [start(True, 0.9)] * full + [start(True, 0.2 * rest)] + [start(True, 0.0)] * (3 - full)
+    trust = trust_in([*ours[:4], *others])
+    assert trust.share == pytest.approx(wins / 16)
+    assert trust.is_lost == lost
