@@ -14,7 +14,7 @@ from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.plugins import Plugin
 from hpsearch.study_file.problems import Report, shown
 from hpsearch.study_file.schema import AUTO, OneOf, Section
-from hpsearch.study_file.sections import NO_HELP, SPACE
+from hpsearch.study_file.sections import NO_HELP, SPACE, chosen_prior
 from hpsearch.study_file.shipped_priors import file_of, sha256_of
 from hpsearch.study_file.space import Group, Space, join
 from hpsearch.study_file.study import Budget, Confirm, StudyFile
@@ -41,6 +41,10 @@ def assemble(
     if len(report):
         raise report.error()
     document = _document(children, plugins, first_trials, provenance)
+    left = _automatic(schema) - node.entries.keys()
+    if document.get("search", NO_HELP)["prior"] == AUTO:
+        left.add("search")
+        _choose_prior(document, sampler_named="sampler" not in left)
     try:
         _name_file(document)
     except OSError as error:
@@ -78,7 +82,7 @@ def assemble(
         trackers=_switched_on(document.get("trackers") or {}),
         prior=(document.get("search") or NO_HELP)["prior"],
         prior_sha256=(document.get("search") or NO_HELP).get("sha256"),
-        unsaid=frozenset({"search", *_automatic(schema)} - node.entries.keys()),
+        unsaid=frozenset(left),
     )
 
 
@@ -160,6 +164,12 @@ def _document(
         if not document[key]:
             del document[key]
     return document
+
+
+def _choose_prior(document: dict[str, Any], *, sampler_named: bool) -> None:
+    document["search"]["prior"] = chosen_prior(sampler_named=sampler_named)
+    if document["search"] == NO_HELP:
+        del document["search"]
 
 
 def _name_file(document: dict[str, Any]) -> None:

@@ -12,7 +12,16 @@ from hpsearch.measurement import GOAL_FIGURES, OBJECTIVES
 from hpsearch.registry import Component
 from hpsearch.study_file import durations
 from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
-from hpsearch.study_file.schema import EitherOr, Free, Leaf, OneOf, Registries, Section, SomeOf
+from hpsearch.study_file.schema import (
+    AUTO,
+    EitherOr,
+    Free,
+    Leaf,
+    OneOf,
+    Registries,
+    Section,
+    SomeOf,
+)
 from hpsearch.study_file.shipped_priors import SHIPPED, SUFFIX
 from hpsearch.study_file.trial_config import LARGEST_INPUT, ClassWeights, Evaluate, Precision
 
@@ -114,8 +123,9 @@ CONFIRM = Section(
 )
 
 
-#: The prior of a study whose file names none.
-DEFAULT_PRIOR = SHIPPED[-1]
+def chosen_prior(*, sampler_named: bool) -> str:
+    """Return the prior for ``auto``: who names a sampler gets that one, and nothing beside it."""
+    return "none" if sampler_named else SHIPPED[-1]
 
 
 def _a_prior(path: Path) -> Path:
@@ -129,9 +139,10 @@ def _a_prior(path: Path) -> Path:
 SEARCH = Section(
     keys={
         "prior": Leaf(
-            type=_one_of(("none", "rule", *SHIPPED)) | Annotated[Path, AfterValidator(_a_prior)],
-            default=DEFAULT_PRIOR,
-            rule=f"none, rule, {', '.join(SHIPPED)}, or the path of a prior's file ({SUFFIX})",
+            type=_one_of((AUTO, "none", "rule", *SHIPPED))
+            | Annotated[Path, AfterValidator(_a_prior)],
+            default=AUTO,
+            rule=f"auto, none, rule, {', '.join(SHIPPED)}, or the path of a {SUFFIX} file",
         ),
         # hpsearch writes it into what it stores: the file that the study's prior is
         "sha256": Leaf(type=str | None, default=None, silent=True),

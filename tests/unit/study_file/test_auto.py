@@ -26,7 +26,8 @@ def test_auto_is_what_a_file_gets_that_says_nothing(load, key):
     assert auto.unsaid == silent.unsaid >= {key}
     assert load(TEXT, f"{key}=auto").document == silent.document
     chosen = getattr(silent, key).name
-    named = load(f"{TEXT}{key}: {chosen}\n")
+    # A sampler that is named gets no prior unless the file says so
+    named = load(f"{TEXT}{key}: {chosen}\nsearch: {{prior: {silent.prior}}}\n")
     assert named.document == silent.document
     assert key not in named.unsaid
 

@@ -7,7 +7,7 @@ import pytest
 from hpsearch.errors import StudyFileError
 from hpsearch.study_file.compare import as_stored, difference, fingerprint
 from hpsearch.study_file.freezing import freeze
-from hpsearch.study_file.sections import DEFAULT_PRIOR
+from hpsearch.study_file.shipped_priors import SHIPPED
 
 TEXT = """\
 study: s
@@ -20,11 +20,22 @@ NONE, RULE = f"{TEXT}search: {{prior: none}}\n", f"{TEXT}search: {{prior: rule}}
 
 
 def test_a_file_names_its_prior_or_leaves_it_to_hpsearch(load):
-    assert [load(text).prior for text in (NONE, RULE, TEXT)] == ["none", "rule", DEFAULT_PRIOR]
+    assert [load(text).prior for text in (NONE, RULE, TEXT)] == ["none", "rule", SHIPPED[-1]]
     assert "search" in load(TEXT).unsaid
     assert "search" not in load(RULE).unsaid | load(NONE).unsaid
     assert load(TEXT, "search.prior=none").prior == "none"
     assert "search" not in load(TEXT, "search.prior=none").unsaid
+
+
+def test_who_names_a_sampler_gets_no_prior_beside_it(load):
+    named = f"{TEXT}sampler: random\n"
+    assert load(named).prior == "none"
+    assert "search" not in load(named).document
+    assert "search" in load(named).unsaid
+    assert load(f"{named}search: {{prior: v1}}\n").prior == "v1"
+    for silent in (f"{TEXT}sampler: auto\n", f"{TEXT}search: {{prior: auto}}\n"):
+        assert load(silent).document == load(TEXT).document
+        assert "search" in load(silent).unsaid
 
 
 def test_a_prior_is_another_question(load):
