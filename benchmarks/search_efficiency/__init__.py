@@ -2,6 +2,7 @@
 
     python -m benchmarks.search_efficiency replay [--tables FOLDER] [--workers 1 4] [--replays 30]
         [--stragglers 0.2] [--crashes 0.05] [--keep FILE] [--json FILE]
+        [--plot FILE]
     python -m benchmarks.search_efficiency record --work FOLDER [--table NAME] [--most 20]
     python -m benchmarks.search_efficiency prior [--tables FOLDER ..] [--out hpsearch/priors/v1.npz]
 
@@ -15,7 +16,7 @@ a test compares it with the whole ledger. Any folder of tables will do (``spaces
 - ``simulation``            the clock, stragglers and crashes
 - ``ours``, ``peers``       who searches; ``contestants`` names them
 - ``prior``                 building a prior from tables; one that hasn't seen a table's images
-- ``replays``, ``figures``  what each came to, and what may be said of it
+- ``replays``, ``figures``  what each came to, and what may be said of it; ``plotting`` draws it
 
 docs/search-efficiency.md has the results.
 """

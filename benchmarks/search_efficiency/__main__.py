@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.search_efficiency.contestants import DEFAULTS, METHODS
 from benchmarks.search_efficiency.figures import as_json, show
+from benchmarks.search_efficiency.plotting import plot
 from benchmarks.search_efficiency.prior import judge, lessons_of
 from benchmarks.search_efficiency.recording import read_lines, record
 from benchmarks.search_efficiency.replays import replay_all
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--crashes", type=float, default=0.0, help="probability that a worker dies in an epoch"
     )
     replaying.add_argument("--keep", type=Path, help="a file (JSON lines) to go on from")
+    replaying.add_argument("--plot", type=Path, help="draw regret over the budget into this file")
     replaying.add_argument("--json", type=Path, help="write every figure to this file")
     building = commands.add_parser("prior", help="build a prior, judge it on unseen images")
     building.add_argument(
@@ -94,6 +96,8 @@ def _replay(given: argparse.Namespace) -> None:
         )
     )
     show(found, reference=given.reference)
+    if given.plot is not None:
+        plot(found, given.plot)
     if given.json is not None:
         told = as_json(found, reference=given.reference)
         given.json.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n")
