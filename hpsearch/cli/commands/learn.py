@@ -123,8 +123,8 @@ def _taught(record: StudyRecord) -> StudyFile:
     if not getattr(SAMPLERS.build(file.sampler), "learns", False):
         raise UserError(
             f"a study's sampler must learn from results to be taught, but {record.study.name!r} "
-            f"has {file.sampler.name}, which doesn't look at any; use tpe or gp in a study of "
-            "another name"
+            f"has {file.sampler.name}, which doesn't look at any; use forest, tpe or gp in a study "
+            "of another name"
         )
     return file
 
