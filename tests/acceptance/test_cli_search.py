@@ -89,7 +89,7 @@ def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
     (shell.folder / "small.yaml").write_text((searched_shell.folder / "small.yaml").read_text())
     # Slow enough to be stopped in the middle.
     study = ("--study", "small.yaml", "--name", "slow", "--set", "data.input_size=24")
-    longer = ("--set", "budget.epochs_per_trial=300", "--set", "pruner=none", "--trials", "2")
+    longer = ("--set", "budget.epochs_per_trial=200", "--set", "pruner=none", "--trials", "2")
     notify = ("--notify", "cat > told.json")
     started = shell.json("launch", *study, *longer, "--detach", *notify)
     try:
@@ -119,7 +119,7 @@ def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
     told = json.loads((shell.folder / "told.json").read_text())
     assert (told["ended"], told["trials"]) == ("finished", ended["trials"])
     assert ended["trials"]["complete"] == 2
-    assert ended["epochs_run"] == 600
+    assert ended["epochs_run"] == 400
 
 
 def _is_alive(pid: int) -> bool:

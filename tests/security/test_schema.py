@@ -22,6 +22,7 @@ ARGUMENTS = {
     "worker": ("--study", "secretive"),
     "confirm": ("--study", "secretive"),
     "learn": ("--study", "secretive", "--from", "runs.csv"),
+    "prior add": ("secretive",),
     "stop": ("--study", "secretive"),
     "studies": (),
     "check": ("--study", "builds_on.yaml"),

@@ -51,11 +51,15 @@ def test_without_validation_images_no_figure_of_them_is_shown():
 
 
 def test_a_terminal_that_closes_is_one_signal_however_often_it_comes():
-    with stopped_by_signals(wanted=True) as stop:
-        signal.raise_signal(signal.SIGHUP)
-        signal.raise_signal(signal.SIGHUP)
-        assert stop()
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with stopped_by_signals(wanted=True) as stop:
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+            assert stop()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
