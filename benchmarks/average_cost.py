@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import pictures
-from benchmarks.epoch_speed import CASES, ratio, trial
+from benchmarks.epoch_speed import ratio, trials
 from benchmarks.loops import our_epochs
 from benchmarks.turns import Contender, rounds
 
@@ -35,22 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     for column in ("model", "batch", "ratio"):
         table.add_column(column)
-    with tempfile.TemporaryDirectory() as folder:
-        for case in CASES:
-            if options.only not in case.model.name:
-                continue
-            data = (
-                pictures.gray(options.limit)
-                if case.colour == 0
-                else pictures.colour(Path(folder), options.colour, case.colour)
-            )
-            plain = trial(case, data)
-            both = (replace(plain, evaluate="ema"), plain)
-            taken = rounds(
-                [Contender(our_epochs, (config,), 1) for config in both], options.epochs, warm_up=1
-            )
-            found = ratio(taken, 0, 1, "cpu")
-            table.add_row(case.model.name, str(case.batch_size), f"{found:.3f}")
+    for case, plain in trials(options):
+        both = (replace(plain, evaluate="ema"), plain)
+        taken = rounds(
+            [Contender(our_epochs, (config,), 1) for config in both], options.epochs, warm_up=1
+        )
+        found = ratio(taken, 0, 1, "cpu")
+        table.add_row(case.model.name, str(case.batch_size), f"{found:.3f}")
     Console(width=100).print(table)
     Console().print(f"load at the end {os.getloadavg()[0]:.1f}")
 

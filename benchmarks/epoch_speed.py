@@ -15,7 +15,7 @@ import argparse
 import os
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,22 @@ def trial(case: Case, data: DataConfig) -> TrialConfig:
     )
 
 
+def trials(options: argparse.Namespace) -> Iterator[tuple[Case, TrialConfig]]:
+    """Yield the cases whose model's name contains ``only``, each with its pictures.
+
+    They are ``limit`` gray ones, or those of the file ``colour``, or made up.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for case in CASES:
+            if options.only in case.model.name:
+                data = (
+                    pictures.gray(options.limit)
+                    if case.colour == 0
+                    else pictures.colour(Path(folder), options.colour, case.colour)
+                )
+                yield case, trial(case, data)
+
+
 def seconds(taken: Sequence[tuple[Turn, ...]], contender: int, clock: str) -> list[float]:
     """Return one contender's seconds, round by round."""
     return [getattr(turns[contender], clock) for turns in taken]
@@ -106,36 +122,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for column in (*columns, "x faster than reports", "x bare"):
         table.add_column(column, justify="left" if column == "model" else "right")
     over_reports, over_bare = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for case in CASES:
-            if options.only not in case.model.name:
-                continue
-            data = (
-                pictures.gray(options.limit)
-                if case.colour == 0
-                else pictures.colour(Path(folder), options.colour, case.colour)
-            )
-            config = trial(case, data)
-            taken = rounds(
-                [
-                    Contender(start, (config,), options.threads)
-                    for start in (reports_epochs, bare_epochs, our_epochs)
-                ],
-                options.epochs,
-                warm_up=1,
-            )
-            medians = [statistics.median(seconds(taken, each, options.clock)) for each in range(3)]
-            over_reports.append(ratio(taken, 0, 2, options.clock))
-            over_bare.append(ratio(taken, 2, 1, options.clock))
-            table.add_row(
-                case.report,
-                case.model.name,
-                str(case.batch_size),
-                plan(config).precision,
-                *(f"{each:.3f}" for each in medians),
-                f"{over_reports[-1]:.1f}",
-                f"{over_bare[-1]:.2f}",
-            )
+    for case, config in trials(options):
+        taken = rounds(
+            [
+                Contender(start, (config,), options.threads)
+                for start in (reports_epochs, bare_epochs, our_epochs)
+            ],
+            options.epochs,
+            warm_up=1,
+        )
+        medians = [statistics.median(seconds(taken, each, options.clock)) for each in range(3)]
+        over_reports.append(ratio(taken, 0, 2, options.clock))
+        over_bare.append(ratio(taken, 2, 1, options.clock))
+        table.add_row(
+            case.report,
+            case.model.name,
+            str(case.batch_size),
+            plan(config).precision,
+            *(f"{each:.3f}" for each in medians),
+            f"{over_reports[-1]:.1f}",
+            f"{over_bare[-1]:.2f}",
+        )
     console = Console(width=120)
     console.print(table)
     console.print(
