@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +47,14 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
     url = server.create()
     yield url
     server.drop(url)
+
+
+@pytest.fixture(autouse=True)
+def _hang_up_as_ever() -> Iterator[None]:
+    """SIGHUP ends a process: also if the tests run under nohup, or an earlier one handled it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
 
 
 @pytest.fixture(autouse=True, scope="module")
