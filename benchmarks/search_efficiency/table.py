@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.search_efficiency.spaces import TABLES, Recorded, names_in, read_recorded
 from hpsearch.errors import UserError
+from hpsearch.search.samplers.forest import is_ordered, unit_of
 from hpsearch.study_file.space import Choice, Parameter, Scalar, Space
 
 FIGURES = ("val_accuracy", "val_loss", "train_loss", "seconds")
@@ -127,11 +128,7 @@ class Table:
         branches = branch_paths(self.space)
         return np.array(
             [
-                "branch"
-                if path in branches
-                else "number"
-                if not isinstance(parameter, Choice) or _ordered(parameter)
-                else "unordered"
+                "branch" if path in branches else "number" if is_ordered(parameter) else "unordered"
                 for path, parameter in self._parameters.items()
             ]
         )
@@ -159,17 +156,10 @@ def branch_paths(space: Space) -> set[str]:
     }
 
 
-def _ordered(choice: Choice) -> bool:
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in choice.values)
-
-
 def _place(parameter: Parameter, value: Scalar) -> float:
     if isinstance(parameter, Choice):
         return parameter.labels.index(value) / max(1, len(parameter.values) - 1)
-    low, high, at = parameter.low, parameter.high, float(value)  # type: ignore[arg-type]
-    if parameter.log:
-        low, high, at = math.log(low), math.log(high), math.log(at)
-    return (at - low) / (high - low)
+    return unit_of(parameter, value)
 
 
 def write_table(recorded: Recorded, trainings: Sequence[Training]) -> None:

@@ -14,8 +14,8 @@ from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.plugins import Plugin
 from hpsearch.study_file.problems import Report, shown
 from hpsearch.study_file.schema import AUTO, OneOf, Section
-from hpsearch.study_file.sections import NO_HELP, SPACE, chosen_prior
-from hpsearch.study_file.shipped_priors import file_of, sha256_of
+from hpsearch.study_file.sections import NO_HELP, SPACE
+from hpsearch.study_file.shipped_priors import SHIPPED, file_of, sha256_of
 from hpsearch.study_file.space import Group, Space, join
 from hpsearch.study_file.study import Budget, Confirm, StudyFile
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, to_plain
@@ -167,9 +167,11 @@ def _document(
 
 
 def _choose_prior(document: dict[str, Any], *, sampler_named: bool) -> None:
-    document["search"]["prior"] = chosen_prior(sampler_named=sampler_named)
-    if document["search"] == NO_HELP:
+    """Replace ``auto``: who names a sampler gets that one, and no prior beside it."""
+    if sampler_named:
         del document["search"]
+    else:
+        document["search"]["prior"] = SHIPPED[-1]
 
 
 def _name_file(document: dict[str, Any]) -> None:

@@ -123,11 +123,6 @@ CONFIRM = Section(
 )
 
 
-def chosen_prior(*, sampler_named: bool) -> str:
-    """Return the prior for ``auto``: who names a sampler gets that one, and nothing beside it."""
-    return "none" if sampler_named else SHIPPED[-1]
-
-
 def _a_prior(path: Path) -> Path:
     if path.suffix != SUFFIX:
         raise ValueError(f"the path of a prior's file must end in {SUFFIX}")

@@ -63,7 +63,7 @@ class Encoding:
         self._columns: dict[str, tuple[int, int]] = {}
         self.width = 0
         for path, parameter in self.parameters.items():
-            count = 1 if _is_ordered(parameter) else len(parameter.values)  # type: ignore[union-attr]
+            count = 1 if is_ordered(parameter) else len(parameter.values)  # type: ignore[union-attr]
             self._columns[path] = (self.width, count)
             self.width += count
 
@@ -75,7 +75,7 @@ class Encoding:
                 continue
             begin, count = self._columns[path]
             parameter = self.parameters[path]
-            if count == 1 and _is_ordered(parameter):
+            if count == 1 and is_ordered(parameter):
                 row[begin] = unit_of(parameter, value)
             else:
                 assert isinstance(parameter, Choice)
@@ -88,7 +88,7 @@ class Encoding:
         return np.array([self.row(each) for each in points]).reshape(len(points), self.width)
 
 
-def _is_ordered(parameter: Parameter) -> bool:
+def is_ordered(parameter: Parameter) -> bool:
     """Whether a parameter's values have an order."""
     if not isinstance(parameter, Choice):
         return True
@@ -183,19 +183,22 @@ class ForestSampler:
         """Whether too few trials have shown anything for the trees to learn from."""
         if len(request.history.directions) > 1:
             return self._several.is_random(request)
-        return len(_learned(request)) < startup_with(
-            self._startup, len(request.history.known(request.space))
-        )
+        return self._is_early(request, _learned(request))
+
+    def _is_early(self, request: Request, learned: Sequence[FrozenTrial]) -> bool:
+        known = len(request.history.known(request.space))
+        return len(learned) < startup_with(self._startup, known)
 
     def draw(self, request: Request) -> Draw:
         """Return the most promising of some hundred points, or a random one now and then."""
         if len(request.history.directions) > 1:
             return self._several.draw(request)
         rng = np.random.default_rng(request.seed)
-        encoding = Encoding(request.space)
-        if not encoding.width or self.is_random(request) or rng.random() < 1 / RANDOM_EVERY:
+        encoding, learned = Encoding(request.space), _learned(request)
+        early = self._is_early(request, learned)
+        if not encoding.width or early or rng.random() < 1 / RANDOM_EVERY:
             return _point(request, rng)
-        learned, scores = _scored(request)
+        scores = _scores(request, learned)
         kept = _thinned(scores)
         rows = encoding.rows([learned[place].params for place in kept])
         forest = Forest(rows, scores[kept], seed=int(rng.integers(2**31 - TREES)))
@@ -236,13 +239,12 @@ def _is_bad(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL or any(each > 0 for each in trial.constraints.values())
 
 
-def _scored(request: Request) -> tuple[list[FrozenTrial], Floats]:
-    """Return what can be learned from, and what each is worth; higher is better.
+def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
+    """Return what each of ``learned`` is worth; higher is better.
 
     Low scores are raised to a floor, so that the trees tell the good ones apart. A bad trial lies
     on it.
     """
-    learned = _learned(request)
     sign = 1.0 if request.history.directions[0] == StudyDirection.MAXIMIZE else -1.0
     curves = {
         number: {epoch: sign * value for epoch, value in curve.items()}
@@ -259,11 +261,11 @@ def _scored(request: Request) -> tuple[list[FrozenTrial], Floats]:
             scores.append(ends.get(trial.number))
     known = [each for each in scores if each is not None]
     if not known:
-        return learned, np.zeros(len(learned))
+        return np.zeros(len(learned))
     middle = median(known)
     # If all are equal, any distance tells the bad ones apart: trees have no scale
     floor = middle - (2 * (max(known) - middle) or 1.0)
-    return learned, np.array([floor if each is None else max(floor, each) for each in scores])
+    return np.array([floor if each is None else max(floor, each) for each in scores])
 
 
 def _thinned(scores: Floats) -> NDArray[np.intp]:
@@ -289,7 +291,7 @@ def _point(
         if path in near and rng.random() >= DIFFERS:
             return near[path]
         unit = float(rng.random())
-        if path in near and _is_ordered(parameter):
+        if path in near and is_ordered(parameter):
             at = unit_of(parameter, near[path]) + NEAR * float(rng.normal())
             unit = min(max(at, 0.0), math.nextafter(1.0, 0.0))
         return at_unit(parameter, unit)
