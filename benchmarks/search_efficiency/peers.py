@@ -45,7 +45,7 @@ class OptunaSearch:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trial = self.study.ask()
-            draw = self.table.space.draw(lambda path, what: _suggest(trial, path, what))
+            draw = self.table.space.draw(lambda path, what: suggest(trial, path, what))
         row = self.table.nearest_unused(draw.params, self.used)
         self.used[row] = True
         parameters = self.table.space.parameters()
@@ -81,7 +81,8 @@ class OptunaSearch:
         return max(self._complete, key=self._complete.__getitem__, default=None)
 
 
-def _suggest(trial: optuna.Trial, path: str, parameter: Parameter) -> Scalar:
+def suggest(trial: optuna.Trial, path: str, parameter: Parameter) -> Scalar:
+    """Return what Optuna suggests for one parameter of a space."""
     distribution = distribution_of(parameter)
     if isinstance(parameter, Choice):
         value: Scalar = trial.suggest_categorical(path, parameter.labels)

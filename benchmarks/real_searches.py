@@ -1,0 +1,342 @@
+"""Real searches of hpsearch and of plain Optuna: what the test accuracy of the pick is over time.
+
+    python -m benchmarks.real_searches --emoji FOLDER --keep searches.jsonl --plot searches.svg
+
+30 trials of at most 10 epochs, 2 workers of one thread. Both search the same study file and train
+with the same engine. The pick is what each tool has as its best at that moment: what ``status``
+calls ahead, and Optuna's best complete trial. When the searches have ended, each configuration that
+was ever a pick is trained again in full with fresh seeds; the mean accuracy on the test part is
+its truth. Marks are seconds and epochs that all workers together have trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from hpsearch import catalog
+from hpsearch.errors import TrainingDiverged
+from hpsearch.results.ranking import leader
+from hpsearch.results.records import read_study
+from hpsearch.search import studies
+from hpsearch.search.schema_version import revision_of
+from hpsearch.search.storage import Database
+from hpsearch.study_file.loading import load_study
+from hpsearch.study_file.study import StudyFile
+from hpsearch.training.engine import train
+from hpsearch.training.final_test import Trained, evaluate_on_test
+
+NAME = "real_search"
+
+SPACE = """\
+study: real_search
+seed: {seed}
+budget: {{trials: {trials}, epochs_per_trial: {epochs}}}
+model:
+  dilated_cnn:
+    conv1:
+      channels: {{values: [16, 32]}}
+      kernel_size: {{min: 2, max: 5}}
+      dilation: {{min: 1, max: 2}}
+    conv2:
+      channels: {{values: [32, 64]}}
+      kernel_size: {{min: 2, max: 5}}
+  simple_cnn:
+    conv1_channels: {{values: [8, 16, 32]}}
+    conv2_channels: {{values: [16, 32, 64]}}
+    activation: {{relu: , gelu: }}
+  mlp:
+    hidden: {{values: [[64], [256], [128, 64]]}}
+    dropout: {{min: 0.0, max: 0.5}}
+optimizer:
+  sgd:
+    lr: {{min: 1e-3, max: 1.0, log: true}}
+    momentum: {{min: 0.0, max: 0.95}}
+  adam:
+    lr: {{min: 1e-5, max: 3e-2, log: true}}
+batch_size: {{values: [16, 32, 64, 128]}}
+"""
+
+FASHION = "data: {{source: fashion_mnist, limit: 5000, validation: 0.2}}\n"
+
+#: The same code point drawn by several vendors stays on one side of every split.
+EMOJI = """\
+data:
+  source:
+    image_folder: {{path: {path}, group: '_([0-9a-f-]+)[.]', test_fraction: 0.15}}
+  validation: 0.2
+  input_size: 32
+"""
+
+OURS, THEIRS = "hpsearch, defaults", "Optuna TPE + Median"
+
+#: Shares of the epochs of 30 whole trainings.
+MARKS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+#: A pick: seconds and epochs when it became one, and the configuration's stored parameters.
+Pick = tuple[float, int, dict[str, Any]]
+
+
+def search_ours(file: Path, folder: Path, data: Path, seed: int) -> tuple[list[Pick], float, int]:
+    """Run ``hpsearch launch``; returns the picks, the seconds and the epochs of the search."""
+    url = f"sqlite:///{folder}/hpsearch.db"
+    command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(file)]
+    command += ["--storage", url, "--runs", str(folder / "runs"), "--data", str(data)]
+    database = Database(url)
+
+    def look() -> tuple[int, dict[str, Any] | None]:
+        ready = (folder / "hpsearch.db").exists() and database.read(revision_of) is not None
+        if not ready or studies.find_or_none(database, NAME) is None:
+            return 0, None
+        record = read_study(database, NAME)
+        ahead = leader(record)
+        epochs = sum(trial.epochs_done for trial in record.trials)
+        return epochs, None if ahead is None else dict(ahead.params)
+
+    try:
+        return _watched([[*command, "--workers", "2"]], folder, look)
+    finally:
+        database.close()
+
+
+def search_theirs(file: Path, folder: Path, data: Path, seed: int) -> tuple[list[Pick], float, int]:
+    """Run two processes of plain Optuna; returns the same as ``search_ours``."""
+    log = folder / "log.jsonl"
+    log.touch()
+    command = [sys.executable, "-m", "benchmarks.peers.study_optuna", "--study", str(file)]
+    storage = f"sqlite:///{folder}/plain.db"
+    # Two processes that create the tables at once fail in Optuna 5.0
+    optuna.create_study(study_name="plain", storage=storage, direction="maximize")
+    command += ["--storage", storage, "--data", str(data), "--log", str(log)]
+    last = load_study(file, catalog.registries).budget.epochs_per_trial
+
+    def look() -> tuple[int, dict[str, Any] | None]:
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
+        complete = [line for line in lines if line["epoch"] == last]
+        best = max(complete, key=lambda line: float(line["value"]), default=None)
+        return len(lines), None if best is None else best["params"]
+
+    seeds = [1000 * seed, 1000 * seed + 1]
+    return _watched([[*command, "--seed", str(each)] for each in seeds], folder, look)
+
+
+def _watched(
+    commands: Sequence[list[str]],
+    folder: Path,
+    look: Callable[[], tuple[int, dict[str, Any] | None]],
+) -> tuple[list[Pick], float, int]:
+    picks: list[Pick] = []
+    began = time.monotonic()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (folder / "output.txt").open("w") as output:
+        processes = [
+            subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True, env=environment
+            )
+            for command in commands
+        ]
+        try:
+            running = True
+            while running:
+                time.sleep(0.5)
+                running = any(process.poll() is None for process in processes)
+                epochs, params = look()
+                if params is not None and (not picks or picks[-1][2] != params):
+                    picks.append((round(time.monotonic() - began, 1), epochs, params))
+        finally:
+            for process in processes:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+    if any(process.returncode for process in processes) or not picks:
+        raise RuntimeError(f"a search failed:\n{(folder / 'output.txt').read_text()}")
+    return picks, round(time.monotonic() - began, 1), epochs
+
+
+def truth_of(study: StudyFile, params: dict[str, Any], seeds: int, data: Path) -> float:
+    """Return the mean test accuracy of a configuration that is trained in full, 0..1."""
+    accuracies = []
+    for seed in range(seeds):
+        config = study.trial_config(params, ticket=100_000 + seed)
+        try:
+            for result in train(config, data_root=data):
+                if result.last and result.state is not None:
+                    weights = result.state()["model"]
+                    trained = Trained(config=config, weights=weights, epoch=result.epoch)
+                    (test,) = evaluate_on_test([trained], data_root=data).evaluations
+                    accuracies.append(test.accuracy)
+        except TrainingDiverged:
+            accuracies.append(0.0)
+    return float(np.mean(accuracies))
+
+
+def truths_of(
+    study: StudyFile, picks: Sequence[dict[str, Any]], seeds: int, data: Path
+) -> list[float]:
+    """Return each pick's truth; a configuration that was a pick twice is trained once."""
+    known: dict[str, float] = {}
+    for params in picks:
+        key = json.dumps(params, sort_keys=True)
+        if key not in known:
+            known[key] = truth_of(study, params, seeds, data)
+    return [known[json.dumps(params, sort_keys=True)] for params in picks]
+
+
+def searches(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield every search, those of ``--keep`` first; the tools take turns, seed by seed."""
+    kept: list[dict[str, Any]] = []
+    if options.keep is not None and options.keep.exists():
+        kept = [json.loads(line) for line in options.keep.read_text().splitlines()]
+        yield from kept
+    done = {(each["data"], each["tool"], each["seed"]) for each in kept}
+    data_parts = {"fashion": FASHION}
+    if options.emoji is not None:
+        data_parts["emoji"] = EMOJI
+    torch.set_num_threads(1)
+    tools = {OURS: search_ours, THEIRS: search_theirs}
+    for seed in range(options.seeds):
+        for name, part in data_parts.items():
+            for tool, run in tools.items():
+                if (name, tool, seed) in done:
+                    continue
+                with tempfile.TemporaryDirectory() as temporary:
+                    folder = Path(temporary)
+                    (folder / "study.yaml").write_text(
+                        (SPACE + part).format(
+                            seed=seed, trials=options.trials, epochs=options.epochs,
+                            path=options.emoji and options.emoji.resolve(),
+                        )
+                    )  # fmt: skip
+                    study = load_study(folder / "study.yaml", catalog.registries)
+                    # Nobody pays for unpacking the images
+                    data = options.data
+                    next(train(study.trial_config(_first(study), ticket=1), data_root=data))
+                    picks, seconds, epochs = run(folder / "study.yaml", folder, data, seed)
+                    truths = truths_of(study, [each[2] for each in picks], options.truths, data)
+                search = {
+                    "data": name, "tool": tool, "seed": seed, "seconds": seconds, "epochs": epochs,
+                    "picks": picks, "truths": truths,
+                }  # fmt: skip
+                if options.keep is not None:
+                    with options.keep.open("a") as file:
+                        file.write(json.dumps(search) + "\n")
+                yield search
+
+
+def _first(study: StudyFile) -> dict[str, Any]:
+    from hpsearch.study_file.space import Choice
+
+    def low(path: str, what: Any) -> Any:
+        return what.labels[0] if isinstance(what, Choice) else what.low
+
+    return dict(study.space.draw(low).params)
+
+
+def truth_at(search: dict[str, Any], mark: float, axis: int) -> float | None:
+    """Return the truth of the pick at ``mark`` seconds (``axis`` 0) or epochs (1)."""
+    found = [
+        truth
+        for pick, truth in zip(search["picks"], search["truths"], strict=True)
+        if pick[axis] <= mark
+    ]
+    return found[-1] if found else None
+
+
+def show(found: list[dict[str, Any]], whole: int) -> None:
+    """Print the mean truth of the picks; before there is a pick, "-"."""
+    for name in dict.fromkeys(each["data"] for each in found):
+        table = Table(title=f"{name}: test accuracy of the pick, by epochs trained")
+        for column in ("", *(f"{mark * whole:.0f}" for mark in MARKS), "end", "epochs", "seconds"):
+            table.add_column(column, justify="right" if column else "left")
+        for tool in (OURS, THEIRS):
+            mine = [each for each in found if (each["data"], each["tool"]) == (name, tool)]
+            if not mine:
+                continue
+            cells = []
+            for mark in (*(mark * whole for mark in MARKS), float("inf")):
+                values = [truth_at(each, mark, 1) for each in mine]
+                known = [value for value in values if value is not None]
+                few = "" if len(known) == len(mine) else f" ({len(known)} of {len(mine)})"
+                cells.append(f"{100 * np.mean(known):.1f}{few}" if known else "-")
+            epochs = np.mean([each["epochs"] for each in mine])
+            seconds = np.median([each["seconds"] for each in mine])
+            table.add_row(tool, *cells, f"{epochs:.0f}", f"{seconds:.0f}")
+        Console(width=120).print(table)
+
+
+def save_plot(found: list[dict[str, Any]], path: Path) -> None:
+    """Draw each search's pick over wall time and over epochs, and each tool's mean."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    names = list(dict.fromkeys(each["data"] for each in found))
+    size = (5 * len(names), 6.4)
+    figure, axes = pyplot.subplots(2, len(names), figsize=size, squeeze=False)
+    for column, name in enumerate(names):
+        for row, (key, title) in enumerate((("seconds", "seconds"), ("epochs", "epochs trained"))):
+            axis = axes[row][column]
+            end = max(each[key] for each in found if each["data"] == name)
+            for tool, color in ((OURS, "tab:blue"), (THEIRS, "tab:orange")):
+                mine = [each for each in found if (each["data"], each["tool"]) == (name, tool)]
+                _draw(axis, mine, row, end, color, tool)
+            axis.set(title=name, xlabel=title, ylabel="test accuracy of the pick")
+            axis.grid(alpha=0.3)
+            axis.legend(fontsize="small")
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def _draw(
+    axis: Any, mine: list[dict[str, Any]], which: int, end: float, color: str, label: str
+) -> None:
+    for each in mine:
+        marks = [*(pick[which] for pick in each["picks"]), end]
+        truths = [*each["truths"], each["truths"][-1]]
+        axis.step(marks, truths, where="post", color=color, alpha=0.25, linewidth=0.8)
+    grid = np.linspace(0, end, 200)
+    rows = [[truth_at(each, mark, which) for each in mine] for mark in grid]
+    # The mean begins when every search has a pick
+    means = [np.nan if None in row else np.mean(np.array(row, dtype=float)) for row in rows]
+    axis.plot(grid, means, color=color, linewidth=2, label=label)
+
+
+def main() -> None:
+    """Search, train the picks, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--emoji", type=Path, help="a folder of images, a folder a class")
+    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "real_searches")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--truths", type=int, default=2, help="fresh seeds of a pick's truth")
+    parser.add_argument("--keep", type=Path, help="a file (JSON lines) to go on from")
+    parser.add_argument("--plot", type=Path, help="an SVG file")
+    options = parser.parse_args()
+    found = []
+    for search in searches(options):
+        found.append(search)
+        end = f"{search['truths'][-1]:.4f} after {search['epochs']} epochs"
+        print(f"{search['data']}, {search['tool']}, seed {search['seed']}: {end}", flush=True)
+    show(found, options.trials * options.epochs)
+    if options.plot is not None:
+        save_plot(found, options.plot)
+
+
+if __name__ == "__main__":
+    main()
