@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.search_efficiency.spaces import TABLES, Recorded, names_in, read_recorded
 from hpsearch.errors import UserError
-from hpsearch.search.samplers.forest import is_ordered, unit_of
+from hpsearch.search.samplers.forest import is_ordered, scale_of
 from hpsearch.study_file.space import Choice, Parameter, Scalar, Space
 
 FIGURES = ("val_accuracy", "val_loss", "train_loss", "seconds")
@@ -159,7 +159,7 @@ def branch_paths(space: Space) -> set[str]:
 def _place(parameter: Parameter, value: Scalar) -> float:
     if isinstance(parameter, Choice):
         return parameter.labels.index(value) / max(1, len(parameter.values) - 1)
-    return unit_of(parameter, value)
+    return scale_of(parameter)(value)
 
 
 def write_table(recorded: Recorded, trainings: Sequence[Training]) -> None:

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 #: A value that Optuna stores as it is.
@@ -56,15 +57,14 @@ class Choice:
 
     values: tuple[Any, ...]
 
-    @property
+    @cached_property
     def labels(self) -> tuple[Scalar, ...]:
         """The values as Optuna stores them: lists and mappings as compact JSON text."""
         return tuple(label(value) for value in self.values)
 
     def value_of(self, stored: Scalar) -> Any:
         """Return the value behind a label. Raises ``ValueError`` where there is none."""
-        for value in self.values:
-            known = label(value)
+        for known, value in zip(self.labels, self.values, strict=True):
             if type(known) is type(stored) and known == stored:
                 return value
         raise ValueError(f"{stored!r} is not one of {list(self.labels)}")
@@ -86,6 +86,11 @@ class Branch:
     """Named groups of which one applies; with a single option there is nothing to search."""
 
     options: Mapping[str, Group]
+
+    @cached_property
+    def choice(self) -> Choice:
+        """The options' names."""
+        return Choice(tuple(self.options))
 
 
 Parameter: TypeAlias = Range | Choice
@@ -135,8 +140,7 @@ class Space:
                 case Group(children):
                     return {key: visit(child, join(path, key)) for key, child in children.items()}
                 case Branch(options):
-                    names = tuple(options)
-                    name = names[0] if len(names) == 1 else ask(path, Choice(names))
+                    name = next(iter(options)) if len(options) == 1 else ask(path, node.choice)
                     return {name: visit(options[name], join(path, name))}
 
         config = visit(self.root, "")
@@ -161,7 +165,7 @@ class Space:
                         visit(child, join(path, key))
                 case Branch(options):
                     if len(options) > 1:
-                        found[path] = Choice(tuple(options))
+                        found[path] = node.choice
                     for name, option in options.items():
                         visit(option, join(path, name))
 

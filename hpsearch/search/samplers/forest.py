@@ -9,7 +9,7 @@ and unordered choices as they are. (Geurts et al. 2006, "Extremely randomized tr
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import TypeAlias
@@ -59,29 +59,35 @@ class Encoding:
     """
 
     def __init__(self, space: Space) -> None:
-        self.parameters = space.parameters()
-        self._columns: dict[str, tuple[int, int]] = {}
         self.width = 0
-        for path, parameter in self.parameters.items():
-            count = 1 if is_ordered(parameter) else len(parameter.values)  # type: ignore[union-attr]
-            self._columns[path] = (self.width, count)
-            self.width += count
+        self._ordered: dict[str, tuple[int, Callable[[Scalar], float]]] = {}
+        self._unordered: dict[str, tuple[int, Choice]] = {}
+        for path, parameter in space.parameters().items():
+            if is_ordered(parameter):
+                self._ordered[path] = self.width, scale_of(parameter)
+                self.width += 1
+            else:
+                assert isinstance(parameter, Choice)
+                self._unordered[path] = self.width, parameter
+                self.width += len(parameter.values)
+
+    def place(self, path: str, value: Scalar) -> float | None:
+        """Return where a value lies in 0..1; ``None`` if its parameter's values have no order."""
+        ordered = self._ordered.get(path)
+        return None if ordered is None else ordered[1](value)
 
     def row(self, params: Mapping[str, Scalar]) -> Floats:
         """Return one point's row."""
-        row = np.full(self.width, -1.0)
+        row = [-1.0] * self.width
         for path, value in params.items():
-            if path not in self._columns:
-                continue
-            begin, count = self._columns[path]
-            parameter = self.parameters[path]
-            if count == 1 and is_ordered(parameter):
-                row[begin] = unit_of(parameter, value)
-            else:
-                assert isinstance(parameter, Choice)
-                row[begin : begin + count] = 0.0
-                row[begin + parameter.labels.index(value)] = 1.0
-        return row
+            if path in self._ordered:
+                column, scale = self._ordered[path]
+                row[column] = scale(value)
+            elif path in self._unordered:
+                begin, choice = self._unordered[path]
+                row[begin : begin + len(choice.values)] = [0.0] * len(choice.values)
+                row[begin + choice.labels.index(value)] = 1.0
+        return np.array(row)
 
     def rows(self, points: Sequence[Mapping[str, Scalar]]) -> Floats:
         """Return a row per point."""
@@ -95,15 +101,21 @@ def is_ordered(parameter: Parameter) -> bool:
     return all(isinstance(v, int | float) and not isinstance(v, bool) for v in parameter.values)
 
 
-def unit_of(parameter: Parameter, value: Scalar) -> float:
-    """Return where a value lies in 0..1 on its parameter's scale."""
+def scale_of(parameter: Parameter) -> Callable[[Scalar], float]:
+    """Return what says where a value lies in 0..1 on its parameter's scale."""
     if isinstance(parameter, Choice):
         order = sorted(parameter.labels, key=float)  # type: ignore[arg-type]
-        return order.index(value) / max(1, len(order) - 1)
-    low, high, at = parameter.low, parameter.high, float(value)  # type: ignore[arg-type]
-    if parameter.log:
-        low, high, at = math.log(low), math.log(high), math.log(at)
-    return (at - low) / (high - low) if high > low else 0.0
+        most = max(1, len(order) - 1)
+        return lambda value: order.index(value) / most
+    low, high, log = parameter.low, parameter.high, parameter.log
+    if log:
+        low, high = math.log(low), math.log(high)
+    span = high - low
+    if span <= 0:
+        return lambda value: 0.0
+    if log:
+        return lambda value: (math.log(float(value)) - low) / span  # type: ignore[arg-type]
+    return lambda value: (float(value) - low) / span  # type: ignore[arg-type]
 
 
 class Forest:
@@ -116,15 +128,20 @@ class Forest:
     """
 
     def __init__(self, rows: Floats, targets: Floats, *, seed: int) -> None:
-        from sklearn.tree import ExtraTreeRegressor  # takes half a second: only here
+        from sklearn import config_context  # takes half a second: only here
+        from sklearn.tree import ExtraTreeRegressor
 
         inputs = rows.astype(np.float32)
-        self._trees = [
-            ExtraTreeRegressor(min_samples_leaf=LEAF, max_features=1.0, random_state=seed + number)
-            .fit(inputs, targets)
-            .tree_
-            for number in range(TREES)
-        ]
+        # Looking at each input anew for each tree takes longer than to grow it
+        with config_context(skip_parameter_validation=True):
+            self._trees = [
+                ExtraTreeRegressor(
+                    min_samples_leaf=LEAF, max_features=1.0, random_state=seed + number
+                )
+                .fit(inputs, targets, check_input=False)
+                .tree_
+                for number in range(TREES)
+            ]
 
     def predict(self, rows: Floats) -> tuple[Floats, Floats]:
         """Return the mean and the standard deviation over the trees, per row."""
@@ -197,15 +214,15 @@ class ForestSampler:
         encoding, learned = Encoding(request.space), _learned(request)
         early = self._is_early(request, learned)
         if not encoding.width or early or rng.random() < 1 / RANDOM_EVERY:
-            return _point(request, rng)
+            return _point(request, encoding, rng)
         scores = _scores(request, learned)
         kept = _thinned(scores)
         rows = encoding.rows([learned[place].params for place in kept])
         forest = Forest(rows, scores[kept], seed=int(rng.integers(2**31 - TREES)))
-        draws = [_point(request, rng) for _ in range(RANDOM_POINTS)]
+        draws = [_point(request, encoding, rng) for _ in range(RANDOM_POINTS)]
         for place in np.argsort(-scores, kind="stable")[:BEST]:
             centre = learned[place].params
-            draws += [_point(request, rng, centre) for _ in range(NEIGHBOURS)]
+            draws += [_point(request, encoding, rng, centre) for _ in range(NEIGHBOURS)]
         points = encoding.rows([draw.params for draw in draws])
         mean, spread = forest.predict(points)
         tried = encoding.rows([trial.params for trial in _trials(request)])
@@ -280,9 +297,22 @@ def _thinned(scores: Floats) -> NDArray[np.intp]:
 
 
 def _point(
-    request: Request, rng: np.random.Generator, centre: Mapping[str, Scalar] | None = None
+    request: Request,
+    encoding: Encoding,
+    rng: np.random.Generator,
+    centre: Mapping[str, Scalar] | None = None,
 ) -> Draw:
-    """Draw a point: near ``centre`` in the parameters that it has, otherwise at random."""
+    """Draw a point: near ``centre`` in the parameters that it has, otherwise at random.
+
+    Args:
+        request: What is asked for.
+        encoding: Of its space.
+        rng: Draws.
+        centre: Path -> stored value.
+
+    Returns:
+        The point.
+    """
     near = centre or {}
 
     def suggest(path: str, parameter: Parameter) -> Scalar:
@@ -291,8 +321,9 @@ def _point(
         if path in near and rng.random() >= DIFFERS:
             return near[path]
         unit = float(rng.random())
-        if path in near and is_ordered(parameter):
-            at = unit_of(parameter, near[path]) + NEAR * float(rng.normal())
+        place = encoding.place(path, near[path]) if path in near else None
+        if place is not None:
+            at = place + NEAR * float(rng.normal())
             unit = min(max(at, 0.0), math.nextafter(1.0, 0.0))
         return at_unit(parameter, unit)
 

@@ -19,7 +19,7 @@ from hpsearch.search.samplers.forest import (
     _thinned,
     expected_ends,
     growth,
-    unit_of,
+    scale_of,
 )
 from hpsearch.search.suggest import Request
 from hpsearch.study_file.space import Choice, Range
@@ -107,9 +107,9 @@ def test_less_is_better_if_the_study_minimizes():
 
 def test_an_encoding_has_a_scale_for_numbers_and_a_column_for_each_other_value():
     encoding = Encoding(BRANCHED)
-    assert unit_of(Range(low=1e-4, high=1.0, log=True), 1e-2) == pytest.approx(0.5)
-    assert unit_of(Choice((64, 16, 32)), 32) == 0.5
-    assert unit_of(Range(low=3.0, high=3.0), 3.0) == 0.0
+    assert scale_of(Range(low=1e-4, high=1.0, log=True))(1e-2) == pytest.approx(0.5)
+    assert scale_of(Choice((64, 16, 32)))(32) == 0.5
+    assert scale_of(Range(low=3.0, high=3.0))(3.0) == 0.0
     adam = encoding.row({"optimizer": "adam", "optimizer.adam.lr": 1e-3, "batch_size": 128})
     sgd = encoding.row({"optimizer": "sgd", "optimizer.sgd.lr": 1e-3, "batch_size": 128})
     assert sorted(adam[adam >= 0]) == pytest.approx([0.0, 0.5, 1.0, 1.0])
