@@ -30,7 +30,7 @@ def relu() -> nn.Module:
 
 @ACTIVATIONS.register("leaky_relu")
 def leaky_relu(*, negative_slope: NonNegativeFloat = 0.01) -> nn.Module:
-    """Leaky ReLU: x where positive, negative_slope * x elsewhere."""
+    """Leaky ReLU: x if positive, negative_slope * x otherwise."""
     return nn.LeakyReLU(negative_slope)
 
 
@@ -42,7 +42,7 @@ def relu6() -> nn.Module:
 
 @ACTIVATIONS.register("elu")
 def elu(*, alpha: PositiveFloat = 1.0) -> nn.Module:
-    """Exponential linear unit: x where positive, alpha * (exp(x) - 1) elsewhere."""
+    """Exponential linear unit: x if positive, alpha * (exp(x) - 1) otherwise."""
     return nn.ELU(alpha)
 
 
