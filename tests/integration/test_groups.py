@@ -24,6 +24,7 @@ from support.trials import SmallSearch, open_small
 from hpsearch import catalog
 from hpsearch.dashboard.notes import study_note
 from hpsearch.dashboard.standing import Standings
+from hpsearch.measurement import MetricFormat
 from hpsearch.notebook.best import best_of
 from hpsearch.notebook.overview import overview
 from hpsearch.results import optuna_side
@@ -188,7 +189,16 @@ def test_the_confirmed_figure_says_how_many_groups(grouped: Searched, hpsearch: 
     verdict = read_confirmation(grouped.search.database, grouped.search.record())
     assert verdict is not None
     said = " ".join(told.out.split())
-    assert "with groups of validation images" in said
+    assert "seeds and groups of validation images" in said
+    # Both ends: these intervals are uneven, and half of a width would misplace them
+    told_ends = MetricFormat(verdict.metric).interval
+    for interval in (verdict.over_seeds, verdict.over_seeds_and_images, verdict.next_training):
+        assert interval is not None
+        assert f"{told_ends((interval.low, interval.high))} (95 %" in said
+    assert verdict.over_seeds_and_images is not None
+    ends = verdict.over_seeds_and_images
+    assert ends.high - ends.estimate != pytest.approx(ends.estimate - ends.low, rel=0.01)
+    assert "±" not in said
     assert f"{verdict.images} validation images in {verdict.groups} groups" in said
 
 

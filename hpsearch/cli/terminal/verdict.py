@@ -102,18 +102,6 @@ def print_agreement(verdict: Confirmation, test: float) -> None:
         )
 
 
-def in_short(verdict: Confirmation) -> str:
-    """Return the verdict in one line."""
-    unit = MetricFormat(verdict.metric)
-    if verdict.confirmed is None or not verdict.finished:
-        return "not finished"
-    width = _width(verdict.over_seeds_and_images, unit)
-    seeds = plural(len(verdict.reported), "seed")
-    return (
-        f"trial {verdict.winner}, {verdict.metric} {unit.value(verdict.confirmed)}{width} ({seeds})"
-    )
-
-
 def _lines(verdict: Confirmation, unit: MetricFormat) -> list[tuple[str, str]]:
     """Return label and text of each line of the verdict."""
     from hpsearch.results.confirmation.verdict import optimism_in_words
@@ -133,13 +121,18 @@ def _lines(verdict: Confirmation, unit: MetricFormat) -> list[tuple[str, str]]:
         told = "every finalist failed" if verdict.finished else "no winner yet"
         lines.append(("Confirmed", f"- ({told})"))
     elif verdict.confirmed is not None:
-        lines.append(
-            (f"Confirmed, {plural(len(verdict.reported), 'seed')}", _number(verdict, unit))
-        )
+        seeds = plural(len(verdict.reported), "seed")
+        told = f"{unit.value(verdict.confirmed):<9} ({verdict.judged_on})"
+        lines.append((f"Confirmed, {seeds}", told))
+        # Both ends: an interval of a share, or one that reaches for luck, is uneven
+        if verdict.over_seeds is not None:
+            lines.append(("  other seeds", f"{_ends(verdict.over_seeds, unit)} (95 %)"))
+        if verdict.over_seeds_and_images is not None:
+            ends = _ends(verdict.over_seeds_and_images, unit)
+            told = f"{ends} (95 %; seeds and {verdict.other_images})"
+            lines.append(("  and other images", told))
         if verdict.next_training is not None:
-            low, high = verdict.next_training.low, verdict.next_training.high
-            told = f"{unit.value(low)} to {unit.value(high)} (95 %)"
-            lines.append(("One more training", told))
+            lines.append(("One more training", f"{_ends(verdict.next_training, unit)} (95 %)"))
         if verdict.optimism is not None:
             lines.append(("Optimism", optimism_in_words(verdict.optimism, verdict.metric)))
     if verdict.runner_up is not None:
@@ -160,17 +153,8 @@ def _lines(verdict: Confirmation, unit: MetricFormat) -> list[tuple[str, str]]:
     return lines
 
 
-def _number(verdict: Confirmation, unit: MetricFormat) -> str:
-    return (
-        f"{unit.value(verdict.confirmed):<9}"
-        f"{_width(verdict.over_seeds, unit)} seeds,"
-        f"{_width(verdict.over_seeds_and_images, unit)} with {verdict.other_images}   "
-        f"(95 %; {verdict.judged_on})"
-    )
-
-
-def _width(interval: Interval | None, unit: MetricFormat) -> str:
-    return "" if interval is None else f" ±{unit.number(interval.half_width)}"
+def _ends(interval: Interval, unit: MetricFormat) -> str:
+    return unit.interval((interval.low, interval.high))
 
 
 def _versus(versus: Comparison, unit: MetricFormat) -> str:

@@ -268,10 +268,10 @@ def _for_all(interval: Interval, freedom: float, count: int) -> Interval:
     from scipy.special import stdtrit
 
     widening = float(stdtrit(freedom, 1 - 0.025 / count) / stdtrit(freedom, 0.975))
-    reach = interval.half_width * widening
+    middle = interval.estimate
+    low, high = (middle + (end - middle) * widening for end in (interval.low, interval.high))
     # A difference of two shares can't leave this
-    low, high = max(-1.0, interval.estimate - reach), min(1.0, interval.estimate + reach)
-    return replace(interval, low=low, high=high)
+    return replace(interval, low=max(-1.0, low), high=min(1.0, high))
 
 
 def _recall(seeds: Mapping[int, Predictions], index: int) -> dict[int, Judged]:

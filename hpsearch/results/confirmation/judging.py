@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hpsearch.errors import StorageError
 from hpsearch.measurement import CONFUSION_CLASSES
 from hpsearch.results.confirmation.contributions import judged
-from hpsearch.results.confirmation.luck import share_of_luck
+from hpsearch.results.confirmation.luck import Field, at_level_of, share_of_luck
 from hpsearch.results.confirmation.plan import (
     Contest,
     Entry,
@@ -58,10 +58,7 @@ class _Judge:
 
     def verdict(self) -> Confirmation:
         search, state, winner = self.search, self.state, self.state.winner
-        report = {} if winner is None else self.trained(winner, self.contest.report_seeds)
-        # A share stays within 0..1, and so must its interval
-        is_share = search.metric != "val_loss"
-        mean = estimate(list(report.values()), share=is_share) if report else None
+        report, mean = self.report, self.confirmed
         confusion = None if winner is None else self.confusion(winner, report)
         small = len(search.class_names) <= CONFUSION_CLASSES
         return Confirmation(
@@ -75,7 +72,7 @@ class _Judge:
             over_seeds=None if mean is None else mean.over_seeds(),
             over_seeds_and_images=None
             if mean is None
-            else mean.over_seeds_and_images(self.luck_of(mean.mean)),
+            else mean.over_seeds_and_images(self.luck_of_winner),
             next_training=None if mean is None else mean.next_training(),
             reported={seed: training.mean for seed, training in report.items()},
             images=0 if mean is None else mean.images,
@@ -95,6 +92,19 @@ class _Judge:
             confusion=confusion.tolist() if confusion is not None and small else None,
             per_class=[] if confusion is None else self.per_class(confusion, report),
         )
+
+    @cached_property
+    def report(self) -> dict[int, Judged]:
+        """Seed -> training of the winner that had no say in its choice."""
+        winner = self.state.winner
+        return {} if winner is None else self.trained(winner, self.contest.report_seeds)
+
+    @cached_property
+    def confirmed(self) -> Estimate | None:
+        """The winner's mean over these; ``None`` before one has ended."""
+        # A share stays within 0..1, and so must its interval
+        is_share = self.search.metric != "val_loss"
+        return estimate(list(self.report.values()), share=is_share) if self.report else None
 
     def trained(self, trial: int, seeds: Sequence[int]) -> dict[int, Judged]:
         """Return seed -> training, of those that gave a value."""
@@ -201,15 +211,23 @@ class _Judge:
         return [lead for lead in leads if lead is not None]
 
     @cached_property
+    def field(self) -> Field | None:
+        """The search's values, as they would be at the confirmed figure's level."""
+        if self.search.field is None or self.confirmed is None:
+            return None
+        return at_level_of(self.confirmed, self.search.field)
+
+    @cached_property
     def luck(self) -> float:
         """The share of a lead that is luck with the images (see ``luck``)."""
-        field = self.search.field
-        return 0.0 if field is None else share_of_luck(field, self.leads, self.noise)
+        return 0.0 if self.field is None else share_of_luck(self.field, self.leads, self.noise)
 
-    def luck_of(self, confirmed: float) -> float:
-        """Return how much of the winner's figure is luck: of its lead over the search's middle."""
-        field = self.search.field
-        return 0.0 if field is None else self.luck * (confirmed - field.middle)
+    @property
+    def luck_of_winner(self) -> float:
+        """How much of the winner's figure is luck: of its lead over the search's middle."""
+        if self.field is None or self.confirmed is None:
+            return 0.0
+        return self.luck * (self.confirmed.mean - self.field.middle)
 
     def finalists(self) -> list[Finalist]:
         table = []

@@ -13,13 +13,18 @@ halved. It counts only what splits have in common, so newly drawn ones leave lit
 is that of the search's values, less the noise of their seeds; a rest that is smaller than its own
 standard error isn't known, and counts as that. Both are estimated, and so is the luck: no figure is
 corrected by it, but intervals reach as far.
+
+The rule takes it that luck spreads alike at every level. Shares spread less the nearer they are to
+0 or 1, and the winner is nearer than the middle. On the scale of their angle (the arc sine of the
+square root) they spread alike, so distances of the search are taken there, and brought to what they
+would be at the winner's level.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 
 from hpsearch.results.confirmation.statistics import Estimate
@@ -47,11 +52,32 @@ def field_of(values: Sequence[float]) -> Field:
     return Field(middle=middle, variance=variance, better=len(better))
 
 
+def at_level_of(confirmed: Estimate, field: Field) -> Field:
+    """Return the field of a search as it would be at the level of a confirmed figure.
+
+    For a share its distances are those of angles; otherwise it is the same.
+    """
+    if not confirmed.share:
+        return field
+    # No finite number of images makes certain: 1 is half an image less
+    independent = confirmed.images if confirmed.groups is None else confirmed.groups
+    level = (confirmed.mean * independent + 0.5) / (independent + 1)
+    step = 2 * math.sqrt(level * (1 - level))
+    middle = _angle(field.middle)
+    deviation = step * (_angle(field.middle + math.sqrt(field.variance)) - middle)
+    lead = step * (_angle(confirmed.mean) - middle)
+    return replace(field, middle=confirmed.mean - lead, variance=deviation**2)
+
+
+def _angle(share: float) -> float:
+    return math.asin(math.sqrt(min(1.0, max(0.0, share))))
+
+
 def share_of_luck(field: Field, leads: Sequence[Estimate], noise: tuple[float, int]) -> float:
     """Return the share of a lead that is luck with the images, 0..1.
 
     Args:
-        field: Of the search.
+        field: Of the search (``at_level_of`` the winner).
         leads: The winner's paired differences to the other finalists. Without one nothing is known.
         noise: Standard deviation between seeds, and its degrees of freedom (``plan.seed_noise``).
     """

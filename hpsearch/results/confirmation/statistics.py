@@ -77,7 +77,7 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """Half of the interval's width: what is printed after +-."""
+        """Half of the interval's width. People are shown both ends, since these may be uneven."""
         return (self.high - self.low) / 2
 
     def excludes(self, value: float) -> bool:

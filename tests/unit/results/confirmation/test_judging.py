@@ -10,7 +10,7 @@ import pytest
 
 from hpsearch.errors import StorageError
 from hpsearch.results.confirmation.judging import judge
-from hpsearch.results.confirmation.luck import Field
+from hpsearch.results.confirmation.luck import Field, at_level_of
 from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, entries
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import Judged, difference, estimate
@@ -295,8 +295,9 @@ def test_a_lead_reaches_as_far_as_its_share_of_luck() -> None:
     )
     assert without.baseline is not None and found.baseline is not None
     assert without.over_seeds_and_images is not None and found.over_seeds_and_images is not None
+    confirmed = estimate(list(right(trained(), 1, [4, 5, 6]).values()), share=True)
     share = (without.over_seeds_and_images.low - found.over_seeds_and_images.low) / (
-        without.over_seeds_and_images.estimate - field.middle
+        confirmed.mean - at_level_of(confirmed, field).middle
     )
     assert 0 < share < 1
     lead = without.baseline.ahead

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.results.confirmation.luck import Field, field_of, share_of_luck
+from hpsearch.results.confirmation.luck import Field, at_level_of, field_of, share_of_luck
 from hpsearch.results.confirmation.statistics import Estimate
 
 
@@ -96,3 +96,67 @@ def test_it_is_the_luck_that_winners_had(spread: float) -> None:
     assert np.mean(had) > 0.006, "there is something to see"
     assert np.mean(said) == pytest.approx(np.mean(had), rel=0.12)
     assert np.mean(lead_said) == pytest.approx(np.mean(lead_had), rel=0.2)
+
+
+def figure(mean: float, *, share: bool = True) -> Estimate:
+    return Estimate(
+        mean=mean,
+        seeds=5,
+        images=400,
+        seeds_variance=1e-5,
+        seeds_freedom=4,
+        images_variance=1e-5,
+        share=share,
+    )
+
+
+def test_distances_of_shares_are_smaller_near_one() -> None:
+    field = Field(middle=0.8, variance=0.0025, better=50)
+    found = at_level_of(figure(0.95), field)
+    # By hand: the variance of a share goes with p (1 - p), 0.0475 here and 0.1452 between middle
+    # and middle + deviation; (0.95 * 400 + 0.5) / 401 in place of 0.95
+    assert found.variance == pytest.approx(0.0025 * 0.0484 / 0.1452, rel=0.02)
+    assert found.middle > field.middle
+    assert found.better == field.better
+    # Where all are at one level there is nothing to bring there
+    near = at_level_of(figure(0.801), Field(middle=0.8, variance=1e-6, better=50))
+    assert (near.middle, near.variance) == (pytest.approx(0.8), pytest.approx(1e-6, rel=0.01))
+
+
+def test_a_loss_is_taken_as_it_is() -> None:
+    assert at_level_of(figure(0.2, share=False), FIELD) == FIELD
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.0])
+def test_a_field_can_be_brought_to_the_end_of_the_scale(mean: float) -> None:
+    for field in (
+        FIELD,
+        Field(middle=1.0, variance=0.0, better=3),
+        Field(middle=1.0, variance=0.01, better=3),
+    ):
+        found = at_level_of(figure(mean), field)
+        assert np.isfinite([found.middle, found.variance]).all()
+        assert 0 <= share_of_luck(found, [lead(0.001)], (0.03, 20)) <= 1
+    assert at_level_of(figure(1.0), FIELD).variance > 0, "half an image is missing from 1"
+
+
+def test_it_is_the_luck_that_winners_had_with_shares() -> None:
+    # Configurations and luck spread alike on the scale of angles, so less near 1
+    rng = np.random.default_rng(9)
+    spread, images, noise = 0.05, 0.03, 0.01
+    had, said, taken_as_it_is = [], [], []
+    for _ in range(400):
+        skill = rng.normal(1.27, spread, 100)  # the median share is 91 %
+        luck = rng.normal(0, images, 100)
+        true, figures = np.sin(skill) ** 2, np.sin(skill + luck) ** 2
+        seen = np.sin(skill + luck + rng.normal(0, noise, 100)) ** 2
+        winner = int(seen.argmax())
+        confirmed = figure(figures[winner])
+        step = 2 * (figures[winner] * (1 - figures[winner])) ** 0.5
+        of_search = field_of(sorted(map(float, seen), reverse=True))
+        for field, into in ((at_level_of(confirmed, of_search), said), (of_search, taken_as_it_is)):
+            share = share_of_luck(field, [lead(2 * (step * images) ** 2)], (step * noise, 40))
+            into.append(share * (confirmed.mean - field.middle))
+        had.append(figures[winner] - true[winner])
+    assert np.mean(said) == pytest.approx(np.mean(had), rel=0.12)
+    assert np.mean(taken_as_it_is) < 0.75 * np.mean(had)
