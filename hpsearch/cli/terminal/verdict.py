@@ -97,8 +97,7 @@ def print_agreement(verdict: Confirmation, test: float) -> None:
     if confirmed is not None and verdict.finished:
         say(
             f"confirmed: {verdict.metric} {unit.value(confirmed.estimate)} (95 %: "
-            f"{unit.value(confirmed.low)} to {unit.value(confirmed.high)}); the test figure, "
-            f"{unit.value(test)}, lies inside"
+            f"{_ends(confirmed, unit)}); the test figure, {unit.value(test)}, lies inside"
         )
 
 

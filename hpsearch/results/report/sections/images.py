@@ -18,6 +18,7 @@ from hpsearch.results.report.blocks import (
 )
 from hpsearch.results.report.charts.confusion import class_differences, confusion
 from hpsearch.results.report.content import StudyContent
+from hpsearch.results.report.labels import Unit
 from hpsearch.wording import plural
 
 #: Finalists that the winner is compared with class by class.
@@ -53,13 +54,13 @@ def classes(content: StudyContent) -> Section:
     if content.confirmed is not None and content.confirmed.verdict.per_class:
         blocks.append(_per_class(content))
     for opening in content.test[:1]:
-        low, high = opening.interval
+        accuracy = Unit("val_accuracy")
         blocks.append(
             Text(
                 text=f"Test images were opened {plural(len(content.test), 'time')}. At the first "
-                f"look trial {opening.trial} came to {opening.accuracy:.2%} of {opening.sample} "
-                f"(95 % over {opening.over}: {low:.2%} to {high:.2%}); only a first look is a "
-                "test."
+                f"look trial {opening.trial} came to {accuracy.value(opening.accuracy)} of "
+                f"{opening.sample} (95 % over {opening.over}: "
+                f"{accuracy.interval(opening.interval)}); only a first look is a test."
             )
         )
     if not content.test:
