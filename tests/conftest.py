@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -37,6 +38,19 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables and no study."""
+    from hpsearch.search.schema_version import ensure_tables
+    from hpsearch.search.storage import Database
+
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    ensure_tables(database)
+    database.close()
+    return path
+
+
 @pytest.fixture(params=BACKENDS)
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a new, empty database, on each kind of server in turn."""
@@ -47,6 +61,33 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
     url = server.create()
     yield url
     server.drop(url)
+
+
+@pytest.fixture(scope="session")
+def postgres_prepared(postgres: PostgresServer) -> str:
+    """The URL of a Postgres database with all tables and no study, emptied after each test."""
+    from hpsearch.search.schema_version import ensure_tables
+    from hpsearch.search.storage import Database
+
+    url: str = postgres.create()
+    database = Database(url)
+    ensure_tables(database)
+    database.close()
+    return url
+
+
+@pytest.fixture(params=BACKENDS)
+def prepared_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database that has tables and no study, on each kind of server in turn."""
+    if request.param == "sqlite":
+        path = tmp_path / "hpsearch.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    # Emptied and used again: creating one takes half a second.
+    url = request.getfixturevalue("postgres_prepared")
+    yield url
+    request.getfixturevalue("postgres").empty(url)
 
 
 @pytest.fixture(autouse=True)

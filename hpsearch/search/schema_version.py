@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -94,6 +95,7 @@ def revision_of(connection: Connection) -> str | None:
     return _migrations(connection).get_current_revision()
 
 
+@cache
 def head_revision() -> str:
     """Return the revision that this version of hpsearch works on."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
@@ -117,14 +119,18 @@ def _refuse_other_optuna(database: Database) -> None:
     found = database.read(
         lambda connection: MigrationContext.configure(connection).get_current_revision()
     )
-    scripts = ScriptDirectory(str(Path(models.__file__).parent / "alembic"))
-    if found != scripts.get_current_head():
+    if found != optuna_head():
         raise StorageError(
-            f"{database.display_url} must have Optuna's tables of schema "
-            f"{scripts.get_current_head()!r}, but they are of {found!r}: another version of Optuna "
-            "changed them; use the hpsearch that belongs to it, or another --storage. "
-            "Nothing was changed"
+            f"{database.display_url} must have Optuna's tables of schema {optuna_head()!r}, but "
+            f"they are of {found!r}: another version of Optuna changed them; use the hpsearch that "
+            "belongs to it, or another --storage. Nothing was changed"
         )
+
+
+@cache
+def optuna_head() -> str | None:
+    """Return the revision of Optuna's tables that the installed Optuna works on."""
+    return ScriptDirectory(str(Path(models.__file__).parent / "alembic")).get_current_head()
 
 
 def _create_optuna_tables(database: Database) -> None:

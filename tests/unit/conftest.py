@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules, TrialRow
 from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.search.suggest import distribution_of
 from hpsearch.study_file.loading import study_from_document
@@ -122,11 +122,11 @@ class MadeUp:
 
 
 @pytest.fixture
-def made_up(tmp_path: Path) -> Iterable[MadeUp]:
+def made_up(sqlite_template: Path, tmp_path: Path) -> Iterable[MadeUp]:
     """An empty study in a new SQLite database."""
+    shutil.copy(sqlite_template, tmp_path / "made_up.db")
     url = f"sqlite:///{tmp_path}/made_up.db"
     database = Database(url)
-    ensure_tables(database)
     study = study_from_document(DOCUMENT, made_up_registries)
     stored = studies.attach(database, study)
     rules = SearchRules(

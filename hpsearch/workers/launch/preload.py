@@ -14,5 +14,10 @@ import hpsearch.search.samplers
 import hpsearch.training.components
 import hpsearch.workers.launch.estimate
 import hpsearch.workers.worker
+from hpsearch.search.schema_version import head_revision, optuna_head
+
+# Alembic runs every migration script to find the last one: here, and not again in each worker
+head_revision()
+optuna_head()
 
 __all__ = ["hpsearch", "optuna", "torch"]

@@ -11,14 +11,12 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from support.ledger import optuna_storage
 
-from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 
 
 @pytest.fixture
-def database(storage_url: str) -> Iterator[Database]:
-    with closing(Database(storage_url)) as opened:
-        ensure_tables(opened)
+def database(prepared_url: str) -> Iterator[Database]:
+    with closing(Database(prepared_url)) as opened:
         yield opened
 
 

@@ -14,7 +14,6 @@ from sqlalchemy.exc import OperationalError
 
 from hpsearch.dashboard.app import dashboard_server
 from hpsearch.errors import DatabaseReplaced, NothingStored, StorageError, UserError
-from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database, Patience
 
 
@@ -79,11 +78,8 @@ def test_a_database_that_is_deleted_ends_the_server(searched):
     assert "deleted or moved" in str(raised[0])
 
 
-def test_even_the_database_refuses_its_writes(storage_url):
-    ensure = Database(storage_url)
-    ensure_tables(ensure)
-    ensure.close()
-    database = Database(storage_url, Patience(seconds=0.2), read_only=True)
+def test_even_the_database_refuses_its_writes(prepared_url):
+    database = Database(prepared_url, Patience(seconds=0.2), read_only=True)
     try:
         with pytest.raises(
             (OperationalError, sa.exc.InternalError, StorageError), match=r"read-?only|readonly"
