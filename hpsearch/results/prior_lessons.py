@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import rankdata
 
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.priors.built import ImagesOf, built_optimizer
 from hpsearch.priors.features import features
+from hpsearch.priors.learned import ranks_of
 from hpsearch.priors.prior_file import Lessons
 from hpsearch.priors.rule import RulePrior
 from hpsearch.results.records import StudyRecord, TrialRecord
@@ -71,7 +71,7 @@ def lessons_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> Le
     order: Mapping[tuple[float, float], int] = {
         each: place for place, each in enumerate(sorted(set(worth)))
     }
-    ranks = rankdata([order[each] for each in worth])
+    ranks = ranks_of([order[each] for each in worth])
     features_of, told = np.stack(rows), ((ranks - 1) / (len(ranks) - 1)).astype(np.float32)
     return Lessons(
         name=called(name),

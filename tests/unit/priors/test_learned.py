@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 from sklearn.ensemble import ExtraTreesRegressor
 
 from hpsearch import catalog
@@ -20,7 +20,7 @@ from hpsearch.priors import making
 from hpsearch.priors.built import Images, built_optimizer, mean_lr
 from hpsearch.priors.features import NAMES, features
 from hpsearch.priors.forest import Forest, grow
-from hpsearch.priors.learned import LearnedPrior
+from hpsearch.priors.learned import LearnedPrior, ranks_of
 from hpsearch.priors.making import prior_of
 from hpsearch.priors.prior_file import Learned, Lessons, learned_from, read, write
 from hpsearch.registry import Component
@@ -260,3 +260,9 @@ def test_only_a_prior_with_a_file_is_stored_with_one():
     )
     assert changed.document["search"] == {"prior": "rule"}
     assert changed.fingerprint == rule.fingerprint
+
+
+@pytest.mark.parametrize("values", [[3.0], [1, 1, 1], [5, 2, 5, 9, 2, 2], [0.5, -np.inf, 0.5]])
+def test_ranks_are_those_of_scipy(values):
+    assert ranks_of(values).tolist() == rankdata(values).tolist()
+    assert ranks_of(np.array(values)).tolist() == rankdata(values).tolist()

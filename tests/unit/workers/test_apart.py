@@ -42,6 +42,10 @@ def dies() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def imported() -> set[str]:
+    return set(sys.modules)
+
+
 def counts_and(then: str) -> Iterator[int]:
     yield 1
     yield 2
@@ -57,6 +61,13 @@ def test_an_answer_comes_back_from_this_environment(monkeypatch: pytest.MonkeyPa
     text, variable, pid = in_other_process(answer, "hello", variable="APART_TEST")
     assert (text, variable) == ("HELLO", "as set now")
     assert pid != os.getpid()
+
+
+def test_it_begins_with_torch_and_without_what_few_need() -> None:
+    """Every launch waits for these imports; scipy.stats alone takes most of a second."""
+    found = in_other_process(imported)
+    assert {"torch", "optuna", "hpsearch.workers.worker"} <= found
+    assert found.isdisjoint({"scipy.stats", "sklearn", "pandas", "plotly", "matplotlib.figure"})
 
 
 def test_a_users_mistake_comes_back_as_it_was() -> None:
