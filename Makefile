@@ -10,7 +10,7 @@ WORKERS ?= 2
 STUDY := HPSEARCH_STORAGE=sqlite:///$(DEMO)/hpsearch.db HPSEARCH_RUNS=$(DEMO)/runs $(BIN)/hpsearch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck bench gpu storm dashboard clean
+.PHONY: help setup demo quick test lint typecheck bench gpu storm dashboard clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,11 @@ demo: $(READY) ## Search on real images, confirm the winner, export and verify i
 	$(STUDY) export --study quickstart --bundle $(DEMO)/best
 	$(BIN)/hpsearch verify $(DEMO)/best/best.yaml
 	$(STUDY) report --study quickstart --out $(DEMO)/report
+
+quick: lint typecheck ## While you work: style, types, and the unit tests of what differs from origin/main (under 90 s)
+	@chosen=$$($(BIN)/python tests/support/quick.py) && if [ -n "$$chosen" ]; then \
+		$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -q $(PYTEST_ARGS) $$chosen; \
+		else echo "no unit test belongs to what differs from origin/main"; fi
 
 test: $(READY) ## All tests: unit, integration (SQLite and Postgres), acceptance, chaos, security
 	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(PYTEST_ARGS)
