@@ -203,8 +203,8 @@ def searches(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         kept = [json.loads(line) for line in options.keep.read_text().splitlines()]
         yield from kept
     done = {(each["data"], each["tool"], each["seed"]) for each in kept}
-    data_parts = {"fashion": FASHION}
-    if options.emoji is not None:
+    data_parts = {} if options.only == "emoji" else {"fashion": FASHION}
+    if options.emoji is not None and options.only != "fashion":
         data_parts["emoji"] = EMOJI
     torch.set_num_threads(1)
     tools = {OURS: search_ours, THEIRS: search_theirs}
@@ -320,6 +320,7 @@ def main() -> None:
     """Search, train the picks, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--emoji", type=Path, help="a folder of images, a folder a class")
+    parser.add_argument("--only", choices=("fashion", "emoji"), help="one of the two data sets")
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "real_searches")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=30)

@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from hpsearch.search import ledger_reads, studies
-from hpsearch.search.ledger_reads import Event
+from hpsearch.search import studies
+from hpsearch.search.events import Event, EventKind, event_log
 from hpsearch.search.storage import Database
 from hpsearch.wording import plural
-
-_KIND = "test_opened"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +100,17 @@ class Opening:
 
 def record_opening(database: Database, study_id: int, opening: Opening) -> None:
     """Write an opening into the study's event log."""
-    studies.record_study_event(database, study_id, _KIND, asdict(opening))
+    studies.record_study_event(database, study_id, EventKind.TEST_OPENED, asdict(opening))
 
 
 def openings(database: Database, study_id: int) -> list[Opening]:
     """Return every opening, oldest first."""
-    log = ledger_reads.event_log(database, study_id)
-    return [Opening(**event.detail) for event in log if event.kind == _KIND and _is_whole(event)]
+    log = event_log(database, study_id)
+    return [
+        Opening(**event.detail)
+        for event in log
+        if event.kind == EventKind.TEST_OPENED and _is_whole(event)
+    ]
 
 
 def _is_whole(event: Event) -> bool:

@@ -10,10 +10,11 @@
 - ``study_identity``  whether Optuna's tables still hold a study under its id (``study_deletion``)
 - ``claims``          which ticket a worker takes next
 - ``ledger``          every write about a ticket: start, report, release, fail; behind a ``fence``
+- ``events``          the append-only event log: kinds, writing, reading
 - ``epoch_reports``   the write of every epoch: figures, decision, the trial's end (``outcomes``)
 - ``decision``        whether a trial goes on: what a pruning rule may see, and its audit
 - ``rungs``           trials that wait at rungs: who goes on, and how they end
-- ``ledger_reads``    what others ask of the ledger: tickets, curves, events, counts
+- ``ledger_reads``    what others ask of the ledger: tickets, curves, counts
 - ``one_moment``      several reads that see the same moment
 - ``lease``           watching other workers' leases by the own monotonic clock
 - ``history``         Optuna's view of the trials, plus the one being drawn

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import StorageError
+from hpsearch.search.events import EventKind, record_event
 from hpsearch.search.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger_statements import (
     LOCK_STUDY,
@@ -19,7 +20,6 @@ from hpsearch.search.ledger_statements import (
     end_badly,
     lock_study,
     lock_ticket,
-    record_event,
     row_of,
     take_point,
     update_ticket,
@@ -188,7 +188,7 @@ class Claims:
             and (row["attempt"], row["renewals"]) == (lease.attempt, lease.renewals)
         ):
             silence = f"no sign of life for {lease.lease_seconds:g} s"
-            end_badly(connection, row, "lease_expired", silence, self._rules.max_failures)
+            end_badly(connection, row, EventKind.LEASE_EXPIRED, silence, self._rules.max_failures)
 
     def _resume(self, connection: Connection, key: str, row: Row) -> Claim:
         attempt = row["attempt"] + 1
@@ -211,7 +211,13 @@ class Claims:
         if row["rung"] is not None:
             detail["promoted_from"] = row["rung"]
         record_event(
-            connection, self._study_id, row["ticket"], attempt, "resumed", self._owner, detail
+            connection,
+            self._study_id,
+            row["ticket"],
+            attempt,
+            EventKind.RESUMED,
+            self._owner,
+            detail,
         )
         return _claim_of({**row, "attempt": attempt})
 
@@ -230,7 +236,7 @@ class Claims:
             point=point,
         )
         detail = {"pid": os.getpid()}
-        record_event(connection, self._study_id, ticket, 1, "claimed", self._owner, detail)
+        record_event(connection, self._study_id, ticket, 1, EventKind.CLAIMED, self._owner, detail)
         return Claim(
             study_id=self._study_id,
             ticket=ticket,
@@ -278,7 +284,7 @@ def free_tickets_of(
         )
         held = [dict(row) for row in connection.execute(query).mappings()]
         for row in held:
-            end_badly(connection, row, "worker_died", reason, max_failures)
+            end_badly(connection, row, EventKind.WORKER_DIED, reason, max_failures)
         return len(held)
 
     return database.write(work)

@@ -12,18 +12,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.prepared import Statement, ask
 from hpsearch.search.pruners import Report, StoppingRule
 from hpsearch.search.stored_json import decode_or
 
-#: The event of a trial that the rule would have stopped; ``detail`` holds ``epoch`` and ``value``.
-SPARED = "spared"
+
+class Decision(StrEnum):
+    """What follows an epoch. All but ``SPARED`` are stored with it: their values never change."""
+
+    CONTINUE = "continue"
+    #: The trial waits at a rung; its ticket is given back.
+    PAUSED = "paused"
+    PRUNED = "pruned"
+    #: The last epoch of the study, or of a training that has stopped early.
+    COMPLETE = "complete"
+    #: The rule stops the trial, and the audit lets it go on (stored as ``CONTINUE``).
+    SPARED = "spared"
+
 
 #: Trials that a rule keeps back beyond which one at least is spared by the audit.
 UNAUDITED = 10
@@ -78,7 +91,7 @@ class Audit:
 def spared_since(connection: Connection, study_id: int) -> dict[int, int]:
     """Return ticket -> the epoch at which the rule would have stopped it, if it would."""
     query = sa.select(events.c.ticket, events.c.detail).where(
-        events.c.study_id == study_id, events.c.kind == SPARED
+        events.c.study_id == study_id, events.c.kind == EventKind.SPARED
     )
     found = {}
     for ticket, text in connection.execute(query):
@@ -110,17 +123,25 @@ def decide(
     sign: float,
     pruner: StoppingRule,
     audit: Audit,
-) -> str:
-    """Return "continue", "pruned", or ``SPARED``: the rule stops it, and the audit lets it live.
+) -> Decision:
+    """Return ``CONTINUE``, ``PRUNED`` or ``SPARED``.
 
-    It isn't asked about a trial that was spared before. ``sign`` is that of ``LedgerPeers``.
+    It isn't asked about a trial that was spared before.
+
+    Args:
+        connection: The transaction that reports the epoch.
+        study_id: The study.
+        report: The epoch, as a pruning rule sees it.
+        sign: 1, or -1 if less is better.
+        pruner: The rule.
+        audit: Which trials go on although the rule stops them.
     """
     peers = LedgerPeers(connection, study_id, report.ticket, sign)
     if not pruner(report, peers):
-        return "continue"
+        return Decision.CONTINUE
     if audit.spares(report.ticket) or (audit.share and lacks_audit(connection, study_id)):
-        return SPARED
-    return "pruned"
+        return Decision.SPARED
+    return Decision.PRUNED
 
 
 class LedgerPeers:

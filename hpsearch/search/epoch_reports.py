@@ -14,8 +14,9 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.measurement import EpochResult
 from hpsearch.search import optuna_rows
-from hpsearch.search.decision import SPARED, decide, lacks_audit
+from hpsearch.search.decision import Decision, decide, lacks_audit
 from hpsearch.search.epoch_rows import OWN_DECISION, insert_epoch
+from hpsearch.search.events import EventKind
 from hpsearch.search.fence import FencedWrites
 from hpsearch.search.ledger_statements import LOCK_TICKET, Row, lock_study, row_of
 from hpsearch.search.ledger_tables import TicketState, tickets
@@ -25,7 +26,6 @@ from hpsearch.search.prepared import ask_all
 from hpsearch.search.promotion import Promotion, most_paused
 from hpsearch.search.pruners import Report
 from hpsearch.search.rungs import (
-    PAUSED,
     any_lost,
     count_running,
     count_waiting,
@@ -49,21 +49,20 @@ class EpochReports(FencedWrites):
         result: EpochResult,
         checkpoint: CheckpointRef | None = None,
         measured: Mapping[str, float] | None = None,
-    ) -> str:
+    ) -> Decision:
         """Record one epoch, decide once whether the trial goes on, and end it where it doesn't.
 
         ``measured`` holds the figures of the study's goals that no epoch measures, as far as they
         are known (``SearchRules.goals``).
 
         Returns:
-            "continue", "paused" (at a rung; the ticket is given back), "pruned" or "complete" (of
-            the study's last epoch, and if training has stopped early). A repeated epoch (its
-            checkpoint was older than its report) keeps the first figures and the first decision.
+            What follows; never ``SPARED``. A repeated epoch (its checkpoint was older than its
+            report) keeps the first figures and the first decision.
         """
 
         at_rung = result.epoch in self.rules.rungs and not result.last
 
-        def work(connection: Connection) -> str:
+        def work(connection: Connection) -> Decision:
             study: Row = {}
             if at_rung:
                 # Trials are counted: the study's lock comes before the ticket's
@@ -74,9 +73,9 @@ class EpochReports(FencedWrites):
             ticket = self.require_ours(claim, ticket)
             if ticket["epochs_done"] >= result.epoch:
                 columns = self.name_checkpoint(connection, claim, checkpoint)
-                self.event(connection, claim, "epoch_redone", {"epoch": result.epoch})
+                self.event(connection, claim, EventKind.EPOCH_REDONE, {"epoch": result.epoch})
                 # On another device its digits may differ, and so the epoch at which it stops
-                decision = "complete" if result.last else "continue"
+                decision = Decision.COMPLETE if result.last else Decision.CONTINUE
                 if result.last:
                     columns |= self._end(
                         connection, claim, dict(ticket), result, decision, measured
@@ -104,18 +103,18 @@ class EpochReports(FencedWrites):
                 columns |= place
             else:
                 decision = self._decide(connection, ticket, result, value, best)
-                if decision == SPARED:
+                if decision is Decision.SPARED:
                     detail = {"epoch": result.epoch, "value": value}
-                    self.event(connection, claim, SPARED, detail)
+                    self.event(connection, claim, EventKind.SPARED, detail)
                     columns["audited_from"] = result.epoch
-                    decision = "continue"
+                    decision = Decision.CONTINUE
             insert_epoch(connection, claim, result, value, decision)
             optuna_rows.insert_intermediate_value(
                 connection, ticket["trial_id"], result.epoch, value
             )
-            if decision == "paused":
+            if decision is Decision.PAUSED:
                 columns |= self._pause(connection, claim, {**ticket, **columns}, measured)
-            elif decision != "continue":
+            elif decision is not Decision.CONTINUE:
                 columns |= self._end(
                     connection, claim, {**ticket, **columns}, result, decision, measured
                 )
@@ -126,11 +125,11 @@ class EpochReports(FencedWrites):
 
     def _decide(
         self, connection: Connection, ticket: Row, result: EpochResult, value: float, best: float
-    ) -> str:
+    ) -> Decision:
         if result.last or result.epoch >= self.rules.epochs_per_trial:
-            return "complete"
+            return Decision.COMPLETE
         if isinstance(self.rules.pruner, Promotion) or ticket["audited_from"] is not None:
-            return "continue"
+            return Decision.CONTINUE
         sign = 1.0 if self.rules.maximize else -1.0
         report = Report(
             ticket=ticket["ticket"],
@@ -143,14 +142,14 @@ class EpochReports(FencedWrites):
 
     def _stand_at_rung(
         self, connection: Connection, study: Row, claim: Claim, ticket: Row
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> tuple[Decision, dict[str, Any]]:
         """Decide at a rung; returns the decision, and the columns of where the ticket stands.
 
         The ticket waits, and the claim rule is asked what a worker would get now. If that is this
         ticket, the trial goes on at once, without a checkpoint being read again.
         """
         if ticket["audited_from"] is not None:
-            return "continue", {}
+            return Decision.CONTINUE, {}
         epoch = ticket["epochs_done"]
         waits = {"state": TicketState.PAUSED, "rung": epoch}
         trains = {"state": TicketState.RUNNING, "rung": None}
@@ -160,12 +159,14 @@ class EpochReports(FencedWrites):
         if not any_lost(connection, self.study_id):
             promoted = next_promoted(connection, study, self.rules)
         if promoted is not None and promoted["ticket"] == claim.ticket:
-            return "continue", trains
+            return Decision.CONTINUE, trains
         audit = self.rules.audit
         if audit.spares(claim.ticket) or (audit.share and lacks_audit(connection, self.study_id)):
-            self.event(connection, claim, SPARED, {"epoch": epoch, "value": ticket["value"]})
-            return "continue", {**trains, "audited_from": epoch}
-        return "paused", {**waits, "owner": None}
+            self.event(
+                connection, claim, EventKind.SPARED, {"epoch": epoch, "value": ticket["value"]}
+            )
+            return Decision.CONTINUE, {**trains, "audited_from": epoch}
+        return Decision.PAUSED, {**waits, "owner": None}
 
     def _pause(
         self,
@@ -176,7 +177,7 @@ class EpochReports(FencedWrites):
     ) -> dict[str, Any]:
         """Log that the trial waits; returns the columns that its end needs from here."""
         detail = {"epoch": ticket["epochs_done"], "value": ticket["value"]}
-        self.event(connection, claim, PAUSED, detail)
+        self.event(connection, claim, EventKind.PAUSED, detail)
         if self.rules.goals is None:
             return {}
         found = read_outcome(connection, self.rules.goals, ticket, measured or {}, complete=False)
@@ -203,16 +204,16 @@ class EpochReports(FencedWrites):
         claim: Claim,
         ticket: Mapping[str, Any],
         result: EpochResult,
-        decision: str,
+        decision: Decision,
         measured: Mapping[str, float] | None,
     ) -> dict[str, Any]:
         """End Optuna's row with the value that ``ticket`` holds; returns the ticket's columns."""
         final = ticket["best_value"] if self.rules.best_epoch_counts else ticket["value"]
-        state = TrialState.COMPLETE if decision == "complete" else TrialState.PRUNED
-        columns: dict[str, Any] = {"state": decision, "owner": None}
+        state = TrialState.COMPLETE if decision is Decision.COMPLETE else TrialState.PRUNED
+        columns: dict[str, Any] = {"state": TicketState(decision.value), "owner": None}
         values: Sequence[float] = [final]
         if self.rules.goals is not None:
-            complete = decision == "complete"
+            complete = decision is Decision.COMPLETE
             goals = self.rules.goals
             found = read_outcome(connection, goals, ticket, measured or {}, complete=complete)
             values = write_ending(
@@ -226,12 +227,17 @@ class EpochReports(FencedWrites):
             )
         for key, kept in result.attributes.items():
             optuna_rows.insert_user_attr(connection, ticket["trial_id"], key, kept)
-        self.event(connection, claim, decision, {"epoch": ticket["epochs_done"], "value": final})
+        self.event(
+            connection,
+            claim,
+            EventKind(decision.value),
+            {"epoch": ticket["epochs_done"], "value": final},
+        )
         return columns
 
     def _own_decision(
         self, connection: Connection, claim: Claim, result: EpochResult
-    ) -> tuple[Row | None, str | None]:
+    ) -> tuple[Row | None, Decision | None]:
         """Lock the ticket; returns its row, and what this attempt was told of the epoch before."""
         key = {"study_id": claim.study_id, "ticket": claim.ticket}
         epoch = {"epoch": result.epoch, "attempt": claim.attempt}
@@ -243,7 +249,7 @@ class EpochReports(FencedWrites):
         require_ours(connection, claim.study_id, ours)
         row = row_of(tickets, locked)
         if decided:
-            return row, str(decided[0][0])
+            return row, Decision(decided[0][0])
         # An epoch that an heir did again has no row of its attempt, and may have ended the trial
         if (
             result.last
@@ -251,5 +257,5 @@ class EpochReports(FencedWrites):
             and row["attempt"] == claim.attempt
             and row["state"] == TicketState.COMPLETE
         ):
-            return row, str(row["state"])
+            return row, Decision(row["state"])
         return row, None

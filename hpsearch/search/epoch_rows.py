@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.measurement import FIGURES, EpochResult
+from hpsearch.search.decision import Decision
 from hpsearch.search.ledger_tables import epochs
 from hpsearch.search.ledger_types import Claim
 from hpsearch.search.prepared import Statement, insertion, send
@@ -24,7 +25,7 @@ OWN_DECISION = Statement(
 
 
 def insert_epoch(
-    connection: Connection, claim: Claim, result: EpochResult, value: float, decision: str
+    connection: Connection, claim: Claim, result: EpochResult, value: float, decision: Decision
 ) -> None:
     """Keep an epoch's figures and what was decided after it; ``value`` is the objective."""
     send(
@@ -34,6 +35,6 @@ def insert_epoch(
         ticket=claim.ticket,
         attempt=claim.attempt,
         value=value,
-        decision=decision,
+        decision=decision.value,
         **{name: getattr(result, name) for name in FIGURES},
     )

@@ -9,13 +9,8 @@ from typing import Any, TypeVar
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import LeaseLost
-from hpsearch.search.ledger_statements import (
-    Row,
-    has_event,
-    lock_ticket,
-    record_event,
-    update_ticket,
-)
+from hpsearch.search.events import EventKind, record_event
+from hpsearch.search.ledger_statements import Row, has_event, lock_ticket, update_ticket
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef, Claim
 from hpsearch.search.storage import Database
@@ -52,7 +47,7 @@ class FencedWrites:
         name: str,
         work: Callable[[Connection], T],
         *,
-        leaves: str | None = None,
+        leaves: EventKind | None = None,
     ) -> T:
         """Run ``work``; a refusal leaves a trace.
 
@@ -72,7 +67,7 @@ class FencedWrites:
         except LeaseLost:
             detail = {"write": name}
             self.database.write(
-                lambda connection: self.event(connection, claim, "write_refused", detail)
+                lambda connection: self.event(connection, claim, EventKind.WRITE_REFUSED, detail)
             )
             raise
 
@@ -81,7 +76,7 @@ class FencedWrites:
         update_ticket(connection, claim.study_id, claim.ticket, **columns)
 
     def event(
-        self, connection: Connection, claim: Claim, kind: str, detail: Mapping[str, Any]
+        self, connection: Connection, claim: Claim, kind: EventKind, detail: Mapping[str, Any]
     ) -> None:
         """Append to the event log."""
         record_event(
@@ -94,7 +89,7 @@ class FencedWrites:
         """Log a new checkpoint; returns the ticket's columns that name it."""
         if checkpoint is None:
             return {}
-        self.event(connection, claim, "checkpoint", asdict(checkpoint))
+        self.event(connection, claim, EventKind.CHECKPOINT, asdict(checkpoint))
         return {
             "checkpoint": checkpoint.key,
             "checkpoint_sha256": checkpoint.sha256,

@@ -17,15 +17,13 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.search.ledger_statements import lock_study, record_event
+from hpsearch.search.events import EventKind, record_event
+from hpsearch.search.ledger_statements import lock_study
 from hpsearch.search.ledger_tables import knowledge
 from hpsearch.search.optuna_rows import constraint_attrs
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import Damaged, decode, warn
 from hpsearch.study_file.space import Scalar
-
-#: Kinds of the study's events.
-LEARNED, FORGOTTEN = "learned", "forgotten"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +88,7 @@ def learn(database: Database, study_id: int, source: str, lessons: Sequence[Less
             ],
         )
         detail = {"source": source, "results": len(new)}
-        record_event(connection, study_id, None, None, LEARNED, None, detail)
+        record_event(connection, study_id, None, None, EventKind.LEARNED, None, detail)
         return len(new)
 
     return database.write(work)
@@ -108,7 +106,7 @@ def forget(database: Database, study_id: int, source: str) -> int:
         )
         if result.rowcount:
             detail = {"source": source, "results": result.rowcount}
-            record_event(connection, study_id, None, None, FORGOTTEN, None, detail)
+            record_event(connection, study_id, None, None, EventKind.FORGOTTEN, None, detail)
         return int(result.rowcount)
 
     return database.write(work)

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from hpsearch.errors import LeaseLost
 from hpsearch.search import optuna_rows
 from hpsearch.search.epoch_reports import EpochReports
+from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_statements import (
     Row,
     end_badly,
@@ -82,7 +83,7 @@ class Ledger(EpochReports):
                 number=number,
                 params=json.dumps(dict(row.params)),
             )
-            self.event(connection, claim, "started", {"trial": number})
+            self.event(connection, claim, EventKind.STARTED, {"trial": number})
             return trial_id, number
 
         return self.fenced(claim, "start", work)
@@ -112,7 +113,7 @@ class Ledger(EpochReports):
             if self.rules.enumerates:
                 point = take_point(connection, study)
             self.update(connection, claim, infeasible=nth + 1, point=point)
-            self.event(connection, claim, "infeasible", {"trial": number, "reason": reason})
+            self.event(connection, claim, EventKind.INFEASIBLE, {"trial": number, "reason": reason})
             return point
 
         return self.fenced(claim, "infeasible", work)
@@ -125,9 +126,9 @@ class Ledger(EpochReports):
             columns: dict[str, Any] = {"state": TicketState.PAUSED, "owner": None}
             columns |= self.name_checkpoint(connection, claim, checkpoint)
             self.update(connection, claim, **columns)
-            self.event(connection, claim, "released", {"reason": reason})
+            self.event(connection, claim, EventKind.RELEASED, {"reason": reason})
 
-        self.fenced(claim, "release", work, leaves="released")
+        self.fenced(claim, "release", work, leaves=EventKind.RELEASED)
 
     def fail(
         self,
@@ -150,11 +151,11 @@ class Ledger(EpochReports):
             ticket = self.fence(connection, claim)
             most = self.rules.max_failures if retry else 1
             limit = most if at_most is None else min(most, at_most)
-            return end_badly(connection, ticket, "attempt_failed", error, limit, lesson)
+            return end_badly(connection, ticket, EventKind.ATTEMPT_FAILED, error, limit, lesson)
 
-        return self.fenced(claim, "fail", work, leaves="attempt_failed")
+        return self.fenced(claim, "fail", work, leaves=EventKind.ATTEMPT_FAILED)
 
-    def note(self, claim: Claim, kind: str, detail: Mapping[str, Any]) -> None:
+    def note(self, claim: Claim, kind: EventKind, detail: Mapping[str, Any]) -> None:
         """Append to the event log what happened to this attempt outside the ledger."""
         self.database.write(lambda connection: self.event(connection, claim, kind, detail))
 
@@ -168,9 +169,11 @@ class Ledger(EpochReports):
             connection.execute(
                 sa.update(studies).where(studies.c.study_id == self.study_id).values(exhausted=True)
             )
-            self.event(connection, claim, "withdrawn", {"reason": "the space has no point left"})
+            self.event(
+                connection, claim, EventKind.WITHDRAWN, {"reason": "the space has no point left"}
+            )
 
-        self.fenced(claim, "withdraw", work, leaves="withdrawn")
+        self.fenced(claim, "withdraw", work, leaves=EventKind.WITHDRAWN)
 
     def _insert_trial(self, connection: Connection, claim: Claim, row: TrialRow) -> tuple[int, int]:
         return optuna_rows.insert_trial(

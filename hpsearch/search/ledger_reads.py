@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.measurement import FIGURES, EpochResult
+from hpsearch.search.events import BEGINNINGS, Event, EventKind, event_log
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.ledger_types import CheckpointRef
 from hpsearch.search.optuna_rows import TRIALS
@@ -52,25 +53,8 @@ class Ticket:
     damaged: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """One line of the append-only log."""
-
-    event_id: int
-    ticket: int | None
-    attempt: int | None
-    kind: str
-    owner: str | None
-    #: ISO 8601, UTC, by the writer's clock.
-    at: str
-    #: Empty if it is damaged.
-    detail: Mapping[str, Any]
-    damaged: bool = False
-
-
-#: The columns of both, as they are read.
+#: The columns of a ticket, as they are read.
 TICKET_COLUMNS = tuple(tickets.c[name] for name in Ticket.__dataclass_fields__ if name != "damaged")
-EVENT_COLUMNS = tuple(events.c[name] for name in Event.__dataclass_fields__ if name != "damaged")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +98,6 @@ def all_tickets(database: Database, study_id: int) -> list[Ticket]:
         return [_ticket(row) for row in connection.execute(query).mappings()]
 
     return database.read(work)
-
-
-#: Events by which a worker takes a ticket; they hold its process id.
-BEGINNINGS = ("claimed", "resumed")
 
 
 def owners_at_work(database: Database, *, host: str) -> dict[str, int]:
@@ -217,43 +197,9 @@ def checkpoints(database: Database, study_id: int, ticket: int) -> list[Checkpoi
 
 def checkpoints_in(log: Sequence[Event]) -> list[CheckpointRef]:
     """Return the checkpoints that one ticket's events name, newest first."""
-    named = [event for event in reversed(log) if event.kind == "checkpoint"]
+    named = [event for event in reversed(log) if event.kind == EventKind.CHECKPOINT]
     keys = CheckpointRef.__dataclass_fields__.keys()
     return [CheckpointRef(**event.detail) for event in named if event.detail.keys() == keys]
-
-
-def newest_event_id(database: Database, study_id: int) -> int:
-    """Return the ``event_id`` of the study's last event, 0 before the first."""
-    newest = sa.select(sa.func.coalesce(sa.func.max(events.c.event_id), 0))
-    query = newest.where(events.c.study_id == study_id)
-    return database.read(lambda connection: int(connection.execute(query).scalar_one()))
-
-
-def event_log(
-    database: Database, study_id: int, ticket: int | None = None, *, after: int = 0
-) -> list[Event]:
-    """Return the events beyond ``event_id`` ``after`` (of one ticket), oldest first."""
-
-    def work(connection: Connection) -> list[Event]:
-        query = (
-            sa.select(*EVENT_COLUMNS)
-            .where(events.c.study_id == study_id, events.c.event_id > after)
-            .order_by(events.c.event_id)
-        )
-        if ticket is not None:
-            query = query.where(events.c.ticket == ticket)
-        return [event_of(row) for row in connection.execute(query).mappings()]
-
-    return database.read(work)
-
-
-def event_of(row: Mapping[Any, Any]) -> Event:
-    """Return the event of a row of ``EVENT_COLUMNS``; a damaged one without its detail."""
-    try:
-        return Event(**{**row, "detail": decode(row["detail"])})
-    except Damaged as damage:
-        warn(f"hpsearch_events.detail of event {row['event_id']} ({row['kind']}) {damage}")
-        return Event(**{**row, "detail": {}}, damaged=True)
 
 
 def _ticket(row: Mapping[Any, Any]) -> Ticket:

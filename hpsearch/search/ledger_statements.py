@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -13,9 +11,10 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows
+from hpsearch.search.events import EventKind, record_event
 from hpsearch.search.ledger_tables import TicketState, events, studies, tickets
 from hpsearch.search.ledger_types import Claim
-from hpsearch.search.prepared import Statement, ask, ask_all, insertion, send
+from hpsearch.search.prepared import Statement, ask, ask_all, send
 from hpsearch.search.study_identity import IS_OURS, require_ours
 
 #: A row by the names of its columns.
@@ -38,8 +37,6 @@ LOCK_TICKET = Statement(
     )
     .with_for_update()
 )
-
-_INSERT_EVENT = insertion(events, "study_id", "ticket", "attempt", "kind", "owner", "at", "detail")
 
 
 def row_of(table: sa.Table, rows: Sequence[Sequence[Any]]) -> Row | None:
@@ -99,30 +96,7 @@ def take_point(connection: Connection, study: Row) -> int:
     return point
 
 
-def record_event(
-    connection: Connection,
-    study_id: int,
-    ticket: int | None,
-    attempt: int | None,
-    kind: str,
-    owner: str | None,
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    """Append to the event log; nothing ever changes or deletes an event."""
-    send(
-        connection,
-        _INSERT_EVENT,
-        study_id=study_id,
-        ticket=ticket,
-        attempt=attempt,
-        kind=kind,
-        owner=owner,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        detail=json.dumps(dict(detail or {})),
-    )
-
-
-def has_event(connection: Connection, claim: Claim, kind: str, owner: str) -> bool:
+def has_event(connection: Connection, claim: Claim, kind: EventKind, owner: str) -> bool:
     """Whether ``owner`` has written an event of ``kind`` about this attempt."""
     query = (
         sa.select(events.c.event_id)
@@ -130,7 +104,7 @@ def has_event(connection: Connection, claim: Claim, kind: str, owner: str) -> bo
             events.c.study_id == claim.study_id,
             events.c.ticket == claim.ticket,
             events.c.attempt == claim.attempt,
-            events.c.kind == kind,
+            events.c.kind == kind.value,
             events.c.owner == owner,
         )
         .limit(1)
@@ -141,7 +115,7 @@ def has_event(connection: Connection, claim: Claim, kind: str, owner: str) -> bo
 def end_badly(
     connection: Connection,
     ticket: Row,
-    event: str,
+    event: EventKind,
     error: str,
     max_failures: int,
     lesson: Mapping[str, Any] | None = None,
@@ -186,7 +160,13 @@ def end_badly(
             state = TrialState.PRUNED
         optuna_rows.finish_trial(connection, trial_id, state)
         record_event(
-            connection, study_id, number, ticket["attempt"], "failed", ticket["owner"], detail
+            connection,
+            study_id,
+            number,
+            ticket["attempt"],
+            EventKind.FAILED,
+            ticket["owner"],
+            detail,
         )
     update_ticket(connection, study_id, number, **columns)
     return retry

@@ -15,21 +15,14 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.search import optuna_rows
-from hpsearch.search.ledger_statements import Row, record_event, update_ticket
+from hpsearch.search.events import EventKind, record_event
+from hpsearch.search.ledger_statements import Row, update_ticket
 from hpsearch.search.ledger_tables import TicketState, tickets
 from hpsearch.search.ledger_types import SearchRules
 from hpsearch.search.outcomes import write_ending
 from hpsearch.search.prepared import Statement, ask
 from hpsearch.search.promotion import LEAST_COMPLETE, Rung, most_paused
 from hpsearch.search.stored_json import decode_or
-
-#: The event of a trial that waits at a rung; ``detail`` holds ``epoch`` and ``value``.
-PAUSED = "paused"
-
-#: The event of a trial that waits again because the study's budget was raised. It follows a
-#: ``pruned`` event whose ``detail`` has ``waited``: nobody trained the trial when it ended.
-REOPENED = "reopened"
-
 
 #: A ticket that waits for no rung but for a worker: its last one died or was told to leave.
 IS_LOST = sa.and_(tickets.c.state == TicketState.PAUSED, tickets.c.rung.is_(None))
@@ -155,7 +148,7 @@ def end_waiting(
         update_ticket(connection, study_id, row["ticket"], state=TicketState.PRUNED)
         detail = {"epoch": row["epochs_done"], "value": value, "waited": True}
         record_event(
-            connection, study_id, row["ticket"], row["attempt"], TicketState.PRUNED, owner, detail
+            connection, study_id, row["ticket"], row["attempt"], EventKind.PRUNED, owner, detail
         )
     return [row["number"] for row in rows]
 
@@ -211,7 +204,9 @@ def reopen(connection: Connection, study_id: int, *, maximize: bool) -> None:
             checkpoint_epoch=None,
         )
         detail = {"epoch": row["epochs_done"]}
-        record_event(connection, study_id, row["ticket"], row["attempt"], REOPENED, None, detail)
+        record_event(
+            connection, study_id, row["ticket"], row["attempt"], EventKind.REOPENED, None, detail
+        )
 
 
 def unfinished_values(connection: Connection, study_id: int) -> dict[int, tuple[int, float]]:

@@ -16,7 +16,8 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from hpsearch.errors import DamagedStudy, LeftOverStudy, StudyMismatch, UnknownName
 from hpsearch.search import optuna_rows
-from hpsearch.search.ledger_statements import lock_study, record_event
+from hpsearch.search.events import EventKind, record_event
+from hpsearch.search.ledger_statements import lock_study
 from hpsearch.search.ledger_tables import studies
 from hpsearch.search.prepared import ask
 from hpsearch.search.rungs import reopen
@@ -80,7 +81,9 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
             # A smaller budget leaves more tickets than it allows; the log says why.
             granted = row["granted"]
             change = {"before": row["trials"] + granted, "now": study.budget.trials + granted}
-            record_event(connection, row["study_id"], None, None, "budget_changed", None, change)
+            record_event(
+                connection, row["study_id"], None, None, EventKind.BUDGET_CHANGED, None, change
+            )
         connection.execute(
             sa.update(studies)
             .where(studies.c.study_id == row["study_id"])
@@ -118,7 +121,7 @@ def raise_budget(database: Database, study_id: int, trials: int) -> None:
         if before >= trials:
             return
         change = {"before": before, "now": trials}
-        record_event(connection, study_id, None, None, "budget_changed", None, change)
+        record_event(connection, study_id, None, None, EventKind.BUDGET_CHANGED, None, change)
         connection.execute(
             sa.update(studies)
             .where(studies.c.study_id == study_id)
@@ -199,7 +202,7 @@ def request_stop(database: Database, study_id: int) -> None:
 
 
 def record_study_event(
-    database: Database, study_id: int, kind: str, detail: Mapping[str, Any]
+    database: Database, study_id: int, kind: EventKind, detail: Mapping[str, Any]
 ) -> None:
     """Append to the study's event log what belongs to no ticket."""
     database.write(

@@ -19,22 +19,14 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.errors import StorageError, UserError
 from hpsearch.search import optuna_rows
-from hpsearch.search.ledger_reads import EVENT_COLUMNS, Event, event_of
-from hpsearch.search.ledger_statements import (
-    Row,
-    lock_study,
-    lock_ticket,
-    record_event,
-    storable,
-    update_ticket,
-)
+from hpsearch.search.events import EVENT_COLUMNS, Event, EventKind, event_of, record_event
+from hpsearch.search.ledger_statements import Row, lock_study, lock_ticket, storable, update_ticket
 from hpsearch.search.ledger_tables import TicketState, events, studies, tickets
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import decode
 from hpsearch.study_file.goals import Goals
 
 #: Kinds of the events; a ticket may have several of both, in turn.
-INVALIDATED, REINSTATED = "invalidated", "reinstated"
 
 #: Characters that a reason may have.
 LONGEST_REASON = 2000
@@ -56,9 +48,9 @@ class Declaration:
 def declaration_in(log: Sequence[Event]) -> Declaration | None:
     """Return what holds of a ticket by its events (oldest first); ``None``: it is valid."""
     for event in reversed(log):
-        if event.kind == INVALIDATED:
+        if event.kind == EventKind.INVALIDATED:
             return _declaration(event)
-        if event.kind == REINSTATED:
+        if event.kind == EventKind.REINSTATED:
             return None
     return None
 
@@ -80,7 +72,10 @@ def declarations(database: Database, study_id: int) -> dict[int, Declaration]:
     """Return ticket -> why it is invalid, of those that are."""
     query = (
         sa.select(*EVENT_COLUMNS)
-        .where(events.c.study_id == study_id, events.c.kind.in_((INVALIDATED, REINSTATED)))
+        .where(
+            events.c.study_id == study_id,
+            events.c.kind.in_((EventKind.INVALIDATED, EventKind.REINSTATED)),
+        )
         .order_by(events.c.event_id)
     )
 
@@ -120,7 +115,7 @@ def invalidate(
             detail = {"reason": reason, "before": found["state"], "again": again, "key": key}
             update_ticket(connection, study_id, ticket, state=TicketState.INVALID)
             optuna_rows.set_aside(connection, found["trial_id"], reason)
-            _record(connection, found, INVALIDATED, detail)
+            _record(connection, found, EventKind.INVALIDATED, detail)
             if again:
                 _grant(connection, study, 1)
             last = _last(connection, study_id, ticket)
@@ -156,7 +151,7 @@ def reinstate(database: Database, study_id: int, ticket: int, goals: Goals) -> T
         update_ticket(connection, study_id, ticket, state=declared.before)
         state = TrialState[declared.before.name]
         optuna_rows.restore(connection, found["trial_id"], state, _values(found, declared, goals))
-        _record(connection, found, REINSTATED, {"reason": declared.reason, "key": key})
+        _record(connection, found, EventKind.REINSTATED, {"reason": declared.reason, "key": key})
         if declared.again:
             _grant(connection, study, -1)
         return declared.before
@@ -213,7 +208,7 @@ def _require(row: Row | None, states: Sequence[TicketState], message: str) -> Ro
     return row
 
 
-def _record(connection: Connection, row: Row, kind: str, detail: Mapping[str, Any]) -> None:
+def _record(connection: Connection, row: Row, kind: EventKind, detail: Mapping[str, Any]) -> None:
     record_event(connection, row["study_id"], row["ticket"], row["attempt"], kind, None, detail)
 
 
@@ -223,7 +218,7 @@ def _last(connection: Connection, study_id: int, ticket: int) -> Event | None:
         .where(
             events.c.study_id == study_id,
             events.c.ticket == ticket,
-            events.c.kind.in_((INVALIDATED, REINSTATED)),
+            events.c.kind.in_((EventKind.INVALIDATED, EventKind.REINSTATED)),
         )
         .order_by(events.c.event_id.desc())
         .limit(1)
@@ -235,7 +230,7 @@ def _last(connection: Connection, study_id: int, ticket: int) -> Event | None:
 def _grant(connection: Connection, study: Row, more: int) -> None:
     before = study["trials"] + study["granted"]
     change = {"before": before, "now": before + more}
-    record_event(connection, study["study_id"], None, None, "budget_changed", None, change)
+    record_event(connection, study["study_id"], None, None, EventKind.BUDGET_CHANGED, None, change)
     connection.execute(
         sa.update(studies)
         .where(studies.c.study_id == study["study_id"])

@@ -148,18 +148,18 @@ def test_a_renewal_in_the_last_moment_keeps_the_ticket(search):
 
 def test_no_clock_is_compared(search, monkeypatch):
     """A worker whose wall clock is a day off takes nothing from the living."""
-    from hpsearch.search import ledger_statements
+    from hpsearch.search import events
 
     opened = search(trials=1)
     owner, other = opened.hand("owner"), opened.hand("other")
     owner.started()
 
-    class Tomorrow(ledger_statements.datetime):
+    class Tomorrow(events.datetime):
         @classmethod
         def now(cls, tz=None):
             return super().now(tz).replace(year=2099)
 
-    monkeypatch.setattr(ledger_statements, "datetime", Tomorrow)
+    monkeypatch.setattr(events, "datetime", Tomorrow)
     assert other.idle() is Idle.WAIT
     other.look(LEASE - 5)
     assert other.idle() is Idle.WAIT

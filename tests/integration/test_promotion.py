@@ -21,7 +21,8 @@ from hpsearch.results.records import read_study
 from hpsearch.search import epoch_reports, rungs, studies
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.completing import expected_complete
-from hpsearch.search.decision import SPARED, Audit
+from hpsearch.search.decision import Audit
+from hpsearch.search.events import EventKind
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_tables import studies as studies_table
@@ -262,7 +263,7 @@ def test_the_audit_keeps_a_trial_alive_and_out_of_the_others_way(search):
     assert tried(hand, 0.5) == ["paused"]
     second = hand.started()
     assert hand.report(second, 1, 0.1) == "continue"
-    assert [e.detail for e in opened.event_log(2) if e.kind == SPARED] == [
+    assert [e.detail for e in opened.event_log(2) if e.kind == EventKind.SPARED] == [
         {"epoch": 1, "value": 0.1}
     ]
     assert hand.finish(second, [0.2] * 8, first=2) == "complete"
@@ -288,7 +289,7 @@ def test_a_small_search_has_one_audited_trial(search):
             if hand.report(claim, epoch, values[claim.ticket - 1]) != "continue":
                 break
     events = [event for each in opened.tickets() for event in opened.event_log(each.ticket)]
-    assert [event.kind for event in events].count(SPARED) == 1
+    assert [event.kind for event in events].count(EventKind.SPARED) == 1
     sound(opened)
 
 

@@ -19,7 +19,8 @@ from hpsearch.results.invariants.rules import RULES
 from hpsearch.results.pruning_audit import Spared, read_pruning_audit
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import read_study
-from hpsearch.search.decision import SPARED, Audit
+from hpsearch.search.decision import Audit
+from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
@@ -61,13 +62,13 @@ def test_a_spared_trial_runs_to_its_end_and_the_decision_is_kept(search):
     opened = search(trials=4, epochs=EPOCHS, pruner="asha", settings=ASHA, audit=sparing(3, of=4))
     assert run_all(opened, [0.5, 0.6, 0.1, 0.2]) == ["complete", "complete", "complete", "pruned"]
     log = opened.event_log(3)
-    (event,) = [event for event in log if event.kind == SPARED]
+    (event,) = [event for event in log if event.kind == EventKind.SPARED]
     assert event.detail == {"epoch": 1, "value": 0.1}
     assert event.attempt == 1
     ticket, trial = opened.ticket(3), opened.trials()[2]
     assert (ticket.state, ticket.epochs_done) == (TicketState.COMPLETE, EPOCHS)
     assert (trial.state, trial.value) == (TrialState.COMPLETE, pytest.approx(0.13))
-    assert [kind for kind in opened.events(4) if kind == SPARED] == [], "it wasn't spared"
+    assert [kind for kind in opened.events(4) if kind == EventKind.SPARED] == [], "it wasn't spared"
 
 
 def test_the_audit_changes_no_other_trials_fate(search):
@@ -105,7 +106,7 @@ def test_who_is_spared_is_written_down_once_however_often_the_rule_would_stop_it
     told = {"trials": 3, "epochs": EPOCHS, "pruner": "median", "settings": {"startup_trials": 2}}
     opened = search(audit=sparing(3, of=3), **told)
     run_all(opened, [0.5, 0.6, 0.1])
-    assert opened.events(3).count(SPARED) == 1
+    assert opened.events(3).count(EventKind.SPARED) == 1
 
 
 def test_a_lost_answer_repeats_neither_the_decision_nor_its_record(search):
@@ -117,7 +118,7 @@ def test_a_lost_answer_repeats_neither_the_decision_nor_its_record(search):
     hand.ledger.release(claim, "paused")
     heir = opened.hand("heir")
     assert heir.report(heir.claim(), 1, 0.1) == "continue", "an older checkpoint"
-    assert opened.events(3).count(SPARED) == 1
+    assert opened.events(3).count(EventKind.SPARED) == 1
 
 
 def test_the_bill(search, database, capsys):
@@ -195,7 +196,9 @@ def test_more_than_ten_stopped_trials_have_an_audited_one(search):
     audited = [t for t in opened.tickets() if t.audited_from is not None]
     assert [ends[t.ticket - 1] for t in audited] == ["complete"]
     assert ends[: audited[0].ticket - 1].count("pruned") == 11
-    assert [e.ticket for e in opened.event_log() if e.kind == SPARED] == [audited[0].ticket]
+    assert [e.ticket for e in opened.event_log() if e.kind == EventKind.SPARED] == [
+        audited[0].ticket
+    ]
 
 
 def test_trials_that_an_earlier_version_spared_stay_so(storage_url):

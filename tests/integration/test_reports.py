@@ -8,6 +8,7 @@ from support.ledger import LEASE
 from support.searching import epoch_result
 
 from hpsearch.search import ledger_reads
+from hpsearch.search.events import event_log
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef
 
@@ -228,11 +229,11 @@ def test_events_are_read_from_where_one_left_off(search):
     last = opened.event_log()[-1].event_id
     hand.ledger.note(first, "checkpoint_missing", {"key": "gone.pt"})
     hand.claim()
-    log = ledger_reads.event_log(opened.database, opened.study_id, after=last)
+    log = event_log(opened.database, opened.study_id, after=last)
     assert [(event.kind, event.ticket) for event in log] == [
         ("checkpoint_missing", 1),
         ("claimed", 2),
     ]
     assert log[0].detail == {"key": "gone.pt"}
-    only = ledger_reads.event_log(opened.database, opened.study_id, 2, after=last)
+    only = event_log(opened.database, opened.study_id, 2, after=last)
     assert [event.kind for event in only] == ["claimed"]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from hpsearch.search import ledger_reads, studies
-from hpsearch.search.ledger_reads import Event, Ticket
+from hpsearch.search.events import Event, event_log
+from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.schema_version import revision_of
 from hpsearch.search.storage import Database
 
@@ -91,7 +92,7 @@ class Launch:
 
     def events(self, ticket: int | None = None, kind: str | None = None) -> list[Event]:
         """The event log, oldest first."""
-        log = ledger_reads.event_log(self.database, self.study_id, ticket)
+        log = event_log(self.database, self.study_id, ticket)
         return [event for event in log if kind is None or event.kind == kind]
 
     def figures(self) -> dict[int, list[tuple[float, ...]]]:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.decision import Audit
+from hpsearch.search.events import Event, event_log
 from hpsearch.search.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_tables import TicketState, tickets
@@ -152,9 +153,9 @@ class Search:
         """Return the kinds of the events, oldest first."""
         return [event.kind for event in self.event_log(ticket)]
 
-    def event_log(self, ticket: int | None = None) -> list[ledger_reads.Event]:
+    def event_log(self, ticket: int | None = None) -> list[Event]:
         """Return the events, oldest first."""
-        return ledger_reads.event_log(self.database, self.study_id, ticket)
+        return event_log(self.database, self.study_id, ticket)
 
     def optuna_study(self) -> Study:
         """Return the study as Optuna's own storage loads it."""

@@ -14,9 +14,10 @@ from hpsearch.priors.making import starts_of
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.claims import Claims
+from hpsearch.search.events import Event, event_log
 from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_reads import Event, Ticket
+from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_types import Claim, Idle
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.storage import Database
@@ -161,7 +162,7 @@ class SmallSearch:
 
     def events(self, kind: str | None = None, ticket: int | None = None) -> list[Event]:
         """Return the event log, oldest first."""
-        log = ledger_reads.event_log(self.database, self.stored.study_id, ticket)
+        log = event_log(self.database, self.stored.study_id, ticket)
         return [event for event in log if kind is None or event.kind == kind]
 
     def figures(self) -> dict[int, list[tuple[float, ...]]]:

@@ -37,11 +37,12 @@ def trial_page(
     from hpsearch.results.overfitting import overfits_from
     from hpsearch.results.status import winners
     from hpsearch.search import ledger_reads
+    from hpsearch.search.events import event_log
 
     study_id = record.study.study_id
     complete = trial.state.value == "complete"
     curve = ledger_reads.curve(database, study_id, trial.ticket)
-    events = ledger_reads.event_log(database, study_id, trial.ticket)
+    events = event_log(database, study_id, trial.ticket)
     noted = {} if trial.trial_id is None else optuna_side.attributes(database, trial.trial_id)
     return {
         "study": record.study.name,

@@ -15,6 +15,7 @@ from hpsearch.results import optuna_side
 from hpsearch.results.pruning_audit import PruningAudit, read_pruning_audit
 from hpsearch.results.ranking import violators
 from hpsearch.results.records import StudyRecord
+from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_tables import TicketState, epochs, events
 from hpsearch.search.storage import Database
 
@@ -191,7 +192,7 @@ def _ended(
     worked = _worked([when for when, *_ in moments])
     ends: dict[int, float] = {}
     for when, kind, ticket in moments:
-        if ticket is not None and kind in ("complete", "pruned", "failed"):
+        if ticket is not None and kind in (EventKind.COMPLETE, EventKind.PRUNED, EventKind.FAILED):
             ends[ticket] = worked[when]
     last = max(worked.values())
     done: list[float] = []

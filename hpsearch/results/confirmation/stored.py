@@ -35,7 +35,8 @@ from hpsearch.results.confirmation.plan import (
 )
 from hpsearch.results.confirmation.predictions import Predictions, decode
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.search import ledger_reads, optuna_rows, studies
+from hpsearch.search import optuna_rows, studies
+from hpsearch.search.events import EventKind, event_log
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import decode_or
@@ -47,9 +48,6 @@ SUFFIX = "-confirm"
 
 #: The attribute of a training's row that holds its predictions.
 PREDICTIONS = "val_predictions"
-
-#: The event that holds the latencies.
-LATENCY = "latency_measured"
 
 
 def name_of(study: str, nth: int) -> str:
@@ -205,14 +203,16 @@ def record_latencies(
 ) -> None:
     """Keep what one image took with each finalist's model, measured side by side on ``device``."""
     detail = {"device": device, "seconds": {str(trial): each for trial, each in seconds.items()}}
-    studies.record_study_event(database, confirmation.study.study_id, LATENCY, detail)
+    studies.record_study_event(
+        database, confirmation.study.study_id, EventKind.LATENCY_MEASURED, detail
+    )
 
 
 def latencies(database: Database, confirmation: StudyRecord) -> dict[int, float]:
     """Return trial -> seconds of one image, as measured last; empty before that."""
-    log = ledger_reads.event_log(database, confirmation.study.study_id)
+    log = event_log(database, confirmation.study.study_id)
     for event in reversed(log):
-        if event.kind == LATENCY and "seconds" in event.detail:
+        if event.kind == EventKind.LATENCY_MEASURED and "seconds" in event.detail:
             return {int(trial): each for trial, each in event.detail["seconds"].items()}
     return {}
 

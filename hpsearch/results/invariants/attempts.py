@@ -6,13 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import Breach
-from hpsearch.results.invariants.tickets import INTERRUPTIONS
-from hpsearch.search.ledger_reads import BEGINNINGS, Event
+from hpsearch.search.events import BEGINNINGS, INTERRUPTIONS, Event, EventKind
 from hpsearch.search.ledger_tables import FINISHED
 
 #: Accepted writes of an owner; its ends are writes, too.
-_WRITES = ("started", "infeasible", "checkpoint", "epoch_redone")
-_ENDS = (*INTERRUPTIONS, *FINISHED, "withdrawn")
+_WRITES = (
+    EventKind.STARTED,
+    EventKind.INFEASIBLE,
+    EventKind.CHECKPOINT,
+    EventKind.EPOCH_REDONE,
+)
+_ENDS = (*INTERRUPTIONS, *FINISHED, EventKind.WITHDRAWN)
 
 
 def one_owner_at_a_time(facts: Facts) -> Iterator[Breach]:
@@ -51,7 +55,9 @@ def _late_writes(ticket: int, log: Sequence[Event]) -> Iterator[Breach]:
         elif event.kind in _WRITES or event.kind in _ENDS:
             # A failure is two events: what happened, and that it was once too often. A trial that
             # waits at a rung is ended by whoever finds the budget used.
-            follows = live is None and (event.kind == "failed" or event.detail.get("waited", False))
+            follows = live is None and (
+                event.kind == EventKind.FAILED or event.detail.get("waited", False)
+            )
             if not follows and (
                 live is None or (live.attempt, live.owner) != (event.attempt, event.owner)
             ):
@@ -68,7 +74,7 @@ def _late_epochs(facts: Facts, ticket: int, log: Sequence[Event]) -> Iterator[Br
     """An attempt notes how many epochs it found: later ones are its own or its successors'."""
     rows = facts.epochs_of(ticket)
     for event in log:
-        if event.kind != "resumed":
+        if event.kind != EventKind.RESUMED:
             continue
         found, attempt = event.detail.get("epochs_done"), event.attempt or 0
         if not isinstance(found, int):

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from hpsearch.results.invariants.facts import EpochRow, Facts
 from hpsearch.results.invariants.rule import Breach, name_of
 from hpsearch.results.invariants.tickets import came_to
+from hpsearch.search.decision import Decision
+from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.rungs import PAUSED
 
 
 def each_epoch_once(facts: Facts) -> Iterator[Breach]:
@@ -59,7 +60,8 @@ def decided_once(facts: Facts) -> Iterator[Breach]:
         early = [
             row
             for row in rows[:-1]
-            if row.decision != "continue" and not (row.decision == PAUSED and row.epoch in promoted)
+            if row.decision != Decision.CONTINUE
+            and not (row.decision == Decision.PAUSED and row.epoch in promoted)
         ]
         for row in early:
             yield name_of(ticket), f"went on after epoch {row.epoch}, which said {row.decision}"
@@ -72,16 +74,16 @@ def decided_once(facts: Facts) -> Iterator[Breach]:
         yield from _too_short(facts, ticket)
 
 
-def _last_decisions(facts: Facts, ticket: Ticket) -> tuple[str, ...]:
+def _last_decisions(facts: Facts, ticket: Ticket) -> tuple[Decision, ...]:
     state = came_to(facts, ticket)
     if state is TicketState.PRUNED:
-        return ("pruned",) if ticket.rung is None else (PAUSED,)
+        return (Decision.PRUNED,) if ticket.rung is None else (Decision.PAUSED,)
     if state is not TicketState.COMPLETE:
         # It waits at a rung, or was promoted and hasn't finished another epoch
-        return ("continue", PAUSED)
+        return (Decision.CONTINUE, Decision.PAUSED)
     # An epoch that an heir did again keeps its first decision, also where the heir stopped there.
-    redone = any(event.kind == "epoch_redone" for event in facts.log(ticket.ticket))
-    return ("complete", "continue") if redone else ("complete",)
+    redone = any(event.kind == EventKind.EPOCH_REDONE for event in facts.log(ticket.ticket))
+    return (Decision.COMPLETE, Decision.CONTINUE) if redone else (Decision.COMPLETE,)
 
 
 def _too_short(facts: Facts, ticket: Ticket) -> Iterator[Breach]:

@@ -14,7 +14,8 @@ from sqlalchemy.engine import Connection
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search import ledger_reads
 from hpsearch.search import optuna_rows as rows
-from hpsearch.search.ledger_reads import Event, Ticket
+from hpsearch.search.events import Event, event_log
+from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import epochs as epochs_table
 from hpsearch.search.ledger_tables import knowledge
 from hpsearch.search.one_moment import at_one_moment
@@ -100,7 +101,7 @@ def _read(view: Database, name: str) -> Facts:
         record=record,
         tickets=ledger_reads.all_tickets(view, study_id),
         epochs=view.read(lambda connection: _epochs(connection, study_id)),
-        events=ledger_reads.event_log(view, study_id),
+        events=event_log(view, study_id),
         rows=view.read(lambda connection: _rows(connection, study_id)),
         damaged=view.read(lambda connection: list(_damaged(connection, study_id))),
     )

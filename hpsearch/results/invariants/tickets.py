@@ -6,13 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import Breach, name_of
-from hpsearch.search.ledger_reads import BEGINNINGS, Event, Ticket
+from hpsearch.search.events import BEGINNINGS, INTERRUPTIONS, Event, EventKind
+from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import FINISHED, TicketState
-from hpsearch.search.rungs import PAUSED, REOPENED
 from hpsearch.search.validity import declaration_in
-
-#: What ends an attempt while its ticket goes on.
-INTERRUPTIONS = ("released", "attempt_failed", "lease_expired", "worker_died", PAUSED)
 
 
 def within_budget(facts: Facts) -> Iterator[Breach]:
@@ -25,7 +22,7 @@ def within_budget(facts: Facts) -> Iterator[Breach]:
 
 def numbered_without_gap(facts: Facts) -> Iterator[Breach]:
     """Tickets are 1, 2, 3 and so on; those that an exhausted space took back are missing."""
-    withdrawn = {event.ticket for event in facts.events if event.kind == "withdrawn"}
+    withdrawn = {event.ticket for event in facts.events if event.kind == EventKind.WITHDRAWN}
     known = {ticket.ticket for ticket in facts.tickets}
     last = max([*known, *facts.logs], default=0)
     for number in range(1, last + 1):
@@ -40,7 +37,7 @@ def one_ending(facts: Facts) -> Iterator[Breach]:
         for event in facts.log(ticket.ticket):
             if event.kind in FINISHED:
                 endings.append(event.kind)
-            elif event.kind == REOPENED:  # takes the one end before it back
+            elif event.kind == EventKind.REOPENED:  # takes the one end before it back
                 endings = endings[:-1]
         if len(endings) > 1:
             yield name_of(ticket), f"ended {len(endings)} times: {', '.join(endings)}"
@@ -80,7 +77,7 @@ def state_as_logged(facts: Facts) -> Iterator[Breach]:
         steps = [
             event
             for event in facts.log(ticket.ticket)
-            if event.kind in (*BEGINNINGS, *INTERRUPTIONS, *FINISHED, REOPENED)
+            if event.kind in (*BEGINNINGS, *INTERRUPTIONS, *FINISHED, EventKind.REOPENED)
         ]
         if not steps:
             yield name_of(ticket), "has a row, but nobody ever took it"
@@ -94,7 +91,7 @@ def _last_step(ticket: Ticket, state: TicketState, last: Event) -> Iterator[Brea
         yield where, f"is at attempt {ticket.attempt}, but its log ends at {last.attempt}"
     if last.kind in BEGINNINGS:
         expected = TicketState.RUNNING
-    elif last.kind in (*INTERRUPTIONS, REOPENED):
+    elif last.kind in (*INTERRUPTIONS, EventKind.REOPENED):
         expected = TicketState.PAUSED
     else:
         expected = TicketState(last.kind)
@@ -107,5 +104,5 @@ def _last_step(ticket: Ticket, state: TicketState, last: Event) -> Iterator[Brea
 
 def _earlier_budgets(events: Sequence[Event]) -> Iterator[int]:
     for event in events:
-        if event.kind == "budget_changed" and isinstance(event.detail.get("before"), int):
+        if event.kind == EventKind.BUDGET_CHANGED and isinstance(event.detail.get("before"), int):
             yield int(event.detail["before"])

@@ -14,10 +14,10 @@ from hpsearch.results.invariants.rule import Finding, name_of
 from hpsearch.results.ranking import best, weights_kept
 from hpsearch.results.records import TrialRecord
 from hpsearch.search import ledger_reads
+from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef
-from hpsearch.search.validity import INVALIDATED, REINSTATED
 from hpsearch.training.checkpoint import UNFINISHED
 from hpsearch.workers.owners import host_of, this_host
 from hpsearch.workers.trial.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder
@@ -143,7 +143,7 @@ def _damage(folder: RunFolder, named: CheckpointRef) -> str | None:
 def _elsewhere(facts: Facts, ticket: Ticket) -> str | None:
     """Return the host that wrote the ticket's checkpoint, ``None`` where it is this one."""
     for event in facts.log(ticket.ticket):
-        if event.kind == "checkpoint" and event.detail.get("key") == ticket.checkpoint:
+        if event.kind == EventKind.CHECKPOINT and event.detail.get("key") == ticket.checkpoint:
             return _other_host(event.owner)
     return None
 
@@ -181,11 +181,13 @@ def _weights_of(
     """Return what is wrong with a winner's weights, or a note; ``None`` where they are whole."""
     path = folder.trial(number) / BEST_WEIGHTS
     if not path.exists():
-        ended = [event for event in facts.log(winner.ticket) if event.kind == "complete"]
+        ended = [event for event in facts.log(winner.ticket) if event.kind == EventKind.COMPLETE]
         host = _other_host(ended[-1].owner) if ended else None
         if host is not None:
             return f"the winner's weights (trial {number}) were written on {host}: look there"
-        if any(event.kind in (INVALIDATED, REINSTATED) for event in facts.events):
+        if any(
+            event.kind in (EventKind.INVALIDATED, EventKind.REINSTATED) for event in facts.events
+        ):
             return (
                 f"the weights of trial {number} are gone: it wasn't best before a trial was "
                 "declared invalid, or valid again; `hpsearch train` makes them again from its "

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.ledger_statements import is_ticket, lock_ticket, record_event
+from hpsearch.search.events import EventKind, record_event
+from hpsearch.search.ledger_statements import is_ticket, lock_ticket
 from hpsearch.search.ledger_tables import TicketState, tickets
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import record_study_event
@@ -36,7 +37,7 @@ def mend(database: Database, health: Health, *, watch_seconds: float = WATCH_SEC
                 pass
     done += _free(database, study_id, health.dead, watch_seconds)
     if done:
-        record_study_event(database, study_id, "repaired", {"done": done})
+        record_study_event(database, study_id, EventKind.REPAIRED, {"done": done})
     return done
 
 
@@ -61,7 +62,7 @@ def _forget(database: Database, study_id: int, forget: ForgetCheckpoint, name: s
             study_id,
             forget.ticket,
             row["attempt"],
-            "checkpoint_forgotten",
+            EventKind.CHECKPOINT_FORGOTTEN,
             row["owner"],
             detail,
         )

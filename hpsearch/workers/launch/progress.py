@@ -20,15 +20,14 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.ranking import leader
 from hpsearch.results.reasons import in_short
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.search import ledger_reads
-from hpsearch.search.ledger_reads import Counts, Event
+from hpsearch.search.events import Event, EventKind, event_log, newest_event_id
+from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.timing import ERRORS, TimeRange
 from hpsearch.workers.owners import host_of
-from hpsearch.workers.trial import gpu_share
 
 #: The span over which epochs per second are averaged.
 RATE_WINDOW_SECONDS = 60.0
@@ -76,7 +75,7 @@ class ProgressReader:
         self._stored = stored
         self._study = study
         self._started = time.monotonic()
-        self._seen = ledger_reads.newest_event_id(database, stored.study_id)
+        self._seen = newest_event_id(database, stored.study_id)
         self._rates: deque[tuple[float, int]] = deque()
 
     def look(self, local: Iterable[WorkerStatus]) -> Progress:
@@ -89,7 +88,7 @@ class ProgressReader:
         self._require_later()
         record = read_study(self._database, self._stored.name)
         counts, trials = record.counts, record.trials
-        events = ledger_reads.event_log(self._database, study_id, after=self._seen)
+        events = event_log(self._database, study_id, after=self._seen)
         if events:
             self._seen = events[-1].event_id
         now = time.monotonic()
@@ -108,7 +107,7 @@ class ProgressReader:
 
     def _require_later(self) -> None:
         """Compare with the last look: events are only ever added."""
-        newest = ledger_reads.newest_event_id(self._database, self._stored.study_id)
+        newest = newest_event_id(self._database, self._stored.study_id)
         if newest < self._seen:
             raise DatabaseReplaced(
                 f"{self._database.display_url} must not go back in time while hpsearch uses it, "
@@ -160,39 +159,41 @@ class ProgressReader:
     def _told(self, event: Event, name: str) -> str | None:
         detail = event.detail
         match event.kind:
-            case "pruned" if detail.get("waited", False):
+            case EventKind.PRUNED if detail.get("waited", False):
                 return None  # many at once; how many is in the launch's last lines
-            case "complete" | "pruned":
-                verb = "finished" if event.kind == "complete" else "pruned"
+            case EventKind.COMPLETE | EventKind.PRUNED:
+                verb = "finished" if event.kind == EventKind.COMPLETE else "pruned"
                 metric = self._study.objective.metric
                 written = MetricFormat(metric).value(detail["value"])
                 return f"{name} {verb} at epoch {detail['epoch']} ({metric} {written})"
-            case "infeasible":
+            case EventKind.INFEASIBLE:
                 return f"trial {detail['trial']} can't be trained: {detail['reason']}"
-            case "failed":
+            case EventKind.FAILED:
                 return f"{name} failed: {in_short(detail['error'])}"
-            case "attempt_failed" | "worker_died" | "lease_expired" if detail["retry"]:
+            case EventKind.ATTEMPT_FAILED | EventKind.WORKER_DIED | EventKind.LEASE_EXPIRED if (
+                detail["retry"]
+            ):
                 return f"{name} was interrupted ({in_short(detail['error'])})"
-            case "paused":
+            case EventKind.PAUSED:
                 metric = self._study.objective.metric
                 written = MetricFormat(metric).value(detail["value"])
                 return f"{name} waits at epoch {detail['epoch']} ({metric} {written})"
-            case "resumed" if "promoted_from" in detail:
+            case EventKind.RESUMED if "promoted_from" in detail:
                 return f"{name} is promoted and goes on after epoch {detail['promoted_from']}"
-            case "resumed":
+            case EventKind.RESUMED:
                 return f"{name} goes on after epoch {detail['checkpoint_epoch'] or 0}"
-            case "invalidated":
+            case EventKind.INVALIDATED:
                 return f"{name} was declared invalid: {detail['reason']}"
-            case "reinstated":
+            case EventKind.REINSTATED:
                 return f"{name} is valid again"
-            case "released":
+            case EventKind.RELEASED:
                 return f"{name} paused ({detail['reason']})"
-            case "checkpoint_skipped":
+            case EventKind.CHECKPOINT_SKIPPED:
                 return f"{name}: no room for a checkpoint at epoch {detail['epoch']}; goes on"
-            case gpu_share.NO_ROOM:
+            case EventKind.NO_ROOM:
                 free, needed = detail["free_bytes"] / 1e9, detail["needed_bytes"] / 1e9
                 return f"{name} waits for GPU memory: {free:.1f} GB are free, it needs {needed:.1f}"
-            case "write_refused":
+            case EventKind.WRITE_REFUSED:
                 return f"{name}: a late worker's write was refused"
             case _:
                 return None

@@ -6,8 +6,8 @@ import time
 
 from hpsearch.results import optuna_side
 from hpsearch.search import ledger_reads
+from hpsearch.search.events import EventKind, event_log, newest_event_id
 from hpsearch.search.storage import Database
-from hpsearch.workers.trial.gpu_share import NO_ROOM
 from hpsearch.workers.trial.memory import OUT_OF_MEMORY
 
 #: Seconds between two looks into the database.
@@ -24,7 +24,7 @@ class WorkReader:
         self._done = 0.0
         #: Multiply-adds of one epoch, by trial id.
         self._costs: dict[int, float] = {}
-        self._seen = ledger_reads.newest_event_id(database, study_id)
+        self._seen = newest_event_id(database, study_id)
 
     def look(self) -> tuple[float, bool]:
         """Return the work done so far, and whether memory has run out since the last look.
@@ -42,11 +42,12 @@ class WorkReader:
             for each in tickets
             if each.trial_id is not None and each.epochs_done
         )
-        events = ledger_reads.event_log(self._database, self._study_id, after=self._seen)
+        events = event_log(self._database, self._study_id, after=self._seen)
         if events:
             self._seen = events[-1].event_id
         return self._done, any(
-            event.kind == NO_ROOM or str(event.detail.get("error", "")).startswith(OUT_OF_MEMORY)
+            event.kind == EventKind.NO_ROOM
+            or str(event.detail.get("error", "")).startswith(OUT_OF_MEMORY)
             for event in events
         )
 

@@ -22,6 +22,8 @@ from hpsearch.results.confirmation.over_groups import OVER_GROUPS, over_groups
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.stored import PREDICTIONS
 from hpsearch.search import ledger_reads
+from hpsearch.search.decision import Decision
+from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_types import CheckpointRef, Claim
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.durable import is_the_places_fault
@@ -73,7 +75,7 @@ class Attempt:
         except CheckpointError as error:
             # Whole, but of other images or of another version: every worker would stumble over it.
             detail = {"reason": str(error), "goes_on_from_epoch": 0}
-            self.bench.ledger.note(self.claim, "checkpoint_unusable", detail)
+            self.bench.ledger.note(self.claim, EventKind.CHECKPOINT_UNUSABLE, detail)
             self.best, self.epochs_done, self.kept = None, 0, []
             self._train(None)
         finally:
@@ -91,7 +93,7 @@ class Attempt:
             free=lambda: gpu_share.free_bytes(device),
             leave=self.keeper.should_stop,
             tell=lambda free: self.bench.ledger.note(
-                self.claim, gpu_share.NO_ROOM, {"needed_bytes": needed, "free_bytes": free}
+                self.claim, EventKind.NO_ROOM, {"needed_bytes": needed, "free_bytes": free}
             ),
         )
 
@@ -122,7 +124,7 @@ class Attempt:
         if found is None or found[0] != known[0]:
             epoch = 0 if found is None else found[0].epoch
             detail = {"newest": known[0].key, "goes_on_from_epoch": epoch}
-            self.bench.ledger.note(self.claim, "checkpoint_unusable", detail)
+            self.bench.ledger.note(self.claim, EventKind.CHECKPOINT_UNUSABLE, detail)
         if found is None:
             return None
         reference, state = found
@@ -157,16 +159,16 @@ class Attempt:
         measured = self._measured(result)
         decision = self.bench.ledger.report(self.claim, result, reference, measured)
         self._track(result, decision)
-        if decision == "continue":
+        if decision is Decision.CONTINUE:
             if reference is not None:
                 passing(Step.EPOCH_REPORTED)
                 self._retain(reference)
                 passing(Step.CHECKPOINTS_CLEARED)
             return decision
-        if decision == "paused":
+        if decision is Decision.PAUSED:
             passing(Step.TRIAL_PAUSED)
             self._make_room(reference)
-        elif decision == "complete":
+        elif decision is Decision.COMPLETE:
             passing(Step.TRIAL_COMPLETE)
             tidy(self.bench)
         else:
@@ -175,14 +177,14 @@ class Attempt:
         passing(Step.TRIAL_TIDIED)
         return decision
 
-    def _track(self, result: EpochResult, decision: str) -> None:
+    def _track(self, result: EpochResult, decision: Decision) -> None:
         """Tell the trackers what the ledger has taken."""
         tracking, metric = self.bench.tracking, self.bench.study.objective.metric
         tracking.epoch(result)
         value = getattr(result, metric) if self.best is None else self.best["value"]
-        if decision == "complete":
+        if decision is Decision.COMPLETE:
             tracking.end("complete", value)
-        elif decision == "pruned":
+        elif decision is Decision.PRUNED:
             tracking.end("pruned", value)
 
     def _measured(self, result: EpochResult) -> dict[str, float]:
@@ -227,7 +229,7 @@ class Attempt:
 
     def _note_no_room(self, epoch: int, error: OSError) -> None:
         self.bench.ledger.note(
-            self.claim, "checkpoint_skipped", {"epoch": epoch, "reason": str(error)}
+            self.claim, EventKind.CHECKPOINT_SKIPPED, {"epoch": epoch, "reason": str(error)}
         )
         if not self.no_room:
             logger.warning(

@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hpsearch.training.plan import Plan
 
-#: The event of a trial that waits for memory.
-NO_ROOM = "no_room"
-
 #: What cuDNN and cuBLAS take to work in, and what the allocator can't use for fragments.
 WORKING_BYTES = 256 * 2**20
 

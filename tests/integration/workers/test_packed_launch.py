@@ -8,12 +8,12 @@ import pytest
 from support.trials import SmallSearch
 
 from hpsearch.search import studies
+from hpsearch.search.events import EventKind
 from hpsearch.search.storage import Database
 from hpsearch.workers.launch import work_done
 from hpsearch.workers.launch.packing import Packing
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import Outcome, Supervisor
-from hpsearch.workers.trial.gpu_share import NO_ROOM
 from hpsearch.workers.worker_options import WorkerOptions
 
 #: Epochs of some tenths of a second: the number of workers changes a few times before the end.
@@ -110,7 +110,7 @@ def test_a_number_that_does_not_fit_into_memory_is_taken_back(packed):
         if working == 3 and not told:
             told.append(working)
             studies.record_study_event(
-                database, study_id, NO_ROOM, {"needed_bytes": 2, "free_bytes": 1}
+                database, study_id, EventKind.NO_ROOM, {"needed_bytes": 2, "free_bytes": 1}
             )
 
     outcome, seen, search = packed(rule, shortage)

@@ -13,6 +13,7 @@ from support.searching import epoch_result
 
 from hpsearch.search import ledger_reads, validity
 from hpsearch.search.claims import Claims
+from hpsearch.search.events import event_log
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_tables import events, tickets
 from hpsearch.workers.checkup.examine import examine
@@ -138,7 +139,7 @@ def test_a_bad_checkpoint_gives_way_to_the_one_before(doctor, made_up, here, pau
     ticket = ledger_reads.all_tickets(made_up.database, made_up.stored.study_id)[1]
     assert (ticket.checkpoint, ticket.checkpoint_sha256) == (older.key, older.sha256)
     assert ticket.checkpoint_epoch == 1
-    kinds = [each.kind for each in ledger_reads.event_log(made_up.database, 1)]
+    kinds = [each.kind for each in event_log(made_up.database, 1)]
     assert kinds[-2:] == ["checkpoint_forgotten", "repaired"]
     assert doctor().code == 0
 
