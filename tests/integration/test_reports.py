@@ -8,7 +8,7 @@ from support.ledger import LEASE
 from support.searching import epoch_result
 
 from hpsearch.search import ledger_reads
-from hpsearch.search.events import event_log
+from hpsearch.search.events import EventKind, event_log
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef
 
@@ -227,11 +227,11 @@ def test_events_are_read_from_where_one_left_off(search):
     hand = opened.hand()
     first = hand.started()
     last = opened.event_log()[-1].event_id
-    hand.ledger.note(first, "checkpoint_missing", {"key": "gone.pt"})
+    hand.ledger.note(first, EventKind.CHECKPOINT_UNUSABLE, {"key": "gone.pt"})
     hand.claim()
     log = event_log(opened.database, opened.study_id, after=last)
     assert [(event.kind, event.ticket) for event in log] == [
-        ("checkpoint_missing", 1),
+        (EventKind.CHECKPOINT_UNUSABLE, 1),
         ("claimed", 2),
     ]
     assert log[0].detail == {"key": "gone.pt"}
