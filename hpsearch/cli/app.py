@@ -85,7 +85,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "verify": verify.verify,
         "predict": predict.predict,
     },
-    "Care": {"doctor": doctor.doctor},
+    "Maintenance": {"doctor": doctor.doctor},
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():

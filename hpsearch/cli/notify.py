@@ -76,7 +76,7 @@ NotifyOption = Annotated[
         callback=check_target,
         show_envvar=False,
         help="At the end, or on failure, run this command with the status as JSON on stdin, or "
-        f"POST it to this http(s) address. A secret address belongs into {VARIABLE}.",
+        f"POST it to this http(s) address. Put a secret address into {VARIABLE}.",
     ),
 ]
 

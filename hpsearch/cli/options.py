@@ -57,8 +57,8 @@ StudyFileOption = Annotated[
         "-s",
         metavar="NAME|PATH",
         autocompletion=completion.study_files,
-        help="The path of a study file, or a name (see [bold]hpsearch studies[/bold]); may stand "
-        "first, without --study.",
+        help="The path of a study file, or a name (see [bold]hpsearch studies[/bold]). As the "
+        "first word it needs no --study.",
     ),
 ]
 StoredStudyOption = Annotated[
@@ -68,7 +68,7 @@ StoredStudyOption = Annotated[
         "-s",
         metavar="NAME",
         autocompletion=completion.stored_studies,
-        help="The study's name (or its file: the name is read); may stand first, without --study.",
+        help="The study's name, or its file. As the first word it needs no --study.",
     ),
 ]
 StorageOption = Annotated[
@@ -78,7 +78,7 @@ StorageOption = Annotated[
         envvar="HPSEARCH_STORAGE",
         callback=resolve_storage,
         help="The database: sqlite:///FILE, or postgresql://user@host/database for several hosts. "
-        "A password belongs into the variable, or into a file (HPSEARCH_STORAGE_FILE).",
+        "Put a password into the variable, or into a file (HPSEARCH_STORAGE_FILE).",
     ),
 ]
 PickOption = Annotated[
@@ -86,7 +86,7 @@ PickOption = Annotated[
     typer.Option(
         "--pick",
         metavar="POINT",
-        help="Several objectives: this point of the front, knee or a trial's number.",
+        help="Several objectives: a point of the front, knee or a trial's number.",
     ),
 ]
 DataOption = Annotated[
@@ -95,7 +95,7 @@ DataOption = Annotated[
         "--data",
         metavar="FOLDER",
         envvar="HPSEARCH_DATA",
-        help="Where images are found, downloaded and prepared.  [dim]default: "
+        help="The folder of downloaded and prepared images.  [dim]default: "
         "~/.cache/hpsearch/data[/dim]",
     ),
 ]
@@ -123,12 +123,12 @@ TrackOption = Annotated[
         "--track",
         metavar="NAME",
         autocompletion=completion.trackers,
-        help="Track every epoch elsewhere, too: tensorboard, wandb, mlflow; may be repeated.",
+        help="Send every epoch to a tracker: tensorboard, wandb, mlflow; may be repeated.",
     ),
 ]
 NameOption = Annotated[
     str | None,
-    typer.Option("--name", metavar="NAME", help="Call the study so: a variant of its own."),
+    typer.Option("--name", metavar="NAME", help="Another name: the study is a variant of its own."),
 ]
 WorkersOption = Annotated[
     str,
@@ -137,8 +137,8 @@ WorkersOption = Annotated[
         "-w",
         metavar="N|auto",
         callback=number_of_workers,
-        help="Local worker processes. auto: one per core; on a GPU as many as get most done. "
-        "0 stores the study for `hpsearch worker` elsewhere.",
+        help="Local worker processes. auto: one per core; on a GPU as many as give the most "
+        "throughput. 0 only stores the study, for `hpsearch worker` on other hosts.",
     ),
 ]
 DevicesOption = Annotated[
@@ -151,14 +151,14 @@ DevicesOption = Annotated[
 ]
 WorkersPerGpuOption = Annotated[
     int | None,
-    typer.Option(callback=at_least_one, metavar="K", help="At most so many on one GPU."),
+    typer.Option(callback=at_least_one, metavar="K", help="The most workers on one GPU."),
 ]
 FrozenConfigArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="A frozen config, from `hpsearch export`.")
 ]
 RecordedDeviceOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Instead of the recorded one: cpu, mps, cuda:0."),
+    typer.Option(metavar="NAME", help="The device instead of the recorded one: cpu, mps, cuda:0."),
 ]
 RecordedThreadsOption = Annotated[
     int | None,
@@ -169,7 +169,7 @@ TimeoutOption = Annotated[
     typer.Option(
         metavar="TIME",
         callback=duration,
-        help="Stop after 90s, 30m, 8h; trials under way are paused.",
+        help="Stop after this time (90s, 30m, 8h); running trials are paused.",
     ),
 ]
 LeaseOption = Annotated[
@@ -177,14 +177,14 @@ LeaseOption = Annotated[
     typer.Option(
         metavar="SECONDS",
         callback=more_than_zero,
-        help="A worker silent for so long is taken for dead, and its trial goes on elsewhere.",
+        help="If a worker is silent for this long, another worker takes over its trial.",
     ),
 ]
 CheckpointOption = Annotated[
     float,
     typer.Option(
         metavar="SECONDS",
-        help="Least time between two checkpoints of a trial; 0: after every epoch.",
+        help="The least time between two checkpoints of a trial; 0: after every epoch.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -44,15 +44,16 @@ def check(
     time: Annotated[
         bool,
         typer.Option(
-            "--time", help="Train a few batches, and tell how long one worker takes for it all."
+            "--time",
+            help="Train a few batches, and estimate how long one worker takes for all trials.",
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a study file, its data and its models, and tell what there is to search.
+    """Check a study file, its data and its models, and describe the search space.
 
-    Everything that is wrong in the file is listed at once, with line and rule. Models are built
-    without memory or arithmetic, so the numbers of parameters come at once.
+    All problems of the file are listed at once, with line and rule. Models are built without memory
+    or arithmetic, so the check is fast.
 
     \b
     hpsearch check --study cnn_dilation

@@ -40,24 +40,26 @@ def confirm(
         typer.Option(
             "--seeds",
             callback=at_least_one,
-            help="Fresh seeds to choose by, and as many again for the figure that is reported.  "
+            help="Fresh seeds to choose the winner, and as many more for the reported value.  "
             "[dim]default: the study file's, or 5[/dim]",
         ),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Confirm anew, with other seeds than before.")
+        bool,
+        typer.Option("--again", help="Start a new confirmation, with other seeds than before."),
     ] = False,
     run: RunOptions,
     notify: NotifyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the best trials again with fresh seeds, and report one honest number.
+    """Train the best trials again with fresh seeds, and report the winner's confirmed value.
 
-    The best of many trials is the luckiest. So finalists meet the same fresh seeds, each with a
-    newly drawn split (or folds, where the study has them); those that can't win any more drop out;
-    and the winner's figure comes from seeds that had no say in the choice. It costs at most as many
-    epochs as the search ran, unless --top, --seeds or the study file ask for more. Ctrl-C
-    checkpoints and leaves, the same command goes on. When all is done, it prints the verdict again.
+    The best of many trials is partly the luckiest. So all finalists are trained with the same
+    fresh seeds, each with a new split (or folds, if the study has them). Finalists that can't win
+    any more are dropped. The winner's value uses only seeds that weren't used to choose it. The
+    cost is at most as many epochs as the search ran, unless --top, --seeds or the study file ask
+    for more. Ctrl-C saves checkpoints and stops; the same command continues, or prints the
+    finished result.
 
     \b
     hpsearch confirm --study quickstart --workers 2

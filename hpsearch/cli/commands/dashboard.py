@@ -22,18 +22,18 @@ TOKEN, TOKEN_FILE = "HPSEARCH_DASHBOARD_TOKEN", "HPSEARCH_DASHBOARD_TOKEN_FILE"
 def dashboard(
     storage: StorageOption = DEFAULT_STORAGE,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
     ] = 8080,
     host: Annotated[
-        str, typer.Option(help="Where to listen; beyond this machine only with a token.")
+        str, typer.Option(help="The address; other machines can connect only with a token.")
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """Show the studies in a browser (optuna-dashboard, read-only), until Ctrl-C.
 
     Deleting and editing are refused. It listens on this machine only, unless
-    HPSEARCH_DASHBOARD_TOKEN (or a file that HPSEARCH_DASHBOARD_TOKEN_FILE names) holds a token,
-    which every reader then gives as password.
+    HPSEARCH_DASHBOARD_TOKEN (or a file that HPSEARCH_DASHBOARD_TOKEN_FILE names) contains a token.
+    Every reader then gives the token as password.
 
     \b
     hpsearch dashboard

@@ -63,16 +63,20 @@ def list_sources(data: DataOption = None, as_json: JsonOption = False) -> None:
 @app.command(cls=Command)
 def prepare(
     source: Annotated[
-        str | None, typer.Argument(metavar="SOURCE", help="A source that needs no settings.")
+        str | None, typer.Argument(metavar="SOURCE", help="A source without required settings.")
     ] = None,
     study: Annotated[
         str | None,
-        typer.Option("--study", "-s", metavar="NAME|PATH", help="All that this study may use."),
+        typer.Option(
+            "--study", "-s", metavar="NAME|PATH", help="All images that this study may use."
+        ),
     ] = None,
     input_size: Annotated[
         int | None,
         typer.Option(
-            metavar="PIXELS", callback=at_least_one, help="With SOURCE: resize to this edge."
+            metavar="PIXELS",
+            callback=at_least_one,
+            help="With SOURCE: resize to this edge, in pixels.",
         ),
     ] = None,
     overrides: SetOption = None,
@@ -81,7 +85,7 @@ def prepare(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Download and decode images ahead of a search, in every size that a study searches over.
+    """Download and decode images before a search, in every size that a study searches over.
 
     \b
     hpsearch data prepare --study cnn_dilation

@@ -28,14 +28,15 @@ def doctor(
     storage: StorageOption = DEFAULT_STORAGE,
     runs: RunsOption = DEFAULT_RUNS,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what is safe to mend, and say what was done.")
+        bool,
+        typer.Option("--repair", help="Repair what is safe to repair, and print what was done."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a stored study: every trial ended once, every epoch counted once, every file whole.
+    """Check a stored study: every trial ended once, every epoch counted once, every file complete.
 
-    Workers may run meanwhile. Exit code 0: all is well; 1: something is wrong, and the list says
-    what, where, what it means, and whether --repair can mend it.
+    Workers may run during the check. Exit code 0: no problem; 1: a list of problems shows what is
+    wrong, where, what it means, and whether --repair can repair it.
 
     \b
     hpsearch doctor --study quickstart

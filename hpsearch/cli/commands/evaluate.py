@@ -43,9 +43,9 @@ def evaluate(
 ) -> None:
     """Evaluate the winner on the test images: once, when the search is over.
 
-    The confirmed winner where there is a confirmation (each of the trainings that the confirmed
-    figure rests on), else the best trial. Nothing else opens them. The study keeps count: a figure
-    from the second look on has helped to choose, and isn't a test figure any more.
+    If there is a confirmation, it evaluates all trainings of the confirmed winner, else the best
+    trial. No other command opens the test images. The study counts its test evaluations: a second
+    one may be influenced by the first, so it is no longer a test.
 
     \b
     hpsearch evaluate --study quickstart

@@ -40,7 +40,10 @@ def export(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="Where to.  [dim]default: STUDY-trial-N.yaml[/]"
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="The file to write.  [dim]default: STUDY-trial-N.yaml[/]",
         ),
     ] = None,
     trial: Annotated[
@@ -48,7 +51,7 @@ def export(
     ] = None,
     unconfirmed: Annotated[
         bool,
-        typer.Option("--unconfirmed", help="The best seen, though a confirmation chose another."),
+        typer.Option("--unconfirmed", help="The best seen, even if a confirmation chose another."),
     ] = False,
     weights: Annotated[Path | None, _file("The kept weights.", "FILE.safetensors")] = None,
     onnx: Annotated[
@@ -63,7 +66,7 @@ def export(
         _file("Config, weights, card and classes: the folder that predict reads.", "FOLDER"),
     ] = None,
     pick: PickOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     storage: StorageOption = DEFAULT_STORAGE,
     runs: RunsOption = DEFAULT_RUNS,
     data: DataOption = None,
@@ -71,8 +74,8 @@ def export(
 ) -> None:
     """Write the confirmed winner as a frozen config: a study file without ranges.
 
-    Where nothing was confirmed, it is the best seen, marked so. `hpsearch train` trains it again
-    with the same device, threads and precision.
+    If nothing was confirmed, it is the best seen, and marked so. `hpsearch train` trains the file
+    again with the same device, threads and precision.
 
     \b
     hpsearch export --study quickstart --out best.yaml

@@ -22,20 +22,20 @@ def invalidate(
     number: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.")],
     reason: Annotated[
         str | None,
-        typer.Option("--reason", metavar="TEXT", help="Why its number can't be trusted."),
+        typer.Option("--reason", metavar="TEXT", help="Why its value can't be trusted."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Give the budget one more trial in its place.")
+        bool, typer.Option("--again", help="Raise the budget by one trial to replace it.")
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Declare it valid again.")] = False,
     storage: StorageOption = DEFAULT_STORAGE,
     as_json: JsonOption = False,
 ) -> None:
-    """Declare a finished trial invalid: its number can't be trusted, so it stops counting.
+    """Declare a finished trial invalid if its value can't be trusted: it no longer counts.
 
-    It has no rank, can't win, isn't a finalist, and the sampler and the pruner pass over it. Its
-    row, curve and reason stay. It has used its place in the budget; --again gives the budget one
-    more.
+    It has no rank, can't win and isn't a finalist, and the sampler and the pruner ignore it. Its
+    row, curve and reason stay. It has used its part of the budget; --again raises the budget by one
+    trial.
 
     \b
     hpsearch invalidate --study quickstart 17 --reason "wrong labels in that run"

@@ -65,15 +65,17 @@ def launch(
     *,
     trials: Annotated[
         int | None,
-        typer.Option("--trials", callback=at_least_one, help="This many trials in all."),
+        typer.Option("--trials", callback=at_least_one, help="The total number of trials."),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", callback=at_least_one, help="Epochs of an unpruned trial."),
+        typer.Option(
+            "--epochs", callback=at_least_one, help="Epochs of a trial that isn't pruned."
+        ),
     ] = None,
     run: RunOptions,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Go on in the background; `hpsearch stop` ends it.")
+        bool, typer.Option("--detach", help="Continue in the background; `hpsearch stop` ends it.")
     ] = False,
     confirm: Annotated[
         bool,
@@ -87,10 +89,10 @@ def launch(
     name: NameOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Search: start workers on a study, or go on where it stopped.
+    """Start a search with workers on this machine, or continue it.
 
-    Everything is checked first, and the cost is told. Ctrl-C checkpoints and leaves; the same
-    command goes on. A finished study gets no further trial unless --trials asks for more.
+    Everything is checked first, and the cost is printed. Ctrl-C saves checkpoints and stops; the
+    same command continues. A finished study gets no more trials unless --trials asks for more.
 
     \b
     hpsearch launch --study quickstart --workers 2
@@ -162,7 +164,7 @@ def worker(
         typer.Option(
             callback=at_least_one,
             help="CPU threads of every trial.  [dim]default: this worker's share of the cores, "
-            "for a small network one[/dim]",
+            "one for a small network[/dim]",
         ),
     ] = None,
     timeout: TimeoutOption = None,
@@ -171,9 +173,10 @@ def worker(
     runs: RunsOption = DEFAULT_RUNS,
     data: DataOption = None,
 ) -> None:
-    """Attach one more worker to a launched study, from any host that reaches the database.
+    """Add a worker to a launched study, from any host that can reach the database.
 
-    It leaves when the study is finished or stopped. For Slurm, Kubernetes, or a second machine.
+    It exits when the study is finished or stopped. Use it with Slurm, Kubernetes, or a second
+    machine.
 
     \b
     hpsearch worker --study cnn_dilation --storage postgresql://me@db/search
@@ -215,7 +218,7 @@ def stop(
     storage: StorageOption = DEFAULT_STORAGE,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop a study on every host: workers checkpoint and leave. Launching it again goes on.
+    """Stop a study on every host: workers save checkpoints and exit. Launch it again to continue.
 
     \b
     hpsearch stop --study cnn_dilation

@@ -53,14 +53,16 @@ def learn(
     common: Annotated[
         list[str] | None,
         typer.Option(
-            "--fix", metavar="PATH=VALUE", help="What all rows have in common. May be repeated."
+            "--fix",
+            metavar="PATH=VALUE",
+            help="A value that all rows have in common. May be repeated.",
         ),
     ] = None,
     value: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COLUMN",
-            help="The column of the objective; FIGURE=COLUMN where the study has several.",
+            help="The column of the objective; FIGURE=COLUMN if the study has several.",
         ),
     ] = None,
     unit: Annotated[
@@ -68,19 +70,20 @@ def learn(
         typer.Option(help="How accuracies are written: 0.8391, or 83.91."),
     ] = "auto",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be learned, and store nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show which results would be added, and store nothing."),
     ] = False,
     forget: Annotated[
         str | None,
-        typer.Option(metavar="SOURCE", help="Forget what was learned from this source."),
+        typer.Option(metavar="SOURCE", help="Remove the results of this source."),
     ] = None,
     storage: StorageOption = DEFAULT_STORAGE,
     as_json: JsonOption = False,
 ) -> None:
-    """Teach a study's sampler what is known from elsewhere: a table of runs, or another study.
+    """Give a study's sampler results from elsewhere: a table of runs, or another study.
 
-    Each row is checked against the study's space. Nothing of it becomes a trial: it is in no
-    count, ranking or report. The same again adds nothing.
+    Each row is checked against the study's space. The results don't become trials: they are in no
+    count, ranking or report. Adding the same results again changes nothing.
 
     \b
     hpsearch learn --study training --from wandb_export.csv --dry-run

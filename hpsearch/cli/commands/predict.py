@@ -28,16 +28,19 @@ def predict(
         list[Path], typer.Argument(metavar="PICTURE...", help="Picture files, and folders of them.")
     ],
     top: Annotated[
-        int, typer.Option(callback=at_least_one, help="How many classes to tell of each picture.")
+        int,
+        typer.Option(
+            callback=at_least_one, help="The number of classes to print for each picture."
+        ),
     ] = 1,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, mps, cuda:0, auto.")] = "cpu",
     as_json: JsonOption = False,
 ) -> None:
     """Label pictures with a trained model.
 
-    They are decoded, resized and normalised as for training. A picture that is missing or
-    damaged is named, the others are labelled, and the exit code is 2. Files in a folder whose
-    endings aren't those of pictures are counted.
+    They are decoded, resized and normalised as for training. If a picture is missing or damaged,
+    it is named, the others are labelled, and the exit code is 2. Files in a folder whose endings
+    aren't those of pictures are counted.
 
     \b
     hpsearch predict best/ photo.jpg

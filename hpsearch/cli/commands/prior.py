@@ -41,8 +41,8 @@ def add(
 ) -> None:
     """Add a finished study to your prior: features and ranks of its trials, no pictures, no names.
 
-    A file that isn't there yet begins with all that the newest prior of hpsearch knows. A study
-    that is in it already is replaced.
+    A new file begins with the contents of hpsearch's newest prior. If the study is already in the
+    file, it is replaced.
 
     \b
     hpsearch prior add mine
@@ -81,7 +81,7 @@ def remove(
     file: FileOption = _OWN,
     as_json: JsonOption = False,
 ) -> None:
-    """Build your prior again without a study.
+    """Rebuild your prior without a study.
 
     \b
     hpsearch prior remove mine

@@ -20,13 +20,16 @@ def report(
             "--study",
             "-s",
             metavar="NAME",
-            help="The study's name (or its file). Repeat it to set studies side by side.",
+            help="The study's name (or its file). Repeat it to compare studies.",
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FOLDER", help="Where to.  [dim]default: STUDY-report[/]"
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="The folder to write.  [dim]default: STUDY-report[/]",
         ),
     ] = None,
     figures: Annotated[
@@ -37,10 +40,10 @@ def report(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what a study says: a page, figures for a paper, and tables.
+    """Write the results of a study: a page, charts for a paper, and tables.
 
-    The page needs no network and no server. Of several studies the winners are compared. With
-    --json the content is printed, and nothing is written unless --out is given.
+    The page needs no network and no server. Several studies are compared by their winners. With
+    --json the content is printed, and no file is written unless --out is given.
 
     \b
     hpsearch report --study quickstart --out report/

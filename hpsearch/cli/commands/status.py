@@ -37,16 +37,16 @@ _CURVES_SHOWN, _CURVE_WIDTH = 12, 30
 def status(
     study: StoredStudyOption,
     storage: StorageOption = DEFAULT_STORAGE,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show it again and again until Ctrl-C.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat it until Ctrl-C.")] = False,
     interval: Annotated[
         float,
-        typer.Option(metavar="SECONDS", callback=more_than_zero, help="How often --watch looks."),
+        typer.Option(
+            metavar="SECONDS", callback=more_than_zero, help="Time between two updates of --watch."
+        ),
     ] = 2.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how far a study is, and which trial leads.
+    """Show the state of a study, and its best trial.
 
     \b
     hpsearch status --study quickstart

@@ -34,7 +34,7 @@ def studies(
         bool,
         typer.Option(
             "--upgrade",
-            help="First bring tables of an older hpsearch up to date. Its workers must be stopped.",
+            help="First upgrade the tables of an older hpsearch. Stop its workers before.",
         ),
     ] = False,
     delete: Annotated[
@@ -51,7 +51,7 @@ def studies(
 ) -> None:
     """List the study files that can be launched by name, and the studies in the database.
 
-    With --delete it deletes one of these, after a question. Nobody may work on it.
+    --delete deletes a study of the database, after a question. No worker may be running on it.
 
     \b
     hpsearch studies

@@ -42,11 +42,11 @@ def train(
         _On,
         typer.Option(
             "--on",
-            help="Which images; with train+validation (or all) no validation figures are left.",
+            help="The images; train+validation (or all) leaves none for validation metrics.",
         ),
     ] = "train",
     seeds: Annotated[
-        int, typer.Option(callback=at_least_one, help="Train with so many seeds, one by one.")
+        int, typer.Option(callback=at_least_one, help="Train with this many seeds, one by one.")
     ] = 1,
     out: Annotated[
         Path | None,
@@ -64,11 +64,11 @@ def train(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a frozen config, and compare with the figures that its trial had.
+    """Train a frozen config, and compare the metrics with those of its trial.
 
-    Device, threads and precision are the recorded ones unless told otherwise: they decide the
-    last digits. Test images stay closed. With --out, Ctrl-C saves and leaves, and the same
-    command goes on, also after a kill or a power cut.
+    By default, device, threads and precision are the recorded ones, because they determine the
+    last digits. Test images aren't opened. With --out, Ctrl-C saves and stops, and the same command
+    continues, also after a kill or a power cut.
 
     \b
     hpsearch train best.yaml

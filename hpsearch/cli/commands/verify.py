@@ -32,12 +32,12 @@ def verify(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a frozen config again, and fail where its images or its figure aren't what it says.
+    """Train a frozen config again, and fail if its images or its value differ from the record.
 
-    Images are compared by their hash before anything is trained. The figure of a confirmed
-    winner must lie where one more training is expected; an unconfirmed one, in the interval over
-    its validation images. Exit code 0: it holds; 1: it doesn't. Test images stay closed. --set
-    says where images and plug-ins lie on this machine, and nothing else.
+    Images are compared by their hash before anything is trained. The value of a confirmed winner
+    must lie in the interval for one more training, that of an unconfirmed one in the interval over
+    its validation images. Exit code 0: verified; 1: not verified. Test images aren't opened. --set
+    sets only the paths of images and plug-ins on this machine.
 
     \b
     hpsearch verify best.yaml
