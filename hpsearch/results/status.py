@@ -95,7 +95,7 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
     if found is None:
         return {}
     now = standing(found)
-    mean = damaged = gap = None
+    mean = interval = damaged = gap = None
     if now.finished and now.winner is not None:
         # Statistics, which take their time to import
         from hpsearch.results.confirmation.reading import read_verdict
@@ -103,7 +103,8 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
 
         try:
             verdict = read_verdict(database, record, found)
-            mean, gap = verdict.confirmed, read_test_gap(database, record, verdict)
+            mean, interval = verdict.confirmed, verdict.over_seeds_and_images
+            gap = read_test_gap(database, record, verdict)
         except StorageError as error:
             damaged = str(error)
     told = {
@@ -112,6 +113,7 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
         "trainings": found.counts.finished,
         "winner": now.winner,
         "value": mean,
+        "interval": None if interval is None else [interval.low, interval.high],
         "newer_trials": newer_trials(record, found),
     }
     if gap is not None:

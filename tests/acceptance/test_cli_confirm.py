@@ -61,6 +61,7 @@ def test_launch_confirm_evaluate_export(hpsearch, here):
         "trainings": trained["total"],
         "winner": verdict["winner"],
         "value": verdict["confirmed"],
+        "interval": [verdict["over_seeds_and_images"][end] for end in ("low", "high")],
         "newer_trials": 0,
     }
     assert f"confirmed: trial {verdict['winner']}, " in hpsearch("status", "--study", "small").out

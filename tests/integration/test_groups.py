@@ -276,7 +276,8 @@ def test_report_card_dashboard_and_python_say_it_first(
     card = (here / "card.md").read_text()
     assert 0 < card.index(HEADLINE) < card.index("**Confirmed.**")
     assert "seeds and groups of validation images (" in card
-    assert f"groups of test images ({2 * TEST_GROUPS})" in card
+    assert card.count(HEADLINE) == 1
+    assert f"seeds and groups of test images ({2 * TEST_GROUPS})" in card
     assert HEADLINE in " ".join(told.out.split())
 
     note = study_note(Standings(database).of("grouped"))
@@ -284,9 +285,11 @@ def test_report_card_dashboard_and_python_say_it_first(
 
     said = " ".join(hpsearch("status", *opened.stored[:4]).out.split())
     assert 0 < said.index(HEADLINE) < said.index("confirmed: trial")
+    told_ends = MetricFormat("val_accuracy").interval
 
     best = best_of(database, record)
     assert best is not None and best.confirmed and best.test_gap is not None
+    assert f"(95 %: {told_ends(best.interval)})" in said
     assert best.note.startswith(HEADLINE)
     assert best.groups is not None and f"in {best.groups} groups" in best.note
     assert HEADLINE in best._repr_html_()

@@ -194,8 +194,10 @@ def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
     else:
         if (gap := told.get("test_outside_confirmed")) is not None:
             say(gap["headline"], style="bold red")
-        value = MetricFormat(metric).value(told["value"])
-        say(f"confirmed: trial {told['winner']}, {metric} {value}{since}")
+        unit = MetricFormat(metric)
+        value = unit.value(told["value"])
+        ends = f" (95 %: {unit.interval(told['interval'])})" if told["interval"] else ""
+        say(f"confirmed: trial {told['winner']}, {metric} {value}{ends}{since}")
     for trial, why in told.get("invalid", {}).items():
         which = "winner" if trial == told["winner"] else "finalist"
         say(f"  its {which}, trial {trial}, is invalid: {why} (`hpsearch confirm --again`)")

@@ -43,6 +43,10 @@ def card(
 def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -> str:
     study = origin.get("study", document["study"])
     about = [f"# {inline(study)}, trial {inline(origin.get('trial', '?'))}"]
+    gap = (origin.get("test") or {}).get("outside_confirmed")
+    if gap:
+        # It is told by itself, with its reasons
+        worth = worth.removeprefix(gap["headline"]).lstrip()
     if document.get("description"):
         about.append(plain(document["description"]))
     if isinstance(origin.get("confirmed"), Mapping):
@@ -57,7 +61,6 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
         about.append(
             f"**UNCONFIRMED.** {inline(worth)} No fresh seed has confirmed the figure; {how} does."
         )
-    gap = (origin.get("test") or {}).get("outside_confirmed")
     if gap:
         reasons = "\n".join(f"- {inline(each)}" for each in gap["reasons"])
         # Before the number itself: who reads no further has read this

@@ -69,12 +69,13 @@ def figures_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
         rows += list(_own(last, images, origin, judgement))
     test = origin.get("test")
     if test is not None:
+        over = "test images" if test.get("groups") is None else _groups(test, "test images")
         rows.append(
             (
                 f"test accuracy (trial {test['trial']}, {test['images']:,} images)",
                 number(test["accuracy"]),
                 bounds(test["interval"]),
-                "test images" if test.get("groups") is None else _groups(test, "test images"),
+                f"seeds and {over}" if test.get("seeds") else over,
             )
         )
     told = "## Figures\n\n" + table(("figure", "value", "95 % interval", "over"), rows)
