@@ -2,11 +2,11 @@
 
     python -m benchmarks.real_searches --emoji FOLDER --keep searches.jsonl --plot searches.svg
 
-30 trials of at most 10 epochs, 2 workers of one thread. Both search the same study file and train
-with the same engine. The pick is what each tool has as its best at that moment: what ``status``
-calls ahead, and Optuna's best complete trial. When the searches have ended, each configuration that
-was ever a pick is trained again in full with fresh seeds; the mean accuracy on the test part is
-its truth. Marks are seconds and epochs that all workers together have trained.
+300 epochs (30 whole trials of 10), 2 workers of one thread. Both search the same study file and
+train with the same engine; a tool that ends trials early begins more of them. The pick is what each
+tool has as its best at that moment: what ``status`` calls ahead, and Optuna's best complete trial.
+When a search has ended, each configuration that was ever its pick is trained again in full with
+fresh seeds; the mean accuracy on the test part is its truth.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ NAME = "real_search"
 SPACE = """\
 study: real_search
 seed: {seed}
-budget: {{trials: {trials}, epochs_per_trial: {epochs}}}
+budget: {{trials: 1000, epochs_per_trial: {epochs}}}
 model:
   dilated_cnn:
     conv1:
@@ -85,15 +85,28 @@ data:
 
 OURS, THEIRS = "hpsearch, defaults", "Optuna TPE + Median"
 
-#: Shares of the epochs of 30 whole trainings.
+#: Shares of the epochs of a search.
 MARKS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 #: A pick: seconds and epochs when it became one, and the configuration's stored parameters.
 Pick = tuple[float, int, dict[str, Any]]
 
 
-def search_ours(file: Path, folder: Path, data: Path, seed: int) -> tuple[list[Pick], float, int]:
-    """Run ``hpsearch launch``; returns the picks, the seconds and the epochs of the search."""
+def search_ours(
+    file: Path, folder: Path, data: Path, seed: int, whole: int
+) -> tuple[list[Pick], float, int]:
+    """Run ``hpsearch launch`` until ``whole`` epochs are trained.
+
+    Args:
+        file: The study file; its seed is the search's.
+        folder: An empty folder.
+        data: The root of prepared images.
+        seed: Not used: it is in the study file.
+        whole: Epochs of the search.
+
+    Returns:
+        The picks, the seconds, and the epochs of the search.
+    """
     url = f"sqlite:///{folder}/hpsearch.db"
     command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(file)]
     command += ["--storage", url, "--runs", str(folder / "runs"), "--data", str(data)]
@@ -109,13 +122,26 @@ def search_ours(file: Path, folder: Path, data: Path, seed: int) -> tuple[list[P
         return epochs, None if ahead is None else dict(ahead.params)
 
     try:
-        return _watched([[*command, "--workers", "2"]], folder, look)
+        return _watched([[*command, "--workers", "2"]], folder, look, whole)
     finally:
         database.close()
 
 
-def search_theirs(file: Path, folder: Path, data: Path, seed: int) -> tuple[list[Pick], float, int]:
-    """Run two processes of plain Optuna; returns the same as ``search_ours``."""
+def search_theirs(
+    file: Path, folder: Path, data: Path, seed: int, whole: int
+) -> tuple[list[Pick], float, int]:
+    """Run two processes of plain Optuna, as ``search_ours``.
+
+    Args:
+        file: The study file.
+        folder: An empty folder.
+        data: The root of prepared images.
+        seed: Of Optuna's samplers.
+        whole: Epochs of the search.
+
+    Returns:
+        The picks, the seconds, and the epochs of the search.
+    """
     log = folder / "log.jsonl"
     log.touch()
     command = [sys.executable, "-m", "benchmarks.peers.study_optuna", "--study", str(file)]
@@ -132,13 +158,14 @@ def search_theirs(file: Path, folder: Path, data: Path, seed: int) -> tuple[list
         return len(lines), None if best is None else best["params"]
 
     seeds = [1000 * seed, 1000 * seed + 1]
-    return _watched([[*command, "--seed", str(each)] for each in seeds], folder, look)
+    return _watched([[*command, "--seed", str(each)] for each in seeds], folder, look, whole)
 
 
 def _watched(
     commands: Sequence[list[str]],
     folder: Path,
     look: Callable[[], tuple[int, dict[str, Any] | None]],
+    whole: int,
 ) -> tuple[list[Pick], float, int]:
     picks: list[Pick] = []
     began = time.monotonic()
@@ -151,19 +178,21 @@ def _watched(
             for command in commands
         ]
         try:
-            running = True
-            while running:
+            epochs = 0
+            while epochs < whole:
                 time.sleep(0.5)
-                running = any(process.poll() is None for process in processes)
+                if all(process.poll() is not None for process in processes):
+                    text = (folder / "output.txt").read_text()
+                    raise RuntimeError(f"a search ended before its time:\n{text}")
                 epochs, params = look()
                 if params is not None and (not picks or picks[-1][2] != params):
                     picks.append((round(time.monotonic() - began, 1), epochs, params))
         finally:
             for process in processes:
                 if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-    if any(process.returncode for process in processes) or not picks:
-        raise RuntimeError(f"a search failed:\n{(folder / 'output.txt').read_text()}")
+                    os.killpg(process.pid, signal.SIGTERM)
+            for process in processes:
+                process.wait()
     return picks, round(time.monotonic() - began, 1), epochs
 
 
@@ -207,6 +236,7 @@ def searches(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if options.emoji is not None and options.only != "fashion":
         data_parts["emoji"] = EMOJI
     torch.set_num_threads(1)
+    whole = options.trials * options.epochs
     tools = {OURS: search_ours, THEIRS: search_theirs}
     for seed in range(options.seeds):
         for name, part in data_parts.items():
@@ -215,25 +245,26 @@ def searches(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     continue
                 with tempfile.TemporaryDirectory() as temporary:
                     folder = Path(temporary)
-                    (folder / "study.yaml").write_text(
+                    file = folder / "study.yaml"
+                    file.write_text(
                         (SPACE + part).format(
-                            seed=seed, trials=options.trials, epochs=options.epochs,
+                            seed=seed, epochs=options.epochs,
                             path=options.emoji and options.emoji.resolve(),
                         )
                     )  # fmt: skip
-                    study = load_study(folder / "study.yaml", catalog.registries)
+                    study = load_study(file, catalog.registries)
                     # Nobody pays for unpacking the images
                     data = options.data
                     next(train(study.trial_config(_first(study), ticket=1), data_root=data))
-                    picks, seconds, epochs = run(folder / "study.yaml", folder, data, seed)
+                    picks, seconds, epochs = run(file, folder, data, seed, whole)
                     truths = truths_of(study, [each[2] for each in picks], options.truths, data)
                 search = {
                     "data": name, "tool": tool, "seed": seed, "seconds": seconds, "epochs": epochs,
                     "picks": picks, "truths": truths,
                 }  # fmt: skip
                 if options.keep is not None:
-                    with options.keep.open("a") as file:
-                        file.write(json.dumps(search) + "\n")
+                    with options.keep.open("a") as lines:
+                        lines.write(json.dumps(search) + "\n")
                 yield search
 
 
@@ -323,7 +354,9 @@ def main() -> None:
     parser.add_argument("--only", choices=("fashion", "emoji"), help="one of the two data sets")
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "real_searches")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument(
+        "--trials", type=int, default=30, help="whole trials that a search is worth"
+    )
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--truths", type=int, default=2, help="fresh seeds of a pick's truth")
     parser.add_argument("--keep", type=Path, help="a file (JSON lines) to go on from")
