@@ -32,6 +32,3 @@ def test_twelve_trials_are_twelve_trials(shell):
     assert trials["complete"] >= 1
     # Ten kinds of clothes: a network that learned nothing is right in one of ten.
     assert status["best"]["value"] > 0.4
-
-    shell.done("launch", *STUDY, *OPTIONS, *storage)
-    assert shell.json("status", *STUDY, *storage) == status
