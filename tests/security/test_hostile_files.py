@@ -6,8 +6,6 @@ import io
 import json
 import os
 import pickle
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -169,7 +167,7 @@ from pathlib import Path
 from hpsearch.training.registries import MODELS
 from torch import nn
 
-Path("ran").touch()
+Path(RAN).touch()
 
 
 @MODELS.register("theirs")
@@ -179,23 +177,19 @@ def theirs(shape, classes):
 """
 
 
-def test_a_plug_in_that_was_changed_since_isnt_run_by_a_worker(here):
+def test_a_plug_in_that_was_changed_since_isnt_run_by_a_worker(hpsearch, here):
     """The stored study knows its contents by their hash."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hpsearch", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-
-    (here / "theirs.py").write_text(PLUGIN)
+    plugin = PLUGIN.replace("RAN", repr(str(here / "ran")))
+    (here / "theirs.py").write_text(plugin)
     text = HEAD.replace("model: mlp", "model: mlp\nplugins: [theirs.py]")
     (here / "mine.yaml").write_text(text)
-    stored = run("launch", "--study", "mine.yaml", "--workers", "0")
-    assert stored.returncode == 0, stored.stderr
+    stored = hpsearch("launch", "--study", "mine.yaml", "--workers", "0")
+    assert stored.code == 0, stored.all
     (here / "ran").unlink()
-    (here / "theirs.py").write_text(PLUGIN + "\n# changed\n")
-    refused = run("worker", "--study", "s")
-    assert refused.returncode == 2, refused.stdout + refused.stderr
-    assert "must be the file that the study was made with" in refused.stderr
+    (here / "theirs.py").write_text(plugin + "\n# changed\n")
+    refused = hpsearch("worker", "--study", "s")
+    assert refused.code == 2, refused.all
+    assert "must be the file that the study was made with" in refused.err
     assert not (here / "ran").exists()
 
 

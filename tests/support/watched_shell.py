@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpsearch.catalog import registries
+from hpsearch.search import studies
+from hpsearch.search.schema_version import ensure_tables
+from hpsearch.search.storage import Database
+from hpsearch.study_file.loading import load_study
 from support.commands import Ran
 from support.watching import Watch
 
@@ -56,6 +62,12 @@ class WatchedShell:
         )
         self.told.append(ran.stdout + ran.stderr)
         return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    def store(self, storage: str) -> None:
+        """Store the study, as ``hpsearch launch --workers 0`` does, in this process."""
+        with closing(Database(storage)) as database:
+            ensure_tables(database)
+            studies.attach(database, load_study(self.folder / "secretive.yaml", registries))
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
