@@ -1,4 +1,4 @@
-"""``python -m benchmarks.search_efficiency record|replay|prior``."""
+"""``python -m benchmarks.search_efficiency record|replay|prior|forecast``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.search_efficiency import forecast
 from benchmarks.search_efficiency.contestants import DEFAULTS, METHODS
 from benchmarks.search_efficiency.figures import as_json, show
 from benchmarks.search_efficiency.plotting import plot
@@ -54,8 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--tables", type=Path, nargs="+", default=[TABLES, PLANS], help="folders of tables"
     )
     building.add_argument("--out", type=Path, help="the file to write (.npz)")
+    forecasting = commands.add_parser("forecast", help="judge what early epochs say of the end")
+    forecasting.add_argument("--tables", type=Path, default=TABLES, help="folder of tables")
     given = parser.parse_args(arguments)
-    does = {"record": _record, "replay": _replay, "prior": _prior}
+    does = {"record": _record, "replay": _replay, "prior": _prior, "forecast": _forecast}
     try:
         does[given.command](given)
     except UserError as error:
@@ -82,6 +85,10 @@ def _prior(given: argparse.Namespace) -> None:
             told = judge(table, learned_from(others))
             print(f"{told.table:14} rule {told.rule:5.2f}  trees {told.trees:5.2f}  "
                   f"both {told.both:5.2f}")  # fmt: skip
+
+
+def _forecast(given: argparse.Namespace) -> None:
+    forecast.show(read_tables(given.tables))
 
 
 def _replay(given: argparse.Namespace) -> None:

@@ -59,6 +59,8 @@ class Curve:
     """One training: an entry per epoch that was finished."""
 
     val_accuracy: Sequence[float]
+    val_loss: Sequence[float]
+    train_loss: Sequence[float]
     #: One more than there are accuracies where the training diverged.
     seconds: Sequence[float]
     #: 0..1; what chance gives where it diverged.
@@ -79,7 +81,9 @@ class Table:
         self.curves: list[list[Curve]] = [[] for _ in first]
         for each in sorted(trainings, key=lambda each: (each.row, each.repeat)):
             test = recorded.chance if each.test_accuracy is None else each.test_accuracy
-            self.curves[each.row].append(Curve(each.val_accuracy, each.seconds, test))
+            self.curves[each.row].append(
+                Curve(each.val_accuracy, each.val_loss, each.train_loss, each.seconds, test)
+            )
 
     def __len__(self) -> int:
         return len(self.params)
