@@ -22,5 +22,6 @@
 - ``validity``        declaring an ended trial invalid, and taking that back
 - ``samplers``        random, tpe, grid, gp, qmc
 - ``pruners``         none, median, percentile, asha, hyperband (``promotion``: asha's rule)
+- ``grid_points``     the points of a finite space, numbered
 - ``suggest``         one whole configuration for a ticket, before any row exists
 """

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.search.distributions import distribution_of as distribution_of
+from hpsearch.search.grid_points import covers
 from hpsearch.search.history import TrialHistory
 from hpsearch.study_file.space import Draw, Scalar, Space
 
@@ -123,7 +124,8 @@ def draw_trial(
     trials = history.refresh()
     past = [trial for trial in trials if trial.state != TrialState.FAIL]
     tries = MAX_REPEATS if chance is None else MAX_REPEATS + MAX_CHANCES
-    for repeat in range(tries):
+    repeat = 0
+    while repeat < tries:
         asked = sampler if chance is None or repeat < MAX_REPEATS else chance
         request = Request(
             space=space,
@@ -146,6 +148,10 @@ def draw_trial(
             break
         if repeat + 1 >= MAX_REPEATS and not any(map(_violates, same)):
             break
+        if repeat == 0 and covers((trial.params for trial in past), space):
+            # Whatever is drawn repeats something, so only the last of these draws counts
+            repeat = MAX_REPEATS - 2
+        repeat += 1
     else:
         raise InfeasibleConfig(
             f"a configuration must be one that can be built, but {tries} draws in a row gave only "

@@ -13,20 +13,10 @@ from functools import lru_cache
 import numpy as np
 
 from hpsearch.errors import UserError
+from hpsearch.search.grid_points import grid_point, grid_size, value_at, value_count
 from hpsearch.search.samplers.registry import SAMPLERS
 from hpsearch.search.suggest import Request, Sampler
-from hpsearch.study_file.space import (
-    Branch,
-    Choice,
-    Draw,
-    Fixed,
-    Group,
-    Node,
-    Parameter,
-    Range,
-    Scalar,
-    Space,
-)
+from hpsearch.study_file.space import Choice, Draw, Parameter, Range, Scalar, Space
 
 #: A grid is walked in a seeded random order, which is held in memory.
 MAX_GRID = 10_000_000
@@ -79,14 +69,14 @@ class GridSampler:
         if request.point is None:  # `try_first` gives some values; the others are random.
             rng = np.random.default_rng(request.seed)
             return _draw_fixed(
-                request, lambda _, parameter: _at(parameter, int(rng.integers(_size(parameter))))
+                request,
+                lambda _, parameter: value_at(parameter, int(rng.integers(value_count(parameter)))),
             )
         size = grid_size(request.space)
         if request.point >= size:
             return None
         order = _shuffled(size, request.study_seed)
-        values = _unrank(request.space.root, int(order[request.point]), "")
-        return request.space.freeze(values)
+        return grid_point(request.space, int(order[request.point]))
 
 
 class SobolSampler:
@@ -125,11 +115,6 @@ class SobolSampler:
         return _draw_fixed(request, lambda path, parameter: at_unit(parameter, units[path]))
 
 
-def grid_size(space: Space) -> int:
-    """Return the number of points; continuous ranges must have been refused before."""
-    return _size(space.root)
-
-
 def at_unit(parameter: Parameter, unit: float) -> Scalar:
     """Map ``unit`` in [0, 1) onto a parameter's values, evenly on its scale."""
     if isinstance(parameter, Choice):
@@ -145,7 +130,7 @@ def at_unit(parameter: Parameter, unit: float) -> Scalar:
         return round(value) if parameter.integer else value
     if parameter.step is None:
         return min(low + unit * (high - low), high)
-    return _at(parameter, int(unit * _size(parameter)))
+    return value_at(parameter, int(unit * value_count(parameter)))
 
 
 def _draw_fixed(request: Request, otherwise: Callable[[str, Parameter], Scalar]) -> Draw:
@@ -154,51 +139,6 @@ def _draw_fixed(request: Request, otherwise: Callable[[str, Parameter], Scalar])
             request.fixed[path] if path in request.fixed else otherwise(path, parameter)
         )
     )
-
-
-def _size(node: Node) -> int:
-    match node:
-        case Fixed():
-            return 1
-        case Choice(values):
-            return len(values)
-        case Range():
-            step = 1 if node.step is None or node.log else node.step
-            return math.floor((node.high - node.low) / step + 1e-9) + 1
-        case Group(children):
-            return math.prod(_size(child) for child in children.values())
-        case Branch(options):
-            return sum(_size(option) for option in options.values())
-
-
-def _unrank(node: Node, index: int, path: str) -> dict[str, Scalar]:
-    """Return the parameters of the ``index``-th point below ``node``."""
-    values: dict[str, Scalar] = {}
-    match node:
-        case Fixed():
-            pass
-        case Choice() | Range():
-            values[path] = _at(node, index)
-        case Group(children):
-            for key, child in children.items():
-                index, rest = divmod(index, _size(child))
-                values |= _unrank(child, rest, f"{path}.{key}" if path else key)
-        case Branch(options):
-            for name, option in options.items():
-                if index < _size(option):
-                    if len(options) > 1:
-                        values[path] = name
-                    return values | _unrank(option, index, f"{path}.{name}")
-                index -= _size(option)
-    return values
-
-
-def _at(parameter: Parameter, index: int) -> Scalar:
-    if isinstance(parameter, Choice):
-        return parameter.labels[index]
-    step = 1 if parameter.step is None or parameter.log else parameter.step
-    value = parameter.low + index * step
-    return int(value) if parameter.integer else min(value, parameter.high)
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
@@ -19,6 +20,8 @@ from support.spaces import spaces
 
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.registry import Component
+from hpsearch.search import suggest
+from hpsearch.search.grid_points import covers, grid_point, grid_size
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.suggest import MAX_REPEATS, DrawnTrial, distribution_of, draw_trial
 from hpsearch.study_file.space import Choice, Draw, Group, Range, Scalar, Space
@@ -183,8 +186,8 @@ def test_a_failed_trial_may_be_proposed_again():
     assert sampler.draws == 1
 
 
-def test_a_space_with_nothing_new_repeats_in_the_end():
-    space = Space(Group({"colour": Choice(("red",))}))
+def test_a_sampler_that_finds_nothing_new_repeats_in_the_end():
+    space = Space(Group({"colour": Choice(("red", "blue"))}))
     history = FixedHistory([past_trial(0, {"colour": "red"}, space, value=0.5)])
     sampler = Counting()
     draw = draw_trial(sampler, space, history, study_seed=1, ticket=2, infeasible=0, point=None)
@@ -192,6 +195,45 @@ def test_a_space_with_nothing_new_repeats_in_the_end():
     assert draw.params == {"colour": "red"}
     assert sampler.draws == MAX_REPEATS
     assert len(sampler.seeds) == MAX_REPEATS, "each try has a seed of its own"
+
+
+def test_a_space_that_is_used_up_is_drawn_from_twice():
+    space = Space(Group({"colour": Choice(("red",))}))
+    history = FixedHistory([past_trial(0, {"colour": "red"}, space, value=0.5)])
+    sampler = Counting()
+    draw_trial(sampler, space, history, study_seed=1, ticket=2, infeasible=0, point=None)
+    assert sampler.draws == 2
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "forest"])
+def test_the_draw_from_a_used_up_space_is_the_one_that_twenty_tries_come_to(name, monkeypatch):
+    space = Space(
+        Group(
+            {"colour": Choice(("red", "blue")), "size": Range(low=1, high=3, step=1, integer=True)}
+        )
+    )
+    tried = [{"colour": colour, "size": size} for colour in ("red", "blue") for size in (1, 2, 3)]
+    history = FixedHistory(
+        [
+            past_trial(number, params, space, value=number / 10)
+            for number, params in enumerate(2 * tried)
+        ]
+    )
+    quick = [drawn(ticket, name=name, space=space, history=history) for ticket in range(13, 19)]
+    monkeypatch.setattr(suggest, "covers", lambda points, space: False)
+    assert quick == [
+        drawn(ticket, name=name, space=space, history=history) for ticket in range(13, 19)
+    ]
+
+
+@given(spaces, st.randoms(use_true_random=False))
+def test_a_finite_space_is_covered_by_all_of_its_points_and_by_no_fewer(space, random):
+    finite = all(isinstance(each, Choice) or each.integer for each in space.parameters().values())
+    assume(finite and grid_size(space) <= 200)
+    points = [grid_point(space, index).params for index in range(grid_size(space))]
+    assert covers([*points, points[0]], space)
+    points.remove(random.choice(points))
+    assert not covers([*points, *points[:1]], space)
 
 
 def test_what_was_trained_and_broke_a_constraint_may_come_again():
