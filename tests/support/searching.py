@@ -52,6 +52,15 @@ BRANCHED = Space(
 )
 
 #: One continuous parameter; enough wherever the space doesn't matter.
+#: A study file that leaves sampler, pruner and prior to hpsearch.
+SILENT = """\
+study: s
+budget: {trials: 4, epochs_per_trial: 2}
+data: {source: digits}
+model: mlp
+optimizer: {sgd: {lr: {min: 0.1, max: 1}}}
+"""
+
 LINE = Space(Group({"lr": Range(low=0.0, high=1.0)}))
 
 
@@ -65,6 +74,7 @@ def study_file(
     space: Space = LINE,
     document: Mapping[str, Any] | None = None,
     objectives: Sequence[str] = (),
+    by_fronts: bool = False,
     constraints: Sequence[str] = (),
 ) -> StudyFile:
     """Return a study as loading would, its document short but of the right shape."""
@@ -76,7 +86,10 @@ def study_file(
     }
     if objectives:
         del short["objective"]
-        short |= {"objectives": {"metrics": list(objectives), "at": at}, "prune_on": metric}
+        short |= {
+            "objectives": {"metrics": list(objectives), "at": at},
+            "prune_on": None if by_fronts else metric,
+        }
     if constraints:
         short["constraints"] = list(constraints)
     return StudyFile(

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import jsonschema
 import pytest
+from support.searching import SILENT
 
 from hpsearch import catalog
 from hpsearch.errors import StudyFileError
 from hpsearch.study_file.compare import as_stored, fingerprint
 from hpsearch.study_file.json_schema import json_schema
 
-TEXT = """\
-study: s
-budget: {trials: 4, epochs_per_trial: 2}
-data: {source: digits}
-model: mlp
-optimizer: {sgd: {lr: {min: 0.1, max: 1}}}
-"""
-
 
 @pytest.mark.parametrize("key", ["sampler", "pruner"])
 def test_auto_is_what_a_file_gets_that_says_nothing(load, key):
-    silent, auto = load(TEXT), load(f"{TEXT}{key}: auto\n")
+    silent, auto = load(SILENT), load(f"{SILENT}{key}: auto\n")
     assert auto.document == silent.document  # the choice is stored by its name
     assert auto.unsaid == silent.unsaid >= {key}
-    assert load(TEXT, f"{key}=auto").document == silent.document
+    assert load(SILENT, f"{key}=auto").document == silent.document
     chosen = getattr(silent, key).name
     # A sampler that is named gets no prior unless the file says so
-    named = load(f"{TEXT}{key}: {chosen}\nsearch: {{prior: {silent.prior}}}\n")
+    named = load(f"{SILENT}{key}: {chosen}\nsearch: {{prior: {silent.prior}}}\n")
     assert named.document == silent.document
     assert key not in named.unsaid
 
@@ -35,8 +28,8 @@ def test_auto_is_what_a_file_gets_that_says_nothing(load, key):
 @pytest.mark.parametrize("key", ["sampler", "pruner"])
 def test_a_stored_study_keeps_what_was_chosen_then(load, key):
     other = {"sampler": "random", "pruner": "median"}[key]
-    stored = load(f"{TEXT}{key}: {other}\n").document
-    for text in (TEXT, f"{TEXT}{key}: auto\n"):
+    stored = load(f"{SILENT}{key}: {other}\n").document
+    for text in (SILENT, f"{SILENT}{key}: auto\n"):
         now = load(text)
         assert fingerprint(now.document) != fingerprint(stored)
         assert fingerprint(as_stored(stored, now.document, now.unsaid)) == fingerprint(stored)
@@ -44,9 +37,9 @@ def test_a_stored_study_keeps_what_was_chosen_then(load, key):
 
 def test_auto_has_no_settings_and_only_these_keys_know_it(load):
     with pytest.raises(StudyFileError, match="auto"):
-        load(TEXT.replace("model: mlp", "model: auto"))
+        load(SILENT.replace("model: mlp", "model: auto"))
     with pytest.raises(StudyFileError, match="auto"):
-        load(f"{TEXT}sampler: {{auto: {{startup_trials: 3}}}}\n")
+        load(f"{SILENT}sampler: {{auto: {{startup_trials: 3}}}}\n")
 
 
 def test_editors_accept_auto():

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import pytest
+from support.searching import SILENT
 
 from hpsearch.errors import StudyFileError
 from hpsearch.study_file.compare import as_stored, difference, fingerprint
 from hpsearch.study_file.freezing import freeze
 from hpsearch.study_file.shipped_priors import SHIPPED
 
-TEXT = """\
-study: s
-budget: {trials: 4, epochs_per_trial: 2}
-data: {source: digits}
-model: mlp
-optimizer: {sgd: {lr: {min: 0.1, max: 1}}}
-"""
-NONE, RULE = f"{TEXT}search: {{prior: none}}\n", f"{TEXT}search: {{prior: rule}}\n"
+NONE, RULE = f"{SILENT}search: {{prior: none}}\n", f"{SILENT}search: {{prior: rule}}\n"
 
 
 def test_a_file_names_its_prior_or_leaves_it_to_hpsearch(load):
-    assert [load(text).prior for text in (NONE, RULE, TEXT)] == ["none", "rule", SHIPPED[-1]]
-    assert "search" in load(TEXT).unsaid
+    assert [load(text).prior for text in (NONE, RULE, SILENT)] == ["none", "rule", SHIPPED[-1]]
+    assert "search" in load(SILENT).unsaid
     assert "search" not in load(RULE).unsaid | load(NONE).unsaid
-    assert load(TEXT, "search.prior=none").prior == "none"
-    assert "search" not in load(TEXT, "search.prior=none").unsaid
+    assert load(SILENT, "search.prior=none").prior == "none"
+    assert "search" not in load(SILENT, "search.prior=none").unsaid
 
 
 def test_who_names_a_sampler_gets_no_prior_beside_it(load):
-    named = f"{TEXT}sampler: random\n"
+    named = f"{SILENT}sampler: random\n"
     assert load(named).prior == "none"
     assert "search" not in load(named).document
     assert "search" in load(named).unsaid
     assert load(f"{named}search: {{prior: v1}}\n").prior == "v1"
-    for silent in (f"{TEXT}sampler: auto\n", f"{TEXT}search: {{prior: auto}}\n"):
-        assert load(silent).document == load(TEXT).document
+    for silent in (f"{SILENT}sampler: auto\n", f"{SILENT}search: {{prior: auto}}\n"):
+        assert load(silent).document == load(SILENT).document
         assert "search" in load(silent).unsaid
 
 
@@ -47,7 +41,7 @@ def test_a_prior_is_another_question(load):
 def test_a_document_without_the_key_is_of_a_study_without_a_prior(load, reload):
     none = load(NONE)
     assert "search" not in none.document  # as every study was stored before there were priors
-    for study in (none, load(RULE), load(TEXT)):
+    for study in (none, load(RULE), load(SILENT)):
         again = reload(study.document)
         assert (again.prior, again.document) == (study.prior, study.document)
         assert again.fingerprint == study.fingerprint
@@ -89,5 +83,5 @@ def test_a_file_that_says_nothing_goes_on_with_what_was_stored(load):
 )
 def test_what_is_wrong_is_said_with_its_line(load, written, message):
     with pytest.raises(StudyFileError) as caught:
-        load(f"{TEXT}{written}\n")
+        load(f"{SILENT}{written}\n")
     assert message in str(caught.value) and ":6:" in str(caught.value)
