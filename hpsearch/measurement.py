@@ -35,6 +35,9 @@ KNOWN_BEFORE = ("parameters", "multiply_adds")
 #: Those that only training tells.
 MEASURED_COSTS = tuple(name for name in COSTS if name not in KNOWN_BEFORE)
 
+#: The one of them that is measured once, at a trial's end.
+LATENCY = "latency"
+
 #: Every figure that may be an objective or have a bound, and the direction that is better.
 GOAL_FIGURES = {**OBJECTIVES, **COSTS}
 

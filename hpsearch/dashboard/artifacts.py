@@ -101,7 +101,8 @@ class Artifacts:
         self._database = database
         self._standings = standings
         self._loading = Lock()
-        # Of a trial that has ended nothing changes any more, apart from whether it is confirmed.
+        # Of a trial that has ended nothing changes any more, apart from whether it is confirmed,
+        # unless more budget lets it go on: so its epochs are part of what is asked for.
         self._kept = lru_cache(maxsize=_KEPT)(self._render)
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
@@ -115,7 +116,8 @@ class Artifacts:
         if kind is CONFIG:
             return io.BytesIO(self._config(record, trial))
         drawn = self._kept if trial.state.is_finished else self._render
-        return io.BytesIO(drawn(record.study.name, record.study.run_key, trial.ticket, kind))
+        study = record.study
+        return io.BytesIO(drawn(study.name, study.run_key, trial.ticket, trial.epochs_done, kind))
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> NoReturn:
         """Refuse: the dashboard only reads."""
@@ -134,7 +136,9 @@ class Artifacts:
                         return record, trial
         raise ArtifactNotFound("no such trial")
 
-    def _render(self, study: str, _run_key: str, ticket: int, kind: Kind) -> bytes:
+    def _render(
+        self, study: str, _run_key: str, ticket: int, _epochs_done: int, kind: Kind
+    ) -> bytes:
         from hpsearch.results import trial_pictures as pictures
 
         record = read_study(self._database, study)

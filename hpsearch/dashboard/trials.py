@@ -88,6 +88,7 @@ class StudyTrials:
             and same
             and trials.keys() == known.keys()
             and all(trial == known[each] for each, trial in read.items())
+            and all(large.get(each) == self._large.get(each) for each in read)
         ):
             return
         kept = {each: names for each, names in self._large.items() if each in ended}

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import StorageError
+from hpsearch.search import optuna_rows
 from hpsearch.search.events import EventKind, record_event
 from hpsearch.search.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger_statements import (
@@ -27,7 +28,7 @@ from hpsearch.search.ledger_statements import (
 from hpsearch.search.ledger_tables import TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle, SearchRules
 from hpsearch.search.prepared import Statement, ask_all, insertion, send
-from hpsearch.search.rungs import IS_LOST, end_waiting, next_promoted
+from hpsearch.search.rungs import IS_LOST, VAL_CONFUSION, end_waiting, next_promoted
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import Damaged, decode
 from hpsearch.search.study_identity import IS_OURS, require_ours
@@ -210,6 +211,7 @@ class Claims:
         }
         if row["rung"] is not None:
             detail["promoted_from"] = row["rung"]
+            optuna_rows.delete_user_attr(connection, row["trial_id"], VAL_CONFUSION)
         record_event(
             connection,
             self._study_id,

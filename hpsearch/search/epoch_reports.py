@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from hpsearch.measurement import EpochResult
 from hpsearch.search import optuna_rows
 from hpsearch.search.decision import Decision, decide, lacks_audit
-from hpsearch.search.epoch_rows import OWN_DECISION, insert_epoch
+from hpsearch.search.epoch_rows import OWN_DECISION, decide_epoch, insert_epoch
 from hpsearch.search.events import EventKind
 from hpsearch.search.fence import FencedWrites
 from hpsearch.search.ledger_statements import LOCK_TICKET, Row, lock_study, row_of
@@ -26,6 +26,7 @@ from hpsearch.search.prepared import ask_all
 from hpsearch.search.promotion import Promotion, most_paused
 from hpsearch.search.pruners import Report
 from hpsearch.search.rungs import (
+    VAL_CONFUSION,
     any_lost,
     count_running,
     count_waiting,
@@ -97,10 +98,15 @@ class EpochReports(FencedWrites):
                 **self.name_checkpoint(connection, claim, checkpoint),
             }
             if at_rung:
+                # Before it is compared with the others. What is decided then is written over it.
+                insert_epoch(connection, claim, result, value, Decision.PAUSED)
+                columns |= self._figures(connection, {**ticket, **columns}, measured)
                 decision, place = self._stand_at_rung(
                     connection, study, claim, {**ticket, **columns}
                 )
                 columns |= place
+                if decision is not Decision.PAUSED:
+                    decide_epoch(connection, claim, result, decision)
             else:
                 decision = self._decide(connection, ticket, result, value, best)
                 if decision is Decision.SPARED:
@@ -108,12 +114,12 @@ class EpochReports(FencedWrites):
                     self.event(connection, claim, EventKind.SPARED, detail)
                     columns["audited_from"] = result.epoch
                     decision = Decision.CONTINUE
-            insert_epoch(connection, claim, result, value, decision)
+                insert_epoch(connection, claim, result, value, decision)
             optuna_rows.insert_intermediate_value(
                 connection, ticket["trial_id"], result.epoch, value
             )
             if decision is Decision.PAUSED:
-                columns |= self._pause(connection, claim, {**ticket, **columns}, measured)
+                self._pause(connection, claim, {**ticket, **columns}, result)
             elif decision is not Decision.CONTINUE:
                 columns |= self._end(
                     connection, claim, {**ticket, **columns}, result, decision, measured
@@ -153,7 +159,8 @@ class EpochReports(FencedWrites):
         epoch = ticket["epochs_done"]
         waits = {"state": TicketState.PAUSED, "rung": epoch}
         trains = {"state": TicketState.RUNNING, "rung": None}
-        standing = {name: ticket[name] for name in ("epochs_done", "value", "best_value")}
+        names = ("epochs_done", "value", "best_value", "figures")
+        standing = {name: ticket[name] for name in names}
         self.update(connection, claim, **standing, **waits)
         promoted = None
         if not any_lost(connection, self.study_id):
@@ -173,11 +180,23 @@ class EpochReports(FencedWrites):
         connection: Connection,
         claim: Claim,
         ticket: Row,
-        measured: Mapping[str, float] | None,
-    ) -> dict[str, Any]:
-        """Log that the trial waits; returns the columns that its end needs from here."""
+        result: EpochResult,
+    ) -> None:
+        """Log that the trial waits.
+
+        It may end here, when nobody has its images at hand, so all that an end keeps is kept now.
+        """
+        _keep_attributes(connection, ticket["trial_id"], result)
         detail = {"epoch": ticket["epochs_done"], "value": ticket["value"]}
         self.event(connection, claim, EventKind.PAUSED, detail)
+
+    def _figures(
+        self, connection: Connection, ticket: Row, measured: Mapping[str, float] | None
+    ) -> dict[str, Any]:
+        """Return the column of what the goals need of a trial that stands at a rung.
+
+        It is compared by them, and it may end there.
+        """
         if self.rules.goals is None:
             return {}
         found = read_outcome(connection, self.rules.goals, ticket, measured or {}, complete=False)
@@ -221,12 +240,7 @@ class EpochReports(FencedWrites):
             )
             columns["figures"] = json.dumps(found.figures)
         optuna_rows.finish_trial(connection, ticket["trial_id"], state, values)
-        if result.val_confusion is not None:
-            optuna_rows.insert_user_attr(
-                connection, ticket["trial_id"], "val_confusion", result.val_confusion
-            )
-        for key, kept in result.attributes.items():
-            optuna_rows.insert_user_attr(connection, ticket["trial_id"], key, kept)
+        _keep_attributes(connection, ticket["trial_id"], result)
         self.event(
             connection,
             claim,
@@ -259,3 +273,13 @@ class EpochReports(FencedWrites):
         ):
             return row, Decision(row["state"])
         return row, None
+
+
+def _keep_attributes(connection: Connection, trial_id: int, result: EpochResult) -> None:
+    """Write what the trial's row keeps of its newest epoch, in place of an earlier one's."""
+    kept = dict(result.attributes)
+    if result.val_confusion is not None:
+        kept[VAL_CONFUSION] = result.val_confusion
+    for key, value in kept.items():
+        optuna_rows.delete_user_attr(connection, trial_id, key)
+        optuna_rows.insert_user_attr(connection, trial_id, key, value)

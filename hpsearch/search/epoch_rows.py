@@ -13,6 +13,16 @@ from hpsearch.search.prepared import Statement, insertion, send
 
 _INSERT = insertion(epochs, "study_id", "ticket", "attempt", "value", "decision", *FIGURES)
 
+_DECIDE = Statement(
+    sa.update(epochs)
+    .where(
+        epochs.c.study_id == sa.bindparam("of_study"),
+        epochs.c.ticket == sa.bindparam("of_ticket"),
+        epochs.c.epoch == sa.bindparam("of_epoch"),
+    )
+    .values(decision=sa.bindparam("decision"))
+)
+
 #: What an attempt was answered when it reported an epoch before.
 OWN_DECISION = Statement(
     sa.select(epochs.c.decision).where(
@@ -37,4 +47,18 @@ def insert_epoch(
         value=value,
         decision=decision.value,
         **{name: getattr(result, name) for name in FIGURES},
+    )
+
+
+def decide_epoch(
+    connection: Connection, claim: Claim, result: EpochResult, decision: Decision
+) -> None:
+    """Write what was decided after an epoch that this transaction has inserted."""
+    send(
+        connection,
+        _DECIDE,
+        of_study=claim.study_id,
+        of_ticket=claim.ticket,
+        of_epoch=result.epoch,
+        decision=decision,
     )

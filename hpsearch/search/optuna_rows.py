@@ -60,6 +60,12 @@ _INSERT_TRIAL = Statement(
 )
 _INSERT_PARAM = insertion(PARAMS, "trial_id", "param_name", "param_value", "distribution_json")
 _INSERT_USER_ATTR = insertion(TRIAL_USER_ATTRS, "trial_id", "key", "value_json")
+_DELETE_USER_ATTR = Statement(
+    sa.delete(TRIAL_USER_ATTRS).where(
+        TRIAL_USER_ATTRS.c.trial_id == sa.bindparam("trial_id"),
+        TRIAL_USER_ATTRS.c.key == sa.bindparam("key"),
+    )
+)
 _INSERT_SYSTEM_ATTR = insertion(TRIAL_SYSTEM_ATTRS, "trial_id", "key", "value_json")
 _INSERT_INTERMEDIATE_VALUE = insertion(
     INTERMEDIATE_VALUES, "trial_id", "step", "intermediate_value", "intermediate_value_type"
@@ -164,6 +170,11 @@ def insert_user_attr(connection: Connection, trial_id: int, key: str, value: Any
     send(connection, _INSERT_USER_ATTR, trial_id=trial_id, key=key, value_json=json.dumps(value))
 
 
+def delete_user_attr(connection: Connection, trial_id: int, key: str) -> None:
+    """Remove a user attribute of a trial, if it has it."""
+    send(connection, _DELETE_USER_ATTR, trial_id=trial_id, key=key)
+
+
 def constraint_attrs(violations: Mapping[str, float]) -> dict[str, Any]:
     """Return the system attributes that tell constraint -> violation (above 0: violated).
 
@@ -231,11 +242,7 @@ def restore(
     connection: Connection, trial_id: int, state: TrialState, values: Sequence[float]
 ) -> None:
     """Give a trial that was ``set_aside`` its state and values again."""
-    connection.execute(
-        sa.delete(TRIAL_USER_ATTRS).where(
-            TRIAL_USER_ATTRS.c.trial_id == trial_id, TRIAL_USER_ATTRS.c.key == INVALID
-        )
-    )
+    delete_user_attr(connection, trial_id, INVALID)
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=state))
     _insert_values(connection, trial_id, values)
 

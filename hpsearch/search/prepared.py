@@ -48,7 +48,7 @@ class _Form:
 class Statement:
     """One statement whose values are ``bindparam``s with a name, or constants."""
 
-    def __init__(self, element: sa.Select[Any] | sa.Insert | sa.Update) -> None:
+    def __init__(self, element: sa.Select[Any] | sa.Insert | sa.Update | sa.Delete) -> None:
         self._element = element
         self._forms: dict[str, _Form] = {}
 

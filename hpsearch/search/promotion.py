@@ -14,6 +14,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+from optuna.study._multi_objective import _fast_non_domination_rank
+
 #: Paused trials whose checkpoints are kept: this many, and so many more per running trial. Only
 #: the best third of a rung can be promoted, so those beyond have no chance.
 PAUSED_KEPT, PAUSED_KEPT_PER_RUNNING = 30, 3
@@ -78,3 +82,15 @@ class Promotion:
 def most_paused(running: int) -> int:
     """Return how many paused trials keep their checkpoints while ``running`` trials run."""
     return PAUSED_KEPT + PAUSED_KEPT_PER_RUNNING * running
+
+
+def fronts(costs: Sequence[Sequence[float]]) -> list[int]:
+    """Return each trial's front: 0 if no other dominates it, 1 if only those of front 0 do, ...
+
+    One trial dominates another if it is at least as good in every objective and better in one.
+
+    Args:
+        costs: A row per trial, a column per objective; less is better.
+    """
+    rows: NDArray[np.float64] = np.array(costs, dtype=np.float64)
+    return [int(front) for front in _fast_non_domination_rank(rows)]

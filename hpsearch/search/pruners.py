@@ -109,7 +109,9 @@ def asha(
 
     Rungs are at ``min_epochs * reduction_factor**k`` epochs. Of all trials that have reached a
     rung, the best 1/``reduction_factor`` go on; the others wait with their checkpoints until the
-    study's budget is used. None goes on before ``startup_trials`` have reached the first rung. With
+    study's budget is used. None goes on before ``startup_trials`` have reached the first rung. In a
+    study of several objectives without ``prune_on`` the trials of the first front are the best,
+    then those of the second, and so on. With
     ``stop`` a trial that isn't among the best when it reaches the rung ends there, from the first
     trials on. (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".)
     """

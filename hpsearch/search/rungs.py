@@ -6,7 +6,9 @@ transaction ends.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,15 +16,21 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
+from hpsearch.measurement import GOAL_FIGURES, LATENCY, OBJECTIVES
 from hpsearch.search import optuna_rows
 from hpsearch.search.events import EventKind, record_event
 from hpsearch.search.ledger_statements import Row, update_ticket
-from hpsearch.search.ledger_tables import TicketState, tickets
+from hpsearch.search.ledger_tables import TicketState, epochs, tickets
 from hpsearch.search.ledger_types import SearchRules
 from hpsearch.search.outcomes import write_ending
 from hpsearch.search.prepared import Statement, ask
-from hpsearch.search.promotion import LEAST_COMPLETE, Rung, most_paused
+from hpsearch.search.promotion import LEAST_COMPLETE, Rung, fronts, most_paused
 from hpsearch.search.stored_json import decode_or
+from hpsearch.study_file.goals import Goals
+
+#: The attribute of a trial's row that holds the confusion matrix of its newest epoch: of one that
+#: has ended, or waits. When it goes on, the matrix would be an earlier epoch's.
+VAL_CONFUSION = "val_confusion"
 
 #: A ticket that waits for no rung but for a worker: its last one died or was told to leave.
 IS_LOST = sa.and_(tickets.c.state == TicketState.PAUSED, tickets.c.rung.is_(None))
@@ -48,14 +56,11 @@ def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row
     rung = rules.promotion.next_rung(read_rungs(connection, study_id, rules.rungs))
     if rung is None and not _owes_complete_ones(connection, study):
         return None
-    query = (
-        sa.select(tickets)
-        .where(_waits(study_id), sa.true() if rung is None else tickets.c.rung == rung.epoch)
-        .order_by(tickets.c.rung.desc(), *_best_first(rules.maximize))
-        .limit(1)
+    query = sa.select(tickets).where(
+        _waits(study_id), sa.true() if rung is None else tickets.c.rung == rung.epoch
     )
-    row = connection.execute(query).mappings().first()
-    return None if row is None else dict(row)
+    order = _Order(maximize=rules.maximize, goals=rules.goals)
+    return next(iter(order.best_first(connection, study_id, query, most=1)), None)
 
 
 def _owes_complete_ones(connection: Connection, study: Row) -> bool:
@@ -129,14 +134,9 @@ def end_waiting(
     Returns:
         Optuna's numbers of the trials that ended.
     """
-    query = (
-        sa.select(tickets)
-        .where(_waits(study_id))
-        .order_by(tickets.c.rung.desc(), *_best_first(rules.maximize))
-        .offset(kept)
-        .with_for_update()
-    )
-    rows = [dict(row) for row in connection.execute(query).mappings()]
+    query = sa.select(tickets).where(_waits(study_id)).with_for_update()
+    order = _Order(maximize=rules.maximize, goals=rules.goals)
+    rows = order.best_first(connection, study_id, query)[kept:]
     for row in rows:
         value = row["best_value"] if rules.best_epoch_counts else row["value"]
         values: Sequence[float] = [value]
@@ -175,24 +175,20 @@ def count_waiting(connection: Connection, study_id: int) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def reopen(connection: Connection, study_id: int, *, maximize: bool) -> None:
+def reopen(connection: Connection, study_id: int, goals: Goals) -> None:
     """Let the best trials that ended at a rung wait there again: the budget has grown.
 
     Their checkpoints are gone. A trial that is promoted trains its first epochs again, to the same
     digits, and the ledger keeps the first ones.
     """
-    query = (
-        sa.select(tickets)
-        .where(
-            tickets.c.study_id == study_id,
-            tickets.c.state == TicketState.PRUNED,
-            tickets.c.rung.is_not(None),
-        )
-        .order_by(tickets.c.rung.desc(), *_best_first(maximize))
-        .limit(max(0, most_paused(0) - count_waiting(connection, study_id)))
-        .with_for_update()
+    query = sa.select(tickets).where(
+        tickets.c.study_id == study_id,
+        tickets.c.state == TicketState.PRUNED,
+        tickets.c.rung.is_not(None),
     )
-    for row in [dict(row) for row in connection.execute(query).mappings()]:
+    order = _Order(maximize=goals.objective.direction == "maximize", goals=goals)
+    free = max(0, most_paused(0) - count_waiting(connection, study_id))
+    for row in order.best_first(connection, study_id, query.with_for_update(), most=free):
         optuna_rows.reopen_trial(connection, row["trial_id"])
         update_ticket(
             connection,
@@ -227,6 +223,77 @@ def _waits(study_id: int) -> sa.ColumnElement[bool]:
     )
 
 
-def _best_first(maximize: bool) -> tuple[sa.ColumnElement[Any], ...]:
-    value = tickets.c.value
-    return (value.desc() if maximize else value.asc()), tickets.c.ticket.asc()
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """Which of the trials at rungs are ahead: those of higher rungs, and at each rung the best.
+
+    The best is decided by the newest value, or if ``goals`` say so, first by the front among all
+    that have reached the rung, and within a front by the newest value. Of equal ones the lower
+    ticket is ahead.
+    """
+
+    maximize: bool
+    goals: Goals | None
+
+    def best_first(
+        self, connection: Connection, study_id: int, query: sa.Select[Any], most: int | None = None
+    ) -> Sequence[Row]:
+        """Return the rows of ``query`` (of ``tickets``), at most ``most`` of them."""
+        value = tickets.c.value
+        ordered = query.order_by(
+            tickets.c.rung.desc(), value.desc() if self.maximize else value.asc(), tickets.c.ticket
+        )
+        goals = self.goals if self.goals is not None and self.goals.by_fronts else None
+        if goals is None and most is not None:
+            ordered = ordered.limit(most)
+        rows = [dict(row) for row in connection.execute(ordered).mappings()]
+        if goals is not None:
+            found = {
+                rung: read_fronts(connection, study_id, goals, rung)
+                for rung in {row["rung"] for row in rows}
+            }
+            rows.sort(
+                key=lambda row: (-row["rung"], found[row["rung"]].get(row["ticket"], math.inf))
+            )
+        return rows[:most]
+
+
+def read_fronts(connection: Connection, study_id: int, goals: Goals, epoch: int) -> dict[int, int]:
+    """Return ticket -> front (``promotion.fronts``), of all valid trials that have reached a rung.
+
+    They are compared by their metrics of that epoch and by what their models cost; not by latency,
+    which is measured once, at a trial's end.
+    """
+    names = [name for name in goals.objectives if name != LATENCY]
+    metrics = [name for name in names if name in OBJECTIVES]
+    audited = tickets.c.audited_from
+    query = (
+        sa.select(epochs.c.ticket, tickets.c.figures, *(epochs.c[name] for name in metrics))
+        .join(
+            tickets,
+            sa.and_(tickets.c.study_id == epochs.c.study_id, tickets.c.ticket == epochs.c.ticket),
+        )
+        .where(
+            epochs.c.study_id == study_id,
+            epochs.c.epoch == epoch,
+            tickets.c.state != TicketState.INVALID,
+            sa.or_(audited.is_(None), audited >= epoch),
+        )
+        .order_by(epochs.c.ticket)
+    )
+    places, costs = [], []
+    for ticket, written, *measured in connection.execute(query):
+        known = {}
+        if written is not None:
+            known = decode_or({}, written, "hpsearch_tickets.figures", f"ticket {ticket}")
+        known |= dict(zip(metrics, measured, strict=True))
+        places.append(ticket)
+        costs.append([_cost(name, known.get(name)) for name in names])
+    return dict(zip(places, fronts(costs), strict=True))
+
+
+def _cost(name: str, value: float | None) -> float:
+    """Return an objective such that less is better; what isn't known is the worst."""
+    if value is None:
+        return math.inf
+    return -value if GOAL_FIGURES[name] == "maximize" else value

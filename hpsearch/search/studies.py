@@ -76,7 +76,7 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
         stored = _stored(row)
         require_same(stored, study)
         if row["trials"] < study.budget.trials:
-            reopen(connection, stored.study_id, maximize=_maximizes(stored))
+            reopen(connection, stored.study_id, Goals.of(stored.document))
         if row["trials"] != study.budget.trials:
             # A smaller budget leaves more tickets than it allows; the log says why.
             granted = row["granted"]
@@ -303,10 +303,6 @@ def _has_goals(document: Mapping[str, Any]) -> bool:
     except (KeyError, TypeError, ValueError):
         return False
     return True
-
-
-def _maximizes(stored: StoredStudy) -> bool:
-    return Goals.of(stored.document).objective.direction == "maximize"
 
 
 def _as_stored(stored: StoredStudy, study: StudyFile) -> Mapping[str, Any]:

@@ -45,6 +45,8 @@ def assemble(
     if document.get("search", NO_HELP)["prior"] == AUTO:
         left.add("search")
         _choose_prior(document, sampler_named="sampler" not in left)
+    if document.get("prune_on", "") is None:
+        left.add("prune_on")  # earlier studies have the first metric there
     try:
         _name_file(document)
     except OSError as error:

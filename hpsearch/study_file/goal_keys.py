@@ -47,8 +47,6 @@ def normal_form(document: dict[str, Any]) -> None:
         del document["objectives"], document["prune_on"]
     else:
         del document["objective"]
-        measured = (name for name in document["objectives"]["metrics"] if name in OBJECTIVES)
-        document["prune_on"] = document["prune_on"] or next(measured)
     if not document["constraints"]:
         del document["constraints"]
 

@@ -78,6 +78,8 @@ class Goals:
     #: Names in ``GOAL_FIGURES``; the normal form has one, that of ``objective``.
     objectives: tuple[str, ...]
     constraints: tuple[Constraint, ...] = ()
+    #: Whether trials are promoted by the fronts of all objectives, not by ``objective`` alone.
+    by_fronts: bool = False
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Goals:
@@ -88,9 +90,15 @@ class Goals:
             objective = Objective(**document["objective"])
             names: tuple[str, ...] = (objective.metric,)
         else:
-            objective = Objective(metric=document["prune_on"], at=several["at"])
             names = tuple(several["metrics"])
-        return cls(objective=objective, objectives=names, constraints=constraints)
+            metric = document["prune_on"] or next(name for name in names if name in OBJECTIVES)
+            objective = Objective(metric=metric, at=several["at"])
+        return cls(
+            objective=objective,
+            objectives=names,
+            constraints=constraints,
+            by_fronts=several is not None and document["prune_on"] is None,
+        )
 
     @property
     def several(self) -> bool:

@@ -162,6 +162,46 @@ def test_when_the_budget_is_used_what_waits_ends_pruned(search, monkeypatch):
     sound(opened)
 
 
+def noted(opened: Search) -> list[dict[str, object]]:
+    keys = ("val_confusion", "energy_joules")
+    return [
+        {key: trial.user_attrs[key] for key in keys if key in trial.user_attrs}
+        for trial in opened.trials()
+    ]
+
+
+def test_a_trial_that_waits_keeps_what_an_ended_one_keeps(search, monkeypatch):
+    """It may end where it waits, and then nobody could work it out any more."""
+    monkeypatch.setattr(rungs, "LEAST_COMPLETE", 0)
+    opened = search(trials=3, epochs=EPOCHS, pruner="asha")
+    hand = opened.hand()
+    matrices = [[[3, 1], [number, 4]] for number in range(4)]
+    first = hand.started()
+    attributes = {"energy_joules": 1.0}
+    hand.report(first, 1, 0.5, val_confusion=matrices[0], attributes=attributes)
+    hand.report(hand.started(), 1, 0.4, val_confusion=matrices[1])
+    hand.report(hand.started(), 1, 0.3, val_confusion=matrices[2])
+    assert noted(opened) == [
+        {"val_confusion": matrices[0], **attributes},
+        {"val_confusion": matrices[1]},
+        {"val_confusion": matrices[2]},
+    ]
+    # One that goes on has none, or it would be taken for its newest epoch's
+    claim = hand.claim()
+    assert noted(opened)[0] == attributes
+    hand.report(claim, 2, 0.6, val_confusion=matrices[2])
+    attributes = {"energy_joules": 3.0}
+    hand.report(claim, 3, 0.7, val_confusion=matrices[3], attributes=attributes)
+    assert hand.idle() is Idle.FINISHED
+    assert states(opened) == ["pruned"] * 3
+    assert noted(opened) == [
+        {"val_confusion": matrices[3], **attributes},
+        {"val_confusion": matrices[1]},
+        {"val_confusion": matrices[2]},
+    ]
+    sound(opened)
+
+
 @pytest.mark.parametrize(
     ("trials", "complete"), [(1, 1), (2, 2), (3, 3), (5, 3), (8, 3)], ids=lambda number: str(number)
 )
@@ -303,6 +343,72 @@ def test_an_audited_trial_that_is_lost_waits_at_no_rung(search):
     assert first.ticket == 1
     assert hand.report(first, 2, 0.1) == "continue"
     assert hand.report(first, 3, 0.1) == "continue"
+
+
+def tried_with(hand, *figures: tuple[float, int]) -> list[str]:
+    """Start a trial for each accuracy and number of parameters, and report its first epoch."""
+    return [
+        hand.report(hand.started(), 1, accuracy, measured={"parameters": size})
+        for accuracy, size in figures
+    ]
+
+
+SMALL_AND_GOOD = {"objectives": ("val_accuracy", "parameters"), "by_fronts": True}
+
+
+def test_several_objectives_promote_the_first_front_before_the_second(search, monkeypatch):
+    opened = search(trials=12, epochs=EPOCHS, pruner="asha", **SMALL_AND_GOOD)
+    hand = opened.hand()
+    # Tickets 1 and 3 are the first front; within it the more accurate goes first
+    assert tried_with(hand, (0.9, 1000), (0.8, 1000), (0.5, 10)) == ["paused"] * 3
+    claim = hand.claim()
+    assert claim.ticket == 1
+    # What it shows later is no matter at the rung that it has left
+    assert hand.report(claim, 2, 0.1, measured={"parameters": 1000}) == "continue"
+    assert tried_with(hand, (0.85, 1000), (0.7, 1000), (0.6, 1000)) == ["paused"] * 3
+    # The least accurate of all, and the smallest: ticket 1 dominates the others that wait
+    assert hand.claim().ticket == 3
+    assert tried_with(hand, (0.3, 1000), (0.2, 1000), (0.1, 1)) == ["paused", "paused", "continue"]
+    # Every trial of the first front has gone on: the second front is the next best
+    monkeypatch.setattr(epoch_reports, "most_paused", lambda running: 1)
+    assert hand.ledger.end_excess() == [1, 4, 5, 6, 7]  # numbers; ticket 4 goes on waiting
+    assert opened.ticket(4).state is TicketState.PAUSED
+    assert tried_with(hand, (0.05, 2000), (0.04, 2000), (0.5, 2000))[-1] == "paused"
+    assert hand.claim().ticket == 4
+    sound(opened)
+
+
+def test_by_prune_on_several_objectives_promote_by_it_alone(search):
+    several = {**SMALL_AND_GOOD, "by_fronts": False}
+    opened = search(trials=12, epochs=EPOCHS, pruner="asha", **several)
+    hand = opened.hand()
+    tried_with(hand, (0.9, 1000), (0.8, 1000), (0.5, 10))
+    assert hand.claim().ticket == 1
+    tried_with(hand, (0.7, 1000), (0.6, 1000), (0.55, 1000))
+    assert hand.claim().ticket == 2
+
+
+def test_trials_of_several_objectives_wait_again_by_fronts(search, database, monkeypatch):
+    monkeypatch.setattr(rungs, "LEAST_COMPLETE", 0)
+    monkeypatch.setattr(rungs, "most_paused", lambda running: 2)
+    opened = search(
+        trials=3, epochs=2, pruner="asha", settings={"startup_trials": 9}, **SMALL_AND_GOOD
+    )
+    hand = opened.hand()
+    tried_with(hand, (0.9, 1000), (0.8, 1000), (0.5, 10))
+    assert hand.idle() is Idle.FINISHED
+    studies.attach(database, study_file(trials=6, epochs=2, **SMALL_AND_GOOD))
+    assert states(opened) == ["paused", "pruned", "paused"]
+    sound(opened)
+
+
+def test_several_objectives_from_before_go_on_by_one(database):
+    """Earlier versions stored the first metric as ``prune_on`` of a file that had none."""
+    stored = studies.attach(database, study_file(**{**SMALL_AND_GOOD, "by_fronts": False}))
+    now = replace(study_file(**SMALL_AND_GOOD), unsaid=frozenset({"prune_on"}))
+    attached = studies.attach(database, now)
+    assert attached.study_id == stored.study_id
+    assert attached.document["prune_on"] == "val_accuracy"
 
 
 def with_rule(file, **settings):

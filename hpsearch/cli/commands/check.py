@@ -267,7 +267,10 @@ def _objectives(study: StudyFile) -> str:
     goals = study.goals
     if not goals.several:
         return goals.objective.metric
-    return f"{' and '.join(goals.objectives)} (rules decide by {goals.objective.metric})"
+    names, metric = " and ".join(goals.objectives), goals.objective.metric
+    if goals.by_fronts:
+        return f"{names} (promotion by fronts, stopping rules by {metric})"
+    return f"{names} (rules decide by {metric})"
 
 
 def _print_violating(report: SpaceReport) -> None:

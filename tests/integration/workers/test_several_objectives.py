@@ -163,7 +163,7 @@ def test_check_tells_objectives_and_the_share_out_of_bounds(searched, hpsearch, 
     file.write_text(SEVERAL)
     data = ("--data", str(searched.data))
     words = hpsearch("check", "--study", str(file), *data).out
-    assert "val_accuracy and parameters and latency (rules decide by val_accuracy)" in words
+    assert "val_accuracy and parameters and latency (promotion by fronts, " in words
     assert "constraints: parameters <= 10000, val_accuracy >= 0.15, latency <= 1000" in words
     told = hpsearch("check", "--study", str(file), *data, "--json").json
     assert told["objectives"]["latency"] == "minimize"

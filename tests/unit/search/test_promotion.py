@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.search.promotion import PAUSED_KEPT, Promotion, Rung, most_paused
+from hpsearch.search.promotion import PAUSED_KEPT, Promotion, Rung, fronts, most_paused
 from hpsearch.search.pruners import PRUNERS
 
 
@@ -78,3 +78,29 @@ def test_asha_promotes_unless_it_is_told_to_stop_trials():
 def test_checkpoints_of_paused_trials_are_bounded_by_the_workers():
     assert most_paused(0) == PAUSED_KEPT
     assert most_paused(4) == PAUSED_KEPT + 12
+
+
+def brute_force(costs: list[tuple[float, ...]]) -> list[int]:
+    """Take away those that none of the rest dominates, again and again."""
+    found: dict[int, int] = {}
+    while len(found) < len(costs):
+        rest = [place for place in range(len(costs)) if place not in found]
+        first = [
+            place
+            for place in rest
+            if not any(
+                all(a <= b for a, b in zip(costs[other], costs[place], strict=True))
+                and costs[other] != costs[place]
+                for other in rest
+            )
+        ]
+        found |= dict.fromkeys(first, max(found.values(), default=-1) + 1)
+    return [found[place] for place in range(len(costs))]
+
+
+COST = st.integers(0, 5).map(float) | st.just(float("inf"))
+
+
+@given(st.integers(1, 4).flatmap(lambda n: st.lists(st.tuples(*[COST] * n), max_size=25)))
+def test_fronts_are_those_of_taking_the_undominated_away_again_and_again(costs):
+    assert fronts(costs) == brute_force(costs)

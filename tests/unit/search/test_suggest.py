@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState
 from support.searching import BRANCHED, FixedHistory, past_trial
-from support.spaces import spaces
+from support.spaces import choices, groups, spaces
 
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.registry import Component
@@ -219,17 +219,19 @@ def test_the_draw_from_a_used_up_space_is_the_one_that_twenty_tries_come_to(name
             for number, params in enumerate(2 * tried)
         ]
     )
-    quick = [drawn(ticket, name=name, space=space, history=history) for ticket in range(13, 19)]
+    quick = [drawn(ticket, name=name, space=space, history=history) for ticket in (13, 14)]
     monkeypatch.setattr(suggest, "covers", lambda points, space: False)
-    assert quick == [
-        drawn(ticket, name=name, space=space, history=history) for ticket in range(13, 19)
-    ]
+    slow = [drawn(ticket, name=name, space=space, history=history) for ticket in (13, 14)]
+    assert quick == slow
 
 
-@given(spaces, st.randoms(use_true_random=False))
+few = st.integers(1, 4).map(lambda high: Range(low=1, high=high, step=1, integer=True))
+
+
+@given(groups(few | choices, 1).map(Space), st.randoms(use_true_random=False))
+@settings(max_examples=40)
 def test_a_finite_space_is_covered_by_all_of_its_points_and_by_no_fewer(space, random):
-    finite = all(isinstance(each, Choice) or each.integer for each in space.parameters().values())
-    assume(finite and grid_size(space) <= 200)
+    assume(grid_size(space) <= 300)
     points = [grid_point(space, index).params for index in range(grid_size(space))]
     assert covers([*points, points[0]], space)
     points.remove(random.choice(points))

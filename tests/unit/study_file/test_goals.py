@@ -38,9 +38,11 @@ def test_several_objectives_in_their_normal_form(load, base, reload):
         "metrics": ["parameters", "val_loss", "val_accuracy"],
         "at": "last",
     }
-    assert study.document["prune_on"] == "val_loss", "the first that every epoch measures"
+    assert study.document["prune_on"] is None
     assert "objective" not in study.document
-    assert study.objective.metric == "val_loss"
+    assert study.objective.metric == "val_loss", "the first that every epoch measures"
+    assert study.goals.by_fronts
+    assert "prune_on" in study.unsaid, "an earlier version stored the first one"
     assert study.goals.directions == {
         "parameters": "minimize",
         "val_loss": "minimize",
@@ -51,6 +53,8 @@ def test_several_objectives_in_their_normal_form(load, base, reload):
     assert (other.objective.metric, other.objective.at) == ("val_loss", "best")
     chosen = load(base + "objectives: [val_loss, val_accuracy]\nprune_on: val_accuracy\n")
     assert chosen.objective.metric == "val_accuracy"
+    assert not chosen.goals.by_fronts
+    assert "prune_on" not in chosen.unsaid
 
 
 def test_constraints_in_their_normal_form(load, base, reload):
