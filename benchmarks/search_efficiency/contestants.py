@@ -34,9 +34,14 @@ def _study(recorded: Recorded, search: tuple[str, ...]) -> StudyFile:
     return recorded.study(search)
 
 
-def ours(*search: str) -> Make:
-    """Return our search; ``search`` are ``path=value`` changes of the study file."""
-    return lambda table, replay: FastSearch(table, study_of(table, replay, *search))
+def ours(*search: str, reverse_prior: bool = False) -> Make:
+    """Return our search; ``search`` are ``path=value`` changes of the study file.
+
+    With ``reverse_prior`` the prior prefers what it expects least of.
+    """
+    return lambda table, replay: FastSearch(
+        table, study_of(table, replay, *search), reverse_prior=reverse_prior
+    )
 
 
 def _screen(table: Table, replay: int) -> Searcher:
@@ -57,12 +62,14 @@ def _optuna(pruner: Callable[[int], BasePruner], table: Table, replay: int) -> S
 
 #: What a study file that says nothing gets, which ``whole_search`` names as well.
 DEFAULTS = "hpsearch, defaults"
+REVERSED = "hpsearch, defaults with a reversed prior"
 MEDIAN, SCREEN = "Optuna TPE + Median", "1 epoch, then the best in full"
 
 _STOPPING, _PROMOTION = ["pruner={asha: {stop: true}}"], ["pruner={asha: {stop: false}}"]
 
 METHODS: Mapping[str, Make] = {
     DEFAULTS: ours(),
+    REVERSED: ours(reverse_prior=True),
     "random in full": ours("sampler=random", "search.prior=none", "pruner=none"),
     "random + stopping ASHA": ours("sampler=random", "search.prior=none", *_STOPPING),
     "random + promotion ASHA": ours("sampler=random", "search.prior=none", *_PROMOTION),

@@ -64,13 +64,13 @@ class Standing:
 class _Snapping:
     """Draws as a worker does, and takes the nearest configuration of the table."""
 
-    def __init__(self, table: Table, study: StudyFile) -> None:
+    def __init__(self, table: Table, study: StudyFile, *, reverse_prior: bool = False) -> None:
         self.table = table
         # A row is one trial, so a table is all that may be trained
         self.study = replace(study, budget=replace(study.budget, trials=len(table)))
         self.sampler = SAMPLERS.build(study.sampler)
         self.used: NDArray[np.bool_] = np.zeros(len(table), dtype=bool)
-        self.starts = _starts(table, self.study)
+        self.starts = _starts(table, self.study, reverse_prior)
 
     def draw(self, history: TrialHistory, ticket: int) -> tuple[int, str | None]:
         """Return the row that answers the ticket's draw, and what chose it if it is a start."""
@@ -91,7 +91,7 @@ class _Snapping:
         return row, drawn.start
 
 
-def _starts(table: Table, study: StudyFile) -> Starts | None:
+def _starts(table: Table, study: StudyFile, reverse: bool) -> Starts | None:
     """Return what a worker would have, with the table's images instead of files."""
     if study.prior == "none":
         return None
@@ -99,7 +99,7 @@ def _starts(table: Table, study: StudyFile) -> Starts | None:
     prior = (
         RulePrior(study, lambda config: images)
         if study.prior_sha256 is None
-        else fair_prior(table, study)
+        else fair_prior(table, study, reverse=reverse)
     )
     return Starts(prior, maximize=study.objective.direction == "maximize")
 
@@ -188,8 +188,8 @@ class LedgerSearch(_Snapping):
 class FastSearch(_Snapping):
     """The same in memory."""
 
-    def __init__(self, table: Table, study: StudyFile) -> None:
-        super().__init__(table, study)
+    def __init__(self, table: Table, study: StudyFile, *, reverse_prior: bool = False) -> None:
+        super().__init__(table, study, reverse_prior=reverse_prior)
         self.pruner = PRUNERS.build(study.pruner)
         self.audit = Audit(study.pruner_audit, study.seed)
         self.history = MemoryHistory()

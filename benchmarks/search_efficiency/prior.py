@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import rankdata, spearmanr
 
 from benchmarks.search_efficiency.table import Table
@@ -73,13 +74,16 @@ def unseen_by(data_set: str) -> Learned:
     return learned if len(others) == len(learned.lessons) else learned_from(others)
 
 
-def fair_prior(table: Table, study: StudyFile, learned: Learned | None = None) -> LearnedPrior:
+def fair_prior(
+    table: Table, study: StudyFile, learned: Learned | None = None, *, reverse: bool = False
+) -> LearnedPrior:
     """Return a prior that may be judged on a table: it has seen nothing of the table's images.
 
     Args:
         table: What it is judged on.
         study: Whose points it chooses.
         learned: What it knows; the shipped prior without the table's data set, if nothing else.
+        reverse: Whether it prefers what it expects least of: a prior that is wrong.
 
     Returns:
         The prior.
@@ -95,7 +99,8 @@ def fair_prior(table: Table, study: StudyFile, learned: Learned | None = None) -
                 f"a prior must be judged on images that it never saw, but this one was built with "
                 f"{each.name}, which {recorded.name} shares them with"
             )
-    return _QuickPrior(study, lambda config: recorded.images, learned, SHIPPED[-1])
+    kind = _ReversedPrior if reverse else _QuickPrior
+    return kind(study, lambda config: recorded.images, learned, SHIPPED[-1])
 
 
 class _QuickPrior(LearnedPrior):
@@ -110,6 +115,14 @@ class _QuickPrior(LearnedPrior):
         if key not in _NETS:
             _NETS[key] = super().model_of(replace(config, model=component))
         return _NETS[key]
+
+
+class _ReversedPrior(_QuickPrior):
+    """Chooses the point that the prior expects least of."""
+
+    def scores(self, configs: Sequence[TrialConfig]) -> NDArray[np.float64]:
+        scores = super().scores(configs)
+        return np.where(np.isfinite(scores), 1.0 - scores, scores)
 
 
 _NETS: dict[tuple[str, Images], BuiltModel] = {}

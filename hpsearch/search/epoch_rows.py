@@ -60,5 +60,5 @@ def decide_epoch(
         of_study=claim.study_id,
         of_ticket=claim.ticket,
         of_epoch=result.epoch,
-        decision=decision,
+        decision=decision.value,
     )
