@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.search.promotion import PAUSED_KEPT, Promotion, Rung, fronts, most_paused
@@ -102,5 +102,6 @@ COST = st.integers(0, 5).map(float) | st.just(float("inf"))
 
 
 @given(st.integers(1, 4).flatmap(lambda n: st.lists(st.tuples(*[COST] * n), max_size=25)))
+@settings(deadline=None, derandomize=True)
 def test_fronts_are_those_of_taking_the_undominated_away_again_and_again(costs):
     assert fronts(costs) == brute_force(costs)

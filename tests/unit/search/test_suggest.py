@@ -229,7 +229,7 @@ few = st.integers(1, 4).map(lambda high: Range(low=1, high=high, step=1, integer
 
 
 @given(groups(few | choices, 1).map(Space), st.randoms(use_true_random=False))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_a_finite_space_is_covered_by_all_of_its_points_and_by_no_fewer(space, random):
     assume(grid_size(space) <= 300)
     points = [grid_point(space, index).params for index in range(grid_size(space))]
