@@ -13,6 +13,7 @@ import io
 import itertools
 import re
 import stat
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -26,11 +27,14 @@ MOST_ROWS = 10_000
 #: A table of runs with ``MOST_ROWS`` rows is far smaller.
 MOST_BYTES = 64 * 2**20
 
+#: Each column is compared with each parameter, and each cell is held in memory.
+MOST_COLUMNS, MOST_CELLS = 2_000, 2_000_000
+
 #: Separators, the likeliest first, and the lines that decide between them.
 _SEPARATORS, _LINES_TRIED = (",", ";", "\t", "|"), 50
 
-#: The line by which a spreadsheet is told the separator.
-_SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n?", re.IGNORECASE)
+#: The line by which a spreadsheet is told the separator; one that saves it again may add to it.
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\1*(?:\r\n|\r|\n)', re.IGNORECASE)
 
 #: Columns that say how a run ended: W&B, Optuna and hpsearch call it state, MLflow status.
 _STATES = ("state", "status", "run_status", "trial_status", "trial_state")
@@ -60,8 +64,8 @@ def read_csv(path: Path, *, ignored: Collection[str] = ()) -> Source:
         Its rows. A run that did not reach its end is refused, as is a row of another length.
 
     Raises:
-        UserError: The file is missing, no text or too large, or its header names no column or one
-            twice.
+        UserError: The file is missing, no text or too large, or its header names no column, too
+            many, or one twice.
     """
     text, caveats = _decoded(_content(path), path)
     try:
@@ -126,7 +130,12 @@ def _read(text: str, path: Path, caveats: list[str], ignored: Collection[str]) -
     header = [name.strip() for name in next(lines, (1, []))[1]]
     if not any(header):
         raise UserError(f"{path} must begin with a line of column names, but it is empty")
-    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if len(header) > MOST_COLUMNS:
+        raise UserError(
+            f"{path} may have {MOST_COLUMNS:,} columns, but has {len(header):,}; keep those that "
+            "matter"
+        )
+    twice = sorted(name for name, times in Counter(header).items() if name and times > 1)
     if twice:
         raise UserError(f"{path}: a column's name must be its own, but got twice: {twice[0]!r}")
     filled = (
@@ -134,9 +143,11 @@ def _read(text: str, path: Path, caveats: list[str], ignored: Collection[str]) -
         for number, cells in lines
         if any(cell.strip() for cell in cells)
     )
-    found = list(itertools.islice(filled, MOST_ROWS + 1))
-    if len(found) > MOST_ROWS:
-        raise UserError(f"{path} may have {MOST_ROWS:,} rows, but has more; keep the best")
+    most = min(MOST_ROWS, MOST_CELLS // len(header))
+    found = list(itertools.islice(filled, most + 1))
+    if len(found) > most:
+        columns = "" if most == MOST_ROWS else f" of {len(header):,} columns"
+        raise UserError(f"{path} may have {most:,} rows{columns}, but has more; keep the best")
     whole = [cells for _, cells in found if len(cells) == len(header)]
     reader = CellReader.of(header, whole, comma_separates=separator == ",", file=str(path))
     states = [name for name in header if _is_state(name) and name.lower() not in ignored]

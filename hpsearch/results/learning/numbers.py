@@ -8,11 +8,17 @@ from dataclasses import dataclass, field
 
 from hpsearch.errors import UserError
 
-#: Characters that only divide thousands: spaces that don't break, apostrophes.
-_GROUPING = re.compile(r"(?<=\d)[\u00a0\u202f\u2009'\u2019](?=\d{3}(?!\d))")
+#: A number as a spreadsheet may show it; other text stays as it is.
+_NUMBER = re.compile(
+    r"[%\uff05\u066a]?\s*[-+\u2212]?[\d.,\u066b\u066c'\u2019\s]*\d[\d.,\u066b\u066c]*"
+    r"(?:[eE][-+\u2212]?\d+)?\s*[%\uff05\u066a]?"
+)
 
-#: The sign of a negative number as some spreadsheets write it.
-_MINUS = re.compile("^\N{MINUS SIGN}(?=[\\d.,])")
+#: Its signs as Python writes them: the minus, the Arabic decimal and thousands separators, percent.
+_SIGNS = str.maketrans({"\u2212": "-", "\u066b": ".", "\u066c": ",", "\uff05": "%", "\u066a": "%"})
+
+#: What only divides thousands: spaces of every kind, apostrophes.
+_GROUPING = re.compile(r"(?<=\d)[\s'\u2019](?=\d{3}(?!\d))")
 
 _END = r"(?:[eE][-+]?\d+)?(?:\s*%)?"
 _COMMA = re.compile(rf"[-+]?(?:\d*,\d+|\d{{1,3}}(?:\.\d{{3}})+,\d+){_END}")
@@ -94,8 +100,13 @@ class CellReader:
 
 
 def _bare(text: str) -> str:
-    """Return a cell without spaces around it or between the digits of a number."""
-    return _GROUPING.sub("", _MINUS.sub("-", text.strip()))
+    """Return a cell without spaces around it; of a number, with plain signs and no grouping."""
+    bare = text.strip()
+    if _NUMBER.fullmatch(bare) is None:
+        return bare
+    number = _GROUPING.sub("", bare.translate(_SIGNS))
+    # Turkish writes the percent sign first
+    return f"{number[1:].strip()}%" if number.startswith("%") else number
 
 
 def _first(

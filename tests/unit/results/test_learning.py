@@ -222,6 +222,11 @@ def test_a_constraint_needs_its_figure(tmp_path):
         (b"a;b\n0,5;1\n0.5;2\n", "column 'a' has both 0.5 and 0,5"),
         (b'a,b\n"1,2\n', "must be a CSV file"),
         (b"a,b\n" + b"1,2\n" * 10_001, "may have 10,000 rows"),
+        (",".join(map(str, range(2_001))).encode(), "may have 2,000 columns, but has 2,001"),
+        (
+            ",".join(map(str, range(2_000))).encode() + b"\n" + (b"," * 1_998 + b",1\n") * 1_001,
+            "may have 1,000 rows of 2,000 columns, but has more",
+        ),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, data, says):
@@ -274,6 +279,8 @@ def test_a_spreadsheet_of_any_country(tmp_path, separator, comma, encoding, ends
         # What separates is what divides every line alike, whatever else stands in a cell
         ("a;b, c\n1;2,5\n3;4\n", [{"a": "1", "b, c": "2.5"}, {"a": "3", "b, c": "4"}]),
         ("sep=;\na;b\n1;2\n", [{"a": "1", "b": "2"}]),
+        ('"sep=;"\na;b\n1;2\n', [{"a": "1", "b": "2"}]),
+        ("sep=;;;\na;b\n1;2\n", [{"a": "1", "b": "2"}]),
         ("a\n1\n", [{"a": "1"}]),
         # A list of two beside numbers with points is no number with a comma
         ('a,b\n0.5,"128,64"\n', [{"a": "0.5", "b": "128,64"}]),
@@ -282,6 +289,11 @@ def test_a_spreadsheet_of_any_country(tmp_path, separator, comma, encoding, ends
         ("a;b\n0,5;0.125\n", [{"a": "0.5", "b": "0.125"}]),
         ("a;b\n1\u202f024,5;-3\n", [{"a": "1024.5", "b": "-3"}]),
         ("a;b\n\u22120,5;1'024\n", [{"a": "-0.5", "b": "1024"}]),
+        # A plain space between thousands, a percent sign in front, signs of other scripts
+        ("a;b\n81,5 %;1 024\n", [{"a": "81.5 %", "b": "1024"}]),
+        ("a;b\n%81,5;% 40\n", [{"a": "81.5%", "b": "40%"}]),
+        ("a;b\n81\uff05;0\u066b5\n", [{"a": "81%", "b": "0.5"}]),
+        ("a;b\n1,00E\u221203;1 2\n", [{"a": "1.00E-03", "b": "1 2"}]),
         ("a;b\n0,5;x\n" + ";\n" * 10_001, [{"a": "0.5", "b": "x"}]),
     ],
 )  # fmt: skip
