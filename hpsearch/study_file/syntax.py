@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.events import Event
 from ruamel.yaml.nodes import MappingNode, SequenceNode
 from ruamel.yaml.nodes import ScalarNode as RawScalar
 from ruamel.yaml.reader import ReaderError
@@ -30,6 +32,9 @@ from hpsearch.study_file.space import Scalar, join
 #: Aliases may repeat a value, but a study file never grows beyond this many values.
 MOST_VALUES = 20_000
 
+#: Keys of one mapping. Reading the text takes the longest, so both bounds hold while it is read.
+MOST_KEYS = 2_000
+
 #: Levels of lists and mappings inside one another; far more would end in a RecursionError.
 MOST_LEVELS = 50
 
@@ -37,6 +42,8 @@ MOST_LEVELS = 50
 _LARGEST = 2**63 - 1
 
 _TOO_DEEP = f"lists and mappings must stand at most {MOST_LEVELS} deep inside one another"
+
+_TOO_MANY_VALUES = f"a study file holds at most {MOST_VALUES} values"
 
 _NUL = r"text must not hold a NUL (\0): no path or name can"
 
@@ -79,11 +86,16 @@ def read_yaml(text: str, place: Place, report: Report) -> YamlNode | None:
     Returns ``None`` where the text isn't YAML at all; a null value where it is empty.
     """
     yaml = YAML(typ="safe", pure=True)
+    yaml.Composer, yaml.max_depth = _BoundedComposer, MOST_LEVELS + 1
     try:
         with warnings.catch_warnings():
             # YAML allows to define an anchor anew
             warnings.simplefilter("ignore", ReusedAnchorWarning)
             raw = yaml.compose(text)
+    except (MaxDepthExceededError, _TooMuch) as error:
+        rule = str(error) if isinstance(error, _TooMuch) else _TOO_DEEP
+        report.add(_at(place, error.problem_mark), "", rule)
+        return None
     except MarkedYAMLError as error:
         mark, context = error.problem_mark or error.context_mark, error.context or ""
         begin = error.context_mark
@@ -98,9 +110,6 @@ def read_yaml(text: str, place: Place, report: Report) -> YamlNode | None:
         return None
     except YAMLError as error:
         report.add(place, "", f"this is not valid YAML: {error}")
-        return None
-    except RecursionError:
-        report.add(place, "", _TOO_DEEP)
         return None
     if raw is None:
         return ScalarNode(_line(place, 0), None)
@@ -147,6 +156,34 @@ def to_plain(node: YamlNode) -> Any:
             return {key: to_plain(value) for key, value in entries.items()}
 
 
+class _TooMuch(MarkedYAMLError):
+    """More than a study file holds; the rest of the text isn't read."""
+
+    def __init__(self, rule: str, event: Event) -> None:
+        super().__init__(problem=rule, problem_mark=event.start_mark)
+
+    def __str__(self) -> str:
+        return str(self.problem)
+
+
+class _BoundedComposer(Composer):
+    """Stops reading a text that holds more than a study file may."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self._values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
+        is_key = isinstance(parent, MappingNode) and index is None
+        self._values += not is_key
+        if self._values > MOST_VALUES:
+            raise _TooMuch(_TOO_MANY_VALUES, event)
+        if is_key and len(parent.value) >= MOST_KEYS:
+            raise _TooMuch(f"a mapping of a study file holds at most {MOST_KEYS:,} keys", event)
+        return super().compose_node(parent, index)
+
+
 class _Converter:
     """Turns ruamel's nodes into ours, noting what a study file refuses."""
 
@@ -163,9 +200,7 @@ class _Converter:
             return ScalarNode(at, None)
         if self.count > MOST_VALUES:
             if self.count == MOST_VALUES + 1:
-                self.report.add(
-                    at, key, f"a study file holds at most {MOST_VALUES} values", final=True
-                )
+                self.report.add(at, key, _TOO_MANY_VALUES, final=True)
             return ScalarNode(at, None)
         if len(inside) > MOST_LEVELS:
             self.report.add(at, key, _TOO_DEEP, final=True)

@@ -841,3 +841,22 @@ def test_a_flood_of_aliases_is_refused(load, base):
     assert said(load, base + "\n".join(levels) + "\n")[0].endswith(
         "a study file holds at most 20000 values"
     )
+
+
+@pytest.mark.parametrize(
+    ("begin", "message"),
+    [
+        (
+            "\n".join(f"key_{n}: 1" for n in range(2_001)),
+            "a mapping of a study file holds at most 2,000 keys",
+        ),
+        ("model: [" + "1, " * 20_001, "a study file holds at most 20000 values"),
+        (
+            "model: " + "[" * 60 + "1,\n" * 3,
+            "lists and mappings must stand at most 50 deep inside one another",
+        ),
+    ],
+)
+def test_a_text_that_holds_too_much_is_not_read_to_its_end(load, base, begin, message):
+    """Reading takes the longest: 20,000 keys took two seconds before a message named 50."""
+    assert said(load, base + f"{begin}\n@ what follows isn't YAML")[0].endswith(f": {message}")
