@@ -45,8 +45,18 @@ def clean_output(text: str) -> str:
 
 
 def escape_json(text: str) -> str:
-    """Return JSON that says the same with such characters written as ``\\u`` escapes."""
+    """Return text with such characters written as ``\\u`` escapes; JSON then says the same."""
     return _UNWANTED.sub(_escaped, text)
+
+
+def escape_yaml(text: str) -> str:
+    """Return YAML that says the same; what is escaped must stand in double quotes."""
+    return _UNWANTED.sub(lambda match: f"\\U{ord(match[0]):08X}", text)
+
+
+def is_clean(text: str) -> bool:
+    """Whether ``clean`` would change nothing."""
+    return _UNWANTED.search(text) is None
 
 
 def _escaped(match: re.Match[str]) -> str:

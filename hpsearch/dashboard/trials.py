@@ -17,11 +17,12 @@ from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.dashboard.garbage import kept_waiting
-from hpsearch.foreign_text import clean, clean_value
+from hpsearch.foreign_text import clean, clean_value, escape_json
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.history_rows import chunks, frozen, read_params
 from hpsearch.search.storage import Database
@@ -120,12 +121,49 @@ def _read_trials(
     trials = {row.trial_id: _begun(row) for row in listed}
     large: dict[int, set[str]] = {}
     read_params(connection, trials)
+    cleaned: dict[int, BaseDistribution | None] = {}
+    for trial in trials.values():
+        _clean_params(trial, cleaned)
     for ids in chunks(trials):
         _read_ends(connection, trials, ids)
         _read_curves(connection, trials, ids)
         _read_user_attrs(connection, trials, ids, large)
         _read_system_attrs(connection, trials, ids)
     return trials, {each: frozenset(names) for each, names in large.items()}
+
+
+def _clean_params(trial: FrozenTrial, cleaned: dict[int, BaseDistribution | None]) -> None:
+    """Spell what steers whoever shows it in names and choices of a trial's parameters.
+
+    ``cleaned`` is id of a distribution -> what to show instead, ``None`` for the same.
+    """
+    for name, distribution in list(trial.distributions.items()):
+        place = id(distribution)
+        if place not in cleaned:
+            cleaned[place] = _clean_choices(distribution)
+        shown, instead = _name(name), cleaned[place]
+        if instead is None and shown == name:
+            continue
+        value = _choice(trial.params.pop(name))
+        del trial.distributions[name]
+        trial.params[shown], trial.distributions[shown] = value, instead or distribution
+
+
+def _clean_choices(distribution: BaseDistribution) -> CategoricalDistribution | None:
+    if not isinstance(distribution, CategoricalDistribution):
+        return None
+    choices = tuple(map(_choice, distribution.choices))
+    return CategoricalDistribution(choices) if choices != distribution.choices else None
+
+
+def _choice(value: Any) -> Any:
+    # Escapes rather than one sign for all: two choices stay two
+    return escape_json(value) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=4096)
+def _name(name: str) -> str:
+    return escape_json(name)
 
 
 def _begun(row: sa.Row[Any]) -> FrozenTrial:

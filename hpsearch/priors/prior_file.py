@@ -25,6 +25,9 @@ from hpsearch.regular_file import open_regular
 #: The version of the file's form.
 _FORM = 1
 
+#: A prior of ten thousand searches has fewer.
+_MOST_BYTES = 128 * 2**20
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lessons:
@@ -103,13 +106,26 @@ def read(file: Path) -> Learned:
     """Read a prior. Raises ``UserError`` if the file is missing, or is none."""
     try:
         with open_regular(file) as opened, np.load(opened, allow_pickle=False) as arrays:
+            _require_size(arrays.zip)
             return _read({name: arrays[name] for name in arrays.files})
+    except MemoryError:
+        raise UserError(
+            f"a prior must be an .npz file that hpsearch has written, but {file} is none: an array "
+            "in it says that it is larger than the memory"
+        ) from None
     except OSError as error:
         raise UserError(f"a prior must be a file that can be read, but {file}: {error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"a prior must be an .npz file that hpsearch has written, but {file} is none: {error}"
         ) from error
+
+
+def _require_size(archive: zipfile.ZipFile) -> None:
+    """Refuse an archive that unpacks to far more than any prior: bytes may stand for gigabytes."""
+    size = sum(each.file_size for each in archive.infolist())
+    if size > _MOST_BYTES:
+        raise ValueError(f"it may unpack to {_MOST_BYTES:,} bytes, but unpacks to {size:,}")
 
 
 def _read(arrays: dict[str, NDArray[Any]]) -> Learned:

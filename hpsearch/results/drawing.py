@@ -49,7 +49,11 @@ def drawing(settings: Mapping[Any, Any]) -> Iterator[None]:
         # Of text in an SVG, which the reader's fonts draw: only its width is guessed
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         given = {"font.family": [_OWN_FONT, *other_fonts()], **_SETTINGS, **settings}
-        with mpl.rc_context(given):
+        with mpl.rc_context():
+            # Matplotlib reads a matplotlibrc of the current folder, whosever that is: it may change
+            # every figure, and have LaTeX set the text
+            mpl.rcdefaults()
+            mpl.rcParams.update(given)
             yield
 
 

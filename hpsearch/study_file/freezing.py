@@ -10,8 +10,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.representer import RoundTripRepresenter
-from ruamel.yaml.scalarstring import LiteralScalarString
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
+from hpsearch.foreign_text import escape_yaml, is_clean
 from hpsearch.study_file.portable import PathText
 from hpsearch.study_file.space import Scalar
 from hpsearch.study_file.study import StudyFile
@@ -36,7 +37,11 @@ def freeze(
 
 
 def to_yaml(document: Mapping[str, Any], header_comment: str = "") -> str:
-    """Return a study document as YAML text, under a comment."""
+    """Return a study document as YAML text, under a comment.
+
+    What turns the direction of writing, or can't be seen, is escaped: people read such a file
+    before they trust it.
+    """
     yaml = YAML()
     yaml.Representer = _Representer
     yaml.default_flow_style = False
@@ -45,7 +50,7 @@ def to_yaml(document: Mapping[str, Any], header_comment: str = "") -> str:
     stream = StringIO()
     yaml.dump(_laid_out(document), stream)
     comment = "".join(f"# {line}".rstrip() + "\n" for line in header_comment.splitlines())
-    return comment + stream.getvalue()
+    return escape_yaml(comment + stream.getvalue())
 
 
 class _Representer(RoundTripRepresenter):
@@ -82,7 +87,7 @@ def _laid_out(value: Any) -> Any:
     """Return ``value`` with hints for the YAML writer: short things on one line."""
     match value:
         case Mapping():
-            laid_out = CommentedMap((key, _laid_out(item)) for key, item in value.items())
+            laid_out = CommentedMap((_quoted(key), _laid_out(item)) for key, item in value.items())
             if not value or {"min", "max"} <= set(value) or set(value) == {"values"}:
                 laid_out.fa.set_flow_style()
             return laid_out
@@ -92,10 +97,18 @@ def _laid_out(value: Any) -> Any:
                 listed.fa.set_flow_style()
             return listed
         case PathText():
-            return str(value)
+            return _quoted(str(value))
         case str() if "\n" in value and _fits_a_block(value):
             return LiteralScalarString(value)
+        case str():
+            return _quoted(value)
     return value
+
+
+def _quoted(text: Any) -> Any:
+    """Return ``text`` so that it is written in double quotes if a part of it must be escaped."""
+    hidden = isinstance(text, str) and not is_clean(text)
+    return DoubleQuotedScalarString(text) if hidden else text
 
 
 def _fits_a_block(text: str) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import UnknownName, UserError
+from hpsearch.regular_file import open_regular
 from hpsearch.study_file.assemble import assemble
 from hpsearch.study_file.found import (
     FoundConfig,
@@ -153,8 +155,8 @@ def read_text(path: Path) -> str:
     """Return a study file's text. Raises ``StudyFileError`` where there is none."""
     report = Report()
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            # Never the whole of what a path may lead to: a data set, /dev/zero
+        with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
+            # Never the whole of what a path may lead to: a data set
             text = file.read(MOST_TEXT + 1)
         if len(text) <= MOST_TEXT:
             return text

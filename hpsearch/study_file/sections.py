@@ -100,6 +100,9 @@ FROM = Section(
 #: Finalists of a confirmation, and the fresh seeds that choose among them.
 TOP, SEEDS = 6, 5
 
+#: The plan of a confirmation lists every round.
+MOST_SEEDS = 1_000
+
 #: Models of one trial: all of them are held in memory side by side.
 MOST_ROUNDS = 100
 
@@ -110,9 +113,10 @@ CONFIRM = Section(
     keys={
         "top": Leaf(type=Annotated[int, Field(ge=1)], default=TOP),
         "seeds": Leaf(
-            type=Annotated[int, Field(ge=2)],
+            type=Annotated[int, Field(ge=2, le=MOST_SEEDS)],
             default=SEEDS,
-            rule="a number of seeds from 2: one alone tells nothing of how far they differ",
+            rule="a number of seeds from 2 (one alone tells nothing of how far they differ) to "
+            f"{MOST_SEEDS:,}",
         ),
         "share": Leaf(
             type=Annotated[float, Field(gt=0)] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from hpsearch.errors import UnknownName, bare_name
@@ -87,6 +88,12 @@ SYNONYMS = {
     "root": "path",
 }
 
+#: Families of classifiers that torchvision has, any of which our model of that name takes.
+_TORCHVISION = re.compile(
+    "(alexnet|convnext|densenet|efficientnet|googlenet|inception|maxvit|mnasnet|mobilenet|regnet|"
+    "resnet|resnext|shufflenet|squeezenet|swin|vgg|vit|wide_resnet)[a-z0-9_]*"
+)
+
 #: Levels of a schema that are looked through, and the places that a message names.
 _DEEPEST, _NAMED = 8, 3
 
@@ -107,6 +114,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str], report: Report) -> 
     synonym = SYNONYMS.get(bare_name(name), name)
     if synonym in names:
         return UnknownName(kind, name, names, guess=repr(synonym))
+    model = name.lower().replace("-", "_")
+    ours = bare_name(name) in map(bare_name, names)
+    if kind == "model" and "torchvision" in names and not ours and _TORCHVISION.fullmatch(model):
+        return UnknownName(kind, name, names, guess=f"{{torchvision: {{name: {model}}}}}")
     places = report.places_of(synonym) if kind == "key" else []
     if places:
         shown = (path if "." in path else f"{path} (at the top level)" for path in places[:_NAMED])

@@ -12,8 +12,9 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from hpsearch.foreign_text import clean_value
 from hpsearch.tracking.left_open import Mark
 from hpsearch.tracking.tracker import RunState, TrackedTrial, Tracker
 
@@ -73,7 +74,9 @@ class Channel:
 
     def begin(self, trial: TrackedTrial, curve: Sequence[Point]) -> None:
         """Go on with the trial's run; ``curve`` fills in what it lacks."""
-        self._put(_Begin(trial, curve))
+        # What steers a terminal or deceives a reader is no more welcome on a tracker's page
+        params, facts = clean_value(dict(trial.params)), clean_value(dict(trial.facts))
+        self._put(_Begin(replace(trial, params=params, facts=facts), curve))
 
     def log(self, run_id: str, point: Point) -> None:
         """Hand over one epoch."""

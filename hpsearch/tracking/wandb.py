@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import configparser
 import netrc
 import os
 from collections.abc import Mapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Literal
 
 from hpsearch.errors import UserError
+from hpsearch.regular_file import open_regular
 from hpsearch.tracking.tracker import (
     TRACKERS,
     RunState,
@@ -19,6 +22,9 @@ from hpsearch.tracking.wandb_files import OfflineRun
 
 #: Seconds until a run that can't be opened is given up; training doesn't wait for it.
 _OPEN_SECONDS = 60.0
+
+#: What `wandb init` writes into a folder, but for the server.
+_HARMLESS = ("entity", "project", "mode")
 
 #: Variables by which wandb comes to its key.
 _KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
@@ -43,6 +49,7 @@ class WeightsAndBiases:
         os.environ.setdefault("WANDB_SILENT", "true")
         if self._mode == "online":
             _require_login()
+            _require_own_server()
         self._run: Any = None
         self._offline: OfflineRun | None = None
         self._epoch = 0
@@ -111,6 +118,43 @@ class WeightsAndBiases:
         import wandb
 
         wandb.teardown()
+
+
+def _require_own_server() -> None:
+    """Raise ``UserError`` if the current folder, whosever it is, would have the key sent elsewhere.
+
+    wandb reads a file of settings there: any but these few may lead to another server.
+    """
+    for file in (Path("wandb", "settings"), Path(".wandb", "settings")):
+        for key, value in _settings_in(file).items():
+            if key in _HARMLESS or (key == "base_url" and value.rstrip("/") == _server()):
+                continue
+            raise UserError(
+                f"the tracker wandb also reads {file} of the current folder, which may hold "
+                f"{', '.join(_HARMLESS)} alone, but it sets {key} to {value}: your API key could "
+                "be sent there. Remove that line; what you want yourself belongs into a variable "
+                "(WANDB_BASE_URL) or into ~/.config/wandb/settings"
+            )
+
+
+def _server() -> str:
+    """Return the server that the user works with, whatever the current folder says."""
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    own = _settings_in(folder / "settings").get("base_url") or "https://api.wandb.ai"
+    return (os.environ.get("WANDB_BASE_URL") or own).rstrip("/")
+
+
+def _settings_in(file: Path) -> dict[str, str]:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        with TextIOWrapper(open_regular(file), encoding="utf-8") as opened:
+            parser.read_file(opened)
+    except (OSError, ValueError, configparser.Error):  # wandb reads nothing of it either
+        return {}
+    return {
+        **parser.defaults(),
+        **{k: v for each in parser.sections() for k, v in parser[each].items()},
+    }
 
 
 def _require_login() -> None:

@@ -15,6 +15,8 @@ from typing import IO, Any
 
 import torch
 
+from hpsearch.regular_file import require_regular
+
 _REFUSED = re.compile(r"(?i)unsupported global:? (?:GLOBAL )?([\w.]+)")
 
 
@@ -24,6 +26,8 @@ def read_tensors(file: Path | IO[bytes], *, compare_checksums: bool = False) -> 
     ``compare_checksums`` reads it twice and finds damage, which PyTorch doesn't look for. Raises
     ``OSError`` where it can't be read, and nearly any other exception where it isn't such a file.
     """
+    if isinstance(file, Path):
+        require_regular(file)  # torch.load would wait for a FIFO's writer, and never end a device
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             _require_stored(archive)

@@ -155,6 +155,20 @@ def test_hostile_weights_are_refused(tmp_path, write, says):
     assert [each.name for each in tmp_path.iterdir()] == ["weights.pt"]
 
 
+@pytest.mark.parametrize("kind", ["a FIFO", "a device", "a folder"])
+def test_weights_are_a_regular_file(tmp_path, kind):
+    """PyTorch would wait for a writer, or read for ever."""
+    path = tmp_path / "weights.pt"
+    if kind == "a FIFO":
+        os.mkfifo(path)
+    elif kind == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(DataError, match=f"can't be read: not a regular file, but {kind}"):
+        read_weights(path)
+
+
 def test_weights_in_torchs_older_format_still_load(tmp_path):
     """As many files of torchvision are."""
     path = tmp_path / "weights.pt"

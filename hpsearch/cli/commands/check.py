@@ -16,7 +16,15 @@ from hpsearch.cli.options import (
     StudyFileOption,
 )
 from hpsearch.cli.terminal.model_summary import model_summary_json, print_model_summary
-from hpsearch.cli.terminal.output import print_json, say, show, show_bytes, show_time_range, table
+from hpsearch.cli.terminal.output import (
+    print_json,
+    say,
+    show,
+    show_bytes,
+    show_params,
+    show_time_range,
+    table,
+)
 from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UserError
 from hpsearch.results.opening import study_file
 from hpsearch.wording import plural
@@ -305,7 +313,7 @@ def _print_infeasible(report: SpaceReport) -> None:
         who = f"try_first[{asked}]" if asked is not None else f"{len(found)} x"
         say(f"  {who}: {reason}")
         if found[0].params:
-            say("     e.g. " + ", ".join(f"{k}={show(v)}" for k, v in found[0].params.items()))
+            say(f"     e.g. {show_params(found[0].params)}")
     if len(by_reason) > _REASONS_SHOWN:
         say(f"  and {len(by_reason) - _REASONS_SHOWN} other reasons (--json lists them)")
 

@@ -115,7 +115,7 @@ def make_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
 
 
 def _cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
-    return [[clean(show(cell)) for cell in row] for row in rows]
+    return [[clean(on_one_line(show(cell))) for cell in row] for row in rows]
 
 
 #: Signs between two columns of a ruled table, where there is room and where there is little.
@@ -204,7 +204,12 @@ def show_params(params: Any, among: Iterable[str] = ()) -> str:
         from hpsearch.results.analysis.parameters import short
 
         params = {short(path, paths): value for path, value in params.items()}
-    return "  ".join(f"{path}={show(value)}" for path, value in params.items())
+    return "  ".join(f"{path}={on_one_line(show(value))}" for path, value in params.items())
+
+
+def on_one_line(text: str) -> str:
+    """Return ``text`` with its line breaks and tabs spelled: a value can't pass for a line."""
+    return text.replace("\n", "\\n").replace("\t", "\\t")
 
 
 def sparkline(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import numpy as np
 import optuna
@@ -12,7 +13,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from hpsearch.search.history import DRAFT_ID
 from hpsearch.search.samplers.registry import SAMPLERS
@@ -22,6 +23,9 @@ from hpsearch.study_file.space import Choice, Draw, Parameter, Scalar, Space
 #: Finished trials from which TPE's model is made. All of 10,000 take a tenth of a second for a draw
 #: and tell no more about where the good ones lie.
 MODELLED_TRIALS = 3000
+
+#: Draws that TPE chooses among: each is compared with each of ``MODELLED_TRIALS`` in memory.
+_Candidates = Annotated[int, Field(ge=1, le=10_000)]
 
 #: More than the 25 that TPE calls good.
 _BEST_KEPT = 100
@@ -174,7 +178,7 @@ def random() -> Sampler:
 
 
 @SAMPLERS.register("tpe")
-def tpe(*, startup_trials: PositiveInt = 10, candidates: PositiveInt = 24) -> Sampler:
+def tpe(*, startup_trials: PositiveInt = 10, candidates: _Candidates = 24) -> Sampler:
     """Tree-structured Parzen estimator, multivariate, branches modelled apart (Optuna's).
 
     The first ``startup_trials`` finished trials are random (results from elsewhere spare up to half

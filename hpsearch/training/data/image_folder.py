@@ -182,6 +182,12 @@ def _class_names(folder: Path) -> tuple[str, ...]:
             "give the folder right above the classes as data.source.image_folder.path"
         )
     parts = [name for name in names if _PART_NAME.fullmatch(name)]
+    if len(parts) > 1 and all(_subfolders(folder / name) for name in parts):
+        raise DataError(
+            f"the subfolders of {folder} must be classes, but {_some(parts)} are names of parts "
+            "with classes below them; name each part in data.source.image_folder: path for the "
+            "training images, val_path, test_path"
+        )
     if len(parts) > 1:
         raise DataError(
             f"the subfolders of {folder} must be classes, but {_some(parts)} are names of parts "

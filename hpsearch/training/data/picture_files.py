@@ -206,4 +206,8 @@ def _reason(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(
+        error, AssertionError
+    ):  # what Pillow takes for granted, as that a palette is there
+        return "it is damaged"
     return str(error) or type(error).__name__

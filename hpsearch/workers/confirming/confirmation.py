@@ -37,7 +37,7 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.loading import study_from_document
-from hpsearch.study_file.sections import single_split
+from hpsearch.study_file.sections import MOST_SEEDS, single_split
 from hpsearch.study_file.study import Confirm, StudyFile
 from hpsearch.study_file.trial_config import CONFIRM_SEED
 from hpsearch.tracking.tracking import require_usable
@@ -108,6 +108,10 @@ def ask(database: Database, search: StudyRecord, study: StudyFile, wish: Wish) -
         raise UserError(
             f"a confirmation needs {FIRST_ROUND} seeds or more (one tells nothing of how far they "
             f"differ), but got {settings.seeds}"
+        )
+    if settings.seeds > MOST_SEEDS:
+        raise UserError(
+            f"a confirmation takes {MOST_SEEDS:,} seeds at most, but got {settings.seeds:,}"
         )
     _require_quiet(search)
     own_name = _own_name(name, len(known) + 1)

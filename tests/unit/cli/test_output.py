@@ -138,3 +138,15 @@ def test_where_not_even_words_fit_nothing_is_lost(narrow: Callable[..., list[str
     assert max(map(len, lines)) <= 50
     last = "".join(line.split()[-1] for line in lines if line)
     assert "0.018534" in last
+
+
+def test_a_value_with_line_breaks_stays_on_its_line(capsys):
+    """Or it could pass for a line of our own."""
+    forged = "none\nbest: trial 9\tval_accuracy 99.99 %"
+    output.say(output.show_params({"group": forged}))
+    output.table(("parameter", "value"), [("group", forged)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        r"group=none\nbest:", "parameter", "group",
+    ]  # fmt: skip
+    assert all(r"trial 9\tval_accuracy" in line for line in (lines[0], lines[2]))

@@ -29,7 +29,7 @@ def zoo(database: Database) -> optuna.Study:
         "lr": FloatDistribution(1e-5, 1.0, log=True),
         "step": FloatDistribution(0.0, 1.0, step=0.25),
         "units": IntDistribution(1, 64),
-        "kind": CategoricalDistribution(("a", None, True, 1, 2.5, '"<b>é\u2028')),
+        "kind": CategoricalDistribution(("a", None, True, 1, 2.5, '"<b>é\n')),
     }
     for number, kind in enumerate(distributions["kind"].choices):
         study.add_trial(

@@ -146,3 +146,29 @@ def test_text_of_others_steers_no_browser_or_reader(searched: Any) -> None:
         text = json.dumps(ask(application(database), address).json, ensure_ascii=False)
         assert clean(text) == text
     assert "gnp.exe" in json.dumps(ask(application(database), f"/api/studies/{study_id}").json)
+
+
+def test_names_and_choices_of_parameters_steer_no_browser_or_reader(database: Database) -> None:
+    """Also in what optuna-dashboard makes of them itself; two choices stay two."""
+    study = optuna.create_study(storage=optuna_storage(database), study_name="other")
+    kinds = optuna.distributions.CategoricalDistribution(("a\u202eb", "a\x1bb", "plain\nline", 3))
+    widths = optuna.distributions.IntDistribution(1, 4)
+    for kind in kinds.choices:
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=0.5,
+                params={"\u2066kind": kind, "width": 2},
+                distributions={"\u2066kind": kinds, "width": widths},
+            )
+        )
+    routes = application(database)
+    answer = ask(routes, f"/api/studies/{study._study_id}").json
+    text = json.dumps(answer, ensure_ascii=False)
+    assert clean(text) == text
+    shown = [{each["name"]: each for each in trial["params"]} for trial in answer["trials"]]
+    assert all(each.keys() == {"\\u2066kind", "width"} for each in shown)
+    values = [each["\\u2066kind"]["param_external_value"] for each in shown]
+    assert values == ["a\\u202eb", "a\\u001bb", "plain\nline", "3"]
+    assert [each["\\u2066kind"]["param_internal_value"] for each in shown] == [0, 1, 2, 3]
+    importances = ask(routes, f"/api/studies/{study._study_id}/param_importances")
+    assert "\u2066" not in json.dumps(importances.json, ensure_ascii=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,33 @@ def test_a_file_that_is_none_or_is_damaged_is_refused(tmp_path):
     np.savez(content, **arrays)
     (tmp_path / "pickle.npz").write_bytes(content.getvalue())
     refused(tmp_path / "pickle.npz", "is none")
+
+
+@pytest.mark.parametrize(
+    ("claims", "holds", "why"),
+    [
+        (40_000_000, 160_000_000, "may unpack to 134,217,728 bytes, but unpacks to 160,"),
+        (10**15, 100, "an array in it says that it is larger than the memory"),
+    ],
+)
+def test_a_small_file_costs_no_gigabytes(tmp_path, claims, holds, why):
+    """A few kilobytes that unpack to any size, and a header that claims one."""
+    write(taught(0.1), tmp_path / "good.npz")
+    header = io.BytesIO()
+    layout = {"descr": "<f4", "fortran_order": False, "shape": (claims,)}
+    np.lib.format.write_array_header_1_0(header, layout)
+    with (
+        zipfile.ZipFile(tmp_path / "good.npz") as good,
+        zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in good.namelist():
+            if name == "rows.npy":
+                bomb.writestr(name, header.getvalue() + bytes(holds))
+            else:
+                bomb.writestr(name, good.read(name))
+    assert (tmp_path / "bomb.npz").stat().st_size < 2**20
+    with pytest.raises(UserError, match=why):
+        read(tmp_path / "bomb.npz")
 
 
 def test_the_better_mean_of_both_ranks_is_chosen():

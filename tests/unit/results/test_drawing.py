@@ -50,6 +50,15 @@ def test_the_same_figure_is_the_same_file(kind: str) -> None:
     assert drawn(kind) == drawn(kind)
 
 
+def test_a_matplotlibrc_of_the_current_folder_changes_no_figure() -> None:
+    """Matplotlib takes it as the user's own; text.usetex would run LaTeX."""
+    import matplotlib as mpl
+
+    expected = drawn("svg")
+    with mpl.rc_context({"text.usetex": True, "axes.facecolor": "red", "savefig.dpi": 7}):
+        assert drawn("svg") == expected
+
+
 def test_settings_are_put_back() -> None:
     import matplotlib as mpl
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from ruamel.yaml import YAML
 
+from hpsearch.foreign_text import clean
 from hpsearch.registry import Component
 from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.trial_config import EarlyStopping
@@ -160,6 +162,24 @@ def test_freezing_it_again_changes_nothing(load):
 def test_a_missing_parameter_is_an_error(load):
     with pytest.raises(KeyError, match=r"optimizer\.sgd\.lr"):
         freeze(load(TEXT), {k: v for k, v in PARAMS.items() if k != "optimizer.sgd.lr"}, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\u202egpj.exe",
+        "\u2066a b\u2069",
+        "a\u200bb: c",
+        "\U000e0041",
+        "caf\xe9\x85",
+        "\x1b[31m\r\n",
+    ],
+)
+def test_what_deceives_whoever_reads_the_file_is_escaped(text):
+    document = {"description": text, "provenance": {text: [text, {"a": text}], "b": "plain, \xe9"}}
+    written = to_yaml(document, "trial 0")
+    assert clean(written) == written and "plain, \xe9" in written
+    assert YAML(typ="safe", pure=True).load(written) == document
 
 
 def test_a_study_reads_well_too(load):

@@ -6,6 +6,7 @@ import pytest
 
 from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UnknownName, nearest_name
 from hpsearch.study_file import spelling
+from hpsearch.study_file.problems import Report
 
 SGD = "optimizer: {sgd: {lr: 0.1}}"
 
@@ -52,6 +53,21 @@ def test_what_was_meant(load, base, line, instead, hint):
 )
 def test_an_override_has_the_same_hints(load, base, override, hint):
     assert hint in said(load, base, override)
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"),
+    [
+        ("resnet34", "{torchvision: {name: resnet34}}"),
+        ("EfficientNet-B0", "{torchvision: {name: efficientnet_b0}}"),
+        ("vit_b_16", "{torchvision: {name: vit_b_16}}"),
+        ("ResNet-18", "'resnet18'"),
+        ("simple_cn", "'simple_cnn'"),
+    ],
+)
+def test_a_model_of_torchvision_is_told_from_a_misspelled_one(name, guess):
+    known = ["resnet18", "resnet50", "simple_cnn", "torchvision"]
+    assert f"Did you mean {guess}?" in str(spelling.unknown_name("model", name, known, Report()))
 
 
 def test_case_and_punctuation_are_no_other_name():

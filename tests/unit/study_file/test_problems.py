@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -829,8 +830,17 @@ def test_a_missing_file_and_a_folder(tmp_path, registries_of):
         StudyFileError, match=r"no\.yaml: there is no such file; `hpsearch studies`"
     ):
         load_study(tmp_path / "no.yaml", registries_of)
-    with pytest.raises(StudyFileError, match="the file can't be read: Is a directory"):
+    with pytest.raises(StudyFileError, match="can't be read: not a regular file, but a folder"):
         load_study(tmp_path, registries_of)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path, registries_of):
+    """A bundle's config may be one. (What a command is told to read from a pipe, it copies.)"""
+    from hpsearch.study_file.loading import load_study
+
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(StudyFileError, match="can't be read: not a regular file, but a FIFO"):
+        load_study(tmp_path / "pipe.yaml", registries_of)
 
 
 def test_a_flood_of_aliases_is_refused(load, base):

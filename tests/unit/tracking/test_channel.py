@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,20 @@ class TestMarks:
         mark.leave()
         assert abandoned(tmp_path, "mine") == [7]
         assert abandoned(tmp_path, "other") == []
+
+
+def test_what_steers_a_reader_reaches_no_tracker(trial: Callable[..., TrackedTrial]) -> None:
+    begun: list[TrackedTrial] = []
+
+    class Reader(Notes):
+        def begin(self, trial: TrackedTrial) -> int:
+            begun.append(trial)
+            return super().begin(trial)
+
+    channel = Channel("tracker", Reader)
+    hostile = {"model.name": "a\x1b[31m\u202eb", "lr": 0.1, "hidden": ["\x07"]}
+    channel.begin(replace(trial(), params=hostile, facts={"device": "cpu\u2066"}), [])
+    channel.close(time.monotonic() + 30)
+    gone = "\N{REPLACEMENT CHARACTER}"
+    assert begun[0].params == {"model.name": f"a{gone}[31m{gone}b", "lr": 0.1, "hidden": [gone]}
+    assert begun[0].facts == {"device": f"cpu{gone}"}

@@ -142,7 +142,9 @@ class TestRefused:
         )
 
     def test_a_folder(self, tmp_path: Path) -> None:
-        assert self.refusal(str(tmp_path)).endswith("can't be read: Is a directory")
+        assert self.refusal(str(tmp_path)).endswith(
+            "can't be read: not a regular file, but a folder"
+        )
 
     def test_no_weights_at_all(self, tmp_path: Path) -> None:
         path = tmp_path / "cat.png"

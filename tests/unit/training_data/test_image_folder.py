@@ -235,6 +235,24 @@ def test_parts_with_pictures_right_in_them_are_no_classes(tmp_path, place, save,
     )
 
 
+@pytest.mark.parametrize("names", [["training_set", "test_set"], ["train1", "val1", "test1"]])
+def test_parts_of_other_names_with_classes_below_are_named_as_what_they_are(
+    tmp_path, place, save, names
+):
+    for name in names:
+        for label in ("cat", "dog"):
+            save(tmp_path / "x" / name / label / "0.png")
+    parts = ", ".join(sorted(names))
+    with pytest.raises(
+        DataError, match=f"but {parts} are names of parts with classes below them; .*test_path"
+    ):
+        image_folder(place, path=tmp_path / "x")
+    source = image_folder(
+        place, path=tmp_path / "x" / names[0], test_path=tmp_path / "x" / names[-1]
+    )
+    assert (source.class_names, len(source.test.files)) == (("cat", "dog"), 2)
+
+
 def test_one_class_may_be_called_train(tmp_path, place, save):
     for name in ("train", "bus"):
         save(tmp_path / "y" / name / "0.png")

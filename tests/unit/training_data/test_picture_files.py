@@ -19,6 +19,21 @@ from hpsearch.training.data.images import DamagedPicture
 from hpsearch.training.data.picture_files import SUFFIXES, PictureFiles, read_picture
 
 
+def _chunk(name: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(name + content).to_bytes(4, "big")
+    return len(content).to_bytes(4, "big") + name + content + checksum
+
+
+WITHOUT_PALETTE = b"".join(
+    [
+        b"\x89PNG\r\n\x1a\n",
+        _chunk(b"IHDR", bytes([0, 0, 0, 2, 0, 0, 0, 2, 8, 3, 0, 0, 0])),
+        _chunk(b"IDAT", zlib.compress(bytes(6))),
+        _chunk(b"IEND", b""),
+    ]
+)
+
+
 @pytest.fixture
 def saved(tmp_path: Path):
     """Saves an array (or a Pillow image) as a file."""
@@ -172,6 +187,7 @@ def test_a_truncated_file_is_named_wherever_it_ends(saved, pictures, tmp_path, n
     ("contents", "reason"),
     [
         pytest.param(b"", "not a picture that can be read", id="empty"),
+        pytest.param(WITHOUT_PALETTE, "it is damaged", id="a palette is missing"),
         pytest.param(b"<html>404</html>", "not a picture that can be read", id="a web page"),
     ],
 )
