@@ -77,9 +77,9 @@ def test_case_and_punctuation_are_no_other_name():
 
 
 def test_thousands_of_mistakes_are_a_page(load, base):
-    text = said(load, base + "".join(f"key_{number}: 1\n" for number in range(5_000)))
+    text = said(load, base + "".join(f"key_{number}: 1\n" for number in range(1_500)))
     assert len(text.splitlines()) == MOST_PROBLEMS + 1
-    assert text.endswith(f"and {5_000 - MOST_PROBLEMS:,} more; mend these first")
+    assert text.endswith(f"and {1_500 - MOST_PROBLEMS:,} more; mend these first")
     assert len(text) < 100_000
 
 
@@ -88,8 +88,8 @@ def test_thousands_of_mistakes_are_a_page(load, base):
     [
         pytest.param("k" * 100_000 + ": 1", id="a long key"),
         pytest.param("seed: " + "x" * 100_000, id="a long value"),
-        pytest.param("sampler: {" + ", ".join(f"s{n}: 1" for n in range(5_000)) + "}", id="names"),
-        pytest.param("seed: {" + ", ".join(f"s{n}: 1" for n in range(5_000)) + "}", id="a range"),
+        pytest.param("sampler: {" + ", ".join(f"s{n}: 1" for n in range(1_500)) + "}", id="names"),
+        pytest.param("seed: {" + ", ".join(f"s{n}: 1" for n in range(1_500)) + "}", id="a range"),
         pytest.param("try_first: [" + "{seed: 1}, " * 5_000 + "]", id="entries"),
         pytest.param("pruner: " + "{a: " * 40 + "1" + "}" * 40, id="levels"),
         pytest.param("trackers: [" + "[1], " * 5_000 + "]", id="a list"),
