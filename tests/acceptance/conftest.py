@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import Ran
+from support.processes import _without_main_module
 
 #: Half a minute on two cores: six trials on real images, some of them pruned.
 STUDY = """\
@@ -81,3 +84,21 @@ def searched_shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     told = shell.done("export", "--study", "small", "--out", "winner.yaml")
     assert "No fresh seed has confirmed it" in told
     return shell
+
+
+@pytest.fixture
+def searched(
+    searched_shell: Shell, hpsearch: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Ran]:
+    """Run ``hpsearch ARGUMENTS`` in this process, in the folder of ``searched_shell``.
+
+    A process of its own would import torch for each command.
+    """
+    monkeypatch.chdir(searched_shell.folder)
+    monkeypatch.setenv("HPSEARCH_DATA", str(searched_shell.folder.parent / "data"))
+
+    def run(*arguments: str) -> Ran:
+        with _without_main_module():
+            return hpsearch(*arguments)
+
+    return run

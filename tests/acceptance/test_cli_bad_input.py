@@ -94,10 +94,10 @@ def test_so_does_the_command_in_a_process_of_its_own(shell):
     assert [path.name for path in shell.folder.iterdir()] == ["mine.yaml"]
 
 
-def test_every_mistake_of_a_file_is_told_at_once(shell):
+def test_every_mistake_of_a_file_is_told_at_once(hpsearch, here):
     wrong = STUDY.replace("{lr: 0.1}", "{lr: fast}").replace("trials: 2", "trials: none")
-    (shell.folder / "mine.yaml").write_text(wrong)
-    ran = shell.run("check", "--study", "mine.yaml")
-    assert ran.returncode == 2
-    assert "mine.yaml:2: budget.trials" in ran.stderr
-    assert "mine.yaml:5: optimizer.sgd.lr" in ran.stderr
+    (here / "mine.yaml").write_text(wrong)
+    ran = hpsearch("check", "--study", "mine.yaml")
+    assert ran.code == 2
+    assert "mine.yaml:2: budget.trials" in ran.err
+    assert "mine.yaml:5: optimizer.sgd.lr" in ran.err

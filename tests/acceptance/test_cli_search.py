@@ -7,25 +7,30 @@ import os
 import re
 import signal
 import time
+from contextlib import closing
 
 from ruamel.yaml import YAML
+from support.processes import _without_main_module
+
+from hpsearch.search import ledger_reads, studies
+from hpsearch.search.storage import Database
 
 
-def test_every_trial_of_the_budget_ends_and_a_relaunch_adds_none(searched_shell):
-    before = searched_shell.json("status", "--study", "small")
+def test_every_trial_of_the_budget_ends_and_a_relaunch_adds_none(searched):
+    before = searched("status", "--study", "small", "--json").json
     trials = before["trials"]
     assert trials["total"] == 6
     assert trials["complete"] + trials["pruned"] == 6
     assert trials["pruned"] >= 1
     assert before["budget"] == {"trials": 6, "epochs_per_trial": 3}
 
-    again = searched_shell.json("launch", "--study", "small.yaml", "--workers", "2")
+    again = searched("launch", "--study", "small.yaml", "--workers", "2", "--json").json
     assert again.pop("ended") == "finished"
     assert {**before, **again} == before  # `status` tells more: what pruning saved
 
 
-def test_the_winner_trains_again_to_the_same_figures(searched_shell):
-    best = searched_shell.json("status", "--study", "small")["best"]
+def test_the_winner_trains_again_to_the_same_figures(searched, searched_shell):
+    best = searched("status", "--study", "small", "--json").json["best"]
     lines = searched_shell.done("train", "winner.yaml").splitlines()
     assert sum(line.startswith("epoch ") for line in lines) == 3
     assert lines[-2].startswith(f"validation accuracy {best['value']:.6f}  loss ")
@@ -47,28 +52,28 @@ def test_the_frozen_config_tells_where_it_comes_from(searched_shell):
     assert len(origin["data_hash"]) == len(origin["split_hash"]) == 64
 
 
-def test_a_changed_config_is_trained_and_not_compared(searched_shell):
-    trained = searched_shell.json("train", "winner.yaml", "--set", "budget.epochs_per_trial=1")
+def test_a_changed_config_is_trained_and_not_compared(searched):
+    trained = searched("train", "winner.yaml", "--set", "budget.epochs_per_trial=1", "--json").json
     assert (trained["reproduced"], len(trained["epochs"])) == (None, 1)
 
 
-def test_show_has_the_curve_and_the_files(searched_shell):
-    number = searched_shell.json("status", "--study", "small")["best"]["number"]
-    page = searched_shell.json("show", "--study", "small", str(number))
+def test_show_has_the_curve_and_the_files(searched):
+    number = searched("status", "--study", "small", "--json").json["best"]["number"]
+    page = searched("show", "--study", "small", str(number), "--json").json
     assert [point["epoch"] for point in page["curve"]] == [1, 2, 3]
     (file,) = page["files"]
     assert file["path"].endswith("best.pt")
     assert page["noted"]["device"] == "cpu"
 
 
-def test_the_winner_is_evaluated_on_test_images_and_the_looks_are_counted(searched_shell):
-    first = searched_shell.run("evaluate", "--study", "small")
-    assert (first.returncode, first.stderr) == (0, "")
-    assert re.search(r"test accuracy \d+\.\d\d % on 355 images \(95 % interval over", first.stdout)
-    again = searched_shell.run("evaluate", "--study", "small", "--json")
-    assert "were opened before (1 time): report the first figure" in again.stderr
-    told = json.loads(again.stdout)
-    assert f"test accuracy {100 * told['accuracy']:.2f} % on" in first.stdout
+def test_the_winner_is_evaluated_on_test_images_and_the_looks_are_counted(searched):
+    first = searched("evaluate", "--study", "small")
+    assert (first.code, first.err) == (0, "")
+    assert re.search(r"test accuracy \d+\.\d\d % on 355 images \(95 % interval over", first.out)
+    again = searched("evaluate", "--study", "small", "--json")
+    assert "were opened before (1 time): report the first figure" in again.err
+    told = again.json
+    assert f"test accuracy {100 * told['accuracy']:.2f} % on" in first.out
     assert (told["opened"], told["images"]) == (2, 355)
 
 
@@ -77,33 +82,67 @@ def test_a_worker_attached_to_a_finished_study_leaves(searched_shell):
     assert told.endswith("left study small: finished\n")
 
 
-def test_another_space_is_refused_with_the_difference(searched_shell):
-    ran = searched_shell.run("launch", "--study", "small.yaml", "--set", "batch_size=8")
-    assert ran.returncode == 2
-    assert "study 'small' already exists" in ran.stderr
-    assert "batch_size: {values: [16, 32]} -> 8" in ran.stderr
-    assert "--name small_2" in ran.stderr
+def test_another_space_is_refused_with_the_difference(searched):
+    ran = searched("launch", "--study", "small.yaml", "--set", "batch_size=8")
+    assert ran.code == 2
+    assert "study 'small' already exists" in ran.err
+    assert "batch_size: {values: [16, 32]} -> 8" in ran.err
+    assert "--name small_2" in ran.err
 
 
-def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
-    (shell.folder / "small.yaml").write_text((searched_shell.folder / "small.yaml").read_text())
-    # Slow enough to be stopped in the middle.
-    study = ("--study", "small.yaml", "--name", "slow", "--set", "data.input_size=24")
-    longer = ("--set", "budget.epochs_per_trial=200", "--set", "pruner=none", "--trials", "2")
+#: A model whose batches take half a second while a file is there, and next to no CPU time.
+SLOW_MODEL = """\
+import time
+from pathlib import Path
+
+from torch import nn
+
+from hpsearch.training.registries import MODELS
+
+
+class Slow(nn.Flatten):
+    def forward(self, images):
+        if self.training and images.device.type == "cpu" and Path(WAIT).exists():
+            time.sleep(0.5)
+        return super().forward(images)
+
+
+@MODELS.register("slow")
+def slow(input_shape, classes, /):
+    return nn.Sequential(Slow(), nn.Linear(64, classes))
+"""
+
+SLOW_STUDY = """\
+study: slow
+budget: {trials: 2, epochs_per_trial: 60}
+plugins: [slow_model.py]
+pruner: none
+data: {source: digits, limit: 200}
+model: slow
+optimizer: {sgd: {lr: {min: 0.01, max: 0.1}}}
+"""
+
+
+def test_a_detached_launch_is_stopped_and_goes_on(shell, hpsearch):
+    # An epoch takes seconds: the launch is stopped in the middle, however busy the machine is.
+    wait = shell.folder / "wait"
+    wait.touch()
+    (shell.folder / "slow_model.py").write_text(SLOW_MODEL.replace("WAIT", repr(str(wait))))
+    (shell.folder / "slow.yaml").write_text(SLOW_STUDY)
+    study = ("--study", "slow.yaml", "--workers", "2")
     notify = ("--notify", "cat > told.json")
-    started = shell.json("launch", *study, *longer, "--detach", *notify)
+    started = shell.json("launch", *study, "--detach", *notify)
     try:
         deadline = time.monotonic() + 240
-        while True:
-            ran = shell.run("status", "--study", "slow", "--json")
-            if ran.returncode == 0 and re.search(r'"epochs_run": [1-9]', ran.stdout):
-                break
-            assert time.monotonic() < deadline, ran.stdout + ran.stderr
-            time.sleep(0.3)
-        shell.done("stop", "--study", "slow")
+        with closing(Database(f"sqlite:///{shell.folder}/hpsearch.db")) as database:
+            stored = studies.find(database, "slow")
+            while ledger_reads.counts(database, stored.study_id).epochs_run == 0:
+                assert time.monotonic() < deadline and _is_alive(started["pid"])
+                time.sleep(0.05)
+        assert hpsearch("stop", "--study", "slow").code == 0
         while _is_alive(started["pid"]):
             assert time.monotonic() < deadline
-            time.sleep(0.2)
+            time.sleep(0.05)
     finally:
         if _is_alive(started["pid"]):
             os.kill(started["pid"], signal.SIGKILL)
@@ -111,15 +150,16 @@ def test_a_detached_launch_is_stopped_and_goes_on(searched_shell, shell):
     assert (told["study"], told["ended"], told["exit_code"]) == ("slow", "stopped", 0)
     log = (shell.folder / started["log"]).read_text()
     assert "slow: stopped by `hpsearch stop`; " in log
-    stopped = shell.json("status", "--study", "slow")
+    stopped = hpsearch("status", "--study", "slow", "--json").json
     assert stopped["trials"]["running"] == 0
     assert stopped["trials"]["complete"] < 2
 
-    ended = shell.json("launch", *study, *longer, "--workers", "2", *notify)
+    wait.unlink()
+    ended = shell.json("launch", *study, *notify)
     told = json.loads((shell.folder / "told.json").read_text())
     assert (told["ended"], told["trials"]) == ("finished", ended["trials"])
     assert ended["trials"]["complete"] == 2
-    assert ended["epochs_run"] == 400
+    assert ended["epochs_run"] == 120
 
 
 def _is_alive(pid: int) -> bool:
@@ -130,17 +170,18 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def test_a_stored_study_is_launched_by_its_name(shell):
+def test_a_stored_study_is_launched_by_its_name(hpsearch, here):
     """Its file may be gone; --study isn't needed."""
-    (shell.folder / "mine.yaml").write_text(
+    (here / "mine.yaml").write_text(
         "study: emo\n"
         "budget: {trials: 2, epochs_per_trial: 1}\n"
         "data: {source: digits}\n"
         "model: {mlp: {hidden: {values: [[8], [16]]}}}\n"
         "optimizer: {sgd: {lr: 0.1}}\n"
     )
-    shell.done("launch", "mine.yaml", "--workers", "0")
-    (shell.folder / "mine.yaml").unlink()
-    told = json.loads(shell.done("launch", "emo", "--trials", "3", "--json"))
+    with _without_main_module():
+        assert hpsearch("launch", "mine.yaml", "--workers", "0").code == 0
+        (here / "mine.yaml").unlink()
+        told = hpsearch("launch", "emo", "--trials", "3", "--json").json
     assert told["ended"] == "finished"
     assert told["trials"]["total"] == told["budget"]["trials"] == 3
