@@ -6,11 +6,13 @@ import stat
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.engine import make_url
+from support.commands import Ran
 from support.watched_shell import MARK, PASSWORD, WatchedShell
 
 LAUNCH = ("launch", "--study", "secretive.yaml", "--workers", "2", "--checkpoint-interval", "0")
@@ -25,7 +27,12 @@ def secret_file(folder: Path, content: str) -> str:
 
 
 def test_a_launch_shows_it_nowhere(
-    shell: WatchedShell, secret_url: str, open_url: str, postgres: Any
+    shell: WatchedShell,
+    secret_url: str,
+    open_url: str,
+    postgres: Any,
+    hpsearch: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     launched = shell.run(
         *LAUNCH,
@@ -39,7 +46,8 @@ def test_a_launch_shows_it_nowhere(
     assert len(shell.watch.pids) >= 4
     assert not any(MARK in line for line in shell.watch.command_lines)
 
-    database = {"HPSEARCH_STORAGE_FILE": secret_file(shell.folder, secret_url)}
+    monkeypatch.chdir(shell.folder)
+    monkeypatch.setenv("HPSEARCH_STORAGE_FILE", secret_file(shell.folder, secret_url))
     for command in (
         ("status", "--study", "secretive", "--json"),
         ("studies",),
@@ -47,8 +55,9 @@ def test_a_launch_shows_it_nowhere(
         ("doctor", "--study", "secretive", "--json"),
         ("export", "--study", "secretive", "--out", "winner.yaml"),
     ):
-        ran = shell.run(*command, **database)
+        ran = hpsearch(*command)
         assert ran.code == 0, ran.all
+        shell.told.append(ran.all)
     assert MARK not in "".join(shell.told)
     assert MARK not in "".join(_rows(postgres, secret_url))
     written = [path for path in shell.folder.rglob("*") if path.is_file()]
@@ -218,8 +227,7 @@ def test_the_dashboard_shows_it_nowhere(
     shell: WatchedShell, secret_url: str, postgres: Any
 ) -> None:
     """Neither its pages nor its answers to what goes wrong."""
-    stored = shell.run(*LAUNCH[:3], "--workers", "0", HPSEARCH_STORAGE=secret_url)
-    assert stored.code == 0, stored.all
+    shell.store(secret_url)
     dashboard = shell.start("dashboard", "--port", "0", "--no-browser", HPSEARCH_STORAGE=secret_url)
     try:
         assert dashboard.stdout is not None
