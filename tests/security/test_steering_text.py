@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from support.commands import Ran
 from support.watched_shell import WatchedShell
 
 #: ESC, BEL, C1's CSI, NUL, carriage return, and what turns the direction of writing
@@ -47,7 +49,9 @@ def shown(text: str) -> str:
     return text
 
 
-def test_errors_of_plugins_and_names_of_classes(shell: WatchedShell) -> None:
+def test_errors_of_plugins_and_names_of_classes(
+    shell: WatchedShell, hpsearch: Callable[..., Ran]
+) -> None:
     here = shell.folder
     for label in ("a\u202ecat", "dog"):
         folder = here / "pictures" / label
@@ -60,8 +64,9 @@ def test_errors_of_plugins_and_names_of_classes(shell: WatchedShell) -> None:
     launched = shell.run("launch", "--study", "secretive.yaml")
     told = shown(launched.all)
     assert "the end" in told, told
-    shown(shell.run("show", "--study", "secretive", "1").all)
-    written = shell.run("report", "--study", "secretive", "--out", "report")
+    assert here == Path.cwd()
+    shown(hpsearch("show", "--study", "secretive", "1").all)
+    written = hpsearch("report", "--study", "secretive", "--out", "report")
     assert written.code == 0, written.all
     for name in ("report.html", "report.md", "report.json", "trials.csv", "curves.csv"):
         text = Path(here / "report" / name).read_text(encoding="utf-8")
