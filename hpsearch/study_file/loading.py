@@ -25,6 +25,7 @@ from hpsearch.study_file.plugins import Plugin, read_plugins
 from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Registries as Registries
 from hpsearch.study_file.sections import NO_HELP, root_schema
+from hpsearch.study_file.shipped import packaged
 from hpsearch.study_file.shipped import shipped_studies as shipped_studies
 from hpsearch.study_file.spelling import KeyFinder
 from hpsearch.study_file.study import StudyFile
@@ -140,15 +141,26 @@ def require_yaml(path: Path) -> None:
 def find_study(name_or_path: str) -> Path:
     """Return the study file that a name or a path means.
 
-    What ends in .yaml or .yml or contains a separator is a path (which may not exist). Raises
-    ``UnknownName`` for another name that is none of ``shipped_studies``.
+    What ends in .yaml or .yml or contains a separator is a path (which may not exist).
+
+    Raises:
+        UnknownName: It is another name, and none of ``shipped_studies``.
+        UserError: The current folder, whosever it is, has another file of the name of a study that
+            comes with hpsearch. It could run its plug-ins in that one's place.
     """
     if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path or "\\" in name_or_path:
         return Path(os.path.expanduser(name_or_path))  # noqa: PTH111
     known = shipped_studies()
     if name_or_path not in known:
         raise UnknownName("study", name_or_path, known, "A path to a .yaml file works as well.")
-    return known[name_or_path]
+    found, own = known[name_or_path], packaged() / f"{name_or_path}.yaml"
+    if own.exists() and not found.samefile(own) and read_text(found) != read_text(own):
+        raise UserError(
+            f"the name {name_or_path!r} must mean one study file, but {found} of the current "
+            f"folder and {own}, which comes with hpsearch, differ; name the path of the one that "
+            "you mean"
+        )
+    return found
 
 
 def read_text(path: Path) -> str:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.errors import UserError
 from hpsearch.registry import Component
 from hpsearch.study_file.goals import Objective
+from hpsearch.study_file.loading import find_study
+from hpsearch.study_file.shipped import packaged
 from hpsearch.study_file.space import Choice, Range
 from hpsearch.study_file.study import Budget
 from hpsearch.study_file.trial_config import DataConfig, EarlyStopping, TrialConfig, trial_seed
@@ -291,3 +294,21 @@ def test_anchors_repeat_a_value_and_may_be_defined_anew(load, base):
     document = load(text + "provenance: {a: &x 3, b: *x}\n").document
     assert document["optimizer"]["sgd"]["momentum"] == {"min": 0.1, "max": 0.2}
     assert document["provenance"] == {"a": 3, "b": 3}
+
+
+def test_a_folder_cannot_pass_its_study_for_one_that_comes_with_hpsearch(tmp_path, monkeypatch):
+    """Whoever types its name expects that one; the other may bring plug-ins."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    own = packaged() / "quickstart.yaml"
+    mine = tmp_path / "studies" / "quickstart.yaml"
+    mine.write_text(own.read_text() + "plugins: [theirs.py]\n")
+    with pytest.raises(
+        UserError, match=r"'quickstart' must mean one .* studies/quickstart\.yaml of"
+    ):
+        find_study("quickstart")
+    assert find_study("studies/quickstart.yaml").samefile(mine)
+    mine.write_text(own.read_text())
+    assert find_study("quickstart").samefile(mine)
+    mine.rename(mine.with_name("other.yaml"))
+    assert find_study("other").name == "other.yaml" and find_study("quickstart") == own
