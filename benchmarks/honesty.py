@@ -1,6 +1,8 @@
 """Does a confirmation tell the truth? Thousands of searches whose truth is known.
 
-    python -m benchmarks.honesty [--searches 1000] [--world NAME]...
+    python -m benchmarks.honesty [--searches 1000] [--world NAME]... [--seed 0]
+
+Rules that were chosen by the searches of one seed must be measured on those of another.
 
 Searches are made up, the rules aren't: ``finalists``, the plan with its rejections and the verdict
 are the ones that ``hpsearch confirm`` uses. A training of configuration c with seed s judges image
@@ -380,9 +382,9 @@ def rows(worlds: Mapping[str, Record]) -> list[tuple[str, ...]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--searches", type=int, default=1000)
+    parser.add_argument("--searches", type=int, default=1000, help="of each world")
     parser.add_argument("--world", action="append", choices=[world.name for world in WORLDS])
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="another one makes up other searches")
     given = parser.parse_args(arguments)
     found = {
         world.name: run(world, given.searches, given.seed)
