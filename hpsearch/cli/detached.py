@@ -140,7 +140,7 @@ def tell(started: Started, *, as_json: bool) -> None:
     if as_json:
         print_json({"study": started.study, "pid": started.pid, "log": str(started.log)})
         return
-    say(f"goes on in the background as process {started.pid}")
+    say(f"continues in the background as process {started.pid}")
     say(f"Follow it: tail -f {started.log}")
     say(f"           hpsearch status --study {started.study} --watch")
     say(f"Stop it:   hpsearch stop --study {started.study}")

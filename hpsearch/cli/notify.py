@@ -61,7 +61,7 @@ def check_target(target: str | None) -> str | None:
             )
         if secret:
             raise typer.BadParameter(
-                "an address must hold no user or password; let a command send them "
+                "an address must contain no user or password; let a command send them "
                 "(curl with a file of its own)."
             )
     return target
@@ -191,7 +191,7 @@ def _within(seconds: float, send: Callable[[], str | None]) -> str | None:
         try:
             answers.append(send())
         except Exception as error:  # noqa: BLE001
-            answers.append(f"it can't be told ({type(error).__name__})")
+            answers.append(f"it can't be sent ({type(error).__name__})")
 
     thread = threading.Thread(target=work, name="notify", daemon=True)
     thread.start()

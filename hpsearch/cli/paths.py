@@ -97,5 +97,5 @@ def _read(path: Path) -> bytes:
                 break
             parts.append(part)
     if not parts:
-        raise UserError(f"the study file {path} is empty: nobody writes to that pipe")
+        raise UserError(f"the study file {path} is empty: no process writes to that pipe")
     return b"".join(parts)

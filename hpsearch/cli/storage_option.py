@@ -48,7 +48,7 @@ def _warn(option: str, url: str) -> None:
         else "put "
     )
     typer.echo(
-        f"warning: {option} holds a password, and everybody on this machine can read command "
+        f"warning: {option} contains a password, and everybody on this machine can read command "
         f"lines; {instead}the password into ~/.pgpass",
         err=True,
     )

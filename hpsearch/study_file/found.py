@@ -111,7 +111,8 @@ def find(
     if path is not None:
         if origin.trial is not None:
             raise UserError(
-                "trial names one of a stored study's trials, and a frozen file holds only one, but "
+                "trial names one of a stored study's trials, and a frozen file contains only one, "
+                "but "
                 f"got trial {origin.trial} of {origin.study}; leave trial out"
             )
         if path.resolve() in inside:
@@ -250,7 +251,7 @@ class _Merge:
                 self.report.add(
                     entry.place,
                     key,
-                    f"a name must appear once, but found stands for {winner}, which is listed too",
+                    f"a name must appear once, but found means {winner}, which is listed too",
                 )
             elif name == winner and name in schema.registry:
                 option = self.merge(schema.option(name), entry, settings, join(key, name))

@@ -79,7 +79,7 @@ def _check_constraints(children: Mapping[str, Node], node: MapNode, report: Repo
         report.add(
             node.entries["constraints"].place,
             "constraints",
-            f"no value keeps both {pair[0]} and {pair[1]}; widen one of them",
+            f"no value satisfies both {pair[0]} and {pair[1]}; widen one of them",
         )
 
 

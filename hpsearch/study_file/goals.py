@@ -66,7 +66,7 @@ class Constraint:
 
     def told(self, value: float) -> str:
         """Return the arithmetic of a value that breaks the bound."""
-        return f"{self} doesn't hold: {self.name} is {_number(value)}"
+        return f"{self} is broken: {self.name} is {_number(value)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -183,7 +183,9 @@ def _end(leaf: Leaf, value: Any, place: Place, key: str, report: Report) -> Any:
 def _choice(leaf: Leaf, node: MapNode, key: str, report: Report) -> Choice | None:
     if len(node.entries) > 1:
         report.add(
-            node.place, key, f"values must stand alone, without a range, but got {_compact(node)}"
+            node.place,
+            key,
+            f"values must be the only key, without a range, but got {_compact(node)}",
         )
         return None
     given = node.entries["values"]
@@ -261,4 +263,4 @@ def _plain(value: Any, folder: Path) -> Any:
             return {str(name): _plain(item, folder) for name, item in value.items()}
         case None | bool() | int() | float() | str():
             return value
-    raise UserError(f"a study file can't hold a value of type {type(value).__name__}")
+    raise UserError(f"a study file can't contain a value of type {type(value).__name__}")

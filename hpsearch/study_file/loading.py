@@ -123,7 +123,7 @@ def study_from_document(
             report.add(
                 change.value.place,
                 "from",
-                "a stored study has taken over what it found already; set the keys themselves, or "
+                "a stored study already contains the earlier result; set the keys themselves, or "
                 "write `from` in a study file",
             )
     return _study(node, registries, changes, text, report)

@@ -55,7 +55,7 @@ def _read(node: YamlNode, key: str, report: Report) -> Plugin | None:
             node.place,
             key,
             f"must be a Python file that exists, but got {shown(written)}; put it there, or "
-            "name the place where it lies on this machine",
+            "give its path on this machine",
         )
         return None
     if expected is not None and digest != expected:

@@ -56,7 +56,7 @@ class Leaf:
             return TypeAdapter(self.type, config=_CONFIG)
         except PydanticSchemaGenerationError:
             raise UserError(
-                "a key's annotation must be a type that a study file can hold (numbers, text, "
+                "a key's annotation must be a type that a study file can contain (numbers, text, "
                 f"lists, Literal, a dataclass, a Component), but got {self.type!r}"
             ) from None
 

@@ -115,8 +115,7 @@ CONFIRM = Section(
         "seeds": Leaf(
             type=Annotated[int, Field(ge=2, le=MOST_SEEDS)],
             default=SEEDS,
-            rule="a number of seeds from 2 (one alone tells nothing of how far they differ) to "
-            f"{MOST_SEEDS:,}",
+            rule=f"a number of seeds from 2 (one alone doesn't show the spread) to {MOST_SEEDS:,}",
         ),
         "share": Leaf(
             type=Annotated[float, Field(gt=0)] | None,
@@ -211,7 +210,7 @@ def root_schema(registries: Registries) -> Section:
         either_or=(
             EitherOr(
                 keys=("validation", "folds"),
-                rule="`folds` says by itself which images validate: those of each fold in turn",
+                rule="`folds` determines which images validate: those of each fold in turn",
             ),
             EitherOr(
                 keys=("folds", "splits"),

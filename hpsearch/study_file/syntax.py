@@ -41,11 +41,11 @@ MOST_LEVELS = 50
 #: Whole numbers beyond 64 bits have no use here, and Python can't even print long ones.
 _LARGEST = 2**63 - 1
 
-_TOO_DEEP = f"lists and mappings must stand at most {MOST_LEVELS} deep inside one another"
+_TOO_DEEP = f"lists and mappings must be nested at most {MOST_LEVELS} deep"
 
-_TOO_MANY_VALUES = f"a study file holds at most {MOST_VALUES} values"
+_TOO_MANY_VALUES = f"a study file contains at most {MOST_VALUES} values"
 
-_NUL = r"text must not hold a NUL (\0): no path or name can"
+_NUL = r"text must not contain a NUL (\0): no path or name can"
 
 _CORE = "tag:yaml.org,2002:"
 #: YAML 1.1 leftovers that a study file takes as text.
@@ -142,7 +142,7 @@ def from_plain(value: Any, place: Place) -> YamlNode:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         named = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return from_plain(named, place)
-    raise UserError(f"a study file can't hold a value of type {type(value).__name__}: {value!r}")
+    raise UserError(f"a study file can't contain a value of type {type(value).__name__}: {value!r}")
 
 
 def to_plain(node: YamlNode) -> Any:
@@ -180,7 +180,7 @@ class _BoundedComposer(Composer):
         if self._values > MOST_VALUES:
             raise _TooMuch(_TOO_MANY_VALUES, event)
         if is_key and len(parent.value) >= MOST_KEYS:
-            raise _TooMuch(f"a mapping of a study file holds at most {MOST_KEYS:,} keys", event)
+            raise _TooMuch(f"a mapping of a study file contains at most {MOST_KEYS:,} keys", event)
         return super().compose_node(parent, index)
 
 
@@ -195,7 +195,7 @@ class _Converter:
         self.count += 1
         if id(raw) in inside:
             self.report.add(
-                at, key, "an alias must not stand inside the value that it repeats", final=True
+                at, key, "an alias must not be inside the value that it repeats", final=True
             )
             return ScalarNode(at, None)
         if self.count > MOST_VALUES:

@@ -214,7 +214,7 @@ def _one_of(
         if name not in schema.registry:
             if name == FOUND:
                 message = (
-                    f"found stands for the {kind} that the study in `from` found, but this "
+                    f"found means the {kind} that the study in `from` found, but this "
                     f"study has no `from`; name one there, or a {kind} here"
                 )
                 report.add(entry.place, key, message)

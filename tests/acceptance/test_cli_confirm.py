@@ -65,7 +65,7 @@ def test_launch_confirm_evaluate_export(hpsearch, here):
         "newer_trials": 0,
     }
     assert f"confirmed: trial {verdict['winner']}, " in hpsearch("status", "--study", "small").out
-    assert "all is well" in hpsearch("doctor", "--study", "small-confirm").out
+    assert "no problems in" in hpsearch("doctor", "--study", "small-confirm").out
 
     opening = hpsearch("evaluate", "--study", "small", "--json").json
     assert (opening["trial"], opening["seeds"], opening["opened"]) == (verdict["winner"], [3, 4], 1)

@@ -35,7 +35,7 @@ def test_the_winner_trains_again_to_the_same_figures(searched, searched_shell):
     assert sum(line.startswith("epoch ") for line in lines) == 3
     assert lines[-2].startswith(f"validation accuracy {best['value']:.6f}  loss ")
     assert lines[-1] == (
-        f"reproduced exactly: every figure is that of trial {best['number']} at epoch 3"
+        f"reproduced exactly: every metric equals that of trial {best['number']} at epoch 3"
     )
 
 
@@ -71,7 +71,7 @@ def test_the_winner_is_evaluated_on_test_images_and_the_looks_are_counted(search
     assert (first.code, first.err) == (0, "")
     assert re.search(r"test accuracy \d+\.\d\d % on 355 images \(95 % interval over", first.out)
     again = searched("evaluate", "--study", "small", "--json")
-    assert "were opened before (1 time): report the first figure" in again.err
+    assert "were opened before (1 time): report the first value" in again.err
     told = again.json
     assert f"test accuracy {100 * told['accuracy']:.2f} % on" in first.out
     assert (told["opened"], told["images"]) == (2, 355)
@@ -79,7 +79,7 @@ def test_the_winner_is_evaluated_on_test_images_and_the_looks_are_counted(search
 
 def test_a_worker_attached_to_a_finished_study_leaves(searched_shell):
     told = searched_shell.done("worker", "--study", "small", "--device", "cpu")
-    assert told.endswith("left study small: finished\n")
+    assert told.endswith("stopped working on study small: finished\n")
 
 
 def test_another_space_is_refused_with_the_difference(searched):

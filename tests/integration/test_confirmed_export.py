@@ -133,7 +133,7 @@ def test_its_model_is_that_training_and_it_verifies(
     assert told["expected"]["why"].startswith("where one more training is expected")
     ran = hpsearch("train", "best/best.yaml", *data)
     winner = standing(confirmed.record()).winner
-    line = f"every figure is that of trial {winner} with fresh seed 3 at epoch 3"
+    line = f"every metric equals that of trial {winner} with fresh seed 3 at epoch 3"
     assert f"reproduced exactly: {line}" in ran.out
 
     card = (here / "best" / "card.md").read_text()
@@ -164,7 +164,7 @@ def test_a_winner_that_was_declared_invalid_is_not_exported_as_one(
     assert winner is not None
     invalidate = ("invalidate", *confirmed.stored[:4], str(winner))
     ran = hpsearch(*invalidate, "--reason", "wrong | <labels>")
-    assert "It was a finalist of small-confirm: confirm anew" in ran.out
+    assert "It was a finalist of small-confirm: start a new confirmation" in ran.out
     try:
         ran = hpsearch("export", *confirmed.stored, "--out", "x.yaml")
         assert "UNCONFIRMED" in ran.out

@@ -302,7 +302,7 @@ def test_weights_that_were_exchanged_are_refused(
 def test_verify_comes_to_the_same_figures(hpsearch: Hpsearch, deployed: Deployed) -> None:
     ran = hpsearch("verify", str(deployed.best / "best.yaml"), *deployed.data)
     assert (ran.code, ran.err) == (0, "")
-    assert "reproduced exactly: every figure is the recorded one\nverified\n" in ran.out
+    assert "reproduced exactly: every metric equals the recorded value\nverified\n" in ran.out
     accuracy = deployed.figures()["val_accuracy"]
     assert f"val_accuracy {accuracy:.6f}, recorded {accuracy:.6f}; expected" in ran.out
     assert "95 % interval over 24 validation images, unconfirmed" in ran.out
@@ -370,7 +370,7 @@ def test_who_has_the_images_elsewhere_is_told_how_to_name_the_place(
         assert (ran.code, "reproduced exactly" in ran.out) == (0, True)
     ran = hpsearch("verify", config, *deployed.data, "--set", "batch_size=8")
     assert ran.code == 2
-    assert "--set may only say where its images and plug-ins lie" in ran.err
+    assert "--set may only set the paths of its images and plug-ins" in ran.err
     assert "but got batch_size=8" in ran.err
     # Files of older versions name their images by an absolute path
     old = Path(config).read_text().replace("path: ../pictures", f"path: {deployed.pictures}")
@@ -404,7 +404,7 @@ def test_a_confirmed_figure_is_verified_by_its_prediction_interval(
     assert ran.code == code
     assert f"expected {low:.6f} to 1.000000 (where one more training is expected" in ran.out
     # Another seed would have come elsewhere; this is the same training
-    assert "reproduced exactly: every figure is the recorded one" in ran.out
+    assert "reproduced exactly: every metric equals the recorded value" in ran.out
 
 
 def test_one_byte_of_a_picture_makes_verify_fail_by_name(
@@ -461,9 +461,9 @@ def test_train_writes_a_model_and_goes_on_after_a_kill(
     ran = hpsearch(*every_epoch)
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
-    assert "goes on after epoch 1, saved in model" in lines
+    assert "continues after epoch 1, saved in model" in lines
     assert [line.split()[1] for line in lines if line.startswith("epoch ")] == ["2/3", "3/3"]
-    assert any(line.startswith("reproduced exactly: every figure is that of") for line in lines)
+    assert any(line.startswith("reproduced exactly: every metric equals that of") for line in lines)
     left = {path.name for path in (here / "model" / ".training").iterdir()}
     assert left == {"progress.json", "lock"}
 
@@ -474,7 +474,7 @@ def test_train_writes_a_model_and_goes_on_after_a_kill(
     assert made.signature == exported.signature
 
     ran = hpsearch(*arguments)
-    assert "trained before, in model: nothing is left to do" in ran.out
+    assert "already trained, in model: nothing is left to do" in ran.out
     assert "reproduced exactly" in ran.out
     other = [*arguments[:2], "--out", "model", "--set", "batch_size=8", *deployed.data]
     ran = hpsearch(*other)
@@ -501,10 +501,11 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(Session, "_keep", press_in_epoch_1)
         ran = hpsearch(*arguments)
-    assert (ran.code, "it is saved in model, and the same command goes on" in ran.err) == (0, True)
+    assert ran.code == 0
+    assert "it is saved in model, and the same command continues" in ran.err
     assert signal.getsignal(signal.SIGINT) is before
     ran = hpsearch(*arguments)
-    assert "goes on after epoch 1, saved in model" in ran.out
+    assert "continues after epoch 1, saved in model" in ran.out
     assert "reproduced exactly" in ran.out
 
 
@@ -522,7 +523,7 @@ def test_a_damaged_checkpoint_is_told_and_training_begins_again(
     (place / "progress.json").write_text(json.dumps(told))
     ran = hpsearch(*arguments)
     assert ran.code == 0
-    assert "begins again: checkpoint model/.training/epoch-0001.pt isn't the file" in ran.err
+    assert "starts again: checkpoint model/.training/epoch-0001.pt isn't the file" in ran.err
     assert "reproduced exactly" in ran.out
 
 

@@ -354,5 +354,5 @@ def test_the_dashboard_says_who_is_on_the_front(several):
         "**Complete**, on the front, at its **knee**.",
         "**Complete**, not on the front.",
         "**Complete**, on the front.",
-        "**Complete**, no rank: latency <= 5 doesn't hold: latency is 6.",
+        "**Complete**, no rank: latency <= 5 is broken: latency is 6.",
     ]

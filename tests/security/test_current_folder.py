@@ -72,7 +72,7 @@ def test_a_launch(hostile: Path, console_script: str) -> None:
 
 def test_python_m_and_what_it_starts_in_the_background(hostile: Path) -> None:
     told = run(hostile, "-m", "hpsearch", "launch", "--study", "secretive.yaml", "--detach")
-    assert "goes on in the background" in told
+    assert "continues in the background" in told
     run(hostile, "-m", "hpsearch", "stop", "--study", "secretive")
 
 

@@ -40,7 +40,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         pytest.param("seed: !!python/name:os.system", "tags", id="a name"),
         pytest.param("seed: !include /etc/passwd", "tags", id="an include"),
         pytest.param(LAUGHS, "at most 20000 values", id="a billion laughs"),
-        pytest.param("seed: &a [*a]", "an alias must not stand inside", id="inside itself"),
+        pytest.param("seed: &a [*a]", "an alias must not be inside", id="inside itself"),
         pytest.param("seed: " + "[" * 3000 + "]" * 3000, "at most 50 deep", id="deep lists"),
         pytest.param("seed: " + "[" * 60 + "]" * 60, "at most 50 deep", id="a little too deep"),
         pytest.param("? " * 3000, "at most 50 deep", id="deep keys"),
@@ -50,9 +50,11 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         pytest.param("seed: 1e999999999", "finite", id="a huge float"),
         pytest.param("description: " + "x" * 500_000, "400,000 characters", id="a huge text"),
         pytest.param("seed: \0", "not valid YAML", id="NUL"),
-        pytest.param('from: "x\\0.yaml"', "must not hold a NUL", id="NUL in a path"),
+        pytest.param('from: "x\\0.yaml"', "must not contain a NUL", id="NUL in a path"),
         pytest.param("plugins: ['a\\0.py']", "plugins", id="NUL in a plug-in"),
-        pytest.param('plugins: ["a\\0.py"]', "must not hold a NUL", id="NUL in a plug-in, escaped"),
+        pytest.param(
+            'plugins: ["a\\0.py"]', "must not contain a NUL", id="NUL in a plug-in, escaped"
+        ),
         pytest.param("--- \n" * 50_000, "not valid YAML", id="many documents"),
     ],
 )
@@ -211,7 +213,7 @@ def test_a_plug_in_that_was_changed_since_isnt_run_by_a_worker(hpsearch, here):
     ("change", "says"),
     [
         pytest.param({"plugins": ["/etc/passwd"]}, "/etc/passwd", id="a plug-in"),
-        pytest.param({"plugins": ["a\0.py"]}, "hold a NUL", id="NUL"),
+        pytest.param({"plugins": ["a\0.py"]}, "contain a NUL", id="NUL"),
         pytest.param({"plugins": [{"path": "/etc/passwd", "sha256": "0"}]}, "SHA-256", id="a hash"),
         pytest.param({"model": {"os.system": {"x": 1}}}, "os.system", id="a model"),
         pytest.param({"study": "../up"}, "1 to 64 letters", id="a name"),

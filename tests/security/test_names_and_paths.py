@@ -48,7 +48,7 @@ def test_a_name_is_refused_with_the_rule(hpsearch, here, command, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("../up", RULE), ("a/b", RULE), ("a\\0b", "must not hold a NUL")]
+    ("name", "says"), [("../up", RULE), ("a/b", RULE), ("a\\0b", "must not contain a NUL")]
 )
 def test_a_name_in_a_file_is_refused_too(hpsearch, here, name, says):
     (here / "mine.yaml").write_text(f'study: "{name}"\nbudget: {{trials: 1}}\n')

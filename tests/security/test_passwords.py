@@ -16,7 +16,7 @@ from support.commands import Ran
 from support.watched_shell import MARK, PASSWORD, WatchedShell
 
 LAUNCH = ("launch", "--study", "secretive.yaml", "--workers", "2", "--checkpoint-interval", "0")
-WARNING = "warning: --storage holds a password, and everybody on this machine can read"
+WARNING = "warning: --storage contains a password, and everybody on this machine can read"
 
 
 def secret_file(folder: Path, content: str) -> str:

@@ -99,7 +99,7 @@ def check(
         return
     _print_check(loaded, report, valid=True)
     if not time:
-        say(f"how long it takes is measured by `hpsearch check {study} --time` and by a launch")
+        say(f"to measure the time, run `hpsearch check {study} --time`; a launch measures it, too")
     else:
         told = "not known" if found is None else show_time_range(found.low, found.high)
         say(f"time of all trials with one worker on this machine, if nothing is pruned: {told}")
@@ -204,7 +204,7 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
     found = study.document.get("found")
     if found:
         trial = "" if found["trial"] is None else f"trial {found['trial']} of "
-        say(f"what the file leaves out is from {trial}study {found['study']}")
+        say(f"keys that the file leaves out are from {trial}study {found['study']}")
     say()
     table(
         ("parameter", "values", "kind"),
@@ -237,7 +237,7 @@ def _per_class(source: SourceReport) -> str:
 def _print_prior(study: StudyFile, prior: PriorReport) -> None:
     from hpsearch.search.starts import CANDIDATES, RANDOM_EVERY
 
-    off = "`search: {prior: none}` does without"
+    off = "`search: {prior: none}` switches it off"
     if not prior.is_used:
         say(f"prior {prior.name}: sampler {study.sampler.name} never draws at random, so it has no "
             f"effect; {off}")  # fmt: skip
@@ -278,7 +278,7 @@ def _objectives(study: StudyFile) -> str:
     names, metric = " and ".join(goals.objectives), goals.objective.metric
     if goals.by_fronts:
         return f"{names} (promotion by fronts, stopping rules by {metric})"
-    return f"{names} (rules decide by {metric})"
+    return f"{names} (pruning uses {metric})"
 
 
 def _print_violating(report: SpaceReport) -> None:
@@ -288,7 +288,7 @@ def _print_violating(report: SpaceReport) -> None:
     say(
         f"{found} of the {report.tried} configurations that were tried (about "
         f"{100 * found / report.tried:.0f} % of the space) break a constraint and would never be "
-        "trained; the search learns from such draws:"
+        "trained; the sampler learns from such draws:"
     )
     for each in report.violating[:_REASONS_SHOWN]:
         who = "" if each.try_first is None else f"try_first[{each.try_first}]: "
@@ -302,7 +302,7 @@ def _print_infeasible(report: SpaceReport) -> None:
     say()
     say(
         f"{len(report.infeasible)} of the {report.tried} configurations that were tried can't be "
-        "built; a search records such draws, learns from them, and spends no trial on them:"
+        "built; a search records such draws and learns from them, and they use no budget:"
     )
     by_reason: dict[str, list[Infeasible]] = {}
     for each in report.infeasible:
@@ -335,7 +335,7 @@ def _seen(fields: tuple[tuple[int, int], tuple[int, int]] | None) -> str:
         return ""
     smallest, largest = ("x".join(map(str, field)) for field in fields)
     span = smallest if smallest == largest else f"{smallest} to {largest}"
-    return f"; its last convolution sees {span} pixels"
+    return f"; its last convolution covers {span} pixels"
 
 
 def _span(low: int, high: int) -> str:

@@ -118,7 +118,7 @@ def after_launch(
 
     summed["confirmation"] = None
     if outcome.reason != "finished":
-        say("the winner is confirmed once the search is finished", stderr=as_json)
+        say("the winner is confirmed when the search is finished", stderr=as_json)
         return 0
     say(stderr=as_json)
     code, summed["confirmation"] = confirm_with(options, Wish(), as_json=as_json)
@@ -155,7 +155,7 @@ def _print_asked(asked: Asked, *, stderr: bool) -> None:
 
 def _print_time(left: TimeRange | None, *, stderr: bool) -> None:
     if left is not None:
-        say(f"{show_time_range(left.low, left.high)} if no finalist drops out", stderr=stderr)
+        say(f"{show_time_range(left.low, left.high)} if no finalist is dropped", stderr=stderr)
 
 
 def _end(
@@ -186,6 +186,6 @@ def _end(
             print_gap(gap)
         print_verdict(verdict, record, nth=nth, newer=newer)
         if outcome.reason != "finished":
-            say(f"{ENDINGS[outcome.reason]}; go on: the same command again", style="bold")
+            say(f"{ENDINGS[outcome.reason]}; continue: run the same command again", style="bold")
     failed = outcome.reason in ("failed", "left") or (verdict.finished and verdict.winner is None)
     return (1 if failed else 0), told

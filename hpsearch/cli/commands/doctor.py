@@ -70,7 +70,7 @@ def _problems(health: Health) -> list[dict[str, Any]]:
 
 def _notes(health: Health) -> list[str]:
     gone = [
-        f"{each.name} is held by process {each.pid}, which is gone: the next launch takes it after "
+        f"{each.name} belongs to process {each.pid}, which is gone: the next launch takes it after "
         "its lease, --repair frees it at once"
         for each in health.dead
     ]
@@ -100,16 +100,16 @@ def _print(health: Health, done: list[str]) -> None:
     for line in done:
         say(f"mended: {line}")
     looked_at = ", ".join(plural(count, noun[:-1]) for noun, count in checked.items())
-    verdict = "all is well" if not problems else plural(len(problems), "problem")
+    verdict = "no problems" if not problems else plural(len(problems), "problem")
     say(f"{told['study']}: {verdict} in {looked_at}", style="bold" if problems else None)
     for number, problem in enumerate(problems, start=1):
         say(f"{number}. {problem['where']}: {problem['what']}")
         say(f"   rule broken: {problem['rule']}")
         say(f"   it means: {problem['means']}")
         say(
-            "   mend it: hpsearch doctor --repair"
+            "   repair it: hpsearch doctor --repair"
             if problem["mendable"]
-            else "   --repair can't mend this; docs/reliability.md says what to do"
+            else "   --repair can't repair this; docs/reliability.md describes what to do"
         )
     for note in told["notes"]:
         say(f"note: {note}")

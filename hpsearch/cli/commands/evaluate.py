@@ -83,16 +83,16 @@ def _warn(record: StudyRecord, before: Sequence[Opening]) -> None:
     if before:
         say(
             f"warning: the test images of study {record.study.name!r} were opened before "
-            f"({plural(len(before), 'time')}): report the first figure, accuracy "
+            f"({plural(len(before), 'time')}): report the first value, accuracy "
             f"{_ACCURACY.value(before[0].accuracy)} of trial {before[0].trial}; later ones are "
-            "optimistic where anything was chosen by an earlier one",
+            "optimistic if anything was chosen by an earlier one",
             stderr=True,
         )
     if not record.is_finished:
         left = record.study.trials - record.counts.finished
         say(
             f"warning: {plural(left, 'trial')} of study {record.study.name!r} never ended: if the "
-            "search goes on, its winner may be another, whose test figure would be a second look",
+            "search continues, another trial may win, and its test value would be a second look",
             stderr=True,
         )
 

@@ -127,7 +127,7 @@ def _print(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) ->
         say(f"{path}")
     for field, agreement in agreed.items():
         say(
-            f"{getattr(targets, field)} says what the model says: on {agreement.images} real "
+            f"{getattr(targets, field)} agrees with the model: on {agreement.images} real "
             f"images no logit differs by more than {agreement.difference:.1g} of the largest"
         )
     say(frozen.worth)

@@ -42,9 +42,13 @@ def invalidate(
     hpsearch invalidate --study quickstart 17 --undo
     """
     if undo and (reason is not None or again):
-        raise typer.BadParameter("--undo takes back what was declared: no --reason, no --again.")
+        raise typer.BadParameter(
+            "--undo declares the trial valid again, so it takes no --reason and no --again."
+        )
     if not undo and reason is None:
-        raise typer.BadParameter('--reason "TEXT" must say why its number can\'t be trusted.')
+        raise typer.BadParameter(
+            '--reason "TEXT" must give the reason why its value can\'t be trusted.'
+        )
     from hpsearch.results.confirmation.stored import is_confirmation
     from hpsearch.search import validity
 
@@ -53,9 +57,9 @@ def invalidate(
         if is_confirmation(record.study):
             search = record.study.document["confirms"]["study"]
             raise UserError(
-                f"a confirmation's next trainings follow from those before, so none can be taken "
-                f"out of {record.study.name!r}; declare the finalist invalid in {search!r}, or "
-                f"confirm anew with `hpsearch confirm --study {search} --again`"
+                f"a confirmation's next trainings follow from those before, so none can be "
+                f"removed from {record.study.name!r}; declare the finalist invalid in {search!r}, "
+                f"or start a new confirmation with `hpsearch confirm --study {search} --again`"
             )
         trial = record.trial(number)
         if reason is None:
@@ -96,17 +100,17 @@ def _told(database: Database, name: str, number: int) -> dict[str, Any]:
 def _print(told: dict[str, Any], before: StudyRecord, *, undo: bool) -> None:
     name, number = told["study"], told["number"]
     if undo:
-        say(f"{name}: trial {number} is {told['state']} again, and counts")
+        say(f"{name}: trial {number} is {told['state']} again, and it counts")
     else:
         declared = told["invalid"]
         say(f"{name}: trial {number} ({declared['was']}) is invalid: {declared['reason']}")
-        say("It has no rank any more, and the sampler passes over it; `--undo` takes this back")
+        say("It has no rank any more, and the sampler ignores it; `--undo` declares it valid again")
     budget, old = told["budget"], before.study.trials
     if budget != old:
         go_on = ": launch the study again" if budget > old else ""
         say(f"The budget is {budget} trials instead of {old}{go_on}")
     elif not undo:
-        say(f"Its place in the budget of {budget} trials stays used (--again gives one more)")
+        say(f"It still uses one of the budget's {budget} trials (--again adds one more)")
     leader = told["best"]
     written = MetricFormat(before.objective.metric)
     who = (
@@ -115,6 +119,6 @@ def _print(told: dict[str, Any], before: StudyRecord, *, undo: bool) -> None:
     say(f"Best now: {who}")
     if told["confirmation"] is not None:
         say(
-            f"It was a finalist of {told['confirmation']}: confirm anew with `hpsearch confirm "
-            f"--study {name} --again`"
+            f"It was a finalist of {told['confirmation']}: start a new confirmation with "
+            f"`hpsearch confirm --study {name} --again`"
         )

@@ -53,9 +53,9 @@ ENDINGS = {
     "stopped": "stopped by `hpsearch stop`",
     "timeout": "out of time",
     "interrupted": "interrupted",
-    "left": "ended early, as its workers left before every trial had ended",
+    "left": "ended early: its workers stopped before every trial had ended",
     "stored": "stored, and no worker was started",
-    "failed": "given up, as workers kept failing (see the messages above)",
+    "failed": "given up: workers kept failing (see the messages above)",
 }
 
 
@@ -210,7 +210,7 @@ def worker(
         say(f"warning: {crowded}", style="yellow")
     with optional_output():
         ended = run_worker(options)
-    say(f"left study {stored}: {ended or 'told to leave'}")
+    say(f"stopped working on study {stored}: {ended or 'asked to stop'}")
 
 
 def stop(
@@ -234,7 +234,7 @@ def stop(
         return
     trials = "1 running trial is" if running == 1 else f"{running} running trials are"
     say(f"study {stored.name} is asked to stop: {trials} checkpointed and paused, on every host")
-    say("Go on: the same launch again")
+    say("Continue: run the same launch again")
 
 
 def again(command: str, storage: str) -> str:
@@ -300,7 +300,7 @@ def _print_end(
     if outcome.reason == "stored":
         say(f"Search: {again(f'hpsearch worker --study {told.study}', storage)} (on any host)")
     elif outcome.reason != "finished":
-        say("Go on: the same command again")
+        say("Continue: run the same command again")
     broken = len(violators(record))
     if broken:
         say(f"{broken} of {counts.complete} complete trials break a constraint and have no rank")
@@ -309,4 +309,4 @@ def _print_end(
         if not record.goals.several:  # finalists are compared by one objective
             say(f"Confirm it: {again(f'hpsearch confirm --study {told.study}', storage)}")
         say(f"Export it: {again(f'hpsearch export --study {told.study}{which}', storage)}")
-    say(f"Look at it: {again('hpsearch dashboard', storage)}")
+    say(f"View it: {again('hpsearch dashboard', storage)}")

@@ -113,7 +113,7 @@ def learn(
     else:
         _print(found, told)
     if not found.lessons:
-        raise UserError(f"nothing can be learned from {found.source}: see the reasons above")
+        raise UserError(f"no result can be used from {found.source}: see the reasons above")
 
 
 def _taught(record: StudyRecord) -> StudyFile:
@@ -121,12 +121,15 @@ def _taught(record: StudyRecord) -> StudyFile:
     from hpsearch.search.samplers import SAMPLERS
 
     if is_confirmation(record.study):
-        raise UserError(f"a search can be taught, but {record.study.name!r} is a confirmation")
+        raise UserError(
+            "only a search can get results from elsewhere, but "
+            f"{record.study.name!r} is a confirmation"
+        )
     file = study_of(record)
     if not getattr(SAMPLERS.build(file.sampler), "learns", False):
         raise UserError(
-            f"a study's sampler must learn from results to be taught, but {record.study.name!r} "
-            f"has {file.sampler.name}, which doesn't look at any; use forest, tpe or gp in a study "
+            f"the sampler must learn from results, but {record.study.name!r} "
+            f"has {file.sampler.name}, which doesn't use any; use forest, tpe or gp in a study "
             "of another name"
         )
     return file
@@ -200,7 +203,9 @@ def _study_source(
             other = record_of(theirs, name)
             same_place = from_storage is None or theirs.url == database.url
             if same_place and other.study.study_id == record.study.study_id:
-                raise UserError(f"a study knows its own trials, so name another than {name!r}")
+                raise UserError(
+                    f"a study already uses its own trials, so name another study than {name!r}"
+                )
             document = record.study.document
             return from_hpsearch(theirs, other, study_of(other), record.goals, document)
     except (NothingStored, UnknownName):

@@ -96,7 +96,7 @@ def remove(
         known = [e.name.removeprefix(own) for e in before.lessons if e.name.startswith(own)]
         raise UnknownName("study of the prior", study, known)
     if not left:
-        raise UserError(f"{study!r} is all that {file} knows; delete the file to do without it")
+        raise UserError(f"{study!r} is the only study in {file}; delete the file instead")
     learned = learned_from(left)
     write(learned, file)
     _tell(file, learned, as_json=as_json)

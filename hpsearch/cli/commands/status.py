@@ -97,7 +97,7 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
     _print_failures(record)
     _print_invalid(told.get("invalid", ()))
     for each in told.get("knowledge", ()):
-        say(f"the sampler knows {plural(each['results'], 'result')} from {each['source']}")
+        say(f"the sampler uses {plural(each['results'], 'result')} from {each['source']}")
     if "prior" in told:
         _print_prior(told["prior"])
     print_best(record)
@@ -117,7 +117,7 @@ def _print_prior(told: Mapping[str, Any]) -> None:
     weight = "" if told["is_off"] else f"; it chooses {told['weight']:.0%} of the starts"
     say(
         f"prior {told['name']}: {found}{weight} (a study with "
-        "`search: {prior: none}` does without)"
+        "`search: {prior: none}` switches it off)"
     )
 
 
@@ -175,7 +175,7 @@ def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
     )
     unshown = record.counts.running + record.counts.paused - sum(not each.best for each in curves)
     if unshown > 0:
-        say(f"and {plural(unshown, 'trial')} more under way")
+        say(f"and {plural(unshown, 'trial')} more running")
 
 
 def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
@@ -185,10 +185,10 @@ def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
         say(f"confirmation: {told['damaged']}", style="bold red")
         return
     newer = told["newer_trials"]
-    since = f"; {plural(newer, 'newer trial')} had no part in it" if newer > 0 else ""
+    since = f"; {plural(newer, 'newer trial')} not included" if newer > 0 else ""
     if not told["finished"]:
         ended = plural(told["trainings"], "training")
-        say(f"confirmation: {ended} ended so far; `hpsearch confirm` goes on{since}")
+        say(f"confirmation: {ended} ended so far; `hpsearch confirm` continues{since}")
     elif told["winner"] is None:
         say(f"confirmation: every finalist failed (`hpsearch show --study {told['study']}`){since}")
     else:

@@ -122,7 +122,7 @@ def _delete(storage: str, name: str, runs: Path, *, yes: bool, as_json: bool) ->
         running = sum(each.rows.running for each in plan.studies)
         if running:
             say(
-                f"{plural(running, 'trial')} may still be worked on; watching for one lease",
+                f"{plural(running, 'trial')} may still be running; watching for one lease",
                 stderr=True,
             )
         left = delete(database, plan)
@@ -148,7 +148,8 @@ def _ask(name: str) -> None:
     """Ask on a terminal. Raises ``UserError`` if the answer is no, or nobody can be asked."""
     if not sys.stdin.isatty():
         raise UserError(
-            f"deleting study {name!r} must be confirmed, but nobody can be asked here; add --yes"
+            f"deleting study {name!r} must be confirmed, but there is no "
+            "terminal to ask on; add --yes"
         )
     if not typer.confirm(f"Delete study {name}? This can't be undone"):
         raise UserError("nothing was deleted")

@@ -102,7 +102,7 @@ def train(
                 quiet=as_json,
             )
         except TrainingInterrupted as stopped:
-            say(f"{stopped}; it is saved in {folder}, and the same command goes on", stderr=True)
+            say(f"{stopped}; it is saved in {folder}, and the same command continues", stderr=True)
             raise typer.Exit(0) from None
         trained.append((assignment, curve))
         if not as_json:
@@ -135,13 +135,13 @@ def _train(
         session = Session(assignment, progress, checkpoint_seconds)
         if session.ended_before():
             if not quiet:
-                say(f"trained before, in {folder}: nothing is left to do")
+                say(f"already trained, in {folder}: nothing is left to do")
             return session.curve
         resumed = session.resume()
         if resumed and not quiet:
-            say(f"goes on after epoch {resumed}, saved in {folder}")
+            say(f"continues after epoch {resumed}, saved in {folder}")
         if progress is not None and progress.damaged is not None and not quiet:
-            say(f"begins again: {progress.damaged}", stderr=True)
+            say(f"starts again: {progress.damaged}", stderr=True)
         with (
             optional_output() if folder is not None else nullcontext(),
             stopped_by_signals(wanted=progress is not None) as stop,
@@ -172,14 +172,14 @@ def _announce(assignment: Assignment, seeds: int) -> None:
         data = blueprint.config.data
         if data.rounds > 1:
             images = f"{data.rounds} trainings on {plan.train_images:,} images each, " + (
-                f"every one of {plan.val_images:,} images validating once"
+                f"each of {plan.val_images:,} images validates once"
                 if data.folds
                 else "each with validation images of its own"
             )
     else:
         images = (
             f"{plan.train_images:,} images, those for validation among them (so there are no "
-            f"validation figures, and it ends after epoch {assignment.epochs}, as recorded)"
+            f"validation metrics, and it ends after epoch {assignment.epochs}, as recorded)"
         )
     say(
         f"{assignment.study.name}: {plan.model.parameters:,} parameters, {images}, on "

@@ -54,8 +54,8 @@ def verify(
     changed = [each for each in overrides or () if not only_says_where(each)]
     if changed:
         raise UserError(
-            "what is verified is the file as it is: --set may only say where its images and "
-            f"plug-ins lie (data.source.NAME.path, plugins), but got {changed[0]}; "
+            "verify checks the file without changes: --set may only set the paths of its images "
+            f"and plug-ins (data.source.NAME.path, plugins), but got {changed[0]}; "
             "`hpsearch train` trains a changed file"
         )
     study = load_study(config, registries, overrides=overrides or ())
@@ -80,7 +80,7 @@ def verify(
     else:
         _print(verdict)
         if other and not verdict.exact:
-            say(f"other than then: {', '.join(other)}")
+            say(f"changed since: {', '.join(other)}")
     raise typer.Exit(0 if verdict.holds else 1)
 
 
@@ -99,7 +99,7 @@ def _print(verdict: Verdict) -> None:
     say()
     if verdict.value is None:
         say(
-            f"the recorded figures are of epoch {expected.epoch}, which this training doesn't reach"
+            f"the recorded metrics are of epoch {expected.epoch}, which this training doesn't reach"
         )
     else:
         say(
@@ -107,7 +107,7 @@ def _print(verdict: Verdict) -> None:
             f"{expected.low:.6f} to {expected.high:.6f} ({expected.why})"
         )
     if verdict.exact:
-        say("reproduced exactly: every figure is the recorded one")
+        say("reproduced exactly: every metric equals the recorded value")
     say("verified" if verdict.holds else "verification failed", style="bold")
 
 

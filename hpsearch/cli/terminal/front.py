@@ -33,12 +33,12 @@ def print_best(record: StudyRecord) -> None:
         say(
             f"ahead: trial {ahead.number}, {record.objective.metric} "
             f"{MetricFormat(record.objective.metric).value(ahead.value)} after "
-            f"{ahead.epochs_done} of {record.study.epochs_per_trial} epochs; it waits to go on"
+            f"{ahead.epochs_done} of {record.study.epochs_per_trial} epochs; it is paused"
         )
         say(f"  {show_params(record.values(ahead.params), record.paths)}")
     if best_trial is None:
         why = "every complete trial breaks a constraint" if broken else "no trial is complete"
-        say(f"best: none yet, as {why}")
+        say(f"best: none yet, because {why}")
     elif record.goals.several:
         print_front(record)
     else:

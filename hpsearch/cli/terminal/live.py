@@ -52,7 +52,7 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
         threads = f"up to {threads}"
     workers = f"workers: {devices}, {threads} each" if devices else "no worker is started"
     if preview.most_per_device is not None:
-        workers += f"; up to {preview.most_per_device} on each as long as more gets done"
+        workers += f"; up to {preview.most_per_device} on each as long as the throughput rises"
     epochs = f"{preview.epochs_per_trial} epochs"
     if preview.trainings_per_trial > 1:
         epochs = f"{preview.trainings_per_trial} x {epochs}"

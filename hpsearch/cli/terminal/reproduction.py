@@ -25,10 +25,10 @@ def verdict(
     epoch = recorded["epoch"]
     again = at_epoch(curve, epoch)
     if again is None:
-        return f"the recorded figures are of epoch {epoch}, which this training doesn't reach"
+        return f"the recorded metrics are of epoch {epoch}, which this training doesn't reach"
     trial = f"{_named(provenance)} at epoch {epoch}"
     if all(again[name] == recorded.get(name) for name in COMPARED):
-        return f"reproduced exactly: every figure is that of {trial}"
+        return f"reproduced exactly: every metric equals that of {trial}"
     accuracy = recorded["val_accuracy"]
     if again["val_accuracy"] == accuracy:
         loss = again["val_loss"] - recorded["val_loss"]
@@ -39,7 +39,7 @@ def verdict(
             f"accuracy {accuracy:.6f}"
         )
     changed = changes(blueprint, provenance)
-    return text + (f" (other than then: {', '.join(changed)})" if changed else "")
+    return text + (f" (changed since: {', '.join(changed)})" if changed else "")
 
 
 def changes(blueprint: Blueprint, provenance: Mapping[str, Any]) -> list[str]:

@@ -109,11 +109,11 @@ def print_page(page: Mapping[str, Any]) -> None:
     say(f"{page['study']}, trial {page['number']}: {page['state']}{mark}", style="bold")
     if page.get("waits_at_epoch") is not None:
         say(
-            f"it waits at the rung of epoch {page['waits_at_epoch']}: it goes on from there if it "
-            "is among the best, and ends when the study's budget is used"
+            f"it is paused at the rung of epoch {page['waits_at_epoch']}: it continues "
+            "from there if it is among the best, and ends when the study's budget is used up"
         )
     if page["state"] == "infeasible":
-        say(f"ticket {page['ticket']} drew again; no trial of the budget was spent")
+        say(f"ticket {page['ticket']} drew again; this used no budget")
         say(f"reason: {page['reason']}")
         _print_params(page["params"])
         return
@@ -131,7 +131,7 @@ def print_page(page: Mapping[str, Any]) -> None:
     value = written.value(page["value"])
     say(
         f"ticket {page['ticket']}, attempt {page['attempts']}"
-        + (f", held by {page['owner']}" if page["owner"] else "")
+        + (f", owned by {page['owner']}" if page["owner"] else "")
     )
     say(
         f"{metric} {value} ({at} epoch); best {written.value(page['best_value'])} at epoch "
@@ -146,7 +146,7 @@ def print_page(page: Mapping[str, Any]) -> None:
     _print_curve(page["curve"], metric)
     if "out_of_memory" in page["noted"]:
         say(page["noted"]["out_of_memory"])
-        say("counts toward the budget; the sampler takes its configuration to be infeasible")
+        say("counts toward the budget; the sampler treats its configuration as infeasible")
     if page["overfits_from"] is not None:
         say(f"overfits from epoch {page['overfits_from']}: validation loss rises, training falls")
     names, matrix = page["noted"].get("class_names"), page["noted"].get("val_confusion")
@@ -155,7 +155,7 @@ def print_page(page: Mapping[str, Any]) -> None:
     _print_events(page["events"])
     if page["noted"]:
         say()
-        say("Noted by the worker", style="bold")
+        say("Recorded by the worker", style="bold")
         apart = (
             "ticket",
             "val_confusion",

@@ -55,7 +55,7 @@ def print_verdict(
     confirms = confirmation.study.document["confirms"]
     unit = MetricFormat(verdict.metric)
     say()
-    state = "" if verdict.finished else " (not finished: figures of what has ended so far)"
+    state = "" if verdict.finished else " (not finished: results of what has ended so far)"
     say(f"{confirms['study']}: {verdict.metric}{state}", style="bold")
     for label, text in _lines(verdict, unit):
         say(f"{label:<21} {text}")
@@ -74,12 +74,12 @@ def print_verdict(
     if nth > 1:
         say(
             f"It is confirmation {nth} of this search: the best of several is optimistic again; "
-            "tell of each, or of the first"
+            "report each of them, or the first"
         )
     if newer > 0:
         say(
-            f"The search has gone on since: {plural(newer, 'newer trial')} had no part in this; "
-            "--again confirms anew"
+            f"The search has continued since: {plural(newer, 'newer trial')} not included; "
+            "--again starts a new confirmation"
         )
 
 
@@ -97,7 +97,7 @@ def print_agreement(verdict: Confirmation, test: float) -> None:
     if confirmed is not None and verdict.finished:
         say(
             f"confirmed: {verdict.metric} {unit.value(confirmed.estimate)} (95 %: "
-            f"{_ends(confirmed, unit)}); the test figure, {unit.value(test)}, lies inside"
+            f"{_ends(confirmed, unit)}); the test value, {unit.value(test)}, is inside"
         )
 
 
@@ -166,7 +166,7 @@ def _versus(versus: Comparison, unit: MetricFormat) -> str:
         for name, word in _CHEAPER.items()
         if versus.cheaper.get(name, 0.0) >= _WORTH_TELLING
     ]
-    stale = "" if versus.fresh else " (on seeds that helped to choose: flattering)"
+    stale = "" if versus.fresh else " (on seeds that were used for the choice: optimistic)"
     return (
         f"{unit.signed(ahead.estimate)} [{unit.signed(ahead.low)}, {unit.signed(ahead.high)}]: "
         f"{told}{stale}" + (f"; trial {versus.trial} is {', '.join(cheaper)}" if cheaper else "")

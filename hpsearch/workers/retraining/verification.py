@@ -48,7 +48,7 @@ class Verdict:
     #: ``None``: the training ended before the recorded epoch.
     value: float | None
     expected: Expectation
-    #: Whether every figure is the recorded one, to the last digit.
+    #: Whether every metric equals the recorded value, to the last digit.
     exact: bool
 
     @property

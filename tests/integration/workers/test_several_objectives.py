@@ -79,7 +79,7 @@ def test_what_breaks_a_constraint_by_its_size_is_never_trained(searched):
         assert row.params["model.mlp.hidden"] == "[300]"
         assert (row.state, row.intermediate_values) == (TrialState.PRUNED, {})
         assert row.user_attrs["infeasible"] == (
-            "parameters <= 10000 doesn't hold: parameters is 22510"
+            "parameters <= 10000 is broken: parameters is 22510"
         )
         assert row.constraints["parameters <= 10000"] == pytest.approx(12510 / 22510)
     trained = [trial.params["model.mlp.hidden"] for trial in record.trials]
@@ -170,7 +170,7 @@ def test_check_tells_objectives_and_the_share_out_of_bounds(searched, hpsearch, 
     share = len(told["violating"]) / told["tried"]
     assert 0.1 < share < 0.45, "a quarter of the space"
     assert {each["reason"] for each in told["violating"]} == {
-        "parameters <= 10000 doesn't hold: parameters is 22510"
+        "parameters <= 10000 is broken: parameters is 22510"
     }
 
 

@@ -11,7 +11,7 @@ from hpsearch.search import storage_url
 
 #: Where the command line shows a password.
 WARNING = (
-    "warning: --storage holds a password, and everybody on this machine can read command lines; "
+    "warning: --storage contains a password, and everybody on this machine can read command lines; "
     "set HPSEARCH_STORAGE instead, or write the URL into a file and set HPSEARCH_STORAGE_FILE to "
     "its path, or put the password into ~/.pgpass\n"
 )

@@ -52,7 +52,7 @@ def test_rows_and_files_go_and_others_stay(delete, ended, here):
 def test_nobody_to_ask_means_no(delete, ended):
     ran = delete()
     assert ran.code == 2
-    assert "must be confirmed, but nobody can be asked here; add --yes" in ran.err
+    assert "must be confirmed, but there is no terminal to ask on; add --yes" in ran.err
     assert len(studies.everything(ended.database)) == 1
 
 

@@ -79,7 +79,7 @@ def doctor(hpsearch, made_up):
 def test_all_is_well(doctor, paused):
     ran = doctor()
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == "made_up: all is well in 2 trials, 5 epochs, 8 events, 2 files\n"
+    assert ran.out == "made_up: no problems in 2 trials, 5 epochs, 8 events, 2 files\n"
 
 
 def test_all_is_well_as_json(doctor, paused):
@@ -112,7 +112,7 @@ def test_a_broken_rule_is_told_and_cannot_be_mended(doctor, made_up, paused):
     assert "made_up: 1 problem in" in ran.out
     assert "1. trial 1 (ticket 2): counts 3 epochs, but has 1, 2" in ran.out
     assert "rule broken: epochs" in ran.out
-    assert "--repair can't mend this" in ran.out
+    assert "--repair can't repair this" in ran.out
 
 
 @pytest.mark.parametrize("damage", ["missing", "flipped"])
@@ -131,7 +131,7 @@ def test_a_bad_checkpoint_gives_way_to_the_one_before(doctor, made_up, here, pau
     says = "is missing" if damage == "missing" else "isn't the file that was written"
     assert f"trial 1 (ticket 2): its checkpoint {newest.key} {says}" in ran.out
     assert "goes on from epoch 1" in ran.out
-    assert "mend it: hpsearch doctor --repair" in ran.out
+    assert "repair it: hpsearch doctor --repair" in ran.out
 
     mended = doctor("--repair")
     assert mended.code == 0
@@ -188,7 +188,7 @@ def test_the_winners_weights_must_be_there(doctor, folder, paused):
     ran = doctor("--repair")
     assert ran.code == 1
     assert "rule broken: winner's weights" in ran.out
-    assert "--repair can't mend this" in ran.out
+    assert "--repair can't repair this" in ran.out
     path.unlink()
     assert "can't be read: No such file" in doctor().out
 
@@ -263,7 +263,7 @@ def held_by_the_dead(made_up, complete, dead_pid, monkeypatch):
 def test_a_dead_owner_is_noted_and_its_trial_freed(doctor, made_up, held_by_the_dead, dead_pid):
     ran = doctor()
     assert ran.code == 0
-    assert f"trial 1 (ticket 2) is held by process {dead_pid}, which is gone" in ran.out
+    assert f"trial 1 (ticket 2) belongs to process {dead_pid}, which is gone" in ran.out
     ran = doctor("--repair")
     assert ran.code == 0
     assert "mended: trial 1 (ticket 2): freed" in ran.out

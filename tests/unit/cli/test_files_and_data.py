@@ -59,7 +59,7 @@ def test_check_says_what_the_prior_can_judge_and_how_to_do_without(hpsearch, stu
         f"trial; it can judge {100 * found['known'] / found['judged']:.0f} % of this space, "
         "but not optimizer adagrad; "
     )
-    assert line.endswith("; `search: {prior: none}` does without")
+    assert line.endswith("; `search: {prior: none}` switches it off")
     assert 0 < found["known"] < found["judged"] and found["is_used"]
     (line,), found = told("search.prior=v1", "sampler=random", two)
     assert "the best by a rule of thumb and recorded searches is tried" in line

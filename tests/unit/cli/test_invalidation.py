@@ -24,12 +24,12 @@ def test_it_says_what_follows(ask):
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines() == [
         "made_up: trial 2 (complete) is invalid: wrong \ufffd[31mlabels",
-        "It has no rank any more, and the sampler passes over it; `--undo` takes this back",
-        "Its place in the budget of 6 trials stays used (--again gives one more)",
+        "It has no rank any more, and the sampler ignores it; `--undo` declares it valid again",
+        "It still uses one of the budget's 6 trials (--again adds one more)",
         "Best now: trial 4 (80.00 %)",
     ]
     undone = ask("invalidate", "2", "--undo").out
-    again = "made_up: trial 2 is complete again, and counts"
+    again = "made_up: trial 2 is complete again, and it counts"
     assert undone == f"{again}\nBest now: trial 2 (80.00 %)\n"
 
 
@@ -74,8 +74,8 @@ def test_it_is_exported_only_by_name_and_with_the_reason(ask, here):
     ("options", "says"),
     [
         (("2",), "--reason"),
-        (("2", "--undo", "--reason", "x"), "no --reason, no --again"),
-        (("2", "--undo", "--again"), "no --reason, no --again"),
+        (("2", "--undo", "--reason", "x"), "takes no --reason and no --again"),
+        (("2", "--undo", "--again"), "takes no --reason and no --again"),
         (("2", "--undo"), "only an invalid trial can be reinstated, but this one is complete"),
         (("99", "--reason", "x"), "unknown trial of study 'made_up' '99'"),
         (("1", "--reason", "x"), "unknown trial of study 'made_up' '1'"),

@@ -83,7 +83,7 @@ def test_status_tells_it_apart_from_trials(learn, hpsearch, made_up, here):
     told = hpsearch("status", *stored, "--json").json
     assert (told["trials"]["total"], told["best"]) == (0, None)
     assert told["knowledge"][0]["source"] == "runs.csv"
-    assert "the sampler knows 1 result from runs.csv\n" in hpsearch("status", *stored).out
+    assert "the sampler uses 1 result from runs.csv\n" in hpsearch("status", *stored).out
     assert hpsearch("show", *stored, "--json").json == []
 
 
@@ -164,7 +164,7 @@ def test_a_narrower_study(learn, made_up, study, known):
     ran = learn("--from", "wide")
     assert ran.code == 2
     assert "skipped: model.line.width must lie in 1 to 64, but is 100" in ran.out
-    assert "nothing can be learned from wide @" in ran.err
+    assert "no result can be used from wide @" in ran.err
     assert len(known()) == 1
 
 
@@ -276,7 +276,7 @@ def test_it_is_forgotten(learn, known, here):
         ((), "must be given"),
         (("--from", "a.csv", "--forget", "b"), "must be given"),
         (("--from", "none.csv"), "none.csv doesn't exist"),
-        (("--from", "pupil"), "a study knows its own trials"),
+        (("--from", "pupil"), "a study already uses its own trials"),
         (("--from", "nobody"), "unknown study 'nobody'"),
         (("--from", "runs.csv", "--map", "lr"), "must be --map COLUMN=PATH, but got lr"),
         (("--from", "runs.csv", "--fix", "=3"), "must be --fix PATH=VALUE, but got =3"),
@@ -295,10 +295,10 @@ def test_a_sampler_that_looks_at_nothing_cannot_be_taught(hpsearch, made_up, her
     (here / "runs.csv").write_text(HEADER)
     stored = ("--study", "made_up", "--storage", made_up.url)
     ran = hpsearch("learn", *stored, "--from", "runs.csv")
-    assert (ran.code, "has random, which doesn't look at any" in ran.err) == (2, True)
+    assert (ran.code, "has random, which doesn't use any" in ran.err) == (2, True)
 
 
 def test_a_password_in_the_command_line_draws_a_warning(learn):
     ran = learn("--from", "x", "--from-storage", "postgresql://me:secret@127.0.0.1:1/db")
-    assert "warning: --from-storage holds a password" in ran.err
+    assert "warning: --from-storage contains a password" in ran.err
     assert "secret" not in ran.all

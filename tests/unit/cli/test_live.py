@@ -66,7 +66,7 @@ PREVIEW = Preview(
             replace(PREVIEW, devices=("cuda:0", "cuda:1"), most_per_device=8),
             "mine (2 trials finished before)\n"
             "10 trials of up to 3 epochs over 5 parameters; workers: 1 on cuda:0, 1 on cuda:1, "
-            "1 thread each; up to 8 on each as long as more gets done\n"
+            "1 thread each; up to 8 on each as long as the throughput rises\n"
             "about 3 min 05 s if nothing is pruned, up to 21.7 kB for checkpoints\n"
             "about 4 of them will complete\n",
             id="as many as pay",

@@ -63,7 +63,7 @@ def test_status_in_words(hpsearch, made_up_args):
 
 def test_status_before_anything_is_complete(hpsearch, made_up):
     ran = hpsearch("status", "--study", "made_up", "--storage", made_up.url)
-    assert ran.out.endswith("best: none yet, as no trial is complete\n")
+    assert ran.out.endswith("best: none yet, because no trial is complete\n")
 
 
 def test_watch_ends_with_the_study(hpsearch, made_up):

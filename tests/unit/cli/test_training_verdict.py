@@ -40,7 +40,7 @@ NOTED = {"device": "cpu", "threads": 1, "precision": "fp32"}
         pytest.param(
             [result(1, val_accuracy=0.1), result(2)],
             NOTED,
-            "reproduced exactly: every figure is that of trial 7 at epoch 2",
+            "reproduced exactly: every metric equals that of trial 7 at epoch 2",
             id="every digit",
         ),
         pytest.param(
@@ -54,13 +54,13 @@ NOTED = {"device": "cpu", "threads": 1, "precision": "fp32"}
             [result(1), result(2, val_accuracy=0.75)],
             {**NOTED, "threads": 2},
             "differs by -0.125000: trial 7 at epoch 2 had the validation accuracy 0.875000 "
-            "(other than then: threads 2 instead of 1)",
+            "(changed since: threads 2 instead of 1)",
             id="another accuracy, and why it may be",
         ),
         pytest.param(
             [result(1)],
             NOTED,
-            "the recorded figures are of epoch 2, which this training doesn't reach",
+            "the recorded metrics are of epoch 2, which this training doesn't reach",
             id="too short",
         ),
     ],
@@ -75,4 +75,4 @@ def test_other_versions_are_told():
     blueprint = SimpleNamespace(attributes=lambda: NOTED)
     provenance = {"trial": 7, **NOTED, "versions": {**versions(), "torch": "1.0"}}
     told = verdict([result(2, val_loss=1.0)], RECORDED, blueprint, provenance)  # type: ignore[arg-type]
-    assert told.endswith(f"(other than then: torch {versions()['torch']} instead of 1.0)")
+    assert told.endswith(f"(changed since: torch {versions()['torch']} instead of 1.0)")

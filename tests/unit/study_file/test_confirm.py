@@ -36,8 +36,8 @@ def test_it_is_no_other_question_and_no_part_of_a_frozen_config(load, base):
     ("written", "told"),
     [
         ("{top: 0}", "confirm.top"),
-        ("{seeds: 1}", r"a number of seeds from 2 \(one alone tells nothing"),
-        ("{seeds: 1000000000}", r"differ\) to 1,000, but got 1000000000"),
+        ("{seeds: 1}", r"a number of seeds from 2 \(one alone doesn't show the spread"),
+        ("{seeds: 1000000000}", r"spread\) to 1,000, but got 1000000000"),
         ("{share: 0}", "a share of the search's epochs above 0"),
         ("{rounds: 2}", "unknown key 'rounds'"),
     ],

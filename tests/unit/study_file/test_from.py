@@ -396,8 +396,8 @@ WRONG = [
     ),
     pytest.param(
         LATER.replace("from: earlier", "from: {study: ./best.yaml, trial: 3}"),
-        "later.yaml:3: from: trial names one of a stored study's trials, and a frozen file holds "
-        "only one, but got trial 3 of ./best.yaml; leave trial out",
+        "later.yaml:3: from: trial names one of a stored study's trials, and a frozen file "
+        "contains only one, but got trial 3 of ./best.yaml; leave trial out",
         id="a trial of a file",
     ),
     pytest.param(
@@ -423,7 +423,7 @@ WRONG = [
     ),
     pytest.param(
         LATER + "optimizer: {sgd: , found: }\n",
-        "later.yaml:4: optimizer: a name must appear once, but found stands for sgd, which is "
+        "later.yaml:4: optimizer: a name must appear once, but found means sgd, which is "
         "listed too",
         id="found and its name",
     ),
@@ -453,7 +453,7 @@ WRONG = [
             "from: earlier\n",
             "model: {found: {groups: 8}}\noptimizer: adam\ndata: {source: digits}\n",
         ),
-        "later.yaml:3: model: found stands for the model that the study in `from` found, but this "
+        "later.yaml:3: model: found means the model that the study in `from` found, but this "
         "study has no `from`; name one there, or a model here",
         id="found without from",
     ),

@@ -54,7 +54,7 @@ ODD = (
 #: A message states its rule with one of these.
 RULE = re.compile(
     r"must|needs?\b|unknown|missing|may |can't|is fixed|names one|empty range|at most|differ|"
-    r"no value keeps|stands? (at most|for)|there is nothing|not valid YAML|not used|either"
+    r"no value satisfies|found means|there is nothing|not valid YAML|not used|either"
 )
 
 

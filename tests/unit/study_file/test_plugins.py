@@ -117,8 +117,9 @@ def test_an_unsuitable_annotation_is_a_clear_error(study_path, own_registries):
     study_path.write_text(TEXT.replace("model: mine", "model: {mine: {lock: 3}}"))
     with pytest.raises(StudyFileError) as caught:
         load_study(study_path, own_registries)
-    assert "model.mine.lock: a key's annotation must be a type that a study file can hold" in str(
-        caught.value
+    assert (
+        "model.mine.lock: a key's annotation must be a type that a study file can contain"
+        in str(caught.value)
     )
 
 

@@ -146,7 +146,7 @@ APPENDED = [
     ),
     pytest.param(
         "batch_size: {values: [16, 32], min: 8}",
-        "x.yaml:6: batch_size: values must stand alone, without a range, but got "
+        "x.yaml:6: batch_size: values must be the only key, without a range, but got "
         "{values: [16, 32], min: 8}",
         id="values and a range",
     ),
@@ -297,7 +297,7 @@ APPENDED = [
     ),
     pytest.param(
         "provenance: &all {a: *all}",
-        "x.yaml:6: provenance.a: an alias must not stand inside the value that it repeats",
+        "x.yaml:6: provenance.a: an alias must not be inside the value that it repeats",
         id="an alias of itself",
     ),
     pytest.param(
@@ -328,7 +328,7 @@ APPENDED = [
     pytest.param(
         "plugins:\n  - nowhere.py",
         'x.yaml:7: plugins[0]: must be a Python file that exists, but got "nowhere.py"; '
-        "put it there, or name the place where it lies on this machine",
+        "put it there, or give its path on this machine",
         id="a plugin that doesn't exist",
     ),
     pytest.param(
@@ -849,7 +849,7 @@ def test_a_flood_of_aliases_is_refused(load, base):
         aliases = ", ".join([f"*a{level - 1}"] * 10)
         levels.append(f"  a{level}: &a{level} [{aliases}]")
     assert said(load, base + "\n".join(levels) + "\n")[0].endswith(
-        "a study file holds at most 20000 values"
+        "a study file contains at most 20000 values"
     )
 
 
@@ -858,12 +858,12 @@ def test_a_flood_of_aliases_is_refused(load, base):
     [
         (
             "\n".join(f"key_{n}: 1" for n in range(2_001)),
-            "a mapping of a study file holds at most 2,000 keys",
+            "a mapping of a study file contains at most 2,000 keys",
         ),
-        ("model: [" + "1, " * 20_001, "a study file holds at most 20000 values"),
+        ("model: [" + "1, " * 20_001, "a study file contains at most 20000 values"),
         (
             "model: " + "[" * 60 + "1,\n" * 3,
-            "lists and mappings must stand at most 50 deep inside one another",
+            "lists and mappings must be nested at most 50 deep",
         ),
     ],
 )

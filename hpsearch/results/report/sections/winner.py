@@ -88,8 +88,8 @@ def _standing(content: StudyContent) -> list[Block]:
     if found.newer_trials > 0:
         blocks.append(
             Text(
-                text=f"The search has gone on since: {plural(found.newer_trials, 'newer trial')} "
-                "had no part in the confirmation.",
+                text=f"The search has continued since: {plural(found.newer_trials, 'newer trial')} "
+                "not included in the confirmation.",
                 style="warning",
             )
         )
