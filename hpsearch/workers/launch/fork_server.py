@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
@@ -29,6 +30,9 @@ from hpsearch.output_streams import replace_streams
 #: a folder and a name to that of temporary files.
 _LONGEST_FOLDER = 70
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+
+#: How long a fork server that serves no more may take to be gone, and another to be started.
+_ENDING_SECONDS = 5.0
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -69,6 +73,24 @@ def start_fork_server() -> ForkServerContext:
             else:
                 os.environ.pop(name, None)
     return context
+
+
+def replace_fork_server() -> None:
+    """Start another fork server in place of one that has just failed to fork a process.
+
+    A server that was killed refuses connections some moments before the operating system says that
+    it has ended (longer on a busy machine). Until then it counts as running, and no other starts.
+
+    Raises:
+        UserError: As ``start_fork_server``.
+        MachineLimit: As ``start_fork_server``.
+    """
+    server: Any = multiprocessing.forkserver._forkserver
+    failed = server._forkserver_pid
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while server._forkserver_pid == failed and time.monotonic() < deadline:
+        time.sleep(0.02)
+        start_fork_server()
 
 
 def _make_socket_folder() -> None:

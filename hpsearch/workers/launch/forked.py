@@ -16,7 +16,11 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from hpsearch.errors import HpsearchError
-from hpsearch.workers.launch.fork_server import new_process, start_fork_server
+from hpsearch.workers.launch.fork_server import (
+    new_process,
+    replace_fork_server,
+    start_fork_server,
+)
 from hpsearch.workers.owners import is_alive as exists
 
 #: What multiprocessing takes for the exit code of a process whose fork server has gone.
@@ -62,6 +66,7 @@ class ForkedProcess:
         except (EOFError, OSError) as error:
             # One that was forked in the last moment finds the line broken, and ends
             self._line.close()
+            replace_fork_server()
             raise ForkServerLost(
                 "processes are started by the fork server, but it ended before it had started one "
                 f"({error}; see the messages above). Is there enough memory, and may this user "
