@@ -7,15 +7,21 @@ variable ``HPSEARCH_EXIT_AT`` names the step; then the process ends at once, as 
 The variable holds one or more of ``step[:visit[:file]]``, separated by commas: the process ends
 at its ``visit``-th passing (1 where not given); with a ``file`` only where that doesn't exist
 yet, and it is created: of all processes one dies, once.
+
+``HPSEARCH_WAIT_AT`` holds ``step:visit:file`` in the same form: there the process waits for as long
+as the file exists, so that a test can hit it at a step that no speed of the machine can move.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
+from collections.abc import Iterator
 from enum import Enum
+from pathlib import Path
 
-VARIABLE = "HPSEARCH_EXIT_AT"
+VARIABLE, WAIT_VARIABLE = "HPSEARCH_EXIT_AT", "HPSEARCH_WAIT_AT"
 
 #: What the process ends with; no cleaning up, no last words.
 EXIT_CODE = 86
@@ -63,16 +69,25 @@ _visits: Counter[Step] = Counter()
 
 
 def passing(step: Step) -> None:
-    """End the process here where ``HPSEARCH_EXIT_AT`` says so; otherwise do nothing."""
-    wanted = os.environ.get(VARIABLE)
-    if not wanted:
+    """End the process here, or wait, where the environment says so; otherwise do nothing."""
+    if VARIABLE not in os.environ and WAIT_VARIABLE not in os.environ:
         return
     _visits[step] += 1
-    for each in wanted.split(","):
+    for file in _files(WAIT_VARIABLE, step):
+        while Path(file).is_file():
+            time.sleep(0.02)
+    for file in _files(VARIABLE, step):
+        if _first(file):
+            os._exit(EXIT_CODE)
+
+
+def _files(variable: str, step: Step) -> Iterator[str]:
+    """Yield the file of each entry of a variable that names this visit of the step."""
+    for each in os.environ.get(variable, "").split(","):
         name, _, rest = each.partition(":")
         visit, _, file = rest.partition(":")
-        if name == step.name.lower() and _visits[step] == int(visit or 1) and _first(file):
-            os._exit(EXIT_CODE)
+        if name == step.name.lower() and _visits[step] == int(visit or 1):
+            yield file
 
 
 def _first(file: str) -> bool:

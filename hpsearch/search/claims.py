@@ -29,6 +29,7 @@ from hpsearch.search.ledger_tables import TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle, SearchRules
 from hpsearch.search.prepared import Statement, ask_all, insertion, send
 from hpsearch.search.rungs import IS_LOST, VAL_CONFUSION, end_waiting, next_promoted
+from hpsearch.search.seen_events import SeenEvent, gone_back, newest_event
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import Damaged, decode
 from hpsearch.search.study_identity import IS_OURS, require_ours
@@ -98,21 +99,32 @@ class Claims:
         self._rules = rules
         self._watch = watch or LeaseWatch()
         self._run_key: str | None = None
+        #: The event of the last claim.
+        self._seen: SeenEvent | None = None
 
     def claim(self) -> Claim | Idle:
         """Take a ticket that was lost or given back, a promoted one, or a new one, in this order.
 
         If nothing of these is left and nobody trains, the trials that still wait at a rung end: the
         study's budget is used.
+
+        Raises:
+            DatabaseReplaced: The event of the last claim is gone.
         """
         key = uuid4().hex
         tries = count()
 
-        def work(connection: Connection) -> Claim | Idle:
+        def work(connection: Connection) -> tuple[Claim | Idle, SeenEvent | None]:
             # A key that is new can't be in the table yet: only a repetition must look for it.
-            return self._claim(connection, key, repeated=next(tries) > 0)
+            claimed = self._claim(connection, key, repeated=next(tries) > 0)
+            if isinstance(claimed, Idle):
+                return claimed, None
+            return claimed, newest_event(connection, self._study_id, claimed.ticket)
 
-        return self._database.write(work)
+        claimed, seen = self._database.write(work)
+        # Not before the commit: what is rolled back was never there.
+        self._seen = seen or self._seen
+        return claimed
 
     def _claim(self, connection: Connection, key: str, *, repeated: bool) -> Claim | Idle:
         mine = {"study_id": self._study_id}
@@ -131,6 +143,8 @@ class Claims:
         if study is None:
             raise RuntimeError(f"study {self._study_id} vanished from the database")
         self._require_same(study)
+        if self._seen is not None and not self._seen.is_kept(connection):
+            raise gone_back(self._database, f"study {study['name']!r}")
         if repeated:
             done = self._find(connection, tickets.c.claim_key == key)
             if done is not None:  # The commit went through, its answer was lost.

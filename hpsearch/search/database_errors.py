@@ -80,6 +80,11 @@ def needs_other_connection(error: DBAPIError) -> bool:
     return sqlstate in _OF_THE_CONNECTION or sqlstate[:2] in ("08", "57")
 
 
+def is_damaged(error: DBAPIError) -> bool:
+    """Whether a SQLite file is damaged, as one is that was written over while it was in use."""
+    return isinstance(error.orig, sqlite3.Error) and _says(error.orig, "malformed")
+
+
 def is_of_the_database(error: DBAPIError) -> bool:
     """Whether the user must look at the database: away, damaged, foreign, or without the right.
 

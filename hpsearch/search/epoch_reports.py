@@ -33,6 +33,7 @@ from hpsearch.search.rungs import (
     end_waiting,
     next_promoted,
 )
+from hpsearch.search.seen_events import gone_back
 from hpsearch.search.storage import Database
 from hpsearch.search.study_identity import IS_OURS, require_ours
 
@@ -72,6 +73,9 @@ class EpochReports(FencedWrites):
             if already is not None:
                 return already
             ticket = self.require_ours(claim, ticket)
+            if ticket["epochs_done"] < result.epoch - 1:
+                # As after a failover that lost the last transactions: the curve would have a hole
+                raise gone_back(self.database, f"study {self.study_id}")
             if ticket["epochs_done"] >= result.epoch:
                 columns = self.name_checkpoint(connection, claim, checkpoint)
                 self.event(connection, claim, EventKind.EPOCH_REDONE, {"epoch": result.epoch})

@@ -13,6 +13,7 @@ from hpsearch.search.events import EventKind, record_event
 from hpsearch.search.ledger_statements import Row, has_event, lock_ticket, update_ticket
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef, Claim
+from hpsearch.search.seen_events import gone_back
 from hpsearch.search.storage import Database
 
 T = TypeVar("T")
@@ -25,13 +26,27 @@ class FencedWrites:
         self.database = database
         self.study_id = study_id
         self.owner = owner
+        #: (Ticket, attempt) -> the most signs of life that its row ever had.
+        self._renewals: dict[tuple[int, int], int] = {}
 
     def fence(self, connection: Connection, claim: Claim) -> Row:
         """Lock the ticket's row and check that it is still ours."""
         return self.require_ours(claim, lock_ticket(connection, claim.study_id, claim.ticket))
 
     def require_ours(self, claim: Claim, row: Row | None) -> Row:
-        """Return the locked ``row``. Raises ``LeaseLost`` where the attempt is over."""
+        """Return the locked ``row`` if the attempt is still ours.
+
+        Args:
+            claim: What this worker took.
+            row: The ticket's row; what it holds is committed, since it is locked.
+
+        Raises:
+            LeaseLost: The attempt is over.
+            DatabaseReplaced: The row is older than one that was read before: nothing that only
+                grows may shrink.
+        """
+        if row is not None and self._is_older(claim, row):
+            raise gone_back(self.database, f"study {self.study_id}")
         if (
             row is None
             or row["attempt"] != claim.attempt
@@ -40,6 +55,15 @@ class FencedWrites:
         ):
             raise LeaseLost(f"ticket {claim.ticket}: attempt {claim.attempt} is over")
         return row
+
+    def _is_older(self, claim: Claim, row: Row) -> bool:
+        key = (claim.ticket, claim.attempt)
+        if row["attempt"] != claim.attempt:
+            return bool(row["attempt"] < claim.attempt)
+        seen = self._renewals.get(key, 0)
+        # One attempt is enough: a worker has no other, and late writes of the last are refused.
+        self._renewals = {key: max(seen, row["renewals"])}
+        return bool(row["renewals"] < seen)
 
     def fenced(
         self,

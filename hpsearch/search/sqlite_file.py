@@ -1,7 +1,8 @@
 """Whether a SQLite file is still the one that was opened.
 
 A connection goes on reading and writing a file that was deleted or replaced: whatever is stored
-there is lost, and nobody is told. So each transaction compares first.
+there is lost, and nobody is told. So each transaction compares first. The same holds for the write
+ahead log beside it, and for what somebody copies into the file: pages of two databases get mixed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sqlalchemy.engine import Connection
+
 from hpsearch.errors import DatabaseReplaced
+from hpsearch.search.prepared import run_at_once
+
+#: Where a connection remembers which log it has open.
+_LOG = "hpsearch_log"
 
 
 class SqliteFile:
@@ -17,9 +24,21 @@ class SqliteFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._log = path.with_name(f"{path.name}-wal")
         #: Device and inode; ``None`` before the file was seen. As long as somebody has it open, no
         #: other file gets its inode.
         self._identity: tuple[int, int] | None = None
+        #: Bytes at the last look. SQLite only lets it grow, but for a VACUUM.
+        self._size = 0
+
+    @property
+    def how_to_restore(self) -> str:
+        """What to do, as a sentence: a file in use can't simply be written over."""
+        name = self._path.name
+        return (
+            "Before a copy is put in its place, every command that uses the file must have ended, "
+            f"and {name}-wal and {name}-shm must be gone. "
+        )
 
     def require_same(self) -> None:
         """Compare with the file that was there at the first call that found one.
@@ -48,3 +67,45 @@ class SqliteFile:
                 "it was replaced by another file. This command stops, and stores nothing more. The "
                 "same command again goes on with what the file holds now"
             )
+
+    def require_whole(self, connection: Connection) -> None:
+        """Compare what an open transaction sees with what the file system knows.
+
+        Raises:
+            DatabaseReplaced: Somebody has written into the file, or its log is another one.
+        """
+        try:
+            size = os.stat(self._path).st_size  # noqa: PTH116 - once in each transaction
+        except OSError:
+            return  # The next transaction says so.
+        if size < self._size:
+            pages, page_size = (
+                run_at_once(connection, f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "page_size")
+            )
+            # After a VACUUM the database itself has become smaller.
+            if pages * page_size > size:
+                raise self._written_over("it was cut off or written over by an older copy")
+        self._size = size
+        log = _identity_of(self._log)
+        before = connection.info.get(_LOG)
+        # SQLite removes the log only when nobody has the database open.
+        if before is None:
+            connection.info[_LOG] = log
+        elif before != log:
+            raise self._written_over(f"its log {self._log.name} was deleted or replaced")
+
+    def _written_over(self, what: str) -> DatabaseReplaced:
+        return DatabaseReplaced(
+            f"the SQLite file {self._path} must not be changed by others while hpsearch uses it, "
+            f"but {what}. This command stops, and stores nothing more. {self.how_to_restore}"
+            "Then the same command again goes on with what the file holds"
+        )
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - once in each transaction
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -27,6 +27,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from hpsearch.errors import HpsearchError, StorageError
 from hpsearch.search.database_errors import (
+    is_damaged,
     is_of_the_database,
     is_transient,
     is_unusable,
@@ -85,6 +86,11 @@ class Database:
         """The URL with its secrets masked; the only form that may be shown."""
         return shown(self.url)
 
+    @property
+    def how_to_restore(self) -> str:
+        """What whoever restores a copy must know, as a sentence; empty if there is nothing."""
+        return "" if self._file is None else self._file.how_to_restore
+
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one write transaction, again from the start if the database was busy.
 
@@ -117,6 +123,8 @@ class Database:
             self.require_same_file()
             connection = connection.execution_options(hpsearch_writes=writes)
             with connection.begin():
+                if self._file is not None:
+                    self._file.require_whole(connection)
                 return work(connection)
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
@@ -131,7 +139,10 @@ class Database:
                 if not is_transient(error):
                     if not is_of_the_database(error):
                         raise  # A statement that can't be right is our mistake, not the user's.
-                    raise StorageError(self.explain(error)) from error
+                    self.require_same_file()
+                    damaged = self.how_to_restore if is_damaged(error) else ""
+                    hint = f"; restore a backup. {damaged}".rstrip() if damaged else ""
+                    raise StorageError(f"{self.explain(error)}{hint}") from error
                 if is_unusable(error) and self.patience.seconds < math.inf:
                     # At the start a wrong place should be told at once; a worker waits for ever.
                     raise StorageError(self._unusable(error)) from error

@@ -1,10 +1,12 @@
-"""A launch whose SQLite file is deleted, or replaced by an older copy, stops and says so."""
+"""A launch whose SQLite file is deleted, replaced or written over stops and says so."""
 
 from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,17 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
     launch.end()
 
 
-@pytest.mark.parametrize("how", ["deleted", "an older copy"])
+#: How the file is lost -> what the launch says.
+SAYS = {
+    "deleted": "must stay in its place .* deleted or moved",
+    "another file": "must stay in its place .* replaced by another file",
+    # By its size or, if that is the same, by what it has lost
+    "written over": r"must not .* (by an older copy\.|an older copy was put in)",
+    "its log deleted": r"must not be changed .* hpsearch\.db-wal was deleted",
+}
+
+
+@pytest.mark.parametrize("how", SAYS)
 def test_a_launch_whose_database_goes_stops_with_one_message(
     launch: Launch, tmp_path: Path, how: str
 ) -> None:
@@ -33,19 +45,31 @@ def test_a_launch_whose_database_goes_stops_with_one_message(
     launch.finish(PATIENCE)
     launch.database.close()
     shutil.copy(path, copy)
-    launch.start()
-    launch.wait_for(lambda: launch.running_after_epoch(1), PATIENCE)
+    launch.start(hold_after=[1])
+    launch.held(seconds=PATIENCE)
     before = copy.read_bytes()
-    path.unlink() if how == "deleted" else copy.replace(path)
+    match how:
+        case "deleted":
+            path.unlink()
+        case "another file":
+            copy.replace(path)
+        case "written over":
+            # Until a checkpoint the log holds every page, and nothing in the file counts
+            with closing(sqlite3.connect(path, timeout=PATIENCE)) as other:
+                while other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    pass  # somebody reads
+            path.write_bytes(before)  # `cp copy.db hpsearch.db`
+        case "its log deleted":
+            path.with_name("hpsearch.db-wal").unlink()
+    launch.let_go()
     assert launch.process is not None
     output, _ = launch.process.communicate(timeout=PATIENCE)
     assert launch.process.returncode == 1, output
     assert "Traceback" not in output
     assert output.count("error:") == 1
-    says = "deleted or moved" if how == "deleted" else "replaced by another file"
-    assert re.search(rf"error: the SQLite file \S+hpsearch\.db must stay .*{says}", output)
+    assert re.search(rf"error: .*hpsearch\.db ({SAYS[how]})", output)
     assert "finished;" not in output
     if how == "deleted":
         assert not path.exists(), "no empty database takes its place"
-    else:
+    elif how == "another file":
         assert path.read_bytes() == before

@@ -42,8 +42,8 @@ def test_a_killed_worker_costs_nothing_but_its_epoch(
 ) -> None:
     """(The storms do the same on Postgres.)"""
     launch = make_launch(f"sqlite:///{tmp_path}/disturbed.db")
-    launch.start()
-    victim = launch.wait_for(lambda: launch.running_after_epoch(1))
+    launch.start(hold_after=[1])
+    victim = launch.held()
     os.kill(launch.pid_of(victim.ticket), signal.SIGKILL)
     launch.finish()
 
@@ -63,10 +63,11 @@ def test_a_killed_worker_costs_nothing_but_its_epoch(
 
 
 def test_a_stopped_worker_that_wakes_up_late_is_refused(launch: Launch) -> None:
-    launch.start("--lease", "2")
-    victim = launch.wait_for(lambda: launch.running_after_epoch(1))
+    launch.start("--lease", "2", hold_after=[1])
+    victim = launch.held()
     pid = launch.pid_of(victim.ticket)
     os.kill(pid, signal.SIGSTOP)
+    launch.let_go()
     try:
         taken = launch.wait_for(
             lambda: [
@@ -89,10 +90,11 @@ def test_a_stopped_worker_that_wakes_up_late_is_refused(launch: Launch) -> None:
 def test_a_launch_told_to_leave_pauses_and_goes_on(launch: Launch) -> None:
     """By SIGTERM on Postgres, by Ctrl-C on SQLite: one handler serves both signals."""
     number = signal.SIGINT if launch.database.is_sqlite else signal.SIGTERM
-    launch.start()
-    launch.wait_for(lambda: launch.running_after_epoch(1))
+    launch.start(hold_after=[1])
+    launch.held()
     assert launch.process is not None
     launch.process.send_signal(number)
+    launch.let_go()
     launch.process.communicate(timeout=240)
     assert not launch.events(kind="lease_expired"), "somebody waited for a lease"
     paused = [each for each in launch.tickets() if not each.state.is_finished]
@@ -114,10 +116,11 @@ def test_workers_whose_supervisor_was_killed_pause_and_leave(
 ) -> None:
     """(The storms do the same on Postgres.)"""
     launch = make_launch(f"sqlite:///{tmp_path}/disturbed.db")
-    launch.start()
-    victim = launch.wait_for(lambda: launch.running_after_epoch(1))
+    launch.start(hold_after=[1])
+    victim = launch.held()
     assert launch.process is not None
     launch.process.kill()
+    launch.let_go()
     launch.process.communicate()
     launch.process = None
     launch.wait_for(lambda: launch.events(victim.ticket, "released"))

@@ -72,21 +72,19 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]
 
 def kill_server(launch: Watched) -> int:
     """Kill the fork server while both workers train; returns what its id was."""
-    launch.wait_for(
-        lambda: launch.running_after_epoch(1) and len(launch.workers()) == WORKERS, seconds=300
-    )
+    launch.held(workers=WORKERS)
     server = launch.wait_for(launch.server)
     os.kill(server, signal.SIGKILL)
     return server
 
 
 def test_its_workers_go_on_and_others_take_the_place_of_those_that_die(launch: Watched) -> None:
-    launch.start(workers=WORKERS)
+    launch.start(workers=WORKERS, hold_after=[1, 3])
     first = kill_server(launch)
     before = launch.workers()
     # Whoever counted them as dead would have started others by now
-    seen = sum(each.epochs_done for each in launch.tickets())
-    launch.wait_for(lambda: sum(each.epochs_done for each in launch.tickets()) >= seen + 2)
+    launch.let_go(after=1)
+    launch.held(after=3, workers=WORKERS)
     assert not launch.events(kind="worker_died")
 
     victim = launch.wait_for(lambda: next(iter(launch.workers() & before), None))
@@ -110,11 +108,12 @@ def test_its_workers_go_on_and_others_take_the_place_of_those_that_die(launch: W
 
 
 def test_a_launch_that_lost_it_leaves_with_all_its_workers(launch: Watched) -> None:
-    launch.start(workers=WORKERS)
+    launch.start(workers=WORKERS, hold_after=[1])
     kill_server(launch)
     workers = launch.workers()
     assert launch.process is not None
     launch.process.terminate()
+    launch.let_go()
     output, _ = launch.process.communicate(timeout=240)
     assert "Traceback" not in output
     assert not any(map(alive, workers))
@@ -128,7 +127,7 @@ def test_a_launch_that_lost_it_leaves_with_all_its_workers(launch: Watched) -> N
 
 
 def test_a_signal_is_not_kept_waiting_by_a_server_that_starts(launch: Watched) -> None:
-    launch.start(workers=WORKERS)
+    launch.start(workers=WORKERS, hold_after=[1])
     first = kill_server(launch)
     victim = launch.wait_for(lambda: next(iter(launch.workers()), None))
     os.kill(victim, signal.SIGKILL)
@@ -137,6 +136,7 @@ def test_a_signal_is_not_kept_waiting_by_a_server_that_starts(launch: Watched) -
     try:
         assert launch.process is not None
         launch.process.terminate()
+        launch.let_go()
         launch.process.wait(timeout=240)
     finally:
         os.kill(second, signal.SIGKILL)  # it holds the pipe of what was printed

@@ -62,10 +62,11 @@ def assert_undisturbed(launch: Launch, trials: int = TRIALS) -> None:
 
 
 def test_a_write_lock_on_sqlite(on_sqlite: Launch, tmp_path: Path) -> None:
-    on_sqlite.start()
-    on_sqlite.wait_for(lambda: on_sqlite.running_after_epoch(1), PATIENCE)
+    on_sqlite.start(hold_after=[1])
+    on_sqlite.held(seconds=PATIENCE)
     other = sqlite3.connect(tmp_path / "hpsearch.db", isolation_level=None, timeout=240)
     other.execute("BEGIN IMMEDIATE")
+    on_sqlite.let_go()
     before = on_sqlite.tickets()
     time.sleep(LOCKED_SECONDS)
     assert on_sqlite.tickets() == before, "nobody could write"
@@ -93,11 +94,13 @@ def test_postgres_is_cut_off_and_stopped_in_the_middle(
     url = own_server.create()
     # Two trials more than elsewhere: it has to last until the second blow.
     launch = make_launch(url, STUDY.replace("trials: 4", "trials: 6"))
-    launch.start()
-    launch.wait_for(lambda: launch.running_after_epoch(1), PATIENCE)
+    launch.start(hold_after=[1, 2])
+    launch.held(workers=2, seconds=PATIENCE)
     assert own_server.cut_connections(url) >= 2, "the workers' connections"
-    launch.wait_for(lambda: launch.running_after_epoch(2), PATIENCE)
+    launch.let_go(after=1)
+    launch.held(after=2, seconds=PATIENCE)
     own_server.crash()
+    launch.let_go()
     time.sleep(STOPPED_SECONDS)
     assert launch.process is not None
     assert launch.process.poll() is None, "it waits"
@@ -137,12 +140,13 @@ def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
 
 def test_a_machine_that_sleeps_loses_no_trial(on_sqlite: Launch) -> None:
     """Every lease is older than it may be when supervisor and workers wake up."""
-    on_sqlite.start("--lease", "5")
-    on_sqlite.wait_for(lambda: on_sqlite.running_after_epoch(1), PATIENCE)
+    on_sqlite.start("--lease", "5", hold_after=[1])
+    on_sqlite.held(seconds=PATIENCE)
     assert on_sqlite.process is not None
     family = [on_sqlite.process.pid, *descendants(on_sqlite.process.pid)]
     for pid in family:
         os.kill(pid, signal.SIGSTOP)
+    on_sqlite.let_go()
     try:
         asleep = on_sqlite.tickets()
         time.sleep(8)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,7 +39,13 @@ class InTerminal(Launch):
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def start(self, *options: str, workers: int = 2, checkpoint: str = "0") -> None:
+    def start(
+        self,
+        *options: str,
+        workers: int = 2,
+        checkpoint: str = "0",
+        hold_after: Sequence[int] = (),
+    ) -> None:
         """Start it; what it prints goes to the terminal."""
         command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(self.file)]
         command += ["--workers", str(workers), "--checkpoint-interval", checkpoint, *options]
@@ -51,7 +57,7 @@ class InTerminal(Launch):
         self.process = subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**os.environ, "HPSEARCH_STORAGE": self.storage, "TERM": "dumb"},
+            env={**self.environment(hold_after), "TERM": "dumb"},
             stdin=self.theirs,
             stdout=self.theirs,
             stderr=self.theirs,
@@ -102,12 +108,13 @@ def goes_on(launch: Launch) -> None:
 
 
 def test_a_launch_whose_terminal_closes_pauses_and_goes_on(launch: InTerminal) -> None:
-    launch.start()
-    launch.wait_for(lambda: launch.running_after_epoch(1), PATIENCE)
+    launch.start(hold_after=[1])
+    launch.held(seconds=PATIENCE)
     launch.close_terminal()
     assert launch.process is not None
     # What the shell sends to its jobs beside the terminal's own; it is no second Ctrl-C
     launch.process.send_signal(signal.SIGHUP)
+    launch.let_go()
     launch.process.wait(PATIENCE)
     left = [each for each in launch.tickets() if not each.state.is_finished]
     assert {each.state for each in left} == {"paused"}
@@ -115,17 +122,18 @@ def test_a_launch_whose_terminal_closes_pauses_and_goes_on(launch: InTerminal) -
 
 
 def test_a_detached_launch_survives_its_terminal_and_sighup(launch: InTerminal) -> None:
-    launch.start("--detach")
+    launch.start("--detach", hold_after=[1])
     assert launch.process is not None
     launch.process.wait(PATIENCE)
     launch.process = None  # it has said that the launch goes on
     log = launch.folder / "runs" / launch.name / "launch.log"
-    launch.wait_for(lambda: launch.running_after_epoch(1), PATIENCE)
+    launch.held(seconds=PATIENCE)
     told = re.search(rb"in the background as process (\d+)", launch.said)
     assert told is not None, launch.said
     pid = int(told[1])
     launch.close_terminal()
     os.kill(pid, signal.SIGHUP)
+    launch.let_go()
     launch.wait_for(lambda: not psutil.pid_exists(pid), PATIENCE)
     assert_exact(launch, TRIALS, EPOCHS)
     assert f"finished; {TRIALS} of {TRIALS} trials" in log.read_text()
@@ -139,9 +147,10 @@ def test_a_current_folder_that_is_deleted_amid_a_launch(
     folder = tmp_path / "current"
     folder.mkdir()
     launch = Launch(folder, f"sqlite:///{tmp_path}/hpsearch.db")
+    launch.gates = tmp_path / "gates"
     try:
-        launch.start()
-        victim = launch.wait_for(lambda: launch.running_after_epoch(1), PATIENCE)
+        launch.start(hold_after=[1])
+        victim = launch.held(seconds=PATIENCE)
         shutil.rmtree(folder)
         os.kill(launch.pid_of(victim.ticket), signal.SIGKILL)
         printed = launch.finish(PATIENCE)

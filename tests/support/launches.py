@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from hpsearch.kill_points import WAIT_VARIABLE, Step
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.events import Event, event_log
 from hpsearch.search.ledger_reads import Ticket
@@ -44,23 +45,54 @@ class Launch:
         self.file = folder / f"{name}.yaml"
         self.file.write_text(study)
         self.database = Database(storage)
+        #: Where files lie that let workers wait after an epoch for as long as they exist.
+        self.gates = folder / f"{name}-gates"
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, *options: str, workers: int = 2, checkpoint: str = "0") -> None:
-        """Start it, with a checkpoint after every epoch."""
+    def start(
+        self,
+        *options: str,
+        workers: int = 2,
+        checkpoint: str = "0",
+        hold_after: Sequence[int] = (),
+    ) -> None:
+        """Start it.
+
+        Args:
+            options: More of the command line.
+            workers: How many.
+            checkpoint: Seconds between two checkpoints of a trial; 0 is one after every epoch.
+            hold_after: Epochs of its first trial after whose reports each worker waits for
+                ``let_go``, so that whoever wants to hit it there can't come too late.
+        """
         command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(self.file)]
         command += ["--workers", str(workers), "--checkpoint-interval", checkpoint, *options]
         self.process = subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**os.environ, "HPSEARCH_STORAGE": self.storage},
+            env=self.environment(hold_after),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
+    def environment(self, hold_after: Sequence[int]) -> dict[str, str]:
+        """Return the launch's environment, in which its workers wait as ``start`` says."""
+        self.gates.mkdir(exist_ok=True)
+        for epoch in hold_after:
+            (self.gates / str(epoch)).touch()
+        step = Step.EPOCH_REPORTED.name.lower()
+        waits = ",".join(f"{step}:{each}:{self.gates}/{each}" for each in hold_after)
+        return {**os.environ, "HPSEARCH_STORAGE": self.storage, WAIT_VARIABLE: waits}
+
+    def let_go(self, after: int | None = None) -> None:
+        """Let workers that wait ``after`` an epoch (any) go on; nobody waits there again."""
+        for gate in self.gates.glob("*" if after is None else str(after)):
+            gate.unlink()
+
     def finish(self, seconds: float = 400) -> str:
         """Wait for a good end; returns what was printed."""
+        self.let_go()
         assert self.process is not None
         output, _ = self.process.communicate(timeout=seconds)
         assert self.process.returncode == 0, output
@@ -68,6 +100,7 @@ class Launch:
 
     def end(self) -> None:
         """Leave nothing behind, however the test went."""
+        self.let_go()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
@@ -116,16 +149,15 @@ class Launch:
             time.sleep(0.02)
         raise AssertionError(f"nothing after {seconds} s: {self.tickets()}")
 
-    def running_after_epoch(self, epoch: int) -> Ticket | None:
-        """Return a ticket that is being trained beyond ``epoch``, with more to come."""
-        return next(
-            (
-                each
-                for each in self.tickets()
-                if each.state == "running" and epoch <= each.epochs_done <= 3
-            ),
-            None,
-        )
+    def held(self, after: int = 1, workers: int = 1, seconds: float = 400) -> Ticket:
+        """Return the first ticket whose worker waits ``after`` an epoch, once so many wait."""
+
+        def look() -> Ticket | None:
+            running = [each for each in self.tickets() if each.state == "running"]
+            waiting = [each for each in running if each.epochs_done == after]
+            return waiting[0] if len(waiting) >= workers else None
+
+        return self.wait_for(look, seconds)
 
     def pid_of(self, ticket: int) -> int:
         """Return the process that took the ticket last."""

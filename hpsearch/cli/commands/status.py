@@ -55,10 +55,13 @@ def status(
     """
     from hpsearch.results.records import read_study
     from hpsearch.results.status import status_of
+    from hpsearch.search.seen_events import SameLedger
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
+        same = SameLedger(database, record.study)
         while True:
+            same.require()
             told = status_of(database, record)
             curves = _curves(database, record) if watch and not as_json else []
             if watch and console().is_terminal and not as_json:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from hpsearch.errors import DatabaseReplaced
 from hpsearch.measurement import MetricFormat
 from hpsearch.results.confirmation.stored import (
     expected_trainings,
@@ -23,6 +22,7 @@ from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search.events import Event, EventKind, event_log, newest_event_id
 from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.seen_events import SameLedger
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
@@ -75,6 +75,8 @@ class ProgressReader:
         self._stored = stored
         self._study = study
         self._started = time.monotonic()
+        self._same = SameLedger(database, stored)
+        self._same.require()
         self._seen = newest_event_id(database, stored.study_id)
         self._rates: deque[tuple[float, int]] = deque()
 
@@ -85,7 +87,7 @@ class ProgressReader:
             DatabaseReplaced: The event log has lost events: somebody put an older copy in place.
         """
         study_id = self._stored.study_id
-        self._require_later()
+        self._same.require()
         record = read_study(self._database, self._stored.name)
         counts, trials = record.counts, record.trials
         events = event_log(self._database, study_id, after=self._seen)
@@ -104,17 +106,6 @@ class ProgressReader:
             messages=tuple(filter(None, (self._line(event, names) for event in events))),
             elapsed=now - self._started,
         )
-
-    def _require_later(self) -> None:
-        """Compare with the last look: events are only ever added."""
-        newest = newest_event_id(self._database, self._stored.study_id)
-        if newest < self._seen:
-            raise DatabaseReplaced(
-                f"{self._database.display_url} must not go back in time while hpsearch uses it, "
-                f"but study {self._stored.name!r} has lost its newest events: an older copy was "
-                "put in its place. This command stops, and stores nothing more. The same command "
-                "again goes on with what the database holds now"
-            )
 
     def _rate(self, now: float, epochs: int) -> float:
         self._rates.append((now, epochs))

@@ -23,10 +23,11 @@ from hpsearch.machine_limits import limit_reached
 from hpsearch.search import ledger_reads
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_reads import Counts
+from hpsearch.search.seen_events import gone_back
 from hpsearch.search.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.studies import StoredStudy, find
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers.launch.crew import USER_ERROR, Crew, Local, death_of
+from hpsearch.workers.launch.crew import REPLACED, USER_ERROR, Crew, Local, death_of
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.forked import ForkServerLost
 from hpsearch.workers.launch.packing import Packing
@@ -210,6 +211,9 @@ class Supervisor:
         if worker.exit_code == 0:
             return True
         passing(Step.DEATH_SEEN)
+        if worker.exit_code == REPLACED:
+            self._database.require_same_file()  # It says more about a file.
+            raise gone_back(self._database, f"study {self._stored.name!r}")
         # We saw it end, so nobody has to wait for its lease.
         reason = worker.killed or death_of(worker.exit_code)
         freed = free_tickets_of(self._database, self._stored.study_id, worker.owner, reason=reason)

@@ -11,12 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from support.meanwhile import as_soon_as
 
-from hpsearch.errors import NothingStored, UnknownName
+from hpsearch.errors import DatabaseReplaced, NothingStored, UnknownName
 from hpsearch.leave_signals import leave_signals
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
+from hpsearch.search.ledger_tables import events
 from hpsearch.search.ledger_types import Idle
 from hpsearch.workers import worker
 from hpsearch.workers.owners import new_owner
@@ -164,3 +166,21 @@ def test_owners_are_never_the_same() -> None:
     owners = {new_owner("worker-0") for _ in range(100)}
     assert len(owners) == 100
     assert all(owner.split(":")[1] == "worker-0" for owner in owners)
+
+
+def test_a_worker_stops_if_its_database_goes_back_in_time(
+    open_study, options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when an older copy is written into the same file, or restored from a dump."""
+    search = open_study()
+    real, ran = worker.run_trial, []
+
+    def run_and_go_back(*given: Any) -> None:
+        real(*given)
+        ran.append(given)
+        search.database.write(lambda connection: connection.execute(sa.delete(events)) and None)
+
+    monkeypatch.setattr(worker, "run_trial", run_and_go_back)
+    with pytest.raises(DatabaseReplaced, match="'small' has lost its newest events: an older copy"):
+        run_worker(options())
+    assert len(ran) == 1

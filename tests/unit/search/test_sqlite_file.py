@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from hpsearch.errors import DatabaseReplaced
+from hpsearch.errors import DatabaseReplaced, StorageError
 from hpsearch.search.storage import Database, Patience
 
 
@@ -67,3 +69,77 @@ def test_a_new_connection_takes_the_file_that_is_there(database, path):
     fresh = Database(f"sqlite:///{path}")
     assert fresh.read(count) == 0
     fresh.close()
+
+
+def grow(database, rows: int) -> None:
+    numbers = [{"n": f"{number:0100}"} for number in range(rows)]
+    database.write(
+        lambda connection: connection.execute(sa.text("INSERT INTO t VALUES (:n)"), numbers)
+    )
+
+
+def checkpoint(path: Path) -> None:
+    """As SQLite does by itself from time to time; afterwards the file holds everything."""
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
+
+def test_an_older_copy_that_is_written_into_the_file_is_noticed(database, path):
+    grow(database, 100)
+    checkpoint(path)
+    older = path.read_bytes()
+    grow(database, 1000)
+    checkpoint(path)
+    assert database.read(count) == 1100
+    path.write_bytes(older)  # `cp older.db x.db`: the same inode
+    for use in (lambda: database.read(count), lambda: database.write(insert)):
+        with pytest.raises(DatabaseReplaced, match=r"written over by an older copy.* x\.db-wal"):
+            use()
+
+
+def test_a_vacuum_is_none(database, path):
+    grow(database, 1000)
+    checkpoint(path)
+    assert database.read(count) == 1000
+    before = path.stat().st_size
+    database.write(lambda connection: connection.execute(sa.text("DELETE FROM t")))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("VACUUM")
+    checkpoint(path)
+    assert path.stat().st_size < before
+    assert database.read(count) == 0
+    grow(database, 1000)
+    assert database.read(count) == 1000
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_log_that_is_gone_is_noticed(database, path, how):
+    grow(database, 10)
+    log = path.with_name("x.db-wal")
+    other = path.with_name("other")
+    shutil.copy(log, other)
+    log.unlink() if how == "deleted" else other.replace(log)
+    with pytest.raises(DatabaseReplaced, match=r"x\.db-wal was deleted or replaced"):
+        database.write(insert)
+
+
+def test_what_another_command_leaves_alone_is_the_same(database, path):
+    """One that comes and goes: SQLite removes the log at most when nobody is there any more."""
+    for _ in range(3):
+        other = Database(f"sqlite:///{path}")
+        other.write(insert)
+        other.close()
+    database.close()  # as after an error: the next connection has a log of its own
+    Database(f"sqlite:///{path}").close()
+    assert database.read(count) == 3
+
+
+def test_a_damaged_file_is_said_with_what_to_do(database, path):
+    grow(database, 1000)
+    checkpoint(path)
+    database.close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"x" * 4096)
+    with pytest.raises(StorageError, match=r"malformed; restore a backup\. Before .* x\.db-wal"):
+        database.read(count)
