@@ -100,6 +100,10 @@ Node: TypeAlias = Fixed | Range | Choice | Group | Branch
 Suggest: TypeAlias = Callable[[str, Parameter], Scalar]
 
 
+#: What is asked in the file's order: path, parameter, and what follows each option of a branch.
+_Questions: TypeAlias = "tuple[tuple[str, Parameter, Mapping[Scalar, _Questions]], ...]"
+
+
 @dataclass(frozen=True)
 class Draw:
     """One point of the space."""
@@ -125,10 +129,7 @@ class Space:
             if isinstance(parameter, Choice):
                 params[path] = stored
                 return parameter.value_of(stored)
-            if isinstance(stored, int | float):
-                # Databases and samplers may give 3.0 for 3; a frozen config must not
-                stored = int(stored) if parameter.integer else float(stored)
-            params[path] = stored
+            params[path] = stored = _of_its_type(parameter, stored)
             return stored
 
         def visit(node: Node, path: str) -> Any:
@@ -145,6 +146,23 @@ class Space:
 
         config = visit(self.root, "")
         return Draw(params=params, config=config)
+
+    def draw_params(self, suggest: Suggest) -> dict[str, Scalar]:
+        """Return the parameters of ``draw`` without its configuration, which takes longer."""
+        params: dict[str, Scalar] = {}
+
+        def ask(questions: _Questions) -> None:
+            for path, parameter, options in questions:
+                params[path] = stored = _of_its_type(parameter, suggest(path, parameter))
+                if options:
+                    ask(options[stored])
+
+        ask(self._questions)
+        return params
+
+    @cached_property
+    def _questions(self) -> _Questions:
+        return _questions(self.root, "")
 
     def freeze(self, params: Mapping[str, Scalar]) -> Draw:
         """Return the point that ``params`` name. Raises ``KeyError`` where one is missing."""
@@ -186,6 +204,29 @@ class Space:
 
         visit(self.root, "")
         return found
+
+
+def _of_its_type(parameter: Parameter, stored: Scalar) -> Scalar:
+    # Databases and samplers may give 3.0 for 3; a frozen config must not
+    if isinstance(parameter, Range) and isinstance(stored, int | float):
+        return int(stored) if parameter.integer else float(stored)
+    return stored
+
+
+def _questions(node: Node, path: str) -> _Questions:
+    match node:
+        case Fixed():
+            return ()
+        case Range() | Choice():
+            return ((path, node, {}),)
+        case Group(children):
+            below = (_questions(child, join(path, key)) for key, child in children.items())
+            return tuple(each for questions in below for each in questions)
+        case Branch(options):
+            asked: dict[Scalar, _Questions] = {
+                name: _questions(each, join(path, name)) for name, each in options.items()
+            }
+            return ((path, node.choice, asked),) if len(asked) > 1 else next(iter(asked.values()))
 
 
 def join(path: str, key: str) -> str:

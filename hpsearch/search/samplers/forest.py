@@ -214,7 +214,7 @@ class ForestSampler:
         encoding, learned = Encoding(request.space), _learned(request)
         early = self._is_early(request, learned)
         if not encoding.width or early or rng.random() < 1 / RANDOM_EVERY:
-            return _point(request, encoding, rng)
+            return request.space.freeze(_point(request, encoding, rng))
         scores = _scores(request, learned)
         kept = _thinned(scores)
         rows = encoding.rows([learned[place].params for place in kept])
@@ -223,15 +223,15 @@ class ForestSampler:
         for place in np.argsort(-scores, kind="stable")[:BEST]:
             centre = learned[place].params
             draws += [_point(request, encoding, rng, centre) for _ in range(NEIGHBOURS)]
-        points = encoding.rows([draw.params for draw in draws])
+        points = encoding.rows(draws)
         mean, spread = forest.predict(points)
         tried = encoding.rows([trial.params for trial in _trials(request)])
         order = np.argsort(-(mean + CURIOSITY * spread), kind="stable")
         for same in SAME:
             for place in order:
                 if not (np.abs(tried - points[place]) <= same).all(axis=1).any():
-                    return draws[int(place)]
-        return draws[int(order[0])]
+                    return request.space.freeze(draws[int(place)])
+        return request.space.freeze(draws[int(order[0])])
 
 
 def _trials(request: Request) -> list[FrozenTrial]:
@@ -301,7 +301,7 @@ def _point(
     encoding: Encoding,
     rng: np.random.Generator,
     centre: Mapping[str, Scalar] | None = None,
-) -> Draw:
+) -> Mapping[str, Scalar]:
     """Draw a point: near ``centre`` in the parameters that it has, otherwise at random.
 
     Args:
@@ -311,7 +311,7 @@ def _point(
         centre: Path -> stored value.
 
     Returns:
-        The point.
+        The point: path -> stored value.
     """
     near = centre or {}
 
@@ -327,7 +327,7 @@ def _point(
             unit = min(max(at, 0.0), math.nextafter(1.0, 0.0))
         return at_unit(parameter, unit)
 
-    return request.space.draw(suggest)
+    return request.space.draw_params(suggest)
 
 
 @SAMPLERS.register("forest")

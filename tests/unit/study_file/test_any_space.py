@@ -203,6 +203,10 @@ def test_every_space(reload_any, document, seed):
 
     draw = study.space.draw(at_random(seed))
     inside({key: document[key] for key in draw.config if key in document}, draw.config)
+    # In the same order: each question takes its random number
+    params = study.space.draw_params(at_random(seed))
+    assert list(params.items()) == list(draw.params.items())
+    assert [type(each) for each in params.values()] == [type(v) for v in draw.params.values()]
     parameters = study.space.parameters()
     assert set(draw.params) <= set(parameters)
     for path, value in draw.params.items():
