@@ -140,9 +140,7 @@ class Database:
                     if not is_of_the_database(error):
                         raise  # A statement that can't be right is our mistake, not the user's.
                     self.require_same_file()
-                    damaged = self.how_to_restore if is_damaged(error) else ""
-                    hint = f"; restore a backup. {damaged}".rstrip() if damaged else ""
-                    raise StorageError(f"{self.explain(error)}{hint}") from error
+                    raise StorageError(self._hopeless(error)) from error
                 if is_unusable(error) and self.patience.seconds < math.inf:
                     # At the start a wrong place should be told at once; a worker waits for ever.
                     raise StorageError(self._unusable(error)) from error
@@ -164,6 +162,18 @@ class Database:
             # Jitter: workers that were thrown out together must not come back together.
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 1.0)
+
+    def _hopeless(self, error: DBAPIError) -> str:
+        """Return what to do about an error that no waiting mends."""
+        if is_damaged(error):
+            return f"{self.explain(error)}; restore a backup. {self.how_to_restore}".rstrip()
+        if self.is_sqlite:
+            return self.explain(error)
+        return (
+            f"{self.explain(error)}; the database must exist, and its role must be able to log in "
+            "and have all rights on its tables: check these and --storage, then run the same "
+            "command again"
+        )
 
     def _unusable(self, error: DBAPIError) -> str:
         self.require_same_file()  # A file that is gone has the simpler explanation.

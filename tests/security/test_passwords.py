@@ -129,7 +129,7 @@ def test_a_password_from_a_passfile_or_a_service(
     ("part", "says"),
     [
         pytest.param("password", "password authentication failed", id="a wrong password"),
-        pytest.param("database", "does not exist", id="no such database"),
+        pytest.param("database", "does not exist; the database must exist", id="no such database"),
         pytest.param("host", "can't be reached|must be reachable", id="no server"),
     ],
 )
