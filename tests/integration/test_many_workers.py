@@ -12,7 +12,7 @@ from optuna.study import StudyDirection
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger_types import TrialRow
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.samplers.forest import RANDOM_EVERY, SAME
+from hpsearch.search.samplers.forest import RANDOM_EVERY
 from hpsearch.search.suggest import draw_trial
 from hpsearch.study_file.space import Group, Range, Space
 
@@ -20,6 +20,9 @@ WORKERS = 256
 
 #: New trials that are drawn at once by the model; each takes a tenth of a second.
 MODELLED = 24
+
+#: Points that differ by less in every number are the same to the model.
+NEAR = 0.05
 
 CUBE = Space(Group({name: Range(low=0.0, high=1.0) for name in ("x", "y", "z")}))
 
@@ -75,7 +78,7 @@ def test_many_claimers_at_once_get_distinct_work_and_promotions_follow(search, d
     assert len(new) == WORKERS - len(promoted)
     drawn = [points[draw(hand, claim).ticket] for hand, claim in new[:MODELLED]]
     tried = np.array([list(params.values()) for params in points.values()])
-    near = (np.abs(tried[:, None] - tried[None, -MODELLED:]) <= SAME[0]).all(axis=2)
+    near = (np.abs(tried[:, None] - tried[None, -MODELLED:]) <= NEAR).all(axis=2)
     # Nobody has shown anything of these 24 yet, and still they differ; random ones may be near
     assert near[-MODELLED:].sum() <= MODELLED + 2 * MODELLED // RANDOM_EVERY
     assert near[:-MODELLED].sum() <= 2 * MODELLED // RANDOM_EVERY

@@ -51,6 +51,13 @@ def test_only_what_may_have_changed_is_read_again(zoo: optuna.Study, database: D
     assert trials.refresh() is changed
 
 
+def test_a_large_attribute_that_comes_alone_is_seen(zoo: optuna.Study, database: Database) -> None:
+    trials = StudyTrials(database, zoo._study_id)
+    trial_id = trials.refresh().trials[8]._trial_id
+    zoo._storage.set_trial_user_attr(trial_id, "val_confusion", [[1]])
+    assert trials.refresh().large[trial_id] == {"val_confusion"}
+
+
 def test_a_new_trial_is_found_whatever_its_id(zoo: optuna.Study, database: Database) -> None:
     trials = StudyTrials(database, zoo._study_id)
     before = len(trials.refresh().trials)
