@@ -208,6 +208,14 @@ def test_it_costs_what_the_search_did_unless_more_is_asked_for(
     assert ("it may cost as many epochs as the search ran, 9, so" in asked.rule) == (seeds == 2)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "says"), [(1, "needs 2 seeds or more"), (10**9, "takes 1,000 seeds at most, but got")]
+)
+def test_a_plan_is_of_a_size_that_memory_holds(searched, seeds, says) -> None:
+    with pytest.raises(UserError, match=says):
+        ask(searched.database, searched.record(), searched.study, Wish(seeds=seeds))
+
+
 def test_one_image_is_timed_with_every_finalist(searched) -> None:
     confirm = confirming(searched)
     confirm.run_to_end()
