@@ -33,7 +33,7 @@ from rich.table import Table
 from scipy.special import expit, ndtri
 from scipy.stats import binomtest
 
-from hpsearch.measurement import OBJECTIVES
+from hpsearch.metrics import OBJECTIVES
 from hpsearch.results.confirmation.contributions import contributions, judged
 from hpsearch.results.confirmation.finalists import Candidate, finalists
 from hpsearch.results.confirmation.judging import judge

@@ -17,7 +17,7 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
-from hpsearch.measurement import FIGURES
+from hpsearch.metrics import METRIC_COLUMNS
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.storage import Database
@@ -120,7 +120,7 @@ def _trial(
         "hpsearch_epochs": [
             {
                 **of_ticket,
-                **dict.fromkeys(FIGURES, value),
+                **dict.fromkeys(METRIC_COLUMNS, value),
                 "epoch": epoch,
                 "value": value,
                 "decision": "complete" if epoch == epochs_each else "continue",

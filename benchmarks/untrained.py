@@ -21,7 +21,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 
-from hpsearch.measurement import OBJECTIVES, EpochResult
+from hpsearch.metrics import OBJECTIVES, EpochResult
 from hpsearch.registry import Component
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims

@@ -11,7 +11,7 @@ The floors, top to bottom (imports point down only):
 - ``search``      Optuna, the ledger, samplers, pruning rules (no torch)
 - ``training``    data, models, the training loop (no Optuna)
 - ``study_file``  what the user wrote
-- ``measurement``, ``registry``, ``errors``  the ground
+- ``metrics``, ``registry``, ``errors``  the ground
 """
 
 import os

@@ -14,7 +14,7 @@ from scipy import stats
 
 from benchmarks.gpu.configs import gray, trial
 from benchmarks.gpu.settings import Finding, Settings
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.engine import train

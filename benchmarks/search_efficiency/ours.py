@@ -20,7 +20,7 @@ from benchmarks.search_efficiency.prior import fair_prior
 from benchmarks.search_efficiency.simulation import Answer, Job
 from benchmarks.search_efficiency.table import Table
 from hpsearch.errors import TrainingDiverged
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.priors.rule import RulePrior
 from hpsearch.results.ranking import leader
 from hpsearch.results.records import read_study

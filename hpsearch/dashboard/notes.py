@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from hpsearch.dashboard.standing import Standing
 from hpsearch.dashboard.thresholds import Thresholds
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.export.confirmed import in_words
 from hpsearch.results.markdown import block, code, words
@@ -163,7 +163,7 @@ def _state(
     if told.state is TicketState.COMPLETE:
         rank = None if told.number is None else standing.rank.get(told.number)
         if rank is None:
-            broken = "; ".join(record.goals.broken(told.figures))
+            broken = "; ".join(record.goals.broken(told.metrics))
             return f"**Complete**, no rank: {words(broken)}."
         place = f"**Complete**, rank {rank} of {len(standing.rank)}"
         chosen = told.number in standing.best
@@ -207,8 +207,8 @@ def _measured(standing: Standing, told: TrialRecord, overfits_from: int | None) 
         f"{_value(metric, told.best_value)} at epoch {told.best_epoch}; {told.epochs_done} "
         f"epochs in {told.compute_seconds:.3g} s."
     ]
-    if told.figures:
-        lines.append(_listed(told.figures))
+    if told.metrics:
+        lines.append(_listed(told.metrics))
     if overfits_from is not None:
         lines.append(
             f"It overfits from epoch {overfits_from}: its validation loss rises while its "
@@ -227,8 +227,8 @@ def _infeasible(trial: FrozenTrial) -> str:
     )
 
 
-def _listed(figures: Mapping[str, Any]) -> str:
-    return "; ".join(f"{words(name)} {_value(name, value)}" for name, value in figures.items())
+def _listed(metrics: Mapping[str, Any]) -> str:
+    return "; ".join(f"{words(name)} {_value(name, value)}" for name, value in metrics.items())
 
 
 def _value(metric: str, value: float | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.notebook import html
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.stored import is_confirmation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.notebook import html
 from hpsearch.notebook.best import best_of
 from hpsearch.results.ranking import ranked

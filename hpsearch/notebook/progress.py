@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hpsearch.foreign_text import clean
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.notebook import html
 from hpsearch.workers.launch.progress import Progress
 

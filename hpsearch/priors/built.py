@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import nn, optim
 
-from hpsearch.measurement import KNOWN_BEFORE
+from hpsearch.metrics import STATIC_COSTS
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training.data.prepare import prepare
@@ -150,7 +150,7 @@ def built_model(component: Component, images: Images) -> BuiltModel:
         tanh=not kinds.isdisjoint(_TANH),
         smooth=not kinds.isdisjoint(_SMOOTH),
         pretrained=summary.pretrained,
-        costs={name: getattr(summary, name) for name in KNOWN_BEFORE},
+        costs={name: getattr(summary, name) for name in STATIC_COSTS},
     )
 
 

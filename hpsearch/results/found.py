@@ -36,7 +36,7 @@ def found_in(record: StudyRecord, study: StudyFile, number: int | None = None) -
     if trial in violators(record):
         raise UserError(
             f"only a trial that keeps the constraints of study {name!r} can be built upon, but of "
-            f"trial {trial.number} {'; '.join(record.goals.broken(trial.figures))}"
+            f"trial {trial.number} {'; '.join(record.goals.broken(trial.metrics))}"
         )
     if trial not in order:
         raise UserError(

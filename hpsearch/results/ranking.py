@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hpsearch.errors import UserError
-from hpsearch.measurement import GOAL_FIGURES
+from hpsearch.metrics import GOAL_METRICS
 from hpsearch.results.confirmation.stored import is_confirmation, kept_trainings
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.ledger_tables import TicketState
@@ -222,19 +222,19 @@ def _is_complete(trial: TrialRecord) -> bool:
 
 def _is_damaged(record: StudyRecord, trial: TrialRecord) -> bool:
     """Whether its row can't be read whole: it can't be compared, exported or confirmed."""
-    lacks = record.goals.several and not trial.figures.keys() >= set(record.goals.objectives)
+    lacks = record.goals.several and not trial.metrics.keys() >= set(record.goals.objectives)
     return lacks or bool(trial.damaged)
 
 
 def _violates(record: StudyRecord, trial: TrialRecord) -> bool:
-    return any(value > 0 for value in record.goals.violations(trial.figures).values())
+    return any(value > 0 for value in record.goals.violations(trial.metrics).values())
 
 
 def _costs(record: StudyRecord, trials: Sequence[TrialRecord]) -> np.ndarray[tuple[int, int]]:
     """Return float64 (trials, objectives) in which less is better."""
     names = record.goals.objectives
-    signs = [-1.0 if GOAL_FIGURES[name] == "maximize" else 1.0 for name in names]
-    rows = [[trial.figures[name] for name in names] for trial in trials]
+    signs = [-1.0 if GOAL_METRICS[name] == "maximize" else 1.0 for name in names]
+    rows = [[trial.metrics[name] for name in names] for trial in trials]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names)) * signs
 
 

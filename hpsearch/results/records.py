@@ -54,7 +54,7 @@ class TrialRecord:
     checkpoint_epoch: int | None
     #: Name -> value of each objective and each figure with a bound, once the trial has ended; none
     #: where one objective is all that counts.
-    figures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     #: Why it was declared invalid; ``None`` where it wasn't.
     invalid: Declaration | None = None
     #: What to know of it if it was trained on other images than the first trials.
@@ -191,7 +191,7 @@ def _record(
         error=ticket.last_error,
         checkpoint=ticket.checkpoint,
         checkpoint_epoch=ticket.checkpoint_epoch,
-        figures=ticket.figures or {},
+        metrics=ticket.figures or {},
         invalid=invalid,
         other_images=others.get(ticket.ticket),
         damaged=ticket.damaged,

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from hpsearch.errors import InfeasibleConfig, UserError, WeightsUnavailable
-from hpsearch.measurement import KNOWN_BEFORE
+from hpsearch.metrics import STATIC_COSTS
 from hpsearch.priors.making import prior_of
 from hpsearch.priors.rule import RulePrior
 from hpsearch.search.completing import expected_complete
@@ -218,7 +218,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
             continue
         if prior is not None:
             opinions.ask(prior, config)
-        broken = study.goals.broken({name: getattr(plan.model, name) for name in KNOWN_BEFORE})
+        broken = study.goals.broken({name: getattr(plan.model, name) for name in STATIC_COSTS})
         if broken:
             violating.append(_infeasible(first_trial, draw.params, "; ".join(broken)))
         sizes.setdefault(config.model.name, []).append((config.batch_size, plan.model))

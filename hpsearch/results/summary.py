@@ -70,7 +70,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         told["front"] = [
             {
                 "number": trial.number,
-                "figures": dict(trial.figures),
+                "figures": dict(trial.metrics),
                 "params": record.values(trial.params),
             }
             for trial in front(record)

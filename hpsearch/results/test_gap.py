@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.over_groups import names_groups
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.statistics import Interval
@@ -117,7 +117,7 @@ def find_test_gap(
     confirmed = verdict.over_seeds_and_images
     if not verdict.finished or verdict.winner != opening.trial or confirmed is None:
         return None
-    test = opening.figure(verdict.metric)
+    test = opening.value_of(verdict.metric)
     if not confirmed.excludes(test):
         return None
     own = opening.interval_of(verdict.metric)

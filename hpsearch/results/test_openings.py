@@ -58,13 +58,13 @@ class Opening:
         images = "images" if self.groups is None else "groups of images"
         return f"seeds and {images}" if self.seeds else images
 
-    def figure(self, metric: str) -> float:
-        """Return what an objective (``measurement.OBJECTIVES``) came to on the test images."""
+    def value_of(self, metric: str) -> float:
+        """Return what an objective (``metrics.OBJECTIVES``) came to on the test images."""
         value: float = getattr(self, metric.removeprefix("val_"))
         return value
 
     def interval_of(self, metric: str) -> tuple[float, float] | None:
-        """Return the 95 % interval of ``figure(metric)``; ``None`` if it isn't known."""
+        """Return the 95 % interval of ``value_of(metric)``; ``None`` if it isn't known."""
         if metric == "val_accuracy":
             return self.interval
         known = self.intervals.get(metric)
@@ -88,14 +88,14 @@ class Opening:
         found = binomtest(right, self.images).proportion_ci(0.95, method="wilson")
         return float(found.low), float(found.high)
 
-    def figures(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """Return what reports repeat: trial, images and figures, the matrix left out."""
         low, high = self.interval
         seeds = {"seeds": self.seeds} if self.seeds else {}
         names = ("trial", "epoch", "images", "loss", "accuracy", "macro_f1", "balanced_accuracy")
-        figures = {name: getattr(self, name) for name in names}
+        metrics = {name: getattr(self, name) for name in names}
         groups = {} if self.groups is None else {"groups": self.groups}
-        return {**figures, **groups, **seeds, "interval": [low, high]}
+        return {**metrics, **groups, **seeds, "interval": [low, high]}
 
 
 def record_opening(database: Database, study_id: int, opening: Opening) -> None:
@@ -123,4 +123,4 @@ def told(found: Sequence[Opening]) -> dict[str, Any] | None:
 
     Only the first figure is a test figure, however often one looked.
     """
-    return {"opened": len(found), **found[0].figures()} if found else None
+    return {"opened": len(found), **found[0].metrics()} if found else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.results.drawing import drawing, new_figure, printable, save
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.search import optuna_rows
 from hpsearch.search.decision import Decision, decide, lacks_audit
 from hpsearch.search.epoch_rows import OWN_DECISION, decide_epoch, insert_epoch
@@ -204,7 +204,7 @@ class EpochReports(FencedWrites):
         if self.rules.goals is None:
             return {}
         found = read_outcome(connection, self.rules.goals, ticket, measured or {}, complete=False)
-        return {"figures": json.dumps(found.figures)}
+        return {"figures": json.dumps(found.metrics)}
 
     def end_excess(self) -> list[int]:
         """End waiting trials whose checkpoints would be too many; returns Optuna's numbers.
@@ -240,9 +240,9 @@ class EpochReports(FencedWrites):
             goals = self.rules.goals
             found = read_outcome(connection, goals, ticket, measured or {}, complete=complete)
             values = write_ending(
-                connection, goals, ticket["trial_id"], found.figures, complete=complete
+                connection, goals, ticket["trial_id"], found.metrics, complete=complete
             )
-            columns["figures"] = json.dumps(found.figures)
+            columns["figures"] = json.dumps(found.metrics)
         optuna_rows.finish_trial(connection, ticket["trial_id"], state, values)
         _keep_attributes(connection, ticket["trial_id"], result)
         self.event(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.measurement import FIGURES, EpochResult
+from hpsearch.metrics import METRIC_COLUMNS, EpochResult
 from hpsearch.search.decision import Decision
 from hpsearch.search.ledger_tables import epochs
 from hpsearch.search.ledger_types import Claim
 from hpsearch.search.prepared import Statement, insertion, send
 
-_INSERT = insertion(epochs, "study_id", "ticket", "attempt", "value", "decision", *FIGURES)
+_INSERT = insertion(epochs, "study_id", "ticket", "attempt", "value", "decision", *METRIC_COLUMNS)
 
 _DECIDE = Statement(
     sa.update(epochs)
@@ -46,7 +46,7 @@ def insert_epoch(
         attempt=claim.attempt,
         value=value,
         decision=decision.value,
-        **{name: getattr(result, name) for name in FIGURES},
+        **{name: getattr(result, name) for name in METRIC_COLUMNS},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.measurement import FIGURES, EpochResult
+from hpsearch.metrics import METRIC_COLUMNS, EpochResult
 from hpsearch.search.events import BEGINNINGS, Event, EventKind, event_log
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.ledger_types import CheckpointRef
@@ -174,7 +174,9 @@ def curves(
 
     def work(connection: Connection) -> dict[int, list[EpochResult]]:
         query = (
-            sa.select(epochs.c.ticket, epochs.c.decision, *(epochs.c[name] for name in FIGURES))
+            sa.select(
+                epochs.c.ticket, epochs.c.decision, *(epochs.c[name] for name in METRIC_COLUMNS)
+            )
             .where(epochs.c.study_id == study_id)
             .order_by(epochs.c.ticket, epochs.c.epoch)
         )
@@ -182,9 +184,9 @@ def curves(
             query = query.where(epochs.c.ticket.in_(only))
         found: dict[int, list[EpochResult]] = {}
         for row in connection.execute(query).mappings():
-            figures = {name: row[name] for name in FIGURES}
+            metrics = {name: row[name] for name in METRIC_COLUMNS}
             last = row["decision"] == TicketState.COMPLETE
-            found.setdefault(row["ticket"], []).append(EpochResult(last=last, **figures))
+            found.setdefault(row["ticket"], []).append(EpochResult(last=last, **metrics))
         return found
 
     return database.read(work)

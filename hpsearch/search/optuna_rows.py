@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.measurement import MEASURED_COSTS
+from hpsearch.metrics import MEASURED_COSTS
 from hpsearch.search.prepared import Statement, ask, insertion, send
 
 #: All of Optuna's tables.

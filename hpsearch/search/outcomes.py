@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.measurement import COSTS, MEASURED_COSTS, OBJECTIVES
+from hpsearch.metrics import COSTS, MEASURED_COSTS, OBJECTIVES
 from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_tables import epochs
 from hpsearch.search.prepared import Statement, ask
@@ -30,7 +30,7 @@ class Outcome:
     """An ended trial's figures, in the terms of its study's goals."""
 
     #: Each objective and each figure with a bound, as far as it is known.
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     #: One per objective, for Optuna's row; none for a pruned trial of several objectives, whose
     #: figures are from another epoch and can't stand beside complete ones.
     values: Sequence[float]
@@ -72,7 +72,7 @@ def write_ending(
     connection: Connection,
     goals: Goals,
     trial_id: int,
-    figures: Mapping[str, float],
+    metrics: Mapping[str, float],
     *,
     complete: bool,
 ) -> Sequence[float]:
@@ -82,17 +82,17 @@ def write_ending(
         connection: Inside the transaction that ends the trial.
         goals: What the study's trials are compared by.
         trial_id: Optuna's id of the trial.
-        figures: Those of the trial's ``Outcome``.
+        metrics: Those of the trial's ``Outcome``.
         complete: Whether the trial was trained to its end.
 
     Returns:
         The values that the row gets, as ``Outcome.values``.
     """
-    optuna_rows.insert_constraints(connection, trial_id, _violations(goals, figures, complete))
+    optuna_rows.insert_constraints(connection, trial_id, _violations(goals, metrics, complete))
     for name in MEASURED_COSTS:
-        if name in figures:
-            optuna_rows.insert_user_attr(connection, trial_id, name, figures[name])
-    return _values(goals, figures, complete)
+        if name in metrics:
+            optuna_rows.insert_user_attr(connection, trial_id, name, metrics[name])
+    return _values(goals, metrics, complete)
 
 
 def outcome(
@@ -116,20 +116,20 @@ def outcome(
         **{name: float(shown[name]) for name in OBJECTIVES},
         "epoch_seconds": float(median(row["seconds"] for row in rows)),
     }
-    figures = {name: float(known[name]) for name in goals.figures if name in known}
+    metrics = {name: float(known[name]) for name in goals.metrics if name in known}
     return Outcome(
-        figures=figures,
-        values=_values(goals, figures, complete),
-        violations=_violations(goals, figures, complete),
+        metrics=metrics,
+        values=_values(goals, metrics, complete),
+        violations=_violations(goals, metrics, complete),
     )
 
 
-def _values(goals: Goals, figures: Mapping[str, float], complete: bool) -> list[float]:
+def _values(goals: Goals, metrics: Mapping[str, float], complete: bool) -> list[float]:
     if complete or not goals.several:
-        return [figures[name] for name in goals.objectives]
+        return [metrics[name] for name in goals.objectives]
     return []
 
 
-def _violations(goals: Goals, figures: Mapping[str, float], complete: bool) -> Mapping[str, float]:
-    judged = {name: value for name, value in figures.items() if complete or name in COSTS}
+def _violations(goals: Goals, metrics: Mapping[str, float], complete: bool) -> Mapping[str, float]:
+    judged = {name: value for name, value in metrics.items() if complete or name in COSTS}
     return goals.violations(judged)

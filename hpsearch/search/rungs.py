@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.measurement import GOAL_FIGURES, LATENCY, OBJECTIVES
+from hpsearch.metrics import GOAL_METRICS, LATENCY, OBJECTIVES
 from hpsearch.search import optuna_rows
 from hpsearch.search.events import EventKind, record_event
 from hpsearch.search.ledger_statements import Row, update_ticket
@@ -142,8 +142,8 @@ def end_waiting(
         values: Sequence[float] = [value]
         if rules.goals is not None:
             known = decode_or({}, row["figures"], "hpsearch_tickets.figures", row["ticket"])
-            figures = {rules.metric: value, **known}
-            values = write_ending(connection, rules.goals, row["trial_id"], figures, complete=False)
+            metrics = {rules.metric: value, **known}
+            values = write_ending(connection, rules.goals, row["trial_id"], metrics, complete=False)
         optuna_rows.finish_trial(connection, row["trial_id"], TrialState.PRUNED, values)
         update_ticket(connection, study_id, row["ticket"], state=TicketState.PRUNED)
         detail = {"epoch": row["epochs_done"], "value": value, "waited": True}
@@ -296,4 +296,4 @@ def _cost(name: str, value: float | None) -> float:
     """Return an objective such that less is better; what isn't known is the worst."""
     if value is None:
         return math.inf
-    return -value if GOAL_FIGURES[name] == "maximize" else value
+    return -value if GOAL_METRICS[name] == "maximize" else value

@@ -160,11 +160,11 @@ def reinstate(database: Database, study_id: int, ticket: int, goals: Goals) -> T
 
 
 def row_values(
-    state: TicketState, goals: Goals, ticket: Mapping[str, Any], figures: Mapping[str, float]
+    state: TicketState, goals: Goals, ticket: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> list[float | None]:
     """Return what Optuna's row of an ended ticket holds, by objective.
 
-    ``ticket`` has its ``value`` and ``best_value``; ``figures`` are those of several objectives.
+    ``ticket`` has its ``value`` and ``best_value``; ``metrics`` are those of several objectives.
     """
     if state not in (TicketState.COMPLETE, TicketState.PRUNED):
         return []
@@ -172,7 +172,7 @@ def row_values(
         return [ticket["best_value"] if goals.objective.at == "best" else ticket["value"]]
     if state is TicketState.PRUNED:
         return []
-    return [figures.get(name) for name in goals.objectives]
+    return [metrics.get(name) for name in goals.objectives]
 
 
 _NO_END = (
@@ -239,8 +239,8 @@ def _grant(connection: Connection, study: Row, more: int) -> None:
 
 
 def _values(row: Row, declared: Declaration, goals: Goals) -> list[float]:
-    figures = {} if row["figures"] is None else decode(row["figures"])
-    found = row_values(declared.before, goals, row, figures)
+    metrics = {} if row["figures"] is None else decode(row["figures"])
+    found = row_values(declared.before, goals, row, metrics)
     return [value for value in found if value is not None]
 
 

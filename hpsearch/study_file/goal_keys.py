@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.measurement import OBJECTIVES
+from hpsearch.metrics import OBJECTIVES
 from hpsearch.study_file.goals import read_constraint, unsatisfiable
 from hpsearch.study_file.problems import Report
 from hpsearch.study_file.space import Node

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hpsearch.measurement import GOAL_FIGURES, KNOWN_BEFORE, OBJECTIVES
+from hpsearch.metrics import GOAL_METRICS, OBJECTIVES, STATIC_COSTS
 
 #: More make nearly every trial a point of the front, and the samplers slow.
 MOST_OBJECTIVES = 4
@@ -52,7 +52,7 @@ class Constraint:
     @property
     def known_before(self) -> bool:
         """Whether a configuration tells it without training."""
-        return self.name in KNOWN_BEFORE
+        return self.name in STATIC_COSTS
 
     def violation(self, value: float) -> float:
         """Return how far ``value`` is out of bounds, 0 to 1; at most 0 where it keeps them.
@@ -75,7 +75,7 @@ class Goals:
 
     #: Measured after every epoch: what rules decide by, and what best weights and epochs mean.
     objective: Objective
-    #: Names in ``GOAL_FIGURES``; the normal form has one, that of ``objective``.
+    #: Names in ``GOAL_METRICS``; the normal form has one, that of ``objective``.
     objectives: tuple[str, ...]
     constraints: tuple[Constraint, ...] = ()
     #: Whether trials are promoted by the fronts of all objectives, not by ``objective`` alone.
@@ -113,28 +113,28 @@ class Goals:
     @property
     def directions(self) -> dict[str, Literal["maximize", "minimize"]]:
         """Objective -> which way is better, in the file's order."""
-        return {name: GOAL_FIGURES[name] for name in self.objectives}
+        return {name: GOAL_METRICS[name] for name in self.objectives}
 
     @property
-    def figures(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """The names of every objective and every figure with a bound, each once."""
         bounded = (each.name for each in self.constraints)
         return tuple(dict.fromkeys([*self.objectives, *bounded]))
 
-    def violations(self, figures: Mapping[str, float]) -> dict[str, float]:
+    def violations(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Return constraint -> violation, of those whose figure is known."""
         return {
-            str(each): each.violation(figures[each.name])
+            str(each): each.violation(metrics[each.name])
             for each in self.constraints
-            if each.name in figures
+            if each.name in metrics
         }
 
-    def broken(self, figures: Mapping[str, float]) -> list[str]:
-        """Return the arithmetic of every constraint that ``figures`` break."""
+    def broken(self, metrics: Mapping[str, float]) -> list[str]:
+        """Return the arithmetic of every constraint that ``metrics`` break."""
         return [
-            each.told(figures[each.name])
+            each.told(metrics[each.name])
             for each in self.constraints
-            if each.name in figures and each.violation(figures[each.name]) > 0
+            if each.name in metrics and each.violation(metrics[each.name]) > 0
         ]
 
 
@@ -147,8 +147,8 @@ def read_constraint(text: str) -> Constraint:
     if found is None:
         raise ValueError(f"a constraint is {CONSTRAINT_RULE}, e.g. parameters <= 1e6")
     name = found["name"]
-    if name not in GOAL_FIGURES:
-        raise ValueError(f"a constraint names one of {', '.join(GOAL_FIGURES)}, not {name}")
+    if name not in GOAL_METRICS:
+        raise ValueError(f"a constraint names one of {', '.join(GOAL_METRICS)}, not {name}")
     bound = float(found["bound"])
     if bound in (float("inf"), float("-inf")):
         raise ValueError("a constraint's number must be finite")

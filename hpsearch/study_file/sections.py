@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from hpsearch.measurement import GOAL_FIGURES, OBJECTIVES
+from hpsearch.metrics import GOAL_METRICS, OBJECTIVES
 from hpsearch.registry import Component
 from hpsearch.study_file import durations
 from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
@@ -179,9 +179,9 @@ def root_schema(registries: Registries) -> Section:
         default=None,
         keys={
             "metrics": Leaf(
-                type=_several_of(GOAL_FIGURES),
+                type=_several_of(GOAL_METRICS),
                 rule=f"a list of 2 to {MOST_OBJECTIVES} different names of "
-                f"{', '.join(GOAL_FIGURES)} (for one, write `objective`)",
+                f"{', '.join(GOAL_METRICS)} (for one, write `objective`)",
             ),
             "at": Leaf(type=Literal["last", "best"], default="last"),
         },

@@ -159,10 +159,10 @@ class Channel:
             mark.settle() if settled else mark.leave()
 
     def _log(self, point: Point) -> None:
-        epoch, figures = point
+        epoch, metrics = point
         # An epoch that a resumed trial does again is tracked already
         if epoch > self._last and self._tracker is not None:
-            self._tracker.log(epoch, figures)
+            self._tracker.log(epoch, metrics)
             self._last = epoch
 
     def _tell(self, problem: str) -> None:

@@ -99,13 +99,13 @@ class Mlflow:
             self._client.log_param(self._run, _NOT_IN_NAMES.sub("_", name), value)
         return 0
 
-    def log(self, epoch: int, figures: Mapping[str, float]) -> None:
+    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log the figures at step ``epoch``."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         self._client.log_batch(
-            self._run, metrics=[Metric(name, value, now, epoch) for name, value in figures.items()]
+            self._run, metrics=[Metric(name, value, now, epoch) for name, value in metrics.items()]
         )
 
     def end(self, state: RunState, value: float | None) -> None:

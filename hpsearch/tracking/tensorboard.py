@@ -43,9 +43,9 @@ class TensorBoard:
                 self._writer.file_writer.add_summary(summary)
         return last
 
-    def log(self, epoch: int, figures: Mapping[str, float]) -> None:
+    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Write one scalar per figure, at step ``epoch``."""
-        for name, value in figures.items():
+        for name, value in metrics.items():
             self._writer.add_scalar(name, value, epoch)
         self._writer.flush()
 

@@ -58,7 +58,7 @@ class Tracker(Protocol):
     def begin(self, trial: TrackedTrial) -> int:
         """Open the trial's run, or go on with it; returns the last epoch that it has (0: none)."""
 
-    def log(self, epoch: int, figures: Mapping[str, float]) -> None:
+    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Add one epoch (1-based) to the open run; epochs come in order, each once."""
 
     def end(self, state: RunState, value: float | None) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 
-from hpsearch.measurement import FIGURES, EpochResult
+from hpsearch.metrics import METRIC_COLUMNS, EpochResult
 from hpsearch.registry import Component
 from hpsearch.tracking.channel import Channel, Point
 from hpsearch.tracking.tracker import TRACKERS, RunState, TrackedTrial
@@ -91,5 +91,5 @@ class Tracking:
 
 def _point(result: EpochResult) -> Point:
     """Return what is tracked of an epoch: every figure but its number."""
-    figures = {name: float(getattr(result, name)) for name in FIGURES if name != "epoch"}
-    return result.epoch, figures
+    metrics = {name: float(getattr(result, name)) for name in METRIC_COLUMNS if name != "epoch"}
+    return result.epoch, metrics

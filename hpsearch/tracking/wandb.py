@@ -94,10 +94,10 @@ class WeightsAndBiases:
             return self._offline.epoch
         return max(0, int(self._run.starting_step) - 1)
 
-    def log(self, epoch: int, figures: Mapping[str, float]) -> None:
+    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log the figures at step ``epoch``."""
         # Committed at once: else it waits for the next epoch, and dies with the worker
-        self._run.log({"epoch": epoch, **figures}, step=epoch, commit=True)
+        self._run.log({"epoch": epoch, **metrics}, step=epoch, commit=True)
         self._epoch = epoch
 
     def end(self, state: RunState, value: float | None) -> None:

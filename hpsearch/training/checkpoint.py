@@ -24,7 +24,7 @@ import torch
 
 from hpsearch.errors import CheckpointError
 from hpsearch.kill_points import Step, passing
-from hpsearch.measurement import OBJECTIVES
+from hpsearch.metrics import OBJECTIVES
 from hpsearch.training.durable import UNFINISHED as _ENDING
 from hpsearch.training.durable import sync_folder
 from hpsearch.training.torch_file import read_tensors
@@ -110,11 +110,11 @@ def weights_of(state: Mapping[str, Any]) -> dict[str, Any]:
 def best_epoch(state: Mapping[str, Any], metric: str) -> tuple[int, float] | None:
     """Return the (first) best finished epoch and its figure; ``None`` before the first.
 
-    ``metric`` is one of ``measurement.OBJECTIVES``.
+    ``metric`` is one of ``metrics.OBJECTIVES``.
     """
-    figures = [(int(row["epoch"]), float(row[metric])) for row in state["history"]]
+    metrics = [(int(row["epoch"]), float(row[metric])) for row in state["history"]]
     sign = 1 if OBJECTIVES[metric] == "maximize" else -1
-    return max(figures, key=lambda figure: (sign * figure[1], -figure[0]), default=None)
+    return max(metrics, key=lambda metric: (sign * metric[1], -metric[0]), default=None)
 
 
 def _read(path: Path, content: bytes) -> Any:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted, UserError
-from hpsearch.measurement import CONFUSION_CLASSES, EpochResult, ValPredictions
+from hpsearch.metrics import CONFUSION_CLASSES, EpochResult, ValPredictions
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.augmentation.chain import Chain, build, dominant
 from hpsearch.training.batches import Pixels

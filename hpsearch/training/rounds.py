@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted
-from hpsearch.measurement import CONFUSION_CLASSES, FIGURES, EpochResult, ValPredictions
+from hpsearch.metrics import CONFUSION_CLASSES, METRIC_COLUMNS, EpochResult, ValPredictions
 from hpsearch.study_file.trial_config import TrialConfig, hashed_seed
 from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
 from hpsearch.training.data.prepare import PreparedData
@@ -97,7 +97,7 @@ class _Trial:
     @property
     def is_over(self) -> bool:
         """Whether no epoch is left."""
-        losses = [figures["val_loss"] for figures in self.history]
+        losses = [metrics["val_loss"] for metrics in self.history]
         ended = len(self.history) >= self.config.epochs
         return ended or is_over(losses, self.config.early_stopping)
 
@@ -138,7 +138,7 @@ class _Trial:
         results = [each.result for each in self.rounds if each.result is not None]
         every_image_once = self.config.data.folds is not None
         joined = joined_result(results, len(self.data.class_names), together=every_image_once)
-        self.history.append({name: getattr(joined, name) for name in FIGURES})
+        self.history.append({name: getattr(joined, name) for name in METRIC_COLUMNS})
         for each in self.rounds:
             each.result = None
         return joined
@@ -157,7 +157,7 @@ class _Trial:
             **self._identity,
             "precision": begun[0]["precision"] if begun else self._precision,
             "epoch": len(self.history),
-            "history": [dict(figures) for figures in self.history],
+            "history": [dict(metrics) for metrics in self.history],
             "model": [None if state is None else state["model"] for state in states],
             "rounds": states,
             "waiting": [
@@ -172,18 +172,18 @@ def joined_result(results: Sequence[EpochResult], classes: int, *, together: boo
     ``together``: every image was judged once, so that the validation figures are those over all of
     them, and the predictions are kept, in the order of their rows.
     """
-    figures: dict[str, Any] = {
-        name: float(mean(getattr(each, name) for each in results)) for name in FIGURES
+    metrics: dict[str, Any] = {
+        name: float(mean(getattr(each, name) for each in results)) for name in METRIC_COLUMNS
     }
-    figures["epoch"] = results[0].epoch
-    figures |= {name: sum(getattr(each, name) for each in results) for name in _SUMS}
+    metrics["epoch"] = results[0].epoch
+    metrics |= {name: sum(getattr(each, name) for each in results) for name in _SUMS}
     said = [each.val_predictions for each in results if each.val_predictions is not None]
     rows, predicted, truth, losses = (
         np.concatenate([getattr(each, name) for each in said]) for name in _ARRAYS
     )
     matrix = confusion(torch.from_numpy(truth), torch.from_numpy(predicted), classes)
     if together:
-        figures |= {
+        metrics |= {
             "val_loss": float(losses.astype(np.float64).mean()),
             "val_accuracy": int(matrix.trace()) / len(rows),
             "val_macro_f1": macro_f1(matrix),
@@ -194,14 +194,14 @@ def joined_result(results: Sequence[EpochResult], classes: int, *, together: boo
         rows=rows[order], predicted=predicted[order], truth=truth[order], losses=losses[order]
     )
     return EpochResult(
-        **figures,
+        **metrics,
         val_confusion=matrix.tolist() if classes <= CONFUSION_CLASSES else None,
         val_predictions=kept if together else None,
     )
 
 
 def _packed(result: EpochResult) -> dict[str, Any]:
-    packed: dict[str, Any] = {name: getattr(result, name) for name in FIGURES}
+    packed: dict[str, Any] = {name: getattr(result, name) for name in METRIC_COLUMNS}
     for name in _ARRAYS:
         packed[name] = torch.from_numpy(getattr(result.val_predictions, name))
     return packed
@@ -209,4 +209,4 @@ def _packed(result: EpochResult) -> dict[str, Any]:
 
 def _unpacked(packed: Mapping[str, Any]) -> EpochResult:
     said = ValPredictions(**{name: packed[name].numpy() for name in _ARRAYS})
-    return EpochResult(**{name: packed[name] for name in FIGURES}, val_predictions=said)
+    return EpochResult(**{name: packed[name] for name in METRIC_COLUMNS}, val_predictions=said)

@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from hpsearch.errors import CheckpointError
-from hpsearch.measurement import FIGURES, EpochResult
+from hpsearch.metrics import METRIC_COLUMNS, EpochResult
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.early_stopping import is_over
@@ -77,7 +77,7 @@ class Run:
     @property
     def is_over(self) -> bool:
         """Whether no epoch is left: all were trained, or it stopped early."""
-        losses = [figures["val_loss"] for figures in self.history]
+        losses = [metrics["val_loss"] for metrics in self.history]
         return self.epoch > self._config.epochs or is_over(losses, self._config.early_stopping)
 
     @property
@@ -103,7 +103,7 @@ class Run:
 
     def end_epoch(self, result: EpochResult) -> None:
         """Note the epoch's figures and go on to the next."""
-        self.history.append({name: getattr(result, name) for name in FIGURES})
+        self.history.append({name: getattr(result, name) for name in METRIC_COLUMNS})
         self.epoch += 1
         self.begin_epoch()
 

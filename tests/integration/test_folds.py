@@ -301,6 +301,6 @@ def test_what_a_model_costs_is_measured_on_one_of_them(tmp_path: Path, data_root
     search, _ = _open(tmp_path, data_root, FOLDS, *goals)
     search.run_all()
     (trial,) = search.record().trials
-    assert trial.figures["latency"] > 0
-    assert trial.figures["multiply_adds"] == 64 * 16 + 16 * 10
+    assert trial.metrics["latency"] > 0
+    assert trial.metrics["multiply_adds"] == 64 * 16 + 16 * 10
     search.database.close()

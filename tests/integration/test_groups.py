@@ -24,7 +24,7 @@ from support.trials import SmallSearch, open_small
 from hpsearch import catalog
 from hpsearch.dashboard.notes import study_note
 from hpsearch.dashboard.standing import Standings
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.notebook.best import best_of
 from hpsearch.notebook.overview import overview
 from hpsearch.results import optuna_side
@@ -233,13 +233,13 @@ def test_a_test_figure_is_over_groups(opened: Searched) -> None:
     assert opening.groups == len(np.unique(groups)) == 2 * TEST_GROUPS
     assert opening.sample == f"{2 * PICTURES * TEST_GROUPS} images in {2 * TEST_GROUPS} groups"
     assert opening.over == "seeds and groups of images"
-    assert opening.figures()["groups"] == 2 * TEST_GROUPS
+    assert opening.metrics()["groups"] == 2 * TEST_GROUPS
     assert set(opening.intervals) == {
         "val_accuracy", "val_loss", "val_macro_f1", "val_balanced_accuracy"
     }  # fmt: skip
     for metric in opening.intervals:
         low, high = opening.interval_of(metric) or (1, 0)
-        assert low < opening.figure(metric) < high
+        assert low < opening.value_of(metric) < high
 
 
 def test_evaluate_says_first_that_the_test_figure_contradicts(

@@ -83,7 +83,7 @@ def test_values_and_constraints_are_written_with_the_end(several):
     assert broke.system_attrs["constraints:latency <= 5"] == pytest.approx(1 / 6)
     assert [each.number for each in study.best_trials] == [0]
     record = read_study(opened.database, "line")
-    assert record.trial(1).figures == {
+    assert record.trial(1).metrics == {
         "val_accuracy": 0.6,
         "parameters": 2000.0,
         "epoch_seconds": 2.0,
@@ -102,7 +102,7 @@ def test_the_figures_are_those_of_one_epoch(several):
     claim = hand.started()
     for epoch, (accuracy, loss) in enumerate([(0.4, 0.9), (0.7, 0.8), (0.6, 0.1)], start=1):
         hand.report(claim, epoch, accuracy, measured={"parameters": 7}, val_loss=loss)
-    figures = read_study(opened.database, "line").trial(0).figures
+    figures = read_study(opened.database, "line").trial(0).metrics
     assert (figures["val_accuracy"], figures["val_loss"]) == (0.7, 0.8)
     assert opened.trials()[0].values == [0.7, 7.0, 2.0]
     assert not broken_rules(opened.database, "line")
@@ -309,7 +309,7 @@ def test_a_database_from_before_is_upgraded_and_its_study_goes_on(storage_url):
     assert hand.finish(claim, [0.1, 0.2, 0.3]) == "complete"
     hand.finish(hand.started())
     record = read_study(database, "line")
-    assert [each.figures for each in record.trials] == [{}, {}]
+    assert [each.metrics for each in record.trials] == [{}, {}]
     assert [each.number for each in ranked(record)] == [1, 0]
     assert not broken_rules(database, "line")
     database.close()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hpsearch.errors import TrainingInterrupted
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.engine import train
 

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.measurement import OBJECTIVES, EpochResult
+from hpsearch.metrics import OBJECTIVES, EpochResult
 from hpsearch.registry import Component
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.storage import Database

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.registry import Registry
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.measurement import MetricFormat, format_metrics
-from hpsearch.results.analysis.sentences import amount, figure
+from hpsearch.metrics import MetricFormat, format_metrics
+from hpsearch.results.analysis.sentences import amount, metric_value
 from hpsearch.results.confirmation.verdict import optimism_in_words
-from hpsearch.results.export.card_figures import bounds, number
+from hpsearch.results.export.card_metrics import bounds, number
 from hpsearch.results.report.labels import Unit
 from hpsearch.study_file.space import plain_values
 
@@ -27,7 +27,7 @@ def test_a_value_is_written_alike_everywhere(metric, value, shown, difference):
     written = MetricFormat(metric)
     assert (written.value(value), written.difference(value)) == (shown, difference)
     assert (Unit(metric).value(value), Unit(metric).difference(value)) == (shown, difference)
-    assert figure(value, metric) == number(value, metric) == shown
+    assert metric_value(value, metric) == number(value, metric) == shown
     assert amount(value, metric, signed=True) == difference
     assert format_metrics({metric: value}) == f"{metric} {shown}"
 

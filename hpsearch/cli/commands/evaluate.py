@@ -20,7 +20,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.output import print_confusion, print_json, say
 from hpsearch.cli.terminal.verdict import print_agreement, print_gap
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 from hpsearch.wording import plural
 
@@ -70,13 +70,13 @@ def evaluate(
         counted = {"study": record.study.name, "opened": len(before) + 1}
         outside = None if gap is None else gap.to_json()
         told = {**counted, "outside_confirmed": outside}
-        print_json({**told, **asdict(opening), **opening.figures()})
+        print_json({**told, **asdict(opening), **opening.metrics()})
         return
     if gap is not None:
         print_gap(gap)
     _print(record, opening)
     if gap is None and verdict is not None and verdict.winner == opening.trial:
-        print_agreement(verdict, opening.figure(verdict.metric))
+        print_agreement(verdict, opening.value_of(verdict.metric))
 
 
 def _warn(record: StudyRecord, before: Sequence[Opening]) -> None:

@@ -20,7 +20,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.front import print_warnings
 from hpsearch.cli.terminal.output import print_json, say
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 
 if TYPE_CHECKING:

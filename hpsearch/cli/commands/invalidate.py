@@ -9,7 +9,7 @@ import typer
 from hpsearch.cli.options import DEFAULT_STORAGE, JsonOption, StorageOption, StoredStudyOption
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.errors import UserError
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of
 
 if TYPE_CHECKING:

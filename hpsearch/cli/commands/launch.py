@@ -31,7 +31,7 @@ from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.starting import changes_of
 from hpsearch.cli.storage_option import storage_of_the_environment
 from hpsearch.cli.terminal.output import print_json, say, show_params
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.output_streams import optional_output
 from hpsearch.results.opening import (
     database_for_reading,

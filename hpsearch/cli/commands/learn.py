@@ -144,19 +144,19 @@ def _wish(
 ) -> Wish:
     from hpsearch.results.learning.check import Wish
 
-    figures = record.goals.figures
+    metrics = record.goals.metrics
     named: dict[str, str] = {}
     for text in values:
-        figure, sign, column = text.partition("=")
-        if sign and figure in figures:
-            named[figure] = column
+        metric, sign, column = text.partition("=")
+        if sign and metric in metrics:
+            named[metric] = column
         elif record.goals.several:
             raise UserError(
-                f"--value must be FIGURE=COLUMN, where FIGURE is one of {', '.join(figures)}, but "
+                f"--value must be FIGURE=COLUMN, where FIGURE is one of {', '.join(metrics)}, but "
                 f"got {text}"
             )
         else:
-            named[figures[0]] = text
+            named[metrics[0]] = text
     return Wish(
         mapped=dict(_pair("--map COLUMN=PATH", text) for text in mapped),
         common=dict(_pair("--fix PATH=VALUE", text) for text in common),

@@ -22,7 +22,7 @@ from hpsearch.cli.terminal.output import (
     show_time,
     table,
 )
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _print_trials(record: StudyRecord, marks: Mapping[int, str], *, as_json: boo
                     "ticket": trial.ticket,
                     "state": trial.state.value,
                     "value": trial.value,
-                    **({} if record.goals.are_plain else {"figures": dict(trial.figures)}),
+                    **({} if record.goals.are_plain else {"figures": dict(trial.metrics)}),
                     "epochs": trial.epochs_done,
                     "attempts": trial.attempts,
                     "compute_seconds": trial.compute_seconds,
@@ -98,7 +98,7 @@ def _print_trials(record: StudyRecord, marks: Mapping[int, str], *, as_json: boo
         )
         return
     paths = record.paths
-    others = tuple(name for name in record.goals.figures if name != record.objective.metric)
+    others = tuple(name for name in record.goals.metrics if name != record.objective.metric)
     table(
         (
             "rank",
@@ -117,7 +117,7 @@ def _print_trials(record: StudyRecord, marks: Mapping[int, str], *, as_json: boo
                 trial.number,
                 f"{trial.state.value} (!)" if trial.flaws else trial.state.value,
                 MetricFormat(record.objective.metric).value(trial.value),
-                *(MetricFormat(name).value(trial.figures.get(name)) for name in others),
+                *(MetricFormat(name).value(trial.metrics.get(name)) for name in others),
                 trial.epochs_done,
                 show_time(trial.compute_seconds),
                 show_params(record.values(trial.params), paths),

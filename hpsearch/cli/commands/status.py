@@ -19,7 +19,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.front import print_best, print_warnings
 from hpsearch.cli.terminal.output import console, print_json, say, show, show_time, sparkline, table
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of
 from hpsearch.wording import plural
 

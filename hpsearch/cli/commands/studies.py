@@ -19,7 +19,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.output import print_json, say, show, show_bytes, show_time, table
 from hpsearch.errors import NothingStored, UserError
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, head_of
 from hpsearch.wording import plural
 

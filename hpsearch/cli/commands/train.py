@@ -21,13 +21,13 @@ from hpsearch.cli.options import (
     at_least_one,
 )
 from hpsearch.cli.terminal.output import print_json, say
-from hpsearch.cli.terminal.reproduction import COMPARED, at_epoch, recorded_figures, verdict
+from hpsearch.cli.terminal.reproduction import COMPARED, at_epoch, recorded_metrics, verdict
 from hpsearch.cli.terminal.training_progress import stopped_by_signals, told
 from hpsearch.output_streams import optional_output
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
-    from hpsearch.measurement import EpochResult
+    from hpsearch.metrics import EpochResult
     from hpsearch.study_file.study import StudyFile
     from hpsearch.training.classifier import TrainedOn
     from hpsearch.workers.retraining.assignment import Assignment
@@ -84,7 +84,7 @@ def train(
     study = load_study(config, registries, overrides=overrides or ())
     trained_on: TrainedOn = "train" if on == "train" else "train+validation"
     changed = not all(map(only_says_where, overrides or ()))
-    recorded = None if changed or on != "train" else recorded_figures(study)
+    recorded = None if changed or on != "train" else recorded_metrics(study)
     trained: list[tuple[Assignment, list[EpochResult]]] = []
     for nth in range(1, seeds + 1):
         assignment = plan_single(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpsearch.cli.terminal.output import say, show_params, table
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -64,7 +64,7 @@ def print_front(record: StudyRecord) -> None:
         [
             (
                 trial.number,
-                *(MetricFormat(name).value(trial.figures[name]) for name in names),
+                *(MetricFormat(name).value(trial.metrics[name]) for name in names),
                 "knee" if trial == nearest else "",
                 show_params(record.values(trial.params), paths),
             )

@@ -17,7 +17,7 @@ from hpsearch.cli.terminal.output import (
     show_time_range,
 )
 from hpsearch.foreign_text import clean
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Lines:
             self._say(progress, message)
         if time.monotonic() - self._told_at >= QUIET_SECONDS:
             self._told_at = time.monotonic()
-            self._say(progress, _figures(progress, self._metric))
+            self._say(progress, _metrics_line(progress, self._metric))
 
     def _say(self, progress: Progress, text: str) -> None:
         say(f"{time.strftime('%H:%M:%S')} [{_share(progress)}] {text}", stderr=self._stderr)
@@ -137,7 +137,7 @@ class Page:
             Text(clean(message), style="dim", no_wrap=True, overflow="ellipsis")
             for message in self._messages
         ]
-        head = [Text(line) for line in self._figures(progress)]
+        head = [Text(line) for line in self._metric_lines(progress)]
         head[0].stylize("bold")
         # Two lines of figures may each take two on a narrow screen; a table has three of its own
         room = max(1, height - 2 * len(head) - len(messages) - 4)
@@ -163,7 +163,7 @@ class Page:
         more = [Text(f"and {plural(left_out, 'worker')} more", style="dim")] if left_out else []
         return Group(*head, *([table] if shown else []), *more, *messages)
 
-    def _figures(self, progress: Progress) -> list[str]:
+    def _metric_lines(self, progress: Progress) -> list[str]:
         counts = progress.counts
         share = f" ({counts.pruned / counts.finished:.0%})" if counts.finished else ""
         trials = [
@@ -211,7 +211,7 @@ def _share(progress: Progress) -> str:
     return f"{counts.finished + counts.waiting}/{progress.budget_trials}"
 
 
-def _figures(progress: Progress, metric: str) -> str:
+def _metrics_line(progress: Progress, metric: str) -> str:
     best = "none yet" if progress.best is None else MetricFormat(metric).value(progress.best[1])
     counts = progress.counts
     share = f" ({counts.pruned / counts.finished:.0%})" if counts.finished else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.cli.terminal.output import show
 
 if TYPE_CHECKING:
-    from hpsearch.measurement import EpochResult
+    from hpsearch.metrics import EpochResult
     from hpsearch.study_file.study import StudyFile
     from hpsearch.workers.trial.blueprint import Blueprint
 
@@ -56,10 +56,10 @@ def changes(blueprint: Blueprint, provenance: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def recorded_figures(study: StudyFile) -> Mapping[str, Any] | None:
+def recorded_metrics(study: StudyFile) -> Mapping[str, Any] | None:
     """Return the figures of the trial's last epoch, ``None`` where the config holds none."""
-    figures = (study.provenance or {}).get("figures")
-    last = figures.get("last") if isinstance(figures, Mapping) else None
+    metrics = (study.provenance or {}).get("figures")
+    last = metrics.get("last") if isinstance(metrics, Mapping) else None
     complete = isinstance(last, Mapping) and {"epoch", *COMPARED} <= set(last)
     return last if complete else None
 

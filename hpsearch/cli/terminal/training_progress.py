@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from hpsearch.cli.terminal.output import console, say
 from hpsearch.foreign_text import clean
 from hpsearch.leave_signals import leave_signals
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 
 if TYPE_CHECKING:
-    from hpsearch.measurement import EpochResult
+    from hpsearch.metrics import EpochResult
 
 #: Columns of a terminal with room for the figures of training and of validation beside the bar.
 _WIDE = 120
@@ -53,10 +53,10 @@ def told(title: str, epochs: int, done: int, *, quiet: bool) -> Iterator[Tell]:
         bar = progress.add_task(clean(title), total=epochs, completed=done, figures="")
 
         def tell(result: EpochResult) -> None:
-            figures = _figures(result)
+            metrics = _metrics_text(result)
             if narrow:
-                figures = figures[figures.find("val ") :] if "val " in figures else figures
-            progress.update(bar, completed=result.epoch, figures=figures)
+                metrics = metrics[metrics.find("val ") :] if "val " in metrics else metrics
+            progress.update(bar, completed=result.epoch, figures=metrics)
 
         yield tell
 
@@ -64,12 +64,12 @@ def told(title: str, epochs: int, done: int, *, quiet: bool) -> Iterator[Tell]:
 def line(result: EpochResult, epochs: int) -> str:
     """Return an epoch's figures on one line."""
     return (
-        f"epoch {result.epoch}/{epochs}  {_figures(result)}  lr {result.lr:.3g}  "
+        f"epoch {result.epoch}/{epochs}  {_metrics_text(result)}  lr {result.lr:.3g}  "
         f"{result.seconds:.1f} s"
     )
 
 
-def _figures(result: EpochResult) -> str:
+def _metrics_text(result: EpochResult) -> str:
     accuracy = MetricFormat("val_accuracy").value
     text = f"train loss {result.train_loss:.4f}  accuracy {accuracy(result.train_accuracy)}"
     if result.val_loss == result.val_loss:  # not NaN: there are validation images

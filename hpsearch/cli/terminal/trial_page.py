@@ -16,7 +16,7 @@ from hpsearch.cli.terminal.output import (
     sparkline,
     table,
 )
-from hpsearch.measurement import MetricFormat, format_metrics
+from hpsearch.metrics import MetricFormat, format_metrics
 
 if TYPE_CHECKING:
     from hpsearch.results.optuna_side import InfeasibleDraw
@@ -32,7 +32,7 @@ def trial_page(
     database: Database, record: StudyRecord, trial: TrialRecord, runs: Path
 ) -> dict[str, Any]:
     """Return everything that is known of a trial, JSON-like."""
-    from hpsearch.measurement import FIGURES
+    from hpsearch.metrics import METRIC_COLUMNS
     from hpsearch.results import optuna_side
     from hpsearch.results.overfitting import overfits_from
     from hpsearch.results.status import winners
@@ -53,8 +53,8 @@ def trial_page(
         "winner": winners(database, record).get(trial.ticket),
         "objective": {"metric": record.objective.metric, "at": record.objective.at},
         "value": trial.value,
-        "figures": dict(trial.figures),
-        "violations": record.goals.broken(trial.figures) if complete else [],
+        "figures": dict(trial.metrics),
+        "violations": record.goals.broken(trial.metrics) if complete else [],
         "best_value": trial.best_value,
         "best_epoch": trial.best_epoch,
         "epochs": trial.epochs_done,
@@ -65,7 +65,7 @@ def trial_page(
         "params": record.values(trial.params),
         "noted": noted,
         "curve": [
-            {name: getattr(result, name) for name in (*FIGURES, *_TIMES)} for result in curve
+            {name: getattr(result, name) for name in (*METRIC_COLUMNS, *_TIMES)} for result in curve
         ],
         "overfits_from": overfits_from(curve),
         "events": [

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal.output import say, show, show_params, table
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.analysis.findings import Effect, Effects, Verdict
 from hpsearch.results.analysis.parameters import short, shown
-from hpsearch.results.analysis.sentences import amount, between, figure, telling
+from hpsearch.results.analysis.sentences import amount, between, metric_value, telling
 from hpsearch.results.confirmation.verdict import Confirmation
 from hpsearch.results.ranking import front, none_eligible, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
@@ -49,7 +49,8 @@ def _winner(record: StudyRecord, confirmation: Confirmation | None, found: Effec
         if told is not None:
             return (
                 f"The winner is trial {winner.number} ({_named(winner, record, found)}) with "
-                f"{figure(told.estimate, metric)} {_range(told.low, told.high, metric)} {metric}, "
+                f"{metric_value(told.estimate, metric)} {_range(told.low, told.high, metric)} "
+                f"{metric}, "
                 f"confirmed over {len(confirmation.reported)} fresh seeds"
                 f"{_rival(confirmation)}."
             )
@@ -58,7 +59,7 @@ def _winner(record: StudyRecord, confirmation: Confirmation | None, found: Effec
     state = "so far" if confirmation is None else "while its confirmation isn't finished"
     return (
         f"The best {state} is trial {best.number} ({_named(best, record, found)}) with "
-        f"{figure(value, metric)} {metric}, seen with one seed and not confirmed: optimistic."
+        f"{metric_value(value, metric)} {metric}, seen with one seed and not confirmed: optimistic."
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.measurement import CONFUSION_CLASSES
+from hpsearch.metrics import CONFUSION_CLASSES
 from hpsearch.results import optuna_side
 from hpsearch.results.confirmation.plan import Entry, Outcome
 from hpsearch.results.confirmation.predictions import Predictions

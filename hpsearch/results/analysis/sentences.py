@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.analysis.findings import Contrast, Effect, Interaction, Verdict
 from hpsearch.results.confirmation.statistics import Interval
 
@@ -13,7 +13,7 @@ def amount(value: float, metric: str, *, signed: bool = False) -> str:
     return written.difference(value) if signed else written.width(value)
 
 
-def figure(value: float, metric: str) -> str:
+def metric_value(value: float, metric: str) -> str:
     """Return a value of the objective: ``93.12 %``, or a loss."""
     return MetricFormat(metric).value(value)
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from hpsearch.measurement import FIGURES, GOAL_FIGURES, EpochResult
+from hpsearch.metrics import GOAL_METRICS, METRIC_COLUMNS, EpochResult
 from hpsearch.results import optuna_side
 from hpsearch.results.analysis.parameters import read_parameters
 from hpsearch.results.overfitting import overfits_from
@@ -39,8 +39,8 @@ LAST_COLUMNS = (
 def columns(database: Database, record: StudyRecord) -> list[str]:
     """Return the columns of ``trial_table``, in order."""
     searched = list(read_parameters(database, record.study.study_id))
-    figures = [name for name in record.goals.figures if name not in LAST_COLUMNS]
-    return [*FIRST_COLUMNS, *searched, *(figures if _has_figures(record) else []), *LAST_COLUMNS]
+    metrics = [name for name in record.goals.metrics if name not in LAST_COLUMNS]
+    return [*FIRST_COLUMNS, *searched, *(metrics if _has_metrics(record) else []), *LAST_COLUMNS]
 
 
 def trial_table(
@@ -71,10 +71,10 @@ def trial_table(
 def epoch_table(database: Database, record: StudyRecord) -> dict[str, NDArray[Any]]:
     """Return column -> array over all epochs of all trials, by trial and epoch.
 
-    ``number`` and ``ticket`` tell the trial; the others are ``measurement.FIGURES`` and ``value``,
-    the objective at that epoch.
+    ``number`` and ``ticket`` tell the trial; the others are ``metrics.METRIC_COLUMNS`` and
+    ``value``, the objective at that epoch.
     """
-    names = ("ticket", "value", *FIGURES)
+    names = ("ticket", "value", *METRIC_COLUMNS)
     query = (
         sa.select(*(epochs.c[name] for name in names))
         .where(epochs.c.study_id == record.study.study_id)
@@ -115,7 +115,7 @@ def _row(
         "overfits_from": overfits_from(curve),
         "attempts": trial.attempts,
         **noted.get(trial.trial_id or -1, {}),
-        **{name: value for name, value in trial.figures.items() if name in GOAL_FIGURES},
+        **{name: value for name, value in trial.metrics.items() if name in GOAL_METRICS},
         "error": _why(trial),
     }
 
@@ -127,5 +127,5 @@ def _why(trial: TrialRecord) -> str | None:
     return None if trial.error is None else in_short(trial.error)
 
 
-def _has_figures(record: StudyRecord) -> bool:
+def _has_metrics(record: StudyRecord) -> bool:
     return not record.goals.are_plain

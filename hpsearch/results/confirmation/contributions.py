@@ -21,7 +21,7 @@ from hpsearch.results.confirmation.statistics import Judged
 def contributions(metric: str, predictions: Predictions) -> NDArray[np.float64]:
     """Return float64 ``(n,)``, in the order of ``predictions.rows``; its mean is the objective.
 
-    ``metric`` is one of ``measurement.OBJECTIVES``. Raises ``ValueError`` without an image.
+    ``metric`` is one of ``metrics.OBJECTIVES``. Raises ``ValueError`` without an image.
     """
     if not len(predictions):
         raise ValueError("an objective needs images")
@@ -96,7 +96,7 @@ def lean(metric: str, predictions: Predictions) -> float:
     - sum over groups of (2 TP_g - F1 D_g) D_g / D**2.
 
     Args:
-        metric: One of ``measurement.OBJECTIVES``.
+        metric: One of ``metrics.OBJECTIVES``.
         predictions: Of one training. Without groups each image is one of its own.
     """
     if metric != "val_macro_f1" or len(predictions) < 2:

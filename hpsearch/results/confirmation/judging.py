@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import StorageError
-from hpsearch.measurement import CONFUSION_CLASSES
+from hpsearch.metrics import CONFUSION_CLASSES
 from hpsearch.results.confirmation.contributions import judged
 from hpsearch.results.confirmation.luck import Field, at_level_of, share_of_luck
 from hpsearch.results.confirmation.plan import (

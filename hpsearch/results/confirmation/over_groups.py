@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hpsearch.measurement import CONFUSION_CLASSES, OBJECTIVES
+from hpsearch.metrics import CONFUSION_CLASSES, OBJECTIVES
 from hpsearch.results.confirmation import clusters
 from hpsearch.results.confirmation.contributions import judged
 from hpsearch.results.confirmation.predictions import Predictions
@@ -66,7 +66,7 @@ class OverGroups:
 
     images: int
     groups: int
-    #: By objective (``measurement.OBJECTIVES``).
+    #: By objective (``metrics.OBJECTIVES``).
     figures: Mapping[str, Error]
     #: Of each class's recall, in the order of the classes; empty with too many classes.
     recall: tuple[Error, ...]

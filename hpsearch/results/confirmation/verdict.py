@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.plan import Standing
 from hpsearch.results.confirmation.statistics import Interval
@@ -38,7 +38,7 @@ class Cost:
 class Search:
     """What the verdict must know of the search."""
 
-    #: One of ``measurement.OBJECTIVES``.
+    #: One of ``metrics.OBJECTIVES``.
     metric: str
     #: Trial -> value in the search, of every finalist and the baseline.
     values: Mapping[int, float]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.results.export.card_figures import Judgement, classes_of, figures_of, number
+from hpsearch.results.export.card_metrics import Judgement, classes_of, metrics_of, number
 from hpsearch.results.markdown import Code, code, inline, plain, table
 from hpsearch.study_file.goals import Goals
 from hpsearch.wording import plural
@@ -30,7 +30,7 @@ def card(
     origin = document["provenance"]
     parts = [
         _title(document, origin, worth),
-        figures_of(origin, judgement),
+        metrics_of(origin, judgement),
         classes_of(origin, judgement),
         _data(document, origin),
         _model(document, origin, contract, weights),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import Comparison, Confirmation
 
@@ -17,7 +17,7 @@ LACKS_GROUPS = (
 
 
 #: The same of figures of a single training, or of the test images.
-FIGURE_LACKS_GROUPS = (
+INTERVAL_LACKS_GROUPS = (
     "The images come in groups, but some of these figures were measured before hpsearch counted "
     "them: intervals over validation images or test images (where it doesn't say groups) take each "
     "image as independent and are too narrow."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hpsearch.errors import UserError
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results import optuna_side, provenance, test_openings
 from hpsearch.results.confirmation.over_groups import VAL_GROUPS, names_groups
 from hpsearch.results.overfitting import overfits_from
@@ -128,12 +128,12 @@ def export_trial(
         "complete_trials": len(order),
         "objective": f"{record.objective.metric} of the {record.objective.at} epoch",
         "value": trained.value,
-        **({} if record.goals.are_plain else {"goals": dict(trained.figures)}),
+        **({} if record.goals.are_plain else {"goals": dict(trained.metrics)}),
         "confirmed": False if retrained is None else retrained.told,
         "worth": worth,
         "training": _training(source, trained),
         "epochs_run": trained.epochs_done,
-        "figures": provenance.figures(curve, best_epoch=trained.best_epoch),
+        "figures": provenance.epoch_metrics(curve, best_epoch=trained.best_epoch),
         "overfits_from": overfits_from(curve),
         "trial_seed": config.seed,
         "split_seed": config.split_seed,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hpsearch.errors import UnknownName, UserError
-from hpsearch.measurement import OBJECTIVES
+from hpsearch.metrics import OBJECTIVES
 from hpsearch.results.learning.cells import Outside, as_number, is_percentage, same, stored_value
 from hpsearch.results.learning.naming import Names, is_unnamed_value, result_name, value_column
 from hpsearch.results.learning.source import Row, Source
@@ -91,35 +91,35 @@ class _Reader:
                 raise UnknownName("parameter", path, space.parameters())
         self._fixed = space.fixed()
         self.read_from: dict[str, str] = {}
-        told = {name for row in source.rows for name in row.figures}
-        for figure in goals.figures:
-            if figure in told and figure not in wish.values:
+        told = {name for row in source.rows for name in row.metrics}
+        for metric in goals.metrics:
+            if metric in told and metric not in wish.values:
                 continue
-            only = (figure,) == goals.objectives
-            column = value_column(figure, source.columns, wish.values.get(figure), only=only)
+            only = (metric,) == goals.objectives
+            column = value_column(metric, source.columns, wish.values.get(metric), only=only)
             if column is not None:
-                self.read_from[figure] = column
-            elif figure in goals.objectives:
-                raise UserError(_no_objective(figure, source))
+                self.read_from[metric] = column
+            elif metric in goals.objectives:
+                raise UserError(_no_objective(metric, source))
         self._percent = {
-            figure: _is_percent(figure, column, source.rows, wish.unit)
-            for figure, column in self.read_from.items()
-            if _is_share(figure)
+            metric: _is_percent(metric, column, source.rows, wish.unit)
+            for metric, column in self.read_from.items()
+            if _is_share(metric)
         }
 
     def told_units(self) -> list[str]:
         """Say what a value was taken for, and how shares were read."""
         unnamed = [
-            f"the file doesn't say what {column!r} measures; it is taken for {figure} (--value "
+            f"the file doesn't say what {column!r} measures; it is taken for {metric} (--value "
             "COLUMN names another)"
-            for figure, column in self.read_from.items()
-            if figure in self._goals.objectives
-            and figure not in self._said
-            and is_unnamed_value(figure, column)
+            for metric, column in self.read_from.items()
+            if metric in self._goals.objectives
+            and metric not in self._said
+            and is_unnamed_value(metric, column)
         ]
         return unnamed + [
-            f"{figure} is read from {self.read_from[figure]!r} in percent: 83.91 means 0.8391"
-            for figure, percent in self._percent.items()
+            f"{metric} is read from {self.read_from[metric]!r} in percent: 83.91 means 0.8391"
+            for metric, percent in self._percent.items()
             if percent
         ]
 
@@ -136,13 +136,13 @@ class _Reader:
         used: dict[str, str] = {}
         draw = self._space.draw(lambda path, parameter: self._value(row, path, parameter, used))
         self._require_fixed(row, draw)
-        figures = {name: self._figure(row, name) for name in self._goals.figures}
+        metrics = {name: self._metric(row, name) for name in self._goals.metrics}
         self.read_from |= {path: column for column, path in used.items()}
         return Lesson(
             place=row.place,
             params=draw.params,
-            values=tuple(figures[name] for name in self._goals.objectives),
-            violations=self._goals.violations(figures),
+            values=tuple(metrics[name] for name in self._goals.objectives),
+            violations=self._goals.violations(metrics),
         )
 
     def _value(self, row: Row, path: str, parameter: Parameter, used: dict[str, str]) -> Scalar:
@@ -182,10 +182,10 @@ class _Reader:
                     f"(--map {column}= ignores the column)"
                 )
 
-    def _figure(self, row: Row, name: str) -> float:
+    def _metric(self, row: Row, name: str) -> float:
         if name not in self.read_from:
-            if name in row.figures:
-                return row.figures[name]
+            if name in row.metrics:
+                return row.metrics[name]
             raise Outside(f"doesn't tell {name}, which a constraint of this study bounds")
         cell = row.cells.get(self.read_from[name])
         number = as_number(cell)
@@ -208,11 +208,11 @@ def _stored(path: str, parameter: Parameter, cell: Any) -> Scalar:
         raise Outside(f"{path} {error}") from None
 
 
-def _is_share(figure: str) -> bool:
-    return figure in OBJECTIVES and figure != "val_loss"
+def _is_share(metric: str) -> bool:
+    return metric in OBJECTIVES and metric != "val_loss"
 
 
-def _is_percent(figure: str, column: str, rows: Sequence[Row], unit: Unit) -> bool:
+def _is_percent(metric: str, column: str, rows: Sequence[Row], unit: Unit) -> bool:
     """Tell percent from shares by the whole column: one above 1 can't be a share."""
     if unit != "auto":
         return unit == "percent"
@@ -223,13 +223,13 @@ def _is_percent(figure: str, column: str, rows: Sequence[Row], unit: Unit) -> bo
     below = [number for number in numbers if 0 < number <= 1]
     if above and below:
         raise UserError(
-            f"{figure} must be shares (0.8391) or percent (83.91), but column {column!r} has both "
+            f"{metric} must be shares (0.8391) or percent (83.91), but column {column!r} has both "
             f"{below[0]:g} and {above[0]:g}; say which with --unit share or --unit percent"
         )
     return bool(above)
 
 
-def _no_objective(figure: str, source: Source) -> str:
+def _no_objective(metric: str, source: Source) -> str:
     numeric = [
         column
         for column in source.columns
@@ -237,7 +237,7 @@ def _no_objective(figure: str, source: Source) -> str:
     ]
     listed = ", ".join(map(repr, numeric)) or "none"
     return (
-        f"a column must be the study's objective, {figure}, but none is called so; say which with "
+        f"a column must be the study's objective, {metric}, but none is called so; say which with "
         f"--value COLUMN (columns with numbers: {listed})"
     )
 

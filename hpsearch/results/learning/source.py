@@ -16,7 +16,7 @@ class Row:
     #: Name -> what stands there: text of a file, values of a study.
     cells: Mapping[str, Any]
     #: The study's figures by name, where the source tells them without any doubt.
-    figures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     #: Why it can't be learned from, whatever it holds; ``None`` where nothing is wrong.
     refused: str | None = None
 

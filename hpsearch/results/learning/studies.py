@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import StorageError, UnknownName, UserError
-from hpsearch.measurement import COSTS, OBJECTIVES
+from hpsearch.metrics import COSTS, OBJECTIVES
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.learning.source import Row, Source
 from hpsearch.results.records import StudyRecord, TrialRecord
@@ -45,8 +45,8 @@ def from_hpsearch(
         config = file.space.freeze(trial.params).config
         cells = dict(_leaves(config, ""))
         cells |= _names_of_branches(file, trial)
-        figures = _figures(curves.get(trial.ticket, []), trial, goals)
-        rows.append(Row(place=place, cells=cells, figures=figures))
+        metrics = _metrics(curves.get(trial.ticket, []), trial, goals)
+        rows.append(Row(place=place, cells=cells, metrics=metrics))
     columns = list(dict.fromkeys(column for row in rows for column in row.cells))
     caveats = _differences(other, mine)
     return Source(
@@ -54,7 +54,7 @@ def from_hpsearch(
     )
 
 
-def _figures(curve: Any, trial: TrialRecord, goals: Goals) -> dict[str, float]:
+def _metrics(curve: Any, trial: TrialRecord, goals: Goals) -> dict[str, float]:
     if not curve:
         return {}
     objective = goals.objective
@@ -67,8 +67,8 @@ def _figures(curve: Any, trial: TrialRecord, goals: Goals) -> dict[str, float]:
             ):
                 shown = each
     known = {name: float(getattr(shown, name)) for name in OBJECTIVES}
-    known |= {name: value for name, value in trial.figures.items() if name in COSTS}
-    return {name: known[name] for name in goals.figures if name in known}
+    known |= {name: value for name, value in trial.metrics.items() if name in COSTS}
+    return {name: known[name] for name in goals.metrics if name in known}
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.results.analysis.costs import Costs
 from hpsearch.results.analysis.failures import Failures
 from hpsearch.results.analysis.findings import Effects

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 
 
 def as_json(value: Any) -> Any:

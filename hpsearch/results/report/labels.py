@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.analysis.parameters import short
 from hpsearch.wording import long_time
 
@@ -41,9 +41,9 @@ _UNITS = {
 SHORT = 32
 
 
-def name_of(figure: str) -> str:
+def name_of(metric: str) -> str:
     """Return what people call a figure: ``validation accuracy``."""
-    return _NAMES.get(figure, figure)
+    return _NAMES.get(metric, metric)
 
 
 def sentence(text: str) -> str:
@@ -86,16 +86,16 @@ def rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else _rounded(value)
 
 
-def quantity(figure: str, value: float | None) -> str:
+def quantity(metric: str, value: float | None) -> str:
     """Return a cost with its unit: ``1.07 M``, ``0.42 s``, ``3.1 ms``, ``24 pixels``."""
     if value is None:
         return "-"
-    if figure in ("parameters", "multiply_adds"):
+    if metric in ("parameters", "multiply_adds"):
         return count(value)
-    if figure in ("epoch_seconds", "compute_seconds"):
+    if metric in ("epoch_seconds", "compute_seconds"):
         return duration(value)
-    unit = _UNITS.get(figure)
-    return f"{value:.3g} {unit}" if unit else Unit(figure).value(value)
+    unit = _UNITS.get(metric)
+    return f"{value:.3g} {unit}" if unit else Unit(metric).value(value)
 
 
 def count(value: float | None) -> str:

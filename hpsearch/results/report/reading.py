@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import UserError
-from hpsearch.measurement import CONFUSION_CLASSES
+from hpsearch.metrics import CONFUSION_CLASSES
 from hpsearch.results import optuna_side
 from hpsearch.results.analysis.answer import answer
 from hpsearch.results.analysis.costs import read_costs

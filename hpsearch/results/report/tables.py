@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hpsearch.foreign_text import clean
-from hpsearch.measurement import FIGURES
+from hpsearch.metrics import METRIC_COLUMNS
 from hpsearch.results.report.content import StudyContent
 
 #: A cell of text that begins so is a formula to a spreadsheet.
@@ -31,12 +31,12 @@ def trials_csv(studies: Sequence[StudyContent]) -> str:
 def curves_csv(studies: Sequence[StudyContent]) -> str:
     """Return one row per epoch of each trial, with all its figures."""
     rows = (
-        [study.name, number, *(getattr(epoch, name) for name in FIGURES)]
+        [study.name, number, *(getattr(epoch, name) for name in METRIC_COLUMNS)]
         for study in studies
         for number, curve in sorted(study.curves.items())
         for epoch in curve
     )
-    return _csv(["study", "trial", *FIGURES], rows)
+    return _csv(["study", "trial", *METRIC_COLUMNS], rows)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

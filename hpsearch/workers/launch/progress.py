@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.stored import (
     expected_trainings,
     is_confirmation,

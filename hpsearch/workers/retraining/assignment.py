@@ -119,7 +119,7 @@ def seed_number(seed: int, nth: int) -> int:
 
 
 def _epochs_of_the_value(objective: Objective, recorded: Mapping[str, Any]) -> int | None:
-    figures = recorded.get("figures")
-    found = figures.get(objective.at) if isinstance(figures, Mapping) else None
+    metrics = recorded.get("figures")
+    found = metrics.get(objective.at) if isinstance(metrics, Mapping) else None
     epoch = found.get("epoch") if isinstance(found, Mapping) else None
     return epoch if isinstance(epoch, int) and epoch >= 1 else None

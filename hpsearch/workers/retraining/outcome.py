@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.results import provenance
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, VAL_GROUPS
 from hpsearch.results.export import bundle
 from hpsearch.results.export.card import card
-from hpsearch.results.export.card_figures import Judgement
+from hpsearch.results.export.card_metrics import Judgement
 from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.portable import portable
 from hpsearch.training.classifier import Classifier, sign
@@ -110,7 +110,7 @@ def _document(outcome: Outcome, judgement: Judgement | None) -> dict[str, Any]:
         origin.pop("figures", None)
         if assignment.trained_on == "train":
             best = outcome.kept["epoch"]
-            origin["figures"] = provenance.figures(list(outcome.curve), best_epoch=best)
+            origin["figures"] = provenance.epoch_metrics(list(outcome.curve), best_epoch=best)
             if judgement is not None and judgement.over_groups is not None:
                 origin[OVER_GROUPS] = judgement.over_groups.to_json()
         origin["versions"] = provenance.versions()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hpsearch.errors import TrainingInterrupted
-from hpsearch.measurement import FIGURES, EpochResult
+from hpsearch.metrics import METRIC_COLUMNS, EpochResult
 from hpsearch.training.engine import train
 from hpsearch.workers.retraining.assignment import Assignment
 from hpsearch.workers.retraining.progress_file import ProgressFolder
@@ -76,7 +76,7 @@ class Session:
         history = None if self.folder is None else self.folder.history
         if history is None:
             return False
-        self.curve = [EpochResult(**figures) for figures in history]  # type: ignore[arg-type]
+        self.curve = [EpochResult(**metrics) for metrics in history]  # type: ignore[arg-type]
         return True
 
     def resume(self) -> int:
@@ -87,7 +87,7 @@ class Session:
         self.kept = content["kept"]
         history = content["engine"]["history"]
         # What follows from the figures alone isn't stored with each of them
-        self.curve = [EpochResult(**figures) for figures in history]
+        self.curve = [EpochResult(**metrics) for metrics in history]
         if self.curve and content["over"]:
             self.curve[-1] = EpochResult(**history[-1], last=True)
         self._state = content["engine"]
@@ -119,4 +119,4 @@ class Session:
 
     def history(self) -> list[dict[str, float]]:
         """Return the curve as plain numbers."""
-        return [{name: getattr(result, name) for name in FIGURES} for result in self.curve]
+        return [{name: getattr(result, name) for name in METRIC_COLUMNS} for result in self.curve]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import DataError, UserError
-from hpsearch.measurement import OBJECTIVES, EpochResult
+from hpsearch.metrics import OBJECTIVES, EpochResult
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, of_json
-from hpsearch.results.export.figures import share_interval
+from hpsearch.results.export.matrix_metrics import share_interval
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.data.place import data_root
 from hpsearch.training.data.prepare import build_source, prepare
@@ -100,9 +100,9 @@ def expectation(study: StudyFile) -> Expectation:
     config holds no figures.
     """
     origin = study.provenance or {}
-    figures, confirmed = origin.get("figures"), origin.get("confirmed")
+    metrics, confirmed = origin.get("figures"), origin.get("confirmed")
     objective = study.objective
-    own = figures.get(objective.at) if isinstance(figures, Mapping) else None
+    own = metrics.get(objective.at) if isinstance(metrics, Mapping) else None
     if not isinstance(own, Mapping) or not {"epoch", *_COMPARED} <= set(own):
         raise UserError(
             "only a config with the figures of its training can be verified, but this one has "

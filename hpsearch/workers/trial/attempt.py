@@ -17,7 +17,7 @@ import torch
 
 from hpsearch.errors import CheckpointError, LeaseLost, TrainingInterrupted
 from hpsearch.kill_points import Step, passing
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, over_groups
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.stored import PREDICTIONS
@@ -193,7 +193,7 @@ class Attempt:
         if goals.are_plain:
             return {}
         found = self.blueprint.costs()
-        if result.last and "latency" in goals.figures and self.best is not None:
+        if result.last and "latency" in goals.metrics and self.best is not None:
             weights = self.best["weights"]
             found["latency"] = latency(
                 self.blueprint.config.model,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from hpsearch.measurement import KNOWN_BEFORE
+from hpsearch.metrics import STATIC_COSTS
 from hpsearch.results.data_sets import Images
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.plan import Plan, plan
@@ -26,7 +26,7 @@ class Blueprint:
 
     def costs(self) -> dict[str, float]:
         """Return the figures that a study may bound and that are known before training."""
-        return {name: getattr(self.plan.model, name) for name in KNOWN_BEFORE}
+        return {name: getattr(self.plan.model, name) for name in STATIC_COSTS}
 
     def images(self) -> Images:
         """Return what tells these images from those of other trials."""

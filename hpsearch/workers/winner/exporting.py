@@ -21,7 +21,7 @@ from hpsearch.results.confirmation.over_groups import (
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.export import bundle
 from hpsearch.results.export.card import card
-from hpsearch.results.export.card_figures import Judgement
+from hpsearch.results.export.card_metrics import Judgement
 from hpsearch.results.export.choice import Export
 from hpsearch.results.export.frozen import FrozenConfig
 from hpsearch.study_file.loading import study_from_document

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from hpsearch.errors import UserError
-from hpsearch.measurement import OBJECTIVES
+from hpsearch.metrics import OBJECTIVES
 from hpsearch.results.confirmation.contributions import judged
 from hpsearch.results.confirmation.over_groups import error_of
 from hpsearch.results.confirmation.predictions import Predictions

@@ -71,7 +71,7 @@ def test_every_look_is_counted_and_the_first_figure_is_kept(open_study) -> None:
     assert counted(search) == [first]
     evaluated(search)
     told = test_openings.told(counted(search))
-    assert told == {"opened": 2, **first.figures()}
+    assert told == {"opened": 2, **first.metrics()}
     frozen = export_trial(search.database, search.record(), search.study)
     assert frozen.document["provenance"]["test"] == told
 

@@ -93,10 +93,10 @@ def test_the_front_has_real_figures_and_keeps_its_weights(searched):
     sizes = {"[4]": 310, "[16]": 1210, "[64]": 4810}
     for trial in ranked(record):
         row = rows[trial.number]
-        assert row.values == list(trial.figures.values())
-        assert trial.figures["parameters"] == sizes[trial.params["model.mlp.hidden"]]
-        assert 0.001 < trial.figures["latency"] == row.user_attrs["latency"] < 1000
-        assert trial.figures["val_accuracy"] == trial.value >= 0.15
+        assert row.values == list(trial.metrics.values())
+        assert trial.metrics["parameters"] == sizes[trial.params["model.mlp.hidden"]]
+        assert 0.001 < trial.metrics["latency"] == row.user_attrs["latency"] < 1000
+        assert trial.metrics["val_accuracy"] == trial.value >= 0.15
     assert {f"trial-{trial.number:04d}/best.pt" for trial in points} == searched.files()
     pruned = [trial for trial in record.trials if trial.state.value == "pruned"]
     assert pruned
@@ -117,11 +117,11 @@ def test_the_commands_tell_the_front(searched, hpsearch, tmp_path):
         "break a constraint (parameters <= 10000, val_accuracy >= 0.15, latency <= 1000)" in words
     )
     page = hpsearch("show", *args, str(points[0].number), "--json").json
-    assert page["figures"] == points[0].figures
+    assert page["figures"] == points[0].metrics
     assert "latency=" in hpsearch("show", *args, str(points[0].number)).out
     assert "latency" in hpsearch("show", *args).out.splitlines()[0]
     listed = hpsearch("show", *args, "--json").json
-    assert listed[0]["figures"] == points[0].figures
+    assert listed[0]["figures"] == points[0].metrics
 
 
 def test_export_and_from_ask_which_point(searched, hpsearch):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from hpsearch.cli.terminal.reproduction import verdict
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.results.provenance import versions
 
 

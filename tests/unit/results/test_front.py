@@ -57,7 +57,7 @@ def trial(
         error=None,
         checkpoint=None,
         checkpoint_epoch=None,
-        figures=named,
+        metrics=named,
     )
 
 
@@ -207,6 +207,6 @@ def test_a_long_front_keeps_the_weights_of_some():
 
 def test_a_trial_without_figures_of_its_own_is_ranked_by_its_value():
     """Those that ended before a database had the column."""
-    old = [replace(each, figures={}) for each in POINTS.trials]
+    old = [replace(each, metrics={}) for each in POINTS.trials]
     one = record(old, objective={"metric": "val_accuracy", "at": "last"})
     assert numbers(ranked(one)) == [3, 4, 5, 1, 0, 2]

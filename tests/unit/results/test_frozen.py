@@ -7,7 +7,7 @@ import pytest
 from support.searching import epoch_result
 
 from hpsearch.errors import UserError
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.results import provenance
 from hpsearch.results.export import frozen as frozen_config
 from hpsearch.results.export.bundle import refuse_to_replace, write_text
@@ -174,6 +174,8 @@ def test_figures_name_the_epochs_that_they_are_of():
         seconds=1.0,
         val_seconds=0.5,
     )
-    told = provenance.figures([result, replace(result, epoch=2, val_accuracy=0.3)], best_epoch=1)
+    told = provenance.epoch_metrics(
+        [result, replace(result, epoch=2, val_accuracy=0.3)], best_epoch=1
+    )
     assert (told["last"]["epoch"], told["best"]["epoch"]) == (2, 1)
     assert (told["best"]["val_loss"], told["best"]["val_macro_f1"]) == (2.0, 0.3)

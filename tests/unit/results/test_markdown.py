@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from support.reporting import HOSTILE
 
 from hpsearch.results.export.card import card
-from hpsearch.results.export.card_figures import Judgement
+from hpsearch.results.export.card_metrics import Judgement
 from hpsearch.results.markdown import Code, block, code, inline, plain, table, words
 
 RENDER = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from support.searching import epoch_result
 
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.results.overfitting import overfits_from
 
 FALLING = [1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1]

@@ -65,7 +65,7 @@ def test_constraints_in_their_normal_form(load, base, reload):
         "latency <= 2.5",
     ]
     assert [each.known_before for each in study.goals.constraints] == [True, False, False]
-    assert study.goals.figures == ("val_accuracy", "parameters", "latency")
+    assert study.goals.metrics == ("val_accuracy", "parameters", "latency")
     assert reload(study.document, study.text) == study
     plain = load(base)
     assert study.fingerprint != plain.fingerprint, "other constraints are another question"

@@ -13,7 +13,7 @@ import torch
 from support.resuming import assert_same, figures, interrupted, run, stopping_after
 
 from hpsearch.errors import CheckpointError, TrainingDiverged
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import EarlyStopping, TrialConfig
 from hpsearch.training import checkpoint, engine

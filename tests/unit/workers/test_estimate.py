@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hpsearch.errors import DataError, TrainingDiverged
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
 from hpsearch.training.registries import MODELS

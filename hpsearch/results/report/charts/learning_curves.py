@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hpsearch.measurement import EpochResult
+from hpsearch.metrics import EpochResult
 from hpsearch.results.report.blocks import Chart, Column, Table
 from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
@@ -72,11 +72,11 @@ def loss_curves(content: StudyContent) -> Chart | None:
             "mode": "lines",
             "name": name,
             "x": epochs,
-            "y": [unit.scaled(getattr(each, figure_name)) for each in curve],
+            "y": [unit.scaled(getattr(each, metric_name)) for each in curve],
             "line": {"color": var(colour), "width": 2.2, "dash": dash},
             "hovertemplate": "epoch %{x}: %{y}",
         }
-        for name, figure_name, colour, dash in (
+        for name, metric_name, colour, dash in (
             ("training", "train_loss", "series-1", "dash"),
             ("validation", "val_loss", "series-2", "solid"),
         )

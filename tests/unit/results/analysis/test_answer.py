@@ -97,7 +97,7 @@ def test_what_isnt_known_is_undecided(record) -> None:
 def test_several_objectives_have_a_front_and_no_winner(record, searched) -> None:
     goals = replace(record.goals, objectives=("val_accuracy", "parameters"))
     trials = [
-        replace(t, figures={"val_accuracy": t.value or 0.0, "parameters": 9.0})
+        replace(t, metrics={"val_accuracy": t.value or 0.0, "parameters": 9.0})
         for t in record.trials
     ]
     (first,) = answer(replace(record, goals=goals, trials=tuple(trials)))

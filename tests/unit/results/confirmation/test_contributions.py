@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from hpsearch.measurement import OBJECTIVES
+from hpsearch.metrics import OBJECTIVES
 from hpsearch.results.confirmation.contributions import contributions, judged, lean
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1

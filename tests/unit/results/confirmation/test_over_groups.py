@@ -19,7 +19,7 @@ from hpsearch.results.confirmation.over_groups import (
 )
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import Judged
-from hpsearch.results.export.card_figures import Judgement, classes_of, figures_of
+from hpsearch.results.export.card_metrics import Judgement, classes_of, metrics_of
 
 
 def said(groups: int = 30, images: int = 4, seed: int = 0) -> Predictions:
@@ -162,7 +162,7 @@ def test_a_cards_intervals_are_over_groups() -> None:
     judgement = Judgement(
         confusion=matrix.tolist(), what="them", once=True, over_groups=found, grouped=True
     )
-    told = figures_of(origin, judgement)
+    told = metrics_of(origin, judgement)
     low, high = found.figures["val_accuracy"].interval(share, share=True) or (0, 0)
     assert f"{100 * low:.2f} to {100 * high:.2f} %" in told
     assert told.count("groups of validation images (30)") == 4
@@ -170,5 +170,5 @@ def test_a_cards_intervals_are_over_groups() -> None:
     low, high = found.recall[1].interval(recall, share=True) or (0, 0)
     assert f"{100 * low:.2f} to {100 * high:.2f} %" in classes_of(origin, judgement)
     # An error that isn't known is no reason for a binomial interval
-    unknown = figures_of({**origin, "over_groups": None}, judgement)
+    unknown = metrics_of({**origin, "over_groups": None}, judgement)
     assert " to " not in unknown

@@ -39,12 +39,12 @@ def macro_f1(matrix: Matrix) -> float:
 
 
 def bootstrap_interval(
-    matrix: Sequence[Sequence[int]], figure: Callable[[Matrix], float]
+    matrix: Sequence[Sequence[int]], metric: Callable[[Matrix], float]
 ) -> tuple[float, float]:
     """Return the percentile bootstrap's interval over images of a figure of a confusion matrix."""
     cells = np.asarray(matrix, dtype=np.int64)
     count = int(cells.sum())
     draws = np.random.default_rng(_SEED).multinomial(count, cells.ravel() / count, size=_DRAWS)
-    found = [figure(draw.reshape(cells.shape)) for draw in draws]
+    found = [metric(draw.reshape(cells.shape)) for draw in draws]
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)

@@ -30,16 +30,16 @@ COSTS: dict[str, Literal["maximize", "minimize"]] = {
 }
 
 #: Those of ``COSTS`` that are known before training.
-KNOWN_BEFORE = ("parameters", "multiply_adds")
+STATIC_COSTS = ("parameters", "multiply_adds")
 
 #: Those that only training tells.
-MEASURED_COSTS = tuple(name for name in COSTS if name not in KNOWN_BEFORE)
+MEASURED_COSTS = tuple(name for name in COSTS if name not in STATIC_COSTS)
 
 #: The one of them that is measured once, at a trial's end.
 LATENCY = "latency"
 
 #: Every figure that may be an objective or have a bound, and the direction that is better.
-GOAL_FIGURES = {**OBJECTIVES, **COSTS}
+GOAL_METRICS = {**OBJECTIVES, **COSTS}
 
 #: With more classes than this, no confusion matrix is recorded: nobody reads a million cells.
 CONFUSION_CLASSES = 100
@@ -99,7 +99,7 @@ class MetricFormat:
         return f"{self.number(low)} to {self.value(high)}"
 
     def _plain(self, value: float) -> str:
-        return f"{value:,.0f}" if self.metric in KNOWN_BEFORE else f"{value:.4g}"
+        return f"{value:,.0f}" if self.metric in STATIC_COSTS else f"{value:.4g}"
 
 
 def format_metrics(values: Mapping[str, float]) -> str:
@@ -167,4 +167,4 @@ class EpochResult:
 
 
 #: The fields that are numbers: what a curve is made of.
-FIGURES = tuple(each.name for each in fields(EpochResult) if each.compare)
+METRIC_COLUMNS = tuple(each.name for each in fields(EpochResult) if each.compare)

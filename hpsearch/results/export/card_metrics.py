@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.measurement import MetricFormat
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.judging import per_class
 from hpsearch.results.confirmation.over_groups import OverGroups, of_json
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import optimism_in_words
-from hpsearch.results.export.confirmed import FIGURE_LACKS_GROUPS, LACKS_GROUPS
-from hpsearch.results.export.figures import (
+from hpsearch.results.export.confirmed import INTERVAL_LACKS_GROUPS, LACKS_GROUPS
+from hpsearch.results.export.matrix_metrics import (
     balanced_accuracy,
     bootstrap_interval,
     macro_f1,
@@ -44,7 +44,7 @@ class Judgement:
     recall: Sequence[Interval | None] = ()
 
 
-def figures_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
+def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
     """Return the section of figures, and of how sure they are."""
     rows: list[tuple[str, str, str, str]] = []
     confirmed = origin.get("confirmed")
@@ -82,7 +82,7 @@ def figures_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
     if isinstance(confirmed, Mapping) and confirmed.get("lacks_groups"):
         told += f"\n\n**{LACKS_GROUPS}**"
     elif origin.get("lacks_groups") or (test or {}).get("lacks_groups"):
-        told += f"\n\n**{FIGURE_LACKS_GROUPS}**"
+        told += f"\n\n**{INTERVAL_LACKS_GROUPS}**"
     if isinstance(confirmed, Mapping):
         told += "\n\n" + _compared(confirmed)
     opened = (
@@ -161,9 +161,9 @@ def _own(
         yield f"{name}, {of}", number(last.get(name)), interval, over
 
 
-def _groups(figures: Mapping[str, Any], images: str = "validation images") -> str:
+def _groups(metrics: Mapping[str, Any], images: str = "validation images") -> str:
     """Return ``groups of validation images (71)``."""
-    return f"groups of {images} ({figures['groups']:,})"
+    return f"groups of {images} ({metrics['groups']:,})"
 
 
 def _same(last: Mapping[str, Any], judgement: Judgement) -> bool:
