@@ -53,9 +53,9 @@ def study_note(standing: Standing) -> str:
     parts.append(f"[Report](/report/{name})")
     commands = [f"hpsearch launch --study {name}   # the study's file: goes on where it stopped"]
     if standing.best:
-        if not standing.is_confirmed and not record.goals.several:
+        if not standing.is_confirmed and not record.goals.is_multi_objective:
             commands.append(f"hpsearch confirm --study {name}   # one honest number")
-        pick = " --pick knee" if record.goals.several else ""
+        pick = " --pick knee" if record.goals.is_multi_objective else ""
         commands += [f"hpsearch export --study {name}{pick} --out best.yaml"]
         commands += ["hpsearch train best.yaml   # trains it again, to the same figures"]
     parts.append("**To reproduce**\n\n" + block("\n".join(commands)))
@@ -66,7 +66,7 @@ def state_line(standing: Standing) -> str:
     """Return how far the study has come, in one line."""
     record = standing.record
     counts = counts_of(record.counts)
-    begun, of = counts.pop("total"), record.study.trials
+    begun, of = counts.pop("total"), record.study.trial_budget
     if waiting := counts.pop("waiting", 0):
         counts["paused"] -= waiting
         counts["waiting at a rung"] = waiting
@@ -81,7 +81,7 @@ def winner_line(standing: Standing) -> str:
     metric = record.objective.metric
     if is_confirmation(record.study):
         return "told with the search: the best of these trainings is only its luckiest seed"
-    if record.goals.several:
+    if record.goals.is_multi_objective:
         front = ", ".join(map(str, standing.best[:20]))
         more = ", .." if len(standing.best) > 20 else ""
         nearest, names = knee(record), ", ".join(record.goals.objectives)
@@ -163,11 +163,11 @@ def _state(
     if told.state is TicketState.COMPLETE:
         rank = None if told.number is None else standing.rank.get(told.number)
         if rank is None:
-            broken = "; ".join(record.goals.broken(told.metrics))
+            broken = "; ".join(record.goals.violated(told.metrics))
             return f"**Complete**, no rank: {words(broken)}."
         place = f"**Complete**, rank {rank} of {len(standing.rank)}"
         chosen = told.number in standing.best
-        if record.goals.several:
+        if record.goals.is_multi_objective:
             nearest = knee(record)
             at_knee = nearest is not None and nearest.number == told.number
             front = "on the front, at its **knee**" if at_knee else "on the front"

@@ -93,7 +93,7 @@ def _revision(connection: Connection, asked: Sequence[StoredStudy]) -> str:
         .order_by(events.c.study_id)
     )
     grown = [tuple(row) for row in connection.execute(query)]
-    about = [(each.run_key, each.trials, each.document.get("description")) for each in asked]
+    about = [(each.run_key, each.trial_budget, each.document.get("description")) for each in asked]
     return json.dumps([grown, about])
 
 
@@ -129,7 +129,7 @@ def best_trials(record: StudyRecord, verdict: Confirmation | None) -> Sequence[T
     if is_confirmation(record.study):
         # The best of its trainings would be the luckiest seed.
         return kept_trainings(record) if record.is_finished else []
-    if verdict is not None and _has_winner(verdict) and not record.goals.several:
+    if verdict is not None and _has_winner(verdict) and not record.goals.is_multi_objective:
         return [each for each in record.trials if each.number == verdict.winner]
     return front(record)
 

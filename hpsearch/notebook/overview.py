@@ -17,8 +17,8 @@ def overview(database: Database, record: StudyRecord) -> str:
     """Return the HTML of how far a study is, its best and its leading trials."""
     counts, metric = record.counts, record.objective.metric
     parts = [
-        html.title(f"{record.study.name}: {counts.finished} of {record.study.trials} trials"),
-        html.bar(counts.finished / max(record.study.trials, 1)),
+        html.title(f"{record.study.name}: {counts.finished} of {record.study.trial_budget} trials"),
+        html.bar(counts.finished / max(record.study.trial_budget, 1)),
         html.line(
             f"{counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed, "
             f"{counts.running} running, {counts.paused} paused"

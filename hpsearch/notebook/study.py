@@ -54,7 +54,7 @@ class Study:
             record = self._read(lambda _, record: record)
         except HpsearchError:
             return f"<Study {self._study}: not launched yet>"
-        done, of = record.counts.finished, record.study.trials
+        done, of = record.counts.finished, record.study.trial_budget
         return f"<Study {record.study.name}: {done} of {of} trials finished>"
 
     @property

@@ -116,7 +116,7 @@ class RulePrior:
     def model_of(self, config: TrialConfig) -> BuiltModel:
         """Build a configuration's net. Raises ``InfeasibleConfig`` if it may not be trained."""
         model = built_model(config.model, self._images_of(config.data))
-        if broken := self._study.goals.broken(model.costs):
+        if broken := self._study.goals.violated(model.costs):
             raise InfeasibleConfig("; ".join(broken))
         return model
 

@@ -18,7 +18,7 @@ def found_in(record: StudyRecord, study: StudyFile, number: int | None = None) -
     """
     order = ranked(record)
     name, counts = record.study.name, record.counts
-    if number is None and record.goals.several and order:
+    if number is None and record.goals.is_multi_objective and order:
         listed = ", ".join(str(each.number) for each in front(record)[:KEPT_WEIGHTS])
         raise UserError(
             f"study {name!r} has several objectives, so no one trial is its winner; name a trial "
@@ -36,7 +36,7 @@ def found_in(record: StudyRecord, study: StudyFile, number: int | None = None) -
     if trial in violators(record):
         raise UserError(
             f"only a trial that keeps the constraints of study {name!r} can be built upon, but of "
-            f"trial {trial.number} {'; '.join(record.goals.broken(trial.metrics))}"
+            f"trial {trial.number} {'; '.join(record.goals.violated(trial.metrics))}"
         )
     if trial not in order:
         raise UserError(

@@ -42,7 +42,7 @@ def lessons_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> Le
     if not record.is_finished:
         raise UserError(
             f"a prior learns from a finished study, but {name!r} has {record.counts.finished} of "
-            f"{record.study.trials} trials; launch it again to finish it"
+            f"{record.study.trial_budget} trials; launch it again to finish it"
         )
     judge = RulePrior(study, images_of)
     sign = 1.0 if record.objective.direction == "maximize" else -1.0

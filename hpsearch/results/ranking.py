@@ -41,7 +41,7 @@ def ranked(record: StudyRecord) -> list[TrialRecord]:
         and not _is_damaged(record, trial)
     ]
     order = [trial for *_, trial in sorted(eligible, key=lambda entry: entry[:2])]
-    if not record.goals.several:
+    if not record.goals.is_multi_objective:
         return order
     on_front = _undominated(_costs(record, order))
     leading = [trial for trial, first in zip(order, on_front, strict=True) if first]
@@ -72,7 +72,7 @@ def contenders(record: StudyRecord) -> list[TrialRecord]:
         and trial.state in (TicketState.PAUSED, TicketState.PRUNED)
         and trial.value is not None
     ]
-    if not kept or not record.goals.are_plain:
+    if not kept or not record.goals.is_single_unconstrained:
         return order
     furthest = max(trial.rung or 0 for trial in kept)
     sign = -1.0 if record.objective.direction == "maximize" else 1.0
@@ -103,7 +103,7 @@ def front(record: StudyRecord) -> list[TrialRecord]:
     Ordered as ``ranked``; of equal trials each is on it. With one objective it is the winner.
     """
     order = ranked(record)
-    if not record.goals.several:
+    if not record.goals.is_multi_objective:
         return order[:1]
     return [
         trial
@@ -135,7 +135,7 @@ def pick(record: StudyRecord, which: str | int) -> TrialRecord:
     or no such point.
     """
     name = record.study.name
-    if not record.goals.several:
+    if not record.goals.is_multi_objective:
         raise UserError(
             f"a point is picked from a front of several objectives, but study {name!r} has one, "
             f"{record.objective.metric}; leave the pick out (the winner is meant), or name a "
@@ -166,7 +166,7 @@ def chosen(record: StudyRecord, which: str | None = None) -> TrialRecord | None:
     if which is not None:
         return pick(record, which)
     points = front(record)
-    if record.goals.several and points:
+    if record.goals.is_multi_objective and points:
         listed = ", ".join(str(trial.number) for trial in points[:KEPT_WEIGHTS])
         raise UserError(
             f"study {record.study.name!r} has several objectives "
@@ -222,7 +222,9 @@ def _is_complete(trial: TrialRecord) -> bool:
 
 def _is_damaged(record: StudyRecord, trial: TrialRecord) -> bool:
     """Whether its row can't be read whole: it can't be compared, exported or confirmed."""
-    lacks = record.goals.several and not trial.metrics.keys() >= set(record.goals.objectives)
+    lacks = record.goals.is_multi_objective and not trial.metrics.keys() >= set(
+        record.goals.objectives
+    )
     return lacks or bool(trial.damaged)
 
 

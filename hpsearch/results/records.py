@@ -95,7 +95,7 @@ class StudyRecord:
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do: every trial of the budget, or of the space, has ended."""
-        return self.counts.all_ended(self.study.trials, exhausted=self.study.exhausted)
+        return self.counts.all_ended(self.study.trial_budget, exhausted=self.study.exhausted)
 
     def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return stored parameters as the study file writes them: lists as lists."""

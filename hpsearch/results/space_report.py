@@ -218,7 +218,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
             continue
         if prior is not None:
             opinions.ask(prior, config)
-        broken = study.goals.broken({name: getattr(plan.model, name) for name in STATIC_COSTS})
+        broken = study.goals.violated({name: getattr(plan.model, name) for name in STATIC_COSTS})
         if broken:
             violating.append(_infeasible(first_trial, draw.params, "; ".join(broken)))
         sizes.setdefault(config.model.name, []).append((config.batch_size, plan.model))

@@ -62,7 +62,7 @@ def with_confirmed_best(
 def winners(database: Database, record: StudyRecord) -> dict[int, str]:
     """Return ticket -> what its trial is: the best seen, the confirmed winner, on the front."""
     order = front(record)
-    if record.goals.several:
+    if record.goals.is_multi_objective:
         nearest = knee(record)
         return {
             trial.ticket: "knee of the front" if trial == nearest else "front" for trial in order

@@ -45,7 +45,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         "study": record.study.name,
         "trials": counts_of(record.counts),
         "budget": {
-            "trials": record.study.trials,
+            "trials": record.study.trial_budget,
             "epochs_per_trial": record.study.epochs_per_trial,
         },
         "epochs_run": record.counts.epochs_run,
@@ -64,7 +64,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
     if record.warnings:
         told["warnings"] = list(record.warnings)
     goals = record.goals
-    if goals.several:
+    if goals.is_multi_objective:
         nearest = knee(record)
         told["objectives"] = goals.directions
         told["front"] = [

@@ -125,7 +125,7 @@ def outcome(
 
 
 def _values(goals: Goals, metrics: Mapping[str, float], complete: bool) -> list[float]:
-    if complete or not goals.several:
+    if complete or not goals.is_multi_objective:
         return [metrics[name] for name in goals.objectives]
     return []
 

@@ -47,7 +47,7 @@ class StoredStudy:
     document: Mapping[str, Any]
     fingerprint: str
     #: The budget, with what was granted for invalid trials.
-    trials: int
+    trial_budget: int
     #: How many of them were granted for invalid trials.
     granted: int = 0
     epochs_per_trial: int
@@ -271,7 +271,7 @@ def _stored(row: Mapping[Any, Any]) -> StoredStudy:
         text=row["text"],
         document=_document(row),
         fingerprint=row["fingerprint"],
-        trials=row["trials"] + row["granted"],
+        trial_budget=row["trials"] + row["granted"],
         granted=row["granted"],
         epochs_per_trial=row["epochs_per_trial"],
         stops=row["stops"],

@@ -168,7 +168,7 @@ def row_values(
     """
     if state not in (TicketState.COMPLETE, TicketState.PRUNED):
         return []
-    if not goals.several:
+    if not goals.is_multi_objective:
         return [ticket["best_value"] if goals.objective.at == "best" else ticket["value"]]
     if state is TicketState.PRUNED:
         return []

@@ -50,7 +50,7 @@ class Constraint:
         return f"{self.name} {self.sign} {_number(self.bound)}"
 
     @property
-    def known_before(self) -> bool:
+    def is_static(self) -> bool:
         """Whether a configuration tells it without training."""
         return self.name in STATIC_COSTS
 
@@ -64,7 +64,7 @@ class Constraint:
         scale = abs(distance) + abs(self.bound)
         return distance / scale if scale else 0.0
 
-    def told(self, value: float) -> str:
+    def describe_violation(self, value: float) -> str:
         """Return the arithmetic of a value that breaks the bound."""
         return f"{self} is broken: {self.name} is {_number(value)}"
 
@@ -101,14 +101,14 @@ class Goals:
         )
 
     @property
-    def several(self) -> bool:
+    def is_multi_objective(self) -> bool:
         """Whether there is more than one objective: trials have a front, and no one winner."""
         return len(self.objectives) > 1
 
     @property
-    def are_plain(self) -> bool:
+    def is_single_unconstrained(self) -> bool:
         """Whether one objective is all that is asked for."""
-        return not self.several and not self.constraints
+        return not self.is_multi_objective and not self.constraints
 
     @property
     def directions(self) -> dict[str, Literal["maximize", "minimize"]]:
@@ -129,10 +129,10 @@ class Goals:
             if each.name in metrics
         }
 
-    def broken(self, metrics: Mapping[str, float]) -> list[str]:
+    def violated(self, metrics: Mapping[str, float]) -> list[str]:
         """Return the arithmetic of every constraint that ``metrics`` break."""
         return [
-            each.told(metrics[each.name])
+            each.describe_violation(metrics[each.name])
             for each in self.constraints
             if each.name in metrics and each.violation(metrics[each.name]) > 0
         ]

@@ -106,7 +106,7 @@ def search_rules(study: StudyFile, sampler: Sampler) -> SearchRules:
         pruner=PRUNERS.build(study.pruner),
         audit=Audit(study.pruner_audit, study.seed),
         enumerates=sampler.enumerates,
-        goals=None if study.goals.are_plain else study.goals,
+        goals=None if study.goals.is_single_unconstrained else study.goals,
     )
 
 

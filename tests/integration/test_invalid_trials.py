@@ -164,16 +164,16 @@ def test_its_ticket_stays_used(searched):
 
 def test_again_gives_one_trial_that_launches_do_not_take_back(searched):
     validity.invalidate(searched.database, searched.study_id, 2, WHY, again=True)
-    assert studies.find(searched.database, "line").trials == 5
+    assert studies.find(searched.database, "line").trial_budget == 5
     studies.attach(searched.database, study_file(trials=4, epochs=2))  # the same launch again
-    assert studies.find(searched.database, "line").trials == 5
+    assert studies.find(searched.database, "line").trial_budget == 5
     hand = searched.hand("two")
     hand.finish(hand.started(), [0.97, 0.8])
     assert hand.idle() is Idle.FINISHED
     assert record_of(searched).is_finished
     assert breaches(searched) == []
     validity.reinstate(searched.database, searched.study_id, 2, searched.file.goals)
-    assert studies.find(searched.database, "line").trials == 4
+    assert studies.find(searched.database, "line").trial_budget == 4
     assert (searched.counts().total, breaches(searched)) == (5, [])
     changes = [event.detail for event in searched.event_log() if event.kind == "budget_changed"]
     assert changes == [{"before": 4, "now": 5}, {"before": 5, "now": 4}]
@@ -222,11 +222,11 @@ def test_a_lost_answer_declares_once(prepared_url):
     database.to_lose = 1
     validity.invalidate(database, opened.study_id, 1, WHY, again=True)
     assert opened.events(1).count("invalidated") == 1
-    assert studies.find(database, "line").trials == 2
+    assert studies.find(database, "line").trial_budget == 2
     database.to_lose = 1
     validity.reinstate(database, opened.study_id, 1, opened.file.goals)
     assert opened.events(1).count("reinstated") == 1
-    assert studies.find(database, "line").trials == 1
+    assert studies.find(database, "line").trial_budget == 1
     assert breaches(opened) == []
     database.close()
 

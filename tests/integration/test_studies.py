@@ -22,7 +22,7 @@ def test_attach_creates_what_find_returns(database):
     file = study_file(name="first", trials=12, epochs=5)
     stored = studies.attach(database, file)
     assert stored == studies.find(database, "first")
-    assert (stored.name, stored.trials, stored.epochs_per_trial) == ("first", 12, 5)
+    assert (stored.name, stored.trial_budget, stored.epochs_per_trial) == ("first", 12, 5)
     assert (stored.text, stored.document) == (file.text, file.document)
     assert stored.fingerprint == file.fingerprint
     assert (stored.stops, stored.exhausted) == (0, False)
@@ -43,7 +43,7 @@ def test_attaching_again_finds_the_same_study_and_takes_the_new_budget(database)
     first = studies.attach(database, study_file(trials=4))
     again = studies.attach(database, study_file(trials=9))
     assert (again.study_id, again.run_key) == (first.study_id, first.run_key)
-    assert again.trials == 9
+    assert again.trial_budget == 9
     assert again.document["budget"]["trials"] == 9, "the document says the same as the budget"
     assert len(studies.everything(database)) == 1
 
@@ -171,7 +171,7 @@ def test_a_file_that_says_nothing_of_a_prior_goes_on_with_the_stored_one(databas
         prior="rule", unsaid=frozenset({"search"}),
     )  # fmt: skip
     again = studies.attach(database, by_default)
-    assert (again.trials, again.fingerprint) == (9, before.fingerprint)
+    assert (again.trial_budget, again.fingerprint) == (9, before.fingerprint)
     assert again.document == study_file(trials=9).document
     asked = replace(by_default, unsaid=frozenset())
     with pytest.raises(StudyMismatch, match=r"search: \(absent\) -> {prior: rule}"):

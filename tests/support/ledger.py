@@ -187,7 +187,7 @@ def open_search(
         enumerates=enumerates,
         max_failures=max_failures,
         audit=audit or Audit(),
-        goals=None if file.goals.are_plain else file.goals,
+        goals=None if file.goals.is_single_unconstrained else file.goals,
     )
     return Search(database=database, stored=studies.attach(database, file), file=file, rules=rules)
 

@@ -273,7 +273,7 @@ def _divided(source: SourceReport) -> str:
 
 def _objectives(study: StudyFile) -> str:
     goals = study.goals
-    if not goals.several:
+    if not goals.is_multi_objective:
         return goals.objective.metric
     names, metric = " and ".join(goals.objectives), goals.objective.metric
     if goals.by_fronts:

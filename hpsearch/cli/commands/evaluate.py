@@ -89,7 +89,7 @@ def _warn(record: StudyRecord, before: Sequence[Opening]) -> None:
             stderr=True,
         )
     if not record.is_finished:
-        left = record.study.trials - record.counts.finished
+        left = record.study.trial_budget - record.counts.finished
         say(
             f"warning: {plural(left, 'trial')} of study {record.study.name!r} never ended: if the "
             "search continues, another trial may win, and its test value would be a second look",

@@ -89,7 +89,7 @@ def _told(database: Database, name: str, number: int) -> dict[str, Any]:
         "state": trial.state.value,
         "invalid": declared
         and {"reason": declared.reason, "at": declared.at, "was": declared.before.value},
-        "budget": record.study.trials,
+        "budget": record.study.trial_budget,
         "best": None if leader is None else {"number": leader.number, "value": leader.value},
         "confirmation": confirmation.study.name
         if confirmation is not None and number in finalists
@@ -105,7 +105,7 @@ def _print(told: dict[str, Any], before: StudyRecord, *, undo: bool) -> None:
         declared = told["invalid"]
         say(f"{name}: trial {number} ({declared['was']}) is invalid: {declared['reason']}")
         say("It has no rank any more, and the sampler ignores it; `--undo` declares it valid again")
-    budget, old = told["budget"], before.study.trials
+    budget, old = told["budget"], before.study.trial_budget
     if budget != old:
         go_on = ": launch the study again" if budget > old else ""
         say(f"The budget is {budget} trials instead of {old}{go_on}")

@@ -283,7 +283,7 @@ def _print_end(
     )
     print_warnings(record)
     order = ranked(record)
-    if order and record.goals.several:
+    if order and record.goals.is_multi_objective:
         print_front(record)
     elif order:
         winner = order[0]
@@ -305,8 +305,8 @@ def _print_end(
     if broken:
         say(f"{broken} of {counts.complete} complete trials break a constraint and have no rank")
     if order and exported:
-        which = " --pick knee" if record.goals.several else ""
-        if not record.goals.several:  # finalists are compared by one objective
+        which = " --pick knee" if record.goals.is_multi_objective else ""
+        if not record.goals.is_multi_objective:  # finalists are compared by one objective
             say(f"Confirm it: {again(f'hpsearch confirm --study {told.study}', storage)}")
         say(f"Export it: {again(f'hpsearch export --study {told.study}{which}', storage)}")
     say(f"View it: {again('hpsearch dashboard', storage)}")

@@ -150,7 +150,7 @@ def _wish(
         metric, sign, column = text.partition("=")
         if sign and metric in metrics:
             named[metric] = column
-        elif record.goals.several:
+        elif record.goals.is_multi_objective:
             raise UserError(
                 f"--value must be FIGURE=COLUMN, where FIGURE is one of {', '.join(metrics)}, but "
                 f"got {text}"

@@ -84,7 +84,11 @@ def _print_trials(record: StudyRecord, marks: Mapping[int, str], *, as_json: boo
                     "ticket": trial.ticket,
                     "state": trial.state.value,
                     "value": trial.value,
-                    **({} if record.goals.are_plain else {"figures": dict(trial.metrics)}),
+                    **(
+                        {}
+                        if record.goals.is_single_unconstrained
+                        else {"figures": dict(trial.metrics)}
+                    ),
                     "epochs": trial.epochs_done,
                     "attempts": trial.attempts,
                     "compute_seconds": trial.compute_seconds,
@@ -108,7 +112,7 @@ def _print_trials(record: StudyRecord, marks: Mapping[int, str], *, as_json: boo
             *others,
             "epochs",
             "time",
-            "parameters" if record.goals.are_plain else "configuration",
+            "parameters" if record.goals.is_single_unconstrained else "configuration",
             "",
         ),
         [

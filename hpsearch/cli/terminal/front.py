@@ -39,7 +39,7 @@ def print_best(record: StudyRecord) -> None:
     if best_trial is None:
         why = "every complete trial breaks a constraint" if broken else "no trial is complete"
         say(f"best: none yet, because {why}")
-    elif record.goals.several:
+    elif record.goals.is_multi_objective:
         print_front(record)
     else:
         objective = record.objective

@@ -54,7 +54,7 @@ def trial_page(
         "objective": {"metric": record.objective.metric, "at": record.objective.at},
         "value": trial.value,
         "figures": dict(trial.metrics),
-        "violations": record.goals.broken(trial.metrics) if complete else [],
+        "violations": record.goals.violated(trial.metrics) if complete else [],
         "best_value": trial.best_value,
         "best_epoch": trial.best_epoch,
         "epochs": trial.epochs_done,

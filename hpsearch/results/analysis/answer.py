@@ -37,7 +37,7 @@ def _winner(record: StudyRecord, confirmation: Confirmation | None, found: Effec
     order = ranked(record)
     if not order:
         return f"No answer yet: {none_eligible(record)}."
-    if record.goals.several:
+    if record.goals.is_multi_objective:
         points = front(record)
         return (
             f"No one trial is best in all of {', '.join(record.goals.objectives)}: "

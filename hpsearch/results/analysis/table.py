@@ -128,4 +128,4 @@ def _why(trial: TrialRecord) -> str | None:
 
 
 def _has_metrics(record: StudyRecord) -> bool:
-    return not record.goals.are_plain
+    return not record.goals.is_single_unconstrained

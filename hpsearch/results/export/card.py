@@ -55,7 +55,7 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
         # `confirm` chooses by one objective; a point of a front is what it is, trained again
         how = (
             "`hpsearch train FILE --seeds 5`"
-            if Goals.of(document).several
+            if Goals.of(document).is_multi_objective
             else code(f"hpsearch confirm --study {study}")
         )
         about.append(

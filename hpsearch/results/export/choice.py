@@ -60,7 +60,7 @@ def choose(
             f"`hpsearch export --study {search}`, which takes the confirmed winner"
         )
     advice = None
-    if number is None and (pick is not None or record.goals.several):
+    if number is None and (pick is not None or record.goals.is_multi_objective):
         picked = chosen(record, pick)
         number = None if picked is None else picked.number
     if number is None and not unconfirmed:

@@ -111,7 +111,7 @@ def export_trial(
     noted = optuna_side.attributes(database, trained.trial_id)
     rank = order.index(trial) + 1 if trial in order else None
     worth = (
-        caveat(trial, rank, len(order), several=record.goals.several)
+        caveat(trial, rank, len(order), several=record.goals.is_multi_objective)
         if retrained is None
         else retrained.worth
     )
@@ -128,7 +128,7 @@ def export_trial(
         "complete_trials": len(order),
         "objective": f"{record.objective.metric} of the {record.objective.at} epoch",
         "value": trained.value,
-        **({} if record.goals.are_plain else {"goals": dict(trained.metrics)}),
+        **({} if record.goals.is_single_unconstrained else {"goals": dict(trained.metrics)}),
         "confirmed": False if retrained is None else retrained.told,
         "worth": worth,
         "training": _training(source, trained),

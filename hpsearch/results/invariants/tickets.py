@@ -14,7 +14,7 @@ from hpsearch.search.validity import declaration_in
 
 def within_budget(facts: Facts) -> Iterator[Breach]:
     """No more tickets than the study may have, or was ever allowed to have."""
-    budget = max([facts.record.study.trials, *_earlier_budgets(facts.events)])
+    budget = max([facts.record.study.trial_budget, *_earlier_budgets(facts.events)])
     issued = len(facts.tickets)
     if issued > budget:
         yield "the study", f"{issued} tickets were issued, but its budget is {budget} trials"

@@ -58,7 +58,7 @@ def hard_pictures(
     if matrices is None:
         way = (
             "and only one objective is confirmed by such."
-            if record.goals.several
+            if record.goals.is_multi_objective
             else f"hpsearch confirm --study {record.study.name} has them do so."
         )
         return Shown(

@@ -79,7 +79,7 @@ def read_content(
     evidence = read_evidence(database, record)
     confirmed = _confirmed(database, record)
     matrices = read_matrices(database, record)
-    nearest = knee(record) if record.goals.several else None
+    nearest = knee(record) if record.goals.is_multi_objective else None
     found = effects(evidence, most_pairs=_PAIRS)
     document, noted = record.study.document, _noted(database, record)
     names = columns(database, record)
@@ -96,7 +96,7 @@ def read_content(
         objectives=dict(record.goals.directions),
         constraints=[str(each) for each in record.goals.constraints],
         counts=counts_of(record.counts),
-        budget_trials=record.study.trials,
+        budget_trials=record.study.trial_budget,
         epochs_per_trial=record.study.epochs_per_trial,
         finished=record.is_finished,
         warnings=record.warnings,

@@ -207,7 +207,7 @@ def _require_search(search: StudyRecord) -> None:
             f"study {search.study.name!r} is itself the confirmation of {of!r}; name the search: "
             f"hpsearch confirm --study {of}"
         )
-    if search.goals.several:
+    if search.goals.is_multi_objective:
         listed = ", ".join(search.goals.objectives)
         raise UserError(
             f"finalists are compared by one objective, but study {search.study.name!r} has several "

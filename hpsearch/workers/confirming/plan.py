@@ -46,7 +46,7 @@ def grow(database: Database, name: str) -> bool:
     """
     record = read_study(database, name)
     now = standing(record)
-    if len(now.planned) > record.study.trials:
+    if len(now.planned) > record.study.trial_budget:
         studies.raise_budget(database, record.study.study_id, len(now.planned))
         passing(Step.ROUND_PLANNED)
     return not now.finished

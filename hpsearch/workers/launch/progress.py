@@ -98,7 +98,7 @@ class ProgressReader:
         names = _names(record)
         return Progress(
             counts=counts,
-            budget_trials=record.study.trials,
+            budget_trials=record.study.trial_budget,
             epochs_per_second=rate,
             seconds_left=self._seconds_left(record, rate),
             best=_leader(record),
@@ -128,7 +128,7 @@ class ProgressReader:
         """Return how many epochs are to come, if trials end as early as so far and if none does."""
         per_trial = self._study.budget.epochs_per_trial
         known = record.trials
-        budget = record.study.trials
+        budget = record.study.trial_budget
         if is_confirmation(record.study):  # its budget is the rounds that are planned so far
             budget = max(budget, expected_trainings(record))
         tried = [each.epochs_done for each in known if each.state.is_finished or each.waits]

@@ -131,7 +131,7 @@ class Supervisor:
         counts = ledger_reads.counts(self._database, self._stored.study_id)
         # Another launch may have changed the budget, a worker may have exhausted the space.
         now = find(self._database, self._stored.name)
-        return counts.all_ended(now.trials, exhausted=now.exhausted)
+        return counts.all_ended(now.trial_budget, exhausted=now.exhausted)
 
     def _outcome(self, reason: Reason) -> Outcome:
         counts = ledger_reads.counts(self._database, self._stored.study_id)

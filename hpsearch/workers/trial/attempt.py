@@ -190,7 +190,7 @@ class Attempt:
     def _measured(self, result: EpochResult) -> dict[str, float]:
         """Return what the study's goals need and no epoch measures; latency once, at the end."""
         goals = self.bench.study.goals
-        if goals.are_plain:
+        if goals.is_single_unconstrained:
             return {}
         found = self.blueprint.costs()
         if result.last and "latency" in goals.metrics and self.best is not None:

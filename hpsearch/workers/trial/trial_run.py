@@ -259,7 +259,7 @@ def _require_same_images(bench: Bench, params: Mapping[str, Any], blueprint: Blu
 
 def _require_constraints(goals: Goals, blueprint: Blueprint) -> None:
     """Raise ``ConstraintBroken`` where what is known before training is out of bounds."""
-    broken = goals.broken(blueprint.costs())
+    broken = goals.violated(blueprint.costs())
     if broken:
         raise ConstraintBroken("; ".join(broken), goals.violations(blueprint.costs()))
 

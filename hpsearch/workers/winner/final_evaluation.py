@@ -67,7 +67,7 @@ def evaluate_winner(
             f"{name!r} are running ({counts.running}); wait for its end, or run "
             f"`hpsearch stop --study {name}`"
         )
-    several = record.goals.several
+    several = record.goals.is_multi_objective
     confirmation = None if several or pick is not None else newest(database, name)
     _refuse_searching(confirmation)
     torch.set_num_threads(cores())

@@ -45,7 +45,7 @@ def test_finalists_meet_the_same_seeds_each_with_a_split_of_its_own(searched) ->
     assert now.finished and now.winner is not None
     # Nothing but the plan was trained, and nothing twice
     assert list(trainings) == list(now.planned)
-    assert len(confirm.tickets()) == len(set(now.planned)) == confirm.record().study.trials
+    assert len(confirm.tickets()) == len(set(now.planned)) == confirm.record().study.trial_budget
     assert {each.state.value for each in trainings.values()} == {"complete"}
     told = {each["trial"]: each["params"] for each in confirm.study.confirms["finalists"]}
     for entry, trial in trainings.items():
@@ -152,7 +152,7 @@ def test_workers_that_find_nothing_left_at_once_plan_one_round(searched, prepare
         thread.join()
     assert answers == [True] * len(hands)
     planned = len(confirm.standing().planned)
-    assert confirm.record().study.trials == planned > first
+    assert confirm.record().study.trial_budget == planned > first
     (grown,) = confirm.events("budget_changed")
     assert grown.detail == {"before": first, "now": planned}
     confirm.run_to_end()
@@ -162,12 +162,12 @@ def test_workers_that_find_nothing_left_at_once_plan_one_round(searched, prepare
 
 def test_whoever_waits_for_a_round_to_end_goes_on(searched) -> None:
     confirm = confirming(searched)
-    first = confirm.stored.trials
+    first = confirm.stored.trial_budget
     held = [confirm.claim("one") for _ in range(first)]
     assert confirm.claims("two").claim() is Idle.WAIT
     # One who asks too early gets nothing and hears that there will be more
     assert grow(confirm.database, confirm.stored.name)
-    assert confirm.record().study.trials == first
+    assert confirm.record().study.trial_budget == first
     for claim in held:
         trial_run.run_trial(confirm.bench("one"), claim)
     confirm.run_to_end("two")

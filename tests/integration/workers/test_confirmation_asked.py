@@ -117,21 +117,21 @@ def test_a_budget_that_has_grown_stays_when_it_is_asked_again(searched) -> None:
     confirm = confirming(searched)
     confirm.run_to_end()
     ended = studies.find(searched.database, confirm.stored.name)
-    assert ended.trials > confirm.stored.trials
+    assert ended.trial_budget > confirm.stored.trial_budget
     assert studies.create_or_find(searched.database, confirm.study) == ended
 
 
 def test_left_between_two_rounds_it_is_not_finished(searched) -> None:
     confirm = confirming(searched)
     confirm.run_all()  # and whoever would have planned the next round was killed
-    before = confirm.record().study.trials
+    before = confirm.record().study.trial_budget
     asked = ask(searched.database, searched.record(), searched.study, Wish())
     options = LaunchOptions(
         study=asked.study, storage=str(searched.database.url), workers=0, runs=searched.runs
     )
     outcome = run(searched.database, asked, options, lambda _: None)
     assert outcome.reason == "stored"
-    assert confirm.record().study.trials > before == outcome.counts.finished
+    assert confirm.record().study.trial_budget > before == outcome.counts.finished
 
 
 def test_anew_it_takes_seeds_that_nobody_has_seen(searched) -> None:

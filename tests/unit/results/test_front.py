@@ -71,7 +71,7 @@ def record(trials: Sequence[TrialRecord], **document) -> StudyRecord:
             text="",
             document=document,
             fingerprint="f",
-            trials=len(trials),
+            trial_budget=len(trials),
             epochs_per_trial=1,
             stops=0,
             exhausted=False,

@@ -25,8 +25,8 @@ def test_a_study_of_one_objective_reads_as_before(load, base):
     study = load(base)
     assert study.document["objective"] == {"metric": "val_accuracy", "at": "last"}
     assert not {"objectives", "prune_on", "constraints"} & study.document.keys()
-    assert study.goals.are_plain
-    assert (study.goals.objectives, study.goals.several) == (("val_accuracy",), False)
+    assert study.goals.is_single_unconstrained
+    assert (study.goals.objectives, study.goals.is_multi_objective) == (("val_accuracy",), False)
     # Keys that say nothing change nothing, or every stored study would be another one
     same = load(base + "objectives: null\nprune_on: null\nconstraints: []\n")
     assert (same.document, same.fingerprint) == (study.document, study.fingerprint)
@@ -64,7 +64,7 @@ def test_constraints_in_their_normal_form(load, base, reload):
         "val_accuracy >= 0.9",
         "latency <= 2.5",
     ]
-    assert [each.known_before for each in study.goals.constraints] == [True, False, False]
+    assert [each.is_static for each in study.goals.constraints] == [True, False, False]
     assert study.goals.metrics == ("val_accuracy", "parameters", "latency")
     assert reload(study.document, study.text) == study
     plain = load(base)
@@ -186,10 +186,10 @@ def test_only_what_is_known_is_judged():
     )
     assert goals.constraints[0] == Constraint(name="parameters", sign="<=", bound=1000.0)
     assert goals.violations({"parameters": 2000}) == {"parameters <= 1000": 0.5}
-    assert goals.broken({"parameters": 2000, "val_accuracy": 0.1}) == [
+    assert goals.violated({"parameters": 2000, "val_accuracy": 0.1}) == [
         "parameters <= 1000 is broken: parameters is 2000"
     ]
-    assert goals.broken({"parameters": 1000, "latency": 5.0}) == []
+    assert goals.violated({"parameters": 1000, "latency": 5.0}) == []
 
 
 def test_an_editor_knows_the_new_keys(module_registries):
