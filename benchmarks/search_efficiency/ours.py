@@ -26,7 +26,7 @@ from hpsearch.results.ranking import leader
 from hpsearch.results.records import read_study
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
-from hpsearch.search.decision import UNAUDITED, Audit
+from hpsearch.search.decision import MOST_UNAUDITED, AuditSample
 from hpsearch.search.distributions import distribution_of
 from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
@@ -191,7 +191,7 @@ class FastSearch(_Snapping):
     def __init__(self, table: Table, study: StudyFile, *, reverse_prior: bool = False) -> None:
         super().__init__(table, study, reverse_prior=reverse_prior)
         self.pruner = PRUNERS.build(study.pruner)
-        self.audit = Audit(study.pruner_audit, study.seed)
+        self.audit = AuditSample(study.pruner_audit, study.seed)
         self.history = MemoryHistory()
         self.peers = _Peers()
         self.best: dict[int, float] = {}
@@ -302,7 +302,7 @@ class FastSearch(_Snapping):
         if self._next_promoted() is trial:
             trial.state, trial.rung = "running", None
             return "continue"
-        if self.audit.spares(trial.ticket) or (self.audit.share and self._lacks_audit()):
+        if self.audit.keeps(trial.ticket) or (self.audit.share and self._lacks_audit()):
             trial.state, trial.rung, trial.audited_from = "running", None, trial.epochs_done
             return "continue"
         return "paused"
@@ -311,7 +311,7 @@ class FastSearch(_Snapping):
         trials = self.trials.values()
         kept_back = sum(each.rung is not None or each.state == "pruned" for each in trials)
         audited = self.peers.spared or any(each.audited_from is not None for each in trials)
-        return kept_back > UNAUDITED and not audited
+        return kept_back > MOST_UNAUDITED and not audited
 
     def _next_promoted(self) -> Standing | None:
         if not isinstance(self.pruner, Promotion):
@@ -344,7 +344,7 @@ class FastSearch(_Snapping):
             return True
         if not rule(report, self.peers):
             return True
-        if not (self.audit.spares(report.ticket) or (self.audit.share and self._lacks_audit())):
+        if not (self.audit.keeps(report.ticket) or (self.audit.share and self._lacks_audit())):
             return False
         self.peers.spared[report.ticket] = report.epoch
         return True

@@ -140,7 +140,7 @@ def trial_note(
     for note in ("out_of_memory",):
         if note in trial.user_attrs:
             lines.append(words(trial.user_attrs[note]))
-    if (epoch := standing.spared.get(told.ticket)) is not None:
+    if (epoch := standing.kept_by_audit.get(told.ticket)) is not None:
         lines.append(
             f"Spared by the audit: the pruning rule would have stopped it at epoch {epoch}."
         )

@@ -26,7 +26,7 @@ from hpsearch.results.ranking import front, ranked, weights_kept
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.results.test_gap import TestGap, read_test_gap
 from hpsearch.search import studies
-from hpsearch.search.decision import spared_since
+from hpsearch.search.decision import kept_by_audit
 from hpsearch.search.ledger_tables import events
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
@@ -53,7 +53,7 @@ class Standing:
     #: Whether the test figure contradicts the confirmed one; ``None``: it doesn't.
     test_gap: TestGap | None
     #: Ticket -> the epoch at which the audit let it live.
-    spared: Mapping[int, int]
+    kept_by_audit: Mapping[int, int]
     #: Another text means that something has changed.
     revision: str
 
@@ -119,7 +119,9 @@ def _read(
         confirmation=confirming[-1].name if confirming else None,
         confirmations=len(confirming),
         test_gap=None if verdict is None else read_test_gap(database, record, verdict),
-        spared=database.read(lambda connection: spared_since(connection, record.study.study_id)),
+        kept_by_audit=database.read(
+            lambda connection: kept_by_audit(connection, record.study.study_id)
+        ),
         revision=revision,
     )
 

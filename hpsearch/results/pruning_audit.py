@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search.decision import spared_since
+from hpsearch.search.decision import kept_by_audit
 from hpsearch.search.ledger_tables import TicketState, epochs
 from hpsearch.search.storage import Database
 
@@ -27,7 +27,7 @@ _RANKED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spared:
+class KeptTrial:
     """A trial that the rule would have stopped, and how it ended."""
 
     number: int | None
@@ -60,7 +60,7 @@ class PruningAudit:
     epochs_saved: int
     #: Epochs that spared trials ran beyond where they would have been stopped.
     epochs_paid: int
-    spared: Sequence[Spared]
+    spared: Sequence[KeptTrial]
     #: Spared trials that ended better than half of those that the rule let live.
     falsely_pruned: int
     #: Their share among the spared, and its 95 % interval (Wilson's): what the rule does to
@@ -90,7 +90,7 @@ class PruningAudit:
 def read_pruning_audit(database: Database, record: StudyRecord) -> PruningAudit | None:
     """Return the bill so far; ``None`` where the rule would have stopped nothing yet."""
     study_id = record.study.study_id
-    since = database.read(lambda connection: spared_since(connection, study_id))
+    since = database.read(lambda connection: kept_by_audit(connection, study_id))
     if factor := _promoted_share(record):
         since = _without_promoted(database, record, since, factor)
     stopped = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
@@ -123,8 +123,8 @@ def audit(
     full = record.study.epochs_per_trial
     ends = {ticket: trial.value for ticket, trial in complete.items() if trial.value is not None}
     lived = [sign * value for ticket, value in ends.items() if ticket not in since]
-    spared = [
-        Spared(
+    kept = [
+        KeptTrial(
             number=complete[ticket].number,
             epoch=epoch,
             value=ends[ticket],
@@ -134,10 +134,10 @@ def audit(
         if ticket in ends
     ]
     stopped = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
-    judged = bool(spared and lived)
+    judged = bool(kept and lived)
     half = statistics.median(lived) if lived else 0.0
-    false = sum(sign * each.value > half for each in spared) if judged else 0
-    best = max((sign * each.value for each in spared), default=0.0)
+    false = sum(sign * each.value > half for each in kept) if judged else 0
+    best = max((sign * each.value for each in kept), default=0.0)
     return PruningAudit(
         pruned=len(stopped),
         epochs_saved=sum(full - trial.epochs_done for trial in stopped),
@@ -146,10 +146,10 @@ def audit(
             for trial in record.trials
             if trial.ticket in since
         ),
-        spared=spared,
+        spared=kept,
         falsely_pruned=false,
-        false_rate=false / len(spared) if judged else None,
-        false_interval=_interval(false, len(spared)) if judged else None,
+        false_rate=false / len(kept) if judged else None,
+        false_interval=_interval(false, len(kept)) if judged else None,
         regret=max(0.0, best - max(lived)) if judged else None,
         rungs=[
             _rung(epoch, [(value, ends[ticket]) for ticket, value in values.items()])

@@ -26,7 +26,8 @@ from hpsearch.search.stored_json import decode_or
 
 
 class Decision(StrEnum):
-    """What follows an epoch. All but ``SPARED`` are stored with it: their values never change."""
+    """What follows an epoch. All but ``KEPT_BY_AUDIT`` are stored with it: their values
+    never change."""
 
     CONTINUE = "continue"
     #: The trial waits at a rung; its ticket is given back.
@@ -35,11 +36,11 @@ class Decision(StrEnum):
     #: The last epoch of the study, or of a training that has stopped early.
     COMPLETE = "complete"
     #: The rule stops the trial, and the audit lets it go on (stored as ``CONTINUE``).
-    SPARED = "spared"
+    KEPT_BY_AUDIT = "spared"
 
 
 #: Trials that a rule keeps back beyond which one at least is spared by the audit.
-UNAUDITED = 10
+MOST_UNAUDITED = 10
 
 # Nobody is measured against a number that can't be trusted, or against a trial that the audit has
 # kept alive.
@@ -74,7 +75,7 @@ _SCORES_OF_COMPLETE = Statement(
 )
 
 
-class Audit:
+class AuditSample:
     """Which tickets are spared where the pruning rule would stop them."""
 
     def __init__(self, share: float = 0.0, seed: int = 0) -> None:
@@ -82,16 +83,16 @@ class Audit:
         self.share = share
         self.seed = seed
 
-    def spares(self, ticket: int) -> bool:
+    def keeps(self, ticket: int) -> bool:
         """Whether the trial of ``ticket`` runs to its end whatever the rule says."""
         digest = hashlib.sha256(f"{self.seed}/audit/{ticket}".encode()).digest()
         return int.from_bytes(digest[:8], "big") < self.share * 2**64
 
 
-def spared_since(connection: Connection, study_id: int) -> dict[int, int]:
+def kept_by_audit(connection: Connection, study_id: int) -> dict[int, int]:
     """Return ticket -> the epoch at which the rule would have stopped it, if it would."""
     query = sa.select(events.c.ticket, events.c.detail).where(
-        events.c.study_id == study_id, events.c.kind == EventKind.SPARED
+        events.c.study_id == study_id, events.c.kind == EventKind.KEPT_BY_AUDIT
     )
     found = {}
     for ticket, text in connection.execute(query):
@@ -102,7 +103,8 @@ def spared_since(connection: Connection, study_id: int) -> dict[int, int]:
 
 
 def lacks_audit(connection: Connection, study_id: int) -> bool:
-    """Whether the rule has kept more than ``UNAUDITED`` trials back, and the audit has spared none.
+    """Whether the rule has kept more than ``MOST_UNAUDITED`` trials back, and the audit has spared
+    none.
 
     In a small search the audit's share may come to no trial at all; then the next one that the rule
     would keep back is spared, whatever its value.
@@ -113,7 +115,7 @@ def lacks_audit(connection: Connection, study_id: int) -> bool:
         sa.func.sum(sa.case((kept_back, 1), else_=0)), sa.func.count(table.audited_from)
     ).where(table.study_id == study_id)
     kept, audited = connection.execute(query).one()
-    return bool((kept or 0) > UNAUDITED and not audited)
+    return bool((kept or 0) > MOST_UNAUDITED and not audited)
 
 
 def decide(
@@ -122,9 +124,9 @@ def decide(
     report: Report,
     sign: float,
     pruner: StoppingRule,
-    audit: Audit,
+    audit: AuditSample,
 ) -> Decision:
-    """Return ``CONTINUE``, ``PRUNED`` or ``SPARED``.
+    """Return ``CONTINUE``, ``PRUNED`` or ``KEPT_BY_AUDIT``.
 
     It isn't asked about a trial that was spared before.
 
@@ -139,8 +141,8 @@ def decide(
     peers = LedgerPeers(connection, study_id, report.ticket, sign)
     if not pruner(report, peers):
         return Decision.CONTINUE
-    if audit.spares(report.ticket) or (audit.share and lacks_audit(connection, study_id)):
-        return Decision.SPARED
+    if audit.keeps(report.ticket) or (audit.share and lacks_audit(connection, study_id)):
+        return Decision.KEPT_BY_AUDIT
     return Decision.PRUNED
 
 

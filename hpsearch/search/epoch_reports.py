@@ -113,9 +113,9 @@ class EpochReports(FencedWrites):
                     decide_epoch(connection, claim, result, decision)
             else:
                 decision = self._decide(connection, ticket, result, value, best)
-                if decision is Decision.SPARED:
+                if decision is Decision.KEPT_BY_AUDIT:
                     detail = {"epoch": result.epoch, "value": value}
-                    self.event(connection, claim, EventKind.SPARED, detail)
+                    self.event(connection, claim, EventKind.KEPT_BY_AUDIT, detail)
                     columns["audited_from"] = result.epoch
                     decision = Decision.CONTINUE
                 insert_epoch(connection, claim, result, value, decision)
@@ -172,9 +172,12 @@ class EpochReports(FencedWrites):
         if promoted is not None and promoted["ticket"] == claim.ticket:
             return Decision.CONTINUE, trains
         audit = self.rules.audit
-        if audit.spares(claim.ticket) or (audit.share and lacks_audit(connection, self.study_id)):
+        if audit.keeps(claim.ticket) or (audit.share and lacks_audit(connection, self.study_id)):
             self.event(
-                connection, claim, EventKind.SPARED, {"epoch": epoch, "value": ticket["value"]}
+                connection,
+                claim,
+                EventKind.KEPT_BY_AUDIT,
+                {"epoch": epoch, "value": ticket["value"]},
             )
             return Decision.CONTINUE, {**trains, "audited_from": epoch}
         return Decision.PAUSED, {**waits, "owner": None}

@@ -44,7 +44,7 @@ class EventKind(StrEnum):
     #: A worker that resumed an older checkpoint reported an epoch that was already recorded.
     EPOCH_REDONE = "epoch_redone"
     #: The pruning audit kept a trial that the rule would have stopped.
-    SPARED = "spared"
+    KEPT_BY_AUDIT = "spared"
     #: The trial waits at a rung.
     PAUSED = "paused"
     #: The trial waits for free GPU memory.

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from hpsearch.search.decision import Audit
+from hpsearch.search.decision import AuditSample
 from hpsearch.search.promotion import Promotion
 from hpsearch.search.pruners import Pruner
 from hpsearch.study_file.goals import Goals
@@ -80,7 +80,7 @@ class SearchRules:
     epochs_per_trial: int
     pruner: Pruner
     #: Which trials run on although the pruner would stop them; by default none.
-    audit: Audit = field(default_factory=Audit)
+    audit: AuditSample = field(default_factory=AuditSample)
     #: What trials are compared by; ``None`` where that is ``metric`` alone.
     goals: Goals | None = None
     #: Whether the sampler walks one shared sequence of points.

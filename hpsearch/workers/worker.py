@@ -19,7 +19,7 @@ from hpsearch.leave_signals import leave_signals
 from hpsearch.priors.making import starts_of
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
-from hpsearch.search.decision import Audit
+from hpsearch.search.decision import AuditSample
 from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import Claim, Idle, SearchRules
@@ -104,7 +104,7 @@ def search_rules(study: StudyFile, sampler: Sampler) -> SearchRules:
         best_epoch_counts=study.objective.at == "best",
         epochs_per_trial=study.budget.epochs_per_trial,
         pruner=PRUNERS.build(study.pruner),
-        audit=Audit(study.pruner_audit, study.seed),
+        audit=AuditSample(study.pruner_audit, study.seed),
         enumerates=sampler.enumerates,
         goals=None if study.goals.is_single_unconstrained else study.goals,
     )

@@ -9,7 +9,7 @@ import pytest
 from support.ledger import Search, open_search
 from support.searching import study_file
 
-from hpsearch.search.decision import Audit
+from hpsearch.search.decision import AuditSample
 from hpsearch.search.storage import Database
 
 
@@ -31,7 +31,7 @@ def search(database: Database) -> Callable[..., Search]:
         settings: dict[str, Any] | None = None,
         enumerates: bool = False,
         max_failures: int = 3,
-        audit: Audit | None = None,
+        audit: AuditSample | None = None,
         **file: Any,
     ) -> Search:
         return open_search(

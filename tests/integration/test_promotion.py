@@ -21,7 +21,7 @@ from hpsearch.results.records import read_study
 from hpsearch.search import epoch_reports, rungs, studies
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.completing import expected_complete
-from hpsearch.search.decision import Audit
+from hpsearch.search.decision import AuditSample
 from hpsearch.search.events import EventKind
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger_tables import TicketState
@@ -289,11 +289,11 @@ def test_checkpoints_of_waiting_trials_are_bounded_and_the_worst_give_way(search
     assert hand.claim().ticket == 1
 
 
-def audited(ticket: int, of: int) -> Audit:
+def audited(ticket: int, of: int) -> AuditSample:
     return next(
         audit
-        for audit in (Audit(0.2, seed) for seed in range(10_000))
-        if [each for each in range(1, of + 1) if audit.spares(each)] == [ticket]
+        for audit in (AuditSample(0.2, seed) for seed in range(10_000))
+        if [each for each in range(1, of + 1) if audit.keeps(each)] == [ticket]
     )
 
 
@@ -303,7 +303,7 @@ def test_the_audit_keeps_a_trial_alive_and_out_of_the_others_way(search):
     assert tried(hand, 0.5) == ["paused"]
     second = hand.started()
     assert hand.report(second, 1, 0.1) == "continue"
-    assert [e.detail for e in opened.event_log(2) if e.kind == EventKind.SPARED] == [
+    assert [e.detail for e in opened.event_log(2) if e.kind == EventKind.KEPT_BY_AUDIT] == [
         {"epoch": 1, "value": 0.1}
     ]
     assert hand.finish(second, [0.2] * 8, first=2) == "complete"
@@ -316,9 +316,9 @@ def test_the_audit_keeps_a_trial_alive_and_out_of_the_others_way(search):
 def test_a_small_search_has_one_audited_trial(search):
     """The share alone would spare none of these twenty."""
     seed = next(
-        seed for seed in range(999) if not any(map(Audit(0.001, seed).spares, range(1, 21)))
+        seed for seed in range(999) if not any(map(AuditSample(0.001, seed).keeps, range(1, 21)))
     )
-    opened = search(trials=20, epochs=EPOCHS, pruner="asha", audit=Audit(0.001, seed))
+    opened = search(trials=20, epochs=EPOCHS, pruner="asha", audit=AuditSample(0.001, seed))
     hand = opened.hand()
     # Each is worse than those before, so nobody is promoted from where it stands
     values = [0.9 - number / 100 for number in range(20)]
@@ -329,7 +329,7 @@ def test_a_small_search_has_one_audited_trial(search):
             if hand.report(claim, epoch, values[claim.ticket - 1]) != "continue":
                 break
     events = [event for each in opened.tickets() for event in opened.event_log(each.ticket)]
-    assert [event.kind for event in events].count(EventKind.SPARED) == 1
+    assert [event.kind for event in events].count(EventKind.KEPT_BY_AUDIT) == 1
     sound(opened)
 
 

@@ -16,10 +16,10 @@ from hpsearch.cli.commands.status import _print_pruning
 from hpsearch.results.invariants.facts import read_facts
 from hpsearch.results.invariants.rule import broken
 from hpsearch.results.invariants.rules import RULES
-from hpsearch.results.pruning_audit import Spared, read_pruning_audit
+from hpsearch.results.pruning_audit import KeptTrial, read_pruning_audit
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import read_study
-from hpsearch.search.decision import Audit
+from hpsearch.search.decision import AuditSample
 from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.schema_version import ensure_tables
@@ -30,11 +30,11 @@ EPOCHS = 4
 ASHA = {"reduction_factor": 2, "min_epochs": 1, "stop": True}
 
 
-def sparing(*tickets: int, of: int) -> Audit:
+def sparing(*tickets: int, of: int) -> AuditSample:
     """Return an audit that spares just these of the first ``of`` tickets."""
     for seed in count():
-        audit = Audit(0.25, seed)
-        if [ticket for ticket in range(1, of + 1) if audit.spares(ticket)] == list(tickets):
+        audit = AuditSample(0.25, seed)
+        if [ticket for ticket in range(1, of + 1) if audit.keeps(ticket)] == list(tickets):
             return audit
     raise AssertionError
 
@@ -62,13 +62,15 @@ def test_a_spared_trial_runs_to_its_end_and_the_decision_is_kept(search):
     opened = search(trials=4, epochs=EPOCHS, pruner="asha", settings=ASHA, audit=sparing(3, of=4))
     assert run_all(opened, [0.5, 0.6, 0.1, 0.2]) == ["complete", "complete", "complete", "pruned"]
     log = opened.event_log(3)
-    (event,) = [event for event in log if event.kind == EventKind.SPARED]
+    (event,) = [event for event in log if event.kind == EventKind.KEPT_BY_AUDIT]
     assert event.detail == {"epoch": 1, "value": 0.1}
     assert event.attempt == 1
     ticket, trial = opened.ticket(3), opened.trials()[2]
     assert (ticket.state, ticket.epochs_done) == (TicketState.COMPLETE, EPOCHS)
     assert (trial.state, trial.value) == (TrialState.COMPLETE, pytest.approx(0.13))
-    assert [kind for kind in opened.events(4) if kind == EventKind.SPARED] == [], "it wasn't spared"
+    assert [kind for kind in opened.events(4) if kind == EventKind.KEPT_BY_AUDIT] == [], (
+        "it wasn't spared"
+    )
 
 
 def test_the_audit_changes_no_other_trials_fate(search):
@@ -106,7 +108,7 @@ def test_who_is_spared_is_written_down_once_however_often_the_rule_would_stop_it
     told = {"trials": 3, "epochs": EPOCHS, "pruner": "median", "settings": {"startup_trials": 2}}
     opened = search(audit=sparing(3, of=3), **told)
     run_all(opened, [0.5, 0.6, 0.1])
-    assert opened.events(3).count(EventKind.SPARED) == 1
+    assert opened.events(3).count(EventKind.KEPT_BY_AUDIT) == 1
 
 
 def test_a_lost_answer_repeats_neither_the_decision_nor_its_record(search):
@@ -118,7 +120,7 @@ def test_a_lost_answer_repeats_neither_the_decision_nor_its_record(search):
     hand.ledger.release(claim, "paused")
     heir = opened.hand("heir")
     assert heir.report(heir.claim(), 1, 0.1) == "continue", "an older checkpoint"
-    assert opened.events(3).count(EventKind.SPARED) == 1
+    assert opened.events(3).count(EventKind.KEPT_BY_AUDIT) == 1
 
 
 def test_the_bill(search, database, capsys):
@@ -134,7 +136,7 @@ def test_the_bill(search, database, capsys):
     bill = read_pruning_audit(database, record)
     assert bill is not None
     assert (bill.pruned, bill.epochs_saved, bill.epochs_paid) == (2, 6, 9)
-    assert bill.spared[1] == Spared(number=4, epoch=1, value=0.83, epochs_run=EPOCHS)
+    assert bill.spared[1] == KeptTrial(number=4, epoch=1, value=0.83, epochs_run=EPOCHS)
     # The others that ended: 0.53, 0.63, 0.73
     assert (bill.falsely_pruned, bill.false_rate) == (1, pytest.approx(1 / 3))
     assert bill.false_interval == pytest.approx((0.0615, 0.7923), abs=1e-4)
@@ -186,9 +188,9 @@ def test_less_is_better_in_the_bill_too(search, database):
 def test_more_than_ten_stopped_trials_have_an_audited_one(search):
     """In so small a search the share comes to none; then it is the next that would be stopped."""
     audit = next(
-        Audit(0.001, seed)
+        AuditSample(0.001, seed)
         for seed in range(999)
-        if not any(map(Audit(0.001, seed).spares, range(1, 21)))
+        if not any(map(AuditSample(0.001, seed).keeps, range(1, 21)))
     )
     opened = search(trials=20, epochs=EPOCHS, pruner="asha", settings=ASHA, audit=audit)
     falling = [0.9 - number / 100 for number in range(20)]
@@ -196,7 +198,7 @@ def test_more_than_ten_stopped_trials_have_an_audited_one(search):
     audited = [t for t in opened.tickets() if t.audited_from is not None]
     assert [ends[t.ticket - 1] for t in audited] == ["complete"]
     assert ends[: audited[0].ticket - 1].count("pruned") == 11
-    assert [e.ticket for e in opened.event_log() if e.kind == EventKind.SPARED] == [
+    assert [e.ticket for e in opened.event_log() if e.kind == EventKind.KEPT_BY_AUDIT] == [
         audited[0].ticket
     ]
 

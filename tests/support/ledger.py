@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from hpsearch.search import ledger_reads, studies
 from hpsearch.search.claims import Claims
-from hpsearch.search.decision import Audit
+from hpsearch.search.decision import AuditSample
 from hpsearch.search.events import Event, event_log
 from hpsearch.search.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger import Ledger
@@ -174,7 +174,7 @@ def open_search(
     settings: Mapping[str, Any] | None = None,
     enumerates: bool = False,
     max_failures: int = 3,
-    audit: Audit | None = None,
+    audit: AuditSample | None = None,
 ) -> Search:
     """Attach ``file`` to a database that has tables; ``asha`` promotes from the third trial on."""
     rule = {**({"startup_trials": 1} if pruner == "asha" else {}), **(settings or {})}
@@ -186,7 +186,7 @@ def open_search(
         pruner=PRUNERS[pruner].build(**rule),
         enumerates=enumerates,
         max_failures=max_failures,
-        audit=audit or Audit(),
+        audit=audit or AuditSample(),
         goals=None if file.goals.is_single_unconstrained else file.goals,
     )
     return Search(database=database, stored=studies.attach(database, file), file=file, rules=rules)
