@@ -17,7 +17,7 @@ from benchmarks.search_efficiency.table import Table
 from hpsearch.priors.built import BuiltModel, Images, built_optimizer
 from hpsearch.priors.features import features
 from hpsearch.priors.learned import LearnedPrior
-from hpsearch.priors.prior_file import Learned, Lessons, learned_from, read
+from hpsearch.priors.prior_file import Learned, PriorExamples, learned_from, read
 from hpsearch.priors.rule import RulePrior
 from hpsearch.registry import Component
 from hpsearch.study_file.shipped_priors import SHIPPED, file_of
@@ -25,7 +25,7 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 
 
-def lessons_of(table: Table) -> Lessons:
+def lessons_of(table: Table) -> PriorExamples:
     """Return features and ranks of a table's configurations; those that diverged are last."""
     study, images = table.recorded.study(), table.recorded.images
     judge = RulePrior(study, lambda config: images)
@@ -39,7 +39,7 @@ def lessons_of(table: Table) -> Lessons:
         rows.append(features(config, optimizer, judge.model_of(config), images))
     ended = [any(len(each.val_accuracy) == table.epochs for each in row) for row in table.curves]
     ranks = rankdata(np.where(ended, table.truth, -1.0))
-    return Lessons(
+    return PriorExamples(
         name=table.recorded.name,
         sha256=sha256_of(table),
         data_set=table.recorded.data_set,
@@ -70,8 +70,8 @@ def shipped() -> Learned:
 def unseen_by(data_set: str) -> Learned:
     """Return the shipped prior as it would be without all tables of a data set."""
     learned = shipped()
-    others = [each for each in learned.lessons if each.data_set != data_set]
-    return learned if len(others) == len(learned.lessons) else learned_from(others)
+    others = [each for each in learned.examples if each.data_set != data_set]
+    return learned if len(others) == len(learned.examples) else learned_from(others)
 
 
 def fair_prior(
@@ -93,7 +93,7 @@ def fair_prior(
     """
     recorded = table.recorded
     learned = learned or unseen_by(recorded.data_set)
-    for each in learned.lessons:
+    for each in learned.examples:
         if each.sha256 == sha256_of(table) or each.data_set == recorded.data_set:
             raise ValueError(
                 f"a prior must be judged on images that it never saw, but this one was built with "

@@ -30,7 +30,7 @@ _MOST_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Lessons:
+class PriorExamples:
     """What one table, a finished search of one space, taught."""
 
     name: str
@@ -51,51 +51,51 @@ class Learned:
     """A forest and what it was grown from."""
 
     forest: Forest
-    lessons: tuple[Lessons, ...]
+    examples: tuple[PriorExamples, ...]
     #: The version of scikit-learn that grew the forest.
     grown_by: str
 
     @property
     def families(self) -> frozenset[str]:
         """Classes of optimizers that it has seen."""
-        return frozenset(family for each in self.lessons for family in each.families)
+        return frozenset(family for each in self.examples for family in each.families)
 
 
-def learned_from(lessons: Sequence[Lessons]) -> Learned:
+def learned_from(examples: Sequence[PriorExamples]) -> Learned:
     """Grow a forest from all lessons.
 
     Data sets weigh the same, and so do the tables of one, however many rows each of them has.
     """
     import sklearn
 
-    tables = Counter(each.data_set for each in lessons)
+    tables = Counter(each.data_set for each in examples)
     scaled = np.concatenate(
-        [np.full(len(each.rows), 1 / len(each.rows) / tables[each.data_set]) for each in lessons]
+        [np.full(len(each.rows), 1 / len(each.rows) / tables[each.data_set]) for each in examples]
     )
     scaled *= len(scaled) / scaled.sum()
     forest = grow(
-        np.concatenate([each.rows for each in lessons]),
-        np.concatenate([each.ranks for each in lessons]),
+        np.concatenate([each.rows for each in examples]),
+        np.concatenate([each.ranks for each in examples]),
         scaled,
     )
-    return Learned(forest=forest, lessons=tuple(lessons), grown_by=str(sklearn.__version__))
+    return Learned(forest=forest, examples=tuple(examples), grown_by=str(sklearn.__version__))
 
 
 def write(learned: Learned, file: Path) -> None:
     """Write a prior; the same one gives the same bytes."""
-    lessons = learned.lessons
+    examples = learned.examples
     arrays: dict[str, Any] = {
         "form": np.array(_FORM),
         "features": np.array(NAMES),
         "grown_by": np.array(learned.grown_by),
         **{each.name: getattr(learned.forest, each.name) for each in fields(Forest)},
-        "tables": np.array([each.name for each in lessons]),
-        "sha256": np.array([each.sha256 for each in lessons]),
-        "data_sets": np.array([each.data_set for each in lessons]),
-        "families": np.array([",".join(each.families) for each in lessons]),
-        "lengths": np.array([len(each.rows) for each in lessons], dtype=np.int32),
-        "rows": np.concatenate([each.rows for each in lessons]),
-        "ranks": np.concatenate([each.ranks for each in lessons]),
+        "tables": np.array([each.name for each in examples]),
+        "sha256": np.array([each.sha256 for each in examples]),
+        "data_sets": np.array([each.data_set for each in examples]),
+        "families": np.array([",".join(each.families) for each in examples]),
+        "lengths": np.array([len(each.rows) for each in examples], dtype=np.int32),
+        "rows": np.concatenate([each.rows for each in examples]),
+        "ranks": np.concatenate([each.ranks for each in examples]),
     }
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
@@ -136,8 +136,8 @@ def _read(arrays: dict[str, NDArray[Any]]) -> Learned:
         raise ValueError("its trees are damaged")
     ends = np.cumsum(arrays["lengths"])[:-1]
     rows, ranks = np.split(arrays["rows"], ends), np.split(arrays["ranks"], ends)
-    lessons = tuple(
-        Lessons(
+    examples = tuple(
+        PriorExamples(
             name=str(arrays["tables"][number]),
             sha256=str(arrays["sha256"][number]),
             data_set=str(arrays["data_sets"][number]),
@@ -147,4 +147,4 @@ def _read(arrays: dict[str, NDArray[Any]]) -> Learned:
         )
         for number in range(len(arrays["tables"]))
     )
-    return Learned(forest=forest, lessons=lessons, grown_by=str(arrays["grown_by"]))
+    return Learned(forest=forest, examples=examples, grown_by=str(arrays["grown_by"]))

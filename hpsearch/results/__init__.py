@@ -7,7 +7,7 @@
 - ``provenance``    versions, repository and figures that a frozen config carries
 - ``export``        what leaves a study: frozen configs, the model card, the folder of a model
 - ``analysis``      what a study says, as data: tables, effects, costs, failures, comparisons
-- ``learning``      results from elsewhere, checked against a study's space
+- ``warm_start``    results from elsewhere, checked against a study's space
 - ``opening``       how commands and notebooks come to a stored study or a file
 - ``found``         what a later study takes over from a stored one (``from: NAME``)
 - ``pruning_audit`` what pruning saved and what it cost, by the trials that were spared

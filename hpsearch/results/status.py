@@ -17,7 +17,7 @@ from hpsearch.results.ranking import front, knee
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.starts import read_prior
 from hpsearch.results.summary import summary
-from hpsearch.search import knowledge
+from hpsearch.search import prior_results
 from hpsearch.search.storage import Database
 
 
@@ -76,7 +76,7 @@ def winners(database: Database, record: StudyRecord) -> dict[int, str]:
 
 def _knowledge(database: Database, record: StudyRecord) -> dict[str, Any]:
     """Return where the sampler's knowledge came from; nothing where it has none."""
-    found = knowledge.sources(database, record.study.study_id)
+    found = prior_results.sources(database, record.study.study_id)
     listed = [{"source": each.name, "results": each.results, "at": each.at} for each in found]
     return {"knowledge": listed} if listed else {}
 

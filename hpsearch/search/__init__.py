@@ -18,7 +18,7 @@
 - ``one_moment``      several reads that see the same moment
 - ``lease``           watching other workers' leases by the own monotonic clock
 - ``history``         Optuna's view of the trials, plus the one being drawn
-- ``knowledge``       results from elsewhere, which are no trials; samplers learn from them
+- ``prior_results``   results from elsewhere, which are no trials; samplers learn from them
 - ``validity``        declaring an ended trial invalid, and taking that back
 - ``samplers``        random, tpe, grid, gp, qmc
 - ``pruners``         none, median, percentile, asha, hyperband (``promotion``: asha's rule)

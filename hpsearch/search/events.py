@@ -72,8 +72,8 @@ class EventKind(StrEnum):
     REINSTATED = "reinstated"
     #: Of the study: its budget, results from elsewhere, its files, latency, the test part.
     BUDGET_CHANGED = "budget_changed"
-    LEARNED = "learned"
-    FORGOTTEN = "forgotten"
+    PRIOR_RESULTS_ADDED = "learned"
+    PRIOR_RESULTS_REMOVED = "forgotten"
     REPAIRED = "repaired"
     LATENCY_MEASURED = "latency_measured"
     TEST_OPENED = "test_opened"

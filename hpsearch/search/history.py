@@ -28,7 +28,7 @@ from hpsearch.search.history_rows import (
     read_states,
     read_values,
 )
-from hpsearch.search.knowledge import Knowledge
+from hpsearch.search.prior_results import PriorResults
 from hpsearch.search.rungs import unfinished_values
 from hpsearch.search.storage import Database
 from hpsearch.search.trust import Start, read_starts
@@ -65,7 +65,7 @@ class TrialHistory:
         self._trials: dict[int, FrozenTrial] = {}
         self._unfinished: set[int] = set()
         self._invalid: set[int] = set()
-        self._knowledge = Knowledge(study_id)
+        self._prior_results = PriorResults(study_id)
 
     def refresh(self) -> list[FrozenTrial]:
         """Read what changed; returns every trial by number. Don't modify them."""
@@ -75,7 +75,7 @@ class TrialHistory:
     def known(self, space: Space) -> list[FrozenTrial]:
         """Return results from elsewhere as ``refresh`` found them; they are no trials."""
         parameters = space.parameters()
-        return self._knowledge.trials(
+        return self._prior_results.trials(
             {path: distribution_of(parameter) for path, parameter in parameters.items()}
         )
 
@@ -107,7 +107,7 @@ class TrialHistory:
         return DraftView(self.study_id, self.directions, trials, fixed_params or {})
 
     def _read(self, connection: Connection) -> None:
-        self._knowledge.read(connection)
+        self._prior_results.read(connection)
         # Nothing is kept before the end: a read that breaks off is made again from the start.
         newest = max(self._trials, default=0)
         new = connection.execute(

@@ -158,7 +158,7 @@ events = sa.Table(
     sa.Index("hpsearch_events_by_ticket", "study_id", "ticket"),
 )
 
-knowledge = sa.Table(
+prior_results = sa.Table(
     "hpsearch_knowledge",
     metadata,
     sa.Column("lesson_id", sa.Integer, primary_key=True),

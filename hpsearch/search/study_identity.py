@@ -16,14 +16,14 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.errors import LeftOverStudy, StorageError
 from hpsearch.search import optuna_rows as rows
-from hpsearch.search.ledger_tables import epochs, events, knowledge, studies, tickets
+from hpsearch.search.ledger_tables import epochs, events, prior_results, studies, tickets
 from hpsearch.search.prepared import Statement, ask
 
 #: The system attribute of Optuna's study that holds the run key of ours.
 RUN_KEY = "hpsearch:run_key"
 
 #: The tables whose rows belong to a study of ours.
-OWN_TABLES = (knowledge, events, epochs, tickets, studies)
+OWN_TABLES = (prior_results, events, epochs, tickets, studies)
 
 _STUDY_OF_OPTUNA = sa.and_(
     rows.STUDIES.c.study_id == studies.c.study_id, rows.STUDIES.c.study_name == studies.c.name

@@ -16,9 +16,9 @@ from hpsearch.results.opening import database_for_reading, record_of, study_of
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
-    from hpsearch.results.learning.check import Checked, Learning, Wish
-    from hpsearch.results.learning.source import Source
     from hpsearch.results.records import StudyRecord
+    from hpsearch.results.warm_start.check import CheckedRow, CheckedSource, ColumnMapping
+    from hpsearch.results.warm_start.source import Source
     from hpsearch.search.storage import Database
     from hpsearch.study_file.study import StudyFile
 
@@ -93,7 +93,7 @@ def learn(
     """  # noqa: E501
     if (source is None) == (forget is None):
         raise typer.BadParameter("--from FILE.csv|STUDY, or --forget SOURCE, must be given.")
-    from hpsearch.search import knowledge
+    from hpsearch.search import prior_results
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
@@ -102,17 +102,17 @@ def learn(
             _forget(database, record, forget or "", as_json=as_json)
             return
         target = _taught(record)
-        wish = _wish(record, mapped or (), common or (), value or (), unit)
-        found = _look(database, record, target, source, from_storage, wish)
+        mapping = _wish(record, mapped or (), common or (), value or (), unit)
+        found = _look(database, record, target, source, from_storage, mapping)
         added = 0
         if not dry_run:
-            added = knowledge.learn(database, study_id, found.source, found.lessons)
+            added = prior_results.add(database, study_id, found.source, found.results)
         told = _as_json(record, found, added, dry_run=dry_run)
     if as_json:
         print_json(told)
     else:
         _print(found, told)
-    if not found.lessons:
+    if not found.results:
         raise UserError(f"no result can be used from {found.source}: see the reasons above")
 
 
@@ -141,8 +141,8 @@ def _wish(
     common: Sequence[str],
     values: Sequence[str],
     unit: Literal["auto", "share", "percent"],
-) -> Wish:
-    from hpsearch.results.learning.check import Wish
+) -> ColumnMapping:
+    from hpsearch.results.warm_start.check import ColumnMapping
 
     metrics = record.goals.metrics
     named: dict[str, str] = {}
@@ -157,7 +157,7 @@ def _wish(
             )
         else:
             named[metrics[0]] = text
-    return Wish(
+    return ColumnMapping(
         mapped=dict(_pair("--map COLUMN=PATH", text) for text in mapped),
         common=dict(_pair("--fix PATH=VALUE", text) for text in common),
         values=named,
@@ -178,24 +178,24 @@ def _look(
     target: StudyFile,
     name: str,
     from_storage: str | None,
-    wish: Wish,
-) -> Learning:
-    from hpsearch.results.learning.check import check
-    from hpsearch.results.learning.csv_file import read_csv
+    mapping: ColumnMapping,
+) -> CheckedSource:
+    from hpsearch.results.warm_start.check import check
+    from hpsearch.results.warm_start.csv_file import read_csv
 
     path = Path(name)
     if from_storage is None and (path.suffix.lower() == ".csv" or path.is_file()):
-        source = read_csv(path, ignored=[name for name, to in wish.mapped.items() if not to])
+        source = read_csv(path, ignored=[name for name, to in mapping.mapped.items() if not to])
     else:
         source = _study_source(database, record, name, from_storage)
     epochs = record.study.epochs_per_trial
-    return check(source, target.space, record.goals, wish, epochs=epochs)
+    return check(source, target.space, record.goals, mapping, epochs=epochs)
 
 
 def _study_source(
     database: Database, record: StudyRecord, name: str, from_storage: str | None
 ) -> Source:
-    from hpsearch.results.learning.studies import from_hpsearch, from_optuna
+    from hpsearch.results.warm_start.studies import from_hpsearch, from_optuna
 
     url = from_storage or database.url.render_as_string(hide_password=False)
     try:
@@ -213,20 +213,22 @@ def _study_source(
 
 
 def _forget(database: Database, record: StudyRecord, source: str, *, as_json: bool) -> None:
-    from hpsearch.search import knowledge
+    from hpsearch.search import prior_results
 
-    known = [each.name for each in knowledge.sources(database, record.study.study_id)]
+    known = [each.name for each in prior_results.sources(database, record.study.study_id)]
     if source not in known:
         raise UnknownName("source of knowledge", source, known)
-    forgotten = knowledge.forget(database, record.study.study_id, source)
+    forgotten = prior_results.remove(database, record.study.study_id, source)
     if as_json:
         print_json({"study": record.study.name, "source": source, "forgotten": forgotten})
     else:
         say(f"{record.study.name}: {plural(forgotten, 'result')} of {source} forgotten")
 
 
-def _as_json(record: StudyRecord, found: Learning, added: int, *, dry_run: bool) -> dict[str, Any]:
-    usable = len(found.lessons)
+def _as_json(
+    record: StudyRecord, found: CheckedSource, added: int, *, dry_run: bool
+) -> dict[str, Any]:
+    usable = len(found.results)
     return {
         "study": record.study.name,
         "source": found.source,
@@ -240,8 +242,8 @@ def _as_json(record: StudyRecord, found: Learning, added: int, *, dry_run: bool)
         "results": [
             {
                 "place": row.place,
-                "values": None if row.lesson is None else list(row.lesson.values),
-                "params": None if row.lesson is None else dict(row.lesson.params),
+                "values": None if row.result is None else list(row.result.values),
+                "params": None if row.result is None else dict(row.result.params),
                 "skipped": row.refused,
             }
             for row in found.rows
@@ -249,7 +251,7 @@ def _as_json(record: StudyRecord, found: Learning, added: int, *, dry_run: bool)
     }
 
 
-def _print(found: Learning, told: dict[str, Any]) -> None:
+def _print(found: CheckedSource, told: dict[str, Any]) -> None:
     say(f"{told['study']} learns from {told['source']}", style="bold")
     if told["columns"]:
         said = ", ".join(f"{path} from {name!r}" for path, name in told["columns"].items())
@@ -268,16 +270,16 @@ def _print(found: Learning, told: dict[str, Any]) -> None:
     say(f"{plural(told['added'], 'result')} learned{known}{skipped}; they are no trials")
 
 
-def _shown(rows: Sequence[Checked]) -> Sequence[Checked]:
+def _shown(rows: Sequence[CheckedRow]) -> Sequence[CheckedRow]:
     """Return the rows that are listed: those that are skipped first, as they ask for something."""
-    ordered = sorted(rows, key=lambda row: row.lesson is not None)
+    ordered = sorted(rows, key=lambda row: row.result is not None)
     kept = {id(row) for row in ordered[:_ROWS_SHOWN]}
     return [row for row in rows if id(row) in kept]
 
 
-def _line(row: Checked) -> tuple[str, Any, str]:
-    if row.lesson is None:
+def _line(row: CheckedRow) -> tuple[str, Any, str]:
+    if row.result is None:
         return row.place, None, f"skipped: {row.refused}"
-    values = row.lesson.values
+    values = row.result.values
     shown = values[0] if len(values) == 1 else ", ".join(f"{value:.4g}" for value in values)
-    return row.place, shown, show_params(row.lesson.params)
+    return row.place, shown, show_params(row.result.params)

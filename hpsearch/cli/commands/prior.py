@@ -51,16 +51,16 @@ def add(
     from hpsearch import catalog as catalog
     from hpsearch.priors.built import images_in
     from hpsearch.priors.prior_file import learned_from, write
-    from hpsearch.results.prior_lessons import lessons_of
+    from hpsearch.results.prior_examples import examples_of
 
     _require_name(file)
     with database_for_reading(storage) as database:
         record = record_of(database, study)
         own = study_of(record)
-        lessons = lessons_of(record, own, images_in(data, split_seed=own.seed))
+        examples = examples_of(record, own, images_in(data, split_seed=own.seed))
     before = _read(file) if file.exists() else _shipped()
-    others = [each for each in before.lessons if each.name != lessons.name]
-    learned = learned_from([*others, lessons])
+    others = [each for each in before.examples if each.name != examples.name]
+    learned = learned_from([*others, examples])
     write(learned, file)
     _tell(file, learned, as_json=as_json)
 
@@ -87,13 +87,13 @@ def remove(
     hpsearch prior remove mine
     """
     from hpsearch.priors.prior_file import learned_from, write
-    from hpsearch.results.prior_lessons import called
+    from hpsearch.results.prior_examples import called
 
     before = _read(file)
-    left = [each for each in before.lessons if each.name != called(study)]
-    if len(left) == len(before.lessons):
+    left = [each for each in before.examples if each.name != called(study)]
+    if len(left) == len(before.examples):
         own = called("")
-        known = [e.name.removeprefix(own) for e in before.lessons if e.name.startswith(own)]
+        known = [e.name.removeprefix(own) for e in before.examples if e.name.startswith(own)]
         raise UnknownName("study of the prior", study, known)
     if not left:
         raise UserError(f"{study!r} is the only study in {file}; delete the file instead")
@@ -129,7 +129,7 @@ def _tell(file: Path, learned: Learned, *, as_json: bool) -> None:
             "optimizers": list(each.families),
             "sha256": each.sha256,
         }
-        for each in learned.lessons
+        for each in learned.examples
     ]
     if as_json:
         print_json({"file": str(file), "studies": told})
@@ -137,5 +137,5 @@ def _tell(file: Path, learned: Learned, *, as_json: bool) -> None:
     say(f"{file}: built from {plural(len(told), 'search', 'searches')}", style="bold")
     table(
         ("search", "configurations", "optimizers"),
-        [(each.name, len(each.rows), ", ".join(each.families)) for each in learned.lessons],
+        [(each.name, len(each.rows), ", ".join(each.families)) for each in learned.examples],
     )

@@ -17,7 +17,7 @@ from hpsearch.search import optuna_rows as rows
 from hpsearch.search.events import Event, event_log
 from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import epochs as epochs_table
-from hpsearch.search.ledger_tables import knowledge
+from hpsearch.search.ledger_tables import prior_results
 from hpsearch.search.one_moment import at_one_moment
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import Damaged, decode, drawn_value
@@ -114,11 +114,16 @@ def _damaged(connection: Connection, study_id: int) -> Iterator[str]:
         for key, text in connection.execute(attributes):
             if not _is_json(text, object):
                 yield f"{table.name}: {key}"
-    columns = (knowledge.c.source, knowledge.c.place, knowledge.c.params, knowledge.c.outcome)
-    lessons = sa.select(*columns).where(knowledge.c.study_id == study_id)
-    for source, place, params, outcome in connection.execute(lessons):
+    columns = (
+        prior_results.c.source,
+        prior_results.c.place,
+        prior_results.c.params,
+        prior_results.c.outcome,
+    )
+    results = sa.select(*columns).where(prior_results.c.study_id == study_id)
+    for source, place, params, outcome in connection.execute(results):
         if not (_is_json(params, dict) and _is_json(outcome, dict)):
-            yield f"{knowledge.name}: {place} of {source}"
+            yield f"{prior_results.name}: {place} of {source}"
 
 
 def _is_json(text: Any, shape: type) -> bool:

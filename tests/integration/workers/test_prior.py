@@ -17,7 +17,7 @@ from hpsearch.priors.features import NAMES
 from hpsearch.priors.making import prior_of
 from hpsearch.priors.prior_file import read
 from hpsearch.results.opening import study_of
-from hpsearch.results.prior_lessons import lessons_of
+from hpsearch.results.prior_examples import examples_of
 from hpsearch.results.starts import read_prior
 from hpsearch.results.status import status_of
 from hpsearch.search import ledger_reads
@@ -125,12 +125,12 @@ def test_a_study_of_ones_own_becomes_part_of_a_prior_that_others_may_use(
 
     name = own.stored.name
     # Called as a table that comes with hpsearch, which stays
-    assert name in [each.name for each in read(file_of("v1")).lessons]
+    assert name in [each.name for each in read(file_of("v1")).examples]
     told("add", name, "--storage", url)
     learned = read(file)
     first = file.read_bytes()
-    *others, lessons = learned.lessons
-    assert len(others) == len(read(file_of("v1")).lessons) and lessons.name == f"study {name}"
+    *others, lessons = learned.examples
+    assert len(others) == len(read(file_of("v1")).examples) and lessons.name == f"study {name}"
     values = [trial.value for trial in own.record().trials]
     assert spearmanr(lessons.ranks, values).statistic == pytest.approx(1.0)
     lrs = [math.log10(trial.params["optimizer.sgd.lr"]) for trial in own.record().trials]
@@ -146,7 +146,7 @@ def test_a_study_of_ones_own_becomes_part_of_a_prior_that_others_may_use(
     assert other.record().study.document["search"]["sha256"] == sha256_of(str(file))
 
     told("remove", name)
-    assert [each.name for each in read(file).lessons] == [each.name for each in others]
+    assert [each.name for each in read(file).examples] == [each.name for each in others]
     assert "study of the prior" in told("remove", name, code=2).err
     # The file is another one now, so the study that it began can't go on with it
     with pytest.raises(UserError, match="must be the file that it was created with"):
@@ -161,7 +161,7 @@ def test_an_unfinished_study_or_one_of_few_trials_teaches_nothing(open_study):
     few = open_study("sampler=random", "budget.trials=2", text=WIDE)
     images = Images((1, 8, 8), 10, 100)
     with pytest.raises(UserError, match=r"a finished study, but .* has 0 of 2 trials"):
-        lessons_of(few.record(), study_of(few.record()), lambda config: images)
+        examples_of(few.record(), study_of(few.record()), lambda config: images)
     few.run_all()
     with pytest.raises(UserError, match="at least 20 trials"):
-        lessons_of(few.record(), study_of(few.record()), lambda config: images)
+        examples_of(few.record(), study_of(few.record()), lambda config: images)

@@ -166,18 +166,18 @@ def test_what_is_to_be_recorded_can_be_and_is_broad(name: str) -> None:
 
 def test_a_prior_is_never_judged_on_images_that_it_was_built_with() -> None:
     everything = shipped()
-    known = {each.sha256: each for each in everything.lessons}
+    known = {each.sha256: each for each in everything.examples}
     for table in read_tables():
         assert sha256_of(table) in known
         with pytest.raises(ValueError, match="never saw"):
             fair_prior(table, study_of(table, 0), everything)
         # Not the table, but its images
-        others = [each for each in everything.lessons if each.sha256 != sha256_of(table)]
+        others = [each for each in everything.examples if each.sha256 != sha256_of(table)]
         if any(each.data_set == table.recorded.data_set for each in others):
             with pytest.raises(ValueError, match="never saw"):
                 fair_prior(table, study_of(table, 0), learned_from(others))
         fair_prior(table, study_of(table, 0))
-        unseen = unseen_by(table.recorded.data_set).lessons
+        unseen = unseen_by(table.recorded.data_set).examples
         assert unseen and all(each.data_set != table.recorded.data_set for each in unseen)
 
 
@@ -188,7 +188,7 @@ def test_the_shipped_prior_was_built_from_the_tables_that_are_here() -> None:
         for each in read_tables(folder)
     }  # fmt: skip
     learned = shipped()
-    checked = [each for each in learned.lessons if each.name in here]
+    checked = [each for each in learned.examples if each.name in here]
     assert {"emoji", "fashion", "small"} <= {each.name for each in checked}
     for each in checked:
         again = lessons_of(here[each.name])

@@ -9,7 +9,7 @@ import pytest
 from optuna.exceptions import ExperimentalWarning
 from support.searching import epoch_result
 
-from hpsearch.search import knowledge, studies
+from hpsearch.search import prior_results, studies
 from hpsearch.study_file.loading import study_from_document
 
 HEADER = "Name,State,val_accuracy,width,lr\n"
@@ -48,7 +48,8 @@ def learn(hpsearch, made_up, pupil):
 def known(made_up, pupil):
     """Return where the pupil's knowledge came from, and how much it is."""
     return lambda: [
-        (each.name, each.results) for each in knowledge.sources(made_up.database, pupil.study_id)
+        (each.name, each.results)
+        for each in prior_results.sources(made_up.database, pupil.study_id)
     ]
 
 
@@ -99,7 +100,7 @@ def test_another_study_is_read_by_this_ones_objective(
     assert source[0].startswith("made_up @ sqlite:///")
     best = study("by_best", objective={"metric": "val_loss", "at": "best"})
     hpsearch("learn", "--study", "by_best", "--storage", made_up.url, "--from", "made_up")
-    history = knowledge.Knowledge(best.study_id)
+    history = prior_results.PriorResults(best.study_id)
     made_up.database.read(history.read)
     losses = [row[1] for row in history._rows]
     assert [f"{each:.1f}" for each in map(_value, losses)] == ["0.6", "0.7", "0.7"]

@@ -23,7 +23,7 @@ from hpsearch.priors.features import NAMES, features
 from hpsearch.priors.forest import Forest, grow
 from hpsearch.priors.learned import LearnedPrior, ranks_of
 from hpsearch.priors.making import prior_of
-from hpsearch.priors.prior_file import Learned, Lessons, learned_from, read, write
+from hpsearch.priors.prior_file import Learned, PriorExamples, learned_from, read, write
 from hpsearch.registry import Component
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.shipped_priors import SHIPPED, file_of, sha256_of
@@ -62,7 +62,7 @@ def taught(lr: float, families: tuple[str, ...] = ("SGD",)) -> Learned:
     rates = rng.uniform(-5, 1, 200)
     rows[:, NAMES.index("lr")] = rows[:, NAMES.index("effective_lr")] = rates
     ranks = -np.abs(rates - np.log10(lr))
-    lessons = Lessons(
+    lessons = PriorExamples(
         name="t", sha256="00", data_set="t", rows=rows, ranks=ranks.astype(np.float32),
         families=families,
     )  # fmt: skip
@@ -89,14 +89,14 @@ def test_the_arrays_say_what_scikit_learns_trees_say():
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_prior_grows_again_from_what_it_was_built_with(name):
     learned = shipped(name)
-    again = learned_from(learned.lessons)
+    again = learned_from(learned.examples)
     if sklearn.__version__ == learned.grown_by:
         for each in fields(Forest):
             one, other = getattr(learned.forest, each.name), getattr(again.forest, each.name)
             assert one.dtype == other.dtype and np.array_equal(one, other)
     else:
         # Another version may grow other trees; they must say the same
-        rows = np.concatenate([each.rows for each in learned.lessons])
+        rows = np.concatenate([each.rows for each in learned.examples])
         assert spearmanr(learned.forest(rows), again.forest(rows)).statistic > 0.98
     assert {"SGD", "AdamW", "RMSprop"} <= learned.families
 
@@ -107,8 +107,8 @@ def test_a_file_is_the_same_bytes_again_and_reads_as_it_was_written(tmp_path):
     again = read(tmp_path / "a.npz")
     write(again, tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    assert again.families == {"Adam", "SGD"} and again.lessons[0].sha256 == "00"
-    rows = learned.lessons[0].rows
+    assert again.families == {"Adam", "SGD"} and again.examples[0].sha256 == "00"
+    rows = learned.examples[0].rows
     assert np.array_equal(again.forest(rows), learned.forest(rows))
 
 

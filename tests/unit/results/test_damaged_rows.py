@@ -17,7 +17,7 @@ from hpsearch.results.report.assemble import read_report, render
 from hpsearch.search import optuna_rows, stored_json, studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.history import TrialHistory, optuna_directions
-from hpsearch.search.ledger_tables import events, knowledge, tickets
+from hpsearch.search.ledger_tables import events, prior_results, tickets
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def warns_anew():
 
 
 def table_of(name: str) -> sa.Table:
-    ours = {table.name: table for table in (tickets, events, knowledge)}
+    ours = {table.name: table for table in (tickets, events, prior_results)}
     return ours.get(name) or optuna_rows.METADATA.tables[name]
 
 
@@ -73,17 +73,17 @@ def damage(database, table: str, column: str, where: str, text: str) -> int:
 def prepared(searched):
     """The study of ``searched`` with an invalid trial, knowledge and a user's own attribute."""
     from hpsearch.search import validity
-    from hpsearch.search.knowledge import Lesson, learn
+    from hpsearch.search.prior_results import PriorResult, add
 
     study_id = searched.stored.study_id
     validity.invalidate(searched.database, study_id, 4, "wrong labels")
-    lesson = Lesson(
+    lesson = PriorResult(
         place="line 2",
         params={"model.line.width": 8, "optimizer.walk.lr": 0.1},
         values=(0.5,),
         violations={},
     )
-    learn(searched.database, study_id, "old.csv", [lesson])
+    add(searched.database, study_id, "old.csv", [lesson])
     optuna_rows_of_study = {"study_id": study_id, "key": "mine", "value_json": '"x"'}
     searched.database.write(
         lambda connection: connection.execute(

@@ -11,7 +11,7 @@ from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.priors.built import ImagesOf, built_optimizer
 from hpsearch.priors.features import features
 from hpsearch.priors.learned import ranks_of
-from hpsearch.priors.prior_file import Lessons
+from hpsearch.priors.prior_file import PriorExamples
 from hpsearch.priors.rule import RulePrior
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.ledger_tables import TicketState
@@ -21,7 +21,7 @@ from hpsearch.study_file.study import StudyFile
 LEAST_TRIALS = 20
 
 
-def lessons_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> Lessons:
+def examples_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> PriorExamples:
     """Return what a study's trials teach.
 
     A trial that was trained further than another is ranked above it, as the pruner had it; of two
@@ -73,7 +73,7 @@ def lessons_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> Le
     }
     ranks = ranks_of([order[each] for each in worth])
     features_of, told = np.stack(rows), ((ranks - 1) / (len(ranks) - 1)).astype(np.float32)
-    return Lessons(
+    return PriorExamples(
         name=called(name),
         sha256=hashlib.sha256(features_of.tobytes() + told.tobytes()).hexdigest(),
         data_set=hashlib.sha256("/".join(sorted(sources)).encode()).hexdigest()[:12],

@@ -10,8 +10,8 @@ from typing import Any
 from hpsearch.errors import StorageError, UnknownName, UserError
 from hpsearch.metrics import COSTS, OBJECTIVES
 from hpsearch.results.confirmation.stored import is_confirmation
-from hpsearch.results.learning.source import Row, Source
 from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.results.warm_start.source import Row, Source
 from hpsearch.search import ledger_reads
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database

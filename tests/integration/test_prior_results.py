@@ -13,9 +13,9 @@ from support.searching import LINE, study_file
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import read_study
 from hpsearch.results.summary import summary
-from hpsearch.search import knowledge
+from hpsearch.search import prior_results
 from hpsearch.search.history import TrialHistory
-from hpsearch.search.knowledge import Lesson
+from hpsearch.search.prior_results import PriorResult
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.suggest import draw_trial
 from hpsearch.study_file.space import Choice, Group, Range, Space
@@ -31,11 +31,11 @@ PLANE = Space(
 )
 
 
-def lesson(place: int, value: float, **params) -> Lesson:
-    return Lesson(place=f"line {place}", params=params, values=(value,), violations={})
+def lesson(place: int, value: float, **params) -> PriorResult:
+    return PriorResult(place=f"line {place}", params=params, values=(value,), violations={})
 
 
-def of_the_plane(count: int) -> list[Lesson]:
+def of_the_plane(count: int) -> list[PriorResult]:
     """Points over the whole plane whose best lies at lr 0.01, momentum 0.9, batch size 64."""
     found = []
     for place in range(count):
@@ -75,7 +75,7 @@ def test_it_is_no_trial(search):
     hand.finish(hand.started(), [0.5, 0.6, 0.7])
     before = summary(read_study(opened.database, "line"))
     assert (
-        knowledge.learn(opened.database, opened.study_id, "a.csv", [lesson(2, 0.99, lr=0.5)]) == 1
+        prior_results.add(opened.database, opened.study_id, "a.csv", [lesson(2, 0.99, lr=0.5)]) == 1
     )
     record = read_study(opened.database, "line")
     assert summary(record) == before
@@ -92,12 +92,12 @@ def test_it_is_no_trial(search):
 def test_the_same_again_adds_nothing(search):
     opened = search()
     rows = [lesson(2, 0.5, lr=0.1), lesson(3, 0.6, lr=0.2), lesson(4, 0.5, lr=0.1)]
-    learn = lambda source, these: knowledge.learn(opened.database, opened.study_id, source, these)  # noqa: E731
+    learn = lambda source, these: prior_results.add(opened.database, opened.study_id, source, these)  # noqa: E731
     assert learn("a.csv", rows) == 2
     assert learn("a.csv", rows) == 0
     assert learn("renamed.csv", rows) == 0
     assert learn("b.csv", [*rows, lesson(5, 0.51, lr=0.1)]) == 1  # the same point, another result
-    found = knowledge.sources(opened.database, opened.study_id)
+    found = prior_results.sources(opened.database, opened.study_id)
     assert [(each.name, each.results) for each in found] == [("a.csv", 2), ("b.csv", 1)]
     assert opened.events() == ["learned", "learned"]
 
@@ -107,7 +107,7 @@ def test_a_lost_answer_learns_once(prepared_url):
     opened = open_search(database, study_file())
     database.to_lose = 1
     rows = [lesson(2, 0.5, lr=0.1), lesson(3, 0.6, lr=0.2)]
-    assert knowledge.learn(database, opened.study_id, "a.csv", rows) == 2
+    assert prior_results.add(database, opened.study_id, "a.csv", rows) == 2
     assert opened.events() == ["learned"]
     database.close()
 
@@ -121,13 +121,13 @@ def test_workers_under_way_see_what_is_learned_and_forgotten(search):
         return [trial.value for trial in history.known(LINE)]
 
     assert seen() == []
-    knowledge.learn(opened.database, opened.study_id, "a.csv", [lesson(2, 0.5, lr=0.1)])
+    prior_results.add(opened.database, opened.study_id, "a.csv", [lesson(2, 0.5, lr=0.1)])
     assert seen() == [0.5]
-    assert knowledge.forget(opened.database, opened.study_id, "b.csv") == 0
-    assert knowledge.forget(opened.database, opened.study_id, "a.csv") == 1
-    knowledge.learn(opened.database, opened.study_id, "c.csv", [lesson(2, 0.6, lr=0.2)])
+    assert prior_results.remove(opened.database, opened.study_id, "b.csv") == 0
+    assert prior_results.remove(opened.database, opened.study_id, "a.csv") == 1
+    prior_results.add(opened.database, opened.study_id, "c.csv", [lesson(2, 0.6, lr=0.2)])
     assert seen() == [0.6]
-    knowledge.learn(opened.database, opened.study_id, "d.csv", [lesson(2, 0.7, lr=0.3)])
+    prior_results.add(opened.database, opened.study_id, "d.csv", [lesson(2, 0.7, lr=0.3)])
     assert [trial.number for trial in history.known(LINE)] == [-1]
     assert seen() == [0.6, 0.7]
     assert [trial.number for trial in history.known(LINE)] == [-2, -1]
@@ -136,9 +136,9 @@ def test_workers_under_way_see_what_is_learned_and_forgotten(search):
 def test_it_helps(search):
     """TPE's draws lie nearer to the best known point, over seeds, than those that know nothing."""
 
-    def distances(name: str, lessons: list[Lesson]) -> list[float]:
+    def distances(name: str, lessons: list[PriorResult]) -> list[float]:
         opened = search(name=name)
-        knowledge.learn(opened.database, opened.study_id, "a.csv", lessons)
+        prior_results.add(opened.database, opened.study_id, "a.csv", lessons)
         return [
             abs(math.log10(drawn["lr"]) + 2) / 2 + abs(drawn["momentum"] - 0.9)
             for seed in range(3)
@@ -152,7 +152,7 @@ def test_it_helps(search):
 
 def test_a_gaussian_process_begins_with_it(search):
     taught, alone = search(name="taught"), search(name="alone")
-    knowledge.learn(taught.database, taught.study_id, "a.csv", of_the_plane(5))
+    prior_results.add(taught.database, taught.study_id, "a.csv", of_the_plane(5))
     drawn = [draws(each, "gp", 1, seed=3, startup_trials=1) for each in (taught, alone)]
     assert drawn[0] != drawn[1] == draws(alone, "random", 1, seed=3)
 
@@ -160,13 +160,13 @@ def test_a_gaussian_process_begins_with_it(search):
 def test_half_of_the_random_trials_stay(search):
     """With 5 of 10 startup trials ended, 40 results make a model; with 4 they don't."""
 
-    def drawn_with(name: str, lessons: list[Lesson], ended: int) -> dict:
+    def drawn_with(name: str, lessons: list[PriorResult], ended: int) -> dict:
         opened = search(name=name, trials=20, epochs=1, space=PLANE)
         hand = opened.hand()
         for nth in range(ended):
             drawn = draws(opened, "random", nth + 1, seed=9)[-1]
             hand.finish(hand.started(row(drawn, PLANE)), [0.3 + nth / 100])
-        knowledge.learn(opened.database, opened.study_id, "a.csv", lessons)
+        prior_results.add(opened.database, opened.study_id, "a.csv", lessons)
         return draws(opened, "tpe", 1, seed=4, startup_trials=10)[0]
 
     lessons = of_the_plane(40)
@@ -179,7 +179,7 @@ def test_what_is_known_may_be_drawn(search):
     opened = search()
     one = Space(Group({"batch_size": Choice((16, 32))}))
     lessons = [lesson(2, 0.5, batch_size=16), lesson(3, 0.4, batch_size=32)]
-    knowledge.learn(opened.database, opened.study_id, "a.csv", lessons)
+    prior_results.add(opened.database, opened.study_id, "a.csv", lessons)
     drawn = draw_trial(
         SAMPLERS["tpe"].build(startup_trials=1), one, history_of(opened), study_seed=1, ticket=1,
         infeasible=0, point=None,
@@ -191,13 +191,13 @@ def test_constraints_and_several_objectives(search):
     """What breaks a constraint elsewhere is known to break it here."""
     opened = search(objectives=("val_accuracy", "parameters"), constraints=("epoch_seconds <= 9",))
     two = [
-        Lesson(
+        PriorResult(
             place=f"trial {place}", params={"lr": 0.1 * place}, values=(0.5, 10.0 * place),
             violations={"epoch_seconds <= 9": -0.5 if place % 2 else 0.7},
         )
         for place in range(1, 5)
     ]  # fmt: skip
-    knowledge.learn(opened.database, opened.study_id, "other", two)
+    prior_results.add(opened.database, opened.study_id, "other", two)
     directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
     history = TrialHistory(opened.database, opened.study_id, *directions)
     history.refresh()

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.search.events import EventKind, record_event
 from hpsearch.search.ledger_statements import lock_study
-from hpsearch.search.ledger_tables import knowledge
+from hpsearch.search.ledger_tables import prior_results
 from hpsearch.search.optuna_rows import constraint_attrs
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import Damaged, decode, warn
@@ -27,7 +27,7 @@ from hpsearch.study_file.space import Scalar
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class PriorResult:
     """One result from elsewhere, as a trial of the study would have come to it."""
 
     #: Where in its source: ``line 7``, ``trial 12``.
@@ -53,7 +53,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ResultSource:
     """Where knowledge of a study came from."""
 
     name: str
@@ -62,73 +62,75 @@ class Source:
     at: str
 
 
-def learn(database: Database, study_id: int, source: str, lessons: Sequence[Lesson]) -> int:
-    """Store what is new in ``lessons``; returns how many that were."""
+def add(database: Database, study_id: int, source: str, results: Sequence[PriorResult]) -> int:
+    """Store what is new in ``results``; returns how many that were."""
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     def work(connection: Connection) -> int:
         lock_study(connection, study_id)
         known = _keys(connection, study_id)
-        new = {lesson.key: lesson for lesson in lessons if lesson.key not in known}
+        new = {result.key: result for result in results if result.key not in known}
         if not new:
-            return _done_before(connection, study_id, source, lessons, at)
+            return _done_before(connection, study_id, source, results, at)
         connection.execute(
-            sa.insert(knowledge),
+            sa.insert(prior_results),
             [
                 {
                     "study_id": study_id,
                     "key": key,
                     "source": source,
-                    "place": lesson.place,
-                    "params": json.dumps(dict(lesson.params)),
-                    "outcome": lesson.outcome,
+                    "place": result.place,
+                    "params": json.dumps(dict(result.params)),
+                    "outcome": result.outcome,
                     "at": at,
                 }
-                for key, lesson in new.items()
+                for key, result in new.items()
             ],
         )
         detail = {"source": source, "results": len(new)}
-        record_event(connection, study_id, None, None, EventKind.LEARNED, None, detail)
+        record_event(connection, study_id, None, None, EventKind.PRIOR_RESULTS_ADDED, None, detail)
         return len(new)
 
     return database.write(work)
 
 
-def forget(database: Database, study_id: int, source: str) -> int:
+def remove(database: Database, study_id: int, source: str) -> int:
     """Remove what came from ``source``; returns how many results that were."""
 
     def work(connection: Connection) -> int:
         lock_study(connection, study_id)
         result = connection.execute(
-            sa.delete(knowledge).where(
-                knowledge.c.study_id == study_id, knowledge.c.source == source
+            sa.delete(prior_results).where(
+                prior_results.c.study_id == study_id, prior_results.c.source == source
             )
         )
         if result.rowcount:
             detail = {"source": source, "results": result.rowcount}
-            record_event(connection, study_id, None, None, EventKind.FORGOTTEN, None, detail)
+            record_event(
+                connection, study_id, None, None, EventKind.PRIOR_RESULTS_REMOVED, None, detail
+            )
         return int(result.rowcount)
 
     return database.write(work)
 
 
-def sources(database: Database, study_id: int) -> list[Source]:
+def sources(database: Database, study_id: int) -> list[ResultSource]:
     """Return where a study's knowledge came from, oldest first."""
     query = (
-        sa.select(knowledge.c.source, sa.func.count(), sa.func.min(knowledge.c.at))
-        .where(knowledge.c.study_id == study_id)
-        .group_by(knowledge.c.source)
-        .order_by(sa.func.min(knowledge.c.lesson_id))
+        sa.select(prior_results.c.source, sa.func.count(), sa.func.min(prior_results.c.at))
+        .where(prior_results.c.study_id == study_id)
+        .group_by(prior_results.c.source)
+        .order_by(sa.func.min(prior_results.c.lesson_id))
     )
     return database.read(
         lambda connection: [
-            Source(name=name, results=results, at=at)
+            ResultSource(name=name, results=results, at=at)
             for name, results, at in connection.execute(query)
         ]
     )
 
 
-class Knowledge:
+class PriorResults:
     """One study's knowledge as samplers see it, read anew only where it changed."""
 
     def __init__(self, study_id: int) -> None:
@@ -139,22 +141,22 @@ class Knowledge:
 
     def read(self, connection: Connection) -> None:
         """Look whether something was learned or forgotten."""
-        of_study = knowledge.c.study_id == self._study_id
+        of_study = prior_results.c.study_id == self._study_id
         found = connection.execute(
             sa.select(
                 sa.func.count(),
-                sa.func.coalesce(sa.func.max(knowledge.c.lesson_id), 0),
+                sa.func.coalesce(sa.func.max(prior_results.c.lesson_id), 0),
                 # SQLite gives the number of a deleted row to the next one
-                sa.func.coalesce(sa.func.max(knowledge.c.at), ""),
+                sa.func.coalesce(sa.func.max(prior_results.c.at), ""),
             ).where(of_study)
         ).one()
         seen = (int(found[0]), int(found[1]), str(found[2]))
         if seen == self._seen:
             return
         query = (
-            sa.select(knowledge.c.params, knowledge.c.outcome)
+            sa.select(prior_results.c.params, prior_results.c.outcome)
             .where(of_study)
-            .order_by(knowledge.c.lesson_id)
+            .order_by(prior_results.c.lesson_id)
         )
         self._rows = [(row.params, row.outcome) for row in connection.execute(query)]
         self._trials, self._seen = None, seen
@@ -200,15 +202,17 @@ def _as_trial(
 
 
 def _keys(connection: Connection, study_id: int) -> set[str]:
-    query = sa.select(knowledge.c.key).where(knowledge.c.study_id == study_id)
+    query = sa.select(prior_results.c.key).where(prior_results.c.study_id == study_id)
     return set(connection.execute(query).scalars())
 
 
 def _done_before(
-    connection: Connection, study_id: int, source: str, lessons: Sequence[Lesson], at: str
+    connection: Connection, study_id: int, source: str, results: Sequence[PriorResult], at: str
 ) -> int:
-    """Return how many of ``lessons`` this very call has stored: its answer may have been lost."""
+    """Return how many of ``results`` this very call has stored: its answer may have been lost."""
     query = sa.select(sa.func.count()).where(
-        knowledge.c.study_id == study_id, knowledge.c.source == source, knowledge.c.at == at
+        prior_results.c.study_id == study_id,
+        prior_results.c.source == source,
+        prior_results.c.at == at,
     )
-    return int(connection.execute(query).scalar_one()) if lessons else 0
+    return int(connection.execute(query).scalar_one()) if results else 0

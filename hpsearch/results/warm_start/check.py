@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.metrics import OBJECTIVES
-from hpsearch.results.learning.cells import Outside, as_number, is_percentage, same, stored_value
-from hpsearch.results.learning.naming import Names, is_unnamed_value, result_name, value_column
-from hpsearch.results.learning.source import Row, Source
-from hpsearch.search.knowledge import Lesson
+from hpsearch.results.warm_start.cells import Outside, as_number, is_percentage, same, stored_value
+from hpsearch.results.warm_start.naming import Names, is_unnamed_value, result_name, value_column
+from hpsearch.results.warm_start.source import Row, Source
+from hpsearch.search.prior_results import PriorResult
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.space import Draw, Parameter, Scalar, Space
 
@@ -26,7 +26,7 @@ _EPOCHS = ("epochs", "epoch", "n_epochs", "num_epochs", "max_epochs")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class ColumnMapping:
     """What the user says of a source beyond what it says itself."""
 
     #: Column -> path; an empty path: not to be used.
@@ -39,33 +39,35 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class CheckedRow:
     """One row."""
 
     place: str
     #: ``None`` where nothing can be learned from it; then ``refused`` says why.
-    lesson: Lesson | None
+    result: PriorResult | None
     refused: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learning:
+class CheckedSource:
     """What can be learned from a source."""
 
     source: str
-    rows: Sequence[Checked]
+    rows: Sequence[CheckedRow]
     #: Path or figure -> the column that it was read from.
     read_from: Mapping[str, str]
     #: What to bear in mind, a sentence each.
     caveats: Sequence[str]
 
     @property
-    def lessons(self) -> list[Lesson]:
+    def results(self) -> list[PriorResult]:
         """The rows that can be learned from."""
-        return [row.lesson for row in self.rows if row.lesson is not None]
+        return [row.result for row in self.rows if row.result is not None]
 
 
-def check(source: Source, space: Space, goals: Goals, wish: Wish, *, epochs: int) -> Learning:
+def check(
+    source: Source, space: Space, goals: Goals, mapping: ColumnMapping, *, epochs: int
+) -> CheckedSource:
     """Check every row against the study's space and goals.
 
     ``epochs`` are those that a trial of the study may train. Raises ``UserError`` where a column
@@ -73,36 +75,36 @@ def check(source: Source, space: Space, goals: Goals, wish: Wish, *, epochs: int
     """
     if not source.rows:
         raise UserError(f"there must be a run that has ended, but {source.name} has none")
-    reader = _Reader(source, space, goals, wish)
+    reader = _Reader(source, space, goals, mapping)
     rows = [reader.check(row) for row in source.rows]
     caveats = [*source.caveats, *reader.told_units(), *_trained(source, epochs)]
-    return Learning(source=source.name, rows=rows, read_from=reader.read_from, caveats=caveats)
+    return CheckedSource(source=source.name, rows=rows, read_from=reader.read_from, caveats=caveats)
 
 
 class _Reader:
-    def __init__(self, source: Source, space: Space, goals: Goals, wish: Wish) -> None:
+    def __init__(self, source: Source, space: Space, goals: Goals, mapping: ColumnMapping) -> None:
         self._space = space
         self._goals = goals
-        self._names = Names(space, source.columns, wish.mapped)
-        self._common = wish.common
-        self._said = wish.values
-        for path in wish.common:
+        self._names = Names(space, source.columns, mapping.mapped)
+        self._common = mapping.common
+        self._said = mapping.values
+        for path in mapping.common:
             if path not in space.parameters():
                 raise UnknownName("parameter", path, space.parameters())
         self._fixed = space.fixed()
         self.read_from: dict[str, str] = {}
         told = {name for row in source.rows for name in row.metrics}
         for metric in goals.metrics:
-            if metric in told and metric not in wish.values:
+            if metric in told and metric not in mapping.values:
                 continue
             only = (metric,) == goals.objectives
-            column = value_column(metric, source.columns, wish.values.get(metric), only=only)
+            column = value_column(metric, source.columns, mapping.values.get(metric), only=only)
             if column is not None:
                 self.read_from[metric] = column
             elif metric in goals.objectives:
                 raise UserError(_no_objective(metric, source))
         self._percent = {
-            metric: _is_percent(metric, column, source.rows, wish.unit)
+            metric: _is_percent(metric, column, source.rows, mapping.unit)
             for metric, column in self.read_from.items()
             if _is_share(metric)
         }
@@ -123,22 +125,22 @@ class _Reader:
             if percent
         ]
 
-    def check(self, row: Row) -> Checked:
+    def check(self, row: Row) -> CheckedRow:
         refused = row.refused
         if refused is None:
             try:
-                return Checked(place=row.place, lesson=self._lesson(row), refused=None)
+                return CheckedRow(place=row.place, result=self._result(row), refused=None)
             except Outside as error:
                 refused = str(error)
-        return Checked(place=row.place, lesson=None, refused=refused)
+        return CheckedRow(place=row.place, result=None, refused=refused)
 
-    def _lesson(self, row: Row) -> Lesson:
+    def _result(self, row: Row) -> PriorResult:
         used: dict[str, str] = {}
         draw = self._space.draw(lambda path, parameter: self._value(row, path, parameter, used))
         self._require_fixed(row, draw)
         metrics = {name: self._metric(row, name) for name in self._goals.metrics}
         self.read_from |= {path: column for column, path in used.items()}
-        return Lesson(
+        return PriorResult(
             place=row.place,
             params=draw.params,
             values=tuple(metrics[name] for name in self._goals.objectives),

@@ -18,8 +18,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from hpsearch.errors import UserError
-from hpsearch.results.learning.numbers import CellReader
-from hpsearch.results.learning.source import Row, Source
+from hpsearch.results.warm_start.numbers import CellReader
+from hpsearch.results.warm_start.source import Row, Source
 
 #: More lines than this say no more about where good configurations lie.
 MOST_ROWS = 10_000

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import UnknownName, UserError
-from hpsearch.results.learning.cells import as_number
-from hpsearch.results.learning.check import Learning, Wish, check
-from hpsearch.results.learning.csv_file import read_csv
+from hpsearch.results.warm_start.cells import as_number
+from hpsearch.results.warm_start.check import CheckedSource, ColumnMapping, check
+from hpsearch.results.warm_start.csv_file import read_csv
 from hpsearch.study_file.goals import Constraint, Goals, Objective
 from hpsearch.study_file.space import Branch, Choice, Fixed, Group, Range, Space
 
@@ -42,16 +42,18 @@ SPACE = Space(
 )
 
 HEADER = "Name,State,val_accuracy,config.lr,momentum,batch size,optimizer,layers"
-NOTHING = Wish(mapped={}, common={}, values={})
+NOTHING = ColumnMapping(mapped={}, common={}, values={})
 
 
-def learn(tmp_path: Path, *lines: str, space=SPACE, goals=GOALS, epochs=30, **wish) -> Learning:
+def learn(
+    tmp_path: Path, *lines: str, space=SPACE, goals=GOALS, epochs=30, **wish
+) -> CheckedSource:
     path = tmp_path / "runs.csv"
     path.write_text("\n".join(lines) + "\n")
     return check(read_csv(path), space, goals, replace(NOTHING, **wish), epochs=epochs)
 
 
-def refused(found: Learning) -> dict[str, str]:
+def refused(found: CheckedSource) -> dict[str, str]:
     return {row.place: row.refused for row in found.rows if row.refused is not None}
 
 
@@ -63,7 +65,7 @@ def test_names_are_found_where_they_mean_one_thing(tmp_path):
         "b,finished,0.82,3e-4,,16,adam,[64]",
     )
     assert refused(found) == {}
-    one, two = found.lessons
+    one, two = found.results
     assert dict(one.params) == {
         "model.net.layers": "[128,64]", "optimizer": "sgd", "optimizer.sgd.lr": 0.01,
         "optimizer.sgd.momentum": 0.7, "batch_size": 32,
@@ -73,7 +75,7 @@ def test_names_are_found_where_they_mean_one_thing(tmp_path):
         "model.net.layers": "[64]", "optimizer": "adam", "optimizer.adam.lr": 3e-4,
         "batch_size": 16,
     }  # fmt: skip
-    assert [lesson.values for lesson in found.lessons] == [(0.81,), (0.82,)]
+    assert [lesson.values for lesson in found.results] == [(0.81,), (0.82,)]
     assert [row.place for row in found.rows] == ["line 2", "line 3"]
 
 
@@ -96,7 +98,7 @@ def test_names_are_found_where_they_mean_one_thing(tmp_path):
 )  # fmt: skip
 def test_what_cannot_be_a_trial_is_skipped_and_told(tmp_path, line, why):
     found = learn(tmp_path, HEADER, line, "b,finished,0.8,0.01,0.7,32,sgd,[64]")
-    assert len(found.lessons) == 1
+    assert len(found.results) == 1
     assert why in refused(found)["line 2"]
 
 
@@ -116,7 +118,7 @@ def test_what_cannot_be_a_trial_is_skipped_and_told(tmp_path, line, why):
 def test_percent_and_shares(tmp_path, values, unit, expected):
     lines = [f"{value},0.01,0.7,{8 * (n + 1)},sgd,[64]" for n, value in enumerate(values)]
     found = learn(tmp_path, "val_acc,lr,momentum,batch,optimizer,layers", *lines, unit=unit)
-    assert [lesson.values[0] for lesson in found.lessons] == pytest.approx(expected)
+    assert [lesson.values[0] for lesson in found.results] == pytest.approx(expected)
     percent = "in percent" in " ".join(found.caveats)
     assert percent == (unit == "percent" or (unit == "auto" and float(values[0]) > 1))
 
@@ -131,17 +133,17 @@ def test_a_loss_is_taken_as_it_is(tmp_path):
     goals = Goals(objective=Objective(metric="val_loss"), objectives=("val_loss",))
     line = "2.5,0.01,0.7,8,sgd,[64]"
     found = learn(tmp_path, "val loss,lr,momentum,batch,optimizer,layers", line, goals=goals)
-    assert found.lessons[0].values == (2.5,)
+    assert found.results[0].values == (2.5,)
 
 
 def test_two_columns_of_one_name_are_asked_for_where_they_differ(tmp_path):
     header = "val_accuracy,lr,config.lr,momentum,batch,optimizer,layers"
-    assert len(learn(tmp_path, header, "0.8,0.01,0.01,0.7,8,sgd,[64]").lessons) == 1
+    assert len(learn(tmp_path, header, "0.8,0.01,0.01,0.7,8,sgd,[64]").results) == 1
     line = "0.8,0.01,0.1,0.7,8,sgd,[64]"
     with pytest.raises(UserError, match=r"'lr' and 'config\.lr' could be, and differ in line 2"):
         learn(tmp_path, header, line)
     found = learn(tmp_path, header, line, mapped={"config.lr": "optimizer.sgd.lr"})
-    assert found.lessons[0].params["optimizer.sgd.lr"] == 0.1
+    assert found.results[0].params["optimizer.sgd.lr"] == 0.1
     assert found.read_from["optimizer.sgd.lr"] == "config.lr"
 
 
@@ -152,16 +154,16 @@ def test_one_column_for_two_parameters_is_asked_for(tmp_path):
         learn(tmp_path, "val_accuracy,channels", "0.8,16", space=space)
     found = learn(tmp_path, "val_accuracy,conv1.channels,model_conv2_channels", "0.8,16,32",
                   space=space)  # fmt: skip
-    assert found.lessons[0].params == {"model.conv1.channels": 16, "model.conv2.channels": 32}
+    assert found.results[0].params == {"model.conv1.channels": 16, "model.conv2.channels": 32}
 
 
 def test_what_the_study_fixes_must_be_the_same(tmp_path):
     header = "val_accuracy,lr,momentum,batch,optimizer,layers,nesterov,input_size"
     lines = ("0.8,0.01,0.7,8,sgd,[64],true,32", "0.8,0.01,0.7,8,sgd,[64],False,64")
     found = learn(tmp_path, header, *lines)
-    assert len(found.lessons) == 1  # other data carry over
+    assert len(found.results) == 1  # other data carry over
     assert "nesterov is fixed to False in this study, but is true" in refused(found)["line 2"]
-    assert len(learn(tmp_path, header, *lines, mapped={"nesterov": ""}).lessons) == 2
+    assert len(learn(tmp_path, header, *lines, mapped={"nesterov": ""}).results) == 2
 
 
 def test_the_objective_is_asked_for(tmp_path):
@@ -169,7 +171,7 @@ def test_the_objective_is_asked_for(tmp_path):
     with pytest.raises(UserError, match=r"--value COLUMN \(columns with numbers: 'score', 'lr'"):
         learn(tmp_path, f"score,{rest}", f"0.8,{line}")
     named = {"val_accuracy": "score"}
-    assert len(learn(tmp_path, f"score,{rest}", f"0.8,{line}", values=named).lessons) == 1
+    assert len(learn(tmp_path, f"score,{rest}", f"0.8,{line}", values=named).results) == 1
     with pytest.raises(UserError, match="'val_acc' and 'valid_acc' could be"):
         learn(tmp_path, f"val_acc,valid_acc,{rest}", f"0.8,0.7,{line}")
     with pytest.raises(UnknownName, match="unknown column 'scores'"):
@@ -180,7 +182,7 @@ def test_what_all_rows_have_in_common(tmp_path):
     line = "0.8,0.01,0.7,sgd,[64]"
     header = "val_accuracy,lr,momentum,optimizer,layers"
     found = learn(tmp_path, header, line, common={"batch_size": "64"})
-    assert found.lessons[0].params["batch_size"] == 64
+    assert found.results[0].params["batch_size"] == 64
     assert (
         "batch_size must lie in"
         in refused(learn(tmp_path, header, line, common={"batch_size": "7"}))["line 2"]
@@ -209,7 +211,7 @@ def test_a_constraint_needs_its_figure(tmp_path):
     found = learn(tmp_path, header, "0.8,0.01,0.7,8,sgd,[64]", goals=goals)
     assert "doesn't tell parameters, which a constraint" in refused(found)["line 2"]
     found = learn(tmp_path, f"{header},parameters", "0.8,0.01,0.7,8,sgd,[64],3000", goals=goals)
-    assert found.lessons[0].violations["parameters <= 1000"] > 0
+    assert found.results[0].violations["parameters <= 1000"] > 0
 
 
 @pytest.mark.parametrize(
@@ -332,8 +334,8 @@ def test_runs_of_every_tracker(tmp_path, header, ended, others):
     """A run that ended is learned from; one that did not isn't, whatever value it has."""
     lines = [f"a,{state},0.8{SETTINGS}" for state in (ended, *others)]
     found = learn(tmp_path, header, *lines)
-    assert [lesson.values for lesson in found.lessons] == [(0.8,)]
-    assert dict(found.lessons[0].params) == {
+    assert [lesson.values for lesson in found.results] == [(0.8,)]
+    assert dict(found.results[0].params) == {
         "model.net.layers": "[128,64]", "optimizer": "sgd", "optimizer.sgd.lr": 0.01,
         "optimizer.sgd.momentum": 0.7, "batch_size": 8,
     }  # fmt: skip
@@ -360,15 +362,15 @@ def test_a_value_without_a_name_is_told(tmp_path):
     said = learn(tmp_path, header, f"complete,0.8{SETTINGS}", values={"val_accuracy": "value"})
     assert said.caveats == []
     named = learn(tmp_path, f"val_acc,{header}", f"0.7,complete,0.8{SETTINGS}")
-    assert (named.lessons[0].values, named.caveats) == ((0.7,), [])
+    assert (named.results[0].values, named.caveats) == ((0.7,), [])
 
 
 def test_a_percent_sign_says_what_a_cell_means(tmp_path):
     header = "val_accuracy,lr,momentum,batch,optimizer,layers"
     lines = ("81.5%,0.01,70%,8,sgd,[64]", "0.5%,0.01,0.7,8,sgd,[64]", "0.9,0.01,0.7,8,sgd,[64]")
     found = learn(tmp_path, header, *lines)
-    assert [lesson.values[0] for lesson in found.lessons] == pytest.approx([0.815, 0.005, 0.9])
-    assert found.lessons[0].params["optimizer.sgd.momentum"] == pytest.approx(0.7)
+    assert [lesson.values[0] for lesson in found.results] == pytest.approx([0.815, 0.005, 0.9])
+    assert found.results[0].params["optimizer.sgd.momentum"] == pytest.approx(0.7)
 
 
 def test_a_file_of_a_spreadsheet(tmp_path):
