@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpsearch.search import ledger_reads, studies
+from hpsearch.search import queries, studies
 from hpsearch.search.schema_version import revision_of
 from hpsearch.search.storage import Database
 
@@ -153,7 +153,7 @@ def _in_ledger(database: Database) -> list[Epoch]:
         return []
     return [
         (ticket, result.epoch, result.val_accuracy)
-        for ticket, curve in ledger_reads.curves(database, stored.study_id).items()
+        for ticket, curve in queries.curves(database, stored.study_id).items()
         for result in curve
     ]
 

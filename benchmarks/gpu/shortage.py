@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from benchmarks.gpu.launches import source, stored
 from benchmarks.gpu.settings import Finding, Settings
-from hpsearch.results import optuna_side
-from hpsearch.search import ledger_reads
-from hpsearch.search.ledger_reads import Ticket
+from hpsearch.results import trial_attributes
+from hpsearch.search import queries
+from hpsearch.search.queries import Ticket
 from hpsearch.workers.trial import gpu_share
 from hpsearch.workers.trial.memory import ATTEMPTS
 
@@ -76,8 +76,8 @@ def measure(settings: Settings) -> Finding:
         outcome = launched.run(settings.device, 1, lambda _: None, seconds=LONGEST)
         record = launched.record()
         first = record.trials[0]
-        noted = optuna_side.attributes(launched.database, first.trial_id or 0)
-        tickets = ledger_reads.all_tickets(launched.database, launched.stored.study_id)
+        noted = trial_attributes.read(launched.database, first.trial_id or 0)
+        tickets = queries.all_tickets(launched.database, launched.stored.study_id)
     told = str(noted.get("out_of_memory", ""))
     wrong = faults(outcome.reason, told, tickets)
     return Finding(

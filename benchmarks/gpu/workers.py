@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from benchmarks.gpu.launches import Launched, source, stored
 from benchmarks.gpu.settings import Finding, Settings
-from hpsearch.results import optuna_side
-from hpsearch.search import ledger_reads
+from hpsearch.results import trial_attributes
+from hpsearch.search import queries
 from hpsearch.workers.launch import packing as packing_rule
 from hpsearch.workers.launch import work_done
 from hpsearch.workers.launch.packing import Packing
@@ -51,7 +51,7 @@ class Rate:
     def look(self, progress: Progress) -> None:
         """Note how far the launch is; called about twice a second."""
         at = (time.monotonic(), progress.counts.epochs_run)
-        tickets = ledger_reads.all_tickets(self.launched.database, self.launched.stored.study_id)
+        tickets = queries.all_tickets(self.launched.database, self.launched.stored.study_id)
         self._owners |= {each.owner for each in tickets if each.owner and each.epochs_done}
         if self._began is None and len(self._owners) >= self.workers:
             self._began = at
@@ -150,5 +150,5 @@ def _work(launched: Launched, rate: float | None) -> str | None:
     trials = launched.record().trials
     if rate is None or not trials:
         return None
-    noted = optuna_side.attributes(launched.database, trials[0].trial_id or 0)
+    noted = trial_attributes.read(launched.database, trials[0].trial_id or 0)
     return f"{rate * float(noted['multiply_adds']) * float(noted['train_images']):.2e}"

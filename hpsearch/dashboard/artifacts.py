@@ -21,12 +21,12 @@ from optuna.trial import FrozenTrial
 
 from hpsearch.dashboard.standing import Standing, Standings
 from hpsearch.errors import UserError
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.opening import study_of
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.search import ledger_reads, studies
+from hpsearch.search import queries, studies
 from hpsearch.search.storage import Database
 
 #: What the dashboard's routes let pass: hexadecimal numbers, no sign that leads elsewhere.
@@ -145,14 +145,14 @@ class Artifacts:
         trial = next(each for each in record.trials if each.ticket == ticket)
         title = f"{study}, trial {trial.number}"
         if kind is CURVES:
-            curve = ledger_reads.curve(self._database, record.study.study_id, ticket)
+            curve = queries.curve(self._database, record.study.study_id, ticket)
             if not curve:
                 raise ArtifactNotFound("no epoch yet")
             metric = record.objective.metric
             return pictures.learning_curves(
                 curve, metric, title=title, overfits_from=overfits_from(curve)
             )
-        noted = optuna_side.attributes(self._database, trial.trial_id or -1)
+        noted = trial_attributes.read(self._database, trial.trial_id or -1)
         if "val_confusion" not in noted:
             raise ArtifactNotFound("no confusion matrix was recorded")
         return pictures.confusion_matrix(

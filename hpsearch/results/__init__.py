@@ -3,7 +3,7 @@
 - ``records``       a study and its trials, valued by the study's objective
 - ``ranking``       which trial is best
 - ``summary``       the counts and the winner, as ``status --json`` prints them
-- ``optuna_side``   what only Optuna's rows hold: attributes and infeasible draws
+- ``trial_attributes``  what only Optuna's rows hold: attributes and infeasible draws
 - ``provenance``    versions, repository and figures that a frozen config carries
 - ``export``        what leaves a study: frozen configs, the model card, the folder of a model
 - ``analysis``      what a study says, as data: tables, effects, costs, failures, comparisons

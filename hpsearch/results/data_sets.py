@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import DataError
-from hpsearch.results import optuna_side
-from hpsearch.search import ledger_reads
+from hpsearch.results import trial_attributes
 from hpsearch.search import optuna_rows as rows
-from hpsearch.search.ledger_reads import Ticket
+from hpsearch.search import queries
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.queries import Ticket
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import decode_or
 
@@ -59,7 +59,7 @@ def groups(database: Database, study_id: int, tickets: Sequence[Ticket]) -> list
 
     Failed and invalid trials have no value that anybody compares, so they are left out.
     """
-    noted = optuna_side.noted(database, study_id, [DATA_HASH])
+    noted = trial_attributes.read_many(database, study_id, [DATA_HASH])
     found: dict[str, dict[int, str]] = {}
     firsts: dict[str, Ticket] = {}
     for ticket in tickets:
@@ -108,7 +108,7 @@ def require_same(
     """
     if database.read(lambda connection: _hashes(connection, study_id)) <= {images.data_hash}:
         return
-    tickets = ledger_reads.all_tickets(database, study_id)
+    tickets = queries.all_tickets(database, study_id)
     for group in groups(database, study_id, tickets):
         others = {each for each in group.hashes.values() if each != images.data_hash}
         if not others or _choice(group.first.params or {}) != _choice(params):
@@ -150,7 +150,7 @@ def _hashes(connection: Connection, study_id: int) -> set[str]:
 
 
 def _images_of(database: Database, trial_id: int) -> Images:
-    noted = optuna_side.attributes(database, trial_id)
+    noted = trial_attributes.read(database, trial_id)
     per_class = tuple(noted.get("images_per_class", ()))
     total = sum(per_class) if per_class else None
     train, validation = noted.get("train_images"), noted.get("val_images")

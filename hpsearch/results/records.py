@@ -8,9 +8,9 @@ from typing import Any
 
 from hpsearch.errors import UnknownName
 from hpsearch.results import data_sets
-from hpsearch.search import ledger_reads, studies, validity
-from hpsearch.search.ledger_reads import Counts, Ticket
+from hpsearch.search import queries, studies, validity
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.queries import Counts, Ticket
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.search.validity import Declaration
@@ -130,7 +130,7 @@ def read_study(database: Database, name: str) -> StudyRecord:
     """Read a study and all its trials. Raises ``UnknownName`` listing the studies there are."""
     study = studies.find(database, name)
     goals = Goals.of(study.document)
-    tickets = ledger_reads.all_tickets(database, study.study_id)
+    tickets = queries.all_tickets(database, study.study_id)
     invalid: Mapping[int, Declaration] = {}
     if any(ticket.state is TicketState.INVALID for ticket in tickets):
         invalid = validity.declarations(database, study.study_id)
@@ -138,7 +138,7 @@ def read_study(database: Database, name: str) -> StudyRecord:
     return StudyRecord(
         study=study,
         goals=goals,
-        counts=ledger_reads.counts(database, study.study_id),
+        counts=queries.counts(database, study.study_id),
         trials=tuple(
             _record(ticket, goals.objective, invalid.get(ticket.ticket), others)
             for ticket in tickets

@@ -6,7 +6,7 @@ from typing import Any
 
 from hpsearch.results.ranking import front, knee, leader, ranked, violators
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search.ledger_reads import Counts
+from hpsearch.search.queries import Counts
 
 #: The counts of ``status``, in the order in which they are shown.
 COUNTS = ("total", "complete", "pruned", "failed", "running", "paused", "infeasible")

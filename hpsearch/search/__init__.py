@@ -14,8 +14,8 @@
 - ``epoch_reports``   the write of every epoch: figures, decision, the trial's end (``outcomes``)
 - ``decision``        whether a trial goes on: what a pruning rule may see, and its audit
 - ``rungs``           trials that wait at rungs: who goes on, and how they end
-- ``ledger_reads``    what others ask of the ledger: tickets, curves, counts
-- ``one_moment``      several reads that see the same moment
+- ``queries``         what others ask of the ledger: tickets, curves, counts
+- ``snapshot``        several reads that see the same moment
 - ``lease``           watching other workers' leases by the own monotonic clock
 - ``history``         Optuna's view of the trials, plus the one being drawn
 - ``prior_results``   results from elsewhere, which are no trials; samplers learn from them

@@ -18,16 +18,16 @@ from hpsearch.search.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger_statements import (
     LOCK_STUDY,
     Row,
-    end_badly,
+    fail_attempt,
     lock_study,
     lock_ticket,
+    next_grid_index,
     row_of,
-    take_point,
     update_ticket,
 )
 from hpsearch.search.ledger_tables import TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle, SearchRules
-from hpsearch.search.prepared import Statement, ask_all, insertion, send
+from hpsearch.search.prepared import Statement, execute, fetch_many, insertion
 from hpsearch.search.rungs import IS_LOST, VAL_CONFUSION, end_waiting, next_promoted
 from hpsearch.search.seen_events import SeenEvent, gone_back, newest_event
 from hpsearch.search.storage import Database
@@ -128,7 +128,7 @@ class Claims:
 
     def _claim(self, connection: Connection, key: str, *, repeated: bool) -> Claim | Idle:
         mine = {"study_id": self._study_id}
-        locked, ours, running, found, ((issued, last),) = ask_all(
+        locked, ours, running, found, ((issued, last),) = fetch_many(
             connection,
             [
                 (LOCK_STUDY, mine),
@@ -203,7 +203,9 @@ class Claims:
             and (row["attempt"], row["renewals"]) == (lease.attempt, lease.renewals)
         ):
             silence = f"no sign of life for {lease.lease_seconds:g} s"
-            end_badly(connection, row, EventKind.LEASE_EXPIRED, silence, self._rules.max_failures)
+            fail_attempt(
+                connection, row, EventKind.LEASE_EXPIRED, silence, self._rules.max_failures
+            )
 
     def _resume(self, connection: Connection, key: str, row: Row) -> Claim:
         attempt = row["attempt"] + 1
@@ -238,8 +240,8 @@ class Claims:
         return _claim_of({**row, "attempt": attempt})
 
     def _issue(self, connection: Connection, key: str, study: Row, ticket: int) -> Claim:
-        point = take_point(connection, study) if self._needs_point(ticket) else None
-        send(
+        point = next_grid_index(connection, study) if self._needs_point(ticket) else None
+        execute(
             connection,
             _INSERT,
             study_id=self._study_id,
@@ -300,7 +302,7 @@ def free_tickets_of(
         )
         held = [dict(row) for row in connection.execute(query).mappings()]
         for row in held:
-            end_badly(connection, row, EventKind.WORKER_DIED, reason, max_failures)
+            fail_attempt(connection, row, EventKind.WORKER_DIED, reason, max_failures)
         return len(held)
 
     return database.write(work)

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
-from hpsearch.search.prepared import Statement, ask
+from hpsearch.search.prepared import Statement, fetch
 from hpsearch.search.pruners import Report, StoppingRule
 from hpsearch.search.stored_json import decode_or
 
@@ -174,5 +174,5 @@ class LedgerPeers:
                 "invalid": TicketState.INVALID,
                 "before": epoch,
             }
-        found = ask(self._connection, query, **values)
+        found = fetch(self._connection, query, **values)
         return {ticket: self._sign * value for ticket, value in found}

@@ -22,7 +22,7 @@ from hpsearch.search.ledger_statements import LOCK_TICKET, Row, lock_study, row_
 from hpsearch.search.ledger_tables import TicketState, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules
 from hpsearch.search.outcomes import read_outcome, write_ending
-from hpsearch.search.prepared import ask_all
+from hpsearch.search.prepared import fetch_many
 from hpsearch.search.promotion import Promotion, most_paused
 from hpsearch.search.pruners import Report
 from hpsearch.search.rungs import (
@@ -263,7 +263,7 @@ class EpochReports(FencedWrites):
         key = {"study_id": claim.study_id, "ticket": claim.ticket}
         epoch = {"epoch": result.epoch, "attempt": claim.attempt}
         study = {"study_id": claim.study_id}
-        locked, decided, ours = ask_all(
+        locked, decided, ours = fetch_many(
             connection,
             [(LOCK_TICKET, key), (OWN_DECISION, {**key, **epoch}), (IS_OURS, study)],
         )

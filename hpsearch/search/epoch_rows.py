@@ -9,7 +9,7 @@ from hpsearch.metrics import METRIC_COLUMNS, EpochResult
 from hpsearch.search.decision import Decision
 from hpsearch.search.ledger_tables import epochs
 from hpsearch.search.ledger_types import Claim
-from hpsearch.search.prepared import Statement, insertion, send
+from hpsearch.search.prepared import Statement, execute, insertion
 
 _INSERT = insertion(epochs, "study_id", "ticket", "attempt", "value", "decision", *METRIC_COLUMNS)
 
@@ -38,7 +38,7 @@ def insert_epoch(
     connection: Connection, claim: Claim, result: EpochResult, value: float, decision: Decision
 ) -> None:
     """Keep an epoch's figures and what was decided after it; ``value`` is the objective."""
-    send(
+    execute(
         connection,
         _INSERT,
         study_id=claim.study_id,
@@ -54,7 +54,7 @@ def decide_epoch(
     connection: Connection, claim: Claim, result: EpochResult, decision: Decision
 ) -> None:
     """Write what was decided after an epoch that this transaction has inserted."""
-    send(
+    execute(
         connection,
         _DECIDE,
         of_study=claim.study_id,

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.search.ledger_tables import events
-from hpsearch.search.prepared import insertion, send
+from hpsearch.search.prepared import execute, insertion
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import Damaged, decode, warn
 
@@ -134,7 +134,7 @@ def record_event(
         owner: The worker that reports it; ``None`` if it is no worker.
         detail: JSON values, depending on the kind.
     """
-    send(
+    execute(
         connection,
         _INSERT,
         study_id=study_id,

@@ -21,11 +21,11 @@ from hpsearch.search.epoch_reports import EpochReports
 from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_statements import (
     Row,
-    end_badly,
+    fail_attempt,
     is_ticket,
     lock_study,
     lock_ticket,
-    take_point,
+    next_grid_index,
 )
 from hpsearch.search.ledger_tables import TicketState, studies, tickets
 from hpsearch.search.ledger_types import CheckpointRef, Claim, TrialRow
@@ -110,8 +110,8 @@ class Ledger(EpochReports):
             trial_id, number = self._insert_trial(connection, claim, infeasible_row)
             optuna_rows.finish_trial(connection, trial_id, TrialState.PRUNED)
             point: int | None = ticket["point"]
-            if self.rules.enumerates:
-                point = take_point(connection, study)
+            if self.rules.is_enumerated:
+                point = next_grid_index(connection, study)
             self.update(connection, claim, infeasible=nth + 1, point=point)
             self.event(connection, claim, EventKind.INFEASIBLE, {"trial": number, "reason": reason})
             return point
@@ -137,13 +137,13 @@ class Ledger(EpochReports):
         *,
         retry: bool,
         at_most: int | None = None,
-        lesson: Mapping[str, Any] | None = None,
+        infeasible_attrs: Mapping[str, Any] | None = None,
     ) -> bool:
         """End the attempt with ``error``; returns whether the ticket will be tried again.
 
-        ``at_most`` is a number of attempts below the rules' own. ``lesson`` (attributes for
-        Optuna's row) says that the configuration itself is at fault: once the ticket has FAILED,
-        its row is marked as infeasible draws are, so that the sampler learns from it.
+        ``at_most`` is a number of attempts below the rules' own. ``infeasible_attrs`` (attributes
+        for Optuna's row) says that the configuration itself is at fault: once the ticket has
+        FAILED, its row is marked as infeasible draws are, so that the sampler learns from it.
         """
 
         def work(connection: Connection) -> bool:
@@ -151,7 +151,9 @@ class Ledger(EpochReports):
             ticket = self.fence(connection, claim)
             most = self.rules.max_failures if retry else 1
             limit = most if at_most is None else min(most, at_most)
-            return end_badly(connection, ticket, EventKind.ATTEMPT_FAILED, error, limit, lesson)
+            return fail_attempt(
+                connection, ticket, EventKind.ATTEMPT_FAILED, error, limit, infeasible_attrs
+            )
 
         return self.fenced(claim, "fail", work, leaves=EventKind.ATTEMPT_FAILED)
 

@@ -14,7 +14,7 @@ from hpsearch.search import optuna_rows
 from hpsearch.search.events import EventKind, record_event
 from hpsearch.search.ledger_tables import TicketState, events, studies, tickets
 from hpsearch.search.ledger_types import Claim
-from hpsearch.search.prepared import Statement, ask, ask_all, send
+from hpsearch.search.prepared import Statement, execute, fetch, fetch_many
 from hpsearch.search.study_identity import IS_OURS, require_ours
 
 #: A row by the names of its columns.
@@ -51,7 +51,7 @@ def lock_study(connection: Connection, study_id: int) -> Row:
     ignores ``FOR UPDATE``; there the transaction itself excludes every other writer.) Raises as
     ``require_ours``.
     """
-    locked, ours = ask_all(
+    locked, ours = fetch_many(
         connection, [(LOCK_STUDY, {"study_id": study_id}), (IS_OURS, {"study_id": study_id})]
     )
     require_ours(connection, study_id, ours)
@@ -63,7 +63,7 @@ def lock_study(connection: Connection, study_id: int) -> Row:
 
 def lock_ticket(connection: Connection, study_id: int, ticket: int) -> Row | None:
     """Lock a ticket's row; ``None`` where it is gone."""
-    return row_of(tickets, ask(connection, LOCK_TICKET, study_id=study_id, ticket=ticket))
+    return row_of(tickets, fetch(connection, LOCK_TICKET, study_id=study_id, ticket=ticket))
 
 
 @cache
@@ -82,10 +82,10 @@ def _update_of_ticket(columns: tuple[str, ...]) -> Statement:
 def update_ticket(connection: Connection, study_id: int, ticket: int, **columns: Any) -> None:
     """Change a ticket's columns; every change is a sign of life."""
     statement = _update_of_ticket(tuple(columns))
-    send(connection, statement, of_study=study_id, of_ticket=ticket, **columns)
+    execute(connection, statement, of_study=study_id, of_ticket=ticket, **columns)
 
 
-def take_point(connection: Connection, study: Row) -> int:
+def next_grid_index(connection: Connection, study: Row) -> int:
     """Take the next point of an enumerated space; the caller holds the study's lock."""
     point = int(study["next_point"])
     connection.execute(
@@ -112,19 +112,19 @@ def has_event(connection: Connection, claim: Claim, kind: EventKind, owner: str)
     return connection.execute(query).first() is not None
 
 
-def end_badly(
+def fail_attempt(
     connection: Connection,
     ticket: Row,
     event: EventKind,
     error: str,
     max_failures: int,
-    lesson: Mapping[str, Any] | None = None,
+    infeasible_attrs: Mapping[str, Any] | None = None,
 ) -> bool:
     """End a running ticket's attempt with ``error``; returns whether it will be tried again.
 
     It is free at once for the next worker, or FAILED where it ended badly ``max_failures`` times
-    without a new epoch in between. ``lesson`` is that of ``Ledger.fail``. The caller holds the
-    locks of study and ticket.
+    without a new epoch in between. ``infeasible_attrs`` is that of ``Ledger.fail``. The caller
+    holds the locks of study and ticket.
     """
     error = storable(error)
     failures = ticket["failures"] + 1
@@ -151,10 +151,10 @@ def end_badly(
                 system_attrs={},
             )
             columns["trial_id"] = trial_id
-        for key, value in {"error": error, **(lesson or {})}.items():
+        for key, value in {"error": error, **(infeasible_attrs or {})}.items():
             optuna_rows.insert_user_attr(connection, trial_id, key, value)
         state = TrialState.FAIL
-        if lesson is not None and ticket["params"] is not None:
+        if infeasible_attrs is not None and ticket["params"] is not None:
             # Samplers pass over failed rows; they learn from a pruned one with these marks.
             optuna_rows.mark_infeasible(connection, trial_id)
             state = TrialState.PRUNED

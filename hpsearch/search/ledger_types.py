@@ -84,7 +84,7 @@ class SearchRules:
     #: What trials are compared by; ``None`` where that is ``metric`` alone.
     goals: Goals | None = None
     #: Whether the sampler walks one shared sequence of points.
-    enumerates: bool = False
+    is_enumerated: bool = False
     #: How often a ticket may end badly without a new epoch in between before it has failed.
     max_failures: int = 3
 

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.metrics import MEASURED_COSTS
-from hpsearch.search.prepared import Statement, ask, insertion, send
+from hpsearch.search.prepared import Statement, execute, fetch, insertion
 
 #: All of Optuna's tables.
 METADATA = models.BaseModel.metadata
@@ -127,7 +127,7 @@ def insert_trial(
 
     The caller holds the study's lock: the number is the count of earlier trials.
     """
-    ((trial_id, number),) = ask(
+    ((trial_id, number),) = fetch(
         connection,
         _INSERT_TRIAL,
         study_id=study_id,
@@ -136,7 +136,7 @@ def insert_trial(
         datetime_start=_utc_now(),
     )
     for name, value in params.items():
-        send(
+        execute(
             connection,
             _INSERT_PARAM,
             trial_id=trial_id,
@@ -155,7 +155,7 @@ def insert_intermediate_value(
     connection: Connection, trial_id: int, step: int, value: float
 ) -> None:
     """Report ``value`` (finite) at ``step``."""
-    send(
+    execute(
         connection,
         _INSERT_INTERMEDIATE_VALUE,
         trial_id=trial_id,
@@ -167,12 +167,12 @@ def insert_intermediate_value(
 
 def insert_user_attr(connection: Connection, trial_id: int, key: str, value: Any) -> None:
     """Give a trial one more user attribute; the key must be new to it."""
-    send(connection, _INSERT_USER_ATTR, trial_id=trial_id, key=key, value_json=json.dumps(value))
+    execute(connection, _INSERT_USER_ATTR, trial_id=trial_id, key=key, value_json=json.dumps(value))
 
 
 def delete_user_attr(connection: Connection, trial_id: int, key: str) -> None:
     """Remove a user attribute of a trial, if it has it."""
-    send(connection, _DELETE_USER_ATTR, trial_id=trial_id, key=key)
+    execute(connection, _DELETE_USER_ATTR, trial_id=trial_id, key=key)
 
 
 def constraint_attrs(violations: Mapping[str, float]) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def finish_trial(
     connection: Connection, trial_id: int, state: TrialState, values: Sequence[float] = ()
 ) -> None:
     """End a RUNNING trial; ``values`` are the (finite) objectives, none of a failed one."""
-    send(connection, _FINISH_TRIAL, of_trial=trial_id, state=state, datetime_complete=_utc_now())
+    execute(connection, _FINISH_TRIAL, of_trial=trial_id, state=state, datetime_complete=_utc_now())
     _insert_values(connection, trial_id, values)
 
 
@@ -249,7 +249,7 @@ def restore(
 
 def _insert_values(connection: Connection, trial_id: int, values: Sequence[float]) -> None:
     for objective, value in enumerate(values):
-        send(
+        execute(
             connection,
             _INSERT_VALUE,
             trial_id=trial_id,
@@ -267,7 +267,9 @@ def _new_id(result: sa.CursorResult[Any]) -> int:
 
 
 def _insert_system_attr(connection: Connection, trial_id: int, key: str, value: Any) -> None:
-    send(connection, _INSERT_SYSTEM_ATTR, trial_id=trial_id, key=key, value_json=json.dumps(value))
+    execute(
+        connection, _INSERT_SYSTEM_ATTR, trial_id=trial_id, key=key, value_json=json.dumps(value)
+    )
 
 
 def _utc_now() -> datetime:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from hpsearch.metrics import COSTS, MEASURED_COSTS, OBJECTIVES
 from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_tables import epochs
-from hpsearch.search.prepared import Statement, ask
+from hpsearch.search.prepared import Statement, fetch
 from hpsearch.study_file.goals import Goals
 
 _COLUMNS = ("epoch", "seconds", *OBJECTIVES)
@@ -58,7 +58,7 @@ def read_outcome(
     Returns:
         The trial's figures, in the terms of ``goals``.
     """
-    rows = ask(connection, _EPOCHS_OF, study_id=ticket["study_id"], ticket=ticket["ticket"])
+    rows = fetch(connection, _EPOCHS_OF, study_id=ticket["study_id"], ticket=ticket["ticket"])
     return outcome(
         goals,
         [dict(zip(_COLUMNS, row, strict=True)) for row in rows],

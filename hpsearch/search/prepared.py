@@ -78,28 +78,28 @@ def insertion(table: sa.Table, *columns: str) -> Statement:
     )
 
 
-def send(connection: Connection, statement: Statement, **values: Any) -> None:
+def execute(connection: Connection, statement: Statement, **values: Any) -> None:
     """Run a statement that answers nothing."""
     form = statement.form(connection.dialect)
     if connection.dialect.name == "sqlite":
-        run_at_once(connection, form.sql, form.values(values))
+        execute_now(connection, form.sql, form.values(values))
     else:
         _waiting(connection).append((form.sql, form.values(values)))
 
 
-def ask(connection: Connection, statement: Statement, **values: Any) -> list[tuple[Any, ...]]:
+def fetch(connection: Connection, statement: Statement, **values: Any) -> list[tuple[Any, ...]]:
     """Run a query; returns its rows."""
-    return ask_all(connection, [(statement, values)])[0]
+    return fetch_many(connection, [(statement, values)])[0]
 
 
-def ask_all(
+def fetch_many(
     connection: Connection, questions: Sequence[tuple[Statement, Mapping[str, Any]]]
 ) -> list[list[tuple[Any, ...]]]:
     """Run several queries in this order; returns the rows of each."""
     forms = [(statement.form(connection.dialect), values) for statement, values in questions]
     if connection.dialect.name == "sqlite":
         return [
-            run_at_once(connection, form.sql, form.values(values)).fetchall()
+            execute_now(connection, form.sql, form.values(values)).fetchall()
             for form, values in forms
         ]
     waiting = _waiting(connection)
@@ -108,7 +108,7 @@ def ask_all(
     return [cursor.fetchall() for cursor in answers]
 
 
-def run_at_once(connection: Connection, sql: str, values: Any = ()) -> Any:
+def execute_now(connection: Connection, sql: str, values: Any = ()) -> Any:
     """Run one statement of SQLite's; returns the driver's cursor."""
     # Not through SQLAlchemy's own exec_driver_sql: its result costs as much as the statement.
     raw: Any = connection.connection.driver_connection
@@ -118,7 +118,7 @@ def run_at_once(connection: Connection, sql: str, values: Any = ()) -> Any:
         _refused(connection, raw, sql, error)
 
 
-def send_together(engine: Engine) -> None:
+def use_pipeline(engine: Engine) -> None:
     """Prepare a Postgres engine (in autocommit mode): statements wait for each other."""
     event.listen(engine, "begin", _begin)
     event.listen(engine, "before_cursor_execute", _before_execute)

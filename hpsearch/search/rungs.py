@@ -23,7 +23,7 @@ from hpsearch.search.ledger_statements import Row, update_ticket
 from hpsearch.search.ledger_tables import TicketState, epochs, tickets
 from hpsearch.search.ledger_types import SearchRules
 from hpsearch.search.outcomes import write_ending
-from hpsearch.search.prepared import Statement, ask
+from hpsearch.search.prepared import Statement, fetch
 from hpsearch.search.promotion import LEAST_COMPLETE, Rung, fronts, most_paused
 from hpsearch.search.stored_json import decode_or
 from hpsearch.study_file.goals import Goals
@@ -77,7 +77,7 @@ def _owes_complete_ones(connection: Connection, study: Row) -> bool:
 
 def read_rungs(connection: Connection, study_id: int, epochs: tuple[int, ...]) -> list[Rung]:
     """Count the trials at the rungs that are at ``epochs``; invalid ones count nowhere."""
-    ((*counts,),) = ask(connection, _counts_at(epochs), study_id=study_id)
+    ((*counts,),) = fetch(connection, _counts_at(epochs), study_id=study_id)
     return [
         Rung(epoch=epoch, reached=reached or 0, promoted=promoted or 0, waiting=waiting or 0)
         for epoch, reached, promoted, waiting in zip(

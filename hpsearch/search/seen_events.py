@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.errors import DatabaseReplaced
 from hpsearch.search.ledger_tables import events, studies
-from hpsearch.search.prepared import Statement, ask
+from hpsearch.search.prepared import Statement, fetch
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 
@@ -50,7 +50,9 @@ class SeenEvent:
 
     def is_kept(self, connection: Connection) -> bool:
         """Whether the event log still contains it, unchanged."""
-        return [tuple(each) for each in ask(connection, _BY_ID, event_id=self.row[0])] == [self.row]
+        return [tuple(each) for each in fetch(connection, _BY_ID, event_id=self.row[0])] == [
+            self.row
+        ]
 
 
 def newest_event(
@@ -58,9 +60,9 @@ def newest_event(
 ) -> SeenEvent | None:
     """Return the newest event of a study, or of one ticket; ``None`` before the first."""
     if ticket is None:
-        found = ask(connection, _NEWEST_OF_STUDY, study_id=study_id)
+        found = fetch(connection, _NEWEST_OF_STUDY, study_id=study_id)
     else:
-        found = ask(connection, _NEWEST_OF_TICKET, study_id=study_id, ticket=ticket)
+        found = fetch(connection, _NEWEST_OF_TICKET, study_id=study_id, ticket=ticket)
     return SeenEvent(tuple(found[0])) if found else None
 
 

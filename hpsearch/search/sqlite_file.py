@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import DatabaseReplaced
-from hpsearch.search.prepared import run_at_once
+from hpsearch.search.prepared import execute_now
 
 #: Where a connection remembers which log it has open.
 _LOG = "hpsearch_log"
@@ -80,7 +80,7 @@ class SqliteFile:
             return  # The next transaction says so.
         if size < self._size:
             pages, page_size = (
-                run_at_once(connection, f"PRAGMA {name}").fetchone()[0]
+                execute_now(connection, f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "page_size")
             )
             # After a VACUUM the database itself has become smaller.

@@ -33,7 +33,7 @@ from hpsearch.search.database_errors import (
     is_unusable,
     needs_other_connection,
 )
-from hpsearch.search.prepared import run_at_once, send_together
+from hpsearch.search.prepared import execute_now, use_pipeline
 from hpsearch.search.sqlite_file import SqliteFile
 from hpsearch.search.storage_url import mask, parse_url, shown
 
@@ -228,7 +228,7 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
             event.listen(engine, "connect", _forbid_writes)
     else:
         _require_options_of_libpq(url)
-        send_together(engine)
+        use_pipeline(engine)
     return engine
 
 
@@ -270,7 +270,7 @@ def _forbid_writes(connection: sqlite3.Connection, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("hpsearch_writes", True)
-    run_at_once(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
+    execute_now(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from hpsearch.search import optuna_rows
 from hpsearch.search.events import EventKind, record_event
 from hpsearch.search.ledger_statements import lock_study
 from hpsearch.search.ledger_tables import studies
-from hpsearch.search.prepared import ask
+from hpsearch.search.prepared import fetch
 from hpsearch.search.rungs import reopen
 from hpsearch.search.storage import Database
 from hpsearch.search.storage_url import storage_option
@@ -246,7 +246,7 @@ def _find(connection: Connection, database: Database, name: str) -> RowMapping |
     row = connection.execute(sa.select(studies).where(studies.c.name == name)).mappings().first()
     if row is not None:
         _require_folder_names(row)
-        found = ask(connection, IS_OURS, study_id=row["study_id"])
+        found = fetch(connection, IS_OURS, study_id=row["study_id"])
         require_ours(connection, row["study_id"], found, storage_option(database.url))
     return row
 

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from hpsearch.errors import LeftOverStudy, StorageError
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.ledger_tables import epochs, events, prior_results, studies, tickets
-from hpsearch.search.prepared import Statement, ask
+from hpsearch.search.prepared import Statement, fetch
 
 #: The system attribute of Optuna's study that holds the run key of ours.
 RUN_KEY = "hpsearch:run_key"
@@ -46,7 +46,7 @@ IS_OURS = Statement(
 
 def is_ours(connection: Connection, study_id: int) -> bool:
     """Whether Optuna's study under ``study_id`` is the one that hpsearch created."""
-    return bool(ask(connection, IS_OURS, study_id=study_id))
+    return bool(fetch(connection, IS_OURS, study_id=study_id))
 
 
 def require_ours(

@@ -54,7 +54,7 @@ class Sampler(Protocol):
     """Chooses where to look next. Holds no state between draws: everything is in the history."""
 
     #: Whether every draw takes the next point of one shared sequence.
-    enumerates: bool
+    is_enumerated: bool
     #: Whether a draw follows from earlier results, those from elsewhere among them.
     learns: bool
 
@@ -143,7 +143,7 @@ def draw_trial(
         if draw is None:
             return None
         # Looked for anew: keys of ten thousand trials take longer to make than to compare once.
-        same = [] if sampler.enumerates or given else _with_params(past, draw.params)
+        same = [] if sampler.is_enumerated or given else _with_params(past, draw.params)
         if not same:
             break
         if repeat + 1 >= MAX_REPEATS and not any(map(_violates, same)):

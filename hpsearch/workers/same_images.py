@@ -12,7 +12,7 @@ from typing import Any
 from hpsearch.results import data_sets
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.data_sets import Images
-from hpsearch.search import ledger_reads, studies
+from hpsearch.search import queries, studies
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
@@ -38,7 +38,7 @@ def require_same_images(
         DataError: They have changed, or aren't there.
     """
     for of in _compared(database, stored):
-        tickets = ledger_reads.all_tickets(database, of.study_id)
+        tickets = queries.all_tickets(database, of.study_id)
         for group in data_sets.groups(database, of.study_id, tickets)[:_CHOICES]:
             params = group.first.params or {}
             config = study.trial_config(params, group.first.ticket)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from hpsearch.search.ledger_reads import owners_at_work
+from hpsearch.search.queries import owners_at_work
 from hpsearch.search.storage import Database
 from hpsearch.wording import plural
 from hpsearch.workers.devices import cores

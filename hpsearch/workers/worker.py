@@ -105,7 +105,7 @@ def search_rules(study: StudyFile, sampler: Sampler) -> SearchRules:
         epochs_per_trial=study.budget.epochs_per_trial,
         pruner=PRUNERS.build(study.pruner),
         audit=AuditSample(study.pruner_audit, study.seed),
-        enumerates=sampler.enumerates,
+        is_enumerated=sampler.is_enumerated,
         goals=None if study.goals.is_single_unconstrained else study.goals,
     )
 
@@ -149,7 +149,7 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
         owner,
         lease_seconds=options.lease_seconds,
         seen_stops=stored.stops,
-        needs_point=lambda ticket: sampler.enumerates and ticket > len(study.try_first),
+        needs_point=lambda ticket: sampler.is_enumerated and ticket > len(study.try_first),
         rules=rules,
     )
     bench = Bench(

@@ -12,7 +12,7 @@ from contextlib import closing
 from ruamel.yaml import YAML
 from support.processes import _without_main_module
 
-from hpsearch.search import ledger_reads, studies
+from hpsearch.search import queries, studies
 from hpsearch.search.storage import Database
 
 
@@ -136,7 +136,7 @@ def test_a_detached_launch_is_stopped_and_goes_on(shell, hpsearch):
         deadline = time.monotonic() + 240
         with closing(Database(f"sqlite:///{shell.folder}/hpsearch.db")) as database:
             stored = studies.find(database, "slow")
-            while ledger_reads.counts(database, stored.study_id).epochs_run == 0:
+            while queries.counts(database, stored.study_id).epochs_run == 0:
                 assert time.monotonic() < deadline and _is_alive(started["pid"])
                 time.sleep(0.05)
         assert hpsearch("stop", "--study", "slow").code == 0

@@ -23,10 +23,10 @@ from support.trials import SmallSearch
 
 from hpsearch.catalog import registries
 from hpsearch.results.opening import study_file
-from hpsearch.results.optuna_side import attributes
 from hpsearch.results.records import read_study
 from hpsearch.results.space_report import inspect_space, require_feasible
-from hpsearch.search import ledger_reads, studies
+from hpsearch.results.trial_attributes import read
+from hpsearch.search import queries, studies
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
@@ -199,9 +199,9 @@ def test_two_trials_of_a_study(name: str, place: Place, small: Any, data_root: P
         assert {path: ticket.params[path] for path in given} == given
     assert all(0 <= ticket.value <= 1 for ticket in tickets if ticket.value is not None)
     for ticket in tickets:  # what every trial keeps
-        (epoch,) = ledger_reads.curve(place.database, search.stored.study_id, ticket.ticket)
+        (epoch,) = queries.curve(place.database, search.stored.study_id, ticket.ticket)
         assert 0 < epoch.val_seconds < epoch.seconds
-        noted = attributes(place.database, ticket.trial_id)
+        noted = read(place.database, ticket.trial_id)
         matrix = noted["val_confusion"]
         assert len(matrix) == noted["classes"]
         assert sum(map(sum, matrix)) == noted["val_images"]
@@ -348,4 +348,4 @@ def test_a_search_in_stages(place: Place, small: Any, monkeypatch: pytest.Monkey
     for ticket in search.tickets():
         assert ticket.state is TicketState.COMPLETE
         assert f"model.{model}.activation" in (ticket.params or {})
-    assert ledger_reads.counts(place.database, search.stored.study_id).complete == 2
+    assert queries.counts(place.database, search.stored.study_id).complete == 2

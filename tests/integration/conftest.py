@@ -29,7 +29,7 @@ def search(database: Database) -> Callable[..., Search]:
         *,
         pruner: str = "none",
         settings: dict[str, Any] | None = None,
-        enumerates: bool = False,
+        is_enumerated: bool = False,
         max_failures: int = 3,
         audit: AuditSample | None = None,
         **file: Any,
@@ -39,7 +39,7 @@ def search(database: Database) -> Callable[..., Search]:
             study_file(**file),
             pruner=pruner,
             settings=settings,
-            enumerates=enumerates,
+            is_enumerated=is_enumerated,
             max_failures=max_failures,
             audit=audit,
         )

@@ -8,7 +8,7 @@ import pytest
 from support.ledger import row
 from support.searching import BRANCHED
 
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.analysis.comparison import compare
 from hpsearch.results.analysis.costs import read_costs
 from hpsearch.results.analysis.effects import read_effects
@@ -76,8 +76,10 @@ def test_the_table_holds_every_trial_with_what_was_noted(branched) -> None:
 
 
 def test_infeasible_draws_are_read_in_bulk_as_one_by_one(branched) -> None:
-    (draw,) = optuna_side.infeasible_draws(branched.database, branched.study_id)
-    assert draw == optuna_side.infeasible_draw(branched.database, branched.study_id, draw.number)
+    (draw,) = trial_attributes.infeasible_draws(branched.database, branched.study_id)
+    assert draw == trial_attributes.infeasible_draw(
+        branched.database, branched.study_id, draw.number
+    )
     assert (draw.ticket, draw.reason, draw.params["batch_size"]) == (3, "128 > 64", 128)
     assert read_failures(branched.database, read_study(branched.database, "line")).infeasible == 1
 

@@ -50,7 +50,7 @@ def test_an_infeasible_trial_is_never_the_best(search):
 
 
 def test_infeasible_draws_of_a_grid_take_the_next_points(search):
-    opened = search(trials=3, enumerates=True)
+    opened = search(trials=3, is_enumerated=True)
     one, two = opened.hand("one"), opened.hand("two")
     first, second = one.claim(), two.claim()
     assert (first.point, second.point) == (0, 1)
@@ -65,7 +65,7 @@ def test_infeasible_draws_of_a_grid_take_the_next_points(search):
 
 def test_an_exhausted_grid_ends_the_study_below_its_budget(search):
     """Five points for a budget of nine; two of them can't be built."""
-    opened = search(trials=9, enumerates=True)
+    opened = search(trials=9, is_enumerated=True)
     one, two = opened.hand("one"), opened.hand("two")
     for _ in range(3):
         one.finish(one.started())
@@ -82,7 +82,7 @@ def test_an_exhausted_grid_ends_the_study_below_its_budget(search):
     counts = opened.counts()
     assert (counts.total, counts.complete, counts.infeasible) == (3, 3, 2)
     assert opened.events().count("withdrawn") == 2
-    assert search(trials=20, enumerates=True).hand().idle() is Idle.FINISHED
+    assert search(trials=20, is_enumerated=True).hand().idle() is Idle.FINISHED
 
 
 def test_an_error_that_may_pass_is_tried_again_then_fails_with_its_reason(search):

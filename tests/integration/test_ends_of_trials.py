@@ -10,7 +10,7 @@ from support.ledger import LEASE, Hand, LosesAnswers, Search, line_row, open_sea
 from support.searching import epoch_result, study_file
 
 from hpsearch.errors import LeaseLost
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef, Claim
 
@@ -32,7 +32,7 @@ def test_stopped_early_is_complete(search, at, value):
     assert (trial.state, trial.value) == (TrialState.COMPLETE, value)
     assert trial.intermediate_values == {1: 0.9, 2: 0.7}
     assert opened.event_log(1)[-1].detail == {"epoch": 2, "value": value}
-    assert [each.last for each in ledger_reads.curve(opened.database, opened.study_id, 1)] == [
+    assert [each.last for each in queries.curve(opened.database, opened.study_id, 1)] == [
         False,
         True,
     ]
@@ -151,4 +151,4 @@ def test_the_objectives_for_uneven_classes(search, metric):
     (trial,) = opened.trials()
     assert (trial.value, trial.intermediate_values) == (0.75, {1: 0.25, 2: 0.75})
     assert opened.optuna_study().best_value == 0.75
-    assert ledger_reads.curve(opened.database, opened.study_id, 1)[0] == first
+    assert queries.curve(opened.database, opened.study_id, 1)[0] == first

@@ -15,7 +15,7 @@ from support.confirming import Confirming, confirming
 from support.trials import SmallSearch, leave_after, open_small
 
 from hpsearch.cli.terminal.verdict import print_verdict
-from hpsearch.results import optuna_side, test_openings
+from hpsearch.results import test_openings, trial_attributes
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation, read_verdict
@@ -114,7 +114,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Iterato
 
 def noted(search: SmallSearch, number: int = 0) -> dict:
     (trial,) = [each for each in search.record().trials if each.number == number]
-    return optuna_side.attributes(search.database, trial.trial_id)
+    return trial_attributes.read(search.database, trial.trial_id)
 
 
 def test_a_trial_tells_how_it_was_judged(folds: Searched, splits: Searched) -> None:

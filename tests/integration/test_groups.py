@@ -27,7 +27,7 @@ from hpsearch.dashboard.standing import Standings
 from hpsearch.metrics import MetricFormat
 from hpsearch.notebook.best import best_of
 from hpsearch.notebook.overview import overview
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.analysis.matrices import read_matrices
 from hpsearch.results.confirmation.choosing import choose
 from hpsearch.results.confirmation.contributions import contributions
@@ -130,7 +130,7 @@ def prepared(grouped: Searched) -> Any:
 def test_a_training_keeps_how_far_groups_move_its_figures(grouped: Searched) -> None:
     data = prepared(grouped)
     trial = grouped.search.record().trials[0]
-    noted = optuna_side.attributes(grouped.search.database, trial.trial_id or -1)
+    noted = trial_attributes.read(grouped.search.database, trial.trial_id or -1)
     rows = data.val_indices.numpy()
     assert noted["val_images"] == PICTURES * noted[VAL_GROUPS] == len(rows)
     assert noted[VAL_GROUPS] == len(np.unique(data.groups.numpy()[rows]))
@@ -177,7 +177,7 @@ def test_who_may_be_a_finalist_is_by_the_groups_error(grouped: Searched) -> None
     asked = Confirm(top=1, seeds=2)
     choice = choose(grouped.search.database, grouped.search.record(), asked, tried=False)
     best = grouped.search.record().trial(choice.finalists.trials[0])
-    noted = optuna_side.attributes(grouped.search.database, best.trial_id or -1)
+    noted = trial_attributes.read(grouped.search.database, best.trial_id or -1)
     known = of_json(noted[OVER_GROUPS])
     assert known is not None
     assert choice.finalists.noise == known.figures["val_accuracy"].standard_error

@@ -205,7 +205,7 @@ def test_what_has_no_number_is_refused(search):
 
 
 def test_an_exhausted_space_has_no_trial_to_give(search):
-    opened = search(trials=3, enumerates=True)
+    opened = search(trials=3, is_enumerated=True)
     one, two = opened.hand("one"), opened.hand("two")
     one.finish(one.started())
     two.ledger.withdraw(two.claim())

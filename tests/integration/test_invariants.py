@@ -23,7 +23,7 @@ from hpsearch.search.claims import free_tickets_of
 from hpsearch.search.ledger_tables import epochs, events, tickets
 from hpsearch.search.ledger_tables import studies as studies_table
 from hpsearch.search.ledger_types import CheckpointRef
-from hpsearch.search.one_moment import at_one_moment
+from hpsearch.search.snapshot import read_snapshot
 
 
 def checkpoint(ticket: int, epoch: int) -> CheckpointRef:
@@ -87,7 +87,7 @@ def test_a_lowered_budget_is_no_breach(searched):
 
 
 def test_a_withdrawn_ticket_leaves_no_gap(search):
-    opened = search(trials=2, enumerates=True)
+    opened = search(trials=2, is_enumerated=True)
     one, two = opened.hand("one"), opened.hand("two")
     first, second = one.claim(), two.started()
     one.ledger.withdraw(first)
@@ -114,7 +114,9 @@ def test_a_trial_that_taught_the_sampler_breaks_no_rule(search):
     """Out of memory: FAILED in the ledger, PRUNED and marked in Optuna's table."""
     opened = search(trials=1)
     hand = opened.hand("one")
-    hand.ledger.fail(hand.started(), "out of memory", retry=False, lesson={"infeasible": "memory"})
+    hand.ledger.fail(
+        hand.started(), "out of memory", retry=False, infeasible_attrs={"infeasible": "memory"}
+    )
     assert findings(opened) == []
     assert [trial.state for trial in opened.trials()] == [TrialState.PRUNED]
 
@@ -345,7 +347,7 @@ def test_facts_are_of_one_moment(searched):
         hand.report(claim, 1, 0.5)
         return before, count(view)
 
-    before, after = at_one_moment(searched.database, look)
+    before, after = read_snapshot(searched.database, look)
     assert before == after
     assert count(searched.database) == before + 1
 
@@ -355,4 +357,4 @@ def test_a_look_never_writes(searched):
         view.write(lambda connection: None)
 
     with pytest.raises(RuntimeError, match="can't write"):
-        at_one_moment(searched.database, change)
+        read_snapshot(searched.database, change)

@@ -9,7 +9,7 @@ from support.ledger import LosesAnswers, Search, line_row, open_search
 from support.searching import study_file
 
 from hpsearch.errors import LeaseLost
-from hpsearch.search import ledger_reads, studies
+from hpsearch.search import queries, studies
 from hpsearch.search.ledger_types import CheckpointRef, Claim
 
 CHECKPOINT = CheckpointRef(key="1/epoch_1.pt", sha256="0" * 64, epoch=1)
@@ -84,7 +84,7 @@ def test_a_start_creates_one_row(lossy, opened):
 
 
 def test_an_infeasible_draw_is_recorded_once(lossy):
-    opened = open_search(lossy, study_file(trials=3), enumerates=True)
+    opened = open_search(lossy, study_file(trials=3), is_enumerated=True)
     hand = opened.hand()
     claim = hand.claim()
     lossy.to_lose = 2
@@ -111,7 +111,7 @@ def test_an_epoch_is_counted_once(lossy, opened):
     assert reported(hand, claim, lossy, 2) == ["continue", "continue"]
     ticket = opened.ticket()
     assert (ticket.epochs_done, ticket.compute_seconds) == (2, 4.0)
-    assert len(ledger_reads.curve(lossy, opened.study_id, 1)) == 2
+    assert len(queries.curve(lossy, opened.study_id, 1)) == 2
     assert opened.events() == ["claimed", "started", "checkpoint"]
 
 

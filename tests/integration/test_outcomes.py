@@ -206,7 +206,7 @@ def test_every_sampler_draws_against_several_objectives(several, name):
         trials=20,
         pruner="percentile",
         settings={"keep": 40.0, "startup_trials": 2},
-        enumerates=name == "qmc",
+        is_enumerated=name == "qmc",
     )
     hand = opened.hand()
     settings = {} if name in ("random", "qmc") else {"startup_trials": 3}

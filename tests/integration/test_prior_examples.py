@@ -20,12 +20,16 @@ LESSON = {"out_of_memory": "out of memory on cuda:0", "memory_peak_mb": 812.5}
 def test_a_lesson_fails_the_ticket_and_marks_its_row_as_infeasible(search):
     opened = search(trials=2)
     hand = opened.hand()
-    assert hand.ledger.fail(hand.started(), "out of memory", retry=True, at_most=2, lesson=LESSON)
+    assert hand.ledger.fail(
+        hand.started(), "out of memory", retry=True, at_most=2, infeasible_attrs=LESSON
+    )
     # Nothing is learnt before it has ended: another machine may have the memory.
     (row,) = opened.trials()
     assert (row.state, row.constraints) == (TrialState.RUNNING, {})
     again = hand.claim()
-    assert not hand.ledger.fail(again, "out of memory", retry=True, at_most=2, lesson=LESSON)
+    assert not hand.ledger.fail(
+        again, "out of memory", retry=True, at_most=2, infeasible_attrs=LESSON
+    )
 
     ticket = opened.ticket()
     assert (ticket.state, ticket.failures, ticket.attempt) == (TicketState.FAILED, 2, 2)
@@ -52,7 +56,7 @@ def test_at_most_never_adds_attempts(search):
 def test_without_a_configuration_there_is_nothing_to_learn(search):
     opened = search(trials=1)
     hand = opened.hand()
-    assert not hand.ledger.fail(hand.claim(), "out of memory", retry=False, lesson=LESSON)
+    assert not hand.ledger.fail(hand.claim(), "out of memory", retry=False, infeasible_attrs=LESSON)
     (row,) = opened.trials()
     assert (row.state, row.params, row.constraints) == (TrialState.FAIL, {}, {})
     assert row.user_attrs["out_of_memory"] == "out of memory on cuda:0"
@@ -81,7 +85,7 @@ def test_tpe_stays_away_from_what_ran_out_of_memory(database: Database) -> None:
             hand.finish(claim, [0.5] * 3) if number == 0 else pruned(hand, claim, number)
         else:
             assert hand.report(claim, 1, 0.99) == "continue"
-            hand.ledger.fail(claim, "out of memory", retry=False, lesson=LESSON)
+            hand.ledger.fail(claim, "out of memory", retry=False, infeasible_attrs=LESSON)
     history = TrialHistory(database, opened.study_id, StudyDirection.MAXIMIZE)
     tpe = SAMPLERS["tpe"].build()
     drawn = [

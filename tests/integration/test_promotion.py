@@ -27,15 +27,15 @@ from hpsearch.search.history import TrialHistory
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_tables import studies as studies_table
 from hpsearch.search.ledger_types import CheckpointRef, Idle
-from hpsearch.search.one_moment import at_one_moment
 from hpsearch.search.promotion import Promotion
+from hpsearch.search.snapshot import read_snapshot
 
 EPOCHS = 9
 
 
 def sound(opened: Search) -> None:
     """Check every rule of `hpsearch doctor` about rows."""
-    facts = at_one_moment(opened.database, lambda c: read_facts(c, opened.stored.name))
+    facts = read_snapshot(opened.database, lambda c: read_facts(c, opened.stored.name))
     assert not [finding for rule in RULES for finding in broken(rule, facts)]
 
 

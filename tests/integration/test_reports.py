@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from support.ledger import LEASE
 from support.searching import epoch_result
 
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.events import EventKind, event_log
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef
@@ -40,7 +40,7 @@ def test_every_figure_of_an_epoch_is_kept(search):
     claim = hand.started()
     hand.report(claim, 1, 0.5, train_loss=1.25, train_accuracy=0.4, lr=1e-3, seconds=3.5)
     expected = epoch_result(1, 0.5, train_loss=1.25, train_accuracy=0.4, lr=1e-3, seconds=3.5)
-    assert ledger_reads.curve(opened.database, opened.study_id, 1) == [expected]
+    assert queries.curve(opened.database, opened.study_id, 1) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_an_epoch_done_again_by_an_heir_keeps_the_first_figures(search):
     assert (redone.attempt, redone.detail) == (2, {"epoch": 2})
 
     assert heir.report(taken, 3, 0.7) == "complete"
-    curve = ledger_reads.curve(opened.database, opened.study_id, 1)
+    curve = queries.curve(opened.database, opened.study_id, 1)
     assert [epoch.val_accuracy for epoch in curve] == [0.5, 0.6, 0.7]
     assert opened.trials()[0].intermediate_values == {1: 0.5, 2: 0.6, 3: 0.7}
 
@@ -188,7 +188,7 @@ def test_checkpoints_are_remembered_newest_first(search):
     assert opened.ticket().checkpoint_epoch == 2
     hand.ledger.release(claim, "SIGTERM", checkpoint(3))
     assert opened.ticket().checkpoint_epoch == 3
-    listed = ledger_reads.checkpoints(opened.database, opened.study_id, 1)
+    listed = queries.checkpoints(opened.database, opened.study_id, 1)
     assert listed == [checkpoint(3), checkpoint(2), checkpoint(1)]
 
 
@@ -204,7 +204,7 @@ def test_counts(search):
     two.report(running, 1, 0.95)
     one.ledger.release(paused, "SIGTERM")
     counts = opened.counts()
-    assert counts == ledger_reads.Counts(
+    assert counts == queries.Counts(
         total=5,
         complete=1,
         pruned=1,

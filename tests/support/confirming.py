@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.plan import Entry, Progress
 from hpsearch.results.confirmation.stored import PREDICTIONS, standing, trainings
 from hpsearch.results.records import TrialRecord
@@ -34,7 +34,7 @@ class Confirming(SmallSearch):
     def noted(self, name: str) -> dict[Entry, Any]:
         """Return one attribute of each training's row; ``None`` where it has none."""
         return {
-            entry: optuna_side.attributes(self.database, trial.trial_id or -1).get(name)
+            entry: trial_attributes.read(self.database, trial.trial_id or -1).get(name)
             for entry, trial in self.trainings().items()
         }
 

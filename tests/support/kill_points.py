@@ -19,7 +19,7 @@ from hpsearch.results.invariants.rule import broken
 from hpsearch.results.invariants.rules import RULES
 from hpsearch.results.reasons import in_short
 from hpsearch.results.records import read_study
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.storage import Database
 from hpsearch.study_file.loading import load_study
 from hpsearch.workers.launch import crew
@@ -130,7 +130,7 @@ class Place:
             facts = read_facts(database, "steps")
             found = [finding for rule in RULES for finding in broken(rule, facts)]
             assert found == []
-            curves = ledger_reads.curves(database, record.study.study_id)
+            curves = queries.curves(database, record.study.study_id)
             folder = RunFolder(self.folder / "runs", "steps", record.study.run_key).path
             return {
                 "tickets": [

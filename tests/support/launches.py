@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from hpsearch.kill_points import WAIT_VARIABLE, Step
-from hpsearch.search import ledger_reads, studies
+from hpsearch.search import queries, studies
 from hpsearch.search.events import Event, event_log
-from hpsearch.search.ledger_reads import Ticket
+from hpsearch.search.queries import Ticket
 from hpsearch.search.schema_version import revision_of
 from hpsearch.search.storage import Database
 
@@ -121,7 +121,7 @@ class Launch:
         if self.database.read(revision_of) is None:
             return []
         stored = studies.find_or_none(self.database, self.name)
-        return [] if stored is None else ledger_reads.all_tickets(self.database, stored.study_id)
+        return [] if stored is None else queries.all_tickets(self.database, stored.study_id)
 
     def events(self, ticket: int | None = None, kind: str | None = None) -> list[Event]:
         """The event log, oldest first."""
@@ -135,7 +135,7 @@ class Launch:
                 (each.epoch, each.train_loss, each.train_accuracy, each.val_loss, each.val_accuracy)
                 for each in curve
             ]
-            for ticket, curve in ledger_reads.curves(self.database, self.study_id).items()
+            for ticket, curve in queries.curves(self.database, self.study_id).items()
         }
 
     def wait_for(self, condition: Callable[[], T | None], seconds: float = 400) -> T:

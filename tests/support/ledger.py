@@ -15,7 +15,7 @@ from sqlalchemy import NullPool
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from hpsearch.search import ledger_reads, studies
+from hpsearch.search import queries, studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.decision import AuditSample
 from hpsearch.search.events import Event, event_log
@@ -130,24 +130,24 @@ class Search:
             owner,
             lease_seconds=lease_seconds,
             seen_stops=studies.find(self.database, self.stored.name).stops,
-            needs_point=lambda _: self.rules.enumerates,
+            needs_point=lambda _: self.rules.is_enumerated,
             rules=self.rules,
             watch=LeaseWatch(clock),
         )
         ledger = Ledger(self.database, self.study_id, owner, self.rules)
         return Hand(claims=claims, ledger=ledger, clock=clock)
 
-    def tickets(self) -> list[ledger_reads.Ticket]:
+    def tickets(self) -> list[queries.Ticket]:
         """Return every ticket."""
-        return ledger_reads.all_tickets(self.database, self.study_id)
+        return queries.all_tickets(self.database, self.study_id)
 
-    def ticket(self, number: int = 1) -> ledger_reads.Ticket:
+    def ticket(self, number: int = 1) -> queries.Ticket:
         """Return one ticket."""
         return next(ticket for ticket in self.tickets() if ticket.ticket == number)
 
-    def counts(self) -> ledger_reads.Counts:
+    def counts(self) -> queries.Counts:
         """Count the tickets by state."""
-        return ledger_reads.counts(self.database, self.study_id)
+        return queries.counts(self.database, self.study_id)
 
     def events(self, ticket: int | None = None) -> list[str]:
         """Return the kinds of the events, oldest first."""
@@ -172,7 +172,7 @@ def open_search(
     *,
     pruner: str = "none",
     settings: Mapping[str, Any] | None = None,
-    enumerates: bool = False,
+    is_enumerated: bool = False,
     max_failures: int = 3,
     audit: AuditSample | None = None,
 ) -> Search:
@@ -184,7 +184,7 @@ def open_search(
         best_epoch_counts=file.objective.at == "best",
         epochs_per_trial=file.budget.epochs_per_trial,
         pruner=PRUNERS[pruner].build(**rule),
-        enumerates=enumerates,
+        is_enumerated=is_enumerated,
         max_failures=max_failures,
         audit=audit or AuditSample(),
         goals=None if file.goals.is_single_unconstrained else file.goals,

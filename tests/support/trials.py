@@ -12,13 +12,13 @@ from optuna.trial import FrozenTrial
 from hpsearch import catalog
 from hpsearch.priors.making import starts_of
 from hpsearch.results.records import StudyRecord, read_study
-from hpsearch.search import ledger_reads, studies
+from hpsearch.search import queries, studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.events import Event, event_log
 from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_types import Claim, Idle
+from hpsearch.search.queries import Ticket
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
@@ -123,7 +123,7 @@ class SmallSearch:
             owner,
             lease_seconds=30.0,
             seen_stops=self.stored.stops,
-            needs_point=lambda ticket: sampler.enumerates and ticket > len(self.study.try_first),
+            needs_point=lambda ticket: sampler.is_enumerated and ticket > len(self.study.try_first),
             rules=search_rules(self.study, sampler),
         )
 
@@ -154,7 +154,7 @@ class SmallSearch:
 
     def tickets(self) -> list[Ticket]:
         """Return every ticket."""
-        return ledger_reads.all_tickets(self.database, self.stored.study_id)
+        return queries.all_tickets(self.database, self.stored.study_id)
 
     def ticket(self, number: int = 1) -> Ticket:
         """Return one ticket."""
@@ -172,7 +172,7 @@ class SmallSearch:
                 (each.epoch, each.train_loss, each.train_accuracy, each.val_loss, each.val_accuracy)
                 for each in curve
             ]
-            for ticket, curve in ledger_reads.curves(self.database, self.stored.study_id).items()
+            for ticket, curve in queries.curves(self.database, self.stored.study_id).items()
         }
 
     def trials(self) -> list[FrozenTrial]:

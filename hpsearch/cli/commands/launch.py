@@ -223,11 +223,11 @@ def stop(
     \b
     hpsearch stop --study cnn_dilation
     """
-    from hpsearch.search import ledger_reads, studies
+    from hpsearch.search import queries, studies
 
     with database_for_reading(storage) as database:
         stored = studies.find(database, stored_name(database, study))
-        running = ledger_reads.counts(database, stored.study_id).running
+        running = queries.counts(database, stored.study_id).running
         studies.request_stop(database, stored.study_id)
     if as_json:
         print_json({"study": stored.name, "running": running})

@@ -49,8 +49,8 @@ def show_trial(
     hpsearch show --study quickstart
     """
     from hpsearch.cli.terminal.trial_page import draw_page, print_page, trial_page
-    from hpsearch.results.optuna_side import infeasible_draw
     from hpsearch.results.status import winners
+    from hpsearch.results.trial_attributes import infeasible_draw
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)

@@ -137,13 +137,13 @@ class _Curve:
 def _curves(database: Database, record: StudyRecord) -> list[_Curve]:
     """Return the curves of the best trial and of those that run or wait to go on."""
     from hpsearch.results.ranking import ranked
-    from hpsearch.search import ledger_reads
+    from hpsearch.search import queries
 
     leading = ranked(record)[:1]
     running = [trial for trial in record.trials if trial.state.value == "running"]
     paused = [trial for trial in record.trials if trial.state.value == "paused"]
     shown = [*leading, *running, *paused][: _CURVES_SHOWN + len(leading)]
-    found = ledger_reads.curves(database, record.study.study_id, [trial.ticket for trial in shown])
+    found = queries.curves(database, record.study.study_id, [trial.ticket for trial in shown])
     metric = record.objective.metric
     return [
         _Curve(

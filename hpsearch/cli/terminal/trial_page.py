@@ -19,8 +19,8 @@ from hpsearch.cli.terminal.output import (
 from hpsearch.metrics import MetricFormat, format_metrics
 
 if TYPE_CHECKING:
-    from hpsearch.results.optuna_side import InfeasibleDraw
     from hpsearch.results.records import StudyRecord, TrialRecord
+    from hpsearch.results.trial_attributes import InfeasibleDraw
     from hpsearch.search.storage import Database
 
 #: What a terminal has room for; the JSON has every figure.
@@ -33,17 +33,17 @@ def trial_page(
 ) -> dict[str, Any]:
     """Return everything that is known of a trial, JSON-like."""
     from hpsearch.metrics import METRIC_COLUMNS
-    from hpsearch.results import optuna_side
+    from hpsearch.results import trial_attributes
     from hpsearch.results.overfitting import overfits_from
     from hpsearch.results.status import winners
-    from hpsearch.search import ledger_reads
+    from hpsearch.search import queries
     from hpsearch.search.events import event_log
 
     study_id = record.study.study_id
     complete = trial.state.value == "complete"
-    curve = ledger_reads.curve(database, study_id, trial.ticket)
+    curve = queries.curve(database, study_id, trial.ticket)
     events = event_log(database, study_id, trial.ticket)
-    noted = {} if trial.trial_id is None else optuna_side.attributes(database, trial.trial_id)
+    noted = {} if trial.trial_id is None else trial_attributes.read(database, trial.trial_id)
     return {
         "study": record.study.name,
         "number": trial.number,

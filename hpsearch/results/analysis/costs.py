@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.pruning_audit import PruningAudit, read_pruning_audit
 from hpsearch.results.ranking import violators
 from hpsearch.results.records import StudyRecord
@@ -100,7 +100,7 @@ def read_costs(database: Database, record: StudyRecord) -> Costs:
     study_id = record.study.study_id
     moments = _moments(database, study_id)
     runs = _runs(database, study_id)
-    noted = optuna_side.noted(database, study_id, ["energy_joules"])
+    noted = trial_attributes.read_many(database, study_id, ["energy_joules"])
     energy = [each["energy_joules"] for each in noted.values()]
     return costs(
         record,

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.analysis.parameters import read_parameters, short, shown
-from hpsearch.results.optuna_side import InfeasibleDraw
 from hpsearch.results.reasons import in_short
 from hpsearch.results.records import StudyRecord
+from hpsearch.results.trial_attributes import InfeasibleDraw
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 
@@ -83,10 +83,10 @@ def read_failures(database: Database, record: StudyRecord, *, at_most: int = 8) 
     """Read what failed and what couldn't be built; at most so many regions."""
     study_id = record.study.study_id
     failed = [trial for trial in record.trials if trial.state is TicketState.FAILED]
-    noted = optuna_side.noted(
+    noted = trial_attributes.read_many(
         database, study_id, ["out_of_memory", "memory_peak_mb", "memory_asked_mb"]
     )
-    draws = optuna_side.infeasible_draws(database, study_id)
+    draws = trial_attributes.infeasible_draws(database, study_id)
     built = [trial.params for trial in record.trials if trial.params]
     paths = list(read_parameters(database, study_id))
     found, unexplained = regions(draws, built, paths, at_most=at_most)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.metrics import CONFUSION_CLASSES
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.plan import Entry, Outcome
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import Interval, Judged, difference
@@ -98,7 +98,7 @@ def read_matrices(
     confirmation = newest(database, record.study.name)
     if confirmation is None:
         return None
-    noted = optuna_side.noted(database, confirmation.study.study_id, ["class_names"])
+    noted = trial_attributes.read_many(database, confirmation.study.study_id, ["class_names"])
     names: list[str] = next((each["class_names"] for each in noted.values()), [])
     contest, now = contest_of(confirmation), standing(confirmation)
     outcomes = outcomes_of(database, confirmation)
@@ -156,7 +156,7 @@ def read_trial_matrices(
     database: Database, record: StudyRecord, numbers: Sequence[int]
 ) -> dict[int, Matrix]:
     """Return number -> the matrix that a complete trial of the search kept, where it kept one."""
-    noted = optuna_side.noted(database, record.study.study_id, ["val_confusion"])
+    noted = trial_attributes.read_many(database, record.study.study_id, ["val_confusion"])
     found = {}
     for trial in record.trials:
         kept = noted.get(trial.trial_id or -1, {}).get("val_confusion")

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from hpsearch.metrics import GOAL_METRICS, METRIC_COLUMNS, EpochResult
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.analysis.parameters import read_parameters
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.reasons import in_short
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.ledger_tables import epochs
 from hpsearch.search.storage import Database
 
@@ -54,13 +54,13 @@ def trial_table(
     branch wasn't taken. ``value`` is the objective by the study's rule, also of a trial that was
     stopped early (there it is from its last epoch); ``seconds`` its compute time, ``epoch_seconds``
     its median epoch, ``latency`` milliseconds. Where several figures count each has a column.
-    ``curves`` are ``ledger_reads.curves``, where the caller has read them already.
+    ``curves`` are ``queries.curves``, where the caller has read them already.
     """
     study_id = record.study.study_id
     names = columns(database, record)
-    noted = optuna_side.noted(database, study_id, [*NOTED, "latency"])
+    noted = trial_attributes.read_many(database, study_id, [*NOTED, "latency"])
     if curves is None:
-        curves = ledger_reads.curves(database, study_id)
+        curves = queries.curves(database, study_id)
     drawn = [trial for trial in record.trials if trial.number is not None]
     return [
         {**dict.fromkeys(names), **_row(trial, curves, noted)}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, Error, of_json
 from hpsearch.results.confirmation.plan import FIRST_ROUND
@@ -83,7 +83,7 @@ def choose(
     ]
     images = 1
     if order and order[0].trial_id is not None:
-        images = optuna_side.attributes(database, order[0].trial_id)["val_images"]
+        images = trial_attributes.read(database, order[0].trial_id)["val_images"]
 
     baseline = _baseline(database, search) if tried else None
 
@@ -171,7 +171,7 @@ def _error_of(database: Database, search: StudyRecord, number: int) -> Error | N
     trial_id = search.trial(number).trial_id
     if trial_id is None:
         return None
-    known = of_json(optuna_side.attributes(database, trial_id).get(OVER_GROUPS))
+    known = of_json(trial_attributes.read(database, trial_id).get(OVER_GROUPS))
     return None if known is None else known.figures.get(search.objective.metric)
 
 
@@ -181,5 +181,5 @@ def _baseline(database: Database, search: StudyRecord) -> int | None:
     if first is None or first.state is not TicketState.COMPLETE or first.trial_id is None:
         return None
     # What it asked for may have been impossible to build; then the trial is another one
-    given = optuna_side.attributes(database, first.trial_id).get("try_first", False)
+    given = trial_attributes.read(database, first.trial_id).get("try_first", False)
     return first.number if given else None

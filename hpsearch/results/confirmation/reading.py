@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.judging import judge
 from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.over_groups import names_groups
@@ -23,7 +23,7 @@ from hpsearch.results.confirmation.stored import (
 )
 from hpsearch.results.confirmation.verdict import Confirmation, Cost, Search
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.storage import Database
 
 _NOTED = ("split_hash", "class_names", "parameters", "multiply_adds")
@@ -43,7 +43,7 @@ def read_verdict(
 ) -> Confirmation:
     """Return the verdict of one confirmation of ``search``."""
     begun = trainings(confirmation)
-    noted = optuna_side.noted(database, confirmation.study.study_id, _NOTED)
+    noted = trial_attributes.read_many(database, confirmation.study.study_id, _NOTED)
     then = confirmation.study.document["confirms"]["search"]
     values = {trial.number: trial.value for trial in search.trials}
     splits: dict[int, set[str]] = {}
@@ -81,7 +81,7 @@ def _costs(
     noted: Mapping[int, Mapping[str, Any]],
 ) -> dict[int, Cost]:
     """Return trial -> what it costs, from its trainings here."""
-    curves = ledger_reads.curves(database, confirmation.study.study_id)
+    curves = queries.curves(database, confirmation.study.study_id)
     measured = latencies(database, confirmation)
     found = {}
     for number in params_of(confirmation):

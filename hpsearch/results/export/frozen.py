@@ -10,12 +10,12 @@ from typing import Any, get_args
 
 from hpsearch.errors import UserError
 from hpsearch.metrics import MetricFormat
-from hpsearch.results import optuna_side, provenance, test_openings
+from hpsearch.results import provenance, test_openings, trial_attributes
 from hpsearch.results.confirmation.over_groups import VAL_GROUPS, names_groups
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.ranking import none_eligible, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.storage import Database
 from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.portable import portable
@@ -96,7 +96,7 @@ def export_trial(
     trained, source, file = trial, record, study
     if retrained is not None:
         trained, source, file = retrained.trial, retrained.study, retrained.file
-    curve = ledger_reads.curve(database, source.study.study_id, trained.ticket)
+    curve = queries.curve(database, source.study.study_id, trained.ticket)
     if not curve or trained.trial_id is None or trained.best_epoch is None:
         raise UserError(
             f"a trial can be exported after its first epoch, but trial {trained.number} of study "
@@ -108,7 +108,7 @@ def export_trial(
             f"study {source.study.name!r} is damaged in the database (`hpsearch doctor`)"
         )
     config = file.trial_config(trained.params, trained.ticket)
-    noted = optuna_side.attributes(database, trained.trial_id)
+    noted = trial_attributes.read(database, trained.trial_id)
     rank = order.index(trial) + 1 if trial in order else None
     worth = (
         caveat(trial, rank, len(order), several=record.goals.is_multi_objective)

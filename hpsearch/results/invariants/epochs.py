@@ -9,8 +9,8 @@ from hpsearch.results.invariants.rule import Breach, name_of
 from hpsearch.results.invariants.tickets import came_to
 from hpsearch.search.decision import Decision
 from hpsearch.search.events import EventKind
-from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.queries import Ticket
 
 
 def each_epoch_once(facts: Facts) -> Iterator[Breach]:

@@ -12,13 +12,13 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.results.records import StudyRecord, read_study
-from hpsearch.search import ledger_reads
 from hpsearch.search import optuna_rows as rows
+from hpsearch.search import queries
 from hpsearch.search.events import Event, event_log
-from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import epochs as epochs_table
 from hpsearch.search.ledger_tables import prior_results
-from hpsearch.search.one_moment import at_one_moment
+from hpsearch.search.queries import Ticket
+from hpsearch.search.snapshot import read_snapshot
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import Damaged, decode, drawn_value
 
@@ -91,7 +91,7 @@ class Facts:
 
 def read_facts(database: Database, name: str) -> Facts:
     """Read a study at one moment, also while workers write. Raises ``UnknownName``."""
-    return at_one_moment(database, lambda view: _read(view, name))
+    return read_snapshot(database, lambda view: _read(view, name))
 
 
 def _read(view: Database, name: str) -> Facts:
@@ -99,7 +99,7 @@ def _read(view: Database, name: str) -> Facts:
     study_id = record.study.study_id
     return Facts(
         record=record,
-        tickets=ledger_reads.all_tickets(view, study_id),
+        tickets=queries.all_tickets(view, study_id),
         epochs=view.read(lambda connection: _epochs(connection, study_id)),
         events=event_log(view, study_id),
         rows=view.read(lambda connection: _rows(connection, study_id)),

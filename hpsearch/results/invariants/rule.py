@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hpsearch.results.invariants.facts import Facts
-from hpsearch.search.ledger_reads import Ticket
+from hpsearch.search.queries import Ticket
 
 #: Where, and what is wrong there.
 Breach = tuple[str, str]

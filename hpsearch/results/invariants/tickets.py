@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import Breach, name_of
 from hpsearch.search.events import BEGINNINGS, INTERRUPTIONS, Event, EventKind
-from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import FINISHED, TicketState
+from hpsearch.search.queries import Ticket
 from hpsearch.search.validity import declaration_in
 
 

@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 
 from hpsearch.results.invariants.facts import Facts, OptunaRow
 from hpsearch.results.invariants.rule import Breach, name_of
-from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.queries import Ticket
 from hpsearch.search.validity import row_values
 
 _STATES = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from hpsearch.errors import UserError
 from hpsearch.metrics import CONFUSION_CLASSES
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.analysis.answer import answer
 from hpsearch.results.analysis.costs import read_costs
 from hpsearch.results.analysis.effects import effects
@@ -32,7 +32,7 @@ from hpsearch.results.report.hard_pictures import hard_pictures
 from hpsearch.results.summary import counts_of
 from hpsearch.results.test_gap import read_test_gap
 from hpsearch.results.test_openings import openings
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.storage import Database
 from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.portable import portable
@@ -72,7 +72,7 @@ def read_content(
             f"a report is made of a search, but {name!r} is the confirmation of {search!r}; run "
             f"`hpsearch report --study {search}`, which tells of its confirmation too"
         )
-    by_ticket = ledger_reads.curves(database, record.study.study_id)
+    by_ticket = queries.curves(database, record.study.study_id)
     numbers = {trial.ticket: trial.number for trial in record.trials}
     order = [trial.number for trial in ranked(record) if trial.number is not None]
     trials = _in_order(trial_table(database, record, by_ticket), order)
@@ -170,7 +170,7 @@ def _own_matrix(database: Database, record: StudyRecord, order: Sequence[int]) -
 
 def _noted(database: Database, record: StudyRecord) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
-    for each in optuna_side.noted(database, record.study.study_id, _COMMON).values():
+    for each in trial_attributes.read_many(database, record.study.study_id, _COMMON).values():
         for name, value in each.items():
             if value not in found.setdefault(name, []):
                 found[name].append(value)

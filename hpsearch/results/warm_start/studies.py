@@ -12,7 +12,7 @@ from hpsearch.metrics import COSTS, OBJECTIVES
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.warm_start.source import Row, Source
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.study_file.goals import Goals
@@ -33,7 +33,7 @@ def from_hpsearch(
             f"a search is learned from, but {name!r} is a confirmation; name the search, "
             f"{other.study.document['confirms']['study']!r}"
         )
-    curves = ledger_reads.curves(database, other.study.study_id)
+    curves = queries.curves(database, other.study.study_id)
     rows = []
     for trial in other.trials:
         if trial.number is None or not trial.state.is_finished:

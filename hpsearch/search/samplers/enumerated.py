@@ -41,7 +41,7 @@ def qmc() -> Sampler:
 class GridSampler:
     """Enumerates the tree: a group multiplies its children, a branch adds its options."""
 
-    enumerates = True
+    is_enumerated = True
     learns = False
 
     def check(self, space: Space) -> None:
@@ -82,7 +82,7 @@ class GridSampler:
 class SobolSampler:
     """One dimension per parameter of every branch; those that don't apply go unused."""
 
-    enumerates = True
+    is_enumerated = True
     learns = False
 
     def check(self, space: Space) -> None:

@@ -185,7 +185,7 @@ class ForestSampler:
         startup: Trials that have shown something before which draws are random.
     """
 
-    enumerates = False
+    is_enumerated = False
     learns = True
 
     def __init__(self, startup: int) -> None:

@@ -38,7 +38,7 @@ class OptunaSampler:
     (``startup``; ``None`` for a sampler that learns nothing).
     """
 
-    enumerates = False
+    is_enumerated = False
 
     def __init__(
         self,

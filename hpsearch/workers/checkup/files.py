@@ -13,11 +13,11 @@ from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import Finding, name_of
 from hpsearch.results.ranking import best, weights_kept
 from hpsearch.results.records import TrialRecord
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.events import EventKind
-from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef
+from hpsearch.search.queries import Ticket
 from hpsearch.training.checkpoint import UNFINISHED
 from hpsearch.workers.owners import host_of, this_host
 from hpsearch.workers.trial.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder
@@ -154,7 +154,7 @@ def _other_host(owner: str | None) -> str | None:
 
 
 def _bad_checkpoint(facts: Facts, ticket: Ticket, folder: RunFolder, problem: str) -> FileFinding:
-    known = ledger_reads.checkpoints_in(facts.log(ticket.ticket))
+    known = queries.checkpoints_in(facts.log(ticket.ticket))
     older = [each for each in known if each.key != ticket.checkpoint]
     usable = next((each for each in older if _damage(folder, each) is None), None)
     goes_on = "epoch 0" if usable is None else f"epoch {usable.epoch}"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hpsearch.results.invariants.facts import Facts
 from hpsearch.results.invariants.rule import name_of
 from hpsearch.search.events import BEGINNINGS
-from hpsearch.search.ledger_reads import Ticket
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.queries import Ticket
 from hpsearch.workers.owners import host_of, is_alive, this_host
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hpsearch.search import ledger_reads, studies
+from hpsearch.search import queries, studies
 from hpsearch.search.completing import completion, expected_complete
-from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.promotion import Promotion, most_paused
 from hpsearch.search.pruners import PRUNERS
+from hpsearch.search.queries import Counts
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import ensure_tables, revision_of
 from hpsearch.search.storage import Database
@@ -224,6 +224,6 @@ def _stored(options: LaunchOptions) -> _Known:
         if stored is None:
             return _Known(others=others)
         studies.require_same(stored, options.study)
-        return _Known(stored, ledger_reads.counts(database, stored.study_id), others)
+        return _Known(stored, queries.counts(database, stored.study_id), others)
     finally:
         database.close()

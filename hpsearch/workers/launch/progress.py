@@ -20,8 +20,8 @@ from hpsearch.results.ranking import leader
 from hpsearch.results.reasons import in_short
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search.events import Event, EventKind, event_log, newest_event_id
-from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.queries import Counts
 from hpsearch.search.seen_events import SameLedger
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy

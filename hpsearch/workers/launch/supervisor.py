@@ -20,9 +20,9 @@ from typing import Literal
 from hpsearch.kill_points import Step, passing
 from hpsearch.leave_signals import leave_signals
 from hpsearch.machine_limits import limit_reached
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.ledger_reads import Counts
+from hpsearch.search.queries import Counts
 from hpsearch.search.seen_events import gone_back
 from hpsearch.search.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.studies import StoredStudy, find
@@ -103,7 +103,7 @@ class Supervisor:
             return self._outcome("finished")
         if not self._devices:
             return self._outcome("stored")
-        counts = ledger_reads.counts(self._database, self._stored.study_id)
+        counts = queries.counts(self._database, self._stored.study_id)
         self._epochs_at_start = self._epochs_at_death = counts.epochs_run
         with ExitStack() as stack:
             self._catch_signals(stack)
@@ -128,13 +128,13 @@ class Supervisor:
         return self._outcome(reason)
 
     def _is_finished(self) -> bool:
-        counts = ledger_reads.counts(self._database, self._stored.study_id)
+        counts = queries.counts(self._database, self._stored.study_id)
         # Another launch may have changed the budget, a worker may have exhausted the space.
         now = find(self._database, self._stored.name)
         return counts.all_ended(now.trial_budget, exhausted=now.exhausted)
 
     def _outcome(self, reason: Reason) -> Outcome:
-        counts = ledger_reads.counts(self._database, self._stored.study_id)
+        counts = queries.counts(self._database, self._stored.study_id)
         return Outcome(reason=reason, counts=counts)
 
     def _watch(
@@ -229,7 +229,7 @@ class Supervisor:
         Where an epoch was trained since the launch, the machine is sound: whoever dies in a trial
         dies of that trial, and the ledger ends it after a few attempts.
         """
-        epochs = ledger_reads.counts(self._database, self._stored.study_id).epochs_run
+        epochs = queries.counts(self._database, self._stored.study_id).epochs_run
         if epochs != self._epochs_at_death:
             self._deaths = 0
         self._epochs_at_death = epochs

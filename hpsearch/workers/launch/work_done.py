@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from hpsearch.results import optuna_side
-from hpsearch.search import ledger_reads
+from hpsearch.results import trial_attributes
+from hpsearch.search import queries
 from hpsearch.search.events import EventKind, event_log, newest_event_id
 from hpsearch.search.storage import Database
 from hpsearch.workers.trial.memory import OUT_OF_MEMORY
@@ -36,7 +36,7 @@ class WorkReader:
         if now - self._looked_at < LOOK_SECONDS:
             return self._done, False
         self._looked_at = now
-        tickets = ledger_reads.all_tickets(self._database, self._study_id)
+        tickets = queries.all_tickets(self._database, self._study_id)
         self._done = sum(
             each.epochs_done * self._cost(each.trial_id)
             for each in tickets
@@ -53,7 +53,7 @@ class WorkReader:
 
     def _cost(self, trial_id: int) -> float:
         if trial_id not in self._costs:
-            noted = optuna_side.attributes(self._database, trial_id)
+            noted = trial_attributes.read(self._database, trial_id)
             images = float(noted["train_images"]) * float(noted.get("trainings", 1))
             self._costs[trial_id] = float(noted["multiply_adds"]) * images
         return self._costs[trial_id]

@@ -21,7 +21,7 @@ from hpsearch.metrics import EpochResult
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, over_groups
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.stored import PREDICTIONS
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.decision import Decision
 from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_types import CheckpointRef, Claim
@@ -117,7 +117,7 @@ class Attempt:
         """Return the engine's state of the newest usable checkpoint, ``None`` for a fresh start."""
         if self.claim.checkpoint is None:
             return None
-        known = ledger_reads.checkpoints(
+        known = queries.checkpoints(
             self.bench.ledger.database, self.claim.study_id, self.claim.ticket
         )
         found = self.bench.folder.newest_usable(known)

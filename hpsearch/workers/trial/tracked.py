@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.records import read_study
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.ledger_types import Claim
 from hpsearch.tracking.left_open import abandoned
 from hpsearch.tracking.tracker import RunState, TrackedTrial
@@ -28,7 +28,7 @@ def begin(
         return
     curve = []
     if claim.epochs_done:
-        curve = ledger_reads.curve(bench.ledger.database, claim.study_id, claim.ticket)
+        curve = queries.curve(bench.ledger.database, claim.study_id, claim.ticket)
     trial = _trial(bench, number, params, blueprint.attributes(), is_new=claim.attempt == 1)
     bench.tracking.begin(trial, curve)
 
@@ -45,8 +45,8 @@ def settle_left_open(bench: Bench) -> None:
             state = _ENDS.get(trial.state.value)
             if state is None or trial.trial_id is None or trial.number not in numbers:
                 continue
-            noted = optuna_side.attributes(database, trial.trial_id)
-            curve = ledger_reads.curve(database, record.study.study_id, trial.ticket)
+            noted = trial_attributes.read(database, trial.trial_id)
+            curve = queries.curve(database, record.study.study_id, trial.ticket)
             tracked = _trial(bench, trial.number, trial.params, noted)
             bench.tracking.catch_up(tracker, tracked, curve, state, trial.value)
 

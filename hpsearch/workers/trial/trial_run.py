@@ -17,7 +17,7 @@ from hpsearch.errors import (
 )
 from hpsearch.kill_points import Step, passing
 from hpsearch.registry import Component
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.reasons import in_short, shortened
 from hpsearch.search.ledger_types import Claim, TrialRow
 from hpsearch.search.optuna_rows import constraint_attrs
@@ -128,7 +128,7 @@ def _fail(
         error,
         retry=retry,
         at_most=None if shortage is None else memory.ATTEMPTS,
-        lesson=None if shortage is None else shortage.attributes(),
+        infeasible_attrs=None if shortage is None else shortage.attributes(),
     )
     passing(Step.ATTEMPT_FAILED)
     if not again:
@@ -224,7 +224,7 @@ def _recorded_threads(bench: Bench, claim: Claim) -> int | None:
     """
     if bench.threads.exact or bench.device != "cpu" or claim.trial_id is None:
         return None
-    noted = optuna_side.attributes(bench.ledger.database, claim.trial_id)
+    noted = trial_attributes.read(bench.ledger.database, claim.trial_id)
     threads = noted.get("threads")
     here = noted.get("device") == "cpu" and isinstance(threads, int) and 1 <= threads <= cores()
     return threads if here else None

@@ -10,7 +10,7 @@ from support.confirming import confirming
 from support.trials import ASKED_PER_EPOCH, SmallSearch, leave_after
 
 from hpsearch.errors import InfeasibleConfig
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.contributions import contributions
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.predictions import decode
@@ -57,7 +57,7 @@ def test_finalists_meet_the_same_seeds_each_with_a_split_of_its_own(searched) ->
         assert all(len(values) == 1 for values in by_seed.values()), name
         assert len(set().union(*by_seed.values())) == 4, name
     (data_hash,) = set(confirm.noted("data_hash").values())
-    of_search = optuna_side.attributes(searched.database, searched.record().trials[0].trial_id)
+    of_search = trial_attributes.read(searched.database, searched.record().trials[0].trial_id)
     assert data_hash == of_search["data_hash"]
     assert of_search["split_hash"] not in set(confirm.noted("split_hash").values())
 
@@ -74,7 +74,7 @@ def test_predictions_are_those_of_the_value_and_a_search_stores_none(open_study)
     search = open_study("objective={metric: val_accuracy, at: best}")
     search.run_all()
     for trial in search.record().trials:
-        assert PREDICTIONS not in optuna_side.attributes(search.database, trial.trial_id)
+        assert PREDICTIONS not in trial_attributes.read(search.database, trial.trial_id)
     confirm = confirming(search)
     confirm.run_to_end()
     values = {entry: trial.value for entry, trial in confirm.trainings().items()}

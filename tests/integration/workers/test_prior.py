@@ -20,7 +20,7 @@ from hpsearch.results.opening import study_of
 from hpsearch.results.prior_examples import examples_of
 from hpsearch.results.starts import read_prior
 from hpsearch.results.status import status_of
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 from hpsearch.search.trust import START
 from hpsearch.study_file.shipped_priors import file_of, sha256_of
 
@@ -57,7 +57,7 @@ def test_the_first_points_are_the_priors_but_for_every_fifth(open_study, sampler
             assert abs(math.log10(row.params["optimizer.sgd.lr"] / 0.02)) < 0.5
     # What is compared is what the ledger has
     starts = search.bench().history.starts(maximize=True)
-    curves = ledger_reads.curves(search.database, search.stored.study_id, range(1, 8))
+    curves = queries.curves(search.database, search.stored.study_id, range(1, 8))
     assert [each.by_prior for each in starts] == [ticket != 5 for ticket in range(1, 8)]
     for ticket, start in enumerate(starts, 1):
         assert start.scores == {

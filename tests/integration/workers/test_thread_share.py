@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.trials import ONE_TRIAL
 
-from hpsearch.results import optuna_side
+from hpsearch.results import trial_attributes
 from hpsearch.training import threads as rule
 from hpsearch.workers import threads
 from hpsearch.workers.owners import this_host
@@ -83,7 +83,7 @@ def test_a_trial_trains_with_its_share_and_records_it(database, open_study, monk
     mine = ThreadShare(database=database, owner="one", most=4)
     before = torch.get_num_threads()
     assert trained_with(search, monkeypatch, threads=mine) == [2, before]
-    noted = optuna_side.attributes(database, search.ticket().trial_id)
+    noted = trial_attributes.read(database, search.ticket().trial_id)
     assert noted["threads"] == 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.trials import ASKED_PER_EPOCH, NO_CHECKPOINTS, ONE_TRIAL, leave_after
 
-from hpsearch.search.ledger_reads import curve
+from hpsearch.search.queries import curve
 from hpsearch.training import checkpoint
 
 #: At this rate the validation loss goes up and down.

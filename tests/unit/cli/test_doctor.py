@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from support.searching import epoch_result
 
-from hpsearch.search import ledger_reads, validity
+from hpsearch.search import queries, validity
 from hpsearch.search.claims import Claims
 from hpsearch.search.events import event_log
 from hpsearch.search.ledger import Ledger
@@ -136,7 +136,7 @@ def test_a_bad_checkpoint_gives_way_to_the_one_before(doctor, made_up, here, pau
     mended = doctor("--repair")
     assert mended.code == 0
     assert "mended: trial 1 (ticket 2): forgot the checkpoint" in mended.out
-    ticket = ledger_reads.all_tickets(made_up.database, made_up.stored.study_id)[1]
+    ticket = queries.all_tickets(made_up.database, made_up.stored.study_id)[1]
     assert (ticket.checkpoint, ticket.checkpoint_sha256) == (older.key, older.sha256)
     assert ticket.checkpoint_epoch == 1
     kinds = [each.kind for each in event_log(made_up.database, 1)]
@@ -148,7 +148,7 @@ def test_without_any_usable_checkpoint_the_trial_starts_again(doctor, made_up, h
     for each in paused:
         (here / "runs" / each.key).unlink()
     assert "goes on from epoch 0" in doctor("--repair").out
-    ticket = ledger_reads.all_tickets(made_up.database, made_up.stored.study_id)[1]
+    ticket = queries.all_tickets(made_up.database, made_up.stored.study_id)[1]
     assert (ticket.checkpoint, ticket.checkpoint_sha256, ticket.checkpoint_epoch) == (None,) * 3
 
 
@@ -159,7 +159,7 @@ def test_a_checkpoint_that_was_replaced_meanwhile_is_not_forgotten(made_up, here
     assert len(health.files.findings) == 1
     newer = save(made_up.claim(), 2, 0.5)
     assert mend(made_up.database, health) == []
-    ticket = ledger_reads.all_tickets(made_up.database, made_up.stored.study_id)[1]
+    ticket = queries.all_tickets(made_up.database, made_up.stored.study_id)[1]
     assert ticket.checkpoint == newer.key
 
 
@@ -179,7 +179,7 @@ def test_another_runs_folder_is_noted_and_nothing_is_forgotten(doctor, made_up, 
     ran = doctor("--runs", "nowhere", "--repair")
     assert ran.code == 0
     assert "so no file was checked; name the study's --runs folder" in ran.out
-    assert ledger_reads.all_tickets(made_up.database, 1)[1].checkpoint == paused[1].key
+    assert queries.all_tickets(made_up.database, 1)[1].checkpoint == paused[1].key
 
 
 def test_the_winners_weights_must_be_there(doctor, folder, paused):
@@ -267,7 +267,7 @@ def test_a_dead_owner_is_noted_and_its_trial_freed(doctor, made_up, held_by_the_
     ran = doctor("--repair")
     assert ran.code == 0
     assert "mended: trial 1 (ticket 2): freed" in ran.out
-    assert ledger_reads.all_tickets(made_up.database, 1)[1].state == "paused"
+    assert queries.all_tickets(made_up.database, 1)[1].state == "paused"
     assert made_up.claim().ticket == 2, "nobody waits for the lease of an hour"
 
 
@@ -279,7 +279,7 @@ def test_an_owner_whose_lease_moves_is_alive_whatever_its_process_number(
     monkeypatch.setattr("time.sleep", lambda seconds: ledger.renew(claim))
     ran = doctor("--repair")
     assert "mended" not in ran.out
-    assert ledger_reads.all_tickets(made_up.database, 1)[1].state == "running"
+    assert queries.all_tickets(made_up.database, 1)[1].state == "running"
 
 
 def test_a_living_owner_is_no_note(doctor, made_up, complete):

@@ -25,8 +25,8 @@ from hpsearch.results.ranking import (
 )
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.summary import summary
-from hpsearch.search.ledger_reads import Counts
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.queries import Counts
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.goals import Goals
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from hpsearch.errors import UnknownName
-from hpsearch.results.optuna_side import attributes, infeasible_draw
 from hpsearch.results.ranking import best, ranked
 from hpsearch.results.records import read_study
 from hpsearch.results.summary import summary
+from hpsearch.results.trial_attributes import infeasible_draw, read
 from hpsearch.search import studies
 
 
@@ -102,5 +102,5 @@ def test_other_numbers_are_no_infeasible_draws(searched, number):
 
 def test_attributes_are_what_the_worker_noted(searched):
     trial = read_study(searched.database, "made_up").trial(0)
-    noted = attributes(searched.database, trial.trial_id)
+    noted = read(searched.database, trial.trial_id)
     assert (noted["device"], noted["threads"], noted["ticket"]) == ("cpu", 1, 1)

@@ -79,7 +79,7 @@ def random_history(space: Space, count: int, *, seed: int = 0) -> FixedHistory:
 
 def test_registered_names():
     assert SAMPLERS.names() == ["forest", "gp", "grid", "qmc", "random", "tpe"]
-    enumerating = [name for name in SAMPLERS.names() if SAMPLERS[name].build().enumerates]
+    enumerating = [name for name in SAMPLERS.names() if SAMPLERS[name].build().is_enumerated]
     assert enumerating == ["grid", "qmc"]
 
 

@@ -294,7 +294,7 @@ def test_a_space_in_which_nothing_can_be_built_is_told():
 class Counting:
     """A sampler that always proposes red."""
 
-    enumerates = False
+    is_enumerated = False
 
     def __init__(self) -> None:
         self.draws = 0

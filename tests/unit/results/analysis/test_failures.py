@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from hpsearch.results.analysis.failures import kinds, read_failures, regions
-from hpsearch.results.optuna_side import InfeasibleDraw
 from hpsearch.results.records import read_study
+from hpsearch.results.trial_attributes import InfeasibleDraw
 
 
 def draw(number: int, **params: object) -> InfeasibleDraw:
@@ -65,7 +65,7 @@ def test_a_trial_without_memory_tells_what_it_measured(made_up) -> None:
         claim,
         "out of memory on cpu",
         retry=False,
-        lesson={"out_of_memory": "out of memory on cpu: 900 MB", "memory_peak_mb": 900.0},
+        infeasible_attrs={"out_of_memory": "out of memory on cpu: 900 MB", "memory_peak_mb": 900.0},
     )
     (found,) = read_failures(
         made_up.database, read_study(made_up.database, "made_up")

@@ -5,7 +5,7 @@ import pytest
 
 from hpsearch.results.analysis.table import columns, epoch_table, trial_table
 from hpsearch.results.records import read_study
-from hpsearch.search import ledger_reads
+from hpsearch.search import queries
 
 
 def test_a_row_per_drawn_trial_with_all_columns(searched) -> None:
@@ -25,7 +25,7 @@ def test_a_row_per_drawn_trial_with_all_columns(searched) -> None:
 
 def test_curves_that_were_read_already_are_taken(searched) -> None:
     record = read_study(searched.database, "made_up")
-    curves = ledger_reads.curves(searched.database, record.study.study_id)
+    curves = queries.curves(searched.database, record.study.study_id)
     again = trial_table(searched.database, record, curves)
     assert again == trial_table(searched.database, record)
     assert trial_table(searched.database, record, {})[0]["epoch_seconds"] is None

@@ -26,12 +26,12 @@ class InfeasibleDraw:
     reason: str
 
 
-def attributes(database: Database, trial_id: int) -> dict[str, Any]:
+def read(database: Database, trial_id: int) -> dict[str, Any]:
     """Return what the worker noted about a trial: device, threads, hashes and so on."""
     return database.read(lambda connection: _attributes(connection, trial_id))
 
 
-def noted(database: Database, study_id: int, names: Sequence[str]) -> dict[int, dict[str, Any]]:
+def read_many(database: Database, study_id: int, names: Sequence[str]) -> dict[int, dict[str, Any]]:
     """Return trial id -> those of the attributes ``names`` that it has, of all trials at once."""
     table, trials = rows.TRIAL_USER_ATTRS, rows.TRIALS
     query = (
@@ -51,7 +51,7 @@ def noted(database: Database, study_id: int, names: Sequence[str]) -> dict[int, 
 
 def infeasible_draws(database: Database, study_id: int) -> list[InfeasibleDraw]:
     """Return every draw that couldn't be built, by number."""
-    marked = noted(database, study_id, ["infeasible", "ticket"])
+    marked = read_many(database, study_id, ["infeasible", "ticket"])
     marked = {trial_id: each for trial_id, each in marked.items() if "infeasible" in each}
     params, trials = rows.PARAMS, rows.TRIALS
     query = (

@@ -17,7 +17,7 @@ from hpsearch.search.storage import Database
 T = TypeVar("T")
 
 
-class OneMoment(Database):
+class Snapshot(Database):
     """Answers every ``read`` from one open transaction, and refuses to write."""
 
     def __init__(self, database: Database, connection: Connection) -> None:
@@ -36,7 +36,7 @@ class OneMoment(Database):
         raise RuntimeError("a look at one moment can't write")
 
 
-def at_one_moment(database: Database, look: Callable[[Database], T]) -> T:
+def read_snapshot(database: Database, look: Callable[[Database], T]) -> T:
     """Return ``look(view)``, where every read of ``view`` sees the same moment.
 
     ``look`` may run several times: all of it again where the database was busy.
@@ -48,6 +48,6 @@ def at_one_moment(database: Database, look: Callable[[Database], T]) -> T:
             connection.execute(
                 sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             )
-        return look(OneMoment(database, connection))
+        return look(Snapshot(database, connection))
 
     return database.read(work)
