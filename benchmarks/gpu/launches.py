@@ -18,9 +18,9 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers.launch.packing import Packing
+from hpsearch.workers.launch.autoscale import Autoscaler
 from hpsearch.workers.launch.progress import Progress
-from hpsearch.workers.launch.supervisor import Outcome, Supervisor
+from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
 from hpsearch.workers.worker_options import WorkerOptions
 
 
@@ -40,8 +40,8 @@ class Launched:
         look: Callable[[Progress], None],
         *,
         seconds: float,
-        packing: Packing | None = None,
-    ) -> Outcome:
+        packing: Autoscaler | None = None,
+    ) -> LaunchResult:
         """Run so many workers, or with ``packing`` as many as pay, until ``seconds`` are over."""
         options = WorkerOptions(
             study_name=self.stored.name,
@@ -58,7 +58,7 @@ class Launched:
             self.study,
             devices=[device] * (1 if packing else workers),
             options=options,
-            packing=packing,
+            autoscaler=packing,
         )
         return supervisor.run(look, timeout=seconds)
 

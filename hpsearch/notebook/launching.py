@@ -11,12 +11,12 @@ from hpsearch.notebook.main_file import hidden
 from hpsearch.notebook.progress import shower
 from hpsearch.results.opening import database_for_reading, study_of
 from hpsearch.results.records import read_study
-from hpsearch.workers.launch.apart import in_other_process
 from hpsearch.workers.launch.fork_server import start_fork_server
+from hpsearch.workers.launch.isolation import run_isolated
 from hpsearch.workers.launch.launching import RunSettings
 from hpsearch.workers.launch.launching import launch as start
 from hpsearch.workers.launch.looking_ahead import look_at
-from hpsearch.workers.launch.supervisor import Outcome
+from hpsearch.workers.launch.supervisor import LaunchResult
 
 if TYPE_CHECKING:
     from hpsearch.workers.confirming.confirmation import Wish
@@ -29,7 +29,7 @@ def launch(
     settings: RunSettings,
     *,
     progress: bool,
-) -> Outcome:
+) -> LaunchResult:
     """Check the study file and search, as ``hpsearch launch`` does.
 
     An interrupt (SIGINT: the notebook's stop button) checkpoints and leaves. Raises ``UserError``
@@ -38,13 +38,13 @@ def launch(
     _require_main_thread()
     with hidden():
         start_fork_server()
-        options, outlook = in_other_process(look_at, study, changes, name, settings)
+        options, outlook = run_isolated(look_at, study, changes, name, settings)
         found = options.study
         show = shower(found.name, found.objective.metric, wanted=progress)
-        return start(options, show, outlook.preview.crew)
+        return start(options, show, outlook.preview.allocation)
 
 
-def confirm(name: str, wish: Wish, settings: RunSettings, *, progress: bool) -> Outcome:
+def confirm(name: str, wish: Wish, settings: RunSettings, *, progress: bool) -> LaunchResult:
     """Confirm a stored search, as ``hpsearch confirm`` does."""
     from hpsearch.workers.confirming import confirmation
 

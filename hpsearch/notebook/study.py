@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from hpsearch.workers.launch.supervisor import Outcome
+    from hpsearch.workers.launch.supervisor import LaunchResult
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ class Study:
         lease_seconds: float = 30.0,
         checkpoint_seconds: float = 30.0,
         progress: bool = True,
-    ) -> Outcome:
+    ) -> LaunchResult:
         """Search with local worker processes until the budget is met; returns how it ended.
 
         An interrupt (the notebook's stop button, Ctrl-C) checkpoints and pauses: calling it again

@@ -31,7 +31,7 @@ from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import StudyFile
 from hpsearch.tracking.tracking import Tracking
-from hpsearch.workers.confirming.plan import grow
+from hpsearch.workers.confirming.plan import extend_budget_from_plan
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.threads import ThreadShare
@@ -54,7 +54,7 @@ LAST_WORDS_SECONDS = 5.0
 TRACKERS_AT_THE_END, TRACKERS_LEAVING = 30.0, 2.0
 
 
-class Departure:
+class StopSignal:
     """What tells a worker to leave: a signal, its time, or the end of its parent process."""
 
     def __init__(self, timeout: float | None) -> None:
@@ -63,25 +63,25 @@ class Departure:
         self._told = False
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._parent = parent_process()
-        self._due_since: float | None = None
+        self._requested_at: float | None = None
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Leave at the next batch; a handler for ``leave_signals``."""
         self._told = True
 
-    def due(self) -> bool:
+    def requested(self) -> bool:
         """Whether it is time to leave."""
-        if self._due_since is None and self._is_due():
-            self._due_since = time.monotonic()
-        return self._due_since is not None
+        if self._requested_at is None and self._is_requested():
+            self._requested_at = time.monotonic()
+        return self._requested_at is not None
 
-    def overdue(self) -> bool:
+    def grace_over(self) -> bool:
         """Whether there is no time left even for a busy database."""
-        if not self.due() or self._due_since is None:
+        if not self.requested() or self._requested_at is None:
             return False
-        return time.monotonic() - self._due_since > LAST_WORDS_SECONDS
+        return time.monotonic() - self._requested_at > LAST_WORDS_SECONDS
 
-    def _is_due(self) -> bool:
+    def _is_requested(self) -> bool:
         if self._told:
             return True
         if self._deadline is not None and time.monotonic() >= self._deadline:
@@ -117,9 +117,9 @@ def run_worker(options: WorkerOptions) -> Idle | None:
         UserError: the study, its plug-ins or its data can't be reached from here.
         DeviceUnusable: the GPU doesn't compute, at all or any more.
     """
-    departure = Departure(options.timeout)
+    stop_signal = StopSignal(options.timeout)
     for number in leave_signals():
-        signal.signal(number, departure.on_signal)
+        signal.signal(number, stop_signal.on_signal)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Each trial says how many it takes; between trials there is too little to do for more
     torch.set_num_threads(1)
@@ -127,17 +127,17 @@ def run_worker(options: WorkerOptions) -> Idle | None:
     if not options.database_was_there:
         with closing(Database(options.storage)) as at_the_start:
             require_tables(at_the_start)
-    patience = Patience(seconds=float("inf"), interrupted=departure.overdue)
+    patience = Patience(seconds=float("inf"), interrupted=stop_signal.grace_over)
     database = Database(options.storage, patience)
     try:
-        return _work(options, database, departure)
+        return _work(options, database, stop_signal)
     except GaveUpWaiting:
         return None
     finally:
         database.close()
 
 
-def _work(options: WorkerOptions, database: Database, departure: Departure) -> Idle | None:
+def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -> Idle | None:
     stored = studies.find(database, options.study_name)
     study = study_from_document(stored.document, catalog.registries, text=stored.text)
     owner = options.owner or new_owner("worker")
@@ -171,7 +171,7 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
         lease_seconds=options.lease_seconds,
         checkpoint_seconds=options.checkpoint_seconds,
         seen_stops=stored.stops,
-        leave=departure.due,
+        leave=stop_signal.requested,
         starts=starts_of(study, data=options.data),
         tracking=Tracking(study.trackers),
     )
@@ -180,9 +180,9 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
     try:
         ended = _pull(
             claims,
-            departure,
+            stop_signal,
             lambda claim: run_trial(bench, claim),
-            lambda: confirms and grow(database, stored.name),
+            lambda: confirms and extend_budget_from_plan(database, stored.name),
         )
         if ended is Idle.FINISHED:
             passing(Step.STUDY_FINISHED)
@@ -196,17 +196,17 @@ def _work(options: WorkerOptions, database: Database, departure: Departure) -> I
 
 def _pull(
     claims: Claims,
-    departure: Departure,
+    stop_signal: StopSignal,
     run: Callable[[Claim], None],
     more: Callable[[], bool],
 ) -> Idle | None:
     """Run what can be claimed; ``more`` is asked, where nothing is left, whether that's so."""
-    while not departure.due():
+    while not stop_signal.requested():
         claimed = claims.claim()
         if isinstance(claimed, Claim):
             run(claimed)
         elif claimed is Idle.WAIT:
-            departure.wait(POLL_SECONDS)
+            stop_signal.wait(POLL_SECONDS)
         elif claimed is Idle.STOPPED or not more():
             return claimed
     return None

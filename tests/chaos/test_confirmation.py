@@ -27,9 +27,9 @@ from hpsearch.results.invariants.rules import RULES
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.workers.confirming.confirmation import Wish, ask, run
-from hpsearch.workers.launch import crew
+from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.launching import LaunchOptions
-from hpsearch.workers.launch.supervisor import Outcome
+from hpsearch.workers.launch.supervisor import LaunchResult
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -82,7 +82,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> di
     return result(confirm)
 
 
-def run_here(confirm: Confirming, search: SmallSearch, dies_at: str = "") -> Outcome:
+def run_here(confirm: Confirming, search: SmallSearch, dies_at: str = "") -> LaunchResult:
     """Run the confirmation with two workers, in which ``HPSEARCH_EXIT_AT`` is ``dies_at``."""
     asked = ask(search.database, search.record(), search.study, Wish())
     assert asked.name == confirm.stored.name
@@ -96,13 +96,13 @@ def run_here(confirm: Confirming, search: SmallSearch, dies_at: str = "") -> Out
         runs=search.runs,
         data=search.data,
     )
-    real = crew.worker_process
-    crew.worker_process = partial(worker_that_dies, dies_at, "")  # type: ignore[assignment]
+    real = worker_pool.worker_process
+    worker_pool.worker_process = partial(worker_that_dies, dies_at, "")  # type: ignore[assignment]
     try:
         with _without_main_module():
             return run(search.database, asked, options, lambda _: None)
     finally:
-        crew.worker_process = real
+        worker_pool.worker_process = real
 
 
 def test_workers_that_die_leave_no_trace(

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from support.launches import STUDY, Launch, assert_exact
 
-from hpsearch.workers.launch.crew import Crew
 from hpsearch.workers.launch.fork_server import start_fork_server
+from hpsearch.workers.launch.worker_pool import WorkerPool
 from hpsearch.workers.worker_options import WorkerOptions
 
 pytestmark = pytest.mark.timeout(1800)
@@ -122,12 +122,14 @@ def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
     options = WorkerOptions(
         study_name="storm", storage=url, device="cpu", threads=1, runs=tmp_path / "runs"
     )
-    crew = Crew(start_fork_server(), options)
+    crew = WorkerPool(start_fork_server(), options)
     try:
         crew.start("cpu")
         started = crew.on("cpu")[0]
         # A look at the pulse counts its beats
-        launch.wait_for(lambda: started.pulse.silence() >= 0 and started.pulse.has_begun, 120)
+        launch.wait_for(
+            lambda: started.heartbeat.silence() >= 0 and started.heartbeat.has_begun, 120
+        )
         time.sleep(3.0)
         assert started.exit_code is None, "it waits"
         own_server.start_again()

@@ -25,7 +25,7 @@ from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.study_file.loading import load_study
 from hpsearch.workers.confirming.confirmation import Wish, ask
-from hpsearch.workers.confirming.plan import grow
+from hpsearch.workers.confirming.plan import extend_budget_from_plan
 from hpsearch.workers.trial.run_folder import RunFolder
 
 Hpsearch = Callable[..., Ran]
@@ -72,7 +72,7 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Confirmed]:
     search = open_small(database, folder, folder / "data")
     search.run_all()
     confirm = confirmation_of(search)
-    while grow(database, confirm.stored.name):
+    while extend_budget_from_plan(database, confirm.stored.name):
         confirm.run_all()
     yield Confirmed(search, confirm, url)
     torch.set_num_threads(before)

@@ -11,7 +11,7 @@ from hpsearch.results.confirmation.stored import PREDICTIONS, standing, training
 from hpsearch.results.records import TrialRecord
 from hpsearch.search import studies
 from hpsearch.workers.confirming.confirmation import Wish, ask
-from hpsearch.workers.confirming.plan import grow
+from hpsearch.workers.confirming.plan import extend_budget_from_plan
 from support.trials import SmallSearch
 
 
@@ -20,7 +20,9 @@ class Confirming(SmallSearch):
 
     def run_to_end(self, owner: str = "one", **changes: Any) -> None:
         """Work as a worker does: when nothing is left to claim, ask whether there is more."""
-        while self.run_all(owner, **changes) and grow(self.database, self.stored.name):
+        while self.run_all(owner, **changes) and extend_budget_from_plan(
+            self.database, self.stored.name
+        ):
             pass
 
     def standing(self) -> Progress:

@@ -22,11 +22,11 @@ from hpsearch.results.records import read_study
 from hpsearch.search import queries
 from hpsearch.search.storage import Database
 from hpsearch.study_file.loading import load_study
-from hpsearch.workers.launch import crew
+from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.launching import LaunchOptions, launch
-from hpsearch.workers.launch.supervisor import Outcome
+from hpsearch.workers.launch.supervisor import LaunchResult
 from hpsearch.workers.trial.run_folder import RunFolder
-from hpsearch.workers.worker import Departure
+from hpsearch.workers.worker import StopSignal
 from support.ledger import optuna_study
 from support.processes import _without_main_module
 
@@ -99,20 +99,20 @@ class Place:
             data=self.data,
         )
 
-    def run(self, *, dies_at: str = "", told: bool = False) -> Outcome:
+    def run(self, *, dies_at: str = "", told: bool = False) -> LaunchResult:
         """Launch in this process, workers with ``HPSEARCH_EXIT_AT`` set to ``dies_at``.
 
         ``told``: the first worker is told to leave in the middle of an epoch.
         """
-        real = crew.worker_process
+        real = worker_pool.worker_process
         file = str(self.folder / "told") if told else ""
         dying = partial(worker_that_dies, dies_at, file)
-        crew.worker_process = dying  # type: ignore[assignment]
+        worker_pool.worker_process = dying  # type: ignore[assignment]
         try:
             with _without_main_module():
                 return launch(self.options(), lambda _: None)
         finally:
-            crew.worker_process = real
+            worker_pool.worker_process = real
 
     def marker(self, step: Step) -> Path:
         """Return the file that a process creates when it dies at ``step``."""
@@ -166,19 +166,19 @@ def worker_that_dies(dies_at: str, told: str, *arguments: Any) -> None:
     if told and not Path(told).exists():
         Path(told).touch()
         _leave_after(ASKED)
-    crew.worker_process(*arguments)
+    worker_pool.worker_process(*arguments)
 
 
 def _leave_after(asked: int) -> None:
     """Send this process a SIGTERM when it has asked so often whether it should leave."""
     left = asked
-    real = Departure.due
+    real = StopSignal.requested
 
-    def due(self: Departure) -> bool:
+    def due(self: StopSignal) -> bool:
         nonlocal left
         left -= 1
         if left == 0:
             signal.raise_signal(signal.SIGTERM)
         return real(self)
 
-    Departure.due = due  # type: ignore[method-assign]
+    StopSignal.requested = due  # type: ignore[method-assign]

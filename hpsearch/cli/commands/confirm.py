@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hpsearch.search.storage import Database
     from hpsearch.workers.confirming.confirmation import Asked, Wish
     from hpsearch.workers.launch.launching import LaunchOptions
-    from hpsearch.workers.launch.supervisor import Outcome
+    from hpsearch.workers.launch.supervisor import LaunchResult
     from hpsearch.workers.launch.timing import TimeRange
 
 
@@ -110,7 +110,7 @@ def confirm_with(
 
 
 def after_launch(
-    options: LaunchOptions, outcome: Outcome, summed: dict[str, Any], *, as_json: bool
+    options: LaunchOptions, outcome: LaunchResult, summed: dict[str, Any], *, as_json: bool
 ) -> int:
     """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
     from hpsearch.cli.commands.launch import again
@@ -159,7 +159,7 @@ def _print_time(left: TimeRange | None, *, stderr: bool) -> None:
 
 
 def _end(
-    database: Database, name: str, asked: Asked, outcome: Outcome, *, as_json: bool
+    database: Database, name: str, asked: Asked, outcome: LaunchResult, *, as_json: bool
 ) -> tuple[int, dict[str, Any]]:
     from hpsearch.cli.commands.launch import ENDINGS
     from hpsearch.cli.terminal.verdict import print_gap, print_verdict, verdict_json

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
     from hpsearch.workers.launch.preview import Preview
     from hpsearch.workers.launch.progress import Progress
-    from hpsearch.workers.launch.supervisor import Outcome
+    from hpsearch.workers.launch.supervisor import LaunchResult
 
 #: How a launch ended, in words.
 ENDINGS = {
@@ -116,12 +116,12 @@ def launch(
         trackers=track,
     )
     from hpsearch.cli.terminal import live
-    from hpsearch.workers.launch.apart import in_other_process
+    from hpsearch.workers.launch.isolation import run_isolated
     from hpsearch.workers.launch.launching import launch as start
     from hpsearch.workers.launch.looking_ahead import look_at
     from hpsearch.workers.launch.preview import timed
 
-    options, outlook = in_other_process(look_at, study, changes, name, run.settings())
+    options, outlook = run_isolated(look_at, study, changes, name, run.settings())
     told = timed(outlook)
     live.print_preview(told, stderr=as_json)
     if detach:
@@ -139,7 +139,7 @@ def launch(
                 has_begun()
                 present(progress)
 
-            outcome = start(options, show_progress, told.crew)
+            outcome = start(options, show_progress, told.allocation)
         has_begun()  # a finished search shows no progress, and confirming it may take hours
         code, summed = _end(outcome, told, run.storage, as_json=as_json, exported=not confirm)
         if confirm:
@@ -250,7 +250,7 @@ def again(command: str, storage: str) -> str:
 
 
 def _end(
-    outcome: Outcome, told: Preview, storage: str, *, as_json: bool, exported: bool
+    outcome: LaunchResult, told: Preview, storage: str, *, as_json: bool, exported: bool
 ) -> tuple[int, dict[str, Any]]:
     """Tell how the launch ended; returns the exit code, and the summary for programs."""
     from hpsearch.results.summary import summary
@@ -267,7 +267,7 @@ def _end(
 
 
 def _print_end(
-    record: StudyRecord, outcome: Outcome, told: Preview, storage: str, *, exported: bool
+    record: StudyRecord, outcome: LaunchResult, told: Preview, storage: str, *, exported: bool
 ) -> None:
     from hpsearch.cli.terminal.front import print_front, print_warnings
     from hpsearch.results.export.frozen import caveat

@@ -43,13 +43,13 @@ from hpsearch.study_file.trial_config import CONFIRM_SEED
 from hpsearch.tracking.tracking import require_usable
 from hpsearch.training.latency import time_side_by_side
 from hpsearch.training.plan import plan
-from hpsearch.workers.confirming.plan import grow
+from hpsearch.workers.confirming.plan import extend_budget_from_plan
 from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.launch.estimate import SAMPLES
 from hpsearch.workers.launch.launching import LaunchOptions, check_options, supervise
 from hpsearch.workers.launch.progress import Progress
-from hpsearch.workers.launch.supervisor import Outcome
+from hpsearch.workers.launch.supervisor import LaunchResult
 from hpsearch.workers.launch.timing import Probe, TimeRange, time_of
 from hpsearch.workers.same_images import require_same_images
 from hpsearch.workers.trial.blueprint import device_name, draw_up
@@ -151,17 +151,23 @@ def time_left(asked: Asked, options: LaunchOptions) -> TimeRange | None:
     Raises:
         UserError: an option is out of bounds, or the data isn't there.
     """
-    crew = check_options(options)
+    allocation = check_options(options)
     left = asked.most - asked.ended
     confirms: Any = asked.study.confirms
     seed = confirms["seeds_before"] + 1
     blueprints = []
     for each in confirms["finalists"] if left > 0 else ():
         config = asked.study.trial_config({**each["params"], CONFIRM_SEED: seed}, ticket=1)
-        device = crew.devices[0] if crew.devices else resolve_devices(options.devices)[0]
+        device = (
+            allocation.devices[0] if allocation.devices else resolve_devices(options.devices)[0]
+        )
         with suppress(InfeasibleConfig):
             blueprint = draw_up(
-                config, device=device, threads=crew.threads, exact_threads=False, data=options.data
+                config,
+                device=device,
+                threads=allocation.threads,
+                exact_threads=False,
+                data=options.data,
             )
             blueprints.append(blueprint)
     probe = Probe(
@@ -170,7 +176,11 @@ def time_left(asked: Asked, options: LaunchOptions) -> TimeRange | None:
         data=options.data,
     )
     return time_of(
-        probe, trainings=left, epochs=asked.epochs, workers=crew.count, on_cpu=crew.on_cpu
+        probe,
+        trainings=left,
+        epochs=asked.epochs,
+        workers=allocation.count,
+        on_cpu=allocation.on_cpu,
     )
 
 
@@ -179,20 +189,20 @@ def run(
     asked: Asked,
     options: LaunchOptions,
     on_progress: Callable[[Progress], None],
-) -> Outcome:
+) -> LaunchResult:
     """Train what the confirmation's plan asks for, as a launch does its trials.
 
     ``options.study`` is ``asked.study``. At the end the finalists' latencies are measured. Raises
     ``DataError`` if the images aren't those of the search any more.
     """
-    crew = check_options(options)
+    allocation = check_options(options)
     # A confirmation that was killed between two rounds has no ticket left, but isn't finished
-    grow(database, asked.name)
+    extend_budget_from_plan(database, asked.name)
     stored = studies.find(database, asked.name)
     record = read_study(database, asked.name)
     if not record.is_finished:  # Else this only reads the verdict again.
         require_same_images(database, stored, asked.study, options.data)
-    outcome = supervise(database, stored, options, crew, on_progress)
+    outcome = supervise(database, stored, options, allocation, on_progress)
     if outcome.reason == "finished":
         device = resolve_devices(options.devices)[0]
         open_device(device)

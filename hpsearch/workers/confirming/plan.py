@@ -37,7 +37,7 @@ def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTri
     )
 
 
-def grow(database: Database, name: str) -> bool:
+def extend_budget_from_plan(database: Database, name: str) -> bool:
     """Give a confirmation the tickets that its plan knows by now; returns whether work is left.
 
     A round is planned when the one before it has ended, so whoever finds nothing to claim asks.

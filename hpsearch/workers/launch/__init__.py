@@ -2,13 +2,13 @@
 
 - ``launching``    what a launch is, and running it
 - ``preview``      what it will do and cost (``estimate``: hours and disk, measured)
-- ``staffing``     which workers it begins with
+- ``allocation``   which workers it begins with
 - ``supervisor``   workers are started, replaced, packed, told to leave
-- ``crew``         its local worker processes
-- ``pulse``        a worker's sign of life for its supervisor
-- ``packing``      how many workers share one GPU (``work_done``: what they get done)
+- ``worker_pool``  its local worker processes
+- ``heartbeat``    a worker's sign of life for its supervisor
+- ``autoscale``    how many workers share one GPU (``throughput``: what they get done)
 - ``progress``     what it shows while it runs
 - ``fork_server``  the process that others are forked from (``preload``: what it imports, once)
 - ``forked``       one process that is forked from it, and whether it lives
-- ``apart``        work in a process of its own
+- ``isolation``    work in a process of its own
 """

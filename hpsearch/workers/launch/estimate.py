@@ -76,7 +76,7 @@ def timings(
 ) -> Iterator[Timing | None]:
     """Train a few batches of each and yield what it takes.
 
-    Code of the user's may end or hang the process: call it by ``apart.side_by_side``.
+    Code of the user's may end or hang the process: call it by ``apart.stream_isolated_processes``.
 
     Args:
         blueprints: Pickled ``Blueprint`` objects.

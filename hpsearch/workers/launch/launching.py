@@ -15,9 +15,9 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.durable import why_unwritable
+from hpsearch.workers.launch.allocation import WorkerAllocation, allocate_workers
 from hpsearch.workers.launch.progress import Progress
-from hpsearch.workers.launch.staffing import Staff, staff
-from hpsearch.workers.launch.supervisor import Outcome, Supervisor
+from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
 from hpsearch.workers.worker_options import WorkerOptions
 
 #: Seconds that lease and checkpoint intervals may have.
@@ -54,22 +54,24 @@ class LaunchOptions(RunSettings):
 
 
 def launch(
-    options: LaunchOptions, on_progress: Callable[[Progress], None], crew: Staff | None = None
-) -> Outcome:
+    options: LaunchOptions,
+    on_progress: Callable[[Progress], None],
+    allocation: WorkerAllocation | None = None,
+) -> LaunchResult:
     """Run workers until the study is finished, stopped, out of time or interrupted.
 
     Creates the study where it is new. ``on_progress`` is called about twice a second, from the
-    calling thread, which must be the main one (signals). ``crew`` is what ``check_options``
+    calling thread, which must be the main one (signals). ``allocation`` is what ``check_options``
     returned, where somebody has asked it before.
     """
-    crew = crew or check_options(options)
+    allocation = allocation or check_options(options)
     database = Database(options.storage)
     try:
         ensure_tables(database)
         passing(Step.TABLES_CREATED)
         stored = studies.attach(database, options.study)
         passing(Step.STUDY_STORED)
-        return supervise(database, stored, options, crew, on_progress)
+        return supervise(database, stored, options, allocation, on_progress)
     finally:
         database.close()
 
@@ -78,16 +80,16 @@ def supervise(
     database: Database,
     stored: StoredStudy,
     options: LaunchOptions,
-    crew: Staff,
+    allocation: WorkerAllocation,
     on_progress: Callable[[Progress], None],
-) -> Outcome:
-    """Run ``crew`` on a stored study, ``options.study``, as ``launch`` does."""
+) -> LaunchResult:
+    """Run ``allocation`` on a stored study, ``options.study``, as ``launch`` does."""
     workers = WorkerOptions(
         study_name=stored.name,
         # The resolved URL: workers may run in another folder's process.
         storage=database.url.render_as_string(hide_password=False),
         device="cpu",  # each gets its own
-        threads=crew.threads,
+        threads=allocation.threads,
         runs=options.runs.absolute(),
         data=options.data,
         lease_seconds=options.lease_seconds,
@@ -97,17 +99,17 @@ def supervise(
         database,
         stored,
         options.study,
-        devices=crew.devices,
+        devices=allocation.devices,
         options=workers,
-        packing=crew.packing,
+        autoscaler=allocation.autoscaler,
     )
     time_limit = options.timeout or options.study.budget.time
     return supervisor.run(on_progress, timeout=time_limit)
 
 
-def check_options(options: LaunchOptions) -> Staff:
+def check_options(options: LaunchOptions) -> WorkerAllocation:
     """Return the workers to begin with. Raises ``UserError`` where an option is out of bounds."""
-    crew = staff(options.devices, options.workers, options.workers_per_gpu)
+    allocation = allocate_workers(options.devices, options.workers, options.workers_per_gpu)
     if not SHORTEST_LEASE <= options.lease_seconds <= LONGEST_LEASE:
         raise UserError(
             f"a lease must last {SHORTEST_LEASE:g} to {LONGEST_LEASE:g} s, "
@@ -122,7 +124,7 @@ def check_options(options: LaunchOptions) -> Staff:
         raise UserError(f"--timeout must be more than 0 s, but got {options.timeout:g}")
     if options.workers != 0:
         require_writable(options.runs)
-    return crew
+    return allocation
 
 
 def require_writable(runs: Path) -> None:

@@ -13,7 +13,7 @@ from hpsearch.workers.launch.preview import Outlook, look_ahead
 def look_at(
     study: str, changes: Sequence[str], name: str | None, settings: RunSettings
 ) -> tuple[LaunchOptions, Outlook]:
-    """Return what to launch and what that will cost; run it ``in_other_process``.
+    """Return what to launch and what that will cost; call it through ``run_isolated``.
 
     ``changes`` and ``name`` are ``--set`` and ``--name``. Raises ``UserError`` where anything isn't
     right.

@@ -1,7 +1,7 @@
 """What a launch will do and cost, found out before anything is created.
 
 ``look_ahead`` needs torch, since it builds models. A launch itself needs none and calls it in the
-process of ``apart``; what must stay in that world travels as bytes.
+process of ``isolation``; what must stay in that world travels as bytes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.devices import resolve_devices
+from hpsearch.workers.launch.allocation import WorkerAllocation, allocate_workers
 from hpsearch.workers.launch.launching import LaunchOptions, check_options
-from hpsearch.workers.launch.staffing import Staff, staff
 from hpsearch.workers.launch.timing import Probe, TimeRange, time_of
 from hpsearch.workers.threads import crowding, others_on_this_host
 
@@ -59,7 +59,7 @@ class Preview:
     #: Whether the database doesn't know the study yet.
     new: bool
     #: With what ``launch`` begins.
-    crew: Staff
+    allocation: WorkerAllocation
     #: About how many of the trials will complete, and what a report can tell of them.
     completion: str
     #: What makes the study's figures say less than they seem to.
@@ -88,14 +88,14 @@ def look_ahead(options: LaunchOptions) -> Outlook:
     from hpsearch.workers.launch.estimate import sample
 
     study = options.study
-    crew = check_options(options)
+    allocation = check_options(options)
     SAMPLERS.build(study.sampler).check(study.space)
     stored, counts, others = _stored(options)
     if stored is not None:
         _require_same_images(options, stored)
     # Where no worker is started here, one on this machine stands for those elsewhere
-    device = crew.devices[0] if crew.devices else resolve_devices(options.devices)[0]
-    sampled = sample(study, device=device, threads=crew.threads, data=options.data)
+    device = allocation.devices[0] if allocation.devices else resolve_devices(options.devices)[0]
+    sampled = sample(study, device=device, threads=allocation.threads, data=options.data)
     trials = study.budget.trials + (0 if stored is None else stored.granted)
     preview = Preview(
         study=study.name,
@@ -110,14 +110,16 @@ def look_ahead(options: LaunchOptions) -> Outlook:
         ),
         parameters=len(study.space.parameters()),
         time=None,
-        disk_bytes=sampled.checkpoint_bytes * crew.count
-        + _waiting_bytes(study, sampled.checkpoint_bytes, workers=crew.count, trials=trials),
-        devices=tuple(crew.devices),
-        most_per_device=None if crew.packing is None else crew.packing.most,
-        threads_per_worker=max((each.threads for each in sampled.blueprints), default=crew.threads),
+        disk_bytes=sampled.checkpoint_bytes * allocation.count
+        + _waiting_bytes(study, sampled.checkpoint_bytes, workers=allocation.count, trials=trials),
+        devices=tuple(allocation.devices),
+        most_per_device=None if allocation.autoscaler is None else allocation.autoscaler.most,
+        threads_per_worker=max(
+            (each.threads for each in sampled.blueprints), default=allocation.threads
+        ),
         new=stored is None,
-        crew=crew,
-        warnings=tuple(filter(None, [_crowding(crew, others)])),
+        allocation=allocation,
+        warnings=tuple(filter(None, [_crowding(allocation, others)])),
     )
     probe = Probe(
         blueprints=pickle.dumps(sampled.blueprints), plugins=study.plugins, data=options.data
@@ -129,15 +131,15 @@ def time_alone(study: StudyFile, *, data: Path | None) -> TimeRange | None:
     """Return how long one worker of this machine takes for all of a study's trials."""
     from hpsearch.workers.launch.estimate import sample
 
-    crew = staff("auto", 1, None)
-    device = crew.devices[0]
-    sampled = sample(study, device=device, threads=crew.threads, data=data)
+    allocation = allocate_workers("auto", 1, None)
+    device = allocation.devices[0]
+    sampled = sample(study, device=device, threads=allocation.threads, data=data)
     return time_of(
         Probe(blueprints=pickle.dumps(sampled.blueprints), plugins=study.plugins, data=data),
         trainings=study.budget.trials,
         epochs=study.budget.epochs_per_trial,
         workers=1,
-        on_cpu=crew.on_cpu,
+        on_cpu=allocation.on_cpu,
         pieces=_pieces(study),
     )
 
@@ -184,16 +186,16 @@ def timed(outlook: Outlook) -> Preview:
         outlook.probe,
         trainings=preview.trials - preview.finished,
         epochs=preview.epochs_per_trial,
-        workers=preview.crew.count,
-        on_cpu=preview.crew.on_cpu,
+        workers=preview.allocation.count,
+        on_cpu=preview.allocation.on_cpu,
         pieces=outlook.pieces,
     )
     return replace(preview, time=found)
 
 
-def _crowding(crew: Staff, others: int) -> str | None:
+def _crowding(allocation: WorkerAllocation, others: int) -> str | None:
     """Return a warning if more workers than this launch's, or than cores, will share the CPU."""
-    on_cpu = crew.devices.count("cpu")
+    on_cpu = allocation.devices.count("cpu")
     return crowding(on_cpu, others) if on_cpu else None
 
 

@@ -2,7 +2,7 @@
 
 A worker that dies is replaced, and its trial goes on at once: we saw it end, nobody has to wait for
 its lease. One that gives no sign of life for the study's ``trial_timeout`` is killed. Where workers
-share GPUs by ``packing``, their number follows what they get done.
+share GPUs by ``autoscale``, their number follows what they get done.
 """
 
 from __future__ import annotations
@@ -27,12 +27,18 @@ from hpsearch.search.seen_events import gone_back
 from hpsearch.search.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.studies import StoredStudy, find
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers.launch.crew import REPLACED, USER_ERROR, Crew, Local, death_of
+from hpsearch.workers.launch.autoscale import Autoscaler
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.forked import ForkServerLost
-from hpsearch.workers.launch.packing import Packing
 from hpsearch.workers.launch.progress import Progress, ProgressReader
-from hpsearch.workers.launch.work_done import WorkReader
+from hpsearch.workers.launch.throughput import ThroughputReader
+from hpsearch.workers.launch.worker_pool import (
+    REPLACED,
+    USER_ERROR,
+    WorkerHandle,
+    WorkerPool,
+    death_of,
+)
 from hpsearch.workers.trial.lease_keeper import HUNG
 from hpsearch.workers.worker_options import WorkerOptions
 
@@ -56,7 +62,7 @@ class _ToldToLeave(BaseException):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class LaunchResult:
     """How a launch ended."""
 
     reason: Reason
@@ -66,7 +72,7 @@ class Outcome:
 class Supervisor:
     """Keeps one worker process alive per entry of ``devices`` until the study is done.
 
-    With ``packing`` each of the ``devices`` begins with one worker and gets as many as it says.
+    With ``autoscale`` each of the ``devices`` begins with one worker and gets as many as it says.
     """
 
     def __init__(
@@ -77,14 +83,14 @@ class Supervisor:
         *,
         devices: list[str],
         options: WorkerOptions,
-        packing: Packing | None = None,
+        autoscaler: Autoscaler | None = None,
     ) -> None:
         self._database = database
         self._stored = stored
         self._study = study
         self._devices = devices
         self._options = options
-        self._packing = packing
+        self._autoscaler = autoscaler
         self._signals = 0
         self._is_starting = False
         #: Device and slot of workers that couldn't be started yet.
@@ -95,7 +101,9 @@ class Supervisor:
         self._epochs_at_start = 0
         self._epochs_at_death = 0
 
-    def run(self, on_progress: Callable[[Progress], None], *, timeout: float | None) -> Outcome:
+    def run(
+        self, on_progress: Callable[[Progress], None], *, timeout: float | None
+    ) -> LaunchResult:
         """Supervise until there is nothing left to do; call it from the main thread."""
         deadline = None if timeout is None else time.monotonic() + timeout
         reader = ProgressReader(self._database, self._stored, self._study)
@@ -107,23 +115,23 @@ class Supervisor:
         self._epochs_at_start = self._epochs_at_death = counts.epochs_run
         with ExitStack() as stack:
             self._catch_signals(stack)
-            crew = Crew(start_fork_server(), self._options)
-            stack.callback(crew.kill_all)
+            pool = WorkerPool(start_fork_server(), self._options)
+            stack.callback(pool.kill_all)
             for device in self._devices:
-                self._start(crew, device)
+                self._start(pool, device)
             passing(Step.WORKERS_STARTED)
             # A database that goes away from here on is waited for.
             self._database.patience = Patience(
                 seconds=math.inf, interrupted=lambda: self._signals > 0
             )
             try:
-                reason = self._watch(crew, reader, on_progress, deadline)
+                reason = self._watch(pool, reader, on_progress, deadline)
             except GaveUpWaiting:
                 reason = "interrupted"
             self._database.patience = Patience()
             seen = self._signals
-            for worker in crew.leave(hurry=lambda: self._signals > seen):
-                self._bury(worker)
+            for worker in pool.stop_all(hurry=lambda: self._signals > seen):
+                self._handle_exit(worker)
             on_progress(reader.look([]))
         return self._outcome(reason)
 
@@ -133,34 +141,34 @@ class Supervisor:
         now = find(self._database, self._stored.name)
         return counts.all_ended(now.trial_budget, exhausted=now.exhausted)
 
-    def _outcome(self, reason: Reason) -> Outcome:
+    def _outcome(self, reason: Reason) -> LaunchResult:
         counts = queries.counts(self._database, self._stored.study_id)
-        return Outcome(reason=reason, counts=counts)
+        return LaunchResult(reason=reason, counts=counts)
 
     def _watch(
         self,
-        crew: Crew,
+        pool: WorkerPool,
         reader: ProgressReader,
         on_progress: Callable[[Progress], None],
         deadline: float | None,
     ) -> Reason:
-        work = WorkReader(self._database, self._stored.study_id)
-        while len(crew) or self._unstarted:
+        work = ThroughputReader(self._database, self._stored.study_id)
+        while len(pool) or self._unstarted:
             if self._signals:
                 return "interrupted"
             if deadline is not None and time.monotonic() >= deadline:
                 return "timeout"
-            crew.kill_silent(self._study.budget.trial_timeout)
-            for worker in crew.take_dead():
-                if not self._bury(worker):
+            pool.kill_silent(self._study.budget.trial_timeout)
+            for worker in pool.take_dead():
+                if not self._handle_exit(worker):
                     return "failed"
                 if worker.exit_code != 0 and not worker.retired:
                     self._unstarted.append((worker.device, worker.slot))
-            if not self._start_others(crew):
+            if not self._start_others(pool):
                 return "failed"
-            if self._packing is not None:
-                self._pack(crew, self._packing, work)
-            on_progress(reader.look(crew.statuses()))
+            if self._autoscaler is not None:
+                self._autoscale(pool, self._autoscaler, work)
+            on_progress(reader.look(pool.statuses()))
             time.sleep(TICK_SECONDS)
         stops = find(self._database, self._stored.name).stops
         if stops > self._stored.stops:
@@ -168,33 +176,33 @@ class Supervisor:
         # All have left by themselves. The counts say whether that was the end of the study.
         return "finished" if self._is_finished() else "left"
 
-    def _pack(self, crew: Crew, packing: Packing, work: WorkReader) -> None:
+    def _autoscale(self, pool: WorkerPool, autoscaler: Autoscaler, work: ThroughputReader) -> None:
         """Bring every device to the number of workers that gets most done."""
-        done, full = work.look()
-        wanted = packing.out_of_memory() if full else packing.look(time.monotonic(), done)
+        done, full = work.read()
+        wanted = autoscaler.out_of_memory() if full else autoscaler.update(time.monotonic(), done)
         for device in self._devices:
-            here = crew.on(device)
+            here = pool.on(device)
             for worker in here[wanted:]:
-                crew.retire(worker)
+                pool.stop_one(worker)
             # None here: they left by themselves, since nothing is left to claim
             if here and len(here) < wanted and not self._unstarted:
-                self._start(crew, device)
+                self._start(pool, device)
 
-    def _start_others(self, crew: Crew) -> bool:
+    def _start_others(self, pool: WorkerPool) -> bool:
         """Start workers that replace others; returns whether the launch may go on."""
         wanted, self._unstarted = self._unstarted, []
         for device, slot in wanted:
-            self._start(crew, device, slot)
+            self._start(pool, device, slot)
         return self._lost_servers < MAX_LOST_SERVERS
 
-    def _start(self, crew: Crew, device: str, slot: int | None = None) -> None:
+    def _start(self, pool: WorkerPool, device: str, slot: int | None = None) -> None:
         """Start one worker, now or at the next look; a signal to leave is not kept waiting.
 
         If the fork server was killed, a new one first imports torch, which takes seconds.
         """
         self._is_starting = True
         try:
-            crew.start(device, slot)
+            pool.start(device, slot)
             self._lost_servers = 0
         except ForkServerLost as error:
             self._lost_servers += 1
@@ -206,7 +214,7 @@ class Supervisor:
         finally:
             self._is_starting = False
 
-    def _bury(self, worker: Local) -> bool:
+    def _handle_exit(self, worker: WorkerHandle) -> bool:
         """Free what a dead worker held; returns whether the launch may go on."""
         if worker.exit_code == 0:
             return True

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.workers.launch.apart import side_by_side
+from hpsearch.workers.launch.isolation import stream_isolated_processes
 
 #: What all of it may take, the start of the processes included.
 TIMING_SECONDS = 60.0
@@ -93,7 +93,7 @@ def time_of(
     if trainings < 1:
         return None
     abreast = min(workers, trainings)
-    timed = side_by_side(
+    timed = stream_isolated_processes(
         _train_for_a_moment,
         min(abreast, MOST_PROCESSES) if on_cpu else 1,
         TIMING_SECONDS,

@@ -19,7 +19,7 @@ from hpsearch.results.confirmation.stored import PREDICTIONS, contest_of
 from hpsearch.search.ledger_types import Idle
 from hpsearch.search.storage import Database
 from hpsearch.study_file.trial_config import CONFIRM_SEED
-from hpsearch.workers.confirming.plan import grow
+from hpsearch.workers.confirming.plan import extend_budget_from_plan
 from hpsearch.workers.trial import trial_run
 
 
@@ -97,7 +97,7 @@ def test_a_training_that_was_paused_stores_what_an_undisturbed_one_does(open_stu
         if name == "undisturbed":
             confirm.run_to_end()
         else:
-            while grow(confirm.database, confirm.stored.name):
+            while extend_budget_from_plan(confirm.database, confirm.stored.name):
                 # In epoch 3, when for some the best epoch is over
                 asked = leave_after(2 * ASKED_PER_EPOCH + 2)
                 assert confirm.run_one("one", leave=asked).state == "paused"
@@ -142,7 +142,7 @@ def test_workers_that_find_nothing_left_at_once_plan_one_round(searched, prepare
     def ask_for_more() -> None:
         database = Database(prepared_url)
         together.wait()
-        answers.append(grow(database, confirm.stored.name))
+        answers.append(extend_budget_from_plan(database, confirm.stored.name))
         database.close()
 
     threads = [threading.Thread(target=ask_for_more) for _ in hands]
@@ -166,13 +166,13 @@ def test_whoever_waits_for_a_round_to_end_goes_on(searched) -> None:
     held = [confirm.claim("one") for _ in range(first)]
     assert confirm.claims("two").claim() is Idle.WAIT
     # One who asks too early gets nothing and hears that there will be more
-    assert grow(confirm.database, confirm.stored.name)
+    assert extend_budget_from_plan(confirm.database, confirm.stored.name)
     assert confirm.record().study.trial_budget == first
     for claim in held:
         trial_run.run_trial(confirm.bench("one"), claim)
     confirm.run_to_end("two")
     assert confirm.standing().finished
-    assert not grow(confirm.database, confirm.stored.name)
+    assert not extend_budget_from_plan(confirm.database, confirm.stored.name)
 
 
 def test_a_finalist_that_fails_is_out(searched, monkeypatch) -> None:

@@ -10,17 +10,17 @@ from support.trials import SmallSearch
 from hpsearch.search import studies
 from hpsearch.search.events import EventKind
 from hpsearch.search.storage import Database
-from hpsearch.workers.launch import work_done
-from hpsearch.workers.launch.packing import Packing
+from hpsearch.workers.launch import throughput
+from hpsearch.workers.launch.autoscale import Autoscaler
 from hpsearch.workers.launch.progress import Progress
-from hpsearch.workers.launch.supervisor import Outcome, Supervisor
+from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
 from hpsearch.workers.worker_options import WorkerOptions
 
 #: Epochs of some tenths of a second: the number of workers changes a few times before the end.
 LONG = ("budget={trials: 6, epochs_per_trial: 12}", "model=simple_cnn", "data.input_size=20")
 
 
-class Told(Packing):
+class Told(Autoscaler):
     """Wants one number of workers after the other, each once the one before is reached."""
 
     def __init__(self, *numbers: int) -> None:
@@ -39,12 +39,13 @@ class Told(Packing):
 
 @pytest.fixture
 def packed(open_study, monkeypatch):
-    """Launch on one device with a ``Packing``; returns its end and how many workers there were."""
-    monkeypatch.setattr(work_done, "LOOK_SECONDS", 0.2)
+    """Launch on one device with a ``Autoscaler``; returns its end and how many workers
+    there were."""
+    monkeypatch.setattr(throughput, "LOOK_SECONDS", 0.2)
 
     def launch(
-        rule: Packing, heed: Callable[[Database, int, int], None] = lambda *_: None
-    ) -> tuple[Outcome, list[int], SmallSearch]:
+        rule: Autoscaler, heed: Callable[[Database, int, int], None] = lambda *_: None
+    ) -> tuple[LaunchResult, list[int], SmallSearch]:
         search = open_study(*LONG, "data.limit=600")
         url = search.database.url.render_as_string(hide_password=False)
         options = WorkerOptions(
@@ -73,7 +74,7 @@ def packed(open_study, monkeypatch):
                 search.study,
                 devices=["cpu"],
                 options=options,
-                packing=rule,
+                autoscaler=rule,
             )
             return supervisor.run(note, timeout=240), seen, search
         finally:

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from hpsearch.cli.terminal import live
 from hpsearch.search.queries import Counts
+from hpsearch.workers.launch.allocation import WorkerAllocation
 from hpsearch.workers.launch.preview import Preview
 from hpsearch.workers.launch.progress import Progress, WorkerStatus
-from hpsearch.workers.launch.staffing import Staff
 from hpsearch.workers.launch.timing import TimeRange
 
 COUNTS = Counts(
@@ -54,7 +54,7 @@ PREVIEW = Preview(
     most_per_device=None,
     threads_per_worker=1,
     new=False,
-    crew=Staff(devices=["cuda:0", "cuda:1", "cuda:0"], threads=1),
+    allocation=WorkerAllocation(devices=["cuda:0", "cuda:1", "cuda:0"], threads=1),
     completion="about 4 of them will complete",
 )
 

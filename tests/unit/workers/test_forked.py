@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hpsearch.workers.launch import crew
-from hpsearch.workers.launch.apart import in_other_process
-from hpsearch.workers.launch.crew import death_of
+from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.forked import ForkedProcess, ForkServerLost
+from hpsearch.workers.launch.isolation import run_isolated
+from hpsearch.workers.launch.worker_pool import death_of
 from hpsearch.workers.worker_options import WorkerOptions
 
 pytestmark = pytest.mark.timeout(1800)
@@ -159,7 +159,7 @@ def test_a_server_that_serves_no_more_but_has_not_ended_yet_is_replaced(tmp_path
     killer = threading.Timer(0.3, os.kill, (first, signal.SIGKILL))
     killer.start()
     # Each try of the code before failed at once, five in less than a hundredth of a second
-    assert in_other_process(os.getppid) not in (first, os.getpid())
+    assert run_isolated(os.getppid) not in (first, os.getpid())
     assert server._forkserver_pid != first
     killer.join()
 
@@ -168,18 +168,18 @@ def test_a_server_that_serves_no_more_but_has_not_ended_yet_is_replaced(tmp_path
 def test_a_worker_that_hears_nothing_is_gone_when_its_crew_has_left(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert crew.LEAVE_SECONDS < 10, "the promise"
-    monkeypatch.setattr(crew, "worker_process", deaf)
-    monkeypatch.setattr(crew, "LEAVE_SECONDS", 0.2)
+    assert worker_pool.LEAVE_SECONDS < 10, "the promise"
+    monkeypatch.setattr(worker_pool, "worker_process", deaf)
+    monkeypatch.setattr(worker_pool, "LEAVE_SECONDS", 0.2)
     options = WorkerOptions(
         study_name="none", storage="sqlite://", device="cpu", threads=1, runs=tmp_path
     )
-    workers = crew.Crew(start_fork_server(), options)
+    workers = worker_pool.WorkerPool(start_fork_server(), options)
     workers.start("cpu")
     until((tmp_path / "begun").exists)
     if server == "is killed":
         kill_server()
-    (left,) = workers.leave(hurry=lambda: False)
+    (left,) = workers.stop_all(hurry=lambda: False)
     assert not left.process.is_alive()
     assert not psutil.pid_exists(left.process.pid) or server == "is killed"
     assert len(workers) == 0
@@ -187,15 +187,15 @@ def test_a_worker_that_hears_nothing_is_gone_when_its_crew_has_left(
 
 
 def test_in_a_hurry_nobody_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "worker_process", deaf)
-    monkeypatch.setattr(crew, "LEAVE_SECONDS", 1e9)
+    monkeypatch.setattr(worker_pool, "worker_process", deaf)
+    monkeypatch.setattr(worker_pool, "LEAVE_SECONDS", 1e9)
     options = WorkerOptions(
         study_name="none", storage="sqlite://", device="cpu", threads=1, runs=tmp_path
     )
-    workers = crew.Crew(start_fork_server(), options)
+    workers = worker_pool.WorkerPool(start_fork_server(), options)
     workers.start("cpu")
     until((tmp_path / "begun").exists)
-    (left,) = workers.leave(hurry=lambda: True)
+    (left,) = workers.stop_all(hurry=lambda: True)
     assert not left.process.is_alive()
 
 

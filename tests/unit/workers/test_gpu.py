@@ -18,7 +18,7 @@ from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.workers import worker
 from hpsearch.workers.gpu import open_device, require_sound
-from hpsearch.workers.launch import crew
+from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.estimate import timings
 from hpsearch.workers.trial import gpu_share, memory
 from hpsearch.workers.trial.blueprint import device_name, draw_up
@@ -74,12 +74,12 @@ def test_a_worker_without_its_gpu_ends_in_one_line_and_another_may_be_started(
         raise DeviceUnusable("CUDA is broken")
 
     monkeypatch.setattr(worker, "run_worker", run_worker)
-    monkeypatch.setattr(crew, "start_beating", lambda counter: None)
-    monkeypatch.setattr(crew.faulthandler, "enable", lambda: None)  # it wants a real stderr
+    monkeypatch.setattr(worker_pool, "start_heartbeat", lambda counter: None)
+    monkeypatch.setattr(worker_pool.faulthandler, "enable", lambda: None)  # it wants a real stderr
     with pytest.raises(SystemExit) as ended:
-        crew.worker_process(SimpleNamespace(), get_context("spawn").Value("i", 0))
+        worker_pool.worker_process(SimpleNamespace(), get_context("spawn").Value("i", 0))
     # A user's mistake would end the whole launch
-    assert ended.value.code == crew.DEVICE_UNUSABLE != crew.USER_ERROR
+    assert ended.value.code == worker_pool.DEVICE_UNUSABLE != worker_pool.USER_ERROR
     assert capsys.readouterr().err == "error: CUDA is broken\n"
 
 

@@ -33,7 +33,7 @@ def new_counter(context: BaseContext) -> Counter:
     return counter
 
 
-def start_beating(counter: Counter) -> None:
+def start_heartbeat(counter: Counter) -> None:
     """Count from now on, in a thread, as long as this process can run Python code."""
     threading.Thread(target=_beat, args=(counter,), name="pulse", daemon=True).start()
 
@@ -44,7 +44,7 @@ def _beat(counter: Counter) -> None:
         time.sleep(BEAT_SECONDS)
 
 
-class Pulse:
+class Heartbeat:
     """Watches one worker's counter by this process's own monotonic clock."""
 
     def __init__(self, counter: Counter, clock: Callable[[], float] = time.monotonic) -> None:

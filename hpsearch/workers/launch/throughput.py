@@ -1,4 +1,4 @@
-"""How much a study's trainings have got done, and whether memory has run out: for ``packing``."""
+"""How much a study's trainings have got done, and whether memory has run out: for ``autoscale``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpsearch.workers.trial.memory import OUT_OF_MEMORY
 LOOK_SECONDS = 5.0
 
 
-class WorkReader:
+class ThroughputReader:
     """Reads a study's work again and again, but not more often than ``LOOK_SECONDS``."""
 
     def __init__(self, database: Database, study_id: int) -> None:
@@ -26,7 +26,7 @@ class WorkReader:
         self._costs: dict[int, float] = {}
         self._seen = newest_event_id(database, study_id)
 
-    def look(self) -> tuple[float, bool]:
+    def read(self) -> tuple[float, bool]:
         """Return the work done so far, and whether memory has run out since the last look.
 
         Work is counted in multiply-adds (forward passes over training images): a fair unit where

@@ -14,8 +14,8 @@ import pytest
 
 from hpsearch.errors import StudyFileError, UnknownName, UserError
 from hpsearch.study_file.problems import Place, Report
-from hpsearch.workers.launch import apart
-from hpsearch.workers.launch.apart import as_far_as_it_gets, in_other_process
+from hpsearch.workers.launch import isolation
+from hpsearch.workers.launch.isolation import run_isolated, stream_isolated
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -58,37 +58,37 @@ def counts_and(then: str) -> Iterator[int]:
 
 def test_an_answer_comes_back_from_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APART_TEST", "as set now")
-    text, variable, pid = in_other_process(answer, "hello", variable="APART_TEST")
+    text, variable, pid = run_isolated(answer, "hello", variable="APART_TEST")
     assert (text, variable) == ("HELLO", "as set now")
     assert pid != os.getpid()
 
 
 def test_it_begins_with_torch_and_without_what_few_need() -> None:
     """Every launch waits for these imports; scipy.stats alone takes most of a second."""
-    found = in_other_process(imported)
+    found = run_isolated(imported)
     assert {"torch", "optuna", "hpsearch.workers.worker"} <= found
     assert found.isdisjoint({"scipy.stats", "sklearn", "pandas", "plotly", "matplotlib.figure"})
 
 
 def test_a_users_mistake_comes_back_as_it_was() -> None:
     with pytest.raises(UnknownName) as unknown:
-        in_other_process(unknown_name)
+        run_isolated(unknown_name)
     assert str(unknown.value) == str(UnknownName("model", "mpl", ["mlp", "lenet5"]))
     assert (unknown.value.kind, unknown.value.known) == ("model", ("lenet5", "mlp"))
     with pytest.raises(StudyFileError) as wrong:
-        in_other_process(problems)
+        run_isolated(problems)
     assert [problem.key for problem in wrong.value.problems] == ["seed"]
 
 
 def test_a_mistake_of_ours_comes_back_with_its_traceback() -> None:
     with pytest.raises(RuntimeError, match="ZeroDivisionError: one by none") as told:
-        in_other_process(mistake_of_ours)
+        run_isolated(mistake_of_ours)
     assert "in mistake_of_ours" in str(told.value)
 
 
 def test_a_death_is_told() -> None:
     with pytest.raises(UserError, match="it died \\(signal 9; see the messages above\\)"):
-        in_other_process(dies)
+        run_isolated(dies)
 
 
 @pytest.mark.parametrize(
@@ -96,17 +96,17 @@ def test_a_death_is_told() -> None:
     [("ends", 60, [1, 2, 3]), ("dies", 60, [1, 2]), ("hangs", 8, [1, 2])],
 )
 def test_it_gets_as_far_as_it_gets(then: str, seconds: float, expected: list[int]) -> None:
-    assert as_far_as_it_gets(counts_and, seconds, then) == expected
+    assert stream_isolated(counts_and, seconds, then) == expected
 
 
 def test_where_the_command_was_killed_its_process_ends_without_a_word(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(apart, "_settle_in", lambda environment: None)
+    monkeypatch.setattr(isolation, "_settle_in", lambda environment: None)
     receiving, sending = Pipe(duplex=False)
     receiving.close()
-    apart._one_by_one(sending, {}, counts_and, ("ends",), {})
-    apart._once(sending, {}, str, (5,), {})
+    isolation._one_by_one(sending, {}, counts_and, ("ends",), {})
+    isolation._once(sending, {}, str, (5,), {})
 
 
 def test_a_launch_itself_needs_no_torch() -> None:

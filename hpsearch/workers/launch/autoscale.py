@@ -21,10 +21,10 @@ PATIENCE = 10
 
 
 @dataclass
-class Packing:
+class Autoscaler:
     """Finds the number of workers for one device.
 
-    ``look`` is called as often as one likes with a clock (seconds) and the work done so far (any
+    ``update`` is called as often as one likes with a clock (seconds) and the work done so far (any
     unit that grows with it; multiply-adds are fair between small and large networks).
     """
 
@@ -41,7 +41,7 @@ class Packing:
     _settled_windows: int = 0
     _slow_windows: int = 0
 
-    def look(self, now: float, work: float) -> int:
+    def update(self, now: float, work: float) -> int:
         """Return how many workers to run from now on."""
         if self._since is None:
             self._since = now

@@ -8,10 +8,10 @@ import signal
 import time
 from collections.abc import Callable
 
-from hpsearch.workers.launch.pulse import (
+from hpsearch.workers.launch.heartbeat import (
     BEAT_SECONDS,
     LONGEST_GAP_SECONDS,
-    Pulse,
+    Heartbeat,
     _beat,
     new_counter,
 )
@@ -30,7 +30,7 @@ class Shared:
 
 def test_silence_is_the_time_since_the_counter_moved() -> None:
     clock, counter = Clock(), Shared()
-    pulse = Pulse(counter, clock)
+    pulse = Heartbeat(counter, clock)
     assert not pulse.has_begun
     for seconds in (1.0, 2.0, 3.0):
         clock.now += 1.0
@@ -46,7 +46,7 @@ def test_silence_is_the_time_since_the_counter_moved() -> None:
 def test_a_gap_in_watching_is_no_silence() -> None:
     """The laptop slept for a night, worker and supervisor alike."""
     clock = Clock()
-    pulse = Pulse(Shared(), clock)
+    pulse = Heartbeat(Shared(), clock)
     clock.now += 8 * 3600
     assert pulse.silence() == LONGEST_GAP_SECONDS
 
@@ -54,7 +54,7 @@ def test_a_gap_in_watching_is_no_silence() -> None:
 def test_a_living_process_beats_and_a_stopped_one_does_not() -> None:
     context = multiprocessing.get_context("forkserver")
     counter = new_counter(context)
-    pulse = Pulse(counter)
+    pulse = Heartbeat(counter)
     process = context.Process(target=_beat, args=(counter,), daemon=True)
     process.start()
     try:

@@ -15,7 +15,7 @@ import pytest
 
 from hpsearch.leave_signals import leave_signals
 from hpsearch.workers import worker
-from hpsearch.workers.worker import LAST_WORDS_SECONDS, Departure
+from hpsearch.workers.worker import LAST_WORDS_SECONDS, StopSignal
 
 
 @pytest.fixture
@@ -48,47 +48,47 @@ def test_nohup_keeps_sighup_away(handler_of: Any) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_noted(handler_of: Any, number: signal.Signals) -> None:
-    departure = Departure(timeout=None)
+    departure = StopSignal(timeout=None)
     handler_of(number, departure.on_signal)
-    assert not departure.due()
+    assert not departure.requested()
     signal.raise_signal(number)
-    assert departure.due()
-    assert not departure.overdue()
+    assert departure.requested()
+    assert not departure.grace_over()
 
 
 def test_time_is_up_at_the_deadline(clock: SimpleNamespace) -> None:
-    departure = Departure(timeout=60)
+    departure = StopSignal(timeout=60)
     clock.now += 59.9
-    assert not departure.due()
+    assert not departure.requested()
     clock.now += 0.1
-    assert departure.due()
+    assert departure.requested()
 
 
 def test_without_a_timeout_it_works_for_ever(clock: SimpleNamespace) -> None:
-    departure = Departure(timeout=None)
+    departure = StopSignal(timeout=None)
     clock.now += 1e9
-    assert not departure.due()
-    assert not departure.overdue()
+    assert not departure.requested()
+    assert not departure.grace_over()
 
 
 def test_last_words_run_from_when_it_was_told(clock: SimpleNamespace) -> None:
-    departure = Departure(timeout=None)
+    departure = StopSignal(timeout=None)
     clock.now += 3600  # a long night before
     departure.on_signal(signal.SIGTERM, None)
-    assert not departure.overdue()
+    assert not departure.grace_over()
     clock.now += LAST_WORDS_SECONDS
-    assert not departure.overdue()
+    assert not departure.grace_over()
     clock.now += 0.1
-    assert departure.overdue()
+    assert departure.grace_over()
 
 
 def test_a_second_signal_gives_no_more_time(clock: SimpleNamespace) -> None:
-    departure = Departure(timeout=None)
+    departure = StopSignal(timeout=None)
     departure.on_signal(signal.SIGTERM, None)
-    assert departure.due()
+    assert departure.requested()
     clock.now += LAST_WORDS_SECONDS + 0.1
     departure.on_signal(signal.SIGTERM, None)
-    assert departure.overdue()
+    assert departure.grace_over()
 
 
 def test_it_leaves_with_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,27 +96,27 @@ def test_it_leaves_with_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         alive = SimpleNamespace(is_alive=lambda: parent.poll() is None)
         monkeypatch.setattr(worker, "parent_process", lambda: alive)
-        departure = Departure(timeout=None)
-        assert not departure.due()
+        departure = StopSignal(timeout=None)
+        assert not departure.requested()
         parent.kill()
         parent.wait()
-        assert departure.due()
+        assert departure.requested()
     finally:
         parent.communicate()
 
 
 def test_a_worker_without_a_parent_of_ours_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "parent_process", lambda: None)
-    assert not Departure(timeout=None).due()
+    assert not StopSignal(timeout=None).requested()
 
 
 def test_it_waits_as_long_as_asked(clock: SimpleNamespace) -> None:
-    Departure(timeout=None).wait(0.5)
+    StopSignal(timeout=None).wait(0.5)
     assert clock.now == pytest.approx(100.5)
 
 
 def test_a_signal_ends_the_wait(handler_of: Any) -> None:
-    departure = Departure(timeout=None)
+    departure = StopSignal(timeout=None)
     handler_of(signal.SIGTERM, departure.on_signal)
     timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGTERM])
     timer.start()
@@ -131,7 +131,7 @@ def test_a_signal_at_any_line_of_the_wait_is_harmless() -> None:
 
     Here it runs in a thread for which the waiting one stands still: it would wait for ever, too.
     """
-    departure = Departure(timeout=None)
+    departure = StopSignal(timeout=None)
     lines, stuck = 0, []
 
     def interrupt(frame: FrameType, event: str, arg: object) -> Any:

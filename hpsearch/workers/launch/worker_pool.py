@@ -15,8 +15,8 @@ from hpsearch.kill_points import Step, passing
 from hpsearch.machine_limits import ProcessLimit, limit_reached
 from hpsearch.study_file.durations import format_duration
 from hpsearch.workers.launch.forked import ForkedProcess
+from hpsearch.workers.launch.heartbeat import Counter, Heartbeat, new_counter, start_heartbeat
 from hpsearch.workers.launch.progress import WorkerStatus
-from hpsearch.workers.launch.pulse import Counter, Pulse, new_counter, start_beating
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.worker_options import WorkerOptions
 
@@ -40,14 +40,14 @@ DEVICE_UNUSABLE = 69
 
 
 @dataclass
-class Local:
+class WorkerHandle:
     """One worker process of this launch."""
 
     slot: int
     device: str
     owner: str
     process: ForkedProcess
-    pulse: Pulse
+    heartbeat: Heartbeat
     #: Why it was killed.
     killed: str | None = None
     #: Whether it was told to leave while the launch goes on.
@@ -60,18 +60,18 @@ class Local:
         return self.process.exit_code
 
 
-class Crew:
+class WorkerPool:
     """Worker processes that differ in slot and device only; ``options`` is what they share."""
 
     def __init__(self, context: ForkServerContext, options: WorkerOptions) -> None:
         self._context = context
         self._options = options
-        self._workers: list[Local] = []
+        self._workers: list[WorkerHandle] = []
 
     def __len__(self) -> int:
         return len(self._workers)
 
-    def on(self, device: str) -> list[Local]:
+    def on(self, device: str) -> list[WorkerHandle]:
         """Return the workers on ``device`` that stay, by slot."""
         return [each for each in self._by_slot() if each.device == device and not each.retired]
 
@@ -93,16 +93,18 @@ class Crew:
         counter = new_counter(self._context)
         process = ForkedProcess(worker_process, (options, counter), name=f"worker-{slot}")
         self._workers.append(
-            Local(slot=slot, device=device, owner=owner, process=process, pulse=Pulse(counter))
+            WorkerHandle(
+                slot=slot, device=device, owner=owner, process=process, heartbeat=Heartbeat(counter)
+            )
         )
         process.begin()
 
-    def retire(self, worker: Local) -> None:
+    def stop_one(self, worker: WorkerHandle) -> None:
         """Tell one worker to checkpoint and leave; another takes up its trial."""
         worker.retired = True
         worker.process.send_signal(signal.SIGTERM)
 
-    def take_dead(self) -> list[Local]:
+    def take_dead(self) -> list[WorkerHandle]:
         """Return the workers that have ended since, and forget them."""
         dead = [each for each in self._workers if not each.process.is_alive()]
         for each in dead:
@@ -114,15 +116,15 @@ class Crew:
     def kill_silent(self, timeout: float) -> None:
         """Kill workers that hang so hard that they can't even end themselves."""
         for each in self._workers:
-            limit = timeout if each.pulse.has_begun else max(timeout, START_SECONDS)
-            if each.pulse.silence() > limit and each.process.is_alive():
+            limit = timeout if each.heartbeat.has_begun else max(timeout, START_SECONDS)
+            if each.heartbeat.silence() > limit and each.process.is_alive():
                 each.killed = (
                     f"the worker process hung: no sign of life for {format_duration(timeout)} "
                     "(budget.trial_timeout)"
                 )
                 each.process.send_signal(signal.SIGKILL)
 
-    def leave(self, hurry: Callable[[], bool]) -> list[Local]:
+    def stop_all(self, hurry: Callable[[], bool]) -> list[WorkerHandle]:
         """Tell all to checkpoint and leave; returns them when they have.
 
         Those that don't in time, or where ``hurry`` says so, are killed.
@@ -160,7 +162,7 @@ class Crew:
             for each in self._by_slot()
         ]
 
-    def _by_slot(self) -> list[Local]:
+    def _by_slot(self) -> list[WorkerHandle]:
         return sorted(self._workers, key=lambda each: each.slot)
 
 
@@ -186,7 +188,7 @@ def worker_process(options: WorkerOptions, counter: Counter) -> None:
     # A crash in native code then says on stderr which line of Python called it.
     faulthandler.enable()
     try:
-        start_beating(counter)
+        start_heartbeat(counter)
         run_worker(options)
     except DeviceUnusable as error:
         # No fault of the study: another process may find the GPU as it should be

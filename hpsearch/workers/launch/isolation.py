@@ -32,7 +32,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def in_other_process(work: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
+def run_isolated(work: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
     """Return what ``work`` returns there; what it raises of ours is raised here.
 
     ``work`` is a module's function; what goes in and out is pickled.
@@ -41,7 +41,7 @@ def in_other_process(work: Callable[P, T], *arguments: P.args, **settings: P.kwa
         UserError: the process died, and how.
         RuntimeError: any other exception there, with its traceback.
     """
-    with _Other(_once, work, arguments, settings) as other:
+    with _IsolatedProcess(_once, work, arguments, settings) as other:
         try:
             answer = other.receiving.recv()
         except EOFError:
@@ -53,25 +53,25 @@ def in_other_process(work: Callable[P, T], *arguments: P.args, **settings: P.kwa
                 f"({how}; see the messages above); look at the study's plug-ins and models"
             ) from None
     if isinstance(answer, _Raised):
-        raise answer.again()
+        raise answer.rebuild()
     if isinstance(answer, _Broken):
-        raise RuntimeError(answer.told)
+        raise RuntimeError(answer.traceback)
     result: T = answer
     return result
 
 
-def as_far_as_it_gets(
-    work: Callable[P, Iterator[T]], seconds: float, *arguments: P.args, **settings: P.kwargs
+def stream_isolated(
+    work: Callable[P, Iterator[T]], timeout: float, *arguments: P.args, **settings: P.kwargs
 ) -> list[T]:
-    """Return what ``work`` yields there until it ends, dies, or has taken ``seconds``."""
-    (found,) = side_by_side(work, 1, seconds, *arguments, **settings)
+    """Return what ``work`` yields there until it ends, dies, or has taken ``timeout``."""
+    (found,) = stream_isolated_processes(work, 1, timeout, *arguments, **settings)
     return found
 
 
-def side_by_side(
+def stream_isolated_processes(
     work: Callable[P, Iterator[T]],
     processes: int,
-    seconds: float,
+    timeout: float,
     *arguments: P.args,
     **settings: P.kwargs,
 ) -> list[list[T]]:
@@ -80,18 +80,18 @@ def side_by_side(
     Args:
         work: A module's function; what goes in and out is pickled.
         processes: How many.
-        seconds: What all of it may take; a process that hasn't ended by then is killed.
+        timeout: What all of it may take; a process that hasn't ended by then is killed.
         arguments: Of ``work``.
         settings: Of ``work``.
 
     Returns:
         A list for each process: what it has yielded until it ended or died.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + timeout
     found: list[list[T]] = [[] for _ in range(processes)]
     with ExitStack() as stack:
         others = [
-            stack.enter_context(_Other(_one_by_one, work, arguments, settings))
+            stack.enter_context(_IsolatedProcess(_one_by_one, work, arguments, settings))
             for _ in range(processes)
         ]
         for answers, other in zip(found, others, strict=True):
@@ -107,7 +107,7 @@ class _Raised:
     def __init__(self, error: HpsearchError) -> None:
         self._kind, self._arguments, self._state = type(error), error.args, dict(vars(error))
 
-    def again(self) -> HpsearchError:
+    def rebuild(self) -> HpsearchError:
         error = self._kind.__new__(self._kind)
         error.args = self._arguments
         vars(error).update(self._state)
@@ -117,10 +117,10 @@ class _Raised:
 class _Broken(NamedTuple):
     """Any other exception, as its traceback tells it."""
 
-    told: str
+    traceback: str
 
 
-class _Other:
+class _IsolatedProcess:
     """The process, and our end of the pipe to it; killed where it is still there at the end."""
 
     def __init__(
@@ -133,7 +133,7 @@ class _Other:
         sending.close()
         self.process.begin()
 
-    def __enter__(self) -> _Other:
+    def __enter__(self) -> _IsolatedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from hpsearch.workers.launch.packing import PATIENCE, WARM_UP, WINDOW, Packing
+from hpsearch.workers.launch.autoscale import PATIENCE, WARM_UP, WINDOW, Autoscaler
 
 
 class Machine:
     """Does ``rate(workers)`` units of work a second, with as many workers as are wanted."""
 
-    def __init__(self, packing: Packing, rate: Callable[[int], float]) -> None:
+    def __init__(self, packing: Autoscaler, rate: Callable[[int], float]) -> None:
         self.packing = packing
         self.rate = rate
         self.now = self.work = 0.0
@@ -23,7 +23,7 @@ class Machine:
         while self.now < end:
             self.work += self.rate(self.packing.workers) * 0.5
             self.now += 0.5
-            self.packing.look(self.now, self.work)
+            self.packing.update(self.now, self.work)
             if self.packing.workers != self.seen[-1]:
                 self.seen.append(self.packing.workers)
         return self.packing.workers
@@ -39,25 +39,25 @@ def saturating(at: int) -> Callable[[int], float]:
 
 @pytest.mark.parametrize("at", [1, 2, 3, 5])
 def test_workers_are_added_as_long_as_more_gets_done(at):
-    machine = Machine(Packing(most=8), saturating(at))
+    machine = Machine(Autoscaler(most=8), saturating(at))
     assert machine.run(STEP * (at + 1)) == at
     # One more is tried, and taken back.
     assert machine.seen == [*range(1, at + 2), at]
 
 
 def test_never_more_than_allowed():
-    machine = Machine(Packing(most=3), saturating(8))
+    machine = Machine(Autoscaler(most=3), saturating(8))
     assert machine.run(STEP * 20) == 3
     assert max(machine.seen) == 3
 
 
 def test_a_number_that_falls_back_is_left():
-    machine = Machine(Packing(most=8), lambda workers: {1: 100, 2: 180, 3: 120}.get(workers, 60))
+    machine = Machine(Autoscaler(most=8), lambda workers: {1: 100, 2: 180, 3: 120}.get(workers, 60))
     assert machine.run(STEP * 4) == 2
 
 
 def test_what_does_not_fit_into_memory_is_not_tried_again():
-    machine = Machine(Packing(most=8), saturating(8))
+    machine = Machine(Autoscaler(most=8), saturating(8))
     machine.run(STEP * 3)
     fitted = machine.packing.workers - 1
     assert machine.packing.out_of_memory() == fitted == 3
@@ -65,12 +65,12 @@ def test_what_does_not_fit_into_memory_is_not_tried_again():
 
 
 def test_one_worker_is_left_where_nothing_fits():
-    packing = Packing(most=4)
+    packing = Autoscaler(most=4)
     assert packing.out_of_memory() == 1
 
 
 def test_it_backs_off_when_others_come_and_returns_when_they_leave():
-    machine = Machine(Packing(most=4), saturating(4))
+    machine = Machine(Autoscaler(most=4), saturating(4))
     assert machine.run(STEP * 6) == 4
     machine.rate = lambda workers: 120.0  # somebody else takes most of it
     assert machine.run(STEP * 12) < 4
@@ -79,7 +79,7 @@ def test_it_backs_off_when_others_come_and_returns_when_they_leave():
 
 
 def test_one_slow_window_is_no_reason():
-    machine = Machine(Packing(most=2), saturating(2))
+    machine = Machine(Autoscaler(most=2), saturating(2))
     machine.run(STEP * 4)
     machine.rate = lambda workers: 100.0
     machine.run(WINDOW)
@@ -89,6 +89,6 @@ def test_one_slow_window_is_no_reason():
 
 
 def test_a_window_without_an_epoch_tells_nothing():
-    machine = Machine(Packing(most=4), lambda workers: 0.0)
+    machine = Machine(Autoscaler(most=4), lambda workers: 0.0)
     assert machine.run(STEP * 5) == 1
     assert machine.seen == [1]

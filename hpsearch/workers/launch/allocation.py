@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpsearch.workers.devices import cores, resolve_devices, slots
-from hpsearch.workers.launch.packing import Packing
+from hpsearch.workers.launch.autoscale import Autoscaler
 from hpsearch.workers.threads import share_of_cores
 
 #: Where nobody says how many may share a GPU. Each holds some hundred MB for CUDA itself.
@@ -13,7 +13,7 @@ MOST_ON_ONE_GPU = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Staff:
+class WorkerAllocation:
     """The workers of one launch."""
 
     #: One entry per worker to begin with; empty where others attach by themselves.
@@ -21,7 +21,7 @@ class Staff:
     #: Of each worker, at most: of small networks it takes one, and fewer beside other workers.
     threads: int
     #: Where their number follows what they get done.
-    packing: Packing | None = None
+    autoscaler: Autoscaler | None = None
 
     @property
     def count(self) -> int:
@@ -34,7 +34,9 @@ class Staff:
         return all(device == "cpu" for device in self.devices)
 
 
-def staff(wanted: str, workers: int | None, workers_per_gpu: int | None) -> Staff:
+def allocate_workers(
+    wanted: str, workers: int | None, workers_per_gpu: int | None
+) -> WorkerAllocation:
     """Return the workers for the devices ``wanted``; ``workers`` is ``None`` for `auto`.
 
     ``auto`` means one worker per core on the CPU, one on an Apple GPU, and on CUDA one per GPU to
@@ -48,8 +50,8 @@ def staff(wanted: str, workers: int | None, workers_per_gpu: int | None) -> Staf
         devices = list(dict.fromkeys(devices))
         most = workers_per_gpu or MOST_ON_ONE_GPU
         threads = share_of_cores(most * len(devices))
-        return Staff(devices=devices, threads=threads, packing=Packing(most=most))
+        return WorkerAllocation(devices=devices, threads=threads, autoscaler=Autoscaler(most=most))
     if workers is None:
         workers = cores() if set(devices) == {"cpu"} else len(devices)
     taken = slots(devices, max(1, workers), workers_per_gpu)
-    return Staff(devices=taken[:workers], threads=share_of_cores(max(1, workers)))
+    return WorkerAllocation(devices=taken[:workers], threads=share_of_cores(max(1, workers)))
