@@ -17,7 +17,7 @@ from hpsearch.training.latency import time_side_by_side
 from hpsearch.training.plan import plan
 from hpsearch.workers.devices import cores
 from hpsearch.workers.gpu import open_device
-from hpsearch.workers.trial import gpu_share
+from hpsearch.workers.trial import gpu_memory
 from hpsearch.workers.trial.blueprint import device_name
 from hpsearch.workers.trial.energy import meter_of
 
@@ -43,7 +43,7 @@ def measure(settings: Settings) -> Finding:
         facts["most memory that they held, MB"] = round(
             torch.cuda.max_memory_allocated(settings.device) / 1e6
         )
-        needed = gpu_share.needed_bytes(planned)
+        needed = gpu_memory.needed_bytes(planned)
         facts["memory that was predicted for them, MB"] = round(needed / 1e6)
     rows = [{"what": what, "value": value} for what, value in facts.items()]
     return Finding(
@@ -71,8 +71,8 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "CUDA": torch.version.cuda or torch.version.hip,
         "cuDNN": torch.backends.cudnn.version(),
         "compute capability": ".".join(map(str, torch.cuda.get_device_capability(settings.device))),
-        "memory, GB": round(gpu_share.total_bytes(settings.device) / 1e9, 1),
-        "free memory, GB": round(gpu_share.free_bytes(settings.device) / 1e9, 1),
+        "memory, GB": round(gpu_memory.total_bytes(settings.device) / 1e9, 1),
+        "free memory, GB": round(gpu_memory.free_bytes(settings.device) / 1e9, 1),
         "multiprocessors": getattr(properties, "multi_processor_count", None),
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "not set"),
     }

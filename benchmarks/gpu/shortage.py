@@ -13,7 +13,7 @@ from benchmarks.gpu.settings import Finding, Settings
 from hpsearch.results import trial_attributes
 from hpsearch.search import queries
 from hpsearch.search.queries import Ticket
-from hpsearch.workers.trial import gpu_share
+from hpsearch.workers.trial import gpu_memory
 from hpsearch.workers.trial.memory import ATTEMPTS
 
 MODEL = """\
@@ -68,7 +68,7 @@ NOWHERE = 2**46
 
 def measure(settings: Settings) -> Finding:
     """Search with one trial that can't fit, and read what the study says of it afterwards."""
-    total = gpu_share.total_bytes(settings.device) if settings.where.type == "cuda" else NOWHERE
+    total = gpu_memory.total_bytes(settings.device) if settings.where.type == "cuda" else NOWHERE
     numbers = (total + total // 4) // 4
     with stored(
         STUDY.format(data=source(settings), numbers=numbers), files={"greedy.py": MODEL}

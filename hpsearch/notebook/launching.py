@@ -15,11 +15,11 @@ from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.isolation import run_isolated
 from hpsearch.workers.launch.launching import RunSettings
 from hpsearch.workers.launch.launching import launch as start
-from hpsearch.workers.launch.looking_ahead import look_at
+from hpsearch.workers.launch.preflight import check_launch
 from hpsearch.workers.launch.supervisor import LaunchResult
 
 if TYPE_CHECKING:
-    from hpsearch.workers.confirming.confirmation import Wish
+    from hpsearch.workers.confirming.confirmation import ConfirmRequest
 
 
 def launch(
@@ -38,13 +38,15 @@ def launch(
     _require_main_thread()
     with hidden():
         start_fork_server()
-        options, outlook = run_isolated(look_at, study, changes, name, settings)
+        options, pending = run_isolated(check_launch, study, changes, name, settings)
         found = options.study
         show = shower(found.name, found.objective.metric, wanted=progress)
-        return start(options, show, outlook.preview.allocation)
+        return start(options, show, pending.preview.allocation)
 
 
-def confirm(name: str, wish: Wish, settings: RunSettings, *, progress: bool) -> LaunchResult:
+def confirm(
+    name: str, request: ConfirmRequest, settings: RunSettings, *, progress: bool
+) -> LaunchResult:
     """Confirm a stored search, as ``hpsearch confirm`` does."""
     from hpsearch.workers.confirming import confirmation
 
@@ -53,10 +55,10 @@ def confirm(name: str, wish: Wish, settings: RunSettings, *, progress: bool) -> 
         start_fork_server()
         record = read_study(database, name)
         file = study_of(record)
-        asked = confirmation.ask(database, record, file, wish)
-        options = settings.on(asked.study)
-        show = shower(asked.name, asked.study.objective.metric, wanted=progress)
-        return confirmation.run(database, asked, options, show)
+        prepared = confirmation.prepare_confirmation(database, record, file, request)
+        options = settings.on(prepared.study)
+        show = shower(prepared.name, prepared.study.objective.metric, wanted=progress)
+        return confirmation.run(database, prepared, options, show)
 
 
 def _require_main_thread() -> None:

@@ -176,7 +176,7 @@ class Study:
         that command.
         """
         from hpsearch.notebook import launching
-        from hpsearch.workers.confirming.confirmation import Wish
+        from hpsearch.workers.confirming.confirmation import ConfirmRequest
         from hpsearch.workers.launch.launching import RunSettings
 
         settings = RunSettings(
@@ -187,8 +187,8 @@ class Study:
             devices=devices,
             timeout=timeout,
         )
-        wish = Wish(top=top, seeds=seeds, again=again)
-        launching.confirm(self._require_name(), wish, settings, progress=progress)
+        request = ConfirmRequest(top=top, seeds=seeds, again=again)
+        launching.confirm(self._require_name(), request, settings, progress=progress)
         return self.best
 
     def invalidate(self, trial: int, reason: str, *, again: bool = False) -> None:

@@ -48,7 +48,7 @@ class EventKind(StrEnum):
     #: The trial waits at a rung.
     PAUSED = "paused"
     #: The trial waits for free GPU memory.
-    NO_ROOM = "no_room"
+    WAITING_FOR_MEMORY = "no_room"
     #: A worker that was asked to leave gave its ticket back.
     RELEASED = "released"
     #: An attempt ended with an error; ``retry`` in the detail says whether another one follows.

@@ -48,7 +48,7 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def is_the_places_fault(error: OSError) -> bool:
+def is_storage_error(error: OSError) -> bool:
     """Whether nothing can be written there now, whatever it is: no room, read-only, no right to.
 
     Somebody can mend that while we wait: free room, mount the disk again, give the right back.

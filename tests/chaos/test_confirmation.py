@@ -26,7 +26,7 @@ from hpsearch.results.invariants.rule import broken
 from hpsearch.results.invariants.rules import RULES
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
-from hpsearch.workers.confirming.confirmation import Wish, ask, run
+from hpsearch.workers.confirming.confirmation import ConfirmRequest, prepare_confirmation, run
 from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.launching import LaunchOptions
 from hpsearch.workers.launch.supervisor import LaunchResult
@@ -84,7 +84,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> di
 
 def run_here(confirm: Confirming, search: SmallSearch, dies_at: str = "") -> LaunchResult:
     """Run the confirmation with two workers, in which ``HPSEARCH_EXIT_AT`` is ``dies_at``."""
-    asked = ask(search.database, search.record(), search.study, Wish())
+    asked = prepare_confirmation(search.database, search.record(), search.study, ConfirmRequest())
     assert asked.name == confirm.stored.name
     options = LaunchOptions(
         study=asked.study,

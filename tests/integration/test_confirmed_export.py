@@ -24,7 +24,7 @@ from hpsearch.search import studies
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.study_file.loading import load_study
-from hpsearch.workers.confirming.confirmation import Wish, ask
+from hpsearch.workers.confirming.confirmation import ConfirmRequest, prepare_confirmation
 from hpsearch.workers.confirming.plan import extend_budget_from_plan
 from hpsearch.workers.trial.run_folder import RunFolder
 
@@ -57,7 +57,9 @@ class Confirmed:
 
 
 def confirmation_of(search: SmallSearch) -> SmallSearch:
-    asked = ask(search.database, search.record(), search.study, Wish(top=2, seeds=2))
+    asked = prepare_confirmation(
+        search.database, search.record(), search.study, ConfirmRequest(top=2, seeds=2)
+    )
     stored = studies.find(search.database, asked.name)
     return replace(search, study=asked.study, stored=stored)
 

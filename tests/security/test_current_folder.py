@@ -83,7 +83,7 @@ def test_processes_that_a_notebook_starts(hostile: Path) -> None:
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
 import multiprocessing.popen_forkserver, multiprocessing.synchronize
-import filelock, hpsearch.notebook.launching, hpsearch.workers.launch.looking_ahead
+import filelock, hpsearch.notebook.launching, hpsearch.workers.launch.preflight
 study = hpsearch.open_study("secretive.yaml")
 study.is_stored
 sys.path.insert(0, "")

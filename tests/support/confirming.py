@@ -10,7 +10,7 @@ from hpsearch.results.confirmation.plan import Entry, Progress
 from hpsearch.results.confirmation.stored import PREDICTIONS, standing, trainings
 from hpsearch.results.records import TrialRecord
 from hpsearch.search import studies
-from hpsearch.workers.confirming.confirmation import Wish, ask
+from hpsearch.workers.confirming.confirmation import ConfirmRequest, prepare_confirmation
 from hpsearch.workers.confirming.plan import extend_budget_from_plan
 from support.trials import SmallSearch
 
@@ -48,7 +48,9 @@ class Confirming(SmallSearch):
 def confirming(search: SmallSearch, **wish: Any) -> Confirming:
     """Ask for a confirmation of ``search``: of two finalists with two seeds, unless told."""
     record = search.record()
-    asked = ask(search.database, record, search.study, Wish(**{"top": 2, "seeds": 2, **wish}))
+    asked = prepare_confirmation(
+        search.database, record, search.study, ConfirmRequest(**{"top": 2, "seeds": 2, **wish})
+    )
     return Confirming(
         database=search.database,
         study=asked.study,

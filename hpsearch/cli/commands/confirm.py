@@ -16,7 +16,7 @@ from hpsearch.wording import plural
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.verdict import Confirmation
     from hpsearch.search.storage import Database
-    from hpsearch.workers.confirming.confirmation import Asked, Wish
+    from hpsearch.workers.confirming.confirmation import ConfirmationRun, ConfirmRequest
     from hpsearch.workers.launch.launching import LaunchOptions
     from hpsearch.workers.launch.supervisor import LaunchResult
     from hpsearch.workers.launch.timing import TimeRange
@@ -70,12 +70,12 @@ def confirm(
     with database_for_reading(run.storage) as database:
         loaded = study_of(record_of(database, study))
     start_fork_server()
-    from hpsearch.workers.confirming.confirmation import Wish
+    from hpsearch.workers.confirming.confirmation import ConfirmRequest
 
     notifier = Notifier(target=notify, command="confirm", study=loaded.name, storage=run.storage)
-    wish = Wish(top=top, seeds=seeds, again=again)
+    request = ConfirmRequest(top=top, seeds=seeds, again=again)
     with notifier.on_failure():
-        code, told = confirm_with(run.settings().on(loaded), wish, as_json=as_json)
+        code, told = confirm_with(run.settings().on(loaded), request, as_json=as_json)
     if as_json:
         print_json(told)
     notifier.tell(told["ended"], code=code)
@@ -83,7 +83,7 @@ def confirm(
 
 
 def confirm_with(
-    options: LaunchOptions, wish: Wish, *, as_json: bool
+    options: LaunchOptions, request: ConfirmRequest, *, as_json: bool
 ) -> tuple[int, dict[str, Any]]:
     """Confirm ``options.study``, a stored search; returns the exit code and the verdict's JSON.
 
@@ -99,14 +99,14 @@ def confirm_with(
     name = options.study.name
     with database_for_reading(options.storage) as database:
         search = read_study(database, name)
-        asked = confirmation.ask(database, search, options.study, wish)
+        prepared = confirmation.prepare_confirmation(database, search, options.study, request)
         print_warnings(search, stderr=as_json)
-        _print_asked(asked, stderr=as_json)
-        own = replace(options, study=asked.study)
-        _print_time(confirmation.time_left(asked, own), stderr=as_json)
-        with live.presenter(asked.study.objective.metric, stderr=as_json) as present:
-            outcome = confirmation.run(database, asked, own, present)
-        return _end(database, name, asked, outcome, as_json=as_json)
+        _print_asked(prepared, stderr=as_json)
+        own = replace(options, study=prepared.study)
+        _print_time(confirmation.time_left(prepared, own), stderr=as_json)
+        with live.presenter(prepared.study.objective.metric, stderr=as_json) as present:
+            outcome = confirmation.run(database, prepared, own, present)
+        return _end(database, name, prepared, outcome, as_json=as_json)
 
 
 def after_launch(
@@ -114,38 +114,38 @@ def after_launch(
 ) -> int:
     """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
     from hpsearch.cli.commands.launch import again
-    from hpsearch.workers.confirming.confirmation import Wish
+    from hpsearch.workers.confirming.confirmation import ConfirmRequest
 
     summed["confirmation"] = None
     if outcome.reason != "finished":
         say("the winner is confirmed when the search is finished", stderr=as_json)
         return 0
     say(stderr=as_json)
-    code, summed["confirmation"] = confirm_with(options, Wish(), as_json=as_json)
+    code, summed["confirmation"] = confirm_with(options, ConfirmRequest(), as_json=as_json)
     if not as_json:
         name = options.study.name
         say(f"Export it: {again(f'hpsearch export --study {name}', options.storage)}")
     return code
 
 
-def _print_asked(asked: Asked, *, stderr: bool) -> None:
-    state = "new" if asked.new else f"{plural(asked.ended, 'training')} ended before"
-    confirms: Any = asked.study.confirms
+def _print_asked(prepared: ConfirmationRun, *, stderr: bool) -> None:
+    state = "new" if prepared.new else f"{plural(prepared.ended, 'training')} ended before"
+    confirms: Any = prepared.study.confirms
     finalists = ", ".join(str(each["trial"]) for each in confirms["finalists"])
-    say(f"{asked.name} ({state})", style="bold", stderr=stderr)
+    say(f"{prepared.name} ({state})", style="bold", stderr=stderr)
     several = len(confirms["finalists"]) > 1
     say(
-        f"{'finalists: trials' if several else 'finalist: trial'} {finalists}: {asked.rule}",
+        f"{'finalists: trials' if several else 'finalist: trial'} {finalists}: {prepared.rule}",
         stderr=stderr,
     )
-    epochs = asked.most * asked.epochs
+    epochs = prepared.most * prepared.epochs
     say(
-        f"at most {plural(asked.most, 'training')} of {plural(asked.epochs, 'epoch')} "
+        f"at most {plural(prepared.most, 'training')} of {plural(prepared.epochs, 'epoch')} "
         f"({confirms['seeds']} seeds choose, {confirms['seeds']} more report): {epochs:,} epochs, "
-        f"{epochs / max(1, asked.search_epochs):.0%} of the search's {asked.search_epochs:,}",
+        f"{epochs / max(1, prepared.search_epochs):.0%} of the search's {prepared.search_epochs:,}",
         stderr=stderr,
     )
-    folds = asked.study.document["data"].get("folds")
+    folds = prepared.study.document["data"].get("folds")
     if folds:
         say(
             f"each training trains {folds} models, on {folds} folds that its seed draws",
@@ -159,7 +159,12 @@ def _print_time(left: TimeRange | None, *, stderr: bool) -> None:
 
 
 def _end(
-    database: Database, name: str, asked: Asked, outcome: LaunchResult, *, as_json: bool
+    database: Database,
+    name: str,
+    prepared: ConfirmationRun,
+    outcome: LaunchResult,
+    *,
+    as_json: bool,
 ) -> tuple[int, dict[str, Any]]:
     from hpsearch.cli.commands.launch import ENDINGS
     from hpsearch.cli.terminal.verdict import print_gap, print_verdict, verdict_json
@@ -168,9 +173,9 @@ def _end(
     from hpsearch.results.records import read_study
     from hpsearch.results.test_gap import read_test_gap
 
-    search, record = read_study(database, name), read_study(database, asked.name)
+    search, record = read_study(database, name), read_study(database, prepared.name)
     verdict: Confirmation = read_verdict(database, search, record)
-    nth = [each.name for each in confirmations(database, name)].index(asked.name) + 1
+    nth = [each.name for each in confirmations(database, name)].index(prepared.name) + 1
     newer = newer_trials(search, record)
     gap = read_test_gap(database, search, verdict)
     told = {

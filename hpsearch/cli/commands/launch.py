@@ -118,11 +118,11 @@ def launch(
     from hpsearch.cli.terminal import live
     from hpsearch.workers.launch.isolation import run_isolated
     from hpsearch.workers.launch.launching import launch as start
-    from hpsearch.workers.launch.looking_ahead import look_at
+    from hpsearch.workers.launch.preflight import check_launch
     from hpsearch.workers.launch.preview import timed
 
-    options, outlook = run_isolated(look_at, study, changes, name, run.settings())
-    told = timed(outlook)
+    options, pending = run_isolated(check_launch, study, changes, name, run.settings())
+    told = timed(pending)
     live.print_preview(told, stderr=as_json)
     if detach:
         started = detached.start(

@@ -59,7 +59,7 @@ LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class ConfirmRequest:
     """What the user asks of a confirmation; ``None``: what the study file says."""
 
     top: int | None = None
@@ -69,7 +69,7 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ConfirmationRun:
     """A confirmation that is stored, and how much it may come to."""
 
     name: str
@@ -87,8 +87,10 @@ class Asked:
     search_epochs: int
 
 
-def ask(database: Database, search: StudyRecord, study: StudyFile, wish: Wish) -> Asked:
-    """Find the confirmation of ``search`` that ``wish`` means, or create it.
+def prepare_confirmation(
+    database: Database, search: StudyRecord, study: StudyFile, request: ConfirmRequest
+) -> ConfirmationRun:
+    """Find the confirmation of ``search`` that ``request`` means, or create it.
 
     ``study`` is the search's own file. Raises ``UserError`` where the search can't be confirmed
     (yet), where another confirmation was begun than is asked for, and where a tracker of the study
@@ -98,11 +100,11 @@ def ask(database: Database, search: StudyRecord, study: StudyFile, wish: Wish) -
     name = search.study.name
     _require_search(search)
     known = confirmations(database, name)
-    if known and not wish.again:
-        return _go_on(database, search, known[-1], wish)
+    if known and not request.again:
+        return _resume(database, search, known[-1], request)
     settings = replace(
         study.confirm,
-        **{key: given for key in ("top", "seeds") if (given := getattr(wish, key)) is not None},
+        **{key: given for key in ("top", "seeds") if (given := getattr(request, key)) is not None},
     )
     if settings.seeds < FIRST_ROUND:
         raise UserError(
@@ -115,34 +117,34 @@ def ask(database: Database, search: StudyRecord, study: StudyFile, wish: Wish) -
         )
     _require_quiet(search)
     own_name = _own_name(name, len(known) + 1)
-    given = [key for key in ("top", "seeds") if getattr(wish, key) is not None]
+    given = [key for key in ("top", "seeds") if getattr(request, key) is not None]
     choice = choose(
         database,
         search,
         settings,
         tried=bool(study.try_first),
-        exactly=wish.top is not None,
+        exactly=request.top is not None,
         # What the user asks for, here or in the study file, isn't cut down without a share
         bounded=not given and study.document.get("confirm") is None,
     )
     before = max((_seeds_used(each) for each in known), default=0)
     confirms = _confirms(search, settings, choice, before, given)
-    asked = _study(search, own_name, confirms)
+    prepared = _study(search, own_name, confirms)
     ensure_tables(database)
-    stored = studies.create_or_find(database, asked)
+    stored = studies.create_or_find(database, prepared)
     if not is_confirmation(stored):
         raise UserError(
             f"the confirmation of {name!r} would be stored as study {own_name!r}, but there is a "
             "search of that name; launch one of the two under another name (--name)"
         )
-    return _told(database, search, stored, new=stored.document == asked.document)
+    return _describe(database, search, stored, new=stored.document == prepared.document)
 
 
-def time_left(asked: Asked, options: LaunchOptions) -> TimeRange | None:
+def time_left(prepared: ConfirmationRun, options: LaunchOptions) -> TimeRange | None:
     """Train the finalists for a moment and return how long the confirmation will take at most.
 
     Args:
-        asked: What ``ask`` returned.
+        prepared: What ``prepare_confirmation`` returned.
         options: How it will be run.
 
     Returns:
@@ -152,12 +154,12 @@ def time_left(asked: Asked, options: LaunchOptions) -> TimeRange | None:
         UserError: an option is out of bounds, or the data isn't there.
     """
     allocation = check_options(options)
-    left = asked.most - asked.ended
-    confirms: Any = asked.study.confirms
+    left = prepared.most - prepared.ended
+    confirms: Any = prepared.study.confirms
     seed = confirms["seeds_before"] + 1
     blueprints = []
     for each in confirms["finalists"] if left > 0 else ():
-        config = asked.study.trial_config({**each["params"], CONFIRM_SEED: seed}, ticket=1)
+        config = prepared.study.trial_config({**each["params"], CONFIRM_SEED: seed}, ticket=1)
         device = (
             allocation.devices[0] if allocation.devices else resolve_devices(options.devices)[0]
         )
@@ -172,13 +174,13 @@ def time_left(asked: Asked, options: LaunchOptions) -> TimeRange | None:
             blueprints.append(blueprint)
     probe = Probe(
         blueprints=pickle.dumps(blueprints[:SAMPLES]),
-        plugins=asked.study.plugins,
+        plugins=prepared.study.plugins,
         data=options.data,
     )
     return time_of(
         probe,
         trainings=left,
-        epochs=asked.epochs,
+        epochs=prepared.epochs,
         workers=allocation.count,
         on_cpu=allocation.on_cpu,
     )
@@ -186,27 +188,27 @@ def time_left(asked: Asked, options: LaunchOptions) -> TimeRange | None:
 
 def run(
     database: Database,
-    asked: Asked,
+    prepared: ConfirmationRun,
     options: LaunchOptions,
     on_progress: Callable[[Progress], None],
 ) -> LaunchResult:
     """Train what the confirmation's plan asks for, as a launch does its trials.
 
-    ``options.study`` is ``asked.study``. At the end the finalists' latencies are measured. Raises
-    ``DataError`` if the images aren't those of the search any more.
+    ``options.study`` is ``prepared.study``. At the end the finalists' latencies are measured.
+    Raises ``DataError`` if the images aren't those of the search any more.
     """
     allocation = check_options(options)
     # A confirmation that was killed between two rounds has no ticket left, but isn't finished
-    extend_budget_from_plan(database, asked.name)
-    stored = studies.find(database, asked.name)
-    record = read_study(database, asked.name)
+    extend_budget_from_plan(database, prepared.name)
+    stored = studies.find(database, prepared.name)
+    record = read_study(database, prepared.name)
     if not record.is_finished:  # Else this only reads the verdict again.
-        require_same_images(database, stored, asked.study, options.data)
+        require_same_images(database, stored, prepared.study, options.data)
     outcome = supervise(database, stored, options, allocation, on_progress)
     if outcome.reason == "finished":
         device = resolve_devices(options.devices)[0]
         open_device(device)
-        measure_latencies(database, asked, device=device, data=options.data)
+        measure_latencies(database, prepared, device=device, data=options.data)
     return outcome
 
 
@@ -246,23 +248,27 @@ def _own_name(name: str, nth: int) -> str:
     return own
 
 
-def _go_on(database: Database, search: StudyRecord, stored: StoredStudy, wish: Wish) -> Asked:
+def _resume(
+    database: Database, search: StudyRecord, stored: StoredStudy, request: ConfirmRequest
+) -> ConfirmationRun:
     begun = stored.document["confirms"]["asked"]
     for key in ("top", "seeds"):
-        given = getattr(wish, key)
+        given = getattr(request, key)
         if given is not None and given != begun[key]:
             raise UserError(
                 f"{stored.name} was begun with --top {begun['top']} --seeds {begun['seeds']}, but "
                 f"got --{key} {given}; leave it out to go on (or to read the verdict), or add "
                 "--again to confirm anew, with other seeds"
             )
-    return _told(database, search, stored, new=False)
+    return _describe(database, search, stored, new=False)
 
 
-def _told(database: Database, search: StudyRecord, stored: StoredStudy, *, new: bool) -> Asked:
+def _describe(
+    database: Database, search: StudyRecord, stored: StoredStudy, *, new: bool
+) -> ConfirmationRun:
     record = read_study(database, stored.name)
     confirms = stored.document["confirms"]
-    return Asked(
+    return ConfirmationRun(
         name=stored.name,
         study=study_from_document(
             stored.document, catalog.registries, text=stored.text, where=f"study {stored.name}"
@@ -347,18 +353,20 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
     return study_from_document(document, catalog.registries, text=text, where=f"study {name}")
 
 
-def measure_latencies(database: Database, asked: Asked, *, device: str, data: Path | None) -> None:
+def measure_latencies(
+    database: Database, prepared: ConfirmationRun, *, device: str, data: Path | None
+) -> None:
     """Measure, once, how long one image takes with each finalist's model, on this machine.
 
     With one thread on the CPU: single pictures gain next to nothing from more.
     """
-    record = read_study(database, asked.name)
+    record = read_study(database, prepared.name)
     if latencies(database, record):
         return
     first = record.study.document["confirms"]["seeds_before"] + 1
     subjects = {}
     for number, params in params_of(record).items():
-        config = asked.study.trial_config({**params, CONFIRM_SEED: first}, ticket=1)
+        config = prepared.study.trial_config({**params, CONFIRM_SEED: first}, ticket=1)
         subjects[number] = (config.model, plan(config, device=device, data_root=data))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
 """What a launch will do and cost, found out before anything is created.
 
-``look_ahead`` needs torch, since it builds models. A launch itself needs none and calls it in the
-process of ``isolation``; what must stay in that world travels as bytes.
+``preview_launch`` needs torch, since it builds models. A launch itself needs none and calls it in
+the process of ``isolation``; what must stay in that world travels as bytes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Preview:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlook:
+class PendingPreview:
     """A preview that says nothing of the time yet, and what is needed to find that out."""
 
     preview: Preview
@@ -77,7 +77,7 @@ class Outlook:
     pieces: int = 1
 
 
-def look_ahead(options: LaunchOptions) -> Outlook:
+def preview_launch(options: LaunchOptions) -> PendingPreview:
     """Check everything that can be checked, and say what the launch will do.
 
     Nothing is created but the data cache.
@@ -124,7 +124,7 @@ def look_ahead(options: LaunchOptions) -> Outlook:
     probe = Probe(
         blueprints=pickle.dumps(sampled.blueprints), plugins=study.plugins, data=options.data
     )
-    return Outlook(preview=preview, probe=probe, pieces=_pieces(study))
+    return PendingPreview(preview=preview, probe=probe, pieces=_pieces(study))
 
 
 def time_alone(study: StudyFile, *, data: Path | None) -> TimeRange | None:
@@ -179,16 +179,16 @@ def _require_same_images(options: LaunchOptions, stored: StoredStudy) -> None:
         require_same_images(database, stored, options.study, options.data)
 
 
-def timed(outlook: Outlook) -> Preview:
+def timed(pending: PendingPreview) -> Preview:
     """Return the preview with the time that the launch will take, if that can be measured."""
-    preview = outlook.preview
+    preview = pending.preview
     found = time_of(
-        outlook.probe,
+        pending.probe,
         trainings=preview.trials - preview.finished,
         epochs=preview.epochs_per_trial,
         workers=preview.allocation.count,
         on_cpu=preview.allocation.on_cpu,
-        pieces=outlook.pieces,
+        pieces=pending.pieces,
     )
     return replace(preview, time=found)
 

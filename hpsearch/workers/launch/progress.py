@@ -181,7 +181,7 @@ class ProgressReader:
                 return f"{name} paused ({detail['reason']})"
             case EventKind.CHECKPOINT_SKIPPED:
                 return f"{name}: no room for a checkpoint at epoch {detail['epoch']}; goes on"
-            case EventKind.NO_ROOM:
+            case EventKind.WAITING_FOR_MEMORY:
                 free, needed = detail["free_bytes"] / 1e9, detail["needed_bytes"] / 1e9
                 return f"{name} waits for GPU memory: {free:.1f} GB are free, it needs {needed:.1f}"
             case EventKind.WRITE_REFUSED:

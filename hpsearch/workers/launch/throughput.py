@@ -46,7 +46,7 @@ class ThroughputReader:
         if events:
             self._seen = events[-1].event_id
         return self._done, any(
-            event.kind == EventKind.NO_ROOM
+            event.kind == EventKind.WAITING_FOR_MEMORY
             or str(event.detail.get("error", "")).startswith(OUT_OF_MEMORY)
             for event in events
         )

@@ -6,7 +6,7 @@
 - ``blueprint``     how one configuration will be trained here
 - ``lease_keeper``  the thread that renews a lease, and what stops a training loop
 - ``run_folder``    checkpoints of a study on disk: names, fallback, retention
-- ``room``          waiting for room on a full disk
+- ``disk_retry``    waiting for room on a full disk
 - ``memory``        running out of memory, and what is known about it afterwards
-- ``gpu_share``     whether there is room on a GPU for a trial
+- ``gpu_memory``    whether there is room on a GPU for a trial
 """

@@ -26,15 +26,15 @@ from hpsearch.search.decision import Decision
 from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_types import CheckpointRef, Claim
 from hpsearch.training.data.prepare import prepare
-from hpsearch.training.durable import is_the_places_fault
+from hpsearch.training.durable import is_storage_error
 from hpsearch.training.engine import train
 from hpsearch.training.latency import latency
-from hpsearch.workers.trial import gpu_share
+from hpsearch.workers.trial import gpu_memory
 from hpsearch.workers.trial.bench import Bench, tidy
 from hpsearch.workers.trial.blueprint import Blueprint
+from hpsearch.workers.trial.disk_retry import describe_fault, retry_until_writable
 from hpsearch.workers.trial.energy import ENERGY, meter_of
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
-from hpsearch.workers.trial.room import what_is_wrong, write_once_there_is_room
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Attempt:
 
     def run(self) -> None:
         """Train to the end, reporting every epoch, or pause where the keeper says so."""
-        self._wait_for_room()
+        self._wait_for_memory()
         state = self._resume()
         before = torch.get_num_threads()
         torch.set_num_threads(self.blueprint.threads)
@@ -81,19 +81,21 @@ class Attempt:
         finally:
             torch.set_num_threads(before)
 
-    def _wait_for_room(self) -> None:
+    def _wait_for_memory(self) -> None:
         """On a GPU, begin when there is memory: others use it, too."""
         device = self.bench.device
         if not device.startswith("cuda"):
             return
-        needed = gpu_share.needed_bytes(self.blueprint.plan)
-        gpu_share.wait_for_room(
+        needed = gpu_memory.needed_bytes(self.blueprint.plan)
+        gpu_memory.wait_for_memory(
             needed,
-            total=gpu_share.total_bytes(device),
-            free=lambda: gpu_share.free_bytes(device),
+            total=gpu_memory.total_bytes(device),
+            free=lambda: gpu_memory.free_bytes(device),
             leave=self.keeper.should_stop,
             tell=lambda free: self.bench.ledger.note(
-                self.claim, EventKind.NO_ROOM, {"needed_bytes": needed, "free_bytes": free}
+                self.claim,
+                EventKind.WAITING_FOR_MEMORY,
+                {"needed_bytes": needed, "free_bytes": free},
             ),
         )
 
@@ -218,16 +220,16 @@ class Attempt:
                 self.number, self.claim.attempt, epoch, content, part=part
             )
         except OSError as error:
-            if not is_the_places_fault(error):
+            if not is_storage_error(error):
                 raise
-            self._note_no_room(epoch, error)
+            self._note_full_disk(epoch, error)
             return None
         self.saved_at = time.monotonic()
         self.no_room = False
         passing(Step.LEAVING_SAVED if part else Step.CHECKPOINT_SAVED)
         return reference
 
-    def _note_no_room(self, epoch: int, error: OSError) -> None:
+    def _note_full_disk(self, epoch: int, error: OSError) -> None:
         self.bench.ledger.note(
             self.claim, EventKind.CHECKPOINT_SKIPPED, {"epoch": epoch, "reason": str(error)}
         )
@@ -236,7 +238,7 @@ class Attempt:
                 "trial %d: %s, so there is no checkpoint after epoch %d; "
                 "training goes on and tries again",
                 self.number,
-                what_is_wrong(error),
+                describe_fault(error),
                 epoch,
             )
         self.no_room = True
@@ -321,7 +323,7 @@ class Attempt:
         if self.best is None:
             return True
         weights = {key: value for key, value in self.best.items() if key != PREDICTIONS}
-        saved = write_once_there_is_room(
+        saved = retry_until_writable(
             lambda: self.bench.folder.save_best(self.number, weights),
             f"trial {self.number} has ended, but its best weights can't be written",
             self.keeper.must_leave,

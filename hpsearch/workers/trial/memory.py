@@ -39,7 +39,7 @@ _UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "p
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shortage:
+class OutOfMemory:
     """A trial that got less memory than it needs."""
 
     device: str
@@ -59,7 +59,7 @@ class Shortage:
         return noted if self.asked_mb is None else {**noted, "memory_asked_mb": self.asked_mb}
 
 
-def shortage(error: BaseException, device: str) -> Shortage | None:
+def detect_out_of_memory(error: BaseException, device: str) -> OutOfMemory | None:
     """Return what is known where ``error`` says that memory ran out, ``None`` for any other."""
     import torch
 
@@ -67,7 +67,7 @@ def shortage(error: BaseException, device: str) -> Shortage | None:
         text = str(error).lower()
         if not isinstance(error, RuntimeError) or not any(sign in text for sign in _SIGNS):
             return None
-    return Shortage(device=device, peak_mb=_peak(device), asked_mb=_asked(str(error)))
+    return OutOfMemory(device=device, peak_mb=_peak(device), asked_mb=_asked(str(error)))
 
 
 def measure_from_here(device: str) -> None:

@@ -104,14 +104,14 @@ def _run(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> None:
     except Exception as error:
         logger.warning("attempt failed", exc_info=error)
         told = _account(error)
-        shortage = memory.shortage(error, bench.device)
-        if shortage is None:
+        out_of_memory = memory.detect_out_of_memory(error, bench.device)
+        if out_of_memory is None:
             _fail(bench, claim, told, retry=True)
             require_sound(bench.device)
             return
         memory.forget_frames(error)
         memory.free_caches()
-        _fail(bench, claim, f"{shortage}\n\n{told}", retry=True, shortage=shortage)
+        _fail(bench, claim, f"{out_of_memory}\n\n{told}", retry=True, out_of_memory=out_of_memory)
 
 
 def _fail(
@@ -120,15 +120,15 @@ def _fail(
     error: str,
     *,
     retry: bool,
-    shortage: memory.Shortage | None = None,
+    out_of_memory: memory.OutOfMemory | None = None,
 ) -> None:
     passing(Step.ATTEMPT_FAILING)
     again = bench.ledger.fail(
         claim,
         error,
         retry=retry,
-        at_most=None if shortage is None else memory.ATTEMPTS,
-        infeasible_attrs=None if shortage is None else shortage.attributes(),
+        at_most=None if out_of_memory is None else memory.ATTEMPTS,
+        infeasible_attrs=None if out_of_memory is None else out_of_memory.attributes(),
     )
     passing(Step.ATTEMPT_FAILED)
     if not again:

@@ -11,9 +11,9 @@ from hpsearch.errors import DataError
 from hpsearch.search.storage import Database
 from hpsearch.training.data import prepare as preparing
 from hpsearch.workers.confirming import confirmation
-from hpsearch.workers.confirming.confirmation import Wish
+from hpsearch.workers.confirming.confirmation import ConfirmRequest
 from hpsearch.workers.launch.launching import LaunchOptions
-from hpsearch.workers.launch.preview import look_ahead
+from hpsearch.workers.launch.preview import preview_launch
 
 STUDY = """
 study: pictures
@@ -74,15 +74,15 @@ def test_a_launch_refuses_changed_images(search, folder):
     search.run_one()
     noted = search.trials()[0].user_attrs
     assert (noted["images_per_class"], noted["class_names"]) == ([20, 20], ["cat", "dog"])
-    look_ahead(options_of(search))
+    preview_launch(options_of(search))
     delete_ten(folder)
     with pytest.raises(DataError, match=SAYS):
-        look_ahead(options_of(search))
+        preview_launch(options_of(search))
 
 
 def test_a_new_study_takes_what_is_there(search, folder):
     delete_ten(folder)
-    look_ahead(options_of(search))
+    preview_launch(options_of(search))
 
 
 def test_a_worker_refuses_before_it_trains(search, folder):
@@ -110,7 +110,9 @@ def test_a_confirmation_refuses_changed_images(search, folder):
     search.run_all()
     database = Database(search.database.url.render_as_string(hide_password=False))
     try:
-        asked = confirmation.ask(database, search.record(), search.study, Wish(top=1, seeds=2))
+        asked = confirmation.prepare_confirmation(
+            database, search.record(), search.study, ConfirmRequest(top=1, seeds=2)
+        )
         delete_ten(folder)
         with pytest.raises(DataError, match=SAYS):
             confirmation.run(database, asked, options_of(search), lambda _: None)
@@ -125,6 +127,6 @@ def test_pictures_that_come_back_are_the_same_again(search, folder, tmp_path):
     for path, content in kept.items():
         path.write_bytes(content)
     forget_prepared()
-    look_ahead(options_of(search))
+    preview_launch(options_of(search))
     search.run_all()
     assert [each.state for each in search.tickets()] == ["complete", "complete"]

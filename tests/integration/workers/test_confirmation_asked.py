@@ -16,7 +16,12 @@ from hpsearch.results.report.blocks import Commands
 from hpsearch.results.report.sections.reproduce import reproduce
 from hpsearch.search import studies
 from hpsearch.study_file.study import SEEDS
-from hpsearch.workers.confirming.confirmation import Wish, ask, measure_latencies, run
+from hpsearch.workers.confirming.confirmation import (
+    ConfirmRequest,
+    measure_latencies,
+    prepare_confirmation,
+    run,
+)
 from hpsearch.workers.launch.launching import LaunchOptions
 from hpsearch.workers.winner.final_evaluation import evaluate_winner
 
@@ -92,7 +97,12 @@ def test_asked_again_it_goes_on_and_nothing_is_chosen_anew(searched) -> None:
     raised = studies.find(searched.database, confirm.stored.name)
     again = confirming(searched)
     assert again.stored == raised
-    assert ask(searched.database, searched.record(), searched.study, Wish()).name == raised.name
+    assert (
+        prepare_confirmation(
+            searched.database, searched.record(), searched.study, ConfirmRequest()
+        ).name
+        == raised.name
+    )
     for wish, told in ({"top": 3}, "got --top 3"), ({"seeds": 4}, "got --seeds 4"):
         with pytest.raises(UserError, match=f"begun with --top 2 --seeds 2, but {told}; .*--again"):
             confirming(searched, **wish)
@@ -125,7 +135,9 @@ def test_left_between_two_rounds_it_is_not_finished(searched) -> None:
     confirm = confirming(searched)
     confirm.run_all()  # and whoever would have planned the next round was killed
     before = confirm.record().study.trial_budget
-    asked = ask(searched.database, searched.record(), searched.study, Wish())
+    asked = prepare_confirmation(
+        searched.database, searched.record(), searched.study, ConfirmRequest()
+    )
     options = LaunchOptions(
         study=asked.study, storage=str(searched.database.url), workers=0, runs=searched.runs
     )
@@ -178,22 +190,27 @@ def test_the_first_that_was_tried_is_compared_with(open_study) -> None:
 def test_a_share_limits_what_it_may_cost(open_study) -> None:
     search = open_study("confirm={top: 3, seeds: 5, share: 5.5}")
     search.run_all()
-    asked = ask(search.database, search.record(), search.study, Wish())
+    asked = prepare_confirmation(search.database, search.record(), search.study, ConfirmRequest())
     # Three finalists, tied: 3 and 2 trainings a seed, of 3 epochs; the search ran 9
     assert (asked.study.confirms["seeds"], asked.most) == (3, 15)
     assert "share 5.5 of the search's 9 epochs allows 50, so" in asked.rule
     # It goes on by what was asked, not by what came of it
-    assert ask(search.database, search.record(), search.study, Wish(seeds=5)).name == asked.name
+    assert (
+        prepare_confirmation(
+            search.database, search.record(), search.study, ConfirmRequest(seeds=5)
+        ).name
+        == asked.name
+    )
 
 
 @pytest.mark.parametrize(
     ("wish", "confirm", "finalists", "seeds"),
     [
         # The search ran 9 epochs, a training takes 3: nothing but the smallest costs no more
-        (Wish(), "null", 1, 2),
-        (Wish(top=2), "null", 2, 5),
-        (Wish(seeds=3), "null", 3, 3),
-        (Wish(), "{top: 2, seeds: 3}", 3, 3),
+        (ConfirmRequest(), "null", 1, 2),
+        (ConfirmRequest(top=2), "null", 2, 5),
+        (ConfirmRequest(seeds=3), "null", 3, 3),
+        (ConfirmRequest(), "{top: 2, seeds: 3}", 3, 3),
     ],
 )
 def test_it_costs_what_the_search_did_unless_more_is_asked_for(
@@ -202,7 +219,7 @@ def test_it_costs_what_the_search_did_unless_more_is_asked_for(
     """Three trials, tied: --top takes exactly so many, the file's top those tied as well."""
     search = open_study(f"confirm={confirm}")
     search.run_all()
-    asked = ask(search.database, search.record(), search.study, wish)
+    asked = prepare_confirmation(search.database, search.record(), search.study, wish)
     assert len(asked.study.confirms["finalists"]) == finalists
     assert asked.study.confirms["seeds"] == seeds
     assert ("it may cost as many epochs as the search ran, 9, so" in asked.rule) == (seeds == 2)
@@ -213,13 +230,17 @@ def test_it_costs_what_the_search_did_unless_more_is_asked_for(
 )
 def test_a_plan_is_of_a_size_that_memory_holds(searched, seeds, says) -> None:
     with pytest.raises(UserError, match=says):
-        ask(searched.database, searched.record(), searched.study, Wish(seeds=seeds))
+        prepare_confirmation(
+            searched.database, searched.record(), searched.study, ConfirmRequest(seeds=seeds)
+        )
 
 
 def test_one_image_is_timed_with_every_finalist(searched) -> None:
     confirm = confirming(searched)
     confirm.run_to_end()
-    asked = ask(searched.database, searched.record(), searched.study, Wish())
+    asked = prepare_confirmation(
+        searched.database, searched.record(), searched.study, ConfirmRequest()
+    )
     measure_latencies(searched.database, asked, device="cpu", data=searched.data)
     found = latencies(searched.database, confirm.record())
     assert sorted(found) == sorted(each["trial"] for each in confirm.study.confirms["finalists"])

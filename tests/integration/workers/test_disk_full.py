@@ -36,7 +36,7 @@ from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database, Patience
 from hpsearch.training import checkpoint
 from hpsearch.training.data.prepare import prepare
-from hpsearch.workers.trial import room
+from hpsearch.workers.trial import disk_retry
 from hpsearch.workers.trial.trial_run import run_trial
 
 OpenStudy = Callable[..., SmallSearch]
@@ -105,7 +105,7 @@ WRITE_POINTS = ["open", "write", "fsync", "rename", "folder sync"]
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FullDisk]:
-    monkeypatch.setattr(room, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(disk_retry, "PAUSE_SECONDS", 0.1)
     return partial(FullDisk, monkeypatch)
 
 
@@ -249,7 +249,7 @@ def test_a_folder_that_turns_unwritable_fails_no_trial(
     code: int,
 ) -> None:
     """Three quick failures of each trial would spend a night's budget in a minute."""
-    monkeypatch.setattr(room, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(disk_retry, "PAUSE_SECONDS", 0.1)
     search = open_study(ONE_TRIAL)
     # Two checkpoints are left out; the best weights are tried three times
     disk = FullDisk(monkeypatch, "open", ".pt", code, until=5)

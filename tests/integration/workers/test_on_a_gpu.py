@@ -21,8 +21,12 @@ from hpsearch.results.export.frozen import export_trial
 from hpsearch.search.ledger_types import Idle
 from hpsearch.search.storage import Database
 from hpsearch.training.registries import MODELS
-from hpsearch.workers.confirming.confirmation import Wish, ask, measure_latencies
-from hpsearch.workers.trial import gpu_share
+from hpsearch.workers.confirming.confirmation import (
+    ConfirmRequest,
+    measure_latencies,
+    prepare_confirmation,
+)
+from hpsearch.workers.trial import gpu_memory
 from hpsearch.workers.trial.trial_run import run_trial
 from hpsearch.workers.winner.exporting import load_trained
 from hpsearch.workers.winner.final_evaluation import evaluate_winner
@@ -62,7 +66,9 @@ def test_a_search_with_latency_ends(open_study, gpu) -> None:
 def test_it_is_confirmed_evaluated_and_exported(open_study, gpu) -> None:
     search = open_study()
     search.run_all(device=GPU)
-    asked = ask(search.database, search.record(), search.study, Wish(top=2, seeds=2))
+    asked = prepare_confirmation(
+        search.database, search.record(), search.study, ConfirmRequest(top=2, seeds=2)
+    )
     confirm = confirming(search)
     confirm.run_to_end(device=GPU)
     assert confirm.standing().finished
@@ -130,7 +136,7 @@ def test_a_trial_waits_for_memory_that_others_hold(open_study, gpu, monkeypatch)
     def others_leave(_: float) -> None:
         gpu.cuda.memory = (80 * 10**9, 80 * 10**9)
 
-    monkeypatch.setitem(gpu_share.wait_for_room.__kwdefaults__, "pause", others_leave)
+    monkeypatch.setitem(gpu_memory.wait_for_memory.__kwdefaults__, "pause", others_leave)
     search.run_all(device=GPU)
     assert [each.detail["free_bytes"] for each in search.events("no_room")] == [10**6]
 

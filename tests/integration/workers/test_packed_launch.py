@@ -111,7 +111,10 @@ def test_a_number_that_does_not_fit_into_memory_is_taken_back(packed):
         if working == 3 and not told:
             told.append(working)
             studies.record_study_event(
-                database, study_id, EventKind.NO_ROOM, {"needed_bytes": 2, "free_bytes": 1}
+                database,
+                study_id,
+                EventKind.WAITING_FOR_MEMORY,
+                {"needed_bytes": 2, "free_bytes": 1},
             )
 
     outcome, seen, search = packed(rule, shortage)

@@ -253,7 +253,7 @@ def test_what_kills_its_process_costs_only_the_estimate(
         devices="cpu",
         data=data_root,
     )
-    outlook = preview.look_ahead(options)
+    outlook = preview.preview_launch(options)
     assert outlook.preview.time is None
     told = preview.timed(outlook)
     assert (told.time is not None) is bool(known)

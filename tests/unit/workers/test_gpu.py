@@ -20,7 +20,7 @@ from hpsearch.workers import worker
 from hpsearch.workers.gpu import open_device, require_sound
 from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.estimate import timings
-from hpsearch.workers.trial import gpu_share, memory
+from hpsearch.workers.trial import gpu_memory, memory
 from hpsearch.workers.trial.blueprint import device_name, draw_up
 
 GPU = "cuda:0"
@@ -46,7 +46,7 @@ def test_a_gpu_that_computes_is_opened(gpu) -> None:
     require_sound(GPU)
     assert gpu.cuda.initialised
     assert device_name(GPU) == "cuda:0 (NVIDIA Pretended)"
-    assert gpu_share.total_bytes(GPU) == gpu_share.free_bytes(GPU) == 80 * 10**9
+    assert gpu_memory.total_bytes(GPU) == gpu_memory.free_bytes(GPU) == 80 * 10**9
 
 
 def test_a_gpu_that_does_not_compute_is_named(gpu) -> None:

@@ -36,7 +36,7 @@ def raised(call) -> BaseException:
     ],
 )
 def test_what_the_error_says_is_kept(error: BaseException, asked_mb: float | None) -> None:
-    found = memory.shortage(error, "cpu")
+    found = memory.detect_out_of_memory(error, "cpu")
     assert found is not None
     assert found.asked_mb == asked_mb
     assert found.peak_mb > 10
@@ -47,7 +47,7 @@ def test_the_real_allocators_refusals_are_known() -> None:
     torch_error = raised(lambda: torch.empty(2**44, dtype=torch.float32))
     numpy_error = raised(lambda: np.empty(2**44, dtype=np.float32))
     for error in (torch_error, numpy_error):
-        found = memory.shortage(error, "cpu")
+        found = memory.detect_out_of_memory(error, "cpu")
         assert found is not None, error
         assert found.asked_mb == pytest.approx(2**46 / 1e6, rel=0.01)
         assert str(found).endswith(f"{found.asked_mb:,.0f} MB more were asked for")
@@ -67,21 +67,21 @@ def test_the_real_allocators_refusals_are_known() -> None:
     ],
 )
 def test_other_errors_are_none_of_it(error: BaseException) -> None:
-    assert memory.shortage(error, "cpu") is None
+    assert memory.detect_out_of_memory(error, "cpu") is None
 
 
 def test_the_peak_is_this_trials_own() -> None:
     """Three hundred MB that were freed before the trial began don't count for it."""
     del_me = np.ones(300_000_000, dtype=np.uint8)
     del del_me
-    before = memory.shortage(MemoryError(), "cpu")
+    before = memory.detect_out_of_memory(MemoryError(), "cpu")
     memory.measure_from_here("cpu")
-    after = memory.shortage(MemoryError(), "cpu")
+    after = memory.detect_out_of_memory(MemoryError(), "cpu")
     assert before is not None
     assert after is not None
     assert before.peak_mb - after.peak_mb > 200
     held = np.ones(300_000_000, dtype=np.uint8)
-    grown = memory.shortage(MemoryError(), "cpu")
+    grown = memory.detect_out_of_memory(MemoryError(), "cpu")
     assert grown is not None
     assert grown.peak_mb - after.peak_mb > 250
     assert held[-1] == 1

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from hpsearch.results.opening import study_file
 from hpsearch.workers.launch.launching import LaunchOptions, RunSettings
-from hpsearch.workers.launch.preview import Outlook, look_ahead
+from hpsearch.workers.launch.preview import PendingPreview, preview_launch
 
 
-def look_at(
+def check_launch(
     study: str, changes: Sequence[str], name: str | None, settings: RunSettings
-) -> tuple[LaunchOptions, Outlook]:
+) -> tuple[LaunchOptions, PendingPreview]:
     """Return what to launch and what that will cost; call it through ``run_isolated``.
 
     ``changes`` and ``name`` are ``--set`` and ``--name``. Raises ``UserError`` where anything isn't
@@ -23,9 +23,9 @@ def look_at(
 
     loaded = study_file(study, storage=settings.storage, overrides=changes, name=name)
     options = settings.on(loaded)
-    outlook = look_ahead(options)  # First what is quickly told: options, devices, database.
+    pending = preview_launch(options)  # First what is quickly told: options, devices, database.
     require_usable(loaded.trackers)
     report = inspect_space(loaded, data=options.data)
     require_feasible(loaded, report)
-    preview = replace(outlook.preview, warnings=(*outlook.preview.warnings, *report.warnings))
-    return options, replace(outlook, preview=preview)
+    preview = replace(pending.preview, warnings=(*pending.preview.warnings, *report.warnings))
+    return options, replace(pending, preview=preview)

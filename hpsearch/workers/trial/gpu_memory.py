@@ -60,7 +60,7 @@ def total_bytes(device: str) -> int:
     return int(torch.cuda.mem_get_info(device)[1])
 
 
-def wait_for_room(
+def wait_for_memory(
     needed: int,
     *,
     total: int,

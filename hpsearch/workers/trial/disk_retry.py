@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from hpsearch.training.durable import is_full, is_the_places_fault
+from hpsearch.training.durable import is_full, is_storage_error
 
 logger = logging.getLogger(__name__)
 
@@ -19,9 +19,7 @@ PAUSE_SECONDS = 2.0
 WARNING_SECONDS = 60.0
 
 
-def write_once_there_is_room(
-    write: Callable[[], object], what: str, leave: Callable[[], bool]
-) -> bool:
+def retry_until_writable(write: Callable[[], object], what: str, leave: Callable[[], bool]) -> bool:
     """Call ``write`` until the disk takes it; returns False where the worker must leave.
 
     ``leave`` is asked twenty times a second while waiting. Other errors are raised.
@@ -32,12 +30,12 @@ def write_once_there_is_room(
             write()
             return True
         except OSError as error:
-            if not is_the_places_fault(error):
+            if not is_storage_error(error):
                 raise
             if warned_at is None or time.monotonic() - warned_at >= WARNING_SECONDS:
                 warned_at = time.monotonic()
                 awaited = "room" if is_full(error) else "that to change"
-                logger.warning("%s: %s; waiting for %s", what_is_wrong(error), what, awaited)
+                logger.warning("%s: %s; waiting for %s", describe_fault(error), what, awaited)
         until = time.monotonic() + PAUSE_SECONDS
         while time.monotonic() < until:
             if leave():
@@ -45,6 +43,6 @@ def write_once_there_is_room(
             time.sleep(0.05)
 
 
-def what_is_wrong(error: OSError) -> str:
+def describe_fault(error: OSError) -> str:
     """Return what keeps files from being written, in words."""
     return f"{'the disk is full' if is_full(error) else 'the runs folder is unwritable'} ({error})"

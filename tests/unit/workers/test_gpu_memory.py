@@ -12,7 +12,7 @@ from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training.plan import Plan, plan
 from hpsearch.training.registries import MODELS
-from hpsearch.workers.trial.gpu_share import WORKING_BYTES, needed_bytes, wait_for_room
+from hpsearch.workers.trial.gpu_memory import WORKING_BYTES, needed_bytes, wait_for_memory
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ class Gpu:
         self.told: list[int] = []
 
     def wait(self, needed: int, *, total: int = 100, leave_after: int = 99) -> None:
-        wait_for_room(
+        wait_for_memory(
             needed,
             total=total,
             free=lambda: self.steps.pop(0),
