@@ -18,7 +18,7 @@ from hpsearch.training.plan import plan
 from hpsearch.workers.devices import cores
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.trial import gpu_memory
-from hpsearch.workers.trial.blueprint import device_name
+from hpsearch.workers.trial.build_plan import device_name
 from hpsearch.workers.trial.energy import meter_of
 
 MODEL = Component("simple_cnn")

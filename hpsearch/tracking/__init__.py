@@ -3,7 +3,7 @@
 - ``tracker``      what a tracker is, and the registry of them
 - ``channel``      one tracker's thread and its bounded queue
 - ``tracking``     a worker's trackers together
-- ``left_open``    runs whose worker died before their end was told
+- ``open_runs``    runs whose worker died before their end was told
 - ``tensorboard``, ``wandb``, ``mlflow``: one module each (``components`` registers them,
                    ``wandb_files`` are W&B's offline folders)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hpsearch.foreign_text import clean_value
-from hpsearch.tracking.left_open import Mark
+from hpsearch.tracking.open_runs import RunLock
 from hpsearch.tracking.tracker import RunState, TrackedTrial, Tracker
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Channel:
         self._told = False
         self._tracker: Tracker | None = None
         self._run: str | None = None
-        self._mark: Mark | None = None
+        self._mark: RunLock | None = None
         self._last = 0
         self._thread = threading.Thread(target=self._work, name=f"tracker-{name}", daemon=True)
         self._thread.start()
@@ -139,7 +139,7 @@ class Channel:
                     self._end(state, value)
 
     def _begin(self, trial: TrackedTrial, curve: Sequence[Point]) -> None:
-        self._mark = Mark(trial.folder, self.name, trial.number)
+        self._mark = RunLock(trial.folder, self.name, trial.number)
         if self._tracker is None:
             self._tracker = self._make()
         self._last = self._tracker.begin(trial)
@@ -156,7 +156,7 @@ class Channel:
             self._tracker.end(state, value)
             settled = state != "paused"
         finally:
-            mark.settle() if settled else mark.leave()
+            mark.close() if settled else mark.release()
 
     def _log(self, point: Point) -> None:
         epoch, metrics = point

@@ -17,7 +17,7 @@ from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.data.prepare import prepare
-from hpsearch.workers.trial.blueprint import Blueprint
+from hpsearch.workers.trial.build_plan import BuildPlan
 
 #: Choices of images that are looked up before a launch; each may have to be prepared.
 _CHOICES = 8
@@ -53,7 +53,7 @@ def require_same_images(
 
 
 def require_same_as_before(
-    database: Database, name: str, params: Mapping[str, Any], blueprint: Blueprint
+    database: Database, name: str, params: Mapping[str, Any], build_plan: BuildPlan
 ) -> None:
     """Compare the images of one trial that is about to begin.
 
@@ -61,13 +61,13 @@ def require_same_as_before(
         database: Where its study is stored.
         name: The study.
         params: The trial's configuration.
-        blueprint: What is built of it here.
+        build_plan: What is built of it here.
 
     Raises:
         DataError: Other trials were trained on other images.
     """
     for of in _compared(database, studies.find(database, name)):
-        data_sets.require_same(database, of.name, of.study_id, params, blueprint.images())
+        data_sets.require_same(database, of.name, of.study_id, params, build_plan.images())
 
 
 def _compared(database: Database, stored: StoredStudy) -> list[StoredStudy]:

@@ -35,9 +35,9 @@ from hpsearch.workers.confirming.plan import extend_budget_from_plan
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.threads import ThreadShare
-from hpsearch.workers.trial.bench import Bench, tidy
+from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.run_folder import RunFolder
-from hpsearch.workers.trial.tracked import settle_left_open
+from hpsearch.workers.trial.tracked import close_orphaned_runs
 from hpsearch.workers.trial.trial_run import run_trial
 from hpsearch.workers.worker_options import WorkerOptions
 
@@ -152,7 +152,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
         needs_point=lambda ticket: sampler.is_enumerated and ticket > len(study.try_first),
         rules=rules,
     )
-    bench = Bench(
+    context = WorkerContext(
         study=study,
         sampler=sampler,
         ledger=Ledger(database, stored.study_id, owner, rules),
@@ -181,16 +181,16 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
         ended = _pull(
             claims,
             stop_signal,
-            lambda claim: run_trial(bench, claim),
+            lambda claim: run_trial(context, claim),
             lambda: confirms and extend_budget_from_plan(database, stored.name),
         )
         if ended is Idle.FINISHED:
             passing(Step.STUDY_FINISHED)
-            tidy(bench)  # What dead and late workers left behind.
-            settle_left_open(bench)
+            clean_up(context)  # What dead and late workers left behind.
+            close_orphaned_runs(context)
     finally:
         finished = ended is Idle.FINISHED
-        bench.tracking.close(TRACKERS_AT_THE_END if finished else TRACKERS_LEAVING)
+        context.tracking.close(TRACKERS_AT_THE_END if finished else TRACKERS_LEAVING)
     return ended
 
 

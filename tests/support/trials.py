@@ -25,7 +25,7 @@ from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.threads import ThreadShare
-from hpsearch.workers.trial.bench import Bench, tidy
+from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.trial.trial_run import run_trial
 from hpsearch.workers.worker import search_rules
@@ -88,11 +88,11 @@ class SmallSearch:
     runs: Path
     data: Path
 
-    def bench(self, owner: str = "one", **changes: Any) -> Bench:
+    def bench(self, owner: str = "one", **changes: Any) -> WorkerContext:
         """Return a worker's bench as ``workers.worker`` sets it up; a checkpoint every epoch."""
         sampler = SAMPLERS.build(self.study.sampler)
         rules = search_rules(self.study, sampler)
-        bench = Bench(
+        bench = WorkerContext(
             study=self.study,
             sampler=sampler,
             ledger=Ledger(self.database, self.stored.study_id, owner, rules),
@@ -145,7 +145,7 @@ class SmallSearch:
         while isinstance(claimed := claims.claim(), Claim):
             run_trial(bench, claimed)
         if claimed is Idle.FINISHED:
-            tidy(bench)
+            clean_up(bench)
         return claimed
 
     def record(self) -> StudyRecord:

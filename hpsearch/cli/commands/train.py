@@ -163,13 +163,13 @@ def _train(
 
 
 def _announce(assignment: Assignment, seeds: int) -> None:
-    plan, blueprint = assignment.blueprint.plan, assignment.blueprint
+    plan, build_plan = assignment.build_plan.plan, assignment.build_plan
     if seeds > 1:
         say()
-        say(f"seed {assignment.nth_seed} of {seeds}: {blueprint.config.seed}", style="bold")
+        say(f"seed {assignment.nth_seed} of {seeds}: {build_plan.config.seed}", style="bold")
     if assignment.trained_on == "train":
         images = f"{plan.train_images:,} training and {plan.val_images:,} validation images"
-        data = blueprint.config.data
+        data = build_plan.config.data
         if data.rounds > 1:
             images = f"{data.rounds} trainings on {plan.train_images:,} images each, " + (
                 f"each of {plan.val_images:,} images validates once"
@@ -183,7 +183,7 @@ def _announce(assignment: Assignment, seeds: int) -> None:
         )
     say(
         f"{assignment.study.name}: {plan.model.parameters:,} parameters, {images}, on "
-        f"{blueprint.device} with {plural(blueprint.threads, 'thread')} in {plan.precision}"
+        f"{build_plan.device} with {plural(build_plan.threads, 'thread')} in {plan.precision}"
     )
 
 
@@ -197,7 +197,7 @@ def _print(
         say(f"validation accuracy {last.val_accuracy:.6f}  loss {last.val_loss:.6f}")
     if recorded is not None:
         origin = assignment.study.provenance or {}
-        say(verdict(curve, recorded, assignment.blueprint, origin))
+        say(verdict(curve, recorded, assignment.build_plan, origin))
 
 
 def _spread(on: TrainedOn, last: Sequence[EpochResult]) -> str:
@@ -227,7 +227,7 @@ def _as_json(
     values = [curve[-1][metric] for curve in curves]
     return {
         "study": study.name,
-        "trained": assignment.blueprint.attributes(),
+        "trained": assignment.build_plan.attributes(),
         "on": assignment.trained_on,
         "epochs": curves[0],
         "final": curves[0][-1],
@@ -236,7 +236,7 @@ def _as_json(
         if recorded is None
         else again is not None and all(again[name] == recorded[name] for name in COMPARED),
         "seeds": [
-            {"seed": each.blueprint.config.seed, "final": curve[-1]}
+            {"seed": each.build_plan.config.seed, "final": curve[-1]}
             for (each, _), curve in zip(trained, curves, strict=True)
         ],
         "metric": metric,

@@ -65,7 +65,7 @@ def verify(
     if differences:
         _fail_by_data(study, differences, as_json=as_json)
     assignment = plan_single(study, device=device, threads=threads, data=data)
-    other = changes(assignment.blueprint, study.provenance or {})
+    other = changes(assignment.build_plan, study.provenance or {})
     if not as_json:
         say(f"{study.name}: images and split are those of {config}")
     session = Session(assignment)

@@ -10,7 +10,7 @@ from hpsearch.cli.terminal.output import show
 if TYPE_CHECKING:
     from hpsearch.metrics import EpochResult
     from hpsearch.study_file.study import StudyFile
-    from hpsearch.workers.trial.blueprint import Blueprint
+    from hpsearch.workers.trial.build_plan import BuildPlan
 
 COMPARED = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 
@@ -18,7 +18,7 @@ COMPARED = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 def verdict(
     curve: Sequence[EpochResult],
     recorded: Mapping[str, Any],
-    blueprint: Blueprint,
+    build_plan: BuildPlan,
     provenance: Mapping[str, Any],
 ) -> str:
     """Say whether the recorded figures came out again, and if not, what was different."""
@@ -38,15 +38,15 @@ def verdict(
             f"differs by {again['val_accuracy'] - accuracy:+.6f}: {trial} had the validation "
             f"accuracy {accuracy:.6f}"
         )
-    changed = changes(blueprint, provenance)
+    changed = changes(build_plan, provenance)
     return text + (f" (changed since: {', '.join(changed)})" if changed else "")
 
 
-def changes(blueprint: Blueprint, provenance: Mapping[str, Any]) -> list[str]:
+def changes(build_plan: BuildPlan, provenance: Mapping[str, Any]) -> list[str]:
     """Return what decides the last digits and isn't as it was recorded."""
     from hpsearch.results.provenance import versions
 
-    now = {**blueprint.attributes(), **versions()}
+    now = {**build_plan.attributes(), **versions()}
     then = {**provenance, **(provenance.get("versions") or {})}
     names = ("device", "threads", "precision", "data_hash", "split_hash", *versions())
     return [

@@ -52,7 +52,7 @@ from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult
 from hpsearch.workers.launch.timing import Probe, TimeRange, time_of
 from hpsearch.workers.same_images import require_same_images
-from hpsearch.workers.trial.blueprint import device_name, draw_up
+from hpsearch.workers.trial.build_plan import device_name, plan_build
 
 #: Characters that a study's name may have.
 LONGEST_NAME = 64
@@ -157,23 +157,23 @@ def time_left(prepared: ConfirmationRun, options: LaunchOptions) -> TimeRange | 
     left = prepared.most - prepared.ended
     confirms: Any = prepared.study.confirms
     seed = confirms["seeds_before"] + 1
-    blueprints = []
+    build_plans = []
     for each in confirms["finalists"] if left > 0 else ():
         config = prepared.study.trial_config({**each["params"], CONFIRM_SEED: seed}, ticket=1)
         device = (
             allocation.devices[0] if allocation.devices else resolve_devices(options.devices)[0]
         )
         with suppress(InfeasibleConfig):
-            blueprint = draw_up(
+            build_plan = plan_build(
                 config,
                 device=device,
                 threads=allocation.threads,
                 exact_threads=False,
                 data=options.data,
             )
-            blueprints.append(blueprint)
+            build_plans.append(build_plan)
     probe = Probe(
-        blueprints=pickle.dumps(blueprints[:SAMPLES]),
+        build_plans=pickle.dumps(build_plans[:SAMPLES]),
         plugins=prepared.study.plugins,
         data=options.data,
     )

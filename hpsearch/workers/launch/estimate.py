@@ -21,7 +21,7 @@ from hpsearch.training.engine import train
 from hpsearch.training.latency import synchronize
 from hpsearch.training.plan import Plan
 from hpsearch.workers.launch.timing import Timing
-from hpsearch.workers.trial.blueprint import Blueprint, draw_up
+from hpsearch.workers.trial.build_plan import BuildPlan, plan_build
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
 #: Configurations that are tried, and the seconds that each may take.
@@ -45,7 +45,7 @@ _MAX_DRAWS = 50
 class Sample:
     """A few configurations of a study; they may differ in cost by a factor of ten and more."""
 
-    blueprints: tuple[Blueprint, ...]
+    build_plans: tuple[BuildPlan, ...]
     #: Checkpoints of one running trial, the largest of the sampled models, of each fold one.
     checkpoint_bytes: int
     #: Models that a trial trains.
@@ -57,12 +57,12 @@ def sample(study: StudyFile, *, device: str, threads: int, data: Path | None) ->
 
     The draws depend on the study's seed alone. Raises ``DataError`` where the data can't be read.
     """
-    blueprints = tuple(_drawn(study, device=device, threads=threads, data=data))
-    largest = max((_checkpoint_bytes(each.plan) for each in blueprints), default=0)
+    build_plans = tuple(_drawn(study, device=device, threads=threads, data=data))
+    largest = max((_checkpoint_bytes(each.plan) for each in build_plans), default=0)
     return Sample(
-        blueprints=blueprints,
+        build_plans=build_plans,
         checkpoint_bytes=largest * KEPT_CHECKPOINTS,
-        rounds=max((each.plan.rounds for each in blueprints), default=1),
+        rounds=max((each.plan.rounds for each in build_plans), default=1),
     )
 
 
@@ -72,14 +72,14 @@ def _checkpoint_bytes(plan: Plan) -> int:
 
 
 def timings(
-    blueprints: bytes, plugins: Sequence[Path], data: Path | None
+    build_plans: bytes, plugins: Sequence[Path], data: Path | None
 ) -> Iterator[Timing | None]:
     """Train a few batches of each and yield what it takes.
 
     Code of the user's may end or hang the process: call it by ``apart.stream_isolated_processes``.
 
     Args:
-        blueprints: Pickled ``Blueprint`` objects.
+        build_plans: Pickled ``BuildPlan`` objects.
         plugins: Files that register what these may name.
         data: The data root.
 
@@ -89,16 +89,16 @@ def timings(
     catalog.registries(plugins)
     before = torch.get_num_threads()
     try:
-        for blueprint in pickle.loads(blueprints):  # noqa: S301 - our own, from another process
-            torch.set_num_threads(blueprint.threads)
-            yield _time(blueprint, data)
+        for build_plan in pickle.loads(build_plans):  # noqa: S301 - our own, from another process
+            torch.set_num_threads(build_plan.threads)
+            yield _time(build_plan, data)
     finally:
         torch.set_num_threads(before)
 
 
 def _drawn(
     study: StudyFile, *, device: str, threads: int, data: Path | None
-) -> Iterator[Blueprint]:
+) -> Iterator[BuildPlan]:
     rng = random.Random(study.seed)
     found = 0
     for index in range(_MAX_DRAWS):
@@ -110,7 +110,7 @@ def _drawn(
         )
         config = study.trial_config(draw.params, index + 1)
         try:
-            yield draw_up(config, device=device, threads=threads, exact_threads=False, data=data)
+            yield plan_build(config, device=device, threads=threads, exact_threads=False, data=data)
         except InfeasibleConfig:
             continue
         found += 1
@@ -118,11 +118,11 @@ def _drawn(
             return
 
 
-def _time(blueprint: Blueprint, data: Path | None) -> Timing | None:
+def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
     """Return what a training takes, from a whole epoch or as many batches as fit the time."""
     began, computed = time.perf_counter(), time.process_time()
     asked: list[float] = []  # When: before the first batch, and after each.
-    device = torch.device(blueprint.device)
+    device = torch.device(build_plan.device)
 
     def out_of_time() -> bool:
         synchronize(device)
@@ -132,7 +132,7 @@ def _time(blueprint: Blueprint, data: Path | None) -> Timing | None:
 
     try:
         results = train(
-            blueprint.config, device=blueprint.device, data_root=data, should_stop=out_of_time
+            build_plan.config, device=build_plan.device, data_root=data, should_stop=out_of_time
         )
         epoch = float(next(results).seconds)
         whole = time.perf_counter() - began
@@ -145,8 +145,8 @@ def _time(blueprint: Blueprint, data: Path | None) -> Timing | None:
     except TrainingInterrupted:
         # The first batch also makes what the others find made: memory, threads, kernels
         taken = [after - before for before, after in pairwise(asked)][1:]
-        batches = len(blueprint.plan.batches) * blueprint.plan.rounds
-        epoch = batches * (1 + _validation_share(blueprint))  # in training batches
+        batches = len(build_plan.plan.batches) * build_plan.plan.rounds
+        epoch = batches * (1 + _validation_share(build_plan))  # in training batches
         return Timing(
             setup=max(0.0, asked[1] - began - median(taken)),
             # One batch in which another program had the core says nothing of the others
@@ -166,12 +166,12 @@ def _slowdown(seconds: float, computed: float) -> float:
     return max(1.0, seconds / max(computed, 1e-3))
 
 
-def _validation_share(blueprint: Blueprint) -> float:
+def _validation_share(build_plan: BuildPlan) -> float:
     """Return what validation adds to an epoch's training, as a share of it.
 
     A training step costs about three forward passes.
     """
-    plan = blueprint.plan
+    plan = build_plan.plan
     # Of folds each image is validated on once, and trained on in every other round
-    images = len(plan.batches) * plan.rounds * blueprint.config.batch_size
+    images = len(plan.batches) * plan.rounds * build_plan.config.batch_size
     return plan.val_images / (3 * max(1, images))

@@ -115,14 +115,14 @@ def preview_launch(options: LaunchOptions) -> PendingPreview:
         devices=tuple(allocation.devices),
         most_per_device=None if allocation.autoscaler is None else allocation.autoscaler.most,
         threads_per_worker=max(
-            (each.threads for each in sampled.blueprints), default=allocation.threads
+            (each.threads for each in sampled.build_plans), default=allocation.threads
         ),
         new=stored is None,
         allocation=allocation,
         warnings=tuple(filter(None, [_crowding(allocation, others)])),
     )
     probe = Probe(
-        blueprints=pickle.dumps(sampled.blueprints), plugins=study.plugins, data=options.data
+        build_plans=pickle.dumps(sampled.build_plans), plugins=study.plugins, data=options.data
     )
     return PendingPreview(preview=preview, probe=probe, pieces=_pieces(study))
 
@@ -135,7 +135,7 @@ def time_alone(study: StudyFile, *, data: Path | None) -> TimeRange | None:
     device = allocation.devices[0]
     sampled = sample(study, device=device, threads=allocation.threads, data=data)
     return time_of(
-        Probe(blueprints=pickle.dumps(sampled.blueprints), plugins=study.plugins, data=data),
+        Probe(build_plans=pickle.dumps(sampled.build_plans), plugins=study.plugins, data=data),
         trainings=study.budget.trials,
         epochs=study.budget.epochs_per_trial,
         workers=1,

@@ -66,7 +66,7 @@ class Probe:
     """Configurations to be trained for a moment, and what that needs."""
 
     #: Their blueprints, pickled: to read them takes torch.
-    blueprints: bytes
+    build_plans: bytes
     plugins: tuple[Path, ...]
     data: Path | None
 
@@ -97,7 +97,7 @@ def time_of(
         _train_for_a_moment,
         min(abreast, MOST_PROCESSES) if on_cpu else 1,
         TIMING_SECONDS,
-        probe.blueprints,
+        probe.build_plans,
         probe.plugins,
         probe.data,
     )
@@ -161,8 +161,8 @@ def _mean(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _train_for_a_moment(
-    blueprints: bytes, plugins: Sequence[Path], data: Path | None
+    build_plans: bytes, plugins: Sequence[Path], data: Path | None
 ) -> Iterator[Timing | None]:
     from hpsearch.workers.launch.estimate import timings
 
-    yield from timings(blueprints, plugins, data)
+    yield from timings(build_plans, plugins, data)

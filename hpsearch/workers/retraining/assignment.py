@@ -15,7 +15,7 @@ from hpsearch.study_file.trial_config import TrialConfig, hashed_seed
 from hpsearch.training.classifier import TrainedOn
 from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
-from hpsearch.workers.trial.blueprint import Blueprint, draw_up
+from hpsearch.workers.trial.build_plan import BuildPlan, plan_build
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Assignment:
     study: StudyFile
     #: What the frozen config says; ``blueprint.config`` may train on more images or another seed.
     config: TrialConfig
-    blueprint: Blueprint
+    build_plan: BuildPlan
     trained_on: TrainedOn
     #: 1 is the recorded seed.
     nth_seed: int
@@ -82,7 +82,7 @@ def plan_single(
         trained = replace(trained, data=whole, early_stopping=None)
         epochs = min(epochs, _epochs_of_the_value(study.objective, recorded) or epochs)
     try:
-        blueprint = draw_up(
+        build_plan = plan_build(
             trained, device=chosen, threads=count, exact_threads=asked is not None, data=data
         )
     except InfeasibleConfig as error:
@@ -90,7 +90,7 @@ def plan_single(
     return Assignment(
         study=study,
         config=config,
-        blueprint=blueprint,
+        build_plan=build_plan,
         trained_on=trained_on,
         nth_seed=nth_seed,
         epochs=epochs,

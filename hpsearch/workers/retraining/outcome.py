@@ -58,12 +58,12 @@ class Outcome:
 def write_outcome(outcome: Outcome, folder: Path) -> None:
     """Write weights, config, classes and card."""
     assignment = outcome.assignment
-    trained = assignment.blueprint.config
+    trained = assignment.build_plan.config
     prepared = prepare(trained.data, split_seed=trained.split_seed, root=assignment.data)
     signature = sign(
         assignment.config,
         prepared,
-        assignment.blueprint.plan.precision,
+        assignment.build_plan.plan.precision,
         epoch=outcome.kept["epoch"],
         trained_on=assignment.trained_on,
     )
@@ -106,7 +106,7 @@ def _document(outcome: Outcome, judgement: Judgement | None) -> dict[str, Any]:
     if not outcome.is_the_recorded_one or "figures" not in origin:
         for name in _OF_THE_TRIAL:
             origin.pop(name, None)
-        origin.update(assignment.blueprint.attributes())
+        origin.update(assignment.build_plan.attributes())
         origin.pop("figures", None)
         if assignment.trained_on == "train":
             best = outcome.kept["epoch"]
@@ -118,7 +118,7 @@ def _document(outcome: Outcome, judgement: Judgement | None) -> dict[str, Any]:
         origin["worth"] = "One training of this config, with one seed."
     origin["trained"] = {
         "on": assignment.trained_on,
-        "seed": assignment.blueprint.config.seed,
+        "seed": assignment.build_plan.config.seed,
         "nth_seed": assignment.nth_seed,
         "epochs": last.epoch,
         "weights_of_epoch": outcome.kept["epoch"],
@@ -126,8 +126,8 @@ def _document(outcome: Outcome, judgement: Judgement | None) -> dict[str, Any]:
         "train_loss": last.train_loss,
         "val_accuracy": last.val_accuracy,
         "val_loss": last.val_loss,
-        "device": assignment.blueprint.attributes()["device"],
-        "threads": assignment.blueprint.threads,
+        "device": assignment.build_plan.attributes()["device"],
+        "threads": assignment.build_plan.threads,
         "versions": provenance.versions(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -142,6 +142,6 @@ def _document(outcome: Outcome, judgement: Judgement | None) -> dict[str, Any]:
 
 
 def _images(assignment: Assignment) -> str:
-    count = assignment.blueprint.plan.train_images
+    count = assignment.build_plan.plan.train_images
     together = assignment.trained_on == "train+validation"
     return f"{count:,} {'training and validation' if together else 'training'} images"

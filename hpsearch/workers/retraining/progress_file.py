@@ -31,7 +31,7 @@ def open_folder(folder: Path, assignment: Assignment) -> ProgressFolder:
     Raises ``UserError`` where it holds a model that wasn't trained in it, or another training, and
     where several models would be trained.
     """
-    data = assignment.blueprint.config.data
+    data = assignment.build_plan.config.data
     if data.rounds > 1:
         raise UserError(
             f"--out keeps one model, but this config trains {data.rounds}, one for each of its "
@@ -44,9 +44,9 @@ def open_folder(folder: Path, assignment: Assignment) -> ProgressFolder:
             f"a training must not replace a model by accident, but {folder} holds one that wasn't "
             "trained there; choose another --out"
         )
-    plan = assignment.blueprint.plan
+    plan = assignment.build_plan.plan
     parts = (
-        fingerprint(assignment.blueprint.config),
+        fingerprint(assignment.build_plan.config),
         plan.data_hash,
         plan.split_hash,
         assignment.epochs,

@@ -43,13 +43,13 @@ class Session:
         Raises ``TrainingInterrupted`` where ``should_stop`` said so; what was done by then is
         saved, where there is a folder.
         """
-        blueprint = self.assignment.blueprint
+        build_plan = self.assignment.build_plan
         if self.curve and self._is_over(self.curve[-1]):
             return
-        torch.set_num_threads(blueprint.threads)
+        torch.set_num_threads(build_plan.threads)
         results = train(
-            blueprint.config,
-            device=blueprint.device,
+            build_plan.config,
+            device=build_plan.device,
             resume_from=self._state,
             data_root=self.assignment.data,
             should_stop=self.should_stop,

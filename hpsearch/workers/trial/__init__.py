@@ -2,8 +2,8 @@
 
 - ``trial_run``     configure, train, and what its failure means
 - ``attempt``       the training of a configured trial: reports, checkpoints
-- ``bench``         what a worker holds in its hands
-- ``blueprint``     how one configuration will be trained here
+- ``context``       what a worker holds in its hands
+- ``build_plan``    how one configuration will be trained here
 - ``lease_keeper``  the thread that renews a lease, and what stops a training loop
 - ``run_folder``    checkpoints of a study on disk: names, fallback, retention
 - ``disk_retry``    waiting for room on a full disk

@@ -30,8 +30,8 @@ from hpsearch.training.durable import is_storage_error
 from hpsearch.training.engine import train
 from hpsearch.training.latency import latency
 from hpsearch.workers.trial import gpu_memory
-from hpsearch.workers.trial.bench import Bench, tidy
-from hpsearch.workers.trial.blueprint import Blueprint
+from hpsearch.workers.trial.build_plan import BuildPlan
+from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.disk_retry import describe_fault, retry_until_writable
 from hpsearch.workers.trial.energy import ENERGY, meter_of
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
@@ -44,13 +44,18 @@ class Attempt:
     """The training of one configured trial, its reports and its checkpoints."""
 
     def __init__(
-        self, bench: Bench, claim: Claim, keeper: LeaseKeeper, number: int, blueprint: Blueprint
+        self,
+        context: WorkerContext,
+        claim: Claim,
+        keeper: LeaseKeeper,
+        number: int,
+        build_plan: BuildPlan,
     ) -> None:
-        self.bench = bench
+        self.context = context
         self.claim = claim
         self.keeper = keeper
         self.number = number
-        self.blueprint = blueprint
+        self.build_plan = build_plan
         #: Objective, epoch and weights of the epoch that gives the value, once there is one:
         #: its last, or its best so far.
         self.best: dict[str, Any] | None = None
@@ -60,22 +65,22 @@ class Attempt:
         self.saved_at = time.monotonic()
         #: Whether the last one found no room.
         self.no_room = False
-        self.energy = meter_of(bench.device)
+        self.energy = meter_of(context.device)
         #: Whether it is a training of a confirmation, which keeps its predictions.
-        self.confirming = bench.study.confirms is not None
+        self.confirming = context.study.confirms is not None
 
     def run(self) -> None:
         """Train to the end, reporting every epoch, or pause where the keeper says so."""
         self._wait_for_memory()
         state = self._resume()
         before = torch.get_num_threads()
-        torch.set_num_threads(self.blueprint.threads)
+        torch.set_num_threads(self.build_plan.threads)
         try:
             self._train(state)
         except CheckpointError as error:
             # Whole, but of other images or of another version: every worker would stumble over it.
             detail = {"reason": str(error), "goes_on_from_epoch": 0}
-            self.bench.ledger.note(self.claim, EventKind.CHECKPOINT_UNUSABLE, detail)
+            self.context.ledger.note(self.claim, EventKind.CHECKPOINT_UNUSABLE, detail)
             self.best, self.epochs_done, self.kept = None, 0, []
             self._train(None)
         finally:
@@ -83,16 +88,16 @@ class Attempt:
 
     def _wait_for_memory(self) -> None:
         """On a GPU, begin when there is memory: others use it, too."""
-        device = self.bench.device
+        device = self.context.device
         if not device.startswith("cuda"):
             return
-        needed = gpu_memory.needed_bytes(self.blueprint.plan)
+        needed = gpu_memory.needed_bytes(self.build_plan.plan)
         gpu_memory.wait_for_memory(
             needed,
             total=gpu_memory.total_bytes(device),
             free=lambda: gpu_memory.free_bytes(device),
             leave=self.keeper.should_stop,
-            tell=lambda free: self.bench.ledger.note(
+            tell=lambda free: self.context.ledger.note(
                 self.claim,
                 EventKind.WAITING_FOR_MEMORY,
                 {"needed_bytes": needed, "free_bytes": free},
@@ -101,12 +106,12 @@ class Attempt:
 
     def _train(self, state: dict[str, Any] | None) -> None:
         results = train(
-            self.blueprint.config,
-            device=self.bench.device,
+            self.build_plan.config,
+            device=self.context.device,
             resume_from=state,
-            data_root=self.bench.data,
+            data_root=self.context.data,
             should_stop=self.keeper.should_stop,
-            keep_predictions=self.confirming or self.blueprint.plan.val_groups is not None,
+            keep_predictions=self.confirming or self.build_plan.plan.val_groups is not None,
         )
         try:
             for result in self.keeper.watched(results):
@@ -120,13 +125,13 @@ class Attempt:
         if self.claim.checkpoint is None:
             return None
         known = queries.checkpoints(
-            self.bench.ledger.database, self.claim.study_id, self.claim.ticket
+            self.context.ledger.database, self.claim.study_id, self.claim.ticket
         )
-        found = self.bench.folder.newest_usable(known)
+        found = self.context.folder.newest_usable(known)
         if found is None or found[0] != known[0]:
             epoch = 0 if found is None else found[0].epoch
             detail = {"newest": known[0].key, "goes_on_from_epoch": epoch}
-            self.bench.ledger.note(self.claim, EventKind.CHECKPOINT_UNUSABLE, detail)
+            self.context.ledger.note(self.claim, EventKind.CHECKPOINT_UNUSABLE, detail)
         if found is None:
             return None
         reference, state = found
@@ -154,12 +159,12 @@ class Attempt:
             result = self._with_predictions(result)
         elif (
             # A trial that pauses at a rung goes on from there
-            result.epoch in self.bench.ledger.rules.rungs
-            or time.monotonic() - self.saved_at >= self.bench.checkpoint_seconds
+            result.epoch in self.context.ledger.rules.rungs
+            or time.monotonic() - self.saved_at >= self.context.checkpoint_seconds
         ):
             reference = self._save(result.epoch, state)
         measured = self._measured(result)
-        decision = self.bench.ledger.report(self.claim, result, reference, measured)
+        decision = self.context.ledger.report(self.claim, result, reference, measured)
         self._track(result, decision)
         if decision is Decision.CONTINUE:
             if reference is not None:
@@ -172,16 +177,16 @@ class Attempt:
             self._make_room(reference)
         elif decision is Decision.COMPLETE:
             passing(Step.TRIAL_COMPLETE)
-            tidy(self.bench)
+            clean_up(self.context)
         else:
             passing(Step.TRIAL_PRUNED)
-            self.bench.folder.tidy({self.number}, winners=())
+            self.context.folder.clean_up({self.number}, winners=())
         passing(Step.TRIAL_TIDIED)
         return decision
 
     def _track(self, result: EpochResult, decision: Decision) -> None:
         """Tell the trackers what the ledger has taken."""
-        tracking, metric = self.bench.tracking, self.bench.study.objective.metric
+        tracking, metric = self.context.tracking, self.context.study.objective.metric
         tracking.epoch(result)
         value = getattr(result, metric) if self.best is None else self.best["value"]
         if decision is Decision.COMPLETE:
@@ -191,19 +196,19 @@ class Attempt:
 
     def _measured(self, result: EpochResult) -> dict[str, float]:
         """Return what the study's goals need and no epoch measures; latency once, at the end."""
-        goals = self.bench.study.goals
+        goals = self.context.study.goals
         if goals.is_single_unconstrained:
             return {}
-        found = self.blueprint.costs()
+        found = self.build_plan.costs()
         if result.last and "latency" in goals.metrics and self.best is not None:
             weights = self.best["weights"]
             found["latency"] = latency(
-                self.blueprint.config.model,
+                self.build_plan.config.model,
                 weights[0] if isinstance(weights, list) else weights,  # folds have one model each
-                input_shape=self.blueprint.plan.input_shape,
-                classes=len(self.blueprint.plan.class_names),
-                device=self.bench.device,
-                precision=self.blueprint.plan.precision,
+                input_shape=self.build_plan.plan.input_shape,
+                classes=len(self.build_plan.plan.class_names),
+                device=self.context.device,
+                precision=self.build_plan.plan.precision,
             )
         return found
 
@@ -216,7 +221,7 @@ class Attempt:
             content[ENERGY] = self.energy.look()
         self.saved_at = time.monotonic()
         try:
-            reference = self.bench.folder.save(
+            reference = self.context.folder.save(
                 self.number, self.claim.attempt, epoch, content, part=part
             )
         except OSError as error:
@@ -230,7 +235,7 @@ class Attempt:
         return reference
 
     def _note_full_disk(self, epoch: int, error: OSError) -> None:
-        self.bench.ledger.note(
+        self.context.ledger.note(
             self.claim, EventKind.CHECKPOINT_SKIPPED, {"epoch": epoch, "reason": str(error)}
         )
         if not self.no_room:
@@ -245,21 +250,21 @@ class Attempt:
 
     def _retain(self, reference: CheckpointRef) -> None:
         self.kept = [reference, *self.kept][:KEPT_CHECKPOINTS]
-        self.bench.folder.prune_checkpoints(self.number, self.kept)
+        self.context.folder.prune_checkpoints(self.number, self.kept)
 
     def _make_room(self, reference: CheckpointRef | None) -> None:
         """Keep one checkpoint of the trial that waits, and none of those that give way to it."""
         if reference is not None:
-            self.bench.folder.prune_checkpoints(self.number, [reference])
-        ended = self.bench.ledger.end_excess()
+            self.context.folder.prune_checkpoints(self.number, [reference])
+        ended = self.context.ledger.end_excess()
         if ended:
-            self.bench.folder.tidy(set(ended), winners=())
+            self.context.folder.clean_up(set(ended), winners=())
 
     def _pause(self, interrupted: TrainingInterrupted) -> None:
         self._refuse_if_lost()
         # Without room for it the next attempt goes on from the one before.
         reference = self._save(self.epochs_done, interrupted.state, part="-part")
-        self.bench.ledger.release(self.claim, "the worker was told to leave", reference)
+        self.context.ledger.release(self.claim, "the worker was told to leave", reference)
         passing(Step.RELEASED)
         if reference is not None:
             self._retain(reference)
@@ -267,7 +272,7 @@ class Attempt:
     def _give_back(self, reason: str) -> str:
         """Leave in the middle of ending the trial; its last checkpoint is where it goes on."""
         self._refuse_if_lost()
-        self.bench.ledger.release(self.claim, f"the worker was told to leave; {reason}")
+        self.context.ledger.release(self.claim, f"the worker was told to leave; {reason}")
         return "paused"
 
     def _refuse_if_lost(self) -> None:
@@ -275,7 +280,7 @@ class Attempt:
             raise LeaseLost(f"ticket {self.claim.ticket}: attempt {self.claim.attempt} is over")
 
     def _note_best(self, result: EpochResult, state: Callable[[], dict[str, Any]]) -> None:
-        objective = self.bench.study.objective
+        objective = self.context.study.objective
         value = getattr(result, objective.metric)
         if objective.at == "last":
             # The trial's value is the last epoch's. Weights of another one, chosen by validation
@@ -294,8 +299,8 @@ class Attempt:
         said = result.val_predictions
         if said is None:
             return None
-        config = self.blueprint.config
-        data = prepare(config.data, split_seed=config.split_seed, root=self.bench.data)
+        config = self.build_plan.config
+        data = prepare(config.data, split_seed=config.split_seed, root=self.context.data)
         return Predictions(
             rows=said.rows,
             predicted=said.predicted,
@@ -313,8 +318,8 @@ class Attempt:
         kept = dict(result.attributes)
         if self.best is not None and PREDICTIONS in self.best:
             kept[PREDICTIONS] = self.best[PREDICTIONS]
-        if self.blueprint.plan.val_groups is not None and (said := self._said(result)) is not None:
-            found = over_groups(said, len(self.blueprint.plan.class_names))
+        if self.build_plan.plan.val_groups is not None and (said := self._said(result)) is not None:
+            found = over_groups(said, len(self.build_plan.plan.class_names))
             kept |= {} if found is None else {OVER_GROUPS: found.to_json()}
         return replace(result, attributes=kept)
 
@@ -324,7 +329,7 @@ class Attempt:
             return True
         weights = {key: value for key, value in self.best.items() if key != PREDICTIONS}
         saved = retry_until_writable(
-            lambda: self.bench.folder.save_best(self.number, weights),
+            lambda: self.context.folder.save_best(self.number, weights),
             f"trial {self.number} has ended, but its best weights can't be written",
             self.keeper.must_leave,
         )

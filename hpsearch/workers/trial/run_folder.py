@@ -92,7 +92,7 @@ class RunFolder:
         """Return what ``save_best`` wrote. Raises ``CheckpointError`` naming a missing file."""
         return checkpoint.load(self.trial(number) / BEST_WEIGHTS)
 
-    def tidy(self, ended: Collection[int], *, winners: Collection[int]) -> None:
+    def clean_up(self, ended: Collection[int], *, winners: Collection[int]) -> None:
         """Remove every file of the trials in ``ended``, except the winners' best weights.
 
         A trial that isn't in ``ended`` keeps everything: it may have written its best weights and

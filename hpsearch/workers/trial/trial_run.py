@@ -33,14 +33,14 @@ from hpsearch.workers.gpu import require_sound
 from hpsearch.workers.same_images import require_same_as_before
 from hpsearch.workers.trial import memory, tracked
 from hpsearch.workers.trial.attempt import Attempt
-from hpsearch.workers.trial.bench import Bench, tidy
-from hpsearch.workers.trial.blueprint import Blueprint, draw_up
+from hpsearch.workers.trial.build_plan import BuildPlan, plan_build
+from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
 
 logger = logging.getLogger(__name__)
 
 #: The trial's number, its parameters, and how it is built here.
-Configured: TypeAlias = tuple[int, Mapping[str, Any], Blueprint]
+Configured: TypeAlias = tuple[int, Mapping[str, Any], BuildPlan]
 
 #: Infeasible draws of one ticket, one after the other, before the space is called hopeless.
 MAX_INFEASIBLE = 200
@@ -57,7 +57,7 @@ _DAMAGED = (
 _CHANCE = SAMPLERS.build(Component("random"))
 
 
-def run_trial(bench: Bench, claim: Claim) -> None:
+def run_trial(context: WorkerContext, claim: Claim) -> None:
     """Run a claimed trial until it ends, is paused, or belongs to another worker.
 
     Whatever the trial itself does wrong ends in the ledger. A ``UserError`` (data gone, a plug-in
@@ -65,57 +65,57 @@ def run_trial(bench: Bench, claim: Claim) -> None:
     raised after the trial's failure is written: this process can't train any other.
     """
     passing(Step.CLAIMED)
-    memory.measure_from_here(bench.device)
+    memory.measure_from_here(context.device)
     keeper = LeaseKeeper(
-        bench.ledger,
+        context.ledger,
         claim,
-        lease_seconds=bench.lease_seconds,
-        leave=bench.leave,
-        seen_stops=bench.seen_stops,
-        trial_timeout=bench.study.budget.trial_timeout,
+        lease_seconds=context.lease_seconds,
+        leave=context.leave,
+        seen_stops=context.seen_stops,
+        trial_timeout=context.study.budget.trial_timeout,
     )
     with keeper:
         try:
-            _run(bench, claim, keeper)
+            _run(context, claim, keeper)
         except LeaseLost as error:
             logger.warning("dropped: %s", error)
         finally:
             # Where the trial has ended, the trackers know already
-            bench.tracking.end("paused")
-    memory.give_back(bench.device)
+            context.tracking.end("paused")
+    memory.give_back(context.device)
 
 
-def _run(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> None:
+def _run(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> None:
     """Configure and train; what the trial does wrong is written to the ledger (``LeaseLost``)."""
     try:
-        configured = _configure(bench, claim, keeper)
+        configured = _configure(context, claim, keeper)
         if configured is not None:
-            number, params, blueprint = configured
-            tracked.begin(bench, claim, number, params, blueprint)
-            Attempt(bench, claim, keeper, number, blueprint).run()
+            number, params, build_plan = configured
+            tracked.begin(context, claim, number, params, build_plan)
+            Attempt(context, claim, keeper, number, build_plan).run()
     except (LeaseLost, GaveUpWaiting, DatabaseReplaced):
         raise
     except UserError as error:
-        bench.ledger.release(claim, f"{type(error).__name__}: {error}")
+        context.ledger.release(claim, f"{type(error).__name__}: {error}")
         raise
     except TrainingDiverged as error:
         # The same seed diverges again; trying once more would only cost.
-        _fail(bench, claim, str(error), retry=False)
+        _fail(context, claim, str(error), retry=False)
     except Exception as error:
         logger.warning("attempt failed", exc_info=error)
         told = _account(error)
-        out_of_memory = memory.detect_out_of_memory(error, bench.device)
+        out_of_memory = memory.detect_out_of_memory(error, context.device)
         if out_of_memory is None:
-            _fail(bench, claim, told, retry=True)
-            require_sound(bench.device)
+            _fail(context, claim, told, retry=True)
+            require_sound(context.device)
             return
         memory.forget_frames(error)
         memory.free_caches()
-        _fail(bench, claim, f"{out_of_memory}\n\n{told}", retry=True, out_of_memory=out_of_memory)
+        _fail(context, claim, f"{out_of_memory}\n\n{told}", retry=True, out_of_memory=out_of_memory)
 
 
 def _fail(
-    bench: Bench,
+    context: WorkerContext,
     claim: Claim,
     error: str,
     *,
@@ -123,7 +123,7 @@ def _fail(
     out_of_memory: memory.OutOfMemory | None = None,
 ) -> None:
     passing(Step.ATTEMPT_FAILING)
-    again = bench.ledger.fail(
+    again = context.ledger.fail(
         claim,
         error,
         retry=retry,
@@ -132,52 +132,52 @@ def _fail(
     )
     passing(Step.ATTEMPT_FAILED)
     if not again:
-        bench.tracking.end("failed")
-        tidy(bench)
+        context.tracking.end("failed")
+        clean_up(context)
 
 
-def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Configured | None:
+def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Configured | None:
     """Return the trial as it will be trained, drawing its configuration where it has none."""
-    ledger = bench.ledger
+    ledger = context.ledger
     if claim.damaged:
-        _fail(bench, claim, _DAMAGED, retry=False)
+        _fail(context, claim, _DAMAGED, retry=False)
         return None
     if claim.params is not None and claim.number is not None:
-        blueprint = _blueprint(
-            bench, claim, keeper, claim.params, threads=_recorded_threads(bench, claim)
+        build_plan = _plan_build(
+            context, claim, keeper, claim.params, threads=_recorded_threads(context, claim)
         )
-        _require_same_images(bench, claim.params, blueprint)
-        return claim.number, claim.params, blueprint
-    if bench.study.confirms is not None:
-        return _configure_planned(bench, claim, keeper)
+        _require_same_images(context, claim.params, build_plan)
+        return claim.number, claim.params, build_plan
+    if context.study.confirms is not None:
+        return _configure_planned(context, claim, keeper)
     point, infeasible = claim.point, claim.infeasible
     while infeasible < MAX_INFEASIBLE:
-        if bench.leave():
+        if context.leave():
             # Two hundred draws may take longer than a worker has to leave.
             ledger.release(claim, "the worker was told to leave")
             return None
         try:
             drawn = draw_trial(
-                bench.sampler,
-                bench.study.space,
-                bench.history,
-                study_seed=bench.study.seed,
+                context.sampler,
+                context.study.space,
+                context.history,
+                study_seed=context.study.seed,
                 ticket=claim.ticket,
                 infeasible=infeasible,
                 point=point,
-                try_first=bench.study.try_first,
+                try_first=context.study.try_first,
                 chance=_CHANCE,
-                starts=bench.starts,
+                starts=context.starts,
             )
         except InfeasibleConfig as error:
-            _fail(bench, claim, str(error), retry=False)
+            _fail(context, claim, str(error), retry=False)
             return None
         if drawn is None:
             ledger.withdraw(claim)
             return None
         try:
-            blueprint = _blueprint(bench, claim, keeper, drawn.params)
-            _require_constraints(bench.study.goals, blueprint)
+            build_plan = _plan_build(context, claim, keeper, drawn.params)
+            _require_constraints(context.study.goals, build_plan)
         except InfeasibleConfig as error:
             passing(Step.INFEASIBLE_DRAWN)
             violations = error.violations if isinstance(error, ConstraintBroken) else {}
@@ -186,82 +186,86 @@ def _configure(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Configured | 
             passing(Step.INFEASIBLE_RECORDED)
             infeasible += 1
             continue
-        _require_same_images(bench, drawn.params, blueprint)
+        _require_same_images(context, drawn.params, build_plan)
         passing(Step.DRAWN)
-        _, number = ledger.start(claim, _row(drawn, blueprint.attributes()))
+        _, number = ledger.start(claim, _row(drawn, build_plan.attributes()))
         passing(Step.ROW_CREATED)
-        return number, drawn.params, blueprint
+        return number, drawn.params, build_plan
     reason = (
         f"{MAX_INFEASIBLE} configurations in a row can't be built"
-        + (" or break a constraint" if bench.study.goals.constraints else "")
+        + (" or break a constraint" if context.study.goals.constraints else "")
         + "; narrow the study's space"
     )
-    _fail(bench, claim, reason, retry=False)
+    _fail(context, claim, reason, retry=False)
     return None
 
 
-def _configure_planned(bench: Bench, claim: Claim, keeper: LeaseKeeper) -> Configured | None:
+def _configure_planned(
+    context: WorkerContext, claim: Claim, keeper: LeaseKeeper
+) -> Configured | None:
     """Return what a confirmation's plan has for the ticket; nothing is drawn."""
-    drawn = planned_trial(bench.ledger.database, bench.study, claim.ticket)
+    drawn = planned_trial(context.ledger.database, context.study, claim.ticket)
     try:
-        blueprint = _blueprint(bench, claim, keeper, drawn.params)
+        build_plan = _plan_build(context, claim, keeper, drawn.params)
     except InfeasibleConfig as error:
         # It could be built in the search; with this split it can't, and another isn't asked for
-        _fail(bench, claim, str(error), retry=False)
+        _fail(context, claim, str(error), retry=False)
         return None
-    _require_same_images(bench, drawn.params, blueprint)
+    _require_same_images(context, drawn.params, build_plan)
     passing(Step.DRAWN)
-    _, number = bench.ledger.start(claim, _row(drawn, blueprint.attributes()))
+    _, number = context.ledger.start(claim, _row(drawn, build_plan.attributes()))
     passing(Step.ROW_CREATED)
-    return number, drawn.params, blueprint
+    return number, drawn.params, build_plan
 
 
-def _recorded_threads(bench: Bench, claim: Claim) -> int | None:
+def _recorded_threads(context: WorkerContext, claim: Claim) -> int | None:
     """Return the threads that a trial which goes on has had so far, if it can have them here.
 
     On a CPU another number would change the last digits: a resumed trial ends as one that nothing
     happened to.
     """
-    if bench.threads.exact or bench.device != "cpu" or claim.trial_id is None:
+    if context.threads.exact or context.device != "cpu" or claim.trial_id is None:
         return None
-    noted = trial_attributes.read(bench.ledger.database, claim.trial_id)
+    noted = trial_attributes.read(context.ledger.database, claim.trial_id)
     threads = noted.get("threads")
     here = noted.get("device") == "cpu" and isinstance(threads, int) and 1 <= threads <= cores()
     return threads if here else None
 
 
-def _blueprint(
-    bench: Bench,
+def _plan_build(
+    context: WorkerContext,
     claim: Claim,
     keeper: LeaseKeeper,
     params: Mapping[str, Any],
     *,
     threads: int | None = None,
-) -> Blueprint:
+) -> BuildPlan:
     """Return how the trial is trained here, with ``threads`` or with this worker's share."""
-    config = bench.study.trial_config(params, claim.ticket)
+    config = context.study.trial_config(params, claim.ticket)
     # Preparing images may take its time, once for all trials; building a model must not.
-    prepare(config.data, split_seed=config.split_seed, root=bench.data)
+    prepare(config.data, split_seed=config.split_seed, root=context.data)
     with keeper.watching():
-        return draw_up(
+        return plan_build(
             config,
-            device=bench.device,
-            threads=bench.threads.now() if threads is None else threads,
-            exact_threads=bench.threads.exact or threads is not None,
-            data=bench.data,
+            device=context.device,
+            threads=context.threads.now() if threads is None else threads,
+            exact_threads=context.threads.exact or threads is not None,
+            data=context.data,
         )
 
 
-def _require_same_images(bench: Bench, params: Mapping[str, Any], blueprint: Blueprint) -> None:
+def _require_same_images(
+    context: WorkerContext, params: Mapping[str, Any], build_plan: BuildPlan
+) -> None:
     """Raise ``DataError`` if the study's other trials were trained on other images."""
-    require_same_as_before(bench.ledger.database, bench.study.name, params, blueprint)
+    require_same_as_before(context.ledger.database, context.study.name, params, build_plan)
 
 
-def _require_constraints(goals: Goals, blueprint: Blueprint) -> None:
+def _require_constraints(goals: Goals, build_plan: BuildPlan) -> None:
     """Raise ``ConstraintBroken`` where what is known before training is out of bounds."""
-    broken = goals.violated(blueprint.costs())
+    broken = goals.violated(build_plan.costs())
     if broken:
-        raise ConstraintBroken("; ".join(broken), goals.violations(blueprint.costs()))
+        raise ConstraintBroken("; ".join(broken), goals.violations(build_plan.costs()))
 
 
 def _row(

@@ -178,7 +178,7 @@ def test_whoever_waits_for_a_round_to_end_goes_on(searched) -> None:
 def test_a_finalist_that_fails_is_out(searched, monkeypatch) -> None:
     confirm = confirming(searched, top=2)
     leader = contest_of(confirm.record()).trials[0]
-    real = trial_run.draw_up
+    real = trial_run.plan_build
 
     def with_a_bad_split(config: Any, **options: Any) -> Any:
         if (
@@ -192,7 +192,7 @@ def test_a_finalist_that_fails_is_out(searched, monkeypatch) -> None:
             raise InfeasibleConfig("a batch of one image")
         return real(config, **options)
 
-    monkeypatch.setattr(trial_run, "draw_up", with_a_bad_split)
+    monkeypatch.setattr(trial_run, "plan_build", with_a_bad_split)
     confirm.run_to_end()
     now = confirm.standing()
     assert now.finished and now.winner not in (None, leader)

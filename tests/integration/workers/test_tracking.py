@@ -23,7 +23,7 @@ from hpsearch.registry import Component
 from hpsearch.search.claims import free_tickets_of
 from hpsearch.tracking.tracker import TRACKERS, TrackedTrial
 from hpsearch.tracking.tracking import Tracking
-from hpsearch.workers.trial.tracked import settle_left_open
+from hpsearch.workers.trial.tracked import close_orphaned_runs
 from hpsearch.workers.trial.trial_run import run_trial
 
 # What other people's packages warn of is none of these tests' business
@@ -195,7 +195,7 @@ def test_a_run_that_a_dead_worker_left_open_is_ended_by_whoever_finishes_the_stu
         shutil.copy(file, copy)
         copy.replace(file)
     other = Tracking([KINDS[kind]])
-    settle_left_open(search.bench("two", tracking=other))
+    close_orphaned_runs(search.bench("two", tracking=other))
     other.close(LONG)
     run = read(kind, folder_of(search), 0)
     assert run.state == "complete"

@@ -292,7 +292,7 @@ def test_what_a_second_look_does_not_find_is_no_problem(doctor, folder, finished
     """A worker ends its trial, and removes its files a moment later."""
 
     def tidy(seconds: float) -> None:
-        folder.tidy(set(range(6)), winners=[0])
+        folder.clean_up(set(range(6)), winners=[0])
 
     monkeypatch.setattr("time.sleep", tidy)
     assert doctor().code == 0
@@ -302,7 +302,7 @@ def test_a_winner_that_was_declared_invalid_leaves_no_damage(doctor, made_up, co
     """Its weights wait for an undo; those of the next best were never kept: nobody is to blame."""
     for value in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4):
         complete(value, value, value)
-    folder.tidy(set(range(6)), winners=[0])  # as the last worker does
+    folder.clean_up(set(range(6)), winners=[0])  # as the last worker does
     assert doctor().code == 0
     validity.invalidate(made_up.database, made_up.stored.study_id, 1, "wrong labels")
     ran = doctor()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hpsearch.tracking.channel import Channel
-from hpsearch.tracking.left_open import Mark, abandoned
+from hpsearch.tracking.open_runs import RunLock, orphaned_runs
 from hpsearch.tracking.tracker import TrackedTrial
 
 
@@ -193,7 +193,7 @@ def test_a_slow_tracker_drops_what_finds_no_room_and_keeps_trials_apart(trial, c
 class TestMarks:
     def test_an_ended_run_leaves_none(self, trial, tmp_path) -> None:
         play(Notes(), trial())
-        assert abandoned(tmp_path, "mine") == []
+        assert orphaned_runs(tmp_path, "mine") == []
         assert list(tmp_path.rglob("open-*")) == []
 
     def test_an_end_that_failed_leaves_one(self, trial, tmp_path) -> None:
@@ -202,16 +202,16 @@ class TestMarks:
                 raise OSError("no")
 
         play(Endless(), trial())
-        assert abandoned(tmp_path, "mine") == [7]
+        assert orphaned_runs(tmp_path, "mine") == [7]
 
     def test_one_in_use_is_no_abandoned_one(self, trial, tmp_path) -> None:
-        mark = Mark(tmp_path, "mine", 7)
+        mark = RunLock(tmp_path, "mine", 7)
         assert mark.is_ours
-        assert not Mark(tmp_path, "mine", 7).is_ours
-        assert abandoned(tmp_path, "mine") == []
-        mark.leave()
-        assert abandoned(tmp_path, "mine") == [7]
-        assert abandoned(tmp_path, "other") == []
+        assert not RunLock(tmp_path, "mine", 7).is_ours
+        assert orphaned_runs(tmp_path, "mine") == []
+        mark.release()
+        assert orphaned_runs(tmp_path, "mine") == [7]
+        assert orphaned_runs(tmp_path, "other") == []
 
 
 def test_what_steers_a_reader_reaches_no_tracker(trial: Callable[..., TrackedTrial]) -> None:

@@ -30,7 +30,7 @@ LARGEST = 64 * 16 + 16 + 16 * 10 + 10
 def estimate(study: StudyFile, data: Path) -> tuple[list[float], int]:
     """Return the seconds per epoch that are known, and the bytes of a trial's checkpoints."""
     sampled = sample(study, device="cpu", threads=1, data=data)
-    timed = timings(pickle.dumps(sampled.blueprints), study.plugins, data)
+    timed = timings(pickle.dumps(sampled.build_plans), study.plugins, data)
     epochs = [each.typical_epoch for each in timed if each is not None]
     return epochs, sampled.checkpoint_bytes
 

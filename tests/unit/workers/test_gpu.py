@@ -21,7 +21,7 @@ from hpsearch.workers.gpu import open_device, require_sound
 from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.estimate import timings
 from hpsearch.workers.trial import gpu_memory, memory
-from hpsearch.workers.trial.blueprint import device_name, draw_up
+from hpsearch.workers.trial.build_plan import device_name, plan_build
 
 GPU = "cuda:0"
 
@@ -95,7 +95,7 @@ def test_the_time_of_a_batch_is_asked_when_the_gpu_has_done_it(gpu, tmp_path: Pa
         split_seed=0,
         seed=0,
     )
-    blueprint = draw_up(config, device=GPU, threads=1, data=tmp_path)
+    blueprint = plan_build(config, device=GPU, threads=1, data=tmp_path)
     before = gpu.cuda.synchronized
     (timing,) = timings(pickle.dumps([blueprint]), (), tmp_path)
     assert timing is not None and timing.average_epoch > 0

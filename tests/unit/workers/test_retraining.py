@@ -79,10 +79,10 @@ def test_what_can_not_be_built_is_refused_with_the_arithmetic(
 
 def test_it_is_trained_as_it_was(frozen: Frozen, data_root: Path) -> None:
     study = frozen(device="cpu", threads=3, trial_seed=4711)
-    blueprint = plan_single(study, device=None, threads=None, data=data_root).blueprint
+    blueprint = plan_single(study, device=None, threads=None, data=data_root).build_plan
     assert (blueprint.device, blueprint.threads, blueprint.config.seed) == ("cpu", 3, 4711)
     told = plan_single(study, device="cpu", threads=1, data=data_root)
-    assert told.blueprint.threads == 1
+    assert told.build_plan.threads == 1
 
 
 def test_without_provenance_this_machine_decides(
@@ -90,10 +90,10 @@ def test_without_provenance_this_machine_decides(
 ) -> None:
     monkeypatch.setattr(assignment, "cores", lambda: 5)
     monkeypatch.setattr(assignment, "resolve_devices", lambda wanted: {"auto": ["cpu"]}[wanted])
-    blueprint = plan_single(frozen(), device=None, threads=None, data=data_root).blueprint
+    blueprint = plan_single(frozen(), device=None, threads=None, data=data_root).build_plan
     assert (blueprint.device, blueprint.threads) == ("cpu", 1), "a small network takes one"
     monkeypatch.setattr(threads, "CPU_MULTIPLY_ADDS", 0)
-    blueprint = plan_single(frozen(), device=None, threads=None, data=data_root).blueprint
+    blueprint = plan_single(frozen(), device=None, threads=None, data=data_root).build_plan
     assert (blueprint.device, blueprint.threads) == ("cpu", 5)
     assert blueprint.config.seed == trial_seed(5, 1)
 

@@ -143,14 +143,14 @@ def test_tidying_leaves_the_winners_weights_and_what_still_runs(folder: RunFolde
         folder.save_best(number, {"weights": {}})
     # A worker that was killed while it wrote.
     folder.trial(0).joinpath(".epoch-0006.attempt-1.pt.77.0a1b2c3d.unfinished").touch()
-    folder.tidy({0, 1}, winners={1})
+    folder.clean_up({0, 1}, winners={1})
     assert files(folder) == {
         "trial-0001/best.pt",
         "trial-0002/best.pt",  # runs: its report may come at any moment
         "trial-0002/epoch-0005.attempt-1.pt",
     }
     assert not folder.trial(0).exists()
-    folder.tidy({0, 1, 2}, winners=())
+    folder.clean_up({0, 1, 2}, winners=())
     assert list(folder.path.iterdir()) == []
 
 
@@ -159,12 +159,12 @@ def test_tidying_spares_what_is_not_ours(folder: RunFolder) -> None:
     folder.trial(3).joinpath("notes.txt").write_text("mine")
     folder.path.joinpath("trial-notes").mkdir()
     folder.path.joinpath("trial-notes", "best.pt").touch()
-    folder.tidy({3}, winners=())
+    folder.clean_up({3}, winners=())
     assert files(folder) == {"trial-0003/notes.txt", "trial-notes/best.pt"}
 
 
 def test_tidying_before_anything_was_written_is_fine(folder: RunFolder) -> None:
-    folder.tidy({1}, winners={1})
+    folder.clean_up({1}, winners={1})
     assert not folder.path.exists()
 
 
@@ -181,12 +181,12 @@ def test_files_that_may_not_be_removed_stay_and_cost_no_work(
     (folder.path / "trial-0007" / ".epoch-0002.pt.1.abc.unfinished").touch()
     monkeypatch.setattr(Path, "unlink", refused)
     folder.prune_checkpoints(7, [])
-    folder.tidy({7}, winners=())
+    folder.clean_up({7}, winners=())
     assert len(files(folder)) == 3
 
 
 def test_a_file_where_the_folder_should_be_is_left_alone(folder: RunFolder) -> None:
     folder.path.parent.mkdir(parents=True)
     folder.path.touch()
-    folder.tidy({7}, winners=())
+    folder.clean_up({7}, winners=())
     folder.prune_checkpoints(7, [])

@@ -16,7 +16,7 @@ from hpsearch.training.threads import threads_for
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blueprint:
+class BuildPlan:
     """A configuration that can be built, and where it will be."""
 
     config: TrialConfig
@@ -64,14 +64,14 @@ class Blueprint:
         }
 
 
-def draw_up(
+def plan_build(
     config: TrialConfig,
     *,
     device: str,
     threads: int,
     data: Path | None,
     exact_threads: bool = True,
-) -> Blueprint:
+) -> BuildPlan:
     """Check that ``config`` can be built, without training a step.
 
     Args:
@@ -93,7 +93,7 @@ def draw_up(
             multiply_adds=planned.model.multiply_adds,
             batch_size=config.batch_size,
         )
-    return Blueprint(config=config, plan=planned, device=device, threads=threads)
+    return BuildPlan(config=config, plan=planned, device=device, threads=threads)
 
 
 def device_name(device: str) -> str:

@@ -15,7 +15,7 @@ _FOLDER = "tracking"
 _PREFIX = "open-trial-"
 
 
-class Mark:
+class RunLock:
     """One open run of one tracker."""
 
     def __init__(self, folder: Path, tracker: str, number: int) -> None:
@@ -29,17 +29,17 @@ class Mark:
         except OSError:
             self.is_ours = False
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Let go of a run that isn't over."""
         os.close(self._file)
 
-    def settle(self) -> None:
+    def close(self) -> None:
         """The run has ended, and the tracker knows."""
         self._path.unlink(missing_ok=True)
         os.close(self._file)
 
 
-def abandoned(folder: Path, tracker: str) -> list[int]:
+def orphaned_runs(folder: Path, tracker: str) -> list[int]:
     """Return the trials whose run is open in ``tracker`` although no process works on it."""
     found = []
     with suppress(OSError):
@@ -47,8 +47,8 @@ def abandoned(folder: Path, tracker: str) -> list[int]:
             number = path.name.removeprefix(_PREFIX)
             if not number.isdecimal():
                 continue
-            mark = Mark(folder, tracker, int(number))
+            mark = RunLock(folder, tracker, int(number))
             if mark.is_ours:
                 found.append(int(number))
-            mark.leave()
+            mark.release()
     return found

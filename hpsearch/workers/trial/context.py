@@ -19,7 +19,7 @@ from hpsearch.workers.trial.run_folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class WorkerContext:
     """All that a worker needs to run one trial after another."""
 
     study: StudyFile
@@ -43,11 +43,11 @@ class Bench:
     tracking: Tracking = field(default_factory=Tracking)
 
 
-def tidy(bench: Bench) -> None:
+def clean_up(context: WorkerContext) -> None:
     """Remove the files of all trials that have ended, except the best weights of the winners."""
-    record = read_study(bench.ledger.database, bench.study.name)
+    record = read_study(context.ledger.database, context.study.name)
     winners = [each.number for each in weights_kept(record) if each.number is not None]
     ended = [
         each.number for each in record.trials if each.state.is_finished and each.number is not None
     ]
-    bench.folder.tidy(set(ended), winners=winners)
+    context.folder.clean_up(set(ended), winners=winners)
