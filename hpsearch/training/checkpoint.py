@@ -23,7 +23,7 @@ from uuid import uuid4
 import torch
 
 from hpsearch.errors import CheckpointError
-from hpsearch.kill_points import Step, passing
+from hpsearch.failpoints import FailPoint, hit
 from hpsearch.metrics import OBJECTIVES
 from hpsearch.training.durable import UNFINISHED as _ENDING
 from hpsearch.training.durable import sync_folder
@@ -52,14 +52,14 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
         with unfinished.open("xb") as file:
             file.write(content)
             file.flush()
-            passing(Step.CHECKPOINT_WRITTEN)
+            hit(FailPoint.CHECKPOINT_WRITTEN)
             os.fsync(file.fileno())
-        passing(Step.CHECKPOINT_SYNCED)
+        hit(FailPoint.CHECKPOINT_SYNCED)
         os.replace(unfinished, path)  # noqa: PTH105 - the name that the kill tests patch
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    passing(Step.CHECKPOINT_RENAMED)
+    hit(FailPoint.CHECKPOINT_RENAMED)
     sync_folder(path.parent)
     return hashlib.sha256(content).hexdigest()
 

@@ -14,7 +14,7 @@ import optuna
 import torch
 
 from hpsearch import catalog
-from hpsearch.kill_points import Step, passing
+from hpsearch.failpoints import FailPoint, hit
 from hpsearch.leave_signals import leave_signals
 from hpsearch.priors.making import starts_of
 from hpsearch.search import studies
@@ -185,7 +185,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
             lambda: confirms and extend_budget_from_plan(database, stored.name),
         )
         if ended is Idle.FINISHED:
-            passing(Step.STUDY_FINISHED)
+            hit(FailPoint.STUDY_FINISHED)
             clean_up(context)  # What dead and late workers left behind.
             close_orphaned_runs(context)
     finally:

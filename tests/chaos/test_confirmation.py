@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import torch
 from support.confirming import Confirming, confirming
-from support.kill_points import worker_that_dies
+from support.failpoints import worker_that_dies
 from support.processes import _without_main_module
 from support.trials import SmallSearch, open_small
 
-from hpsearch.kill_points import Step
+from hpsearch.failpoints import FailPoint
 from hpsearch.results.invariants.facts import read_facts
 from hpsearch.results.invariants.rule import broken
 from hpsearch.results.invariants.rules import RULES
@@ -34,7 +34,12 @@ from hpsearch.workers.launch.supervisor import LaunchResult
 pytestmark = pytest.mark.timeout(1800)
 
 #: One in each round, and one between two of them.
-DEATHS = [Step.CHECKPOINT_SAVED, Step.BEST_SAVED, Step.TRIAL_COMPLETE, Step.ROUND_PLANNED]
+DEATHS = [
+    FailPoint.CHECKPOINT_SAVED,
+    FailPoint.BEST_SAVED,
+    FailPoint.TRIAL_COMPLETE,
+    FailPoint.ROUND_PLANNED,
+]
 
 
 @pytest.fixture(scope="module")

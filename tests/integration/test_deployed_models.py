@@ -25,7 +25,7 @@ from support.trials import SmallSearch, open_small
 
 import hpsearch as hpsearch_package
 from hpsearch import catalog
-from hpsearch.kill_points import EXIT_CODE, VARIABLE
+from hpsearch.failpoints import EXIT_CODE, VARIABLE
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from hpsearch.kill_points import WAIT_VARIABLE, Step
+from hpsearch.failpoints import WAIT_VARIABLE, FailPoint
 from hpsearch.search import queries, studies
 from hpsearch.search.events import Event, event_log
 from hpsearch.search.queries import Ticket
@@ -81,7 +81,7 @@ class Launch:
         self.gates.mkdir(exist_ok=True)
         for epoch in hold_after:
             (self.gates / str(epoch)).touch()
-        step = Step.EPOCH_REPORTED.name.lower()
+        step = FailPoint.EPOCH_REPORTED.name.lower()
         waits = ",".join(f"{step}:{each}:{self.gates}/{each}" for each in hold_after)
         return {**os.environ, "HPSEARCH_STORAGE": self.storage, WAIT_VARIABLE: waits}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna.distributions import IntDistribution
 
-from hpsearch.kill_points import Step, passing
+from hpsearch.failpoints import FailPoint, hit
 from hpsearch.results.confirmation.stored import params_of, standing
 from hpsearch.results.records import read_study
 from hpsearch.search import studies
@@ -48,5 +48,5 @@ def extend_budget_from_plan(database: Database, name: str) -> bool:
     now = standing(record)
     if len(now.planned) > record.study.trial_budget:
         studies.raise_budget(database, record.study.study_id, len(now.planned))
-        passing(Step.ROUND_PLANNED)
+        hit(FailPoint.ROUND_PLANNED)
     return not now.finished

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from hpsearch.errors import UserError
-from hpsearch.kill_points import Step, passing
+from hpsearch.failpoints import FailPoint, hit
 from hpsearch.search import studies
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
@@ -68,9 +68,9 @@ def launch(
     database = Database(options.storage)
     try:
         ensure_tables(database)
-        passing(Step.TABLES_CREATED)
+        hit(FailPoint.TABLES_CREATED)
         stored = studies.attach(database, options.study)
-        passing(Step.STUDY_STORED)
+        hit(FailPoint.STUDY_STORED)
         return supervise(database, stored, options, allocation, on_progress)
     finally:
         database.close()

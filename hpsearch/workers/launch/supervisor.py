@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
 
-from hpsearch.kill_points import Step, passing
+from hpsearch.failpoints import FailPoint, hit
 from hpsearch.leave_signals import leave_signals
 from hpsearch.machine_limits import limit_reached
 from hpsearch.search import queries
@@ -119,7 +119,7 @@ class Supervisor:
             stack.callback(pool.kill_all)
             for device in self._devices:
                 self._start(pool, device)
-            passing(Step.WORKERS_STARTED)
+            hit(FailPoint.WORKERS_STARTED)
             # A database that goes away from here on is waited for.
             self._database.patience = Patience(
                 seconds=math.inf, interrupted=lambda: self._signals > 0
@@ -218,14 +218,14 @@ class Supervisor:
         """Free what a dead worker held; returns whether the launch may go on."""
         if worker.exit_code == 0:
             return True
-        passing(Step.DEATH_SEEN)
+        hit(FailPoint.DEATH_SEEN)
         if worker.exit_code == REPLACED:
             self._database.require_same_file()  # It says more about a file.
             raise gone_back(self._database, f"study {self._stored.name!r}")
         # We saw it end, so nobody has to wait for its lease.
         reason = worker.killed or death_of(worker.exit_code)
         freed = free_tickets_of(self._database, self._stored.study_id, worker.owner, reason=reason)
-        passing(Step.TICKETS_FREED)
+        hit(FailPoint.TICKETS_FREED)
         if worker.exit_code == USER_ERROR:
             return False
         of_its_trial = freed > 0 or worker.killed is not None or worker.exit_code == HUNG

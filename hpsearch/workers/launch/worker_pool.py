@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerContext
 
 from hpsearch.errors import DatabaseReplaced, DeviceUnusable, UserError
-from hpsearch.kill_points import Step, passing
+from hpsearch.failpoints import FailPoint, hit
 from hpsearch.machine_limits import ProcessLimit, limit_reached
 from hpsearch.study_file.durations import format_duration
 from hpsearch.workers.launch.forked import ForkedProcess
@@ -131,7 +131,7 @@ class WorkerPool:
         """
         for each in self._workers:
             each.process.send_signal(signal.SIGTERM)
-        passing(Step.WORKERS_TOLD)
+        hit(FailPoint.WORKERS_TOLD)
         deadline = time.monotonic() + LEAVE_SECONDS
         while any(each.process.is_alive() for each in self._workers):
             if time.monotonic() > deadline or hurry():

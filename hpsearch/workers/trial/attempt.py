@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from hpsearch.errors import CheckpointError, LeaseLost, TrainingInterrupted
-from hpsearch.kill_points import Step, passing
+from hpsearch.failpoints import FailPoint, hit
 from hpsearch.metrics import EpochResult
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, over_groups
 from hpsearch.results.confirmation.predictions import Predictions
@@ -141,7 +141,7 @@ class Attempt:
         if self.energy is not None:
             self.energy.go_on_from(state.get(ENERGY, 0.0))
         engine: dict[str, Any] = state["engine"]
-        passing(Step.RESUMED)
+        hit(FailPoint.RESUMED)
         return engine
 
     def _report(self, result: EpochResult) -> str:
@@ -168,20 +168,20 @@ class Attempt:
         self._track(result, decision)
         if decision is Decision.CONTINUE:
             if reference is not None:
-                passing(Step.EPOCH_REPORTED)
+                hit(FailPoint.EPOCH_REPORTED)
                 self._retain(reference)
-                passing(Step.CHECKPOINTS_CLEARED)
+                hit(FailPoint.CHECKPOINTS_CLEARED)
             return decision
         if decision is Decision.PAUSED:
-            passing(Step.TRIAL_PAUSED)
+            hit(FailPoint.TRIAL_PAUSED)
             self._make_room(reference)
         elif decision is Decision.COMPLETE:
-            passing(Step.TRIAL_COMPLETE)
+            hit(FailPoint.TRIAL_COMPLETE)
             clean_up(self.context)
         else:
-            passing(Step.TRIAL_PRUNED)
+            hit(FailPoint.TRIAL_PRUNED)
             self.context.folder.clean_up({self.number}, winners=())
-        passing(Step.TRIAL_TIDIED)
+        hit(FailPoint.TRIAL_TIDIED)
         return decision
 
     def _track(self, result: EpochResult, decision: Decision) -> None:
@@ -231,7 +231,7 @@ class Attempt:
             return None
         self.saved_at = time.monotonic()
         self.no_room = False
-        passing(Step.LEAVING_SAVED if part else Step.CHECKPOINT_SAVED)
+        hit(FailPoint.LEAVING_SAVED if part else FailPoint.CHECKPOINT_SAVED)
         return reference
 
     def _note_full_disk(self, epoch: int, error: OSError) -> None:
@@ -265,7 +265,7 @@ class Attempt:
         # Without room for it the next attempt goes on from the one before.
         reference = self._save(self.epochs_done, interrupted.state, part="-part")
         self.context.ledger.release(self.claim, "the worker was told to leave", reference)
-        passing(Step.RELEASED)
+        hit(FailPoint.RELEASED)
         if reference is not None:
             self._retain(reference)
 
@@ -334,7 +334,7 @@ class Attempt:
             self.keeper.must_leave,
         )
         if saved:
-            passing(Step.BEST_SAVED)
+            hit(FailPoint.BEST_SAVED)
         return saved
 
 

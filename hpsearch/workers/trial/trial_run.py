@@ -15,7 +15,7 @@ from hpsearch.errors import (
     TrainingDiverged,
     UserError,
 )
-from hpsearch.kill_points import Step, passing
+from hpsearch.failpoints import FailPoint, hit
 from hpsearch.registry import Component
 from hpsearch.results import trial_attributes
 from hpsearch.results.reasons import in_short, shortened
@@ -64,7 +64,7 @@ def run_trial(context: WorkerContext, claim: Claim) -> None:
     missing) would hit every trial: it gives the ticket back and is raised. ``DeviceUnusable`` is
     raised after the trial's failure is written: this process can't train any other.
     """
-    passing(Step.CLAIMED)
+    hit(FailPoint.CLAIMED)
     memory.measure_from_here(context.device)
     keeper = LeaseKeeper(
         context.ledger,
@@ -122,7 +122,7 @@ def _fail(
     retry: bool,
     out_of_memory: memory.OutOfMemory | None = None,
 ) -> None:
-    passing(Step.ATTEMPT_FAILING)
+    hit(FailPoint.ATTEMPT_FAILING)
     again = context.ledger.fail(
         claim,
         error,
@@ -130,7 +130,7 @@ def _fail(
         at_most=None if out_of_memory is None else memory.ATTEMPTS,
         infeasible_attrs=None if out_of_memory is None else out_of_memory.attributes(),
     )
-    passing(Step.ATTEMPT_FAILED)
+    hit(FailPoint.ATTEMPT_FAILED)
     if not again:
         context.tracking.end("failed")
         clean_up(context)
@@ -179,17 +179,17 @@ def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Con
             build_plan = _plan_build(context, claim, keeper, drawn.params)
             _require_constraints(context.study.goals, build_plan)
         except InfeasibleConfig as error:
-            passing(Step.INFEASIBLE_DRAWN)
+            hit(FailPoint.INFEASIBLE_DRAWN)
             violations = error.violations if isinstance(error, ConstraintBroken) else {}
             row = _row(drawn, {}, constraint_attrs(violations))
             point = ledger.infeasible(claim, row, str(error), nth=infeasible)
-            passing(Step.INFEASIBLE_RECORDED)
+            hit(FailPoint.INFEASIBLE_RECORDED)
             infeasible += 1
             continue
         _require_same_images(context, drawn.params, build_plan)
-        passing(Step.DRAWN)
+        hit(FailPoint.DRAWN)
         _, number = ledger.start(claim, _row(drawn, build_plan.attributes()))
-        passing(Step.ROW_CREATED)
+        hit(FailPoint.ROW_CREATED)
         return number, drawn.params, build_plan
     reason = (
         f"{MAX_INFEASIBLE} configurations in a row can't be built"
@@ -212,9 +212,9 @@ def _configure_planned(
         _fail(context, claim, str(error), retry=False)
         return None
     _require_same_images(context, drawn.params, build_plan)
-    passing(Step.DRAWN)
+    hit(FailPoint.DRAWN)
     _, number = context.ledger.start(claim, _row(drawn, build_plan.attributes()))
-    passing(Step.ROW_CREATED)
+    hit(FailPoint.ROW_CREATED)
     return number, drawn.params, build_plan
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch import catalog
-from hpsearch.kill_points import VARIABLE, Step
+from hpsearch.failpoints import VARIABLE, FailPoint
 from hpsearch.results.invariants.facts import read_facts
 from hpsearch.results.invariants.rule import broken
 from hpsearch.results.invariants.rules import RULES
@@ -114,11 +114,11 @@ class Place:
         finally:
             worker_pool.worker_process = real
 
-    def marker(self, step: Step) -> Path:
+    def marker(self, step: FailPoint) -> Path:
         """Return the file that a process creates when it dies at ``step``."""
         return self.folder / f"died-{step.name.lower()}"
 
-    def dies_at(self, step: Step) -> str:
+    def dies_at(self, step: FailPoint) -> str:
         """Return what makes the first process that passes ``step`` die there."""
         return f"{step.name.lower()}:1:{self.marker(step)}"
 

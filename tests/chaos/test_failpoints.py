@@ -11,54 +11,54 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.kill_points import PROMOTING, Place
+from support.failpoints import PROMOTING, Place
 
-from hpsearch import kill_points
-from hpsearch.kill_points import EXIT_CODE, VARIABLE, Step, passing
+from hpsearch import failpoints
+from hpsearch.failpoints import EXIT_CODE, VARIABLE, FailPoint, hit
 
 pytestmark = pytest.mark.timeout(1800)
 
 OF_THE_LAUNCH = [
-    Step.TABLES_CREATED,
-    Step.STUDY_STORED,
-    Step.WORKERS_STARTED,
-    Step.DEATH_SEEN,
-    Step.TICKETS_FREED,
-    Step.WORKERS_TOLD,
+    FailPoint.TABLES_CREATED,
+    FailPoint.STUDY_STORED,
+    FailPoint.WORKERS_STARTED,
+    FailPoint.DEATH_SEEN,
+    FailPoint.TICKETS_FREED,
+    FailPoint.WORKERS_TOLD,
 ]
-WHILE_LEAVING = [Step.LEAVING_SAVED, Step.RELEASED]
-AFTER_A_DEATH = [Step.RESUMED]
+WHILE_LEAVING = [FailPoint.LEAVING_SAVED, FailPoint.RELEASED]
+AFTER_A_DEATH = [FailPoint.RESUMED]
 #: tests/chaos/test_confirmation.py
-OF_A_CONFIRMATION = [Step.ROUND_PLANNED]
+OF_A_CONFIRMATION = [FailPoint.ROUND_PLANNED]
 OF_A_WORKER = [
     step
-    for step in Step
+    for step in FailPoint
     if step
     not in {
         *OF_THE_LAUNCH,
         *WHILE_LEAVING,
         *AFTER_A_DEATH,
         *OF_A_CONFIRMATION,
-        Step.TRIAL_PAUSED,
+        FailPoint.TRIAL_PAUSED,
     }
 ]
 #: Where a trial pauses at a rung, is promoted, or ends because the budget is used.
 OF_PROMOTION = [
-    Step.TRIAL_PAUSED,
-    Step.CHECKPOINT_SAVED,
-    Step.RESUMED,
-    Step.TRIAL_COMPLETE,
-    Step.STUDY_FINISHED,
+    FailPoint.TRIAL_PAUSED,
+    FailPoint.CHECKPOINT_SAVED,
+    FailPoint.RESUMED,
+    FailPoint.TRIAL_COMPLETE,
+    FailPoint.STUDY_FINISHED,
 ]
 
 #: Where a transaction of ours or a lease is cut off: what the kind of database might change.
 ON_POSTGRES = {
-    Step.CLAIMED,
-    Step.INFEASIBLE_RECORDED,
-    Step.ROW_CREATED,
-    Step.CHECKPOINT_SAVED,
-    Step.TRIAL_COMPLETE,
-    Step.ATTEMPT_FAILED,
+    FailPoint.CLAIMED,
+    FailPoint.INFEASIBLE_RECORDED,
+    FailPoint.ROW_CREATED,
+    FailPoint.CHECKPOINT_SAVED,
+    FailPoint.TRIAL_COMPLETE,
+    FailPoint.ATTEMPT_FAILED,
 }
 
 
@@ -102,7 +102,7 @@ def test_the_study_has_every_kind_of_end(undisturbed: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("step", OF_A_WORKER, ids=lambda step: step.name.lower())
-def test_a_worker_that_dies(step: Step, place: Place, undisturbed: dict[str, Any]) -> None:
+def test_a_worker_that_dies(step: FailPoint, place: Place, undisturbed: dict[str, Any]) -> None:
     outcome = place.run(dies_at=place.dies_at(step))
     assert place.marker(step).exists(), "an ordinary launch never passed this step"
     assert outcome.reason == "finished"
@@ -124,7 +124,7 @@ def undisturbed_promotion(
 
 @pytest.mark.parametrize("step", OF_PROMOTION, ids=lambda step: step.name.lower())
 def test_a_worker_that_dies_where_trials_pause_and_go_on(
-    step: Step, place: Place, undisturbed_promotion: dict[str, Any]
+    step: FailPoint, place: Place, undisturbed_promotion: dict[str, Any]
 ) -> None:
     promoting = replace(place, study=PROMOTING)
     outcome = promoting.run(dies_at=promoting.dies_at(step))
@@ -137,7 +137,7 @@ def test_a_worker_that_dies_where_trials_pause_and_go_on(
     "step", sorted(ON_POSTGRES, key=lambda step: step.name), ids=lambda step: step.name.lower()
 )
 def test_a_worker_that_dies_on_postgres(
-    step: Step, on_postgres: Place, undisturbed: dict[str, Any]
+    step: FailPoint, on_postgres: Place, undisturbed: dict[str, Any]
 ) -> None:
     outcome = on_postgres.run(dies_at=on_postgres.dies_at(step))
     assert on_postgres.marker(step).exists()
@@ -149,9 +149,9 @@ def test_the_last_worker_that_dies(place: Place, undisturbed: dict[str, Any]) ->
     """No later trial tidies up behind it: whoever finds the study finished does."""
     states = [ticket["state"] for ticket in undisturbed["tickets"]]
     step = {
-        "complete": Step.TRIAL_COMPLETE,
-        "pruned": Step.TRIAL_PRUNED,
-        "failed": Step.ATTEMPT_FAILED,
+        "complete": FailPoint.TRIAL_COMPLETE,
+        "pruned": FailPoint.TRIAL_PRUNED,
+        "failed": FailPoint.ATTEMPT_FAILED,
     }[states[-1]]
     visit = states.count(states[-1])
     outcome = place.run(dies_at=f"{step.name.lower()}:{visit}:{place.marker(step)}")
@@ -162,9 +162,9 @@ def test_the_last_worker_that_dies(place: Place, undisturbed: dict[str, Any]) ->
 
 @pytest.mark.parametrize("step", AFTER_A_DEATH, ids=lambda step: step.name.lower())
 def test_a_worker_that_dies_as_its_heir_does(
-    step: Step, place: Place, undisturbed: dict[str, Any]
+    step: FailPoint, place: Place, undisturbed: dict[str, Any]
 ) -> None:
-    first = place.dies_at(Step.CHECKPOINTS_CLEARED)
+    first = place.dies_at(FailPoint.CHECKPOINTS_CLEARED)
     assert place.run(dies_at=f"{first},{place.dies_at(step)}").reason == "finished"
     assert place.marker(step).exists()
     assert place.result() == undisturbed
@@ -172,7 +172,7 @@ def test_a_worker_that_dies_as_its_heir_does(
 
 @pytest.mark.parametrize("step", WHILE_LEAVING, ids=lambda step: step.name.lower())
 def test_a_worker_that_dies_while_it_leaves(
-    step: Step, place: Place, undisturbed: dict[str, Any]
+    step: FailPoint, place: Place, undisturbed: dict[str, Any]
 ) -> None:
     assert place.run(dies_at=place.dies_at(step), told=True).reason == "finished"
     assert place.marker(step).exists()
@@ -180,12 +180,12 @@ def test_a_worker_that_dies_while_it_leaves(
 
 
 @pytest.mark.parametrize("step", OF_THE_LAUNCH, ids=lambda step: step.name.lower())
-def test_a_launch_that_dies(step: Step, place: Place, undisturbed: dict[str, Any]) -> None:
+def test_a_launch_that_dies(step: FailPoint, place: Place, undisturbed: dict[str, Any]) -> None:
     options = place.options()  # writes the study file
     dies_at = [place.dies_at(step)]
-    if step in (Step.DEATH_SEEN, Step.TICKETS_FREED):
+    if step in (FailPoint.DEATH_SEEN, FailPoint.TICKETS_FREED):
         # In the last trial: nobody frees it before its lease is over, so another would come first.
-        dies_at.append(f"row_created:5:{place.marker(Step.ROW_CREATED)}")
+        dies_at.append(f"row_created:5:{place.marker(FailPoint.ROW_CREATED)}")
     command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(place.folder)]
     command[-1] += "/steps.yaml"
     command += ["--checkpoint-interval", "0", "--data", str(place.data), "--devices", "cpu"]
@@ -208,7 +208,7 @@ class TestPassing:
     def exits(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         exits: list[int] = []
         monkeypatch.setattr(os, "_exit", exits.append)
-        monkeypatch.setattr(kill_points, "_visits", type(kill_points._visits)())
+        monkeypatch.setattr(failpoints, "_visits", type(failpoints._visits)())
         return exits
 
     @pytest.mark.parametrize("wanted", [None, "", "row_created", "claimed:2", "no such step"])
@@ -218,35 +218,35 @@ class TestPassing:
         monkeypatch.delenv(VARIABLE, raising=False)
         if wanted is not None:
             monkeypatch.setenv(VARIABLE, wanted)
-        passing(Step.CLAIMED)
+        hit(FailPoint.CLAIMED)
         assert exits == []
 
     def test_ends_the_process_at_the_visit_that_is_named(
         self, exits: list[int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(VARIABLE, "row_created,claimed:2")
-        passing(Step.CLAIMED)
+        hit(FailPoint.CLAIMED)
         assert exits == []
-        passing(Step.CLAIMED)
+        hit(FailPoint.CLAIMED)
         assert exits == [EXIT_CODE]
-        passing(Step.CLAIMED)
+        hit(FailPoint.CLAIMED)
         assert exits == [EXIT_CODE]
 
     def test_of_all_processes_one_dies(
         self, exits: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv(VARIABLE, f"claimed:1:{tmp_path}/died")
-        passing(Step.CLAIMED)
-        monkeypatch.setattr(kill_points, "_visits", type(kill_points._visits)())
-        passing(Step.CLAIMED)
+        hit(FailPoint.CLAIMED)
+        monkeypatch.setattr(failpoints, "_visits", type(failpoints._visits)())
+        hit(FailPoint.CLAIMED)
         assert exits == [EXIT_CODE]
 
     def test_costs_nothing_where_nobody_asks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(VARIABLE, raising=False)
-        before = kill_points._visits.copy()
-        passing(Step.EPOCH_REPORTED)
-        assert kill_points._visits == before, "not even counted"
+        before = failpoints._visits.copy()
+        hit(FailPoint.EPOCH_REPORTED)
+        assert failpoints._visits == before, "not even counted"
 
     def test_every_step_says_where_it_is(self) -> None:
-        assert all(step.value.endswith(".") and len(step.value) > 20 for step in Step)
-        assert len({step.value for step in Step}) == len(Step)
+        assert all(step.value.endswith(".") and len(step.value) > 20 for step in FailPoint)
+        assert len({step.value for step in FailPoint}) == len(FailPoint)

@@ -1,7 +1,7 @@
 """The steps of a study's life between which a process may die, and a way to make it die there.
 
 A power cut or a SIGKILL hits between any two writes. Tests can't aim a signal that well, so each
-such place is named here and says ``passing(Step.X)``. That does nothing unless the environment
+such place is named here and says ``hit(FailPoint.X)``. That does nothing unless the environment
 variable ``HPSEARCH_EXIT_AT`` names the step; then the process ends at once, as if it were killed.
 
 The variable holds one or more of ``step[:visit[:file]]``, separated by commas: the process ends
@@ -27,7 +27,7 @@ VARIABLE, WAIT_VARIABLE = "HPSEARCH_EXIT_AT", "HPSEARCH_WAIT_AT"
 EXIT_CODE = 86
 
 
-class Step(Enum):
+class FailPoint(Enum):
     """Where a process stands, in a sentence."""
 
     TABLES_CREATED = "The launch has created the tables; the study isn't stored yet."
@@ -65,10 +65,10 @@ class Step(Enum):
     STUDY_FINISHED = "A worker has found nothing left to do; late files still lie about."
 
 
-_visits: Counter[Step] = Counter()
+_visits: Counter[FailPoint] = Counter()
 
 
-def passing(step: Step) -> None:
+def hit(step: FailPoint) -> None:
     """End the process here, or wait, where the environment says so; otherwise do nothing."""
     if VARIABLE not in os.environ and WAIT_VARIABLE not in os.environ:
         return
@@ -81,7 +81,7 @@ def passing(step: Step) -> None:
             os._exit(EXIT_CODE)
 
 
-def _files(variable: str, step: Step) -> Iterator[str]:
+def _files(variable: str, step: FailPoint) -> Iterator[str]:
     """Yield the file of each entry of a variable that names this visit of the step."""
     for each in os.environ.get(variable, "").split(","):
         name, _, rest = each.partition(":")

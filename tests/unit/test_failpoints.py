@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch import kill_points
-from hpsearch.kill_points import WAIT_VARIABLE, Step, passing
+from hpsearch import failpoints
+from hpsearch.failpoints import WAIT_VARIABLE, FailPoint, hit
 
 
 def test_a_process_waits_at_its_visit_until_the_file_is_gone(
@@ -16,11 +16,11 @@ def test_a_process_waits_at_its_visit_until_the_file_is_gone(
 ) -> None:
     gate = tmp_path / "gate"
     gate.touch()
-    kill_points._visits.clear()
+    failpoints._visits.clear()
     monkeypatch.setenv(WAIT_VARIABLE, f"claimed:1:{tmp_path}/none,epoch_reported:2:{gate}")
-    passing(Step.CLAIMED)
-    passing(Step.EPOCH_REPORTED)
-    waits = threading.Thread(target=passing, args=(Step.EPOCH_REPORTED,))
+    hit(FailPoint.CLAIMED)
+    hit(FailPoint.EPOCH_REPORTED)
+    waits = threading.Thread(target=hit, args=(FailPoint.EPOCH_REPORTED,))
     waits.start()
     waits.join(0.3)
     assert waits.is_alive()
@@ -28,5 +28,5 @@ def test_a_process_waits_at_its_visit_until_the_file_is_gone(
     waits.join(240)
     assert not waits.is_alive()
     gate.touch()
-    passing(Step.EPOCH_REPORTED)
-    kill_points._visits.clear()
+    hit(FailPoint.EPOCH_REPORTED)
+    failpoints._visits.clear()
