@@ -26,7 +26,7 @@ from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.data.prepare import PreparedData, prepare
 from hpsearch.training.engine import train
 from hpsearch.training.evaluate import autocast, evaluation_batch
-from hpsearch.training.memory import kept_memory
+from hpsearch.training.malloc import keep_freed_pages
 from hpsearch.training.models.stack import Layers
 from hpsearch.training.plan import plan
 from hpsearch.training.precision import Chosen
@@ -132,7 +132,7 @@ def _bare(
     val_size = evaluation_batch(planned.model.largest_output, device)
     train_batches = batches(data.train_indices, config.batch_size)
     val_batches = batches(data.val_indices, val_size)
-    with kept_memory():
+    with keep_freed_pages():
         while True:
             model.train()
             for images, labels in train_batches:

@@ -28,7 +28,7 @@ import hpsearch.training.components  # noqa: F401 - registers models
 from benchmarks.epoch_speed import ADAM, SGD
 from hpsearch.registry import Component
 from hpsearch.training.evaluate import autocast
-from hpsearch.training.memory import kept_memory
+from hpsearch.training.malloc import keep_freed_pages
 from hpsearch.training.models.inspection import describe
 from hpsearch.training.precision import choose
 from hpsearch.training.registries import MODELS, OPTIMIZERS
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     columns = ("model", "batch", "precision", "in training", "bare, with gradients", "share")
     for column in (*columns, "bare, forward", "share of it"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    with kept_memory():
+    with keep_freed_pages():
         for component, optimizer, batch in CASES:
             torch.manual_seed(0)
             model = MODELS.build(component, INPUT, CLASSES).to(memory_format=torch.channels_last)

@@ -24,7 +24,7 @@ from benchmarks.loops import plain_step
 from hpsearch.registry import Component
 from hpsearch.training import precision
 from hpsearch.training.latency import synchronize
-from hpsearch.training.memory import kept_memory
+from hpsearch.training.malloc import keep_freed_pages
 from hpsearch.training.models.inspection import ModelSummary, describe
 from hpsearch.training.registries import MODELS, OPTIMIZERS
 
@@ -123,7 +123,7 @@ def main() -> None:
     for column in ("model", "input", "batch", "million mult-adds", "faster", "rule"):
         table.add_column(column, justify="right" if column != "model" else "left")
     lost = 0.0
-    with kept_memory():
+    with keep_freed_pages():
         for case in CASES:
             model = describe(
                 Component(case.model, case.settings), input_shape=case.shape, classes=10

@@ -39,7 +39,7 @@ from hpsearch.search.storage import Database
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
-from hpsearch.training.final_test import Trained, evaluate_on_test
+from hpsearch.training.evaluate_test_set import Trained, evaluate_on_test
 
 NAME = "real_search"
 

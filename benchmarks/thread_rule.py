@@ -25,7 +25,7 @@ from rich.table import Table  # noqa: E402
 from benchmarks.precision_rule import CASES, CPU, Case, chosen, stepper  # noqa: E402
 from hpsearch.registry import Component  # noqa: E402
 from hpsearch.training import precision, threads  # noqa: E402
-from hpsearch.training.memory import kept_memory  # noqa: E402
+from hpsearch.training.malloc import keep_freed_pages  # noqa: E402
 from hpsearch.training.models.inspection import describe  # noqa: E402
 
 
@@ -68,7 +68,7 @@ def main() -> None:
     table = Table(title=title)
     for column in ("model", "input", "batch", "precision", "million mult-adds", "faster", "rule"):
         table.add_column(column, justify="right" if column != "model" else "left")
-    with kept_memory():
+    with keep_freed_pages():
         for case in CASES:
             model = describe(
                 Component(case.model, case.settings), input_shape=case.shape, classes=10

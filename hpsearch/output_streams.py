@@ -171,14 +171,14 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     encoding = error.encoding
-    shown = "".join(_spelled(sign, encoding) for sign in error.object[error.start : error.end])
+    shown = "".join(_spelled(char, encoding) for char in error.object[error.start : error.end])
     return shown, error.end
 
 
-def _spelled(sign: str, encoding: str) -> str:
+def _spelled(char: str, encoding: str) -> str:
     # é is still an e without its accent
-    plain = unicodedata.normalize("NFKD", sign)
-    for candidate in (_INSTEAD.get(sign), plain, plain[:1]):
+    plain = unicodedata.normalize("NFKD", char)
+    for candidate in (_INSTEAD.get(char), plain, plain[:1]):
         with suppress(UnicodeError):
             if candidate:
                 candidate.encode(encoding)

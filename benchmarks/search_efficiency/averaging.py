@@ -35,11 +35,11 @@ from benchmarks.search_efficiency.spaces import TABLES, Recorded, read_recorded
 from benchmarks.search_efficiency.table import Training
 from hpsearch.errors import TrainingDiverged, UserError
 from hpsearch.study_file.trial_config import TrialConfig
-from hpsearch.training.classifier import Classifier, sign
+from hpsearch.training.classifier import Classifier, signature_of
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.engine import train
 from hpsearch.training.evaluate import Evaluation
-from hpsearch.training.final_test import Trained, evaluate_on_test
+from hpsearch.training.evaluate_test_set import Trained, evaluate_on_test
 
 #: What is evaluated: the weights in training, and their average.
 VARIANTS = ("weights", "ema")
@@ -141,7 +141,7 @@ def _validated(
     config: TrialConfig, precision: Any, weights: Mapping[str, Tensor], root: Path
 ) -> Evaluation:
     data = prepare(config.data, split_seed=config.split_seed, root=root)
-    model = Classifier(config, sign(config, data, precision, epoch=1), weights)
+    model = Classifier(config, signature_of(config, data, precision, epoch=1), weights)
     return model.evaluate(data.images[data.val_indices], data.labels[data.val_indices])
 
 

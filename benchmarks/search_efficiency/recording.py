@@ -29,7 +29,7 @@ from hpsearch.study_file.space import Scalar
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import hashed_seed
 from hpsearch.training.engine import train
-from hpsearch.training.final_test import Trained, evaluate_on_test
+from hpsearch.training.evaluate_test_set import Trained, evaluate_on_test
 
 Params = Mapping[str, Scalar]
 

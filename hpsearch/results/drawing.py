@@ -100,12 +100,12 @@ def drawable(text: str) -> str:
         return shown
     letters = _letters()
     return "".join(
-        sign if sign.isspace() or ord(sign) in letters else _number(sign) for sign in shown
+        char if char.isspace() or ord(char) in letters else _number(char) for char in shown
     )
 
 
-def _number(sign: str) -> str:
-    return sign.encode("ascii", "backslashreplace").decode()
+def _number(char: str) -> str:
+    return char.encode("ascii", "backslashreplace").decode()
 
 
 def printable(text: str) -> str:

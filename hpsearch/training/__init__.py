@@ -2,8 +2,9 @@
 
 - ``engine``: ``train``, one result per epoch
 - ``plan``: what a configuration comes to (shapes, precision, batches), and whether it can be built
-- ``rounds``: a trial of several trainings, one for each fold or split, an epoch of each in turn
-- ``run``: everything that changes while training, and its copy in a checkpoint
+- ``cross_validation``: a trial of several trainings, one for each fold or split, an epoch of each
+  in turn
+- ``state``: everything that changes while training, and its copy in a checkpoint
 - ``weight_average``: the moving average that ``evaluate: ema`` evaluates
 - ``checkpoint``: states on disk, whole or not at all
 - ``durable``: making a renamed file survive a power cut

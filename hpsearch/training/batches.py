@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Pixels:
+class ImageStore:
     """Images as uint8, resident on ``device`` (on the CPU: the memory map itself, shared).
 
     ``images`` is uint8 ``(n, channels, height, width)``, contiguous; ``mean`` and ``std`` are per

@@ -6,7 +6,7 @@ The SHA-256 that ``save`` returns belongs in the ledger; ``load`` compares it, s
 or exchanged file is found before a byte of it is believed. A file that would run code is refused
 (see ``training.torch_file``).
 
-What a state holds is said in ``training.run``.
+What a state holds is said in ``training.state``.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hpsearch.errors import CheckpointError
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
-from hpsearch.training.batches import Pixels
+from hpsearch.training.batches import ImageStore
 from hpsearch.training.data.decode import resized
 from hpsearch.training.data.picture_files import Colour, read_picture
 from hpsearch.training.data.prepare import PreparedData
@@ -24,7 +24,7 @@ from hpsearch.training.models.inspection import ModelSummary, describe
 from hpsearch.training.models.pretrained import weights_come_later
 from hpsearch.training.precision import Chosen
 from hpsearch.training.registries import MODELS
-from hpsearch.training.run import fingerprint
+from hpsearch.training.state import fingerprint
 
 #: Pixels; a file from elsewhere must not make every picture as large as the memory.
 _LARGEST_EDGE = 10_000
@@ -105,7 +105,7 @@ class Signature:
             raise ValueError(f"class names {self.class_names}")
 
 
-def sign(
+def signature_of(
     config: TrialConfig,
     data: PreparedData,
     precision: Chosen,
@@ -191,10 +191,10 @@ class Classifier:
             precision=self.signature.precision,
         )
 
-    def _pixels(self, images: Tensor) -> Pixels:
+    def _pixels(self, images: Tensor) -> ImageStore:
         mean, std = (torch.tensor(each, dtype=torch.float64) for each in self._scale())
         last = self.summary.convolutional
-        return Pixels(images.contiguous(), mean, std, self.device, channels_last=last)
+        return ImageStore(images.contiguous(), mean, std, self.device, channels_last=last)
 
     def _scale(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         return self.signature.mean, self.signature.std

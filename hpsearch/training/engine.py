@@ -22,7 +22,8 @@ from hpsearch.errors import TrainingDiverged, TrainingInterrupted, UserError
 from hpsearch.metrics import CONFUSION_CLASSES, EpochResult, ValPredictions
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.augmentation.chain import Chain, build, dominant
-from hpsearch.training.batches import Pixels
+from hpsearch.training.batches import ImageStore
+from hpsearch.training.cross_validation import train_folds
 from hpsearch.training.data.prepare import PreparedData, prepare
 from hpsearch.training.evaluate import (
     Evaluation,
@@ -33,15 +34,14 @@ from hpsearch.training.evaluate import (
 )
 from hpsearch.training.losses import TrainingLoss, balanced_weights
 from hpsearch.training.lr_schedules import finish_epoch, follows_validation, moves_within_epoch
-from hpsearch.training.memory import kept_memory
+from hpsearch.training.malloc import keep_freed_pages
 from hpsearch.training.optimizer_step import OptimizerStep
 from hpsearch.training.plan import plan_on
 from hpsearch.training.precision import Chosen
 from hpsearch.training.randomness import derived_seed, shuffled
 from hpsearch.training.registries import REGULARIZERS
 from hpsearch.training.regularizers import add_gradients, weights_in
-from hpsearch.training.rounds import in_lockstep
-from hpsearch.training.run import Run
+from hpsearch.training.state import TrainingState
 
 
 def train(
@@ -58,9 +58,9 @@ def train(
     ``resume_from`` is a state (``EpochResult.state``, ``TrainingInterrupted.state``, or
     ``checkpoint.load``): training goes on after it, and ends as if it had never stopped.
     ``should_stop`` is asked before every batch. Where the data is divided into folds or several
-    splits, a model is trained on each, and a result is of all of them (see ``training.rounds``).
-    ``keep_predictions`` asks for every epoch's ``val_predictions``. The process's global
-    random numbers are left as they were found.
+    splits, a model is trained on each, and a result is of all of them (see
+    ``training.cross_validation``). ``keep_predictions`` asks for every epoch's ``val_predictions``.
+    The process's global random numbers are left as they were found.
 
     Raises, at the first ``next``, ``InfeasibleConfig`` (it can't be built), ``DataError``, and
     ``CheckpointError`` (``resume_from`` is of something else); later ``TrainingDiverged`` (a loss
@@ -72,10 +72,10 @@ def train(
     # What `auto` came to where it began: this machine or version may say otherwise
     precision = None if resume_from is None else resume_from.get("precision")
     epochs = partial(_epochs, where=where, should_stop=should_stop)
-    with kept_memory():
+    with keep_freed_pages():
         data = prepare(config.data, split_seed=config.split_seed, root=data_root)
         if data.rounds:
-            yield from in_lockstep(
+            yield from train_folds(
                 config,
                 data,
                 partial(epochs, keep_predictions=True),
@@ -101,11 +101,11 @@ def _epochs(
     plan = plan_on(config, data, where)
     if precision is not None:
         plan = replace(plan, precision=precision)
-    run = Run(config, plan, where)
+    training = TrainingState(config, plan, where)
     if resume_from is not None:
-        run.restore(resume_from)
+        training.restore(resume_from)
 
-    model, schedule, update = run.model, run.schedule, OptimizerStep(run.optimizer)
+    model, schedule, update = training.model, training.schedule, OptimizerStep(training.optimizer)
     classes = len(data.class_names)
     augment = Chain(
         build(config.data.augmentation),
@@ -119,7 +119,9 @@ def _epochs(
     weights = weights_in(model.parameters())
     balanced = balanced_weights(data.class_counts) if config.class_weights == "balanced" else None
     loss_of = TrainingLoss(regularizers, None if balanced is None else balanced.to(where))
-    pixels = Pixels(data.images, data.mean, data.std, where, channels_last=plan.model.convolutional)
+    pixels = ImageStore(
+        data.images, data.mean, data.std, where, channels_last=plan.model.convolutional
+    )
     all_labels, val_rows = data.labels.to(where), data.val_indices.to(where)
     val_batch = evaluation_batch(plan.model.largest_output, where)
     cast = autocast(where, plan.precision)
@@ -133,23 +135,23 @@ def _epochs(
     # Looking at a number costs nothing on the CPU; elsewhere it would wait for the device
     watch_loss = where.type == "cpu"
     sizes, steps = list(plan.batches), len(plan.batches)
-    average = run.average
+    average = training.average
 
-    while not run.is_over:
-        began = time.perf_counter() - run.seconds_before
-        order = shuffled(data.train_indices, derived_seed(config.seed, "order", run.epoch))
+    while not training.is_over:
+        began = time.perf_counter() - training.seconds_before
+        order = shuffled(data.train_indices, derived_seed(config.seed, "order", training.epoch))
         order = order.to(where)
         labels = all_labels.index_select(0, order)  # in training order, one gather per epoch
         row_batches, label_batches = torch.split(order, sizes), torch.split(labels, sizes)
-        losses, logits_of, truth_of = run.losses, run.logits, run.truth
+        losses, logits_of, truth_of = training.losses, training.logits, training.truth
 
-        with run.randomness.installed():
+        with training.randomness.installed():
             model.train()
-            for batch in range(run.batch, steps):
+            for batch in range(training.batch, steps):
                 if should_stop():
-                    raise _interrupted(run, time.perf_counter() - began, steps)
+                    raise _interrupted(training, time.perf_counter() - began, steps)
                 images = pixels.batch(row_batches[batch])  # float32 (n, channels, height, width)
-                images, targets = augment(images, label_batches[batch], run.augmentation)
+                images, targets = augment(images, label_batches[batch], training.augmentation)
                 with cast:
                     logits = model(images)  # (n, classes)
                 loss, plain_loss = loss_of(logits.float(), targets)
@@ -159,23 +161,23 @@ def _epochs(
                     add_gradients(penalties, weights)
                 update()
                 if average is not None:
-                    average.follow((run.epoch - 1) * steps + batch + 1)
+                    average.follow((training.epoch - 1) * steps + batch + 1)
                 if every_batch:
                     schedule.step()
                 # Figures are made from these once per epoch, and no batch waits for them
                 losses.append(plain_loss)
                 logits_of.append(logits.detach())
                 truth_of.append(dominant(targets))
-                run.batch = batch + 1
+                training.batch = batch + 1
                 if watch_loss and not math.isfinite(loss.item()):
-                    raise _diverged(run, "training", loss.item(), steps)
+                    raise _diverged(training, "training", loss.item(), steps)
             train_loss = _mean(losses, sizes)
             if not math.isfinite(train_loss):
-                raise _diverged(run, "training", train_loss, steps)
+                raise _diverged(training, "training", train_loss, steps)
 
             validation_began = time.perf_counter()
             try:
-                with run.evaluated():
+                with training.evaluated():
                     val = evaluate(
                         model,
                         pixels,
@@ -186,32 +188,32 @@ def _epochs(
                         should_stop=should_stop,
                     )
             except Stopped:
-                raise _interrupted(run, time.perf_counter() - began, steps) from None
+                raise _interrupted(training, time.perf_counter() - began, steps) from None
             if val.samples and not math.isfinite(val.loss):
-                raise _diverged(run, "validation", val.loss, steps)
+                raise _diverged(training, "validation", val.loss, steps)
             val_seconds = time.perf_counter() - validation_began
-            train_accuracy = run.correct() / len(labels)
+            train_accuracy = training.correct() / len(labels)
             finish_epoch(schedule, val.loss)
 
         result = EpochResult(
-            epoch=run.epoch,
+            epoch=training.epoch,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
             val_loss=val.loss,
             val_accuracy=val.accuracy,
             val_macro_f1=val.macro_f1,
             val_balanced_accuracy=val.balanced_accuracy,
-            lr=run.first_lr,
+            lr=training.first_lr,
             seconds=time.perf_counter() - began,
             val_seconds=val_seconds,
             val_confusion=(
                 val.confusion.tolist() if val.samples and classes <= CONFUSION_CLASSES else None
             ),
             val_predictions=_predictions(data, val) if keep_predictions else None,
-            state=_state_after(run, run.epoch),
+            state=_state_after(training, training.epoch),
         )
-        run.end_epoch(result)
-        yield replace(result, last=run.is_over)
+        training.end_epoch(result)
+        yield replace(result, last=training.is_over)
 
 
 def _predictions(data: PreparedData, val: Evaluation) -> ValPredictions:
@@ -229,24 +231,26 @@ def _mean(losses: list[Tensor], sizes: list[int]) -> float:
     return float((torch.stack(losses).cpu().double() * weights).sum() / weights.sum())
 
 
-def _state_after(run: Run, epoch: int) -> Callable[[], dict[str, Any]]:
+def _state_after(training: TrainingState, epoch: int) -> Callable[[], dict[str, Any]]:
     def state() -> dict[str, Any]:
-        if len(run.history) != epoch or run.batch:
+        if len(training.history) != epoch or training.batch:
             raise RuntimeError(f"the state after epoch {epoch} is gone: training has moved on")
-        return run.state()
+        return training.state()
 
     return state
 
 
-def _interrupted(run: Run, seconds: float, steps: int) -> TrainingInterrupted:
+def _interrupted(training: TrainingState, seconds: float, steps: int) -> TrainingInterrupted:
     return TrainingInterrupted(
-        f"training was asked to stop in epoch {run.epoch}, after {run.batch} of {steps} batches",
-        lambda: run.state(seconds),
+        f"training was asked to stop in epoch {training.epoch}, after {training.batch} of {steps} "
+        "batches",
+        lambda: training.state(seconds),
     )
 
 
-def _diverged(run: Run, part: str, loss: float, steps: int) -> TrainingDiverged:
+def _diverged(training: TrainingState, part: str, loss: float, steps: int) -> TrainingDiverged:
     return TrainingDiverged(
-        f"the {part} loss must stay a finite number, but in epoch {run.epoch}, after {run.batch} "
-        f"of {steps} batches, it is {loss}; try a lower learning rate than {run.first_lr:g}"
+        f"the {part} loss must stay a finite number, but in epoch {training.epoch}, after "
+        f"{training.batch} "
+        f"of {steps} batches, it is {loss}; try a lower learning rate than {training.first_lr:g}"
     )

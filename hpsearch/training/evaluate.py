@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hpsearch.training.batches import Pixels
+from hpsearch.training.batches import ImageStore
 from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
 from hpsearch.training.precision import Chosen
 
@@ -63,7 +63,7 @@ class Stopped(Exception):
 
 def evaluate(
     model: nn.Module,
-    pixels: Pixels,
+    pixels: ImageStore,
     labels: Tensor,
     rows: Tensor,
     *,
@@ -109,7 +109,7 @@ def _nothing() -> Evaluation:
 
 def logits_of(
     model: nn.Module,
-    pixels: Pixels,
+    pixels: ImageStore,
     rows: Tensor,
     *,
     batch_size: int,

@@ -32,7 +32,7 @@ class Plan:
     #: (channels, height, width).
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
-    #: Of one training; where a trial has several (``rounds``), of the largest.
+    #: Of one training; where a trial has several (``cross_validation``), of the largest.
     train_images: int
     #: Images that validate, in one of the trainings.
     val_images: int

@@ -11,7 +11,7 @@ What each kind's function receives before the ``*`` and what it returns:
   once per epoch, or as ``training.lr_schedules`` tells.
 - ``AUGMENTATIONS``: nothing; a ``training.augmentation.kinds.Augmentation``.
 - ``REGULARIZERS``: nothing; a ``training.regularizers.Regularizer``.
-- ``SOURCES``: ``(place)``, a ``training.data.place.Place`` (the data root, and whether downloads
+- ``SOURCES``: ``(place)``, a ``training.data.place.DataRoot`` (the data root, and whether downloads
   are allowed); a ``training.data.images.Source``.
 """
 

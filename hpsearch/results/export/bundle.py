@@ -12,7 +12,7 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.training.classifier import Classifier
 from hpsearch.training.durable import replacing
 from hpsearch.training.formats.safetensors_file import read_weights, write_weights
-from hpsearch.training.run import fingerprint
+from hpsearch.training.state import fingerprint
 
 CONFIG, WEIGHTS, CARD, CLASSES = "best.yaml", "weights.safetensors", "card.md", "classes.txt"
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hpsearch.training.augmentation.kinds import Augmentation
-from hpsearch.training.augmentation.memory import laid_out_like
+from hpsearch.training.augmentation.memory import match_memory_format
 from hpsearch.training.registries import AUGMENTATIONS
 
 #: How far a factor may lie from 1 on either side.
@@ -45,7 +45,7 @@ class ColourJitter:
             _move_away(changed, _gray(changed), 1 + self.saturation * draws[2])
         if self.hue and coloured:
             _turn(changed, self.hue * draws[3, :, 0])
-        return laid_out_like(images, changed)
+        return match_memory_format(images, changed)
 
 
 @AUGMENTATIONS.register("colour_jitter")

@@ -22,7 +22,7 @@ def images_of(rows: Tensor, channels_last: bool) -> Tensor:
     return rows.permute(0, 3, 1, 2) if channels_last else rows
 
 
-def laid_out_like(images: Tensor, changed: Tensor) -> Tensor:
+def match_memory_format(images: Tensor, changed: Tensor) -> Tensor:
     """Return ``changed`` (of the same shape) in the memory format of ``images``."""
     if changed.stride() == images.stride():
         return changed

@@ -11,7 +11,7 @@ from hpsearch.errors import DataError
 from hpsearch.training.data.cifar_files import part_of, read_names
 from hpsearch.training.data.download import DownloadFailed, fetch_once
 from hpsearch.training.data.images import Part, Source
-from hpsearch.training.data.place import Place, absolute
+from hpsearch.training.data.place import DataRoot, absolute
 from hpsearch.training.registries import SOURCES
 
 Batch = Literal[1, 2, 3, 4, 5]
@@ -63,7 +63,7 @@ _CIFAR100 = _Archive(
 
 @SOURCES.register("cifar10")
 def cifar10(
-    place: Place,
+    place: DataRoot,
     /,
     *,
     path: Path | None = None,
@@ -101,7 +101,7 @@ def cifar10(
 
 @SOURCES.register("cifar100")
 def cifar100(
-    place: Place, /, *, path: Path | None = None, labels: Literal["fine", "coarse"] = "fine"
+    place: DataRoot, /, *, path: Path | None = None, labels: Literal["fine", "coarse"] = "fine"
 ) -> Source:
     """CIFAR-100: 50,000 + 10,000 colour pictures of 32x32 pixels, 100 classes or 20 superclasses.
 
@@ -143,7 +143,7 @@ def _batch(number: TestBatch) -> str:
     return "test_batch" if number == "test" else f"data_batch_{number}"
 
 
-def _folder(place: Place, archive: _Archive, path: Path | None, files: Sequence[str]) -> Path:
+def _folder(place: DataRoot, archive: _Archive, path: Path | None, files: Sequence[str]) -> Path:
     """Return the folder that holds ``files``, downloading it where nothing else is said."""
 
     def inside(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from hpsearch.training.data.images import Images, Part, Source
-from hpsearch.training.data.place import Place
+from hpsearch.training.data.place import DataRoot
 from hpsearch.training.registries import SOURCES
 
 #: Of each class every fifth picture, in scikit-learn's order, is a test image.
@@ -15,7 +15,7 @@ _TEST_EVERY = 5
 
 
 @SOURCES.register("digits")
-def digits(place: Place, /) -> Source:
+def digits(place: DataRoot, /) -> Source:
     """1,797 handwritten digits, gray, 8x8 pixels; in scikit-learn, nothing to download.
 
     The set has no test part of its own, so every fifth picture of each class (355 of 1,797) is

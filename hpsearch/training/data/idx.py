@@ -25,7 +25,7 @@ from hpsearch.errors import DataError
 from hpsearch.regular_file import open_regular
 from hpsearch.training.data.download import DownloadFailed, fetch_once
 from hpsearch.training.data.images import Images, Part, Source, numbered_classes
-from hpsearch.training.data.place import Place, absolute
+from hpsearch.training.data.place import DataRoot, absolute
 from hpsearch.training.data.room import require_memory
 from hpsearch.training.registries import SOURCES
 
@@ -74,7 +74,7 @@ _MNIST = _Known(name="mnist", dataset="MNIST")
 
 
 @SOURCES.register("fashion_mnist")
-def fashion_mnist(place: Place, /, *, path: Path | None = None) -> Source:
+def fashion_mnist(place: DataRoot, /, *, path: Path | None = None) -> Source:
     """Fashion-MNIST: 60,000 + 10,000 gray pictures of clothes, 28x28 pixels, ten classes.
 
     ``path``: the folder of the four IDX files (plain or ``.gz``). Without it they are looked for
@@ -86,7 +86,7 @@ def fashion_mnist(place: Place, /, *, path: Path | None = None) -> Source:
 
 
 @SOURCES.register("mnist")
-def mnist(place: Place, /, *, path: Path | None = None) -> Source:
+def mnist(place: DataRoot, /, *, path: Path | None = None) -> Source:
     """MNIST: 60,000 + 10,000 gray pictures of handwritten digits, 28x28 pixels.
 
     ``path``: the folder of the four IDX files (plain or ``.gz``). Without it they are looked for
@@ -96,7 +96,7 @@ def mnist(place: Place, /, *, path: Path | None = None) -> Source:
 
 
 @SOURCES.register("idx")
-def idx(place: Place, /, *, path: Path, class_names: _Names | None = None) -> Source:
+def idx(place: DataRoot, /, *, path: Path, class_names: _Names | None = None) -> Source:
     """Any set in MNIST's format: a folder with its four IDX files (plain or ``.gz``).
 
     ``class_names`` in the order of the labels; without them classes are named by their numbers, 0
@@ -191,7 +191,9 @@ def _part(folder: Path, part: Literal["train", "test"], classes: int) -> Part:
     return Part(read=read, files=(images_file, labels_file))
 
 
-def _find(place: Place, known: _Known, path: Path | None, elsewhere: Sequence[Path] = ()) -> Path:
+def _find(
+    place: DataRoot, known: _Known, path: Path | None, elsewhere: Sequence[Path] = ()
+) -> Path:
     """Return the folder of a set's files, downloading them where nothing else is said."""
     if path is not None:
         folder = absolute(path)

@@ -24,7 +24,7 @@ from hpsearch.training.data.picture_files import (
     ending,
     is_picture,
 )
-from hpsearch.training.data.place import Place, absolute
+from hpsearch.training.data.place import DataRoot, absolute
 from hpsearch.training.registries import SOURCES
 from hpsearch.wording import plural
 
@@ -51,7 +51,7 @@ _NAMED = 10
 
 @SOURCES.register("image_folder")
 def image_folder(
-    place: Place,
+    place: DataRoot,
     /,
     *,
     path: Path,

@@ -153,6 +153,6 @@ def require_class_names(source: Source) -> None:
         seen[alike] = name
 
 
-def _is_raw_byte(sign: str) -> bool:
-    """Whether Python wrote ``sign`` for a byte of a file name that is no UTF-8."""
-    return "\udc80" <= sign <= "\udcff"
+def _is_raw_byte(char: str) -> bool:
+    """Whether Python wrote ``char`` for a byte of a file name that is no UTF-8."""
+    return "\udc80" <= char <= "\udcff"

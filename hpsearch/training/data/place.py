@@ -11,7 +11,7 @@ from hpsearch.training.durable import is_full
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class DataRoot:
     """What hpsearch hands to every source: the data root, and whether the network may be used."""
 
     #: A source called ``x`` looks in (and downloads into) ``root / "x"``.
@@ -22,6 +22,10 @@ class Place:
     def memo_folder(self) -> Path:
         """Where what was learned from files is remembered (see ``content``)."""
         return self.root / "cache" / "hashes"
+
+
+#: The name in earlier versions, for plug-ins that annotate their sources with it.
+Place = DataRoot
 
 
 def data_root(root: Path | None = None) -> Path:

@@ -29,7 +29,7 @@ from hpsearch.training.data.folds import fold_splits, repeated_splits
 from hpsearch.training.data.group_split import split_images
 from hpsearch.training.data.images import Part, Source, require_class_names
 from hpsearch.training.data.normalization import mean_and_std_of
-from hpsearch.training.data.place import Place, data_root
+from hpsearch.training.data.place import DataRoot, data_root
 from hpsearch.training.data.split import Split, images_per_class, limit_images, split_hash
 from hpsearch.training.data.statistics import mean_and_std
 from hpsearch.training.registries import SOURCES
@@ -187,7 +187,7 @@ def _groups_in(entry: Entry) -> NDArray[np.int64] | None:
 
 def build_source(config: DataConfig, root: Path, *, may_download: bool = True) -> Source:
     """Return the source of ``config``: it looks for its files and decodes none."""
-    place = Place(root=root, may_download=may_download)
+    place = DataRoot(root=root, may_download=may_download)
     source = SOURCES.build(config.source, place)
     require_class_names(source)
     return source
@@ -309,7 +309,7 @@ def _key(
         "settings": dict(source.settings),
         "class_names": list(source.class_names),
         "files": {
-            name: content_hash(part.files, Place(root=root).memo_folder, part.root)
+            name: content_hash(part.files, DataRoot(root=root).memo_folder, part.root)
             for name, part in parts.items()
         },
         "input_size": config.input_size,

@@ -12,5 +12,5 @@
 - ``stack``: convolutional networks that are one layer after another
 - ``convolution``: output sizes, the arithmetic of a kernel that doesn't fit, and first weights
 - ``inspection``: parameters, multiply-adds and the layer table, without computing anything
-- ``tracing``, ``memory``: for it, receptive fields, and what a training step keeps
+- ``tracing``, ``autograd_memory``: for it, receptive fields, and what a training step keeps
 """

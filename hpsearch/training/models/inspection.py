@@ -16,7 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.registry import Component
-from hpsearch.training.models.memory import kept_bytes
+from hpsearch.training.models.autograd_memory import saved_bytes_per_image
 from hpsearch.training.models.pretrained import are_weights_awaited, is_pretrained
 from hpsearch.training.models.tracing import Trace
 from hpsearch.training.registries import MODELS
@@ -78,7 +78,7 @@ class ModelSummary:
     #: beyond the image's edge where it is padded; ``None`` without convolutions, or unknown.
     receptive_field: tuple[int, int] | None
     #: What a training step keeps of one sample until its backward pass, in bytes.
-    kept_bytes: int
+    saved_bytes: int
 
     @property
     def largest_output(self) -> int:
@@ -92,7 +92,7 @@ class ModelSummary:
         What autograd keeps for the backward pass; weights, gradients, the optimizer's state and
         the working space of single operations come on top. About half of it in bf16.
         """
-        return batch_size * self.kept_bytes
+        return batch_size * self.saved_bytes
 
     @property
     def input_bytes(self) -> int:
@@ -203,7 +203,7 @@ def _described(asked: _Asked) -> ModelSummary:
         ),
         pretrained=any(map(is_pretrained, built.modules())),
         receptive_field=trace.receptive_field,
-        kept_bytes=_kept_bytes(built, asked.input_shape, layers),
+        saved_bytes=_saved_bytes(built, asked.input_shape, layers),
     )
 
 
@@ -218,9 +218,9 @@ def _uncalled(name: str, module: nn.Module, parameters: int) -> Layer:
     )
 
 
-def _kept_bytes(built: nn.Module, input_shape: tuple[int, int, int], layers: list[Layer]) -> int:
+def _saved_bytes(built: nn.Module, input_shape: tuple[int, int, int], layers: list[Layer]) -> int:
     try:
-        return kept_bytes(built, input_shape)
+        return saved_bytes_per_image(built, input_shape)
     except (RuntimeError, ValueError):
         # A plug-in's training mode may do what no meta tensor can, such as reading a value
         return sum(layer.output_bytes for layer in layers)

@@ -16,7 +16,7 @@ from hpsearch.results.export.card import card
 from hpsearch.results.export.card_metrics import Judgement
 from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.portable import portable
-from hpsearch.training.classifier import Classifier, sign
+from hpsearch.training.classifier import Classifier, signature_of
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.retraining.assignment import Assignment
 from hpsearch.workers.winner.exporting import groups_of
@@ -60,7 +60,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
     assignment = outcome.assignment
     trained = assignment.build_plan.config
     prepared = prepare(trained.data, split_seed=trained.split_seed, root=assignment.data)
-    signature = sign(
+    signature = signature_of(
         assignment.config,
         prepared,
         assignment.build_plan.plan.precision,

@@ -19,7 +19,7 @@ from hpsearch.errors import CheckpointError, UserError
 from hpsearch.results.export import bundle
 from hpsearch.training import checkpoint
 from hpsearch.training.durable import replacing
-from hpsearch.training.run import fingerprint
+from hpsearch.training.state import fingerprint
 from hpsearch.workers.retraining.assignment import Assignment
 
 _PLACE, _FILE, _CHECKPOINTS = ".training", "progress.json", "epoch-*.pt"

@@ -27,7 +27,7 @@ from hpsearch.results.export.frozen import FrozenConfig
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.portable import portable
 from hpsearch.study_file.trial_config import DataConfig
-from hpsearch.training.classifier import Classifier, sign
+from hpsearch.training.classifier import Classifier, signature_of
 from hpsearch.training.data.prepare import PreparedData, prepare
 from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.formats.agreement import IMAGES, Agreement
@@ -165,7 +165,7 @@ def load_trained(frozen: FrozenConfig, *, runs: Path, data: Path | None) -> Trai
             "with --data"
         )
     precision = plan_on(config, prepared, torch.device("cpu")).precision
-    signature = sign(config, prepared, precision, epoch=int(kept["epoch"]))
+    signature = signature_of(config, prepared, precision, epoch=int(kept["epoch"]))
     classifier = Classifier(config, signature, kept["weights"])
     return Trained(
         classifier=classifier,

@@ -33,7 +33,7 @@ from hpsearch.search.storage import Database
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.data.prepare import prepare
-from hpsearch.training.final_test import TestResult, Trained, evaluate_on_test
+from hpsearch.training.evaluate_test_set import TestResult, Trained, evaluate_on_test
 from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.trial.run_folder import RunFolder

@@ -191,7 +191,7 @@ def test_a_checkpoint_of_another_version_is_left_alone(
 ) -> None:
     search = open_study(ONE_TRIAL)
     search.run_one(leave=leave_after(IN_EPOCH_3), checkpoint_seconds=NO_CHECKPOINTS)
-    monkeypatch.setattr("hpsearch.training.run.fingerprint", lambda config: "newer")
+    monkeypatch.setattr("hpsearch.training.state.fingerprint", lambda config: "newer")
 
     ticket = search.run_one("two")
     assert (ticket.state, ticket.attempt, ticket.failures) == ("complete", 2, 0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from hpsearch.training.batches import Pixels, batch_sizes
+from hpsearch.training.batches import ImageStore, batch_sizes
 from hpsearch.training.evaluate import Stopped, evaluate, evaluation_batch
 from hpsearch.training.randomness import OwnRandomness, derived_seed, shuffled
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def test_normalised(channels: int, channels_last: bool) -> None:
     images = torch.randint(0, 256, (20, channels, 5, 4), dtype=torch.uint8)
     mean, std = torch.rand(channels), torch.rand(channels) + 0.1
-    pixels = Pixels(images, mean, std, CPU, channels_last=channels_last)
+    pixels = ImageStore(images, mean, std, CPU, channels_last=channels_last)
     rows = torch.tensor([3, 17, 3])
 
     batch = pixels.batch(rows)
@@ -42,7 +42,7 @@ def test_every_pixel_value_is_normalised_to_the_last_digits(channels_last: bool)
     mean = torch.tensor([0.1307, 0.5, 0.9], dtype=torch.float64)
     std = torch.tensor([0.3081, 0.5, 0.02], dtype=torch.float64)
 
-    batch = Pixels(images, mean, std, CPU, channels_last=channels_last).batch(torch.tensor([1]))
+    batch = ImageStore(images, mean, std, CPU, channels_last=channels_last).batch(torch.tensor([1]))
 
     exact = (images[:1].double() / 255 - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
     # Two roundings to float32, each by half a last place of the largest number on the way
@@ -53,7 +53,7 @@ def test_every_pixel_value_is_normalised_to_the_last_digits(channels_last: bool)
 def test_images_are_not_copied() -> None:
     """Workers share one memory map: what each would copy, each would pay for."""
     images = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
-    pixels = Pixels(images, torch.zeros(1), torch.full((1,), 1 / 255), CPU, channels_last=True)
+    pixels = ImageStore(images, torch.zeros(1), torch.full((1,), 1 / 255), CPU, channels_last=True)
 
     images[2] = 9
 
@@ -86,15 +86,15 @@ def test_batches_hold_every_sample(samples: int, size: int) -> None:
 
 class TestEvaluate:
     @pytest.fixture
-    def pixels(self) -> Pixels:
+    def pixels(self) -> ImageStore:
         images = torch.randint(0, 256, (30, 1, 2, 2), dtype=torch.uint8)
-        return Pixels(images, torch.zeros(1), torch.ones(1), CPU, channels_last=False)
+        return ImageStore(images, torch.zeros(1), torch.ones(1), CPU, channels_last=False)
 
     @pytest.fixture
     def model(self) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.9))
 
-    def test_sums_over_samples(self, pixels: Pixels, model: nn.Module) -> None:
+    def test_sums_over_samples(self, pixels: ImageStore, model: nn.Module) -> None:
         labels, rows = torch.randint(3, (30,)), torch.tensor([4, 2, 29, 8, 11])
         model.train()
 
@@ -109,7 +109,7 @@ class TestEvaluate:
         assert found.accuracy == int((logits.argmax(1) == labels[rows]).sum()) / 5
         assert found.samples == 5
 
-    def test_leaves_the_model_as_it_is(self, pixels: Pixels, model: nn.Module) -> None:
+    def test_leaves_the_model_as_it_is(self, pixels: ImageStore, model: nn.Module) -> None:
         before = {name: value.clone() for name, value in model.state_dict().items()}
 
         evaluate(
@@ -123,7 +123,7 @@ class TestEvaluate:
 
         assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
-    def test_stops_between_batches(self, pixels: Pixels, model: nn.Module) -> None:
+    def test_stops_between_batches(self, pixels: ImageStore, model: nn.Module) -> None:
         answers = iter([False, False, True])
 
         with pytest.raises(Stopped):

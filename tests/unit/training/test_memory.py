@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.training import memory
-from hpsearch.training.memory import kept_memory
+from hpsearch.training import malloc
+from hpsearch.training.malloc import keep_freed_pages
 
-with_glibc = pytest.mark.skipif(memory._glibc() is None, reason="needs glibc")
+with_glibc = pytest.mark.skipif(malloc._glibc() is None, reason="needs glibc")
 
 #: Takes and frees 48 MB again and again, as training steps do; prints the page faults of single
 #: times before the block and inside it (after some, until each finds the place of the one before),
@@ -22,7 +22,7 @@ SCRIPT = """
 import json, resource
 import torch
 from pathlib import Path
-from hpsearch.training.memory import kept_memory
+from hpsearch.training.malloc import keep_freed_pages
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -33,7 +33,7 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
 outside = [faults() for _ in range(3)]
-with kept_memory():
+with keep_freed_pages():
     inside = [faults() for _ in range(60)][-20:]
     megabytes = [resident()]
 megabytes.append(resident())
@@ -57,16 +57,16 @@ def test_a_step_finds_the_memory_of_the_one_before(tmp_path: Path) -> None:
 def test_elsewhere_it_does_nothing(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
     monkeypatch.setattr(sys, "platform", platform)
 
-    with kept_memory():
-        assert memory._glibc() is None
+    with keep_freed_pages():
+        assert malloc._glibc() is None
 
 
 def test_a_c_library_without_such_settings_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
 
-    with kept_memory():
-        assert memory._glibc() is None
+    with keep_freed_pages():
+        assert malloc._glibc() is None
 
 
 @with_glibc
@@ -83,9 +83,9 @@ def test_memory_goes_back_when_training_fails(monkeypatch: pytest.MonkeyPatch) -
             self.calls.append(("malloc_trim", str(pad)))
 
     library = Library()
-    monkeypatch.setattr(memory, "_glibc", lambda: library)
+    monkeypatch.setattr(malloc, "_glibc", lambda: library)
 
-    with pytest.raises(KeyError), kept_memory():
+    with pytest.raises(KeyError), keep_freed_pages():
         raise KeyError
 
     assert library.calls == [

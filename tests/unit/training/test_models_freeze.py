@@ -61,7 +61,7 @@ def test_what_is_trained_is_counted(weights: str) -> None:
 
     assert summary.trainable_parameters == 512 * 4 + 4
     # Of the frozen layers nothing is kept for a backward pass: the features alone are
-    assert summary.kept_bytes == 512 * 4
+    assert summary.saved_bytes == 512 * 4
 
 
 def test_random_weights_are_never_frozen() -> None:

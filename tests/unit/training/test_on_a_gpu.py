@@ -21,14 +21,14 @@ from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training import classifier, engine, latency
 from hpsearch.training.augmentation import erasing, mixing
 from hpsearch.training.augmentation.chain import Chain
-from hpsearch.training.batches import Pixels
-from hpsearch.training.classifier import Classifier, sign
+from hpsearch.training.batches import ImageStore
+from hpsearch.training.classifier import Classifier, signature_of
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.engine import train
 from hpsearch.training.models.inspection import describe
 from hpsearch.training.plan import plan_on
 from hpsearch.training.registries import AUGMENTATIONS, LR_SCHEDULES, MODELS, OPTIMIZERS
-from hpsearch.training.run import Run
+from hpsearch.training.state import TrainingState
 from hpsearch.training.weight_average import WeightAverage
 
 GPU = "cuda:0"
@@ -207,7 +207,9 @@ class TestUse:
 def built(config: TrialConfig, data: PreparedData, device: str) -> Classifier:
     torch.manual_seed(0)
     model = MODELS.build(config.model, data.input_shape, len(data.class_names))
-    return Classifier(config, sign(config, data, "fp32", epoch=1), model.state_dict(), device)
+    return Classifier(
+        config, signature_of(config, data, "fp32", epoch=1), model.state_dict(), device
+    )
 
 
 #: Large ones are left out: their layers are those of the others.
@@ -264,13 +266,13 @@ def fetched(owner: Any, name: str) -> Plant:
 
 def left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the losses of the epoch's first part where the checkpoint had them."""
-    whole = Run.restore
+    whole = TrainingState.restore
 
-    def restore(self: Run, state: Any) -> None:
+    def restore(self: TrainingState, state: Any) -> None:
         whole(self, state)
         self.losses = [each.cpu() for each in self.losses]
 
-    monkeypatch.setattr(Run, "restore", restore)
+    monkeypatch.setattr(TrainingState, "restore", restore)
 
 
 def average_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +295,7 @@ def average_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(fetched(engine, "dominant"), id="labels that were right"),
         pytest.param(fetched(erasing, "box_masks"), id="masks of erasing"),
         pytest.param(fetched(mixing, "_partners"), id="partners of mixing"),
-        pytest.param(fetched(Pixels, "batch"), id="batches"),
+        pytest.param(fetched(ImageStore, "batch"), id="batches"),
         pytest.param(fetched(Chain, "__call__"), id="augmented images"),
         pytest.param(left_behind, id="losses of a part of an epoch"),
         pytest.param(average_left_behind, id="average of the weights"),

@@ -14,7 +14,7 @@ from hpsearch.errors import TrainingInterrupted
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.checkpoint import weights_of
-from hpsearch.training.classifier import Classifier, sign
+from hpsearch.training.classifier import Classifier, signature_of
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.engine import train
 from hpsearch.training.weight_average import WeightAverage
@@ -89,9 +89,9 @@ def test_figures_are_those_of_the_average(
         assert result.state is not None
         state = result.state()
         found, own = (
-            Classifier(config, sign(config, data, state["precision"], epoch=1), weights).evaluate(
-                data.images[data.val_indices], data.labels[data.val_indices]
-            )
+            Classifier(
+                config, signature_of(config, data, state["precision"], epoch=1), weights
+            ).evaluate(data.images[data.val_indices], data.labels[data.val_indices])
             for weights in (weights_of(state)["model"], state["raw"])
         )
         assert (result.val_loss, result.val_accuracy) == (found.loss, found.accuracy)

@@ -16,12 +16,12 @@ from torchvision.datasets import CIFAR100
 from hpsearch.errors import DataError
 from hpsearch.training.data.cifar import cifar10, cifar100
 from hpsearch.training.data.cifar_files import read_batch
-from hpsearch.training.data.place import Place
+from hpsearch.training.data.place import DataRoot
 
 
 @pytest.fixture
-def place(root: Path) -> Place:
-    return Place(root=root)
+def place(root: Path) -> DataRoot:
+    return DataRoot(root=root)
 
 
 def test_a_batch_of_python_2_is_read_as_torchvision_reads_it(cifar_folder):
@@ -237,7 +237,7 @@ def test_a_download_that_fails_says_what_to_do(place, torchvision_download):
 
 def test_nothing_is_downloaded_where_that_is_not_wanted(root):
     with pytest.raises(DataError, match="doesn't exist, and it wasn't downloaded; unpack"):
-        cifar10(Place(root=root, may_download=False))
+        cifar10(DataRoot(root=root, may_download=False))
     assert not root.exists()
 
 
@@ -287,7 +287,7 @@ def test_what_cifar100_lacks_is_named(cifar100_folder, place):
     with pytest.raises(DataError, match="lacks meta"):
         cifar100(place, path=folder)
     with pytest.raises(DataError, match=r"needs its files train and meta, but .*cifar100 doesn't"):
-        cifar100(Place(root=place.root, may_download=False))
+        cifar100(DataRoot(root=place.root, may_download=False))
 
 
 def test_a_cifar10_batch_is_no_cifar100(cifar100_folder, cifar_folder, place):

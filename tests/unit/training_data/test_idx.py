@@ -16,15 +16,15 @@ from hpsearch.registry import Component
 from hpsearch.training.data import idx as idx_module
 from hpsearch.training.data import room
 from hpsearch.training.data.idx import DEBIAN_FASHION_MNIST, fashion_mnist, idx, mnist, read_idx
-from hpsearch.training.data.place import Place
+from hpsearch.training.data.place import DataRoot
 from hpsearch.training.registries import SOURCES
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
 
 @pytest.fixture
-def place(root: Path) -> Place:
-    return Place(root=root)
+def place(root: Path) -> DataRoot:
+    return DataRoot(root=root)
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_mnist_is_a_folder_or_a_download(place, mnist_folder, torchvision_downlo
 
 def test_mnist_that_is_nowhere_says_what_to_do(root, no_debian_package):
     with pytest.raises(DataError) as caught:
-        mnist(Place(root=root, may_download=False))
+        mnist(DataRoot(root=root, may_download=False))
     assert (
         f"mnist needs its four IDX files, but they are not in {root / 'mnist'}, and it wasn't "
         "downloaded; put train-images-idx3-ubyte.gz, "
@@ -270,7 +270,7 @@ def test_a_download_that_fails_says_what_to_do(place, torchvision_download, erro
 
 def test_nothing_is_downloaded_where_that_is_not_wanted(root, no_debian_package):
     with pytest.raises(DataError, match="and it wasn't downloaded; install Debian's package"):
-        fashion_mnist(Place(root=root, may_download=False))
+        fashion_mnist(DataRoot(root=root, may_download=False))
     assert not root.exists()
 
 

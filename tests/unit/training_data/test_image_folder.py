@@ -20,15 +20,15 @@ from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data import prepare as preparing
 from hpsearch.training.data.image_folder import image_folder
-from hpsearch.training.data.place import Place
+from hpsearch.training.data.place import DataRoot
 from hpsearch.training.data.prepare import prepare
 
 POINTS = r"_([0-9a-f]+)\.png"
 
 
 @pytest.fixture
-def place(root: Path) -> Place:
-    return Place(root=root)
+def place(root: Path) -> DataRoot:
+    return DataRoot(root=root)
 
 
 @pytest.fixture

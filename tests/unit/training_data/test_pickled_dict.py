@@ -17,7 +17,7 @@ from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data import pickled_entries
 from hpsearch.training.data import prepare as preparing
 from hpsearch.training.data.pickled_dict import pickled_dict
-from hpsearch.training.data.place import Place
+from hpsearch.training.data.place import DataRoot
 from hpsearch.training.data.prepare import prepare
 
 NAMES = ["ship", "cat", "bird"]
@@ -25,8 +25,8 @@ LABELS = [n % 3 for n in range(30)]
 
 
 @pytest.fixture
-def place(root: Path) -> Place:
-    return Place(root=root)
+def place(root: Path) -> DataRoot:
+    return DataRoot(root=root)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from PIL import Image
 from hpsearch.errors import DataError, UnknownName
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig
-from hpsearch.training.batches import Pixels
+from hpsearch.training.batches import ImageStore
 from hpsearch.training.data import decode, digits, idx, room
 from hpsearch.training.data import prepare as preparing
 from hpsearch.training.data.images import Images, Part, Source
@@ -200,7 +200,7 @@ def test_normalization_is_what_the_network_sees(cifar_folder, root, normalizatio
     source = Component("cifar10", {"path": str(cifar_folder((1,))), "train_batches": [1]})
     config = DataConfig(source=source, normalization=normalization)
     data = prepare(config, split_seed=1, root=root)
-    pixels = Pixels(
+    pixels = ImageStore(
         data.images, data.mean, data.std, torch.device("cpu"), channels_last=False
     ).batch(torch.arange(40))
     assert torch.allclose(pixels, expected(data.images.float()), atol=1e-6)
@@ -501,7 +501,7 @@ def test_digits_hold_back_the_same_fifth_for_every_seed(root):
     images, labels = preparing.test_images(DIGITS, root=root)
     assert images.shape == (355, 1, 8, 8)
     assert torch.bincount(labels).tolist() == [35, 36, 35, 36, 36, 36, 36, 35, 34, 36]
-    source = digits.digits(preparing.Place(root=root))
+    source = digits.digits(preparing.DataRoot(root=root))
     train, test = source.train.read(), source.test.read()
     from sklearn.datasets import load_digits
 

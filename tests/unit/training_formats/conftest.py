@@ -11,7 +11,7 @@ import torch
 import hpsearch.training.components  # noqa: F401 - fills the registries
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
-from hpsearch.training.classifier import Classifier, sign
+from hpsearch.training.classifier import Classifier, signature_of
 from hpsearch.training.data.prepare import PreparedData, prepare
 from hpsearch.training.registries import MODELS
 
@@ -49,7 +49,7 @@ def classifier(digits: PreparedData) -> Callable[..., Classifier]:
         config = config_of(model)
         torch.manual_seed(0)
         built = MODELS.build(model, digits.input_shape, 10)
-        signature = sign(config, digits, "fp32", epoch=3)
+        signature = signature_of(config, digits, "fp32", epoch=3)
         return Classifier(config, signature, built.state_dict())
 
     return build

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 _BATCH = 2
 
 
-def kept_bytes(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
+def saved_bytes_per_image(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
     """Return the bytes that autograd keeps per image (the image included), in fp32.
 
     ``model`` is on the meta device and is left in training mode. Each tensor counts once, however

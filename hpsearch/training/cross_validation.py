@@ -6,7 +6,7 @@ all images; of repeated splits they are the mean over the splits. Training figur
 the trainings, seconds are added up. Early stopping looks at these figures, so all trainings end
 with the same epoch.
 
-A state holds, besides what that of one training holds (see ``training.run``)::
+A state holds, besides what that of one training holds (see ``training.state``)::
 
     model      a list: the weights of each training
     history    the figures of the trial
@@ -33,7 +33,7 @@ from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.early_stopping import is_over
 from hpsearch.training.precision import Chosen
-from hpsearch.training.run import identity, require_same
+from hpsearch.training.state import identity, require_same
 
 _SUMS = ("seconds", "val_seconds")
 _ARRAYS = ("rows", "predicted", "truth", "losses")
@@ -46,12 +46,12 @@ TrainOne: TypeAlias = Callable[
 ]
 
 
-def round_config(config: TrialConfig, number: int) -> TrialConfig:
+def fold_config(config: TrialConfig, number: int) -> TrialConfig:
     """Return what the training of a fold or split (from 0) is told: a seed of its own."""
     return replace(config, seed=hashed_seed(config.seed, "round", number), early_stopping=None)
 
 
-def in_lockstep(
+def train_folds(
     config: TrialConfig,
     data: PreparedData,
     train_one: TrainOne,
@@ -76,7 +76,7 @@ def in_lockstep(
 
 
 @dataclass
-class _Round:
+class _FoldTraining:
     """One of the trainings."""
 
     #: How far it has come; ``None`` before it has begun.
@@ -89,7 +89,7 @@ class _Round:
 class _Trial:
     def __init__(self, config: TrialConfig, data: PreparedData) -> None:
         self.config, self.data = config, data
-        self.rounds = [_Round() for _ in data.rounds]
+        self.rounds = [_FoldTraining() for _ in data.rounds]
         self.history: list[dict[str, float]] = []
         self._precision: Chosen | None = None
         self._identity = identity(config, data.data_hash, data.split_hash)
@@ -114,7 +114,7 @@ class _Trial:
         """Make every training ready; none does anything before it is its turn."""
         for number, (each, data) in enumerate(zip(self.rounds, self.data.rounds, strict=True)):
             state = None if each.state is None else each.state()
-            config = round_config(self.config, number)
+            config = fold_config(self.config, number)
             each.epochs = train_one(config, data, state, self._precision)
 
     def train_an_epoch(self) -> None:

@@ -21,7 +21,7 @@ _LARGEST_KEPT = (2**30, 2**25)
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
+def keep_freed_pages() -> Iterator[None]:
     """Keep freed memory for the next step inside the block, and give it back at its end.
 
     Elsewhere than on Linux with glibc nothing changes. The settings themselves stay: glibc can't be

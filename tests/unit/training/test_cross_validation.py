@@ -18,10 +18,10 @@ from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import EarlyStopping, TrialConfig
 from hpsearch.training import checkpoint, engine
 from hpsearch.training.augmentation.chain import Chain
+from hpsearch.training.cross_validation import fold_config
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.engine import train
 from hpsearch.training.plan import plan_on
-from hpsearch.training.rounds import round_config
 
 Use = Callable[[PreparedData], None]
 
@@ -65,7 +65,7 @@ def alone(
     curves = []
     for number, data in enumerate(folds.rounds):
         use_data(data)
-        curves.append(list(train(round_config(config, number), keep_predictions=True, **options)))
+        curves.append(list(train(fold_config(config, number), keep_predictions=True, **options)))
     use_data(folds)
     return curves
 
@@ -131,7 +131,7 @@ def test_seconds_add_up(config: TrialConfig) -> None:
 
 
 def test_each_training_has_a_seed_and_weights_of_its_own(config: TrialConfig) -> None:
-    assert len({config.seed, *(round_config(config, number).seed for number in range(9))}) == 10
+    assert len({config.seed, *(fold_config(config, number).seed for number in range(9))}) == 10
     state = run(replace(config, epochs=1))[1]
     first, second, third = (each["dense1.weight"] for each in state["model"])
     assert not first.equal(second) and not second.equal(third)

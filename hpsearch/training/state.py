@@ -1,7 +1,7 @@
 """Everything that changes while a configuration is trained, and its copy in a checkpoint.
 
-A state (what ``Run.state`` returns) holds only tensors on the CPU, numbers, text, lists and
-dictionaries::
+A state (what ``TrainingState.state`` returns) holds only tensors on the CPU, numbers, text, lists
+and dictionaries::
 
     config         fingerprint of the TrialConfig
     data, split    hashes of the prepared images and of their split
@@ -48,7 +48,7 @@ _ALWAYS_COUNTED = frozenset({"validation", "input_size", "limit", "augmentation"
 _WAYS_OF_COMPUTING = ("fused", "foreach", "capturable")
 
 
-class Run:
+class TrainingState:
     """A model in training: weights, optimizer, schedule, random numbers, and how far it is."""
 
     def __init__(self, config: TrialConfig, plan: Plan, device: torch.device) -> None:

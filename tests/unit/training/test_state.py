@@ -14,7 +14,7 @@ from hpsearch.study_file.trial_config import EarlyStopping, TrialConfig
 from hpsearch.training.checkpoint import best_epoch, weights_of
 from hpsearch.training.engine import train
 from hpsearch.training.registries import MODELS
-from hpsearch.training.run import fingerprint
+from hpsearch.training.state import fingerprint
 
 
 class TestFingerprint:

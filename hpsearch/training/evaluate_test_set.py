@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.study_file.trial_config import TrialConfig
-from hpsearch.training.classifier import Classifier, sign
+from hpsearch.training.classifier import Classifier, signature_of
 from hpsearch.training.data.prepare import groups_of_test_images, prepare, test_images
 from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.plan import plan_on
@@ -67,5 +67,5 @@ def _classifier(trained: Trained, device: str, data_root: Path | None) -> Classi
     data = prepare(config.data, split_seed=config.split_seed, root=data_root)
     data = data.rounds[trained.round] if data.rounds else data
     plan = plan_on(config, data, torch.device(device))
-    signature = sign(config, data, plan.precision, epoch=trained.epoch)
+    signature = signature_of(config, data, plan.precision, epoch=trained.epoch)
     return Classifier(config, signature, trained.weights, device)
