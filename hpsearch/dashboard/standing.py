@@ -22,9 +22,9 @@ from hpsearch.results.confirmation.stored import (
     kept_trainings,
 )
 from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation_gap import TestGap, read_test_gap
 from hpsearch.results.ranking import front, ranked, weights_kept
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.results.test_gap import TestGap, read_test_gap
 from hpsearch.search import studies
 from hpsearch.search.decision import kept_by_audit
 from hpsearch.search.ledger_tables import events

@@ -10,12 +10,12 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.notebook import html
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.confirmation_gap import TestGap, read_test_gap
 from hpsearch.results.export.confirmed import LACKS_GROUPS
 from hpsearch.results.export.frozen import caveat
 from hpsearch.results.ranking import best as best_seen
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord
-from hpsearch.results.test_gap import TestGap, read_test_gap
 from hpsearch.search.storage import Database
 
 

@@ -11,8 +11,8 @@
 - ``opening``       how commands and notebooks come to a stored study or a file
 - ``found``         what a later study takes over from a stored one (``from: NAME``)
 - ``pruning_audit`` what pruning saved and what it cost, by the trials that were spared
-- ``test_openings`` how often test images were opened, and what was read off them
-- ``test_gap``      a test figure outside the confirmed interval, and the likely reasons
+- ``final_evaluations`` how often test images were opened, and what was read off them
+- ``confirmation_gap``  a test figure outside the confirmed interval, and the likely reasons
 - ``drawing``       matplotlib, as the report's figures and ``trial_pictures`` use it
 - ``markdown``      text of other people in Markdown, and tables
 - ``invariants``    what must hold of every stored study, as small rules over its rows

@@ -99,7 +99,7 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
     if now.finished and now.winner is not None:
         # Statistics, which take their time to import
         from hpsearch.results.confirmation.reading import read_verdict
-        from hpsearch.results.test_gap import read_test_gap
+        from hpsearch.results.confirmation_gap import read_test_gap
 
         try:
             verdict = read_verdict(database, record, found)

@@ -15,7 +15,7 @@ from support.confirming import Confirming, confirming
 from support.trials import SmallSearch, leave_after, open_small
 
 from hpsearch.cli.terminal.verdict import print_verdict
-from hpsearch.results import test_openings, trial_attributes
+from hpsearch.results import final_evaluations, trial_attributes
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation, read_verdict
@@ -260,7 +260,9 @@ def test_the_test_images_judge_every_model(
     assert (told["models"], told["seeds"]) == (models, [3, 4])
     assert sum(map(sum, told["confusion"])) == models * told["images"]
     assert told["accuracy"] == pytest.approx(sum(told["accuracies"]) / 2)
-    (opening,) = test_openings.openings(searched.search.database, searched.search.stored.study_id)
+    (opening,) = final_evaluations.evaluations(
+        searched.search.database, searched.search.stored.study_id
+    )
     low, high = opening.interval
     assert low < opening.accuracy < high
     assert told["accuracies"] == pytest.approx(

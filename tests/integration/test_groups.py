@@ -35,9 +35,9 @@ from hpsearch.results.confirmation.over_groups import OVER_GROUPS, VAL_GROUPS, o
 from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.statistics import Judged, estimate
+from hpsearch.results.final_evaluations import evaluations
 from hpsearch.results.report.assemble import read_report
 from hpsearch.results.report.writing import write_report
-from hpsearch.results.test_openings import openings
 from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_tables import events
 from hpsearch.search.schema_version import ensure_tables
@@ -226,7 +226,7 @@ def opened(grouped: Searched) -> Iterator[Searched]:
 
 
 def test_a_test_figure_is_over_groups(opened: Searched) -> None:
-    (opening,) = openings(opened.search.database, opened.search.stored.study_id)
+    (opening,) = evaluations(opened.search.database, opened.search.stored.study_id)
     config = opened.search.study.trial_config(opened.search.record().trials[0].params, 1).data
     groups = groups_of_test_images(config, root=opened.search.data)
     assert groups is not None
@@ -367,7 +367,7 @@ def test_what_was_stored_without_groups_is_read_and_says_so(
     assert (verdict.groups, verdict.lacks_groups) == (None, True)
     assert verdict.confirmed == before.confirmed
     assert verdict.other_images == "validation images"
-    assert openings(old, record.study.study_id)[0].over == "seeds and images"
+    assert evaluations(old, record.study.study_id)[0].over == "seeds and images"
 
     stored = ("--study", "grouped", "--storage", f"sqlite:///{here / 'old.db'}", *opened.stored[4:])
     told = " ".join(hpsearch("confirm", *stored).out.split())

@@ -170,8 +170,8 @@ def _end(
     from hpsearch.cli.terminal.verdict import print_gap, print_verdict, verdict_json
     from hpsearch.results.confirmation.reading import read_verdict
     from hpsearch.results.confirmation.stored import confirmations, newer_trials
+    from hpsearch.results.confirmation_gap import read_test_gap
     from hpsearch.results.records import read_study
-    from hpsearch.results.test_gap import read_test_gap
 
     search, record = read_study(database, name), read_study(database, prepared.name)
     verdict: Confirmation = read_verdict(database, search, record)

@@ -25,8 +25,8 @@ from hpsearch.results.opening import database_for_reading, record_of, study_of
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
+    from hpsearch.results.final_evaluations import FinalEvaluation
     from hpsearch.results.records import StudyRecord
-    from hpsearch.results.test_openings import Opening
 
 #: All shares are written like it.
 _ACCURACY = MetricFormat("val_accuracy")
@@ -51,35 +51,35 @@ def evaluate(
     hpsearch evaluate --study quickstart
     """
     from hpsearch.results.confirmation.reading import read_confirmation
-    from hpsearch.results.test_gap import find_test_gap
-    from hpsearch.results.test_openings import openings
+    from hpsearch.results.confirmation_gap import find_test_gap
+    from hpsearch.results.final_evaluations import evaluations
     from hpsearch.workers.winner.final_evaluation import evaluate_winner
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
-        before = openings(database, record.study.study_id)
-        opening = evaluate_winner(
+        before = evaluations(database, record.study.study_id)
+        evaluation = evaluate_winner(
             database, record, study_of(record), runs=runs, device=device, data=data, pick=pick
         )
         verdict = read_confirmation(database, record)
     gap = None
     if verdict is not None:
-        gap = find_test_gap(verdict, opening, record.study.document)
+        gap = find_test_gap(verdict, evaluation, record.study.document)
     _warn(record, before)
     if as_json:
         counted = {"study": record.study.name, "opened": len(before) + 1}
         outside = None if gap is None else gap.to_json()
         told = {**counted, "outside_confirmed": outside}
-        print_json({**told, **asdict(opening), **opening.metrics()})
+        print_json({**told, **asdict(evaluation), **evaluation.metrics()})
         return
     if gap is not None:
         print_gap(gap)
-    _print(record, opening)
-    if gap is None and verdict is not None and verdict.winner == opening.trial:
-        print_agreement(verdict, opening.value_of(verdict.metric))
+    _print(record, evaluation)
+    if gap is None and verdict is not None and verdict.winner == evaluation.trial:
+        print_agreement(verdict, evaluation.value_of(verdict.metric))
 
 
-def _warn(record: StudyRecord, before: Sequence[Opening]) -> None:
+def _warn(record: StudyRecord, before: Sequence[FinalEvaluation]) -> None:
     if before:
         say(
             f"warning: the test images of study {record.study.name!r} were opened before "
@@ -97,23 +97,26 @@ def _warn(record: StudyRecord, before: Sequence[Opening]) -> None:
         )
 
 
-def _print(record: StudyRecord, opening: Opening) -> None:
-    low, high = opening.interval
-    winner = record.trial(opening.trial)
-    seeds = opening.seeds
+def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
+    low, high = evaluation.interval
+    winner = record.trial(evaluation.trial)
+    seeds = evaluation.seeds
     trained = f"confirmed, {plural(len(seeds), 'training')}" if seeds else "1 training"
-    if opening.models > max(1, len(seeds)):
-        trained += f" of {opening.models // max(1, len(seeds))} models each, one for each fold"
-    say(f"{record.study.name}: trial {opening.trial} ({trained}), weights of epoch {opening.epoch}")
-    mean = "mean " if opening.models > 1 else ""
+    if evaluation.models > max(1, len(seeds)):
+        trained += f" of {evaluation.models // max(1, len(seeds))} models each, one for each fold"
     say(
-        f"{mean}test accuracy {_ACCURACY.value(opening.accuracy)} on {opening.sample} "
-        f"(95 % interval over {opening.over} {_ACCURACY.interval((low, high))})",
+        f"{record.study.name}: trial {evaluation.trial} ({trained}), weights of epoch "
+        f"{evaluation.epoch}"
+    )
+    mean = "mean " if evaluation.models > 1 else ""
+    say(
+        f"{mean}test accuracy {_ACCURACY.value(evaluation.accuracy)} on {evaluation.sample} "
+        f"(95 % interval over {evaluation.over} {_ACCURACY.interval((low, high))})",
         style="bold",
     )
     say(
-        f"test loss {opening.loss:.4f}  macro F1 {_ACCURACY.value(opening.macro_f1)}  "
-        f"balanced accuracy {_ACCURACY.value(opening.balanced_accuracy)}"
+        f"test loss {evaluation.loss:.4f}  macro F1 {_ACCURACY.value(evaluation.macro_f1)}  "
+        f"balanced accuracy {_ACCURACY.value(evaluation.balanced_accuracy)}"
     )
     metric = record.objective.metric
     if not seeds:
@@ -121,7 +124,7 @@ def _print(record: StudyRecord, opening: Opening) -> None:
         seen = MetricFormat(metric).value(winner.value)
         say(f"{metric} had been {seen}, the best of {count}: optimistic")
     else:
-        listed = ", ".join(_ACCURACY.value(each) for each in opening.accuracies)
+        listed = ", ".join(_ACCURACY.value(each) for each in evaluation.accuracies)
         say(f"of each training: {listed}")
-    title = "Test images, of all trainings" if opening.models > 1 else "Test images"
-    print_confusion(title, opening.class_names, opening.confusion)
+    title = "Test images, of all trainings" if evaluation.models > 1 else "Test images"
+    print_confusion(title, evaluation.class_names, evaluation.confusion)

@@ -12,8 +12,8 @@ from hpsearch.wording import plural
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.statistics import Interval
     from hpsearch.results.confirmation.verdict import Comparison, Confirmation, Finalist
+    from hpsearch.results.confirmation_gap import TestGap
     from hpsearch.results.records import StudyRecord
-    from hpsearch.results.test_gap import TestGap
 
 #: Costs in the order in which they matter to people, and how the cheaper one is called.
 _CHEAPER = {

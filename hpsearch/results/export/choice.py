@@ -16,11 +16,11 @@ from hpsearch.results.confirmation.stored import (
     trainings,
 )
 from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation_gap import read_test_gap
 from hpsearch.results.export import confirmed
 from hpsearch.results.export.frozen import FrozenConfig, Retrained, export_trial
 from hpsearch.results.ranking import chosen
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.results.test_gap import read_test_gap
 from hpsearch.search.storage import Database
 from hpsearch.study_file.study import StudyFile
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from hpsearch.errors import UserError
 from hpsearch.metrics import MetricFormat
-from hpsearch.results import provenance, test_openings, trial_attributes
+from hpsearch.results import final_evaluations, provenance, trial_attributes
 from hpsearch.results.confirmation.over_groups import VAL_GROUPS, names_groups
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.ranking import none_eligible, ranked
@@ -194,8 +194,8 @@ def caveat(trial: TrialRecord, rank: int | None, complete: int, *, several: bool
 def _test(
     database: Database, record: StudyRecord, retrained: Retrained | None
 ) -> dict[str, Any] | None:
-    found = test_openings.openings(database, record.study.study_id)
-    told = test_openings.told(found)
+    found = final_evaluations.evaluations(database, record.study.study_id)
+    told = final_evaluations.summarize(found)
     if told is None:
         return None
     if found[0].groups is None and names_groups(record.study.document.get("data")):

@@ -14,10 +14,10 @@ from hpsearch.results.analysis.findings import Effects
 from hpsearch.results.analysis.importances import Importances
 from hpsearch.results.analysis.matrices import Matrices, Matrix
 from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation_gap import TestGap
+from hpsearch.results.final_evaluations import FinalEvaluation
 from hpsearch.results.report.hard_pictures import Shown
 from hpsearch.results.report.labels import Unit, short_names
-from hpsearch.results.test_gap import TestGap
-from hpsearch.results.test_openings import Opening
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class StudyContent:
     #: Trial number -> first epoch of overfitting.
     overfits: Mapping[int, int]
     confirmed: Confirmed | None
-    test: Sequence[Opening]
+    test: Sequence[FinalEvaluation]
     #: Whether the first test figure contradicts the confirmed one; ``None``: it doesn't.
     test_gap: TestGap | None
     #: What came out, in sentences.

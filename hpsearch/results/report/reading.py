@@ -24,14 +24,14 @@ from hpsearch.results.confirmation.stored import (
     newer_trials,
     newest,
 )
+from hpsearch.results.confirmation_gap import read_test_gap
+from hpsearch.results.final_evaluations import evaluations
 from hpsearch.results.provenance import versions
 from hpsearch.results.ranking import front, knee, ranked, violators
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.report.content import Confirmed, StudyContent
 from hpsearch.results.report.hard_pictures import hard_pictures
 from hpsearch.results.summary import counts_of
-from hpsearch.results.test_gap import read_test_gap
-from hpsearch.results.test_openings import openings
 from hpsearch.search import queries
 from hpsearch.search.storage import Database
 from hpsearch.study_file.freezing import to_yaml
@@ -118,7 +118,7 @@ def read_content(
             if row["overfits_from"] is not None
         },
         confirmed=confirmed,
-        test=openings(database, record.study.study_id),
+        test=evaluations(database, record.study.study_id),
         test_gap=None if confirmed is None else read_test_gap(database, record, confirmed.verdict),
         answer=answer(record, None if confirmed is None else confirmed.verdict, found),
         effects=found,

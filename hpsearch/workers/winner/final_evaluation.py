@@ -26,9 +26,9 @@ from hpsearch.results.confirmation.stored import (
     standing,
     trainings,
 )
+from hpsearch.results.final_evaluations import FinalEvaluation, record_evaluation
 from hpsearch.results.ranking import chosen, none_eligible, violators
 from hpsearch.results.records import StudyRecord
-from hpsearch.results.test_openings import Opening, record_opening
 from hpsearch.search.storage import Database
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
@@ -50,7 +50,7 @@ def evaluate_winner(
     device: str,
     data: Path | None,
     pick: str | None = None,
-) -> Opening:
+) -> FinalEvaluation:
     """Evaluate the winner's kept weights on the test images, and record that they were opened.
 
     Of a search that was confirmed it is the confirmed winner, trained with each of the report's
@@ -84,7 +84,7 @@ def evaluate_winner(
     intervals = _intervals(result, of_training, with_seeds=bool(seeds))
     config = models[0].config
     prepared = prepare(config.data, split_seed=config.split_seed, root=data)
-    opening = Opening(
+    evaluation = FinalEvaluation(
         trial=trial,
         epoch=max(each.epoch for each in models),
         images=found[0].samples,
@@ -104,8 +104,8 @@ def evaluate_winner(
         groups=None if result.groups is None else len(np.unique(result.groups)),
         intervals=intervals,
     )
-    record_opening(database, record.study.study_id, opening)
-    return opening
+    record_evaluation(database, record.study.study_id, evaluation)
+    return evaluation
 
 
 def _best_seen(

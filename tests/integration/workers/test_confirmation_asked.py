@@ -8,7 +8,7 @@ from support.ledger import optuna_storage
 from support.trials import SmallSearch
 
 from hpsearch.errors import StudyMismatch, UserError
-from hpsearch.results import test_openings
+from hpsearch.results import final_evaluations
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.stored import latencies, newer_trials, newest
 from hpsearch.results.report.assemble import read_report
@@ -36,7 +36,7 @@ def searched(open_study) -> SmallSearch:
     return search
 
 
-def evaluated(search: SmallSearch) -> test_openings.Opening:
+def evaluated(search: SmallSearch) -> final_evaluations.FinalEvaluation:
     return evaluate_winner(
         search.database,
         search.record(),
@@ -255,8 +255,8 @@ def test_test_images_are_opened_once_for_all_of_the_winners_trainings(searched) 
         evaluated(searched)
     confirm.run_to_end()
     opening = evaluated(searched)
-    assert test_openings.openings(searched.database, searched.stored.study_id) == [opening]
-    assert test_openings.openings(searched.database, confirm.stored.study_id) == []
+    assert final_evaluations.evaluations(searched.database, searched.stored.study_id) == [opening]
+    assert final_evaluations.evaluations(searched.database, confirm.stored.study_id) == []
     assert (opening.trial, opening.seeds) == (confirm.standing().winner, [3, 4])
     assert opening.accuracy == pytest.approx(sum(opening.accuracies) / 2)
     assert sum(map(sum, opening.confusion)) == 2 * opening.images

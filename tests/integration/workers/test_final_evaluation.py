@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from support.trials import SmallSearch
 
 from hpsearch.errors import CheckpointError, DataError, UserError
-from hpsearch.results import test_openings
+from hpsearch.results import final_evaluations
 from hpsearch.results.export.frozen import export_trial
 from hpsearch.results.ranking import best
 from hpsearch.training.data import prepare as prepare_module
@@ -20,7 +20,7 @@ from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.winner.final_evaluation import evaluate_winner
 
 
-def evaluated(search: SmallSearch) -> test_openings.Opening:
+def evaluated(search: SmallSearch) -> final_evaluations.FinalEvaluation:
     return evaluate_winner(
         search.database,
         search.record(),
@@ -31,8 +31,8 @@ def evaluated(search: SmallSearch) -> test_openings.Opening:
     )
 
 
-def counted(search: SmallSearch) -> list[test_openings.Opening]:
-    return test_openings.openings(search.database, search.stored.study_id)
+def counted(search: SmallSearch) -> list[final_evaluations.FinalEvaluation]:
+    return final_evaluations.evaluations(search.database, search.stored.study_id)
 
 
 def test_the_figures_are_those_of_a_loop_written_by_hand(open_study) -> None:
@@ -66,11 +66,11 @@ def test_the_figures_are_those_of_a_loop_written_by_hand(open_study) -> None:
 def test_every_look_is_counted_and_the_first_figure_is_kept(open_study) -> None:
     search = open_study()
     search.run_all()
-    assert test_openings.told(counted(search)) is None
+    assert final_evaluations.summarize(counted(search)) is None
     first = evaluated(search)
     assert counted(search) == [first]
     evaluated(search)
-    told = test_openings.told(counted(search))
+    told = final_evaluations.summarize(counted(search))
     assert told == {"opened": 2, **first.metrics()}
     frozen = export_trial(search.database, search.record(), search.study)
     assert frozen.document["provenance"]["test"] == told

@@ -53,14 +53,14 @@ def classes(content: StudyContent) -> Section:
         )
     if content.confirmed is not None and content.confirmed.verdict.per_class:
         blocks.append(_per_class(content))
-    for opening in content.test[:1]:
+    for evaluation in content.test[:1]:
         accuracy = Unit("val_accuracy")
         blocks.append(
             Text(
                 text=f"Test images were opened {plural(len(content.test), 'time')}. At the first "
-                f"look trial {opening.trial} came to {accuracy.value(opening.accuracy)} of "
-                f"{opening.sample} (95 % over {opening.over}: "
-                f"{accuracy.interval(opening.interval)}); only a first look is a test."
+                f"look trial {evaluation.trial} came to {accuracy.value(evaluation.accuracy)} of "
+                f"{evaluation.sample} (95 % over {evaluation.over}: "
+                f"{accuracy.interval(evaluation.interval)}); only a first look is a test."
             )
         )
     if not content.test:

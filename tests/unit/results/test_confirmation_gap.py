@@ -8,8 +8,8 @@ import pytest
 
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import Confirmation, PerClass
-from hpsearch.results.test_gap import find_test_gap
-from hpsearch.results.test_openings import Opening
+from hpsearch.results.confirmation_gap import find_test_gap
+from hpsearch.results.final_evaluations import FinalEvaluation
 
 #: As a study's document says it.
 FIXED = {
@@ -32,17 +32,17 @@ def confirmed(low: float = 0.334, high: float = 0.403, **changes: Any) -> Confir
     return Confirmation(**{**told, **changes})
 
 
-def opened(accuracy: float = 0.285, **changes: Any) -> Opening:
+def opened(accuracy: float = 0.285, **changes: Any) -> FinalEvaluation:
     told: dict[str, Any] = {
         "trial": 4, "epoch": 8, "images": 211, "loss": 2.5, "accuracy": accuracy,
         "macro_f1": accuracy, "balanced_accuracy": accuracy, "class_names": ["a", "b"],
         "confusion": [[60, 40], [40, 71]], "seeds": [6, 7], "accuracies": [0.28, 0.29],
         "spread": [0.203, 0.385], "groups": 71,
     }  # fmt: skip
-    return Opening(**{**told, **changes})
+    return FinalEvaluation(**{**told, **changes})
 
 
-def reasons(verdict: Confirmation, opening: Opening, document: Any = FIXED) -> str:
+def reasons(verdict: Confirmation, opening: FinalEvaluation, document: Any = FIXED) -> str:
     found = find_test_gap(verdict, opening, document)
     assert found is not None
     return " ".join(found.reasons)

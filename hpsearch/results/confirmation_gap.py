@@ -17,8 +17,8 @@ from hpsearch.results.confirmation.over_groups import names_groups
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.final_evaluations import FinalEvaluation, evaluations
 from hpsearch.results.records import StudyRecord
-from hpsearch.results.test_openings import Opening, openings
 from hpsearch.search.storage import Database
 from hpsearch.study_file.goals import Goals
 
@@ -93,7 +93,7 @@ def read_test_gap(
         ``None`` if nothing contradicts: it isn't confirmed, the test images are closed or were
         opened for another trial, or the figure lies inside the interval.
     """
-    found = openings(database, record.study.study_id)
+    found = evaluations(database, record.study.study_id)
     if not found:
         return None
     verdict = verdict or read_confirmation(database, record)
@@ -102,29 +102,29 @@ def read_test_gap(
 
 
 def find_test_gap(
-    verdict: Confirmation, opening: Opening, document: Mapping[str, Any]
+    verdict: Confirmation, evaluation: FinalEvaluation, document: Mapping[str, Any]
 ) -> TestGap | None:
     """Compare a test figure with what was confirmed.
 
     Args:
         verdict: Of the search's confirmation.
-        opening: An evaluation on the test images.
+        evaluation: An evaluation on the test images.
         document: The search's study file, as stored.
 
     Returns:
         ``None`` if the figure lies inside the confirmed interval, or is of another trial.
     """
     confirmed = verdict.over_seeds_and_images
-    if not verdict.finished or verdict.winner != opening.trial or confirmed is None:
+    if not verdict.finished or verdict.winner != evaluation.trial or confirmed is None:
         return None
-    test = opening.value_of(verdict.metric)
+    test = evaluation.value_of(verdict.metric)
     if not confirmed.excludes(test):
         return None
-    own = opening.interval_of(verdict.metric)
+    own = evaluation.interval_of(verdict.metric)
     difference = None if own is None else _difference(test, own, confirmed)
     gap = TestGap(
         metric=verdict.metric,
-        trial=opening.trial,
+        trial=evaluation.trial,
         test=test,
         test_interval=own,
         confirmed=confirmed.estimate,
@@ -133,7 +133,7 @@ def find_test_gap(
         difference=difference,
         reasons=(),
     )
-    return replace(gap, reasons=tuple(_reasons(gap, verdict, opening, document)))
+    return replace(gap, reasons=tuple(_reasons(gap, verdict, evaluation, document)))
 
 
 def _difference(test: float, own: Sequence[float], confirmed: Interval) -> Interval:
@@ -145,11 +145,11 @@ def _difference(test: float, own: Sequence[float], confirmed: Interval) -> Inter
 
 
 def _reasons(
-    gap: TestGap, verdict: Confirmation, opening: Opening, document: Mapping[str, Any]
+    gap: TestGap, verdict: Confirmation, evaluation: FinalEvaluation, document: Mapping[str, Any]
 ) -> list[str]:
     data = document.get("data", {})
-    found = [_chance(gap, opening), _classes(gap, verdict, opening)]
-    if verdict.lacks_groups or (opening.groups is None and names_groups(data)):
+    found = [_chance(gap, evaluation), _classes(gap, verdict, evaluation)]
+    if verdict.lacks_groups or (evaluation.groups is None and names_groups(data)):
         found.append(
             "The images come in groups, but a figure was stored before hpsearch counted them: "
             "its interval takes each image as independent and is too narrow. "
@@ -180,7 +180,7 @@ def _reasons(
     return [each for each in found if each]
 
 
-def _chance(gap: TestGap, opening: Opening) -> str:
+def _chance(gap: TestGap, evaluation: FinalEvaluation) -> str:
     if gap.difference is None:
         return ""
     unit = MetricFormat(gap.metric)
@@ -189,16 +189,16 @@ def _chance(gap: TestGap, opening: Opening) -> str:
     if gap.by_chance:
         return (
             f"Chance may explain it: the difference of {by} is uncertain (95 %: {between}), since "
-            f"the test figure rests on {opening.sample} alone."
+            f"the test figure rests on {evaluation.sample} alone."
         )
     return f"Chance alone hardly explains it: the difference is {by} (95 %: {between})."
 
 
-def _classes(gap: TestGap, verdict: Confirmation, opening: Opening) -> str:
+def _classes(gap: TestGap, verdict: Confirmation, evaluation: FinalEvaluation) -> str:
     """Say how far another mix of classes explains the difference, where it does."""
-    if gap.metric != "val_accuracy" or len(verdict.per_class) != len(opening.confusion):
+    if gap.metric != "val_accuracy" or len(verdict.per_class) != len(evaluation.confusion):
         return ""
-    images = np.asarray(opening.confusion, dtype=np.float64).sum(axis=1)
+    images = np.asarray(evaluation.confusion, dtype=np.float64).sum(axis=1)
     known = [each.recall is not None for each in verdict.per_class]
     if not images.sum() or images[~np.array(known)].sum():
         return ""  # of some class that tests, validation says nothing

@@ -17,7 +17,7 @@ from hpsearch.wording import plural
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening:
+class FinalEvaluation:
     """One final evaluation. Shares are 0..1."""
 
     #: Optuna's number of the trial whose weights were evaluated, and the weights' epoch (of
@@ -98,27 +98,29 @@ class Opening:
         return {**metrics, **groups, **seeds, "interval": [low, high]}
 
 
-def record_opening(database: Database, study_id: int, opening: Opening) -> None:
+def record_evaluation(database: Database, study_id: int, evaluation: FinalEvaluation) -> None:
     """Write an opening into the study's event log."""
-    studies.record_study_event(database, study_id, EventKind.TEST_OPENED, asdict(opening))
+    studies.record_study_event(database, study_id, EventKind.TEST_OPENED, asdict(evaluation))
 
 
-def openings(database: Database, study_id: int) -> list[Opening]:
+def evaluations(database: Database, study_id: int) -> list[FinalEvaluation]:
     """Return every opening, oldest first."""
     log = event_log(database, study_id)
     return [
-        Opening(**event.detail)
+        FinalEvaluation(**event.detail)
         for event in log
         if event.kind == EventKind.TEST_OPENED and _is_whole(event)
     ]
 
 
 def _is_whole(event: Event) -> bool:
-    required = {each.name for each in fields(Opening) if each.default is each.default_factory}
+    required = {
+        each.name for each in fields(FinalEvaluation) if each.default is each.default_factory
+    }
     return required <= event.detail.keys()
 
 
-def told(found: Sequence[Opening]) -> dict[str, Any] | None:
+def summarize(found: Sequence[FinalEvaluation]) -> dict[str, Any] | None:
     """Return what a frozen config and a summary say of the test images; ``None``: still closed.
 
     Only the first figure is a test figure, however often one looked.
