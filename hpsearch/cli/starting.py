@@ -46,11 +46,11 @@ def changes_of(
 
 def _with_overrides(named: set[str], overrides: Sequence[str]) -> set[str]:
     """Return the trackers that are named once ``--set`` has its word, whose settings stand, too."""
+    from hpsearch.study_file.diagnostics import Diagnostics
     from hpsearch.study_file.overrides import read_overrides
-    from hpsearch.study_file.problems import Report
     from hpsearch.study_file.syntax import to_plain
 
-    for change in read_overrides(overrides, Report()):
+    for change in read_overrides(overrides, Diagnostics()):
         section, _, inside = change.path.partition(".")
         if section != "trackers":
             continue

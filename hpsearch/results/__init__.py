@@ -9,7 +9,7 @@
 - ``analysis``      what a study says, as data: tables, effects, costs, failures, comparisons
 - ``warm_start``    results from elsewhere, checked against a study's space
 - ``opening``       how commands and notebooks come to a stored study or a file
-- ``found``         what a later study takes over from a stored one (``from: NAME``)
+- ``inherited``     what a later study takes over from a stored one (``from: NAME``)
 - ``pruning_audit`` what pruning saved and what it cost, by the trials that were spared
 - ``final_evaluations`` how often test images were opened, and what was read off them
 - ``confirmation_gap``  a test figure outside the confirmed interval, and the likely reasons

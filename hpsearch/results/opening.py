@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
     from hpsearch.search.storage import Database
     from hpsearch.search.studies import StoredStudy
-    from hpsearch.study_file.found import FoundConfig, Resolve
+    from hpsearch.study_file.inherit import InheritedConfig, Resolve
     from hpsearch.study_file.study import StudyFile
 
 
@@ -58,15 +58,15 @@ def name_in_file(name_or_path: str) -> str | None:
 
 def head_of(path: Path) -> dict[str, object]:
     """Return a study file's keys without checking their values; empty where it can't be read."""
+    from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation
     from hpsearch.study_file.loading import read_text
-    from hpsearch.study_file.problems import Place, Report
     from hpsearch.study_file.syntax import read_yaml, to_plain
 
     try:
         text = read_text(path)
     except StudyFileError:
         return {}
-    node = read_yaml(text, Place(str(path)), Report())
+    node = read_yaml(text, SourceLocation(str(path)), Diagnostics())
     keys = None if node is None else to_plain(node)
     return keys if isinstance(keys, dict) else {}
 
@@ -180,8 +180,8 @@ def study_file(
 def _finder(storage: str) -> Resolve:
     """Return what finds the winners of the studies in ``storage``."""
 
-    def find(name: str, trial: int | None) -> FoundConfig:
-        from hpsearch.results.found import found_in
+    def find(name: str, trial: int | None) -> InheritedConfig:
+        from hpsearch.results.inherited import winner_of
         from hpsearch.results.records import read_study
 
         try:
@@ -191,7 +191,7 @@ def _finder(storage: str) -> Resolve:
             raise UserError(f"{error} Launch it first, or name a frozen file (.yaml).") from error
         except NothingStored as error:
             raise UserError(f"study {name!r} must be launched first: {error}") from error
-        return found_in(record, study_of(record), trial)
+        return winner_of(record, study_of(record), trial)
 
     return find
 

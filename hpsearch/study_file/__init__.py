@@ -3,13 +3,13 @@
 From text to a study, in the order of the work:
 
 - ``syntax``: YAML text as a tree of values that know their line.
-- ``problems``: collects everything that is wrong, so that all of it is shown at once.
+- ``diagnostics``: collects everything that is wrong, so that all of it is shown at once.
 - ``schema``: the keys a study file may have, derived from annotations and registries.
 - ``sections``: the root of that schema, written by hand.
 - ``overrides``: ``--set path=value``.
-- ``found``: ``from``, what an earlier study found.
+- ``inherit``: ``from``, what an earlier study found.
 - ``plugins``: the user's own Python files.
-- ``leaves``: one value, range or list of values against its key's annotation.
+- ``values``: one value, range or list of values against its key's annotation.
 - ``walk``: the whole tree against the schema; the result is a space.
 - ``first_trials``: the entries of ``try_first``.
 - ``assemble``: the study out of all that.

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.registry import Component
+from hpsearch.study_file.diagnostics import Diagnostics, shown
 from hpsearch.study_file.durations import parse_duration
 from hpsearch.study_file.first_trials import FirstTrial, parse_first_trials
 from hpsearch.study_file.goal_keys import check_goals, normal_form
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.plugins import Plugin
-from hpsearch.study_file.problems import Report, shown
-from hpsearch.study_file.schema import AUTO, OneOf, Section
+from hpsearch.study_file.schema import AUTO, ComponentChoice, Section
 from hpsearch.study_file.sections import NO_HELP, SPACE
 from hpsearch.study_file.shipped_priors import SHIPPED, file_of, sha256_of
 from hpsearch.study_file.space import Group, Space, join
@@ -23,23 +23,23 @@ from hpsearch.study_file.walk import parse, plain
 
 
 def assemble(
-    schema: Section, node: MapNode, plugins: Sequence[Plugin], text: str, report: Report
+    schema: Section, node: MapNode, plugins: Sequence[Plugin], text: str, diagnostics: Diagnostics
 ) -> StudyFile:
     """Check the whole tree and build the study.
 
     Raises ``StudyFileError`` with everything that this and the earlier steps reported.
     """
     node = _without_auto(schema, node)
-    tree = parse(schema, node, "", report, searchable=False)
+    tree = parse(schema, node, "", diagnostics, searchable=False)
     children = tree.children if isinstance(tree, Group) else {}
     space = Group({key: children[key] for key in SPACE if key in children})
-    first_trials = _first_trials(schema, space, node, report)
-    provenance = _provenance(node.entries.get("provenance"), report)
-    _check_found(node.entries.get("found"), report)
+    first_trials = _first_trials(schema, space, node, diagnostics)
+    provenance = _provenance(node.entries.get("provenance"), diagnostics)
+    _check_found(node.entries.get("found"), diagnostics)
     confirms = node.entries.get("confirms")
-    check_goals(children, node, report)
-    if len(report):
-        raise report.error()
+    check_goals(children, node, diagnostics)
+    if len(diagnostics):
+        raise diagnostics.error()
     document = _document(children, plugins, first_trials, provenance)
     left = _automatic(schema) - node.entries.keys()
     if document.get("search", NO_HELP)["prior"] == AUTO:
@@ -51,12 +51,12 @@ def assemble(
         _name_file(document)
     except OSError as error:
         search = node.entries.get("search", node)
-        report.add(
-            search.place,
+        diagnostics.add(
+            search.location,
             "search.prior",
             f"must be a prior's file that can be read, but {error.filename}: {error.strerror}",
         )
-        raise report.error() from error
+        raise diagnostics.error() from error
     budget = document["budget"]
     time = budget["time"]
     return StudyFile(
@@ -90,7 +90,11 @@ def assemble(
 
 def _automatic(schema: Section) -> set[str]:
     """Return the keys that hpsearch chooses if the file says ``auto``, or nothing."""
-    return {key for key, each in schema.keys.items() if isinstance(each, OneOf) and each.automatic}
+    return {
+        key
+        for key, each in schema.keys.items()
+        if isinstance(each, ComponentChoice) and each.automatic
+    }
 
 
 def _without_auto(schema: Section, node: MapNode) -> MapNode:
@@ -103,39 +107,41 @@ def _without_auto(schema: Section, node: MapNode) -> MapNode:
     return replace(node, entries=kept)
 
 
-def _first_trials(schema: Section, space: Group, node: MapNode, report: Report) -> list[FirstTrial]:
+def _first_trials(
+    schema: Section, space: Group, node: MapNode, diagnostics: Diagnostics
+) -> list[FirstTrial]:
     given = node.entries.get("try_first")
     if given is None or (isinstance(given, ScalarNode) and given.value is None):
         return []
     searched = Section(keys={key: schema.keys[key] for key in SPACE})
-    return parse_first_trials(searched, space, given, report)
+    return parse_first_trials(searched, space, given, diagnostics)
 
 
-def _provenance(node: YamlNode | None, report: Report) -> Mapping[str, Any] | None:
+def _provenance(node: YamlNode | None, diagnostics: Diagnostics) -> Mapping[str, Any] | None:
     if node is None:
         return None
     found = to_plain(node)
     if found is None or found == {}:  # an empty one says nothing
         return None
     if not isinstance(node, MapNode):
-        report.add(node.place, "provenance", f"must be a mapping, but got {shown(found)}")
+        diagnostics.add(node.location, "provenance", f"must be a mapping, but got {shown(found)}")
         return None
     for name in ("trial_seed", "split_seed"):
         seed = found.get(name)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            report.add(
-                node.entries[name].place,
+            diagnostics.add(
+                node.entries[name].location,
                 join("provenance", name),
                 f"must be an integer of at least 0, but got {shown(seed)}",
             )
     return dict(found)
 
 
-def _check_found(node: YamlNode | None, report: Report) -> None:
+def _check_found(node: YamlNode | None, diagnostics: Diagnostics) -> None:
     found = None if node is None else to_plain(node)
     if node is not None and found is not None and not isinstance(node, MapNode):
-        report.add(
-            node.place,
+        diagnostics.add(
+            node.location,
             "found",
             f"must be a mapping, which hpsearch writes, but got {shown(found)}; name the study or "
             "file that was found in `from`",

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpsearch.study_file.leaves import RuleBroken, checked, is_value
-from hpsearch.study_file.problems import Place, Report, shown
-from hpsearch.study_file.schema import Leaf, OneOf, Schema, Section, SomeOf
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.schema import ComponentChoice, Schema, Section, Switches, Value
 from hpsearch.study_file.space import (
     Branch,
     Choice,
@@ -27,6 +26,7 @@ from hpsearch.study_file.space import (
 )
 from hpsearch.study_file.spelling import report_unknown
 from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, to_plain
+from hpsearch.study_file.values import RuleBroken, checked, is_value
 from hpsearch.study_file.walk import ON_OFF, as_entries, no_section
 
 
@@ -41,23 +41,27 @@ class FirstTrial:
 
 
 def parse_first_trials(
-    schema: Section, space: Group, node: YamlNode, report: Report
+    schema: Section, space: Group, node: YamlNode, diagnostics: Diagnostics
 ) -> list[FirstTrial]:
     """Check each entry against the schema of the space and the space itself."""
     if not isinstance(node, ListNode):
-        report.add(
-            node.place, "try_first", f"must be a list of entries, but got {shown(to_plain(node))}"
+        diagnostics.add(
+            node.location,
+            "try_first",
+            f"must be a list of entries, but got {shown(to_plain(node))}",
         )
         return []
     found = []
     for number, item in enumerate(node.items):
         key = f"try_first[{number}]"
         if not isinstance(item, MapNode):
-            report.add(
-                item.place, key, f"must be a mapping like the file, but got {shown(to_plain(item))}"
+            diagnostics.add(
+                item.location,
+                key,
+                f"must be a mapping like the file, but got {shown(to_plain(item))}",
             )
             continue
-        reader = _Reader(report, key)
+        reader = _Reader(diagnostics, key)
         written = reader.read(schema, space, item, "")
         found.append(FirstTrial(params=reader.params, written=written))
     return found
@@ -67,54 +71,58 @@ def parse_first_trials(
 class _Reader:
     """Walks one entry beside the schema and the space, gathering its parameters."""
 
-    report: Report
+    diagnostics: Diagnostics
     prefix: str
     params: dict[str, Scalar] = field(default_factory=dict)
 
     def read(self, schema: Schema, space: Node, node: YamlNode, path: str) -> Any:
         """Return the normalised part of the entry; problems are reported and left out."""
         match schema, space:
-            case Leaf(), _:
+            case Value(), _:
                 return self.leaf(schema, space, node, path)
-            case SomeOf(), Group():
+            case Switches(), Group():
                 return self.switches(schema, space, node, path)
-            case OneOf(), Branch():
+            case ComponentChoice(), Branch():
                 return self.branch(schema, space, node, path)
             case Section(), Group():
                 return self.group(schema, space, node, path)
         # A group or a component that this study leaves out, with null
-        self.inside(space, to_plain(node), node.place, path)
+        self.inside(space, to_plain(node), node.location, path)
         return to_plain(node)
 
-    def problem(self, place: Place, path: str, message: str) -> None:
-        self.report.add(place, join(self.prefix, path), message)
+    def problem(self, location: SourceLocation, path: str, message: str) -> None:
+        self.diagnostics.add(location, join(self.prefix, path), message)
 
-    def leaf(self, schema: Leaf, space: Node, node: YamlNode, path: str) -> Any:
+    def leaf(self, schema: Value, space: Node, node: YamlNode, path: str) -> Any:
         if isinstance(node, MapNode) and not is_value(schema, node):
             self.problem(
-                node.place, path, f"an entry must give one value, but got {shown(to_plain(node))}"
+                node.location,
+                path,
+                f"an entry must give one value, but got {shown(to_plain(node))}",
             )
             return None
         try:
             value = checked(schema, node)
         except RuleBroken as broken:
-            self.problem(node.place, path, str(broken))
+            self.problem(node.location, path, str(broken))
             return None
-        self.inside(space, value, node.place, path)
+        self.inside(space, value, node.location, path)
         return value
 
-    def inside(self, space: Node, value: Any, place: Place, path: str) -> None:
+    def inside(self, space: Node, value: Any, location: SourceLocation, path: str) -> None:
         """Note the parameter at ``path``, or that ``value`` isn't in its space."""
         if isinstance(space, Range | Choice):
             if space.contains(label(value)):
                 self.params[path] = label(value)
             else:
                 self.problem(
-                    place, path, f"must lie in the space, {_words(space)}, but got {shown(value)}"
+                    location,
+                    path,
+                    f"must lie in the space, {_words(space)}, but got {shown(value)}",
                 )
         elif isinstance(space, Fixed) and label(space.value) != label(value):
             self.problem(
-                place,
+                location,
                 path,
                 f"is fixed to {shown(space.value)} in this study, so an entry can't change it, "
                 f"but got {shown(value)}",
@@ -123,34 +131,34 @@ class _Reader:
     def group(self, schema: Section, space: Group, node: YamlNode, path: str) -> Any:
         entries = as_entries(schema, node)
         if entries is None:
-            self.problem(node.place, path, no_section(schema, node))
+            self.problem(node.location, path, no_section(schema, node))
             return None
         written = {}
         for name, entry in entries.items():
             here = join(path, name)
             if name not in schema.keys:
                 key = join(self.prefix, here)
-                report_unknown(entry.place, key, "key", name, schema.keys, self.report)
+                report_unknown(entry.location, key, "key", name, schema.keys, self.diagnostics)
                 continue
             sub = schema.keys[name]
             if name in space.children:  # else the file's own line is broken, and reported
                 written[name] = self.read(sub, space.children[name], entry, here)
-            elif isinstance(sub, Leaf) and sub.silent:
+            elif isinstance(sub, Value) and sub.silent:
                 self.leaf(sub, Fixed(None), entry, here)
             elif instead := space.children.keys() & set(schema.against(name)):
                 self.problem(
-                    entry.place,
+                    entry.location,
                     here,
                     f"this study gives {', '.join(instead)} in its place; leave it out",
                 )
         return {name: written[name] for name in schema.keys if name in written}
 
-    def branch(self, schema: OneOf, space: Branch, node: YamlNode, path: str) -> Any:
+    def branch(self, schema: ComponentChoice, space: Branch, node: YamlNode, path: str) -> Any:
         entries = as_entries(schema, node)
         if entries is None or len(entries) != 1:
             kind = schema.registry.kind
             self.problem(
-                node.place,
+                node.location,
                 path,
                 f"an entry must name exactly one {kind}, but got {shown(to_plain(node))}",
             )
@@ -158,7 +166,7 @@ class _Reader:
         ((name, entry),) = entries.items()
         if name not in space.options:
             self.problem(
-                entry.place,
+                entry.location,
                 path,
                 f"must be one that this study lists, {', '.join(space.options)}, "
                 f"but got {shown(name)}",
@@ -168,11 +176,11 @@ class _Reader:
             self.params[path] = name
         return {name: self.read(schema.option(name), space.options[name], entry, join(path, name))}
 
-    def switches(self, schema: SomeOf, space: Group, node: YamlNode, path: str) -> Any:
+    def switches(self, schema: Switches, space: Group, node: YamlNode, path: str) -> Any:
         entries = as_entries(schema, node)
         if entries is None:
             self.problem(
-                node.place, path, f"must be a mapping of names, but got {shown(to_plain(node))}"
+                node.location, path, f"must be a mapping of names, but got {shown(to_plain(node))}"
             )
             return None
         written: dict[str, Any] = {}
@@ -181,7 +189,7 @@ class _Reader:
             if name not in schema.registry:
                 key, kind = join(self.prefix, path), schema.registry.kind
                 names = schema.registry.names()
-                report_unknown(entry.place, key, kind, name, names, self.report)
+                report_unknown(entry.location, key, kind, name, names, self.diagnostics)
                 continue
             own = space.children.get(name, Fixed(False))
             if not isinstance(own, Group):

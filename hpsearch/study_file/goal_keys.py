@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.metrics import OBJECTIVES
+from hpsearch.study_file.diagnostics import Diagnostics
 from hpsearch.study_file.goals import read_constraint, unsatisfiable
-from hpsearch.study_file.problems import Report
 from hpsearch.study_file.space import Node
 from hpsearch.study_file.syntax import MapNode, ScalarNode
 from hpsearch.study_file.walk import plain
@@ -15,27 +15,27 @@ from hpsearch.study_file.walk import plain
 _MEASURED = ", ".join(OBJECTIVES)
 
 
-def check_goals(children: Mapping[str, Node], node: MapNode, report: Report) -> None:
+def check_goals(children: Mapping[str, Node], node: MapNode, diagnostics: Diagnostics) -> None:
     """Report keys that don't go together; each of ``children`` is valid by itself."""
     given = {key for key, entry in node.entries.items() if not _is_null(entry)}
     several = plain(children["objectives"]) if "objectives" in children else None
     metrics = () if several is None else tuple(several.get("metrics", ()))
     if {"objective", "objectives"} <= given:
-        report.add(
-            node.entries["objectives"].place,
+        diagnostics.add(
+            node.entries["objectives"].location,
             "objectives",
             "a study has either `objective` or `objectives`, but both are given; remove one "
             "(`objective: X` is the form for one, `objectives: [X, Y]` for several)",
         )
     elif metrics and not set(metrics) & set(OBJECTIVES):
-        report.add(
-            node.entries["objectives"].place,
+        diagnostics.add(
+            node.entries["objectives"].location,
             "objectives",
             f"at least one objective must be measured after every epoch ({_MEASURED}), but got "
             f"{', '.join(metrics)}",
         )
-    _check_prune_on(children, metrics, node, report)
-    _check_constraints(children, node, report)
+    _check_prune_on(children, metrics, node, diagnostics)
+    _check_constraints(children, node, diagnostics)
 
 
 def normal_form(document: dict[str, Any]) -> None:
@@ -52,32 +52,36 @@ def normal_form(document: dict[str, Any]) -> None:
 
 
 def _check_prune_on(
-    children: Mapping[str, Node], metrics: tuple[str, ...], node: MapNode, report: Report
+    children: Mapping[str, Node], metrics: tuple[str, ...], node: MapNode, diagnostics: Diagnostics
 ) -> None:
     named = plain(children["prune_on"]) if "prune_on" in children else None
     if named is None or "objectives" not in children:
         return
-    place = node.entries["prune_on"].place
+    location = node.entries["prune_on"].location
     if plain(children["objectives"]) is None:
-        report.add(
-            place,
+        diagnostics.add(
+            location,
             "prune_on",
             "names one of several `objectives`, but this study has one `objective`, which decides "
             "anyway; remove it",
         )
     elif metrics and named not in metrics:
         listed = ", ".join(name for name in metrics if name in OBJECTIVES)
-        report.add(
-            place, "prune_on", f"must be one of this study's objectives ({listed}), but got {named}"
+        diagnostics.add(
+            location,
+            "prune_on",
+            f"must be one of this study's objectives ({listed}), but got {named}",
         )
 
 
-def _check_constraints(children: Mapping[str, Node], node: MapNode, report: Report) -> None:
+def _check_constraints(
+    children: Mapping[str, Node], node: MapNode, diagnostics: Diagnostics
+) -> None:
     written = plain(children["constraints"]) if "constraints" in children else []
     pair = unsatisfiable([read_constraint(text) for text in written])
     if pair is not None:
-        report.add(
-            node.entries["constraints"].place,
+        diagnostics.add(
+            node.entries["constraints"].location,
             "constraints",
             f"no value satisfies both {pair[0]} and {pair[1]}; widen one of them",
         )

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from hpsearch.registry import Registry
-from hpsearch.study_file.schema import AUTO, Free, Leaf, OneOf, Registries, Schema, Section, SomeOf
+from hpsearch.study_file.schema import (
+    AUTO,
+    ComponentChoice,
+    Raw,
+    Registries,
+    Schema,
+    Section,
+    Switches,
+    Value,
+)
 from hpsearch.study_file.sections import root_schema
 from hpsearch.study_file.walk import FOUND
 
@@ -39,7 +48,7 @@ class _Writer:
 
     def write(self, schema: Schema, *, searchable: bool) -> dict[str, Any]:
         match schema:
-            case Leaf():
+            case Value():
                 return self.leaf(schema, searchable=searchable)
             case Section():
                 body = self.section(schema, searchable=searchable)
@@ -49,12 +58,12 @@ class _Writer:
                 if schema.nullable or not schema.required:
                     short.append({"type": "null"})
                 return {"anyOf": [body, *short]} if short else body
-            case SomeOf():
+            case Switches():
                 return self.reference(schema, searchable=searchable)
-            case OneOf():
+            case ComponentChoice():
                 named = self.reference(schema, searchable=searchable)
                 return {"anyOf": [named, {"type": "null"}]} if schema.nullable else named
-            case Free():
+            case Raw():
                 return dict(schema.json_schema)
 
     def section(self, schema: Section, *, searchable: bool) -> dict[str, Any]:
@@ -81,7 +90,7 @@ class _Writer:
             "additionalProperties": False,
         }
 
-    def leaf(self, schema: Leaf, *, searchable: bool) -> dict[str, Any]:
+    def leaf(self, schema: Value, *, searchable: bool) -> dict[str, Any]:
         fixed = schema.adapter.json_schema(ref_template="#/$defs/{model}")
         self.definitions.update(fixed.pop("$defs", {}))
         fixed.pop("title", None)
@@ -114,19 +123,19 @@ class _Writer:
             )
         return {"anyOf": forms, **shown}
 
-    def reference(self, schema: OneOf, *, searchable: bool) -> dict[str, Any]:
+    def reference(self, schema: ComponentChoice, *, searchable: bool) -> dict[str, Any]:
         kind = schema.registry.kind.replace(" ", "_")
-        form = "some" if isinstance(schema, SomeOf) else "one"
+        form = "some" if isinstance(schema, Switches) else "one"
         name = f"{form}_{kind}{'' if searchable else '_fixed'}{'_later' if self.later else ''}"
         if name not in self.definitions:
             self.definitions[name] = {}  # holds the place while a nested registry refers to it
-            if isinstance(schema, SomeOf):
+            if isinstance(schema, Switches):
                 self.definitions[name] = self.some_of(schema, searchable=searchable)
             else:
                 self.definitions[name] = self.one_of(schema, searchable=searchable)
         return {"$ref": f"#/$defs/{name}"}
 
-    def one_of(self, schema: OneOf, *, searchable: bool) -> dict[str, Any]:
+    def one_of(self, schema: ComponentChoice, *, searchable: bool) -> dict[str, Any]:
         options = {
             name: self.component(schema, name, searchable=searchable)
             for name in schema.registry.names()
@@ -147,8 +156,8 @@ class _Writer:
             mapping["properties"] = {**options, FOUND: {"type": ["object", "null"]}}
         return {"anyOf": [{"enum": bare}, mapping]} if bare else mapping
 
-    def some_of(self, schema: SomeOf, *, searchable: bool) -> dict[str, Any]:
-        on_off = self.leaf(Leaf(type=bool), searchable=searchable)
+    def some_of(self, schema: Switches, *, searchable: bool) -> dict[str, Any]:
+        on_off = self.leaf(Value(type=bool), searchable=searchable)
         options = {}
         for name in schema.registry.names():
             keys = self.component(schema, name, searchable=searchable)
@@ -161,7 +170,7 @@ class _Writer:
             forms += [named, {"type": "array", "items": {"anyOf": [named, one]}}]
         return {"anyOf": forms}
 
-    def component(self, schema: OneOf, name: str, *, searchable: bool) -> dict[str, Any]:
+    def component(self, schema: ComponentChoice, name: str, *, searchable: bool) -> dict[str, Any]:
         registry: Registry[Any] = schema.registry
         written = self.write(schema.option(name), searchable=searchable)
         return {"description": registry[name].description, **written}

@@ -11,8 +11,9 @@ from typing import Any
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.regular_file import open_regular
 from hpsearch.study_file.assemble import assemble
-from hpsearch.study_file.found import (
-    FoundConfig,
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.inherit import (
+    InheritedConfig,
     Origin,
     Resolve,
     complete,
@@ -22,7 +23,6 @@ from hpsearch.study_file.found import (
 )
 from hpsearch.study_file.overrides import Override, apply_overrides, read_overrides
 from hpsearch.study_file.plugins import Plugin, read_plugins
-from hpsearch.study_file.problems import Place, Report, shown
 from hpsearch.study_file.schema import Registries as Registries
 from hpsearch.study_file.sections import NO_HELP, root_schema
 from hpsearch.study_file.shipped import packaged
@@ -72,19 +72,19 @@ def _load(
     inside: tuple[Path, ...],
 ) -> StudyFile:
     """Read and check a study file that the files ``inside`` were led to, one by the other."""
-    report = Report()
+    diagnostics = Diagnostics()
     text = read_text(path)
-    node = read_yaml(text, _place(path), report)
-    changes = _changes(overrides, name, report)
-    _refuse_confirms(node, changes, report)
+    node = read_yaml(text, _place(path), diagnostics)
+    changes = _changes(overrides, name, diagnostics)
+    _refuse_confirms(node, changes, diagnostics)
 
-    def find_it(origin: Origin) -> FoundConfig:
+    def find_it(origin: Origin) -> InheritedConfig:
         files = (*inside, path.resolve())
         return find(
             origin, resolve, lambda other: _load(other, registries, (), None, resolve, files), files
         )
 
-    return _study(node, registries, changes, text, report, find_it)
+    return _study(node, registries, changes, text, diagnostics, find_it)
 
 
 def study_from_document(
@@ -112,21 +112,21 @@ def study_from_document(
     Raises:
         StudyFileError: An override is wrong, or a plug-in has changed since.
     """
-    report = Report()
-    changes = _changes(overrides, name, report)
+    diagnostics = Diagnostics()
+    changes = _changes(overrides, name, diagnostics)
     if "search" not in document:
         document = {**document, "search": NO_HELP}
-    node = from_plain(document, Place(where))
-    _refuse_confirms(None, changes, report)
+    node = from_plain(document, SourceLocation(where))
+    _refuse_confirms(None, changes, diagnostics)
     for change in changes:
         if is_origin(change.path):
-            report.add(
-                change.value.place,
+            diagnostics.add(
+                change.value.location,
                 "from",
                 "a stored study already contains the earlier result; set the keys themselves, or "
                 "write `from` in a study file",
             )
-    return _study(node, registries, changes, text, report)
+    return _study(node, registries, changes, text, diagnostics)
 
 
 def require_yaml(path: Path) -> None:
@@ -134,8 +134,8 @@ def require_yaml(path: Path) -> None:
 
     Raises ``StudyFileError`` if it is missing, is no YAML, or is another kind of value.
     """
-    report = Report()
-    _require_mapping(read_yaml(read_text(path), _place(path), report), report)
+    diagnostics = Diagnostics()
+    _require_mapping(read_yaml(read_text(path), _place(path), diagnostics), diagnostics)
 
 
 def find_study(name_or_path: str) -> Path:
@@ -165,7 +165,7 @@ def find_study(name_or_path: str) -> Path:
 
 def read_text(path: Path) -> str:
     """Return a study file's text. Raises ``StudyFileError`` where there is none."""
-    report = Report()
+    diagnostics = Diagnostics()
     try:
         with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
             # Never the whole of what a path may lead to: a data set
@@ -181,8 +181,8 @@ def read_text(path: Path) -> str:
         problem = f"the file can't be read: {error.strerror}"
     except ValueError as error:
         problem = f"the file can't be read: {error}"  # a NUL in the path
-    report.add(Place(str(path)), "", problem)
-    raise report.error()
+    diagnostics.add(SourceLocation(str(path)), "", problem)
+    raise diagnostics.error()
 
 
 def _study(
@@ -190,69 +190,75 @@ def _study(
     registries: RegistriesOf,
     changes: Sequence[Override],
     text: str,
-    report: Report,
-    find_it: Callable[[Origin], FoundConfig] | None = None,
+    diagnostics: Diagnostics,
+    find_it: Callable[[Origin], InheritedConfig] | None = None,
 ) -> StudyFile:
-    node = _require_mapping(node, report)
-    origin = read_origin(node, [each for each in changes if is_origin(each.path)], report)
+    node = _require_mapping(node, diagnostics)
+    origin = read_origin(node, [each for each in changes if is_origin(each.path)], diagnostics)
     found = None
     if origin is not None and find_it is not None:
         try:
             found = find_it(origin)
         except UserError as error:
-            report.add(origin.place, "from", str(error))
-            raise report.error() from error
+            diagnostics.add(origin.location, "from", str(error))
+            raise diagnostics.error() from error
     named = [change.value for change in changes if change.path == "plugins"]
-    plugins = named[-1] if named else node.entries.get("plugins", ScalarNode(node.place, None))
-    files = read_plugins(plugins, report)
+    plugins = named[-1] if named else node.entries.get("plugins", ScalarNode(node.location, None))
+    files = read_plugins(plugins, diagnostics)
     if found is not None and origin is not None:
-        files = _with_plugins_of(found, origin, files, report)
+        files = _with_plugins_of(found, origin, files, diagnostics)
     try:
         components = registries([plugin.path for plugin in files])
     except UserError as error:
-        report.add(plugins.place, "plugins", str(error))
-        raise report.error() from error
+        diagnostics.add(plugins.location, "plugins", str(error))
+        raise diagnostics.error() from error
     schema = root_schema(components)
-    report.places_of = KeyFinder(schema, node)
+    diagnostics.places_of = KeyFinder(schema, node)
     if found is not None and origin is not None:
-        node = complete(node, schema, found, origin.place, report)
+        node = complete(node, schema, found, origin.location, diagnostics)
     changes = [each for each in changes if not is_origin(each.path)]
-    node = apply_overrides(node, schema, changes, report)
-    return assemble(schema, node, files, text, report)
+    node = apply_overrides(node, schema, changes, diagnostics)
+    return assemble(schema, node, files, text, diagnostics)
 
 
-def _require_mapping(node: YamlNode | None, report: Report) -> MapNode:
+def _require_mapping(node: YamlNode | None, diagnostics: Diagnostics) -> MapNode:
     if node is None:
-        raise report.error()
+        raise diagnostics.error()
     if not isinstance(node, MapNode):
         got = shown(to_plain(node))
-        report.add(node.place, "", f"a study file must be a mapping of its keys, but got {got}")
-        raise report.error()
+        diagnostics.add(
+            node.location, "", f"a study file must be a mapping of its keys, but got {got}"
+        )
+        raise diagnostics.error()
     return node
 
 
-def _place(path: Path) -> Place:
-    return Place(str(path), line=1, folder=path.resolve().parent)
+def _place(path: Path) -> SourceLocation:
+    return SourceLocation(str(path), line=1, folder=path.resolve().parent)
 
 
-def _changes(overrides: Sequence[str], name: str | None, report: Report) -> list[Override]:
+def _changes(
+    overrides: Sequence[str], name: str | None, diagnostics: Diagnostics
+) -> list[Override]:
     """Return every change of a study that its caller asks for, the name's last."""
-    changes = read_overrides(overrides, report)
+    changes = read_overrides(overrides, diagnostics)
     if name is not None:
-        named = Place("--name", order=len(overrides) + 1)
+        named = SourceLocation("--name", order=len(overrides) + 1)
         changes.append(Override("study", ScalarNode(named, name)))
     return changes
 
 
-def _refuse_confirms(node: YamlNode | None, changes: list[Override], report: Report) -> None:
+def _refuse_confirms(
+    node: YamlNode | None, changes: list[Override], diagnostics: Diagnostics
+) -> None:
     """Report ``confirms`` in what a person wrote: only a stored study may have it."""
     entries = node.entries if isinstance(node, MapNode) else {}
     given = [entries["confirms"]] if "confirms" in entries else []
     given += [each.value for each in changes if each.path.partition(".")[0] == "confirms"]
     for written in given:
         if to_plain(written) is not None:
-            report.add(
-                written.place,
+            diagnostics.add(
+                written.location,
                 "confirms",
                 "only hpsearch writes this key, for the study in which it confirms a winner; leave "
                 "it out, and run `hpsearch confirm`",
@@ -260,9 +266,9 @@ def _refuse_confirms(node: YamlNode | None, changes: list[Override], report: Rep
 
 
 def _with_plugins_of(
-    found: FoundConfig, origin: Origin, files: Sequence[Plugin], report: Report
+    found: InheritedConfig, origin: Origin, files: Sequence[Plugin], diagnostics: Diagnostics
 ) -> list[Plugin]:
     """Return the file's plug-ins and those that what was found needs."""
-    needed = read_plugins(from_plain(found.document.get("plugins"), origin.place), report)
+    needed = read_plugins(from_plain(found.document.get("plugins"), origin.location), diagnostics)
     own = {plugin.path for plugin in files}
     return [*files, *(plugin for plugin in needed if plugin.path not in own)]

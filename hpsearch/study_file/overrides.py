@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.study_file.leaves import SEARCH_KEYS
-from hpsearch.study_file.problems import Place, Report, shortened
-from hpsearch.study_file.schema import Free, Leaf, OneOf, Schema, Section, SomeOf
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shortened
+from hpsearch.study_file.schema import ComponentChoice, Raw, Schema, Section, Switches, Value
 from hpsearch.study_file.space import join
 from hpsearch.study_file.spelling import unknown_name
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, read_yaml
+from hpsearch.study_file.values import SEARCH_KEYS
 from hpsearch.study_file.walk import as_entries, is_null
 
 #: Characters of an override that messages repeat.
@@ -39,32 +39,36 @@ class _Refused(Exception):
         self.key = key
 
 
-def read_overrides(texts: Sequence[str], report: Report) -> list[Override]:
+def read_overrides(texts: Sequence[str], diagnostics: Diagnostics) -> list[Override]:
     """Parse ``path=value`` texts. A relative path in a value is meant from the current folder."""
     found = []
     for order, text in enumerate(texts, start=1):
-        place = Place(f"--set {shortened(text, _LONGEST)}", folder=Path.cwd(), order=order)
+        location = SourceLocation(
+            f"--set {shortened(text, _LONGEST)}", folder=Path.cwd(), order=order
+        )
         path, equals, written = text.partition("=")
         if not equals or not path.strip():
-            report.add(place, "", "an override must be written path=value, as in data.limit=4000")
+            diagnostics.add(
+                location, "", "an override must be written path=value, as in data.limit=4000"
+            )
             continue
-        value = read_yaml(written, place, report)
+        value = read_yaml(written, location, diagnostics)
         if value is not None:
             found.append(Override(path.strip(), value))
     return found
 
 
 def apply_overrides(
-    root: MapNode, schema: Section, overrides: Sequence[Override], report: Report
+    root: MapNode, schema: Section, overrides: Sequence[Override], diagnostics: Diagnostics
 ) -> MapNode:
     """Return the file's tree with every override in it, later ones over earlier ones."""
     named = frozenset(override.path for override in overrides)
     for override in overrides:
         try:
             path = override.path.split(".")
-            changed = _put(schema, root, path, override.value, "", named, report)
+            changed = _put(schema, root, path, override.value, "", named, diagnostics)
         except _Refused as refused:
-            report.add(override.value.place, refused.key, str(refused))
+            diagnostics.add(override.value.location, refused.key, str(refused))
             continue
         if isinstance(changed, MapNode):
             root = changed
@@ -78,7 +82,7 @@ def _put(
     value: YamlNode,
     key: str,
     named: frozenset[str],
-    report: Report,
+    diagnostics: Diagnostics,
 ) -> YamlNode:
     """Return ``node`` (``None``: not in the file) with ``value`` at ``path`` inside it.
 
@@ -88,9 +92,9 @@ def _put(
         return value
     name, rest = path[0], path[1:]
     here = join(key, name)
-    inner = _inside(schema, node, name, key, report)
+    inner = _inside(schema, node, name, key, diagnostics)
     entries = _entries(schema, node, value, key)
-    if isinstance(schema, OneOf) and not isinstance(schema, SomeOf):
+    if isinstance(schema, ComponentChoice) and not isinstance(schema, Switches):
         others = [other for other in entries if other != name]
         if others and name not in entries:
             raise _Refused(
@@ -104,34 +108,34 @@ def _put(
             if join(key, other) not in named:
                 entries.pop(other, None)
     if inner is not None:
-        entries[name] = _put(inner, entries.get(name), rest, value, here, named, report)
+        entries[name] = _put(inner, entries.get(name), rest, value, here, named, diagnostics)
     elif not rest:
         entries[name] = value
     else:
         raise _Refused(join(here, rest[0]), f"there is nothing below {here}")
-    return MapNode(node.place if node else value.place, entries)
+    return MapNode(node.location if node else value.location, entries)
 
 
 def _inside(
-    schema: Schema, node: YamlNode | None, name: str, key: str, report: Report
+    schema: Schema, node: YamlNode | None, name: str, key: str, diagnostics: Diagnostics
 ) -> Schema | None:
     """Return the schema of ``name``; ``None`` for the end of a range, which has none."""
     here = join(key, name)
     match schema:
         case Section(keys=keys):
             if name not in keys:
-                raise _Refused(here, str(unknown_name("key", name, keys, report)))
+                raise _Refused(here, str(unknown_name("key", name, keys, diagnostics)))
             return keys[name]
-        case OneOf():
+        case ComponentChoice():
             if name not in schema.registry:
                 kind, names = schema.registry.kind, schema.registry.names()
-                raise _Refused(here, str(unknown_name(kind, name, names, report)))
+                raise _Refused(here, str(unknown_name(kind, name, names, diagnostics)))
             return schema.option(name)
-        case Leaf():
+        case Value():
             if isinstance(node, MapNode) and name in SEARCH_KEYS:
                 return None
             raise _Refused(here, f"there is nothing below {key}; --set {key}=.. sets its value")
-        case Free():
+        case Raw():
             raise _Refused(here, f"only the whole of {key} can be set")
 
 
@@ -140,7 +144,7 @@ def _entries(
 ) -> dict[str, YamlNode]:
     if node is None:
         return {}
-    if isinstance(schema, Section | OneOf):
+    if isinstance(schema, Section | ComponentChoice):
         # An augmentation that is switched on or off takes keys of its own from now on
         switched = isinstance(node, ScalarNode) and isinstance(node.value, bool)
         found = {} if switched else as_entries(schema, node)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.regular_file import open_regular
-from hpsearch.study_file.problems import Report, shown
+from hpsearch.study_file.diagnostics import Diagnostics, shown
 from hpsearch.study_file.syntax import ListNode, MapNode, YamlNode, to_plain
 
 
@@ -23,44 +23,48 @@ class Plugin:
     sha256: str
 
 
-def read_plugins(node: YamlNode | None, report: Report) -> list[Plugin]:
+def read_plugins(node: YamlNode | None, diagnostics: Diagnostics) -> list[Plugin]:
     """Return the plug-ins that exist and are unchanged; the others are reported."""
     if node is None or to_plain(node) is None:
         return []
     if not isinstance(node, ListNode):
-        report.add(node.place, "plugins", f"must be a list of Python files, but got {_shown(node)}")
+        diagnostics.add(
+            node.location, "plugins", f"must be a list of Python files, but got {_shown(node)}"
+        )
         return []
     found = []
     for number, item in enumerate(node.items):
-        plugin = _read(item, f"plugins[{number}]", report)
+        plugin = _read(item, f"plugins[{number}]", diagnostics)
         if plugin is not None:
             found.append(plugin)
     return found
 
 
-def _read(node: YamlNode, key: str, report: Report) -> Plugin | None:
+def _read(node: YamlNode, key: str, diagnostics: Diagnostics) -> Plugin | None:
     given = to_plain(node)
     written, expected = given, None
     if isinstance(node, MapNode) and set(given) <= {"path", "sha256"}:
         written, expected = given.get("path"), given.get("sha256")
     if not isinstance(written, str) or not isinstance(expected, str | None):
-        report.add(node.place, key, f"must be the path of a Python file, but got {_shown(node)}")
+        diagnostics.add(
+            node.location, key, f"must be the path of a Python file, but got {_shown(node)}"
+        )
         return None
-    path = (node.place.folder / Path(written).expanduser()).resolve()
+    path = (node.location.folder / Path(written).expanduser()).resolve()
     try:
         with open_regular(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        report.add(
-            node.place,
+        diagnostics.add(
+            node.location,
             key,
             f"must be a Python file that exists, but got {shown(written)}; put it there, or "
             "give its path on this machine",
         )
         return None
     if expected is not None and digest != expected:
-        report.add(
-            node.place,
+        diagnostics.add(
+            node.location,
             key,
             f"must be the file that the study was made with (SHA-256 {expected[:12]}..), but "
             f"{written} has changed ({digest[:12]}..); restore it, or start a study of another "

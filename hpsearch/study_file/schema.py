@@ -2,11 +2,11 @@
 
 ``registry`` tells how an annotated function becomes keys; here every annotation becomes one of
 
-- ``Leaf``: one value, checked by pydantic;
+- ``Value``: one value, checked by pydantic;
 - ``Section``: named keys that all apply (a component's arguments, or a dataclass);
-- ``OneOf``: one component of a registry (``Annotated[Component, MODELS]``);
-- ``SomeOf``: any number of components of a registry, each switched on by its name;
-- ``Free``: JSON-like, checked elsewhere.
+- ``ComponentChoice``: one component of a registry (``Annotated[Component, MODELS]``);
+- ``Switches``: any number of components of a registry, each switched on by its name;
+- ``Raw``: JSON-like, checked elsewhere.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leaf:
+class Value:
     """One value."""
 
     type: Any
@@ -133,12 +133,12 @@ class Section:
         return self.default is not None and any(key.required for key in self.keys.values())
 
 
-#: In place of a component's name: hpsearch chooses (``OneOf.automatic``).
+#: In place of a component's name: hpsearch chooses (``ComponentChoice.automatic``).
 AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneOf:
+class ComponentChoice:
     """One component of a registry; several are a branch of the search."""
 
     registry: Registry[Any]
@@ -178,7 +178,7 @@ def _as_path(value: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SomeOf(OneOf):
+class Switches(ComponentChoice):
     """Any number of components of a registry, applied in the file's order."""
 
     default: Any = field(default_factory=dict)
@@ -187,7 +187,7 @@ class SomeOf(OneOf):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Free:
+class Raw:
     """JSON-like values whose rules stand elsewhere."""
 
     #: JSON Schema of what is allowed.
@@ -196,7 +196,7 @@ class Free:
     required: bool = False
 
 
-Schema: TypeAlias = Leaf | Section | OneOf | SomeOf | Free
+Schema: TypeAlias = Value | Section | ComponentChoice | Switches | Raw
 
 
 def schema_of(annotation: Any, default: Any = REQUIRED) -> Schema:
@@ -208,11 +208,11 @@ def schema_of(annotation: Any, default: Any = REQUIRED) -> Schema:
     if base is Component:
         for item in metadata:
             if isinstance(item, Registry):
-                return OneOf(registry=item, default=default, nullable=nullable)
+                return ComponentChoice(registry=item, default=default, nullable=nullable)
         raise UserError("a Component key must be annotated as Annotated[Component, REGISTRY]")
     if dataclasses.is_dataclass(base) and isinstance(base, type):
         return _group(base, default, nullable)
-    return Leaf(type=annotation, default=default)
+    return Value(type=annotation, default=default)
 
 
 def _group(cls: type, default: Any, nullable: bool) -> Section:

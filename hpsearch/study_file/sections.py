@@ -14,13 +14,13 @@ from hpsearch.study_file import durations
 from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
 from hpsearch.study_file.schema import (
     AUTO,
+    ComponentChoice,
     EitherOr,
-    Free,
-    Leaf,
-    OneOf,
+    Raw,
     Registries,
     Section,
-    SomeOf,
+    Switches,
+    Value,
 )
 from hpsearch.study_file.shipped_priors import SHIPPED, SUFFIX
 from hpsearch.study_file.trial_config import LARGEST_INPUT, ClassWeights, Evaluate, Precision
@@ -88,11 +88,11 @@ FROM = Section(
     nullable=True,
     default=None,
     keys={
-        "study": Leaf(
+        "study": Value(
             type=Annotated[str, Field(min_length=1)],
             rule="the name of a stored study, or the path of a frozen file",
         ),
-        "trial": Leaf(type=Annotated[int, Field(ge=0)] | None, default=None),
+        "trial": Value(type=Annotated[int, Field(ge=0)] | None, default=None),
     },
 )
 
@@ -111,13 +111,13 @@ CONFIRM = Section(
     nullable=True,
     default=None,
     keys={
-        "top": Leaf(type=Annotated[int, Field(ge=1)], default=TOP),
-        "seeds": Leaf(
+        "top": Value(type=Annotated[int, Field(ge=1)], default=TOP),
+        "seeds": Value(
             type=Annotated[int, Field(ge=2, le=MOST_SEEDS)],
             default=SEEDS,
             rule=f"a number of seeds from 2 (one alone doesn't show the spread) to {MOST_SEEDS:,}",
         ),
-        "share": Leaf(
+        "share": Value(
             type=Annotated[float, Field(gt=0)] | None,
             default=None,
             rule="a share of the search's epochs above 0 (0.5 is half of them), or null: no limit",
@@ -136,14 +136,14 @@ def _a_prior(path: Path) -> Path:
 #: that was stored before there was one: its search goes on without help.
 SEARCH = Section(
     keys={
-        "prior": Leaf(
+        "prior": Value(
             type=_one_of((AUTO, "none", "rule", *SHIPPED))
             | Annotated[Path, AfterValidator(_a_prior)],
             default=AUTO,
             rule=f"auto, none, rule, {', '.join(SHIPPED)}, or the path of a {SUFFIX} file",
         ),
         # hpsearch writes it into what it stores: the file that the study's prior is
-        "sha256": Leaf(type=str | None, default=None, silent=True),
+        "sha256": Value(type=str | None, default=None, silent=True),
     },
 )
 
@@ -156,21 +156,21 @@ def root_schema(registries: Registries) -> Section:
     """Return the schema of a study file, its sections filled from ``registries``."""
     budget = Section(
         keys={
-            "trials": Leaf(type=_Positive),
-            "epochs_per_trial": Leaf(type=_Positive),
-            "time": Leaf(
+            "trials": Value(type=_Positive),
+            "epochs_per_trial": Value(type=_Positive),
+            "time": Value(
                 type=_Duration | None,
                 default=None,
                 rule=f"{durations.RULE}, or null",
             ),
-            "trial_timeout": Leaf(type=_Duration, default="30m", rule=durations.RULE),
+            "trial_timeout": Value(type=_Duration, default="30m", rule=durations.RULE),
         }
     )
     objective = Section(
         shorthand="metric",
         keys={
-            "metric": Leaf(type=_one_of(OBJECTIVES), default="val_accuracy"),
-            "at": Leaf(type=Literal["last", "best"], default="last"),
+            "metric": Value(type=_one_of(OBJECTIVES), default="val_accuracy"),
+            "at": Value(type=Literal["last", "best"], default="last"),
         },
     )
     objectives = Section(
@@ -178,34 +178,34 @@ def root_schema(registries: Registries) -> Section:
         nullable=True,
         default=None,
         keys={
-            "metrics": Leaf(
+            "metrics": Value(
                 type=_several_of(GOAL_METRICS),
                 rule=f"a list of 2 to {MOST_OBJECTIVES} different names of "
                 f"{', '.join(GOAL_METRICS)} (for one, write `objective`)",
             ),
-            "at": Leaf(type=Literal["last", "best"], default="last"),
+            "at": Value(type=Literal["last", "best"], default="last"),
         },
     )
     data = Section(
         keys={
-            "source": OneOf(registry=registries["source"], paths=True),
-            "validation": Leaf(
+            "source": ComponentChoice(registry=registries["source"], paths=True),
+            "validation": Value(
                 type=_Fraction | _Positive,
                 default=0.2,
                 rule="a fraction of the training images (0 < x < 1) or a number of them (1, 2, ..)",
             ),
             "folds": _rounds("a number of folds"),
             "splits": _rounds("a number of splits"),
-            "input_size": Leaf(type=_InputSize | None, default=None),
-            "limit": Leaf(type=_Positive | None, default=None),
-            "per_class": Leaf(type=_Positive | None, default=None),
-            "normalization": Leaf(
+            "input_size": Value(type=_InputSize | None, default=None),
+            "limit": Value(type=_Positive | None, default=None),
+            "per_class": Value(type=_Positive | None, default=None),
+            "normalization": Value(
                 type=_Normalization,
                 default="measured",
                 rule="measured, raw, unit, symmetric, or {mean: [..], std: [..]} with a number per "
                 "channel (of pixels from 0 to 1; each std above 0)",
             ),
-            "augmentation": SomeOf(registry=registries["augmentation"]),
+            "augmentation": Switches(registry=registries["augmentation"]),
         },
         either_or=(
             EitherOr(
@@ -222,56 +222,58 @@ def root_schema(registries: Registries) -> Section:
         nullable=True,
         default=None,
         keys={
-            "patience": Leaf(type=_Positive),
-            "min_delta": Leaf(type=Annotated[float, Field(ge=0)], default=0.0),
+            "patience": Value(type=_Positive),
+            "min_delta": Value(type=Annotated[float, Field(ge=0)], default=0.0),
         },
     )
     return Section(
         searched=frozenset(SEARCHED),
         keys={
-            "study": Leaf(
+            "study": Value(
                 type=Annotated[str, Field(pattern=STUDY_NAME)],
                 rule="a name of 1 to 64 letters, digits, _ and -",
             ),
-            "description": Leaf(type=str, default=""),
-            "seed": Leaf(type=Annotated[int, Field(ge=0, lt=2**32)], default=0),
+            "description": Value(type=str, default=""),
+            "seed": Value(type=Annotated[int, Field(ge=0, lt=2**32)], default=0),
             "objective": objective,
             "objectives": objectives,
-            "prune_on": Leaf(type=_one_of(OBJECTIVES) | None, default=None),
-            "constraints": Leaf(type=list[_Constraint], default=[]),
+            "prune_on": Value(type=_one_of(OBJECTIVES) | None, default=None),
+            "constraints": Value(type=list[_Constraint], default=[]),
             "budget": budget,
             "confirm": CONFIRM,
-            "sampler": OneOf(
+            "sampler": ComponentChoice(
                 registry=registries["sampler"], default=Component("forest"), automatic=True
             ),
-            "pruner": OneOf(
+            "pruner": ComponentChoice(
                 registry=registries["pruner"], default=Component("asha"), automatic=True
             ),
-            "pruner_audit": Leaf(
+            "pruner_audit": Value(
                 type=Annotated[float, Field(ge=0, le=1)],
                 default=0.03,
                 rule="a share of the trials, 0 to 1",
             ),
             "search": SEARCH,
-            "trackers": SomeOf(registry=registries["tracker"], listed=True),
-            "plugins": Free(json_schema=_PLUGINS, default=[]),
+            "trackers": Switches(registry=registries["tracker"], listed=True),
+            "plugins": Raw(json_schema=_PLUGINS, default=[]),
             "from": FROM,
-            "found": Free(json_schema={"type": ["object", "null"]}),
-            "confirms": Free(json_schema={"type": "null"}),
+            "found": Raw(json_schema={"type": ["object", "null"]}),
+            "confirms": Raw(json_schema={"type": "null"}),
             "data": data,
-            "model": OneOf(registry=registries["model"]),
-            "optimizer": OneOf(registry=registries["optimizer"]),
-            "lr_schedule": OneOf(registry=registries["lr_schedule"], default=Component("constant")),
-            "regularization": SomeOf(registry=registries["regularizer"]),
-            "class_weights": Leaf(type=ClassWeights, default="none"),
-            "batch_size": Leaf(type=_Positive, default=32),
+            "model": ComponentChoice(registry=registries["model"]),
+            "optimizer": ComponentChoice(registry=registries["optimizer"]),
+            "lr_schedule": ComponentChoice(
+                registry=registries["lr_schedule"], default=Component("constant")
+            ),
+            "regularization": Switches(registry=registries["regularizer"]),
+            "class_weights": Value(type=ClassWeights, default="none"),
+            "batch_size": Value(type=_Positive, default=32),
             "early_stopping": early_stopping,
-            "precision": Leaf(type=Precision, default="auto"),
-            "evaluate": Leaf(type=Evaluate, default="weights"),
-            "try_first": Free(
+            "precision": Value(type=Precision, default="auto"),
+            "evaluate": Value(type=Evaluate, default="weights"),
+            "try_first": Raw(
                 json_schema={"type": "array", "items": {"type": "object"}}, default=[]
             ),
-            "provenance": Free(json_schema={"type": "object"}),
+            "provenance": Raw(json_schema={"type": "object"}),
         },
     )
 
@@ -297,8 +299,8 @@ def single_split(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key != "splits"}
 
 
-def _rounds(what: str) -> Leaf:
-    return Leaf(
+def _rounds(what: str) -> Value:
+    return Value(
         type=Annotated[int, Field(ge=2, le=MOST_ROUNDS)] | None,
         default=None,
         rule=f"{what} from 2 to {MOST_ROUNDS}, or null",

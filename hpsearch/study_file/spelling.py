@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from hpsearch.errors import UnknownName, bare_name
-from hpsearch.study_file.problems import Place, Report
-from hpsearch.study_file.schema import OneOf, Schema, Section
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation
+from hpsearch.study_file.schema import ComponentChoice, Schema, Section
 from hpsearch.study_file.space import join
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode
 
@@ -98,14 +98,16 @@ _TORCHVISION = re.compile(
 _DEEPEST, _NAMED = 8, 3
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], report: Report) -> UnknownName:
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], diagnostics: Diagnostics
+) -> UnknownName:
     """Return the error about a name that is none of ``known``, with what may have been meant.
 
     Args:
         kind: What it should name: ``key``, ``optimizer``.
         name: The name as it was written.
         known: The valid names at its place.
-        report: Knows where else in the study file a key may stand.
+        diagnostics: Knows where else in the study file a key may stand.
 
     Returns:
         The error; it guesses a valid name, or the place where the key belongs.
@@ -118,7 +120,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], report: Report) -> 
     ours = bare_name(name) in map(bare_name, names)
     if kind == "model" and "torchvision" in names and not ours and _TORCHVISION.fullmatch(model):
         return UnknownName(kind, name, names, guess=f"{{torchvision: {{name: {model}}}}}")
-    places = report.places_of(synonym) if kind == "key" else []
+    places = diagnostics.places_of(synonym) if kind == "key" else []
     if places:
         shown = (path if "." in path else f"{path} (at the top level)" for path in places[:_NAMED])
         return UnknownName(kind, name, names, guess=" or ".join(shown))
@@ -126,13 +128,18 @@ def unknown_name(kind: str, name: str, known: Iterable[str], report: Report) -> 
 
 
 def report_unknown(
-    place: Place, key: str, kind: str, name: str, known: Iterable[str], report: Report
+    location: SourceLocation,
+    key: str,
+    kind: str,
+    name: str,
+    known: Iterable[str],
+    diagnostics: Diagnostics,
 ) -> None:
     """Note a name that is none of ``known``; the arguments are those of ``unknown_name``.
 
     What it may mean is looked for if it is shown at all: that takes a while for each.
     """
-    report.add(place, key, lambda: str(unknown_name(kind, name, known, report)))
+    diagnostics.add(location, key, lambda: str(unknown_name(kind, name, known, diagnostics)))
 
 
 class KeyFinder:
@@ -176,6 +183,6 @@ def _paths(schema: Schema, path: str, depth: int) -> Iterator[str]:
         for name, child in schema.keys.items():
             yield join(path, name)
             yield from _paths(child, join(path, name), depth + 1)
-    elif isinstance(schema, OneOf):
+    elif isinstance(schema, ComponentChoice):
         for name in schema.registry.names():
             yield from _paths(schema.option(name), join(path, name), depth + 1)

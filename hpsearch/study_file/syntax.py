@@ -26,7 +26,7 @@ from ruamel.yaml.reader import ReaderError
 
 from hpsearch.errors import UserError
 from hpsearch.registry import Component
-from hpsearch.study_file.problems import Place, Report, shown
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
 from hpsearch.study_file.space import Scalar, join
 
 #: Aliases may repeat a value, but a study file never grows beyond this many values.
@@ -57,7 +57,7 @@ _CONSTRUCTED = {_CORE + "int", _CORE + "float", _CORE + "bool", _CORE + "null"}
 class ScalarNode:
     """A number, text, true, false or null."""
 
-    place: Place
+    location: SourceLocation
     value: Scalar
 
 
@@ -65,7 +65,7 @@ class ScalarNode:
 class ListNode:
     """A list."""
 
-    place: Place
+    location: SourceLocation
     items: tuple[YamlNode, ...]
 
 
@@ -73,15 +73,15 @@ class ListNode:
 class MapNode:
     """A mapping. The place of each value is that of its key."""
 
-    place: Place
+    location: SourceLocation
     entries: Mapping[str, YamlNode]
 
 
 YamlNode: TypeAlias = ScalarNode | ListNode | MapNode
 
 
-def read_yaml(text: str, place: Place, report: Report) -> YamlNode | None:
-    """Parse ``text``; ``place`` tells its origin. Problems go to ``report``.
+def read_yaml(text: str, location: SourceLocation, diagnostics: Diagnostics) -> YamlNode | None:
+    """Parse ``text``; ``location`` tells its origin. Problems go to ``diagnostics``.
 
     Returns ``None`` where the text isn't YAML at all; a null value where it is empty.
     """
@@ -94,54 +94,57 @@ def read_yaml(text: str, place: Place, report: Report) -> YamlNode | None:
             raw = yaml.compose(text)
     except (MaxDepthExceededError, _TooMuch) as error:
         rule = str(error) if isinstance(error, _TooMuch) else _TOO_DEEP
-        report.add(_at(place, error.problem_mark), "", rule)
+        diagnostics.add(_at(location, error.problem_mark), "", rule)
         return None
     except MarkedYAMLError as error:
         mark, context = error.problem_mark or error.context_mark, error.context or ""
         begin = error.context_mark
-        if place.line and context.startswith("while") and begin and begin.line != mark.line:
+        if location.line and context.startswith("while") and begin and begin.line != mark.line:
             context += f" that begins on line {begin.line + 1}"
         said = ", ".join(part for part in (context, error.problem) if part)
-        report.add(_at(place, mark), "", f"this is not valid YAML: {said}")
+        diagnostics.add(_at(location, mark), "", f"this is not valid YAML: {said}")
         return None
     except ReaderError as error:
-        here = _line(place, text.count("\n", 0, error.position))
-        report.add(here, "", f"this is not valid YAML: {error.reason}")
+        here = _line(location, text.count("\n", 0, error.position))
+        diagnostics.add(here, "", f"this is not valid YAML: {error.reason}")
         return None
     except YAMLError as error:
-        report.add(place, "", f"this is not valid YAML: {error}")
+        diagnostics.add(location, "", f"this is not valid YAML: {error}")
         return None
     if raw is None:
-        return ScalarNode(_line(place, 0), None)
-    return _Converter(yaml, place, report).node(raw, "", _at(place, raw.start_mark), ())
+        return ScalarNode(_line(location, 0), None)
+    return _Converter(yaml, location, diagnostics).node(raw, "", _at(location, raw.start_mark), ())
 
 
-def from_plain(value: Any, place: Place) -> YamlNode:
-    """Return a Python value (a default, a stored document) as if it had been written at ``place``.
+def from_plain(value: Any, location: SourceLocation) -> YamlNode:
+    """Return a Python value (a default, a stored document) as if it had been written at
+    ``location``.
 
     Takes JSON-like values, ``Component``, dataclass instances, paths, enums, tuples and sets.
     Raises ``UserError`` for anything else.
     """
     match value:
         case str() if "\0" in value:
-            raise UserError(f"{place}: {_NUL}")
+            raise UserError(f"{location}: {_NUL}")
         case Enum():
-            return from_plain(value.value, place)
+            return from_plain(value.value, location)
         case None | bool() | int() | float() | str():
-            return ScalarNode(place, value)
+            return ScalarNode(location, value)
         case Path():
-            return ScalarNode(place, str(value))
+            return ScalarNode(location, str(value))
         case Component(name, settings):
-            return MapNode(place, {name: from_plain(settings, place)})
+            return MapNode(location, {name: from_plain(settings, location)})
         case Mapping():
-            return MapNode(place, {str(k): from_plain(item, place) for k, item in value.items()})
+            return MapNode(
+                location, {str(k): from_plain(item, location) for k, item in value.items()}
+            )
         case list() | tuple():
-            return ListNode(place, tuple(from_plain(item, place) for item in value))
+            return ListNode(location, tuple(from_plain(item, location) for item in value))
         case set() | frozenset():
-            return from_plain(sorted(value), place)
+            return from_plain(sorted(value), location)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         named = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return from_plain(named, place)
+        return from_plain(named, location)
     raise UserError(f"a study file can't contain a value of type {type(value).__name__}: {value!r}")
 
 
@@ -187,77 +190,81 @@ class _BoundedComposer(Composer):
 class _Converter:
     """Turns ruamel's nodes into ours, noting what a study file refuses."""
 
-    def __init__(self, yaml: Any, place: Place, report: Report) -> None:
-        self.yaml, self.place, self.report = yaml, place, report
+    def __init__(self, yaml: Any, location: SourceLocation, diagnostics: Diagnostics) -> None:
+        self.yaml, self.location, self.diagnostics = yaml, location, diagnostics
         self.count = 0
 
-    def node(self, raw: Any, key: str, at: Place, inside: tuple[int, ...]) -> YamlNode:
+    def node(self, raw: Any, key: str, at: SourceLocation, inside: tuple[int, ...]) -> YamlNode:
         self.count += 1
         if id(raw) in inside:
-            self.report.add(
+            self.diagnostics.add(
                 at, key, "an alias must not be inside the value that it repeats", final=True
             )
             return ScalarNode(at, None)
         if self.count > MOST_VALUES:
             if self.count == MOST_VALUES + 1:
-                self.report.add(at, key, _TOO_MANY_VALUES, final=True)
+                self.diagnostics.add(at, key, _TOO_MANY_VALUES, final=True)
             return ScalarNode(at, None)
         if len(inside) > MOST_LEVELS:
-            self.report.add(at, key, _TOO_DEEP, final=True)
+            self.diagnostics.add(at, key, _TOO_DEEP, final=True)
             return ScalarNode(at, None)
         tag = str(raw.tag)
         if isinstance(raw, MappingNode) and tag == _CORE + "map":
             return self.mapping(raw, key, at, (*inside, id(raw)))
         if isinstance(raw, SequenceNode) and tag == _CORE + "seq":
             items = (
-                self.node(item, key, _at(self.place, item.start_mark), (*inside, id(raw)))
+                self.node(item, key, _at(self.location, item.start_mark), (*inside, id(raw)))
                 for item in raw.value
             )
             return ListNode(at, tuple(items))
         if isinstance(raw, RawScalar) and "\0" in raw.value:
-            self.report.add(at, key, _NUL, final=True)
+            self.diagnostics.add(at, key, _NUL, final=True)
             return ScalarNode(at, None)
         if isinstance(raw, RawScalar) and tag in _TEXT:
             return ScalarNode(at, raw.value)
         if isinstance(raw, RawScalar) and tag in _CONSTRUCTED:
             return ScalarNode(at, self.number(raw, key, at))
-        self.report.add(
+        self.diagnostics.add(
             at, key, f"YAML tags are not used in study files; remove {shown(tag)}", final=True
         )
         return ScalarNode(at, None)
 
-    def mapping(self, raw: Any, key: str, at: Place, inside: tuple[int, ...]) -> MapNode:
+    def mapping(self, raw: Any, key: str, at: SourceLocation, inside: tuple[int, ...]) -> MapNode:
         entries: dict[str, YamlNode] = {}
         for raw_key, raw_value in raw.value:
-            here = _at(self.place, raw_key.start_mark)
+            here = _at(self.location, raw_key.start_mark)
             if not isinstance(raw_key, RawScalar):
-                self.report.add(here, key, "a key must be a name, but got a list or a mapping")
+                self.diagnostics.add(here, key, "a key must be a name, but got a list or a mapping")
                 continue
             name = raw_key.value
             if str(raw_key.tag) == _CORE + "merge":
-                self.report.add(here, key, "merge keys (<<) are not part of YAML 1.2; remove it")
+                self.diagnostics.add(
+                    here, key, "merge keys (<<) are not part of YAML 1.2; remove it"
+                )
             elif name in entries:
-                first = entries[name].place.line
-                self.report.add(
+                first = entries[name].location.line
+                self.diagnostics.add(
                     here, join(key, name), f"a key must appear once, but line {first} has it too"
                 )
             else:
                 entries[name] = self.node(raw_value, join(key, name), here, inside)
         return MapNode(at, entries)
 
-    def number(self, raw: Any, key: str, at: Place) -> Scalar:
+    def number(self, raw: Any, key: str, at: SourceLocation) -> Scalar:
         try:
             value: Scalar = self.yaml.constructor.construct_object(raw)
         except (ValueError, YAMLError):
-            self.report.add(
+            self.diagnostics.add(
                 at, key, f"this is not a value of its tag: {shown(raw.value)}", final=True
             )
             return None
         if isinstance(value, float) and not math.isfinite(value):
-            self.report.add(at, key, f"a number must be finite, but got {raw.value}", final=True)
+            self.diagnostics.add(
+                at, key, f"a number must be finite, but got {raw.value}", final=True
+            )
             return None
         if isinstance(value, int) and abs(value) > _LARGEST:
-            self.report.add(
+            self.diagnostics.add(
                 at,
                 key,
                 f"a whole number must lie between -2^63 and 2^63, but got {shown(raw.value)}",
@@ -270,12 +277,12 @@ class _Converter:
         return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _line(place: Place, index: int) -> Place:
+def _line(location: SourceLocation, index: int) -> SourceLocation:
     """Return the place at a 0-based line, where the origin has lines."""
-    return place if place.line is None else replace(place, line=index + 1)
+    return location if location.line is None else replace(location, line=index + 1)
 
 
-def _at(place: Place, mark: Any) -> Place:
-    if mark is None or place.line is None:
-        return place
-    return replace(place, line=mark.line + 1, column=mark.column)
+def _at(location: SourceLocation, mark: Any) -> SourceLocation:
+    if mark is None or location.line is None:
+        return location
+    return replace(location, line=mark.line + 1, column=mark.column)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hpsearch.study_file.leaves import RuleBroken, checked, parse_leaf
-from hpsearch.study_file.problems import Place, Report, shown
-from hpsearch.study_file.schema import Free, Leaf, OneOf, Schema, Section, SomeOf
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.schema import ComponentChoice, Raw, Schema, Section, Switches, Value
 from hpsearch.study_file.space import Branch, Choice, Fixed, Group, Node, Range, join
 from hpsearch.study_file.spelling import report_unknown
 from hpsearch.study_file.syntax import (
@@ -18,28 +17,29 @@ from hpsearch.study_file.syntax import (
     from_plain,
     to_plain,
 )
+from hpsearch.study_file.values import RuleBroken, checked, parse_value
 
 #: As the name of a component: the one that the study in ``from`` found (``found.complete``).
 FOUND = "found"
 
 
 def parse(
-    schema: Schema, node: YamlNode, key: str, report: Report, *, searchable: bool
+    schema: Schema, node: YamlNode, key: str, diagnostics: Diagnostics, *, searchable: bool
 ) -> Node | None:
     """Return the part of the space that ``node`` describes, defaults filled in.
 
-    Problems go to ``report``; what is broken is left out of the result (``None`` at the top).
+    Problems go to ``diagnostics``; what is broken is left out of the result (``None`` at the top).
     """
     match schema:
-        case Leaf():
-            return parse_leaf(schema, node, key, report, searchable=searchable)
+        case Value():
+            return parse_value(schema, node, key, diagnostics, searchable=searchable)
         case Section():
-            return _section(schema, node, key, report, searchable)
-        case SomeOf():
-            return _some_of(schema, node, key, report, searchable)
-        case OneOf():
-            return _one_of(schema, node, key, report, searchable)
-        case Free():
+            return _section(schema, node, key, diagnostics, searchable)
+        case Switches():
+            return _some_of(schema, node, key, diagnostics, searchable)
+        case ComponentChoice():
+            return _one_of(schema, node, key, diagnostics, searchable)
+        case Raw():
             return Fixed(to_plain(node))
 
 
@@ -58,7 +58,7 @@ def plain(node: Node) -> Any:
             return {name: plain(option) for name, option in options.items()}
 
 
-def as_entries(schema: Section | OneOf, node: YamlNode) -> dict[str, YamlNode] | None:
+def as_entries(schema: Section | ComponentChoice, node: YamlNode) -> dict[str, YamlNode] | None:
     """Return the entries that ``node`` names, its short forms written out.
 
     ``mlp`` stands for ``{mlp: null}``, null for ``{}``, and a section's shorthand for its key.
@@ -69,21 +69,21 @@ def as_entries(schema: Section | OneOf, node: YamlNode) -> dict[str, YamlNode] |
             return dict(entries)
         case ScalarNode(_, None):
             return {}
-        case ScalarNode(place, value):
+        case ScalarNode(location, value):
             if isinstance(schema, Section):
                 return {schema.shorthand: node} if schema.shorthand else None
-            if isinstance(value, str) and not (isinstance(schema, SomeOf) and not schema.listed):
-                return {value: ScalarNode(place, None)}
-        case ListNode(_, items) if isinstance(schema, SomeOf) and schema.listed:
+            if isinstance(value, str) and not (isinstance(schema, Switches) and not schema.listed):
+                return {value: ScalarNode(location, None)}
+        case ListNode(_, items) if isinstance(schema, Switches) and schema.listed:
             return _listed(schema, items)
         case ListNode() if isinstance(schema, Section) and schema.shorthand:
             short = schema.keys[schema.shorthand]
-            if isinstance(short, Leaf) and short.takes_lists:
+            if isinstance(short, Value) and short.takes_lists:
                 return {schema.shorthand: node}
     return None
 
 
-def _listed(schema: SomeOf, items: Sequence[YamlNode]) -> dict[str, YamlNode] | None:
+def _listed(schema: Switches, items: Sequence[YamlNode]) -> dict[str, YamlNode] | None:
     """Return a list's components by name; ``None`` where an item is none, or comes twice."""
     found: dict[str, YamlNode] = {}
     for item in items:
@@ -116,7 +116,7 @@ def _meant(schema: Section, node: YamlNode) -> list[str]:
     if len(required) != 1 or is_null(node):
         return []
     leaf = schema.keys[required[0]]
-    if not isinstance(leaf, Leaf):
+    if not isinstance(leaf, Value):
         return []
     try:
         checked(leaf, node)
@@ -126,30 +126,30 @@ def _meant(schema: Section, node: YamlNode) -> list[str]:
 
 
 def _section(
-    schema: Section, node: YamlNode, key: str, report: Report, searchable: bool
+    schema: Section, node: YamlNode, key: str, diagnostics: Diagnostics, searchable: bool
 ) -> Node | None:
     if schema.nullable and isinstance(node, ScalarNode) and node.value is None:
         return Fixed(None)
     entries = as_entries(schema, node)
     if entries is None:
-        report.add(node.place, key, no_section(schema, node))
+        diagnostics.add(node.location, key, no_section(schema, node))
         return None
     for name, entry in entries.items():
         if name not in schema.keys:
-            report_unknown(entry.place, join(key, name), "key", name, schema.keys, report)
+            report_unknown(entry.location, join(key, name), "key", name, schema.keys, diagnostics)
     children: dict[str, Node] = {}
     said = {name for name, entry in entries.items() if not is_null(entry)}
-    _check_either_or(schema, entries, said, key, report)
+    _check_either_or(schema, entries, said, key, diagnostics)
     for name, sub in schema.keys.items():
         path = join(key, name)
-        leaf = sub if isinstance(sub, Leaf) else None
+        leaf = sub if isinstance(sub, Value) else None
         if name not in said and ((leaf and leaf.silent) or said.intersection(schema.against(name))):
             continue
-        given = entries.get(name) or _default(sub, node.place, path, report)
+        given = entries.get(name) or _default(sub, node.location, path, diagnostics)
         if given is None:
             continue
         inner = (searchable or name in schema.searched) and not (leaf and leaf.fixed)
-        child = parse(sub, given, path, report, searchable=inner)
+        child = parse(sub, given, path, diagnostics, searchable=inner)
         if child is not None:
             children[name] = child
     return Group(children)
@@ -161,33 +161,39 @@ def is_null(node: YamlNode) -> bool:
 
 
 def _check_either_or(
-    schema: Section, entries: dict[str, YamlNode], said: set[str], key: str, report: Report
+    schema: Section,
+    entries: dict[str, YamlNode],
+    said: set[str],
+    key: str,
+    diagnostics: Diagnostics,
 ) -> None:
     for pair in schema.either_or:
         if said.issuperset(pair.keys):
             one, two = sorted(pair.keys, key=lambda name: _position(entries[name]))
-            report.add(
-                entries[two].place,
+            diagnostics.add(
+                entries[two].location,
                 join(key, two),
                 f"{pair.rule}, but both {one} and {two} are given; remove one of them",
             )
 
 
 def _position(node: YamlNode) -> tuple[int, int, int]:
-    place = node.place
-    return place.order, place.line or 0, place.column
+    location = node.location
+    return location.order, location.line or 0, location.column
 
 
-def _default(schema: Schema, place: Place, key: str, report: Report) -> YamlNode | None:
+def _default(
+    schema: Schema, location: SourceLocation, key: str, diagnostics: Diagnostics
+) -> YamlNode | None:
     """Return a key's default as if it stood in the file, so that it is checked alike."""
     if not isinstance(schema, Section) and schema.required:
-        report.add(place, key, "this key is required, but it is missing; add it")
+        diagnostics.add(location, key, "this key is required, but it is missing; add it")
         return None
-    return from_plain(schema.default, place)
+    return from_plain(schema.default, location)
 
 
 def _one_of(
-    schema: OneOf, node: YamlNode, key: str, report: Report, searchable: bool
+    schema: ComponentChoice, node: YamlNode, key: str, diagnostics: Diagnostics, searchable: bool
 ) -> Node | None:
     if schema.nullable and isinstance(node, ScalarNode) and node.value is None:
         return Fixed(None)
@@ -197,16 +203,16 @@ def _one_of(
         hint = ""
         if isinstance(node, ListNode) and searchable:
             hint = "; to search over several, name each as a key: {a: {..}, b: {..}}"
-        report.add(
-            node.place,
+        diagnostics.add(
+            node.location,
             key,
             f"must name a {kind}, one of {', '.join(schema.registry.names())}, "
             f"but got {shown(to_plain(node))}{hint}",
         )
         return None
     if len(entries) > 1 and not searchable:
-        report.add(
-            node.place, key, f"must name one {kind}, not searched, but got {', '.join(entries)}"
+        diagnostics.add(
+            node.location, key, f"must name one {kind}, not searched, but got {', '.join(entries)}"
         )
         return None
     options: dict[str, Group] = {}
@@ -217,24 +223,26 @@ def _one_of(
                     f"found means the {kind} that the study in `from` found, but this "
                     f"study has no `from`; name one there, or a {kind} here"
                 )
-                report.add(entry.place, key, message)
+                diagnostics.add(entry.location, key, message)
                 continue
-            report_unknown(entry.place, key, kind, name, schema.registry.names(), report)
+            report_unknown(entry.location, key, kind, name, schema.registry.names(), diagnostics)
             continue
-        option = parse(schema.option(name), entry, join(key, name), report, searchable=searchable)
+        option = parse(
+            schema.option(name), entry, join(key, name), diagnostics, searchable=searchable
+        )
         # A broken option stays known, or try_first would be told that it isn't listed
         options[name] = option if isinstance(option, Group) else Group({})
     return Branch(options) if options else None
 
 
 def _some_of(
-    schema: SomeOf, node: YamlNode, key: str, report: Report, searchable: bool
+    schema: Switches, node: YamlNode, key: str, diagnostics: Diagnostics, searchable: bool
 ) -> Node | None:
     kind = schema.registry.kind
     entries = as_entries(schema, node)
     if entries is None:
-        report.add(
-            node.place,
+        diagnostics.add(
+            node.location,
             key,
             f"must be a {'list of names, each once, or a ' if schema.listed else ''}mapping, "
             f"{{name: true}} for each {kind} of {', '.join(schema.registry.names())}, "
@@ -244,32 +252,39 @@ def _some_of(
     children: dict[str, Node] = {}
     for name, entry in entries.items():
         if name not in schema.registry:
-            report_unknown(entry.place, key, kind, name, schema.registry.names(), report)
+            report_unknown(entry.location, key, kind, name, schema.registry.names(), diagnostics)
             continue
-        child = _switch(schema, name, entry, join(key, name), report, searchable)
+        child = _switch(schema, name, entry, join(key, name), diagnostics, searchable)
         children[name] = Group({}) if child is None else child
     return Group(children)
 
 
 #: An augmentation's name without keys of its own.
-ON_OFF = Leaf(type=bool, rule="true, false, {values: [true, false]} or a mapping of its keys")
+ON_OFF = Value(type=bool, rule="true, false, {values: [true, false]} or a mapping of its keys")
 
 
 def _switch(
-    schema: SomeOf, name: str, node: YamlNode, key: str, report: Report, searchable: bool
+    schema: Switches,
+    name: str,
+    node: YamlNode,
+    key: str,
+    diagnostics: Diagnostics,
+    searchable: bool,
 ) -> Node | None:
     """Parse what stands behind the name of an augmentation: on, off, searched, or settings."""
     keys = schema.option(name)
     searched = isinstance(node, MapNode) and "values" in node.entries
     if isinstance(node, ScalarNode) and node.value is None:
-        node = MapNode(node.place, {})
+        node = MapNode(node.location, {})
     if isinstance(node, MapNode) and not searched:
-        return parse(keys, node, key, report, searchable=searchable)
-    child = parse_leaf(ON_OFF, node, key, report, searchable=searchable)
+        return parse(keys, node, key, diagnostics, searchable=searchable)
+    child = parse_value(ON_OFF, node, key, diagnostics, searchable=searchable)
     needed = [own for own, sub in keys.keys.items() if sub.required]
     if child is not None and child != Fixed(False) and needed:
-        report.add(
-            node.place, key, f"needs its keys {', '.join(needed)}, but got {shown(to_plain(node))}"
+        diagnostics.add(
+            node.location,
+            key,
+            f"needs its keys {', '.join(needed)}, but got {shown(to_plain(node))}",
         )
         return None
     return child

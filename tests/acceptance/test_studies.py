@@ -30,7 +30,7 @@ from hpsearch.search import queries, studies
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
-from hpsearch.study_file.found import FoundConfig
+from hpsearch.study_file.inherit import InheritedConfig
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.data.images import Images
@@ -228,10 +228,12 @@ def commands(name: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_commands_that_a_study_shows_fit_it(name: str) -> None:
-    def stage_2(study: str, trial: int | None) -> FoundConfig:
+    def stage_2(study: str, trial: int | None) -> InheritedConfig:
         assert study in SHIPPED
         found = load_study(REPORTS[0], registries)
-        return FoundConfig(study=study, trial=0, fingerprint="", value=0.5, document=found.document)
+        return InheritedConfig(
+            study=study, trial=0, fingerprint="", value=0.5, document=found.document
+        )
 
     for command, *arguments in commands(name):
         assert command == "launch"

@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 from hpsearch.catalog import registries
 from hpsearch.errors import StudyFileError
 from hpsearch.registry import Component, Entry
-from hpsearch.study_file.found import FoundConfig
 from hpsearch.study_file.freezing import freeze, to_yaml
+from hpsearch.study_file.inherit import InheritedConfig
 from hpsearch.study_file.json_schema import json_schema
 from hpsearch.study_file.loading import find_study, load_study, study_from_document
 from hpsearch.study_file.sections import root_schema
@@ -97,14 +97,14 @@ def test_cnn_dilation_runs_on_fashion_mnist_as_its_comment_says():
 
 @pytest.mark.parametrize("text", EXAMPLES, ids=[text.splitlines()[0] for text in EXAMPLES])
 def test_an_example_of_the_page_is_valid(text, tmp_path, schema):
-    def any_trial_of(study: str, trial: int | None) -> FoundConfig:
+    def any_trial_of(study: str, trial: int | None) -> InheritedConfig:
         """Find something in another study of the page."""
         earlier = tmp_path / "earlier.yaml"
         earlier.write_text(next(other for other in EXAMPLES if f"study: {study}\n" in other))
         loaded = load_study(earlier, registries)
         params = {path: _any_value(each) for path, each in loaded.space.parameters().items()}
         document = freeze(loaded, params, {})
-        return FoundConfig(study=study, trial=0, fingerprint="", value=0.5, document=document)
+        return InheritedConfig(study=study, trial=0, fingerprint="", value=0.5, document=document)
 
     path = tmp_path / "example.yaml"
     path.write_text(text)
@@ -168,7 +168,7 @@ def _key(name: str, default: Any) -> str:
         return f"`{name}`"
     if isinstance(default, Component) and not default.settings:
         return f"`{name}: {default.name}`"
-    plain = to_plain(from_plain(default, place=None))  # type: ignore[arg-type]
+    plain = to_plain(from_plain(default, location=None))  # type: ignore[arg-type]
     return f"`{name}: {_flow(plain)}`"
 
 

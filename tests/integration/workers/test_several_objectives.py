@@ -19,7 +19,7 @@ from hpsearch.cli.commands.launch import _print_end
 from hpsearch.dashboard.app import dashboard_server
 from hpsearch.errors import UserError
 from hpsearch.registry import Component
-from hpsearch.results.found import found_in
+from hpsearch.results.inherited import winner_of
 from hpsearch.results.ranking import front, knee, ranked, violators
 from hpsearch.results.space_report import inspect_space, require_feasible
 from hpsearch.search.schema_version import ensure_tables
@@ -143,9 +143,9 @@ def test_export_and_from_ask_which_point(searched, hpsearch):
     assert refused.code == 2
     assert "a pick must be knee or a trial on the front" in refused.err
     with pytest.raises(UserError, match="several objectives, so no one trial is its winner"):
-        found_in(record, searched.study)
+        winner_of(record, searched.study)
     number = front(record)[-1].number
-    assert found_in(record, searched.study, number).trial == number
+    assert winner_of(record, searched.study, number).trial == number
 
 
 def test_the_test_images_are_opened_for_the_picked_point(searched, hpsearch):

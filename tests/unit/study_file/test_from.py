@@ -10,8 +10,8 @@ import pytest
 
 from hpsearch.errors import StudyFileError, UserError
 from hpsearch.study_file.compare import difference
-from hpsearch.study_file.found import FoundConfig
 from hpsearch.study_file.freezing import freeze, to_yaml
+from hpsearch.study_file.inherit import InheritedConfig
 from hpsearch.study_file.loading import load_study
 
 #: The earlier study. Its winner is frozen where a test needs it.
@@ -44,7 +44,7 @@ def earlier(tmp_path, registries_of):
 
 @pytest.fixture
 def found(earlier):
-    return FoundConfig(
+    return InheritedConfig(
         study="earlier",
         trial=17,
         fingerprint=earlier.fingerprint,
@@ -58,7 +58,7 @@ def later(tmp_path, monkeypatch, registries_of, found):
     """Load a text as the later study; ``earlier`` is the one study that the database holds."""
     monkeypatch.chdir(tmp_path)
 
-    def resolve(name: str, trial: int | None) -> FoundConfig:
+    def resolve(name: str, trial: int | None) -> InheritedConfig:
         if name != "earlier" or trial not in (None, 17):
             raise UserError(f"there is no trial {trial} of {name}")
         return found
@@ -106,7 +106,7 @@ def test_it_is_recorded_and_reads_back(later, found, reload):
 
 def test_another_winner_makes_another_fingerprint(later, registries_of, found):
     study = later(LATER)
-    better = FoundConfig(**{**vars(found), "trial": 23, "value": 0.75})
+    better = InheritedConfig(**{**vars(found), "trial": 23, "value": 0.75})
     again = later(LATER, resolve=lambda *_: better)
     assert again.fingerprint != study.fingerprint
     assert difference(study.document, again.document) == [

@@ -12,7 +12,7 @@ import re
 import pytest
 
 from hpsearch.errors import StudyFileError
-from hpsearch.study_file.problems import shown
+from hpsearch.study_file.diagnostics import shown
 
 STUDY = {
     "study": "fuzzed",

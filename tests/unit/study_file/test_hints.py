@@ -6,7 +6,7 @@ import pytest
 
 from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UnknownName, nearest_name
 from hpsearch.study_file import spelling
-from hpsearch.study_file.problems import Report
+from hpsearch.study_file.diagnostics import Diagnostics
 
 SGD = "optimizer: {sgd: {lr: 0.1}}"
 
@@ -67,7 +67,9 @@ def test_an_override_has_the_same_hints(load, base, override, hint):
 )
 def test_a_model_of_torchvision_is_told_from_a_misspelled_one(name, guess):
     known = ["resnet18", "resnet50", "simple_cnn", "torchvision"]
-    assert f"Did you mean {guess}?" in str(spelling.unknown_name("model", name, known, Report()))
+    assert f"Did you mean {guess}?" in str(
+        spelling.unknown_name("model", name, known, Diagnostics())
+    )
 
 
 def test_case_and_punctuation_are_no_other_name():

@@ -13,7 +13,7 @@ from multiprocessing import Pipe
 import pytest
 
 from hpsearch.errors import StudyFileError, UnknownName, UserError
-from hpsearch.study_file.problems import Place, Report
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation
 from hpsearch.workers.launch import isolation
 from hpsearch.workers.launch.isolation import run_isolated, stream_isolated
 
@@ -29,8 +29,8 @@ def unknown_name() -> None:
 
 
 def problems() -> None:
-    report = Report()
-    report.add(Place("x.yaml", line=3), "seed", "must be an integer")
+    report = Diagnostics()
+    report.add(SourceLocation("x.yaml", line=3), "seed", "must be an integer")
     raise report.error()
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hpsearch.errors import UserError
 from hpsearch.results.ranking import KEPT_WEIGHTS, front, none_eligible, ranked, violators
 from hpsearch.results.records import StudyRecord
-from hpsearch.study_file.found import FoundConfig
 from hpsearch.study_file.freezing import freeze
+from hpsearch.study_file.inherit import InheritedConfig
 from hpsearch.study_file.study import StudyFile
 
 
-def found_in(record: StudyRecord, study: StudyFile, number: int | None = None) -> FoundConfig:
+def winner_of(record: StudyRecord, study: StudyFile, number: int | None = None) -> InheritedConfig:
     """Return the winner so far, or trial ``number``.
 
     ``study`` is ``record``'s study file, loaded again. Raises ``UserError`` where there is no such
@@ -43,7 +43,7 @@ def found_in(record: StudyRecord, study: StudyFile, number: int | None = None) -
             f"only a complete trial can be built upon, but trial {trial.number} of study {name!r} "
             f"is {trial.state.value}; name a complete one, or none for the best"
         )
-    return FoundConfig(
+    return InheritedConfig(
         study=name,
         trial=trial.number,
         fingerprint=record.study.fingerprint,

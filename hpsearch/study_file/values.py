@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from hpsearch.errors import UserError
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
 from hpsearch.study_file.portable import PathText
-from hpsearch.study_file.problems import Place, Report, shown
-from hpsearch.study_file.schema import Leaf
+from hpsearch.study_file.schema import Value
 from hpsearch.study_file.space import Choice, Fixed, Range, join, label
 from hpsearch.study_file.spelling import report_unknown
 from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, to_plain
@@ -29,59 +29,59 @@ class RuleBroken(Exception):
     """A value breaks its key's rule; the message is the rule and the value."""
 
 
-def parse_leaf(
-    leaf: Leaf, node: YamlNode, key: str, report: Report, *, searchable: bool
+def parse_value(
+    value_schema: Value, node: YamlNode, key: str, diagnostics: Diagnostics, *, searchable: bool
 ) -> Fixed | Range | Choice | None:
     """Check what a key was given. Returns ``None`` where a problem was reported."""
-    if not isinstance(node, MapNode) or is_value(leaf, node):
+    if not isinstance(node, MapNode) or is_value(value_schema, node):
         try:
-            return Fixed(checked(leaf, node))
+            return Fixed(checked(value_schema, node))
         except RuleBroken as broken:
             hint = ""
-            if isinstance(node, ListNode) and searchable and not leaf.takes_lists:
+            if isinstance(node, ListNode) and searchable and not value_schema.takes_lists:
                 hint = "; to search over several values, write {values: [..]}"
-            report.add(node.place, key, f"{broken}{hint}")
+            diagnostics.add(node.location, key, f"{broken}{hint}")
             return None
     if not searchable:
-        report.add(
-            node.place, key, f"must be one fixed value, not searched, but got {_compact(node)}"
+        diagnostics.add(
+            node.location, key, f"must be one fixed value, not searched, but got {_compact(node)}"
         )
         return None
     unknown = [name for name in node.entries if name not in SEARCH_KEYS]
     for name in unknown:
-        place = node.entries[name].place
-        report_unknown(place, key, "key of a range", name, SEARCH_KEYS, report)
+        location = node.entries[name].location
+        report_unknown(location, key, "key of a range", name, SEARCH_KEYS, diagnostics)
     if unknown:
         return None
     if "values" in node.entries:
-        return _choice(leaf, node, key, report)
-    return _range(leaf, node, key, report)
+        return _choice(value_schema, node, key, diagnostics)
+    return _range(value_schema, node, key, diagnostics)
 
 
-def is_value(leaf: Leaf, node: MapNode) -> bool:
+def is_value(value_schema: Value, node: MapNode) -> bool:
     """Whether a mapping is meant as the key's value, and not as what is searched."""
-    return leaf.takes_mappings and not set(node.entries) & set(SEARCH_KEYS)
+    return value_schema.takes_mappings and not set(node.entries) & set(SEARCH_KEYS)
 
 
-def checked(leaf: Leaf, node: YamlNode) -> Any:
+def checked(value_schema: Value, node: YamlNode) -> Any:
     """Return the fixed value of a key as JSON-like data. Raises ``RuleBroken``.
 
     A path becomes absolute: it is meant from the folder of the place where it was written.
     """
     value = to_plain(node)
     try:
-        valid = leaf.adapter.validate_json(json.dumps(value))
+        valid = value_schema.adapter.validate_json(json.dumps(value))
     except UserError as error:  # the annotation itself is unsuitable
         raise RuleBroken(str(error)) from None
     except ValidationError as error:
-        raise RuleBroken(f"{_rule(leaf, error)}, but got {shown(value)}") from None
-    return _plain(valid, node.place.folder)
+        raise RuleBroken(f"{_rule(value_schema, error)}, but got {shown(value)}") from None
+    return _plain(valid, node.location.folder)
 
 
-def _range(leaf: Leaf, node: MapNode, key: str, report: Report) -> Range | None:
-    if leaf.number is None:
-        report.add(
-            node.place,
+def _range(value_schema: Value, node: MapNode, key: str, diagnostics: Diagnostics) -> Range | None:
+    if value_schema.number is None:
+        diagnostics.add(
+            node.location,
             key,
             f"a range needs a key that takes numbers, but got {_compact(node)}; "
             "write {values: [..]}",
@@ -89,41 +89,43 @@ def _range(leaf: Leaf, node: MapNode, key: str, report: Report) -> Range | None:
         return None
     missing = [name for name in ("min", "max") if name not in node.entries]
     if missing:
-        report.add(
-            node.place,
+        diagnostics.add(
+            node.location,
             key,
             f"a range needs both min and max, but {' and '.join(missing)} is missing",
         )
         return None
-    before = len(report)
+    before = len(diagnostics)
     ends = {
-        name: _number(node.entries[name], join(key, name), report)
+        name: _number(node.entries[name], join(key, name), diagnostics)
         for name in ("min", "max", "step")
         if name in node.entries
     }
-    log = _log(node, key, report)
-    if len(report) > before:
+    log = _log(node, key, diagnostics)
+    if len(diagnostics) > before:
         return None
-    integer = leaf.number == "int" or (
-        leaf.number == "either" and all(isinstance(end, int) for end in ends.values())
+    integer = value_schema.number == "int" or (
+        value_schema.number == "either" and all(isinstance(end, int) for end in ends.values())
     )
-    if not integer and leaf.number != "int":
+    if not integer and value_schema.number != "int":
         ends = {name: _float(end) for name, end in ends.items()}
     for name in ("min", "max"):
-        ends[name] = _end(leaf, ends[name], node.entries[name].place, join(key, name), report)
-    if len(report) > before:
+        ends[name] = _end(
+            value_schema, ends[name], node.entries[name].location, join(key, name), diagnostics
+        )
+    if len(diagnostics) > before:
         return None
     low, high, step = ends["min"], ends["max"], ends.get("step")
     broken = _broken_range(low, high, step, log=log, integer=integer)
     if broken:
-        report.add(node.place, key, f"{broken}, but got {_compact(node)}")
+        diagnostics.add(node.location, key, f"{broken}, but got {_compact(node)}")
         return None
     if integer and step is None:
         step = 1
     if step is not None and low + step <= high:
         # A rule such as "a multiple of 8" may hold at both ends and not between them
-        _end(leaf, low + step, node.place, key, report)
-    if len(report) > before:
+        _end(value_schema, low + step, node.location, key, diagnostics)
+    if len(diagnostics) > before:
         return None
     return Range(low=low, high=high, step=step, log=log, integer=integer)
 
@@ -147,10 +149,10 @@ def _broken_range(low: Any, high: Any, step: Any, *, log: bool, integer: bool) -
     return ""
 
 
-def _number(node: YamlNode, key: str, report: Report) -> Any:
+def _number(node: YamlNode, key: str, diagnostics: Diagnostics) -> Any:
     value = to_plain(node)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        report.add(node.place, key, f"must be a number, but got {shown(value)}")
+        diagnostics.add(node.location, key, f"must be a number, but got {shown(value)}")
     return value
 
 
@@ -161,37 +163,43 @@ def _float(value: float) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def _log(node: MapNode, key: str, report: Report) -> bool:
+def _log(node: MapNode, key: str, diagnostics: Diagnostics) -> bool:
     given = node.entries.get("log")
     if given is None:
         return False
     value = to_plain(given)
     if not isinstance(value, bool):
-        report.add(given.place, join(key, "log"), f"must be true or false, but got {shown(value)}")
+        diagnostics.add(
+            given.location, join(key, "log"), f"must be true or false, but got {shown(value)}"
+        )
         return False
     return value
 
 
-def _end(leaf: Leaf, value: Any, place: Place, key: str, report: Report) -> Any:
+def _end(
+    value_schema: Value, value: Any, location: SourceLocation, key: str, diagnostics: Diagnostics
+) -> Any:
     try:
-        return checked(leaf, ScalarNode(place, value))
+        return checked(value_schema, ScalarNode(location, value))
     except RuleBroken as broken:
-        report.add(place, key, str(broken))
+        diagnostics.add(location, key, str(broken))
         return value
 
 
-def _choice(leaf: Leaf, node: MapNode, key: str, report: Report) -> Choice | None:
+def _choice(
+    value_schema: Value, node: MapNode, key: str, diagnostics: Diagnostics
+) -> Choice | None:
     if len(node.entries) > 1:
-        report.add(
-            node.place,
+        diagnostics.add(
+            node.location,
             key,
             f"values must be the only key, without a range, but got {_compact(node)}",
         )
         return None
     given = node.entries["values"]
     if not isinstance(given, ListNode) or not given.items:
-        report.add(
-            given.place,
+        diagnostics.add(
+            given.location,
             key,
             f"values must be a list of at least one value, but got {shown(to_plain(given))}",
         )
@@ -200,13 +208,15 @@ def _choice(leaf: Leaf, node: MapNode, key: str, report: Report) -> Choice | Non
     complete = True
     for item in given.items:
         try:
-            value = checked(leaf, item)
+            value = checked(value_schema, item)
         except RuleBroken as broken:
-            report.add(item.place, key, str(broken))
+            diagnostics.add(item.location, key, str(broken))
             complete = False
             continue
         if any(label(value) == label(other) for other in values):
-            report.add(item.place, key, f"values must differ, but {shown(value)} appears twice")
+            diagnostics.add(
+                item.location, key, f"values must differ, but {shown(value)} appears twice"
+            )
             complete = False
         values.append(value)
     return Choice(tuple(values)) if complete else None
@@ -231,10 +241,10 @@ _WORDS = {
 }
 
 
-def _rule(leaf: Leaf, error: ValidationError) -> str:
+def _rule(value_schema: Value, error: ValidationError) -> str:
     """Return the broken rules in words: ``must be an integer or null``."""
-    if leaf.rule:
-        return f"must be {leaf.rule}"
+    if value_schema.rule:
+        return f"must be {value_schema.rule}"
     found = error.errors(include_url=False)
     item = next((part for part in found[0]["loc"] if isinstance(part, int)), None)
     phrases: dict[str, None] = {}
@@ -245,7 +255,7 @@ def _rule(leaf: Leaf, error: ValidationError) -> str:
             said = said.replace("greater than or equal to", "at least")
             said = said.replace("less than or equal to", "at most")
             phrases[_WORDS.get(said, said)] = None
-    if leaf.nullable and item is None:
+    if value_schema.nullable and item is None:
         phrases["be null"] = None
     rule = " or ".join(phrases).replace(" or be ", " or ")
     return f"must {rule}" if item is None else f"item {item + 1} must {rule}"

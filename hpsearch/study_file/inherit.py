@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 
 from hpsearch.errors import UserError
 from hpsearch.study_file.compare import fingerprint
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation
 from hpsearch.study_file.overrides import Override, apply_overrides
-from hpsearch.study_file.problems import Place, Report
-from hpsearch.study_file.schema import OneOf, Schema, Section, SomeOf
+from hpsearch.study_file.schema import ComponentChoice, Schema, Section, Switches
 from hpsearch.study_file.sections import FROM, SEARCHED
 from hpsearch.study_file.space import Group, join
 from hpsearch.study_file.study import StudyFile
@@ -26,7 +26,7 @@ from hpsearch.study_file.walk import FOUND, as_entries, is_null, parse, plain
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundConfig:
+class InheritedConfig:
     """One configuration that an earlier study came to."""
 
     #: The study that it was found in.
@@ -52,7 +52,7 @@ class FoundConfig:
 
 #: Finds a stored study's winner, or the trial of a number: ``resolve(study, trial)``. Raises
 #: ``UserError`` where there is none.
-Resolve: TypeAlias = Callable[[str, int | None], FoundConfig]
+Resolve: TypeAlias = Callable[[str, int | None], InheritedConfig]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +61,13 @@ class Origin:
 
     study: str
     trial: int | None
-    place: Place
+    location: SourceLocation
 
     @property
     def file(self) -> Path | None:
         """The frozen file that is meant; ``None`` for a stored study."""
         if self.study.endswith((".yaml", ".yml")) or "/" in self.study or "\\" in self.study:
-            return self.place.folder / Path(self.study).expanduser()
+            return self.location.folder / Path(self.study).expanduser()
         return None
 
 
@@ -76,24 +76,24 @@ def is_origin(path: str) -> bool:
     return path.partition(".")[0] == "from"
 
 
-def read_origin(root: MapNode, changes: list[Override], report: Report) -> Origin | None:
+def read_origin(root: MapNode, changes: list[Override], diagnostics: Diagnostics) -> Origin | None:
     """Return what ``from`` says after ``changes``, those overrides that ``is_origin`` selects.
 
     Raises ``StudyFileError`` where it is broken: without it nearly everything would be missing.
     """
     schema = Section(keys={"from": FROM})
     given = {"from": root.entries["from"]} if "from" in root.entries else {}
-    before = len(report)
-    node = apply_overrides(MapNode(root.place, given), schema, changes, report)
+    before = len(diagnostics)
+    node = apply_overrides(MapNode(root.location, given), schema, changes, diagnostics)
     written = node.entries.get("from")
-    tree = None if written is None else parse(FROM, written, "from", report, searchable=False)
-    if len(report) > before:
-        raise report.error()
+    tree = None if written is None else parse(FROM, written, "from", diagnostics, searchable=False)
+    if len(diagnostics) > before:
+        raise diagnostics.error()
     if written is None or not isinstance(tree, Group):  # null
         return None
     keys = plain(tree)
     entries = as_entries(FROM, written) or {}
-    return Origin(study=keys["study"], trial=keys["trial"], place=entries["study"].place)
+    return Origin(study=keys["study"], trial=keys["trial"], location=entries["study"].location)
 
 
 def find(
@@ -101,7 +101,7 @@ def find(
     resolve: Resolve | None,
     load: Callable[[Path], StudyFile],
     inside: Sequence[Path],
-) -> FoundConfig:
+) -> InheritedConfig:
     """Return what ``origin`` found.
 
     ``load`` reads a study file, ``inside`` are the files that led here. Raises ``UserError`` where
@@ -128,7 +128,7 @@ def find(
     return resolve(origin.study, origin.trial)
 
 
-def _in_file(path: Path, load: Callable[[Path], StudyFile]) -> FoundConfig:
+def _in_file(path: Path, load: Callable[[Path], StudyFile]) -> InheritedConfig:
     if not path.is_file():
         raise UserError(
             f"must be a stored study's name or a frozen file, but there is no file {path}; "
@@ -143,7 +143,7 @@ def _in_file(path: Path, load: Callable[[Path], StudyFile]) -> FoundConfig:
         )
     told = study.provenance or {}
     document = {key: value for key, value in study.document.items() if key != "provenance"}
-    return FoundConfig(
+    return InheritedConfig(
         study=_told(told.get("study"), str) or study.name,
         trial=_told(told.get("trial"), int),
         fingerprint=_told(told.get("fingerprint"), str) or fingerprint(document),
@@ -158,30 +158,42 @@ def _told(value: Any, kind: Any) -> Any:
 
 
 def complete(
-    root: MapNode, schema: Section, found: FoundConfig, at: Place, report: Report
+    root: MapNode,
+    schema: Section,
+    inherited: InheritedConfig,
+    at: SourceLocation,
+    diagnostics: Diagnostics,
 ) -> MapNode:
     """Return the file's tree with what was found in it, and the record of that.
 
     ``at`` is the place of ``from``, where all that was taken over is said to be written.
     """
     entries = {key: node for key, node in root.entries.items() if key != "from"}
-    taken = {key: from_plain(found.document[key], at) for key in SEARCHED if key in found.document}
-    fill = _Merge(at, report, fill=True)
+    taken = {
+        key: from_plain(inherited.document[key], at)
+        for key in SEARCHED
+        if key in inherited.document
+    }
+    fill = _Merge(at, diagnostics, fill=True)
     for key, node in taken.items():
         # `node` is there, so there is a result
         entries[key] = fill.merge(schema.keys[key], entries.get(key), node, key) or node
     first = entries.get("try_first")
     if isinstance(first, ListNode):
-        entries["try_first"] = _first_trials(first, schema, taken, at, report)
-    entries["found"] = from_plain(found.record(), at)
-    return MapNode(root.place, entries)
+        entries["try_first"] = _first_trials(first, schema, taken, at, diagnostics)
+    entries["found"] = from_plain(inherited.record(), at)
+    return MapNode(root.location, entries)
 
 
 def _first_trials(
-    node: ListNode, schema: Section, taken: Mapping[str, YamlNode], at: Place, report: Report
+    node: ListNode,
+    schema: Section,
+    taken: Mapping[str, YamlNode],
+    at: SourceLocation,
+    diagnostics: Diagnostics,
 ) -> ListNode:
     """Return the entries with ``found`` replaced; what an entry leaves out stays open."""
-    names = _Merge(at, report, fill=False)
+    names = _Merge(at, diagnostics, fill=False)
     items: list[YamlNode] = []
     for number, item in enumerate(node.items):
         if isinstance(item, MapNode):
@@ -194,37 +206,37 @@ def _first_trials(
                 else value
                 for key, value in item.entries.items()
             }
-            item = MapNode(item.place, entries)
+            item = MapNode(item.location, entries)
         items.append(item)
-    return ListNode(node.place, tuple(items))
+    return ListNode(node.location, tuple(items))
 
 
 class _Merge:
     """Walks the file's tree beside the found one."""
 
-    def __init__(self, place: Place, report: Report, *, fill: bool) -> None:
-        self.place, self.report = place, report
+    def __init__(self, location: SourceLocation, diagnostics: Diagnostics, *, fill: bool) -> None:
+        self.location, self.diagnostics = location, diagnostics
         #: Whether missing keys are filled in; else only ``found`` gets its real name.
         self.fill = fill
 
     def merge(
-        self, schema: Schema, node: YamlNode | None, found: YamlNode | None, key: str
+        self, schema: Schema, node: YamlNode | None, inherited: YamlNode | None, key: str
     ) -> YamlNode | None:
         if node is None:
-            return found if self.fill else None
-        if found is None:
+            return inherited if self.fill else None
+        if inherited is None:
             return node
         match schema:
-            case SomeOf():
-                return self.switches(schema, node, found, key)
-            case OneOf():
-                return self.branch(schema, node, found, key)
+            case Switches():
+                return self.switches(schema, node, inherited, key)
+            case ComponentChoice():
+                return self.branch(schema, node, inherited, key)
             case Section() if not (schema.nullable and is_null(node)):
-                return self.group(schema, node, found, key)
+                return self.group(schema, node, inherited, key)
         return node
 
-    def group(self, schema: Section, node: YamlNode, found: YamlNode, key: str) -> YamlNode:
-        own, theirs = as_entries(schema, node), as_entries(schema, found)
+    def group(self, schema: Section, node: YamlNode, inherited: YamlNode, key: str) -> YamlNode:
+        own, theirs = as_entries(schema, node), as_entries(schema, inherited)
         if own is None or theirs is None:
             return node  # not a mapping: reported later
         merged: dict[str, YamlNode] = {}
@@ -237,10 +249,12 @@ class _Merge:
                 value = self.merge(schema.keys[name], value, theirs.get(name), join(key, name))
             if value is not None:
                 merged[name] = value
-        return MapNode(node.place, merged)
+        return MapNode(node.location, merged)
 
-    def branch(self, schema: OneOf, node: YamlNode, found: YamlNode, key: str) -> YamlNode:
-        own, theirs = as_entries(schema, node), as_entries(schema, found)
+    def branch(
+        self, schema: ComponentChoice, node: YamlNode, inherited: YamlNode, key: str
+    ) -> YamlNode:
+        own, theirs = as_entries(schema, node), as_entries(schema, inherited)
         if not own or not theirs:
             return node
         ((winner, settings),) = theirs.items()
@@ -248,8 +262,8 @@ class _Merge:
         for written, entry in own.items():
             name = winner if written == FOUND else written
             if name in merged:
-                self.report.add(
-                    entry.place,
+                self.diagnostics.add(
+                    entry.location,
                     key,
                     f"a name must appear once, but found means {winner}, which is listed too",
                 )
@@ -258,10 +272,10 @@ class _Merge:
                 merged[name] = entry if option is None else option
             else:
                 merged[name] = entry
-        return MapNode(node.place, merged)
+        return MapNode(node.location, merged)
 
-    def switches(self, schema: SomeOf, node: YamlNode, found: YamlNode, key: str) -> YamlNode:
-        own, theirs = as_entries(schema, node), as_entries(schema, found)
+    def switches(self, schema: Switches, node: YamlNode, inherited: YamlNode, key: str) -> YamlNode:
+        own, theirs = as_entries(schema, node), as_entries(schema, inherited)
         if own is None or theirs is None:
             return node
         first = [name for name in theirs if name not in own] if self.fill else []
@@ -271,10 +285,10 @@ class _Merge:
             on = isinstance(entry, ScalarNode) and entry.value is True
             searched = isinstance(entry, MapNode) and "values" in entry.entries
             if isinstance(settings, MapNode) and name in schema.registry and not searched:
-                mine = MapNode(entry.place, {}) if on and self.fill else entry
+                mine = MapNode(entry.location, {}) if on and self.fill else entry
                 if isinstance(mine, MapNode) or is_null(mine):
                     mine = self.group(schema.option(name), mine, settings, join(key, name))
                 merged[name] = mine
             else:
                 merged[name] = entry
-        return MapNode(node.place, merged)
+        return MapNode(node.location, merged)

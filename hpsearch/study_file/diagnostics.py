@@ -15,7 +15,7 @@ _LONGEST_VALUE, _LONGEST_KEY, _LONGEST_MESSAGE = 60, 200, 2_000
 
 
 @dataclass(frozen=True)
-class Place:
+class SourceLocation:
     """Where a value was written."""
 
     #: The file as the user named it, ``--set data.limit=0``, or another name for the origin.
@@ -32,36 +32,41 @@ class Place:
         return self.source if self.line is None else f"{self.source}:{self.line}"
 
 
-class Report:
+class Diagnostics:
     """The problems found so far."""
 
     def __init__(self) -> None:
-        self._found: list[_Found] = []
-        self._closed: set[tuple[Place, str]] = set()
+        self._found: list[_Diagnostic] = []
+        self._closed: set[tuple[SourceLocation, str]] = set()
         self._count = 0
         #: Returns the paths in a study file that end in a key, the likeliest; known with a schema.
         self.places_of: Callable[[str], list[str]] = lambda key: []
 
     def add(
-        self, place: Place, key: str, message: str | Callable[[], str], *, final: bool = False
+        self,
+        location: SourceLocation,
+        key: str,
+        message: str | Callable[[], str],
+        *,
+        final: bool = False,
     ) -> None:
         """Note one problem.
 
         Args:
-            place: Where it was written.
+            location: Where it was written.
             key: The dotted key.
             message: The rule that was broken, and the value; a function returns it if it is shown
                 at all, for a message that takes long to make: a file may have any number of them.
             final: Whatever else is found wrong at this place and key would only follow from it.
         """
         self._count += 1
-        if (place, key) in self._closed:
+        if (location, key) in self._closed:
             return
         if final:
-            self._closed.add((place, key))
+            self._closed.add((location, key))
         if isinstance(message, str):
             message = shortened(message, _LONGEST_MESSAGE)
-        self._found.append(_Found(place, shortened(key, _LONGEST_KEY), message))
+        self._found.append(_Diagnostic(location, shortened(key, _LONGEST_KEY), message))
 
     def __len__(self) -> int:
         # Those that follow from another count too: the caller's value is as broken
@@ -76,24 +81,24 @@ class Report:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Diagnostic:
     """A problem whose message may not be made yet."""
 
-    place: Place
+    location: SourceLocation
     key: str
     message: str | Callable[[], str]
 
     @property
     def rank(self) -> tuple[int, int, int]:
         """Where it stands among the others, in the order of the file."""
-        return (self.place.order, self.place.line or 0, self.place.column)
+        return (self.location.order, self.location.line or 0, self.location.column)
 
     def problem(self, *, listed: bool) -> Problem:
         """Return it as the error holds it; one that no message lists says little."""
         message = self.message
         if not isinstance(message, str):
             message = shortened(message(), _LONGEST_MESSAGE) if listed else "not known"
-        return Problem(where=str(self.place), key=self.key, message=message)
+        return Problem(where=str(self.location), key=self.key, message=message)
 
 
 def shown(value: Any) -> str:
