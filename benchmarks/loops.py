@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-import hpsearch.training.components  # noqa: F401 - registers models and sources
+import hpsearch.training.builtin  # noqa: F401 - registers models and sources
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.data.prepare import PreparedData, prepare

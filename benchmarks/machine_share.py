@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-import hpsearch.training.components  # noqa: F401 - registers models
+import hpsearch.training.builtin  # noqa: F401 - registers models
 from benchmarks.epoch_speed import ADAM, SGD
 from hpsearch.registry import Component
 from hpsearch.training.evaluate import autocast

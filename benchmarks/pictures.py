@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import hpsearch.training.components  # noqa: F401 - registers sources
+import hpsearch.training.builtin  # noqa: F401 - registers sources
 from hpsearch.errors import DataError
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig

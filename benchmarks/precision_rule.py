@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-import hpsearch.training.components  # noqa: F401 - registers models
+import hpsearch.training.builtin  # noqa: F401 - registers models
 from benchmarks.loops import plain_step
 from hpsearch.registry import Component
 from hpsearch.training import precision

@@ -29,7 +29,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import TrainingDiverged
 from hpsearch.results.ranking import leader
 from hpsearch.results.records import read_study
@@ -149,7 +149,7 @@ def search_theirs(
     # Two processes that create the tables at once fail in Optuna 5.0
     optuna.create_study(study_name="plain", storage=storage, direction="maximize")
     command += ["--storage", storage, "--data", str(data), "--log", str(log)]
-    last = load_study(file, catalog.registries).budget.epochs_per_trial
+    last = load_study(file, component_registries.registries).budget.epochs_per_trial
 
     def look() -> tuple[int, dict[str, Any] | None]:
         lines = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
@@ -252,7 +252,7 @@ def searches(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                             path=options.emoji and options.emoji.resolve(),
                         )
                     )  # fmt: skip
-                    study = load_study(file, catalog.registries)
+                    study = load_study(file, component_registries.registries)
                     # Nobody pays for unpacking the images
                     data = options.data
                     next(train(study.trial_config(_first(study), ticket=1), data_root=data))

@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    from hpsearch import catalog
+    from hpsearch import component_registries
     from hpsearch.search import studies
     from hpsearch.search.schema_version import ensure_tables
     from hpsearch.search.storage import Database
@@ -98,7 +98,7 @@ def main() -> None:
         url = f"sqlite:///{folder}/start.db"
         database = Database(url)
         ensure_tables(database)
-        studies.attach(database, load_study(file, catalog.registries))
+        studies.attach(database, load_study(file, component_registries.registries))
         database.close()
         contexts = {
             "forked from the preloaded server": start_fork_server(),

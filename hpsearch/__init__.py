@@ -7,7 +7,7 @@ The floors, top to bottom (imports point down only):
 - ``notebook``    studies in Python: ``hpsearch.open_study``
 - ``workers``     processes that pull trials and train them
 - ``results``     records, ranking, frozen configs
-- ``catalog``     every registry in one place, plug-ins included
+- ``component_registries``  every registry in one place, plug-ins included
 - ``search``      Optuna, the ledger, samplers, pruning rules (no torch)
 - ``training``    data, models, the training loop (no Optuna)
 - ``study_file``  what the user wrote

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hpsearch.training.components  # noqa: F401 - fills the registries
+import hpsearch.training.builtin  # noqa: F401 - fills the registries
 from benchmarks.gpu.settings import Settings
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, Precision, TrialConfig

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.gpu.configs import gray
 from benchmarks.gpu.settings import Settings
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search import studies
 from hpsearch.search.schema_version import ensure_tables
@@ -78,7 +78,7 @@ def stored(text: str, files: Mapping[str, str] | None = None) -> Iterator[Launch
             (folder / name).write_text(content)
         with closing(Database(f"sqlite:///{folder / 'hpsearch.db'}")) as database:
             ensure_tables(database)
-            study = load_study(file, catalog.registries)
+            study = load_study(file, component_registries.registries)
             yield Launched(database, study, studies.attach(database, study), folder)
 
 

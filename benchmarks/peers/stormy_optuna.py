@@ -20,7 +20,7 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import CheckpointError
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    catalog.registries()  # Models and the like are known from here on.
+    component_registries.registries()  # Models and the like are known from here on.
     options.runs.mkdir(parents=True, exist_ok=True)
     try:
         storage = RDBStorage(

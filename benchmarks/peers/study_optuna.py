@@ -17,7 +17,7 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
 from benchmarks.search_efficiency.peers import suggest
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import InfeasibleConfig, TrainingDiverged
 from hpsearch.study_file.loading import load_study
 from hpsearch.training.engine import train
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--seed", required=True, type=int)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    study = load_study(options.study, catalog.registries)
+    study = load_study(options.study, component_registries.registries)
     budget = study.budget
 
     def objective(trial: optuna.Trial) -> float:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import UserError
 from hpsearch.priors.built import Images
 from hpsearch.study_file.loading import load_study
@@ -71,7 +71,7 @@ class Recorded:
         if data is not None and self.recording is not None and self.recording.data is not None:
             changes.append(f"{self.recording.data}={data}")
         file = self.folder / f"{self.name}.yaml"
-        return load_study(file, catalog.registries, overrides=changes)
+        return load_study(file, component_registries.registries, overrides=changes)
 
     @property
     def images(self) -> Images:

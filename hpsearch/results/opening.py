@@ -161,7 +161,7 @@ def study_file(
     """
     found = definition_of(name_or_path, storage)
     # Only now: it imports torch, and what is wrong with the name or the text needs none
-    from hpsearch.catalog import registries
+    from hpsearch.component_registries import registries
     from hpsearch.study_file.loading import load_study, study_from_document
 
     if isinstance(found, Path):
@@ -198,7 +198,7 @@ def _finder(storage: str) -> Resolve:
 
 def study_of(record: StudyRecord) -> StudyFile:
     """Load the study file of a stored study again."""
-    from hpsearch.catalog import registries
+    from hpsearch.component_registries import registries
     from hpsearch.study_file.loading import study_from_document
 
     return study_from_document(

@@ -15,5 +15,5 @@
 - ``precision``: fp32 or bf16, by a fixed rule
 - ``losses``, ``regularizers``, ``early_stopping``, ``confusion``: one question each
 - ``models/``, ``optimizers``, ``lr_schedules``, ``augmentation/``, ``data/``: what study files name
-- ``registries``, ``components``: the kinds of component, and the modules that register them
+- ``registries``, ``builtin``: the kinds of component, and the modules that register them
 """

@@ -13,7 +13,7 @@ from types import FrameType
 import optuna
 import torch
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.leave_signals import leave_signals
 from hpsearch.priors.making import starts_of
@@ -139,7 +139,7 @@ def run_worker(options: WorkerOptions) -> Idle | None:
 
 def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -> Idle | None:
     stored = studies.find(database, options.study_name)
-    study = study_from_document(stored.document, catalog.registries, text=stored.text)
+    study = study_from_document(stored.document, component_registries.registries, text=stored.text)
     owner = options.owner or new_owner("worker")
     sampler = SAMPLERS.build(study.sampler)
     rules = search_rules(study, sampler)

@@ -12,8 +12,8 @@ import pytest
 import torch
 from support.searching import epoch_result
 
-from hpsearch.catalog import registries
 from hpsearch.cli.app import run_command
+from hpsearch.component_registries import registries
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.registry import Component, load_plugin
 from hpsearch.study_file.loading import load_study

@@ -15,7 +15,7 @@ from support.browser import DESKTOP, PHONE, chromium, page_of
 from support.confirming import confirming
 from support.trials import open_small
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.results.report.assemble import PARTS, read_report
 from hpsearch.results.report.writing import Written, write_report
 from hpsearch.search.schema_version import ensure_tables
@@ -185,4 +185,4 @@ def test_the_study_that_it_shows_is_the_one_that_was_launched(
     [told] = json.loads(written.page.with_suffix(".json").read_text())["studies"]
     shown = tmp_path / "small.yaml"
     shown.write_text(told["text"])
-    assert load_study(shown, catalog.registries).fingerprint == told["fingerprint"]
+    assert load_study(shown, component_registries.registries).fingerprint == told["fingerprint"]

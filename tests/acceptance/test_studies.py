@@ -21,7 +21,7 @@ import pytest
 import torch
 from support.trials import SmallSearch
 
-from hpsearch.catalog import registries
+from hpsearch.component_registries import registries
 from hpsearch.results.opening import study_file
 from hpsearch.results.records import read_study
 from hpsearch.results.space_report import inspect_space, require_feasible

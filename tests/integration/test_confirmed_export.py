@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from support.commands import Ran
 from support.trials import SmallSearch, open_small
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.results.confirmation.plan import Entry
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.stored import contest_of, standing, trainings
@@ -100,7 +100,9 @@ def test_the_file_is_the_winners_training_with_the_first_fresh_seed_of_the_repor
     assert "its training with fresh seed 3 in small-confirm)" in ran.out
     assert "Trained again with 2 fresh seeds that had no say in its choice, it came to" in ran.out
 
-    config = load_study(here / "best.yaml", catalog.registries).trial_config({}, ticket=1)
+    config = load_study(here / "best.yaml", component_registries.registries).trial_config(
+        {}, ticket=1
+    )
     told = confirmed.confirm.study.trial_config(run.params, run.ticket)
     assert config == replace(told, precision="fp32")  # what `auto` came to
     assert config.split_seed != confirmed.search.study.seed == config.data.limit_seed

@@ -24,7 +24,7 @@ from support.commands import Ran
 from support.trials import SmallSearch, open_small
 
 import hpsearch as hpsearch_package
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.failpoints import EXIT_CODE, VARIABLE
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.search.schema_version import ensure_tables
@@ -118,7 +118,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 def test_predict_says_of_a_validation_image_what_training_said(
     hpsearch: Hpsearch, deployed: Deployed
 ) -> None:
-    study = load_study(deployed.best / "best.yaml", catalog.registries)
+    study = load_study(deployed.best / "best.yaml", component_registries.registries)
     config = study.trial_config({}, ticket=1)
     torch.set_num_threads(1)
     curve = train(config, data_root=deployed.search.data, keep_predictions=True)

@@ -21,7 +21,7 @@ from support.commands import Ran
 from support.confirming import Confirming, confirming
 from support.trials import SmallSearch, open_small
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.dashboard.notes import study_note
 from hpsearch.dashboard.standing import Standings
 from hpsearch.metrics import MetricFormat
@@ -301,7 +301,7 @@ def test_an_unconfirmed_training_has_intervals_over_groups(
 ) -> None:
     arguments = ("--unconfirmed", "--card", "card.md", "--out", "best.yaml")
     assert hpsearch("export", *opened.stored, *arguments).code == 0
-    study = load_study(here / "best.yaml", catalog.registries)
+    study = load_study(here / "best.yaml", component_registries.registries)
     origin: Any = study.provenance
     known = of_json(origin[OVER_GROUPS])
     assert known is not None
@@ -381,7 +381,7 @@ def test_what_was_stored_without_groups_is_read_and_says_so(
     arguments = ("--unconfirmed", "--card", "seen.md", "--out", "seen.yaml")
     assert hpsearch("export", *stored, *arguments).code == 0
     assert "were measured before hpsearch counted them" in (here / "seen.md").read_text()
-    expected = expectation(load_study(here / "seen.yaml", catalog.registries))
+    expected = expectation(load_study(here / "seen.yaml", component_registries.registries))
     assert "each taken as independent" in expected.why
     best = best_of(old, record)
     assert best is not None and "stored before hpsearch counted them" in best.note

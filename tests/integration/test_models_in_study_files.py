@@ -10,7 +10,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from hpsearch.catalog import registries
+from hpsearch.component_registries import registries
 from hpsearch.errors import StudyFileError
 from hpsearch.registry import Component
 from hpsearch.study_file.json_schema import json_schema

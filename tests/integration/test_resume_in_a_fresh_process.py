@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-import hpsearch.training.components
+import hpsearch.training.builtin
 from hpsearch.errors import TrainingInterrupted
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from hpsearch.catalog import registries
+from hpsearch.component_registries import registries
 from hpsearch.errors import StudyFileError
 from hpsearch.registry import Component, Entry
 from hpsearch.study_file.freezing import freeze, to_yaml

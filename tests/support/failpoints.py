@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.failpoints import VARIABLE, FailPoint
 from hpsearch.results.invariants.facts import read_facts
 from hpsearch.results.invariants.rule import broken
@@ -89,7 +89,7 @@ class Place:
         file = self.folder / "steps.yaml"
         file.write_text(self.study)
         return LaunchOptions(
-            study=load_study(file, catalog.registries),
+            study=load_study(file, component_registries.registries),
             storage=self.storage,
             workers=1,
             devices="cpu",

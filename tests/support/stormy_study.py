@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from hpsearch.catalog import registries
+from hpsearch.component_registries import registries
 from hpsearch.search import studies
 from hpsearch.search.ledger_tables import epochs
 from hpsearch.search.schema_version import ensure_tables

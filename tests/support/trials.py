@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.priors.making import starts_of
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search import queries, studies
@@ -191,7 +191,7 @@ def open_small(
     """Launch ``text`` with ``overrides`` (``path=value``) into a database that has tables."""
     file = folder / "study.yaml"
     file.write_text(text)
-    study = load_study(file, catalog.registries, overrides=overrides)
+    study = load_study(file, component_registries.registries, overrides=overrides)
     return SmallSearch(
         database=database,
         study=study,

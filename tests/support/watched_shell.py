@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpsearch.catalog import registries
+from hpsearch.component_registries import registries
 from hpsearch.search import studies
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database

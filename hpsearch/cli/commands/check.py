@@ -114,7 +114,7 @@ def schema() -> None:
     \b
     hpsearch schema > study.schema.json
     """
-    from hpsearch.catalog import registries
+    from hpsearch.component_registries import registries
     from hpsearch.study_file.json_schema import json_schema
 
     print_json(json_schema(registries()))

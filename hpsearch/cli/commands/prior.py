@@ -48,7 +48,7 @@ def add(
     hpsearch prior add mine
     hpsearch launch --study other --set search.prior=prior.npz
     """
-    from hpsearch import catalog as catalog
+    from hpsearch import component_registries as component_registries
     from hpsearch.priors.built import images_in
     from hpsearch.priors.prior_file import learned_from, write
     from hpsearch.results.prior_examples import examples_of

@@ -75,7 +75,7 @@ def train(
     hpsearch train best.yaml --out best/ --on all
     hpsearch train best.yaml --seeds 5 --out best/
     """
-    from hpsearch.catalog import registries
+    from hpsearch.component_registries import registries
     from hpsearch.errors import TrainingInterrupted
     from hpsearch.study_file.loading import load_study
     from hpsearch.study_file.portable import only_says_where

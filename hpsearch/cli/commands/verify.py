@@ -43,7 +43,7 @@ def verify(
     hpsearch verify best.yaml
     hpsearch verify best/best.yaml --json
     """
-    from hpsearch.catalog import registries
+    from hpsearch.component_registries import registries
     from hpsearch.errors import UserError
     from hpsearch.study_file.loading import load_study
     from hpsearch.study_file.portable import only_says_where

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import CheckpointError, UserError
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
@@ -64,7 +64,7 @@ def read_bundle(folder: Path, *, device: str = "cpu") -> tuple[StudyFile, Classi
             f"a model is a folder with {CONFIG} and {WEIGHTS}, but {folder} {what}; make one with "
             "`hpsearch export --bundle FOLDER` or `hpsearch train best.yaml --out FOLDER`"
         )
-    study = load_study(folder / CONFIG, catalog.registries)
+    study = load_study(folder / CONFIG, component_registries.registries)
     if not study.is_frozen:
         raise UserError(f"a model's config has no ranges, but {folder / CONFIG} has some")
     weights, signature = read_weights(folder / WEIGHTS)

@@ -90,7 +90,7 @@ def hard_pictures(
 
 def _prepared(record: StudyRecord, data: Path | None) -> PreparedData | None:
     """Return the images of the search; ``None`` where they aren't those that were trained on."""
-    from hpsearch import catalog
+    from hpsearch import component_registries
     from hpsearch.results.ranking import best
     from hpsearch.study_file.loading import study_from_document
     from hpsearch.training.data.place import data_root
@@ -98,7 +98,7 @@ def _prepared(record: StudyRecord, data: Path | None) -> PreparedData | None:
 
     study = study_from_document(
         record.study.document,
-        catalog.registries,
+        component_registries.registries,
         text=record.study.text,
         where=f"stored study {record.study.name}",
     )

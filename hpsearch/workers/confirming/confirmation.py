@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.results.confirmation.choosing import Choice, choose, most_trainings
 from hpsearch.results.confirmation.plan import FIRST_ROUND, entries
@@ -271,7 +271,10 @@ def _describe(
     return ConfirmationRun(
         name=stored.name,
         study=study_from_document(
-            stored.document, catalog.registries, text=stored.text, where=f"study {stored.name}"
+            stored.document,
+            component_registries.registries,
+            text=stored.text,
+            where=f"study {stored.name}",
         ),
         new=new,
         rule=confirms["rule"],
@@ -350,7 +353,9 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
         "confirms": confirms,
     }
     text = to_yaml(document, f"Written by hpsearch, to confirm what {search.study.name} found")
-    return study_from_document(document, catalog.registries, text=text, where=f"study {name}")
+    return study_from_document(
+        document, component_registries.registries, text=text, where=f"study {name}"
+    )
 
 
 def measure_latencies(

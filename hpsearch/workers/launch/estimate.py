@@ -13,7 +13,7 @@ from statistics import fmean, median
 
 import torch
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import InfeasibleConfig, TrainingDiverged, TrainingInterrupted, UserError
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.study_file.study import StudyFile
@@ -86,7 +86,7 @@ def timings(
     Yields:
         ``None`` if a configuration can't be trained.
     """
-    catalog.registries(plugins)
+    component_registries.registries(plugins)
     before = torch.get_num_threads()
     try:
         for build_plan in pickle.loads(build_plans):  # noqa: S301 - our own, from another process

@@ -15,10 +15,10 @@ from importlib import import_module
 MODULES = (
     "optuna",
     "torch._dynamo",
-    "hpsearch.catalog",
+    "hpsearch.component_registries",
     "hpsearch.results.space_report",
     "hpsearch.search.samplers",
-    "hpsearch.training.components",
+    "hpsearch.training.builtin",
     "hpsearch.workers.launch.estimate",
     "hpsearch.workers.worker",
 )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import CheckpointError, ExportFailed, UserError
 from hpsearch.results.confirmation.over_groups import (
     OVER_GROUPS,
@@ -152,7 +152,9 @@ def load_trained(frozen: FrozenConfig, *, runs: Path, data: Path | None) -> Trai
     Raises ``CheckpointError`` where they aren't kept here, ``UserError`` where the data isn't
     what it was, and ``ExportFailed`` where the weights don't give the recorded accuracy.
     """
-    study = study_from_document(frozen.document, catalog.registries, where="the frozen config")
+    study = study_from_document(
+        frozen.document, component_registries.registries, where="the frozen config"
+    )
     config = study.trial_config({}, ticket=1)
     _require_one_model(config.data, frozen)
     kept = _kept(frozen, runs)

@@ -219,11 +219,11 @@ def test_other_constraints_are_another_study(searched):
 
 
 def open_small_file(search: SmallSearch, *overrides: str):
-    from hpsearch import catalog
+    from hpsearch import component_registries
     from hpsearch.study_file.loading import load_study
 
     file = search.runs.parent / "study.yaml"
-    return load_study(file, catalog.registries, overrides=overrides)
+    return load_study(file, component_registries.registries, overrides=overrides)
 
 
 def test_the_dashboard_reads_it(searched):

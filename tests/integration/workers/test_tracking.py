@@ -290,7 +290,7 @@ import sys, time
 from pathlib import Path
 from hpsearch.registry import Component
 from hpsearch.tracking.tracker import TRACKERS, TrackedTrial
-import hpsearch.tracking.components
+import hpsearch.tracking.builtin
 
 tracker = TRACKERS.build(Component("wandb", {"mode": "offline"}))
 tracker.begin(TrackedTrial(

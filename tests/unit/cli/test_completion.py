@@ -87,7 +87,7 @@ class TestEachShell:
 
 
 def test_the_names_of_the_trackers_are_all_of_them() -> None:
-    import hpsearch.tracking.components  # noqa: F401
+    import hpsearch.tracking.builtin  # noqa: F401
     from hpsearch.cli.completion import TRACKERS
     from hpsearch.tracking import tracker
 

@@ -13,7 +13,7 @@ from hpsearch.workers.trial.run_folder import RunFolder
 
 @pytest.fixture(autouse=True)
 def only_made_up_components(monkeypatch, made_up_components):
-    monkeypatch.setattr("hpsearch.catalog.registries", made_up_components)
+    monkeypatch.setattr("hpsearch.component_registries.registries", made_up_components)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-import hpsearch.training.components  # noqa: F401 - what is built in is registered before it
+import hpsearch.training.builtin  # noqa: F401 - what is built in is registered before it
 from hpsearch.training.registries import LR_SCHEDULES, MODELS, OPTIMIZERS, SOURCES
 
 _NUMBERS = itertools.count()

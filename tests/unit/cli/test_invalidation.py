@@ -9,7 +9,7 @@ WHY = "wrong \x1b[31mlabels"
 
 @pytest.fixture(autouse=True)
 def only_made_up_components(monkeypatch, made_up_components):
-    monkeypatch.setattr("hpsearch.catalog.registries", made_up_components)
+    monkeypatch.setattr("hpsearch.component_registries.registries", made_up_components)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ HEADER = "Name,State,val_accuracy,width,lr\n"
 
 @pytest.fixture(autouse=True)
 def only_made_up_components(monkeypatch, made_up_components):
-    monkeypatch.setattr("hpsearch.catalog.registries", made_up_components)
+    monkeypatch.setattr("hpsearch.component_registries.registries", made_up_components)
 
 
 @pytest.fixture
@@ -145,9 +145,9 @@ def run(database, stored, trials, **figures):
 
 
 def registries():
-    from hpsearch import catalog
+    from hpsearch import component_registries
 
-    return catalog.registries
+    return component_registries.registries
 
 
 def test_a_narrower_study(learn, made_up, study, known):

@@ -101,7 +101,7 @@ def test_a_source_is_no_study():
 class TestByItsStoredName:
     @pytest.fixture(autouse=True)
     def only_made_up_components(self, monkeypatch, made_up_components):
-        monkeypatch.setattr("hpsearch.catalog.registries", made_up_components)
+        monkeypatch.setattr("hpsearch.component_registries.registries", made_up_components)
 
     def test_it_is_the_same_study(self, made_up, here):
         loaded = study_file("made_up", storage=made_up.url)

@@ -23,7 +23,7 @@ HOSTILE = '<img src=x onerror="alert(1)">&\'"'
 
 @pytest.fixture(autouse=True)
 def only_made_up_components(monkeypatch, made_up_components, here):
-    monkeypatch.setattr("hpsearch.catalog.registries", made_up_components)
+    monkeypatch.setattr("hpsearch.component_registries.registries", made_up_components)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import sklearn
 from scipy.stats import rankdata, spearmanr
 from sklearn.ensemble import ExtraTreesRegressor
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import UserError
 from hpsearch.priors import forest as forests
 from hpsearch.priors import making
@@ -29,7 +29,7 @@ from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.shipped_priors import SHIPPED, file_of, sha256_of
 from hpsearch.study_file.study import StudyFile
 
-catalog.registries()  # the built-in components
+component_registries.registries()  # the built-in components
 
 IMAGES = Images((1, 8, 8), 10, 100)
 SEARCHED_LR = {"lr": {"min": 1e-5, "max": 10, "log": True}}
@@ -46,7 +46,7 @@ def study(**keys: Any) -> StudyFile:
         "search": {"prior": "v1"},
         **keys,
     }
-    return study_from_document(document, catalog.registries)
+    return study_from_document(document, component_registries.registries)
 
 
 def shipped(name: str) -> Learned:
@@ -255,7 +255,7 @@ def test_a_study_keeps_the_prior_that_it_was_created_with(monkeypatch):
     found = prior_of(file)
     assert found is not None and found.name == "v1"
     stored = {**file.document, "search": {"prior": "v1", "sha256": "ab" * 32}}
-    older = study_from_document(stored, catalog.registries)
+    older = study_from_document(stored, component_registries.registries)
     assert older.document == stored and older.fingerprint != file.fingerprint
     with pytest.raises(UserError, match="must be the file that it was created with"):
         prior_of(older)
@@ -276,7 +276,7 @@ def test_a_prior_of_ones_own_counts_by_its_contents_wherever_it_lies(tmp_path):
     assert changed.fingerprint != one.fingerprint
     # What is stored stays what it was, and can be read without the file
     (tmp_path / "a.npz").unlink()
-    again = study_from_document(one.document, catalog.registries)
+    again = study_from_document(one.document, component_registries.registries)
     assert again.document == one.document
 
 
@@ -284,7 +284,7 @@ def test_only_a_prior_with_a_file_is_stored_with_one():
     rule = study(search={"prior": "rule"})
     assert rule.document["search"] == {"prior": "rule"}
     changed = study_from_document(
-        study().document, catalog.registries, overrides=["search.prior=rule"]
+        study().document, component_registries.registries, overrides=["search.prior=rule"]
     )
     assert changed.document["search"] == {"prior": "rule"}
     assert changed.fingerprint == rule.fingerprint

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torch import nn, optim
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.priors.built import Images, built_model, built_optimizer
 from hpsearch.priors.making import prior_of, starts_of
@@ -28,7 +28,7 @@ from hpsearch.study_file.space import Draw
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.registries import MODELS, OPTIMIZERS
 
-catalog.registries()  # the built-in components
+component_registries.registries()  # the built-in components
 
 IMAGES = Images((1, 8, 8), 10, 100)
 
@@ -47,7 +47,7 @@ def study(**keys: Any) -> StudyFile:
         "search": {"prior": "rule"},
         **keys,
     }
-    return study_from_document(document, catalog.registries)
+    return study_from_document(document, component_registries.registries)
 
 
 def prior(file: StudyFile) -> RulePrior:

@@ -22,7 +22,7 @@ from hpsearch.search.ledger_tables import events, prior_results, tickets
 
 @pytest.fixture(autouse=True)
 def only_made_up_components(monkeypatch, made_up_components):
-    monkeypatch.setattr("hpsearch.catalog.registries", made_up_components)
+    monkeypatch.setattr("hpsearch.component_registries.registries", made_up_components)
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ ATTRS = optuna_rows.TRIAL_USER_ATTRS
 
 @pytest.fixture(autouse=True)
 def only_made_up_components(monkeypatch, made_up_components):
-    monkeypatch.setattr("hpsearch.catalog.registries", made_up_components)
+    monkeypatch.setattr("hpsearch.component_registries.registries", made_up_components)
 
 
 def record(made_up, number: int, **attributes: object) -> None:

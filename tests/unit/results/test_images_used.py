@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.catalog import registries
+from hpsearch.component_registries import registries
 from hpsearch.errors import UserError
 from hpsearch.registry import Component
 from hpsearch.results.images_used import images_used

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 from support.searching import SILENT
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.errors import StudyFileError
 from hpsearch.study_file.compare import as_stored, fingerprint
 from hpsearch.study_file.json_schema import json_schema
@@ -43,7 +43,7 @@ def test_auto_has_no_settings_and_only_these_keys_know_it(load):
 
 
 def test_editors_accept_auto():
-    schema = json_schema(catalog.registries())
+    schema = json_schema(component_registries.registries())
     study = {
         "study": "s",
         "budget": {"trials": 4, "epochs_per_trial": 2},

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-import hpsearch.training.components  # noqa: F401 - fills the registries
+import hpsearch.training.builtin  # noqa: F401 - fills the registries
 from hpsearch.registry import Component, Registry
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training import engine, plan

@@ -141,7 +141,7 @@ def test_a_step_lowers_the_loss(name: str) -> None:
 def test_only_who_names_a_model_of_torchvision_waits_for_its_import() -> None:
     program = """
 import sys
-import hpsearch.training.components
+import hpsearch.training.builtin
 from hpsearch.registry import Component
 from hpsearch.training.registries import MODELS
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ExponentialLR
 
-import hpsearch.training.components  # noqa: F401 - registers the optimizers
+import hpsearch.training.builtin  # noqa: F401 - registers the optimizers
 from hpsearch.registry import Component
 from hpsearch.training.optimizer_step import OptimizerStep
 from hpsearch.training.registries import OPTIMIZERS

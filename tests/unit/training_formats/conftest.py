@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import hpsearch.training.components  # noqa: F401 - fills the registries
+import hpsearch.training.builtin  # noqa: F401 - fills the registries
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training.classifier import Classifier, signature_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpsearch import catalog
+from hpsearch import component_registries
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 
@@ -40,7 +40,7 @@ def load(tmp_path: Path) -> Callable[..., StudyFile]:
     def load_(*overrides: str, text: str = STUDY) -> StudyFile:
         file = tmp_path / "study.yaml"
         file.write_text(text)
-        return load_study(file, catalog.registries, overrides=overrides)
+        return load_study(file, component_registries.registries, overrides=overrides)
 
     return load_
 

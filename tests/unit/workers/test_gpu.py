@@ -12,7 +12,7 @@ import pytest
 import torch
 from support.pretended_gpu import PretendedGpu, pretended_gpu
 
-import hpsearch.training.components  # noqa: F401 - fills the registries
+import hpsearch.training.builtin  # noqa: F401 - fills the registries
 from hpsearch.errors import DeviceUnusable
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig

@@ -18,8 +18,8 @@ def registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[Any]]:
     """
     import hpsearch.search.pruners
     import hpsearch.search.samplers
-    import hpsearch.tracking.components
-    import hpsearch.training.components
+    import hpsearch.tracking.builtin
+    import hpsearch.training.builtin
     from hpsearch.training import registries as training
 
     for plugin in plugins:
