@@ -39,7 +39,12 @@ from hpsearch.results.confirmation.finalists import Candidate, finalists
 from hpsearch.results.confirmation.judging import judge
 from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.over_groups import error_of
-from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, entries
+from hpsearch.results.confirmation.plan import (
+    ConfirmationSpec,
+    PlannedTraining,
+    TrainingResult,
+    entries,
+)
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.verdict import Comparison, Search
 
@@ -147,7 +152,7 @@ class Truth:
 
     def train(
         self, configuration: int, rows: NDArray[np.int64], luck: float | None = None
-    ) -> Outcome:
+    ) -> TrainingResult:
         """Return how one training, of a fresh seed if no ``luck`` is given, judges ``rows``."""
         margin = self.ease[rows] + self.taste[configuration, rows] + self.skill[configuration]
         margin = margin + (self.rng.normal(0, LUCK) if luck is None else luck)
@@ -160,7 +165,9 @@ class Truth:
             loss=np.logaddexp(0, -margin - self.rng.normal(0, 1, len(rows))),
             groups=None if self.groups is None else self.groups[rows],
         )
-        return Outcome(value=float(contributions(self.world.metric, said).mean()), predictions=said)
+        return TrainingResult(
+            value=float(contributions(self.world.metric, said).mean()), predictions=said
+        )
 
     def search(self, rows: NDArray[np.int64]) -> list[float]:
         """Return what each configuration's only training in the search comes to."""
@@ -242,10 +249,10 @@ def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
         top=world.top,
         baseline=0,
     )
-    contest = Contest(
+    contest = ConfirmationSpec(
         trials=chosen.trials, baseline=chosen.baseline, seeds=world.seeds, maximize=maximize
     )
-    outcomes: dict[Entry, Outcome] = {}
+    outcomes: dict[PlannedTraining, TrainingResult] = {}
     while todo := [entry for entry in entries(contest, outcomes) if entry not in outcomes]:
         for entry in todo:
             rows = truth.rows(0 if world.pool is None else entry.seed)
@@ -294,7 +301,9 @@ def _asked(world: World, seen: Sequence[float], best: float, field: Field) -> Se
     )
 
 
-def _ungrouped(outcomes: Mapping[Entry, Outcome]) -> dict[Entry, Outcome]:
+def _ungrouped(
+    outcomes: Mapping[PlannedTraining, TrainingResult],
+) -> dict[PlannedTraining, TrainingResult]:
     return {
         entry: replace(each, predictions=replace(each.predictions, groups=None))
         for entry, each in outcomes.items()

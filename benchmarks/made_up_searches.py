@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpsearch.results.analysis.evidence import Evidence, Seen
 from hpsearch.results.analysis.parameters import searched
 from hpsearch.search.history import TrialHistory
-from hpsearch.search.pruners import PRUNERS, Report
+from hpsearch.search.pruners import PRUNERS, EpochScore
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.suggest import Request, distribution_of
 from hpsearch.study_file.space import Branch, Choice, Group, Range, Space
@@ -177,7 +177,7 @@ def search(world: World, seed: int) -> Evidence:
         for epoch, score in enumerate(curve, start=1):
             ran.append(score)
             peers.add(number, epoch, score)
-            report = Report(
+            report = EpochScore(
                 ticket=number + 1, epoch=epoch, epochs=world.epochs, score=score,
                 best_score=max(ran),
             )  # fmt: skip

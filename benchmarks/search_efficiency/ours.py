@@ -32,7 +32,7 @@ from hpsearch.search.history import TrialHistory, optuna_directions
 from hpsearch.search.ledger import Ledger
 from hpsearch.search.ledger_types import Claim, TrialRow
 from hpsearch.search.promotion import LEAST_COMPLETE, Promotion, Rung, most_paused
-from hpsearch.search.pruners import PRUNERS, Report, StoppingRule
+from hpsearch.search.pruners import PRUNERS, EpochScore, StoppingRule
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.starts import Starts
@@ -237,7 +237,7 @@ class FastSearch(_Snapping):
                 self._keep_waiting(most_paused(running))
             return answer
         else:
-            report = Report(
+            report = EpochScore(
                 ticket=job.key,
                 epoch=epoch,
                 epochs=self.study.budget.epochs_per_trial,
@@ -339,7 +339,7 @@ class FastSearch(_Snapping):
             waiting=sum(_waits(each, epoch) for each in done),
         )
 
-    def _goes_on(self, rule: StoppingRule, report: Report) -> bool:
+    def _goes_on(self, rule: StoppingRule, report: EpochScore) -> bool:
         if report.ticket in self.peers.spared:
             return True
         if not rule(report, self.peers):

@@ -21,7 +21,7 @@ from hpsearch.results.confirmation.stored import (
     is_confirmation,
     kept_trainings,
 )
-from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.confirmation_gap import TestGap, read_test_gap
 from hpsearch.results.ranking import front, ranked, weights_kept
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
@@ -47,7 +47,7 @@ class Standing:
     #: Numbers of the trials whose best weights are kept.
     weights: frozenset[int]
     #: Of the newest confirmation, its name, and how many there are.
-    verdict: Confirmation | None
+    verdict: ConfirmationResult | None
     confirmation: str | None
     confirmations: int
     #: Whether the test figure contradicts the confirmed one; ``None``: it doesn't.
@@ -126,7 +126,7 @@ def _read(
     )
 
 
-def best_trials(record: StudyRecord, verdict: Confirmation | None) -> Sequence[TrialRecord]:
+def best_trials(record: StudyRecord, verdict: ConfirmationResult | None) -> Sequence[TrialRecord]:
     """Return the trials that are shown as best; ``verdict`` is that of the newest confirmation."""
     if is_confirmation(record.study):
         # The best of its trainings would be the luckiest seed.
@@ -136,7 +136,7 @@ def best_trials(record: StudyRecord, verdict: Confirmation | None) -> Sequence[T
     return front(record)
 
 
-def _has_winner(verdict: Confirmation | None) -> bool:
+def _has_winner(verdict: ConfirmationResult | None) -> bool:
     """Whether fresh seeds have chosen one whose number in the search still counts."""
     return (
         verdict is not None

@@ -16,7 +16,7 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.over_groups import names_groups
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.statistics import Interval
-from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.final_evaluations import FinalEvaluation, evaluations
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.storage import Database
@@ -80,7 +80,7 @@ class TestGap:
 
 
 def read_test_gap(
-    database: Database, record: StudyRecord, verdict: Confirmation | None = None
+    database: Database, record: StudyRecord, verdict: ConfirmationResult | None = None
 ) -> TestGap | None:
     """Compare the first test figure of a search with its newest confirmation.
 
@@ -102,7 +102,7 @@ def read_test_gap(
 
 
 def find_test_gap(
-    verdict: Confirmation, evaluation: FinalEvaluation, document: Mapping[str, Any]
+    verdict: ConfirmationResult, evaluation: FinalEvaluation, document: Mapping[str, Any]
 ) -> TestGap | None:
     """Compare a test figure with what was confirmed.
 
@@ -145,7 +145,10 @@ def _difference(test: float, own: Sequence[float], confirmed: Interval) -> Inter
 
 
 def _reasons(
-    gap: TestGap, verdict: Confirmation, evaluation: FinalEvaluation, document: Mapping[str, Any]
+    gap: TestGap,
+    verdict: ConfirmationResult,
+    evaluation: FinalEvaluation,
+    document: Mapping[str, Any],
 ) -> list[str]:
     data = document.get("data", {})
     found = [_chance(gap, evaluation), _classes(gap, verdict, evaluation)]
@@ -194,7 +197,7 @@ def _chance(gap: TestGap, evaluation: FinalEvaluation) -> str:
     return f"Chance alone hardly explains it: the difference is {by} (95 %: {between})."
 
 
-def _classes(gap: TestGap, verdict: Confirmation, evaluation: FinalEvaluation) -> str:
+def _classes(gap: TestGap, verdict: ConfirmationResult, evaluation: FinalEvaluation) -> str:
     """Say how far another mix of classes explains the difference, where it does."""
     if gap.metric != "val_accuracy" or len(verdict.per_class) != len(evaluation.confusion):
         return ""

@@ -10,7 +10,7 @@ from hpsearch.results.confirmation.stored import (
     is_confirmation,
     newer_trials,
     newest,
-    standing,
+    progress_of,
 )
 from hpsearch.results.pruning_audit import read_pruning_audit
 from hpsearch.results.ranking import front, knee
@@ -43,7 +43,7 @@ def with_confirmed_best(
     confirmation = newest(database, record.study.name)
     if confirmation is None or is_confirmation(record.study):
         return told
-    now = standing(confirmation)
+    now = progress_of(confirmation)
     if not now.finished or now.winner is None:
         return told
     if now.winner in invalid_finalists(record, confirmation):
@@ -94,7 +94,7 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
     found = newest(database, record.study.name)
     if found is None:
         return {}
-    now = standing(found)
+    now = progress_of(found)
     mean = interval = damaged = gap = None
     if now.finished and now.winner is not None:
         # Statistics, which take their time to import

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 
 from hpsearch.search.promotion import LEAST_COMPLETE, Promotion
-from hpsearch.search.pruners import Pruner, Report, StoppingRule
+from hpsearch.search.pruners import EpochScore, Pruner, StoppingRule
 
 #: Complete trials below which a report says little of what each parameter does.
 ENOUGH = 10
@@ -74,7 +74,7 @@ def _simulate(rule: StoppingRule, trials: int, epochs: int, order: int) -> int:
     for ticket in range(1, trials + 1):
         score = rng.random()
         for epoch in range(1, epochs):
-            report = Report(
+            report = EpochScore(
                 ticket=ticket, epoch=epoch, epochs=epochs, score=score, best_score=score
             )
             if rule(report, peers):

@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection
 from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.prepared import Statement, fetch
-from hpsearch.search.pruners import Report, StoppingRule
+from hpsearch.search.pruners import EpochScore, StoppingRule
 from hpsearch.search.stored_json import decode_or
 
 
@@ -121,7 +121,7 @@ def lacks_audit(connection: Connection, study_id: int) -> bool:
 def decide(
     connection: Connection,
     study_id: int,
-    report: Report,
+    score: EpochScore,
     sign: float,
     pruner: StoppingRule,
     audit: AuditSample,
@@ -133,15 +133,15 @@ def decide(
     Args:
         connection: The transaction that reports the epoch.
         study_id: The study.
-        report: The epoch, as a pruning rule sees it.
+        score: The epoch, as a pruning rule sees it.
         sign: 1, or -1 if less is better.
         pruner: The rule.
         audit: Which trials go on although the rule stops them.
     """
-    peers = LedgerPeers(connection, study_id, report.ticket, sign)
-    if not pruner(report, peers):
+    peers = LedgerPeers(connection, study_id, score.ticket, sign)
+    if not pruner(score, peers):
         return Decision.CONTINUE
-    if audit.keeps(report.ticket) or (audit.share and lacks_audit(connection, study_id)):
+    if audit.keeps(score.ticket) or (audit.share and lacks_audit(connection, study_id)):
         return Decision.KEPT_BY_AUDIT
     return Decision.PRUNED
 

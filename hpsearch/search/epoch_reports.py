@@ -24,7 +24,7 @@ from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules
 from hpsearch.search.outcomes import read_outcome, write_ending
 from hpsearch.search.prepared import fetch_many
 from hpsearch.search.promotion import Promotion, most_paused
-from hpsearch.search.pruners import Report
+from hpsearch.search.pruners import EpochScore
 from hpsearch.search.rungs import (
     VAL_CONFUSION,
     any_lost,
@@ -141,14 +141,14 @@ class EpochReports(FencedWrites):
         if isinstance(self.rules.pruner, Promotion) or ticket["audited_from"] is not None:
             return Decision.CONTINUE
         sign = 1.0 if self.rules.maximize else -1.0
-        report = Report(
+        score = EpochScore(
             ticket=ticket["ticket"],
             epoch=result.epoch,
             epochs=self.rules.epochs_per_trial,
             score=sign * value,
             best_score=sign * best,
         )
-        return decide(connection, self.study_id, report, sign, self.rules.pruner, self.rules.audit)
+        return decide(connection, self.study_id, score, sign, self.rules.pruner, self.rules.audit)
 
     def _stand_at_rung(
         self, connection: Connection, study: Row, claim: Claim, ticket: Row

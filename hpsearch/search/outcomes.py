@@ -26,7 +26,7 @@ _EPOCHS_OF = Statement(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class GoalMetrics:
     """An ended trial's figures, in the terms of its study's goals."""
 
     #: Each objective and each figure with a bound, as far as it is known.
@@ -45,7 +45,7 @@ def read_outcome(
     measured: Mapping[str, float],
     *,
     complete: bool,
-) -> Outcome:
+) -> GoalMetrics:
     """Work out what a trial has come to, after its newest epoch was written.
 
     Args:
@@ -82,11 +82,11 @@ def write_ending(
         connection: Inside the transaction that ends the trial.
         goals: What the study's trials are compared by.
         trial_id: Optuna's id of the trial.
-        metrics: Those of the trial's ``Outcome``.
+        metrics: Those of the trial's ``GoalMetrics``.
         complete: Whether the trial was trained to its end.
 
     Returns:
-        The values that the row gets, as ``Outcome.values``.
+        The values that the row gets, as ``GoalMetrics.values``.
     """
     optuna_rows.insert_constraints(connection, trial_id, _violations(goals, metrics, complete))
     for name in MEASURED_COSTS:
@@ -102,7 +102,7 @@ def outcome(
     best_epoch: int,
     measured: Mapping[str, float],
     complete: bool,
-) -> Outcome:
+) -> GoalMetrics:
     """Work out what a trial with these epochs (all of them, in order) came to.
 
     All metrics are those of one epoch, so that they belong to one model: the last, or the best by
@@ -117,7 +117,7 @@ def outcome(
         "epoch_seconds": float(median(row["seconds"] for row in rows)),
     }
     metrics = {name: float(known[name]) for name in goals.metrics if name in known}
-    return Outcome(
+    return GoalMetrics(
         metrics=metrics,
         values=_values(goals, metrics, complete),
         violations=_violations(goals, metrics, complete),

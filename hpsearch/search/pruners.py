@@ -21,7 +21,7 @@ from hpsearch.search.promotion import Promotion
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class EpochScore:
     """What the trial that asks has just reported."""
 
     ticket: int
@@ -42,7 +42,7 @@ class Peers(Protocol):
 
 
 #: Whether the reporting trial ends here.
-StoppingRule: TypeAlias = Callable[[Report, Peers], bool]
+StoppingRule: TypeAlias = Callable[[EpochScore, Peers], bool]
 
 Pruner: TypeAlias = StoppingRule | Promotion
 
@@ -86,7 +86,7 @@ def percentile(
     The comparison is with completed trials, as in Optuna's rule of the same name.
     """
 
-    def rule(report: Report, peers: Peers) -> bool:
+    def rule(report: EpochScore, peers: Peers) -> bool:
         if report.epoch <= warmup_epochs or (report.epoch - warmup_epochs - 1) % interval_epochs:
             return False
         completed = peers.scores_at(report.epoch, completed_only=True)
@@ -124,7 +124,7 @@ def asha(
 
     # The first trials at a rung, fewer than ``reduction_factor``, all stay: there is nothing yet
     # to compare them with.
-    def rule(report: Report, peers: Peers) -> bool:
+    def rule(report: EpochScore, peers: Peers) -> bool:
         if not is_rung(report.epoch, min_epochs, reduction_factor):
             return False
         return not stays(report.score, peers.scores_at(report.epoch).values(), reduction_factor)
@@ -143,7 +143,7 @@ def hyperband(
     learns from the trials of all brackets.
     """
 
-    def rule(report: Report, peers: Peers) -> bool:
+    def rule(report: EpochScore, peers: Peers) -> bool:
         brackets = bracket_count(report.epochs, min_epochs, reduction_factor)
         bracket = bracket_of(report.ticket, brackets, reduction_factor)
         if not is_rung(report.epoch, min_epochs * reduction_factor**bracket, reduction_factor):

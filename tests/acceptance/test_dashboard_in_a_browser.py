@@ -18,7 +18,7 @@ from support.trials import open_small
 from hpsearch.dashboard.app import dashboard_server
 from hpsearch.dashboard.standing import best_trials
 from hpsearch.results.confirmation.reading import read_confirmation
-from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.ranking import best
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search.schema_version import ensure_tables
@@ -52,7 +52,7 @@ class Shown:
 
     url: str
     record: StudyRecord
-    verdict: Confirmation
+    verdict: ConfirmationResult
     best_seen: int
 
     @property

@@ -14,9 +14,9 @@ from support.commands import Ran
 from support.trials import SmallSearch, open_small
 
 from hpsearch import component_registries
-from hpsearch.results.confirmation.plan import Entry
+from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.reading import read_confirmation
-from hpsearch.results.confirmation.stored import contest_of, standing, trainings
+from hpsearch.results.confirmation.stored import progress_of, spec_of, trainings
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.ranking import best
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
@@ -50,10 +50,10 @@ class Confirmed:
 
     def first_report(self) -> TrialRecord:
         record = self.record()
-        winner = standing(record).winner
+        winner = progress_of(record).winner
         assert winner is not None
-        seed = contest_of(record).report_seeds[0]
-        return trainings(record)[Entry(trial=winner, seed=seed)]
+        seed = spec_of(record).report_seeds[0]
+        return trainings(record)[PlannedTraining(trial=winner, seed=seed)]
 
 
 def confirmation_of(search: SmallSearch) -> SmallSearch:
@@ -136,7 +136,7 @@ def test_its_model_is_that_training_and_it_verifies(
     assert (told["exact"], told["value"]) == (True, run.value)
     assert told["expected"]["why"].startswith("where one more training is expected")
     ran = hpsearch("train", "best/best.yaml", *data)
-    winner = standing(confirmed.record()).winner
+    winner = progress_of(confirmed.record()).winner
     line = f"every metric equals that of trial {winner} with fresh seed 3 at epoch 3"
     assert f"reproduced exactly: {line}" in ran.out
 
@@ -164,7 +164,7 @@ def test_a_winner_that_was_declared_invalid_is_not_exported_as_one(
     hpsearch: Hpsearch, confirmed: Confirmed, here: Path
 ) -> None:
     record = confirmed.record()
-    winner = standing(record).winner
+    winner = progress_of(record).winner
     assert winner is not None
     invalidate = ("invalidate", *confirmed.stored[:4], str(winner))
     ran = hpsearch(*invalidate, "--reason", "wrong | <labels>")
@@ -202,7 +202,7 @@ def test_a_winner_that_was_declared_invalid_is_not_exported_as_one(
 def test_a_finalist_that_was_declared_invalid_is_told_with_the_winner(
     hpsearch: Hpsearch, confirmed: Confirmed, here: Path
 ) -> None:
-    contest, winner = contest_of(confirmed.record()), standing(confirmed.record()).winner
+    contest, winner = spec_of(confirmed.record()), progress_of(confirmed.record()).winner
     other = next(trial for trial in contest.trials if trial != winner)
     invalidate = ("invalidate", *confirmed.stored[:4], str(other))
     hpsearch(*invalidate, "--reason", "why")

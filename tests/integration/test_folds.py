@@ -16,7 +16,7 @@ from support.trials import SmallSearch, leave_after, open_small
 
 from hpsearch.cli.terminal.verdict import print_verdict
 from hpsearch.results import final_evaluations, trial_attributes
-from hpsearch.results.confirmation.plan import Entry
+from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation, read_verdict
 from hpsearch.results.export.bundle import read_bundle
@@ -162,7 +162,9 @@ def test_a_confirmation_judges_every_image_with_each_seed(folds: Searched) -> No
     assert verdict is not None and verdict.new_splits
     assert verdict.images == 90
     assert now.winner is not None
-    reported = [confirm.trainings()[Entry(trial=now.winner, seed=seed)].value for seed in (3, 4)]
+    reported = [
+        confirm.trainings()[PlannedTraining(trial=now.winner, seed=seed)].value for seed in (3, 4)
+    ]
     assert list(verdict.reported.values()) == pytest.approx(reported)
 
 
@@ -273,7 +275,7 @@ def test_the_test_images_judge_every_model(
 def _by_hand(searched: Searched, winner: int, seed: int) -> float:
     """Return the mean test accuracy of a training's models, each with its own normalisation."""
     confirm = searched.confirm
-    trial = confirm.trainings()[Entry(trial=winner, seed=seed)]
+    trial = confirm.trainings()[PlannedTraining(trial=winner, seed=seed)]
     config = confirm.study.trial_config(trial.params, trial.ticket)
     data = prepare(config.data, split_seed=config.split_seed, root=confirm.data)
     kept = RunFolder(confirm.runs, confirm.stored.name, confirm.stored.run_key).load_best(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.results import trial_attributes
-from hpsearch.results.confirmation.plan import Entry, Progress
-from hpsearch.results.confirmation.stored import PREDICTIONS, standing, trainings
+from hpsearch.results.confirmation.plan import PlannedTraining, Progress
+from hpsearch.results.confirmation.stored import PREDICTIONS, progress_of, trainings
 from hpsearch.results.records import TrialRecord
 from hpsearch.search import studies
 from hpsearch.workers.confirming.confirmation import ConfirmRequest, prepare_confirmation
@@ -27,20 +27,20 @@ class Confirming(SmallSearch):
 
     def standing(self) -> Progress:
         """Return how far it has come."""
-        return standing(self.record())
+        return progress_of(self.record())
 
-    def trainings(self) -> Mapping[Entry, TrialRecord]:
+    def trainings(self) -> Mapping[PlannedTraining, TrialRecord]:
         """Return each training that was begun."""
         return trainings(self.record())
 
-    def noted(self, name: str) -> dict[Entry, Any]:
+    def noted(self, name: str) -> dict[PlannedTraining, Any]:
         """Return one attribute of each training's row; ``None`` where it has none."""
         return {
             entry: trial_attributes.read(self.database, trial.trial_id or -1).get(name)
             for entry, trial in self.trainings().items()
         }
 
-    def predictions(self) -> dict[Entry, str]:
+    def predictions(self) -> dict[PlannedTraining, str]:
         """Return the predictions of each training, as they are stored."""
         return self.noted(PREDICTIONS)
 

@@ -14,7 +14,7 @@ from hpsearch.results.opening import database_for_reading, record_of, study_of
 from hpsearch.wording import plural
 
 if TYPE_CHECKING:
-    from hpsearch.results.confirmation.verdict import Confirmation
+    from hpsearch.results.confirmation.verdict import ConfirmationResult
     from hpsearch.search.storage import Database
     from hpsearch.workers.confirming.confirmation import ConfirmationRun, ConfirmRequest
     from hpsearch.workers.launch.launching import LaunchOptions
@@ -174,7 +174,7 @@ def _end(
     from hpsearch.results.records import read_study
 
     search, record = read_study(database, name), read_study(database, prepared.name)
-    verdict: Confirmation = read_verdict(database, search, record)
+    verdict: ConfirmationResult = read_verdict(database, search, record)
     nth = [each.name for each in confirmations(database, name)].index(prepared.name) + 1
     newer = newer_trials(search, record)
     gap = read_test_gap(database, search, verdict)

@@ -126,7 +126,7 @@ def _train(
     quiet: bool,
 ) -> list[EpochResult]:
     """Train to the end, or go on to it; returns every epoch."""
-    from hpsearch.workers.retraining.outcome import Outcome, write_outcome
+    from hpsearch.workers.retraining.outcome import RetrainingResult, write_outcome
     from hpsearch.workers.retraining.progress_file import open_folder
     from hpsearch.workers.retraining.session import Session
 
@@ -151,7 +151,7 @@ def _train(
             for result in session.epochs():
                 tell(result)
         if progress is not None and folder is not None and session.kept is not None:
-            outcome = Outcome(
+            outcome = RetrainingResult(
                 assignment=assignment, curve=session.curve, kept=session.kept, changed=changed
             )
             write_outcome(outcome, folder)

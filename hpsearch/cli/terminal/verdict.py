@@ -11,7 +11,7 @@ from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.statistics import Interval
-    from hpsearch.results.confirmation.verdict import Comparison, Confirmation, Finalist
+    from hpsearch.results.confirmation.verdict import Comparison, ConfirmationResult, Finalist
     from hpsearch.results.confirmation_gap import TestGap
     from hpsearch.results.records import StudyRecord
 
@@ -26,7 +26,7 @@ _WORTH_TELLING = 1.1
 
 
 def verdict_json(
-    verdict: Confirmation, confirmation: StudyRecord, *, nth: int, newer: int
+    verdict: ConfirmationResult, confirmation: StudyRecord, *, nth: int, newer: int
 ) -> dict[str, Any]:
     """Return the verdict for programs."""
     confirms = confirmation.study.document["confirms"]
@@ -47,7 +47,7 @@ def verdict_json(
 
 
 def print_verdict(
-    verdict: Confirmation, confirmation: StudyRecord, *, nth: int, newer: int
+    verdict: ConfirmationResult, confirmation: StudyRecord, *, nth: int, newer: int
 ) -> None:
     """Print the verdict: the number, what it rests on, and the finalists."""
     from hpsearch.results.export.confirmed import LACKS_GROUPS, distrusted
@@ -91,7 +91,7 @@ def print_gap(gap: TestGap) -> None:
     say()
 
 
-def print_agreement(verdict: Confirmation, test: float) -> None:
+def print_agreement(verdict: ConfirmationResult, test: float) -> None:
     """Print the confirmed figure beside a test figure that doesn't contradict it."""
     unit, confirmed = MetricFormat(verdict.metric), verdict.over_seeds_and_images
     if confirmed is not None and verdict.finished:
@@ -101,7 +101,7 @@ def print_agreement(verdict: Confirmation, test: float) -> None:
         )
 
 
-def _lines(verdict: Confirmation, unit: MetricFormat) -> list[tuple[str, str]]:
+def _lines(verdict: ConfirmationResult, unit: MetricFormat) -> list[tuple[str, str]]:
     """Return label and text of each line of the verdict."""
     from hpsearch.results.confirmation.verdict import optimism_in_words
 
@@ -173,7 +173,7 @@ def _versus(versus: Comparison, unit: MetricFormat) -> str:
     )
 
 
-def _print_finalists(verdict: Confirmation, unit: MetricFormat) -> None:
+def _print_finalists(verdict: ConfirmationResult, unit: MetricFormat) -> None:
     table(
         (
             "#",
@@ -192,19 +192,15 @@ def _print_finalists(verdict: Confirmation, unit: MetricFormat) -> None:
 
 
 def _row(finalist: Finalist, unit: MetricFormat) -> tuple[Any, ...]:
-    standing, cost = finalist.standing, finalist.cost
-    out = (
-        ""
-        if standing.reason is None
-        else f"after seed {standing.rejected_after}: {standing.reason}"
-    )
+    rank, cost = finalist.standing, finalist.cost
+    out = "" if rank.reason is None else f"after seed {rank.rejected_after}: {rank.reason}"
     latency = cost.latency_seconds
     return (
         finalist.place,
-        standing.trial,
+        rank.trial,
         unit.value(finalist.seen),
-        unit.value(standing.mean),
-        standing.seeds,
+        unit.value(rank.mean),
+        rank.seeds,
         unit.value(finalist.reported),
         show(cost.epoch_seconds and round(cost.epoch_seconds, 3)),
         cost.parameters,

@@ -12,7 +12,7 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.results.analysis.findings import Effect, Effects, Verdict
 from hpsearch.results.analysis.parameters import short, shown
 from hpsearch.results.analysis.sentences import amount, between, metric_value, telling
-from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.ranking import front, none_eligible, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
 
@@ -21,7 +21,9 @@ _NAMED = 4
 
 
 def answer(
-    record: StudyRecord, confirmation: Confirmation | None = None, found: Effects | None = None
+    record: StudyRecord,
+    confirmation: ConfirmationResult | None = None,
+    found: Effects | None = None,
 ) -> tuple[str, ...]:
     """Return one or two sentences: the winner with its honest number, and what a parameter does.
 
@@ -32,7 +34,9 @@ def answer(
     return tuple(filter(None, [_winner(record, confirmation, found), _effect(asked, found)]))
 
 
-def _winner(record: StudyRecord, confirmation: Confirmation | None, found: Effects | None) -> str:
+def _winner(
+    record: StudyRecord, confirmation: ConfirmationResult | None, found: Effects | None
+) -> str:
     metric = record.objective.metric
     order = ranked(record)
     if not order:
@@ -63,7 +67,7 @@ def _winner(record: StudyRecord, confirmation: Confirmation | None, found: Effec
     )
 
 
-def _rival(confirmation: Confirmation) -> str:
+def _rival(confirmation: ConfirmationResult) -> str:
     rival = confirmation.runner_up
     if rival is None or rival.distinguishable:
         return ""

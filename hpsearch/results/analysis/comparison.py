@@ -8,7 +8,7 @@ from typing import Any
 
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.statistics import Interval
-from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.ranking import best
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.storage import Database
@@ -72,7 +72,7 @@ def compare(database: Database, records: Sequence[StudyRecord]) -> Comparison:
     return compared([line(record, confirmation) for record, confirmation in pairs])
 
 
-def line(record: StudyRecord, confirmation: Confirmation | None) -> Line:
+def line(record: StudyRecord, confirmation: ConfirmationResult | None) -> Line:
     """Return one study's line."""
     winner = best(record)
     finished = confirmation is not None and confirmation.finished

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from hpsearch.metrics import CONFUSION_CLASSES
 from hpsearch.results import trial_attributes
-from hpsearch.results.confirmation.plan import Entry, Outcome
+from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import Interval, Judged, difference
-from hpsearch.results.confirmation.stored import contest_of, newest, outcomes_of, standing
+from hpsearch.results.confirmation.stored import newest, outcomes_of, progress_of, spec_of
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.storage import Database
 
@@ -100,17 +100,17 @@ def read_matrices(
         return None
     noted = trial_attributes.read_many(database, confirmation.study.study_id, ["class_names"])
     names: list[str] = next((each["class_names"] for each in noted.values()), [])
-    contest, now = contest_of(confirmation), standing(confirmation)
+    spec, now = spec_of(confirmation), progress_of(confirmation)
     outcomes = outcomes_of(database, confirmation)
     places = [each.trial for each in now.standings]
-    if contest.baseline is not None and contest.baseline not in places:
-        places.append(contest.baseline)
+    if spec.baseline is not None and spec.baseline not in places:
+        places.append(spec.baseline)
     # The winner's figure rests on the report's seeds alone; shares by class follow it
-    return matrices(outcomes, names, places, fresh=contest.report_seeds, pictures=pictures)
+    return matrices(outcomes, names, places, fresh=spec.report_seeds, pictures=pictures)
 
 
 def matrices(
-    outcomes: Mapping[Entry, Outcome],
+    outcomes: Mapping[PlannedTraining, TrainingResult],
     names: Sequence[str],
     places: Sequence[int],
     *,

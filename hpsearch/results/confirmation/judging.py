@@ -14,10 +14,10 @@ from hpsearch.metrics import CONFUSION_CLASSES
 from hpsearch.results.confirmation.contributions import judged
 from hpsearch.results.confirmation.luck import Field, at_level_of, share_of_luck
 from hpsearch.results.confirmation.plan import (
-    Contest,
-    Entry,
-    Outcome,
+    ConfirmationSpec,
+    PlannedTraining,
     Progress,
+    TrainingResult,
     progress,
     seed_noise,
 )
@@ -25,13 +25,13 @@ from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import (
     Estimate,
     Judged,
-    chance_of_best,
     difference,
     estimate,
+    prob_best,
 )
 from hpsearch.results.confirmation.verdict import (
     Comparison,
-    Confirmation,
+    ConfirmationResult,
     Cost,
     Finalist,
     PerClass,
@@ -39,31 +39,38 @@ from hpsearch.results.confirmation.verdict import (
 )
 
 
-def judge(contest: Contest, outcomes: Mapping[Entry, Outcome], search: Search) -> Confirmation:
+def judge(
+    spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult], search: Search
+) -> ConfirmationResult:
     """Return the verdict on what has ended so far.
 
     Raises ``StorageError`` where a training that gave a value has no predictions.
     """
-    return _Judge(contest, outcomes, search).verdict()
+    return _Judge(spec, outcomes, search).verdict()
 
 
 class _Judge:
-    def __init__(self, contest: Contest, outcomes: Mapping[Entry, Outcome], search: Search) -> None:
-        self.contest = contest
+    def __init__(
+        self,
+        spec: ConfirmationSpec,
+        outcomes: Mapping[PlannedTraining, TrainingResult],
+        search: Search,
+    ) -> None:
+        self.spec = spec
         self.outcomes = outcomes
         self.search = search
-        self.sign = 1.0 if contest.maximize else -1.0
-        self.state: Progress = progress(contest, outcomes)
-        self.judged: dict[Entry, Judged] = {}
+        self.sign = 1.0 if spec.maximize else -1.0
+        self.state: Progress = progress(spec, outcomes)
+        self.judged: dict[PlannedTraining, Judged] = {}
 
-    def verdict(self) -> Confirmation:
+    def verdict(self) -> ConfirmationResult:
         search, state, winner = self.search, self.state, self.state.winner
         report, mean = self.report, self.confirmed
         confusion = None if winner is None else self.confusion(winner, report)
         small = len(search.class_names) <= CONFUSION_CLASSES
-        return Confirmation(
+        return ConfirmationResult(
             metric=search.metric,
-            maximize=self.contest.maximize,
+            maximize=self.spec.maximize,
             finished=state.finished,
             winner=winner,
             best_seen=search.best_seen,
@@ -82,9 +89,9 @@ class _Judge:
             folds=search.folds,
             optimism=None if mean is None else self.sign * (search.best_seen - mean.mean),
             runner_up=self.comparison(state.runner_up),
-            baseline=self.comparison(self.contest.baseline),
-            winner_is_baseline=winner is not None and winner == self.contest.baseline,
-            chance_of_best=self.chance_of_best(),
+            baseline=self.comparison(self.spec.baseline),
+            winner_is_baseline=winner is not None and winner == self.spec.baseline,
+            chance_of_best=self.prob_best(),
             search_epochs=search.search_epochs,
             confirmation_epochs=search.confirmation_epochs,
             epochs_per_trial=search.epochs_per_trial,
@@ -97,7 +104,7 @@ class _Judge:
     def report(self) -> dict[int, Judged]:
         """Seed -> training of the winner that had no say in its choice."""
         winner = self.state.winner
-        return {} if winner is None else self.trained(winner, self.contest.report_seeds)
+        return {} if winner is None else self.trained(winner, self.spec.report_seeds)
 
     @cached_property
     def confirmed(self) -> Estimate | None:
@@ -109,7 +116,7 @@ class _Judge:
     def trained(self, trial: int, seeds: Sequence[int]) -> dict[int, Judged]:
         """Return seed -> training, of those that gave a value."""
         found = {}
-        for entry in (Entry(trial=trial, seed=seed) for seed in seeds):
+        for entry in (PlannedTraining(trial=trial, seed=seed) for seed in seeds):
             outcome = self.outcomes.get(entry)
             if outcome is None or outcome.score is None:
                 continue
@@ -145,7 +152,7 @@ class _Judge:
         known, first = np.unique(rows, return_index=True)
         return known, np.concatenate([each for _, each in grouped])[first]
 
-    def predictions(self, entry: Entry) -> Predictions:
+    def predictions(self, entry: PlannedTraining) -> Predictions:
         said = self.outcomes[entry].predictions
         if said is None:
             raise StorageError(
@@ -155,10 +162,10 @@ class _Judge:
         return said
 
     def comparison(self, other: int | None) -> Comparison | None:
-        winner, seeds = self.state.winner, self.contest.report_seeds
+        winner, seeds = self.state.winner, self.spec.report_seeds
         if winner is None or other is None or other == winner:
             return None
-        fresh = any(Entry(trial=other, seed=seed) in self.state.planned for seed in seeds)
+        fresh = any(PlannedTraining(trial=other, seed=seed) in self.state.planned for seed in seeds)
         ahead = self.ahead(winner, other, seeds) if fresh else self.over_all(winner, other)
         if ahead is None or ahead.freedom == 0:
             return None
@@ -174,31 +181,31 @@ class _Judge:
         self, one: int, other: int, seeds: Sequence[int], noise: tuple[float, int] | None = None
     ) -> Estimate | None:
         """Return by how much ``one`` is better, over the seeds that both were trained with."""
-        if not self.contest.maximize:
+        if not self.spec.maximize:
             one, other = other, one
         return difference(self.trained(one, seeds), self.trained(other, seeds), noise=noise)
 
     def over_all(self, winner: int, other: int) -> Estimate | None:
         """Return the winner's lead over every shared seed, the selection's among them."""
-        seeds = [*self.contest.selection_seeds, *self.contest.report_seeds]
+        seeds = [*self.spec.selection_seeds, *self.spec.report_seeds]
         shared = len(self.trained(winner, seeds).keys() & self.trained(other, seeds).keys())
         # Who left early has too few seeds to show how far differences spread
-        pooled = self.noise if shared < self.contest.seeds else None
+        pooled = self.noise if shared < self.spec.seeds else None
         return self.ahead(winner, other, seeds, pooled)
 
     @cached_property
     def noise(self) -> tuple[float, int]:
         """The finalists' ``seed_noise``."""
-        seeds = self.contest.selection_seeds
+        seeds = self.spec.selection_seeds
         return seed_noise(
             {
                 trial: {seed: one.mean for seed, one in self.trained(trial, seeds).items()}
-                for trial in self.contest.trials
+                for trial in self.spec.trials
             }
         )
 
-    def chance_of_best(self) -> float | None:
-        return None if self.state.winner is None else chance_of_best(self.leads)
+    def prob_best(self) -> float | None:
+        return None if self.state.winner is None else prob_best(self.leads)
 
     @cached_property
     def leads(self) -> list[Estimate]:
@@ -231,19 +238,21 @@ class _Judge:
 
     def finalists(self) -> list[Finalist]:
         table = []
-        seeds = [*self.contest.selection_seeds, *self.contest.report_seeds]
-        for place, standing in enumerate(self.state.standings, start=1):
-            trial = standing.trial
-            reported = self.trained(trial, self.contest.report_seeds)
+        seeds = [*self.spec.selection_seeds, *self.spec.report_seeds]
+        for place, rank in enumerate(self.state.standings, start=1):
+            trial = rank.trial
+            reported = self.trained(trial, self.spec.report_seeds)
             table.append(
                 Finalist(
-                    standing=standing,
+                    standing=rank,
                     place=place,
                     seen=self.search.values[trial],
                     reported=float(np.mean([one.mean for one in reported.values()]))
                     if reported
                     else None,
-                    trainings=sum(Entry(trial=trial, seed=seed) in self.outcomes for seed in seeds),
+                    trainings=sum(
+                        PlannedTraining(trial=trial, seed=seed) in self.outcomes for seed in seeds
+                    ),
                     cost=self.search.costs.get(trial, Cost()),
                 )
             )
@@ -265,7 +274,7 @@ class _Judge:
         winner = self.state.winner
         if winner is None:
             return []
-        said = [self.predictions(Entry(trial=winner, seed=seed)) for seed in seeds]
+        said = [self.predictions(PlannedTraining(trial=winner, seed=seed)) for seed in seeds]
         groups = [self.groups_of(each) for each in said]
         table = []
         for index, each in enumerate(per_class(confusion, self.search.class_names)):
@@ -290,7 +299,7 @@ class _Judge:
     def confusion(self, trial: int, seeds: Mapping[int, Judged]) -> NDArray[np.int64] | None:
         """Return the images of all ``seeds`` by true class (rows) and predicted class."""
         classes = len(self.search.class_names)
-        said = [self.predictions(Entry(trial=trial, seed=seed)) for seed in seeds]
+        said = [self.predictions(PlannedTraining(trial=trial, seed=seed)) for seed in seeds]
         if not said:
             return None
         cells = np.concatenate([each.truth * classes + each.predicted for each in said])

@@ -26,7 +26,7 @@ REJECTION_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
+class ConfirmationSpec:
     """What was asked: fixed when the confirmation is created.
 
     Raises ``ValueError`` where there is no finalist, one appears twice, or ``seeds`` is below 2.
@@ -60,7 +60,7 @@ class Contest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class PlannedTraining:
     """One training: a finalist (by its number in the search) with one seed."""
 
     trial: int
@@ -69,7 +69,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrainingResult:
     """How one training ended."""
 
     #: The objective's value; ``None`` if training failed. A value that isn't finite is a failure.
@@ -84,7 +84,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class FinalistRank:
     """Where a finalist stands."""
 
     trial: int
@@ -106,9 +106,9 @@ class Progress:
     """How far a confirmation has come."""
 
     #: Every training that is known to be needed, in the order of their tickets.
-    planned: tuple[Entry, ...]
+    planned: tuple[PlannedTraining, ...]
     #: The finalists, best first: those still in, then those that left, the last one first.
-    standings: tuple[Standing, ...]
+    standings: tuple[FinalistRank, ...]
     #: The trial that the report seeds are for; ``None`` while the selection goes on, or where
     #: every finalist failed.
     winner: int | None
@@ -118,23 +118,29 @@ class Progress:
     finished: bool
 
 
-def entries(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> list[Entry]:
+def entries(
+    spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult]
+) -> list[PlannedTraining]:
     """Return every training that is known to be needed, in the order of their tickets."""
-    return list(progress(contest, outcomes).planned)
+    return list(progress(spec, outcomes).planned)
 
 
-def standings(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> list[Standing]:
+def standings(
+    spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult]
+) -> list[FinalistRank]:
     """Return the finalists, best first: those still in, then those that left, last one first."""
-    return list(progress(contest, outcomes).standings)
+    return list(progress(spec, outcomes).standings)
 
 
-def progress(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> Progress:
+def progress(
+    spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult]
+) -> Progress:
     """Walk through the contest as far as its trainings have ended."""
-    walk = _Walk(contest, outcomes)
+    walk = _Walk(spec, outcomes)
     selected = walk.select()
     winner = walk.report() if selected else None
     places = walk.standings()
-    fit = [standing.trial for standing in places if not standing.failed]
+    fit = [rank.trial for rank in places if not rank.failed]
     return Progress(
         planned=tuple(walk.planned),
         standings=tuple(places),
@@ -144,69 +150,79 @@ def progress(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> Progress:
     )
 
 
-def expected_length(contest: Contest, outcomes: Mapping[Entry, Outcome]) -> int:
+def expected_length(
+    spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult]
+) -> int:
     """Return about how many trainings there will be in all: those that are known, and the rest.
 
     It takes every open training for one that comes out like the leader's, so that nobody leaves
     by it, and nothing fails.
     """
     assumed = dict(outcomes)
-    while not (now := progress(contest, assumed)).finished:
+    while not (now := progress(spec, assumed)).finished:
         means = [each.mean for each in now.standings if each.mean is not None]
         level = means[0] if means else 0.0
-        assumed |= {entry: Outcome(value=level) for entry in now.planned if entry not in assumed}
+        assumed |= {
+            entry: TrainingResult(value=level) for entry in now.planned if entry not in assumed
+        }
     return len(now.planned)
 
 
 class _Walk:
-    def __init__(self, contest: Contest, outcomes: Mapping[Entry, Outcome]) -> None:
-        self.contest = contest
-        self.sign = 1.0 if contest.maximize else -1.0
+    def __init__(
+        self, spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult]
+    ) -> None:
+        self.spec = spec
+        self.sign = 1.0 if spec.maximize else -1.0
         self.outcomes = outcomes
-        self.planned: list[Entry] = []
-        self.contending = list(contest.trials)
+        self.planned: list[PlannedTraining] = []
+        self.contending = list(spec.trials)
         #: In the order in which they left.
-        self.left: list[Standing] = []
+        self.left: list[FinalistRank] = []
         #: The last selection seed of the rounds that are over. A decision must never look beyond
         #: it, or the plan would change under its own results.
         self.seed = 0
 
     def select(self) -> bool:
         """Plan the selection; returns whether it is over."""
-        seeds = self.contest.selection_seeds
+        seeds = self.spec.selection_seeds
         rounds = [list(seeds[:FIRST_ROUND]), *([seed] for seed in seeds[FIRST_ROUND:])]
         for done, batch in enumerate(rounds):
             if done and len(self.contending) <= 1:  # more seeds would choose nothing
                 break
-            self.planned += [Entry(trial=t, seed=s) for s in batch for t in self.contending]
+            self.planned += [
+                PlannedTraining(trial=t, seed=s) for s in batch for t in self.contending
+            ]
             if not self._ended():
                 return False
             self.seed = batch[-1]
             self._leave_failed(batch)
-            if self.seed < self.contest.seeds:
+            if self.seed < self.spec.seeds:
                 self._leave_behind()
         return True
 
     def report(self) -> int | None:
         """Plan the report seeds; returns the winner: the best that doesn't fail on any of them."""
-        while fit := [standing.trial for standing in self.standings() if not standing.failed]:
+        while fit := [rank.trial for rank in self.standings() if not rank.failed]:
             trained = [fit[0], *(trial for trial in fit[1:2] if trial in self.contending)]
-            baseline = self.contest.baseline
+            baseline = self.spec.baseline
             if baseline is not None and not any(s.trial == baseline for s in self._failed()):
                 trained.append(baseline)
-            wanted = [Entry(trial=t, seed=s) for s in self.contest.report_seeds for t in trained]
+            wanted = [
+                PlannedTraining(trial=t, seed=s) for s in self.spec.report_seeds for t in trained
+            ]
             self.planned += [e for e in dict.fromkeys(wanted) if e not in self.planned]
             if not self._ended():
                 return fit[0]
-            lost = self._failures(fit[0], self.contest.report_seeds)
+            lost = self._failures(fit[0], self.spec.report_seeds)
             if not lost:
                 return fit[0]
             self._fail(fit[0], lost[0])
         return None
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[FinalistRank]:
         """Return every finalist, best first."""
-        order = {trial: place for place, trial in enumerate(self.contest.trials)}
+        order = {trial: place for place, trial in enumerate(self.spec.trials)}
 
         def key(trial: int) -> tuple[float, int]:
             mean = self._mean(trial)
@@ -218,17 +234,19 @@ class _Walk:
     def _ended(self) -> bool:
         return all(entry in self.outcomes for entry in self.planned)
 
-    def _failed(self) -> list[Standing]:
-        return [standing for standing in self.left if standing.failed]
+    def _failed(self) -> list[FinalistRank]:
+        return [rank for rank in self.left if rank.failed]
 
     def _failures(self, trial: int, seeds: Sequence[int]) -> list[int]:
-        return [s for s in seeds if self.outcomes[Entry(trial=trial, seed=s)].score is None]
+        return [
+            s for s in seeds if self.outcomes[PlannedTraining(trial=trial, seed=s)].score is None
+        ]
 
     def _scores(self, trial: int) -> dict[int, float]:
         """Seed -> value."""
         found = {}
         for seed in range(1, self.seed + 1):
-            outcome = self.outcomes.get(Entry(trial=trial, seed=seed))
+            outcome = self.outcomes.get(PlannedTraining(trial=trial, seed=seed))
             if outcome is not None and outcome.score is not None:
                 found[seed] = outcome.score
         return found
@@ -237,8 +255,8 @@ class _Walk:
         scores = self._scores(trial)
         return float(np.mean(list(scores.values()))) if scores else None
 
-    def _standing(self, trial: int) -> Standing:
-        return Standing(trial=trial, mean=self._mean(trial), seeds=len(self._scores(trial)))
+    def _standing(self, trial: int) -> FinalistRank:
+        return FinalistRank(trial=trial, mean=self._mean(trial), seeds=len(self._scores(trial)))
 
     def _leave_failed(self, batch: Sequence[int]) -> None:
         for trial in list(self.contending):
@@ -246,7 +264,7 @@ class _Walk:
                 self._fail(trial, lost[0])
 
     def _fail(self, trial: int, seed: int) -> None:
-        self.left = [standing for standing in self.left if standing.trial != trial]
+        self.left = [rank for rank in self.left if rank.trial != trial]
         self.contending = [other for other in self.contending if other != trial]
         reason = f"its training failed with seed {seed}"
         gone = replace(self._standing(trial), rejected_after=seed, reason=reason, failed=True)
@@ -254,7 +272,7 @@ class _Walk:
 
     def _leave_behind(self) -> None:
         """Reject who trails the leader by more than chance explains."""
-        scores = {trial: self._scores(trial) for trial in self.contest.trials}
+        scores = {trial: self._scores(trial) for trial in self.spec.trials}
         noise, freedom = seed_noise(scores)
         if len(self.contending) < 2 or freedom == 0:
             return
@@ -262,9 +280,7 @@ class _Walk:
         from scipy.special import stdtrit
 
         chance = float(stdtrit(freedom, REJECTION_CONFIDENCE)) * noise * math.sqrt(2 / self.seed)
-        leader, *others = (
-            standing for standing in self.standings() if standing.rejected_after is None
-        )
+        leader, *others = (rank for rank in self.standings() if rank.rejected_after is None)
         for other in reversed(others):  # the worst leaves first
             if leader.mean is None or other.mean is None:
                 continue

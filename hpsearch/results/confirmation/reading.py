@@ -11,17 +11,17 @@ from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.judging import judge
 from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.over_groups import names_groups
-from hpsearch.results.confirmation.plan import Entry
+from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.stored import (
-    contest_of,
     invalid_finalists,
     latencies,
     newest,
     outcomes_of,
     params_of,
+    spec_of,
     trainings,
 )
-from hpsearch.results.confirmation.verdict import Confirmation, Cost, Search
+from hpsearch.results.confirmation.verdict import ConfirmationResult, Cost, Search
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search import queries
 from hpsearch.search.storage import Database
@@ -29,7 +29,7 @@ from hpsearch.search.storage import Database
 _NOTED = ("split_hash", "class_names", "parameters", "multiply_adds")
 
 
-def read_confirmation(database: Database, search: StudyRecord) -> Confirmation | None:
+def read_confirmation(database: Database, search: StudyRecord) -> ConfirmationResult | None:
     """Return the verdict of the search's newest confirmation; ``None`` where there is none.
 
     It may not be finished. Raises ``StorageError`` where stored predictions are damaged.
@@ -40,7 +40,7 @@ def read_confirmation(database: Database, search: StudyRecord) -> Confirmation |
 
 def read_verdict(
     database: Database, search: StudyRecord, confirmation: StudyRecord
-) -> Confirmation:
+) -> ConfirmationResult:
     """Return the verdict of one confirmation of ``search``."""
     begun = trainings(confirmation)
     noted = trial_attributes.read_many(database, confirmation.study.study_id, _NOTED)
@@ -70,14 +70,14 @@ def read_verdict(
         field=Field(**then["field"]) if "field" in then else None,
         names_groups=names_groups(confirmation.study.document["data"]),
     )
-    verdict = judge(contest_of(confirmation), outcomes_of(database, confirmation), facts)
+    verdict = judge(spec_of(confirmation), outcomes_of(database, confirmation), facts)
     return replace(verdict, invalid=invalid_finalists(search, confirmation))
 
 
 def _costs(
     database: Database,
     confirmation: StudyRecord,
-    begun: Mapping[Entry, TrialRecord],
+    begun: Mapping[PlannedTraining, TrialRecord],
     noted: Mapping[int, Mapping[str, Any]],
 ) -> dict[int, Cost]:
     """Return trial -> what it costs, from its trainings here."""

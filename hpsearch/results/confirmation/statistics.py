@@ -251,7 +251,7 @@ def grouped(trainings: Sequence[Judged]) -> bool:
     return all(each.groups is not None for each in trainings)
 
 
-def chance_of_best(rivals: Sequence[Estimate]) -> float:
+def prob_best(rivals: Sequence[Estimate]) -> float:
     """Return how sure the data make it (0..1) that a configuration is truly the best.
 
     ``rivals``: its paired difference to each other one, positive where it is ahead. All of them

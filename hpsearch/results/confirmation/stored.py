@@ -26,10 +26,10 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.errors import LeftOverStudy
 from hpsearch.results.confirmation.plan import (
-    Contest,
-    Entry,
-    Outcome,
+    ConfirmationSpec,
+    PlannedTraining,
     Progress,
+    TrainingResult,
     expected_length,
     progress,
 )
@@ -82,15 +82,15 @@ def newest(database: Database, study: str) -> StudyRecord | None:
     return read_study(database, found[-1].name) if found else None
 
 
-def contest_of(confirmation: StudyRecord) -> Contest:
+def spec_of(confirmation: StudyRecord) -> ConfirmationSpec:
     """Return what the confirmation was asked."""
-    return contest_in(confirmation.study.document["confirms"], confirmation.objective)
+    return spec_from_document(confirmation.study.document["confirms"], confirmation.objective)
 
 
-def contest_in(confirms: Mapping[str, Any], objective: Objective) -> Contest:
+def spec_from_document(confirms: Mapping[str, Any], objective: Objective) -> ConfirmationSpec:
     """Return what ``confirms``, of a stored document, asks."""
     baseline = confirms["baseline"]
-    return Contest(
+    return ConfirmationSpec(
         trials=tuple(each["trial"] for each in confirms["finalists"]),
         baseline=None if baseline is None else baseline["trial"],
         seeds=confirms["seeds"],
@@ -105,9 +105,9 @@ def params_of(confirmation: StudyRecord) -> dict[int, Mapping[str, Any]]:
     return {each["trial"]: each["params"] for each in listed}
 
 
-def trainings(confirmation: StudyRecord) -> dict[Entry, TrialRecord]:
+def trainings(confirmation: StudyRecord) -> dict[PlannedTraining, TrialRecord]:
     """Return each training that was begun, in the order of their tickets."""
-    planned = standing(confirmation).planned
+    planned = progress_of(confirmation).planned
     by_ticket = {trial.ticket: trial for trial in confirmation.trials}
     return {
         entry: by_ticket[number]
@@ -116,7 +116,7 @@ def trainings(confirmation: StudyRecord) -> dict[Entry, TrialRecord]:
     }
 
 
-def standing(confirmation: StudyRecord) -> Progress:
+def progress_of(confirmation: StudyRecord) -> Progress:
     """Return how far the confirmation has come."""
     return _walked(confirmation)[0]
 
@@ -126,18 +126,18 @@ def expected_trainings(confirmation: StudyRecord) -> int:
 
     Its budget is what the plan knows so far, which grows from round to round.
     """
-    return expected_length(contest_of(confirmation), _walked(confirmation)[1])
+    return expected_length(spec_of(confirmation), _walked(confirmation)[1])
 
 
-def _walked(confirmation: StudyRecord) -> tuple[Progress, dict[Entry, Outcome]]:
+def _walked(confirmation: StudyRecord) -> tuple[Progress, dict[PlannedTraining, TrainingResult]]:
     """Return the progress, and how each training that has ended came out."""
-    contest = contest_of(confirmation)
+    spec = spec_of(confirmation)
     ended = {trial.ticket: trial for trial in confirmation.trials if trial.state.is_finished}
     known = -1
-    outcomes: dict[Entry, Outcome] = {}
+    outcomes: dict[PlannedTraining, TrainingResult] = {}
     # Each round that has ended shows the next one, and who has which ticket in it
     while True:
-        found = progress(contest, outcomes)
+        found = progress(spec, outcomes)
         if len(outcomes) == known:
             return found, outcomes
         known = len(outcomes)
@@ -148,7 +148,9 @@ def _walked(confirmation: StudyRecord) -> tuple[Progress, dict[Entry, Outcome]]:
         }
 
 
-def outcomes_of(database: Database, confirmation: StudyRecord) -> dict[Entry, Outcome]:
+def outcomes_of(
+    database: Database, confirmation: StudyRecord
+) -> dict[PlannedTraining, TrainingResult]:
     """Return how each training that has ended came out, its predictions included.
 
     Raises ``StorageError`` where stored predictions are damaged.
@@ -169,12 +171,12 @@ def kept_trainings(confirmation: StudyRecord) -> list[TrialRecord]:
     Those of the winner with the report's seeds, which are evaluated and exported. While the winner
     may still fail, those of every report seed.
     """
-    contest, now = contest_of(confirmation), standing(confirmation)
+    spec, now = spec_of(confirmation), progress_of(confirmation)
     return [
         trial
         for entry, trial in trainings(confirmation).items()
         if trial.state is TicketState.COMPLETE
-        and entry.seed in contest.report_seeds
+        and entry.seed in spec.report_seeds
         and (not now.finished or entry.trial == now.winner)
     ]
 
@@ -217,9 +219,9 @@ def latencies(database: Database, confirmation: StudyRecord) -> dict[int, float]
     return {}
 
 
-def _outcome(trial: TrialRecord, predictions: Predictions | None = None) -> Outcome:
+def _outcome(trial: TrialRecord, predictions: Predictions | None = None) -> TrainingResult:
     complete = trial.state is TicketState.COMPLETE
-    return Outcome(value=trial.value if complete else None, predictions=predictions)
+    return TrainingResult(value=trial.value if complete else None, predictions=predictions)
 
 
 def _predictions(database: Database, study_id: int) -> dict[int, Predictions]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.luck import Field
-from hpsearch.results.confirmation.plan import Standing
+from hpsearch.results.confirmation.plan import FinalistRank
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.wording import plural
 
@@ -88,7 +88,7 @@ class Comparison:
 class Finalist:
     """One line of the finalists' table."""
 
-    standing: Standing
+    standing: FinalistRank
     #: 1-based place: the winner's is 1.
     place: int
     #: Its value in the search.
@@ -117,7 +117,7 @@ class PerClass:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confirmation:
+class ConfirmationResult:
     """The verdict. Values and differences are in the objective's unit."""
 
     metric: str

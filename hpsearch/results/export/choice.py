@@ -9,13 +9,13 @@ from hpsearch.errors import UserError
 from hpsearch.results.confirmation.reading import read_verdict
 from hpsearch.results.confirmation.stored import (
     confirmations,
-    contest_of,
     is_confirmation,
     kept_trainings,
     newest,
+    spec_of,
     trainings,
 )
-from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.confirmation_gap import read_test_gap
 from hpsearch.results.export import confirmed
 from hpsearch.results.export.frozen import FrozenConfig, Retrained, export_trial
@@ -31,7 +31,7 @@ class Export:
 
     frozen: FrozenConfig
     #: ``None`` where the confirmed winner is exported.
-    verdict: Confirmation | None
+    verdict: ConfirmationResult | None
     #: How to come to a confirmed one; ``None`` where this is one, or a trial was named.
     advice: str | None
 
@@ -94,7 +94,7 @@ def _confirmed(
     database: Database,
     record: StudyRecord,
     confirmation: StudyRecord,
-    verdict: Confirmation,
+    verdict: ConfirmationResult,
     load: Callable[[StudyRecord], StudyFile],
 ) -> Export:
     gap = read_test_gap(database, record, verdict)
@@ -117,7 +117,7 @@ def _first_report(confirmation: StudyRecord) -> TrialRecord:
     The first, and not the best: choosing one by its figure would make that figure optimistic.
     """
     kept = {trial.ticket for trial in kept_trainings(confirmation)}
-    seeds = contest_of(confirmation).report_seeds
+    seeds = spec_of(confirmation).report_seeds
     for entry, trial in sorted(trainings(confirmation).items(), key=lambda item: item[0].seed):
         if entry.seed in seeds and trial.ticket in kept:
             return trial

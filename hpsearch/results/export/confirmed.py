@@ -6,7 +6,7 @@ from typing import Any
 
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.statistics import Interval
-from hpsearch.results.confirmation.verdict import Comparison, Confirmation
+from hpsearch.results.confirmation.verdict import Comparison, ConfirmationResult
 
 #: What must be known of an interval that was computed without the images' groups.
 LACKS_GROUPS = (
@@ -24,7 +24,7 @@ INTERVAL_LACKS_GROUPS = (
 )
 
 
-def told(verdict: Confirmation, study: str) -> dict[str, Any]:
+def told(verdict: ConfirmationResult, study: str) -> dict[str, Any]:
     """Return ``provenance.confirmed``; ``study`` is the confirmation's name. Intervals are 95 %."""
     figure = verdict.over_seeds_and_images or verdict.over_seeds
     invalid = {str(trial): why for trial, why in verdict.invalid.items()}
@@ -51,7 +51,7 @@ def told(verdict: Confirmation, study: str) -> dict[str, Any]:
     }
 
 
-def in_words(verdict: Confirmation, nth: int = 1) -> str:
+def in_words(verdict: ConfirmationResult, nth: int = 1) -> str:
     """Say what the confirmed figure is and what it isn't; ``nth`` counts the confirmations."""
     count = len(verdict.reported)
     seeds = f"{count} fresh seed{'s' if count != 1 else ''}"
@@ -82,7 +82,7 @@ def in_words(verdict: Confirmation, nth: int = 1) -> str:
     return text
 
 
-def distrusted(verdict: Confirmation) -> str:
+def distrusted(verdict: ConfirmationResult) -> str:
     """Say which finalists were declared invalid since; empty where none was."""
     if not verdict.invalid:
         return ""
@@ -93,7 +93,7 @@ def distrusted(verdict: Confirmation) -> str:
     )
 
 
-def _split(verdict: Confirmation) -> str:
+def _split(verdict: ConfirmationResult) -> str:
     drawn = "drawn anew for each seed" if verdict.new_splits else "fixed"
     return drawn if verdict.folds is None else f"{verdict.folds} folds, {drawn}"
 

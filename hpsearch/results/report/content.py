@@ -13,7 +13,7 @@ from hpsearch.results.analysis.failures import Failures
 from hpsearch.results.analysis.findings import Effects
 from hpsearch.results.analysis.importances import Importances
 from hpsearch.results.analysis.matrices import Matrices, Matrix
-from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.confirmation_gap import TestGap
 from hpsearch.results.final_evaluations import FinalEvaluation
 from hpsearch.results.report.hard_pictures import Shown
@@ -33,7 +33,7 @@ class Confirmed:
     rule: str
     #: What it was asked by options, where the study file says something else: ``--seeds 2``.
     options: Sequence[str]
-    verdict: Confirmation
+    verdict: ConfirmationResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,13 +21,13 @@ from hpsearch.results.confirmation.choosing import Choice, choose, most_training
 from hpsearch.results.confirmation.plan import FIRST_ROUND, entries
 from hpsearch.results.confirmation.stored import (
     confirmations,
-    contest_in,
     is_confirmation,
     latencies,
     name_of,
     params_of,
+    progress_of,
     record_latencies,
-    standing,
+    spec_from_document,
 )
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord, read_study
@@ -285,7 +285,7 @@ def _describe(
                 confirms["seeds"],
                 baseline=confirms["baseline"] is not None,
             ),
-            len(standing(record).planned),
+            len(progress_of(record).planned),
         ),
         epochs=stored.epochs_per_trial,
         search_epochs=search.counts.epochs_run,
@@ -337,7 +337,7 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
         # Constraints were kept by whoever became a finalist
         if key not in ("try_first", "confirm", "provenance", "constraints")
     }
-    contest = contest_in(confirms, search.objective)
+    spec = spec_from_document(confirms, search.objective)
     # Each fresh seed draws a split of its own anyway, and so trains one model that can be used
     document["data"] = single_split(document["data"])
     document |= {
@@ -345,7 +345,7 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
         "description": f"The confirmation of {search.study.name}",
         "budget": {
             **document["budget"],
-            "trials": len(entries(contest, {})),
+            "trials": len(entries(spec, {})),
             "time": None,
         },
         "sampler": {"random": {}},

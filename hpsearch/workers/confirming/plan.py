@@ -5,7 +5,7 @@ from __future__ import annotations
 from optuna.distributions import IntDistribution
 
 from hpsearch.failpoints import FailPoint, hit
-from hpsearch.results.confirmation.stored import params_of, standing
+from hpsearch.results.confirmation.stored import params_of, progress_of
 from hpsearch.results.records import read_study
 from hpsearch.search import studies
 from hpsearch.search.storage import Database
@@ -22,7 +22,7 @@ def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTri
     """
     record = read_study(database, study.name)
     confirms = record.study.document["confirms"]
-    entry = standing(record).planned[ticket - 1]
+    entry = progress_of(record).planned[ticket - 1]
     given = params_of(record)[entry.trial]
     parameters = study.space.parameters()
     before, seeds = confirms["seeds_before"], confirms["seeds"]
@@ -45,7 +45,7 @@ def extend_budget_from_plan(database: Database, name: str) -> bool:
     only grows.
     """
     record = read_study(database, name)
-    now = standing(record)
+    now = progress_of(record)
     if len(now.planned) > record.study.trial_budget:
         studies.raise_budget(database, record.study.study_id, len(now.planned))
         hit(FailPoint.ROUND_PLANNED)

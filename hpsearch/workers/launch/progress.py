@@ -13,7 +13,7 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.stored import (
     expected_trainings,
     is_confirmation,
-    standing,
+    progress_of,
     trainings,
 )
 from hpsearch.results.ranking import leader
@@ -240,7 +240,7 @@ def _names(record: StudyRecord) -> dict[int, str]:
 def _leader(record: StudyRecord) -> tuple[int, float] | None:
     """Return trial and value of the best so far, in a confirmation the finalist's mean."""
     if is_confirmation(record.study):
-        first = standing(record).standings[0]
+        first = progress_of(record).standings[0]
         return None if first.mean is None else (first.trial, first.mean)
     winner = leader(record)
     if winner is None or winner.number is None or winner.value is None:

@@ -39,7 +39,7 @@ _OF_THE_TRIAL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RetrainingResult:
     """A training that has ended."""
 
     assignment: Assignment
@@ -55,7 +55,7 @@ class Outcome:
         return self.assignment.nth_seed == 1 and not self.changed
 
 
-def write_outcome(outcome: Outcome, folder: Path) -> None:
+def write_outcome(outcome: RetrainingResult, folder: Path) -> None:
     """Write weights, config, classes and card."""
     assignment = outcome.assignment
     trained = assignment.build_plan.config
@@ -97,7 +97,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
     bundle.write_bundle(folder, classifier, config=to_yaml(document, header), card=told)
 
 
-def _document(outcome: Outcome, judgement: Judgement | None) -> dict[str, Any]:
+def _document(outcome: RetrainingResult, judgement: Judgement | None) -> dict[str, Any]:
     """Return the frozen config with what was trained now; its figures only where they are its."""
     assignment = outcome.assignment
     study = assignment.study

@@ -19,11 +19,11 @@ from hpsearch.results.confirmation.over_groups import error_of
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import Judged, estimate
 from hpsearch.results.confirmation.stored import (
-    contest_of,
     invalid_finalists,
     is_confirmation,
     newest,
-    standing,
+    progress_of,
+    spec_of,
     trainings,
 )
 from hpsearch.results.final_evaluations import FinalEvaluation, record_evaluation
@@ -129,7 +129,7 @@ def _confirmed(
     confirmation: StudyRecord, study: StudyFile, runs: Path
 ) -> tuple[int, list[Trained], list[int]]:
     """Return the confirmed winner, its models of the report's seeds, and these seeds."""
-    now, of = standing(confirmation), confirmation.study.document["confirms"]["study"]
+    now, of = progress_of(confirmation), confirmation.study.document["confirms"]["study"]
     if not now.finished:
         raise UserError(
             f"test images are opened once, for the confirmed winner, but {confirmation.study.name} "
@@ -143,7 +143,7 @@ def _confirmed(
     folder = _folder(confirmation, runs)
     models, seeds = [], []
     for entry, trial in trainings(confirmation).items():
-        if entry.trial != now.winner or entry.seed not in contest_of(confirmation).report_seeds:
+        if entry.trial != now.winner or entry.seed not in spec_of(confirmation).report_seeds:
             continue
         if trial.number is None:
             continue
@@ -157,7 +157,7 @@ def _confirmed(
 
 
 def _refuse_invalid(record: StudyRecord, confirmation: StudyRecord) -> None:
-    winner = standing(confirmation).winner
+    winner = progress_of(confirmation).winner
     why = invalid_finalists(record, confirmation).get(-1 if winner is None else winner)
     if why is not None:
         raise UserError(

@@ -12,10 +12,10 @@ from support.trials import ASKED_PER_EPOCH, SmallSearch, leave_after
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.contributions import contributions
-from hpsearch.results.confirmation.plan import Entry
+from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation
-from hpsearch.results.confirmation.stored import PREDICTIONS, contest_of
+from hpsearch.results.confirmation.stored import PREDICTIONS, spec_of
 from hpsearch.search.ledger_types import Idle
 from hpsearch.search.storage import Database
 from hpsearch.study_file.trial_config import CONFIRM_SEED
@@ -30,7 +30,7 @@ def searched(open_study) -> SmallSearch:
     return search
 
 
-def of_seed(noted: dict[Entry, Any]) -> dict[int, set[Any]]:
+def of_seed(noted: dict[PlannedTraining, Any]) -> dict[int, set[Any]]:
     """Return seed -> the values that trainings with it have."""
     found: dict[int, set[Any]] = {}
     for entry, value in noted.items():
@@ -63,10 +63,10 @@ def test_finalists_meet_the_same_seeds_each_with_a_split_of_its_own(searched) ->
 
     verdict = read_confirmation(searched.database, searched.record())
     assert verdict is not None and verdict.new_splits and verdict.finished
-    reported = [trainings[Entry(trial=now.winner, seed=seed)].value for seed in (3, 4)]
+    reported = [trainings[PlannedTraining(trial=now.winner, seed=seed)].value for seed in (3, 4)]
     assert verdict.confirmed == pytest.approx(sum(reported) / 2)
     # Of the winner's report seeds the weights are kept, and nothing else
-    kept = {trainings[Entry(trial=now.winner, seed=seed)].number for seed in (3, 4)}
+    kept = {trainings[PlannedTraining(trial=now.winner, seed=seed)].number for seed in (3, 4)}
     assert confirm.files() == {f"trial-{number:04d}/best.pt" for number in kept}
 
 
@@ -177,7 +177,7 @@ def test_whoever_waits_for_a_round_to_end_goes_on(searched) -> None:
 
 def test_a_finalist_that_fails_is_out(searched, monkeypatch) -> None:
     confirm = confirming(searched, top=2)
-    leader = contest_of(confirm.record()).trials[0]
+    leader = spec_of(confirm.record()).trials[0]
     real = trial_run.plan_build
 
     def with_a_bad_split(config: Any, **options: Any) -> Any:

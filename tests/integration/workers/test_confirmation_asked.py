@@ -9,7 +9,7 @@ from support.trials import SmallSearch
 
 from hpsearch.errors import StudyMismatch, UserError
 from hpsearch.results import final_evaluations
-from hpsearch.results.confirmation.plan import Entry
+from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.stored import latencies, newer_trials, newest
 from hpsearch.results.report.assemble import read_report
 from hpsearch.results.report.blocks import Commands
@@ -266,5 +266,5 @@ def test_test_images_are_opened_once_for_all_of_the_winners_trainings(searched) 
         evaluated(confirm)
     # Each is evaluated as it was trained: with its own split's mean and deviation
     trainings = confirm.trainings()
-    mine = [trainings[Entry(trial=opening.trial, seed=seed)] for seed in opening.seeds]
+    mine = [trainings[PlannedTraining(trial=opening.trial, seed=seed)] for seed in opening.seeds]
     assert {each.epochs_done for each in mine} == {opening.epoch} == {3}

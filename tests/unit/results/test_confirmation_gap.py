@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hpsearch.results.confirmation.statistics import Interval
-from hpsearch.results.confirmation.verdict import Confirmation, PerClass
+from hpsearch.results.confirmation.verdict import ConfirmationResult, PerClass
 from hpsearch.results.confirmation_gap import find_test_gap
 from hpsearch.results.final_evaluations import FinalEvaluation
 
@@ -18,7 +18,7 @@ FIXED = {
 }
 
 
-def confirmed(low: float = 0.334, high: float = 0.403, **changes: Any) -> Confirmation:
+def confirmed(low: float = 0.334, high: float = 0.403, **changes: Any) -> ConfirmationResult:
     interval = Interval(estimate=0.368, low=low, high=high)
     told: dict[str, Any] = {
         "metric": "val_accuracy", "maximize": True, "finished": True, "winner": 4,
@@ -29,7 +29,7 @@ def confirmed(low: float = 0.334, high: float = 0.403, **changes: Any) -> Confir
         "chance_of_best": 0.7, "search_epochs": 12, "confirmation_epochs": 6,
         "epochs_per_trial": 3, "finalists": [], "confusion": None, "per_class": [], "groups": 80,
     }  # fmt: skip
-    return Confirmation(**{**told, **changes})
+    return ConfirmationResult(**{**told, **changes})
 
 
 def opened(accuracy: float = 0.285, **changes: Any) -> FinalEvaluation:
@@ -42,7 +42,7 @@ def opened(accuracy: float = 0.285, **changes: Any) -> FinalEvaluation:
     return FinalEvaluation(**{**told, **changes})
 
 
-def reasons(verdict: Confirmation, opening: FinalEvaluation, document: Any = FIXED) -> str:
+def reasons(verdict: ConfirmationResult, opening: FinalEvaluation, document: Any = FIXED) -> str:
     found = find_test_gap(verdict, opening, document)
     assert found is not None
     return " ".join(found.reasons)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.search.pruners import PRUNERS, Report, bracket_count, bracket_of, is_rung, stays
+from hpsearch.search.pruners import PRUNERS, EpochScore, bracket_count, bracket_of, is_rung, stays
 
 
 class Board:
@@ -33,7 +33,7 @@ class Board:
 
 def report(epoch: int, score: float, *, best: float | None = None, ticket: int = 99, epochs=27):
     best = score if best is None else best
-    return Report(ticket=ticket, epoch=epoch, epochs=epochs, score=score, best_score=best)
+    return EpochScore(ticket=ticket, epoch=epoch, epochs=epochs, score=score, best_score=best)
 
 
 def build(name: str, **settings):

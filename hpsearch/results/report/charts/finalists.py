@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpsearch.results.confirmation.verdict import Confirmation
+from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.report.blocks import Chart
 from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.labels import Unit
@@ -12,7 +12,7 @@ from hpsearch.results.report.palette import var
 from hpsearch.wording import plural
 
 
-def finalists(verdict: Confirmation) -> Chart | None:
+def finalists(verdict: ConfirmationResult) -> Chart | None:
     """Return a row for each finalist, the winner on top; ``None`` before any training ended."""
     unit = Unit(verdict.metric)
     order = list(reversed(verdict.finalists))

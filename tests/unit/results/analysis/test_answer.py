@@ -9,7 +9,7 @@ from hpsearch.results.analysis.answer import answer
 from hpsearch.results.analysis.effects import effects
 from hpsearch.results.analysis.findings import Verdict
 from hpsearch.results.confirmation.statistics import Interval
-from hpsearch.results.confirmation.verdict import Comparison, Confirmation
+from hpsearch.results.confirmation.verdict import Comparison, ConfirmationResult
 from hpsearch.results.records import StudyRecord, read_study
 
 FOUND = effects(
@@ -28,7 +28,7 @@ def describing(record: StudyRecord, text: str) -> StudyRecord:
     return replace(record, study=replace(record.study, document=document))
 
 
-def verdict(**changes) -> Confirmation:
+def verdict(**changes) -> ConfirmationResult:
     interval = Interval(estimate=0.781, low=0.77, high=0.792)
     told = {
         "metric": "val_accuracy", "maximize": True, "finished": True, "winner": 4,
@@ -39,7 +39,7 @@ def verdict(**changes) -> Confirmation:
         "chance_of_best": 0.7, "search_epochs": 12, "confirmation_epochs": 6,
         "epochs_per_trial": 3, "finalists": [], "confusion": None, "per_class": [],
     }  # fmt: skip
-    return Confirmation(**{**told, **changes})
+    return ConfirmationResult(**{**told, **changes})
 
 
 def rival(low: float) -> Comparison:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpsearch.results.analysis.matrices import hardest, matrices, read_matrices
-from hpsearch.results.confirmation.plan import Entry, Outcome
+from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.records import read_study
 
@@ -20,15 +20,15 @@ def said(rows: list[int], truth: list[int], predicted: list[int], loss: float = 
     )
 
 
-def trained(predictions: Predictions) -> Outcome:
-    return Outcome(value=0.5, predictions=predictions)
+def trained(predictions: Predictions) -> TrainingResult:
+    return TrainingResult(value=0.5, predictions=predictions)
 
 
 def test_fresh_seeds_alone_are_counted_where_there_are_any() -> None:
     outcomes = {
-        Entry(trial=4, seed=1): trained(said([0, 1], [0, 1], [2, 2])),
-        Entry(trial=4, seed=3): trained(said([0, 1], [0, 1], [0, 2])),
-        Entry(trial=9, seed=1): trained(said([0, 1], [0, 1], [1, 1])),
+        PlannedTraining(trial=4, seed=1): trained(said([0, 1], [0, 1], [2, 2])),
+        PlannedTraining(trial=4, seed=3): trained(said([0, 1], [0, 1], [0, 2])),
+        PlannedTraining(trial=9, seed=1): trained(said([0, 1], [0, 1], [1, 1])),
     }
     found = matrices(outcomes, NAMES, [4, 9], fresh=[3, 4])
     assert found is not None
@@ -65,7 +65,7 @@ def test_a_class_that_one_finalist_knows_better_stands_out() -> None:
         for trial, recall in ((4, (0.9, 0.9, 0.9)), (9, (0.9, 0.6, 0.9))):
             right = rng.random(180) < np.array(recall)[truth]
             predicted = np.where(right, truth, (truth + 1) % 3)
-            outcomes[Entry(trial=trial, seed=seed)] = trained(
+            outcomes[PlannedTraining(trial=trial, seed=seed)] = trained(
                 said(list(range(180)), truth.tolist(), predicted.tolist())
             )
     found = matrices(outcomes, NAMES, [4, 9])
@@ -83,12 +83,14 @@ def test_a_class_that_one_finalist_knows_better_stands_out() -> None:
 
 def test_two_that_say_the_same_have_no_interval() -> None:
     same = said([0, 1, 2, 3], [0, 0, 1, 1], [0, 0, 1, 1])
-    outcomes = {Entry(trial=t, seed=s): trained(same) for t in (4, 9) for s in (1, 2)}
+    outcomes = {PlannedTraining(trial=t, seed=s): trained(same) for t in (4, 9) for s in (1, 2)}
     found = matrices(outcomes, NAMES, [4, 9])
     assert found is not None
     assert [each.ahead for each in found.versus[0].classes] == [None, None, None]
 
 
 def test_without_predictions_there_is_nothing(searched) -> None:
-    assert matrices({Entry(trial=1, seed=1): Outcome(value=None)}, NAMES, [1]) is None
+    assert (
+        matrices({PlannedTraining(trial=1, seed=1): TrainingResult(value=None)}, NAMES, [1]) is None
+    )
     assert read_matrices(searched.database, read_study(searched.database, "made_up")) is None

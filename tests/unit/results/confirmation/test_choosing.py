@@ -6,7 +6,13 @@ import pytest
 
 from hpsearch.results.confirmation.choosing import most_trainings, within_share
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
-from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, expected_length, progress
+from hpsearch.results.confirmation.plan import (
+    ConfirmationSpec,
+    PlannedTraining,
+    TrainingResult,
+    expected_length,
+    progress,
+)
 from hpsearch.study_file.study import Confirm
 
 #: Far apart for ten thousand images: nobody is tied.
@@ -61,26 +67,28 @@ def test_a_bound_that_nobody_asked_for_says_how_to_ask_for_more() -> None:
 @pytest.mark.parametrize("apart", [False, True])
 def test_no_plan_is_longer_than_was_told(count: int, seeds: int, apart: bool) -> None:
     trials = tuple(range(count))
-    contest = Contest(trials=trials, baseline=99 if apart else None, seeds=seeds, maximize=True)
-    outcomes: dict[Entry, Outcome] = {}
+    contest = ConfirmationSpec(
+        trials=trials, baseline=99 if apart else None, seeds=seeds, maximize=True
+    )
+    outcomes: dict[PlannedTraining, TrainingResult] = {}
     while not (now := progress(contest, outcomes)).finished:
         for entry in now.planned:
             # Everybody's seeds differ by as much as trials do: nobody is rejected
             value = 0.5 + 0.01 * ((entry.trial + entry.seed) % 2)
-            outcomes[entry] = Outcome(value=value)
+            outcomes[entry] = TrainingResult(value=value)
     assert len(now.planned) <= most_trainings(count, seeds, baseline=apart)
 
 
 @pytest.mark.parametrize("baseline", [None, 99])
 def test_what_is_left_is_known_before_the_last_round_is_planned(baseline: int | None) -> None:
     """The plan grows round by round; the time left is told of all of them."""
-    contest = Contest(trials=(0, 1, 2), baseline=baseline, seeds=5, maximize=True)
-    outcomes: dict[Entry, Outcome] = {}
+    contest = ConfirmationSpec(trials=(0, 1, 2), baseline=baseline, seeds=5, maximize=True)
+    outcomes: dict[PlannedTraining, TrainingResult] = {}
     lengths = []
     while not (now := progress(contest, outcomes)).finished:
         lengths.append((len(now.planned), expected_length(contest, outcomes)))
         for entry in now.planned:
-            outcomes[entry] = Outcome(value=0.5 + 0.01 * ((entry.trial + entry.seed) % 2))
+            outcomes[entry] = TrainingResult(value=0.5 + 0.01 * ((entry.trial + entry.seed) % 2))
     planned, expected = zip(*lengths, strict=True)
     assert planned[0] == 6
     # Each chooses among three by five seeds; winner, runner-up and baseline have five more

@@ -11,14 +11,19 @@ import pytest
 from hpsearch.errors import StorageError
 from hpsearch.results.confirmation.judging import judge
 from hpsearch.results.confirmation.luck import Field, at_level_of
-from hpsearch.results.confirmation.plan import Contest, Entry, Outcome, entries
+from hpsearch.results.confirmation.plan import (
+    ConfirmationSpec,
+    PlannedTraining,
+    TrainingResult,
+    entries,
+)
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import Judged, difference, estimate
 from hpsearch.results.confirmation.verdict import Cost, Search
 
 IMAGES = 400
 #: Trial 1 wins, 2 is close behind, 3 is hopeless; 0 is what a person would have tried.
-CONTEST = Contest(trials=(2, 1, 3), baseline=0, seeds=3, maximize=True)
+CONTEST = ConfirmationSpec(trials=(2, 1, 3), baseline=0, seeds=3, maximize=True)
 #: Wrong images by trial and seed (of 400).
 WRONG: Mapping[int, Sequence[int]] = {
     1: [20, 24, 22, 30, 26, 28],
@@ -50,23 +55,27 @@ def predictions(trial: int, seed: int, wrong: int) -> Predictions:
     return Predictions(rows=rows, predicted=predicted, truth=truth, loss=rng.gamma(1, size=IMAGES))
 
 
-def trained(contest: Contest = CONTEST, upto: int | None = None) -> dict[Entry, Outcome]:
+def trained(
+    contest: ConfirmationSpec = CONTEST, upto: int | None = None
+) -> dict[PlannedTraining, TrainingResult]:
     """Play the contest, or its first trainings."""
-    outcomes: dict[Entry, Outcome] = {}
+    outcomes: dict[PlannedTraining, TrainingResult] = {}
     while todo := [entry for entry in entries(contest, outcomes) if entry not in outcomes]:
         for entry in todo:
             if len(outcomes) == upto:
                 return outcomes
             wrong = WRONG[entry.trial][entry.seed - 1]
             said = predictions(entry.trial, entry.seed, wrong)
-            outcomes[entry] = Outcome(value=1 - wrong / IMAGES, predictions=said)
+            outcomes[entry] = TrainingResult(value=1 - wrong / IMAGES, predictions=said)
     return outcomes
 
 
-def right(outcomes: Mapping[Entry, Outcome], trial: int, seeds: Sequence[int]) -> dict[int, Judged]:
+def right(
+    outcomes: Mapping[PlannedTraining, TrainingResult], trial: int, seeds: Sequence[int]
+) -> dict[int, Judged]:
     found = {}
     for seed in seeds:
-        said = outcomes[Entry(trial=trial, seed=seed)].predictions
+        said = outcomes[PlannedTraining(trial=trial, seed=seed)].predictions
         assert said is not None
         hits = (said.predicted == said.truth).astype(float)
         found[seed] = Judged(rows=said.rows, values=hits)
@@ -105,7 +114,7 @@ def test_comparisons_rest_on_seeds_that_chose_neither() -> None:
 
 
 def test_a_runner_up_that_was_rejected_is_compared_on_the_seeds_it_has_and_says_so() -> None:
-    contest = Contest(trials=(1, 3), baseline=1, seeds=3, maximize=True)
+    contest = ConfirmationSpec(trials=(1, 3), baseline=1, seeds=3, maximize=True)
     outcomes = trained(contest)
     found = judge(contest, outcomes, SEARCH)
     assert found.runner_up is not None
@@ -124,13 +133,13 @@ def test_the_chance_of_being_best_weighs_every_seed() -> None:
 
 def test_less_is_better_for_a_loss() -> None:
     contest = replace(CONTEST, maximize=False, baseline=None)
-    outcomes: dict[Entry, Outcome] = {}
+    outcomes: dict[PlannedTraining, TrainingResult] = {}
     while todo := [entry for entry in entries(contest, outcomes) if entry not in outcomes]:
         for entry in todo:
             said = predictions(entry.trial, entry.seed, 9)
             mean = 0.5 + entry.trial / 10
             said = replace(said, loss=said.loss / said.loss.mean() * mean)
-            outcomes[entry] = Outcome(value=mean, predictions=said)
+            outcomes[entry] = TrainingResult(value=mean, predictions=said)
     search = replace(SEARCH, metric="val_loss", best_seen=0.55)
     found = judge(contest, outcomes, search)
     assert found.winner == 1
@@ -190,23 +199,23 @@ def test_before_the_end_it_tells_what_is_known_so_far(ended: int) -> None:
 
 def test_a_value_without_predictions_is_refused_and_named() -> None:
     outcomes = trained()
-    entry = Entry(trial=1, seed=5)
+    entry = PlannedTraining(trial=1, seed=5)
     outcomes[entry] = replace(outcomes[entry], predictions=None)
     with pytest.raises(StorageError, match="trial 1 with seed 5 has none"):
         judge(CONTEST, outcomes, SEARCH)
 
 
 def test_where_everything_failed_nothing_is_claimed() -> None:
-    outcomes: dict[Entry, Outcome] = {}
+    outcomes: dict[PlannedTraining, TrainingResult] = {}
     while todo := [entry for entry in entries(CONTEST, outcomes) if entry not in outcomes]:
-        outcomes |= {entry: Outcome(value=None) for entry in todo}
+        outcomes |= {entry: TrainingResult(value=None) for entry in todo}
     found = judge(CONTEST, outcomes, SEARCH)
     assert found.finished
     assert (found.winner, found.confirmed, found.chance_of_best, found.optimism) == (None,) * 4
     assert (found.confusion, found.per_class) == (None, [])
 
 
-def in_groups(outcome: Outcome, size: int) -> Outcome:
+def in_groups(outcome: TrainingResult, size: int) -> TrainingResult:
     said = outcome.predictions
     assert said is not None
     return replace(outcome, predictions=replace(said, groups=said.rows // size))
@@ -254,7 +263,7 @@ def test_each_classs_recall_has_its_interval() -> None:
     cat, dog, owl = found.per_class
     judged = []
     for seed in (4, 5, 6):
-        said = outcomes[Entry(trial=1, seed=seed)].predictions
+        said = outcomes[PlannedTraining(trial=1, seed=seed)].predictions
         assert said is not None
         cats = said.truth == 0
         hits = (said.predicted[cats] == 0).astype(float)

@@ -11,44 +11,47 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.results.confirmation.plan import (
-    Contest,
-    Entry,
-    Outcome,
+    ConfirmationSpec,
+    PlannedTraining,
+    TrainingResult,
     entries,
     progress,
     seed_noise,
     standings,
 )
 
-FOUR = Contest(trials=(4, 1, 7, 9), baseline=None, seeds=4, maximize=True)
+FOUR = ConfirmationSpec(trials=(4, 1, 7, 9), baseline=None, seeds=4, maximize=True)
 
 
-def as_pairs(planned: list[Entry]) -> list[tuple[int, int]]:
+def as_pairs(planned: list[PlannedTraining]) -> list[tuple[int, int]]:
     return [(entry.trial, entry.seed) for entry in planned]
 
 
 def play(
-    contest: Contest, value: Callable[[Entry], float | None]
-) -> tuple[dict[Entry, Outcome], list[list[Entry]]]:
+    contest: ConfirmationSpec, value: Callable[[PlannedTraining], float | None]
+) -> tuple[dict[PlannedTraining, TrainingResult], list[list[PlannedTraining]]]:
     """Train whatever the plan asks for; returns the outcomes and the plans on the way."""
-    outcomes: dict[Entry, Outcome] = {}
+    outcomes: dict[PlannedTraining, TrainingResult] = {}
     plans = []
     while True:
         plans.append(entries(contest, outcomes))
         todo = [entry for entry in plans[-1] if entry not in outcomes]
         if not todo:
             return outcomes, plans
-        outcomes |= {entry: Outcome(value=value(entry)) for entry in todo}
+        outcomes |= {entry: TrainingResult(value=value(entry)) for entry in todo}
 
 
-def by_table(table: Mapping[int, list[float | None]]) -> Callable[[Entry], float | None]:
+def by_table(table: Mapping[int, list[float | None]]) -> Callable[[PlannedTraining], float | None]:
     return lambda entry: table[entry.trial][entry.seed - 1]
 
 
 def test_every_finalist_gets_two_seeds_whatever_the_first_one_says() -> None:
     first = [(trial, seed) for seed in (1, 2) for trial in (4, 1, 7, 9)]
     assert as_pairs(entries(FOUR, {})) == first
-    some = {Entry(trial=4, seed=1): Outcome(value=0.9), Entry(trial=9, seed=1): Outcome(value=None)}
+    some = {
+        PlannedTraining(trial=4, seed=1): TrainingResult(value=0.9),
+        PlannedTraining(trial=9, seed=1): TrainingResult(value=None),
+    }
     assert as_pairs(entries(FOUR, some)) == first
 
 
@@ -87,7 +90,7 @@ def test_a_lone_survivor_needs_no_more_selection() -> None:
 
 
 def test_less_is_better_where_a_loss_is_confirmed() -> None:
-    contest = Contest(trials=(1, 2), baseline=None, seeds=2, maximize=False)
+    contest = ConfirmationSpec(trials=(1, 2), baseline=None, seeds=2, maximize=False)
     outcomes, _ = play(contest, by_table({1: [0.4, 0.5, 0.4, 0.4], 2: [0.3, 0.4, 0.4, 0.4]}))
     assert progress(contest, outcomes).winner == 2
 
@@ -100,7 +103,7 @@ def test_of_equals_the_one_that_the_search_ranked_first_wins() -> None:
 
 @pytest.mark.parametrize("bad", [None, float("nan"), float("inf")])
 def test_a_finalist_whose_training_fails_is_out(bad: float | None) -> None:
-    def value(entry: Entry) -> float | None:
+    def value(entry: PlannedTraining) -> float | None:
         return bad if (entry.trial, entry.seed) == (4, 2) else 0.9 - entry.trial / 1000
 
     outcomes, plans = play(FOUR, value)
@@ -116,7 +119,7 @@ def test_a_winner_that_fails_on_a_report_seed_makes_room_for_the_next() -> None:
         2: [0.8, 0.81, 0.8, 0.8],
         3: [0.7, 0.72, 0.7, 0.7],
     }
-    contest = Contest(trials=(1, 2, 3), baseline=None, seeds=2, maximize=True)
+    contest = ConfirmationSpec(trials=(1, 2, 3), baseline=None, seeds=2, maximize=True)
     outcomes, _ = play(contest, by_table(table))
     found = progress(contest, outcomes)
     assert (found.winner, found.runner_up) == (2, 3)
@@ -130,7 +133,7 @@ def test_where_everything_fails_nothing_wins_and_the_plan_ends() -> None:
 
 
 def test_a_baseline_that_is_no_finalist_is_trained_with_the_reports_seeds_alone() -> None:
-    contest = Contest(trials=(5, 6), baseline=0, seeds=2, maximize=True)
+    contest = ConfirmationSpec(trials=(5, 6), baseline=0, seeds=2, maximize=True)
     outcomes, _ = play(contest, lambda entry: 0.9 - entry.trial / 100)
     assert [pair for pair in as_pairs(list(outcomes)) if pair[0] == 0] == [(0, 3), (0, 4)]
     assert progress(contest, outcomes).winner == 5, "it doesn't compete"
@@ -139,12 +142,12 @@ def test_a_baseline_that_is_no_finalist_is_trained_with_the_reports_seeds_alone(
 @pytest.mark.parametrize("trials", [(), (1, 1)])
 def test_a_contest_needs_finalists_each_once(trials: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="each once"):
-        Contest(trials=trials, baseline=None, seeds=2, maximize=True)
+        ConfirmationSpec(trials=trials, baseline=None, seeds=2, maximize=True)
 
 
 def test_a_contest_of_one_seed_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 seeds"):
-        Contest(trials=(1,), baseline=None, seeds=1, maximize=True)
+        ConfirmationSpec(trials=(1,), baseline=None, seeds=1, maximize=True)
 
 
 def test_noise_between_seeds_is_pooled_and_what_all_share_taken_out() -> None:
@@ -157,31 +160,34 @@ def test_noise_between_seeds_is_pooled_and_what_all_share_taken_out() -> None:
 
 
 @st.composite
-def _contests(draw: st.DrawFn) -> tuple[Contest, dict[Entry, float | None]]:
+def _contests(draw: st.DrawFn) -> tuple[ConfirmationSpec, dict[PlannedTraining, float | None]]:
     count, seeds = draw(st.integers(1, 6)), draw(st.integers(2, 5))
     baseline = draw(st.sampled_from([None, 0, count]))
-    contest = Contest(
+    contest = ConfirmationSpec(
         trials=tuple(range(1, count + 1)),
         baseline=baseline,
         seeds=seeds,
         maximize=draw(st.booleans()),
     )
     value = st.one_of(st.none(), *[st.floats(low, low + 0.02) for low in (0.5, 0.9)])
-    cells = [Entry(trial=t, seed=s) for t in range(count + 1) for s in range(1, 2 * seeds + 1)]
+    cells = [
+        PlannedTraining(trial=t, seed=s) for t in range(count + 1) for s in range(1, 2 * seeds + 1)
+    ]
     return contest, {cell: draw(value) for cell in cells}
 
 
 @settings(max_examples=60, deadline=None)
 @given(_contests(), st.randoms(use_true_random=False))
 def test_the_plan_only_grows_in_whatever_order_trainings_end(
-    case: tuple[Contest, dict[Entry, float | None]], chance: np.random.RandomState
+    case: tuple[ConfirmationSpec, dict[PlannedTraining, float | None]],
+    chance: np.random.RandomState,
 ) -> None:
     contest, values = case
-    outcomes: dict[Entry, Outcome] = {}
+    outcomes: dict[PlannedTraining, TrainingResult] = {}
     known = entries(contest, outcomes)
     while todo := [entry for entry in known if entry not in outcomes]:
         entry = chance.choice(todo)
-        outcomes[entry] = Outcome(value=values[entry])
+        outcomes[entry] = TrainingResult(value=values[entry])
         longer = entries(contest, outcomes)
         assert longer[: len(known)] == known
         known = longer
@@ -191,6 +197,6 @@ def test_the_plan_only_grows_in_whatever_order_trainings_end(
     if found.winner is None:
         assert all(each.failed for each in found.standings)
     else:
-        report = [Entry(trial=found.winner, seed=seed) for seed in contest.report_seeds]
+        report = [PlannedTraining(trial=found.winner, seed=seed) for seed in contest.report_seeds]
         assert all(values[entry] is not None for entry in report)
     assert sorted(each.trial for each in found.standings) == sorted(contest.trials)

@@ -19,9 +19,9 @@ from hpsearch.results.confirmation.statistics import (
     Estimate,
     Interval,
     Judged,
-    chance_of_best,
     difference,
     estimate,
+    prob_best,
 )
 
 
@@ -178,17 +178,17 @@ def test_given_noise_stands_in_for_the_spread_of_two_seeds() -> None:
 
 
 def test_chance_of_best_is_the_students_and_dunnetts() -> None:
-    assert chance_of_best([]) == pytest.approx(1.0)
+    assert prob_best([]) == pytest.approx(1.0)
     lead = of(0.02, 0.01**2)
     assert lead.chance_above(0) == pytest.approx(stats.t.cdf(2, 4))
-    assert chance_of_best([lead]) == pytest.approx(stats.t.cdf(2, 4))
+    assert prob_best([lead]) == pytest.approx(stats.t.cdf(2, 4))
     # Of six that nothing tells apart each is the best with 1/6
-    assert chance_of_best([of(0.0, 1.0)] * 5) == pytest.approx(1 / 6)
+    assert prob_best([of(0.0, 1.0)] * 5) == pytest.approx(1 / 6)
     leads = [of(0.02, 0.01**2), of(0.01, 0.02**2, 9), of(0.0, 0.01**2)]
     bounds = stats.norm.ppf([each.chance_above(0) for each in leads])
     alike = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
     expected = stats.multivariate_normal.cdf(bounds, cov=alike, abseps=1e-7)
-    assert chance_of_best(leads) == pytest.approx(expected, abs=1e-4)
+    assert prob_best(leads) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_chance_is_at_most_1_whatever_the_last_digits_of_the_integral(
@@ -202,12 +202,12 @@ def test_a_chance_is_at_most_1_whatever_the_last_digits_of_the_integral(
         weights = exact * (1 + rng.integers(-4, 5, 64) * np.finfo(np.float64).eps)
         monkeypatch.setattr(np.polynomial.hermite_e, "hermegauss", lambda _, w=weights: (luck, w))
         for rivals in ([], [certain], [certain] * 5):
-            assert 0.0 <= chance_of_best(rivals) <= 1.0
+            assert 0.0 <= prob_best(rivals) <= 1.0
 
 
 def test_without_any_noise_the_chance_is_a_certainty() -> None:
     assert [of(mean, 0.0).chance_above(0) for mean in (-1, 0, 1)] == [0.0, 0.5, 1.0]
-    assert chance_of_best([of(0.1, 0.0), of(0.2, 0.0)]) == pytest.approx(1.0)
+    assert prob_best([of(0.1, 0.0), of(0.2, 0.0)]) == pytest.approx(1.0)
 
 
 @settings(max_examples=60, deadline=None)
