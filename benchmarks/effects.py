@@ -28,8 +28,8 @@ from scipy.stats import ttest_ind
 from benchmarks.made_up_searches import WORLDS, World, final, search
 from hpsearch.results.analysis.design import Levels, levels
 from hpsearch.results.analysis.effects import effects
-from hpsearch.results.analysis.evidence import Evidence
 from hpsearch.results.analysis.findings import Contrast, Effect, Verdict
+from hpsearch.results.analysis.observations import AnalysisData
 from hpsearch.results.analysis.outcomes import outcomes
 from hpsearch.search.samplers.enumerated import at_unit
 
@@ -77,7 +77,7 @@ def judge(world: World, seed: int) -> Record:
     return judged(world, evidence)
 
 
-def judged(world: World, evidence: Evidence) -> Record:
+def judged(world: World, evidence: AnalysisData) -> Record:
     record = Record(searches=1)
     ends = outcomes(evidence)
     if isinstance(ends, str):
@@ -120,7 +120,7 @@ def judged(world: World, evidence: Evidence) -> Record:
 
 
 def truth(
-    world: World, evidence: Evidence, path: str, found: Levels, fence: float
+    world: World, evidence: AnalysisData, path: str, found: Levels, fence: float
 ) -> NDArray[np.float64]:
     """Return each level's true mean over the trials' other settings, float64 (levels,)."""
     placed = list(zip(evidence.trials, found.place.tolist(), strict=True))
@@ -139,7 +139,7 @@ def truth(
 
 
 def _with(
-    params: Mapping[str, Any], path: str, value: Any, evidence: Evidence, number: int
+    params: Mapping[str, Any], path: str, value: Any, evidence: AnalysisData, number: int
 ) -> dict[str, Any]:
     """Give a configuration another value; another branch's parameters are drawn evenly."""
     changed = {key: each for key, each in params.items() if not key.startswith(f"{path}.")}
@@ -159,7 +159,7 @@ def _by_hand(
     record: Record,
     effect: Effect,
     found: Levels,
-    evidence: Evidence,
+    evidence: AnalysisData,
     true: NDArray[np.float64],
 ) -> bool:
     """Compare the clearest two levels by the complete trials alone; whether it is a false yes."""

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.results.analysis.evidence import Evidence, Seen
+from hpsearch.results.analysis.observations import AnalysisData, ObservedTrial
 from hpsearch.results.analysis.parameters import searched
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.pruners import PRUNERS, EpochScore
@@ -148,7 +148,7 @@ def train(world: World, params: Params, rng: np.random.Generator) -> list[float]
     return [float(each) for each in shares]
 
 
-def search(world: World, seed: int) -> Evidence:
+def search(world: World, seed: int) -> AnalysisData:
     """Search ``world`` with its sampler and pruner, one trial after the other."""
     rng = np.random.default_rng([seed, 1])
     # These searches run one trial after the other to its end: the rule must stop, not promote
@@ -156,7 +156,7 @@ def search(world: World, seed: int) -> Evidence:
     sampler, pruner = SAMPLERS[world.sampler].build(), PRUNERS[world.pruner].build(**stopping)
     peers = _Peers()
     frozen: list[FrozenTrial] = []
-    seen: list[Seen] = []
+    seen: list[ObservedTrial] = []
     history = _History()
     for number in range(world.trials):
         draw = sampler.draw(
@@ -187,14 +187,14 @@ def search(world: World, seed: int) -> Evidence:
         peers.complete[number] = complete
         frozen.append(_frozen(number, draw.params, ran, complete))
         seen.append(
-            Seen(
+            ObservedTrial(
                 number=number,
                 params=dict(draw.params),
                 curve=tuple(ran),
                 value=ran[-1] if complete else None,
             )
         )
-    return Evidence(
+    return AnalysisData(
         metric="val_accuracy",
         maximize=True,
         epochs_per_trial=world.epochs,

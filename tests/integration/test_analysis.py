@@ -12,9 +12,9 @@ from hpsearch.results import trial_attributes
 from hpsearch.results.analysis.comparison import compare
 from hpsearch.results.analysis.costs import read_costs
 from hpsearch.results.analysis.effects import read_effects
-from hpsearch.results.analysis.evidence import read_evidence
 from hpsearch.results.analysis.failures import read_failures
 from hpsearch.results.analysis.matrices import read_matrices, read_trial_matrices
+from hpsearch.results.analysis.observations import read_analysis_data
 from hpsearch.results.analysis.parameters import read_parameters
 from hpsearch.results.analysis.table import columns, epoch_table, trial_table
 from hpsearch.results.records import read_study
@@ -86,7 +86,7 @@ def test_infeasible_draws_are_read_in_bulk_as_one_by_one(branched) -> None:
 
 def test_evidence_holds_complete_pruned_and_diverged_trials(branched) -> None:
     record = read_study(branched.database, "line")
-    found = read_evidence(branched.database, record)
+    found = read_analysis_data(branched.database, record)
     assert (len(found.trials), found.failed) == (TRIALS, 0)
     assert sum(each.diverged for each in found.trials) == 1
     complete = [each for each in found.trials if each.value is not None]

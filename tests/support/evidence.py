@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.results.analysis.evidence import Evidence, Seen
+from hpsearch.results.analysis.observations import AnalysisData, ObservedTrial
 from hpsearch.results.analysis.parameters import searched
 from hpsearch.study_file.space import Branch, Choice, Group, Range, Space
 
@@ -56,7 +56,7 @@ def evidence(
     metric: str = "val_accuracy",
     seed: int = 0,
     space: Space = SPACE,
-) -> Evidence:
+) -> AnalysisData:
     """Return trials that come to ``end`` of their parameters, and noise.
 
     After the first epoch a trial has ``start`` (a share) of its end value; where it doesn't survive
@@ -70,14 +70,14 @@ def evidence(
         curve = tuple(np.linspace(first, value, EPOCHS).tolist())
         complete = survives(number, first)
         seen.append(
-            Seen(
+            ObservedTrial(
                 number=number,
                 params=params,
                 curve=curve if complete else curve[:1],
                 value=curve[-1] if complete else None,
             )
         )
-    return Evidence(
+    return AnalysisData(
         metric=metric,
         maximize=metric != "val_loss",
         epochs_per_trial=EPOCHS,

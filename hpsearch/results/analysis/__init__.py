@@ -4,8 +4,8 @@ Nothing here prints, draws or writes.
 
 - ``parameters``   what was searched, as the trials' own rows tell it: ranges, branches, labels
 - ``table``        one row per trial, one row per epoch
-- ``evidence``     what effects are estimated from: configurations and curves
-- ``endings``      what pruned trials would have come to, with the uncertainty of it
+- ``observations``  what effects are estimated from: configurations and curves
+- ``imputation``   what pruned trials would have come to, with the uncertainty of it
 - ``design``       parameters as columns of a regression
 - ``contrasts``    intervals and tests that hold for all comparisons at once
 - ``effects``      which parameters matter, at which value, by how much: yes, no or undecided

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.analysis.findings import Effect, Effects, Verdict
-from hpsearch.results.analysis.parameters import short, shown
+from hpsearch.results.analysis.parameters import format_value, short_name
 from hpsearch.results.analysis.sentences import amount, between, metric_value, telling
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.ranking import front, none_eligible, ranked
@@ -87,12 +87,12 @@ def _named(trial: TrialRecord, record: StudyRecord, found: Effects | None) -> st
     everything = dict.fromkeys(path for other in record.trials for path in other.params)
     paths = sorted(trial.params, key=lambda path: weight.get(path, len(weight)))[:_NAMED]
     rest = len(trial.params) - len(paths)
-    named = [f"{short(path, everything)} {_value(trial.params[path])}" for path in paths]
+    named = [f"{short_name(path, everything)} {_value(trial.params[path])}" for path in paths]
     return ", ".join(named) + (f" and {rest} more" if rest else "") if named else "nothing searched"
 
 
 def _value(value: Any) -> str:
-    return shown(value)
+    return format_value(value)
 
 
 def _effect(asked: str, found: Effects | None) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.results.analysis.evidence import Seen
-from hpsearch.results.analysis.parameters import Searched, shown
+from hpsearch.results.analysis.observations import ObservedTrial
+from hpsearch.results.analysis.parameters import SearchedParameter, format_value
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.study_file.space import Choice, Scalar
 
@@ -50,7 +50,9 @@ class Levels:
     left_out: tuple[str, ...] = ()
 
 
-def levels(parameter: Searched, trials: Sequence[Seen], *, bins: int = BINS) -> Levels:
+def levels(
+    parameter: SearchedParameter, trials: Sequence[ObservedTrial], *, bins: int = BINS
+) -> Levels:
     """Return the parameter's levels, those with too few trials joined or left out."""
     values = [each.params.get(parameter.path) for each in trials]
     applies = np.array([parameter.path in each.params for each in trials])
@@ -64,14 +66,17 @@ def levels(parameter: Searched, trials: Sequence[Seen], *, bins: int = BINS) -> 
         mine = applies & np.array([_same(each, value) for each in values], dtype=bool)
         if mine.sum() >= LEAST:
             place[mine] = len(cuts)
-            cuts.append(Cut(label=shown(value), value=value))
+            cuts.append(Cut(label=format_value(value), value=value))
         else:
-            left_out.append(shown(value))
+            left_out.append(format_value(value))
     return Levels(cuts=tuple(cuts), place=place, left_out=tuple(left_out))
 
 
 def nuisance(
-    parameters: Mapping[str, Searched], trials: Sequence[Seen], but: Sequence[str], degree: int
+    parameters: Mapping[str, SearchedParameter],
+    trials: Sequence[ObservedTrial],
+    but: Sequence[str],
+    degree: int,
 ) -> tuple[Columns, list[int]]:
     """Return float64 ``(trials, columns)`` that hold all parameters but ``but`` constant.
 
@@ -105,7 +110,10 @@ def nuisance(
 
 
 def controls(
-    parameters: Mapping[str, Searched], trials: Sequence[Seen], but: Sequence[str], kept: Columns
+    parameters: Mapping[str, SearchedParameter],
+    trials: Sequence[ObservedTrial],
+    but: Sequence[str],
+    kept: Columns,
 ) -> Columns:
     """Return what holds the other parameters constant, as finely as the number of trials allows.
 
@@ -132,7 +140,7 @@ def _independent(columns: Columns, kept: Columns) -> Columns:
     return columns[:, np.sort(usable)]
 
 
-def on_scale(parameter: Searched, value: float) -> float:
+def on_scale(parameter: SearchedParameter, value: float) -> float:
     """Return where a number lies on the parameter's own scale, 0..1 over its range."""
     low, high = bounds(parameter)
     if parameter.is_log:
@@ -140,7 +148,7 @@ def on_scale(parameter: Searched, value: float) -> float:
     return (value - low) / (high - low) if high > low else 0.0
 
 
-def bounds(parameter: Searched) -> tuple[float, float]:
+def bounds(parameter: SearchedParameter) -> tuple[float, float]:
     """Return the least and the largest number of a parameter."""
     if isinstance(parameter.parameter, Choice):
         numbers = [float(each) for each in parameter.parameter.labels]  # type: ignore[arg-type]
@@ -148,7 +156,7 @@ def bounds(parameter: Searched) -> tuple[float, float]:
     return float(parameter.parameter.low), float(parameter.parameter.high)
 
 
-def _values_of(parameter: Searched) -> list[Scalar] | None:
+def _values_of(parameter: SearchedParameter) -> list[Scalar] | None:
     """Return every value in order; ``None`` of a continuous range or one with many values."""
     space = parameter.parameter
     if isinstance(space, Choice):
@@ -165,7 +173,7 @@ def _values_of(parameter: Searched) -> list[Scalar] | None:
 
 
 def _binned(
-    parameter: Searched, values: Sequence[Scalar], applies: NDArray[np.bool_], bins: int
+    parameter: SearchedParameter, values: Sequence[Scalar], applies: NDArray[np.bool_], bins: int
 ) -> Levels:
     low, high = bounds(parameter)
     log = parameter.is_log or (isinstance(parameter.parameter, Choice) and low > 0)
@@ -196,7 +204,7 @@ def _cut(low: float, high: float, at: int, whole: bool) -> Cut:
         first, last = math.ceil(low) if at == 0 else math.floor(low) + 1, math.floor(high)
         label = f"{first} to {last}" if last > first else str(first)
     else:
-        label = f"{shown(float(low))} to {shown(float(high))}"
+        label = f"{format_value(float(low))} to {format_value(float(high))}"
     return Cut(label=label, value=None, low_edge=float(low), high_edge=float(high))
 
 
@@ -207,14 +215,14 @@ def _place(numbers: Columns, edges: Sequence[float]) -> NDArray[np.int64]:
     return place
 
 
-def _columns(parameter: Searched, values: Sequence[Scalar], degree: int) -> list[Columns]:
+def _columns(parameter: SearchedParameter, values: Sequence[Scalar], degree: int) -> list[Columns]:
     known = _values_of(parameter)
-    distinct = {shown(value) for value in values if value is not None}
+    distinct = {format_value(value) for value in values if value is not None}
     if known is not None and (not parameter.is_number or len(known) <= degree + 1):
         return [
             np.array([float(_same(each, value)) for each in values])
             for value in known[1:]
-            if shown(value) in distinct
+            if format_value(value) in distinct
         ]
     low, _ = bounds(parameter)
     if isinstance(parameter.parameter, Choice) and low > 0:
@@ -227,14 +235,14 @@ def _columns(parameter: Searched, values: Sequence[Scalar], degree: int) -> list
     return [np.polynomial.legendre.Legendre.basis(power)(centred) for power in range(1, degree + 1)]
 
 
-def _even(parameter: Searched) -> list[Scalar]:
+def _even(parameter: SearchedParameter) -> list[Scalar]:
     """Return values that stand for all that the study allows, each as likely as the others."""
     if isinstance(parameter.parameter, Choice):
         return list(parameter.parameter.labels)
     return [at_unit(parameter.parameter, (place + 0.5) / _EVEN) for place in range(_EVEN)]
 
 
-def _logged(parameter: Searched, values: Sequence[Scalar]) -> Columns:
+def _logged(parameter: SearchedParameter, values: Sequence[Scalar]) -> Columns:
     low, high = (math.log(each) for each in bounds(parameter))
     numbers = [low if value is None else math.log(float(value)) for value in values]
     return (np.array(numbers) - low) / (high - low if high > low else 1.0)

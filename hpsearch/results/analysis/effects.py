@@ -2,9 +2,9 @@
 
 For each parameter the end values are regressed on its levels and on everything else that was
 searched, so that a sampler that tries one level together with better learning rates doesn't make
-it look better. Pruned trials are carried on to their end first (``endings``), with what isn't known
-of it in the intervals. All pairs of levels are compared at once, and p values are corrected for the
-number of parameters. ``benchmarks.effects`` measures how often all this is right.
+it look better. Pruned trials are carried on to their end first (``imputation``), with what isn't
+known of it in the intervals. All pairs of levels are compared at once, and p values are corrected
+for the number of parameters. ``benchmarks.effects`` measures how often all this is right.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 
 from hpsearch.results.analysis.contrasts import Fit, Pairs, all_pairs, fit, holm, mean_of
 from hpsearch.results.analysis.design import Columns, Levels, controls, levels
-from hpsearch.results.analysis.evidence import Evidence, read_evidence
 from hpsearch.results.analysis.findings import Contrast, Effect, Effects, Level, Verdict
 from hpsearch.results.analysis.interactions import interactions
-from hpsearch.results.analysis.outcomes import Outcomes, outcomes
-from hpsearch.results.analysis.parameters import Searched, short
+from hpsearch.results.analysis.observations import AnalysisData, read_analysis_data
+from hpsearch.results.analysis.outcomes import ImputedOutcomes, outcomes
+from hpsearch.results.analysis.parameters import SearchedParameter, short_name
 from hpsearch.results.analysis.sentences import effect_sentence
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.records import StudyRecord
@@ -41,25 +41,25 @@ def read_effects(
     most_pairs: int = 3,
 ) -> Effects:
     """Read a study's ended trials and return what they say (``effects``)."""
-    return effects(read_evidence(database, record), pairs=pairs, most_pairs=most_pairs)
+    return effects(read_analysis_data(database, record), pairs=pairs, most_pairs=most_pairs)
 
 
 def effects(
-    evidence: Evidence, *, pairs: Sequence[tuple[str, str]] = (), most_pairs: int = 3
+    data: AnalysisData, *, pairs: Sequence[tuple[str, str]] = (), most_pairs: int = 3
 ) -> Effects:
     """Return every parameter's effect, and the interactions worth telling.
 
     These are ``pairs`` (paths), or where none are given the ``most_pairs`` strongest. The same
     evidence gives the same answer. Where nothing can be said ``reason`` tells why.
     """
-    complete = sum(trial.value is not None for trial in evidence.trials)
-    diverged = sum(trial.diverged for trial in evidence.trials)
+    complete = sum(trial.value is not None for trial in data.trials)
+    diverged = sum(trial.diverged for trial in data.trials)
     counted = Effects(
-        metric=evidence.metric,
-        maximize=evidence.maximize,
-        trials=len(evidence.trials),
+        metric=data.metric,
+        maximize=data.maximize,
+        trials=len(data.trials),
         complete=complete,
-        foretold=len(evidence.trials) - complete - diverged,
+        foretold=len(data.trials) - complete - diverged,
         diverged=diverged,
         floor=None,
         floored=0,
@@ -69,22 +69,22 @@ def effects(
         examined=0,
         examined_pairs=0,
     )
-    ends = outcomes(evidence)
+    ends = outcomes(data)
     if isinstance(ends, str):
         return replace(counted, reason=ends)
     margin = POINT
-    if evidence.metric == "val_loss":
-        known = [trial.value for trial in evidence.trials if trial.value is not None]
+    if data.metric == "val_loss":
+        known = [trial.value for trial in data.trials if trial.value is not None]
         margin = PART_OF_LOSS * float(np.median(known))
-    estimated = [_estimate(each, ends) for each in evidence.parameters.values()]
+    estimated = [_estimate(each, ends) for each in data.parameters.values()]
     found = [each for each in estimated if each.p_value is not None]
     corrected = holm([each.p_value for each in found if each.p_value is not None])
     judged = [
-        _judged(each, p_value, evidence, margin, len(found))
+        _judged(each, p_value, data, margin, len(found))
         for each, p_value in zip(found, corrected, strict=True)
     ]
     silent = [
-        replace(each, sentence=effect_sentence(each, evidence.metric, margin, len(found)))
+        replace(each, sentence=effect_sentence(each, data.metric, margin, len(found)))
         for each in estimated
         if each.p_value is None
     ]
@@ -101,13 +101,13 @@ def effects(
     )
 
 
-def _estimate(parameter: Searched, ends: Outcomes) -> Effect:
+def _estimate(parameter: SearchedParameter, ends: ImputedOutcomes) -> Effect:
     """Return the effect with its p value not yet corrected, and no verdict."""
-    evidence = ends.evidence
+    data = ends.data
     found = levels(parameter, ends.trials)
     effect = Effect(
         parameter=parameter.path,
-        name=short(parameter.path, evidence.parameters),
+        name=short_name(parameter.path, data.parameters),
         branch=parameter.branch,
         scale=_scale(parameter),
         left_out=found.left_out,
@@ -119,7 +119,7 @@ def _estimate(parameter: Searched, ends: Outcomes) -> Effect:
         return replace(effect, reason="too few trials for the number of parameters")
     count = len(found.cuts)
     means, covariance = fitted.coefficients[:count], fitted.covariance[:count, :count]
-    sign = 1.0 if evidence.maximize else -1.0
+    sign = 1.0 if data.maximize else -1.0
     pairs = all_pairs(sign * means, covariance, fitted.freedom)
     best = int((sign * means).argmax())
     reference = 0 if best else 1 + int((sign * means[1:]).argmin())
@@ -139,22 +139,22 @@ def _estimate(parameter: Searched, ends: Outcomes) -> Effect:
     )
 
 
-def fitted_levels(found: Levels, but: Sequence[str], ends: Outcomes) -> Fit | None:
+def fitted_levels(found: Levels, but: Sequence[str], ends: ImputedOutcomes) -> Fit | None:
     """Regress end values on levels (the first columns) and on all parameters not in ``but``."""
     mine = np.flatnonzero(found.place >= 0)
     dummies: Columns = np.eye(len(found.cuts))[found.place[mine]]
     trials = [ends.trials[place] for place in mine.tolist()]
-    others = controls(ends.evidence.parameters, trials, but, dummies)
+    others = controls(ends.data.parameters, trials, but, dummies)
     own = np.zeros((len(ends.trials), dummies.shape[1] - 1))
     own[mine] = dummies[:, 1:]
     return fit(np.column_stack([dummies, others]), ends.ends(own)[mine])
 
 
-def _levels(found: Levels, fitted: Fit, ends: Outcomes) -> tuple[Level, ...]:
+def _levels(found: Levels, fitted: Fit, ends: ImputedOutcomes) -> tuple[Level, ...]:
     complete = np.array([trial.value is not None for trial in ends.trials])
     told = []
     for place, cut in enumerate(found.cuts):
-        mean, low, high = mean_of(fitted, place, metric=ends.evidence.metric)
+        mean, low, high = mean_of(fitted, place, metric=ends.data.metric)
         mine = found.place == place
         told.append(
             Level(
@@ -182,7 +182,7 @@ def _contrast(found: Levels, pairs: Pairs, one: int, other: int) -> Contrast:
 
 
 def _judged(
-    effect: Effect, p_value: float, evidence: Evidence, margin: float, examined: int
+    effect: Effect, p_value: float, data: AnalysisData, margin: float, examined: int
 ) -> Effect:
     verdict = Verdict.UNDECIDED
     if p_value < ALPHA:
@@ -190,7 +190,7 @@ def _judged(
     elif effect.largest is not None and effect.largest < margin:
         verdict = Verdict.NO
     effect = replace(effect, p_value=p_value, verdict=verdict)
-    return replace(effect, sentence=effect_sentence(effect, evidence.metric, margin, examined))
+    return replace(effect, sentence=effect_sentence(effect, data.metric, margin, examined))
 
 
 def _strength(effect: Effect) -> tuple[float, float]:
@@ -198,7 +198,7 @@ def _strength(effect: Effect) -> tuple[float, float]:
     return (1.0 if effect.p_value is None else effect.p_value), -estimate
 
 
-def _scale(parameter: Searched) -> Literal["categories", "linear", "log"]:
+def _scale(parameter: SearchedParameter) -> Literal["categories", "linear", "log"]:
     if not parameter.is_number:
         return "categories"
     return "log" if parameter.is_log else "linear"

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from hpsearch.results import trial_attributes
-from hpsearch.results.analysis.parameters import read_parameters, short, shown
+from hpsearch.results.analysis.parameters import format_value, read_parameters, short_name
 from hpsearch.results.reasons import in_short
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.trial_attributes import InfeasibleDraw
@@ -188,7 +188,9 @@ def _region(
     among = dict.fromkeys(paths)
     return Region(
         values=values,
-        label=", ".join(f"{short(path, among)} {shown(value)}" for path, value in values.items()),
+        label=", ".join(
+            f"{short_name(path, among)} {format_value(value)}" for path, value in values.items()
+        ),
         infeasible=len(there),
         drawn=len(there) + sum(_within(params, values) for params in built),
         reason=there[0].reason,

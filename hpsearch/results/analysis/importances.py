@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.results.analysis.evidence import Evidence, Seen
-from hpsearch.results.analysis.parameters import Searched, short
+from hpsearch.results.analysis.observations import AnalysisData, ObservedTrial
+from hpsearch.results.analysis.parameters import SearchedParameter, short_name
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -68,22 +68,22 @@ class Importances:
 
 
 def importances(
-    evidence: Evidence, *, evaluator: str = "ped_anova", resamples: int | None = None
+    data: AnalysisData, *, evaluator: str = "ped_anova", resamples: int | None = None
 ) -> Importances:
     """Return the shares by ``ped_anova`` or ``fanova``, of complete trials."""
     if resamples is None:
         resamples = _RESAMPLES[evaluator]
-    complete = [trial for trial in evidence.trials if trial.value is not None]
+    complete = [trial for trial in data.trials if trial.value is not None]
     branches: list[Mapping[str, str]] = []
-    for each in evidence.parameters.values():
+    for each in data.parameters.values():
         if dict(each.branch) not in branches:
             branches.append(dict(each.branch))
     groups = [
         _group(
             branch,
-            [each for each in evidence.parameters.values() if dict(each.branch) == branch],
+            [each for each in data.parameters.values() if dict(each.branch) == branch],
             complete,
-            evidence,
+            data,
             evaluator,
             resamples,
         )
@@ -100,9 +100,9 @@ def importances(
 
 def _group(
     branch: Mapping[str, str],
-    parameters: Sequence[Searched],
-    complete: Sequence[Seen],
-    evidence: Evidence,
+    parameters: Sequence[SearchedParameter],
+    complete: Sequence[ObservedTrial],
+    data: AnalysisData,
     evaluator: str,
     resamples: int,
 ) -> Group:
@@ -121,7 +121,7 @@ def _group(
     limit = len(mine) if evaluator == "ped_anova" else _FOREST_TRIALS
     if len(mine) > limit:
         mine = [mine[place * len(mine) // limit] for place in range(limit)]
-    evaluate = _evaluator(evaluator, evidence, varying)
+    evaluate = _evaluator(evaluator, data, varying)
     try:
         found = evaluate(mine)
     except (ValueError, RuntimeError, ArithmeticError) as error:
@@ -140,7 +140,7 @@ def _group(
         importances=tuple(
             Importance(
                 parameter=path,
-                name=short(path, evidence.parameters),
+                name=short_name(path, data.parameters),
                 share=share,
                 low=min(share, _quantile(drawn, path, 0.025, share)),
                 high=max(share, _quantile(drawn, path, 0.975, share)),
@@ -150,7 +150,7 @@ def _group(
     )
 
 
-def _reason(trials: Sequence[Seen], varying: Sequence[Searched]) -> str | None:
+def _reason(trials: Sequence[ObservedTrial], varying: Sequence[SearchedParameter]) -> str | None:
     if len(trials) < LEAST_TRIALS:
         return f"at least {LEAST_TRIALS} complete trials are needed, and there are {len(trials)}"
     if len({trial.value for trial in trials}) < 2:
@@ -168,8 +168,8 @@ def _quantile(
 
 
 def _evaluator(
-    name: str, evidence: Evidence, parameters: Sequence[Searched]
-) -> Callable[[Sequence[Seen]], dict[str, float]]:
+    name: str, data: AnalysisData, parameters: Sequence[SearchedParameter]
+) -> Callable[[Sequence[ObservedTrial]], dict[str, float]]:
     from optuna.importance import (
         FanovaImportanceEvaluator,
         PedAnovaImportanceEvaluator,
@@ -181,8 +181,8 @@ def _evaluator(
     distributions = {each.path: distribution_of(each.parameter) for each in parameters}
     paths = list(distributions)
 
-    def evaluate(trials: Sequence[Seen]) -> dict[str, float]:
-        study = _study(trials, distributions, maximize=evidence.maximize)
+    def evaluate(trials: Sequence[ObservedTrial]) -> dict[str, float]:
+        study = _study(trials, distributions, maximize=data.maximize)
         chosen: Any
         if name == "ped_anova":
             chosen = PedAnovaImportanceEvaluator()
@@ -199,7 +199,9 @@ def _evaluator(
     return evaluate
 
 
-def _study(trials: Sequence[Seen], distributions: Mapping[str, Any], *, maximize: bool) -> Study:
+def _study(
+    trials: Sequence[ObservedTrial], distributions: Mapping[str, Any], *, maximize: bool
+) -> Study:
     """Return the trials as a study in memory; the database isn't touched."""
     import optuna
     from optuna.trial import TrialState

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from hpsearch.results.analysis.contrasts import Fit, fit, mean_of, together
 from hpsearch.results.analysis.design import Levels, controls, levels
 from hpsearch.results.analysis.findings import Cell, Dependence, Interaction, Verdict
-from hpsearch.results.analysis.outcomes import Outcomes
-from hpsearch.results.analysis.parameters import Searched, short
+from hpsearch.results.analysis.outcomes import ImputedOutcomes
+from hpsearch.results.analysis.parameters import SearchedParameter, short_name
 from hpsearch.results.analysis.sentences import interaction_sentence
 from hpsearch.results.confirmation.statistics import Interval
 
@@ -35,8 +35,8 @@ _ALPHA = 0.05
 class _Table:
     """Two parameters' levels crossed."""
 
-    a: Searched
-    b: Searched
+    a: SearchedParameter
+    b: SearchedParameter
     a_levels: Levels
     b_levels: Levels
     #: int64 (trials,): row * columns + column, -1 outside of filled cells.
@@ -49,13 +49,13 @@ class _Table:
 
 
 def interactions(
-    ends: Outcomes, *, asked: Sequence[tuple[str, str]] = (), at_most: int = 3
+    ends: ImputedOutcomes, *, asked: Sequence[tuple[str, str]] = (), at_most: int = 3
 ) -> tuple[tuple[Interaction, ...], int]:
     """Return the pairs ``asked`` for, or the ``at_most`` strongest, and how many were looked at.
 
     A pair that was asked for is told whatever comes out; of the others those that have a table.
     """
-    parameters = ends.evidence.parameters
+    parameters = ends.data.parameters
     if asked:
         told = []
         for a, b in asked:
@@ -87,20 +87,24 @@ def interactions(
     return tuple(found[:at_most]), len(screened)
 
 
-def interaction(ends: Outcomes, a: str, b: str) -> Interaction:
+def interaction(ends: ImputedOutcomes, a: str, b: str) -> Interaction:
     """Return what is known of one pair (paths). Raises ``KeyError`` for an unknown path."""
     return interactions(ends, asked=[(a, b)])[0][0]
 
 
 def _told(
-    table: _Table | None, a: Searched, b: Searched, ends: Outcomes, examined: int
+    table: _Table | None,
+    a: SearchedParameter,
+    b: SearchedParameter,
+    ends: ImputedOutcomes,
+    examined: int,
 ) -> Interaction:
-    parameters = ends.evidence.parameters
+    parameters = ends.data.parameters
     found = Interaction(
         a=a.path,
         b=b.path,
-        a_name=short(a.path, parameters),
-        b_name=short(b.path, parameters),
+        a_name=short_name(a.path, parameters),
+        b_name=short_name(b.path, parameters),
         branch={**a.branch, **b.branch},
     )
     if table is None:
@@ -110,7 +114,7 @@ def _told(
         return replace(found, reason="too few trials for the number of parameters")
     size = len(table.filled)
     means, covariance = fitted.coefficients[:size], fitted.covariance[:size, :size]
-    sign = 1.0 if ends.evidence.maximize else -1.0
+    sign = 1.0 if ends.data.maximize else -1.0
     quantile, p_value, errors = together(table.contrasts, sign * means, covariance, fitted.freedom)
     estimates = table.contrasts @ (sign * means)
     clearest = int((np.abs(estimates) / errors).argmax())
@@ -127,10 +131,10 @@ def _told(
         p_value=p_value,
         verdict=Verdict.YES if p_value < _ALPHA else Verdict.UNDECIDED,
     )
-    return replace(told, sentence=interaction_sentence(told, ends.evidence.metric, examined))
+    return replace(told, sentence=interaction_sentence(told, ends.data.metric, examined))
 
 
-def _table(a: Searched, b: Searched, ends: Outcomes) -> _Table | None:
+def _table(a: SearchedParameter, b: SearchedParameter, ends: ImputedOutcomes) -> _Table | None:
     a_levels = levels(a, ends.trials, bins=_BINS)
     b_levels = levels(b, ends.trials, bins=_BINS)
     columns = len(b_levels.cuts)
@@ -171,11 +175,11 @@ def _table(a: Searched, b: Searched, ends: Outcomes) -> _Table | None:
     )
 
 
-def _fit(table: _Table, ends: Outcomes, values: NDArray[np.float64] | None) -> Fit | None:
+def _fit(table: _Table, ends: ImputedOutcomes, values: NDArray[np.float64] | None) -> Fit | None:
     mine = np.flatnonzero(table.cell >= 0)
     dummies = (table.cell[mine, None] == np.array(table.filled)).astype(np.float64)
     trials = [ends.trials[place] for place in mine.tolist()]
-    others = controls(ends.evidence.parameters, trials, (table.a.path, table.b.path), dummies)
+    others = controls(ends.data.parameters, trials, (table.a.path, table.b.path), dummies)
     if values is None:
         own = np.zeros((len(ends.trials), dummies.shape[1] - 1))
         own[mine] = dummies[:, 1:]
@@ -183,7 +187,7 @@ def _fit(table: _Table, ends: Outcomes, values: NDArray[np.float64] | None) -> F
     return fit(np.column_stack([dummies, others]), values[mine])
 
 
-def _cells(table: _Table, fitted: Fit, ends: Outcomes) -> tuple[Cell, ...]:
+def _cells(table: _Table, fitted: Fit, ends: ImputedOutcomes) -> tuple[Cell, ...]:
     columns = len(table.b_levels.cuts)
     told = []
     for row, a in enumerate(table.a_levels.cuts):
@@ -193,7 +197,7 @@ def _cells(table: _Table, fitted: Fit, ends: Outcomes) -> tuple[Cell, ...]:
             mean = low = high = None
             if place in table.filled:
                 at = table.filled.index(place)
-                mean, low, high = mean_of(fitted, at, metric=ends.evidence.metric)
+                mean, low, high = mean_of(fitted, at, metric=ends.data.metric)
             told.append(
                 Cell(a=a.label, b=b.label, trials=int(here.sum()), mean=mean, low=low, high=high)
             )
@@ -217,7 +221,7 @@ def _dependence(table: _Table, which: int, estimate: float, reach: float) -> Dep
     )
 
 
-def _together(one: Searched, other: Searched) -> bool:
+def _together(one: SearchedParameter, other: SearchedParameter) -> bool:
     """Whether a configuration may have both, and neither decides whether the other applies."""
     if one.path in other.branch or other.path in one.branch:
         return False

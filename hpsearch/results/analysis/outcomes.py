@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.results.analysis.design import nuisance
-from hpsearch.results.analysis.endings import Configuration, endings
-from hpsearch.results.analysis.evidence import Evidence, Seen
+from hpsearch.results.analysis.imputation import Configuration, impute
+from hpsearch.results.analysis.observations import AnalysisData, ObservedTrial
 
 Matrix = NDArray[np.float64]
 
@@ -25,10 +25,10 @@ _FENCE = 1.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outcomes:
+class ImputedOutcomes:
     """A study's ended trials, and what they came to."""
 
-    evidence: Evidence
+    data: AnalysisData
     configuration: Configuration
     #: Values worse than this count as this, in the objective's unit.
     fence: float
@@ -36,44 +36,45 @@ class Outcomes:
     floored: int
 
     @property
-    def trials(self) -> Sequence[Seen]:
+    def trials(self) -> Sequence[ObservedTrial]:
         """The trials that are estimated from."""
-        return self.evidence.trials
+        return self.data.trials
 
-    def ends(self, own: Matrix) -> Matrix:
-        """Return float64 (trials, draws): end values to compare by ``own`` (``endings``)."""
-        drawn = endings(self.evidence, self.configuration, own, draws=DRAWS)
+    def ends(self, focus_columns: Matrix) -> Matrix:
+        """Return float64 (trials, draws): end values to compare by ``focus_columns``
+        (``impute``)."""
+        drawn = impute(self.data, self.configuration, focus_columns, draws=DRAWS)
         if drawn is None:
             raise ValueError("no trial is complete")
-        return _lifted(drawn, self.fence, maximize=self.evidence.maximize)
+        return _lifted(drawn, self.fence, maximize=self.data.maximize)
 
 
-def outcomes(evidence: Evidence) -> Outcomes | str:
+def outcomes(data: AnalysisData) -> ImputedOutcomes | str:
     """Return the trials with all that their end values follow from, or why nothing does.
 
     A failed or hopeless configuration can be arbitrarily bad; how bad tells nothing of what people
     ask. So values beyond Tukey's lower fence count as the fence, and diverged trials with them.
     """
-    complete = sum(each.value is not None for each in evidence.trials)
+    complete = sum(each.value is not None for each in data.trials)
     if complete < LEAST_COMPLETE:
         return (
             f"effects need at least {LEAST_COMPLETE} complete trials, and there are {complete}; "
             "launch more trials"
         )
-    degree = 2 if len(evidence.trials) >= _ENOUGH_FOR_CURVES else 1
-    columns, groups = nuisance(evidence.parameters, evidence.trials, (), degree)
+    degree = 2 if len(data.trials) >= _ENOUGH_FOR_CURVES else 1
+    columns, groups = nuisance(data.parameters, data.trials, (), degree)
     if not groups:
         return "all trials have the same parameters"
     configuration = Configuration(columns=columns / columns.std(axis=0), groups=groups)
-    ends = endings(evidence, configuration, draws=DRAWS)
+    ends = impute(data, configuration, draws=DRAWS)
     if ends is None:
         return "no trial is complete"
-    sign = 1.0 if evidence.maximize else -1.0
+    sign = 1.0 if data.maximize else -1.0
     typical = sign * np.median(ends, axis=1)
     low, high = np.quantile(typical[np.isfinite(typical)], [0.25, 0.75])
     fence = float(low - _FENCE * (high - low))
-    return Outcomes(
-        evidence=evidence,
+    return ImputedOutcomes(
+        data=data,
         configuration=configuration,
         fence=sign * fence,
         floored=int((~(typical >= fence)).sum()),

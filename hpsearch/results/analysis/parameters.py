@@ -17,7 +17,7 @@ from hpsearch.study_file.trial_config import CONFIRM_SEED
 
 
 @dataclass(frozen=True, kw_only=True)
-class Searched:
+class SearchedParameter:
     """One searched parameter."""
 
     path: str
@@ -42,7 +42,7 @@ class Searched:
         return self.path in params
 
 
-def read_parameters(database: Database, study_id: int) -> dict[str, Searched]:
+def read_parameters(database: Database, study_id: int) -> dict[str, SearchedParameter]:
     """Return every parameter that any trial or infeasible draw had, by path.
 
     In the study file's order, as far as the trials tell it.
@@ -71,13 +71,13 @@ def read_parameters(database: Database, study_id: int) -> dict[str, Searched]:
     return searched(found)
 
 
-def searched(parameters: Mapping[str, Parameter]) -> dict[str, Searched]:
+def searched(parameters: Mapping[str, Parameter]) -> dict[str, SearchedParameter]:
     """Return path -> parameter and the branches in which it applies; options beside their branch.
 
     A branch is a choice whose path, with one of its labels, begins another's path.
     """
     found = {
-        path: Searched(path=path, parameter=parameter, branch=_branch(path, parameters))
+        path: SearchedParameter(path=path, parameter=parameter, branch=_branch(path, parameters))
         for path, parameter in parameters.items()
     }
     return {path: found[path] for path in _in_order(list(found))}
@@ -98,7 +98,7 @@ def parameter_of(distribution_json: str) -> Parameter:
     return Range(low=made.low, high=made.high, step=made.step, log=made.log, integer=integer)
 
 
-def shown(value: Scalar) -> str:
+def format_value(value: Scalar) -> str:
     """Return a value as people write it: ``0.02``, ``true``, ``none``."""
     if value is None:
         return "none"
@@ -109,7 +109,7 @@ def shown(value: Scalar) -> str:
     return str(value)
 
 
-def short(path: str, among: Mapping[str, Any] | None = None) -> str:
+def short_name(path: str, among: Mapping[str, Any] | None = None) -> str:
     """Return the end of a path that is still unambiguous ``among`` paths, its last word at least.
 
     ``optimizer.sgd.lr`` becomes ``sgd.lr`` where another optimizer has an ``lr`` too.

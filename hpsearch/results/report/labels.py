@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hpsearch.metrics import MetricFormat
-from hpsearch.results.analysis.parameters import short
+from hpsearch.results.analysis.parameters import short_name
 from hpsearch.wording import long_time
 
 #: What people call the figures of an epoch and of a model.
@@ -137,7 +137,7 @@ def setting(value: Any) -> str:
 def short_names(paths: Iterable[str]) -> dict[str, str]:
     """Return path -> its shortest ending that no other path shares: ``sgd.lr``."""
     among = dict.fromkeys(paths)
-    return {path: short(path, among) for path in among}
+    return {path: short_name(path, among) for path in among}
 
 
 def cut(text: str, most: int = SHORT) -> str:

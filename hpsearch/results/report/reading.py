@@ -12,10 +12,10 @@ from hpsearch.results import trial_attributes
 from hpsearch.results.analysis.answer import answer
 from hpsearch.results.analysis.costs import read_costs
 from hpsearch.results.analysis.effects import effects
-from hpsearch.results.analysis.evidence import read_evidence
 from hpsearch.results.analysis.failures import read_failures
 from hpsearch.results.analysis.importances import importances
 from hpsearch.results.analysis.matrices import Matrix, read_matrices, read_trial_matrices
+from hpsearch.results.analysis.observations import read_analysis_data
 from hpsearch.results.analysis.table import columns, trial_table
 from hpsearch.results.confirmation.reading import read_verdict
 from hpsearch.results.confirmation.stored import (
@@ -76,11 +76,11 @@ def read_content(
     numbers = {trial.ticket: trial.number for trial in record.trials}
     order = [trial.number for trial in ranked(record) if trial.number is not None]
     trials = _in_order(trial_table(database, record, by_ticket), order)
-    evidence = read_evidence(database, record)
+    analysis_data = read_analysis_data(database, record)
     confirmed = _confirmed(database, record)
     matrices = read_matrices(database, record)
     nearest = knee(record) if record.goals.is_multi_objective else None
-    found = effects(evidence, most_pairs=_PAIRS)
+    found = effects(analysis_data, most_pairs=_PAIRS)
     document, noted = record.study.document, _noted(database, record)
     names = columns(database, record)
     return StudyContent(
@@ -102,7 +102,7 @@ def read_content(
         warnings=record.warnings,
         trials=trials,
         columns=names,
-        parameters=list(evidence.parameters),
+        parameters=list(analysis_data.parameters),
         curves={
             number: curve
             for ticket, curve in by_ticket.items()
@@ -122,7 +122,7 @@ def read_content(
         test_gap=None if confirmed is None else read_test_gap(database, record, confirmed.verdict),
         answer=answer(record, None if confirmed is None else confirmed.verdict, found),
         effects=found,
-        importances=importances(evidence),
+        importances=importances(analysis_data),
         matrices=matrices,
         own_matrix=_own_matrix(database, record, order),
         hardest=hard_pictures(

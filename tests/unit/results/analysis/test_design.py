@@ -5,7 +5,7 @@ import pytest
 from support.evidence import evidence
 
 from hpsearch.results.analysis.design import controls, levels, nuisance
-from hpsearch.results.analysis.evidence import Seen
+from hpsearch.results.analysis.observations import ObservedTrial
 from hpsearch.results.analysis.parameters import searched
 from hpsearch.study_file.space import Choice, Parameter, Range
 
@@ -13,7 +13,9 @@ from hpsearch.study_file.space import Choice, Parameter, Range
 def of(parameter: Parameter, values: list) -> tuple:
     """Return levels of one parameter that the trials have these values of; "absent": none."""
     trials = [
-        Seen(number=n, params={} if value == "absent" else {"x": value}, curve=(0.5,), value=0.5)
+        ObservedTrial(
+            number=n, params={} if value == "absent" else {"x": value}, curve=(0.5,), value=0.5
+        )
         for n, value in enumerate(values)
     ]
     return levels(searched({"x": parameter})["x"], trials)
@@ -76,7 +78,7 @@ def test_a_conditional_parameter_is_held_constant_within_its_branch_alone() -> N
 
 def test_columns_that_say_the_same_are_kept_once() -> None:
     trials = [
-        Seen(number=n, params={"a": n % 2, "b": n % 2, "c": n % 3}, curve=(), value=0.5)
+        ObservedTrial(number=n, params={"a": n % 2, "b": n % 2, "c": n % 3}, curve=(), value=0.5)
         for n in range(36)
     ]
     parameters = searched({"a": Choice((0, 1)), "b": Choice((0, 1)), "c": Choice((0, 1, 2))})

@@ -10,8 +10,8 @@ import pytest
 from support.evidence import evidence
 
 from hpsearch.results.analysis.effects import effects
-from hpsearch.results.analysis.evidence import Seen
 from hpsearch.results.analysis.findings import Verdict
+from hpsearch.results.analysis.observations import ObservedTrial
 
 
 def by_dilation(params) -> float:
@@ -108,7 +108,7 @@ def test_a_branchs_own_parameter_is_judged_within_it() -> None:
 def test_diverged_trials_count_as_the_floor() -> None:
     made = evidence(lambda p: 0.85, trials=100)
     broken = [
-        Seen(number=each.number, params=each.params, curve=(), value=None, diverged=True)
+        ObservedTrial(number=each.number, params=each.params, curve=(), value=None, diverged=True)
         if each.params["lr"] > 2e-2
         else each
         for each in made.trials

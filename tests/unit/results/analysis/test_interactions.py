@@ -6,7 +6,7 @@ from support.evidence import evidence
 from hpsearch.results.analysis.effects import effects
 from hpsearch.results.analysis.findings import Verdict
 from hpsearch.results.analysis.interactions import interaction, interactions
-from hpsearch.results.analysis.outcomes import Outcomes, outcomes
+from hpsearch.results.analysis.outcomes import ImputedOutcomes, outcomes
 
 
 def helps_without_flip(params) -> float:
@@ -17,9 +17,9 @@ def additive(params) -> float:
     return 0.8 + 0.04 * (params["dilation"] == 3) + 0.04 * params["flip"]
 
 
-def ends_of(end) -> Outcomes:
+def ends_of(end) -> ImputedOutcomes:
     found = outcomes(evidence(end, trials=120))
-    assert isinstance(found, Outcomes)
+    assert isinstance(found, ImputedOutcomes)
     return found
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from support.searching import BRANCHED
 
-from hpsearch.results.analysis.parameters import parameter_of, searched, short, shown
+from hpsearch.results.analysis.parameters import format_value, parameter_of, searched, short_name
 from hpsearch.search.suggest import distribution_of
 from hpsearch.study_file.space import Choice, Range
 
@@ -52,8 +52,8 @@ def test_a_parameter_is_read_back_from_its_distribution(path: str) -> None:
 
 def test_a_short_name_is_still_unambiguous() -> None:
     paths = dict.fromkeys(["optimizer.sgd.lr", "optimizer.adam.lr", "model.cnn.width"])
-    assert short("model.cnn.width", paths) == "width"
-    assert short("optimizer.sgd.lr", paths) == "sgd.lr"
+    assert short_name("model.cnn.width", paths) == "width"
+    assert short_name("optimizer.sgd.lr", paths) == "sgd.lr"
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_a_short_name_is_still_unambiguous() -> None:
     [(None, "none"), (True, "true"), (0.02000001, "0.02"), (3, "3"), ("relu", "relu")],
 )
 def test_values_are_shown_as_people_write_them(value: object, text: str) -> None:
-    assert shown(value) == text  # type: ignore[arg-type]
+    assert format_value(value) == text  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.results.analysis.parameters import Searched, read_parameters
+from hpsearch.results.analysis.parameters import SearchedParameter, read_parameters
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.ledger_tables import TicketState, epochs
 from hpsearch.search.storage import Database
@@ -19,7 +19,7 @@ _DIVERGED = "TrainingDiverged"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class ObservedTrial:
     """One ended trial."""
 
     number: int
@@ -33,19 +33,19 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class AnalysisData:
     """All that effects follow from."""
 
     metric: str
     maximize: bool
     epochs_per_trial: int
-    parameters: Mapping[str, Searched]
-    trials: Sequence[Seen]
+    parameters: Mapping[str, SearchedParameter]
+    trials: Sequence[ObservedTrial]
     #: Trials that failed of something else than their configuration; nothing follows from them.
     failed: int = 0
 
 
-def read_evidence(database: Database, record: StudyRecord) -> Evidence:
+def read_analysis_data(database: Database, record: StudyRecord) -> AnalysisData:
     """Read a study's ended trials: complete, stopped early, and diverged."""
     values = _values(database, record.study.study_id)
     seen = [
@@ -54,7 +54,7 @@ def read_evidence(database: Database, record: StudyRecord) -> Evidence:
         if (each := _seen(trial, values.get(trial.ticket, []), record)) is not None
     ]
     failed = sum(trial.state is TicketState.FAILED for trial in record.trials)
-    return Evidence(
+    return AnalysisData(
         metric=record.objective.metric,
         maximize=record.objective.direction == "maximize",
         epochs_per_trial=record.study.epochs_per_trial,
@@ -64,12 +64,14 @@ def read_evidence(database: Database, record: StudyRecord) -> Evidence:
     )
 
 
-def _seen(trial: TrialRecord, curve: Sequence[float], record: StudyRecord) -> Seen | None:
+def _seen(trial: TrialRecord, curve: Sequence[float], record: StudyRecord) -> ObservedTrial | None:
     if trial.number is None:
         return None
     params = dict(trial.params)
     if trial.state is TicketState.FAILED and _DIVERGED in (trial.error or ""):
-        return Seen(number=trial.number, params=params, curve=(), value=None, diverged=True)
+        return ObservedTrial(
+            number=trial.number, params=params, curve=(), value=None, diverged=True
+        )
     ended = trial.state in (TicketState.COMPLETE, TicketState.PRUNED)
     if not ended or trial.value is None or not curve:
         return None
@@ -77,7 +79,7 @@ def _seen(trial: TrialRecord, curve: Sequence[float], record: StudyRecord) -> Se
         curve = _best_so_far(curve, maximize=record.objective.direction == "maximize")
     complete = trial.state is TicketState.COMPLETE
     value = trial.value if complete else None
-    return Seen(number=trial.number, params=params, curve=tuple(curve), value=value)
+    return ObservedTrial(number=trial.number, params=params, curve=tuple(curve), value=value)
 
 
 def _best_so_far(curve: Sequence[float], *, maximize: bool) -> list[float]:

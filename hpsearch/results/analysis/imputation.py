@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.results.analysis.evidence import Evidence, Seen
+from hpsearch.results.analysis.observations import AnalysisData, ObservedTrial
 
 Matrix = NDArray[np.float64]
 
@@ -50,32 +50,32 @@ class Configuration:
     groups: Sequence[int]
 
 
-def endings(
-    evidence: Evidence,
+def impute(
+    data: AnalysisData,
     configuration: Configuration,
-    own: Matrix | None = None,
+    focus_columns: Matrix | None = None,
     *,
     draws: int,
     seed: int = 0,
 ) -> Matrix | None:
     """Return float64 ``(trials, draws)``: end values in the objective's unit.
 
-    ``own``, float64 (trials, columns), is what the end values are then compared by. Its say in the
-    gains isn't shrunk: where hardly a trial of a level went on, how such trials go on is unknown,
-    and to assume that they go on as the others do would be a finding made of nothing.
+    ``focus_columns``, float64 (trials, columns), is what the end values are then compared by. Its
+    say in the gains isn't shrunk: where hardly a trial of a level went on, how such trials go on is
+    unknown, and to assume that they go on as the others do would be a finding made of nothing.
 
     A complete trial has its own value in every draw; one that diverged has NaN. ``None`` where no
     trial is complete.
     """
-    trials = evidence.trials
+    trials = data.trials
     ends = np.array([np.nan if each.value is None else each.value for each in trials])
     if not np.isfinite(ends).any():
         return None
-    share = evidence.metric != "val_loss"
+    share = data.metric != "val_loss"
     rungs = _rungs(trials)
     rng = np.random.default_rng(seed)
-    if own is None:
-        own = np.zeros((len(trials), 0))
+    if focus_columns is None:
+        focus_columns = np.zeros((len(trials), 0))
     # Column by column the trials' values at each rung, and at the end; NaN where not reached
     seen = np.array(
         [[each.curve[rung - 1] if len(each.curve) >= rung else np.nan for rung in rungs]
@@ -93,7 +93,7 @@ def endings(
             continue
         if not both.any():
             continue
-        _carry_on(values, step, both, missing, own, configuration, rng)
+        _carry_on(values, step, both, missing, focus_columns, configuration, rng)
     result = values[:, -1, :]
     # A trial whose next rung nobody reached: its last value stands for its end
     for step in reversed(range(len(rungs))):
@@ -110,7 +110,7 @@ def _carry_on(
     step: int,
     both: NDArray[np.bool_],
     missing: NDArray[np.bool_],
-    own: Matrix,
+    focus_columns: Matrix,
     configuration: Configuration,
     rng: np.random.Generator,
 ) -> None:
@@ -124,7 +124,7 @@ def _carry_on(
         noise = rng.normal(0, deviation, (int(missing.sum()), draws))
         values[missing, step + 1] = values[missing, step] + gain.mean() + noise
         return
-    everything = np.column_stack([own, configuration.columns])
+    everything = np.column_stack([focus_columns, configuration.columns])
     middle, centre_of = here.mean(), everything[both].mean(axis=0)
     design = np.column_stack([np.ones(count), here - middle, everything[both] - centre_of])
     # Half of what is gained at all, where trials that went on gained much the same
@@ -132,7 +132,7 @@ def _carry_on(
     drawn = posterior(
         design,
         gain,
-        [_SLOPE, *[reach] * own.shape[1]],
+        [_SLOPE, *[reach] * focus_columns.shape[1]],
         configuration.groups,
         draws=draws,
         rng=rng,
@@ -197,7 +197,7 @@ def posterior(
     return found
 
 
-def _rungs(trials: Sequence[Seen]) -> list[int]:
+def _rungs(trials: Sequence[ObservedTrial]) -> list[int]:
     """Return the epochs at which trials were stopped, thinned; all were reached by someone else."""
     stopped = sorted(
         {len(each.curve) for each in trials if each.value is None and not each.diverged}

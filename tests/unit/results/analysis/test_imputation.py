@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from support.evidence import evidence
 
-from hpsearch.results.analysis.endings import Configuration, endings, posterior
-from hpsearch.results.analysis.evidence import Evidence, Seen
+from hpsearch.results.analysis.imputation import Configuration, impute, posterior
+from hpsearch.results.analysis.observations import AnalysisData, ObservedTrial
 from hpsearch.results.analysis.outcomes import outcomes
 
 
@@ -57,14 +57,14 @@ def test_a_level_of_which_no_trial_went_on_is_unknown() -> None:
 def test_nothing_is_known_before_a_trial_is_complete() -> None:
     made = evidence(lambda params: 0.8, survives=lambda number, first: False)
     none = Configuration(columns=np.zeros((len(made.trials), 0)), groups=[])
-    assert endings(made, none, draws=3) is None
+    assert impute(made, none, draws=3) is None
     assert "0" in str(outcomes(made))
 
 
 def test_an_early_stop_is_an_end() -> None:
     made = evidence(lambda params: 0.8, survives=best_third)
-    stopped = Seen(number=99, params=made.trials[0].params, curve=(0.5, 0.52), value=0.52)
-    with_it = Evidence(**{**vars(made), "trials": [*made.trials, stopped]})
+    stopped = ObservedTrial(number=99, params=made.trials[0].params, curve=(0.5, 0.52), value=0.52)
+    with_it = AnalysisData(**{**vars(made), "trials": [*made.trials, stopped]})
     found = outcomes(with_it)
     assert not isinstance(found, str)
     drawn = found.ends(np.zeros((len(with_it.trials), 0)))
