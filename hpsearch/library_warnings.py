@@ -21,7 +21,8 @@ _NATIVE_LINE = re.compile(r"[\w.]+: .*\.")
 _HIDDEN = (
     # Pillow, of a picture near its limit: sources have limits of their own
     r"Image size \(\d+ pixels\) exceeds limit",
-    # Matplotlib, for each character of a label that its fonts lack: `results.drawing` has others
+    # Matplotlib, for each character of a label that its fonts lack: `results.matplotlib_style` has
+    # others
     r"Glyph \d+ .* missing from",
     # tqdm, which Optuna imports, in a notebook without widgets
     "IProgress not found",

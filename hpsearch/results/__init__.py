@@ -13,7 +13,7 @@
 - ``pruning_audit`` what pruning saved and what it cost, by the trials that were spared
 - ``final_evaluations`` how often test images were opened, and what was read off them
 - ``confirmation_gap``  a test figure outside the confirmed interval, and the likely reasons
-- ``drawing``       matplotlib, as the report's figures and ``trial_pictures`` use it
+- ``matplotlib_style``  matplotlib, as the report's figures and ``trial_pictures`` use it
 - ``markdown``      text of other people in Markdown, and tables
 - ``invariants``    what must hold of every stored study, as small rules over its rows
 - ``space_report``  what a study's space holds, before anything ran

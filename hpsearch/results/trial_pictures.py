@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.metrics import EpochResult
-from hpsearch.results.drawing import drawing, new_figure, printable, save
+from hpsearch.results.matplotlib_style import mpl_style, new_figure, printable, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,7 +116,7 @@ def _label(axes: Axes, y: str, x: str = "epoch") -> None:
 
 def _svg(inches: tuple[float, float], draw: Callable[[Figure], None]) -> bytes:
     stream = io.BytesIO()
-    with drawing(_SETTINGS):
+    with mpl_style(_SETTINGS):
         figure = new_figure(inches)
         draw(figure)
         save(figure, stream, "svg")

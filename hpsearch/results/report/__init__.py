@@ -7,7 +7,7 @@
 - ``blocks``         what a report is made of: text, tables, charts
 - ``sections``       from content to blocks, a module for each part
 - ``charts``         plotly figures of the page
-- ``paper``          the same figures by matplotlib, for a paper
+- ``matplotlib_charts``  the same figures by matplotlib, for a paper
 - ``assemble``       the whole report of one study or several
 - ``page``           the HTML file (``templates``)
 - ``markdown``       the same as text

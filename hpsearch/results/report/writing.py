@@ -66,15 +66,15 @@ def write_report(content: ReportContent, folder: Path, *, figures: bool = True) 
 
 def _figures(report: Report, folder: Path) -> dict[str, str]:
     """Write every figure; returns its address in the page -> its PNG, relative to ``folder``."""
-    from hpsearch.results.report.paper import plates
+    from hpsearch.results.report.matplotlib_charts import static_charts
 
     found = {}
     alone = len(report.studies) == 1
-    for plate in plates(report):
-        study = "" if alone else plate.anchor.removeprefix("study-") + "-"
-        png = f"{FIGURES}/{study}{plate.name}.png"
+    for chart in static_charts(report):
+        study = "" if alone else chart.anchor.removeprefix("study-") + "-"
+        png = f"{FIGURES}/{study}{chart.name}.png"
         for path in (png, f"{png[:-3]}svg"):
             with replacing(folder / path) as unfinished:
-                plate.save(unfinished)
-        found[f"{plate.anchor}-{plate.name}"] = png
+                chart.save(unfinished)
+        found[f"{chart.anchor}-{chart.name}"] = png
     return found

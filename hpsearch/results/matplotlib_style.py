@@ -41,7 +41,7 @@ _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @contextmanager
-def drawing(settings: Mapping[Any, Any]) -> Iterator[None]:
+def mpl_style(settings: Mapping[Any, Any]) -> Iterator[None]:
     """Draw or save by these settings of matplotlib's; other threads wait."""
     import matplotlib as mpl
 
@@ -65,7 +65,7 @@ def new_figure(inches: tuple[float, float], **options: Any) -> Figure:
 
 
 def save(figure: Figure, target: Path | IO[bytes], kind: str) -> None:
-    """Write a figure as ``png`` or ``svg``, without the time; call it within ``drawing``."""
+    """Write a figure as ``png`` or ``svg``, without the time; call it within ``mpl_style``."""
     metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     figure.savefig(target, format=kind, metadata=metadata)
 

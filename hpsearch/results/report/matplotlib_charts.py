@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.results.drawing import drawable, drawing, new_figure, save
+from hpsearch.results.matplotlib_style import drawable, mpl_style, new_figure, save
 from hpsearch.results.report import palette
 from hpsearch.results.report.blocks import Chart, Charts, Report
 
@@ -48,7 +48,7 @@ _DASHES: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plate:
+class StaticChart:
     """One figure, fit to be saved."""
 
     #: The address of its study in the page, and its name there.
@@ -58,14 +58,14 @@ class Plate:
 
     def save(self, path: Path) -> None:
         """Write it as PNG or SVG, by the name's ending. The same figure gives the same file."""
-        with drawing({"savefig.dpi": _DPI}):
+        with mpl_style({"savefig.dpi": _DPI}):
             save(self.figure, path, "png" if ".png" in path.suffixes else "svg")
 
 
-def plates(report: Report) -> Iterator[Plate]:
+def static_charts(report: Report) -> Iterator[StaticChart]:
     """Yield each chart of the report; those side by side as panels of one figure."""
     for anchor, block in report.figures():
-        yield Plate(anchor=anchor, name=block.name, figure=draw(block))
+        yield StaticChart(anchor=anchor, name=block.name, figure=draw(block))
 
 
 def draw(block: Chart | Charts) -> Figure:
@@ -75,7 +75,7 @@ def draw(block: Chart | Charts) -> Figure:
     rows = -(-len(charts) // columns)
     tallest = max(chart.height for chart in charts)
     size = (_WIDTH if columns == 1 else columns * _PANEL, rows * tallest / _PIXELS)
-    with drawing({"font.size": 8, "axes.linewidth": 0.6}):
+    with mpl_style({"font.size": 8, "axes.linewidth": 0.6}):
         figure = new_figure(size, facecolor=_colour("page"))
         for place, chart in enumerate(charts):
             axes = figure.add_subplot(rows, columns, place + 1)

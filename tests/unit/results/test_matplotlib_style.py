@@ -9,17 +9,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hpsearch.results import drawing as module
-from hpsearch.results.drawing import (
+from hpsearch.results import matplotlib_style as module
+from hpsearch.results.matplotlib_style import (
     drawable,
-    drawing,
+    mpl_style,
     new_figure,
     other_fonts,
     printable,
     save,
 )
 from hpsearch.results.report.blocks import Chart
-from hpsearch.results.report.paper import Plate, draw
+from hpsearch.results.report.matplotlib_charts import StaticChart, draw
 
 CONTROL = "a\x00b\x1b[31m\ud800"
 
@@ -38,7 +38,7 @@ def chart(title: str) -> Chart:
 
 def drawn(kind: str) -> bytes:
     stream = BytesIO()
-    with drawing({"font.size": 9}):
+    with mpl_style({"font.size": 9}):
         figure = new_figure((2, 1))
         figure.suptitle("one $\\frac{")
         save(figure, stream, kind)
@@ -71,7 +71,7 @@ def test_letters_that_xml_cant_hold_leave_the_file_whole(tmp_path: Path) -> None
     assert printable(CONTROL) == "a\ufffdb\ufffd[31m\ufffd"
     assert printable("Größe 😀\n") == "Größe 😀\n"
     path = tmp_path / "plate.svg"
-    Plate(anchor="a", name="c", figure=draw(chart(CONTROL))).save(path)
+    StaticChart(anchor="a", name="c", figure=draw(chart(CONTROL))).save(path)
     ElementTree.parse(path)
 
 
@@ -95,7 +95,7 @@ def test_letters_that_no_font_has_are_shown_by_number(
 ) -> None:
     fonts()
     assert drawable("Größe ± 日本 🐈\n") == r"Größe ± \u65e5\u672c \U0001f408" + "\n"
-    plate = Plate(anchor="a", name="c", figure=draw(chart("日本")))
+    plate = StaticChart(anchor="a", name="c", figure=draw(chart("日本")))
     plate.save(tmp_path / "c.png")  # matplotlib's warning of missing glyphs would be an error
 
 
