@@ -13,8 +13,8 @@ from hpsearch.dashboard.guard import LOOPBACK_NAMES, Guard
 from hpsearch.dashboard.reports import Reports
 from hpsearch.dashboard.routes import Routes
 from hpsearch.dashboard.server import DashboardServer, DashboardServerV6, RequestHandler
-from hpsearch.dashboard.standing import Standings
 from hpsearch.dashboard.storage import DashboardStorage
+from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.errors import UserError
 from hpsearch.search.schema_version import require_tables
 from hpsearch.search.storage import Database
@@ -75,12 +75,12 @@ def application(database: Database) -> WSGIApplication:
     """Return the dashboard over ``database``, without a guard."""
     import optuna_dashboard
 
-    standings = Standings(database)
-    storage = DashboardStorage(database, standings)
-    dashboard = optuna_dashboard.wsgi(storage, Artifacts(database, standings))
+    views = StudyViews(database)
+    storage = DashboardStorage(database, views)
+    dashboard = optuna_dashboard.wsgi(storage, Artifacts(database, views))
     # Otherwise it prints a traceback and answers a page of its own; `Routes` tells what is wrong.
     dashboard.catchall = False
-    return Routes(dashboard, storage, Reports(database, standings, _render))
+    return Routes(dashboard, storage, Reports(database, views, _render))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NoReturn
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import FrozenTrial
 
-from hpsearch.dashboard.standing import Standing, Standings
+from hpsearch.dashboard.study_view import StudyView, StudyViews
 from hpsearch.errors import UserError
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.stored import is_confirmation
@@ -52,15 +52,15 @@ CONFIG = Kind("c", "Frozen config", "config.yaml", "text/plain")
 _KINDS = {kind.letter: kind for kind in (CURVES, CONFUSION, CONFIG)}
 
 
-def kinds_of(standing: Standing, trial: FrozenTrial, large: frozenset[str]) -> list[Kind]:
+def kinds_of(view: StudyView, trial: FrozenTrial, large: frozenset[str]) -> list[Kind]:
     """Return what there is of a trial; ``large`` names its large attributes."""
-    if trial._trial_id not in standing.by_trial or not trial.intermediate_values:
+    if trial._trial_id not in view.by_trial or not trial.intermediate_values:
         return []
     kinds = [CURVES]
     if "val_confusion" in large:
         kinds.append(CONFUSION)
     # A plug-in would be run here, in the process that others talk to.
-    study = standing.record.study
+    study = view.record.study
     if not study.document.get("plugins") and not is_confirmation(study):
         kinds.append(CONFIG)
     return kinds
@@ -97,9 +97,9 @@ def as_system_attrs(described: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 class Artifacts:
     """An artifact store (``optuna.artifacts``) that only reads."""
 
-    def __init__(self, database: Database, standings: Standings) -> None:
+    def __init__(self, database: Database, views: StudyViews) -> None:
         self._database = database
-        self._standings = standings
+        self._views = views
         self._loading = Lock()
         # Of a trial that has ended nothing changes any more, apart from whether it is confirmed,
         # unless more budget lets it go on: so its epochs are part of what is asked for.
@@ -164,8 +164,8 @@ class Artifacts:
     def _config(self, record: StudyRecord, trial: TrialRecord) -> bytes:
         from hpsearch.results.export.choice import choose
 
-        standing = self._standings.of(record.study.name)
-        confirmed = standing.is_confirmed and trial.number in standing.best
+        view = self._views.of(record.study.name)
+        confirmed = view.is_confirmed and trial.number in view.best
         number = None if confirmed else trial.number
         try:
             with self._loading:

@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from hpsearch.dashboard.standing import Standing
+from hpsearch.dashboard.study_view import StudyView
 from hpsearch.dashboard.thresholds import Thresholds
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.stored import is_confirmation
@@ -28,20 +28,20 @@ from hpsearch.study_file.portable import without_home
 _ERROR = 1500
 
 
-def study_note(standing: Standing) -> str:
+def study_note(view: StudyView) -> str:
     """Return the study's note: what is asked, how it stands, its winner, how to get it."""
-    record = standing.record
+    record = view.record
     name = record.study.name
     parts = [f"## {words(name)}"]
-    if standing.test_gap is not None:
+    if view.test_gap is not None:
         # First: who reads no further has read this
-        reasons = "\n".join(f"- {words(each)}" for each in standing.test_gap.reasons)
-        parts.append(f"**{words(standing.test_gap.headline)}** Likely reasons:\n\n{reasons}")
+        reasons = "\n".join(f"- {words(each)}" for each in view.test_gap.reasons)
+        parts.append(f"**{words(view.test_gap.headline)}** Likely reasons:\n\n{reasons}")
     if description := record.study.document.get("description"):
         parts.append(words(description))
-    parts.append(f"**{words(state_line(standing))}**")
+    parts.append(f"**{words(state_line(view))}**")
     parts += [f"**Warning**: {words(each)}." for each in record.warnings]
-    parts.append(_winner(standing))
+    parts.append(_winner(view))
     if is_confirmation(record.study):
         search = record.study.document["confirms"]["study"]
         parts.append(
@@ -52,8 +52,8 @@ def study_note(standing: Standing) -> str:
         return "\n\n".join(parts)
     parts.append(f"[Report](/report/{name})")
     commands = [f"hpsearch launch --study {name}   # the study's file: goes on where it stopped"]
-    if standing.best:
-        if not standing.is_confirmed and not record.goals.is_multi_objective:
+    if view.best:
+        if not view.is_confirmed and not record.goals.is_multi_objective:
             commands.append(f"hpsearch confirm --study {name}   # one honest number")
         pick = " --pick knee" if record.goals.is_multi_objective else ""
         commands += [f"hpsearch export --study {name}{pick} --out best.yaml"]
@@ -62,9 +62,9 @@ def study_note(standing: Standing) -> str:
     return "\n\n".join(parts)
 
 
-def state_line(standing: Standing) -> str:
+def state_line(view: StudyView) -> str:
     """Return how far the study has come, in one line."""
-    record = standing.record
+    record = view.record
     counts = counts_of(record.counts)
     begun, of = counts.pop("total"), record.study.trial_budget
     if waiting := counts.pop("waiting", 0):
@@ -75,104 +75,102 @@ def state_line(standing: Standing) -> str:
     return f"{ended}: {begun} of {of} trials begun ({told or 'none yet'})"
 
 
-def winner_line(standing: Standing) -> str:
+def winner_line(view: StudyView) -> str:
     """Return who is shown as best, and what its figure is worth, in one line."""
-    record, verdict = standing.record, standing.verdict
+    record, verdict = view.record, view.verdict
     metric = record.objective.metric
     if is_confirmation(record.study):
         return "told with the search: the best of these trainings is only its luckiest seed"
     if record.goals.is_multi_objective:
-        front = ", ".join(map(str, standing.best[:20]))
-        more = ", .." if len(standing.best) > 20 else ""
+        front = ", ".join(map(str, view.best[:20]))
+        more = ", .." if len(view.best) > 20 else ""
         nearest, names = knee(record), ", ".join(record.goals.objectives)
         told = "" if nearest is None else f"; its knee is trial {nearest.number}"
         return f"front of {names}: trials {front or 'none yet'}{more}{told}"
-    if not standing.best:
+    if not view.best:
         return "no complete trial that keeps the constraints yet"
-    if standing.is_confirmed and verdict is not None and verdict.confirmed is not None:
+    if view.is_confirmed and verdict is not None and verdict.confirmed is not None:
         return (
             f"trial {verdict.winner}, confirmed: {metric} {_value(metric, verdict.confirmed)} over "
             f"{len(verdict.reported)} fresh seeds"
-            + ("" if standing.test_gap is None else "; the test figure lies outside its interval")
+            + ("" if view.test_gap is None else "; the test figure lies outside its interval")
         )
-    best = record.trial(standing.best[0])
+    best = record.trial(view.best[0])
     return (
         f"trial {best.number}, best seen: {metric} {_value(metric, best.value)} (one seed, best of "
-        f"{len(standing.rank)}: optimistic)"
+        f"{len(view.rank)}: optimistic)"
     )
 
 
-def _winner(standing: Standing) -> str:
-    record, verdict = standing.record, standing.verdict
-    told = f"**Winner**: {words(winner_line(standing))}."
+def _winner(view: StudyView) -> str:
+    record, verdict = view.record, view.verdict
+    told = f"**Winner**: {words(winner_line(view))}."
     if verdict is None or is_confirmation(record.study):
         return told
-    if not standing.is_confirmed:
+    if not view.is_confirmed:
         if verdict.winner_is_invalid:
             why = "its winner's number in the search was declared invalid"
         else:
             why = "every finalist failed" if verdict.finished else "it isn't finished"
-        return f"{told} There is a confirmation, {code(standing.confirmation)}, but {why}."
+        return f"{told} There is a confirmation, {code(view.confirmation)}, but {why}."
     seen = (
         f"In the search it showed {_value(verdict.metric, verdict.winner_seen)}; the best seen of "
         f"{verdict.complete} complete trials was "
         f"{_value(verdict.metric, verdict.best_seen)}, an optimistic number."
     )
-    return f"{told} {words(in_words(verdict, standing.confirmations))} {words(seen)}"
+    return f"{told} {words(in_words(verdict, view.confirmations))} {words(seen)}"
 
 
 def trial_note(
-    standing: Standing,
+    view: StudyView,
     trial: FrozenTrial,
     thresholds: Thresholds,
     pictures: Sequence[tuple[str, str]] = (),
     overfits_from: int | None = None,
 ) -> str:
     """Return a trial's note. ``pictures``: title and address of each, shown in it."""
-    told = standing.by_trial.get(trial._trial_id)
+    told = view.by_trial.get(trial._trial_id)
     if told is None:
         return _infeasible(trial)
-    lines = [_state(standing, told, trial, thresholds)]
+    lines = [_state(view, told, trial, thresholds)]
     lines += [f"**Warning**: {words(each)}." for each in told.flaws]
-    lines += _measured(standing, told, overfits_from)
+    lines += _measured(view, told, overfits_from)
     if told.attempts > 1:
         lines.append(f"{told.attempts} attempts: a worker was stopped, or died, in between.")
     for note in ("out_of_memory",):
         if note in trial.user_attrs:
             lines.append(words(trial.user_attrs[note]))
-    if (epoch := standing.kept_by_audit.get(told.ticket)) is not None:
+    if (epoch := view.kept_by_audit.get(told.ticket)) is not None:
         lines.append(
             f"Spared by the audit: the pruning rule would have stopped it at epoch {epoch}."
         )
-    if told.number in standing.weights:
+    if told.number in view.weights:
         lines.append("Its best weights are kept in its folder, `best.pt`.")
     if told.error:
         error = told.error.strip()
         cut = shortened(without_home(error), _ERROR, beginning=_ERROR // 3)
         lines.append(f"Last error: {words(in_short(error))}\n\n{block(cut)}")
     lines += [f"![{words(title)}]({address})" for title, address in pictures]
-    study = standing.record.study.name
+    study = view.record.study.name
     lines.append(block(f"hpsearch show --study {study} {told.number}"))
     return "\n\n".join(lines)
 
 
-def _state(
-    standing: Standing, told: TrialRecord, trial: FrozenTrial, thresholds: Thresholds
-) -> str:
-    record = standing.record
+def _state(view: StudyView, told: TrialRecord, trial: FrozenTrial, thresholds: Thresholds) -> str:
+    record = view.record
     if told.state is TicketState.COMPLETE:
-        rank = None if told.number is None else standing.rank.get(told.number)
+        rank = None if told.number is None else view.rank.get(told.number)
         if rank is None:
             broken = "; ".join(record.goals.violated(told.metrics))
             return f"**Complete**, no rank: {words(broken)}."
-        place = f"**Complete**, rank {rank} of {len(standing.rank)}"
-        chosen = told.number in standing.best
+        place = f"**Complete**, rank {rank} of {len(view.rank)}"
+        chosen = told.number in view.best
         if record.goals.is_multi_objective:
             nearest = knee(record)
             at_knee = nearest is not None and nearest.number == told.number
             front = "on the front, at its **knee**" if at_knee else "on the front"
             return f"**Complete**, {front if chosen else 'not on the front'}."
-        if standing.is_confirmed and chosen:
+        if view.is_confirmed and chosen:
             place += ", **confirmed winner**"
         return f"{place}."
     if told.state is TicketState.PRUNED:
@@ -198,10 +196,10 @@ def _state(
     return f"**{told.state.value.capitalize()}**, epoch {done} of {of} done; {held}."
 
 
-def _measured(standing: Standing, told: TrialRecord, overfits_from: int | None) -> list[str]:
+def _measured(view: StudyView, told: TrialRecord, overfits_from: int | None) -> list[str]:
     if told.value is None:
         return []
-    metric = standing.record.objective.metric
+    metric = view.record.objective.metric
     lines = [
         f"{words(metric)}: {_value(metric, told.last_value)} after the last epoch, best "
         f"{_value(metric, told.best_value)} at epoch {told.best_epoch}; {told.epochs_done} "

@@ -16,7 +16,7 @@ from html import escape
 from threading import Lock
 
 from hpsearch.dashboard.notes import state_line, winner_line
-from hpsearch.dashboard.standing import Standings
+from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.errors import UnknownName
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.search import studies
@@ -54,11 +54,11 @@ class Reports:
     def __init__(
         self,
         database: Database,
-        standings: Standings,
+        views: StudyViews,
         render: Callable[[Database, Sequence[str]], str],
     ) -> None:
         self._database = database
-        self._standings = standings
+        self._views = views
         self._render = render
         self._lock = Lock()
         self._kept: dict[str, Page] = {}
@@ -69,10 +69,10 @@ class Reports:
         for stored in studies.everything(self._database):
             if is_confirmation(stored):
                 continue
-            standing = self._standings.of(stored.name)
+            view = self._views.of(stored.name)
             lines.append(
                 f'<li><a href="/report/{escape(stored.name)}">{escape(stored.name)}</a>: '
-                f"{escape(winner_line(standing))}<br><small>{escape(state_line(standing))}</small>"
+                f"{escape(winner_line(view))}<br><small>{escape(state_line(view))}</small>"
             )
         listed = "\n".join(lines) or "<li>No study yet."
         html = (
@@ -87,16 +87,16 @@ class Reports:
     def report(self, name: str) -> Page | None:
         """Return a study's report, of a confirmation its search's; ``None`` for no such study."""
         try:
-            standing = self._standings.of(name)
+            view = self._views.of(name)
         except UnknownName:
             return None
-        if is_confirmation(standing.record.study):
-            return self.report(standing.record.study.document["confirms"]["study"])
+        if is_confirmation(view.record.study):
+            return self.report(view.record.study.document["confirms"]["study"])
         # One at a time: a report takes seconds, and several readers ask for the same.
         with self._lock:
             kept = self._kept.pop(name, None)
-            if kept is None or kept.tag != standing.revision:
-                kept = _page(self._render(self._database, [name]), standing.revision)
+            if kept is None or kept.tag != view.revision:
+                kept = _page(self._render(self._database, [name]), view.revision)
             self._kept[name] = kept
             for oldest in list(self._kept)[:-_KEPT]:
                 del self._kept[oldest]

@@ -14,10 +14,10 @@ from urllib.parse import parse_qs
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
-from hpsearch.dashboard.answers import StudyAnswers
 from hpsearch.dashboard.page import with_ours
 from hpsearch.dashboard.reports import Reports
 from hpsearch.dashboard.storage import DashboardStorage
+from hpsearch.dashboard.study_payload import StudyPayloads
 from hpsearch.errors import DatabaseReplaced, UserError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Routes:
         self._storage = storage
         self._reports = reports
         self._lock = Lock()
-        self._answers: dict[int, StudyAnswers] = {}
+        self._answers: dict[int, StudyPayloads] = {}
         self._whole: dict[int, tuple[str, bytes]] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -84,12 +84,12 @@ class Routes:
         self, study_id: int, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         asked = parse_qs(str(environ.get("QUERY_STRING", ""))).get("after", ["0"])[-1]
-        standing = self._storage.standing(study_id)
-        if standing is None or re.fullmatch("[0-9]{1,9}", asked) is None:
+        view = self._storage.view(study_id)
+        if view is None or re.fullmatch("[0-9]{1,9}", asked) is None:
             return self._dashboard(environ, start_response)
         with self._lock:
-            answers = self._answers.setdefault(study_id, StudyAnswers(self._storage, study_id))
-        answer = answers.answer(standing)
+            answers = self._answers.setdefault(study_id, StudyPayloads(self._storage, study_id))
+        answer = answers.payload(view)
         if answer is None:
             return self._dashboard(environ, start_response)
         after = int(asked)

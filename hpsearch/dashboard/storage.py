@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.dashboard.artifacts import as_system_attrs, described, kinds_of
 from hpsearch.dashboard.notes import state_line, study_note, winner_line
-from hpsearch.dashboard.standing import Standing, Standings
+from hpsearch.dashboard.study_view import StudyView, StudyViews
 from hpsearch.dashboard.trials import Snapshot, StudyTrials
 from hpsearch.errors import DamagedStudy
 from hpsearch.foreign_text import clean, clean_value
@@ -35,9 +35,9 @@ from hpsearch.search.study_identity import is_ours
 class DashboardStorage(BaseStorage):
     """A read-only storage over ``database``. Several threads may ask."""
 
-    def __init__(self, database: Database, standings: Standings) -> None:
+    def __init__(self, database: Database, views: StudyViews) -> None:
         self.database = database
-        self._standings = standings
+        self._views = views
         self._lock = Lock()
         self._trials: dict[int, StudyTrials] = {}
         #: Why studies of ours are shown as any other program's.
@@ -49,7 +49,7 @@ class DashboardStorage(BaseStorage):
             trials = self._trials.setdefault(study_id, StudyTrials(self.database, study_id))
         return trials.refresh()
 
-    def standing(self, study_id: int) -> Standing | None:
+    def view(self, study_id: int) -> StudyView | None:
         """Return how a study of ours stands.
 
         ``None`` for one that hpsearch didn't create, also under the id of one that was deleted.
@@ -62,7 +62,7 @@ class DashboardStorage(BaseStorage):
 
         name = self.database.read(work)
         try:
-            return None if name is None else self._standings.of(name)
+            return None if name is None else self._views.of(name)
         except DamagedStudy as error:
             warn(str(error))
             self._damaged[study_id] = str(error)  # Optuna's rows are shown all the same.
@@ -78,19 +78,19 @@ class DashboardStorage(BaseStorage):
         return self._with_ours(found[0]) if found else None
 
     def _with_ours(self, study: FrozenStudy) -> FrozenStudy:
-        standing = self.standing(study._study_id)
-        if standing is None and study._study_id in self._damaged:
+        view = self.view(study._study_id)
+        if view is None and study._study_id in self._damaged:
             study.user_attrs = {"damaged": self._damaged[study._study_id], **study.user_attrs}
-        if standing is not None:
-            name = standing.record.study.name
+        if view is not None:
+            name = view.record.study.name
             study.user_attrs = {
-                "winner": winner_line(standing),
-                "state": state_line(standing),
+                "winner": winner_line(view),
+                "state": state_line(view),
                 "report": f"/report/{name}",
                 **study.user_attrs,
             }
             theirs = _note_in(study.system_attrs)
-            note = study_note(standing)
+            note = study_note(view)
             note = f"{note}\n\n---\n\n{theirs}" if theirs else note
             study.system_attrs = {
                 key: value
@@ -153,11 +153,11 @@ class DashboardStorage(BaseStorage):
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Return a trial's system attributes, among them what names its artifacts."""
         study_id = self._study_of(trial_id)
-        snapshot, standing = self.snapshot(study_id), self.standing(study_id)
+        snapshot, view = self.snapshot(study_id), self.view(study_id)
         trial = _trial_in(snapshot, trial_id)
-        if standing is None:
+        if view is None:
             return trial.system_attrs
-        kinds = kinds_of(standing, trial, snapshot.large.get(trial_id, frozenset()))
+        kinds = kinds_of(view, trial, snapshot.large.get(trial_id, frozenset()))
         return {**trial.system_attrs, **as_system_attrs(described(study_id, trial_id, kinds))}
 
     def create_new_study(

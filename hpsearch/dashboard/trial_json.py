@@ -2,7 +2,7 @@
 
 optuna-dashboard builds a dictionary of dictionaries for every trial at every request, each
 distribution anew. Here what is equal from trial to trial is written once, and the text of a trial
-that has ended is kept (``answers``). A test compares both on every kind of trial.
+that has ended is kept (``study_payload``). A test compares both on every kind of trial.
 """
 
 from __future__ import annotations

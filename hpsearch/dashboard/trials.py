@@ -21,7 +21,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.dashboard.garbage import kept_waiting
+from hpsearch.dashboard.gc_pause import gc_paused
 from hpsearch.foreign_text import clean, clean_value, escape_json
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search.history_rows import chunks, frozen, read_params
@@ -62,7 +62,7 @@ class StudyTrials:
 
     def refresh(self) -> Snapshot:
         """Read what may have changed. Raises ``StorageError`` where the database is away."""
-        with self._lock, kept_waiting():
+        with self._lock, gc_paused():
             self._database.read(self._read)
             return self._snapshot
 

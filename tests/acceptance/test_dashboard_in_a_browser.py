@@ -16,7 +16,7 @@ from support.confirming import confirming
 from support.trials import open_small
 
 from hpsearch.dashboard.app import dashboard_server
-from hpsearch.dashboard.standing import best_trials
+from hpsearch.dashboard.study_view import best_trials
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.ranking import best

@@ -23,7 +23,7 @@ from support.trials import SmallSearch, open_small
 
 from hpsearch import component_registries
 from hpsearch.dashboard.notes import study_note
-from hpsearch.dashboard.standing import Standings
+from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.metrics import MetricFormat
 from hpsearch.notebook.best import best_of
 from hpsearch.notebook.overview import overview
@@ -280,7 +280,7 @@ def test_report_card_dashboard_and_python_say_it_first(
     assert f"seeds and groups of test images ({2 * TEST_GROUPS})" in card
     assert HEADLINE in " ".join(told.out.split())
 
-    note = study_note(Standings(database).of("grouped"))
+    note = study_note(StudyViews(database).of("grouped"))
     assert 0 < note.index("test figure lies outside the confirmed interval") < note.index("Winner")
 
     said = " ".join(hpsearch("status", *opened.stored[:4]).out.split())

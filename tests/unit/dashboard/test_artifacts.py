@@ -13,7 +13,7 @@ from support.wsgi import ask
 
 from hpsearch.dashboard.app import application
 from hpsearch.dashboard.artifacts import Artifacts
-from hpsearch.dashboard.standing import Standings
+from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.results import trial_pictures as pictures
 from hpsearch.search import studies
 
@@ -77,7 +77,7 @@ def test_nothing_else_can_be_named(searched: Any, path: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", "1-3-a/../b", "1-3-A", "0x1-3-a", "1-3-a\n", "é-3-a"])
 def test_the_store_looks_for_itself(searched: Any, name: str) -> None:
-    store = Artifacts(searched.database, Standings(searched.database))
+    store = Artifacts(searched.database, StudyViews(searched.database))
     with pytest.raises(ArtifactNotFound):
         store.open_reader(name)
     for write in (lambda: store.write("1-3-a", None), lambda: store.remove("1-3-a")):  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial
 
-from hpsearch.dashboard.standing import Standings
 from hpsearch.dashboard.storage import DashboardStorage
+from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.dashboard.trials import LARGE, StudyTrials
 from hpsearch.search import validity
 from hpsearch.search.storage import Database
@@ -80,10 +80,10 @@ def test_another_study_under_the_same_id(zoo: optuna.Study, database: Database) 
 
 def test_a_trial_that_is_declared_invalid_and_valid_again(searched: Any) -> None:
     database, study_id = searched.database, searched.stored.study_id
-    storage = DashboardStorage(database, Standings(database))
+    storage = DashboardStorage(database, StudyViews(database))
 
     def best() -> list[int]:
-        standing = storage.standing(study_id)
+        standing = storage.view(study_id)
         assert standing is not None
         return list(standing.best)
 
@@ -91,7 +91,7 @@ def test_a_trial_that_is_declared_invalid_and_valid_again(searched: Any) -> None
         return storage.snapshot(study_id).trials[2].state.name
 
     assert (best(), state()) == ([2], "COMPLETE")
-    record = storage.standing(study_id).record  # type: ignore[union-attr]
+    record = storage.view(study_id).record  # type: ignore[union-attr]
     validity.invalidate(database, study_id, record.trial(2).ticket, "wrong labels")
     assert (best(), state()) == ([4], "FAIL")
     validity.reinstate(database, study_id, record.trial(2).ticket, record.goals)
@@ -100,7 +100,7 @@ def test_a_trial_that_is_declared_invalid_and_valid_again(searched: Any) -> None
 
 
 def test_whatever_writes_is_refused(zoo: optuna.Study, database: Database) -> None:
-    storage = DashboardStorage(database, Standings(database))
+    storage = DashboardStorage(database, StudyViews(database))
     study = optuna.load_study(study_name="zoo", storage=storage)
     before = [comparable(each) for each in zoo.get_trials()]
     writes = [

@@ -237,23 +237,23 @@ def test_a_value_that_is_no_number_is_named(prepared):
 
 
 def test_the_dashboard_shows_the_rest(prepared):
-    from hpsearch.dashboard.standing import Standings
     from hpsearch.dashboard.storage import DashboardStorage
+    from hpsearch.dashboard.study_view import StudyViews
 
     for table, column, where in CELLS:
         damage(prepared.database, table, column, where, "{")
-    storage = DashboardStorage(prepared.database, Standings(prepared.database))
+    storage = DashboardStorage(prepared.database, StudyViews(prepared.database))
     (study,) = storage.get_all_studies()
     assert "damaged rows in the database" in study.system_attrs["dashboard:note_str:0"]
     assert len(storage.get_all_trials(study._study_id)) == 7
 
 
 def test_a_damaged_document_leaves_optunas_study_in_the_dashboard(prepared):
-    from hpsearch.dashboard.standing import Standings
     from hpsearch.dashboard.storage import DashboardStorage
+    from hpsearch.dashboard.study_view import StudyViews
 
     damage(prepared.database, "hpsearch_studies", "document", "1 = 1", "{")
-    storage = DashboardStorage(prepared.database, Standings(prepared.database))
+    storage = DashboardStorage(prepared.database, StudyViews(prepared.database))
     (study,) = storage.get_all_studies()
     assert study.study_name == "made_up"
     assert "must be a JSON object" in study.user_attrs["damaged"]

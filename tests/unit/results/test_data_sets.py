@@ -144,11 +144,11 @@ def test_every_command_that_ranks_marks_it(hpsearch, changed, here):
 
 def test_report_dashboard_and_python_mark_it(changed):
     from hpsearch import open_study
-    from hpsearch.dashboard.standing import Standings
     from hpsearch.dashboard.storage import DashboardStorage
+    from hpsearch.dashboard.study_view import StudyViews
 
     assert MARK in render(changed.database, ["made_up"])
-    storage = DashboardStorage(changed.database, Standings(changed.database))
+    storage = DashboardStorage(changed.database, StudyViews(changed.database))
     (study,) = storage.get_all_studies()
     assert "**Warning**: the images have changed" in study.system_attrs["dashboard:note_str:0"]
     opened = open_study("made_up", storage=changed.url)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def kept_waiting() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Hold Python's search for garbage back meanwhile.
 
     Each time that some thousand objects were made, it looks at all there are. Of a large study that

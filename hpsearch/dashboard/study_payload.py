@@ -19,10 +19,10 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.dashboard.artifacts import CONFIG, address, described, kinds_of
-from hpsearch.dashboard.garbage import kept_waiting
+from hpsearch.dashboard.gc_pause import gc_paused
 from hpsearch.dashboard.notes import trial_note
-from hpsearch.dashboard.standing import Standing
 from hpsearch.dashboard.storage import DashboardStorage
+from hpsearch.dashboard.study_view import StudyView
 from hpsearch.dashboard.thresholds import Thresholds
 from hpsearch.dashboard.trial_json import TrialWriter, with_note
 from hpsearch.dashboard.trials import Snapshot
@@ -34,7 +34,7 @@ _FEW = 500
 
 
 @dataclass(frozen=True)
-class Answer:
+class StudyPayload:
     """The trials as text, and everything around them."""
 
     #: The JSON object without trials and without its closing brace.
@@ -51,7 +51,7 @@ class Answer:
         return f'{self.head}, "trials": [{trials}], "best_trials": [{best}]}}'.encode()
 
 
-class StudyAnswers:
+class StudyPayloads:
     """Answers for one study of ours. Several threads may ask."""
 
     def __init__(self, storage: DashboardStorage, study_id: int) -> None:
@@ -64,37 +64,36 @@ class StudyAnswers:
         #: Ticket -> first epoch of overfitting, of trials that have ended.
         self._overfits: dict[int, int | None] = {}
         self._identity = ""
-        self._answer: Answer | None = None
+        self._answer: StudyPayload | None = None
 
-    def answer(self, standing: Standing) -> Answer | None:
+    def payload(self, view: StudyView) -> StudyPayload | None:
         """Return the study's data as it is now, ``None`` where it is gone."""
-        with self._lock, kept_waiting():
-            identity = standing.record.study.run_key
+        with self._lock, gc_paused():
+            identity = view.record.study.run_key
             if identity != self._identity:  # A study under the id of one that was deleted
                 self._identity, self._answer = identity, None
                 self._written, self._overfits = {}, {}
             snapshot = self._storage.snapshot(self._study_id)
-            tag = f"{identity}-{snapshot.version}-{standing.revision}"
+            tag = f"{identity}-{snapshot.version}-{view.revision}"
             if self._answer is None or self._answer.tag != tag:
                 study = self._storage.study(self._study_id)
                 if study is None:
                     return None
-                self._answer = self._build(study, snapshot, standing, tag)
+                self._answer = self._build(study, snapshot, view, tag)
             return self._answer
 
     def _build(
-        self, study: FrozenStudy, snapshot: Snapshot, standing: Standing, tag: str
-    ) -> Answer:
-        self._look_for_overfitting(standing)
-        thresholds = Thresholds(standing.record, snapshot.trials)
+        self, study: FrozenStudy, snapshot: Snapshot, view: StudyView, tag: str
+    ) -> StudyPayload:
+        self._look_for_overfitting(view)
+        thresholds = Thresholds(view.record, snapshot.trials)
         texts = {
-            trial.number: self._text(trial, snapshot, standing, thresholds)
-            for trial in snapshot.trials
+            trial.number: self._text(trial, snapshot, view, thresholds) for trial in snapshot.trials
         }
-        return Answer(
+        return StudyPayload(
             head=_head(study, snapshot.trials),
             trials=list(texts.values()),
-            best=[texts[number] for number in standing.best if number in texts],
+            best=[texts[number] for number in view.best if number in texts],
             tag=tag,
         )
 
@@ -102,29 +101,29 @@ class StudyAnswers:
         self,
         trial: FrozenTrial,
         snapshot: Snapshot,
-        standing: Standing,
+        view: StudyView,
         thresholds: Thresholds,
     ) -> str:
         trial_id = trial._trial_id
-        kinds = kinds_of(standing, trial, snapshot.large.get(trial_id, frozenset()))
+        kinds = kinds_of(view, trial, snapshot.large.get(trial_id, frozenset()))
         kept = self._written.get(trial_id)
         if kept is not None and kept[0] is trial:
             written = kept[1]
         else:
             written = self._writer.write(trial, described(self._study_id, trial_id, kinds))
-            if trial.state.is_finished() and trial_id in standing.by_trial:
+            if trial.state.is_finished() and trial_id in view.by_trial:
                 self._written[trial_id] = trial, written
         pictures = [
             (kind.title, address(self._study_id, trial_id, kind))
             for kind in kinds
             if kind is not CONFIG
         ]
-        told = standing.by_trial.get(trial_id)
+        told = view.by_trial.get(trial_id)
         overfits = None if told is None else self._overfits.get(told.ticket)
-        return with_note(written, trial_note(standing, trial, thresholds, pictures, overfits))
+        return with_note(written, trial_note(view, trial, thresholds, pictures, overfits))
 
-    def _look_for_overfitting(self, standing: Standing) -> None:
-        ended = {each.ticket for each in standing.record.trials if each.state.is_finished}
+    def _look_for_overfitting(self, view: StudyView) -> None:
+        ended = {each.ticket for each in view.record.trials if each.state.is_finished}
         new = ended - self._overfits.keys()
         if not new:
             return

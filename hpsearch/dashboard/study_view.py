@@ -33,7 +33,7 @@ from hpsearch.search.studies import StoredStudy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class StudyView:
     """A study as it stands at one moment."""
 
     record: StudyRecord
@@ -63,15 +63,15 @@ class Standing:
         return _has_winner(self.verdict)
 
 
-class Standings:
+class StudyViews:
     """Keeps the standing of each study. Several threads may ask."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = Lock()
-        self._kept: dict[str, Standing] = {}
+        self._kept: dict[str, StudyView] = {}
 
-    def of(self, name: str) -> Standing:
+    def of(self, name: str) -> StudyView:
         """Return the standing of the study ``name``. Raises ``UnknownName``, ``StorageError``."""
         with self._lock:
             stored = studies.find(self._database, name)
@@ -99,7 +99,7 @@ def _revision(connection: Connection, asked: Sequence[StoredStudy]) -> str:
 
 def _read(
     database: Database, name: str, confirming: Sequence[StoredStudy], revision: str
-) -> Standing:
+) -> StudyView:
     record = read_study(database, name)
     verdict = None
     if confirming:
@@ -109,7 +109,7 @@ def _read(
             damaged = f"the confirmation {confirming[-1].name} can't be read: {error}"
             record = replace(record, warnings=(*record.warnings, damaged))
     order = ranked(record)
-    return Standing(
+    return StudyView(
         record=record,
         by_trial={each.trial_id: each for each in record.trials if each.trial_id is not None},
         rank={each.number: place for place, each in enumerate(order, 1) if each.number is not None},
