@@ -15,10 +15,10 @@ from hpsearch.dashboard.study_view import StudyView
 from hpsearch.dashboard.thresholds import Thresholds
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.error_text import first_line, shortened
 from hpsearch.results.export.confirmed import in_words
 from hpsearch.results.markdown import block, code, words
 from hpsearch.results.ranking import knee
-from hpsearch.results.reasons import in_short, shortened
 from hpsearch.results.records import TrialRecord
 from hpsearch.results.summary import counts_of
 from hpsearch.search.ledger_tables import TicketState
@@ -149,7 +149,7 @@ def trial_note(
     if told.error:
         error = told.error.strip()
         cut = shortened(without_home(error), _ERROR, beginning=_ERROR // 3)
-        lines.append(f"Last error: {words(in_short(error))}\n\n{block(cut)}")
+        lines.append(f"Last error: {words(first_line(error))}\n\n{block(cut)}")
     lines += [f"![{words(title)}]({address})" for title, address in pictures]
     study = view.record.study.name
     lines.append(block(f"hpsearch show --study {study} {told.number}"))

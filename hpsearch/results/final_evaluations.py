@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from hpsearch.formatting import count_noun
 from hpsearch.search import studies
 from hpsearch.search.events import Event, EventKind, event_log
 from hpsearch.search.storage import Database
-from hpsearch.wording import plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,8 @@ class FinalEvaluation:
     @property
     def sample(self) -> str:
         """The images in words: ``211 images in 71 groups``."""
-        images = plural(self.images, "image")
-        return images if self.groups is None else f"{images} in {plural(self.groups, 'group')}"
+        images = count_noun(self.images, "image")
+        return images if self.groups is None else f"{images} in {count_noun(self.groups, 'group')}"
 
     @property
     def over(self) -> str:

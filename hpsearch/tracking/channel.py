@@ -115,12 +115,12 @@ class Channel:
                 self._handle(order)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - no fault of the trial's
                 self.lost += isinstance(order, _Log)
-                self._tell(f"it failed ({_in_short(error)})")
+                self._tell(f"it failed ({_first_line(error)})")
         if self._tracker is not None:
             try:
                 self._tracker.close()
             except (Exception, SystemExit) as error:  # noqa: BLE001
-                self._tell(f"it failed ({_in_short(error)})")
+                self._tell(f"it failed ({_first_line(error)})")
 
     def _handle(self, order: _Begin | _Log | _End) -> None:
         match order:
@@ -175,7 +175,7 @@ class Channel:
             )
 
 
-def _in_short(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     """Return an error on one line without credentials or control characters."""
     first = str(error).strip().partition("\n")[0][:_TOLD]
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in first)

@@ -17,13 +17,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import UnknownName, UserError
+from hpsearch.formatting import count_noun
 from hpsearch.results.confirmation.stored import name_of
 from hpsearch.search.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger_tables import TicketState, tickets
 from hpsearch.search.storage import Database
 from hpsearch.search.study_deletion import StoredRows, delete_rows, stored_rows
 from hpsearch.study_file.sections import STUDY_NAME
-from hpsearch.wording import plural
 from hpsearch.workers.trial.run_folder import RunFolder
 
 #: Between two looks at the leases of trials that seem to run.
@@ -130,7 +130,8 @@ def _require_no_worker(
             if first.get(lease.ticket) != (lease.attempt, lease.renewals):
                 raise UserError(
                     f"a study is deleted when nobody works on it, but {study.name!r} has "
-                    f"{plural(len(before), 'running trial')}; stop its workers with `hpsearch stop "
+                    f"{count_noun(len(before), 'running trial')}; stop its workers with `hpsearch "
+                    "stop "
                     f"--study {study.name}` and delete it then"
                 )
         silent |= {lease.ticket for lease in watch.expired(before)}

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
+from hpsearch.formatting import count_noun
 from hpsearch.search.queries import owners_at_work
 from hpsearch.search.storage import Database
-from hpsearch.wording import plural
 from hpsearch.workers.devices import cores
 from hpsearch.workers.owners import is_alive, this_host
 
@@ -47,8 +47,8 @@ class ThreadShare:
                 "%d workers are at work on this host now, on %s: trials begin with %s "
                 "instead of %d",
                 workers,
-                plural(cores(), "core"),
-                plural(share, "thread"),
+                count_noun(cores(), "core"),
+                count_noun(share, "thread"),
                 self._last,
             )
         elif self.exact and workers > self._workers and workers * share > cores():
@@ -56,7 +56,7 @@ class ThreadShare:
                 "%d workers are at work on this host now, on %s, and this one was given "
                 "--threads %d: they slow each other down; without --threads it takes its share",
                 workers,
-                plural(cores(), "core"),
+                count_noun(cores(), "core"),
                 self.most,
             )
         self._last, self._workers = share, workers
@@ -91,7 +91,10 @@ def crowding(workers: int, others: int) -> str | None:
     if others == 0 and everybody <= cores():
         return None
     beside = f", {others} of them at work already" if others else ""
-    told = f"{plural(everybody, 'worker')} share the {plural(cores(), 'core')} of this host{beside}"
+    told = (
+        f"{count_noun(everybody, 'worker')} share the {count_noun(cores(), 'core')} of this "
+        f"host{beside}"
+    )
     if everybody > cores():
         return f"{told}: one for each core would get as much done"
-    return f"{told}: each trains with {plural(share_of_cores(everybody), 'thread')} at most"
+    return f"{told}: each trains with {count_noun(share_of_cores(everybody), 'thread')} at most"

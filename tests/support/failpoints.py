@@ -14,10 +14,10 @@ from typing import Any
 
 from hpsearch import component_registries
 from hpsearch.failpoints import VARIABLE, FailPoint
+from hpsearch.results.error_text import first_line
 from hpsearch.results.invariants.facts import read_facts
 from hpsearch.results.invariants.rule import broken
 from hpsearch.results.invariants.rules import RULES
-from hpsearch.results.reasons import in_short
 from hpsearch.results.records import read_study
 from hpsearch.search import queries
 from hpsearch.search.storage import Database
@@ -138,7 +138,7 @@ class Place:
                     for each in record.trials
                 ],
                 "reasons": {
-                    each.ticket: in_short(each.error or "")
+                    each.ticket: first_line(each.error or "")
                     for each in record.trials
                     if each.state.value == "failed"
                 },

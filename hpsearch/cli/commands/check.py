@@ -26,8 +26,8 @@ from hpsearch.cli.terminal.output import (
     table,
 )
 from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UserError
+from hpsearch.formatting import count_noun
 from hpsearch.results.opening import study_file
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.space_report import Infeasible, PriorReport, SourceReport, SpaceReport
@@ -191,8 +191,9 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
         say(study.description)
     size = "continuous" if report.points is None else f"{report.points:,} configurations"
     say(
-        f"{plural(len(report.parameters), 'parameter')} ({size}), "
-        f"{plural(budget.trials, 'trial')} of up to {plural(budget.epochs_per_trial, 'epoch')}, "
+        f"{count_noun(len(report.parameters), 'parameter')} ({size}), "
+        f"{count_noun(budget.trials, 'trial')} of up to "
+        f"{count_noun(budget.epochs_per_trial, 'epoch')}, "
         f"sampler {study.sampler.name}, "
         f"pruner {study.pruner.name}, {_objectives(study)} of the {study.objective.at} epoch"
     )
@@ -255,7 +256,7 @@ def _print_prior(study: StudyFile, prior: PriorReport) -> None:
 
 
 def _divided(source: SourceReport) -> str:
-    groups = "" if source.val_groups is None else f" in {plural(source.val_groups, 'group')}"
+    groups = "" if source.val_groups is None else f" in {count_noun(source.val_groups, 'group')}"
     if source.folds is not None:
         return (
             f"{source.val_images:,} images{groups} in {source.folds} folds (a trial trains "

@@ -10,8 +10,8 @@ from hpsearch.cli.notify import Notifier, NotifyOption
 from hpsearch.cli.options import JsonOption, StoredStudyOption, at_least_one
 from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.terminal.output import print_json, say, show_time_range
+from hpsearch.formatting import count_noun
 from hpsearch.results.opening import database_for_reading, record_of, study_of
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.verdict import ConfirmationResult
@@ -113,7 +113,7 @@ def after_launch(
     options: LaunchOptions, outcome: LaunchResult, summed: dict[str, Any], *, as_json: bool
 ) -> int:
     """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
-    from hpsearch.cli.commands.launch import again
+    from hpsearch.cli.commands.launch import with_storage_option
     from hpsearch.workers.confirming.confirmation import ConfirmRequest
 
     summed["confirmation"] = None
@@ -124,12 +124,12 @@ def after_launch(
     code, summed["confirmation"] = confirm_with(options, ConfirmRequest(), as_json=as_json)
     if not as_json:
         name = options.study.name
-        say(f"Export it: {again(f'hpsearch export --study {name}', options.storage)}")
+        say(f"Export it: {with_storage_option(f'hpsearch export --study {name}', options.storage)}")
     return code
 
 
 def _print_asked(prepared: ConfirmationRun, *, stderr: bool) -> None:
-    state = "new" if prepared.new else f"{plural(prepared.ended, 'training')} ended before"
+    state = "new" if prepared.new else f"{count_noun(prepared.ended, 'training')} ended before"
     confirms: Any = prepared.study.confirms
     finalists = ", ".join(str(each["trial"]) for each in confirms["finalists"])
     say(f"{prepared.name} ({state})", style="bold", stderr=stderr)
@@ -140,7 +140,8 @@ def _print_asked(prepared: ConfirmationRun, *, stderr: bool) -> None:
     )
     epochs = prepared.most * prepared.epochs
     say(
-        f"at most {plural(prepared.most, 'training')} of {plural(prepared.epochs, 'epoch')} "
+        f"at most {count_noun(prepared.most, 'training')} of "
+        f"{count_noun(prepared.epochs, 'epoch')} "
         f"({confirms['seeds']} seeds choose, {confirms['seeds']} more report): {epochs:,} epochs, "
         f"{epochs / max(1, prepared.search_epochs):.0%} of the search's {prepared.search_epochs:,}",
         stderr=stderr,

@@ -16,8 +16,8 @@ from hpsearch.cli.options import (
     StoredStudyOption,
 )
 from hpsearch.cli.terminal.output import print_json, say
+from hpsearch.formatting import count_noun
 from hpsearch.results.opening import database_for_reading, stored_name
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.workers.checkup.examine import Health
@@ -99,8 +99,8 @@ def _print(health: Health, done: list[str]) -> None:
     checked, problems = told["checked"], told["problems"]
     for line in done:
         say(f"mended: {line}")
-    looked_at = ", ".join(plural(count, noun[:-1]) for noun, count in checked.items())
-    verdict = "no problems" if not problems else plural(len(problems), "problem")
+    looked_at = ", ".join(count_noun(count, noun[:-1]) for noun, count in checked.items())
+    verdict = "no problems" if not problems else count_noun(len(problems), "problem")
     say(f"{told['study']}: {verdict} in {looked_at}", style="bold" if problems else None)
     for number, problem in enumerate(problems, start=1):
         say(f"{number}. {problem['where']}: {problem['what']}")

@@ -20,9 +20,9 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.output import print_confusion, print_json, say
 from hpsearch.cli.terminal.verdict import print_agreement, print_gap
+from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of, study_of
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.final_evaluations import FinalEvaluation
@@ -83,7 +83,7 @@ def _warn(record: StudyRecord, before: Sequence[FinalEvaluation]) -> None:
     if before:
         say(
             f"warning: the test images of study {record.study.name!r} were opened before "
-            f"({plural(len(before), 'time')}): report the first value, accuracy "
+            f"({count_noun(len(before), 'time')}): report the first value, accuracy "
             f"{_ACCURACY.value(before[0].accuracy)} of trial {before[0].trial}; later ones are "
             "optimistic if anything was chosen by an earlier one",
             stderr=True,
@@ -91,7 +91,8 @@ def _warn(record: StudyRecord, before: Sequence[FinalEvaluation]) -> None:
     if not record.is_finished:
         left = record.study.trial_budget - record.counts.finished
         say(
-            f"warning: {plural(left, 'trial')} of study {record.study.name!r} never ended: if the "
+            f"warning: {count_noun(left, 'trial')} of study {record.study.name!r} never ended: if "
+            "the "
             "search continues, another trial may win, and its test value would be a second look",
             stderr=True,
         )
@@ -101,7 +102,7 @@ def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
     low, high = evaluation.interval
     winner = record.trial(evaluation.trial)
     seeds = evaluation.seeds
-    trained = f"confirmed, {plural(len(seeds), 'training')}" if seeds else "1 training"
+    trained = f"confirmed, {count_noun(len(seeds), 'training')}" if seeds else "1 training"
     if evaluation.models > max(1, len(seeds)):
         trained += f" of {evaluation.models // max(1, len(seeds))} models each, one for each fold"
     say(

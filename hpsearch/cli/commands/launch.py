@@ -31,6 +31,7 @@ from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.starting import changes_of
 from hpsearch.cli.storage_option import storage_of_the_environment
 from hpsearch.cli.terminal.output import print_json, say, show_params
+from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
 from hpsearch.output_streams import optional_output
 from hpsearch.results.opening import (
@@ -39,7 +40,6 @@ from hpsearch.results.opening import (
     record_of,
     stored_name,
 )
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -204,7 +204,7 @@ def worker(
         data=data,
     )
     most = "" if options.exact_threads or options.threads == 1 else "up to "
-    say(f"study {stored}: on {options.device} with {most}{plural(options.threads, 'thread')}")
+    say(f"study {stored}: on {options.device} with {most}{count_noun(options.threads, 'thread')}")
     crowded = crowding(1, others) if options.device == "cpu" else None
     if crowded is not None:
         say(f"warning: {crowded}", style="yellow")
@@ -237,7 +237,7 @@ def stop(
     say("Continue: run the same launch again")
 
 
-def again(command: str, storage: str) -> str:
+def with_storage_option(command: str, storage: str) -> str:
     """Return ``command`` with the ``--storage`` that this call was given; no password is shown."""
     import shlex
 
@@ -296,9 +296,15 @@ def _print_end(
     failed = next((trial for trial in record.trials if trial.error is not None), None)
     if counts.failed and failed is not None:
         number = failed.number if failed.number is not None else ""
-        say(f"Why one failed: {again(f'hpsearch show --study {told.study} {number}', storage)}")
+        say(
+            "Why one failed: "
+            f"{with_storage_option(f'hpsearch show --study {told.study} {number}', storage)}"
+        )
     if outcome.reason == "stored":
-        say(f"Search: {again(f'hpsearch worker --study {told.study}', storage)} (on any host)")
+        say(
+            f"Search: {with_storage_option(f'hpsearch worker --study {told.study}', storage)} (on "
+            "any host)"
+        )
     elif outcome.reason != "finished":
         say("Continue: run the same command again")
     broken = len(violators(record))
@@ -307,6 +313,12 @@ def _print_end(
     if order and exported:
         which = " --pick knee" if record.goals.is_multi_objective else ""
         if not record.goals.is_multi_objective:  # finalists are compared by one objective
-            say(f"Confirm it: {again(f'hpsearch confirm --study {told.study}', storage)}")
-        say(f"Export it: {again(f'hpsearch export --study {told.study}{which}', storage)}")
-    say(f"View it: {again('hpsearch dashboard', storage)}")
+            say(
+                "Confirm it: "
+                f"{with_storage_option(f'hpsearch confirm --study {told.study}', storage)}"
+            )
+        say(
+            "Export it: "
+            f"{with_storage_option(f'hpsearch export --study {told.study}{which}', storage)}"
+        )
+    say(f"View it: {with_storage_option('hpsearch dashboard', storage)}")

@@ -12,8 +12,8 @@ from hpsearch.cli.options import DEFAULT_STORAGE, JsonOption, StorageOption, Sto
 from hpsearch.cli.storage_option import warn_of_password
 from hpsearch.cli.terminal.output import print_json, say, show_params, table
 from hpsearch.errors import NothingStored, UnknownName, UserError
+from hpsearch.formatting import count_noun
 from hpsearch.results.opening import database_for_reading, record_of, study_of
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -222,7 +222,7 @@ def _forget(database: Database, record: StudyRecord, source: str, *, as_json: bo
     if as_json:
         print_json({"study": record.study.name, "source": source, "forgotten": forgotten})
     else:
-        say(f"{record.study.name}: {plural(forgotten, 'result')} of {source} forgotten")
+        say(f"{record.study.name}: {count_noun(forgotten, 'result')} of {source} forgotten")
 
 
 def _as_json(
@@ -263,11 +263,13 @@ def _print(found: CheckedSource, told: dict[str, Any]) -> None:
         say(f"and {len(found.rows) - _ROWS_SHOWN} more (--json lists them)")
     skipped = f", {told['skipped']} skipped" if told["skipped"] else ""
     if told["dry_run"]:
-        say(f"{told['usable']} of {plural(told['rows'], 'row')} usable{skipped}; nothing stored")
+        say(
+            f"{told['usable']} of {count_noun(told['rows'], 'row')} usable{skipped}; nothing stored"
+        )
         return
     before = told["usable"] - told["added"]
     known = f", {before} known before or twice" if before else ""
-    say(f"{plural(told['added'], 'result')} learned{known}{skipped}; they are no trials")
+    say(f"{count_noun(told['added'], 'result')} learned{known}{skipped}; they are no trials")
 
 
 def _shown(rows: Sequence[CheckedRow]) -> Sequence[CheckedRow]:

@@ -9,7 +9,7 @@ import typer
 
 from hpsearch.cli.options import JsonOption, at_least_one
 from hpsearch.cli.terminal.output import print_json, say, table
-from hpsearch.wording import plural
+from hpsearch.formatting import count_noun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def predict(
         say(f"error: {each.problem}", stderr=True)
     if bad:
         say(
-            f"{plural(len(bad), 'picture')} of {len(labelled):,} can't be labelled",
+            f"{count_noun(len(bad), 'picture')} of {len(labelled):,} can't be labelled",
             style="bold",
             stderr=True,
         )

@@ -11,8 +11,8 @@ from hpsearch.cli.flags import Command, Group
 from hpsearch.cli.options import DEFAULT_STORAGE, DataOption, JsonOption, StorageOption
 from hpsearch.cli.terminal.output import print_json, say, table
 from hpsearch.errors import UnknownName, UserError
+from hpsearch.formatting import count_noun
 from hpsearch.results.opening import database_for_reading, record_of, study_of
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.priors.prior_file import Learned
@@ -134,7 +134,7 @@ def _tell(file: Path, learned: Learned, *, as_json: bool) -> None:
     if as_json:
         print_json({"file": str(file), "studies": told})
         return
-    say(f"{file}: built from {plural(len(told), 'search', 'searches')}", style="bold")
+    say(f"{file}: built from {count_noun(len(told), 'search', 'searches')}", style="bold")
     table(
         ("search", "configurations", "optimizers"),
         [(each.name, len(each.rows), ", ".join(each.families)) for each in learned.examples],

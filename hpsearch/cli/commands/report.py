@@ -9,8 +9,8 @@ import typer
 
 from hpsearch.cli.options import DEFAULT_STORAGE, DataOption, JsonOption, StorageOption
 from hpsearch.cli.terminal.output import print_json, say, show_bytes
+from hpsearch.formatting import count_noun
 from hpsearch.results.opening import database_for_reading, stored_name
-from hpsearch.wording import plural
 
 
 def report(
@@ -69,7 +69,7 @@ def report(
         for path in written.files[: len(written.files) - len(drawn)]:
             say(f"{path}  {show_bytes(path.stat().st_size)}")
         if drawn:
-            say(f"{drawn[0].parent}/  {plural(len(drawn), 'file')}, PNG and SVG")
+            say(f"{drawn[0].parent}/  {count_noun(len(drawn), 'file')}, PNG and SVG")
         say(f"Open {written.page} in a browser; it needs no network.")
     if show:
         import webbrowser

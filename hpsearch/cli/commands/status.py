@@ -19,9 +19,9 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.front import print_best, print_warnings
 from hpsearch.cli.terminal.output import console, print_json, say, show, show_time, sparkline, table
+from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord, TrialRecord
@@ -92,7 +92,8 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
         + (f"; {counts['infeasible']} infeasible draws" if counts["infeasible"] else "")
     )
     say(
-        f"{plural(told['epochs_run'], 'epoch')} in {show_time(told['compute_seconds'])} of training"
+        f"{count_noun(told['epochs_run'], 'epoch')} in {show_time(told['compute_seconds'])} of "
+        "training"
     )
     print_warnings(record)
     if told["pruning"] is not None:
@@ -100,7 +101,7 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
     _print_failures(record)
     _print_invalid(told.get("invalid", ()))
     for each in told.get("knowledge", ()):
-        say(f"the sampler uses {plural(each['results'], 'result')} from {each['source']}")
+        say(f"the sampler uses {count_noun(each['results'], 'result')} from {each['source']}")
     if "prior" in told:
         _print_prior(told["prior"])
     print_best(record)
@@ -109,7 +110,10 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
 
 
 def _print_prior(told: Mapping[str, Any]) -> None:
-    starts, random = plural(told["starts"], "start"), plural(told["random_starts"], "random one")
+    starts, random = (
+        count_noun(told["starts"], "start"),
+        count_noun(told["random_starts"], "random one"),
+    )
     share = told["better_than_random"]
     if share is None:
         found = f"{starts} and {random}, too few to compare"
@@ -178,7 +182,7 @@ def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
     )
     unshown = record.counts.running + record.counts.paused - sum(not each.best for each in curves)
     if unshown > 0:
-        say(f"and {plural(unshown, 'trial')} more running")
+        say(f"and {count_noun(unshown, 'trial')} more running")
 
 
 def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
@@ -188,9 +192,9 @@ def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
         say(f"confirmation: {told['damaged']}", style="bold red")
         return
     newer = told["newer_trials"]
-    since = f"; {plural(newer, 'newer trial')} not included" if newer > 0 else ""
+    since = f"; {count_noun(newer, 'newer trial')} not included" if newer > 0 else ""
     if not told["finished"]:
-        ended = plural(told["trainings"], "training")
+        ended = count_noun(told["trainings"], "training")
         say(f"confirmation: {ended} ended so far; `hpsearch confirm` continues{since}")
     elif told["winner"] is None:
         say(f"confirmation: every finalist failed (`hpsearch show --study {told['study']}`){since}")
@@ -208,13 +212,13 @@ def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
 
 def _print_pruning(bill: Mapping[str, Any]) -> None:
     spared = len(bill["spared"])
-    line = f"pruning saved up to {plural(bill['epochs_saved'], 'epoch')}"
+    line = f"pruning saved up to {count_noun(bill['epochs_saved'], 'epoch')}"
     if bill["false_rate"] is not None:
         low, high = bill["false_interval"]
         line += (
-            f"; of {plural(spared, 'spared trial')} {bill['falsely_pruned']} would have been "
+            f"; of {count_noun(spared, 'spared trial')} {bill['falsely_pruned']} would have been "
             f"stopped falsely ({bill['false_rate']:.0%} [{low:.0%}, {high:.0%}]), "
-            f"regret {show(bill['regret'])}, for {plural(bill['epochs_paid'], 'epoch')}"
+            f"regret {show(bill['regret'])}, for {count_noun(bill['epochs_paid'], 'epoch')}"
         )
     say(line)
     ranks = [rung for rung in bill["rungs"] if rung["spearman"] is not None]
@@ -224,11 +228,11 @@ def _print_pruning(bill: Mapping[str, Any]) -> None:
 
 
 def _print_failures(record: StudyRecord) -> None:
-    from hpsearch.results.reasons import in_short
+    from hpsearch.results.error_text import first_line
 
     failed = [trial for trial in record.trials if trial.state.value == "failed"]
     for trial in failed[:_FAILURES_SHOWN]:
-        say(f"  trial {show(trial.number)} failed: {in_short(trial.error or '')}")
+        say(f"  trial {show(trial.number)} failed: {first_line(trial.error or '')}")
     if len(failed) > _FAILURES_SHOWN:
         say(f"  and {len(failed) - _FAILURES_SHOWN} more (`show` lists every trial)")
 

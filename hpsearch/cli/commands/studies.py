@@ -19,9 +19,9 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.output import print_json, say, show, show_bytes, show_time, table
 from hpsearch.errors import NothingStored, UserError
+from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, head_of
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -122,7 +122,7 @@ def _delete(storage: str, name: str, runs: Path, *, yes: bool, as_json: bool) ->
         running = sum(each.rows.running for each in plan.studies)
         if running:
             say(
-                f"{plural(running, 'trial')} may still be running; watching for one lease",
+                f"{count_noun(running, 'trial')} may still be running; watching for one lease",
                 stderr=True,
             )
         left = delete(database, plan)
@@ -137,10 +137,12 @@ def _delete(storage: str, name: str, runs: Path, *, yes: bool, as_json: bool) ->
 def _what_goes(study: StudyToDelete) -> str:
     rows = study.rows
     if rows.left_over:
-        what = f"left over: {plural(rows.trials, 'trial')} in the ledger, none in Optuna's tables"
+        what = (
+            f"left over: {count_noun(rows.trials, 'trial')} in the ledger, none in Optuna's tables"
+        )
     else:
-        what = f"{plural(rows.trials, 'trial')}, {rows.complete} complete"
-    files = f"{plural(study.files, 'file')} ({show_bytes(study.bytes)}) in {study.folder}"
+        what = f"{count_noun(rows.trials, 'trial')}, {rows.complete} complete"
+    files = f"{count_noun(study.files, 'file')} ({show_bytes(study.bytes)}) in {study.folder}"
     return f"{rows.name}: {what}; {files if study.files else 'no files on this host'}"
 
 

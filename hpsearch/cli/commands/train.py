@@ -23,8 +23,8 @@ from hpsearch.cli.options import (
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.cli.terminal.reproduction import COMPARED, at_epoch, recorded_metrics, verdict
 from hpsearch.cli.terminal.training_progress import stopped_by_signals, told
+from hpsearch.formatting import count_noun
 from hpsearch.output_streams import optional_output
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.metrics import EpochResult
@@ -183,7 +183,7 @@ def _announce(assignment: Assignment, seeds: int) -> None:
         )
     say(
         f"{assignment.study.name}: {plan.model.parameters:,} parameters, {images}, on "
-        f"{build_plan.device} with {plural(build_plan.threads, 'thread')} in {plan.precision}"
+        f"{build_plan.device} with {count_noun(build_plan.threads, 'thread')} in {plan.precision}"
     )
 
 

@@ -17,8 +17,8 @@ from hpsearch.cli.terminal.output import (
     show_time_range,
 )
 from hpsearch.foreign_text import clean
+from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,18 +36,19 @@ _MESSAGES_SHOWN = 5
 def print_preview(preview: Preview, *, stderr: bool = False) -> None:
     """Tell what a launch will do and cost."""
     left = preview.trials - preview.finished
-    state = "new" if preview.new else f"{plural(preview.finished, 'trial')} finished before"
+    state = "new" if preview.new else f"{count_noun(preview.finished, 'trial')} finished before"
     say(f"{preview.study} ({state})", style="bold", stderr=stderr)
     if left <= 0:
         say(
-            f"the budget of {plural(preview.trials, 'trial')} is finished; --trials asks for more",
+            f"the budget of {count_noun(preview.trials, 'trial')} is finished; --trials asks for "
+            "more",
             stderr=stderr,
         )
         return
     devices = ", ".join(
         f"{preview.devices.count(device)} on {device}" for device in dict.fromkeys(preview.devices)
     )
-    threads = plural(preview.threads_per_worker, "thread")
+    threads = count_noun(preview.threads_per_worker, "thread")
     if preview.threads_per_worker > 1:  # a smaller network than those that were tried takes one
         threads = f"up to {threads}"
     workers = f"workers: {devices}, {threads} each" if devices else "no worker is started"
@@ -57,8 +58,8 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
     if preview.trainings_per_trial > 1:
         epochs = f"{preview.trainings_per_trial} x {epochs}"
     say(
-        f"{plural(left, 'trial')} of up to {epochs} over "
-        f"{plural(preview.parameters, 'parameter')}; {workers}",
+        f"{count_noun(left, 'trial')} of up to {epochs} over "
+        f"{count_noun(preview.parameters, 'parameter')}; {workers}",
         stderr=stderr,
     )
     if preview.trainings_per_trial > 1:
@@ -160,7 +161,7 @@ class Page:
             # One line each, or the page would outgrow the screen
             column.no_wrap, column.overflow = True, "ellipsis"
         left_out = len(workers) - len(shown)
-        more = [Text(f"and {plural(left_out, 'worker')} more", style="dim")] if left_out else []
+        more = [Text(f"and {count_noun(left_out, 'worker')} more", style="dim")] if left_out else []
         return Group(*head, *([table] if shown else []), *more, *messages)
 
     def _metric_lines(self, progress: Progress) -> list[str]:
@@ -191,7 +192,7 @@ class Page:
         return [
             "   ".join(trials),
             "   ".join(pace),
-            f"{plural(len(progress.workers), 'worker')}" + (f": {crew}" if crew else ""),
+            f"{count_noun(len(progress.workers), 'worker')}" + (f": {crew}" if crew else ""),
         ]
 
 

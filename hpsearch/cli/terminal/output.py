@@ -11,8 +11,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpsearch.foreign_text import clean, escape_json
+from hpsearch.formatting import format_long_duration
 from hpsearch.output_streams import require_output
-from hpsearch.wording import long_time
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -174,7 +174,7 @@ def show_time(seconds: float | None) -> str:
         return "-"
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return long_time(seconds)
+    return format_long_duration(seconds)
 
 
 def show_time_range(low: float, high: float) -> str:

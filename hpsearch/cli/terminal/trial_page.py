@@ -208,7 +208,7 @@ def _cell(name: str, value: float | None) -> Any:
 
 def _print_events(events: list[dict[str, Any]]) -> None:
     say()
-    from hpsearch.results.reasons import in_short
+    from hpsearch.results.error_text import first_line
 
     rows = [
         (
@@ -217,7 +217,7 @@ def _print_events(events: list[dict[str, Any]]) -> None:
             event["kind"],
             ", ".join(
                 # An error stands below, whole; here its line that says most is enough.
-                f"{key} {in_short(show(value)) if key == 'error' else show(value)}"
+                f"{key} {first_line(show(value)) if key == 'error' else show(value)}"
                 for key, value in event["detail"].items()
                 if key not in ("key", "sha256")
             ),

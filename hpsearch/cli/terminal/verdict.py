@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal.output import say, show, show_params, table
+from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
-from hpsearch.wording import plural
 
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.statistics import Interval
@@ -78,7 +78,7 @@ def print_verdict(
         )
     if newer > 0:
         say(
-            f"The search has continued since: {plural(newer, 'newer trial')} not included; "
+            f"The search has continued since: {count_noun(newer, 'newer trial')} not included; "
             "--again starts a new confirmation"
         )
 
@@ -120,7 +120,7 @@ def _lines(verdict: ConfirmationResult, unit: MetricFormat) -> list[tuple[str, s
         told = "every finalist failed" if verdict.finished else "no winner yet"
         lines.append(("Confirmed", f"- ({told})"))
     elif verdict.confirmed is not None:
-        seeds = plural(len(verdict.reported), "seed")
+        seeds = count_noun(len(verdict.reported), "seed")
         told = f"{unit.value(verdict.confirmed):<9} ({verdict.judged_on})"
         lines.append((f"Confirmed, {seeds}", told))
         # Both ends: an interval of a share, or one that reaches for luck, is uneven
@@ -145,7 +145,7 @@ def _lines(verdict: ConfirmationResult, unit: MetricFormat) -> list[tuple[str, s
     lines.append(
         (
             "Spent",
-            f"{plural(verdict.spent_epochs, 'epoch')} = {verdict.full_trainings:.1f} full "
+            f"{count_noun(verdict.spent_epochs, 'epoch')} = {verdict.full_trainings:.1f} full "
             f"trainings; {verdict.confirmation_share:.0%} on confirmation",
         )
     )

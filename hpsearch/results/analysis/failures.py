@@ -11,7 +11,7 @@ from typing import Any
 
 from hpsearch.results import trial_attributes
 from hpsearch.results.analysis.parameters import format_value, read_parameters, short_name
-from hpsearch.results.reasons import in_short
+from hpsearch.results.error_text import first_line
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.trial_attributes import InfeasibleDraw
 from hpsearch.search.ledger_tables import TicketState
@@ -116,7 +116,7 @@ def kinds(errors: Sequence[tuple[int, str]]) -> tuple[Failure, ...]:
     """Group (trial number, error); two are of one kind if only their numbers differ."""
     grouped: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for number, error in sorted(errors):
-        line = in_short(error)
+        line = first_line(error)
         grouped[_PARTICULARS.sub("#", line)].append((number, line))
     made = (
         Failure(error=group[0][1], trials=tuple(number for number, _ in group))

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 from hpsearch.metrics import GOAL_METRICS, METRIC_COLUMNS, EpochResult
 from hpsearch.results import trial_attributes
 from hpsearch.results.analysis.parameters import read_parameters
+from hpsearch.results.error_text import first_line
 from hpsearch.results.overfitting import overfits_from
-from hpsearch.results.reasons import in_short
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search import queries
 from hpsearch.search.ledger_tables import epochs
@@ -124,7 +124,7 @@ def _why(trial: TrialRecord) -> str | None:
     """Return why a trial has no number, or none that can be trusted."""
     if trial.invalid is not None:
         return f"declared invalid: {trial.invalid.reason}"
-    return None if trial.error is None else in_short(trial.error)
+    return None if trial.error is None else first_line(trial.error)
 
 
 def _has_metrics(record: StudyRecord) -> bool:

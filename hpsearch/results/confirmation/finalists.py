@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.errors import UserError
+from hpsearch.formatting import count_noun
 from hpsearch.results.confirmation.luck import Field, field_of
 from hpsearch.results.confirmation.over_groups import Error
-from hpsearch.wording import plural
 
 #: Finalists that are asked for where the user names no number.
 DEFAULT_TOP = 6
@@ -91,9 +91,9 @@ def finalists(
                 break
     best, others = different[:top], different[top:]
     error = error_of(best[-1].trial)
-    noise, over = standard_error(metric, best[-1].value, images), plural(images, "image")
+    noise, over = standard_error(metric, best[-1].value, images), count_noun(images, "image")
     if error is not None and error.standard_error is not None:
-        noise, over = error.standard_error, f"{over} in {plural(error.groups, 'group')}"
+        noise, over = error.standard_error, f"{over} in {count_noun(error.groups, 'group')}"
     tied = [other for other in others if abs(other.value - best[-1].value) <= noise]
     complete = sum(candidate.complete for candidate in ranked)
     rule = f"the best {len(best)} of {complete} complete trials"

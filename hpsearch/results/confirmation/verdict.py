@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.plan import FinalistRank
 from hpsearch.results.confirmation.statistics import Interval
-from hpsearch.wording import plural
 
 
 def optimism_in_words(optimism: float, metric: str) -> str:
@@ -178,8 +178,8 @@ class ConfirmationResult:
     @property
     def sample(self) -> str:
         """The images that it rests on, in words: ``211 validation images in 71 groups``."""
-        images = plural(self.images, "validation image")
-        return images if self.groups is None else f"{images} in {plural(self.groups, 'group')}"
+        images = count_noun(self.images, "validation image")
+        return images if self.groups is None else f"{images} in {count_noun(self.groups, 'group')}"
 
     @property
     def other_images(self) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.export.card_metrics import Judgement, classes_of, metrics_of, number
 from hpsearch.results.markdown import Code, code, inline, plain, table
 from hpsearch.study_file.goals import Goals
-from hpsearch.wording import plural
 
 
 def card(
@@ -94,7 +94,7 @@ def _data(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
 
 def _grouped(origin: Mapping[str, Any]) -> str:
     groups = origin.get("val_groups")
-    return "" if groups is None else f" in {plural(groups, 'group')}"
+    return "" if groups is None else f" in {count_noun(groups, 'group')}"
 
 
 def _several(data: Mapping[str, Any]) -> list[tuple[str, int]]:

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hpsearch.formatting import format_long_duration
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.analysis.parameters import short_name
-from hpsearch.wording import long_time
 
 #: What people call the figures of an epoch and of a model.
 _NAMES = {
@@ -114,7 +114,7 @@ def duration(seconds: float | None) -> str:
         return "-"
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 10 else _short(seconds)
-    return long_time(seconds)
+    return format_long_duration(seconds)
 
 
 def _short(seconds: float) -> str:

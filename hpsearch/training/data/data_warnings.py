@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.formatting import count_noun
 from hpsearch.training.data.prepare import PreparedData
-from hpsearch.wording import plural
 
 #: Class names that a warning lists.
 _NAMED = 10
@@ -84,4 +84,4 @@ def _named(classes: NDArray[np.bool_], names: Sequence[str]) -> str:
     chosen = [names[index] for index in np.flatnonzero(classes).tolist()]
     more = f" and {len(chosen) - _NAMED:,} more" if len(chosen) > _NAMED else ""
     listed = ", ".join(chosen[:_NAMED]) + more
-    return f"{len(chosen):,} of {plural(len(names), 'class', 'classes')} ({listed})"
+    return f"{len(chosen):,} of {count_noun(len(names), 'class', 'classes')} ({listed})"

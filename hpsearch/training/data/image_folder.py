@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
+from hpsearch.formatting import count_noun
 from hpsearch.regular_file import kind_of
 from hpsearch.training.data.group_split import TestFraction, hold_out
 from hpsearch.training.data.images import Images, Part, Source
@@ -26,7 +27,6 @@ from hpsearch.training.data.picture_files import (
 )
 from hpsearch.training.data.place import DataRoot, absolute
 from hpsearch.training.registries import SOURCES
-from hpsearch.wording import plural
 
 #: Subfolders that are parts and not classes if there is nothing but them, in any case of letters.
 _PARTS = {
@@ -249,7 +249,7 @@ def _notes(parts: Iterable[_Listed]) -> tuple[str, ...]:
             )
         if part.loose:
             notes.append(
-                f"{plural(part.loose, 'picture')} right in {part.folder} "
+                f"{count_noun(part.loose, 'picture')} right in {part.folder} "
                 f"{'is' if part.loose == 1 else 'are'} left out: in the folder of no class"
             )
     return tuple(notes)

@@ -16,8 +16,8 @@ from hpsearch.results.confirmation.stored import (
     progress_of,
     trainings,
 )
+from hpsearch.results.error_text import first_line
 from hpsearch.results.ranking import leader
-from hpsearch.results.reasons import in_short
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search.events import Event, EventKind, event_log, newest_event_id
 from hpsearch.search.ledger_tables import TicketState
@@ -160,11 +160,11 @@ class ProgressReader:
             case EventKind.INFEASIBLE:
                 return f"trial {detail['trial']} can't be trained: {detail['reason']}"
             case EventKind.FAILED:
-                return f"{name} failed: {in_short(detail['error'])}"
+                return f"{name} failed: {first_line(detail['error'])}"
             case EventKind.ATTEMPT_FAILED | EventKind.WORKER_DIED | EventKind.LEASE_EXPIRED if (
                 detail["retry"]
             ):
-                return f"{name} was interrupted ({in_short(detail['error'])})"
+                return f"{name} was interrupted ({first_line(detail['error'])})"
             case EventKind.PAUSED:
                 metric = self._study.objective.metric
                 written = MetricFormat(metric).value(detail["value"])

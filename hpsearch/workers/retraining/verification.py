@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import DataError, UserError
+from hpsearch.formatting import count_noun
 from hpsearch.metrics import OBJECTIVES, EpochResult
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, of_json
 from hpsearch.results.export.matrix_metrics import share_interval
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.data.place import data_root
 from hpsearch.training.data.prepare import build_source, prepare
-from hpsearch.wording import plural
 
 _COMPARED = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 
@@ -135,7 +135,7 @@ def expectation(study: StudyFile) -> Expectation:
     if known is not None and "val_accuracy" in known.figures:
         of_groups = known.figures["val_accuracy"].interval(accuracy, share=True)
         low, high = of_groups or (0.0, 1.0)
-        over += f" in {plural(known.groups, 'group')}"
+        over += f" in {count_noun(known.groups, 'group')}"
     elif origin.get("lacks_groups"):
         over += " (each taken as independent, since their groups weren't stored: too narrow)"
     return Expectation(

@@ -18,7 +18,7 @@ from hpsearch.errors import (
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.registry import Component
 from hpsearch.results import trial_attributes
-from hpsearch.results.reasons import in_short, shortened
+from hpsearch.results.error_text import first_line, shortened
 from hpsearch.search.ledger_types import Claim, TrialRow
 from hpsearch.search.optuna_rows import constraint_attrs
 from hpsearch.search.samplers import SAMPLERS
@@ -292,5 +292,5 @@ def _account(error: BaseException) -> str:
     told = "".join(traceback.format_exception(error))
     if len(told) <= _ACCOUNT:
         return told
-    first = in_short("".join(traceback.format_exception_only(error)))
+    first = first_line("".join(traceback.format_exception_only(error)))
     return f"{first}\n\n{shortened(told, _ACCOUNT - len(first) - 2, beginning=_BEGINNING)}"

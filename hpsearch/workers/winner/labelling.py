@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from hpsearch.errors import UserError
+from hpsearch.formatting import count_noun
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.training.classifier import Classifier
 from hpsearch.training.data.images import DamagedPicture
 from hpsearch.training.data.picture_files import SUFFIXES, by_ending, ending, is_picture
-from hpsearch.wording import plural
 from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.gpu import open_device
 
@@ -46,7 +46,7 @@ class Pictures:
             return None
         count = self.left_out.total()
         return (
-            f"{plural(count, 'file')} {'is' if count == 1 else 'are'} left out, since their "
+            f"{count_noun(count, 'file')} {'is' if count == 1 else 'are'} left out, since their "
             f"endings aren't those of pictures{by_ending(self.left_out)}"
         )
 

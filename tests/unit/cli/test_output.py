@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hpsearch import wording
+from hpsearch import formatting
 from hpsearch.cli.terminal import output
 
 
@@ -92,8 +92,8 @@ def test_passwords_are_hidden(text, masked):
 
 
 def test_plurals():
-    assert wording.plural(1, "thread") == "1 thread"
-    assert wording.plural(1200, "epoch") == "1,200 epochs"
+    assert formatting.count_noun(1, "thread") == "1 thread"
+    assert formatting.count_noun(1200, "epoch") == "1,200 epochs"
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.analysis.matrices import Matrix, Versus
 from hpsearch.results.report.blocks import Chart, Column, Table
 from hpsearch.results.report.charts.style import axis, figure
 from hpsearch.results.report.labels import in_chart
 from hpsearch.results.report.palette import var
-from hpsearch.wording import plural
 
 #: Beyond so many classes cells hold no figure.
 _WRITTEN = 12
@@ -62,7 +62,8 @@ def confusion(matrix: Matrix, names: Sequence[str], *, whose: str) -> Chart:
     return Chart(
         name="confusion",
         title=f"Confusion matrix of {whose}, in % of each true class",
-        description=f"Confusion matrix over {plural(size, 'class', 'classes')}; the table has its "
+        description=f"Confusion matrix over {count_noun(size, 'class', 'classes')}; the table has "
+        "its "
         "figures.",
         figure=figure(
             [trace],
@@ -147,7 +148,7 @@ def class_differences(versus: Versus) -> Chart | None:
         ),
         height=110 + 26 * len(order),
         note=(
-            f"Over {plural(versus.seeds, 'seed')}{' and groups of images' if grouped else ''}; "
+            f"Over {count_noun(versus.seeds, 'seed')}{' and groups of images' if grouped else ''}; "
             "the intervals hold for all classes at once. "
             "Coloured: those that exclude 0."
         ),

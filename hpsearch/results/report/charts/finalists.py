@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.report.blocks import Chart
 from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.labels import Unit
 from hpsearch.results.report.palette import var
-from hpsearch.wording import plural
 
 
 def finalists(verdict: ConfirmationResult) -> Chart | None:
@@ -71,7 +71,8 @@ def finalists(verdict: ConfirmationResult) -> Chart | None:
     return Chart(
         name="finalists",
         title="What the search saw, and what fresh seeds came to",
-        description=f"{plural(len(order), 'finalist')}: value in the search, mean of the choosing "
+        description=f"{count_noun(len(order), 'finalist')}: value in the search, mean of the "
+        "choosing "
         "seeds and of the reporting seeds.",
         figure=figure(
             traces,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from hpsearch.formatting import count_noun
 from hpsearch.metrics import EpochResult
 from hpsearch.results.report.blocks import Chart, Column, Table
 from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit
 from hpsearch.results.report.palette import DASHES, SERIES, var
-from hpsearch.wording import plural
 
 #: Trials that have a line of their own.
 LINES = 5
@@ -38,13 +38,13 @@ def learning_curves(content: StudyContent) -> Chart | None:
     drawn = [trace for trace in traces if trace["x"]]
     told = ""
     if max(len(stopped), len(complete)) > BACKDROP:
-        told = f"Of the {plural(len(others), 'other trial')} {2 * BACKDROP} at most are drawn. "
+        told = f"Of the {count_noun(len(others), 'other trial')} {2 * BACKDROP} at most are drawn. "
     return Chart(
         name="learning-curves",
         title=f"{unit.name[:1].upper()}{unit.name[1:]} after each epoch",
         description=(
             f"Lines of {unit.name} over epochs: the best {len(best)} of "
-            f"{plural(len(content.curves), 'trial')} stand out from the others."
+            f"{count_noun(len(content.curves), 'trial')} stand out from the others."
         ),
         figure=figure(
             drawn,

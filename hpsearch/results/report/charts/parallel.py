@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.report.blocks import Chart
 from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import in_chart, setting
 from hpsearch.results.report.palette import RAMP, var
-from hpsearch.wording import plural
 
 #: Axes that can be told apart on a page.
 AXES = 9
@@ -78,7 +78,7 @@ def parallel(content: StudyContent, order: Sequence[str]) -> Chart | None:
     if best:
         traces.append(_lines(best, paths, scales, None, f"winner, trial {content.winner}"))
     told = "".join(
-        f" {plural(len(order) - len(paths), 'parameter')} of less importance left out."
+        f" {count_noun(len(order) - len(paths), 'parameter')} of less importance left out."
         if len(order) > len(paths)
         else ""
     )
@@ -86,8 +86,8 @@ def parallel(content: StudyContent, order: Sequence[str]) -> Chart | None:
         name="parallel",
         title="Settings of all trials",
         description=(
-            f"Parallel coordinates: {plural(len(rows), 'trial')} as lines through "
-            f"{plural(len(paths), 'parameter')}, coloured by {unit.name}."
+            f"Parallel coordinates: {count_noun(len(rows), 'trial')} as lines through "
+            f"{count_noun(len(paths), 'parameter')}, coloured by {unit.name}."
         ),
         figure=figure(
             traces,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.analysis.comparison import Comparison
 from hpsearch.results.report.blocks import Chart
 from hpsearch.results.report.charts.style import Trace, axis, figure
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit, in_chart
 from hpsearch.results.report.palette import DASHES, SERIES, var
-from hpsearch.wording import plural
 
 
 def winners(comparison: Comparison, unit: Unit) -> Chart | None:
@@ -58,7 +58,7 @@ def winners(comparison: Comparison, unit: Unit) -> Chart | None:
         name="winners",
         title="The winner of each study",
         description=f"Best seen and confirmed {unit.name} of "
-        f"{plural(len(lines), 'study', 'studies')}.",
+        f"{count_noun(len(lines), 'study', 'studies')}.",
         figure=figure(
             traces,
             xaxis=axis(unit.axis),
@@ -107,7 +107,7 @@ def progress(contents: Sequence[StudyContent], unit: Unit) -> Chart | None:
         name="progress",
         title="Best so far of each study",
         description=f"The best {unit.name} so far over the epochs of "
-        f"{plural(len(traces), 'study', 'studies')}.",
+        f"{count_noun(len(traces), 'study', 'studies')}.",
         figure=figure(
             traces,
             xaxis=axis("Epochs of the study", rangemode="tozero"),

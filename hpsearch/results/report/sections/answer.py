@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.export.confirmed import LACKS_GROUPS, distrusted
 from hpsearch.results.report.blocks import Block, Section, Text, Tile, Tiles
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import duration
-from hpsearch.wording import plural
 
 
 def answer(content: StudyContent) -> Section:
@@ -25,7 +25,7 @@ def answer(content: StudyContent) -> Section:
         ),
         Tile(
             label="Spent on the search",
-            value=plural(content.costs.epochs, "epoch"),
+            value=count_noun(content.costs.epochs, "epoch"),
             detail=f"{duration(content.costs.compute_seconds)} of training",
         ),
     ]
@@ -54,14 +54,14 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
     seen = Tile(
         label="Best seen in the search",
         value=unit.value(best),
-        detail=f"one seed, best of {plural(len(content.ranked), 'trial')}: optimistic"
+        detail=f"one seed, best of {count_noun(len(content.ranked), 'trial')}: optimistic"
         if best is not None
         else "no trial has a rank yet",
     )
     if len(content.objectives) > 1:
         front = Tile(
             label="On the front",
-            value=plural(len(content.front), "trial"),
+            value=count_noun(len(content.front), "trial"),
             detail="none yet" if content.knee is None else f"its knee is trial {content.knee}",
         )
         return [front, replace(seen, label=f"Best {unit.name} seen")]
@@ -72,7 +72,7 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
     interval = verdict.over_seeds_and_images
     return [
         Tile(
-            label=f"Confirmed, {plural(len(verdict.reported), 'fresh seed')}",
+            label=f"Confirmed, {count_noun(len(verdict.reported), 'fresh seed')}",
             value=unit.value(verdict.confirmed),
             detail=""
             if interval is None

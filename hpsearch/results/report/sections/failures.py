@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.report.blocks import Block, Column, Section, Table, Text
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import cut, params_line
-from hpsearch.wording import plural
 
 #: Trials that are listed by number.
 _LISTED = 30
@@ -60,7 +60,7 @@ def failures(content: StudyContent) -> Section:
         return Section(name="failures", title="Failures", blocks=blocks)
     blocks.append(
         Text(
-            text=f"{plural(found.infeasible, 'draw')} couldn't be built; they used no budget."
+            text=f"{count_noun(found.infeasible, 'draw')} couldn't be built; they used no budget."
             + (
                 f" No region explains {found.unexplained} of them."
                 if found.unexplained and found.regions

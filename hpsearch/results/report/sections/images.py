@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.analysis.matrices import HardPicture
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.report.blocks import (
@@ -19,7 +20,6 @@ from hpsearch.results.report.blocks import (
 from hpsearch.results.report.charts.confusion import class_differences, confusion
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit
-from hpsearch.wording import plural
 
 #: Finalists that the winner is compared with class by class.
 _COMPARED = 3
@@ -31,7 +31,7 @@ def classes(content: StudyContent) -> Section:
     blocks: list[Block] = []
     if found is not None and found.finalists:
         matrix = found.finalists[0]
-        of = plural(matrix.trainings, "training")
+        of = count_noun(matrix.trainings, "training")
         blocks.append(confusion(matrix, names, whose=f"trial {matrix.trial}, {of}"))
         charts = [
             chart
@@ -57,7 +57,8 @@ def classes(content: StudyContent) -> Section:
         accuracy = Unit("val_accuracy")
         blocks.append(
             Text(
-                text=f"Test images were opened {plural(len(content.test), 'time')}. At the first "
+                text=f"Test images were opened {count_noun(len(content.test), 'time')}. At the "
+                "first "
                 f"look trial {evaluation.trial} came to {accuracy.value(evaluation.accuracy)} of "
                 f"{evaluation.sample} (95 % over {evaluation.over}: "
                 f"{accuracy.interval(evaluation.interval)}); only a first look is a test."

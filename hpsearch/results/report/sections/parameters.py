@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.analysis.findings import Contrast, Effects
 from hpsearch.results.report.blocks import Block, Charts, Column, Section, Table, Text
 from hpsearch.results.report.charts.effects import effect_chart, interaction_chart
@@ -11,7 +12,6 @@ from hpsearch.results.report.charts.importances import importance_chart
 from hpsearch.results.report.charts.tradeoffs import COSTS, tradeoff
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit, cut, name_of
-from hpsearch.wording import plural
 
 #: Parameters that have a chart; the table has all.
 _EFFECTS_DRAWN = 16
@@ -25,7 +25,7 @@ def importances(content: StudyContent) -> Section:
     missing = []
     for place, group in enumerate(found.groups):
         where = _where(group.branch)
-        title = f"{where or 'All trials'} ({plural(group.trials, 'trial')})"
+        title = f"{where or 'All trials'} ({count_noun(group.trials, 'trial')})"
         chart = importance_chart(group, title, place)
         if chart is not None:
             charts.append(chart)
@@ -77,7 +77,7 @@ def effects(content: StudyContent) -> Section:
         blocks.append(Charts(name="pairs", charts=drawn))
         blocks.append(
             Text(
-                text=f"The {plural(len(drawn), 'pair')} that depend on each other most, of "
+                text=f"The {count_noun(len(drawn), 'pair')} that depend on each other most, of "
                 f"{found.examined_pairs} that were looked at; p values are corrected for these.",
                 style="note",
             )
@@ -89,19 +89,19 @@ def effects(content: StudyContent) -> Section:
 
 def _basis(found: Effects, unit: Unit) -> str:
     text = (
-        f"Estimated from {plural(found.trials, 'trial')}: {found.complete} complete"
+        f"Estimated from {count_noun(found.trials, 'trial')}: {found.complete} complete"
         f", {found.foretold} stopped early whose end was foretold from their curve"
         f", {found.diverged} diverged. A difference counts from {unit.width(found.margin)} on. "
     )
     if found.floor is not None and found.floored:
         text += (
             f"Values worse than {unit.value(found.floor)} count as that "
-            f"({plural(found.floored, 'trial')}). "
+            f"({count_noun(found.floored, 'trial')}). "
         )
     return text + (
         "Yes: the levels differ by more than chance explains. No: any difference is below what "
         f"counts. Undecided: the data exclude neither. p values are corrected for "
-        f"{plural(found.examined, 'parameter')}."
+        f"{count_noun(found.examined, 'parameter')}."
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.report.blocks import Block, Column, Facts, Section, Table, Text, Tile, Tiles
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import duration
-from hpsearch.wording import plural
 
 
 def overfitting(content: StudyContent) -> Section:
@@ -16,7 +16,7 @@ def overfitting(content: StudyContent) -> Section:
         why = "No trial has the four epochs that it takes to tell."
         return Section(name="overfitting", title=title, blocks=[Text(text=why)])
     text = (
-        f"Of {plural(len(judged), 'trial')} with four epochs or more {len(flagged)} "
+        f"Of {count_noun(len(judged), 'trial')} with four epochs or more {len(flagged)} "
         f"{'overfits' if len(flagged) == 1 else 'overfit'}: validation loss rises while training "
         "loss falls."
     )
@@ -77,16 +77,18 @@ def pruning(content: StudyContent) -> Section:
     tiles = [
         Tile(
             label="Saved",
-            value=plural(costs.epochs_saved, "epoch"),
+            value=count_noun(costs.epochs_saved, "epoch"),
             detail=f"{costs.share_saved:.0%} of what full trainings would have run",
         ),
         Tile(
-            label="Stopped early", value=plural(audit.pruned, "trial"), detail="by the pruning rule"
+            label="Stopped early",
+            value=count_noun(audit.pruned, "trial"),
+            detail="by the pruning rule",
         ),
         Tile(
             label="Spared for the audit",
-            value=plural(len(audit.spared), "trial"),
-            detail=f"for {plural(audit.epochs_paid, 'epoch')}",
+            value=count_noun(len(audit.spared), "trial"),
+            detail=f"for {count_noun(audit.epochs_paid, 'epoch')}",
         ),
     ]
     blocks: list[Block] = [Tiles(tiles=tiles)]
@@ -94,7 +96,8 @@ def pruning(content: StudyContent) -> Section:
         low, high = audit.false_interval
         blocks.append(
             Text(
-                text=f"Of {plural(len(audit.spared), 'trial')} that the rule would have stopped "
+                text=f"Of {count_noun(len(audit.spared), 'trial')} that the rule would have "
+                "stopped "
                 f"and that were let live, {audit.falsely_pruned} ended better than half of the "
                 f"others: {audit.false_rate:.0%} (95 %: {low:.0%} to {high:.0%}) are stopped "
                 f"falsely. The best of them was {unit.width(audit.regret)} better than the best "
@@ -141,7 +144,7 @@ def cost(content: StudyContent) -> Section:
             ("Epochs of the confirmation", f"{verdict.confirmation_epochs:,}"),
             (
                 "Together",
-                f"{plural(verdict.spent_epochs, 'epoch')}, as many as in "
+                f"{count_noun(verdict.spent_epochs, 'epoch')}, as many as in "
                 f"{verdict.full_trainings:.1f} full trainings; {verdict.confirmation_share:.0%} "
                 "for the confirmation",
             ),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.analysis.comparison import Comparison
 from hpsearch.results.report.blocks import Block, Column, Section, Table, Text
 from hpsearch.results.report.charts.studies import progress, winners
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit, cut, params_line, sentence
-from hpsearch.wording import plural
 
 
 def studies(comparison: Comparison, contents: Sequence[StudyContent]) -> Section:
@@ -61,7 +61,7 @@ def _table(comparison: Comparison) -> Table:
             ]
         )
     return Table(
-        caption=plural(len(rows), "study", "studies"),
+        caption=count_noun(len(rows), "study", "studies"),
         columns=[
             Column(label="study"),
             Column(label="objective"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.report.blocks import Block, Column, Section, Table, Text
 from hpsearch.results.report.charts.history import history as history_chart
 from hpsearch.results.report.charts.learning_curves import learning_curves
 from hpsearch.results.report.charts.parallel import parallel
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import count, cut, duration, quantity, setting
-from hpsearch.wording import plural
 
 _NO_TRIAL = "No trial has begun."
 _NO_EPOCH = "No trial has reported an epoch."
@@ -49,7 +49,7 @@ def leaderboard(content: StudyContent) -> Section:
         blocks=[
             Text(text=told, style="note"),
             Table(
-                caption=f"{plural(len(rows), 'trial')}, {ranked} of them ranked",
+                caption=f"{count_noun(len(rows), 'trial')}, {ranked} of them ranked",
                 columns=[
                     Column(label="#", title="rank", numeric=True),
                     Column(label="trial", numeric=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpsearch.formatting import count_noun
 from hpsearch.results.confirmation.verdict import Comparison, optimism_in_words
 from hpsearch.results.export.confirmed import distrusted
 from hpsearch.results.report.blocks import Block, Column, Facts, Section, Table, Text
@@ -9,7 +10,6 @@ from hpsearch.results.report.charts.finalists import finalists
 from hpsearch.results.report.charts.learning_curves import loss_curves
 from hpsearch.results.report.content import Confirmed, StudyContent
 from hpsearch.results.report.labels import Unit, count, duration, quantity, sentence, setting
-from hpsearch.wording import plural
 
 
 def winner(content: StudyContent) -> Section:
@@ -88,7 +88,8 @@ def _standing(content: StudyContent) -> list[Block]:
     if found.newer_trials > 0:
         blocks.append(
             Text(
-                text=f"The search has continued since: {plural(found.newer_trials, 'newer trial')} "
+                text="The search has continued since: "
+                f"{count_noun(found.newer_trials, 'newer trial')} "
                 "not included in the confirmation.",
                 style="warning",
             )
@@ -136,7 +137,7 @@ def _unconfirmed(content: StudyContent) -> list[Block]:
     return [
         Text(
             text=f"Unconfirmed: trial {content.winner} came to {value} with one seed, as the best "
-            f"of {plural(len(content.ranked), 'trial')}. That flatters it. {why}",
+            f"of {count_noun(len(content.ranked), 'trial')}. That flatters it. {why}",
             style="warning",
         )
     ]
@@ -157,14 +158,14 @@ def _verdict_facts(found: Confirmed, unit: Unit) -> list[tuple[str, str]]:
     facts.append(
         (
             "Rests on",
-            f"{plural(len(verdict.reported), 'fresh seed')}; validation: {verdict.judged_on}",
+            f"{count_noun(len(verdict.reported), 'fresh seed')}; validation: {verdict.judged_on}",
         )
     )
     facts.append(
         (
             "Best seen in the search",
             f"{unit.value(verdict.best_seen)} (one seed, best of "
-            f"{plural(verdict.complete, 'trial')})",
+            f"{count_noun(verdict.complete, 'trial')})",
         )
     )
     if verdict.optimism is not None:

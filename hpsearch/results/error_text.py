@@ -10,7 +10,7 @@ _TRACEBACK = "Traceback "
 _LINE, _BEGINNING = 300, 200
 
 
-def in_short(error: str) -> str:
+def first_line(error: str) -> str:
     """Return the line of a stored error that says most, cut in the middle if it is long.
 
     A traceback says most where its frames end: the type and the message of the exception. Of any

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from hpsearch.results.reasons import in_short, shortened
+from hpsearch.results.error_text import first_line, shortened
 from hpsearch.workers.trial.trial_run import _ACCOUNT, _account
 
 
@@ -34,7 +34,7 @@ def story(error: BaseException) -> str:
     ],
 )
 def test_the_line_that_says_most(error, line):
-    assert in_short(error) == line
+    assert first_line(error) == line
 
 
 def test_of_a_chain_the_last_exception_counts():
@@ -45,11 +45,11 @@ def test_of_a_chain_the_last_exception_counts():
             raise RuntimeError("what came of it\nand more") from cause
     except RuntimeError as error:
         told = "".join(traceback.format_exception(error))
-    assert in_short(told) == "RuntimeError: what came of it"
+    assert first_line(told) == "RuntimeError: what came of it"
 
 
 def test_a_long_line_keeps_its_beginning_and_its_end():
-    line = in_short(story(ValueError("begins " + "x" * 5000 + " ends")))
+    line = first_line(story(ValueError("begins " + "x" * 5000 + " ends")))
     assert line.startswith("ValueError: begins x")
     assert line.endswith("x ends")
     assert "characters or more are left out" in line
@@ -70,14 +70,14 @@ def test_a_long_account_keeps_type_beginning_and_end(message):
     assert told.startswith("ValueError: begins")
     assert "Traceback (most recent call last)" in told
     assert told.rstrip().endswith("ends")
-    assert in_short(told).startswith("ValueError: begins")
-    assert "\n" not in in_short(told)
+    assert first_line(told).startswith("ValueError: begins")
+    assert "\n" not in first_line(told)
 
 
 def test_a_short_account_is_the_traceback():
     told = _account(raised(ValueError("short")))
     assert told.startswith("Traceback (most recent call last)")
-    assert in_short(told) == "ValueError: short"
+    assert first_line(told) == "ValueError: short"
 
 
 def test_what_is_short_is_left_alone():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 
-def plural(number: int, noun: str, nouns: str | None = None) -> str:
+def count_noun(number: int, noun: str, nouns: str | None = None) -> str:
     """Return ``1 thread``, ``1,024 threads``; ``nouns`` where an s isn't enough."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
-def long_time(seconds: float) -> str:
+def format_long_duration(seconds: float) -> str:
     """Return a minute or more as ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
     whole = round(seconds)
     if whole < 3600:
