@@ -15,6 +15,6 @@
 - ``confirmation_gap``  a test figure outside the confirmed interval, and the likely reasons
 - ``matplotlib_style``  matplotlib, as the report's figures and ``trial_pictures`` use it
 - ``markdown``      text of other people in Markdown, and tables
-- ``invariants``    what must hold of every stored study, as small rules over its rows
+- ``consistency``   what must hold of every stored study, as small rules over its rows
 - ``space_report``  what a study's space holds, before anything ran
 """

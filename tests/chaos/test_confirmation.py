@@ -21,9 +21,9 @@ from support.processes import _without_main_module
 from support.trials import SmallSearch, open_small
 
 from hpsearch.failpoints import FailPoint
-from hpsearch.results.invariants.facts import read_facts
-from hpsearch.results.invariants.rule import broken
-from hpsearch.results.invariants.rules import RULES
+from hpsearch.results.consistency.facts import read_facts
+from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rules import RULES
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.workers.confirming.confirmation import ConfirmRequest, prepare_confirmation, run

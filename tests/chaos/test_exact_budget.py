@@ -13,9 +13,9 @@ from support.postgres import PostgresServer
 from support.processes import in_processes, work_until_finished
 from support.searching import study_file
 
-from hpsearch.results.invariants.facts import read_facts
-from hpsearch.results.invariants.rule import broken
-from hpsearch.results.invariants.rules import RULES
+from hpsearch.results.consistency.facts import read_facts
+from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rules import RULES
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 

@@ -13,9 +13,9 @@ from support.searching import study_file
 
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.finalists import Candidate, finalists
-from hpsearch.results.invariants.facts import read_facts
-from hpsearch.results.invariants.rule import broken
-from hpsearch.results.invariants.rules import RULES
+from hpsearch.results.consistency.facts import read_facts
+from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import best, front, ranked, weights_kept
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.summary import summary

@@ -15,9 +15,9 @@ from support.wsgi import ask
 
 from hpsearch.dashboard.app import application
 from hpsearch.errors import StorageError
-from hpsearch.results.invariants.facts import read_facts
-from hpsearch.results.invariants.rule import Finding, broken
-from hpsearch.results.invariants.rules import RULES
+from hpsearch.results.consistency.facts import read_facts
+from hpsearch.results.consistency.rule import Finding, broken
+from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import front, ranked, violators
 from hpsearch.results.records import read_study
 from hpsearch.search import optuna_rows, studies

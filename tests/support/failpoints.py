@@ -14,10 +14,10 @@ from typing import Any
 
 from hpsearch import component_registries
 from hpsearch.failpoints import VARIABLE, FailPoint
+from hpsearch.results.consistency.facts import read_facts
+from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.error_text import first_line
-from hpsearch.results.invariants.facts import read_facts
-from hpsearch.results.invariants.rule import broken
-from hpsearch.results.invariants.rules import RULES
 from hpsearch.results.records import read_study
 from hpsearch.search import queries
 from hpsearch.search.storage import Database

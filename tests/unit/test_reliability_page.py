@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import hpsearch
-from hpsearch.results.invariants.rules import RULES
+from hpsearch.results.consistency.rules import RULES
 
 ROOT = Path(hpsearch.__file__).parents[1]
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")

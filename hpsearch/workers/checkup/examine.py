@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.results.invariants.facts import Facts, read_facts
-from hpsearch.results.invariants.rule import Finding, broken
-from hpsearch.results.invariants.rules import RULES
+from hpsearch.results.consistency.facts import Facts, read_facts
+from hpsearch.results.consistency.rule import Finding, broken
+from hpsearch.results.consistency.rules import RULES
 from hpsearch.search import studies
 from hpsearch.search.storage import Database
 from hpsearch.workers.checkup.files import FileFinding, FilesLook, list_files, look_at_files

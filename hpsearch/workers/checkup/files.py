@@ -9,8 +9,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from hpsearch.errors import CheckpointError
-from hpsearch.results.invariants.facts import Facts
-from hpsearch.results.invariants.rule import Finding, name_of
+from hpsearch.results.consistency.facts import Facts
+from hpsearch.results.consistency.rule import Finding, name_of
 from hpsearch.results.ranking import best, weights_kept
 from hpsearch.results.records import TrialRecord
 from hpsearch.search import queries

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpsearch.results.invariants.facts import Facts
-from hpsearch.results.invariants.rule import name_of
+from hpsearch.results.consistency.facts import Facts
+from hpsearch.results.consistency.rule import name_of
 from hpsearch.search.events import BEGINNINGS
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.queries import Ticket

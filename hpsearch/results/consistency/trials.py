@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from optuna.trial import TrialState
 
-from hpsearch.results.invariants.facts import Facts, OptunaRow
-from hpsearch.results.invariants.rule import Breach, name_of
+from hpsearch.results.consistency.facts import Facts, OptunaRow
+from hpsearch.results.consistency.rule import Breach, name_of
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.queries import Ticket
 from hpsearch.search.validity import row_values

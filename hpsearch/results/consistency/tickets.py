@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hpsearch.results.invariants.facts import Facts
-from hpsearch.results.invariants.rule import Breach, name_of
+from hpsearch.results.consistency.facts import Facts
+from hpsearch.results.consistency.rule import Breach, name_of
 from hpsearch.search.events import BEGINNINGS, INTERRUPTIONS, Event, EventKind
 from hpsearch.search.ledger_tables import FINISHED, TicketState
 from hpsearch.search.queries import Ticket

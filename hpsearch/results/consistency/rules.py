@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpsearch.results.invariants import attempts, epochs, tickets, trials
-from hpsearch.results.invariants.rule import Rule
+from hpsearch.results.consistency import attempts, epochs, tickets, trials
+from hpsearch.results.consistency.rule import Rule
 
 RULES = (
     Rule(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hpsearch.results.invariants.facts import Facts
+from hpsearch.results.consistency.facts import Facts
 from hpsearch.search.queries import Ticket
 
 #: Where, and what is wrong there.

@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 from support.ledger import Search, line_row
 from support.searching import study_file
 
-from hpsearch.results.invariants.facts import read_facts
-from hpsearch.results.invariants.rule import Finding, broken
-from hpsearch.results.invariants.rules import RULES
+from hpsearch.results.consistency.facts import read_facts
+from hpsearch.results.consistency.rule import Finding, broken
+from hpsearch.results.consistency.rules import RULES
 from hpsearch.search import optuna_rows as rows
 from hpsearch.search import studies
 from hpsearch.search.claims import free_tickets_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hpsearch.results.invariants.facts import EpochRow, Facts
-from hpsearch.results.invariants.rule import Breach, name_of
-from hpsearch.results.invariants.tickets import came_to
+from hpsearch.results.consistency.facts import EpochRow, Facts
+from hpsearch.results.consistency.rule import Breach, name_of
+from hpsearch.results.consistency.tickets import came_to
 from hpsearch.search.decision import Decision
 from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_tables import TicketState
