@@ -79,7 +79,7 @@ class UnknownName(UserError):
         self,
         kind: str,
         name: str,
-        known: Iterable[str],
+        names: Iterable[str],
         hint: str = "",
         *,
         guess: str | None = None,
@@ -89,29 +89,29 @@ class UnknownName(UserError):
         Args:
             kind: What the name should name.
             name: The name as it was written.
-            known: The valid names.
+            names: The valid names.
             hint: A sentence at the end.
             guess: What was meant, as the message shows it; by default the nearest valid name.
         """
-        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
+        self.kind, self.name, self.names = kind, name, tuple(sorted(names))
         if guess is None:
-            near = nearest_name(name, self.known)
+            near = nearest_name(name, self.names)
             guess = None if near is None else repr(near)
         meant = "" if guess is None else f" Did you mean {guess}?"
-        listed = ", ".join(self.known[:_NAMES_LISTED]) or "none"
-        if len(self.known) > _NAMES_LISTED:
-            listed += f", and {len(self.known) - _NAMES_LISTED:,} more"
+        listed = ", ".join(self.names[:_NAMES_LISTED]) or "none"
+        if len(self.names) > _NAMES_LISTED:
+            listed += f", and {len(self.names) - _NAMES_LISTED:,} more"
         shown = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
         super().__init__(
             f"unknown {kind} {shown!r}.{meant} Known: {listed}.{' ' + hint if hint else ''}"
         )
 
 
-def nearest_name(name: str, known: Sequence[str]) -> str | None:
+def nearest_name(name: str, names: Sequence[str]) -> str | None:
     """Return the valid name that ``name`` looks like, whatever its case and punctuation."""
     if len(name) > _LONGEST_NAME:
         return None
-    bare = {bare_name(each): each for each in known}
+    bare = {bare_name(each): each for each in names}
     found = [bare_name(name)] if bare_name(name) in bare else []
     found = found or get_close_matches(bare_name(name), bare, n=1)
     return bare[found[0]] if found else None

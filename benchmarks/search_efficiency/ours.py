@@ -397,7 +397,7 @@ class MemoryHistory(TrialHistory):
     def refresh(self) -> list[FrozenTrial]:
         return list(self.trials)
 
-    def known(self, space: Space) -> list[FrozenTrial]:
+    def prior_trials(self, space: Space) -> list[FrozenTrial]:
         return []
 
     def finish(self, ticket: int, state: TrialState, epoch: int, value: float | None) -> None:

@@ -154,7 +154,7 @@ class _NoHistory(TrialHistory):
         self.directions = (StudyDirection.MAXIMIZE,)
         self.study_id = 1
 
-    def known(self, space: Any) -> list[FrozenTrial]:
+    def prior_trials(self, space: Any) -> list[FrozenTrial]:
         return []
 
     def draft(self, fixed_params: Any = None, trials: Any = None) -> Any:

@@ -113,11 +113,11 @@ def _guarded(start_response: StartResponse) -> StartResponse:
 
 def _answer(
     status: HTTPStatus,
-    told: str,
+    message: str,
     headers: list[tuple[str, str]],
     start_response: StartResponse,
 ) -> list[bytes]:
-    body = f"{told}\n".encode()
+    body = f"{message}\n".encode()
     own = [
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", str(len(body))),

@@ -156,57 +156,66 @@ def trial_note(
     return "\n\n".join(lines)
 
 
-def _state(view: StudyView, told: TrialRecord, trial: FrozenTrial, thresholds: Thresholds) -> str:
+def _state(
+    view: StudyView, trial_record: TrialRecord, trial: FrozenTrial, thresholds: Thresholds
+) -> str:
     record = view.record
-    if told.state is TicketState.COMPLETE:
-        rank = None if told.number is None else view.rank.get(told.number)
+    if trial_record.state is TicketState.COMPLETE:
+        rank = None if trial_record.number is None else view.rank.get(trial_record.number)
         if rank is None:
-            broken = "; ".join(record.goals.violated(told.metrics))
+            broken = "; ".join(record.goals.violated(trial_record.metrics))
             return f"**Complete**, no rank: {words(broken)}."
         place = f"**Complete**, rank {rank} of {len(view.rank)}"
-        chosen = told.number in view.best
+        chosen = trial_record.number in view.best
         if record.goals.is_multi_objective:
             nearest = knee(record)
-            at_knee = nearest is not None and nearest.number == told.number
+            at_knee = nearest is not None and nearest.number == trial_record.number
             front = "on the front, at its **knee**" if at_knee else "on the front"
             return f"**Complete**, {front if chosen else 'not on the front'}."
         if view.is_confirmed and chosen:
             place += ", **confirmed winner**"
         return f"{place}."
-    if told.state is TicketState.PRUNED:
-        why = thresholds.explain(told, trial)
-        return f"**Pruned** after epoch {told.epochs_done}: {words(why)}"
-    if told.invalid is not None:
+    if trial_record.state is TicketState.PRUNED:
+        why = thresholds.explain(trial_record, trial)
+        return f"**Pruned** after epoch {trial_record.epochs_done}: {words(why)}"
+    if trial_record.invalid is not None:
         return (
-            f"**Invalid** (it was {told.invalid.before.value}): {words(told.invalid.reason)}\n\n"
+            f"**Invalid** (it was {trial_record.invalid.before.value}): "
+            f"{words(trial_record.invalid.reason)}\n\n"
             "Its number counts for nothing; to Optuna it is a failed trial."
         )
-    if told.state is TicketState.INVALID:
+    if trial_record.state is TicketState.INVALID:
         return "**Invalid**; why can't be read any more (`hpsearch doctor` names the row)."
-    if told.state is TicketState.FAILED:
-        return f"**Failed** after {told.epochs_done} epochs."
-    if told.waits:
+    if trial_record.state is TicketState.FAILED:
+        return f"**Failed** after {trial_record.epochs_done} epochs."
+    if trial_record.waits:
         return (
-            f"**Paused** at the rung of epoch {told.rung}: it goes on from there if it is among "
+            f"**Paused** at the rung of epoch {trial_record.rung}: it goes on from there if it is "
+            "among "
             "the best, and ends when the study's budget is used."
         )
     done = max(trial.intermediate_values, default=0)
     of = record.study.epochs_per_trial
-    held = "a worker trains it" if told.state is TicketState.RUNNING else "the next worker goes on"
-    return f"**{told.state.value.capitalize()}**, epoch {done} of {of} done; {held}."
+    held = (
+        "a worker trains it"
+        if trial_record.state is TicketState.RUNNING
+        else "the next worker goes on"
+    )
+    return f"**{trial_record.state.value.capitalize()}**, epoch {done} of {of} done; {held}."
 
 
-def _measured(view: StudyView, told: TrialRecord, overfits_from: int | None) -> list[str]:
-    if told.value is None:
+def _measured(view: StudyView, trial_record: TrialRecord, overfits_from: int | None) -> list[str]:
+    if trial_record.value is None:
         return []
     metric = view.record.objective.metric
     lines = [
-        f"{words(metric)}: {_value(metric, told.last_value)} after the last epoch, best "
-        f"{_value(metric, told.best_value)} at epoch {told.best_epoch}; {told.epochs_done} "
-        f"epochs in {told.compute_seconds:.3g} s."
+        f"{words(metric)}: {_value(metric, trial_record.last_value)} after the last epoch, best "
+        f"{_value(metric, trial_record.best_value)} at epoch {trial_record.best_epoch}; "
+        f"{trial_record.epochs_done} "
+        f"epochs in {trial_record.compute_seconds:.3g} s."
     ]
-    if told.metrics:
-        lines.append(_listed(told.metrics))
+    if trial_record.metrics:
+        lines.append(_listed(trial_record.metrics))
     if overfits_from is not None:
         lines.append(
             f"It overfits from epoch {overfits_from}: its validation loss rises while its "

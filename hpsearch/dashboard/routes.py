@@ -177,8 +177,8 @@ def _tag(*parts: str) -> str:
     return f'W/"{sha256("/".join(parts).encode()).hexdigest()[:32]}"'
 
 
-def _tell(status: HTTPStatus, told: str, start_response: StartResponse) -> Iterable[bytes]:
-    body = f"{told}\n".encode()
+def _tell(status: HTTPStatus, message: str, start_response: StartResponse) -> Iterable[bytes]:
+    body = f"{message}\n".encode()
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     start_response(f"{status.value} {status.phrase}", headers)
     return [body]

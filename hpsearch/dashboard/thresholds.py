@@ -29,9 +29,9 @@ class Thresholds:
         self._trials = trials
         self._values: Callable[[int, bool], list[float]] = cache(self._values_at)
 
-    def explain(self, told: TrialRecord, trial: FrozenTrial) -> str:
+    def explain(self, trial_record: TrialRecord, trial: FrozenTrial) -> str:
         """Return the rule, the trial's value and the bound, in one sentence."""
-        epoch = told.epochs_done
+        epoch = trial_record.epochs_done
         value = trial.intermediate_values.get(epoch)
         if value is None:
             return f"stopped by the rule {self._name!r}."
@@ -41,7 +41,7 @@ class Thresholds:
                 factor = int(self._settings.get("reduction_factor", 3))
                 among = " of its bracket" if self._name == "hyperband" else ""
                 rule = f"{self._name} lets the best 1/{factor}{among} go on from this rung"
-                if told.rung is not None:
+                if trial_record.rung is not None:
                     rule = f"it waited at this rung until the budget was used; {rule}"
                 # Of a bracket's others nothing is told: which they are is the rule's own business
                 bound = None if self._name == "hyperband" else self._top(epoch, factor)

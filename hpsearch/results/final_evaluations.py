@@ -120,9 +120,9 @@ def _is_whole(event: Event) -> bool:
     return required <= event.detail.keys()
 
 
-def summarize(found: Sequence[FinalEvaluation]) -> dict[str, Any] | None:
+def summarize(evaluations: Sequence[FinalEvaluation]) -> dict[str, Any] | None:
     """Return what a frozen config and a summary say of the test images; ``None``: still closed.
 
     Only the first figure is a test figure, however often one looked.
     """
-    return {"opened": len(found), **found[0].metrics()} if found else None
+    return {"opened": len(evaluations), **evaluations[0].metrics()} if evaluations else None

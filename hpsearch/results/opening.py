@@ -119,7 +119,7 @@ def _stored_definition(name: str, storage: str, unknown: UnknownName) -> StoredS
         raise unknown from None
     if found is None:
         raise UnknownName(
-            "study", name, {*unknown.known, *stored}, "A path to a .yaml file works as well."
+            "study", name, {*unknown.names, *stored}, "A path to a .yaml file works as well."
         )
     confirms = found.document.get("confirms")
     if confirms is not None:

@@ -396,15 +396,15 @@ def _source(
     )
 
 
-def _sizes(name: str, found: Sequence[tuple[int, ModelSummary]]) -> ModelSizes:
-    summaries = [summary for _, summary in found]
+def _sizes(name: str, entries: Sequence[tuple[int, ModelSummary]]) -> ModelSizes:
+    summaries = [summary for _, summary in entries]
     fields = [each.receptive_field for each in summaries if each.receptive_field is not None]
     return ModelSizes(
         name=name,
         smallest_parameters=min(each.parameters for each in summaries),
         largest_parameters=max(each.parameters for each in summaries),
         largest_multiply_adds=max(each.multiply_adds for each in summaries),
-        largest_activation_bytes=max(each.activation_bytes(batch) for batch, each in found),
+        largest_activation_bytes=max(each.activation_bytes(batch) for batch, each in entries),
         receptive_fields=(min(fields), max(fields)) if fields else None,
         example=summaries[0],
     )
@@ -415,9 +415,9 @@ _LARGEST_EDGE = 512
 
 
 def _impossible(
-    name: str, found: Sequence[tuple[TrialConfig, PreparedData, str]]
+    name: str, attempts: Sequence[tuple[TrialConfig, PreparedData, str]]
 ) -> ImpossibleModel:
-    config, images, reason = found[0]
+    config, images, reason = attempts[0]
     channels, height, width = images.input_shape
 
     def builds(edge: int) -> bool:
@@ -433,7 +433,7 @@ def _impossible(
     needed = bisect_left(edges, True, key=builds) if edges and builds(edges[-1]) else None
     return ImpossibleModel(
         name=name,
-        tried=len(found),
+        tried=len(attempts),
         reason=reason,
         input_size=(height, width),
         needed_size=None if needed is None else edges[needed],

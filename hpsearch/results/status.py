@@ -34,29 +34,29 @@ def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
 
 
 def with_confirmed_best(
-    database: Database, record: StudyRecord, told: dict[str, Any]
+    database: Database, record: StudyRecord, status: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return ``told``, a summary, with the confirmed winner as ``best``, where there is one.
+    """Return ``status``, a summary, with the confirmed winner as ``best``, where there is one.
 
     Its value is the mean over its fresh seeds. ``hpsearch.open_study(..).best`` is the same trial.
     """
     confirmation = newest(database, record.study.name)
     if confirmation is None or is_confirmation(record.study):
-        return told
+        return status
     now = progress_of(confirmation)
     if not now.finished or now.winner is None:
-        return told
+        return status
     if now.winner in invalid_finalists(record, confirmation):
-        return told
+        return status
     # Statistics, which take their time to import
     from hpsearch.results.confirmation.reading import read_verdict
 
     verdict = read_verdict(database, record, confirmation)
     if verdict.confirmed is None:
-        return told
+        return status
     params = record.values(record.trial(now.winner).params)
     best = {"number": now.winner, "value": verdict.confirmed, "params": params, "confirmed": True}
-    return {**told, "best": best}
+    return {**status, "best": best}
 
 
 def winners(database: Database, record: StudyRecord) -> dict[int, str]:

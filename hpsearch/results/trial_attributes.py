@@ -128,14 +128,14 @@ def _attributes(connection: Connection, trial_id: int) -> dict[str, Any]:
     return found
 
 
-def _take(found: dict[str, Any], row: sa.Row[Any]) -> None:
+def _take(attributes: dict[str, Any], row: sa.Row[Any]) -> None:
     """Add an attribute to those of its trial, unless it is damaged."""
     try:
-        found[row.key] = decode(row.value_json, object)
+        attributes[row.key] = decode(row.value_json, object)
     except Damaged as damage:
         warn(f"trial_user_attributes.value_json {row.key!r} of trial id {row.trial_id} {damage}")
         if row.key == "infeasible":  # That it is there says what the row is.
-            found[row.key] = "(damaged in the database)"
+            attributes[row.key] = "(damaged in the database)"
 
 
 def _ticket_in(attributes: Mapping[str, Any]) -> int:

@@ -220,7 +220,7 @@ class EpochReports(FencedWrites):
                 return []
             lock_study(connection, self.study_id)
             kept = most_paused(count_running(connection, self.study_id))
-            return end_waiting(connection, self.study_id, self.rules, owner=self.owner, kept=kept)
+            return end_waiting(connection, self.study_id, self.rules, owner=self.owner, most=kept)
 
         return self.database.write(work) if self.rules.rungs else []
 

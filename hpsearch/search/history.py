@@ -72,7 +72,7 @@ class TrialHistory:
         self.database.read(self._read)
         return sorted(self._trials.values(), key=lambda trial: trial.number)
 
-    def known(self, space: Space) -> list[FrozenTrial]:
+    def prior_trials(self, space: Space) -> list[FrozenTrial]:
         """Return results from elsewhere as ``refresh`` found them; they are no trials."""
         parameters = space.parameters()
         return self._prior_results.trials(

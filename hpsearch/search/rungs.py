@@ -118,9 +118,9 @@ def end_waiting(
     rules: SearchRules,
     *,
     owner: str,
-    kept: int = 0,
+    most: int = 0,
 ) -> list[int]:
-    """End the trials that wait at a rung as PRUNED, all but the best ``kept`` of them.
+    """End the trials that wait at a rung as PRUNED, all but the best ``most`` of them.
 
     The lowest rung gives way first, and at each rung the worst.
 
@@ -129,14 +129,14 @@ def end_waiting(
         study_id: Optuna's id of the study.
         rules: The study's rules, for the sign of the objective and the row of Optuna.
         owner: The worker that ends them, for the event log.
-        kept: How many go on waiting.
+        most: How many go on waiting.
 
     Returns:
         Optuna's numbers of the trials that ended.
     """
     query = sa.select(tickets).where(_waits(study_id)).with_for_update()
     order = _Order(maximize=rules.maximize, goals=rules.goals)
-    rows = order.best_first(connection, study_id, query)[kept:]
+    rows = order.best_first(connection, study_id, query)[most:]
     for row in rows:
         value = row["best_value"] if rules.best_epoch_counts else row["value"]
         values: Sequence[float] = [value]

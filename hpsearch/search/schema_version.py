@@ -104,12 +104,12 @@ def head_revision() -> str:
     return head
 
 
-def _refuse_unknown(database: Database, found: str) -> None:
+def _refuse_unknown(database: Database, revision: str) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found not in known:
+    if revision not in known:
         raise StorageError(
             f"{database.display_url} must have a schema that this version knows, but it has "
-            f"{found!r}, which a newer hpsearch wrote; run `pip install -U hpsearch`, or use "
+            f"{revision!r}, which a newer hpsearch wrote; run `pip install -U hpsearch`, or use "
             "another --storage. Nothing was changed"
         )
 

@@ -111,11 +111,11 @@ def _rows_of(connection: Connection, name: str) -> StoredRows:
     )
 
 
-def _refuse_unknown(connection: Connection, name: str, known: Sequence[str]) -> NoReturn:
+def _refuse_unknown(connection: Connection, name: str, names: Sequence[str]) -> NoReturn:
     query = sa.select(rows.STUDIES.c.study_id).where(rows.STUDIES.c.study_name == name)
     if connection.execute(query).first() is not None:
         raise UserError(
             f"only a study that hpsearch created can be deleted here, but {name!r} was created by "
             f"another program; delete it with Optuna: optuna delete-study --study-name {name}"
         )
-    raise UnknownName("study", name, known)
+    raise UnknownName("study", name, names)

@@ -50,21 +50,21 @@ def is_ours(connection: Connection, study_id: int) -> bool:
 
 
 def require_ours(
-    connection: Connection, study_id: int, found: Sequence[Any], storage: str = ""
+    connection: Connection, study_id: int, key_rows: Sequence[Any], storage: str = ""
 ) -> None:
     """Compare a study of the ledger with Optuna's row.
 
     Args:
         connection: Where the reason is looked up.
         study_id: The study.
-        found: What ``IS_OURS`` returned for it.
+        key_rows: What ``IS_OURS`` returned for it.
         storage: The ``--storage`` option that the command in the message needs.
 
     Raises:
         LeftOverStudy: Another program deleted Optuna's study, or it belongs to somebody else now.
         StorageError: hpsearch deleted the study meanwhile.
     """
-    if found:
+    if key_rows:
         return
     name = _name_in(connection, studies.c.name, studies.c.study_id == study_id)
     if name is None:

@@ -266,9 +266,11 @@ def _refuse_confirms(
 
 
 def _with_plugins_of(
-    found: InheritedConfig, origin: Origin, files: Sequence[Plugin], diagnostics: Diagnostics
+    inherited: InheritedConfig, origin: Origin, files: Sequence[Plugin], diagnostics: Diagnostics
 ) -> list[Plugin]:
     """Return the file's plug-ins and those that what was found needs."""
-    needed = read_plugins(from_plain(found.document.get("plugins"), origin.location), diagnostics)
+    needed = read_plugins(
+        from_plain(inherited.document.get("plugins"), origin.location), diagnostics
+    )
     own = {plugin.path for plugin in files}
     return [*files, *(plugin for plugin in needed if plugin.path not in own)]

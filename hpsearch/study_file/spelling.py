@@ -99,20 +99,20 @@ _DEEPEST, _NAMED = 8, 3
 
 
 def unknown_name(
-    kind: str, name: str, known: Iterable[str], diagnostics: Diagnostics
+    kind: str, name: str, choices: Iterable[str], diagnostics: Diagnostics
 ) -> UnknownName:
-    """Return the error about a name that is none of ``known``, with what may have been meant.
+    """Return the error about a name that is none of ``choices``, with what may have been meant.
 
     Args:
         kind: What it should name: ``key``, ``optimizer``.
         name: The name as it was written.
-        known: The valid names at its place.
+        choices: The valid names at its place.
         diagnostics: Knows where else in the study file a key may stand.
 
     Returns:
         The error; it guesses a valid name, or the place where the key belongs.
     """
-    names = tuple(known)
+    names = tuple(choices)
     synonym = SYNONYMS.get(bare_name(name), name)
     if synonym in names:
         return UnknownName(kind, name, names, guess=repr(synonym))
@@ -132,14 +132,14 @@ def report_unknown(
     key: str,
     kind: str,
     name: str,
-    known: Iterable[str],
+    choices: Iterable[str],
     diagnostics: Diagnostics,
 ) -> None:
-    """Note a name that is none of ``known``; the arguments are those of ``unknown_name``.
+    """Note a name that is none of ``choices``; the arguments are those of ``unknown_name``.
 
     What it may mean is looked for if it is shown at all: that takes a while for each.
     """
-    diagnostics.add(location, key, lambda: str(unknown_name(kind, name, known, diagnostics)))
+    diagnostics.add(location, key, lambda: str(unknown_name(kind, name, choices, diagnostics)))
 
 
 class KeyFinder:

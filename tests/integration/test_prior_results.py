@@ -83,7 +83,7 @@ def test_it_is_no_trial(search):
     assert len(opened.trials()) == 1
     history = history_of(opened)
     assert [trial.number for trial in history.refresh()] == [0]
-    (known,) = history.known(LINE)
+    (known,) = history.prior_trials(LINE)
     assert (known.number, known.value, known.params) == (-1, 0.99, {"lr": 0.5})
     assert hand.claim().ticket == 2
     assert opened.event_log()[-2].detail == {"source": "a.csv", "results": 1}
@@ -118,7 +118,7 @@ def test_workers_under_way_see_what_is_learned_and_forgotten(search):
 
     def seen() -> list[float]:
         history.refresh()
-        return [trial.value for trial in history.known(LINE)]
+        return [trial.value for trial in history.prior_trials(LINE)]
 
     assert seen() == []
     prior_results.add(opened.database, opened.study_id, "a.csv", [lesson(2, 0.5, lr=0.1)])
@@ -128,9 +128,9 @@ def test_workers_under_way_see_what_is_learned_and_forgotten(search):
     prior_results.add(opened.database, opened.study_id, "c.csv", [lesson(2, 0.6, lr=0.2)])
     assert seen() == [0.6]
     prior_results.add(opened.database, opened.study_id, "d.csv", [lesson(2, 0.7, lr=0.3)])
-    assert [trial.number for trial in history.known(LINE)] == [-1]
+    assert [trial.number for trial in history.prior_trials(LINE)] == [-1]
     assert seen() == [0.6, 0.7]
-    assert [trial.number for trial in history.known(LINE)] == [-2, -1]
+    assert [trial.number for trial in history.prior_trials(LINE)] == [-2, -1]
 
 
 def test_it_helps(search):
@@ -201,7 +201,7 @@ def test_constraints_and_several_objectives(search):
     directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
     history = TrialHistory(opened.database, opened.study_id, *directions)
     history.refresh()
-    known = history.known(LINE)
+    known = history.prior_trials(LINE)
     assert [trial.values for trial in known] == [[0.5, 10.0 * place] for place in range(1, 5)]
     assert [trial.constraints["epoch_seconds <= 9"] for trial in known] == [-0.5, 0.7, -0.5, 0.7]
     drawn = draw_trial(

@@ -97,28 +97,28 @@ def _told(database: Database, name: str, number: int) -> dict[str, Any]:
     }
 
 
-def _print(told: dict[str, Any], before: StudyRecord, *, undo: bool) -> None:
-    name, number = told["study"], told["number"]
+def _print(summary: dict[str, Any], before: StudyRecord, *, undo: bool) -> None:
+    name, number = summary["study"], summary["number"]
     if undo:
-        say(f"{name}: trial {number} is {told['state']} again, and it counts")
+        say(f"{name}: trial {number} is {summary['state']} again, and it counts")
     else:
-        declared = told["invalid"]
+        declared = summary["invalid"]
         say(f"{name}: trial {number} ({declared['was']}) is invalid: {declared['reason']}")
         say("It has no rank any more, and the sampler ignores it; `--undo` declares it valid again")
-    budget, old = told["budget"], before.study.trial_budget
+    budget, old = summary["budget"], before.study.trial_budget
     if budget != old:
         go_on = ": launch the study again" if budget > old else ""
         say(f"The budget is {budget} trials instead of {old}{go_on}")
     elif not undo:
         say(f"It still uses one of the budget's {budget} trials (--again adds one more)")
-    leader = told["best"]
+    leader = summary["best"]
     written = MetricFormat(before.objective.metric)
     who = (
         "none" if leader is None else f"trial {leader['number']} ({written.value(leader['value'])})"
     )
     say(f"Best now: {who}")
-    if told["confirmation"] is not None:
+    if summary["confirmation"] is not None:
         say(
-            f"It was a finalist of {told['confirmation']}: start a new confirmation with "
+            f"It was a finalist of {summary['confirmation']}: start a new confirmation with "
             f"`hpsearch confirm --study {name} --again`"
         )

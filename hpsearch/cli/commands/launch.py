@@ -122,8 +122,8 @@ def launch(
     from hpsearch.workers.launch.preview import timed
 
     options, pending = run_isolated(check_launch, study, changes, name, run.settings())
-    told = timed(pending)
-    live.print_preview(told, stderr=as_json)
+    preview = timed(pending)
+    live.print_preview(preview, stderr=as_json)
     if detach:
         started = detached.start(
             options, study=study, overrides=changes, name=name, confirm=confirm, notify=notify
@@ -131,7 +131,7 @@ def launch(
         detached.tell(started, as_json=as_json)
         return
     began = time.monotonic()
-    notifier = Notifier(target=notify, command="launch", study=told.study, storage=run.storage)
+    notifier = Notifier(target=notify, command="launch", study=preview.study, storage=run.storage)
     with notifier.on_failure():
         with live.presenter(options.study.objective.metric, stderr=as_json) as present:
 
@@ -139,9 +139,9 @@ def launch(
                 has_begun()
                 present(progress)
 
-            outcome = start(options, show_progress, told.allocation)
+            outcome = start(options, show_progress, preview.allocation)
         has_begun()  # a finished search shows no progress, and confirming it may take hours
-        code, summed = _end(outcome, told, run.storage, as_json=as_json, exported=not confirm)
+        code, summed = _end(outcome, preview, run.storage, as_json=as_json, exported=not confirm)
         if confirm:
             from hpsearch.cli.commands.confirm import after_launch
 
@@ -250,24 +250,24 @@ def with_storage_option(command: str, storage: str) -> str:
 
 
 def _end(
-    outcome: LaunchResult, told: Preview, storage: str, *, as_json: bool, exported: bool
+    outcome: LaunchResult, preview: Preview, storage: str, *, as_json: bool, exported: bool
 ) -> tuple[int, dict[str, Any]]:
     """Tell how the launch ended; returns the exit code, and the summary for programs."""
     from hpsearch.results.summary import summary
 
     with database_for_reading(storage) as database:
-        record = record_of(database, told.study)
+        record = record_of(database, preview.study)
     counts = record.counts
     failed = outcome.reason in ("failed", "left") or (
         outcome.reason == "finished" and counts.failed > 0 and counts.finished == counts.failed
     )
     if not as_json:
-        _print_end(record, outcome, told, storage, exported=exported)
+        _print_end(record, outcome, preview, storage, exported=exported)
     return (1 if failed else 0), {**summary(record), "ended": outcome.reason}
 
 
 def _print_end(
-    record: StudyRecord, outcome: LaunchResult, told: Preview, storage: str, *, exported: bool
+    record: StudyRecord, outcome: LaunchResult, preview: Preview, storage: str, *, exported: bool
 ) -> None:
     from hpsearch.cli.terminal.front import print_front, print_warnings
     from hpsearch.results.export.frozen import caveat
@@ -276,7 +276,7 @@ def _print_end(
     counts = record.counts
     say()
     say(
-        f"{told.study}: {ENDINGS[outcome.reason]}; {counts.finished} of {told.trials} trials "
+        f"{preview.study}: {ENDINGS[outcome.reason]}; {counts.finished} of {preview.trials} trials "
         f"({counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed"
         + (f", {counts.invalid} invalid)" if counts.invalid else ")"),
         style="bold",
@@ -298,12 +298,12 @@ def _print_end(
         number = failed.number if failed.number is not None else ""
         say(
             "Why one failed: "
-            f"{with_storage_option(f'hpsearch show --study {told.study} {number}', storage)}"
+            f"{with_storage_option(f'hpsearch show --study {preview.study} {number}', storage)}"
         )
     if outcome.reason == "stored":
         say(
-            f"Search: {with_storage_option(f'hpsearch worker --study {told.study}', storage)} (on "
-            "any host)"
+            f"Search: {with_storage_option(f'hpsearch worker --study {preview.study}', storage)} "
+            "(on any host)"
         )
     elif outcome.reason != "finished":
         say("Continue: run the same command again")
@@ -315,10 +315,10 @@ def _print_end(
         if not record.goals.is_multi_objective:  # finalists are compared by one objective
             say(
                 "Confirm it: "
-                f"{with_storage_option(f'hpsearch confirm --study {told.study}', storage)}"
+                f"{with_storage_option(f'hpsearch confirm --study {preview.study}', storage)}"
             )
         say(
             "Export it: "
-            f"{with_storage_option(f'hpsearch export --study {told.study}{which}', storage)}"
+            f"{with_storage_option(f'hpsearch export --study {preview.study}{which}', storage)}"
         )
     say(f"View it: {with_storage_option('hpsearch dashboard', storage)}")

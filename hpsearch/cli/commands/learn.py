@@ -226,19 +226,19 @@ def _forget(database: Database, record: StudyRecord, source: str, *, as_json: bo
 
 
 def _as_json(
-    record: StudyRecord, found: CheckedSource, added: int, *, dry_run: bool
+    record: StudyRecord, checked: CheckedSource, added: int, *, dry_run: bool
 ) -> dict[str, Any]:
-    usable = len(found.results)
+    usable = len(checked.results)
     return {
         "study": record.study.name,
-        "source": found.source,
+        "source": checked.source,
         "dry_run": dry_run,
-        "rows": len(found.rows),
+        "rows": len(checked.rows),
         "usable": usable,
-        "skipped": len(found.rows) - usable,
+        "skipped": len(checked.rows) - usable,
         "added": added,
-        "columns": dict(found.read_from),
-        "caveats": list(found.caveats),
+        "columns": dict(checked.read_from),
+        "caveats": list(checked.caveats),
         "results": [
             {
                 "place": row.place,
@@ -246,30 +246,31 @@ def _as_json(
                 "params": None if row.result is None else dict(row.result.params),
                 "skipped": row.refused,
             }
-            for row in found.rows
+            for row in checked.rows
         ],
     }
 
 
-def _print(found: CheckedSource, told: dict[str, Any]) -> None:
-    say(f"{told['study']} learns from {told['source']}", style="bold")
-    if told["columns"]:
-        said = ", ".join(f"{path} from {name!r}" for path, name in told["columns"].items())
+def _print(checked: CheckedSource, summary: dict[str, Any]) -> None:
+    say(f"{summary['study']} learns from {summary['source']}", style="bold")
+    if summary["columns"]:
+        said = ", ".join(f"{path} from {name!r}" for path, name in summary["columns"].items())
         say(f"read: {said}")
-    for caveat in told["caveats"]:
+    for caveat in summary["caveats"]:
         say(f"mind: {caveat}")
-    table(("row", "value", "parameters, or why it is skipped"), map(_line, _shown(found.rows)))
-    if len(found.rows) > _ROWS_SHOWN:
-        say(f"and {len(found.rows) - _ROWS_SHOWN} more (--json lists them)")
-    skipped = f", {told['skipped']} skipped" if told["skipped"] else ""
-    if told["dry_run"]:
+    table(("row", "value", "parameters, or why it is skipped"), map(_line, _shown(checked.rows)))
+    if len(checked.rows) > _ROWS_SHOWN:
+        say(f"and {len(checked.rows) - _ROWS_SHOWN} more (--json lists them)")
+    skipped = f", {summary['skipped']} skipped" if summary["skipped"] else ""
+    if summary["dry_run"]:
         say(
-            f"{told['usable']} of {count_noun(told['rows'], 'row')} usable{skipped}; nothing stored"
+            f"{summary['usable']} of {count_noun(summary['rows'], 'row')} usable{skipped}; "
+            "nothing stored"
         )
         return
-    before = told["usable"] - told["added"]
+    before = summary["usable"] - summary["added"]
     known = f", {before} known before or twice" if before else ""
-    say(f"{count_noun(told['added'], 'result')} learned{known}{skipped}; they are no trials")
+    say(f"{count_noun(summary['added'], 'result')} learned{known}{skipped}; they are no trials")
 
 
 def _shown(rows: Sequence[CheckedRow]) -> Sequence[CheckedRow]:

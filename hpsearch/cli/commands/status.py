@@ -77,10 +77,10 @@ def status(
             record = read_study(database, record.study.name)
 
 
-def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
-    counts, budget = told["trials"], told["budget"]
+def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
+    counts, budget = document["trials"], document["budget"]
     say(
-        f"{told['study']}: {record.counts.finished} of {budget['trials']} trials finished"
+        f"{document['study']}: {record.counts.finished} of {budget['trials']} trials finished"
         + (" (the space has no point left)" if record.study.exhausted else ""),
         style="bold",
     )
@@ -92,38 +92,38 @@ def _print_status(record: StudyRecord, told: Mapping[str, Any]) -> None:
         + (f"; {counts['infeasible']} infeasible draws" if counts["infeasible"] else "")
     )
     say(
-        f"{count_noun(told['epochs_run'], 'epoch')} in {show_time(told['compute_seconds'])} of "
-        "training"
+        f"{count_noun(document['epochs_run'], 'epoch')} in "
+        f"{show_time(document['compute_seconds'])} of training"
     )
     print_warnings(record)
-    if told["pruning"] is not None:
-        _print_pruning(told["pruning"])
+    if document["pruning"] is not None:
+        _print_pruning(document["pruning"])
     _print_failures(record)
-    _print_invalid(told.get("invalid", ()))
-    for each in told.get("knowledge", ()):
+    _print_invalid(document.get("invalid", ()))
+    for each in document.get("knowledge", ()):
         say(f"the sampler uses {count_noun(each['results'], 'result')} from {each['source']}")
-    if "prior" in told:
-        _print_prior(told["prior"])
+    if "prior" in document:
+        _print_prior(document["prior"])
     print_best(record)
-    if told["best"] is not None or "invalid" in told:
-        _print_confirmation(told.get("confirmation"), record.objective.metric)
+    if document["best"] is not None or "invalid" in document:
+        _print_confirmation(document.get("confirmation"), record.objective.metric)
 
 
-def _print_prior(told: Mapping[str, Any]) -> None:
+def _print_prior(document: Mapping[str, Any]) -> None:
     starts, random = (
-        count_noun(told["starts"], "start"),
-        count_noun(told["random_starts"], "random one"),
+        count_noun(document["starts"], "start"),
+        count_noun(document["random_starts"], "random one"),
     )
-    share = told["better_than_random"]
+    share = document["better_than_random"]
     if share is None:
         found = f"{starts} and {random}, too few to compare"
-    elif told["is_off"]:
+    elif document["is_off"]:
         found = f"off for now, as its {starts} beat {random} in only {share:.0%} of all pairs"
     else:
         found = f"its {starts} beat {random} in {share:.0%} of all pairs"
-    weight = "" if told["is_off"] else f"; it chooses {told['weight']:.0%} of the starts"
+    weight = "" if document["is_off"] else f"; it chooses {document['weight']:.0%} of the starts"
     say(
-        f"prior {told['name']}: {found}{weight} (a study with "
+        f"prior {document['name']}: {found}{weight} (a study with "
         "`search: {prior: none}` switches it off)"
     )
 
@@ -185,28 +185,31 @@ def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
         say(f"and {count_noun(unshown, 'trial')} more running")
 
 
-def _print_confirmation(told: Mapping[str, Any] | None, metric: str) -> None:
-    if told is None:
+def _print_confirmation(document: Mapping[str, Any] | None, metric: str) -> None:
+    if document is None:
         return
-    if told.get("damaged"):
-        say(f"confirmation: {told['damaged']}", style="bold red")
+    if document.get("damaged"):
+        say(f"confirmation: {document['damaged']}", style="bold red")
         return
-    newer = told["newer_trials"]
+    newer = document["newer_trials"]
     since = f"; {count_noun(newer, 'newer trial')} not included" if newer > 0 else ""
-    if not told["finished"]:
-        ended = count_noun(told["trainings"], "training")
+    if not document["finished"]:
+        ended = count_noun(document["trainings"], "training")
         say(f"confirmation: {ended} ended so far; `hpsearch confirm` continues{since}")
-    elif told["winner"] is None:
-        say(f"confirmation: every finalist failed (`hpsearch show --study {told['study']}`){since}")
+    elif document["winner"] is None:
+        say(
+            "confirmation: every finalist failed (`hpsearch show --study "
+            f"{document['study']}`){since}"
+        )
     else:
-        if (gap := told.get("test_outside_confirmed")) is not None:
+        if (gap := document.get("test_outside_confirmed")) is not None:
             say(gap["headline"], style="bold red")
         unit = MetricFormat(metric)
-        value = unit.value(told["value"])
-        ends = f" (95 %: {unit.interval(told['interval'])})" if told["interval"] else ""
-        say(f"confirmed: trial {told['winner']}, {metric} {value}{ends}{since}")
-    for trial, why in told.get("invalid", {}).items():
-        which = "winner" if trial == told["winner"] else "finalist"
+        value = unit.value(document["value"])
+        ends = f" (95 %: {unit.interval(document['interval'])})" if document["interval"] else ""
+        say(f"confirmed: trial {document['winner']}, {metric} {value}{ends}{since}")
+    for trial, why in document.get("invalid", {}).items():
+        which = "winner" if trial == document["winner"] else "finalist"
         say(f"  its {which}, trial {trial}, is invalid: {why} (`hpsearch confirm --again`)")
 
 

@@ -22,7 +22,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.cli.terminal.reproduction import COMPARED, at_epoch, recorded_metrics, verdict
-from hpsearch.cli.terminal.training_progress import stopped_by_signals, told
+from hpsearch.cli.terminal.training_progress import epoch_printer, stopped_by_signals
 from hpsearch.formatting import count_noun
 from hpsearch.output_streams import optional_output
 
@@ -145,14 +145,14 @@ def _train(
         with (
             optional_output() if folder is not None else nullcontext(),
             stopped_by_signals(wanted=progress is not None) as stop,
-            told(assignment.study.name, assignment.epochs, resumed, quiet=quiet) as tell,
+            epoch_printer(assignment.study.name, assignment.epochs, resumed, quiet=quiet) as tell,
         ):
             session.should_stop = stop
             for result in session.epochs():
                 tell(result)
-        if progress is not None and folder is not None and session.kept is not None:
+        if progress is not None and folder is not None and session.best is not None:
             outcome = RetrainingResult(
-                assignment=assignment, curve=session.curve, kept=session.kept, changed=changed
+                assignment=assignment, curve=session.curve, best=session.best, changed=changed
             )
             write_outcome(outcome, folder)
             progress.finish(session.history())

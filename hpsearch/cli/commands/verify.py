@@ -17,7 +17,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.cli.terminal.reproduction import changes
-from hpsearch.cli.terminal.training_progress import told
+from hpsearch.cli.terminal.training_progress import epoch_printer
 
 if TYPE_CHECKING:
     from hpsearch.study_file.study import StudyFile
@@ -69,7 +69,7 @@ def verify(
     if not as_json:
         say(f"{study.name}: images and split are those of {config}")
     session = Session(assignment)
-    with told(study.name, assignment.epochs, 0, quiet=as_json) as tell:
+    with epoch_printer(study.name, assignment.epochs, 0, quiet=as_json) as tell:
         for result in session.epochs():
             tell(result)
             if result.epoch == expected.epoch:

@@ -24,7 +24,7 @@ Tell = Callable[["EpochResult"], None]
 
 
 @contextmanager
-def told(title: str, epochs: int, done: int, *, quiet: bool) -> Iterator[Tell]:
+def epoch_printer(title: str, epochs: int, done: int, *, quiet: bool) -> Iterator[Tell]:
     """Yield what each epoch is told to; ``done`` epochs were trained by earlier calls."""
     if quiet:
         yield lambda result: None

@@ -23,19 +23,19 @@ _NAMED = 4
 def answer(
     record: StudyRecord,
     confirmation: ConfirmationResult | None = None,
-    found: Effects | None = None,
+    effects: Effects | None = None,
 ) -> tuple[str, ...]:
     """Return one or two sentences: the winner with its honest number, and what a parameter does.
 
     The second one tells of the parameter that the study's description names first, where it names
-    one, else of the strongest effect; it is left out without ``found``.
+    one, else of the strongest effect; it is left out without ``effects``.
     """
     asked = record.study.document.get("description", "")
-    return tuple(filter(None, [_winner(record, confirmation, found), _effect(asked, found)]))
+    return tuple(filter(None, [_winner(record, confirmation, effects), _effect(asked, effects)]))
 
 
 def _winner(
-    record: StudyRecord, confirmation: ConfirmationResult | None, found: Effects | None
+    record: StudyRecord, confirmation: ConfirmationResult | None, effects: Effects | None
 ) -> str:
     metric = record.objective.metric
     order = ranked(record)
@@ -52,7 +52,7 @@ def _winner(
         winner = record.trial(confirmation.winner)
         if told is not None:
             return (
-                f"The winner is trial {winner.number} ({_named(winner, record, found)}) with "
+                f"The winner is trial {winner.number} ({_named(winner, record, effects)}) with "
                 f"{metric_value(told.estimate, metric)} {_range(told.low, told.high, metric)} "
                 f"{metric}, "
                 f"confirmed over {len(confirmation.reported)} fresh seeds"
@@ -62,7 +62,7 @@ def _winner(
     value = best.value if best.value is not None else float("nan")
     state = "so far" if confirmation is None else "while its confirmation isn't finished"
     return (
-        f"The best {state} is trial {best.number} ({_named(best, record, found)}) with "
+        f"The best {state} is trial {best.number} ({_named(best, record, effects)}) with "
         f"{metric_value(value, metric)} {metric}, seen with one seed and not confirmed: optimistic."
     )
 
@@ -79,11 +79,11 @@ def _range(low: float, high: float, metric: str) -> str:
     return f"[{number(low)}, {number(high)}]"
 
 
-def _named(trial: TrialRecord, record: StudyRecord, found: Effects | None) -> str:
+def _named(trial: TrialRecord, record: StudyRecord, effects: Effects | None) -> str:
     """Name the parameters that matter most first, branches before what is within them."""
     weight: Mapping[str, int] = {}
-    if found is not None:
-        weight = {effect.parameter: place for place, effect in enumerate(found.effects)}
+    if effects is not None:
+        weight = {effect.parameter: place for place, effect in enumerate(effects.effects)}
     everything = dict.fromkeys(path for other in record.trials for path in other.params)
     paths = sorted(trial.params, key=lambda path: weight.get(path, len(weight)))[:_NAMED]
     rest = len(trial.params) - len(paths)
@@ -95,19 +95,19 @@ def _value(value: Any) -> str:
     return format_value(value)
 
 
-def _effect(asked: str, found: Effects | None) -> str:
-    if found is None:
+def _effect(asked: str, effects: Effects | None) -> str:
+    if effects is None:
         return ""
-    if found.reason is not None:
-        return f"What the parameters do is undecided: {found.reason}."
-    known = [effect for effect in found.effects if effect.p_value is not None]
+    if effects.reason is not None:
+        return f"What the parameters do is undecided: {effects.reason}."
+    known = [effect for effect in effects.effects if effect.p_value is not None]
     if not known:
         return "What the parameters do is undecided: too few trials of each of their values."
     words = [word.strip("?.,;:!()'\"").lower() for word in asked.split()]
     places = [_named_at(effect, words) for effect in known]
     # What is asked first is what the study is about; several parameters may share the word
     first = min(places)
-    return _told(known[places.index(first)], found)
+    return _told(known[places.index(first)], effects)
 
 
 def _named_at(effect: Effect, words: Sequence[str]) -> int:
@@ -125,22 +125,22 @@ def _named_at(effect: Effect, words: Sequence[str]) -> int:
 _STEM = 5
 
 
-def _told(effect: Effect, found: Effects) -> str:
+def _told(effect: Effect, effects: Effects) -> str:
     shown_contrast = telling(effect)
     if shown_contrast is None:
         return f"Whether {effect.name} matters is undecided."
     by = (
-        f"{amount(shown_contrast.ahead.estimate, found.metric, signed=True)} "
-        f"{between(shown_contrast.ahead, found.metric)}"
+        f"{amount(shown_contrast.ahead.estimate, effects.metric, signed=True)} "
+        f"{between(shown_contrast.ahead, effects.metric)}"
     )
     pair = f"{shown_contrast.level} over {shown_contrast.other}"
     rest = "all else equal"
     if effect.verdict is Verdict.YES:
         return f"{effect.name} matters: {by} for {pair}, {rest}."
     if effect.verdict is Verdict.NO:
-        margin = amount(found.margin, found.metric)
+        margin = amount(effects.margin, effects.metric)
         return f"{effect.name} doesn't matter: no two of its values differ by more than {margin}."
     chance = ""
     if shown_contrast.ahead.excludes(0.0):
-        chance = f"; of {found.examined} parameters one may be so by chance"
+        chance = f"; of {effects.examined} parameters one may be so by chance"
     return f"Whether {effect.name} matters is undecided: {by} for {pair}, {rest}{chance}."

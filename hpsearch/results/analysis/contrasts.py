@@ -115,15 +115,17 @@ def together(
     return float(np.quantile(largest, 0.95)), p_value, errors
 
 
-def mean_of(found: Fit, column: int, *, metric: str) -> tuple[float, float, float]:
+def mean_of(regression: Fit, column: int, *, metric: str) -> tuple[float, float, float]:
     """Return a level's mean and the ends of its 95 % interval, within what ``metric`` can be.
 
     A regression knows no bounds: what it says of a level that few trials had may lie beyond them.
     """
     from scipy.special import stdtrit
 
-    mean = float(found.coefficients[column])
-    reach = float(stdtrit(found.freedom, 0.975)) * float(np.sqrt(found.covariance[column, column]))
+    mean = float(regression.coefficients[column])
+    reach = float(stdtrit(regression.freedom, 0.975)) * float(
+        np.sqrt(regression.covariance[column, column])
+    )
     # A share can't leave 0..1, nor a loss be negative
     largest = float("inf") if metric == "val_loss" else 1.0
     low, mean, high = (min(largest, max(0.0, at)) for at in (mean - reach, mean, mean + reach))

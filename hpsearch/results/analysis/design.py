@@ -113,26 +113,26 @@ def controls(
     parameters: Mapping[str, SearchedParameter],
     trials: Sequence[ObservedTrial],
     but: Sequence[str],
-    kept: Columns,
+    own: Columns,
 ) -> Columns:
     """Return what holds the other parameters constant, as finely as the number of trials allows.
 
-    Of columns that say the same, together with ``kept``, one is left.
+    Of columns that say the same, together with ``own``, one is left.
     """
     for degree, share in ((3, 4), (2, 4), (1, 3)):
         columns, _ = nuisance(parameters, trials, but, degree)
-        columns = _independent(columns, kept)
-        if columns.shape[1] + kept.shape[1] <= len(trials) / share:
+        columns = _independent(columns, own)
+        if columns.shape[1] + own.shape[1] <= len(trials) / share:
             break
     return columns
 
 
-def _independent(columns: Columns, kept: Columns) -> Columns:
+def _independent(columns: Columns, own: Columns) -> Columns:
     if not columns.shape[1]:
         return columns
     from scipy.linalg import qr
 
-    inside, _ = np.linalg.qr(kept)
+    inside, _ = np.linalg.qr(own)
     left = columns - inside @ (inside.T @ columns)
     _, triangle, order = qr(left, mode="economic", pivoting=True)
     size = np.abs(np.diag(triangle))

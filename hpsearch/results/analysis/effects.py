@@ -139,10 +139,10 @@ def _estimate(parameter: SearchedParameter, ends: ImputedOutcomes) -> Effect:
     )
 
 
-def fitted_levels(found: Levels, but: Sequence[str], ends: ImputedOutcomes) -> Fit | None:
+def fitted_levels(groups: Levels, but: Sequence[str], ends: ImputedOutcomes) -> Fit | None:
     """Regress end values on levels (the first columns) and on all parameters not in ``but``."""
-    mine = np.flatnonzero(found.place >= 0)
-    dummies: Columns = np.eye(len(found.cuts))[found.place[mine]]
+    mine = np.flatnonzero(groups.place >= 0)
+    dummies: Columns = np.eye(len(groups.cuts))[groups.place[mine]]
     trials = [ends.trials[place] for place in mine.tolist()]
     others = controls(ends.data.parameters, trials, but, dummies)
     own = np.zeros((len(ends.trials), dummies.shape[1] - 1))
@@ -150,12 +150,12 @@ def fitted_levels(found: Levels, but: Sequence[str], ends: ImputedOutcomes) -> F
     return fit(np.column_stack([dummies, others]), ends.ends(own)[mine])
 
 
-def _levels(found: Levels, fitted: Fit, ends: ImputedOutcomes) -> tuple[Level, ...]:
+def _levels(groups: Levels, fitted: Fit, ends: ImputedOutcomes) -> tuple[Level, ...]:
     complete = np.array([trial.value is not None for trial in ends.trials])
     told = []
-    for place, cut in enumerate(found.cuts):
+    for place, cut in enumerate(groups.cuts):
         mean, low, high = mean_of(fitted, place, metric=ends.data.metric)
-        mine = found.place == place
+        mine = groups.place == place
         told.append(
             Level(
                 label=cut.label,
@@ -172,11 +172,11 @@ def _levels(found: Levels, fitted: Fit, ends: ImputedOutcomes) -> tuple[Level, .
     return tuple(told)
 
 
-def _contrast(found: Levels, pairs: Pairs, one: int, other: int) -> Contrast:
+def _contrast(groups: Levels, pairs: Pairs, one: int, other: int) -> Contrast:
     estimate, low, high = pairs.of(one, other)
     return Contrast(
-        level=found.cuts[one].label,
-        other=found.cuts[other].label,
+        level=groups.cuts[one].label,
+        other=groups.cuts[other].label,
         ahead=Interval(estimate=estimate, low=low, high=high),
     )
 

@@ -60,18 +60,18 @@ def telling(effect: Effect) -> Contrast | None:
     return difference
 
 
-def interaction_sentence(found: Interaction, metric: str, examined: int) -> str:
+def interaction_sentence(interaction: Interaction, metric: str, examined: int) -> str:
     """Return the verdict on a pair in one sentence."""
-    pair = f"{found.a_name} and {found.b_name}"
-    strongest = found.strongest
-    if found.reason is not None or strongest is None:
-        return f"{pair}: undecided, {found.reason or 'nothing is known'}."
+    pair = f"{interaction.a_name} and {interaction.b_name}"
+    strongest = interaction.strongest
+    if interaction.reason is not None or strongest is None:
+        return f"{pair}: undecided, {interaction.reason or 'nothing is known'}."
     told = (
-        f"the lead of {found.a_name} {strongest.level} over {strongest.other} is larger by "
+        f"the lead of {interaction.a_name} {strongest.level} over {strongest.other} is larger by "
         f"{amount(strongest.difference.estimate, metric)} {between(strongest.difference, metric)} "
-        f"at {found.b_name} {strongest.where} than at {strongest.elsewhere}"
+        f"at {interaction.b_name} {strongest.where} than at {strongest.elsewhere}"
     )
-    if found.verdict is Verdict.YES:
+    if interaction.verdict is Verdict.YES:
         return f"{pair}: they depend on each other, {told}."
     chance = ""
     if strongest.difference.excludes(0.0) and examined > 1:

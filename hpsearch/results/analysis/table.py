@@ -98,7 +98,7 @@ def epoch_table(database: Database, record: StudyRecord) -> dict[str, NDArray[An
 def _row(
     trial: TrialRecord,
     curves: Mapping[int, Sequence[EpochResult]],
-    noted: Mapping[int, Mapping[str, Any]],
+    attributes: Mapping[int, Mapping[str, Any]],
 ) -> dict[str, Any]:
     curve = curves.get(trial.ticket, [])
     return {
@@ -114,7 +114,7 @@ def _row(
         "epoch_seconds": float(np.median([epoch.seconds for epoch in curve])) if curve else None,
         "overfits_from": overfits_from(curve),
         "attempts": trial.attempts,
-        **noted.get(trial.trial_id or -1, {}),
+        **attributes.get(trial.trial_id or -1, {}),
         **{name: value for name, value in trial.metrics.items() if name in GOAL_METRICS},
         "error": _why(trial),
     }

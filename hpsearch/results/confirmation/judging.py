@@ -127,19 +127,19 @@ class _Judge:
             found[entry.seed] = self.judged[entry]
         return found
 
-    def groups_of(self, said: Predictions) -> NDArray[np.int64] | None:
+    def groups_of(self, predictions: Predictions) -> NDArray[np.int64] | None:
         """Return the groups of a training's images.
 
         Trainings of a confirmation that an earlier version began lack them, but the images are
         those that other trainings judged.
         """
-        if said.groups is not None:
-            return said.groups
+        if predictions.groups is not None:
+            return predictions.groups
         known = self.known_groups
-        places = np.searchsorted(known[0], said.rows)
+        places = np.searchsorted(known[0], predictions.rows)
         if not len(known[0]) or np.any(places == len(known[0])):
             return None
-        return known[1][places] if np.array_equal(known[0][places], said.rows) else None
+        return known[1][places] if np.array_equal(known[0][places], predictions.rows) else None
 
     @cached_property
     def known_groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -78,7 +78,7 @@ def _costs(
     database: Database,
     confirmation: StudyRecord,
     begun: Mapping[PlannedTraining, TrialRecord],
-    noted: Mapping[int, Mapping[str, Any]],
+    attributes: Mapping[int, Mapping[str, Any]],
 ) -> dict[int, Cost]:
     """Return trial -> what it costs, from its trainings here."""
     curves = queries.curves(database, confirmation.study.study_id)
@@ -87,7 +87,7 @@ def _costs(
     for number in params_of(confirmation):
         mine = [trial for entry, trial in begun.items() if entry.trial == number]
         seconds = [epoch.seconds for trial in mine for epoch in curves.get(trial.ticket, [])]
-        facts = next(filter(None, (noted.get(each.trial_id or -1) for each in mine)), {})
+        facts = next(filter(None, (attributes.get(each.trial_id or -1) for each in mine)), {})
         found[number] = Cost(
             epoch_seconds=median(seconds) if seconds else None,
             parameters=facts.get("parameters"),

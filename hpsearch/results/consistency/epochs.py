@@ -117,7 +117,7 @@ def _best(rows: Sequence[EpochRow], *, maximize: bool) -> EpochRow | None:
     return max(rows, key=lambda row: (sign * row.value, -row.epoch), default=None)
 
 
-def _spans(found: Sequence[int]) -> str:
-    if not found:
+def _spans(numbers: Sequence[int]) -> str:
+    if not numbers:
         return "none"
-    return ", ".join(map(str, found)) if len(found) <= 12 else f"{len(found)} of them"
+    return ", ".join(map(str, numbers)) if len(numbers) <= 12 else f"{len(numbers)} of them"

@@ -103,7 +103,7 @@ def _confirmed(
         study=confirmation,
         file=load(confirmation),
         trial=_first_report(confirmation),
-        told=confirmed.told(verdict, confirmation.study.name),
+        summary=confirmed.confirmed_section(verdict, confirmation.study.name),
         worth=worth if gap is None else f"{gap.headline} {worth}",
         gap=None if gap is None else gap.to_json(),
     )

@@ -24,7 +24,7 @@ INTERVAL_LACKS_GROUPS = (
 )
 
 
-def told(verdict: ConfirmationResult, study: str) -> dict[str, Any]:
+def confirmed_section(verdict: ConfirmationResult, study: str) -> dict[str, Any]:
     """Return ``provenance.confirmed``; ``study`` is the confirmation's name. Intervals are 95 %."""
     figure = verdict.over_seeds_and_images or verdict.over_seeds
     invalid = {str(trial): why for trial, why in verdict.invalid.items()}

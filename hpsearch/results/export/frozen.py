@@ -68,7 +68,7 @@ class Retrained:
     file: StudyFile
     trial: TrialRecord
     #: What the confirmation came to, for ``provenance.confirmed``.
-    told: Mapping[str, Any]
+    summary: Mapping[str, Any]
     #: What that means, in words.
     worth: str
     #: ``provenance.test.outside_confirmed``, if the test figure contradicts the confirmed one.
@@ -129,7 +129,7 @@ def export_trial(
         "objective": f"{record.objective.metric} of the {record.objective.at} epoch",
         "value": trained.value,
         **({} if record.goals.is_single_unconstrained else {"goals": dict(trained.metrics)}),
-        "confirmed": False if retrained is None else retrained.told,
+        "confirmed": False if retrained is None else retrained.summary,
         "worth": worth,
         "training": _training(source, trained),
         "epochs_run": trained.epochs_done,
@@ -229,15 +229,17 @@ def _spent(record: StudyRecord) -> dict[str, Any]:
     return {"epochs": record.counts.epochs_run, "seconds": record.counts.compute_seconds}
 
 
-def _architecture(config: TrialConfig, noted: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def _architecture(
+    config: TrialConfig, attributes: Mapping[str, Any]
+) -> list[dict[str, Any]] | None:
     """Return the model's layers, derived again on the meta device for the noted image shape."""
     from hpsearch.training.models.inspection import describe
 
-    if "input_shape" not in noted or "classes" not in noted:
+    if "input_shape" not in attributes or "classes" not in attributes:
         return None
-    channels, height, width = noted["input_shape"]
+    channels, height, width = attributes["input_shape"]
     summary = describe(
-        config.model, input_shape=(channels, height, width), classes=noted["classes"]
+        config.model, input_shape=(channels, height, width), classes=attributes["classes"]
     )
     return [
         {

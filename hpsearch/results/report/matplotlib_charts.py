@@ -233,30 +233,30 @@ def _line(axes: Axes, shape: Mapping[str, Any]) -> None:
         axes.plot([shape["x0"], shape["x1"]], [shape["y0"], shape["y1"]], **style)
 
 
-def _axis(axes: Axes, side: str, told: Mapping[str, Any]) -> None:
+def _axis(axes: Axes, side: str, layout: Mapping[str, Any]) -> None:
     axis = getattr(axes, f"{side}axis")
-    axis.set_visible(told.get("visible", True))
-    axis.set_label_text(_text(told.get("title", {}).get("text", "")), fontsize=7.5)
-    if told.get("type") == "log":
+    axis.set_visible(layout.get("visible", True))
+    axis.set_label_text(_text(layout.get("title", {}).get("text", "")), fontsize=7.5)
+    if layout.get("type") == "log":
         getattr(axes, f"set_{side}scale")("log")
-    if told.get("exponentformat") == "SI":
+    if layout.get("exponentformat") == "SI":
         from matplotlib.ticker import EngFormatter, NullFormatter
 
         axis.set_major_formatter(EngFormatter(sep=" "))
         axis.set_minor_formatter(NullFormatter())
-    if told.get("showgrid", True):
+    if layout.get("showgrid", True):
         axis.grid(visible=True, color=_colour("grid"), linewidth=0.5)
     axis.set_tick_params(colors=_colour("soft"), labelcolor=_colour("ink"), labelsize=7, width=0.6)
-    if told.get("tickmode") == "array":
-        askew = side == "x" and told.get("tickangle")
+    if layout.get("tickmode") == "array":
+        askew = side == "x" and layout.get("tickangle")
         axis.set_ticks(
-            told["tickvals"],
-            [_text(label) for label in told["ticktext"]],
-            **({"rotation": -told["tickangle"], "ha": "right"} if askew else {}),
+            layout["tickvals"],
+            [_text(label) for label in layout["ticktext"]],
+            **({"rotation": -layout["tickangle"], "ha": "right"} if askew else {}),
         )
-    if "range" in told:
-        getattr(axes, f"set_{side}lim")(*told["range"])
-    elif told.get("rangemode") == "tozero":
+    if "range" in layout:
+        getattr(axes, f"set_{side}lim")(*layout["range"])
+    elif layout.get("rangemode") == "tozero":
         getattr(axes, f"set_{side}lim")(**{"left" if side == "x" else "bottom": 0})
 
 

@@ -74,14 +74,14 @@ class Names:
 
 
 def value_column(
-    metric: str, columns: Sequence[str], said: str | None, *, only: bool = False
+    metric: str, columns: Sequence[str], named: str | None, *, only: bool = False
 ) -> str | None:
     """Find the column of a metric.
 
     Args:
         metric: The metric.
         columns: The names of all columns.
-        said: The column that the user names, if any.
+        named: The column that the user names, if any.
         only: Whether the metric is the only objective. If no column has its name, one that is
             called "value" is taken then (``is_unnamed_value``).
 
@@ -89,13 +89,13 @@ def value_column(
         The column's name, ``None`` if there is none.
 
     Raises:
-        UnknownName: ``said`` is no column.
+        UnknownName: ``named`` is no column.
         UserError: Several columns could be meant.
     """
-    if said is not None:
-        if said not in columns:
-            raise UnknownName("column", said, columns)
-        return said
+    if named is not None:
+        if named not in columns:
+            raise UnknownName("column", named, columns)
+        return named
     exact = [column for column in columns if column == metric]
     names = {metric, *_METRIC_NAMES.get(metric, ())}
     found = exact or [column for column in columns if result_name(column) in names]

@@ -203,7 +203,7 @@ class ForestSampler:
         return self._is_early(request, _learned(request))
 
     def _is_early(self, request: Request, learned: Sequence[FrozenTrial]) -> bool:
-        known = len(request.history.known(request.space))
+        known = len(request.history.prior_trials(request.space))
         return len(learned) < startup_with(self._startup, known)
 
     def draw(self, request: Request) -> Draw:
@@ -242,7 +242,7 @@ def _learned(request: Request) -> list[FrozenTrial]:
     """Return what can be learned from: results from elsewhere, trials with a value, bad ones."""
     invalid = request.history.invalid
     return [
-        *request.history.known(request.space),
+        *request.history.prior_trials(request.space),
         *(
             trial
             for trial in _trials(request)

@@ -61,7 +61,7 @@ class OptunaSampler:
     def draw(self, request: Request) -> Draw:
         """Ask Optuna for every parameter that applies, in the file's order."""
         trials = request.history.refresh() if request.trials is None else request.trials
-        known = request.history.known(request.space) if self.learns else []
+        known = request.history.prior_trials(request.space) if self.learns else []
         trials = [*known, *trials]
         if self._at_most is not None:
             trials = thinned(trials, request.history.directions, self._at_most)
@@ -80,18 +80,18 @@ class OptunaSampler:
         if self._startup is None:
             return True
         trials = request.history.refresh() if request.trials is None else request.trials
-        known = len(request.history.known(request.space))
+        known = len(request.history.prior_trials(request.space))
         ended = known + sum(trial.state in self._learns_from for trial in trials)
         return ended < startup_with(self._startup, known)
 
 
-def startup_with(own: int, known: int) -> int:
-    """Return how many finished trials, ``known`` results from elsewhere among them, are enough.
+def startup_with(own: int, prior: int) -> int:
+    """Return how many finished trials, ``prior`` results from elsewhere among them, are enough.
 
     These spare at most half of the ``own`` random trials of a study (rounded up): they may all lie
     in one corner.
     """
-    return own + known - min(known, (own + 1) // 2)
+    return own + prior - min(prior, (own + 1) // 2)
 
 
 def thinned(

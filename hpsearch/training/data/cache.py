@@ -262,12 +262,12 @@ def _open(folder: Path) -> Entry | None:
     return entry
 
 
-def _check(path: Path, known: Mapping[str, Any]) -> None:
+def _check(path: Path, recorded: Mapping[str, Any]) -> None:
     """Raise ``ValueError`` where an array isn't as it was written."""
     status = path.stat()
-    if status.st_size != known["bytes"]:
+    if status.st_size != recorded["bytes"]:
         raise ValueError(f"{path} has another size")
     # Reading everything at every start would cost what the cache saves, so the contents are read
     # only where the file's time says that somebody touched (or copied) it.
-    if status.st_mtime_ns != known["mtime_ns"] and sha256_of_file(path) != known["sha256"]:
+    if status.st_mtime_ns != recorded["mtime_ns"] and sha256_of_file(path) != recorded["sha256"]:
         raise ValueError(f"{path} has other contents")

@@ -79,13 +79,13 @@ def recall(memo: Path) -> Mapping[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def note(memo: Path, known: Mapping[str, Any]) -> None:
+def note(memo: Path, hashes: Mapping[str, Any]) -> None:
     """Write what was found out, a JSON value, into the file ``memo``, for the next start.
 
     Only a memo: where it can't be written, the next start finds it out again.
     """
     with contextlib.suppress(OSError):
-        write_atomically(memo, json.dumps(known, indent=0))
+        write_atomically(memo, json.dumps(hashes, indent=0))
 
 
 def sha256_of_json(value: Any) -> str:
@@ -120,7 +120,7 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
-def _measure(file: str, known: Any) -> dict[str, Any]:
+def _measure(file: str, memo: Any) -> dict[str, Any]:
     try:
         status = os.stat(file)  # noqa: PTH116
         state = {
@@ -128,8 +128,8 @@ def _measure(file: str, known: Any) -> dict[str, Any]:
             "mtime_ns": status.st_mtime_ns,
             "ctime_ns": status.st_ctime_ns,
         }
-        if isinstance(known, dict) and {**known, **state} == known and "sha256" in known:
-            return known
+        if isinstance(memo, dict) and {**memo, **state} == memo and "sha256" in memo:
+            return memo
         digest = sha256_of_file(Path(file))
     except FileNotFoundError as error:
         raise DataError(f"a data file is missing: {file}") from error

@@ -108,9 +108,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-def _behind(overload: Any, args: Sequence[Any], known: Sequence[Field]) -> Field:
-    field = known[0]
-    for other in known[1:]:
+def _behind(overload: Any, args: Sequence[Any], fields: Sequence[Field]) -> Field:
+    field = fields[0]
+    for other in fields[1:]:
         field = _joined(field, other)
     if field is None or any(part in overload.__name__ for part in _UNKNOWN):
         return None

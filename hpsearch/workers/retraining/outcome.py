@@ -45,7 +45,7 @@ class RetrainingResult:
     assignment: Assignment
     curve: Sequence[EpochResult]
     #: Epoch, value and weights that are kept.
-    kept: Mapping[str, Any]
+    best: Mapping[str, Any]
     #: Whether the config was changed for this call, so that its recorded figures aren't its own.
     changed: bool
 
@@ -64,10 +64,10 @@ def write_outcome(outcome: RetrainingResult, folder: Path) -> None:
         assignment.config,
         prepared,
         assignment.build_plan.plan.precision,
-        epoch=outcome.kept["epoch"],
+        epoch=outcome.best["epoch"],
         trained_on=assignment.trained_on,
     )
-    classifier = Classifier(assignment.config, signature, outcome.kept["weights"])
+    classifier = Classifier(assignment.config, signature, outcome.best["weights"])
     judgement = None
     rows = prepared.val_indices
     if len(rows):
@@ -75,7 +75,7 @@ def write_outcome(outcome: RetrainingResult, folder: Path) -> None:
         judgement = Judgement(
             confusion=judged.confusion.tolist(),
             what=f"the {len(rows):,} validation images, by the weights after epoch "
-            f"{outcome.kept['epoch']}",
+            f"{outcome.best['epoch']}",
             once=True,
             over_groups=groups_of(prepared, judged),
             grouped=prepared.groups is not None,
@@ -109,7 +109,7 @@ def _document(outcome: RetrainingResult, judgement: Judgement | None) -> dict[st
         origin.update(assignment.build_plan.attributes())
         origin.pop("figures", None)
         if assignment.trained_on == "train":
-            best = outcome.kept["epoch"]
+            best = outcome.best["epoch"]
             origin["figures"] = provenance.epoch_metrics(list(outcome.curve), best_epoch=best)
             if judgement is not None and judgement.over_groups is not None:
                 origin[OVER_GROUPS] = judgement.over_groups.to_json()
@@ -121,7 +121,7 @@ def _document(outcome: RetrainingResult, judgement: Judgement | None) -> dict[st
         "seed": assignment.build_plan.config.seed,
         "nth_seed": assignment.nth_seed,
         "epochs": last.epoch,
-        "weights_of_epoch": outcome.kept["epoch"],
+        "weights_of_epoch": outcome.best["epoch"],
         "train_accuracy": last.train_accuracy,
         "train_loss": last.train_loss,
         "val_accuracy": last.val_accuracy,

@@ -130,8 +130,8 @@ class ProgressFolder:
             )
         return dict(told)
 
-    def _tell(self, told: dict[str, Any]) -> None:
-        self._told = {"identity": self.identity, **told}
+    def _tell(self, message: dict[str, Any]) -> None:
+        self._told = {"identity": self.identity, **message}
         with replacing(self.path / _FILE) as unfinished:
             unfinished.write_text(json.dumps(self._told), encoding="utf-8")
 

@@ -24,7 +24,7 @@ def never() -> bool:
 
 @dataclass
 class Session:
-    """One training. Iterating over ``epochs()`` trains; then ``curve`` and ``kept`` are there."""
+    """One training. Iterating over ``epochs()`` trains; then ``curve`` and ``best`` are there."""
 
     assignment: Assignment
     #: Where checkpoints go; ``None`` keeps none.
@@ -34,7 +34,7 @@ class Session:
     #: Every epoch so far, those of earlier calls among them.
     curve: list[EpochResult] = field(default_factory=list)
     #: Epoch, value and weights of the epoch whose weights are kept.
-    kept: dict[str, Any] | None = None
+    best: dict[str, Any] | None = None
     _state: Mapping[str, Any] | None = None
 
     def epochs(self) -> Iterator[EpochResult]:
@@ -84,7 +84,7 @@ class Session:
         content = None if self.folder is None else self.folder.load()
         if content is None:
             return 0
-        self.kept = content["kept"]
+        self.best = content["kept"]
         history = content["engine"]["history"]
         # What follows from the figures alone isn't stored with each of them
         self.curve = [EpochResult(**metrics) for metrics in history]
@@ -104,17 +104,17 @@ class Session:
         if not at_best:
             if not self._is_over(result):
                 return
-        elif self.kept is not None and not objective.is_better(value, self.kept["value"]):
+        elif self.best is not None and not objective.is_better(value, self.best["value"]):
             return
         if result.state is None:
             raise RuntimeError("the engine yields every epoch with its state")
-        self.kept = {"epoch": result.epoch, "value": value, "weights": result.state()["model"]}
+        self.best = {"epoch": result.epoch, "value": value, "weights": result.state()["model"]}
 
     def _save(self, epoch: int, state: Callable[[], dict[str, Any]] | None, part: str = "") -> None:
         if self.folder is None or state is None:
             return
         over = bool(self.curve) and not part and self._is_over(self.curve[-1])
-        content = {"engine": state(), "kept": self.kept, "over": over}
+        content = {"engine": state(), "kept": self.best, "over": over}
         self.folder.save(epoch, content, part=part)
 
     def history(self) -> list[dict[str, float]]:

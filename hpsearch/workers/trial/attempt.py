@@ -60,7 +60,7 @@ class Attempt:
         #: its last, or its best so far.
         self.best: dict[str, Any] | None = None
         self.epochs_done = 0
-        self.kept: list[CheckpointRef] = []
+        self.checkpoints: list[CheckpointRef] = []
         #: When the last checkpoint was written, or tried to be.
         self.saved_at = time.monotonic()
         #: Whether the last one found no room.
@@ -81,7 +81,7 @@ class Attempt:
             # Whole, but of other images or of another version: every worker would stumble over it.
             detail = {"reason": str(error), "goes_on_from_epoch": 0}
             self.context.ledger.note(self.claim, EventKind.CHECKPOINT_UNUSABLE, detail)
-            self.best, self.epochs_done, self.kept = None, 0, []
+            self.best, self.epochs_done, self.checkpoints = None, 0, []
             self._train(None)
         finally:
             torch.set_num_threads(before)
@@ -135,7 +135,7 @@ class Attempt:
         if found is None:
             return None
         reference, state = found
-        self.kept = [reference]
+        self.checkpoints = [reference]
         self.best = state["best"]
         self.epochs_done = reference.epoch
         if self.energy is not None:
@@ -249,8 +249,8 @@ class Attempt:
         self.no_room = True
 
     def _retain(self, reference: CheckpointRef) -> None:
-        self.kept = [reference, *self.kept][:KEPT_CHECKPOINTS]
-        self.context.folder.prune_checkpoints(self.number, self.kept)
+        self.checkpoints = [reference, *self.checkpoints][:KEPT_CHECKPOINTS]
+        self.context.folder.prune_checkpoints(self.number, self.checkpoints)
 
     def _make_room(self, reference: CheckpointRef | None) -> None:
         """Keep one checkpoint of the trial that waits, and none of those that give way to it."""

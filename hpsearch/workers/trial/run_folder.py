@@ -75,9 +75,9 @@ class RunFolder:
             )
         return path
 
-    def prune_checkpoints(self, number: int, kept: Sequence[CheckpointRef]) -> None:
-        """Remove a trial's checkpoints, all but those in ``kept``."""
-        names = {Path(reference.key).name for reference in kept}
+    def prune_checkpoints(self, number: int, keep: Sequence[CheckpointRef]) -> None:
+        """Remove a trial's checkpoints, all but those in ``keep``."""
+        names = {Path(reference.key).name for reference in keep}
         for path in _files(self.trial(number)):
             if fnmatch(path.name, CHECKPOINTS) and path.name not in names:
                 _remove(path)

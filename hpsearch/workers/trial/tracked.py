@@ -59,7 +59,7 @@ def _trial(
     context: WorkerContext,
     number: int,
     params: Mapping[str, Any],
-    noted: Mapping[str, Any],
+    attributes: Mapping[str, Any],
     *,
     is_new: bool = False,
 ) -> TrackedTrial:
@@ -68,7 +68,7 @@ def _trial(
         study_key=context.folder.path.name,
         number=number,
         params=dict(params),
-        facts={name: noted[name] for name in _FACTS if name in noted},
+        facts={name: attributes[name] for name in _FACTS if name in attributes},
         metric=context.study.objective.metric,
         confirms=context.study.confirms is not None,
         is_new=is_new,

@@ -184,18 +184,18 @@ def _refuse_searching(confirmation: StudyRecord | None) -> None:
         )
 
 
-def _models(config: TrialConfig, kept: Mapping[str, Any]) -> list[Trained]:
+def _models(config: TrialConfig, content: Mapping[str, Any]) -> list[Trained]:
     """Return a training's model; of folds or splits each one's."""
-    weights = kept["weights"]
+    weights = content["weights"]
     several = weights if isinstance(weights, list) else [weights]
     return [
-        Trained(config=config, weights=each, epoch=kept["epoch"], round=number)
+        Trained(config=config, weights=each, epoch=content["epoch"], round=number)
         for number, each in enumerate(several)
     ]
 
 
-def _parts(found: Sequence[_T], size: int) -> list[Sequence[_T]]:
-    return [found[start : start + size] for start in range(0, len(found), size)]
+def _parts(evaluations: Sequence[_T], size: int) -> list[Sequence[_T]]:
+    return [evaluations[start : start + size] for start in range(0, len(evaluations), size)]
 
 
 def _intervals(result: TestResult, of_training: int, *, with_seeds: bool) -> dict[str, list[float]]:

@@ -133,7 +133,7 @@ class TestByItsStoredName:
     def test_neither_is_told_with_both(self, made_up, here):
         with pytest.raises(UnknownName, match="Did you mean 'made_up'") as raised:
             definition_of("made_op", made_up.url)
-        assert {"made_up", "quickstart"} <= set(raised.value.known)
+        assert {"made_up", "quickstart"} <= set(raised.value.names)
         with pytest.raises(UnknownName, match="quickstart"):
             definition_of("made_up", f"sqlite:///{here}/none.db")
         assert not (here / "none.db").exists()

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from support.searching import epoch_result
 
-from hpsearch.cli.terminal.training_progress import line, stopped_by_signals, told
+from hpsearch.cli.terminal.training_progress import epoch_printer, line, stopped_by_signals
 
 
 class Terminal(io.StringIO):
@@ -23,7 +23,7 @@ def test_a_terminal_has_a_bar_with_the_figures(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setattr(sys, "stdout", Terminal())
-    with told("a [red]name[/red]", epochs=3, done=1, quiet=False) as tell:
+    with epoch_printer("a [red]name[/red]", epochs=3, done=1, quiet=False) as tell:
         tell(epoch_result(2, 0.5))
     shown = sys.stdout.getvalue()
     assert "a [red]name[/red]" in shown
@@ -34,12 +34,12 @@ def test_a_terminal_has_a_bar_with_the_figures(monkeypatch):
 
 
 def test_elsewhere_each_epoch_is_a_line(capsys):
-    with told("name", epochs=3, done=0, quiet=False) as tell:
+    with epoch_printer("name", epochs=3, done=0, quiet=False) as tell:
         tell(epoch_result(1, 0.5))
     out = capsys.readouterr().out
     assert out == line(epoch_result(1, 0.5), 3) + "\n"
     assert out.startswith("epoch 1/3  train loss ")
-    with told("name", epochs=3, done=0, quiet=True) as tell:
+    with epoch_printer("name", epochs=3, done=0, quiet=True) as tell:
         tell(epoch_result(1, 0.5))
     assert capsys.readouterr().out == ""
 

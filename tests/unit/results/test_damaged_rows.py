@@ -112,7 +112,7 @@ def reads_everything_else(prepared, table: str) -> None:
     study_id = prepared.stored.study_id
     history = TrialHistory(database, study_id, *optuna_directions(prepared.study.goals))
     assert len(history.refresh()) == 7
-    history.known(prepared.study.space)
+    history.prior_trials(prepared.study.space)
 
 
 COMMANDS = (

@@ -74,7 +74,7 @@ def test_a_users_mistake_comes_back_as_it_was() -> None:
     with pytest.raises(UnknownName) as unknown:
         run_isolated(unknown_name)
     assert str(unknown.value) == str(UnknownName("model", "mpl", ["mlp", "lenet5"]))
-    assert (unknown.value.kind, unknown.value.known) == ("model", ("lenet5", "mlp"))
+    assert (unknown.value.kind, unknown.value.names) == ("model", ("lenet5", "mlp"))
     with pytest.raises(StudyFileError) as wrong:
         run_isolated(problems)
     assert [problem.key for problem in wrong.value.problems] == ["seed"]

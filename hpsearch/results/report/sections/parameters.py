@@ -87,25 +87,25 @@ def effects(content: StudyContent) -> Section:
     return Section(name="effects", title=title, blocks=blocks)
 
 
-def _basis(found: Effects, unit: Unit) -> str:
+def _basis(summary: Effects, unit: Unit) -> str:
     text = (
-        f"Estimated from {count_noun(found.trials, 'trial')}: {found.complete} complete"
-        f", {found.foretold} stopped early whose end was foretold from their curve"
-        f", {found.diverged} diverged. A difference counts from {unit.width(found.margin)} on. "
+        f"Estimated from {count_noun(summary.trials, 'trial')}: {summary.complete} complete"
+        f", {summary.foretold} stopped early whose end was foretold from their curve"
+        f", {summary.diverged} diverged. A difference counts from {unit.width(summary.margin)} on. "
     )
-    if found.floor is not None and found.floored:
+    if summary.floor is not None and summary.floored:
         text += (
-            f"Values worse than {unit.value(found.floor)} count as that "
-            f"({count_noun(found.floored, 'trial')}). "
+            f"Values worse than {unit.value(summary.floor)} count as that "
+            f"({count_noun(summary.floored, 'trial')}). "
         )
     return text + (
         "Yes: the levels differ by more than chance explains. No: any difference is below what "
         f"counts. Undecided: the data exclude neither. p values are corrected for "
-        f"{count_noun(found.examined, 'parameter')}."
+        f"{count_noun(summary.examined, 'parameter')}."
     )
 
 
-def _effects_table(found: Effects, unit: Unit) -> Table:
+def _effects_table(summary: Effects, unit: Unit) -> Table:
     return Table(
         caption="Effects of all parameters",
         columns=[
@@ -124,7 +124,7 @@ def _effects_table(found: Effects, unit: Unit) -> Table:
                 *_span(each.span, unit),
                 "-" if each.p_value is None else f"{each.p_value:.2g}",
             ]
-            for each in found.effects
+            for each in summary.effects
             if each.reason is None
         ],
     )

@@ -143,8 +143,8 @@ def _unconfirmed(content: StudyContent) -> list[Block]:
     ]
 
 
-def _verdict_facts(found: Confirmed, unit: Unit) -> list[tuple[str, str]]:
-    verdict = found.verdict
+def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]:
+    verdict = confirmation.verdict
     facts = [("Winner", f"trial {verdict.winner}")]
     if verdict.confirmed is not None:
         facts.append((f"Confirmed {unit.name}", unit.value(verdict.confirmed)))
@@ -203,8 +203,8 @@ def _versus(versus: Comparison, unit: Unit) -> str:
     )
 
 
-def _finalists_table(found: Confirmed, unit: Unit) -> Table:
-    verdict = found.verdict
+def _finalists_table(confirmation: Confirmed, unit: Unit) -> Table:
+    verdict = confirmation.verdict
     return Table(
         caption="The finalists",
         columns=[
