@@ -27,7 +27,18 @@ def assemble(
 ) -> StudyFile:
     """Check the whole tree and build the study.
 
-    Raises ``StudyFileError`` with everything that this and the earlier steps reported.
+    Args:
+        schema: The root schema.
+        node: The tree of the file, with ``from`` and the overrides applied.
+        plugins: The plug-ins of the study.
+        text: The text of the file as it was read.
+        diagnostics: Receives problems; may contain those of earlier steps.
+
+    Returns:
+        The valid study.
+
+    Raises:
+        StudyFileError: This step or an earlier one reported a problem.
     """
     node = _without_auto(schema, node)
     tree = parse(schema, node, "", diagnostics, searchable=False)
@@ -46,7 +57,7 @@ def assemble(
         left.add("search")
         _choose_prior(document, sampler_named="sampler" not in left)
     if document.get("prune_on", "") is None:
-        left.add("prune_on")  # earlier studies have the first metric there
+        left.add("prune_on")  # earlier studies stored the first metric
     try:
         _name_file(document)
     except OSError as error:
@@ -121,7 +132,7 @@ def _provenance(node: YamlNode | None, diagnostics: Diagnostics) -> Mapping[str,
     if node is None:
         return None
     found = to_plain(node)
-    if found is None or found == {}:  # an empty one says nothing
+    if found is None or found == {}:
         return None
     if not isinstance(node, MapNode):
         diagnostics.add(node.location, "provenance", f"must be a mapping, but got {shown(found)}")
@@ -154,20 +165,20 @@ def _document(
     first_trials: Sequence[FirstTrial],
     provenance: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the study in its normal form; lists that are empty are left out."""
+    """Return the study in its normal form, without empty lists."""
     document = {key: plain(child) for key, child in children.items()}
     document["plugins"] = [
         {"path": str(plugin.path), "sha256": plugin.sha256} for plugin in plugins
     ]
     document["try_first"] = [trial.written for trial in first_trials]
     document["provenance"] = provenance
-    document.pop("from", None)  # resolved by now
+    document.pop("from", None)  # `found` contains its result
     normal_form(document)
     if document["search"] == NO_HELP or document["provenance"]:
-        # Without help a study reads as it did before there was any; a frozen one searches nothing
+        # Without a prior, the document equals earlier versions'; a frozen study has no search
         del document["search"]
     if document["evaluate"] == "weights":
-        del document["evaluate"]  # as before there was another choice
+        del document["evaluate"]  # earlier versions don't have this key
     for key in ("plugins", "trackers", "found", "confirm", "confirms", "try_first", "provenance"):
         if not document[key]:
             del document[key]
@@ -175,7 +186,7 @@ def _document(
 
 
 def _choose_prior(document: dict[str, Any], *, sampler_named: bool) -> None:
-    """Replace ``auto``: who names a sampler gets that one, and no prior beside it."""
+    """Replace ``auto``: no prior if the file names a sampler, else the newest shipped prior."""
     if sampler_named:
         del document["search"]
     else:
@@ -183,10 +194,12 @@ def _choose_prior(document: dict[str, Any], *, sampler_named: bool) -> None:
 
 
 def _name_file(document: dict[str, Any]) -> None:
-    """Store the SHA-256 of the file that the study's prior is, or leave the one that is stored.
+    """Store the SHA-256 of the prior's file, unless the document already has one.
 
-    As with plug-ins: another file under the same name is another question. Raises ``OSError`` if
-    the file can't be read.
+    As with plug-ins, another file under the same name makes another study.
+
+    Raises:
+        OSError: The file can't be read.
     """
     search = document.get("search")
     if search is None:

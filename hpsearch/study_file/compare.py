@@ -1,4 +1,4 @@
-"""Whether two studies ask the same question, and where they differ."""
+"""Whether two study files define the same study, and how they differ."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from hpsearch.study_file.space import join
 
-#: ``pruner_audit`` lets a few more trials run to their end; that spoils nothing.
+#: Keys that don't change a trial's result (``pruner_audit`` only lets a few more trials run on).
 _NEVER_COUNTED = frozenset({"description", "confirm", "pruner_audit", "trackers"})
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (hex) of what must be equal for trials to belong to one study.
+    """Return the SHA-256 (hex) of everything that must be equal for trials to belong to one study.
 
-    That is everything but the number of trials, the time, the description, how the winner is
-    confirmed, where curves are tracked, and which share of trials is spared. A plug-in and a
-    prior's file count by their contents, wherever they lie.
+    The number of trials, the time limits, the description, the confirmation, the trackers and the
+    share of the pruning audit don't count. A plug-in and a prior's file count by their contents,
+    not by their paths.
     """
     text = json.dumps(_compared(document), separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -34,15 +34,12 @@ def difference(stored: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def as_stored(
     stored: Mapping[str, Any], new: Mapping[str, Any], unsaid: Collection[str]
 ) -> dict[str, Any]:
-    """Return the document ``new`` for the study that was stored as ``stored``.
+    """Return ``new`` with the stored form of the sections that its file leaves to hpsearch.
 
     Args:
         stored: The stored study's document.
         new: The document of its file as it is now.
         unsaid: Sections that the file leaves to hpsearch (``StudyFile.unsaid``).
-
-    Returns:
-        ``new``, with what is stored in place of sections that its file says nothing of.
     """
     kept = {key: value for key, value in new.items() if key not in unsaid}
     given = {key: stored[key] for key in unsaid if key in stored}
@@ -82,7 +79,7 @@ def _walk(old: Any, new: Any, path: str, lines: list[str]) -> None:
                 lines.append(f"{here}: (absent) -> {_flow(new[number])}")
             else:
                 _walk(old[number], new[number], here, lines)
-    elif json.dumps(old) != json.dumps(new):  # 1, 1.0 and true are equal to Python alone
+    elif json.dumps(old) != json.dumps(new):  # in Python, 1, 1.0 and True are equal
         lines.append(f"{path}: {_flow(old)} -> {_flow(new)}")
 
 
@@ -91,7 +88,7 @@ def _is_map(value: Any) -> bool:
 
 
 def _searched(*values: Mapping[str, Any]) -> bool:
-    """Whether one of them is a range or a list of values, which reads better whole."""
+    """Whether one of them is a range or a list of values, which a message shows whole."""
     return any({"min", "max"} <= set(value) or set(value) == {"values"} for value in values)
 
 

@@ -1,4 +1,4 @@
-"""Collects what is wrong in a study file, so that the user sees all of it at once."""
+"""Collects the problems of a study file, so that the user sees all of them at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from hpsearch.errors import MOST_PROBLEMS, Problem, StudyFileError
 
-#: Characters of a value, of a dotted key and of a message: a file may have any number of each.
+#: Most characters of a value, of a dotted key and of a message that an error shows.
 _LONGEST_VALUE, _LONGEST_KEY, _LONGEST_MESSAGE = 60, 200, 2_000
 
 
@@ -20,12 +20,12 @@ class SourceLocation:
 
     #: The file as the user named it, ``--set data.limit=0``, or another name for the origin.
     source: str
-    #: 1-based; ``None`` where the origin has no lines.
+    #: 1-based; ``None`` if the origin has no lines.
     line: int | None = None
     column: int = 0
-    #: Relative paths are meant from here.
+    #: The folder that relative paths start from.
     folder: Path = field(default_factory=Path)
-    #: Origins are reported in this order: the file first, then each override.
+    #: Errors list origins in this order: the file first, then each override.
     order: int = 0
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class Diagnostics:
         self._found: list[_Diagnostic] = []
         self._closed: set[tuple[SourceLocation, str]] = set()
         self._count = 0
-        #: Returns the paths in a study file that end in a key, the likeliest; known with a schema.
+        #: Returns the likeliest paths in a study file that end in a key; empty without a schema.
         self.places_of: Callable[[str], list[str]] = lambda key: []
 
     def add(
@@ -50,14 +50,15 @@ class Diagnostics:
         *,
         final: bool = False,
     ) -> None:
-        """Note one problem.
+        """Add one problem.
 
         Args:
-            location: Where it was written.
+            location: Where the value was written.
             key: The dotted key.
-            message: The rule that was broken, and the value; a function returns it if it is shown
-                at all, for a message that takes long to make: a file may have any number of them.
-            final: Whatever else is found wrong at this place and key would only follow from it.
+            message: The broken rule and the value. For a message that takes long to make, pass a
+                function: it is called only if the message is shown.
+            final: Whether to ignore later problems of this location and key, as they follow from
+                this one.
         """
         self._count += 1
         if (location, key) in self._closed:
@@ -69,7 +70,7 @@ class Diagnostics:
         self._found.append(_Diagnostic(location, shortened(key, _LONGEST_KEY), message))
 
     def __len__(self) -> int:
-        # Those that follow from another count too: the caller's value is as broken
+        # Ignored problems count too: callers compare counts to see whether their value is valid
         return self._count
 
     def error(self) -> StudyFileError:
@@ -82,7 +83,7 @@ class Diagnostics:
 
 @dataclass(frozen=True)
 class _Diagnostic:
-    """A problem whose message may not be made yet."""
+    """A problem; its message is text, or a function that makes it."""
 
     location: SourceLocation
     key: str
@@ -90,11 +91,11 @@ class _Diagnostic:
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """Where it stands among the others, in the order of the file."""
+        """The sort key for the order of the file."""
         return (self.location.order, self.location.line or 0, self.location.column)
 
     def problem(self, *, listed: bool) -> Problem:
-        """Return it as the error holds it; one that no message lists says little."""
+        """Return the problem for the error; an unlisted one has a placeholder as its message."""
         message = self.message
         if not isinstance(message, str):
             message = shortened(message(), _LONGEST_MESSAGE) if listed else "not known"
@@ -102,10 +103,10 @@ class _Diagnostic:
 
 
 def shown(value: Any) -> str:
-    """Return ``value`` as a message shows it: JSON, so that text is told from numbers."""
+    """Return ``value`` as messages show it: as JSON, so that text differs from numbers."""
     return shortened(json.dumps(value, ensure_ascii=False, default=str), _LONGEST_VALUE)
 
 
 def shortened(text: str, most: int) -> str:
-    """Return ``text``, its end left out if it has more than ``most`` characters."""
+    """Return ``text``, cut to ``most`` characters."""
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -11,7 +11,11 @@ RULE = "a duration with its unit, as in 90s, 30m, 8h or 2d"
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that ``text`` names. Raises ``ValueError`` stating the rule."""
+    """Return the seconds that ``text`` means.
+
+    Raises:
+        ValueError: ``text`` isn't a duration, or it isn't longer than 0; the message is the rule.
+    """
     if not re.fullmatch(PATTERN, text):
         raise ValueError(f"must be {RULE}, but got {text!r}")
     seconds = float(text[:-1]) * _UNITS[text[-1]]
@@ -21,7 +25,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return ``seconds`` in the largest unit that tells them exactly: ``8h``, ``90s``."""
+    """Return ``seconds`` in the largest unit that represents them exactly: ``8h``, ``90s``."""
     for unit, size in _UNITS.items():
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:.0f}{unit}"

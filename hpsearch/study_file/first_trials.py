@@ -1,7 +1,7 @@
 """``try_first``: configurations to run before the sampler chooses.
 
-An entry has the shape of the file itself and may leave out any key; what it gives must lie inside
-the space. It becomes path -> stored value, the form in which a trial's parameters are kept.
+An entry has the shape of the file itself and may leave out any key; its values must lie inside the
+space. It becomes path -> stored value, the form in which a trial's parameters are stored.
 """
 
 from __future__ import annotations
@@ -36,14 +36,24 @@ class FirstTrial:
 
     #: Path -> stored value, as in ``Draw.params``; missing parameters are sampled.
     params: Mapping[str, Scalar]
-    #: The entry in the file's shape, short forms written out.
+    #: The entry in the file's shape, with short forms expanded.
     written: Mapping[str, Any]
 
 
 def parse_first_trials(
     schema: Section, space: Group, node: YamlNode, diagnostics: Diagnostics
 ) -> list[FirstTrial]:
-    """Check each entry against the schema of the space and the space itself."""
+    """Check each entry against the schema of the space and the space itself.
+
+    Args:
+        schema: The schema of the keys that the space consists of.
+        space: The space of the study.
+        node: The value of ``try_first``.
+        diagnostics: Receives problems.
+
+    Returns:
+        The entries in the file's order, without their invalid values.
+    """
     if not isinstance(node, ListNode):
         diagnostics.add(
             node.location,
@@ -69,14 +79,14 @@ def parse_first_trials(
 
 @dataclass
 class _Reader:
-    """Walks one entry beside the schema and the space, gathering its parameters."""
+    """Walks one entry along the schema and the space, and collects its parameters."""
 
     diagnostics: Diagnostics
     prefix: str
     params: dict[str, Scalar] = field(default_factory=dict)
 
     def read(self, schema: Schema, space: Node, node: YamlNode, path: str) -> Any:
-        """Return the normalised part of the entry; problems are reported and left out."""
+        """Return the normal form of a part of the entry; report and leave out invalid values."""
         match schema, space:
             case Value(), _:
                 return self.leaf(schema, space, node, path)
@@ -86,7 +96,7 @@ class _Reader:
                 return self.branch(schema, space, node, path)
             case Section(), Group():
                 return self.group(schema, space, node, path)
-        # A group or a component that this study leaves out, with null
+        # A group or a component that is null in this study
         self.inside(space, to_plain(node), node.location, path)
         return to_plain(node)
 
@@ -110,7 +120,7 @@ class _Reader:
         return value
 
     def inside(self, space: Node, value: Any, location: SourceLocation, path: str) -> None:
-        """Note the parameter at ``path``, or that ``value`` isn't in its space."""
+        """Store the parameter at ``path``, or report that ``value`` isn't in its space."""
         if isinstance(space, Range | Choice):
             if space.contains(label(value)):
                 self.params[path] = label(value)
@@ -141,7 +151,7 @@ class _Reader:
                 report_unknown(entry.location, key, "key", name, schema.keys, self.diagnostics)
                 continue
             sub = schema.keys[name]
-            if name in space.children:  # else the file's own line is broken, and reported
+            if name in space.children:  # else the file's own value is invalid and already reported
                 written[name] = self.read(sub, space.children[name], entry, here)
             elif isinstance(sub, Value) and sub.silent:
                 self.leaf(sub, Fixed(None), entry, here)

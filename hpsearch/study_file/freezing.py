@@ -23,9 +23,14 @@ def freeze(
 ) -> dict[str, Any]:
     """Return the study's document with the point ``params`` in place of the ranges.
 
-    ``provenance`` is JSON-like and says where it comes from; its ``trial_seed``, where given, is
-    the training seed from then on. Figures that aren't finite become null. Freezing a frozen
-    config changes nothing. Raises ``KeyError`` where a parameter is missing.
+    Args:
+        study: The study, or a frozen config, which only gets the new provenance.
+        params: Path -> stored value, for every parameter that applies.
+        provenance: Where the point comes from, JSON-like. Its ``trial_seed``, if given, is the
+            training seed of the frozen config. Numbers that aren't finite become null.
+
+    Raises:
+        KeyError: A parameter is missing.
     """
     config = study.space.freeze(params).config
     frozen = {key: config.get(key, value) for key, value in study.document.items()}
@@ -39,8 +44,8 @@ def freeze(
 def to_yaml(document: Mapping[str, Any], header_comment: str = "") -> str:
     """Return a study document as YAML text, under a comment.
 
-    What turns the direction of writing, or can't be seen, is escaped: people read such a file
-    before they trust it.
+    Invisible characters and those that change the direction of text are escaped, so that a reader
+    sees what the file contains.
     """
     yaml = YAML()
     yaml.Representer = _Representer
@@ -64,7 +69,7 @@ def _null(representer: Any, _: None) -> Any:
 def _number(representer: Any, value: float) -> Any:
     text = repr(value)
     if "e" in text and "." not in text:
-        text = text.replace("e", ".0e")  # YAML 1.1 takes 1e-05 for text
+        text = text.replace("e", ".0e")  # YAML 1.1 reads 1e-05 as text
     return representer.represent_scalar("tag:yaml.org,2002:float", text)
 
 
@@ -84,7 +89,7 @@ def _finite(value: Any) -> Any:
 
 
 def _laid_out(value: Any) -> Any:
-    """Return ``value`` with hints for the YAML writer: short things on one line."""
+    """Return ``value`` with hints for the YAML writer, so that ranges and lists take one line."""
     match value:
         case Mapping():
             laid_out = CommentedMap((_quoted(key), _laid_out(item)) for key, item in value.items())
@@ -106,13 +111,13 @@ def _laid_out(value: Any) -> Any:
 
 
 def _quoted(text: Any) -> Any:
-    """Return ``text`` so that it is written in double quotes if a part of it must be escaped."""
+    """Return ``text``, marked for double quotes if a part of it must be escaped."""
     hidden = isinstance(text, str) and not is_clean(text)
     return DoubleQuotedScalarString(text) if hidden else text
 
 
 def _fits_a_block(text: str) -> bool:
-    """Whether a literal block gives ``text`` back exactly."""
+    """Whether a literal block represents ``text`` exactly."""
     lines = text.split("\n")
     return text.isascii() and all(
         line.isprintable() and line == line.rstrip() and not line.startswith(" ") for line in lines

@@ -1,4 +1,4 @@
-"""`objective`, `objectives`, `prune_on` and `constraints`: what must hold between these keys."""
+"""The rules between the keys `objective`, `objectives`, `prune_on` and `constraints`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ _MEASURED = ", ".join(OBJECTIVES)
 
 
 def check_goals(children: Mapping[str, Node], node: MapNode, diagnostics: Diagnostics) -> None:
-    """Report keys that don't go together; each of ``children`` is valid by itself."""
+    """Report keys that can't be combined.
+
+    Args:
+        children: The top level of the study by key; each value is valid by itself.
+        node: The tree of the file.
+        diagnostics: Receives problems.
+    """
     given = {key for key, entry in node.entries.items() if not _is_null(entry)}
     several = plain(children["objectives"]) if "objectives" in children else None
     metrics = () if several is None else tuple(several.get("metrics", ()))
@@ -39,9 +45,10 @@ def check_goals(children: Mapping[str, Node], node: MapNode, diagnostics: Diagno
 
 
 def normal_form(document: dict[str, Any]) -> None:
-    """Leave in ``document`` what these keys say, once, and nothing that says nothing.
+    """Remove the unused ones of these keys from ``document``.
 
-    A study of one objective without constraints reads as it did before there was anything else.
+    The document of a study of one objective without constraints then equals that of earlier
+    versions, which had only ``objective``.
     """
     if document["objectives"] is None:
         del document["objectives"], document["prune_on"]

@@ -1,4 +1,4 @@
-"""What a study is after: one objective or several, and the bounds that a winner must keep."""
+"""The goals of a study: one or several objectives, and the constraints of a winner."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from hpsearch.metrics import GOAL_METRICS, OBJECTIVES, STATIC_COSTS
 
-#: More make nearly every trial a point of the front, and the samplers slow.
+#: With more, nearly every trial is on the front, and samplers are slow.
 MOST_OBJECTIVES = 4
 
 CONSTRAINT_RULE = "NAME <= NUMBER or NAME >= NUMBER"
@@ -22,25 +22,25 @@ _CONSTRAINT = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """The figure that trials are ranked by."""
+    """The metric by which trials are ranked."""
 
     metric: str
-    #: A trial's value: the last epoch's, or the best epoch's.
+    #: Whether a trial's value is that of its last or of its best epoch.
     at: Literal["last", "best"] = "last"
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        """Which way is better."""
+        """Which direction is better."""
         return OBJECTIVES[self.metric]
 
     def is_better(self, value: float, than: float) -> bool:
-        """Whether ``value`` beats ``than``; an equal one doesn't."""
+        """Whether ``value`` is strictly better than ``than``."""
         return value > than if self.direction == "maximize" else value < than
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constraint:
-    """A bound on one figure."""
+    """A bound on one metric."""
 
     name: str
     sign: Literal["<=", ">="]
@@ -51,21 +51,21 @@ class Constraint:
 
     @property
     def is_static(self) -> bool:
-        """Whether a configuration tells it without training."""
+        """Whether the metric is known from the configuration, before training."""
         return self.name in STATIC_COSTS
 
     def violation(self, value: float) -> float:
-        """Return how far ``value`` is out of bounds, 0 to 1; at most 0 where it keeps them.
+        """Return how far ``value`` is out of bounds, 0 to 1; at most 0 if it satisfies the bound.
 
-        The distance relative to itself and the bound: bounds of any unit weigh alike, and what
-        can't be built at all (1) is worse than every value.
+        It is ``distance / (|distance| + |bound|)``, so that it doesn't depend on the unit, and so
+        that a configuration that can't be built (1) is worse than every value.
         """
         distance = value - self.bound if self.sign == "<=" else self.bound - value
         scale = abs(distance) + abs(self.bound)
         return distance / scale if scale else 0.0
 
     def describe_violation(self, value: float) -> str:
-        """Return the arithmetic of a value that breaks the bound."""
+        """Return a message that shows the bound and the value that breaks it."""
         return f"{self} is broken: {self.name} is {_number(value)}"
 
 
@@ -73,17 +73,17 @@ class Constraint:
 class Goals:
     """What trials are compared by."""
 
-    #: Measured after every epoch: what rules decide by, and what best weights and epochs mean.
+    #: Measured after every epoch; pruners decide by it, and it determines the best epoch.
     objective: Objective
-    #: Names in ``GOAL_METRICS``; the normal form has one, that of ``objective``.
+    #: Names in ``GOAL_METRICS``; with a single objective, only that of ``objective``.
     objectives: tuple[str, ...]
     constraints: tuple[Constraint, ...] = ()
-    #: Whether trials are promoted by the fronts of all objectives, not by ``objective`` alone.
+    #: Whether trials are promoted by the fronts of all objectives instead of by ``objective``.
     by_fronts: bool = False
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Goals:
-        """Return what a study's document (its normal form) asks for."""
+        """Return the goals of a study's document (its normal form)."""
         constraints = tuple(map(read_constraint, document.get("constraints", ())))
         several = document.get("objectives")
         if several is None:
@@ -102,27 +102,27 @@ class Goals:
 
     @property
     def is_multi_objective(self) -> bool:
-        """Whether there is more than one objective: trials have a front, and no one winner."""
+        """Whether there are several objectives, so that there is a front and not one winner."""
         return len(self.objectives) > 1
 
     @property
     def is_single_unconstrained(self) -> bool:
-        """Whether one objective is all that is asked for."""
+        """Whether there is one objective and no constraint."""
         return not self.is_multi_objective and not self.constraints
 
     @property
     def directions(self) -> dict[str, Literal["maximize", "minimize"]]:
-        """Objective -> which way is better, in the file's order."""
+        """Objective -> which direction is better, in the file's order."""
         return {name: GOAL_METRICS[name] for name in self.objectives}
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The names of every objective and every figure with a bound, each once."""
+        """The names of every objective and every metric with a bound, each once."""
         bounded = (each.name for each in self.constraints)
         return tuple(dict.fromkeys([*self.objectives, *bounded]))
 
     def violations(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Return constraint -> violation, of those whose figure is known."""
+        """Return constraint -> violation, for those whose metric is in ``metrics``."""
         return {
             str(each): each.violation(metrics[each.name])
             for each in self.constraints
@@ -130,7 +130,7 @@ class Goals:
         }
 
     def violated(self, metrics: Mapping[str, float]) -> list[str]:
-        """Return the arithmetic of every constraint that ``metrics`` break."""
+        """Return a message for every constraint that ``metrics`` break."""
         return [
             each.describe_violation(metrics[each.name])
             for each in self.constraints
@@ -139,9 +139,11 @@ class Goals:
 
 
 def read_constraint(text: str) -> Constraint:
-    """Return the constraint that ``text`` states.
+    """Return the constraint that ``text`` means.
 
-    Raises ``ValueError`` with the rule.
+    Raises:
+        ValueError: ``text`` isn't a constraint, the metric is unknown, or the bound isn't finite;
+            the message is the rule.
     """
     found = _CONSTRAINT.fullmatch(text)
     if found is None:
@@ -156,7 +158,7 @@ def read_constraint(text: str) -> Constraint:
 
 
 def unsatisfiable(constraints: Sequence[Constraint]) -> tuple[Constraint, Constraint] | None:
-    """Return two constraints that no value keeps together, ``None`` where there are none."""
+    """Return two constraints that no value satisfies together, or ``None`` without such a pair."""
     for low in constraints:
         for high in constraints:
             if (low.name, low.sign, high.sign) == (

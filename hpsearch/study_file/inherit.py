@@ -1,9 +1,10 @@
-"""``from``: what an earlier study found stands wherever this file says nothing.
+"""``from``: an earlier study's result is used for the keys that this file leaves out.
 
 The earlier study is a stored one, by name (its best complete trial, or the one that ``trial``
-names), or a frozen file. Only what can be searched is taken over. The file wins, key by key: a
-component that both name is completed with the keys that the file leaves out, any other value of the
-file stands as it is written. ``found`` as the name of a component means the one that was found.
+names), or a frozen file. Only keys that can be searched are taken over. The file takes precedence,
+key by key: if both name the same component, it gets the keys that the file leaves out; any other
+value of the file stays as it is written. As the name of a component, ``found`` means the earlier
+study's.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ from hpsearch.study_file.walk import FOUND, as_entries, is_null, parse, plain
 
 @dataclass(frozen=True, kw_only=True)
 class InheritedConfig:
-    """One configuration that an earlier study came to."""
+    """The configuration that a study takes over from an earlier one."""
 
-    #: The study that it was found in.
+    #: The earlier study's name.
     study: str
-    #: Its trial number there; ``None`` where a frozen file doesn't tell.
+    #: Its trial number there; ``None`` if a frozen file doesn't record it.
     trial: int | None
-    #: The fingerprint of that study; a file that doesn't tell it is identified by its own.
+    #: The fingerprint of that study; for a file that doesn't record one, the file's own.
     fingerprint: str
-    #: The trial's value of that study's objective, where known.
+    #: The trial's value of that study's objective; ``None`` if unknown.
     value: float | None
     #: A study document without ranges (``freezing.freeze``).
     document: Mapping[str, Any]
 
     def record(self) -> dict[str, Any]:
-        """Return what the later study's document keeps of it."""
+        """Return the record of it in the later study's document."""
         return {
             "study": self.study,
             "trial": self.trial,
@@ -51,13 +52,13 @@ class InheritedConfig:
 
 
 #: Finds a stored study's winner, or the trial of a number: ``resolve(study, trial)``. Raises
-#: ``UserError`` where there is none.
+#: ``UserError`` if there is none.
 Resolve: TypeAlias = Callable[[str, int | None], InheritedConfig]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What ``from`` says."""
+    """The value of ``from``."""
 
     study: str
     trial: int | None
@@ -65,7 +66,7 @@ class Origin:
 
     @property
     def file(self) -> Path | None:
-        """The frozen file that is meant; ``None`` for a stored study."""
+        """The frozen file; ``None`` for a stored study."""
         if self.study.endswith((".yaml", ".yml")) or "/" in self.study or "\\" in self.study:
             return self.location.folder / Path(self.study).expanduser()
         return None
@@ -77,9 +78,16 @@ def is_origin(path: str) -> bool:
 
 
 def read_origin(root: MapNode, changes: list[Override], diagnostics: Diagnostics) -> Origin | None:
-    """Return what ``from`` says after ``changes``, those overrides that ``is_origin`` selects.
+    """Return the value of ``from``, or ``None`` if it is missing or null.
 
-    Raises ``StudyFileError`` where it is broken: without it nearly everything would be missing.
+    Args:
+        root: The tree of the file.
+        changes: The overrides that ``is_origin`` selects.
+        diagnostics: Receives problems.
+
+    Raises:
+        StudyFileError: ``from`` is invalid. Loading can't go on, as nearly every required key
+            would be reported as missing.
     """
     schema = Section(keys={"from": FROM})
     given = {"from": root.entries["from"]} if "from" in root.entries else {}
@@ -89,7 +97,7 @@ def read_origin(root: MapNode, changes: list[Override], diagnostics: Diagnostics
     tree = None if written is None else parse(FROM, written, "from", diagnostics, searchable=False)
     if len(diagnostics) > before:
         raise diagnostics.error()
-    if written is None or not isinstance(tree, Group):  # null
+    if written is None or not isinstance(tree, Group):
         return None
     keys = plain(tree)
     entries = as_entries(FROM, written) or {}
@@ -102,10 +110,17 @@ def find(
     load: Callable[[Path], StudyFile],
     inside: Sequence[Path],
 ) -> InheritedConfig:
-    """Return what ``origin`` found.
+    """Return the configuration that ``origin`` means.
 
-    ``load`` reads a study file, ``inside`` are the files that led here. Raises ``UserError`` where
-    there is no such study, trial or file, or nothing was found yet.
+    Args:
+        origin: The value of ``from``.
+        resolve: Finds a stored study's trial; ``None`` if there is no database.
+        load: Reads a study file.
+        inside: The chain of files, each named by ``from`` of the one before, that led here.
+
+    Raises:
+        UserError: There is no such study, trial or file, the study has no complete trial yet, the
+            file isn't frozen, or it leads to itself.
     """
     path = origin.file
     if path is not None:
@@ -153,7 +168,7 @@ def _in_file(path: Path, load: Callable[[Path], StudyFile]) -> InheritedConfig:
 
 
 def _told(value: Any, kind: Any) -> Any:
-    """Return what a provenance says, which may be anything, or ``None``."""
+    """Return a value of a provenance if it is of this type, else ``None``."""
     return value if isinstance(value, kind) and not isinstance(value, bool) else None
 
 
@@ -164,9 +179,14 @@ def complete(
     at: SourceLocation,
     diagnostics: Diagnostics,
 ) -> MapNode:
-    """Return the file's tree with what was found in it, and the record of that.
+    """Return the file's tree, completed with the inherited keys and the record ``found``.
 
-    ``at`` is the place of ``from``, where all that was taken over is said to be written.
+    Args:
+        root: The tree of the file.
+        schema: The root schema.
+        inherited: The earlier study's configuration.
+        at: The location of ``from``, which becomes that of every inherited value.
+        diagnostics: Receives problems.
     """
     entries = {key: node for key, node in root.entries.items() if key != "from"}
     taken = {
@@ -192,7 +212,7 @@ def _first_trials(
     at: SourceLocation,
     diagnostics: Diagnostics,
 ) -> ListNode:
-    """Return the entries with ``found`` replaced; what an entry leaves out stays open."""
+    """Return the entries with ``found`` replaced; missing keys aren't filled in."""
     names = _Merge(at, diagnostics, fill=False)
     items: list[YamlNode] = []
     for number, item in enumerate(node.items):
@@ -212,11 +232,11 @@ def _first_trials(
 
 
 class _Merge:
-    """Walks the file's tree beside the found one."""
+    """Walks the file's tree along the inherited one."""
 
     def __init__(self, location: SourceLocation, diagnostics: Diagnostics, *, fill: bool) -> None:
         self.location, self.diagnostics = location, diagnostics
-        #: Whether missing keys are filled in; else only ``found`` gets its real name.
+        #: Whether missing keys are filled in; if not, only ``found`` is replaced by its name.
         self.fill = fill
 
     def merge(
@@ -243,7 +263,7 @@ class _Merge:
         said = {name for name, entry in own.items() if not is_null(entry)}
         for name in [*own, *(name for name in theirs if name not in own)]:
             if name not in own and said.intersection(schema.against(name)):
-                continue  # the file says it in another way
+                continue  # the file gives the key that replaces this one
             value = own.get(name)
             if name in schema.keys:
                 value = self.merge(schema.keys[name], value, theirs.get(name), join(key, name))
