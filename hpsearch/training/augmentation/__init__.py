@@ -1,14 +1,14 @@
-"""Random changes of training batches, on tensors, where the batch lies.
+"""Random changes of training batches, as tensor operations on the batch's device.
 
-kinds       what an augmentation is: the three protocols
-chain       all that a study file lists, one after the other
+kinds       the three protocols of an augmentation
+chain       applies all augmentations of a study file in their order
 geometric   horizontal_flip, random_crop
 erasing     random_erasing, cutout
 colour      colour_jitter
 mixing      mixup, cutmix: they change the labels too
 boxes       rectangles inside images, as masks
-memory      batches in the order in which they lie in memory
+memory      batches in their memory order
 
-Nothing here loops over images, and nothing draws from torch's global generator: the same
-generator state gives the same batch, so that a resumed trial goes on bit-exactly.
+No augmentation loops over images or draws from torch's global generator: the same generator state
+gives the same batch, so that a resumed trial continues bit-identically.
 """

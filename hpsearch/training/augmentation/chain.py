@@ -1,4 +1,4 @@
-"""All augmentations of a study file, one after the other, on batches of training images."""
+"""All augmentations of a study file, applied in their order to batches of training images."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from hpsearch.training.registries import AUGMENTATIONS
 
 
 def build(components: Sequence[Component]) -> list[Augmentation]:
-    """Build the augmentations; settings that don't go together raise ``InfeasibleConfig``.
+    """Build the augmentations.
 
-    Raises ``UserError`` where a plug-in's function returns something else.
+    Raises:
+        InfeasibleConfig: If settings don't go together.
+        UserError: If a plug-in's function returns something else than an augmentation.
     """
     built = [AUGMENTATIONS.build(component) for component in components]
     for component, made in zip(components, built, strict=True):
@@ -34,8 +36,12 @@ def build(components: Sequence[Component]) -> list[Augmentation]:
 class Chain:
     """Applies ``augmentations`` in their order.
 
-    ``mean`` and ``std`` are those that the batches were normalised with, per channel, on the 0..1
-    scale.
+    Args:
+        augmentations: What to apply.
+        mean: Per channel, float (channels,), on the 0..1 scale; the batches are normalised with it.
+        std: As ``mean``.
+        classes: Number of classes.
+        device: Device of the batches.
     """
 
     def __init__(
@@ -47,7 +53,7 @@ class Chain:
         classes: int,
         device: torch.device,
     ) -> None:
-        # Told apart here, since asking a protocol takes longer than many a change
+        # Done once: an isinstance check of a protocol takes longer than many augmentations
         self._steps: list[tuple[type | None, Any]] = [
             (_kind(augmentation), augmentation) for augmentation in augmentations
         ]
@@ -60,9 +66,14 @@ class Chain:
     ) -> tuple[Tensor, Tensor]:
         """Return changed images and their targets.
 
-        ``images`` is float ``(n, channels, height, width)``, normalised; ``labels`` int64 ``(n,)``.
-        Targets are the labels themselves, or, where something mixes images, float
-        ``(n, classes)``: each class's share.
+        Args:
+            images: Normalised images, float (n, channels, height, width).
+            labels: Class of each image, int64 (n,).
+            generator: Source of all randomness.
+
+        Returns:
+            The images, and the targets: the labels themselves, or each class's share as float
+            (n, classes) if an augmentation mixes images.
         """
         targets = labels
         for kind, augmentation in self._steps:

@@ -13,16 +13,16 @@ from hpsearch.training.augmentation.kinds import Augmentation
 from hpsearch.training.augmentation.memory import match_memory_format
 from hpsearch.training.registries import AUGMENTATIONS
 
-#: How far a factor may lie from 1 on either side.
+#: The largest distance of a factor from 1, on either side.
 Strength = Annotated[float, Field(ge=0, le=1)]
 
-#: What red, green and blue add to brightness (ITU-R BT.601).
+#: Weights of red, green and blue in the brightness (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColourJitter:
-    """Brightness, contrast, saturation, then hue; each image by amounts of its own."""
+    """Changes brightness, contrast, saturation, then hue, by other amounts for each image."""
 
     brightness: float
     contrast: float
@@ -33,8 +33,8 @@ class ColourJitter:
         """Change the colours of ``images``."""
         draws = torch.rand(4, len(images), generator=generator, device=generator.device)
         draws = (2 * draws - 1).to(images.device, images.dtype).view(4, -1, 1, 1, 1)
-        # A copy of planes, which is changed in place: whole channels are worked on, and fetching
-        # memory for each step takes longer than the arithmetic
+        # A contiguous copy, changed in place: allocating memory in each step would take longer
+        # than the arithmetic
         changed, coloured = images.clone(memory_format=torch.contiguous_format), len(images[0]) == 3
         if self.brightness:
             changed.mul_(1 + self.brightness * draws[0]).clamp_(0, 1)
@@ -58,9 +58,14 @@ def colour_jitter(
 ) -> Augmentation:
     """Change brightness, contrast, saturation (factors 1 - x to 1 + x) and hue (turned by -x to x).
 
-    As torchvision's ``ColorJitter``, but in this order, and each image by amounts of its own.
-    Contrast is the distance from the image's mean gray, saturation from the pixel's gray; a hue
-    of 0.5 is half a turn of the colour circle. Saturation and hue leave gray pictures alone.
+    As torchvision's ``ColorJitter``, but always in this order, and each image changes by other
+    amounts. Saturation and hue don't change gray images.
+
+    Args:
+        brightness: Largest distance of the brightness factor from 1.
+        contrast: Largest distance from 1 of the factor on differences to the image's mean gray.
+        saturation: Largest distance from 1 of the factor on differences to the pixel's own gray.
+        hue: Largest turn of the hue; 0.5 is half a turn of the colour circle.
     """
     return ColourJitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
 

@@ -14,13 +14,13 @@ from hpsearch.training.augmentation.boxes import box_masks, choose, random_whole
 from hpsearch.training.augmentation.kinds import Augmentation, Probability
 from hpsearch.training.registries import AUGMENTATIONS
 
-#: A part of an image's area or side.
+#: A share of an image's area or side.
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomErasing:
-    """Blanks one rectangle inside each image, with a probability."""
+    """Blanks one rectangle inside each image with a probability."""
 
     probability: float
     min_area: float
@@ -45,9 +45,9 @@ class RandomErasing:
     def _sizes(
         self, area_draws: Tensor, aspect_draws: Tensor, height: int, width: int
     ) -> tuple[Tensor, Tensor]:
-        """Return heights and widths, whole pixels: areas uniform, aspects uniform on a log scale.
+        """Return heights and widths in whole pixels: areas uniform, aspects uniform on a log scale.
 
-        An aspect (height : width) is drawn among those with which the area fits into the image.
+        An aspect (height : width) is drawn from those with which the area fits into the image.
         """
         shares = self.min_area + (self.max_area - self.min_area) * area_draws
         areas = shares * (height * width)
@@ -64,7 +64,7 @@ class RandomErasing:
 
 @dataclass(frozen=True)
 class Cutout:
-    """Blanks one square in every image; its centre may be any pixel."""
+    """Blanks one square in each image; its centre may be any pixel."""
 
     size: float
 
@@ -90,9 +90,19 @@ def random_erasing(
 ) -> Augmentation:
     """Blank a rectangle of ``min_area`` to ``max_area`` of an image, with ``probability``.
 
-    Height : width lies between 1 / ``max_aspect`` and ``max_aspect``. Filled after normalisation,
-    with 0 (the training images' mean colour, as measured) or with Gaussian noise of deviation 1.
-    Source: Zhong et al. 2020, "Random Erasing Data Augmentation".
+    The rectangle is filled after normalisation. Source: Zhong et al. 2020, "Random Erasing Data
+    Augmentation".
+
+    Args:
+        probability: Probability that an image gets a rectangle.
+        min_area: Smallest area, as a share of the image's.
+        max_area: Largest area, as a share of the image's.
+        max_aspect: Height : width is between 1 / ``max_aspect`` and ``max_aspect``.
+        fill: ``zero`` (the mean colour of the training images), or ``noise`` (Gaussian, of standard
+            deviation 1).
+
+    Raises:
+        InfeasibleConfig: If ``min_area`` is larger than ``max_area``.
     """
     if min_area > max_area:
         raise InfeasibleConfig(
@@ -111,7 +121,7 @@ def random_erasing(
 def cutout(*, size: Share = 0.5) -> Augmentation:
     """Blank a square of ``size`` times the image's shorter side; it may stick out of the image.
 
-    Filled with 0 after normalisation. Source: DeVries and Taylor 2017; 0.5 is their 16 of 32
-    pixels for CIFAR-10.
+    The square is filled with 0 after normalisation. Source: DeVries and Taylor 2017; 0.5 is their
+    16 of 32 pixels for CIFAR-10.
     """
     return Cutout(size)

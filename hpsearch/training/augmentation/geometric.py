@@ -27,10 +27,10 @@ class HorizontalFlip:
         rows, channels_last = rows_of(images)
         width_axis = 2 if channels_last else 3
         if images.device.type != "cpu":
-            # How many are flipped is only known there, and waiting for it takes longer
+            # Indexing would wait for the device to report how many images are flipped
             mirrored = torch.where(chosen.view(-1, 1, 1, 1), rows.flip(width_axis), rows)
             return images_of(mirrored, channels_last)
-        # Picking the flipped images' rows is several times faster than choosing by torch.where.
+        # Several times faster than torch.where
         flipped = chosen.nonzero()[:, 0]
         changed = rows.clone()
         changed.index_copy_(0, flipped, rows.index_select(0, flipped).flip(width_axis))
@@ -39,12 +39,12 @@ class HorizontalFlip:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Surrounds each image with zeros and cuts a window of its own size from the result."""
+    """Pads each image with zeros and cuts a window of the image's size from the result."""
 
     padding: int
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Shift ``images``, each by its own -padding..padding pixels down and across."""
+        """Shift each image by -padding..padding pixels down and across."""
         n, channels, height, width = images.shape
         corners = torch.randint(
             2 * self.padding + 1, (2, n), generator=generator, device=generator.device
@@ -52,9 +52,9 @@ class RandomCrop:
         rows, channels_last = rows_of(images)
         padded = pad(rows, ((0, 0) if channels_last else ()) + (self.padding,) * 4)
         high, wide = height + 2 * self.padding, width + 2 * self.padding
-        # In memory a row of the window is one unbroken run: of width * channels numbers where
-        # channels are last, else of width numbers in each channel's plane. So a crop is a
-        # selection of runs, by where they start.
+        # In memory a row of the window is one run: of width * channels numbers if channels are
+        # last, else of width numbers in each channel's plane. So a crop selects runs by their
+        # start.
         planes, step = (1, channels) if channels_last else (channels, 1)
         plane = torch.arange(n * planes, device=images.device).view(n, planes, 1)
         top, left = (corner.view(n, 1, 1) for corner in corners)

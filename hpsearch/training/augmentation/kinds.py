@@ -1,8 +1,8 @@
-"""What an augmentation is: one of three protocols, told apart by their method.
+"""The three protocols of an augmentation, which differ in their method.
 
-Each gets float batches ``(n, channels, height, width)`` and returns changed copies: shape, dtype,
-device and memory format stay. All randomness comes from ``generator``, which may live on the CPU
-while the batch lies on a GPU. How many numbers are drawn depends on the batch's shape alone.
+Each takes float batches (n, channels, height, width) and returns changed copies of the same shape,
+dtype, device and memory format. All randomness comes from ``generator``, which may be on the CPU
+while the batch is on a GPU. The count of numbers drawn depends on the batch's shape alone.
 """
 
 from __future__ import annotations
@@ -18,30 +18,33 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 @runtime_checkable
 class ImageChange(Protocol):
-    """Changes normalised images; their labels stay."""
+    """Changes normalised images and keeps their labels."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a changed copy of ``images``, as the model would see them."""
+        """Return a changed copy of the normalised ``images``."""
 
 
 @runtime_checkable
 class ColourChange(Protocol):
-    """Changes colours as people see them; labels stay."""
+    """Changes the colours of images that aren't normalised and keeps their labels."""
 
     def recolour(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a changed copy of ``images``; pixels are 0 (black) to 1, before and after."""
+        """Return a changed copy of ``images``; pixels are 0 (black) to 1 before and after."""
 
 
 @runtime_checkable
 class Mixing(Protocol):
-    """Makes images of parts of several, and their targets alike."""
+    """Mixes several images into one, and their targets in the same way."""
 
     def mix(
         self, images: Tensor, targets: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Return mixed copies of the (normalised) ``images`` and of their ``targets``.
+        """Return mixed copies of ``images`` and of their ``targets``.
 
-        ``targets`` is float ``(n, classes)``: each class's share of each image; a row sums to 1.
+        Args:
+            images: Normalised images, float (n, channels, height, width).
+            targets: Each class's share of each image, float (n, classes); each row sums to 1.
+            generator: Source of all randomness.
         """
 
 

@@ -1,4 +1,4 @@
-"""Batches in the order in which they lie in memory, so that a change copies whole runs of it."""
+"""Batches in their memory order, so that a change copies whole runs of memory."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor
 
 
 def rows_of(images: Tensor) -> tuple[Tensor, bool]:
-    """Return ``images`` contiguous, in the order of its memory, and whether channels are last.
+    """Return ``images`` as a contiguous tensor in memory order, and whether channels are last.
 
-    The shape is ``(n, height, width, channels)`` then, else ``(n, channels, height, width)``.
+    If they are, its shape is (n, height, width, channels), else (n, channels, height, width).
     """
-    # With one channel both orders fit; then the strides tell which one was meant.
+    # With one channel both orders fit; only the strides show which one is meant
     if images.stride(1) == 1 and images.is_contiguous(memory_format=torch.channels_last):
         return images.permute(0, 2, 3, 1), True
     return images.contiguous(), False
 
 
 def images_of(rows: Tensor, channels_last: bool) -> Tensor:
-    """Return rows of that order as ``(n, channels, height, width)``."""
+    """Undo ``rows_of``: return ``rows`` as (n, channels, height, width)."""
     return rows.permute(0, 3, 1, 2) if channels_last else rows
 
 

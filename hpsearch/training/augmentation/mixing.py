@@ -1,4 +1,4 @@
-"""Augmentations that mix images of a batch, and their labels alike: mixup and cutmix."""
+"""Augmentations that mix images of a batch, and their labels in the same way: mixup and cutmix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpsearch.training.registries import AUGMENTATIONS
 
 @dataclass(frozen=True, kw_only=True)
 class Mixup:
-    """Blends each image with another of its batch."""
+    """Blends each image with another one of its batch."""
 
     alpha: float
     probability: float
@@ -25,7 +25,13 @@ class Mixup:
     def mix(
         self, images: Tensor, targets: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Blend ``images``, each by a share of its own, and their ``targets``."""
+        """Blend each image and its target with those of a partner, by a share per image.
+
+        Args:
+            images: Normalised images, float (n, channels, height, width).
+            targets: Each class's share of each image, float (n, classes).
+            generator: Source of all randomness.
+        """
         partners, kept = _partners(images, self.alpha, self.probability, generator)
         rows, channels_last = rows_of(images)
         blended = torch.lerp(
@@ -36,7 +42,7 @@ class Mixup:
 
 @dataclass(frozen=True, kw_only=True)
 class Cutmix:
-    """Pastes into each image a rectangle of another of its batch, from the same place."""
+    """Pastes a rectangle of another image of the batch into each image, at the same position."""
 
     alpha: float
     probability: float
@@ -44,7 +50,13 @@ class Cutmix:
     def mix(
         self, images: Tensor, targets: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Paste into ``images``, and share out ``targets`` by the pixels that were pasted."""
+        """Paste a partner's rectangle into each image; the targets follow the share of pixels.
+
+        Args:
+            images: Normalised images, float (n, channels, height, width).
+            targets: Each class's share of each image, float (n, classes).
+            generator: Source of all randomness.
+        """
         n, _, height, width = images.shape
         partners, kept = _partners(images, self.alpha, self.probability, generator)
         draws = torch.rand(2, n, generator=generator, device=generator.device).to(images.device)
@@ -54,7 +66,7 @@ class Cutmix:
         left = random_whole(draws[1], width) - wide // 2
         masks = box_masks(top, left, high, wide, height, width)
         kept = 1 - masks.float().mean((1, 2))  # part of it may lie outside
-        # The rows in their own memory order are picked fastest
+        # Selecting rows is fastest in memory order
         rows, channels_last = rows_of(images)
         others = images_of(rows.index_select(0, partners), channels_last)
         return choose(masks, others, images), _mixed(targets, partners, kept)
@@ -64,7 +76,7 @@ class Cutmix:
 def mixup(*, alpha: PositiveFloat = 0.2, probability: Probability = 1.0) -> Augmentation:
     """Blend each image, and its label, with another of its batch; shares from Beta(alpha, alpha).
 
-    ``probability`` is each image's own. Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk
+    ``probability`` is that of each image. Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk
     Minimization".
     """
     return Mixup(alpha=alpha, probability=probability)
@@ -74,8 +86,8 @@ def mixup(*, alpha: PositiveFloat = 0.2, probability: Probability = 1.0) -> Augm
 def cutmix(*, alpha: PositiveFloat = 1.0, probability: Probability = 0.5) -> Augmentation:
     """Paste a rectangle of another image of the batch; labels by area; from Beta(alpha, alpha).
 
-    ``probability`` is each image's own. Source: Yun et al. 2019, "CutMix"; its settings for
-    CIFAR-10 are the defaults.
+    ``probability`` is that of each image. Source: Yun et al. 2019, "CutMix"; the defaults are its
+    settings for CIFAR-10.
     """
     return Cutmix(alpha=alpha, probability=probability)
 
@@ -83,7 +95,7 @@ def cutmix(*, alpha: PositiveFloat = 1.0, probability: Probability = 0.5) -> Aug
 def _partners(
     images: Tensor, alpha: float, probability: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return each image's partner in the batch, and the share that it keeps of itself (float)."""
+    """Return each image's partner in the batch, and the share of itself that it keeps (float)."""
     n = len(images)
     partners = torch.randperm(n, generator=generator, device=generator.device)
     draws = torch.rand(3, n, generator=generator, device=generator.device)
@@ -92,11 +104,16 @@ def _partners(
 
 
 def symmetric_beta(one: Tensor, other: Tensor, alpha: float) -> Tensor:
-    """Turn two tensors of uniform numbers (0..1) into one of Beta(alpha, alpha), elementwise.
+    """Turn two tensors of uniform numbers into one of Beta(alpha, alpha), elementwise.
 
-    Exact for every alpha > 0, with no number thrown away, so that a batch draws as many as any
-    other. Source: Devroye 1996, "Random variate generation in one line of code": a Student t
-    variable by Bailey's polar method, mapped to 0..1.
+    Exact for every alpha > 0. It rejects no number, so that every batch draws equally many. Source:
+    Devroye 1996, "Random variate generation in one line of code": a Student t variable by Bailey's
+    polar method, mapped to 0..1.
+
+    Args:
+        one: Uniform numbers, 0..1, of any shape.
+        other: More of them, independent of ``one`` and of the same shape.
+        alpha: Both parameters of the distribution.
     """
     power = one ** (1 / alpha)
     cosine = torch.cos(2 * math.pi * other)

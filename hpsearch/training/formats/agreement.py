@@ -1,4 +1,4 @@
-"""Whether an exported program says what the model says: compared on real images."""
+"""The comparison of an exported program's logits with the model's, on real images."""
 
 from __future__ import annotations
 
@@ -11,30 +11,42 @@ from torch import Tensor
 from hpsearch.errors import ExportFailed
 from hpsearch.training.classifier import Classifier
 
-#: Logits may differ by this share of the largest one (1 at least): other programs add up in
-#: another order.
+#: Logits may differ by this share of the largest one (at least 1): other programs add in another
+#: order.
 TOLERANCE = 1e-3
 
-#: Real images that are compared.
+#: Number of real images that are compared.
 IMAGES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How well an exported program agrees with the model."""
+    """The result of comparing an exported program with the model."""
 
     images: int
-    #: The largest difference of a logit, as a share of the largest logit (1 at least).
+    #: The largest difference of a logit, as a share of the largest logit (at least 1).
     difference: float
 
 
 def compare(
     program: Callable[[Tensor], Tensor], classifier: Classifier, images: Tensor, what: str
 ) -> Agreement:
-    """Compare ``program``'s logits with the model's in fp32, in one batch and one image alone.
+    """Compare ``program``'s logits with the model's in fp32.
 
-    Raises ``ExportFailed``, naming ``what`` was exported, where they differ by more than
-    ``TOLERANCE``, or where the most probable class differs though the next is farther away.
+    The images pass through the program once in one batch, and once as a batch of one and the rest.
+
+    Args:
+        program: Maps images to logits, float32 (n, classes).
+        classifier: The model.
+        images: Real images, uint8 (n, channels, height, width).
+        what: Name of the exported program, for the error.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        ExportFailed: If logits differ by more than ``TOLERANCE``, or if the most probable class
+            differs although the runner-up is farther away than that.
     """
     expected = classifier.logits(images, "fp32").cpu()
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The model as other programs run it: bytes in, logits and probabilities out."""
+"""The model for other programs: bytes in, logits and probabilities out."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ INPUT, OUTPUTS = "images", ("logits", "probabilities")
 class Deployable(nn.Module):
     """A classifier with its normalisation inside, in fp32 on the CPU.
 
-    Takes uint8 ``(n, channels, height, width)`` and returns logits and probabilities, both float32
-    ``(n, classes)``.
+    It takes uint8 (n, channels, height, width) and returns logits and probabilities, both float32
+    (n, classes).
     """
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.model = copy.deepcopy(classifier.model).cpu().float()
-        # Channels last would be stored as a view, which a .pt2 file keeps with a warning
+        # Channels last would be stored as a view, and writing a .pt2 file would warn
         self.model.to(memory_format=torch.contiguous_format)
         signature = classifier.signature
         scale, shift = scale_and_shift(torch.tensor(signature.mean), torch.tensor(signature.std))
-        # Buffers: constants of the exported program, no inputs of it
+        # As buffers they are constants of the exported program, not inputs
         self.scale: Tensor
         self.shift: Tensor
         self.register_buffer("scale", scale.float().view(-1, 1, 1))
@@ -35,6 +35,6 @@ class Deployable(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits and probabilities."""
+        """Return logits and probabilities of ``images``."""
         logits: Tensor = self.model(images.float() * self.scale + self.shift)
         return logits, logits.softmax(1)

@@ -1,4 +1,4 @@
-"""ONNX: the model for other programs and languages, checked by onnxruntime before it is written."""
+"""ONNX: the model for other programs and languages, checked by onnxruntime."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ _OPSET = 20
 
 
 def require_onnx() -> None:
-    """Raise ``UserError`` with the command that installs what is missing."""
+    """Check that the packages for ONNX are installed.
+
+    Raises:
+        UserError: If one is missing; the message gives the command that installs it.
+    """
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
@@ -32,11 +36,21 @@ def require_onnx() -> None:
 
 
 def write_onnx(path: Path, classifier: Classifier, images: Tensor) -> Agreement:
-    """Write the model to ``path``, after onnxruntime gave the model's logits on ``images``.
+    """Write the model to ``path`` if onnxruntime gives the model's logits on ``images``.
 
-    ``images`` are real ones, uint8 ``(n, channels, height, width)``; the file takes any number of
-    them. Its metadata tells the classes and what the input must be. Raises ``ExportFailed``, and
-    ``UserError`` where a package is missing.
+    The file takes any number of images. Its metadata contains the classes and describes the input.
+
+    Args:
+        path: The file, replaced atomically.
+        classifier: The model.
+        images: Real images to compare on, uint8 (n, channels, height, width).
+
+    Returns:
+        The largest difference of the logits.
+
+    Raises:
+        ExportFailed: If the model can't be converted, or the logits differ; nothing is written.
+        UserError: If a package is missing.
     """
     require_onnx()
     what, model = "the ONNX file", Deployable(classifier)
@@ -50,7 +64,7 @@ def write_onnx(path: Path, classifier: Classifier, images: Tensor) -> Agreement:
             dynamo=True,
             verbose=False,
         )
-    except Exception as error:  # a layer that ONNX has no operator for, and much else
+    except Exception as error:  # a layer without an ONNX operator, among many other causes
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise ExportFailed(
             f"{what} needs a model whose every operation ONNX knows, but converting it failed: "

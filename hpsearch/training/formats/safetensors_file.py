@@ -1,4 +1,4 @@
-"""Weights as safetensors: tensors and text alone, nothing that could run."""
+"""Weights as safetensors: only tensors and text, no code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from hpsearch.regular_file import require_regular
 from hpsearch.training.classifier import Signature
 from hpsearch.training.durable import replacing
 
-#: The metadata that holds a ``Signature``.
+#: The metadata key of the ``Signature``.
 KEY = "hpsearch"
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], signature: Signature) -> None:
-    """Write a model's ``state_dict`` with its signature in the metadata, whole or not at all."""
-    # Each in memory of its own: safetensors refuses views, and tied weights are loaded twice
+    """Write a model's weights with its signature in the metadata, whole or not at all.
+
+    Args:
+        path: The file, replaced atomically.
+        weights: The model's ``state_dict``.
+        signature: What is needed to use the weights.
+
+    Raises:
+        OSError: If the file can't be written.
+    """
+    # Cloned, since safetensors refuses tensors that share memory (views, tied weights)
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     content = safetensors.torch.save(own, {"format": "pt", KEY: signature.to_json()})
     with replacing(path) as unfinished:
@@ -30,7 +39,8 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], signature: Signatur
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Signature]:
     """Return the weights, on the CPU, and their signature.
 
-    Raises ``CheckpointError`` naming the file where it is missing, damaged or not hpsearch's.
+    Raises:
+        CheckpointError: If the file is missing, damaged or not hpsearch's; the message names it.
     """
     try:
         require_regular(path)

@@ -1,4 +1,4 @@
-"""torch.export's program: the model as one graph, run by PyTorch without hpsearch."""
+"""torch.export's program: the model as one graph that PyTorch runs without hpsearch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ from hpsearch.training.durable import replacing
 from hpsearch.training.formats.agreement import Agreement, compare
 from hpsearch.training.formats.deployable import INPUT, Deployable
 
-#: The file in a .pt2 archive that holds the model's signature.
+#: The file in a .pt2 archive that contains the model's signature.
 SIGNATURE = "hpsearch.json"
 
 
 def program_of(model: Deployable, images: Tensor, what: str) -> torch.export.ExportedProgram:
-    """Trace ``model`` for any number of images at once. Raises ``ExportFailed``."""
-    # Two: a batch of one would be taken for a constant
+    """Trace ``model`` for batches of any size.
+
+    Args:
+        model: The model to trace.
+        images: At least one image, uint8 (n, channels, height, width).
+        what: Name of the exported program, for the error.
+
+    Raises:
+        ExportFailed: If the model can't be traced.
+    """
+    # Two images, since torch.export treats a batch size of 1 as a constant
     example = torch.cat([images, images])[:2]
     try:
         program = torch.export.export(
@@ -34,22 +43,31 @@ def program_of(model: Deployable, images: Tensor, what: str) -> torch.export.Exp
             f"{type(error).__name__}: {reason}; --weights exports every model"
         ) from error
     for node in program.graph.nodes:
-        # Each operation's lines of Python, with the folders of whoever exported it
+        # Stack traces contain the exporting user's folders
         node.meta.pop("stack_trace", None)
     return program
 
 
 def write_torch_program(path: Path, classifier: Classifier, images: Tensor) -> Agreement:
-    """Write the model to ``path`` (.pt2), after it agreed with the model on ``images``.
+    """Write the model to ``path`` (.pt2) if the program gives the model's logits on ``images``.
 
-    ``images`` are real ones, uint8 ``(n, channels, height, width)``. Raises ``ExportFailed``.
+    Args:
+        path: The file, replaced atomically.
+        classifier: The model.
+        images: Real images to compare on, uint8 (n, channels, height, width).
+
+    Returns:
+        The largest difference of the logits.
+
+    Raises:
+        ExportFailed: If the model can't be traced, or the logits differ; nothing is written.
     """
     what, model = "the torch.export program", Deployable(classifier)
     exported = program_of(model, images, what)
     buffer = io.BytesIO()
     files: dict[str, Any] = {SIGNATURE: classifier.signature.to_json()}
     torch.export.save(exported, buffer, extra_files=files)
-    # What is compared is what will be read
+    # Loaded again, so that the comparison is of what the file contains
     buffer.seek(0)
     run = torch.export.load(buffer).module()
     agreement = compare(lambda batch: run(batch)[0], classifier, images, what)
