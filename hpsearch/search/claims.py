@@ -71,11 +71,14 @@ class Claims:
     """Takes tickets for one worker.
 
     Args:
-        owner: The worker's name, unique among all that ever worked on the study.
-        lease_seconds: After so long without a sign of life others may take our ticket.
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        owner: The worker's name, unique among all workers that the study has had.
+        lease_seconds: Seconds without a renewal after which other workers may take our ticket.
         seen_stops: The study's ``stops`` when the worker began; a larger one stops it.
-        needs_point: Whether a new ticket (by number) draws from an enumerated space.
-        rules: By which trials are promoted, and how often a ticket may end badly.
+        needs_point: Returns whether a new ticket, given by number, draws from an enumerated space.
+        rules: The study's rules for promotions and for failed attempts.
+        watch: Decides which leases have expired; ``None`` for a new one.
     """
 
     def __init__(
@@ -105,7 +108,7 @@ class Claims:
     def claim(self) -> Claim | Idle:
         """Take a ticket that was lost or given back, a promoted one, or a new one, in this order.
 
-        If nothing of these is left and nobody trains, the trials that still wait at a rung end: the
+        If no such ticket is left and no trial runs, the trials that still wait at a rung end: the
         study's budget is used.
 
         Raises:
@@ -115,14 +118,14 @@ class Claims:
         tries = count()
 
         def work(connection: Connection) -> tuple[Claim | Idle, SeenEvent | None]:
-            # A key that is new can't be in the table yet: only a repetition must look for it.
+            # A new key can't be in the table yet: only a repetition must look for it.
             claimed = self._claim(connection, key, repeated=next(tries) > 0)
             if isinstance(claimed, Idle):
                 return claimed, None
             return claimed, newest_event(connection, self._study_id, claimed.ticket)
 
         claimed, seen = self._database.write(work)
-        # Not before the commit: what is rolled back was never there.
+        # Not before the commit: a rolled-back event was never there.
         self._seen = seen or self._seen
         return claimed
 
@@ -147,14 +150,14 @@ class Claims:
             raise gone_back(self._database, f"study {study['name']!r}")
         if repeated:
             done = self._find(connection, tickets.c.claim_key == key)
-            if done is not None:  # The commit went through, its answer was lost.
+            if done is not None:  # The commit succeeded, but its answer was lost.
                 return _claim_of(done)
         if study["stops"] > self._seen_stops:
             return Idle.STOPPED
         lost = row_of(tickets, found)
-        # Who runs is asked before what is lost, and not again: a ticket that is given back in
-        # between would be neither, and the study would seem to be finished. Where nobody runs,
-        # nothing changes any more while we hold the study's lock.
+        # Running tickets are read before lost ones, and only once: a ticket that is given back in
+        # between would be neither, and the study would seem to be finished. If none runs, nothing
+        # changes while we hold the study's lock.
         somebody_runs = bool(running)
         expired = self._watch.expired(_lease_of(row) for row in running)
         for lease in expired:
@@ -176,7 +179,7 @@ class Claims:
         return Idle.FINISHED
 
     def _require_same(self, study: Row) -> None:
-        """Refuse a study that was created under the id of the one that this worker knows."""
+        """Refuse another study that has the id of this worker's study."""
         self._run_key = self._run_key or study["run_key"]
         if study["run_key"] != self._run_key:
             raise StorageError(
@@ -195,7 +198,7 @@ class Claims:
         return None if found is None else dict(found)
 
     def _free(self, connection: Connection, lease: LeaseState) -> None:
-        """Pause a ticket whose owner gave no sign of life, unless it just gave one."""
+        """Pause a ticket whose lease has expired, unless its owner has just renewed it."""
         row = lock_ticket(connection, self._study_id, lease.ticket)
         if (
             row is not None
@@ -284,9 +287,19 @@ def free_tickets_of(
     *,
     reason: str = "the worker process died",
 ) -> int:
-    """Pause at once what a worker held that is known to be dead; returns how many tickets.
+    """Pause the running tickets of a worker that has died, without waiting for their leases.
 
-    Only for whoever saw the process end (its parent did): nothing is compared or waited for.
+    Only for a caller that saw the process end, such as its parent.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        owner: The name of the dead worker.
+        max_failures: Failures without a new epoch in between after which a ticket has FAILED.
+        reason: The error that the tickets get.
+
+    Returns:
+        The number of tickets.
     """
 
     def work(connection: Connection) -> int:

@@ -1,6 +1,6 @@
-"""Reporting an epoch: its figures, the decision that follows, and the end of the trial.
+"""Reporting an epoch: its metrics, the decision that follows, and the end of the trial.
 
-The hot path: one fenced transaction per epoch, with few statements that travel together.
+The hot path: one fenced transaction per epoch, with few statements, sent together.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from hpsearch.search.study_identity import IS_OURS, require_ours
 
 
 class EpochReports(FencedWrites):
-    """One worker's reports on one study, decided upon by ``rules``."""
+    """One worker's reports on one study; ``rules`` decide what follows each."""
 
     def __init__(self, database: Database, study_id: int, owner: str, rules: SearchRules) -> None:
         super().__init__(database, study_id, owner)
@@ -52,14 +52,22 @@ class EpochReports(FencedWrites):
         checkpoint: CheckpointRef | None = None,
         measured: Mapping[str, float] | None = None,
     ) -> Decision:
-        """Record one epoch, decide once whether the trial goes on, and end it where it doesn't.
+        """Record one epoch, decide once whether the trial goes on, and end it if it doesn't.
 
-        ``measured`` holds the figures of the study's goals that no epoch measures, as far as they
-        are known (``SearchRules.goals``).
+        Args:
+            claim: The ticket, as this worker claimed it.
+            result: The epoch's metrics.
+            checkpoint: The checkpoint that was written after the epoch; ``None`` if there is none.
+            measured: The metrics in ``SearchRules.goals`` that no epoch measures, as far as they
+                are known; ``None`` for none.
 
         Returns:
-            What follows; never ``SPARED``. A repeated epoch (its checkpoint was older than its
-            report) keeps the first figures and the first decision.
+            What follows; never ``KEPT_BY_AUDIT``. A repeated epoch (its checkpoint was older than
+            its report) keeps the first metrics and the first decision.
+
+        Raises:
+            LeaseLost: The attempt is over.
+            DatabaseReplaced: The database is older than before: epochs of this trial are missing.
         """
 
         at_rung = result.epoch in self.rules.rungs and not result.last
@@ -67,19 +75,19 @@ class EpochReports(FencedWrites):
         def work(connection: Connection) -> Decision:
             study: Row = {}
             if at_rung:
-                # Trials are counted: the study's lock comes before the ticket's
+                # A rung counts trials: the study's lock comes before the ticket's
                 study = lock_study(connection, self.study_id)
             ticket, already = self._own_decision(connection, claim, result)
             if already is not None:
                 return already
             ticket = self.require_ours(claim, ticket)
             if ticket["epochs_done"] < result.epoch - 1:
-                # As after a failover that lost the last transactions: the curve would have a hole
+                # A failover may lose the last transactions: the curve would have a gap
                 raise gone_back(self.database, f"study {self.study_id}")
             if ticket["epochs_done"] >= result.epoch:
                 columns = self.name_checkpoint(connection, claim, checkpoint)
                 self.event(connection, claim, EventKind.EPOCH_REDONE, {"epoch": result.epoch})
-                # On another device its digits may differ, and so the epoch at which it stops
+                # On another device the digits may differ, and so the epoch at which it stops
                 decision = Decision.COMPLETE if result.last else Decision.CONTINUE
                 if result.last:
                     columns |= self._end(
@@ -102,7 +110,7 @@ class EpochReports(FencedWrites):
                 **self.name_checkpoint(connection, claim, checkpoint),
             }
             if at_rung:
-                # Before it is compared with the others. What is decided then is written over it.
+                # The comparison reads this row; another decision is written over PAUSED.
                 insert_epoch(connection, claim, result, value, Decision.PAUSED)
                 columns |= self._figures(connection, {**ticket, **columns}, measured)
                 decision, place = self._stand_at_rung(
@@ -153,10 +161,10 @@ class EpochReports(FencedWrites):
     def _stand_at_rung(
         self, connection: Connection, study: Row, claim: Claim, ticket: Row
     ) -> tuple[Decision, dict[str, Any]]:
-        """Decide at a rung; returns the decision, and the columns of where the ticket stands.
+        """Decide at a rung; returns the decision and the ticket's columns that follow from it.
 
-        The ticket waits, and the claim rule is asked what a worker would get now. If that is this
-        ticket, the trial goes on at once, without a checkpoint being read again.
+        The ticket waits, and the claim rule chooses what a worker would get now. If that is this
+        ticket, the trial goes on at once, without reading its checkpoint again.
         """
         if ticket["audited_from"] is not None:
             return Decision.CONTINUE, {}
@@ -191,7 +199,7 @@ class EpochReports(FencedWrites):
     ) -> None:
         """Log that the trial waits.
 
-        It may end here, when nobody has its images at hand, so all that an end keeps is kept now.
+        It may end here without another worker, so the attributes of an ended trial are written now.
         """
         _keep_attributes(connection, ticket["trial_id"], result)
         detail = {"epoch": ticket["epochs_done"], "value": ticket["value"]}
@@ -200,9 +208,9 @@ class EpochReports(FencedWrites):
     def _figures(
         self, connection: Connection, ticket: Row, measured: Mapping[str, float] | None
     ) -> dict[str, Any]:
-        """Return the column of what the goals need of a trial that stands at a rung.
+        """Return the column with the metrics of the goals, for a trial at a rung.
 
-        It is compared by them, and it may end there.
+        The trial is compared by them, and it may end there.
         """
         if self.rules.goals is None:
             return {}
@@ -210,9 +218,9 @@ class EpochReports(FencedWrites):
         return {"figures": json.dumps(found.metrics)}
 
     def end_excess(self) -> list[int]:
-        """End waiting trials whose checkpoints would be too many; returns Optuna's numbers.
+        """End the waiting trials beyond ``most_paused``; returns Optuna's numbers.
 
-        They are the worst of the lowest rungs, which no promotion would ever reach.
+        They are the worst of the lowest rungs, which no promotion would reach.
         """
 
         def work(connection: Connection) -> list[int]:
@@ -233,7 +241,7 @@ class EpochReports(FencedWrites):
         decision: Decision,
         measured: Mapping[str, float] | None,
     ) -> dict[str, Any]:
-        """End Optuna's row with the value that ``ticket`` holds; returns the ticket's columns."""
+        """End Optuna's row with the value in ``ticket``; returns the ticket's columns."""
         final = ticket["best_value"] if self.rules.best_epoch_counts else ticket["value"]
         state = TrialState.COMPLETE if decision is Decision.COMPLETE else TrialState.PRUNED
         columns: dict[str, Any] = {"state": TicketState(decision.value), "owner": None}
@@ -259,7 +267,7 @@ class EpochReports(FencedWrites):
     def _own_decision(
         self, connection: Connection, claim: Claim, result: EpochResult
     ) -> tuple[Row | None, Decision | None]:
-        """Lock the ticket; returns its row, and what this attempt was told of the epoch before."""
+        """Lock the ticket; returns its row, and this attempt's earlier decision on the epoch."""
         key = {"study_id": claim.study_id, "ticket": claim.ticket}
         epoch = {"epoch": result.epoch, "attempt": claim.attempt}
         study = {"study_id": claim.study_id}
@@ -271,7 +279,7 @@ class EpochReports(FencedWrites):
         row = row_of(tickets, locked)
         if decided:
             return row, Decision(decided[0][0])
-        # An epoch that an heir did again has no row of its attempt, and may have ended the trial
+        # An epoch that a later attempt repeated has no row of that attempt, but may have ended it
         if (
             result.last
             and row is not None
@@ -283,7 +291,7 @@ class EpochReports(FencedWrites):
 
 
 def _keep_attributes(connection: Connection, trial_id: int, result: EpochResult) -> None:
-    """Write what the trial's row keeps of its newest epoch, in place of an earlier one's."""
+    """Write the attributes of the newest epoch to the trial's row, in place of earlier ones."""
     kept = dict(result.attributes)
     if result.val_confusion is not None:
         kept[VAL_CONFUSION] = result.val_confusion

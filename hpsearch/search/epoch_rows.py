@@ -1,4 +1,4 @@
-"""The rows of ``epochs``, as the reporting transaction writes and asks for them."""
+"""The statements by which the reporting transaction writes and reads ``epochs``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DECIDE = Statement(
     .values(decision=sa.bindparam("decision"))
 )
 
-#: What an attempt was answered when it reported an epoch before.
+#: The decision that an attempt got when it reported an epoch before.
 OWN_DECISION = Statement(
     sa.select(epochs.c.decision).where(
         epochs.c.study_id == sa.bindparam("study_id"),
@@ -37,7 +37,15 @@ OWN_DECISION = Statement(
 def insert_epoch(
     connection: Connection, claim: Claim, result: EpochResult, value: float, decision: Decision
 ) -> None:
-    """Keep an epoch's figures and what was decided after it; ``value`` is the objective."""
+    """Insert an epoch's metrics and the decision that followed.
+
+    Args:
+        connection: The transaction that reports the epoch.
+        claim: The ticket, as its worker claimed it.
+        result: The epoch's metrics.
+        value: The objective at this epoch.
+        decision: What follows the epoch.
+    """
     execute(
         connection,
         _INSERT,
@@ -53,7 +61,14 @@ def insert_epoch(
 def decide_epoch(
     connection: Connection, claim: Claim, result: EpochResult, decision: Decision
 ) -> None:
-    """Write what was decided after an epoch that this transaction has inserted."""
+    """Change the decision of an epoch that this transaction has inserted.
+
+    Args:
+        connection: The transaction that reports the epoch.
+        claim: The ticket, as its worker claimed it.
+        result: The epoch's metrics.
+        decision: What follows the epoch.
+    """
     execute(
         connection,
         _DECIDE,

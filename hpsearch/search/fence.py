@@ -1,4 +1,4 @@
-"""The fence around every write about a ticket: it is done by the ticket's owner, or not at all."""
+"""The fence around every write about a ticket: only the ticket's owner can write."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 
 class FencedWrites:
-    """What all of a worker's writes have in common: the check, the sign of life, the log."""
+    """What all writes of a worker share: the fence, the renewal of the lease, the event log."""
 
     def __init__(self, database: Database, study_id: int, owner: str) -> None:
         self.database = database
         self.study_id = study_id
         self.owner = owner
-        #: (Ticket, attempt) -> the most signs of life that its row ever had.
+        #: (Ticket, attempt) -> the most renewals that its row has had.
         self._renewals: dict[tuple[int, int], int] = {}
 
     def fence(self, connection: Connection, claim: Claim) -> Row:
@@ -37,13 +37,13 @@ class FencedWrites:
         """Return the locked ``row`` if the attempt is still ours.
 
         Args:
-            claim: What this worker took.
-            row: The ticket's row; what it holds is committed, since it is locked.
+            claim: The ticket, as this worker claimed it.
+            row: The ticket's row, ``None`` if it is gone. Its values are committed, since it is
+                locked.
 
         Raises:
             LeaseLost: The attempt is over.
-            DatabaseReplaced: The row is older than one that was read before: nothing that only
-                grows may shrink.
+            DatabaseReplaced: The row is older than one that was read before: its renewals shrank.
         """
         if row is not None and self._is_older(claim, row):
             raise gone_back(self.database, f"study {self.study_id}")
@@ -61,7 +61,7 @@ class FencedWrites:
         if row["attempt"] != claim.attempt:
             return bool(row["attempt"] < claim.attempt)
         seen = self._renewals.get(key, 0)
-        # One attempt is enough: a worker has no other, and late writes of the last are refused.
+        # One attempt is enough: a worker has only one, and late writes of the last are refused.
         self._renewals = {key: max(seen, row["renewals"])}
         return bool(row["renewals"] < seen)
 
@@ -73,10 +73,21 @@ class FencedWrites:
         *,
         leaves: EventKind | None = None,
     ) -> T:
-        """Run ``work``; a refusal leaves a trace.
+        """Run ``work`` in a transaction, and log the write if the fence refuses it.
 
-        ``leaves`` is the event of a write that gives the ticket up. Where its commit's answer was
-        lost, the repetition finds the ticket not ours any more, and by this event that it is done.
+        Args:
+            claim: The ticket, as this worker claimed it.
+            name: The name of the write, for the event log.
+            work: What to do; it may run several times.
+            leaves: The event of a write that gives the ticket up; ``None`` for other writes. If
+                the answer of the commit is lost, the repetition finds by this event that the
+                write is done, although the ticket isn't ours any more.
+
+        Returns:
+            What ``work`` returned.
+
+        Raises:
+            LeaseLost: The attempt is over.
         """
         answers: list[T] = []
 
@@ -96,13 +107,20 @@ class FencedWrites:
             raise
 
     def update(self, connection: Connection, claim: Claim, **columns: Any) -> None:
-        """Write columns of the ticket, and a sign of life."""
+        """Write columns of the ticket, and renew its lease."""
         update_ticket(connection, claim.study_id, claim.ticket, **columns)
 
     def event(
         self, connection: Connection, claim: Claim, kind: EventKind, detail: Mapping[str, Any]
     ) -> None:
-        """Append to the event log."""
+        """Append an event of this attempt to the event log.
+
+        Args:
+            connection: The transaction that the event belongs to.
+            claim: The ticket, as this worker claimed it.
+            kind: What has happened.
+            detail: JSON values, depending on the kind.
+        """
         record_event(
             connection, self.study_id, claim.ticket, claim.attempt, kind, self.owner, detail
         )
@@ -110,7 +128,16 @@ class FencedWrites:
     def name_checkpoint(
         self, connection: Connection, claim: Claim, checkpoint: CheckpointRef | None
     ) -> dict[str, Any]:
-        """Log a new checkpoint; returns the ticket's columns that name it."""
+        """Log a new checkpoint.
+
+        Args:
+            connection: The transaction that writes the ticket.
+            claim: The ticket, as this worker claimed it.
+            checkpoint: The checkpoint; ``None`` if there is no new one.
+
+        Returns:
+            The ticket's columns that name the checkpoint; empty if there is none.
+        """
         if checkpoint is None:
             return {}
         self.event(connection, claim, EventKind.CHECKPOINT, asdict(checkpoint))

@@ -1,12 +1,13 @@
-"""Whose lease is free? Told by the watcher's own monotonic clock, never by comparing clocks.
+"""Which leases are free, by the watcher's own monotonic clock, never by comparing clocks.
 
-SQLite has no clock of its own, hosts' clocks differ by days, and laptops sleep. So a lease holds a
-counter that its owner moves, and it is free only when the counter stood still for one whole lease
-while *this* process watched.
+SQLite has no clock of its own, hosts' clocks differ by days, and laptops sleep. So a lease has a
+counter that its owner increases, and it is free only if the counter didn't change for one whole
+lease while *this* process watched.
 
-A long time between two looks is no proof of having watched: the whole job may have been stopped
-(Ctrl-Z, a paused virtual machine), the owner too. So one gap counts for half a lease at most. An
-owner renews four times in a lease; after waking up it has time to do so before anybody takes over.
+A long time between two looks doesn't prove that the process watched: the whole job, its owner
+included, may have been stopped (Ctrl-Z, a paused virtual machine). So one gap counts for at most
+half a lease. An owner renews four times in a lease; after waking up it has time to do so before
+another worker takes over.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class LeaseState:
 
 
 class LeaseWatch:
-    """Remembers for how long it has watched each lease's counter stand still."""
+    """Remembers for how long each lease's counter hasn't changed while it watched."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -35,7 +36,7 @@ class LeaseWatch:
         self._watched: dict[tuple[int, int, int], float] = {}
 
     def expired(self, leases: Iterable[LeaseState]) -> list[LeaseState]:
-        """Return the leases that stood still for their whole length; call it every few seconds."""
+        """Return the leases that have expired; call it every few seconds."""
         now = self._clock()
         gap, self._looked_at = now - self._looked_at, now
         watched: dict[tuple[int, int, int], float] = {}

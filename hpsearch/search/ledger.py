@@ -1,8 +1,8 @@
 """The ledger: every write about a ticket, each in one fenced transaction.
 
 A transaction first checks that the attempt is still ours, then writes Optuna's rows and our own
-together. So a worker that was stopped, lost its lease and woke up again can write nothing: its
-calls raise ``LeaseLost``. Calls may be repeated after a commit whose answer was lost.
+together. So a worker that was stopped, lost its lease and woke up again can't write: its calls
+raise ``LeaseLost``. A call may be repeated if the answer of its commit was lost.
 """
 
 from __future__ import annotations
@@ -32,13 +32,17 @@ from hpsearch.search.ledger_types import CheckpointRef, Claim, TrialRow
 
 
 class Ledger(EpochReports):
-    """One worker's hand on one study's ledger. ``owner`` names the worker, uniquely.
+    """One worker's writes to one study's ledger. ``owner`` is the worker's unique name.
 
-    How epochs are reported stands in ``epoch_reports``.
+    ``epoch_reports`` contains the report of an epoch.
     """
 
     def renew(self, claim: Claim) -> int:
-        """Show a sign of life; returns how often the study was asked to stop."""
+        """Renew the lease; returns how often the study was asked to stop.
+
+        Raises:
+            LeaseLost: The attempt is over, or its own report has ended the trial.
+        """
 
         def work(connection: Connection) -> int | None:
             ticket = lock_ticket(connection, claim.study_id, claim.ticket)
@@ -54,12 +58,12 @@ class Ledger(EpochReports):
 
         stops = self.fenced(claim, "renew", work)
         if stops is None:
-            # No late write: our own last report is in, and its answer is on its way or was lost.
+            # Not a late write: our own last report is stored, but its answer isn't here yet.
             raise LeaseLost(f"ticket {claim.ticket}: attempt {claim.attempt} has ended it")
         return stops
 
     def _has_ended_it(self, claim: Claim, ticket: Row | None) -> bool:
-        """Whether this very attempt's report has ended the trial; nobody else's can."""
+        """Whether this attempt's own report has ended the trial; no other attempt's can."""
         reported = (TicketState.COMPLETE, TicketState.PRUNED)
         return (
             ticket is not None
@@ -89,11 +93,23 @@ class Ledger(EpochReports):
         return self.fenced(claim, "start", work)
 
     def infeasible(self, claim: Claim, row: TrialRow, reason: str, *, nth: int) -> int | None:
-        """Record the ticket's ``nth`` (from 0) infeasible draw; returns the next point.
+        """Record an infeasible draw of the ticket.
 
         Optuna gets a PRUNED row with a violated constraint: the only form in which its samplers
-        learn from it. Where ``row`` tells none of the study's own, it is one that can't be kept.
-        The budget isn't touched.
+        learn from it. The budget doesn't change.
+
+        Args:
+            claim: The ticket, as this worker claimed it.
+            row: The configuration. If it has no system attributes, which are the violated
+                constraints of the study, the row gets ``optuna_rows.INFEASIBLE_MARKS``.
+            reason: Why the configuration is infeasible.
+            nth: The number of the ticket's infeasible draws before this one.
+
+        Returns:
+            The next point of an enumerated space; ``None`` if the space isn't enumerated.
+
+        Raises:
+            LeaseLost: The attempt is over.
         """
 
         def work(connection: Connection) -> int | None:
@@ -119,7 +135,16 @@ class Ledger(EpochReports):
         return self.fenced(claim, "infeasible", work)
 
     def release(self, claim: Claim, reason: str, checkpoint: CheckpointRef | None = None) -> None:
-        """Give the ticket back at once: the next worker goes on from ``checkpoint``."""
+        """Give the ticket back, so that the next worker continues it at once.
+
+        Args:
+            claim: The ticket, as this worker claimed it.
+            reason: Why, for the event log.
+            checkpoint: The checkpoint to continue from; ``None`` for the last one recorded.
+
+        Raises:
+            LeaseLost: The attempt is over.
+        """
 
         def work(connection: Connection) -> None:
             self.fence(connection, claim)
@@ -139,11 +164,23 @@ class Ledger(EpochReports):
         at_most: int | None = None,
         infeasible_attrs: Mapping[str, Any] | None = None,
     ) -> bool:
-        """End the attempt with ``error``; returns whether the ticket will be tried again.
+        """End the attempt with an error.
 
-        ``at_most`` is a number of attempts below the rules' own. ``infeasible_attrs`` (attributes
-        for Optuna's row) says that the configuration itself is at fault: once the ticket has
-        FAILED, its row is marked as infeasible draws are, so that the sampler learns from it.
+        Args:
+            claim: The ticket, as this worker claimed it.
+            error: The error's text.
+            retry: Whether another attempt may succeed.
+            at_most: A limit of failures that replaces a higher ``SearchRules.max_failures``;
+                ``None`` for no other limit.
+            infeasible_attrs: User attributes for Optuna's row, if the configuration itself is at
+                fault: when the ticket has FAILED, its row is marked as an infeasible draw, so that
+                the sampler learns from it. ``None`` if it isn't at fault.
+
+        Returns:
+            Whether another attempt will follow.
+
+        Raises:
+            LeaseLost: The attempt is over.
         """
 
         def work(connection: Connection) -> bool:
@@ -158,7 +195,13 @@ class Ledger(EpochReports):
         return self.fenced(claim, "fail", work, leaves=EventKind.ATTEMPT_FAILED)
 
     def note(self, claim: Claim, kind: EventKind, detail: Mapping[str, Any]) -> None:
-        """Append to the event log what happened to this attempt outside the ledger."""
+        """Append to the event log what happened to this attempt outside the ledger.
+
+        Args:
+            claim: The ticket, as this worker claimed it; it needn't be ours any more.
+            kind: What has happened.
+            detail: JSON values, depending on the kind.
+        """
         self.database.write(lambda connection: self.event(connection, claim, kind, detail))
 
     def withdraw(self, claim: Claim) -> None:

@@ -1,4 +1,4 @@
-"""Statements that claiming and the fenced writes share; each runs in its caller's transaction."""
+"""Statements that claims and fenced writes share; each runs in its caller's transaction."""
 
 from __future__ import annotations
 
@@ -40,16 +40,20 @@ LOCK_TICKET = Statement(
 
 
 def row_of(table: sa.Table, rows: Sequence[Sequence[Any]]) -> Row | None:
-    """Name the columns of the first of ``rows``; ``None`` where there is none."""
+    """Return the first of ``rows`` by its columns' names; ``None`` if there is none."""
     return dict(zip(table.columns.keys(), rows[0], strict=True)) if rows else None
 
 
 def lock_study(connection: Connection, study_id: int) -> Row:
-    """Lock the study's row: whoever counts tickets or numbers trials holds it.
+    """Lock and return the study's row: a caller that counts tickets or numbers trials needs it.
 
-    Always taken before a ticket's lock, so that no two transactions wait for each other. (SQLite
-    ignores ``FOR UPDATE``; there the transaction itself excludes every other writer.) Raises as
-    ``require_ours``.
+    Take it before a ticket's lock, so that no two transactions wait for each other. (SQLite
+    ignores ``FOR UPDATE``; there the transaction itself excludes every other writer.)
+
+    Raises:
+        LeftOverStudy: As ``require_ours``.
+        StorageError: As ``require_ours``.
+        RuntimeError: The study's row is gone.
     """
     locked, ours = fetch_many(
         connection, [(LOCK_STUDY, {"study_id": study_id}), (IS_OURS, {"study_id": study_id})]
@@ -62,7 +66,16 @@ def lock_study(connection: Connection, study_id: int) -> Row:
 
 
 def lock_ticket(connection: Connection, study_id: int, ticket: int) -> Row | None:
-    """Lock a ticket's row; ``None`` where it is gone."""
+    """Lock a ticket's row.
+
+    Args:
+        connection: The transaction that takes the lock.
+        study_id: Optuna's id of the study.
+        ticket: The ticket's number.
+
+    Returns:
+        The row; ``None`` if it is gone.
+    """
     return row_of(tickets, fetch(connection, LOCK_TICKET, study_id=study_id, ticket=ticket))
 
 
@@ -80,7 +93,14 @@ def _update_of_ticket(columns: tuple[str, ...]) -> Statement:
 
 
 def update_ticket(connection: Connection, study_id: int, ticket: int, **columns: Any) -> None:
-    """Change a ticket's columns; every change is a sign of life."""
+    """Change a ticket's columns and renew its lease.
+
+    Args:
+        connection: The transaction that writes the ticket.
+        study_id: Optuna's id of the study.
+        ticket: The ticket's number.
+        **columns: The new values.
+    """
     statement = _update_of_ticket(tuple(columns))
     execute(connection, statement, of_study=study_id, of_ticket=ticket, **columns)
 
@@ -97,7 +117,14 @@ def next_grid_index(connection: Connection, study: Row) -> int:
 
 
 def has_event(connection: Connection, claim: Claim, kind: EventKind, owner: str) -> bool:
-    """Whether ``owner`` has written an event of ``kind`` about this attempt."""
+    """Whether a worker has written an event of one kind about an attempt.
+
+    Args:
+        connection: The transaction that reads.
+        claim: The attempt.
+        kind: The event's kind.
+        owner: The worker's name.
+    """
     query = (
         sa.select(events.c.event_id)
         .where(
@@ -120,11 +147,20 @@ def fail_attempt(
     max_failures: int,
     infeasible_attrs: Mapping[str, Any] | None = None,
 ) -> bool:
-    """End a running ticket's attempt with ``error``; returns whether it will be tried again.
+    """End a running ticket's attempt with an error.
 
-    It is free at once for the next worker, or FAILED where it ended badly ``max_failures`` times
-    without a new epoch in between. ``infeasible_attrs`` is that of ``Ledger.fail``. The caller
-    holds the locks of study and ticket.
+    The ticket is free at once for the next worker, or it has FAILED.
+
+    Args:
+        connection: A transaction that holds the locks of study and ticket.
+        ticket: The ticket's row.
+        event: Why the attempt ended.
+        error: The error's text.
+        max_failures: Failures without a new epoch in between after which the ticket has FAILED.
+        infeasible_attrs: As in ``Ledger.fail``.
+
+    Returns:
+        Whether another attempt will follow.
     """
     error = storable(error)
     failures = ticket["failures"] + 1
@@ -141,7 +177,7 @@ def fail_attempt(
     if not retry:
         trial_id = ticket["trial_id"]
         if trial_id is None:
-            # It never got a configuration; the dashboard shows it all the same, as one of N.
+            # It never got a configuration, but the dashboard must show it as one of N.
             trial_id, columns["number"] = optuna_rows.insert_trial(
                 connection,
                 study_id,
@@ -155,7 +191,7 @@ def fail_attempt(
             optuna_rows.insert_user_attr(connection, trial_id, key, value)
         state = TrialState.FAIL
         if infeasible_attrs is not None and ticket["params"] is not None:
-            # Samplers pass over failed rows; they learn from a pruned one with these marks.
+            # Samplers ignore failed rows; they learn from a pruned one with these marks.
             optuna_rows.mark_infeasible(connection, trial_id)
             state = TrialState.PRUNED
         optuna_rows.finish_trial(connection, trial_id, state)
@@ -173,6 +209,6 @@ def fail_attempt(
 
 
 def storable(text: str) -> str:
-    """Return ``text`` as every database takes it: a reason must never be a reason to fail."""
+    """Return ``text`` in a form that every database takes, so that writing a reason can't fail."""
     # Half surrogates come from file names that aren't UTF-8; Postgres stores no NUL.
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -1,7 +1,7 @@
-"""The ledger's tables. They stand next to Optuna's, with no foreign keys into them.
+"""The ledger's tables. They are beside Optuna's, with no foreign keys into them.
 
 (A foreign key into Optuna's ``trials`` makes Postgres lock Optuna's row for every write of ours.)
-``migrations/`` creates them; a test asserts that both say the same.
+``migrations/`` creates them; a test asserts that both are the same.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ metadata = sa.MetaData()
 
 
 class TicketState(StrEnum):
-    """Where a ticket, one logical trial, stands."""
+    """The state of a ticket, one logical trial."""
 
     #: A worker holds the lease.
     RUNNING = "running"
-    #: Nobody holds it. Without a ``rung`` it was lost or given back, and the next worker goes on
-    #: from its checkpoint; with one it waits there to be promoted.
+    #: No worker holds it. Without a ``rung`` it was lost or given back, and the next worker
+    #: continues from its checkpoint; with one it waits there to be promoted.
     PAUSED = "paused"
-    #: Trained to its last epoch, or to where it stopped early.
+    #: Trained to its last epoch, or to the one at which it stopped early.
     COMPLETE = "complete"
-    #: Stopped early by the pruning rule.
+    #: Stopped early by the pruner.
     PRUNED = "pruned"
-    #: Ended by an error; ``last_error`` holds it.
+    #: Ended by the error in ``last_error``.
     FAILED = "failed"
-    #: Complete or pruned, and then declared invalid: its number can't be trusted (``validity``).
+    #: Complete or pruned, and then declared invalid: its value can't be trusted (``validity``).
     INVALID = "invalid"
 
     @property
@@ -49,23 +49,23 @@ studies = sa.Table(
     #: Optuna's study_id.
     sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("name", sa.String(64), nullable=False, unique=True),
-    #: The study file: as written, and normalised (JSON).
+    #: The study file as it was written, and normalised (JSON).
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("document", sa.Text, nullable=False),
     sa.Column("fingerprint", sa.String(64), nullable=False),
-    #: The budget: tickets that may exist.
+    #: The budget: the number of tickets that may exist.
     sa.Column("trials", sa.Integer, nullable=False),
-    #: Tickets beyond that, one for each invalid trial that is to be made up for. Apart from
-    #: ``trials``, which every launch sets anew.
+    #: More tickets, one for each invalid trial that is replaced. Apart from ``trials``, which
+    #: every launch sets anew.
     sa.Column("granted", sa.Integer, nullable=False, server_default="0"),
     sa.Column("epochs_per_trial", sa.Integer, nullable=False),
-    #: How often `stop` was asked for; a worker stops when it grows beyond what it saw at its start.
+    #: How often `stop` was called; a worker stops if it grows beyond its value at the start.
     sa.Column("stops", sa.Integer, nullable=False, server_default="0"),
     #: The next point of an enumerated space (grid, QMC).
     sa.Column("next_point", sa.Integer, nullable=False, server_default="0"),
     #: Whether an enumerated space has no point left; then fewer tickets than ``trials`` exist.
     sa.Column("exhausted", sa.Boolean, nullable=False, server_default=sa.false()),
-    #: Names the study's folder under the runs root: two databases may hold studies of one name.
+    #: Names the study's folder under the runs root: two databases may have studies of one name.
     sa.Column("run_key", sa.String(16), nullable=False),
     sa.Column("created_at", sa.String(32), nullable=False),
 )
@@ -77,42 +77,41 @@ tickets = sa.Table(
     #: 1..budget.
     sa.Column("ticket", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("state", sa.String(16), nullable=False),
-    #: The fencing token: grows with every claim; a write that names an older one is refused.
+    #: The fencing token: grows with every claim; a write with an older one is refused.
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("owner", sa.String(128)),
-    #: Tells one claim call from another, so that a claim whose answer was lost is found again.
+    #: Identifies one call of ``claim``, which finds its ticket again if the answer was lost.
     sa.Column("claim_key", sa.String(32), nullable=False),
-    #: Grows with every sign of life; a lease is free when it stood still for ``lease_seconds``.
+    #: Grows with every renewal; a lease is free if it didn't change for ``lease_seconds``.
     sa.Column("renewals", sa.Integer, nullable=False, server_default="0"),
     sa.Column("lease_seconds", sa.Float, nullable=False),
-    #: Optuna's row, created once the whole configuration is drawn.
+    #: Optuna's row, created when the whole configuration is drawn.
     sa.Column("trial_id", sa.Integer),
     sa.Column("number", sa.Integer),
     sa.Column("params", sa.Text),
-    #: The point of an enumerated space that this ticket was given.
+    #: The point of an enumerated space that this ticket got.
     sa.Column("point", sa.Integer),
     #: Infeasible draws recorded before a feasible one was found.
     sa.Column("infeasible", sa.Integer, nullable=False, server_default="0"),
     sa.Column("epochs_done", sa.Integer, nullable=False, server_default="0"),
-    #: The rung that a promoting pruner hasn't let it pass: it waits there (PAUSED) or has ended
-    #: there (PRUNED).
+    #: The rung at which it waits (PAUSED) or has ended (PRUNED), if the pruner promotes trials.
     sa.Column("rung", sa.Integer),
-    #: The rung at which a trial would have waited that the pruning audit keeps alive.
+    #: The rung at which the trial would have waited without the pruning audit.
     sa.Column("audited_from", sa.Integer),
     #: The objective after the last epoch done, and the best of all epochs.
     sa.Column("value", sa.Float),
     sa.Column("best_value", sa.Float),
     sa.Column("best_epoch", sa.Integer),
-    #: Name -> number (JSON) of a trial that has ended, in a study of several objectives or with
-    #: constraints: each objective and each figure with a bound.
+    #: Metric -> value (JSON) of a trial that has ended, in a study of several objectives or with
+    #: constraints: each objective and each metric with a bound.
     sa.Column("figures", sa.Text),
-    #: Seconds of training, those of lost attempts that reported included.
+    #: Seconds of training, including the epochs that lost attempts reported.
     sa.Column("compute_seconds", sa.Float, nullable=False, server_default="0"),
     #: Relative to the runs root.
     sa.Column("checkpoint", sa.String(255)),
     sa.Column("checkpoint_sha256", sa.String(64)),
     sa.Column("checkpoint_epoch", sa.Integer),
-    #: Attempts that ended badly since the last new epoch.
+    #: Failed attempts since the last new epoch.
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_error", sa.Text),
     sa.Index("hpsearch_tickets_by_state", "study_id", "state"),
@@ -125,7 +124,7 @@ epochs = sa.Table(
     sa.Column("ticket", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("attempt", sa.Integer, nullable=False),
-    #: The objective at this epoch; what the pruning rules compare.
+    #: The objective at this epoch; the pruners compare it.
     sa.Column("value", sa.Float, nullable=False),
     sa.Column("train_loss", sa.Float, nullable=False),
     sa.Column("train_accuracy", sa.Float, nullable=False),
@@ -134,12 +133,12 @@ epochs = sa.Table(
     sa.Column("val_macro_f1", sa.Float, nullable=False),
     sa.Column("val_balanced_accuracy", sa.Float, nullable=False),
     sa.Column("lr", sa.Float, nullable=False),
-    #: The whole epoch's, and those of its validation.
+    #: Of the whole epoch, and of its validation.
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("val_seconds", sa.Float, nullable=False),
-    #: What was decided after this epoch: continue, paused, pruned or complete. Decided once.
+    #: The decision after this epoch: continue, paused, pruned or complete. It is made once.
     sa.Column("decision", sa.String(16), nullable=False),
-    # The pruning rules ask: which values did the others have at this epoch?
+    # Pruners read the values of the other trials at this epoch.
     sa.Index("hpsearch_epochs_by_epoch", "study_id", "epoch"),
 )
 
@@ -152,7 +151,7 @@ events = sa.Table(
     sa.Column("attempt", sa.Integer),
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("owner", sa.String(128)),
-    #: The writer's clock, ISO 8601, UTC: to be read by people, never compared.
+    #: The writer's clock, ISO 8601, UTC: for people to read, never compared.
     sa.Column("at", sa.String(32), nullable=False),
     sa.Column("detail", sa.Text, nullable=False, server_default="{}"),
     sa.Index("hpsearch_events_by_ticket", "study_id", "ticket"),
@@ -163,9 +162,9 @@ prior_results = sa.Table(
     metadata,
     sa.Column("lesson_id", sa.Integer, primary_key=True),
     sa.Column("study_id", sa.Integer, nullable=False),
-    #: SHA-256 of parameters and outcome: what is known already is not learned again.
+    #: SHA-256 of parameters and outcome, so that no result is stored twice.
     sa.Column("key", sa.String(64), nullable=False),
-    #: Where it comes from, for people: a file's name, another study's; and where in that.
+    #: Where it comes from, for people: the name of a file or a study, and the place in it.
     sa.Column("source", sa.String(255), nullable=False),
     sa.Column("place", sa.String(64), nullable=False),
     #: Path -> stored value (JSON).

@@ -1,4 +1,4 @@
-"""What the ledger hands out and takes in."""
+"""The arguments and results of the ledger's calls."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from hpsearch.study_file.goals import Goals
 class Idle(StrEnum):
     """Why a claim got no ticket."""
 
-    #: Other workers hold the rest; one of them may yet die.
+    #: Other workers hold the rest; one of them may still die.
     WAIT = "wait"
     #: Every ticket of the budget has ended.
     FINISHED = "finished"
-    #: Somebody asked the study to stop.
+    #: A person asked the study to stop.
     STOPPED = "stopped"
 
 
@@ -39,7 +39,7 @@ class CheckpointRef:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A ticket that this worker owns, as it was when claimed."""
+    """A ticket that this worker owns, as it was when the worker claimed it."""
 
     study_id: int
     ticket: int
@@ -55,13 +55,13 @@ class Claim:
     infeasible: int
     epochs_done: int
     checkpoint: CheckpointRef | None
-    #: Whether the stored configuration can't be read: nobody can go on with the trial.
+    #: Whether the stored configuration can't be read: then no worker can continue the trial.
     damaged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRow:
-    """What becomes Optuna's row: a whole configuration, drawn before any row exists."""
+    """The content of Optuna's row: a whole configuration, drawn before the row exists."""
 
     params: Mapping[str, Any]
     distributions: Mapping[str, BaseDistribution]
@@ -71,21 +71,21 @@ class TrialRow:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRules:
-    """What the ledger must know of the study file to decide and to end trials."""
+    """The settings of the study file by which the ledger decides about trials and ends them."""
 
     metric: str
     maximize: bool
-    #: The value of a finished trial is its best epoch's; otherwise the last epoch's.
+    #: Whether the value of a finished trial is its best epoch's; otherwise the last epoch's.
     best_epoch_counts: bool
     epochs_per_trial: int
     pruner: Pruner
-    #: Which trials run on although the pruner would stop them; by default none.
+    #: Which trials the pruning audit keeps; by default none.
     audit: AuditSample = field(default_factory=AuditSample)
-    #: What trials are compared by; ``None`` where that is ``metric`` alone.
+    #: The goals by which trials are compared; ``None`` if ``metric`` is the only one.
     goals: Goals | None = None
     #: Whether the sampler walks one shared sequence of points.
     is_enumerated: bool = False
-    #: How often a ticket may end badly without a new epoch in between before it has failed.
+    #: Failures of a ticket without a new epoch in between after which it has FAILED.
     max_failures: int = 3
 
     @property

@@ -1,4 +1,4 @@
-"""What a trial came to where more than one figure counts: objectives, costs and constraints."""
+"""The outcome of a trial if several metrics count: objectives, costs and constraints."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _EPOCHS_OF = Statement(
 
 @dataclass(frozen=True, kw_only=True)
 class GoalMetrics:
-    """An ended trial's figures, in the terms of its study's goals."""
+    """An ended trial's metrics, in the terms of its study's goals."""
 
-    #: Each objective and each figure with a bound, as far as it is known.
+    #: Each objective and each metric with a bound, as far as it is known.
     metrics: Mapping[str, float]
     #: One per objective, for Optuna's row; none for a pruned trial of several objectives, whose
-    #: figures are from another epoch and can't stand beside complete ones.
+    #: metrics are from another epoch and can't be compared with complete ones.
     values: Sequence[float]
-    #: Constraint -> violation, of those that may be judged.
+    #: Constraint -> violation (above 0: violated), of the constraints that may be judged.
     violations: Mapping[str, float]
 
 
@@ -46,17 +46,17 @@ def read_outcome(
     *,
     complete: bool,
 ) -> GoalMetrics:
-    """Work out what a trial has come to, after its newest epoch was written.
+    """Compute a trial's outcome after its newest epoch was written.
 
     Args:
-        connection: Inside the transaction that reports the epoch.
-        goals: What the study's trials are compared by.
+        connection: The transaction that reports the epoch.
+        goals: The study's goals.
         ticket: The ticket's row.
-        measured: The figures that no epoch measures, as far as they are known.
+        measured: The metrics that no epoch measures, as far as they are known.
         complete: Whether the trial was trained to its end.
 
     Returns:
-        The trial's figures, in the terms of ``goals``.
+        The trial's metrics, in the terms of ``goals``.
     """
     rows = fetch(connection, _EPOCHS_OF, study_id=ticket["study_id"], ticket=ticket["ticket"])
     return outcome(
@@ -76,17 +76,17 @@ def write_ending(
     *,
     complete: bool,
 ) -> Sequence[float]:
-    """Write to Optuna's row how far the constraints are kept, and the measured costs.
+    """Write the constraints' violations and the measured costs to Optuna's row.
 
     Args:
-        connection: Inside the transaction that ends the trial.
-        goals: What the study's trials are compared by.
+        connection: The transaction that ends the trial.
+        goals: The study's goals.
         trial_id: Optuna's id of the trial.
-        metrics: Those of the trial's ``GoalMetrics``.
+        metrics: As ``GoalMetrics.metrics``.
         complete: Whether the trial was trained to its end.
 
     Returns:
-        The values that the row gets, as ``GoalMetrics.values``.
+        The values for the row, as ``GoalMetrics.values``.
     """
     optuna_rows.insert_constraints(connection, trial_id, _violations(goals, metrics, complete))
     for name in MEASURED_COSTS:
@@ -103,11 +103,21 @@ def outcome(
     measured: Mapping[str, float],
     complete: bool,
 ) -> GoalMetrics:
-    """Work out what a trial with these epochs (all of them, in order) came to.
+    """Compute a trial's outcome from its epochs.
 
-    All metrics are those of one epoch, so that they belong to one model: the last, or the best by
-    the objective that rules decide by. ``measured`` holds what no epoch measures. A pruned trial's
-    metrics would still have changed, so only its costs are held against it.
+    All metrics are of one epoch, so that they belong to one model: the last, or the best by the
+    objective that the pruner compares. A pruned trial's metrics would still have changed, so only
+    the constraints on its costs are judged.
+
+    Args:
+        goals: The study's goals.
+        rows: All epochs in order; each has ``epoch``, ``seconds`` and the objectives' metrics.
+        best_epoch: The trial's best epoch, from 1.
+        measured: The metrics that no epoch measures, as far as they are known.
+        complete: Whether the trial was trained to its end.
+
+    Returns:
+        The trial's metrics, in the terms of ``goals``.
     """
     at = rows[-1]["epoch"] if goals.objective.at == "last" else best_epoch
     shown = next(row for row in rows if row["epoch"] == at)
