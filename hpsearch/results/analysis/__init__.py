@@ -1,20 +1,20 @@
-"""What a study says, as data: the report, the notebook and the Python API present it.
+"""The analysis of a study, as data that the report, the notebook and the Python API present.
 
 Nothing here prints, draws or writes.
 
-- ``parameters``   what was searched, as the trials' own rows tell it: ranges, branches, labels
+- ``parameters``   searched parameters, read from the trials' rows: ranges, branches, labels
 - ``table``        one row per trial, one row per epoch
-- ``observations``  what effects are estimated from: configurations and curves
-- ``imputation``   what pruned trials would have come to, with the uncertainty of it
+- ``observations``  the data that effects are estimated from: configurations and curves
+- ``imputation``   estimated end values of pruned trials, with their uncertainty
 - ``design``       parameters as columns of a regression
 - ``contrasts``    intervals and tests that hold for all comparisons at once
 - ``effects``      which parameters matter, at which value, by how much: yes, no or undecided
 - ``interactions`` which pairs of parameters depend on each other
 - ``sentences``    effects in words
 - ``importances``  which parameters the objective varies with, by Optuna's evaluators
-- ``matrices``     confusion matrices of finalists, what differs by class, the hardest pictures
-- ``costs``        epochs and hours, what pruning saved, the best so far against both
+- ``matrices``     confusion matrices of finalists, differences by class, the hardest pictures
+- ``costs``        epochs and hours, savings by pruning, the best so far against both
 - ``failures``     errors by kind, and the regions of the space that can't be built
 - ``comparison``   several studies side by side
-- ``answer``       what was asked and what came out, in two sentences
+- ``answer``       the study's question and its answer, in two sentences
 """

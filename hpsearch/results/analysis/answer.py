@@ -1,6 +1,6 @@
-"""What a study was asked and what came out, in two sentences.
+"""A study's answer, in two sentences.
 
-Plain text, with names and descriptions as their authors wrote them: who shows it escapes it.
+Plain text, with names and descriptions as their authors wrote them. Callers must escape it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.ranking import front, none_eligible, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
 
-#: Parameters of the winner that the sentence names; a report's table has the rest.
+#: Number of the winner's parameters in the sentence; a report's table has the rest.
 _NAMED = 4
 
 
@@ -25,10 +25,16 @@ def answer(
     confirmation: ConfirmationResult | None = None,
     effects: Effects | None = None,
 ) -> tuple[str, ...]:
-    """Return one or two sentences: the winner with its honest number, and what a parameter does.
+    """Return one or two sentences: the winner with its honest value, and what a parameter does.
 
-    The second one tells of the parameter that the study's description names first, where it names
-    one, else of the strongest effect; it is left out without ``effects``.
+    Args:
+        record: The study with its trials.
+        confirmation: The study's confirmation; ``None`` if there is none.
+        effects: Effects of the parameters; ``None`` leaves the second sentence out.
+
+    Returns:
+        The sentences. The second one is about the parameter that the study's description names
+        first, or about the strongest effect if it names none.
     """
     asked = record.study.document.get("description", "")
     return tuple(filter(None, [_winner(record, confirmation, effects), _effect(asked, effects)]))
@@ -80,7 +86,7 @@ def _range(low: float, high: float, metric: str) -> str:
 
 
 def _named(trial: TrialRecord, record: StudyRecord, effects: Effects | None) -> str:
-    """Name the parameters that matter most first, branches before what is within them."""
+    """Name the parameters that matter most first, and branches before what is within them."""
     weight: Mapping[str, int] = {}
     if effects is not None:
         weight = {effect.parameter: place for place, effect in enumerate(effects.effects)}
@@ -105,15 +111,15 @@ def _effect(asked: str, effects: Effects | None) -> str:
         return "What the parameters do is undecided: too few trials of each of their values."
     words = [word.strip("?.,;:!()'\"").lower() for word in asked.split()]
     places = [_named_at(effect, words) for effect in known]
-    # What is asked first is what the study is about; several parameters may share the word
+    # The description's first parameter is the study's question; several may share the word
     first = min(places)
     return _told(known[places.index(first)], effects)
 
 
 def _named_at(effect: Effect, words: Sequence[str]) -> int:
-    """Return where a text says the parameter's name (``dilated`` for ``dilation`` counts).
+    """Return the place of the parameter's name in a text (``dilated`` for ``dilation`` counts).
 
-    Behind the last word where it doesn't.
+    The number of words if the text doesn't contain it.
     """
     parts = effect.parameter.split(".")[-1].split("_")
     stems = tuple(part[:_STEM].lower() for part in parts if len(part) >= _STEM)

@@ -1,4 +1,4 @@
-"""Several studies side by side, as the stages of a staged search are."""
+"""Several studies side by side, such as the stages of a staged search."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Line:
     trials: int
     complete: int
     pruned: int
-    #: The winner so far, its value with one seed; ``None`` before a trial is complete.
+    #: The winner so far and its value with one seed; ``None`` before a trial is complete.
     number: int | None
     params: dict[str, Any]
     best_seen: float | None
-    #: What was confirmed over fresh seeds, and its 95 % interval over seeds and images; ``None``
-    #: where nothing was, or it isn't finished.
+    #: The confirmed value and its 95 % interval over seeds and images; ``None`` without a finished
+    #: confirmation.
     confirmed: Interval | None
     #: Epochs and compute hours of the search, and of its confirmation.
     epochs: int
     hours: float
     confirmation_epochs: int
-    #: Study whose winner this one started from (``from``), where it says so.
+    #: Study whose winner this one started from (``from``); ``None`` without one.
     starts_from: str | None = None
     #: Whether the interval is over groups of images.
     grouped: bool = False
@@ -46,10 +46,10 @@ class Rival:
     """One study's winner against the leader."""
 
     study: str
-    #: By how much the leader is ahead, where both are confirmed; the interval takes the two as
-    #: independent, so where they share validation images it is too wide rather than too narrow.
+    #: By how much the leader is ahead; ``None`` unless both are confirmed. The interval assumes
+    #: independence, so it is too wide, not too narrow, if the two share validation images.
     behind: Interval | None
-    #: ``None`` where it isn't known.
+    #: ``None`` if it isn't known.
     distinguishable: bool | None
 
 
@@ -58,11 +58,11 @@ class Comparison:
     """Studies side by side."""
 
     lines: tuple[Line, ...]
-    #: The study with the best confirmed figure, or, where fewer than two are confirmed, with the
-    #: best seen; ``None`` where none has one, or they are after different figures.
+    #: The study with the best confirmed value, or with the best value seen if fewer than two are
+    #: confirmed; ``None`` if no study has a value, or their objectives differ.
     leader: str | None
     rivals: tuple[Rival, ...]
-    #: Why the winners can't be compared, or what the comparison rests on.
+    #: Why the winners can't be compared, or the basis of the comparison.
     note: str
 
 
@@ -73,7 +73,7 @@ def compare(database: Database, records: Sequence[StudyRecord]) -> Comparison:
 
 
 def line(record: StudyRecord, confirmation: ConfirmationResult | None) -> Line:
-    """Return one study's line."""
+    """Return a study's line."""
     winner = best(record)
     finished = confirmation is not None and confirmation.finished
     found = record.study.document.get("found") or {}
@@ -97,7 +97,7 @@ def line(record: StudyRecord, confirmation: ConfirmationResult | None) -> Line:
 
 
 def compared(lines: Sequence[Line]) -> Comparison:
-    """Say whose winner leads, and from whom it can be told apart."""
+    """Return which study's winner leads, and which others can be distinguished from it."""
     if len({(each.metric, each.maximize) for each in lines}) > 1:
         metrics = ", ".join(dict.fromkeys(each.metric for each in lines))
         note = f"the studies are after different figures ({metrics}), so no winner is named"
@@ -146,7 +146,7 @@ def _rival(leader: Line, other: Line) -> Rival:
         return Rival(study=other.study, behind=None, distinguishable=None)
     sign = 1.0 if leader.maximize else -1.0
     ahead = sign * (mine.estimate - others.estimate)
-    # Each side's own reach, as Wilson's intervals aren't symmetric (Newcombe 1998, method 10)
+    # Each side has its own width: Wilson's intervals aren't symmetric (Newcombe 1998, method 10)
     low = ((mine.estimate - mine.low) ** 2 + (others.high - others.estimate) ** 2) ** 0.5
     high = ((mine.high - mine.estimate) ** 2 + (others.estimate - others.low) ** 2) ** 0.5
     if not leader.maximize:

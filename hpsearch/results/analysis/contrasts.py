@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
-#: Simulated draws behind a simultaneous interval; their number moves its width by less than 1 %.
+#: Simulated draws for a simultaneous interval; enough that its width varies by less than 1 %.
 _SIMULATED = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fit:
-    """Coefficients of a regression, and how sure they are."""
+    """Coefficients of a regression, with their uncertainty."""
 
     #: float64 (columns,), (columns, columns).
     coefficients: Matrix
     covariance: Matrix
-    #: Of Student's t.
+    #: Degrees of freedom of Student's t.
     freedom: float
 
 
@@ -33,13 +33,17 @@ class Pairs:
     second: tuple[int, ...]
     estimates: Matrix
     errors: Matrix
-    #: Half of an interval's width over its error: of one alone, and of all at once.
+    #: Half of a simultaneous interval's width, divided by the standard error.
     quantile: float
-    #: That the largest of them is chance.
+    #: Of the hypothesis that no levels differ.
     p_value: float
 
     def of(self, one: int, other: int) -> tuple[float, float, float]:
-        """Return estimate, low and high of ``one`` less ``other``."""
+        """Return estimate, low and high of ``one`` less ``other``.
+
+        Raises:
+            KeyError: If the two levels aren't a pair.
+        """
         for place, pair in enumerate(zip(self.first, self.second, strict=True)):
             if pair in ((one, other), (other, one)):
                 sign = 1.0 if pair == (one, other) else -1.0
@@ -52,9 +56,9 @@ class Pairs:
 def fit(design: Matrix, outcomes: Matrix) -> Fit | None:
     """Regress ``outcomes`` (trials, draws) on ``design``; the draws' spread is part of the error.
 
-    Within a draw errors are HC3's (MacKinnon and White 1985): no equal variance is assumed.
-    Between draws Rubin's rule adds what pruning left unknown. ``None`` where trials are too few for
-    the columns.
+    Within a draw, the errors are HC3's (MacKinnon and White 1985): no equal variance is assumed.
+    Between draws, Rubin's rule adds the uncertainty due to pruning. ``None`` if there are too few
+    trials for the columns.
     """
     trials, columns = design.shape
     if trials - columns < 5 or np.linalg.matrix_rank(design) < columns:
@@ -76,7 +80,14 @@ def fit(design: Matrix, outcomes: Matrix) -> Fit | None:
 
 
 def all_pairs(estimates: Matrix, covariance: Matrix, freedom: float, *, seed: int = 0) -> Pairs:
-    """Compare every two of ``estimates``; intervals hold 95 % for all of them at once."""
+    """Compare every two of ``estimates``; the 95 % intervals hold for all of them at once.
+
+    Args:
+        estimates: float64 (levels,), two levels or more.
+        covariance: float64 (levels, levels), of the estimates.
+        freedom: Degrees of freedom of Student's t.
+        seed: Seed of the simulation.
+    """
     first, second = zip(*combinations(range(len(estimates)), 2), strict=True)
     contrast = np.zeros((len(first), len(estimates)))
     contrast[np.arange(len(first)), first] = 1.0
@@ -98,8 +109,19 @@ def together(
 ) -> tuple[float, float, Matrix]:
     """Return the 95 % quantile of the largest |t| of ``contrast``, its p value, and the errors.
 
-    By simulation of the multivariate t: comparisons of the same levels depend on each other, and
-    an allowance for independent ones would be too wide.
+    The multivariate t is simulated: comparisons of the same levels depend on each other, and
+    a correction for independent ones would give intervals that are too wide.
+
+    Args:
+        contrast: float64 (comparisons, levels), one comparison per row.
+        estimates: float64 (levels,).
+        covariance: float64 (levels, levels), of the estimates.
+        freedom: Degrees of freedom of Student's t.
+        seed: Seed of the simulation.
+
+    Returns:
+        The quantile, the p value of the hypothesis that every comparison is 0, and the standard
+        errors, float64 (comparisons,).
     """
     spread = contrast @ covariance @ contrast.T
     errors = np.sqrt(np.maximum(np.diag(spread), 1e-300))
@@ -110,15 +132,23 @@ def together(
     normal = rng.standard_normal((_SIMULATED, len(estimates))) @ root.T
     scale = np.sqrt(rng.chisquare(freedom, _SIMULATED) / freedom)
     largest = np.abs(normal).max(axis=1) / scale
-    # Simulated values can't tell p below 1 in 20,000; one is added so that none is 0
+    # The simulation can't resolve p values below 1 in 20,000; adding one avoids 0
     p_value = (1 + int((largest >= observed.max()).sum())) / (_SIMULATED + 1)
     return float(np.quantile(largest, 0.95)), p_value, errors
 
 
 def mean_of(regression: Fit, column: int, *, metric: str) -> tuple[float, float, float]:
-    """Return a level's mean and the ends of its 95 % interval, within what ``metric`` can be.
+    """Return a level's mean and the ends of its 95 % interval, within the bounds of ``metric``.
 
-    A regression knows no bounds: what it says of a level that few trials had may lie beyond them.
+    A regression has no bounds: its estimate for a level with few trials may lie beyond them.
+
+    Args:
+        regression: A fit whose columns include the level's.
+        column: Index of the level's column.
+        metric: The objective; all are shares (0..1) except ``val_loss`` (0 or more).
+
+    Returns:
+        Mean, low and high, in the objective's unit.
     """
     from scipy.special import stdtrit
 
@@ -126,7 +156,7 @@ def mean_of(regression: Fit, column: int, *, metric: str) -> tuple[float, float,
     reach = float(stdtrit(regression.freedom, 0.975)) * float(
         np.sqrt(regression.covariance[column, column])
     )
-    # A share can't leave 0..1, nor a loss be negative
+    # A share lies in 0..1, and a loss isn't negative
     largest = float("inf") if metric == "val_loss" else 1.0
     low, mean, high = (min(largest, max(0.0, at)) for at in (mean - reach, mean, mean + reach))
     return mean, low, high

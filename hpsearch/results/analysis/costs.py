@@ -1,4 +1,4 @@
-"""What a study spent, what pruning saved, and how fast it came to its best."""
+"""What a study cost, what pruning saved, and when the study found its best."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_tables import TicketState, epochs, events
 from hpsearch.search.storage import Database
 
-#: A pause in the log that is longer than this, in seconds, is no work: nobody was there.
+#: A longer gap in the event log, in seconds, doesn't count as work: no worker was running.
 _AWAY = 900.0
 
 
@@ -38,9 +38,9 @@ class BestSoFar:
 
     number: int
     value: float
-    #: Epochs that all trials had run by then, this one's last included.
+    #: Epochs that all trials had run by then, including this one's last.
     epochs: int
-    #: Seconds since the study's first event, by the workers' clocks; pauses are left out.
+    #: Seconds since the study's first event, by the workers' clocks, without idle gaps.
     seconds: float
     #: Trials that had ended by then.
     trials: int
@@ -48,7 +48,7 @@ class BestSoFar:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """One ended trial, at the place where it ended."""
+    """One ended trial, and when it ended."""
 
     number: int
     state: str
@@ -59,21 +59,21 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """The bill of a study."""
+    """The costs of a study."""
 
     epochs: int
     compute_seconds: float
     #: By state: complete, pruned, failed, running, paused.
     by_state: Mapping[str, Spent]
     infeasible: int
-    #: What a full training of every trial would have run on top of it.
+    #: Additional epochs that a full training of every trial would have run.
     epochs_saved: int
     #: Of all epochs that were planned, 0..1.
     share_saved: float
-    #: What pruning cost, as far as the audit knows.
+    #: The pruning audit's estimate of what pruning cost; ``None`` without an audit.
     audit: PruningAudit | None
-    #: From the first event to the last, and without pauses in which nobody worked; ``None``
-    #: before anything happened.
+    #: From the first event to the last, with and without idle gaps; ``None`` before the second
+    #: event.
     wall_seconds: float | None
     busy_seconds: float | None
     #: Trials that were trained at once, on average over ``busy_seconds``.
@@ -81,13 +81,13 @@ class Costs:
     #: Every ended trial in the order of the ends, and the steps of the best so far.
     ended: tuple[Ended, ...]
     best_so_far: tuple[BestSoFar, ...]
-    #: Of all trials, where it was measured; ``None`` elsewhere.
+    #: Of all trials; ``None`` if it wasn't measured.
     energy_joules: float | None = None
 
     def within(self, distance: float) -> BestSoFar | None:
         """Return when the best so far first came within ``distance`` of the final best.
 
-        ``None`` before a trial is complete. In the objective's unit.
+        ``distance`` is in the objective's unit. ``None`` before a trial is complete.
         """
         if not self.best_so_far:
             return None
@@ -96,7 +96,7 @@ class Costs:
 
 
 def read_costs(database: Database, record: StudyRecord) -> Costs:
-    """Read the bill so far."""
+    """Read the costs so far."""
     study_id = record.study.study_id
     moments = _moments(database, study_id)
     runs = _runs(database, study_id)
@@ -119,10 +119,14 @@ def costs(
     audit: PruningAudit | None = None,
     energy: float | None = None,
 ) -> Costs:
-    """Work out the bill.
+    """Compute the costs.
 
-    ``moments``: (when, kind of event, ticket), oldest first. ``epochs_in_order``: ticket -> seconds
-    of each of its epochs.
+    Args:
+        record: The study with its trials.
+        moments: (time, kind of event, ticket or ``None``), oldest first.
+        epochs_in_order: Ticket -> seconds of each of its epochs.
+        audit: The pruning audit; ``None`` without one.
+        energy: Energy of all trials in joules; ``None`` if it wasn't measured.
     """
     by_state = {
         state.value: Spent(
@@ -166,7 +170,7 @@ def _spans(times: Sequence[datetime]) -> tuple[float | None, float | None]:
 
 
 def _worked(times: Sequence[datetime]) -> dict[datetime, float]:
-    """Return moment -> seconds since the first one, pauses in which nobody was there left out."""
+    """Return moment -> seconds since the first one, without idle gaps."""
     order = sorted(times)
     clock = 0.0
     found = {order[0]: clock}
@@ -182,9 +186,9 @@ def _ended(
     moments: Sequence[tuple[datetime, str, int | None]],
     epochs_in_order: Mapping[int, Sequence[float]],
 ) -> tuple[Ended, ...]:
-    """Place each end at its moment; epochs are counted as those that had ended by then.
+    """Return the ended trials, with the epochs that all trials had run by each end.
 
-    The log holds no event for an epoch. So a trial's epochs are placed backwards from its end, one
+    The event log has no event per epoch. So a trial's epochs are placed backwards from its end, one
     training time apart.
     """
     if not moments:

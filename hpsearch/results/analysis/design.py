@@ -1,4 +1,4 @@
-"""Parameters as columns of a regression: levels of the one looked at, columns of the rest."""
+"""Parameters as columns of a regression: levels of the examined one, columns of the rest."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from hpsearch.study_file.space import Choice, Scalar
 
 Columns = NDArray[np.float64]
 
-#: Values of a range that are levels of their own; a range with more is cut into bins.
+#: A range with more values than this is cut into bins; otherwise each value is a level.
 MOST_VALUES = 6
 #: Bins of a range.
 BINS = 4
-#: Fewer trials than this are no level.
+#: Fewest trials of a level.
 LEAST = 4
-#: Values that stand for a range.
+#: Number of evenly spaced values that represent a range.
 _EVEN = 48
-#: Of all trials; a smaller bin joins its neighbour.
+#: A bin with a smaller share of the trials joins its neighbour.
 LEAST_SHARE = 0.05
 
 
@@ -43,8 +43,8 @@ class Levels:
     """A parameter's levels and the trials at each."""
 
     cuts: tuple[Cut, ...]
-    #: int64 (trials,): place among ``cuts``, -1 where the parameter doesn't apply or its value has
-    #: too few trials.
+    #: int64 (trials,): index into ``cuts``, -1 if the parameter doesn't apply or its value has too
+    #: few trials.
     place: NDArray[np.int64]
     #: Labels with too few trials.
     left_out: tuple[str, ...] = ()
@@ -53,7 +53,16 @@ class Levels:
 def levels(
     parameter: SearchedParameter, trials: Sequence[ObservedTrial], *, bins: int = BINS
 ) -> Levels:
-    """Return the parameter's levels, those with too few trials joined or left out."""
+    """Return the parameter's levels.
+
+    Args:
+        parameter: The parameter.
+        trials: The trials that are estimated from.
+        bins: Number of bins of a range with many values.
+
+    Returns:
+        The levels: bins with too few trials are merged, values with too few are left out.
+    """
     values = [each.params.get(parameter.path) for each in trials]
     applies = np.array([parameter.path in each.params for each in trials])
     known = _values_of(parameter)
@@ -78,14 +87,22 @@ def nuisance(
     but: Sequence[str],
     degree: int,
 ) -> tuple[Columns, list[int]]:
-    """Return float64 ``(trials, columns)`` that hold all parameters but ``but`` constant.
+    """Return columns that hold all parameters but ``but`` constant.
 
-    A range is a polynomial of ``degree`` on its own scale, a choice a column per value. What
-    applies in a branch only is 0 elsewhere, and has mean 0 within it: over the branch's trials, or,
-    where that very branch is among ``but``, over the values that the study allows. (Branches are
-    compared over their whole ranges: a sampler tunes the one that it prefers, and at its trials'
-    settings it would look better for that.) Beside the columns, which parameter each belongs to,
-    counted from 0.
+    A range is a polynomial of ``degree`` on its own scale, a choice has a column per value. A
+    parameter that applies only in a branch is 0 elsewhere, and has mean 0 within the branch: over
+    the branch's trials, or, if ``but`` contains that branch, over the values that the study allows.
+    (Branches are compared over their whole ranges: a sampler tunes the branch that it prefers, so
+    at its trials' settings that branch would look better.)
+
+    Args:
+        parameters: Path -> searched parameter.
+        trials: The trials that are estimated from.
+        but: Paths of the parameters that are examined.
+        degree: Degree of the polynomials, 1 or more.
+
+    Returns:
+        The columns, float64 (trials, columns), and the parameter of each column, counted from 0.
     """
     found: list[Columns] = []
     groups: list[int] = []
@@ -115,9 +132,16 @@ def controls(
     but: Sequence[str],
     own: Columns,
 ) -> Columns:
-    """Return what holds the other parameters constant, as finely as the number of trials allows.
+    """Return columns that hold the other parameters constant, as finely as the trials allow.
 
-    Of columns that say the same, together with ``own``, one is left.
+    Args:
+        parameters: Path -> searched parameter.
+        trials: The trials that are estimated from.
+        but: Paths of the parameters that are examined.
+        own: The examined parameters' columns, float64 (trials, columns).
+
+    Returns:
+        float64 (trials, columns). Each column is linearly independent of ``own`` and of the others.
     """
     for degree, share in ((3, 4), (2, 4), (1, 3)):
         columns, _ = nuisance(parameters, trials, but, degree)
@@ -141,7 +165,7 @@ def _independent(columns: Columns, own: Columns) -> Columns:
 
 
 def on_scale(parameter: SearchedParameter, value: float) -> float:
-    """Return where a number lies on the parameter's own scale, 0..1 over its range."""
+    """Return the position of a number on the parameter's own scale, 0..1 over its range."""
     low, high = bounds(parameter)
     if parameter.is_log:
         low, high, value = math.log(low), math.log(high), math.log(value)
@@ -157,7 +181,7 @@ def bounds(parameter: SearchedParameter) -> tuple[float, float]:
 
 
 def _values_of(parameter: SearchedParameter) -> list[Scalar] | None:
-    """Return every value in order; ``None`` of a continuous range or one with many values."""
+    """Return every value in order; ``None`` for a continuous range or one with many values."""
     space = parameter.parameter
     if isinstance(space, Choice):
         labels = list(space.labels)
@@ -189,7 +213,7 @@ def _binned(
         small = int(counts.argmin())
         if counts[small] >= least:
             break
-        # Into the smaller neighbour
+        # The small bin joins its smaller neighbour
         left = counts[small - 1] if small > 0 else np.inf
         right = counts[small + 1] if small + 1 < len(counts) else np.inf
         del kept[small if left <= right else small + 1]
@@ -236,7 +260,7 @@ def _columns(parameter: SearchedParameter, values: Sequence[Scalar], degree: int
 
 
 def _even(parameter: SearchedParameter) -> list[Scalar]:
-    """Return values that stand for all that the study allows, each as likely as the others."""
+    """Return values that represent everything that the study allows, with equal probability."""
     if isinstance(parameter.parameter, Choice):
         return list(parameter.parameter.labels)
     return [at_unit(parameter.parameter, (place + 0.5) / _EVEN) for place in range(_EVEN)]

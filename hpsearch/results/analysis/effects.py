@@ -1,10 +1,10 @@
 """Which parameters matter, at which value and by how much, all else equal.
 
-For each parameter the end values are regressed on its levels and on everything else that was
-searched, so that a sampler that tries one level together with better learning rates doesn't make
-it look better. Pruned trials are carried on to their end first (``imputation``), with what isn't
-known of it in the intervals. All pairs of levels are compared at once, and p values are corrected
-for the number of parameters. ``benchmarks.effects`` measures how often all this is right.
+For each parameter, the end values are regressed on its levels and on every other searched
+parameter. So a level doesn't look better because a sampler combines it with better learning rates.
+First, the end values of pruned trials are estimated (``imputation``); their uncertainty is part of
+the intervals. All pairs of levels are compared at once, and p values are corrected for the number
+of parameters. ``benchmarks.effects`` measures how often all this is right.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hpsearch.search.storage import Database
 
 #: A "yes" is wrong in at most this share of studies in which nothing matters.
 ALPHA = 0.05
-#: Differences of a share that don't count as one: a point. Of a loss this part of its median.
+#: Smaller differences don't matter: a point for a share, this part of the median for a loss.
 POINT, PART_OF_LOSS = 0.01, 0.05
 
 
@@ -40,17 +40,30 @@ def read_effects(
     pairs: Sequence[tuple[str, str]] = (),
     most_pairs: int = 3,
 ) -> Effects:
-    """Read a study's ended trials and return what they say (``effects``)."""
+    """Read a study's ended trials and return the effects of its parameters.
+
+    Args:
+        database: The study's database.
+        record: The study with its trials.
+        pairs: Paths of the pairs whose interactions are returned; empty for the strongest.
+        most_pairs: Largest number of interactions if ``pairs`` is empty.
+    """
     return effects(read_analysis_data(database, record), pairs=pairs, most_pairs=most_pairs)
 
 
 def effects(
     data: AnalysisData, *, pairs: Sequence[tuple[str, str]] = (), most_pairs: int = 3
 ) -> Effects:
-    """Return every parameter's effect, and the interactions worth telling.
+    """Return every parameter's effect, and the interactions to report.
 
-    These are ``pairs`` (paths), or where none are given the ``most_pairs`` strongest. The same
-    evidence gives the same answer. Where nothing can be said ``reason`` tells why.
+    Args:
+        data: The ended trials.
+        pairs: Paths of the pairs whose interactions are returned; empty for the strongest.
+        most_pairs: Largest number of interactions if ``pairs`` is empty.
+
+    Returns:
+        The effects; the same data give the same effects. ``reason`` is set, and there are no
+        effects, if the data are too few.
     """
     complete = sum(trial.value is not None for trial in data.trials)
     diverged = sum(trial.diverged for trial in data.trials)
@@ -102,7 +115,7 @@ def effects(
 
 
 def _estimate(parameter: SearchedParameter, ends: ImputedOutcomes) -> Effect:
-    """Return the effect with its p value not yet corrected, and no verdict."""
+    """Return the effect with an uncorrected p value, and without a verdict."""
     data = ends.data
     found = levels(parameter, ends.trials)
     effect = Effect(
@@ -140,7 +153,16 @@ def _estimate(parameter: SearchedParameter, ends: ImputedOutcomes) -> Effect:
 
 
 def fitted_levels(groups: Levels, but: Sequence[str], ends: ImputedOutcomes) -> Fit | None:
-    """Regress end values on levels (the first columns) and on all parameters not in ``but``."""
+    """Regress end values on levels (the first columns) and on all parameters not in ``but``.
+
+    Args:
+        groups: The levels of the examined parameter.
+        but: Paths of the parameters that aren't held constant.
+        ends: The end values of the trials.
+
+    Returns:
+        The regression; ``None`` if there are too few trials for the columns.
+    """
     mine = np.flatnonzero(groups.place >= 0)
     dummies: Columns = np.eye(len(groups.cuts))[groups.place[mine]]
     trials = [ends.trials[place] for place in mine.tolist()]

@@ -1,4 +1,4 @@
-"""What went wrong: errors by kind, and the part of the space that can't be built."""
+"""Errors by kind, and the part of the search space that can't be built."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from hpsearch.results.trial_attributes import InfeasibleDraw
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 
-#: What differs between two errors of one kind: numbers, addresses, quoted text.
+#: Numbers and addresses, which may differ between two errors of one kind.
 _PARTICULARS = re.compile(r"0x[0-9a-f]+|\d+(?:[.,]\d+)*(?:e[-+]?\d+)?", re.IGNORECASE)
 
-#: Fewer draws than this make no region.
+#: Fewest infeasible draws of a region.
 _FEWEST = 2
-#: Values of a range are told apart up to this many; more aren't a region that anybody reads.
+#: A parameter with more distinct values than this isn't used to describe a region.
 _MOST_VALUES = 12
 
 
@@ -42,9 +42,9 @@ class OutOfMemory:
 
     number: int
     params: Mapping[str, Any]
-    #: What was recorded in one line.
+    #: The recorded message, one line.
     told: str
-    #: MB that it held at most, and MB that were asked for on top of it; ``None``: not known.
+    #: Peak memory in MB, and the MB that it requested in addition; ``None`` if not known.
     peak_mb: float | None
     asked_mb: float | None
 
@@ -57,16 +57,16 @@ class Region:
     values: Mapping[str, Any]
     #: ``kernel_size 5, dilation 3, input_size 8``.
     label: str
-    #: Draws there that couldn't be built, and how many draws there were there in all.
+    #: Infeasible draws in the region, and all draws in it.
     infeasible: int
     drawn: int
-    #: The arithmetic of the first of them.
+    #: Why the first of them is infeasible.
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failures:
-    """Everything that didn't come to a value."""
+    """Trials that failed, and draws that couldn't be built."""
 
     failed: int
     #: The most frequent kind first.
@@ -80,7 +80,13 @@ class Failures:
 
 
 def read_failures(database: Database, record: StudyRecord, *, at_most: int = 8) -> Failures:
-    """Read what failed and what couldn't be built; at most so many regions."""
+    """Read the failed trials and the infeasible draws.
+
+    Args:
+        database: The study's database.
+        record: The study with its trials.
+        at_most: Largest number of regions.
+    """
     study_id = record.study.study_id
     failed = [trial for trial in record.trials if trial.state is TicketState.FAILED]
     noted = trial_attributes.read_many(
@@ -133,10 +139,20 @@ def regions(
     at_most: int = 8,
     deepest: int = 3,
 ) -> tuple[tuple[Region, ...], int]:
-    """Return the largest sets of values of which no draw could be built, and what they leave over.
+    """Return the largest sets of values that can't be built, and the number of draws left over.
 
-    A region names as few parameters as will do, ``deepest`` at most. Regions are taken greedily:
-    the one that explains the most draws that no earlier one explains.
+    A set can't be built if all of its draws are infeasible. Regions are chosen greedily: each explains
+    the most draws that no earlier one explains.
+
+    Args:
+        draws: The infeasible draws.
+        built: Parameters of each trial that could be built, path -> value.
+        paths: Paths of all searched parameters.
+        at_most: Largest number of regions.
+        deepest: Largest number of parameters per region; a region names as few as possible.
+
+    Returns:
+        The regions, and the number of infeasible draws that none of them explains.
     """
     few = [path for path in paths if _has_few_values(path, draws, built)]
     left = list(draws)

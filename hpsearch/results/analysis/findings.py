@@ -1,4 +1,4 @@
-"""What is told of effects: levels, comparisons and verdicts."""
+"""Results of the analysis of effects: levels, comparisons and verdicts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpsearch.study_file.space import Scalar
 class Verdict(StrEnum):
     """Whether something matters."""
 
-    #: Its levels differ, by more than chance explains.
+    #: Its levels differ by more than chance explains.
     YES = "yes"
     #: No two levels differ by more than the margin that counts.
     NO = "no"
@@ -26,14 +26,14 @@ class Verdict(StrEnum):
 class Level:
     """One value of a parameter, or one bin of a range. Means are in the objective's unit."""
 
-    #: ``2``, ``sgd`` or, of a bin, ``0.001 to 0.0047``.
+    #: ``2``, ``sgd`` or, for a bin, ``0.001 to 0.0047``.
     label: str
-    #: The value where the level is one value; ``None`` of a bin.
+    #: The value if the level is one value; ``None`` for a bin.
     value: Scalar
-    #: The bin's edges; ``None`` where the level is one value.
+    #: The bin's edges; ``None`` if the level is one value.
     low_edge: float | None = None
     high_edge: float | None = None
-    #: Trials that were estimated from, and those of them that reached the last epoch.
+    #: Trials at this level, and those of them that reached the last epoch.
     trials: int
     complete: int
     #: Mean end value at this level, all else as in the trials, and its 95 % interval.
@@ -48,8 +48,8 @@ class Contrast:
 
     level: str
     other: str
-    #: By how much ``level`` is better: positive where it is ahead, whichever way is better. The
-    #: 95 % interval holds for all pairs of levels at once.
+    #: By how much ``level`` is better; positive if it is, for either direction of the objective.
+    #: The 95 % interval holds for all pairs of levels at once.
     ahead: Interval
 
 
@@ -57,36 +57,36 @@ class Contrast:
 class Effect:
     """What one parameter does."""
 
-    #: Its path, and the end of it that people say.
+    #: Its path, and the short form of it.
     parameter: str
     name: str
-    #: Path of a branch -> option: where it applies; empty where always.
+    #: Path of a branch -> option in which it applies; empty if it always applies.
     branch: Mapping[str, str]
     scale: Literal["categories", "linear", "log"]
-    #: In the order of the values; empty where ``reason`` tells why nothing can be said.
+    #: In the order of the values; empty if ``reason`` is set.
     levels: tuple[Level, ...] = ()
-    #: The best level against the reference: the lowest number, the first of the file's choices.
-    #: Where the reference is itself the best: against the worst.
+    #: The best level against the reference (the lowest number, or the first of the file's choices),
+    #: or against the worst if the reference is the best.
     difference: Contrast | None = None
-    #: The two levels that can be told apart best.
+    #: The two levels that differ most clearly.
     span: Contrast | None = None
     #: The label of the level with the best mean.
     best: str | None = None
-    #: Values with too few trials to say anything of them.
+    #: Values with too few trials.
     left_out: tuple[str, ...] = ()
     #: No two levels differ by more than this, with 95 % confidence.
     largest: float | None = None
-    #: That all levels are alike, corrected for the number of parameters looked at.
+    #: Of the hypothesis that all levels are equal, corrected for the number of parameters examined.
     p_value: float | None = None
     verdict: Verdict = Verdict.UNDECIDED
     sentence: str = ""
-    #: Why nothing can be said.
+    #: Why there is no estimate; ``None`` if there is one.
     reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One level of a parameter together with one of another; ``None``: too few trials."""
+    """One level of a parameter together with one of another; ``None`` if trials are too few."""
 
     a: str
     b: str
@@ -109,10 +109,10 @@ class Interaction:
     b_labels: tuple[str, ...] = ()
     #: Row by row: every label of ``a`` with every label of ``b``.
     cells: tuple[Cell, ...] = ()
-    #: What stands out most: by how much the lead of one level of ``a`` over another is larger at
+    #: The clearest dependence: by how much the lead of one level of ``a`` over another is larger at
     #: one level of ``b`` than at another. Its interval holds for all such comparisons at once.
     strongest: Dependence | None = None
-    #: That the effects just add up, corrected for the number of pairs looked at.
+    #: Of the hypothesis that the effects add up, corrected for the number of pairs examined.
     p_value: float | None = None
     verdict: Verdict = Verdict.UNDECIDED
     sentence: str = ""
@@ -133,30 +133,30 @@ class Dependence:
 
 @dataclass(frozen=True, kw_only=True)
 class Effects:
-    """Everything that a study says of its parameters."""
+    """The effects of a study's parameters."""
 
     metric: str
     maximize: bool
-    #: Trials that were estimated from; of these complete, those whose end was foretold from the
-    #: epochs they ran, and those that diverged.
+    #: All trials in the estimate, and of these the complete ones, those whose end value was imputed
+    #: from the epochs they ran, and those that diverged.
     trials: int
     complete: int
     foretold: int
     diverged: int
-    #: Values worse than this count as this, and how many trials that was; ``None``: none did.
+    #: Worse values count as this one, and the number of such trials; ``None`` if there are none.
     floor: float | None
     floored: int
-    #: Differences below this don't count as one ("no").
+    #: Smaller differences don't matter (verdict "no").
     margin: float
     #: The strongest first.
     effects: tuple[Effect, ...]
     interactions: tuple[Interaction, ...]
-    #: How many parameters and pairs were looked at: the p values are corrected for them.
+    #: Numbers of parameters and pairs examined; the p values are corrected for them.
     examined: int
     examined_pairs: int
-    #: Why nothing can be said at all.
+    #: Why there are no effects; ``None`` if there are.
     reason: str | None = None
 
     def of(self, parameter: str) -> Effect | None:
-        """Return the effect of the parameter with this path."""
+        """Return the effect of the parameter with this path; ``None`` if there is none."""
         return next((each for each in self.effects if each.parameter == parameter), None)

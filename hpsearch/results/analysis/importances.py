@@ -1,9 +1,9 @@
 """Which parameters the objective varies with, by Optuna's own evaluators.
 
-An importance is a share of what the objective varies by, 0..1. It has no direction and no unit:
-``effects`` tells what to choose. Each group of trials that share the same parameters is evaluated
-apart (all trials for what applies always, and each branch for its own), since an evaluator needs
-every parameter in every trial.
+An importance is a share of the objective's variation, 0..1. It has no direction and no unit: use
+``effects`` to choose a value. Each group of trials that share the same parameters is evaluated
+separately (all trials for the parameters that always apply, and each branch for its own), since an
+evaluator needs every parameter in every trial.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-#: Fewer complete trials than this tell nothing of a share.
+#: Fewest complete trials of a group.
 LEAST_TRIALS = 10
-#: fANOVA's forest takes seconds beyond this many; then it sees an even share of the trials.
+#: fANOVA's forest takes seconds beyond this many trials; then it uses an evenly spaced part.
 _FOREST_TRIALS = 250
-#: Resamples of the trials for the interval; a forest is grown anew for each.
+#: Resamples of the trials for the interval; each trains its own forest.
 _RESAMPLES = {"ped_anova": 20, "fanova": 6}
 
 
@@ -38,7 +38,7 @@ class Importance:
     name: str
     #: Shares of one group add up to 1.
     share: float
-    #: Where 95 % of the resampled trials put it.
+    #: Interval that contains 95 % of the resampled shares.
     low: float
     high: float
 
@@ -47,10 +47,10 @@ class Importance:
 class Group:
     """Trials that share the same parameters: all of them, or those of a branch."""
 
-    #: Path of the branch -> option; empty for what applies always.
+    #: Path of the branch -> option; empty for parameters that always apply.
     branch: Mapping[str, str]
     trials: int
-    #: The most important first; empty where ``reason`` tells why.
+    #: The most important first; empty if ``reason`` is set.
     importances: tuple[Importance, ...] = ()
     reason: str | None = None
 
@@ -59,18 +59,24 @@ class Group:
 class Importances:
     """Shares by one evaluator."""
 
-    #: ``ped_anova``: what distinguishes the best tenth of the trials from all of them.
-    #: ``fanova``: what the value varies with over the whole space.
+    #: ``ped_anova``: parameters that distinguish the best tenth of the trials from all of them.
+    #: ``fanova``: parameters that the value varies with over the whole space.
     evaluator: str
     groups: tuple[Group, ...]
-    #: What the intervals are, and what was left out.
+    #: The meaning of the intervals, and which trials were left out.
     note: str
 
 
 def importances(
     data: AnalysisData, *, evaluator: str = "ped_anova", resamples: int | None = None
 ) -> Importances:
-    """Return the shares by ``ped_anova`` or ``fanova``, of complete trials."""
+    """Return the parameters' shares, estimated from complete trials.
+
+    Args:
+        data: The ended trials.
+        evaluator: ``ped_anova`` or ``fanova``.
+        resamples: Resamples of the trials for the intervals; ``None``: the evaluator's default.
+    """
     if resamples is None:
         resamples = _RESAMPLES[evaluator]
     complete = [trial for trial in data.trials if trial.value is not None]
@@ -202,7 +208,7 @@ def _evaluator(
 def _study(
     trials: Sequence[ObservedTrial], distributions: Mapping[str, Any], *, maximize: bool
 ) -> Study:
-    """Return the trials as a study in memory; the database isn't touched."""
+    """Return the trials as a study in memory, without access to the database."""
     import optuna
     from optuna.trial import TrialState
 

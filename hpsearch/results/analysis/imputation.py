@@ -1,14 +1,15 @@
-"""What pruned trials would have come to at their end, with the uncertainty of it.
+"""Estimated end values of pruned trials, with their uncertainty.
 
-Leaving pruned trials out would make bad levels look good: of those only the lucky trials are left.
-So each is carried on, rung by rung, by how trials with its value at that rung went on, in several
-draws (multiple imputation, Rubin 1987). A rule stops a trial by what it has reported, never by what
-it would have come to; so given that report, those that went on tell how the others would have.
+Without the pruned trials, bad levels would look good: only their lucky trials would be left. So
+each pruned trial is continued, rung by rung, in the way that trials with its value at that rung
+continued, in several draws (multiple imputation, Rubin 1987). A pruner stops a trial by what it has
+reported, never by its later values; so, given that report, the trials that continued are
+representative of the others.
 
-A step from one rung to the next is a linear regression of the gain on the value there and on the
-configuration (which decides how fast a network learns), on the logit scale for shares and the log
-scale for losses. What doesn't matter for the gain is shrunk to nothing, as far as the data ask for
-it. Each draw takes coefficients and noise from their posterior.
+A step from one rung to the next is a linear regression of the gain on the value at the rung and on
+the configuration (which decides how fast a network learns), on the logit scale for shares and the
+log scale for losses. Coefficients that don't matter for the gain are shrunk to 0, as far as the
+data support it. Each draw takes coefficients and noise from their posterior.
 """
 
 from __future__ import annotations
@@ -23,20 +24,19 @@ from hpsearch.results.analysis.observations import AnalysisData, ObservedTrial
 
 Matrix = NDArray[np.float64]
 
-#: Rungs that are told apart; where a rule looks at every epoch, these many spread over them.
+#: Largest number of rungs; more (a pruner that checks every epoch) are thinned evenly.
 _RUNGS = 6
-#: A share this close to 0 or 1 counts as this close: no logit is infinite.
+#: Smallest distance of a share from 0 and 1, so that no logit is infinite.
 _EDGE = 2e-3
-#: Fewer trials than this on a step are described by their mean gain alone.
+#: With fewer trials on a step, only their mean gain is used.
 _FEWEST = 3
-#: What is thought of the noise before any data: so many trials, with this share of the gain's own
-#: variance.
+#: Prior of the noise: this many trials, with this share of the gain's variance.
 _PRIOR_TRIALS, _PRIOR_SHARE = 2, 0.1
 #: Sweeps of the sampler before the first draw, and from one draw to the next.
 _BURN_IN, _THIN = 100, 3
-#: Columns of which the gain is expected to depend, before any data.
+#: Prior number of columns that the gain depends on.
 _MATTER = 3
-#: How far, before any data, a trial's place among the others may move from rung to rung.
+#: Prior deviation of the slope: how far a trial's rank may move from rung to rung.
 _SLOPE = 0.5
 
 
@@ -44,9 +44,9 @@ _SLOPE = 0.5
 class Configuration:
     """The trials' configurations as numbers."""
 
-    #: float64 (trials, columns), each of deviation 1.
+    #: float64 (trials, columns), each column with standard deviation 1.
     columns: Matrix
-    #: Which parameter each column belongs to, from 0.
+    #: The parameter of each column, counted from 0.
     groups: Sequence[int]
 
 
@@ -58,14 +58,21 @@ def impute(
     draws: int,
     seed: int = 0,
 ) -> Matrix | None:
-    """Return float64 ``(trials, draws)``: end values in the objective's unit.
+    """Return end values of all trials in several draws.
 
-    ``focus_columns``, float64 (trials, columns), is what the end values are then compared by. Its
-    say in the gains isn't shrunk: where hardly a trial of a level went on, how such trials go on is
-    unknown, and to assume that they go on as the others do would be a finding made of nothing.
+    Args:
+        data: The ended trials.
+        configuration: Their configurations, as columns.
+        focus_columns: float64 (trials, columns) by which the end values are compared afterwards;
+            ``None`` for none. Their effect on the gains isn't shrunk: if hardly any trial of a
+            level continued, how such trials continue is unknown, and the assumption that they
+            continue as the others do would produce a finding without data.
+        draws: Number of draws.
+        seed: Seed of the draws.
 
-    A complete trial has its own value in every draw; one that diverged has NaN. ``None`` where no
-    trial is complete.
+    Returns:
+        float64 (trials, draws), in the objective's unit. A complete trial has its own value in
+        every draw, and a diverged one has NaN. ``None`` if no trial is complete.
     """
     trials = data.trials
     ends = np.array([np.nan if each.value is None else each.value for each in trials])
@@ -76,7 +83,7 @@ def impute(
     rng = np.random.default_rng(seed)
     if focus_columns is None:
         focus_columns = np.zeros((len(trials), 0))
-    # Column by column the trials' values at each rung, and at the end; NaN where not reached
+    # One column per rung with the trials' values, and NaN if a trial didn't reach the rung
     seen = np.array(
         [[each.curve[rung - 1] if len(each.curve) >= rung else np.nan for rung in rungs]
          for each in trials]
@@ -87,7 +94,7 @@ def impute(
         here, there = at[:, step], at[:, step + 1]
         both = np.isfinite(here) & np.isfinite(there)
         missing = np.isfinite(values[:, step, 0]) & np.isnan(there)
-        # An early stop ends a trial before later rungs; what it came to is known
+        # An early stop ends a trial before later rungs, and its end value is known
         missing &= ~np.isfinite(at[:, -1])
         if not missing.any():
             continue
@@ -95,7 +102,7 @@ def impute(
             continue
         _carry_on(values, step, both, missing, focus_columns, configuration, rng)
     result = values[:, -1, :]
-    # A trial whose next rung nobody reached: its last value stands for its end
+    # If no trial reached the next rung, the last value is used as the end value
     for step in reversed(range(len(rungs))):
         lost = np.isnan(result[:, 0]) & np.isfinite(values[:, step, 0])
         result[lost] = values[lost, step]
@@ -119,7 +126,7 @@ def _carry_on(
     gain = values[both, step + 1, 0] - here
     draws, count = values.shape[2], len(gain)
     if count < _FEWEST:
-        # One or two trials: they tell about how much is gained, and no more
+        # One or two trials show the size of the gain, but not what it depends on
         deviation = abs(float(gain.mean())) + float(gain.std()) + 0.1
         noise = rng.normal(0, deviation, (int(missing.sum()), draws))
         values[missing, step + 1] = values[missing, step] + gain.mean() + noise
@@ -127,7 +134,7 @@ def _carry_on(
     everything = np.column_stack([focus_columns, configuration.columns])
     middle, centre_of = here.mean(), everything[both].mean(axis=0)
     design = np.column_stack([np.ones(count), here - middle, everything[both] - centre_of])
-    # Half of what is gained at all, where trials that went on gained much the same
+    # Half of the mean gain, if the trials that continued gained nearly the same
     reach = max(float(gain.std()), abs(float(gain.mean())) / 2) + 1e-3
     drawn = posterior(
         design,
@@ -154,13 +161,23 @@ def posterior(
     draws: int,
     rng: np.random.Generator,
 ) -> list[tuple[Matrix, float]]:
-    """Return draws of (coefficients, deviation of the noise) given ``gain`` (n,).
+    """Return draws of the coefficients and the noise, given ``gain``.
 
-    ``design``: a column of ones, one for each of ``reaches`` (the prior deviation of its
-    coefficient), then the configuration's, whose parameters ``groups`` tells. Of these the
-    horseshoe prior (Carvalho et al. 2010; sampled as in Makalic
-    and Schmidt 2016), one scale per parameter: what doesn't matter for the gain is shrunk to
-    nothing, what does is left alone, and how sure that is shows in the draws.
+    The configuration's coefficients have the horseshoe prior (Carvalho et al. 2010; sampled as in
+    Makalic and Schmidt 2016), with one scale per parameter: it shrinks coefficients that don't
+    matter to 0 and leaves the others, and the draws show the uncertainty.
+
+    Args:
+        design: float64 (n, columns): a column of ones, one column for each of ``reaches``, then the
+            configuration's.
+        gain: float64 (n,).
+        reaches: Prior standard deviation of the coefficient of each column after the ones.
+        groups: The parameter of each of the configuration's columns, counted from 0.
+        draws: Number of draws.
+        rng: Generator of the draws.
+
+    Returns:
+        (coefficients, float64 (columns,); standard deviation of the noise) per draw.
     """
     of_group = np.asarray(groups, dtype=np.int64)
     sizes = np.bincount(of_group) if len(of_group) else np.zeros(0, dtype=np.int64)
@@ -198,7 +215,7 @@ def posterior(
 
 
 def _rungs(trials: Sequence[ObservedTrial]) -> list[int]:
-    """Return the epochs at which trials were stopped, thinned; all were reached by someone else."""
+    """Return the epochs at which trials were stopped, thinned; other trials reached all of them."""
     stopped = sorted(
         {len(each.curve) for each in trials if each.value is None and not each.diverged}
     )

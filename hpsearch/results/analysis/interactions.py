@@ -1,8 +1,9 @@
 """Whether the effect of one parameter depends on another.
 
-The model of the effects, with a mean for every cell of the two parameters' table in place of their
-separate levels. An interaction is a difference of differences over four cells; all of them are
-tested at once. Of many pairs the promising ones are looked at closely, and corrected for all.
+The model is that of the effects, with a mean for every cell of the two parameters' table in place
+of their separate levels. An interaction is a difference of differences over four cells; all of them
+are tested at once. If there are many pairs, only the promising ones are examined closely, and the
+p values are corrected for all.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from hpsearch.results.analysis.parameters import SearchedParameter, short_name
 from hpsearch.results.analysis.sentences import interaction_sentence
 from hpsearch.results.confirmation.statistics import Interval
 
-#: Bins of a range in a table of two.
+#: Bins of a range in a table of two parameters.
 _BINS = 3
-#: Fewer trials than this fill no cell.
+#: Fewest trials of a filled cell.
 _LEAST = 4
-#: Pairs that are looked at closely for each that is told.
+#: Pairs that are examined closely for each one that is returned.
 _CLOSELY = 2
 _ALPHA = 0.05
 
@@ -51,9 +52,16 @@ class _Table:
 def interactions(
     ends: ImputedOutcomes, *, asked: Sequence[tuple[str, str]] = (), at_most: int = 3
 ) -> tuple[tuple[Interaction, ...], int]:
-    """Return the pairs ``asked`` for, or the ``at_most`` strongest, and how many were looked at.
+    """Return the interactions of pairs of parameters, and the number of pairs examined.
 
-    A pair that was asked for is told whatever comes out; of the others those that have a table.
+    Args:
+        ends: The end values of the trials.
+        asked: Paths of the pairs to return, whatever the result; empty for the strongest.
+        at_most: Largest number of pairs if ``asked`` is empty; pairs without enough trials for a
+            table aren't returned.
+
+    Raises:
+        KeyError: If ``asked`` has an unknown path.
     """
     parameters = ends.data.parameters
     if asked:
@@ -88,7 +96,16 @@ def interactions(
 
 
 def interaction(ends: ImputedOutcomes, a: str, b: str) -> Interaction:
-    """Return what is known of one pair (paths). Raises ``KeyError`` for an unknown path."""
+    """Return the interaction of one pair.
+
+    Args:
+        ends: The end values of the trials.
+        a: Path of the first parameter.
+        b: Path of the second parameter.
+
+    Raises:
+        KeyError: If a path is unknown.
+    """
     return interactions(ends, asked=[(a, b)])[0][0]
 
 

@@ -1,4 +1,4 @@
-"""Which classes are taken for which, and which pictures nobody gets right."""
+"""Which classes are mistaken for which, and which pictures no training gets right."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from hpsearch.search.storage import Database
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """One configuration's images by true class (rows) and predicted class (columns)."""
+    """A configuration's images by true class (rows) and predicted class (columns)."""
 
     #: Number of the trial in the search.
     trial: int
-    #: Trainings that were added up, one per seed; 1 for a trial of the search.
+    #: Number of trainings in the sum, one per seed; 1 for a trial of the search.
     trainings: int
-    #: int (classes, classes): each image once for every training that judged it.
+    #: int (classes, classes): each image counts once for every training that predicted it.
     counts: Sequence[Sequence[int]]
 
     @property
@@ -37,13 +37,13 @@ class Matrix:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassDifference:
-    """The recall of one class, winner less another finalist, in shares (0..1)."""
+    """The recall of one class, winner less another finalist, as shares (0..1)."""
 
     name: str
     #: The 95 % interval over seeds and images, for all classes at once (Bonferroni); ``None``
-    #: where too few seeds or images are shared.
+    #: if too few seeds or images are shared.
     ahead: Interval | None
-    #: Distinct images of the class, and their groups; ``None`` if each is independent.
+    #: Distinct images of the class, and their groups; ``None`` if each image is independent.
     images: int
     groups: int | None = None
 
@@ -62,13 +62,13 @@ class Versus:
 class HardPicture:
     """An image that most trainings get wrong."""
 
-    #: Its row in the prepared data (``hpsearch.training.data``), and its true class.
+    #: Row in the prepared data (``hpsearch.training.data``), and its true class.
     row: int
     truth: str
-    #: What it is most often taken for, and by how many of the trainings that judged it.
+    #: The most frequent wrong class, and the number of trainings that predict it.
     taken_for: str
     times: int
-    #: Wrong in so many of so many trainings; mean cross-entropy.
+    #: Number of trainings that are wrong, number of all trainings, mean cross-entropy.
     wrong: int
     trainings: int
     loss: float
@@ -76,24 +76,32 @@ class HardPicture:
 
 @dataclass(frozen=True, kw_only=True)
 class Matrices:
-    """What the stored predictions of a study's newest confirmation say, class by class."""
+    """The stored predictions of a study's newest confirmation, class by class."""
 
     class_names: tuple[str, ...]
-    #: The winner first, then the others by place; empty with more than ``CONFUSION_CLASSES``.
+    #: The winner first, then the others by rank; empty with more than ``CONFUSION_CLASSES``.
     finalists: tuple[Matrix, ...]
     versus: tuple[Versus, ...]
     hardest: tuple[HardPicture, ...]
-    #: Distinct images that were judged.
+    #: Distinct images with predictions.
     images: int
 
 
 def read_matrices(
     database: Database, record: StudyRecord, *, pictures: int = 24
 ) -> Matrices | None:
-    """Return what the newest confirmation says; ``None`` where nothing has been confirmed yet.
+    """Return the matrices of the newest confirmation.
 
-    Of the hardest pictures at most ``pictures``. Raises ``StorageError`` where stored predictions
-    are damaged.
+    Args:
+        database: The study's database.
+        record: The study with its trials.
+        pictures: Largest number of the hardest pictures.
+
+    Returns:
+        The matrices; ``None`` if nothing has been confirmed yet.
+
+    Raises:
+        StorageError: If stored predictions are damaged.
     """
     confirmation = newest(database, record.study.name)
     if confirmation is None:
@@ -105,7 +113,7 @@ def read_matrices(
     places = [each.trial for each in now.standings]
     if spec.baseline is not None and spec.baseline not in places:
         places.append(spec.baseline)
-    # The winner's figure rests on the report's seeds alone; shares by class follow it
+    # The confirmed value uses the report's seeds only; shares by class must agree with it
     return matrices(outcomes, names, places, fresh=spec.report_seeds, pictures=pictures)
 
 
@@ -117,10 +125,18 @@ def matrices(
     fresh: Sequence[int] = (),
     pictures: int = 24,
 ) -> Matrices | None:
-    """Add up the trainings' predictions; ``places`` are the trials, best first.
+    """Add up the predictions of the trainings.
 
-    A trial that has trainings with the ``fresh`` seeds is told by these alone. ``None`` where no
-    training has predictions.
+    Args:
+        outcomes: Planned training -> its result.
+        names: Class names, in the order of the class indices.
+        places: Trial numbers, best first.
+        fresh: Seeds that weren't used to choose the winner; of a trial that has trainings with
+            them, only these count.
+        pictures: Largest number of the hardest pictures.
+
+    Returns:
+        The matrices; ``None`` if none of these trials has predictions.
     """
     by_trial: dict[int, dict[int, Predictions]] = {}
     for entry, outcome in outcomes.items():
@@ -155,7 +171,13 @@ def matrices(
 def read_trial_matrices(
     database: Database, record: StudyRecord, numbers: Sequence[int]
 ) -> dict[int, Matrix]:
-    """Return number -> the matrix that a complete trial of the search kept, where it kept one."""
+    """Return number -> the matrix of a complete trial of the search, if one is stored.
+
+    Args:
+        database: The study's database.
+        record: The study with its trials.
+        numbers: Trial numbers to read.
+    """
     noted = trial_attributes.read_many(database, record.study.study_id, ["val_confusion"])
     found = {}
     for trial in record.trials:
@@ -170,8 +192,14 @@ def hardest(
 ) -> tuple[HardPicture, ...]:
     """Return the images that most trainings get wrong, the hardest first.
 
-    Of equally often wrong ones those with the larger loss. An image that fewer than half of the
-    most judged ones' trainings saw is left out: wrong in one of one says little.
+    Equally often wrong images are in descending order of loss. An image is left out if fewer than
+    half as many trainings predicted it as predicted the most frequent one: wrong in one of one
+    shows little.
+
+    Args:
+        trainings: Predictions of one training each.
+        names: Class names, in the order of the class indices.
+        at_most: Largest number of images.
     """
     rows = np.concatenate([each.rows for each in trainings])
     truth = np.concatenate([each.truth for each in trainings])
@@ -226,7 +254,7 @@ def _versus(
     one: Mapping[int, Predictions] = _fresh(by_trial[leader], fresh)
     two: Mapping[int, Predictions] = _fresh(by_trial[other], fresh)
     if len(one.keys() & two.keys()) < 2:
-        # Who left early shares the seeds of the selection alone
+        # A finalist that left early shares only the seeds of the selection
         one, two = by_trial[leader], by_trial[other]
     shared = one.keys() & two.keys()
     if len(shared) < 2:
@@ -252,7 +280,7 @@ def _class_difference(
     images = np.unique(np.concatenate([np.zeros(0, np.int64), *(j.rows for j in mine.values())]))
     found = difference(mine, others)
     ahead = None
-    # Where both say the same of every image, nothing shows how far they might differ
+    # If both predict the same for every image, there is no estimate of the error
     if found is not None and found.freedom > 0 and found.standard_error > 0:
         ahead = _for_all(found.over_seeds_and_images(), found.freedom, classes)
     return ClassDifference(
@@ -270,7 +298,7 @@ def _for_all(interval: Interval, freedom: float, count: int) -> Interval:
     widening = float(stdtrit(freedom, 1 - 0.025 / count) / stdtrit(freedom, 0.975))
     middle = interval.estimate
     low, high = (middle + (end - middle) * widening for end in (interval.low, interval.high))
-    # A difference of two shares can't leave this
+    # A difference of two shares lies within these bounds
     return replace(interval, low=max(-1.0, low), high=min(1.0, high))
 
 

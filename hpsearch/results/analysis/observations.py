@@ -1,4 +1,4 @@
-"""What effects are estimated from: each ended trial's configuration and what it reported."""
+"""The data that effects are estimated from: each ended trial's configuration and reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.ledger_tables import TicketState, epochs
 from hpsearch.search.storage import Database
 
-#: How a failed trial's error tells that its loss was no number any more.
+#: Name in a failed trial's error if its loss became NaN or infinite.
 _DIVERGED = "TrainingDiverged"
 
 
@@ -25,23 +25,23 @@ class ObservedTrial:
     number: int
     #: Path -> stored value.
     params: Mapping[str, Any]
-    #: The objective by the study's rule after each epoch that it ran; empty where it diverged.
+    #: The objective by the study's rule after each epoch that it ran; empty if it diverged.
     curve: Sequence[float]
-    #: The value at its end; ``None`` where it was stopped early, or diverged.
+    #: The end value; ``None`` if it was stopped early, or diverged.
     value: float | None
     diverged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisData:
-    """All that effects follow from."""
+    """All data that effects are estimated from."""
 
     metric: str
     maximize: bool
     epochs_per_trial: int
     parameters: Mapping[str, SearchedParameter]
     trials: Sequence[ObservedTrial]
-    #: Trials that failed of something else than their configuration; nothing follows from them.
+    #: Trials that failed for another reason than their configuration; they aren't used.
     failed: int = 0
 
 

@@ -1,4 +1,4 @@
-"""End values that effects are estimated from: pruned ones foretold, diverged ones at a floor."""
+"""End values that effects are estimated from: pruned ones imputed, diverged ones at a floor."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from hpsearch.results.analysis.observations import AnalysisData, ObservedTrial
 
 Matrix = NDArray[np.float64]
 
-#: Draws of what pruned trials would have come to.
+#: Draws of the end values of pruned trials.
 DRAWS = 30
-#: Trials from which on a range may have a curved say in how fast a network learns.
+#: From this number of trials on, the gain may depend on a range by a curve.
 _ENOUGH_FOR_CURVES = 40
-#: Complete trials that are needed at all.
+#: Fewest complete trials.
 LEAST_COMPLETE = 8
-#: How far below the lower quartile, in interquartile ranges, values are told apart (Tukey's fence).
+#: Distance of the fence below the lower quartile, in interquartile ranges (Tukey's fence).
 _FENCE = 1.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImputedOutcomes:
-    """A study's ended trials, and what they came to."""
+    """A study's ended trials and their end values."""
 
     data: AnalysisData
     configuration: Configuration
-    #: Values worse than this count as this, in the objective's unit.
+    #: Worse values count as this one, in the objective's unit.
     fence: float
-    #: Trials of which most draws are beyond the fence, and those that diverged.
+    #: Trials with most draws beyond the fence, and those that diverged.
     floored: int
 
     @property
@@ -41,8 +41,11 @@ class ImputedOutcomes:
         return self.data.trials
 
     def ends(self, focus_columns: Matrix) -> Matrix:
-        """Return float64 (trials, draws): end values to compare by ``focus_columns``
-        (``impute``)."""
+        """Return float64 (trials, draws): end values to compare by ``focus_columns`` (``impute``).
+
+        Raises:
+            ValueError: If no trial is complete.
+        """
         drawn = impute(self.data, self.configuration, focus_columns, draws=DRAWS)
         if drawn is None:
             raise ValueError("no trial is complete")
@@ -50,10 +53,10 @@ class ImputedOutcomes:
 
 
 def outcomes(data: AnalysisData) -> ImputedOutcomes | str:
-    """Return the trials with all that their end values follow from, or why nothing does.
+    """Return the trials with everything that their end values follow from, or why there is none.
 
-    A failed or hopeless configuration can be arbitrarily bad; how bad tells nothing of what people
-    ask. So values beyond Tukey's lower fence count as the fence, and diverged trials with them.
+    A failed or hopeless configuration can be arbitrarily bad, and how bad it is doesn't matter to
+    users. So values beyond Tukey's lower fence count as the fence, and so do diverged trials.
     """
     complete = sum(each.value is not None for each in data.trials)
     if complete < LEAST_COMPLETE:

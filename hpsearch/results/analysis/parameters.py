@@ -1,4 +1,4 @@
-"""What was searched, read back from the trials' own rows: no study file, no plug-in is loaded."""
+"""The searched parameters, read from the trials' rows without a study file or a plug-in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SearchedParameter:
 
     path: str
     parameter: Parameter
-    #: The branches in which it applies: path of the branch -> option; empty where always.
+    #: The branches in which it applies: path of the branch -> option; empty if it always applies.
     branch: Mapping[str, str]
 
     @property
@@ -45,7 +45,7 @@ class SearchedParameter:
 def read_parameters(database: Database, study_id: int) -> dict[str, SearchedParameter]:
     """Return every parameter that any trial or infeasible draw had, by path.
 
-    In the study file's order, as far as the trials tell it.
+    In the study file's order, as far as the trials show it.
     """
     table = rows.PARAMS
     query = (
@@ -65,16 +65,17 @@ def read_parameters(database: Database, study_id: int) -> dict[str, SearchedPara
 
     found: dict[str, Parameter] = {}
     for path, text in database.read(work):
-        # A confirmation's seed is nothing that was searched.
+        # A confirmation's seed isn't a searched parameter
         if path != CONFIRM_SEED and distribution(text) is not None:
             found.setdefault(path, parameter_of(text))
     return searched(found)
 
 
 def searched(parameters: Mapping[str, Parameter]) -> dict[str, SearchedParameter]:
-    """Return path -> parameter and the branches in which it applies; options beside their branch.
+    """Return path -> parameter with the branches in which it applies; options follow their branch.
 
-    A branch is a choice whose path, with one of its labels, begins another's path.
+    A choice is a branch of another parameter if that parameter's path begins with the choice's path
+    and one of its labels.
     """
     found = {
         path: SearchedParameter(path=path, parameter=parameter, branch=_branch(path, parameters))
@@ -84,7 +85,7 @@ def searched(parameters: Mapping[str, Parameter]) -> dict[str, SearchedParameter
 
 
 def parameter_of(distribution_json: str) -> Parameter:
-    """Return what an Optuna distribution was made from (``search.suggest.distribution_of``)."""
+    """Return the parameter of an Optuna distribution, the inverse of ``suggest.distribution_of``."""
     from optuna.distributions import (
         CategoricalDistribution,
         IntDistribution,
@@ -99,7 +100,7 @@ def parameter_of(distribution_json: str) -> Parameter:
 
 
 def format_value(value: Scalar) -> str:
-    """Return a value as people write it: ``0.02``, ``true``, ``none``."""
+    """Return a value in readable form: ``0.02``, ``true``, ``none``."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -110,9 +111,9 @@ def format_value(value: Scalar) -> str:
 
 
 def short_name(path: str, among: Mapping[str, Any] | None = None) -> str:
-    """Return the end of a path that is still unambiguous ``among`` paths, its last word at least.
+    """Return the shortest unambiguous end of a path ``among`` paths, at least its last word.
 
-    ``optimizer.sgd.lr`` becomes ``sgd.lr`` where another optimizer has an ``lr`` too.
+    ``optimizer.sgd.lr`` becomes ``sgd.lr`` if another optimizer has an ``lr`` too.
     """
     words = path.split(".")
     others = [other.split(".") for other in among or {} if other != path]
@@ -134,7 +135,7 @@ def _branch(path: str, parameters: Mapping[str, Parameter]) -> dict[str, str]:
 
 
 def _in_order(paths: list[str]) -> list[str]:
-    """Keep families together: what was first drawn late stands with its relatives."""
+    """Keep families together: a parameter that was first drawn late is beside its relatives."""
     first: dict[str, int] = {}
     for place, path in enumerate(paths):
         words = path.split(".")

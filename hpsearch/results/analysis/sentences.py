@@ -1,4 +1,4 @@
-"""Effects in words that a person can read. Plain text: who shows it escapes it."""
+"""Effects as sentences. Plain text: callers must escape it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from hpsearch.results.confirmation.statistics import Interval
 
 
 def amount(value: float, metric: str, *, signed: bool = False) -> str:
-    """Return a difference of the objective: points for shares, the figure itself for a loss."""
+    """Return a difference of the objective: points for shares, the number itself for a loss.
+
+    Args:
+        value: The difference, in the objective's unit.
+        metric: The objective.
+        signed: Whether the number has a sign.
+    """
     written = MetricFormat(metric)
     return written.difference(value) if signed else written.width(value)
 
@@ -25,7 +31,14 @@ def between(interval: Interval, metric: str) -> str:
 
 
 def effect_sentence(effect: Effect, metric: str, margin: float, examined: int) -> str:
-    """Return the verdict in one sentence: "dilation: yes, 2 is better than 1 by ..."."""
+    """Return the verdict in one sentence: "dilation: yes, 2 is better than 1 by ...".
+
+    Args:
+        effect: The effect, with its verdict.
+        metric: The objective.
+        margin: Differences below this don't matter, in the objective's unit.
+        examined: Number of parameters that were examined.
+    """
     if effect.reason is not None:
         return f"{effect.name}: undecided, {effect.reason}."
     shown = telling(effect)
@@ -48,9 +61,9 @@ def effect_sentence(effect: Effect, metric: str, margin: float, examined: int) -
 
 
 def telling(effect: Effect) -> Contrast | None:
-    """Return the comparison that a sentence tells.
+    """Return the comparison for the sentence.
 
-    That with the reference, unless only another one shows a difference.
+    The one with the reference, unless only the other one shows a difference.
     """
     difference, span = effect.difference, effect.span
     if difference is None or span is None:
@@ -61,7 +74,13 @@ def telling(effect: Effect) -> Contrast | None:
 
 
 def interaction_sentence(interaction: Interaction, metric: str, examined: int) -> str:
-    """Return the verdict on a pair in one sentence."""
+    """Return the verdict on a pair in one sentence.
+
+    Args:
+        interaction: The interaction, with its verdict.
+        metric: The objective.
+        examined: Number of pairs that were examined.
+    """
     pair = f"{interaction.a_name} and {interaction.b_name}"
     strongest = interaction.strongest
     if interaction.reason is not None or strongest is None:

@@ -1,4 +1,4 @@
-"""A study as tables: one row per trial, one row per epoch. A few queries, whatever its size."""
+"""A study as tables: one row per trial, one row per epoch, in a constant number of queries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpsearch.search import queries
 from hpsearch.search.ledger_tables import epochs
 from hpsearch.search.storage import Database
 
-#: What a worker notes about a trial and a table shows.
+#: Attributes that workers record for a trial and the table shows.
 NOTED = ("parameters", "multiply_adds", "receptive_field", "device", "try_first", "energy_joules")
 
 #: The columns of ``trial_table`` before and after the searched parameters.
@@ -50,11 +50,17 @@ def trial_table(
 ) -> list[dict[str, Any]]:
     """Return one row per trial whose configuration was drawn, by number.
 
-    Every row has every column (``columns``). A parameter stands under its path, ``None`` where its
-    branch wasn't taken. ``value`` is the objective by the study's rule, also of a trial that was
-    stopped early (there it is from its last epoch); ``seconds`` its compute time, ``epoch_seconds``
-    its median epoch, ``latency`` milliseconds. Where several figures count each has a column.
-    ``curves`` are ``queries.curves``, where the caller has read them already.
+    Args:
+        database: The study's database.
+        record: The study with its trials.
+        curves: Ticket -> results of its epochs (``queries.curves``); ``None`` reads them.
+
+    Returns:
+        Rows that all have every column of ``columns``. The key of a parameter is its path; its
+        value is ``None`` if its branch wasn't taken. ``value`` is the objective by the study's
+        rule, from the last epoch if the trial was stopped early; ``seconds`` is its compute time,
+        ``epoch_seconds`` its median epoch, ``latency`` is in milliseconds. Each metric has a
+        column if the study has several objectives or constraints.
     """
     study_id = record.study.study_id
     names = columns(database, record)
@@ -71,7 +77,7 @@ def trial_table(
 def epoch_table(database: Database, record: StudyRecord) -> dict[str, NDArray[Any]]:
     """Return column -> array over all epochs of all trials, by trial and epoch.
 
-    ``number`` and ``ticket`` tell the trial; the others are ``metrics.METRIC_COLUMNS`` and
+    ``number`` and ``ticket`` identify the trial; the others are ``metrics.METRIC_COLUMNS`` and
     ``value``, the objective at that epoch.
     """
     names = ("ticket", "value", *METRIC_COLUMNS)
@@ -121,7 +127,7 @@ def _row(
 
 
 def _why(trial: TrialRecord) -> str | None:
-    """Return why a trial has no number, or none that can be trusted."""
+    """Return why a trial has no value, or none that can be trusted."""
     if trial.invalid is not None:
         return f"declared invalid: {trial.invalid.reason}"
     return None if trial.error is None else first_line(trial.error)
