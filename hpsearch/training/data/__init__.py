@@ -1,20 +1,20 @@
 """Images: where they come from, how they are prepared once, and how they are split.
 
-- ``images``             what a source hands over: ``Images``, ``Part``, ``Source``
+- ``images``             what a source returns: ``Images``, ``Part``, ``Source``
 - ``digits``, ``idx``, ``cifar``, ``image_folder``, ``pickled_dict``  the built-in sources;
   ``sources`` imports them all
 - ``cifar_files``, ``picture_files``, ``pickled_entries``, ``pixel_arrays``  the formats they read
-- ``pixel_kinds``        what the numbers in a picture file mean, where Pillow doesn't look
+- ``pixel_kinds``        what the numbers in a picture file mean, if Pillow doesn't check it
 - ``prepare``            ``prepare(config)`` for training, ``test_images(config)`` for the end
-- ``summary``            what a source holds and whether it is here, for people
+- ``summary``            what a source contains and whether it is available, for people
 - ``split``              seeded, stratified ``limit``, ``per_class`` and split into two parts
 - ``folds``              the folds of cross-validation, and repeated splits
-- ``group_split``        the same for images that must stay together, and what is held out
+- ``group_split``        the same for images that must stay together, and the held-out test images
 - ``decode``             pictures of one size from a source's part
 - ``normalization``, ``statistics``  mean and deviation: given, or those of the training images
 - ``cache``, ``content`` memory-mapped arrays on disk, keyed by the contents of files
-- ``copies``, ``data_warnings``  what makes an accuracy say less than it seems to
-- ``download``, ``place``  fetching files, where they lie
+- ``copies``, ``data_warnings``  what makes an accuracy less reliable
+- ``download``, ``place``  fetching files, and the folders for them
 - ``restricted_pickle``, ``pickle_structure``  pickles, read without trusting them
-- ``room``               free memory and disk, asked before something large begins
+- ``room``               free memory and disk, checked before a large operation
 """

@@ -5,8 +5,8 @@ One entry is a folder ``<data root>/cache/<key>/``::
     meta.json      the key in words, each array's type, shape, size and SHA-256, and facts
     images.npy     and the other arrays
 
-An entry is built under a file lock into a temporary folder, synced, and renamed into place, so it
-is there whole or not at all. One that is damaged all the same is built again.
+An entry is built under a file lock in a temporary folder, synced, and renamed into place, so it
+is either complete or absent. A damaged entry is built again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hpsearch.training.data.place import not_writable
 from hpsearch.training.data.room import require_disk
 from hpsearch.training.durable import sync_folder
 
-#: Part of every key: entries of an older layout are left alone and built anew.
+#: Part of every key, so that entries of an older layout are not used.
 FORMAT = 1
 
 
@@ -42,10 +42,18 @@ class Writer:
         self._arrays: dict[str, dict[str, Any]] = {}
 
     def array(self, name: str, dtype: Any, shape: tuple[int, ...]) -> ArrayWriter:
-        """Begin an array of ``shape``; its rows are appended inside a ``with`` block.
+        """Begin an array; its rows are appended inside a ``with`` block.
+
+        Args:
+            name: The name of the array; its file is ``<name>.npy``.
+            dtype: The type of its numbers, as ``numpy.dtype`` takes it.
+            shape: The whole shape; the first dimension counts the rows.
+
+        Returns:
+            A context manager with ``append``.
 
         Raises:
-            DataError: If there is less room on the disk than it needs.
+            DataError: If the disk has less free space than the array needs.
         """
         require_room(self._folder, name, np.dtype(dtype), shape)
         return ArrayWriter(self._folder / f"{name}.npy", np.dtype(dtype), shape, self._done)
@@ -56,7 +64,7 @@ class Writer:
             rows.append(array)
 
     def finish(self, key: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Write ``meta.json``, which makes the entry whole."""
+        """Write ``meta.json``, which completes the entry."""
         meta: dict[str, Any] = {"key": key, "arrays": self._arrays, "facts": facts}
         meta["sha256"] = sha256_of_json(meta)
         with (self._folder / "meta.json").open("w", encoding="utf-8") as file:
@@ -77,16 +85,16 @@ class Writer:
 
 
 def require_room(folder: Path, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-    """Raise ``DataError`` if an array finds less room below ``folder`` than it needs.
+    """Require enough free disk space below ``folder`` for an array.
 
     Args:
-        folder: Where it is to lie.
-        name: Of the array, for the error.
-        dtype: Of its numbers.
-        shape: Of the array.
+        folder: The folder for the array; it may not exist yet.
+        name: The name of the array, for the error.
+        dtype: The type of its numbers.
+        shape: The shape of the array.
 
     Raises:
-        DataError: With what it needs and what is free.
+        DataError: If there is less. The message shows the needed and the free space.
     """
     require_disk(
         math.prod(shape) * dtype.itemsize,
@@ -100,8 +108,8 @@ def require_room(folder: Path, name: str, dtype: np.dtype[Any], shape: tuple[int
 class ArrayWriter:
     """Appends rows to one ``.npy`` file through ordinary writes.
 
-    A memory map would be simpler, but on a full disk it ends the process with SIGBUS, where a
-    write raises an error that can be told.
+    A memory map would be simpler, but on a full disk it ends the process with SIGBUS; a write
+    raises an error that can be reported.
     """
 
     def __init__(
@@ -127,14 +135,21 @@ class ArrayWriter:
             self._file.seek(0)
             self._sha.update(self._file.read())
         except BaseException:
-            # A full disk already here: nobody will leave the block that wasn't entered.
+            # If the disk is full already, ``__exit__`` doesn't run: the block wasn't entered.
             with suppress(OSError):
                 self._file.close()
             raise
         return self
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Write the next rows, of the array's type and row shape."""
+        """Write the next rows.
+
+        Args:
+            rows: One or more rows, with the array's type and row shape.
+
+        Raises:
+            ValueError: If the type or the row shape differs.
+        """
         if rows.shape[1:] != self._shape[1:] or rows.dtype != self._dtype:
             raise ValueError(f"{rows.dtype} {rows.shape} isn't part of {self._dtype} {self._shape}")
         raw = np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
@@ -156,7 +171,7 @@ class ArrayWriter:
 
 
 class Entry:
-    """A whole entry of the cache."""
+    """A complete entry of the cache."""
 
     def __init__(self, folder: Path, meta: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -164,36 +179,43 @@ class Entry:
         self._arrays: Mapping[str, Mapping[str, Any]] = meta["arrays"]
 
     def has(self, name: str) -> bool:
-        """Whether there is an array of this name."""
+        """Whether the entry has an array of this name."""
         return name in self._arrays
 
     def array(self, name: str) -> NDArray[Any]:
-        """Map an array into memory; its pages are shared by every process that maps it.
+        """Map an array into memory; every process that maps it shares its pages.
 
-        The mapping is private (copy on write): torch takes it without a warning, and a stray
-        write stays in its own process and never reaches the file.
+        The mapping is private (copy on write): torch accepts it without a warning, and a stray
+        write never reaches the file or another process.
         """
         return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="c"))
 
     @property
     def bytes(self) -> int:
-        """Size of the arrays on disk."""
+        """Size of the arrays on disk, in bytes."""
         return sum(int(array["bytes"]) for array in self._arrays.values())
 
 
 def is_built(cache: Path, key: Mapping[str, Any]) -> bool:
-    """Whether the folder ``cache`` has a whole entry of ``key``."""
+    """Whether the folder ``cache`` has a complete entry of ``key``."""
     return _open(_folder_of(cache, _full(key))) is not None
 
 
 def open_or_build(
     cache: Path, key: Mapping[str, Any], build: Callable[[Writer], Mapping[str, Any]]
 ) -> Entry:
-    """Return the entry of ``key`` in the folder ``cache``, building it where there is none.
+    """Return the entry of ``key``; build it if there is none.
 
-    ``build`` writes the arrays and returns the entry's facts (JSON). Of several processes that
-    ask at once, one builds and the others wait. Raises ``DataError`` where the folder can't be
-    written or the disk is full; what was half-written is removed.
+    If several processes call this at once, one builds and the others wait.
+
+    Args:
+        cache: The folder of all entries; it is created if needed.
+        key: Everything that the contents depend on, as JSON values.
+        build: Writes the arrays and returns the entry's facts (JSON values).
+
+    Raises:
+        DataError: If the folder can't be written or the disk is full. Incomplete files are
+            removed.
     """
     key = _full(key)
     folder = _folder_of(cache, key)
@@ -219,7 +241,7 @@ def _folder_of(cache: Path, key: Mapping[str, Any]) -> Path:
 def _build(
     folder: Path, key: Mapping[str, Any], build: Callable[[Writer], Mapping[str, Any]]
 ) -> Entry:
-    # We hold the lock, so whatever lies half-done was left by a builder that died.
+    # This process has the lock, so any incomplete files are from a builder that died.
     _clear(folder)
     work = temporary_name(folder)
     try:
@@ -227,7 +249,7 @@ def _build(
         writer = Writer(work)
         facts = build(writer)
         writer.finish(key, facts)
-        if folder.exists():  # damaged; a process that still maps it keeps its pages
+        if folder.exists():  # damaged; a rename, since another process may still map it
             folder.rename(work.with_name(work.name + ".damaged"))
         work.rename(folder)
         sync_folder(folder.parent)
@@ -240,7 +262,7 @@ def _build(
 
 
 def _clear(folder: Path) -> None:
-    """Remove what builders of ``folder`` left beside it."""
+    """Remove the temporary files that builders of ``folder`` left beside it."""
     for left in folder.parent.glob(f".{folder.name}.*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -249,7 +271,7 @@ def _clear(folder: Path) -> None:
 
 
 def _open(folder: Path) -> Entry | None:
-    """Return the entry, or ``None`` where it is missing or damaged."""
+    """Return the entry, or ``None`` if it is missing or damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if meta.pop("sha256") != sha256_of_json(meta):
@@ -263,11 +285,11 @@ def _open(folder: Path) -> Entry | None:
 
 
 def _check(path: Path, recorded: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` where an array isn't as it was written."""
+    """Raise ``ValueError`` if an array has changed since it was written."""
     status = path.stat()
     if status.st_size != recorded["bytes"]:
         raise ValueError(f"{path} has another size")
     # Reading everything at every start would cost what the cache saves, so the contents are read
-    # only where the file's time says that somebody touched (or copied) it.
+    # only if the file's time has changed.
     if status.st_mtime_ns != recorded["mtime_ns"] and sha256_of_file(path) != recorded["sha256"]:
         raise ValueError(f"{path} has other contents")

@@ -35,13 +35,14 @@ _CLASSES = (
 class _Archive:
     """One of the two sets, as it is downloaded and unpacked."""
 
-    #: Of the source, and of the folder below the data root.
+    #: The name of the source, and of the folder below the data root.
     name: str
-    #: The class of ``torchvision.datasets`` that knows where to fetch it.
+    #: The class of ``torchvision.datasets`` with the address.
     dataset: str
     archive: str
     #: The folder that the archive unpacks to.
     folder: str
+    #: What the source needs, for an error.
     needs: str
 
 
@@ -73,16 +74,25 @@ def cifar10(
 ) -> Source:
     """CIFAR-10: 50,000 + 10,000 colour pictures of 32x32 pixels, ten classes.
 
-    ``path``: the unpacked ``cifar-10-batches-py``, or the folder that holds it. Without it the
-    data root's ``cifar10`` is used, and filled by torchvision's download. ``train_batches``,
-    ``val_batches`` and ``test_batches`` pick official batches of 10,000 (``test``: the official
-    test batch); with ``val_batches`` nothing is split off. Source: Krizhevsky 2009.
+    A batch has 10,000 images. Source: Krizhevsky 2009.
+
+    Args:
+        place: The data root, and whether the network may be used.
+        path: The unpacked ``cifar-10-batches-py``, or the folder that contains it; ``None``: the
+            data root's ``cifar10``, downloaded by torchvision if needed.
+        train_batches: The official batches to train on.
+        val_batches: The official batches to validate on; if empty, validation images are split
+            off the training images.
+        test_batches: The batches to test on; ``test`` is the official test batch.
+
+    Raises:
+        DataError: If no batch trains, a batch is used twice, or files are missing or damaged.
     """
     _check_batches(train_batches, val_batches, test_batches)
-    # Not the test batches: they are asked for when they are opened
+    # Not the test batches: they are needed only when they are opened
     needed = [_batch(n) for n in (*train_batches, *val_batches)]
     folder = _folder(place, _CIFAR10, path, needed)
-    # Single batches may lie there without the names
+    # The folder may contain single batches without the names
     meta = folder / "batches.meta"
     names = read_names(meta, "label_names", classes=10) if meta.is_file() else _CLASSES
 
@@ -105,9 +115,16 @@ def cifar100(
 ) -> Source:
     """CIFAR-100: 50,000 + 10,000 colour pictures of 32x32 pixels, 100 classes or 20 superclasses.
 
-    ``path``: the unpacked ``cifar-100-python``, or the folder that holds it. Without it the data
-    root's ``cifar100`` is used, and filled by torchvision's download. ``labels``: the 100
-    ``fine`` classes, or the 20 ``coarse`` ones that they make up. Source: Krizhevsky 2009.
+    Source: Krizhevsky 2009.
+
+    Args:
+        place: The data root, and whether the network may be used.
+        path: The unpacked ``cifar-100-python``, or the folder that contains it; ``None``: the
+            data root's ``cifar100``, downloaded by torchvision if needed.
+        labels: The 100 ``fine`` classes, or their 20 ``coarse`` superclasses.
+
+    Raises:
+        DataError: If files are missing or damaged.
     """
     folder = _folder(place, _CIFAR100, path, ["train", "meta"])
     classes = 100 if labels == "fine" else 20
@@ -144,7 +161,7 @@ def _batch(number: TestBatch) -> str:
 
 
 def _folder(place: DataRoot, archive: _Archive, path: Path | None, files: Sequence[str]) -> Path:
-    """Return the folder that holds ``files``, downloading it where nothing else is said."""
+    """Return the folder of ``files``; download it if ``path`` is ``None`` and it isn't there."""
 
     def inside(folder: Path) -> Path:
         return folder / archive.folder if (folder / archive.folder).is_dir() else folder

@@ -1,4 +1,4 @@
-"""The format of CIFAR-10 and CIFAR-100, as their authors and torchvision have it: pickles.
+"""The format of CIFAR-10 and CIFAR-100, as their authors and torchvision use it: pickles.
 
 A file is a dictionary with ``data``, uint8 ``(n, 3072)`` (1,024 red, then green, then blue
 values of a 32x32 picture, row by row), and one or two lists of n labels.
@@ -22,16 +22,32 @@ _EDGE = 32
 
 
 def part_of(files: Sequence[Path], *, classes: int, labels_key: str = "labels") -> Part:
-    """Return the part that the files make up, one after the other."""
+    """Return the part that consists of the files, one after the other.
+
+    Args:
+        files: Batches, as ``read_batch`` takes them.
+        classes: The number of classes.
+        labels_key: The key of the labels in each file.
+    """
     return Part(read=_reader(files, classes, labels_key), files=tuple(files))
 
 
 def read_batch(
     path: Path, *, classes: int, labels_key: str = "labels"
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return one file: images ``(n, 32, 32, 3)`` and labels ``(n,)``.
+    """Return the images and labels of one file.
 
-    Raises ``DataError`` naming the file where it is missing, damaged, or holds something else.
+    Args:
+        path: The file.
+        classes: The number of classes.
+        labels_key: The key of the labels in the file.
+
+    Returns:
+        Images, uint8 ``(n, 32, 32, 3)``, and labels, int64 ``(n,)``.
+
+    Raises:
+        DataError: If the file is missing, damaged, or contains something else. The message names
+            it.
     """
     batch = read_pickle(path)
     rule = (
@@ -58,7 +74,16 @@ def read_batch(
 
 
 def read_names(meta: Path, key: str, *, classes: int) -> tuple[str, ...]:
-    """Return the class names that a ``meta`` file holds under ``key``. Raises ``DataError``."""
+    """Return the class names in a ``meta`` file.
+
+    Args:
+        meta: The file.
+        key: The key of the names in the file.
+        classes: How many names are expected.
+
+    Raises:
+        DataError: If the file is missing, damaged, or has no such list of names.
+    """
     names = _item(read_pickle(meta), key)
     if not isinstance(names, list) or len(names) != classes:
         raise DataError(
@@ -80,7 +105,7 @@ def _reader(files: Sequence[Path], classes: int, labels_key: str) -> Callable[[]
 
 
 def _item(batch: Any, key: str) -> Any:
-    """Return ``batch[key]``; copies written by Python 3 have the key as bytes. Else ``None``."""
+    """Return ``batch[key]``, or ``None``; in copies written by Python 3 the key may be bytes."""
     if not isinstance(batch, dict):
         return None
     return batch.get(key, batch.get(key.encode()))

@@ -22,26 +22,26 @@ _SETTLED_NS = 2_000_000_000
 def content_hash(files: Sequence[Path], memo_folder: Path, root: Path | None = None) -> str:
     """Return the SHA-256 (hex) of the files' names below a folder and their contents.
 
-    Equal on every machine. What was measured is remembered in ``memo_folder`` by path, size and
-    times, so that a second start reads no image data.
+    The hash is the same on every machine. The SHA-256 of each file is stored in ``memo_folder``
+    with its path, size and times, so that a second start reads no image data.
 
     Args:
         files: Regular files.
-        memo_folder: Where it is remembered.
-        root: The folder from which names count, if names of folders above the files mean
-            something; ``None``: the folder that all files have in common.
+        memo_folder: The folder for the stored hashes.
+        root: Names are relative to this folder, which matters if the names of folders above the
+            files mean something; ``None``: the folder that all files have in common.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        DataError: If a file is missing, or can't be read. The message names it.
+        DataError: If a file is missing or can't be read. The message names it.
     """
     if not files:
         return hashlib.sha256(b"no files").hexdigest()
     memo = memo_folder / f"{sha256_of_json(sorted(map(str, files)))[:32]}.json"
     known = recall(memo)
-    # By path as text: for thousands of pictures, making a Path anew takes longer than looking at it
+    # Paths as text: for thousands of pictures, making a Path takes longer than its stat call
     measured = {path: _measure(path, known.get(path)) for path in map(str, files)}
     if measured != known:
         note(memo, measured)
@@ -55,10 +55,16 @@ def content_hash(files: Sequence[Path], memo_folder: Path, root: Path | None = N
 def remembered(
     file: Path, settings: Mapping[str, Any], measure: Callable[[], Any], memo_folder: Path
 ) -> Any:
-    """Return ``measure()``, a JSON value that follows from a file's contents and ``settings``.
+    """Return ``measure()``, stored so that a second start needn't open the file.
 
-    It is kept in ``memo_folder``, so that a second start needn't open the file. Raises
-    ``DataError`` where the file is missing.
+    Args:
+        file: The file that ``measure`` reads.
+        settings: Everything else that the value depends on, as JSON values.
+        measure: Returns a JSON value.
+        memo_folder: The folder for the stored value.
+
+    Raises:
+        DataError: If the file is missing or can't be read.
     """
     key = sha256_of_json([content_hash([file], memo_folder), settings])
     memo = memo_folder / f"facts-{key[:32]}.json"
@@ -71,7 +77,7 @@ def remembered(
 
 
 def recall(memo: Path) -> Mapping[str, Any]:
-    """Return what was noted in ``memo``, nothing where it isn't there or can't be read."""
+    """Return the contents of ``memo``; ``{}`` if it is missing or can't be read."""
     try:
         known = json.loads(memo.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -80,16 +86,16 @@ def recall(memo: Path) -> Mapping[str, Any]:
 
 
 def note(memo: Path, hashes: Mapping[str, Any]) -> None:
-    """Write what was found out, a JSON value, into the file ``memo``, for the next start.
+    """Write a JSON value into the file ``memo``, for the next start.
 
-    Only a memo: where it can't be written, the next start finds it out again.
+    If it can't be written, nothing is raised: the next start measures again.
     """
     with contextlib.suppress(OSError):
         write_atomically(memo, json.dumps(hashes, indent=0))
 
 
 def sha256_of_json(value: Any) -> str:
-    """Return the SHA-256 (hex) of a JSON value, the same however its keys are ordered."""
+    """Return the SHA-256 (hex) of a JSON value, independent of the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -101,7 +107,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that readers see the old text or the new, never a part of it."""
+    """Write a small file so that readers see either the old or the new text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     work = temporary_name(path)
     try:
@@ -116,7 +122,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return a hidden name beside ``path`` that nobody else uses."""
+    """Return a hidden, unique name beside ``path``."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 

@@ -1,7 +1,7 @@
 """Validation images that a model has already seen: pixel for pixel also training images.
 
-A picture that was saved twice may come to lie on both sides of a split. What validates there isn't
-skill but memory, and no later step can tell.
+A picture that was saved twice may be on both sides of a split. The model can then remember the
+validation image, which makes the accuracy too high, and no later step can detect this.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from hpsearch.training.data.prepare import PreparedData
 
 
 def copies_across(data: PreparedData) -> int:
-    """Return how many of the validation images are training images of the same training, too.
+    """Return how many validation images are also training images of the same training.
 
-    Compared are the prepared pixels, in the size that ``data`` was prepared in, whatever the
-    labels. Where a trial trains on several splits or folds, an image counts once. What was found
-    is kept in the cache beside the images.
+    The prepared pixels are compared, in the size of ``data``; labels are ignored. If a trial trains
+    on several splits or folds, an image counts once. The count is stored in the cache beside the
+    images.
     """
     memo = data.cache_folder / f"copies-{data.split_hash[:32]}.json"
     known = recall(memo).get("copies")

@@ -1,4 +1,4 @@
-"""What forbids no training, but makes its accuracy say less than it seems to."""
+"""Warnings about data that can be trained on, but makes the accuracy less reliable."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from hpsearch.formatting import count_noun
 from hpsearch.training.data.prepare import PreparedData
 
-#: Class names that a warning lists.
+#: How many class names a warning lists at most.
 _NAMED = 10
 
 
 def data_warnings(source: str, data: PreparedData) -> tuple[str, ...]:
-    """Return warnings of the images of ``source`` as ``data`` divides them, each a sentence.
+    """Return warnings about the images of ``source`` and their split, each a sentence.
 
     If a trial trains on several splits or folds, a class counts as missing if it is missing in one.
     """
     notes = tuple(f"data source {source}: {note}" for note in data.notes)
-    if not len(data.val_indices):  # a model whose figures are known already
+    if not len(data.val_indices):  # a model whose metrics are known already
         return notes
     return (*notes, *_sizes(source, data), *_classes(source, data))
 
