@@ -141,8 +141,8 @@ def regions(
 ) -> tuple[tuple[Region, ...], int]:
     """Return the largest sets of values that can't be built, and the number of draws left over.
 
-    A set can't be built if all of its draws are infeasible. Regions are chosen greedily: each explains
-    the most draws that no earlier one explains.
+    A set can't be built if all of its draws are infeasible. Regions are chosen greedily: each
+    explains the most draws that no earlier one explains.
 
     Args:
         draws: The infeasible draws.

@@ -85,7 +85,7 @@ def searched(parameters: Mapping[str, Parameter]) -> dict[str, SearchedParameter
 
 
 def parameter_of(distribution_json: str) -> Parameter:
-    """Return the parameter of an Optuna distribution, the inverse of ``suggest.distribution_of``."""
+    """Return the parameter of an Optuna distribution, the inverse of ``distribution_of``."""
     from optuna.distributions import (
         CategoricalDistribution,
         IntDistribution,
