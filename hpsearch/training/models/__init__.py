@@ -7,10 +7,10 @@
 - ``classic_cnns``: lenet5, vgg16
 - ``resnets``: resnet18, resnet50
 - ``torchvision_models``: torchvision, any of its classifiers
-- ``pretrained``, ``transfer``: weights that were trained before, and new dense layers behind them
+- ``pretrained``, ``transfer``: pretrained weights, and new dense layers on top of them
 - ``activations``: relu, leaky_relu, relu6, elu, tanh, silu, gelu, sigmoid, softmax
-- ``stack``: convolutional networks that are one layer after another
-- ``convolution``: output sizes, the arithmetic of a kernel that doesn't fit, and first weights
-- ``inspection``: parameters, multiply-adds and the layer table, without computing anything
-- ``tracing``, ``autograd_memory``: for it, receptive fields, and what a training step keeps
+- ``stack``: convolutional networks whose layers form one sequence
+- ``convolution``: output sizes, the error for a kernel that doesn't fit, and initial weights
+- ``inspection``: parameters, multiply-adds and the layer table, without arithmetic
+- ``tracing``, ``autograd_memory``: parts of it: receptive fields, memory of a training step
 """

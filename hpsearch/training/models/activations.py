@@ -1,8 +1,8 @@
 """Activation functions: a layer that follows every hidden layer of a model.
 
 A model takes ``activation: Activation = RELU`` and builds a new module for every place, so that
-no layer is shared. None works in place: a block such as ``x + activation(x)`` would come out
-wrong, and it saved no time worth having (under 5 % of a step, measured on one CPU core).
+no layer is shared. None works in place: that would break a block such as ``x + activation(x)``,
+and it saves under 5 % of a step (measured on one CPU core).
 """
 
 from __future__ import annotations

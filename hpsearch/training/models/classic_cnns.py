@@ -32,8 +32,20 @@ def lenet5(
 ) -> nn.Module:
     """LeNet-5 (LeCun et al., 1998): three 5x5 convolutions, two poolings, two dense layers.
 
-    Made for 32 pixels; 28 pixels need ``padding: 2`` (of the first convolution). The original has
-    ``pool: average`` and ``activation: tanh``.
+    It is made for 32 pixels; 28 pixels need ``padding: 2``. The original has ``pool: average`` and
+    ``activation: tanh``.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        padding: Zeros on each side of the first convolution's input, in pixels.
+        pool: Kind of pooling.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, after each hidden dense layer.
+
+    Raises:
+        InfeasibleConfig: If the image is too small for a layer.
     """
     stack = Stack(input_shape, activation)
     stack.conv(6, Window(kernel_size=5, padding=padding)).act().pool(kind=pool)
@@ -55,9 +67,21 @@ def vgg16(
 ) -> nn.Module:
     """VGG-16 (Simonyan and Zisserman, 2015): thirteen 3x3 convolutions in five blocks, one dense.
 
-    Takes 32 pixels and more. Report B's has one dense layer, the original ``hidden: [4096, 4096]``.
-    Without ``batch_norm``, as in the original, it is slow to begin learning. Dropout also stands
-    before the dense layers.
+    It takes images of 32 pixels and more. Report B's net has one dense layer, the original
+    ``hidden: [4096, 4096]``.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        batch_norm: Whether batch norm follows each convolution. The original has none, and learns
+            slowly at first.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, before the dense layers and after each
+            hidden one.
+
+    Raises:
+        InfeasibleConfig: If the image is too small for a layer.
     """
     stack = Stack(input_shape, activation)
     for block in _VGG16:

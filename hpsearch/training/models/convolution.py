@@ -1,4 +1,4 @@
-"""Convolutions: how large an output is, what it says where there is none, and first weights."""
+"""Convolutions: output sizes, the error if there is no output, and initial weights."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ _ADVICE = "use a smaller kernel, less dilation, more padding or a larger input_s
 def conv_out(
     size: int, *, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> int:
-    """Return the output's width (or height) in pixels for an input of ``size`` pixels.
+    """Return the output's width (or height) in pixels, below 1 if the kernel doesn't fit.
 
     floor((size + 2*padding - dilation*(kernel_size - 1) - 1) / stride) + 1, for convolutions and
-    for pooling alike; below 1 it doesn't fit. Source: the shape section of ``torch.nn.Conv2d``.
+    pooling. Source: the shape section of ``torch.nn.Conv2d``.
+
+    Args:
+        size: Width (or height) of the input in pixels.
+        kernel_size: Elements of the kernel along this axis.
+        stride: Step of the kernel in pixels.
+        padding: Zeros on each side, in pixels.
+        dilation: Distance of two kernel elements in pixels.
     """
     return (size + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1
 
@@ -34,8 +41,13 @@ class Window:
     def slide(self, layer: str, size: tuple[int, int]) -> tuple[int, int]:
         """Return the output's (height, width) for an input of ``size``.
 
-        Raises ``InfeasibleConfig`` with the arithmetic where the window is larger than its input;
-        ``layer`` is the name used in it.
+        Args:
+            layer: Name of the layer, for the error.
+            size: (height, width) of the input in pixels.
+
+        Raises:
+            InfeasibleConfig: If the window is larger than the padded input; the message shows the
+                arithmetic.
         """
         height = self._along(layer, size[0], "high")
         width = self._along(layer, size[1], "wide")
@@ -56,10 +68,10 @@ class Window:
 
 
 def init_for_depth(model: nn.Module) -> None:
-    """Draw the convolutions' first weights so that many layers of them keep a signal's size.
+    """Initialize the convolutions so that a signal keeps its size through many layers.
 
-    Source: He et al., 2015 (fan out), as torchvision's VGG and ResNet do; PyTorch's own default
-    shrinks it in every layer.
+    Source: He et al., 2015 (fan out), as in torchvision's VGG and ResNet. With PyTorch's default,
+    each layer shrinks the signal.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

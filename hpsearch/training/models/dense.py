@@ -1,4 +1,4 @@
-"""Dense networks, and the dense layers that end a convolutional one."""
+"""Dense networks, and the dense layers that end a convolutional network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpsearch.training.models.activations import RELU, Activation
 from hpsearch.training.models.widths import MlpHidden, widths_of
 from hpsearch.training.registries import ACTIVATIONS, MODELS
 
-#: A model's ``dropout`` key: the share of activations zeroed while training, 0 for none.
+#: A model's ``dropout`` key: the share of activations zeroed in training, 0 for none.
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -27,7 +27,15 @@ def mlp(
     activation: Activation = RELU,
     dropout: Dropout = 0.0,
 ) -> nn.Module:
-    """A dense network: pixels, hidden layers of widths given or by a rule, logits."""
+    """A dense network: pixels, hidden layers of widths given or by a rule, logits.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        hidden: Widths of the hidden layers, the rule for them, or a report's name.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, after each hidden layer.
+    """
     channels, height, width = input_shape
     model = nn.Sequential()
     model.add_module("flatten", nn.Flatten())
@@ -48,10 +56,17 @@ def add_dense_layers(
     batch_norm: bool = False,
     dropout_before: bool = False,
 ) -> None:
-    """Append hidden dense layers (dense, activation, dropout each) and the one giving logits.
+    """Append the hidden layers (each dense, activation, dropout) and the layer of the logits.
 
-    The model's output so far has the shape ``(n, inputs)``; afterwards it is ``(n, classes)``.
-    ``batch_norm`` puts one behind each activation, ``dropout_before`` a dropout before them all.
+    Args:
+        model: Its output so far has the shape (n, inputs); afterwards (n, classes).
+        inputs: Number of values per sample that enter the first layer.
+        hidden: Widths of the hidden layers, or the rule for them.
+        classes: Number of classes.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training; 0 appends no dropout.
+        batch_norm: Whether batch norm follows each activation.
+        dropout_before: Whether a dropout precedes the first layer.
     """
     if dropout_before and dropout > 0:
         model.add_module("features_dropout", nn.Dropout(dropout))

@@ -1,4 +1,4 @@
-"""What a model is made of, found on PyTorch's meta device: shapes without memory or arithmetic."""
+"""The size and layers of a model, from PyTorch's meta device: no memory, no arithmetic."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ _NORMALIZING = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One use of a module that has no parts, or that holds parameters of its own."""
+    """One use of a module that has no submodules, or that has parameters of its own."""
 
     #: As in the model's ``state_dict``: ``conv1``, ``blocks.0.conv``.
     name: str
     #: The module's class: ``Conv2d``.
     kind: str
-    #: Without the batch: ``(channels, height, width)`` or ``(features,)``; empty where parameters
-    #: were used without calling their module.
+    #: Without the batch: ``(channels, height, width)`` or ``(features,)``; empty if parameters
+    #: were used without a call of their module.
     output_shape: tuple[int, ...]
-    #: The module's own parameters; 0 where the table has counted them before.
+    #: The module's own parameters; 0 if an earlier row counts them.
     parameters: int
-    #: For one sample, forward.
+    #: Of one sample's forward pass.
     multiply_adds: int
     #: Whether it has no parameters and as many values as its input: activation, dropout, flatten.
-    #: Tables such as torchsummary's have no row for one that a model calls as a function.
+    #: Tables such as torchsummary's omit such a layer if the model calls it as a function.
     pointwise: bool
 
     @property
     def output_bytes(self) -> int:
-        """Of one sample, in fp32."""
+        """Bytes of one sample's output in fp32."""
         return torch.Size(self.output_shape).numel() * _VALUE if self.output_shape else 0
 
 
@@ -59,25 +59,25 @@ class ModelSummary:
     #: (channels, height, width).
     input_shape: tuple[int, int, int]
     parameters: int
-    #: Those that the optimizer changes: all but a frozen backbone's.
+    #: Those that the optimizer changes: all except a frozen backbone's.
     trainable_parameters: int
-    #: Multiply-adds of convolutions and matrix products for one sample, forward.
+    #: Multiply-adds of convolutions and matrix products in one sample's forward pass.
     multiply_adds: int
     layers: tuple[Layer, ...]
     #: Whether there are convolutions over images, so that channels-last memory pays.
     convolutional: bool
     #: Whether there is batch norm, so that one sample can't be a training batch.
     batch_norm: bool
-    #: Whether there is a layer that normalizes: of batches, groups or layers.
+    #: Whether a layer normalizes: over batches, groups or layers.
     normalized: bool
-    #: The largest share of values that a layer drops while training.
+    #: The largest share of values that a layer drops in training.
     dropout: float
-    #: Whether training begins with weights that were trained before.
+    #: Whether training begins with pretrained weights.
     pretrained: bool
-    #: Height and width in pixels of what one value behind the last convolution may depend on,
-    #: beyond the image's edge where it is padded; ``None`` without convolutions, or unknown.
+    #: (height, width) in pixels of the area on which one value of the last convolution depends,
+    #: padding included; ``None`` if there are no convolutions or it is unknown.
     receptive_field: tuple[int, int] | None
-    #: What a training step keeps of one sample until its backward pass, in bytes.
+    #: Bytes per sample that a training step keeps until its backward pass.
     saved_bytes: int
 
     @property
@@ -87,40 +87,46 @@ class ModelSummary:
         return max(sizes, default=0)
 
     def activation_bytes(self, batch_size: int) -> int:
-        """Estimate the memory of a training step's activations, images included.
+        """Estimate the memory of a training step's activations, images included, in bytes.
 
-        What autograd keeps for the backward pass; weights, gradients, the optimizer's state and
-        the working space of single operations come on top. About half of it in bf16.
+        This is what autograd keeps for the backward pass, about half of it in bf16. Weights,
+        gradients, the optimizer's state and the working space of single operations are extra.
         """
         return batch_size * self.saved_bytes
 
     @property
     def input_bytes(self) -> int:
-        """Of one image."""
+        """Bytes of one image."""
         return torch.Size(self.input_shape).numel() * _VALUE
 
     @property
     def parameter_bytes(self) -> int:
-        """Of all parameters."""
+        """Bytes of all parameters."""
         return self.parameters * _VALUE
 
     @property
     def forward_backward_bytes(self) -> int:
-        """Outputs of all layers and their gradients for one image, pointwise layers left out.
+        """Bytes of all layers' outputs and their gradients for one image, without pointwise layers.
 
-        The estimate that torchsummary prints as "Forward/backward pass size", for a model that
-        calls its activations as functions. ``activation_bytes`` comes closer to what a step takes.
+        torchsummary prints this estimate as "Forward/backward pass size" for a model that calls its
+        activations as functions. ``activation_bytes`` is closer to what a step needs.
         """
         return 2 * sum(layer.output_bytes for layer in self.layers if not layer.pointwise)
 
 
 def describe(model: Component, *, input_shape: tuple[int, int, int], classes: int) -> ModelSummary:
-    """Build ``model`` on the meta device, pass one image through it, and say what was there.
+    """Build ``model`` on the meta device, pass one image through it, and return a summary.
 
-    ``input_shape`` is (channels, height, width). Raises ``InfeasibleConfig`` with the arithmetic
-    where the image doesn't fit, and ``UserError`` where the model doesn't return logits.
+    Args:
+        model: The model's name and settings.
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+
+    Raises:
+        InfeasibleConfig: If the image doesn't fit the model; the message shows the arithmetic.
+        UserError: If the model doesn't return logits.
     """
-    # A search asks again for every draw, and a large model takes a second
+    # Cached, since a search describes every configuration, and a large model takes a second
     return _described(
         _Asked(
             model=model,
@@ -135,14 +141,14 @@ def describe(model: Component, *, input_shape: tuple[int, int, int], classes: in
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """What the answer depends on, hashable."""
+    """The key of the cache: everything that the summary depends on."""
 
     model: Component = field(compare=False)
     settings: str
     build: Callable[..., nn.Module]
     input_shape: tuple[int, int, int]
     classes: int
-    #: What was described without a look at its weights doesn't say that they are there.
+    #: Part of the key, since a summary made without loading weights doesn't prove that they exist.
     weights_come_later: bool
 
 
@@ -222,7 +228,7 @@ def _saved_bytes(built: nn.Module, input_shape: tuple[int, int, int], layers: li
     try:
         return saved_bytes_per_image(built, input_shape)
     except (RuntimeError, ValueError):
-        # A plug-in's training mode may do what no meta tensor can, such as reading a value
+        # A plug-in's training mode may need what the meta device lacks, such as values
         return sum(layer.output_bytes for layer in layers)
 
 
@@ -231,7 +237,7 @@ def _forward(built: nn.Module, image: Tensor, model: Component) -> Any:
         with torch.no_grad():
             return built(image)
     except (RuntimeError, AssertionError) as error:
-        # PyTorch's way to say that shapes don't fit: a plug-in need not do the arithmetic
+        # PyTorch raises these if shapes don't fit, so a plug-in needs no check of its own
         channels, height, width = image.shape[1:]
         raise InfeasibleConfig(
             f"model {model.name!r} with {_words(model.settings)} can't take an image of "

@@ -1,7 +1,7 @@
-"""Weights that were trained before: torchvision's for ImageNet, or a file.
+"""Pretrained weights: torchvision's for ImageNet, or a file.
 
-Only the layers up to the features are loaded; the dense layers that end a model start anew, since
-its classes are others.
+Only the layers up to the features are loaded. The dense layers that end a model start at random,
+since its classes are others.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from hpsearch.training.torch_file import read_tensors
 #: A model's ``weights`` key: random, torchvision's for ImageNet, or a file of a ``state_dict``.
 Weights: TypeAlias = Literal["none", "imagenet"] | Path
 
-#: Layers that only the training of the original had.
+#: Layers that only the original's training needed.
 _AUXILIARY = ("aux", "AuxLogits")
 
-#: Set on a backbone whose weights were loaded.
+#: Attribute of a backbone whose weights were loaded.
 _MARK = "hpsearch_pretrained"
 
 _come_later: ContextVar[bool] = ContextVar("weights_come_later", default=False)
@@ -35,9 +35,9 @@ _come_later: ContextVar[bool] = ContextVar("weights_come_later", default=False)
 
 @contextmanager
 def weights_come_later() -> Iterator[None]:
-    """Let ``load_backbone`` load nothing: a trained model's own weights follow, whole.
+    """Let ``load_backbone`` load nothing, since the trained model's own weights are loaded later.
 
-    So a model can be used where the file that its training began with isn't.
+    So a trained model can be used on a machine without the file that its training began with.
     """
     before = _come_later.set(True)
     try:
@@ -47,12 +47,12 @@ def weights_come_later() -> Iterator[None]:
 
 
 def are_weights_awaited() -> bool:
-    """Whether this is inside ``weights_come_later``."""
+    """Whether a ``weights_come_later`` block is active."""
     return _come_later.get()
 
 
 def is_pretrained(module: nn.Module) -> bool:
-    """Whether ``load_backbone`` gave this module weights that were trained before."""
+    """Whether ``load_backbone`` gave this module pretrained weights."""
     return getattr(module, _MARK, False) is True
 
 
@@ -66,14 +66,21 @@ def load_backbone(
 ) -> None:
     """Load ``weights`` into ``backbone``, unless they are ``none``.
 
-    ``architecture`` is torchvision's name; ``first_conv`` and ``classifier`` are the first and the
-    last layer there, of which the latter isn't loaded. Weights of colour images fit gray ones: the
-    three channels' weights are added, which is what the same gray in all three comes to. A first
-    convolution of another kernel size starts at random. On the meta device nothing is loaded, but
-    all is checked.
+    Weights for colour images also fit gray images: the weights of the three channels are summed,
+    which equals the same gray in all three. A first convolution of another kernel size starts at
+    random. On the meta device everything is checked, but nothing is loaded.
 
-    Raises ``DataError`` saying where to put which file where it is missing or another
-    architecture's, and ``InfeasibleConfig`` where the images have neither one nor three channels.
+    Args:
+        backbone: The layers up to the features; changed in place.
+        weights: ``none``, ``imagenet``, or the path of a ``state_dict``.
+        architecture: torchvision's name of the model.
+        first_conv: Name of the first convolution in torchvision's model.
+        classifier: Name of the last layer in torchvision's model, which isn't loaded.
+
+    Raises:
+        DataError: If the file can't be read or used, or is of another architecture.
+        WeightsUnavailable: If torchvision's file can't be downloaded.
+        InfeasibleConfig: If the images' channels don't fit the first convolution's weights.
     """
     if weights == "none":
         return
@@ -88,7 +95,7 @@ def load_backbone(
     _check_names(own, given, path, architecture, classifier)
     wrong: list[str] = []
     for name, tensor in own.items():
-        if name not in given:  # a count of batches, which old files lack
+        if name not in given:  # num_batches_tracked, which old files lack
             continue
         value = given[name]
         if name == first and value.dim() == tensor.dim():
@@ -143,7 +150,7 @@ def _for_channels(weight: Tensor, channels: int) -> Tensor:
 
 
 def _imagenet_file(architecture: str) -> Path:
-    """Return torchvision's file, downloaded unless it is there."""
+    """Return the path of torchvision's file, after a download if it isn't there."""
     from torchvision.models import get_model_weights
 
     url: str = get_model_weights(architecture).DEFAULT.url
@@ -167,16 +174,20 @@ def _imagenet_file(architecture: str) -> Path:
     return path
 
 
-#: File -> when its download last failed, and why.
+#: File -> time (``time.monotonic``) and reason of its last failed download.
 _failed: dict[Path, tuple[float, str]] = {}
 
-#: Seconds for which a download that failed isn't tried again: a search draws its model often, and
-#: a network that answers nothing takes its time to say so.
+#: Seconds after a failed download without another try: a search builds its model often, and each
+#: try may wait for a timeout.
 _RETRY_SECONDS = 300.0
 
 
 def _fetch_if_it_may_work(file: Path, fetch: Callable[[], None]) -> None:
-    """Call ``fetch`` unless it failed a moment ago. Raises ``DownloadFailed``."""
+    """Call ``fetch`` unless it failed recently.
+
+    Raises:
+        DownloadFailed: If it fails, or failed recently.
+    """
     failed = _failed.get(file)
     if failed is not None and time.monotonic() - failed[0] < _RETRY_SECONDS:
         raise DownloadFailed(failed[1])
@@ -197,7 +208,7 @@ def _identity(path: Path) -> tuple[Path, int, int]:
 
 @lru_cache(maxsize=8)
 def _shapes(path: Path, _changed: int, _size: int) -> dict[str, Tensor]:
-    """Return what the file holds, as tensors of the same shapes without contents."""
+    """Return the file's tensors without contents, on the meta device."""
     return {name: tensor.to("meta") for name, tensor in _read(path).items()}
 
 
@@ -207,13 +218,13 @@ def _read(path: Path) -> dict[str, Tensor]:
         held: Any = read_tensors(path)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
-    except Exception as error:  # damage can surface as almost any exception of the reader
+    except Exception as error:  # a damaged file can raise almost any exception
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(
             f"weights must be a file written by torch.save that holds tensors alone, but {path} "
             f"isn't: {reason}; save model.state_dict()"
         ) from error
-    # hpsearch's own checkpoints, and what many scripts write around a state_dict
+    # hpsearch's checkpoints and those of many scripts wrap the state_dict
     for wrapper in ("state", "model", "state_dict"):
         if isinstance(held, Mapping) and isinstance(held.get(wrapper), Mapping):
             held = held[wrapper]

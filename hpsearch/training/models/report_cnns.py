@@ -1,4 +1,4 @@
-"""The convolutional networks of reports C and E, with the parameter counts that those give."""
+"""The convolutional networks of reports C and E, with the parameter counts of those reports."""
 
 from __future__ import annotations
 
@@ -30,8 +30,18 @@ def cnn_big(
 ) -> nn.Module:
     """Eight 3x3 convolutions of 64 to 512 channels with batch norm, four dense layers with it.
 
-    Report C's net G: 5,655,498 parameters for 3 x 32 x 32 and ten classes. Each layer has a batch
-    norm of its own (their code shared one between two: 5,653,578).
+    Report C's net G: 5,655,498 parameters for 3 x 32 x 32 and ten classes. Each layer has its own
+    batch norm (the report's code shared one between two: 5,653,578).
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, after each hidden dense layer.
+
+    Raises:
+        InfeasibleConfig: If the image is too small for a layer.
     """
     convolutions = ((64, 64), (128, 128), (256, 256), (512, 512))
     return _report_c(input_shape, convolutions, activation).dense(
@@ -52,6 +62,16 @@ def cnn_small(
     """Four 3x3 convolutions of 64 to 512 channels with batch norm, a dense layer with it.
 
     Report C's net P: 1,816,714 parameters for 3 x 32 x 32 and ten classes.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, after each hidden dense layer.
+
+    Raises:
+        InfeasibleConfig: If the image is too small for a layer.
     """
     convolutions = ((64,), (128,), (256,), (512,))
     return _report_c(input_shape, convolutions, activation).dense(
@@ -64,7 +84,7 @@ def _report_c(
     convolutions: tuple[tuple[int, ...], ...],
     activation: Component,
 ) -> Stack:
-    """Return blocks of (convolution, activation, batch norm), a pooling behind each block."""
+    """Return blocks of (convolution, activation, batch norm), each followed by a pooling."""
     stack = Stack(input_shape, activation)
     for block in convolutions:
         for channels in block:
@@ -89,8 +109,22 @@ def emoji_net(
 ) -> nn.Module:
     """A 3x3 convolution with ``stride``, 2x2 max pooling, a 3x3 convolution, dense layers.
 
-    Report E's net: 1,069,509 parameters for 3 x 32 x 32 and five classes. Its variants: ``stride:
-    1`` and ``second_pool: true`` (a pooling behind the second convolution).
+    Report E's net: 1,069,509 parameters for 3 x 32 x 32 and five classes. Its variants have
+    ``stride: 1`` and ``second_pool: true``.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        conv1_channels: Output channels of the first convolution.
+        conv2_channels: Output channels of the second convolution.
+        stride: Stride of the first convolution in pixels.
+        second_pool: Whether 2x2 max pooling follows the second convolution.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, after each hidden dense layer.
+
+    Raises:
+        InfeasibleConfig: If the image is too small for a layer.
     """
     stack = Stack(input_shape, activation)
     stack.conv(conv1_channels, Window(kernel_size=3, stride=stride, padding=1)).act().pool()
@@ -112,8 +146,18 @@ def emoji_net_initial(
 ) -> nn.Module:
     """Three 3x3 convolutions of 16, 32, 64 channels, 2x2 max pooling between, dense layers.
 
-    Report E's first net. Its dense layer of 1024 inputs (64 x 4 x 4 from 32 pixels) comes out where
-    no convolution is padded: 32, 30, 15, 13, 6, 4.
+    Report E's first net. Its dense layer has 1024 inputs (64 x 4 x 4 from 32 pixels), which follows
+    if no convolution is padded: 32, 30, 15, 13, 6, 4.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, after each hidden dense layer.
+
+    Raises:
+        InfeasibleConfig: If the image is too small for a layer.
     """
     stack = Stack(input_shape, activation)
     stack.conv(16, _PLAIN_3X3).act().pool()

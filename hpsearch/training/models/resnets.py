@@ -1,7 +1,7 @@
-"""Residual networks (He et al., 2016) for small pictures and large ones.
+"""Residual networks (He et al., 2016) for small and large images.
 
-Layers are called as in torchvision, so that its weights load; but every activation is a module of
-its own, of any kind, where torchvision has one ReLU in several places.
+Layers have the names of torchvision's, so that its weights load. But each activation is a module of
+its own and of any kind; torchvision uses one ReLU in several places.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from hpsearch.training.models.transfer import Classifier, Freeze, check_freeze
 from hpsearch.training.models.widths import Hidden
 from hpsearch.training.registries import ACTIVATIONS, MODELS
 
-#: The first layers: 7x7 with stride 2 and a pooling, or 3x3 and nothing; ``auto`` takes ``small``
-#: below 64 pixels where no weights are loaded.
+#: The first layers. ``imagenet``: 7x7 with stride 2 and a pooling; ``small``: 3x3 and no pooling;
+#: ``auto``: ``small`` below 64 pixels if no weights are loaded, else ``imagenet``.
 Stem: TypeAlias = Literal["auto", "small", "imagenet"]
 
 _SMALL_BELOW = 64
@@ -40,7 +40,24 @@ def resnet18(
     activation: Activation = RELU,
     dropout: Dropout = 0.0,
 ) -> nn.Module:
-    """ResNet-18: eight blocks of two 3x3 convolutions, average pooling, one dense layer."""
+    """ResNet-18: eight blocks of two 3x3 convolutions, average pooling, one dense layer.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        stem: The first layers (see ``Stem``).
+        weights: ``none`` (random), ``imagenet``, or a file of a ``state_dict``.
+        freeze: ``backbone`` trains only the dense layers, ``none`` everything.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, before the dense layers and after each
+            hidden one.
+
+    Raises:
+        DataError: If the weights can't be loaded.
+        InfeasibleConfig: If the weights don't fit the image's channels, or if random weights would
+            be frozen.
+    """
     return _resnet(
         "resnet18",
         input_shape,
@@ -71,7 +88,23 @@ def resnet50(
 ) -> nn.Module:
     """ResNet-50: sixteen bottleneck blocks, average pooling, one dense layer or more.
 
-    Report A's has ``weights: imagenet`` and ``hidden: [1024, 256, 64, 16]``.
+    Report A's net has ``weights: imagenet`` and ``hidden: [1024, 256, 64, 16]``.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        stem: The first layers (see ``Stem``).
+        weights: ``none`` (random), ``imagenet``, or a file of a ``state_dict``.
+        freeze: ``backbone`` trains only the dense layers, ``none`` everything.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, before the dense layers and after each
+            hidden one.
+
+    Raises:
+        DataError: If the weights can't be loaded.
+        InfeasibleConfig: If the weights don't fit the image's channels, or if random weights would
+            be frozen.
     """
     return _resnet(
         "resnet50",
@@ -89,7 +122,15 @@ def resnet50(
 
 
 class ResNet(nn.Module):
-    """The layers up to the average pooling: (n, channels, height, width) to (n, features)."""
+    """The layers up to the average pooling: (n, channels, height, width) to (n, features).
+
+    Args:
+        channels: Channels of the images.
+        blocks: Number of blocks in each of the four stages.
+        bottleneck: Whether blocks are ``Bottleneck``, else ``BasicBlock``.
+        small_stem: Whether the first convolution is 3x3 without pooling, else 7x7 with it.
+        activation: Follows each hidden layer.
+    """
 
     def __init__(
         self,
@@ -109,7 +150,7 @@ class ResNet(nn.Module):
         self.act1 = ACTIVATIONS.build(activation)
         self.maxpool = None if small_stem else nn.MaxPool2d(3, stride=2, padding=1)
         kind = Bottleneck if bottleneck else BasicBlock
-        #: Channels so far, at the end the features.
+        #: Output channels of the last block so far, which are the features at the end.
         self.features = 64
         stages = []
         for stage, number in enumerate(blocks):
@@ -125,7 +166,7 @@ class ResNet(nn.Module):
         init_for_depth(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features, (n, features)."""
+        """Return the features of ``images``, (n, features)."""
         hidden = self.act1(self.bn1(self.conv1(images)))
         if self.maxpool is not None:
             hidden = self.maxpool(hidden)
@@ -135,9 +176,9 @@ class ResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions, to which the input is added."""
+    """Two 3x3 convolutions, whose output is added to the input."""
 
-    #: Output channels over ``width``.
+    #: Output channels divided by ``width``.
     expansion = 1
 
     def __init__(self, inputs: int, width: int, *, stride: int, activation: Component) -> None:
@@ -151,7 +192,7 @@ class BasicBlock(nn.Module):
         self.act2 = ACTIVATIONS.build(activation)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, inputs, height, width) to (n, width, height / stride, width / stride)."""
+        """Map (n, inputs, height, width) to (n, width, height / stride, width / stride)."""
         hidden = self.act1(self.bn1(self.conv1(images)))
         hidden = self.bn2(self.conv2(hidden))
         kept = images if self.downsample is None else self.downsample(images)
@@ -160,9 +201,9 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions, to which the input is added.
+    """1x1, 3x3 and 1x1 convolutions, whose output is added to the input.
 
-    The stride is the 3x3 convolution's, as in torchvision ("ResNet V1.5").
+    The 3x3 convolution has the stride, as in torchvision ("ResNet V1.5").
     """
 
     expansion = 4
@@ -182,7 +223,7 @@ class Bottleneck(nn.Module):
         self.act3 = ACTIVATIONS.build(activation)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, inputs, height, width) to (n, 4 * width, height / stride, width / stride)."""
+        """Map (n, inputs, height, width) to (n, 4 * width, height / stride, width / stride)."""
         hidden = self.act1(self.bn1(self.conv1(images)))
         hidden = self.act2(self.bn2(self.conv2(hidden)))
         hidden = self.bn3(self.conv3(hidden))
@@ -192,7 +233,7 @@ class Bottleneck(nn.Module):
 
 
 def _downsample(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
-    """Return what brings a block's input to the shape of its output; ``None`` where it has it."""
+    """Return the layers that give a block's input the shape of its output; ``None`` if it has it."""
     if stride == 1 and inputs == outputs:
         return None
     return nn.Sequential(
@@ -216,7 +257,7 @@ def _resnet(
 ) -> nn.Module:
     check_freeze(freeze, weights)
     if stem == "auto":
-        # Weights come with the stem that they were trained with
+        # Pretrained weights fit only the stem that they were trained with
         small = weights == "none" and min(input_shape[1:]) < _SMALL_BELOW
         stem = "small" if small else "imagenet"
     backbone = ResNet(

@@ -23,15 +23,15 @@ class ConvLayer:
     #: Output channels.
     channels: PositiveInt = 32
     kernel_size: PositiveInt = 3
-    #: Distance of two kernel elements in pixels; 1 leaves none out.
+    #: Distance of two kernel elements in pixels; 1 skips none.
     dilation: PositiveInt = 1
     stride: PositiveInt = 1
-    #: Zeros added on each side.
+    #: Zeros on each side, in pixels.
     padding: NonNegativeInt = 0
 
     @property
     def window(self) -> Window:
-        """Its geometry."""
+        """The geometry of the kernel."""
         return Window(
             kernel_size=self.kernel_size,
             stride=self.stride,
@@ -58,7 +58,19 @@ def simple_cnn(
 ) -> nn.Module:
     """Two 3x3 convolutions (padding 1), each with 2x2 max pooling, then dense layers.
 
-    Report A's ``simple_cnn``; with ``hidden: arq_2`` or ``arq_4`` its variants of that name.
+    Report A's ``simple_cnn``; ``hidden: arq_2`` and ``arq_4`` are its variants of those names.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        conv1_channels: Output channels of the first convolution.
+        conv2_channels: Output channels of the second convolution.
+        hidden: Widths of the dense layers before the logits, the rule for them, or a report's name.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, after each hidden dense layer.
+
+    Raises:
+        InfeasibleConfig: If the image is too small for a layer.
     """
     return _two_block_cnn(
         input_shape,
@@ -83,8 +95,21 @@ def default_conv(
 ) -> nn.Module:
     """A baseline: two 5x5 convolutions, each with 2x2 max pooling, then dense layers.
 
-    Report A starts from "a given small conv net" without saying which. This is the one of PyTorch's
+    Report A starts from "a given small conv net" and doesn't define it. This one is from PyTorch's
     tutorial "Training a classifier".
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        conv1_channels: Output channels of the first convolution.
+        conv2_channels: Output channels of the second convolution.
+        kernel_size: Width of both kernels in pixels.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, after each hidden dense layer.
+
+    Raises:
+        InfeasibleConfig: If the image is too small for a layer.
     """
     return _two_block_cnn(
         input_shape,
@@ -108,7 +133,19 @@ def cnn_lessvalues(
 ) -> nn.Module:
     """A narrow net: two 3x3 convolutions (padding 1), each with 2x2 max pooling, dense layers.
 
-    Report B says "2 conv + dense" and no widths; these are a quarter of ``simple_cnn``'s.
+    Report B gives "2 conv + dense" without widths; the channels are a quarter of ``simple_cnn``'s.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        conv1_channels: Output channels of the first convolution.
+        conv2_channels: Output channels of the second convolution.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, after each hidden dense layer.
+
+    Raises:
+        InfeasibleConfig: If the image is too small for a layer.
     """
     return _two_block_cnn(
         input_shape,
@@ -130,7 +167,20 @@ def dilated_cnn(
     activation: Activation = RELU,
     dropout: Dropout = 0.0,
 ) -> nn.Module:
-    """Two convolutions of any kernel, dilation, stride and padding, 2x2 max pooling, two dense."""
+    """Two convolutions of any kernel, dilation, stride and padding, 2x2 max pooling, two dense.
+
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        conv1: The first convolution.
+        conv2: The second convolution.
+        hidden: Width of the dense layer before the logits.
+        activation: Follows each hidden layer.
+        dropout: Share of activations zeroed in training, after the hidden dense layer.
+
+    Raises:
+        InfeasibleConfig: If the image is too small for a layer.
+    """
     return _two_block_cnn(input_shape, conv1, conv2, activation=activation).dense(
         [hidden], classes, dropout=dropout
     )

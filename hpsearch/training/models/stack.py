@@ -1,4 +1,4 @@
-"""Convolutional networks that are one layer after another, written as their tables read."""
+"""Convolutional networks whose layers form one sequence, built layer by layer."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from hpsearch.training.registries import ACTIVATIONS
 
 Pooling: TypeAlias = Literal["max", "average"]
 
-#: 2x2 pooling that halves the size.
+#: 2x2 pooling, which halves the size.
 HALF = Window(kernel_size=2, stride=2)
 
 
 class Layers(nn.Sequential):
-    """Layers one after another; a ReLU is computed where it costs least, to the same digits.
+    """Layers in sequence; computes a ReLU later if that is faster, with the same digits.
 
-    - Behind the max pooling that it stands in front of: the largest of four values, cut off at 0,
-      is the largest of the four cut off, from a quarter of the numbers.
-    - Else behind the flattening that it stands in front of: flattening turns channels last into
-      channels first, and where the gradient comes back in another memory format than the values
-      lie in, a ReLU's backward pass takes ten times as long.
+    - A ReLU before max pooling runs after it: the result is the same, from a quarter of the values.
+    - A ReLU before flattening runs after it: flattening turns channels last into channels first,
+    and a
+      ReLU's backward pass takes ten times as long if the gradient's memory format isn't the
+      values'.
 
-    Where forward hooks watch one of the two, they follow one another as they were appended.
+    If forward hooks watch one of the two layers, their order stays.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class Layers(nn.Sequential):
                 and not other._forward_hooks
             ):
                 layers[place : place + 2] = other, one
-                place += 1  # once is enough: behind a pooling there is little left to win
+                place += 1  # each ReLU moves once: after a pooling, little more can be gained
             place += 1
         for layer in layers:
             input = layer(input)
@@ -51,11 +51,10 @@ class Layers(nn.Sequential):
 
 
 class Stack:
-    """A growing model that knows how large its output is.
+    """A model built layer by layer, which knows the shape of its output.
 
-    Convolutions are called ``conv1``, ``conv2``, ..., and what follows one is called after it:
-    ``conv1_act``, ``conv1_bn``, ``conv1_pool``. A window that is larger than its input raises
-    ``InfeasibleConfig`` with the arithmetic.
+    Convolutions have the names ``conv1``, ``conv2``, ..., and the layers after one have its name as
+    a prefix: ``conv1_act``, ``conv1_bn``, ``conv1_pool``.
     """
 
     def __init__(self, input_shape: tuple[int, int, int], activation: Component) -> None:
@@ -66,7 +65,20 @@ class Stack:
         self._convolutions = 0
 
     def conv(self, channels: int, window: Window, *, bias: bool = True) -> Self:
-        """Append a convolution."""
+        """Append a convolution.
+
+        Args:
+            channels: Output channels.
+            window: The geometry of the kernel.
+            bias: Whether the convolution has a bias.
+
+        Returns:
+            The stack itself.
+
+        Raises:
+            InfeasibleConfig: If the window is larger than its input; the message shows the
+                arithmetic.
+        """
         self._convolutions += 1
         self.size = window.slide(self._name, self.size)
         convolution = nn.Conv2d(
@@ -93,7 +105,12 @@ class Stack:
         return self
 
     def pool(self, window: Window = HALF, kind: Pooling = "max") -> Self:
-        """Append a pooling."""
+        """Append a pooling.
+
+        Raises:
+            InfeasibleConfig: If the window is larger than its input; the message shows the
+                arithmetic.
+        """
         name = f"{self._name}_pool"
         self.size = window.slide(name, self.size)
         layer = nn.MaxPool2d if kind == "max" else nn.AvgPool2d
@@ -111,7 +128,15 @@ class Stack:
         batch_norm: bool = False,
         dropout_before: bool = False,
     ) -> nn.Sequential:
-        """Append the dense layers (see ``add_dense_layers``) and return the model."""
+        """Append the dense layers and return the model.
+
+        Args:
+            hidden: Widths of the dense layers before the logits, or the rule for them.
+            classes: Number of classes.
+            dropout: Share of activations zeroed in training; 0 appends no dropout.
+            batch_norm: Whether batch norm follows each activation.
+            dropout_before: Whether a dropout precedes the first dense layer.
+        """
         self._model.add_module("flatten", nn.Flatten())
         add_dense_layers(
             self._model,

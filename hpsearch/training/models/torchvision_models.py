@@ -1,6 +1,6 @@
 """Any of torchvision's classifiers by its name there, with new dense layers at its end.
 
-torchvision takes seconds to import, so that only who names one of these models waits for it.
+torchvision is imported only if such a model is used, since the import takes seconds.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from hpsearch.training.models.transfer import Classifier, Freeze, check_freeze
 from hpsearch.training.models.widths import Hidden
 from hpsearch.training.registries import ACTIVATIONS, MODELS
 
-#: What counts as an architecture's activation (gates such as sigmoid don't).
+#: The layers that ``activation`` replaces (gates such as sigmoid stay).
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish)
 
-#: Architectures that call activations as functions, where nothing can be put in their place.
+#: Architectures that call activations as functions, which can't be replaced.
 _FUNCTIONAL = ("densenet", "googlenet", "inception")
 
 
@@ -45,7 +45,22 @@ def torchvision(
 ) -> nn.Module:
     """Any classifier of torchvision by its name there, its last layer replaced.
 
-    ``activation: null`` keeps the architecture's own.
+    Args:
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        name: torchvision's name of the model.
+        weights: ``none`` (random), ``imagenet``, or a file of a ``state_dict``.
+        freeze: ``backbone`` trains only the dense layers, ``none`` everything.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Replaces the architecture's activations; ``None`` keeps them, with ReLU in the
+            dense layers.
+        dropout: Share of activations zeroed in training, before the dense layers and after each
+            hidden one.
+
+    Raises:
+        UserError: If torchvision has no such model.
+        DataError: If the weights can't be loaded.
+        InfeasibleConfig: If the settings don't fit the model or the image.
     """
     check_freeze(freeze, weights)
     net = _build(name, input_shape)
@@ -88,7 +103,7 @@ def _build(name: str, input_shape: tuple[int, int, int]) -> nn.Module:
     elif name.startswith("maxvit"):
         sizes["input_size"] = (height, width)
     elif name in ("googlenet", "inception_v3"):
-        # Without the outputs that only the original's training had; and no warning
+        # No auxiliary outputs, which only the original's training needed, and no warning
         sizes.update(aux_logits=False, init_weights=True)
     get_model: Callable[..., nn.Module] = models.get_model
     try:
@@ -103,18 +118,18 @@ def _build(name: str, input_shape: tuple[int, int, int]) -> nn.Module:
 
 
 class _CountingOnCpu(TorchFunctionMode):
-    """Lets RegNet work out its widths while it is built on the meta device, which has no values."""
+    """Lets RegNet calculate its widths while it is built on the meta device, which has no values."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Call ``func``, on the CPU where it makes numbers to count with."""
+        """Call ``func``, on the CPU if RegNet calculates its widths with it."""
         where = {"device": "cpu"} if func in (torch.arange, torch.tensor) else {}
         return func(*args, **{**where, **(kwargs or {})})
 
 
 def _without_classifier(net: nn.Module) -> tuple[nn.Module, int, str]:
-    """Return the net without its last layer, its features, and that layer's name."""
+    """Return the net without its last layer, the number of its features, and that layer's name."""
     layers = [
         (name, module)
         for name, module in net.named_modules()
@@ -122,8 +137,8 @@ def _without_classifier(net: nn.Module) -> tuple[nn.Module, int, str]:
     ]
     name, last = layers[-1]
     if isinstance(last, nn.Conv2d):
-        # SqueezeNet: a 1x1 convolution, then the average. A dense layer behind the average is the
-        # same but for the ReLU that stands between them there
+        # SqueezeNet: a 1x1 convolution, a ReLU, then the average. A dense layer after the average
+        # is the same except for the ReLU
         net.classifier = nn.AdaptiveAvgPool2d(1)
         return net, last.in_channels, "classifier"
     _put(net, name, nn.Identity())
@@ -131,7 +146,7 @@ def _without_classifier(net: nn.Module) -> tuple[nn.Module, int, str]:
 
 
 def _take_channels(net: nn.Module, channels: int) -> str:
-    """Make the first convolution take ``channels``, and return its name."""
+    """Give the first convolution ``channels`` input channels, and return its name."""
     convolutions: dict[str, nn.Conv2d] = {
         name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d)
     }

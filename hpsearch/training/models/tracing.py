@@ -1,7 +1,7 @@
-"""One forward pass, seen operation by operation: receptive fields and multiply-adds.
+"""Receptive fields and multiply-adds of one forward pass, operation by operation.
 
-Operations are seen as PyTorch carries them out (``aten.convolution``, ``aten.addmm``), so that it
-doesn't matter whether a model calls a module or a function, or how its paths branch and join.
+The operations are PyTorch's own (``aten.convolution``, ``aten.addmm``), so it makes no difference
+whether a model calls a module or a function, or how its paths branch and join.
 """
 
 from __future__ import annotations
@@ -21,21 +21,28 @@ _aten = torch.ops.aten
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """Along one axis, the input pixels that a value may depend on."""
+    """The input pixels on which a value may depend, along one axis."""
 
-    #: The first and last of them for the value at index 0; outside the image where it is padded.
+    #: The first and the last pixel for the value at index 0; outside the image if it is padded.
     first: Fraction
     last: Fraction
-    #: How many pixels further the value at the next index looks.
+    #: Distance in pixels from a value's span to the next value's.
     step: Fraction
 
     @property
     def pixels(self) -> int:
-        """How many there are, those that a dilation skips included."""
+        """Number of pixels from first to last, including those that a dilation skips."""
         return math.ceil(self.last - self.first) + 1
 
     def behind(self, *, kernel: int, stride: Fraction, padding: int, dilation: int) -> Span:
-        """Return the span behind a window of ``kernel`` values."""
+        """Return the span of a window's output.
+
+        Args:
+            kernel: Values in the window.
+            stride: Step of the window, in values.
+            padding: Zeros on each side, in values.
+            dilation: Distance of two kernel elements, in values.
+        """
         return Span(
             first=self.first - padding * self.step,
             last=self.last + (dilation * (kernel - 1) - padding) * self.step,
@@ -43,43 +50,43 @@ class Span:
         )
 
     def joined(self, other: Span) -> Span:
-        """Return the span of a value made of two."""
+        """Return the span of a value that is calculated from two."""
         return Span(
             first=min(self.first, other.first),
             last=max(self.last, other.last),
-            # They differ where one was pooled to a single value: that one's step means nothing
+            # They differ if one was pooled to a single value, whose step has no meaning
             step=min(self.step, other.step),
         )
 
 
-#: Along height and width; ``None`` behind an operation whose reach isn't known.
+#: The spans along height and width; ``None`` after an operation whose span is unknown.
 Field: TypeAlias = tuple[Span, Span] | None
 
 _PIXEL = Span(first=Fraction(0), last=Fraction(0), step=Fraction(1))
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Watches the operations within ``with trace:`` on one batch of images.
+    """Records the operations within ``with trace:`` on one batch of images.
 
-    Dense layers are taken to mix channels and not pixels, as they do before a convolution. Behind
-    attention, transposed convolutions and interpolation the reach counts as unknown.
+    Dense layers count as mixing channels, not pixels, as they do before a convolution. After
+    attention, transposed convolutions and interpolation the receptive field is unknown.
     """
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        #: Of the whole batch.
+        #: Sum over the whole batch.
         self.multiply_adds = 0
-        #: Behind every convolution over images so far.
+        #: The field of every convolution over images so far.
         self._convolutions: list[Field] = []
         self._fields: dict[int, Field] = {id(images): (_PIXEL, _PIXEL)}
-        self._kept: list[Any] = [images]  # so that no id is given anew
+        self._kept: list[Any] = [images]  # kept alive, so that no id is used again
 
     @property
     def receptive_field(self) -> tuple[int, int] | None:
-        """Height and width in pixels behind the last convolution so far.
+        """(height, width) in pixels of the last convolution's receptive field.
 
-        The one that sees most, for paths that join have several last ones. ``None`` where there is
-        no convolution, or one whose reach isn't known.
+        If joined paths have several last convolutions, the largest counts. ``None`` if there is no
+        convolution, or if the field of one is unknown.
         """
         found = [field for field in self._convolutions if field is not None]
         if not found or len(found) < len(self._convolutions):
@@ -93,7 +100,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Carry out ``operation``, and note what it does to the fields."""
+        """Run ``operation`` and record its effect on the fields."""
         out = operation(*args, **(kwargs or {}))
         overload = operation.overloadpacket
         self.multiply_adds += _multiply_adds(overload, args, out)
@@ -186,7 +193,7 @@ def _adaptive_pooling(image: Tensor, output_size: Sequence[int], *_: Any) -> _Wi
 
 
 def _even(size: int, parts: int) -> _Window:
-    """Return the widest of the windows that cut ``size`` values into ``parts``."""
+    """Return the widest of the windows that divide ``size`` values into ``parts``."""
     kernel = max(-(-(i + 1) * size // parts) - i * size // parts for i in range(parts))
     return {"kernel": kernel, "stride": Fraction(size, parts), "padding": 0, "dilation": 1}
 
@@ -213,15 +220,15 @@ _WINDOWS: Mapping[Any, Callable[..., _Windows]] = {
     _aten.amax: _reduction,
 }
 
-#: Parts of the names of operations that look further than is followed here.
+#: Parts of the names of operations whose receptive field isn't calculated.
 _UNKNOWN = ("bmm", "attention", "upsample")
 
 
 def _multiply_adds(overload: Any, args: Sequence[Any], out: Any) -> int:
-    """Return those of convolutions and matrix products, forward; 0 for what else there is."""
+    """Return the forward multiply-adds of a convolution or matrix product; 0 for other operations."""
     if overload is _aten.convolution:
         image, weight, transposed = args[0], args[1], args[6]
-        # weight: (out, in / groups, ...), or (in, out / groups, ...) where transposed
+        # weight: (out, in / groups, ...), or (in, out / groups, ...) if transposed
         return int((image if transposed else out).numel() * math.prod(weight.shape[1:]))
     if overload in (_aten.mm, _aten.bmm):
         return int(out.numel() * args[0].shape[-1])

@@ -1,4 +1,4 @@
-"""A network's layers up to its features, and new dense layers on top of them."""
+"""A network's layers up to its features, with new dense layers on top of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from hpsearch.errors import InfeasibleConfig
 from hpsearch.registry import Component
 from hpsearch.training.models.dense import add_dense_layers
 
-#: A model's ``freeze`` key: what of it isn't trained.
+#: A model's ``freeze`` key: the part that isn't trained.
 Freeze: TypeAlias = Literal["none", "backbone"]
 
 
 def check_freeze(freeze: Freeze, weights: str | Path) -> None:
-    """Raise ``InfeasibleConfig`` where a backbone of random weights would never be trained."""
+    """Check that a frozen backbone has pretrained weights.
+
+    Raises:
+        InfeasibleConfig: If the backbone is frozen and its weights are random.
+    """
     if freeze == "backbone" and weights == "none":
         raise InfeasibleConfig(
             "freeze: backbone keeps the weights that were loaded, but weights is none; "
@@ -26,10 +30,20 @@ def check_freeze(freeze: Freeze, weights: str | Path) -> None:
 
 
 class Classifier(nn.Module):
-    """``backbone`` gives (n, features), ``head`` makes logits of them: (n, classes).
+    """``backbone`` maps images to (n, features), ``head`` maps these to logits (n, classes).
 
-    A frozen backbone isn't trained and stays in evaluation mode: batch norm keeps the statistics
-    that belong to its weights, and dropout there is off.
+    A frozen backbone isn't trained and stays in evaluation mode: its batch norm keeps the
+    statistics that belong to its weights, and its dropout is off.
+
+    Args:
+        backbone: The layers up to the features.
+        features: Number of features.
+        classes: Number of classes.
+        frozen: Whether the backbone is frozen.
+        hidden: Widths of the dense layers before the logits, or the rule for them.
+        activation: Follows each hidden dense layer.
+        dropout: Share of activations zeroed in training, before the dense layers and after each
+            hidden one.
     """
 
     def __init__(
@@ -66,7 +80,7 @@ class Classifier(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode, a frozen backbone excepted."""
+        """Set training mode, except for a frozen backbone."""
         super().train(mode)
         if self._frozen:
             self.backbone.eval()

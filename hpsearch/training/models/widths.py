@@ -6,7 +6,7 @@ The rules divide the inputs until the number of classes is reached. For 3072 inp
     div4        3072 -> 768, 192, 48, 12 -> 10
     div4_div2   3072 -> 768, 384, 96, 48, 12 -> 10
 
-Only widths above the number of classes are kept (12 / 2 = 6 isn't more than 10, so 12 is the last).
+All widths are larger than the number of classes (12 / 2 = 6 isn't, so 12 is the last).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import PositiveInt
 #: A model's ``hidden`` key: widths of the dense layers before the logits, or the rule for them.
 Hidden: TypeAlias = list[PositiveInt] | Literal["div2", "div4", "div4_div2"]
 
-#: ``hidden`` of ``mlp``: also by the names of dense nets in reports A (relu_) and B.
+#: ``hidden`` of ``mlp``: also the names of dense nets in reports A (relu_) and B.
 MlpHidden: TypeAlias = (
     list[PositiveInt]
     | Literal[
@@ -42,23 +42,23 @@ MlpHidden: TypeAlias = (
     ]
 )
 
-#: ``hidden`` of ``simple_cnn``: also by the names of report A.
+#: ``hidden`` of ``simple_cnn``: also the names of report A.
 SimpleCnnHidden: TypeAlias = (
     list[PositiveInt] | Literal["div2", "div4", "div4_div2", "arq_2", "arq_4"]
 )
 
 _DIVISORS: Mapping[str, tuple[int, ...]] = {"div2": (2,), "div4": (4,), "div4_div2": (4, 2)}
 
-#: What the reports' names stand for. Where a report leaves a choice, it was made here.
+#: Meaning of the reports' names. If a report leaves a choice, it is made here.
 NAMED: Mapping[str, str | tuple[int, ...]] = {
     # Report A, from 3072 inputs to 10 classes
     "relu_layer_div2": "div2",
     "relu_layer_div4": "div4",
     "relu_div4_div2": "div4_div2",
-    # It says "by no rule" and 6 or 4 layers, not which widths. The last layer is one of them
+    # It gives 6 or 4 layers, "by no rule", but no widths. The count includes the last layer
     "relu_6_layer_divrand": (1000, 700, 300, 120, 40),
     "relu_4_layer_divrand": (1200, 450, 90),
-    # Report B: the widths that it names, and nothing that it doesn't. Several came out alike
+    # Report B: only the widths that it names, so that several names have the same widths
     "MLP": (120,),
     "fc_hl_1layers": (120,),
     "fc_hl_bigvalues": (150, 150),
@@ -66,14 +66,20 @@ NAMED: Mapping[str, str | tuple[int, ...]] = {
     "fc_hl_less_values": (50,),
     "fc_hl_1layer_less": (120,),
     "fc_hl_1layerless_smallvalues": (50,),
-    # Report A, from the 64 * 8 * 8 values behind simple_cnn's convolutions
+    # Report A, from the 64 * 8 * 8 values after simple_cnn's convolutions
     "arq_2": "div2",
     "arq_4": "div4",
 }
 
 
 def widths_of(hidden: Sequence[int] | str, *, inputs: int, classes: int) -> list[int]:
-    """Return the widths that ``hidden`` stands for between ``inputs`` values and the logits."""
+    """Return the widths of the dense layers between the inputs and the logits.
+
+    Args:
+        hidden: A list of widths, a rule, or a report's name.
+        inputs: Number of values that enter the first layer.
+        classes: Number of classes.
+    """
     meant = NAMED[hidden] if isinstance(hidden, str) and hidden in NAMED else hidden
     if not isinstance(meant, str):
         return list(meant)
