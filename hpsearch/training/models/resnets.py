@@ -233,7 +233,7 @@ class Bottleneck(nn.Module):
 
 
 def _downsample(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
-    """Return the layers that give a block's input the shape of its output; ``None`` if it has it."""
+    """Return layers that give a block's input the shape of its output; ``None`` if it has it."""
     if stride == 1 and inputs == outputs:
         return None
     return nn.Sequential(

@@ -118,7 +118,7 @@ def _build(name: str, input_shape: tuple[int, int, int]) -> nn.Module:
 
 
 class _CountingOnCpu(TorchFunctionMode):
-    """Lets RegNet calculate its widths while it is built on the meta device, which has no values."""
+    """Lets RegNet calculate its widths on the CPU while it is built on the meta device."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None

@@ -225,7 +225,7 @@ _UNKNOWN = ("bmm", "attention", "upsample")
 
 
 def _multiply_adds(overload: Any, args: Sequence[Any], out: Any) -> int:
-    """Return the forward multiply-adds of a convolution or matrix product; 0 for other operations."""
+    """Return the multiply-adds of a convolution or matrix product; 0 for other operations."""
     if overload is _aten.convolution:
         image, weight, transposed = args[0], args[1], args[6]
         # weight: (out, in / groups, ...), or (in, out / groups, ...) if transposed
