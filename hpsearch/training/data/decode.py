@@ -17,11 +17,11 @@ from hpsearch.training.data.images import DamagedPicture, Images, Part, Source
 from hpsearch.training.data.room import require_memory
 
 #: Pictures decoded at a time, and the bytes that they may have together after resizing (a single
-#: picture may have more): this, and no share of the whole, is what building takes of memory.
+#: picture may have more). This bounds the memory of a build, however many pictures there are.
 _CHUNK, _CHUNK_BYTES = 512, 2**24
-#: What Pillow takes of memory to resize to a pixel: its own copies and ours.
+#: Memory for each pixel that Pillow resizes to: its own copies and ours.
 _BYTES_PER_PIXEL = 16
-#: Damaged pictures that an error names.
+#: How many damaged pictures an error names at most.
 _NAMED = 10
 
 #: Picks images of a part by their labels ``(n,)``: sorted indices.
@@ -33,11 +33,21 @@ class Taken:
     """A part's images, and which of them are taken."""
 
     images: Images
+    #: Their indices in ``images``, sorted.
     chosen: NDArray[np.int64]
 
 
 def read_part(source: Source, part: Part, choose: Choose | None = None) -> Taken:
-    """Decode a part (every image that isn't decoded lazily). Raises ``DataError``."""
+    """Decode a part (every image that isn't decoded lazily).
+
+    Args:
+        source: The source of the part, for its class names and for errors.
+        part: What to read.
+        choose: Picks the images that are taken; ``None`` takes all.
+
+    Raises:
+        DataError: If a file can't be read, or the result isn't what ``Images`` describes.
+    """
     try:
         images = part.read()
     except OSError as error:
@@ -52,7 +62,7 @@ def read_part(source: Source, part: Part, choose: Choose | None = None) -> Taken
 
 
 def _checked(source: Source, images: Images) -> Images:
-    """Return what a source gave; raises ``DataError`` if it isn't what ``Images`` promises."""
+    """Return ``images`` with int64 labels; raise ``DataError`` if they aren't valid."""
     labels, groups, pictures = images.labels, images.groups, images.images
     classes = len(source.class_names)
     if len(labels) == 0 or len(labels) != len(pictures):
@@ -89,16 +99,28 @@ def _checked(source: Source, images: Images) -> Images:
 def write_parts(
     writer: Writer, class_names: Sequence[str], parts: Sequence[Taken], input_size: int | None
 ) -> str:
-    """Write the parts one after the other: ``images`` uint8 NCHW, ``labels`` and ``chosen`` int64.
+    """Write the chosen images of the parts, one part after the other.
 
-    With an ``input_size`` the pictures become squares of that edge, by antialiased bilinear
-    resampling (Pillow's, whose fixed-point arithmetic gives the same bytes on every machine).
-    ``chosen`` holds each image's index in its part of the source; ``groups`` (int64) is written
-    if a part has them.
+    The arrays are ``images``, uint8 ``(n, channels, height, width)``, ``labels``, int64 ``(n,)``,
+    ``chosen``, int64 ``(n,)``, each image's index in its part of the source, and, if a part has
+    groups, ``groups``, int64 ``(n,)``.
 
-    Returns the SHA-256 of the chosen pictures in their own size, their labels and class names. It
-    doesn't depend on how files are packed (``.gz`` or not) nor on ``input_size``. Raises
-    ``DataError`` naming the damaged pictures (the first ten, and how many there are).
+    Args:
+        writer: The cache entry that is being built.
+        class_names: The names of the classes, for the hash.
+        parts: The images and which of them are written.
+        input_size: The edge in pixels of the squares that pictures are resized to, by antialiased
+            bilinear resampling (Pillow's fixed-point arithmetic gives the same bytes on every
+            machine); ``None``: pictures keep their size, which must be the same for all.
+
+    Returns:
+        The SHA-256 (hex) of the chosen pictures in their own size, their labels and class names.
+        It doesn't depend on ``input_size``, or on whether files are compressed.
+
+    Raises:
+        DataError: If pictures are damaged (the message names the first ten and the number of the
+            damaged), differ in channels, differ in size without an ``input_size``, or need more
+            memory or disk than is free.
     """
     identity = _Identity(class_names)
     damaged: list[DamagedPicture] = []
@@ -116,9 +138,9 @@ def write_parts(
                 indices = part.chosen[start : start + chunk]
                 pictures = _decoded(part.images, indices, identity, damaged)
                 sized = _sized(pictures, shape, len(indices), resize=input_size is not None)
-                if not damaged:  # else only to learn how many are
+                if not damaged:  # if some are, the rest is decoded only to count them
                     rows.append(sized)
-                del sized  # before the next one is made
+                del sized  # free the memory before the next chunk
         if damaged:
             raise _damaged(damaged, total)
     writer.save("labels", np.concatenate([part.images.labels[part.chosen] for part in parts]))
@@ -129,9 +151,9 @@ def write_parts(
 
 
 def _groups(parts: Sequence[Taken]) -> NDArray[np.int64]:
-    """Return the group of each chosen image; groups of two parts are never the same.
+    """Return the group of each chosen image; no group is in two parts.
 
-    In a part without groups each image is a group of its own.
+    In a part without groups, each image is its own group.
     """
     found, first = [], 0
     for part in parts:
@@ -144,18 +166,18 @@ def _groups(parts: Sequence[Taken]) -> NDArray[np.int64]:
 
 
 class _Identity:
-    """SHA-256 of class names, labels, and pictures in their own size, counted in as they come."""
+    """SHA-256 of class names, labels, and pictures in their own size."""
 
     def __init__(self, class_names: Sequence[str]) -> None:
         self._digest = hashlib.sha256(repr(list(class_names)).encode())
 
     def labels(self, labels: NDArray[np.int64]) -> None:
-        """Count in the labels of a part, before its pictures."""
+        """Add the labels of a part, before its pictures."""
         self._digest.update(len(labels).to_bytes(8, "little"))
         self._digest.update(labels.astype("<i8").tobytes())
 
     def picture(self, picture: NDArray[np.uint8]) -> None:
-        """Count in the next picture."""
+        """Add the next picture."""
         self._digest.update(repr(picture.shape).encode())
         self._digest.update(picture.tobytes())
 
@@ -183,7 +205,7 @@ def _decoded(
     identity: _Identity,
     damaged: list[DamagedPicture],
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield the pictures at ``indices``, counting each in; damaged ones are left out and noted."""
+    """Yield the pictures at ``indices`` and add them to ``identity``; collect damaged ones."""
     for index in indices:
         try:
             picture = images.images[int(index)]
@@ -204,7 +226,14 @@ def _damaged(pictures: Sequence[DamagedPicture], total: int) -> DataError:
 
 
 def require_memory_for(shape: tuple[int, int, int]) -> None:
-    """Raise ``DataError`` if an image ``(height, width, channels)`` can't be prepared in memory."""
+    """Require enough free memory to prepare an image.
+
+    Args:
+        shape: ``(height, width, channels)`` after resizing.
+
+    Raises:
+        DataError: If there is less. The message shows the needed and the free memory.
+    """
     height, width, _ = shape
     require_memory(
         height * width * _BYTES_PER_PIXEL,
@@ -216,7 +245,10 @@ def require_memory_for(shape: tuple[int, int, int]) -> None:
 def _sized(
     pictures: Iterable[NDArray[np.uint8]], shape: tuple[int, int, int], count: int, *, resize: bool
 ) -> NDArray[np.uint8]:
-    """Return ``count`` pictures (or fewer, if some are damaged) as uint8 NCHW."""
+    """Return uint8 ``(count, channels, height, width)``.
+
+    If there are fewer than ``count`` pictures, since some are damaged, the last rows are undefined.
+    """
     height, width, channels = shape
     sized = np.empty((count, channels, height, width), dtype=np.uint8)
     for number, picture in enumerate(pictures):
@@ -238,7 +270,7 @@ def _sized(
 def resized(picture: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return a picture, uint8 ``(height, width, channels)``, in the height and width of ``shape``.
 
-    By antialiased bilinear resampling; a picture of that size is returned as it is.
+    The resampling is bilinear and antialiased; a picture of that size is returned unchanged.
     """
     height, width, channels = shape
     if picture.shape == shape:

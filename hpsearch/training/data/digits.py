@@ -10,7 +10,7 @@ from hpsearch.training.data.images import Images, Part, Source
 from hpsearch.training.data.place import DataRoot
 from hpsearch.training.registries import SOURCES
 
-#: Of each class every fifth picture, in scikit-learn's order, is a test image.
+#: Every fifth picture of each class, in scikit-learn's order, is a test image.
 _TEST_EVERY = 5
 
 
@@ -18,9 +18,9 @@ _TEST_EVERY = 5
 def digits(place: DataRoot, /) -> Source:
     """1,797 handwritten digits, gray, 8x8 pixels; in scikit-learn, nothing to download.
 
-    The set has no test part of its own, so every fifth picture of each class (355 of 1,797) is
-    held back as one, the same for every seed. Source: the UCI optical recognition of handwritten
-    digits set, by E. Alpaydin and C. Kaynak.
+    The set has no test part, so every fifth picture of each class (355 of 1,797) is a test image,
+    the same for every seed. Source: the UCI optical recognition of handwritten digits set, by
+    E. Alpaydin and C. Kaynak.
     """
     return Source(
         name="digits",
@@ -32,7 +32,7 @@ def digits(place: DataRoot, /) -> Source:
 
 
 def _read(part: Literal["train", "test"]) -> Images:
-    # Imported late: scikit-learn takes a second, and a prepared cache needs none of it.
+    # Imported late: scikit-learn takes a second to import, and a prepared cache doesn't need it.
     from sklearn.datasets import load_digits
 
     data = load_digits()

@@ -13,19 +13,27 @@ from filelock import FileLock
 
 from hpsearch.training.data.content import temporary_name
 
-#: A server that says nothing for this long is given up.
+#: The download fails if a server sends nothing for this long.
 _SILENCE_SECONDS = 60.0
 
 
 class DownloadFailed(Exception):
-    """The network didn't give the files; the message is the reason."""
+    """The files could not be downloaded; the message is the reason."""
 
 
 def fetch_once(target: Path, here: Callable[[], bool], fetch: Callable[[Path], None]) -> None:
-    """Fill the folder ``target`` by ``fetch(temporary folder)``, unless ``here()`` says it is.
+    """Download files into a folder, unless they are there.
 
-    Of several processes one downloads and the others wait; the files appear in ``target`` only
-    when all of them are whole. Raises ``DownloadFailed``.
+    If several processes call this at once, one downloads and the others wait. The files appear in
+    ``target`` only after all of them are complete.
+
+    Args:
+        target: The folder; it is created if needed.
+        here: Whether ``target`` has the files.
+        fetch: Downloads the files into the temporary folder that it gets.
+
+    Raises:
+        DownloadFailed: If the network fails, a checksum is wrong, or ``target`` can't be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,13 +52,13 @@ def fetch_once(target: Path, here: Callable[[], bool], fetch: Callable[[Path], N
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
-        # URLError is an OSError; torchvision tells a wrong checksum by RuntimeError.
+        # URLError is an OSError; torchvision raises RuntimeError for a wrong checksum.
         raise DownloadFailed(str(error)) from error
 
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """torchvision opens its connections without a time limit: a dead one would hang for ever."""
+    """Set a timeout for connections: torchvision sets none, so a dead one would never end."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SILENCE_SECONDS)
     try:

@@ -1,6 +1,7 @@
 """Several splits for one trial: the folds of cross-validation, or repeated random splits.
 
-With few images one split says little: which of them validate decides more than the configuration.
+With few images, one split isn't enough: the choice of validation images changes the metric more
+than the configuration does.
 """
 
 from __future__ import annotations
@@ -25,11 +26,25 @@ def fold_splits(
     seed: int,
     class_names: Sequence[str],
 ) -> tuple[Split, ...]:
-    """Divide the images into ``folds`` parts, each of which validates once and else trains.
+    """Divide the images into folds, each of which validates once and trains the other times.
 
-    Each class gives every fold its share, to one image; with ``groups`` (one number per image) as
-    nearly as whole groups allow, none of which is in two folds. Every class trains beside each
-    fold. Raises ``DataError`` where that can't be.
+    Each fold gets its share of each class, give or take one image. With ``groups``, the shares are
+    as exact as whole groups allow, and no group is in two folds. For each fold, every class has
+    training images outside it.
+
+    Args:
+        labels: The class of each image, int64 ``(n,)``.
+        groups: The group of each image, int64 ``(n,)``; ``None``: each image may be in any fold.
+        folds: The number of folds.
+        seed: The seed of the random order, 0 or more.
+        class_names: The names of the classes, for errors.
+
+    Returns:
+        One split for each fold.
+
+    Raises:
+        DataError: If there are fewer images (or groups) than folds, or a class would be in one
+            fold only.
     """
     _require_enough(labels, groups, folds, class_names)
     if groups is None:
@@ -50,7 +65,18 @@ def repeated_splits(
     *,
     seed: int,
 ) -> tuple[Split, ...]:
-    """Split off ``size`` images ``splits`` times, each time by a seed of its own."""
+    """Split off validation images several times, each time with another seed.
+
+    Args:
+        labels: The class of each image, int64 ``(n,)``.
+        groups: The group of each image, int64 ``(n,)``; ``None``: each image may be on either side.
+        size: A fraction of the images (float) or their number (int).
+        splits: The number of splits.
+        seed: The seed from which those of the splits follow.
+
+    Raises:
+        DataError: If a part of a split would be empty.
+    """
     return tuple(
         split_images(labels, groups, size, seed=hashed_seed(seed, "split", number))
         for number in range(splits)
@@ -85,11 +111,11 @@ def _require_enough(
 
 
 def _stratified(labels: NDArray[np.int64], folds: int, seed: int) -> Indices:
-    """Return the fold of each image: class by class, in random order, they are dealt like cards."""
+    """Return the fold of each image: the images of each class, in random order, take turns."""
     keys = random_keys(len(labels), seed=seed, stream="folds")
     order = np.lexsort((keys, labels))
     fold_of = np.empty(len(labels), dtype=np.int64)
-    # Where one class ends the next goes on, so that sizes differ by one at most
+    # Each class continues after the last fold of the previous one, so sizes differ by one at most
     fold_of[order] = np.arange(len(labels)) % folds
     return fold_of
 
@@ -101,7 +127,7 @@ def _grouped(
     seed: int,
     class_names: Sequence[str],
 ) -> Indices:
-    """Return the fold of each image: the largest groups first, each to the fold that lacks most."""
+    """Return the fold of each image: from the largest group on, each goes where it costs least."""
     _, member = np.unique(groups, return_inverse=True)
     contents = np.zeros((int(member.max()) + 1, int(labels.max()) + 1), dtype=np.int64)
     np.add.at(contents, (member, labels), 1)
@@ -116,16 +142,16 @@ def _grouped(
 
 @dataclass
 class _Table:
-    """Which group is in which fold, and what the folds hold of each class."""
+    """Which group is in which fold, and how many images of each class a fold contains."""
 
     #: Images by group and class, int64 ``(groups, classes)``.
     contents: Indices
-    #: Images by fold and class, times the number of folds, less the class: 0 where it has its
-    #: share. In whole numbers, so that no rounding differs between platforms.
+    #: Images by fold and class, times the number of folds, less the images of the class: 0 if the
+    #: fold has its exact share. Whole numbers, so that no rounding differs between platforms.
     excess: Indices
-    #: Groups by fold and class.
+    #: Number of groups by fold and class, int64 ``(folds, classes)``.
     groups: Indices
-    #: Of each group; -1 before it is in one.
+    #: The fold of each group; -1 before it has one.
     fold_of: list[int]
 
     @classmethod
@@ -139,9 +165,9 @@ class _Table:
         )
 
     def cost(self, group: int, fold: int) -> tuple[int, int]:
-        """Return by how much the sum of squared excesses grows with the group in the fold.
+        """Return how much the sum of squared excesses grows if the group is put into the fold.
 
-        Class by class; and, where that is the same, over all classes together.
+        The first number is summed over classes; the second, for ties, is of all classes together.
         """
         added, before = len(self.excess) * self.contents[group], self.excess[fold]
         together, total = int(before.sum()), int(added.sum())
@@ -158,7 +184,15 @@ class _Table:
         self.groups[fold] += images > 0
 
     def spread_every_class(self, order: list[int], class_names: Sequence[str]) -> None:
-        """See to it that no class is in one fold alone: it couldn't train beside it."""
+        """Move groups until each class is in two folds, so that it trains beside each fold.
+
+        Args:
+            order: The groups, in the order in which they are tried.
+            class_names: The names of the classes, for the error.
+
+        Raises:
+            DataError: If no group of a class can move.
+        """
         for label in range(self.contents.shape[1]):
             if np.count_nonzero(self.groups[:, label]) != 1:
                 continue
@@ -179,10 +213,10 @@ class _Table:
             self.put(group, other)
 
     def _may_leave(self, group: int, fold: int) -> bool:
-        """Whether the fold keeps another group, and each of the group's classes two folds."""
+        """Whether the fold keeps another group, and no class goes from two folds to one."""
         if self.fold_of.count(fold) < 2:
             return False
         of_group = np.flatnonzero(self.contents[group])
         elsewhere = np.count_nonzero(self.groups[:, of_group], axis=0)
-        # A class that is in one fold alone gains by the move; one in two folds may lose
+        # A class in one fold can only gain by the move; a class in two folds may lose one
         return bool(np.all((elsewhere != 2) | (self.groups[fold, of_group] > 1)))

@@ -1,6 +1,7 @@
-"""Splits that keep images together which belong together: the same person, the same object.
+"""Splits that keep the images of a group together, such as those of one person or object.
 
-Such images resemble each other, so one in training and one in validation would flatter the model.
+Such images resemble each other, so the accuracy would be too high if one trained and another
+validated.
 """
 
 from __future__ import annotations
@@ -25,15 +26,27 @@ from hpsearch.training.data.split import (
 #: A key of a source: the share of its images that is held out for the final evaluation.
 TestFraction = Annotated[float, Field(gt=0, lt=1)]
 
-#: The study's seed plays no part in what is held out, so that it stays closed to every study.
+#: The test images don't depend on the study's seed, so that no study trains on those of another.
 _TEST_SEED = 0
 
-#: Later sweeps hardly gain anything, and with many groups of many classes each takes its time.
+#: More sweeps gain little, and each is slow with many groups of many classes.
 _SWEEPS = 4
 
 
 def hold_out(labels: NDArray[np.int64], groups: NDArray[np.int64] | None, fraction: float) -> Split:
-    """Split off a source's test images: the same ones for every study and seed."""
+    """Split off a source's test images: the same ones for every study and seed.
+
+    Args:
+        labels: The class of each image, int64 ``(n,)``.
+        groups: The group of each image, int64 ``(n,)``; ``None``: each image may be on either side.
+        fraction: The share of the images that is held out, between 0 and 1.
+
+    Returns:
+        The split; its ``validation`` contains the test images.
+
+    Raises:
+        DataError: If one of the two parts would be empty.
+    """
     return split_images(labels, groups, fraction, seed=_TEST_SEED, part="test")
 
 
@@ -45,7 +58,21 @@ def split_images(
     seed: int,
     part: SplitOff = "validation",
 ) -> Split:
-    """Split off ``size`` images, by group where there are ``groups``, else stratified."""
+    """Split off images: whole groups if there are ``groups``, else stratified.
+
+    Args:
+        labels: The class of each image, int64 ``(n,)``.
+        groups: The group of each image, int64 ``(n,)``; ``None``: each image may be on either side.
+        size: A fraction of the images (float) or their number (int).
+        seed: The seed of the random order, 0 or more.
+        part: What is split off.
+
+    Returns:
+        The split; its ``validation`` contains what is split off.
+
+    Raises:
+        DataError: If one of the two parts would be empty.
+    """
     if groups is None:
         return stratified_split(labels, size, seed=seed, part=part)
     return grouped_split(labels, groups, size, seed=seed, part=part)
@@ -59,13 +86,24 @@ def grouped_split(
     seed: int,
     part: SplitOff = "validation",
 ) -> Split:
-    """Split ``len(labels)`` images so that no group is on both sides.
+    """Split images so that no group is on both sides.
 
-    ``groups`` holds one number per image, equal where images belong together. Class by class the
-    part that is split off comes as near to its share of ``size`` as whole groups allow, so its
-    total may differ from ``size`` by a few images. A class trains with at least one of its groups,
-    and is in the other part too where it has a second group to spare. Raises ``DataError`` where
-    no group can be spared.
+    For each class, the part that is split off is as near to its share of ``size`` as whole groups
+    allow, so its total may differ from ``size`` by a few images. Each class trains with at least
+    one of its groups, and is in the other part too if it has a second group to spare.
+
+    Args:
+        labels: The class of each image, int64 ``(n,)``.
+        groups: The group of each image, int64 ``(n,)``.
+        size: A fraction of the images (float) or their number (int).
+        seed: The seed of the random order, 0 or more.
+        part: What is split off.
+
+    Returns:
+        The split; its ``validation`` contains what is split off.
+
+    Raises:
+        DataError: If no group can be spared, or ``size`` would leave a part empty.
     """
     count = count_of(size, len(labels), part)
     _, member = np.unique(groups, return_inverse=True)
@@ -75,7 +113,8 @@ def grouped_split(
         if draft.can_take(group) and draft.change(group, total=False) < 0:
             draft.take(group)
     draft.represent_every_class(order)
-    # Rounding to whole groups in each class adds up over many classes: now with an eye on the total
+    # Rounding to whole groups in each class adds up over many classes, so these sweeps weigh the
+    # total as well
     for _ in range(_SWEEPS):
         moved = [draft.improve(group) for group in order]
         if not any(moved):
@@ -94,14 +133,14 @@ def grouped_split(
 class _Draft:
     """Which groups are split off, and how far each class is from its share."""
 
-    #: Of each group: (class, images of it).
+    #: For each group: pairs of a class and its number of images.
     contents: list[list[tuple[int, int]]]
     #: Whether each group is split off.
     taken: list[bool]
-    #: Of each class: images split off, less those that should be.
+    #: For each class: images split off, less those that should be.
     excess: list[int]
     total_excess: int
-    #: Of each class: groups that train, groups that are split off.
+    #: For each class: groups that train, groups that are split off.
     training: list[int]
     split_off: list[int]
 
@@ -126,17 +165,17 @@ class _Draft:
         )
 
     def can_take(self, group: int) -> bool:
-        """Whether each class of the group would still train with another one."""
+        """Whether each class of the group has another group that trains."""
         return not self.taken[group] and all(self.training[c] > 1 for c, _ in self.contents[group])
 
     def can_give_back(self, group: int) -> bool:
-        """Whether each class of the group would still be split off with another one."""
+        """Whether each class of the group has another group that is split off."""
         return self.taken[group] and all(self.split_off[c] > 1 for c, _ in self.contents[group])
 
     def change(self, group: int, *, total: bool) -> int:
         """Return how the sum of squared excesses changes when the group changes sides.
 
-        With ``total`` the excess over all classes counts too, as much as two classes.
+        If ``total``, the excess over all classes counts too, as much as two classes.
         """
         sign = -1 if self.taken[group] else 1
         parts = [(self.excess[c], sign * n) for c, n in self.contents[group]]
@@ -155,7 +194,7 @@ class _Draft:
             self.split_off[label] += sign
 
     def represent_every_class(self, order: list[int]) -> None:
-        """Split off the smallest group of each class that should be there and isn't."""
+        """Split off the smallest free group of each class that isn't in that part but should be."""
         of_class: dict[int, list[int]] = {}
         for group in order:
             for label, _ in self.contents[group]:
@@ -167,7 +206,10 @@ class _Draft:
                     self.take(min(free, key=lambda group: sum(n for _, n in self.contents[group])))
 
     def strays(self, group: int) -> bool:
-        """Whether moving the group takes a class further from its share than the group is large."""
+        """Whether the move takes a class too far from its share.
+
+        That is further than now, and by more than the class's images in the group.
+        """
         sign = -1 if self.taken[group] else 1
         return any(
             abs(self.excess[c] + sign * n) > max(n, abs(self.excess[c]))
@@ -175,9 +217,9 @@ class _Draft:
         )
 
     def improve(self, group: int) -> bool:
-        """Move the group where that brings sizes nearer to what they should be.
+        """Move the group if that brings the sizes nearer to what they should be.
 
-        For the sake of the total a class may stray from its share by the group, but no further.
+        A class may miss its share for the sake of the total, but by no more than the group.
         """
         movable = self.can_give_back(group) or self.can_take(group)
         better = movable and not self.strays(group) and self.change(group, total=True) < 0

@@ -1,8 +1,8 @@
 """IDX files, the format of MNIST and Fashion-MNIST.
 
-A header (two zero bytes, a type code, the number of dimensions, each size as a big-endian 32-bit
-integer), then the values. Here bytes only (type 8): images ``(n, height, width)``, labels
-``(n,)``. Format: http://yann.lecun.com/exdb/mnist/
+A file has a header (two zero bytes, a type code, the number of dimensions, each size as a
+big-endian 32-bit integer), then the values. Only bytes (type 8) are read: images
+``(n, height, width)``, labels ``(n,)``. Format: http://yann.lecun.com/exdb/mnist/
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ _FASHION_CLASSES = (
 class _Known:
     """A public set of IDX files."""
 
-    #: Of the source, and of the folder below the data root.
+    #: The name of the source, and of the folder below the data root.
     name: str
-    #: The class of ``torchvision.datasets`` that knows where to fetch it.
+    #: The class of ``torchvision.datasets`` with the address.
     dataset: str
-    #: How else it may come here.
+    #: Another way to get it, for an error.
     advice: str = ""
 
 
@@ -77,9 +77,16 @@ _MNIST = _Known(name="mnist", dataset="MNIST")
 def fashion_mnist(place: DataRoot, /, *, path: Path | None = None) -> Source:
     """Fashion-MNIST: 60,000 + 10,000 gray pictures of clothes, 28x28 pixels, ten classes.
 
-    ``path``: the folder of the four IDX files (plain or ``.gz``). Without it they are looked for
-    in the data root's ``fashion_mnist`` and where Debian's package ``dataset-fashion-mnist`` puts
-    them, else downloaded. Source: Xiao, Rasul, Vollgraf 2017, MIT licence.
+    Source: Xiao, Rasul, Vollgraf 2017, MIT licence.
+
+    Args:
+        place: The data root, and whether the network may be used.
+        path: The folder of the four IDX files (plain or ``.gz``); ``None``: the data root's
+            ``fashion_mnist`` or the folder of Debian's package ``dataset-fashion-mnist``;
+            downloaded if neither has the files.
+
+    Raises:
+        DataError: If the training files are missing.
     """
     folder = _find(place, _FASHION_MNIST, path, elsewhere=[DEBIAN_FASHION_MNIST])
     return _source("fashion_mnist", folder, _FASHION_CLASSES)
@@ -89,8 +96,15 @@ def fashion_mnist(place: DataRoot, /, *, path: Path | None = None) -> Source:
 def mnist(place: DataRoot, /, *, path: Path | None = None) -> Source:
     """MNIST: 60,000 + 10,000 gray pictures of handwritten digits, 28x28 pixels.
 
-    ``path``: the folder of the four IDX files (plain or ``.gz``). Without it they are looked for
-    in the data root's ``mnist``, else downloaded. Source: LeCun, Cortes, Burges 1998.
+    Source: LeCun, Cortes, Burges 1998.
+
+    Args:
+        place: The data root, and whether the network may be used.
+        path: The folder of the four IDX files (plain or ``.gz``); ``None``: the data root's
+            ``mnist``, downloaded if needed.
+
+    Raises:
+        DataError: If the training files are missing.
     """
     return _source("mnist", _find(place, _MNIST, path), tuple("0123456789"))
 
@@ -99,8 +113,15 @@ def mnist(place: DataRoot, /, *, path: Path | None = None) -> Source:
 def idx(place: DataRoot, /, *, path: Path, class_names: _Names | None = None) -> Source:
     """Any set in MNIST's format: a folder with its four IDX files (plain or ``.gz``).
 
-    ``class_names`` in the order of the labels; without them classes are named by their numbers, 0
-    to the largest training label.
+    Args:
+        place: The data root; unused.
+        path: The folder.
+        class_names: In the order of the labels; ``None``: the numbers from 0 to the largest
+            training label.
+
+    Raises:
+        DataError: If the training files are missing, or ``class_names`` is ``None`` and the
+            training labels are damaged or leave out a number.
     """
     folder = absolute(path)
     if not _complete(folder):
@@ -117,9 +138,13 @@ def idx(place: DataRoot, /, *, path: Path, class_names: _Names | None = None) ->
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """Return the array of an IDX file of bytes, gzipped or plain; it is read-only.
 
+    Args:
+        path: The file.
+        dimensions: The number of dimensions that the array must have.
+
     Raises:
-        DataError: If the file is missing, damaged, no regular file, larger than the free memory,
-            or holds something else. The message names it.
+        DataError: If the file is missing, damaged, not a regular file, larger than the free
+            memory, or contains something else. The message names it.
     """
     start = 4 + 4 * dimensions
     try:
@@ -127,7 +152,7 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
             head = plain.read(start)
             shape = _shape(head, path, dimensions)
             size = math.prod(shape)
-            # Before a byte is read: a few packed kilobytes may stand for any number of bytes
+            # Before the data is read, since a few compressed kilobytes can expand to any size
             require_memory(size, f"reading {path}", "get the file again, if it should be smaller")
             raw = plain.read(size)
             rest = len(plain.read(1))
@@ -146,7 +171,7 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
 
 
 def _unpacked(file: BufferedReader) -> BufferedIOBase:
-    """Return the file, or what it holds if it is gzipped."""
+    """Return the file, decompressed if it is gzipped."""
     return gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b"\x1f\x8b" else file
 
 
@@ -194,7 +219,7 @@ def _part(folder: Path, part: Literal["train", "test"], classes: int) -> Part:
 def _find(
     place: DataRoot, known: _Known, path: Path | None, elsewhere: Sequence[Path] = ()
 ) -> Path:
-    """Return the folder of a set's files, downloading them where nothing else is said."""
+    """Return the folder of a set's files; download them if they are in none of the folders."""
     if path is not None:
         folder = absolute(path)
         if not _complete(folder):
@@ -234,7 +259,7 @@ def _fetch(known: _Known, folder: Path) -> None:
 
 
 def _complete(folder: Path) -> bool:
-    """Whether the training files are there; the test files are asked for when they are opened."""
+    """Whether the training files are there; test files are needed only when they are opened."""
     return all(_file(folder, stem).is_file() for stem in _train_stems())
 
 
