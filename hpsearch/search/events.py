@@ -1,7 +1,7 @@
 """The append-only event log: what has happened to each ticket and to the study, and when.
 
-Nothing ever changes or deletes an event. A later version may write kinds that this one doesn't
-know, so an event that is read has its kind as text; ``EventKind`` compares equal to it.
+Events are never changed or deleted. A later version may write kinds that this one doesn't know, so
+an event that is read has its kind as text; ``EventKind`` compares equal to it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class EventKind(StrEnum):
     #: A person declared a trial invalid, or took that back.
     INVALIDATED = "invalidated"
     REINSTATED = "reinstated"
-    #: Of the study: its budget, results from elsewhere, its files, latency, the test part.
+    #: Of the study: its budget, prior results, files, latency, test evaluations.
     BUDGET_CHANGED = "budget_changed"
     PRIOR_RESULTS_ADDED = "learned"
     PRIOR_RESULTS_REMOVED = "forgotten"
@@ -82,7 +82,7 @@ class EventKind(StrEnum):
 #: Events by which a worker takes a ticket.
 BEGINNINGS = (EventKind.CLAIMED, EventKind.RESUMED)
 
-#: Events after which a ticket belongs to nobody and may be taken again.
+#: Events after which a ticket has no owner and may be taken again.
 INTERRUPTIONS = (
     EventKind.RELEASED,
     EventKind.ATTEMPT_FAILED,
@@ -128,11 +128,11 @@ def record_event(
     Args:
         connection: The transaction that the event belongs to.
         study_id: The study.
-        ticket: The ticket that it is about; ``None`` if it is about the study.
+        ticket: The ticket of the event; ``None`` if the event is about the study.
         attempt: The ticket's attempt; ``None`` if there is none.
         kind: What has happened.
-        owner: The worker that reports it; ``None`` if it is no worker.
-        detail: JSON values, depending on the kind.
+        owner: The worker that reports it; ``None`` if no worker does.
+        detail: JSON values, depending on the kind; ``None`` for none.
     """
     execute(
         connection,
@@ -162,7 +162,7 @@ def event_log(
     Args:
         database: The database.
         study_id: The study.
-        ticket: Only events of this ticket.
+        ticket: Only events of this ticket; ``None`` for all events.
         after: Only events with a larger ``event_id``.
     """
 

@@ -1,8 +1,8 @@
 """Optuna's view of a study: the trials so far, and the one that is being drawn.
 
-Re-attaching to a half-suggested row re-samples it and gives torn configurations. So samplers draw
+Re-attaching to a half-suggested row re-samples it and gives mixed configurations. So samplers draw
 against a *draft*, a trial that exists only here; the row is created afterwards, whole. The view
-reads what samplers use and no more: parameters, states, values, the last intermediate value and
+reads only what samplers use: parameters, states, values, the last intermediate value and
 constraints (Optuna's own reader also loads every curve: 8.8 s and 503 MB at 10,000 trials).
 """
 
@@ -41,7 +41,7 @@ DRAFT_ID = -1
 
 
 def optuna_directions(goals: Goals) -> list[StudyDirection]:
-    """Return which way each objective is better, in Optuna's terms."""
+    """Return the direction of each objective, in Optuna's terms."""
     return [StudyDirection[way.upper()] for way in goals.directions.values()]
 
 
@@ -59,8 +59,8 @@ class TrialHistory:
         self.study_id = study_id
         #: One per objective.
         self.directions = directions
-        #: Whether trials that pause and go on are shown as pruned where they are. Samplers learn
-        #: nothing from a running trial, and TPE takes it for a bad one.
+        #: Whether unfinished trials are shown as pruned at their newest epoch. Samplers learn
+        #: nothing from a running trial, and TPE counts it as bad.
         self._partial = partial and len(directions) == 1
         self._trials: dict[int, FrozenTrial] = {}
         self._unfinished: set[int] = set()
@@ -73,7 +73,7 @@ class TrialHistory:
         return sorted(self._trials.values(), key=lambda trial: trial.number)
 
     def prior_trials(self, space: Space) -> list[FrozenTrial]:
-        """Return results from elsewhere as ``refresh`` found them; they are no trials."""
+        """Return the prior results as trials, as the last ``refresh`` read them."""
         parameters = space.parameters()
         return self._prior_results.trials(
             {path: distribution_of(parameter) for path, parameter in parameters.items()}
@@ -87,12 +87,12 @@ class TrialHistory:
     def curves(self) -> dict[int, dict[int, float]]:
         """Return number -> epoch -> value, of all valid trials that have reported.
 
-        It has the epochs that are the last one of any trial: where trials paused, ended, or are.
+        It contains only epochs that are the newest one of some trial.
         """
         return self.database.read(lambda connection: read_curves(connection, self.study_id))
 
     def starts(self, *, maximize: bool) -> list[Start]:
-        """Return the trials that were drawn before the sampler knew anything, as they are now."""
+        """Return the trials that were drawn before the sampler had results, as they are now."""
         return self.database.read(
             lambda connection: read_starts(connection, self.study_id, maximize=maximize)
         )
@@ -102,13 +102,18 @@ class TrialHistory:
         fixed_params: Mapping[str, Any] | None = None,
         trials: list[FrozenTrial] | None = None,
     ) -> DraftView:
-        """Return the view (of ``trials``, what ``refresh`` gave) with a new draft trial in it."""
+        """Return a view of the trials with a new draft trial.
+
+        Args:
+            fixed_params: Path -> stored value, of parameters that aren't drawn; ``None`` for none.
+            trials: The result of ``refresh``; ``None`` to call it.
+        """
         trials = self.refresh() if trials is None else trials
         return DraftView(self.study_id, self.directions, trials, fixed_params or {})
 
     def _read(self, connection: Connection) -> None:
         self._prior_results.read(connection)
-        # Nothing is kept before the end: a read that breaks off is made again from the start.
+        # State changes only at the end: a read that fails is repeated from the start.
         newest = max(self._trials, default=0)
         new = connection.execute(
             sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.number, rows.TRIALS.c.state).where(
@@ -117,8 +122,8 @@ class TrialHistory:
         ).all()
         fresh = {trial_id: frozen(trial_id, number) for trial_id, number, _ in new}
         invalid = invalid_trials(connection, self.study_id)
-        # An ended trial changes only if it is declared invalid, or valid again, or if its study's
-        # budget grew and it waits again.
+        # An ended trial changes only if it is declared invalid or valid again, or if the study's
+        # budget grew and the trial waits again.
         values = unfinished_values(connection, self.study_id) if self._partial else {}
         changed = (invalid ^ self._invalid) | values.keys()
         changed &= self._trials.keys() - self._unfinished
@@ -143,9 +148,9 @@ class TrialHistory:
 
 
 class DraftView(BaseStorage):
-    """What a sampler sees: finished and running trials, and a draft that it fills in.
+    """The storage that a sampler sees: finished and running trials, and a draft that it fills in.
 
-    Everything that would change the database raises: the ledger is the only writer.
+    Methods that would change the database raise: the ledger is the only writer.
     """
 
     def __init__(
@@ -168,12 +173,22 @@ class DraftView(BaseStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """Return the trials in ``states``; never copies (nobody here modifies them)."""
+        """Return the trials and the draft, without copying them: samplers don't modify them.
+
+        Args:
+            study_id: Ignored: there is one study.
+            deepcopy: Ignored.
+            states: The states of the trials to return; ``None`` for all.
+        """
         everything = [*self.trials, self.draft]
         return [trial for trial in everything if states is None or trial.state in states]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return the draft (samplers ask for no other by id)."""
+        """Return the draft: samplers read no other trial by its id.
+
+        Raises:
+            KeyError: ``trial_id`` isn't the draft's.
+        """
         if trial_id != DRAFT_ID:
             raise KeyError(trial_id)
         return self.draft
@@ -185,20 +200,39 @@ class DraftView(BaseStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
-        """Note a suggested value in the draft."""
+        """Store a suggested value in the draft.
+
+        Args:
+            trial_id: Ignored: only the draft changes.
+            param_name: The parameter's path.
+            param_value_internal: The value in Optuna's internal representation.
+            distribution: The parameter's distribution.
+        """
         self.draft.distributions[param_name] = distribution
         self.draft.params[param_name] = distribution.to_external_repr(param_value_internal)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Note a sampler's remark in the draft."""
+        """Store a system attribute in the draft.
+
+        Args:
+            trial_id: Ignored: only the draft changes.
+            key: The attribute's name.
+            value: Its value.
+        """
         self.draft.system_attrs[key] = value
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Note an attribute in the draft."""
+        """Store a user attribute in the draft.
+
+        Args:
+            trial_id: Ignored: only the draft changes.
+            key: The attribute's name.
+            value: Its value.
+        """
         self.draft.set_user_attr(key, value)
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        """Return the one study's id, whatever it is called."""
+        """Return the id of the only study, for any name."""
         return self._study_id
 
     def get_study_name_from_id(self, study_id: int) -> str:
@@ -218,41 +252,93 @@ class DraftView(BaseStorage):
         return {}
 
     def get_all_studies(self) -> NoReturn:
-        """Refuse: a draft knows one study."""
+        """Refuse: a draft knows one study.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError("a draft knows one study")
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> NoReturn:
-        """Refuse: the ledger writes."""
+        """Refuse: the ledger is the only writer.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError("the ledger is the only writer")
 
     def delete_study(self, study_id: int) -> NoReturn:
-        """Refuse: the ledger writes."""
+        """Refuse: the ledger is the only writer.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError("the ledger is the only writer")
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse: the ledger writes."""
+        """Refuse: the ledger is the only writer.
+
+        Args:
+            study_id: Ignored.
+            key: Ignored.
+            value: Ignored.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError("the ledger is the only writer")
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse: the ledger writes."""
+        """Refuse: the ledger is the only writer.
+
+        Args:
+            study_id: Ignored.
+            key: Ignored.
+            value: Ignored.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError("the ledger is the only writer")
 
     def create_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None = None
     ) -> NoReturn:
-        """Refuse: the ledger writes."""
+        """Refuse: the ledger is the only writer.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError("the ledger is the only writer")
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> NoReturn:
-        """Refuse: the ledger writes."""
+        """Refuse: the ledger is the only writer.
+
+        Args:
+            trial_id: Ignored.
+            state: Ignored.
+            values: Ignored.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError("the ledger is the only writer")
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> NoReturn:
-        """Refuse: the ledger writes."""
+        """Refuse: the ledger is the only writer.
+
+        Args:
+            trial_id: Ignored.
+            step: Ignored.
+            intermediate_value: Ignored.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError("the ledger is the only writer")

@@ -1,4 +1,4 @@
-"""Optuna's rows of many trials, read in few statements into its own objects."""
+"""Reads Optuna's rows of many trials in few statements into Optuna's objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 500
 
 
 def read_curves(connection: Connection, study_id: int) -> dict[int, dict[int, float]]:
-    """Return number -> epoch -> value of valid trials, at the epochs where one stands."""
+    """Return number -> epoch -> value of valid trials, at the newest epoch of any trial."""
     of_study = tickets.c.study_id == study_id
     last = sa.select(tickets.c.epochs_done).where(of_study).distinct()
     query = (
@@ -54,7 +54,7 @@ def read_states(connection: Connection, trial_ids: Iterable[int]) -> dict[int, T
 
 
 def read_params(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
-    """Read what was drawn for each trial, into ``trials`` (by id)."""
+    """Read the drawn parameters of each trial into ``trials`` (by id)."""
     table = rows.PARAMS
     for chunk in chunks(trials):
         query = (
@@ -64,8 +64,8 @@ def read_params(connection: Connection, trials: Mapping[int, FrozenTrial]) -> No
             .where(table.c.trial_id.in_(chunk))
             .order_by(table.c.param_id)
         )
-        # Eighty thousand rows at the start of a worker: fetched whole, taken apart as tuples, and
-        # each name kept once.
+        # A worker may read 80,000 rows at its start: tuples, fetched at once, and one string per
+        # name keep that fast.
         for trial_id, name, value, text in connection.execute(query).all():
             name, trial = intern(name), trials[trial_id]
             known = drawn_value(text, value)
@@ -74,7 +74,7 @@ def read_params(connection: Connection, trials: Mapping[int, FrozenTrial]) -> No
 
 
 def read_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
-    """Read the one objective, the last intermediate value and the constraints."""
+    """Read the only objective, the last intermediate value and the constraints."""
     values, steps = rows.VALUES, rows.INTERMEDIATE_VALUES
     for chunk in chunks(trials):
         for row in connection.execute(
@@ -98,7 +98,7 @@ def read_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> No
 
 
 def read_several_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
-    """Read the objectives, and no curve: Optuna's TPE stumbles over one in such a study."""
+    """Read the objectives, but no curve: Optuna's TPE fails on one in such a study."""
     table = rows.VALUES
     for chunk in chunks(trials):
         found: dict[int, list[float]] = {}
@@ -129,7 +129,7 @@ def _read_constraints(
 
 
 def frozen(trial_id: int, number: int) -> FrozenTrial:
-    """Return a running trial of which nothing is known yet."""
+    """Return a running trial without parameters or values."""
     return FrozenTrial(
         number=number,
         state=TrialState.RUNNING,
@@ -146,7 +146,7 @@ def frozen(trial_id: int, number: int) -> FrozenTrial:
 
 
 def chunks(ids: Iterable[int]) -> Iterator[list[int]]:
-    """Return ``ids`` in order, as many at a time as every database takes."""
+    """Yield ``ids`` in order, as many at a time as every database takes."""
     ordered = sorted(ids)
     for start in range(0, len(ordered), _CHUNK):
         yield ordered[start : start + _CHUNK]

@@ -1,8 +1,8 @@
 """The few statements that write Optuna's own tables, inside the ledger's transactions.
 
-Optuna's writes know nothing of leases, and each opens a transaction of its own; these run on the
-connection that has just checked the attempt. ``optuna>=5.0,<5.1`` fixes the tables' shape, and a
-test reads every row back through Optuna's own storage.
+Optuna's own writes ignore leases, and each opens its own transaction; these run on the connection
+that has just checked the attempt. ``optuna>=5.0,<5.1`` fixes the tables' shape, and a test reads
+every row back through Optuna's own storage.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ INTERMEDIATE_VALUES = models.TrialIntermediateValueModel.__table__
 TRIAL_USER_ATTRS = models.TrialUserAttributeModel.__table__
 TRIAL_SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
 
-#: Of a PRUNED row: the only form in which samplers learn from a configuration that gave no value.
-#: Both keys: Optuna 5's own, and the older list, all that optuna-dashboard reads.
+#: Of a PRUNED row: the only form in which samplers learn from a configuration without a value.
+#: Both keys: Optuna 5's own, and the older list, the only one that optuna-dashboard reads.
 INFEASIBLE_MARKS: Mapping[str, Any] = {"constraints": [1.0], "constraints:infeasible": 1.0}
 
-#: The user attribute that says why a trial's number can't be trusted.
+#: The user attribute with the reason why a trial's value can't be trusted.
 INVALID = "invalid"
 
 _Finite = models.TrialValueModel.TrialValueType.FINITE
@@ -84,10 +84,16 @@ def insert_study(connection: Connection, name: str) -> int:
 
 
 def move_study(connection: Connection, study_id: int, to: int) -> None:
-    """Give a study that has nothing but its name another id."""
+    """Change the id of a study that has only a name yet.
+
+    Args:
+        connection: The transaction that creates the study.
+        study_id: Its present id.
+        to: Its new id, which must be free.
+    """
     connection.execute(sa.update(STUDIES).where(STUDIES.c.study_id == study_id).values(study_id=to))
     if connection.dialect.name != "sqlite":
-        # The server counts by itself, and would give the same id to a later study.
+        # The server's own counter would give the same id to a later study.
         sequence = sa.func.pg_get_serial_sequence(STUDIES.name, STUDIES.c.study_id.name)
         connection.execute(sa.select(sa.func.setval(sequence, to)))
 
@@ -97,7 +103,13 @@ def insert_objectives(
     study_id: int,
     directions: Mapping[str, Literal["maximize", "minimize"]],
 ) -> None:
-    """Give a new study its named objectives."""
+    """Insert the named objectives of a new study.
+
+    Args:
+        connection: The transaction that creates the study.
+        study_id: Optuna's id of the study.
+        directions: Metric -> direction, of each objective in order.
+    """
     for objective, direction in enumerate(directions.values()):
         connection.execute(
             sa.insert(DIRECTIONS).values(
@@ -106,7 +118,7 @@ def insert_objectives(
                 direction=StudyDirection[direction.upper()],
             )
         )
-    # What Study.set_metric_names writes: the dashboard then says val_accuracy, not Objective 0.
+    # As Study.set_metric_names: the dashboard then shows val_accuracy, not Objective 0.
     connection.execute(
         sa.insert(STUDY_SYSTEM_ATTRS).values(
             study_id=study_id, key="study:metric_names", value_json=json.dumps(list(directions))
@@ -123,9 +135,19 @@ def insert_trial(
     user_attrs: Mapping[str, Any],
     system_attrs: Mapping[str, Any],
 ) -> tuple[int, int]:
-    """Create a RUNNING trial with its whole configuration; returns (trial_id, number).
+    """Create a RUNNING trial with its whole configuration.
 
-    The caller holds the study's lock: the number is the count of earlier trials.
+    Args:
+        connection: A transaction that holds the study's lock: the number is the count of earlier
+            trials.
+        study_id: Optuna's id of the study.
+        params: Path -> stored value.
+        distributions: Path -> distribution, of at least each parameter in ``params``.
+        user_attrs: JSON values by name.
+        system_attrs: JSON values by name.
+
+    Returns:
+        The trial's id and number.
     """
     ((trial_id, number),) = fetch(
         connection,
@@ -154,7 +176,14 @@ def insert_trial(
 def insert_intermediate_value(
     connection: Connection, trial_id: int, step: int, value: float
 ) -> None:
-    """Report ``value`` (finite) at ``step``."""
+    """Insert a trial's value at an epoch.
+
+    Args:
+        connection: The transaction that reports the epoch.
+        trial_id: Optuna's id of the trial.
+        step: The epoch, from 1.
+        value: The objective; finite.
+    """
     execute(
         connection,
         _INSERT_INTERMEDIATE_VALUE,
@@ -166,19 +195,32 @@ def insert_intermediate_value(
 
 
 def insert_user_attr(connection: Connection, trial_id: int, key: str, value: Any) -> None:
-    """Give a trial one more user attribute; the key must be new to it."""
+    """Insert a user attribute of a trial.
+
+    Args:
+        connection: The transaction that writes the trial.
+        trial_id: Optuna's id of the trial.
+        key: The attribute's name, which the trial must not have yet.
+        value: A JSON value.
+    """
     execute(connection, _INSERT_USER_ATTR, trial_id=trial_id, key=key, value_json=json.dumps(value))
 
 
 def delete_user_attr(connection: Connection, trial_id: int, key: str) -> None:
-    """Remove a user attribute of a trial, if it has it."""
+    """Remove a user attribute of a trial, if it exists.
+
+    Args:
+        connection: The transaction that writes the trial.
+        trial_id: Optuna's id of the trial.
+        key: The attribute's name.
+    """
     execute(connection, _DELETE_USER_ATTR, trial_id=trial_id, key=key)
 
 
 def constraint_attrs(violations: Mapping[str, float]) -> dict[str, Any]:
-    """Return the system attributes that tell constraint -> violation (above 0: violated).
+    """Return the system attributes for constraint -> violation (above 0: violated).
 
-    In both forms, as ``INFEASIBLE_MARKS``; none where there is nothing to tell.
+    In both forms, as ``INFEASIBLE_MARKS``; none if there are no violations.
     """
     if not violations:
         return {}
@@ -189,13 +231,19 @@ def constraint_attrs(violations: Mapping[str, float]) -> dict[str, Any]:
 def insert_constraints(
     connection: Connection, trial_id: int, violations: Mapping[str, float]
 ) -> None:
-    """Tell samplers and dashboard how far an ended trial keeps each constraint."""
+    """Insert an ended trial's violations, for samplers and dashboard.
+
+    Args:
+        connection: The transaction that ends the trial.
+        trial_id: Optuna's id of the trial.
+        violations: Constraint -> violation (above 0: violated).
+    """
     for key, value in constraint_attrs(violations).items():
         _insert_system_attr(connection, trial_id, key, value)
 
 
 def mark_infeasible(connection: Connection, trial_id: int) -> None:
-    """Tell samplers and dashboard that a trial's configuration violates a constraint."""
+    """Mark a trial's configuration as infeasible, for samplers and dashboard."""
     for key, value in INFEASIBLE_MARKS.items():
         _insert_system_attr(connection, trial_id, key, value)
 
@@ -203,13 +251,20 @@ def mark_infeasible(connection: Connection, trial_id: int) -> None:
 def finish_trial(
     connection: Connection, trial_id: int, state: TrialState, values: Sequence[float] = ()
 ) -> None:
-    """End a RUNNING trial; ``values`` are the (finite) objectives, none of a failed one."""
+    """End a RUNNING trial.
+
+    Args:
+        connection: The transaction that ends the trial.
+        trial_id: Optuna's id of the trial.
+        state: The state in which it ends.
+        values: One per objective, finite; empty for a failed trial.
+    """
     execute(connection, _FINISH_TRIAL, of_trial=trial_id, state=state, datetime_complete=_utc_now())
     _insert_values(connection, trial_id, values)
 
 
 def reopen_trial(connection: Connection, trial_id: int) -> None:
-    """Make an ended trial a RUNNING one again; what its end wrote goes, its curve stays."""
+    """Set an ended trial to RUNNING again, and delete what its end wrote; its curve stays."""
     connection.execute(sa.delete(VALUES).where(VALUES.c.trial_id == trial_id))
     attrs = TRIAL_SYSTEM_ATTRS
     connection.execute(
@@ -227,9 +282,14 @@ def reopen_trial(connection: Connection, trial_id: int) -> None:
 
 
 def set_aside(connection: Connection, trial_id: int, reason: str) -> None:
-    """Make an ended trial a FAILED one that says why: samplers pass over those.
+    """Set an ended trial to FAILED, which samplers ignore; ``restore`` reverses it.
 
-    Its values go, as a failed trial has none; its curve stays. ``restore`` is the way back.
+    Its values are deleted, as a failed trial has none; its curve stays.
+
+    Args:
+        connection: The transaction that declares the trial invalid.
+        trial_id: Optuna's id of the trial.
+        reason: Stored as the user attribute ``INVALID``.
     """
     connection.execute(sa.delete(VALUES).where(VALUES.c.trial_id == trial_id))
     connection.execute(
@@ -241,7 +301,14 @@ def set_aside(connection: Connection, trial_id: int, reason: str) -> None:
 def restore(
     connection: Connection, trial_id: int, state: TrialState, values: Sequence[float]
 ) -> None:
-    """Give a trial that was ``set_aside`` its state and values again."""
+    """Reverse ``set_aside``.
+
+    Args:
+        connection: The transaction that declares the trial valid.
+        trial_id: Optuna's id of the trial.
+        state: Its state before.
+        values: Its values before: one per objective, or none.
+    """
     delete_user_attr(connection, trial_id, INVALID)
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=state))
     _insert_values(connection, trial_id, values)

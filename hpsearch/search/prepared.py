@@ -1,13 +1,13 @@
 """The hot path's statements: compiled once, and sent to the server together.
 
-Most of an epoch's cost was SQLAlchemy building the same few statements anew, and on Postgres
-waiting for an answer to each of them. Here a ``Statement`` is compiled once per kind of database.
-On Postgres what is written goes out in one batch with the next question or with the COMMIT
-(libpq's pipeline mode), so that a transaction costs two journeys to the server instead of ten.
-On SQLite, where there is no journey, everything runs at once.
+Without this, most of an epoch's cost is that SQLAlchemy builds the same few statements again, and
+on Postgres the wait for an answer to each. Here a ``Statement`` is compiled once per kind of
+database. On Postgres writes are sent in one batch with the next query or with the COMMIT (libpq's
+pipeline mode), so that a transaction needs two round trips to the server instead of ten. On SQLite,
+which has no round trips, everything runs at once.
 
-Every statement of SQLAlchemy's own first sends what is waiting: the order never changes. What
-is wrong with a waiting statement is told when it is sent, at the latest by the COMMIT.
+Each of SQLAlchemy's own statements first sends the waiting ones: the order never changes. An error
+of a waiting statement is raised when it is sent, at the latest by the COMMIT.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class _Form:
     """A statement as one kind of database takes it."""
 
     sql: str
-    #: The order of the values, ``None`` where they are given by name.
+    #: The order of the values; ``None`` if they are given by name.
     order: Sequence[str] | None
-    #: Turn a value into what the driver takes; those that need it.
+    #: Convert a value for the driver, by name; only of values that need it.
     processors: Mapping[str, Callable[[Any], Any]]
-    #: Values that the statement itself gives.
+    #: Values that the statement itself contains.
     constants: Mapping[str, Any]
 
     def values(self, given: Mapping[str, Any]) -> Any:
@@ -46,7 +46,7 @@ class _Form:
 
 
 class Statement:
-    """One statement whose values are ``bindparam``s with a name, or constants."""
+    """A statement whose values are named ``bindparam``s or constants."""
 
     def __init__(self, element: sa.Select[Any] | sa.Insert | sa.Update | sa.Delete) -> None:
         self._element = element
@@ -72,14 +72,14 @@ class Statement:
 
 def insertion(table: sa.Table, *columns: str) -> Statement:
     """Return an INSERT whose values are named like their columns."""
-    # inline: the new row's key is not asked for.
+    # inline: the new row's key isn't needed.
     return Statement(
         sa.insert(table).inline().values({name: sa.bindparam(name) for name in columns})
     )
 
 
 def execute(connection: Connection, statement: Statement, **values: Any) -> None:
-    """Run a statement that answers nothing."""
+    """Run a statement that returns no rows."""
     form = statement.form(connection.dialect)
     if connection.dialect.name == "sqlite":
         execute_now(connection, form.sql, form.values(values))
@@ -109,7 +109,19 @@ def fetch_many(
 
 
 def execute_now(connection: Connection, sql: str, values: Any = ()) -> Any:
-    """Run one statement of SQLite's; returns the driver's cursor."""
+    """Run one statement on SQLite.
+
+    Args:
+        connection: A connection to SQLite.
+        sql: The statement.
+        values: Its values, as the driver takes them.
+
+    Returns:
+        The driver's cursor.
+
+    Raises:
+        DBAPIError: SQLite refused the statement; the same classes as SQLAlchemy's.
+    """
     # Not through SQLAlchemy's own exec_driver_sql: its result costs as much as the statement.
     raw: Any = connection.connection.driver_connection
     try:
@@ -119,7 +131,7 @@ def execute_now(connection: Connection, sql: str, values: Any = ()) -> Any:
 
 
 def use_pipeline(engine: Engine) -> None:
-    """Prepare a Postgres engine (in autocommit mode): statements wait for each other."""
+    """Set up a Postgres engine (in autocommit mode) to send waiting statements in batches."""
     event.listen(engine, "begin", _begin)
     event.listen(engine, "before_cursor_execute", _before_execute)
     event.listen(engine, "commit", _commit)
@@ -143,7 +155,7 @@ def _before_execute(connection: Connection, *_others: Any) -> None:
 def _commit(connection: Connection) -> None:
     waiting = _waiting(connection)
     if waiting and waiting[0][0] == "BEGIN" and len(waiting) == 1:
-        waiting.clear()  # Nothing was asked of the database.
+        waiting.clear()  # No statement was run.
         return
     waiting.append(("COMMIT", None))
     _send_waiting(connection)
@@ -155,7 +167,7 @@ def _rollback(connection: Connection) -> None:
 
 
 def _send_waiting(connection: Connection) -> list[Any]:
-    """Send what waits in one batch; returns the cursor of each statement."""
+    """Send the waiting statements in one batch; returns the cursor of each."""
     waiting = connection.info[_WAITING]
     connection.info[_WAITING] = []
     raw: Any = connection.connection.driver_connection
@@ -169,7 +181,7 @@ def _send_waiting(connection: Connection) -> list[Any]:
                     cursor.execute(sql, values)
                     cursors.append(cursor)
             except raw.Error as error:
-                # Raised here it would be logged, on the way out, as an error that is ignored.
+                # Raised here, it would be logged as an ignored error when the pipeline closes.
                 first = error
     except raw.Error as error:
         first = first or error
@@ -179,7 +191,7 @@ def _send_waiting(connection: Connection) -> list[Any]:
 
 
 def _refused(connection: Connection, raw: Any, sql: str, error: Exception) -> NoReturn:
-    """Raise a driver's error as SQLAlchemy would, so that the same callers understand it."""
+    """Raise a driver's error as SQLAlchemy would, so that callers handle both in the same way."""
     lost = connection.dialect.is_disconnect(error, raw, None)  # type: ignore[arg-type]
     if lost:
         connection.invalidate(error)

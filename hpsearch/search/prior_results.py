@@ -1,7 +1,7 @@
-"""What a study's sampler knows from elsewhere: results that are no trials of the study.
+"""Prior results: results from elsewhere that a study's sampler learns from.
 
-They appear in no count, no ranking and no report. Samplers that model the space see each as a
-complete trial that is older than all of the study's own.
+They aren't trials of the study, and appear in no count, ranking or report. Samplers that model the
+space see each as a complete trial that is older than all of the study's own.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from hpsearch.study_file.space import Scalar
 
 @dataclass(frozen=True, kw_only=True)
 class PriorResult:
-    """One result from elsewhere, as a trial of the study would have come to it."""
+    """One result from elsewhere, in the form of a trial of the study."""
 
-    #: Where in its source: ``line 7``, ``trial 12``.
+    #: The place in its source: ``line 7``, ``trial 12``.
     place: str
     #: Path -> stored value: a whole configuration of the study's space.
     params: Mapping[str, Scalar]
@@ -41,29 +41,39 @@ class PriorResult:
 
     @property
     def outcome(self) -> str:
-        """Return what it came to, as it is stored."""
+        """Return values and violations, as they are stored (JSON)."""
         told = {"values": list(self.values), "constraints": dict(self.violations)}
         return json.dumps(told, sort_keys=True)
 
     @property
     def key(self) -> str:
-        """Return what tells it from every other one, whatever its source is called."""
+        """Return the SHA-256 (hex) of parameters and outcome, whatever the source."""
         text = json.dumps(dict(self.params), sort_keys=True) + self.outcome
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultSource:
-    """Where knowledge of a study came from."""
+    """A source of a study's prior results."""
 
     name: str
     results: int
-    #: ISO 8601, UTC, of the first.
+    #: When the first result was added: ISO 8601, UTC.
     at: str
 
 
 def add(database: Database, study_id: int, source: str, results: Sequence[PriorResult]) -> int:
-    """Store what is new in ``results``; returns how many that were."""
+    """Store the prior results that are new.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        source: The name of the source, for people.
+        results: The results; those that are stored already are left out.
+
+    Returns:
+        The number of new results.
+    """
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     def work(connection: Connection) -> int:
@@ -95,7 +105,16 @@ def add(database: Database, study_id: int, source: str, results: Sequence[PriorR
 
 
 def remove(database: Database, study_id: int, source: str) -> int:
-    """Remove what came from ``source``; returns how many results that were."""
+    """Remove the prior results of a source.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        source: The name of the source.
+
+    Returns:
+        The number of removed results.
+    """
 
     def work(connection: Connection) -> int:
         lock_study(connection, study_id)
@@ -115,7 +134,7 @@ def remove(database: Database, study_id: int, source: str) -> int:
 
 
 def sources(database: Database, study_id: int) -> list[ResultSource]:
-    """Return where a study's knowledge came from, oldest first."""
+    """Return the sources of a study's prior results, oldest first."""
     query = (
         sa.select(prior_results.c.source, sa.func.count(), sa.func.min(prior_results.c.at))
         .where(prior_results.c.study_id == study_id)
@@ -131,7 +150,7 @@ def sources(database: Database, study_id: int) -> list[ResultSource]:
 
 
 class PriorResults:
-    """One study's knowledge as samplers see it, read anew only where it changed."""
+    """One study's prior results as samplers see them, read again only if they changed."""
 
     def __init__(self, study_id: int) -> None:
         self._study_id = study_id
@@ -140,13 +159,13 @@ class PriorResults:
         self._trials: list[FrozenTrial] | None = []
 
     def read(self, connection: Connection) -> None:
-        """Look whether something was learned or forgotten."""
+        """Read the prior results if any were added or removed."""
         of_study = prior_results.c.study_id == self._study_id
         found = connection.execute(
             sa.select(
                 sa.func.count(),
                 sa.func.coalesce(sa.func.max(prior_results.c.lesson_id), 0),
-                # SQLite gives the number of a deleted row to the next one
+                # SQLite gives the id of a deleted row to the next one
                 sa.func.coalesce(sa.func.max(prior_results.c.at), ""),
             ).where(of_study)
         ).one()
@@ -162,7 +181,7 @@ class PriorResults:
         self._trials, self._seen = None, seen
 
     def trials(self, distributions: Mapping[str, BaseDistribution]) -> list[FrozenTrial]:
-        """Return it as complete trials with negative numbers, the newest being -1."""
+        """Return them as complete trials with negative numbers; the newest is -1."""
         if self._trials is None:
             first = -len(self._rows)
             trials = [
@@ -209,7 +228,7 @@ def _keys(connection: Connection, study_id: int) -> set[str]:
 def _done_before(
     connection: Connection, study_id: int, source: str, results: Sequence[PriorResult], at: str
 ) -> int:
-    """Return how many of ``results`` this very call has stored: its answer may have been lost."""
+    """Return how many of ``results`` an earlier try of this call stored: its answer was lost."""
     query = sa.select(sa.func.count()).where(
         prior_results.c.study_id == study_id,
         prior_results.c.source == source,

@@ -1,4 +1,4 @@
-"""What others ask of the ledger: tickets, curves, events and counts. Nothing here writes."""
+"""Queries of the ledger: tickets, curves, checkpoints and counts. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpsearch.search.stored_json import Damaged, decode, decode_or, warn
 
 @dataclass(frozen=True, kw_only=True)
 class Ticket:
-    """One logical trial, whoever worked on it."""
+    """One logical trial, over all its attempts."""
 
     ticket: int
     state: TicketState
@@ -33,7 +33,7 @@ class Ticket:
     params: Mapping[str, Any] | None
     infeasible: int
     epochs_done: int
-    #: Where a promoting pruner keeps it: it waits there, or has ended there.
+    #: The rung at which it waits or has ended, if the pruner promotes trials.
     rung: int | None
     #: The epoch at which the pruning audit kept it alive; ``None`` if it didn't.
     audited_from: int | None
@@ -41,7 +41,7 @@ class Ticket:
     value: float | None
     best_value: float | None
     best_epoch: int | None
-    #: Objectives and bounded figures of an ended trial; ``None`` where one objective is all.
+    #: Objectives and bounded metrics of an ended trial; ``None`` if there is only one objective.
     figures: Mapping[str, float] | None
     compute_seconds: float
     checkpoint: str | None
@@ -49,7 +49,7 @@ class Ticket:
     checkpoint_epoch: int | None
     failures: int
     last_error: str | None
-    #: Columns that can't be read; their values here are empty.
+    #: Damaged columns; their values here are empty.
     damaged: tuple[str, ...] = ()
 
 
@@ -67,11 +67,11 @@ class Counts:
     failed: int
     running: int
     paused: int
-    #: Draws that couldn't be built; they use no budget.
+    #: Infeasible draws; they use no budget.
     infeasible: int
     epochs_run: int
     compute_seconds: float
-    #: Declared invalid after their end: they use the budget, and count for nothing else.
+    #: Declared invalid after their end: they use budget, and count for nothing else.
     invalid: int = 0
     #: Those of ``paused`` that wait at a rung to be promoted.
     waiting: int = 0
@@ -82,7 +82,7 @@ class Counts:
         return self.complete + self.pruned + self.failed + self.invalid
 
     def all_ended(self, trials: int, *, exhausted: bool) -> bool:
-        """Whether nothing is left of a budget of ``trials``, or of an exhausted space."""
+        """Whether all tickets have ended, of a budget of ``trials`` or of an exhausted space."""
         return self.finished == self.total and (exhausted or self.total >= trials)
 
 
@@ -163,14 +163,26 @@ def counts(database: Database, study_id: int) -> Counts:
 
 
 def curve(database: Database, study_id: int, ticket: int) -> list[EpochResult]:
-    """Return one ticket's epochs, in order."""
+    """Return one ticket's epochs, in order.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        ticket: The ticket's number.
+    """
     return curves(database, study_id, [ticket]).get(ticket, [])
 
 
 def curves(
     database: Database, study_id: int, only: Sequence[int] | None = None
 ) -> dict[int, list[EpochResult]]:
-    """Return ticket -> its epochs in order, for all tickets or those in ``only``."""
+    """Return ticket -> its epochs in order.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        only: Numbers of tickets; ``None`` for all.
+    """
 
     def work(connection: Connection) -> dict[int, list[EpochResult]]:
         query = (
@@ -193,7 +205,13 @@ def curves(
 
 
 def checkpoints(database: Database, study_id: int, ticket: int) -> list[CheckpointRef]:
-    """Return the checkpoints that a ticket ever had, newest first; older files may be gone."""
+    """Return all checkpoints that a ticket has had, newest first; older files may be gone.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        ticket: The ticket's number.
+    """
     return checkpoints_in(event_log(database, study_id, ticket))
 
 
@@ -205,10 +223,10 @@ def checkpoints_in(log: Sequence[Event]) -> list[CheckpointRef]:
 
 
 def _ticket(row: Mapping[Any, Any]) -> Ticket:
-    """Return the ticket of a row of ``TICKET_COLUMNS``, without what is damaged in it."""
+    """Return the ticket of a row of ``TICKET_COLUMNS``, with empty values for damaged ones."""
     values, damaged = dict(row), []
     for name, empty in _NUMBERS.items():
-        # SQLite stores a text in a column of numbers, too.
+        # SQLite accepts text in a column of numbers.
         if not isinstance(values[name], (int, float, type(empty))):
             damaged.append(name)
             values[name] = empty
@@ -216,7 +234,7 @@ def _ticket(row: Mapping[Any, Any]) -> Ticket:
         values["state"] = TicketState(values["state"])
     except ValueError:
         damaged.append("state")
-        values["state"] = TicketState.FAILED  # Nobody can go on with it.
+        values["state"] = TicketState.FAILED  # No worker can continue it.
     for name in ("params", "figures"):
         try:
             values[name] = None if values[name] is None else decode(values[name])
@@ -229,7 +247,7 @@ def _ticket(row: Mapping[Any, Any]) -> Ticket:
     return Ticket(**values, damaged=tuple(damaged))
 
 
-#: Columns of numbers, and what stands for one that isn't a number: nothing, or 0 if it can't be.
+#: Columns of numbers -> the value in place of a damaged one: ``None``, or 0 without NULL.
 _NUMBERS: Mapping[str, float | None] = {
     column.name: None if column.nullable else 0
     for column in TICKET_COLUMNS

@@ -1,7 +1,7 @@
 """The trials that wait at rungs: which one goes on, and how they end.
 
-The caller of each function holds the study's lock, so what is counted here doesn't change until its
-transaction ends.
+The caller of each function holds the study's lock, so that no count changes until its transaction
+ends.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from hpsearch.search.promotion import LEAST_COMPLETE, Rung, fronts, most_paused
 from hpsearch.search.stored_json import decode_or
 from hpsearch.study_file.goals import Goals
 
-#: The attribute of a trial's row that holds the confusion matrix of its newest epoch: of one that
-#: has ended, or waits. When it goes on, the matrix would be an earlier epoch's.
+#: The attribute of a trial's row with the confusion matrix of its newest epoch, if the trial has
+#: ended or waits. It is removed when the trial goes on, as it would be an earlier epoch's.
 VAL_CONFUSION = "val_confusion"
 
-#: A ticket that waits for no rung but for a worker: its last one died or was told to leave.
+#: A ticket that waits for a worker, not at a rung: its last worker died or had to leave.
 IS_LOST = sa.and_(tickets.c.state == TicketState.PAUSED, tickets.c.rung.is_(None))
 
 
 def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row | None:
-    """Return the ticket that is promoted next; ``None`` if none may go on now.
+    """Choose the ticket that is promoted next.
 
-    When the study has no new trials left, the best of the highest rung go on until
-    ``LEAST_COMPLETE`` trials have come to their end.
+    If the study has no new trials left, the best of the highest rung go on until
+    ``LEAST_COMPLETE`` trials are complete.
 
     Args:
-        connection: Inside a transaction that holds the study's lock.
+        connection: A transaction that holds the study's lock.
         study: The study's row.
         rules: The study's rules.
 
     Returns:
-        The ticket's row.
+        The ticket's row; ``None`` if no ticket may go on now.
     """
     if rules.promotion is None or not rules.rungs:
         return None
@@ -64,7 +64,7 @@ def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row
 
 
 def _owes_complete_ones(connection: Connection, study: Row) -> bool:
-    """Whether no new trial is left, and too few are complete or on their way there."""
+    """Whether no new trial is left, and too few are complete or running."""
     table = tickets.c
     to_the_end = table.state.in_((TicketState.COMPLETE, TicketState.RUNNING))
     query = sa.select(sa.func.count(), sa.func.sum(sa.case((to_the_end, 1), else_=0))).where(
@@ -76,7 +76,16 @@ def _owes_complete_ones(connection: Connection, study: Row) -> bool:
 
 
 def read_rungs(connection: Connection, study_id: int, epochs: tuple[int, ...]) -> list[Rung]:
-    """Count the trials at the rungs that are at ``epochs``; invalid ones count nowhere."""
+    """Count the valid trials at each rung.
+
+    Args:
+        connection: A transaction that holds the study's lock.
+        study_id: Optuna's id of the study.
+        epochs: The rungs, ascending.
+
+    Returns:
+        One ``Rung`` for each of ``epochs``.
+    """
     ((*counts,),) = fetch(connection, _counts_at(epochs), study_id=study_id)
     return [
         Rung(epoch=epoch, reached=reached or 0, promoted=promoted or 0, waiting=waiting or 0)
@@ -92,7 +101,7 @@ def _counts_at(epochs: tuple[int, ...]) -> Statement:
     columns: list[sa.ColumnElement[Any]] = []
     for epoch in epochs:
         done = table.epochs_done >= epoch
-        # A trial that the audit keeps alive beyond its rung competes with nobody from there
+        # A trial that the audit keeps beyond its rung doesn't compete from there on
         audited = table.audited_from
         reached = sa.and_(done, sa.or_(audited.is_(None), audited >= epoch))
         promoted = sa.and_(
@@ -122,14 +131,14 @@ def end_waiting(
 ) -> list[int]:
     """End the trials that wait at a rung as PRUNED, all but the best ``most`` of them.
 
-    The lowest rung gives way first, and at each rung the worst.
+    The trials of the lowest rung end first, and at each rung the worst.
 
     Args:
-        connection: Inside a transaction that holds the study's lock.
+        connection: A transaction that holds the study's lock.
         study_id: Optuna's id of the study.
-        rules: The study's rules, for the sign of the objective and the row of Optuna.
+        rules: The study's rules.
         owner: The worker that ends them, for the event log.
-        most: How many go on waiting.
+        most: How many continue to wait.
 
     Returns:
         Optuna's numbers of the trials that ended.
@@ -160,7 +169,7 @@ def any_lost(connection: Connection, study_id: int) -> bool:
 
 
 def count_running(connection: Connection, study_id: int) -> int:
-    """Return how many trials workers hold now."""
+    """Return how many trials run now."""
     query = (
         sa.select(sa.func.count())
         .select_from(tickets)
@@ -176,10 +185,15 @@ def count_waiting(connection: Connection, study_id: int) -> int:
 
 
 def reopen(connection: Connection, study_id: int, goals: Goals) -> None:
-    """Let the best trials that ended at a rung wait there again: the budget has grown.
+    """Let the best trials that ended at a rung wait there again, after the budget has grown.
 
     Their checkpoints are gone. A trial that is promoted trains its first epochs again, to the same
-    digits, and the ledger keeps the first ones.
+    digits, and the ledger keeps the first metrics.
+
+    Args:
+        connection: A transaction that holds the study's lock.
+        study_id: Optuna's id of the study.
+        goals: The study's goals, by which the best are chosen.
     """
     query = sa.select(tickets).where(
         tickets.c.study_id == study_id,
@@ -225,11 +239,10 @@ def _waits(study_id: int) -> sa.ColumnElement[bool]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Order:
-    """Which of the trials at rungs are ahead: those of higher rungs, and at each rung the best.
+    """The order of trials at rungs: higher rungs first, and at each rung the best first.
 
-    The best is decided by the newest value, or if ``goals`` say so, first by the front among all
-    that have reached the rung, and within a front by the newest value. Of equal ones the lower
-    ticket is ahead.
+    The newest value decides which is better. If ``goals`` compare by fronts, the front among all
+    trials that have reached the rung decides first. Of equal trials the lower ticket comes first.
     """
 
     maximize: bool
@@ -261,8 +274,14 @@ class _Order:
 def read_fronts(connection: Connection, study_id: int, goals: Goals, epoch: int) -> dict[int, int]:
     """Return ticket -> front (``promotion.fronts``), of all valid trials that have reached a rung.
 
-    They are compared by their metrics of that epoch and by what their models cost; not by latency,
-    which is measured once, at a trial's end.
+    They are compared by their metrics of that epoch and by the costs of their models, but not by
+    latency, which is measured once, at a trial's end.
+
+    Args:
+        connection: A transaction that holds the study's lock.
+        study_id: Optuna's id of the study.
+        goals: The study's goals.
+        epoch: The rung.
     """
     names = [name for name in goals.objectives if name != LATENCY]
     metrics = [name for name in names if name in OBJECTIVES]
@@ -293,7 +312,7 @@ def read_fronts(connection: Connection, study_id: int, goals: Goals, epoch: int)
 
 
 def _cost(name: str, value: float | None) -> float:
-    """Return an objective such that less is better; what isn't known is the worst."""
+    """Return an objective such that less is better; an unknown one is the worst."""
     if value is None:
         return math.inf
     return -value if GOAL_METRICS[name] == "maximize" else value
