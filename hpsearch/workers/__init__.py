@@ -1,6 +1,6 @@
 """Workers: processes that pull trials and train them. The only floor that knows both sides.
 
-- ``launch``          one launch: what it will cost, its supervisor, its crew of local processes
+- ``launch``          one launch: what it will cost, its supervisor, its pool of local processes
 - ``worker``          one worker: claim, run, again (``worker_options``: how)
 - ``trial``           one claimed trial: its configuration, its training, its files, its lease
 - ``confirming``      confirming a search's winner with fresh seeds
@@ -10,5 +10,5 @@
 - ``deleting``        deleting a stored study, its confirmations and its files
 - ``checkup``         what `hpsearch doctor` examines and mends
 - ``devices``         devices, threads and slots of this machine
-- ``owners``          workers' names, and the host that they tell
+- ``owners``          workers' names, and the host that they contain
 """

@@ -1,6 +1,6 @@
 """Deleting a stored study: its rows, its confirmations, and its files on this host.
 
-First ``plan_deletion``, which changes nothing and says what will go; then ``delete``.
+First ``plan_deletion``, which changes nothing and returns what will be deleted; then ``delete``.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from hpsearch.search.study_deletion import StoredRows, delete_rows, stored_rows
 from hpsearch.study_file.sections import STUDY_NAME
 from hpsearch.workers.trial.run_folder import RunFolder
 
-#: Between two looks at the leases of trials that seem to run.
+#: Seconds between two reads of the leases of trials that seem to run.
 LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyToDelete:
-    """One study that will go, and its files here."""
+    """One study that will be deleted, and its files here."""
 
     rows: StoredRows
-    #: ``None`` if the database names one that hpsearch can't have made: it may lead anywhere.
+    #: ``None`` if hpsearch can't have made the folder that the database names: it may be anywhere.
     folder: Path | None
     files: int
     bytes: int
@@ -52,15 +52,16 @@ def plan_deletion(database: Database, name: str, runs: Path) -> DeletionPlan:
     """Look up what belongs to the study called ``name``, changing nothing.
 
     Args:
-        database: Where it is stored.
-        name: Its name. A confirmation can be named alone; a search takes its confirmations along.
+        database: The database of the study.
+        name: The study's name. The confirmations of a search are deleted with it; a confirmation
+            can be deleted alone.
         runs: The runs folder of this host.
 
     Returns:
         What ``delete`` will remove.
 
     Raises:
-        UnknownName: hpsearch knows no such study.
+        UnknownName: There is no such study.
         UserError: It is a study of Optuna's that hpsearch didn't create.
     """
     found = [stored_rows(database, name)]
@@ -80,16 +81,16 @@ def delete(
     """Delete the studies of ``plan``, confirmations first.
 
     Args:
-        database: Where they are stored.
+        database: The database of the studies.
         plan: What ``plan_deletion`` returned.
-        clock: Seconds by which leases are watched.
-        sleep: Waits between two looks.
+        clock: Returns seconds; leases are watched by it.
+        sleep: Waits between two reads of the leases, for a number of seconds.
 
     Returns:
         Folders that couldn't be removed.
 
     Raises:
-        UserError: A worker is at work on one of them.
+        UserError: A worker trains a trial of one of the studies.
     """
     for each in plan.studies:
         _require_no_worker(database, each.rows, clock, sleep)
@@ -118,9 +119,9 @@ def _require_no_worker(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> None:
-    """Watch the leases of running trials: a worker moves each within a quarter of it.
+    """Watch the leases of running trials: a living worker renews each within a quarter of it.
 
-    What stands still for a whole lease is a dead worker's, as for the worker that would take it.
+    A lease that isn't renewed for its whole length belongs to a dead worker, as in a claim.
     """
     watch, silent = LeaseWatch(clock), set[int]()
     before = _leases(database, study.study_id)
@@ -155,7 +156,7 @@ def _leases(database: Database, study_id: int) -> list[LeaseState]:
 def _remove_files(folder: Path) -> bool:
     """Remove a study's folder, and the one of its name if nothing else is in it."""
     if folder.is_symlink():
-        return False  # Somebody else's: it may lead anywhere.
+        return False  # hpsearch makes no links: it may lead anywhere
     if folder.is_dir():
         shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):

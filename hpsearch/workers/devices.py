@@ -1,6 +1,6 @@
 """Devices, cores and slots of this machine.
 
-torch is imported by those who ask it: a launch itself needs none, and it takes seconds.
+Only the functions that need torch import it: a launch itself needs none, and it takes seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def resolve_devices(wanted: str) -> list[str]:
     ``auto`` takes every CUDA device, else Apple's GPU, else the CPU.
 
     Raises:
-        UserError: a name isn't one of these, or this machine has no such device.
+        UserError: A name isn't one of these, or this machine has no such device.
     """
     import torch
 
@@ -60,8 +60,13 @@ def _checked(name: str) -> str:
 def slots(devices: list[str], workers: int, workers_per_gpu: int | None) -> list[str]:
     """Return each worker's device, spread evenly.
 
+    Args:
+        devices: Names of devices, such as ``cuda:0``.
+        workers: The number of workers, at least 1.
+        workers_per_gpu: The most workers on one GPU, at least 1; ``None``: any number.
+
     Raises:
-        UserError: more workers than ``workers_per_gpu`` allows.
+        UserError: A number is below 1, or ``workers_per_gpu`` allows fewer workers.
     """
     if workers < 1:
         raise UserError(f"--workers must be at least 1, but got {workers}")
@@ -78,10 +83,10 @@ def slots(devices: list[str], workers: int, workers_per_gpu: int | None) -> list
 
 
 def cores() -> int:
-    """Return the CPU cores that this process may use, 1 at least.
+    """Return how many CPU cores this process may use, at least 1.
 
-    Affinity counts, a container's quota, and that of the control group that a service or a batch
-    system has put the process into.
+    The affinity limits them, and so do the quotas of a container and of the control group of a
+    service or a batch system.
     """
     return max(1, math.floor(min(float(joblib.cpu_count()), cgroup_quota())))
 
@@ -89,13 +94,16 @@ def cores() -> int:
 def cgroup_quota(
     groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> float:
-    """Return the cores that this process's control group (v2), or one above it, is limited to.
+    """Return how many cores this process's control group (v2), or one above it, may use.
 
-    joblib knows the root's quota alone, which is a container's. ``inf`` without a limit.
+    joblib reads only the root's quota, which is a container's.
 
     Args:
-        groups: Where control groups are mounted.
+        groups: The folder at which control groups are mounted.
         own: The file that names this process's group.
+
+    Returns:
+        The smallest quota in cores; ``inf`` without a limit.
     """
     try:
         lines = own.read_text().splitlines()
@@ -103,7 +111,7 @@ def cgroup_quota(
         return math.inf
     inside = next((line[3:] for line in lines if line.startswith("0::")), "/")
     group = Path(groups, inside.lstrip("/"))
-    # A name that isn't below the root is another namespace's; nothing can be read of that
+    # A name that isn't below the root belongs to another namespace and can't be read
     chain = [group, *group.parents] if group.is_relative_to(groups) else [groups]
     return min(_quota(each) for each in chain if each.is_relative_to(groups))
 

@@ -1,8 +1,8 @@
-"""CUDA in a process that trains: opened before all else, and given up when it is broken.
+"""CUDA in a process that trains: opened first, and given up when it is broken.
 
-After an assertion in a kernel, an illegal access or a lost GPU, CUDA refuses whatever this process
-asks, until its end. A new process gets a new context, so a worker that finds itself broken ends;
-its launch starts another.
+After an assertion in a kernel, an illegal access or a lost GPU, every CUDA call of this process
+fails. A new process gets a new context, so a worker with a broken context ends and its launch
+starts another.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from hpsearch.errors import DeviceUnusable
 
 
 def open_device(device: str) -> None:
-    """Open CUDA and make ``device`` the current one; nothing to do for other devices.
+    """Open CUDA and make ``device`` the current one; do nothing for other devices.
 
-    Code that says ``cuda`` without a number then means this GPU, and no context is left on the
-    first one.
+    ``cuda`` without a number then means this GPU, and no context is left on the first one.
 
     Args:
         device: ``cpu``, ``mps`` or ``cuda:1``.
 
     Raises:
-        DeviceUnusable: not even one number can be computed there.
+        DeviceUnusable: A test computation on the GPU fails.
     """
     if not device.startswith("cuda"):
         return
@@ -39,10 +38,10 @@ def open_device(device: str) -> None:
 
 
 def require_sound(device: str) -> None:
-    """Return if ``device`` still computes.
+    """Check that ``device`` still computes.
 
     Raises:
-        DeviceUnusable: CUDA refuses all that this process asks.
+        DeviceUnusable: CUDA calls of this process fail.
     """
     if not device.startswith("cuda"):
         return

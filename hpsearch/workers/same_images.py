@@ -1,6 +1,6 @@
 """Whether the images that are there now are those that a study's trials were trained on.
 
-Checked before a launch, and by each worker before each trial: it may run on another host.
+A launch checks this first, and each worker before each trial: it may run on another host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.trial.build_plan import BuildPlan
 
-#: Choices of images that are looked up before a launch; each may have to be prepared.
+#: Choices of images that are compared before a launch; each may have to be prepared.
 _CHOICES = 8
 
 
@@ -29,13 +29,13 @@ def require_same_images(
     """Compare the images that are there now with those of every trial so far.
 
     Args:
-        database: Where the study is stored.
+        database: The database of the study.
         stored: The study, or a confirmation, which needs the images of its search.
-        study: The same as a file.
-        data: The data root.
+        study: The same study as a study file.
+        data: The data root; ``None``: the default one.
 
     Raises:
-        DataError: They have changed, or aren't there.
+        DataError: The images have changed, or aren't there.
     """
     for of in _compared(database, stored):
         tickets = queries.all_tickets(database, of.study_id)
@@ -55,13 +55,13 @@ def require_same_images(
 def require_same_as_before(
     database: Database, name: str, params: Mapping[str, Any], build_plan: BuildPlan
 ) -> None:
-    """Compare the images of one trial that is about to begin.
+    """Compare the images of a trial that is about to begin with those of earlier trials.
 
     Args:
-        database: Where its study is stored.
-        name: The study.
+        database: The database of the study.
+        name: The study's name.
         params: The trial's configuration.
-        build_plan: What is built of it here.
+        build_plan: The trial's build plan on this host.
 
     Raises:
         DataError: Other trials were trained on other images.
@@ -71,7 +71,7 @@ def require_same_as_before(
 
 
 def _compared(database: Database, stored: StoredStudy) -> list[StoredStudy]:
-    """Return the study, and the search that it confirms."""
+    """Return the study; for a confirmation, its search before it."""
     if not is_confirmation(stored):
         return [stored]
     search = studies.find_or_none(database, stored.document["confirms"]["study"])

@@ -1,7 +1,8 @@
-"""How many threads a worker may compute with: its share of what this machine gives.
+"""How many threads a worker may compute with: its share of this machine's cores.
 
-Workers of one host meet in the ledger: whoever trains holds a ticket under a name that begins with
-its host's. Each counts them again before every trial, so the share follows who comes and goes.
+A worker that trains has a ticket in the ledger under a name that begins with its host's. Each
+worker counts the workers of its host before every trial, so its share is never out of date for
+long.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class ThreadShare:
-    """The threads of one worker; ``now`` is asked before every trial."""
+    """The threads of one worker; it calls ``now`` before every trial."""
 
     database: Database
     #: The worker's name in the ledger.
     owner: str
-    #: Never more than this.
+    #: The maximum.
     most: int
-    #: Whether somebody asked for exactly ``most``: then others change nothing.
+    #: Whether the user asked for exactly ``most``: then other workers change nothing.
     exact: bool = False
     _last: int = field(init=False)
     _workers: int = field(init=False, default=1)
@@ -38,7 +39,7 @@ class ThreadShare:
     def now(self) -> int:
         """Return how many threads the next trial may use.
 
-        Warns if that is less than before, or too many for the workers that are at work now.
+        Logs a warning if that is less than before, or too many for the workers that train now.
         """
         workers = 1 + len(others_on_this_host(self.database, self.owner))
         share = self.most if self.exact else min(self.most, share_of_cores(workers))
@@ -64,9 +65,9 @@ class ThreadShare:
 
 
 def others_on_this_host(database: Database, owner: str | None = None) -> set[str]:
-    """Return the names of this host's workers that train, ``owner`` left out.
+    """Return the names of this host's workers that train, except ``owner``.
 
-    Of every study in the database. One that died and still holds its trial doesn't count.
+    Workers of every study in the database count, but not dead ones that still hold a trial.
     """
     found = owners_at_work(database, host=this_host())
     return {name for name, pid in found.items() if name != owner and is_alive(pid)}
@@ -81,11 +82,14 @@ def share_of_cores(workers: int) -> int:
 
 
 def crowding(workers: int, others: int) -> str | None:
-    """Return what to say before ``workers`` processes begin beside ``others``; ``None``: nothing.
+    """Return a warning for ``workers`` processes that begin beside ``others``.
 
     Args:
         workers: Workers that are about to train on this machine's CPU.
         others: Workers of this host that train already.
+
+    Returns:
+        The warning; ``None`` if there are no others and a core for each worker.
     """
     everybody = workers + others
     if others == 0 and everybody <= cores():

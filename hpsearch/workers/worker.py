@@ -43,14 +43,14 @@ from hpsearch.workers.worker_options import WorkerOptions
 
 logger = logging.getLogger(__name__)
 
-#: Pause before asking again while other workers hold what is left.
+#: Pause before the next claim while other workers have all trials that are left.
 POLL_SECONDS = 0.5
 
-#: How long a worker that was told to leave still waits for a busy database to take its ticket back.
+#: How long a worker that was told to leave waits for a busy database to release its ticket.
 LAST_WORDS_SECONDS = 5.0
 
-#: How long trackers may take for what waits for them, when the study is finished; and when the
-#: worker was told to leave, which it must do before its launch kills it.
+#: How long trackers may take to send their queues when the study is finished, and when the worker
+#: was told to leave: it must end before its launch kills it.
 TRACKERS_AT_THE_END, TRACKERS_LEAVING = 30.0, 2.0
 
 
@@ -58,15 +58,15 @@ class StopSignal:
     """What tells a worker to leave: a signal, its time, or the end of its parent process."""
 
     def __init__(self, timeout: float | None) -> None:
-        # A plain flag, no threading.Event: its lock may be held by the very line that a signal
-        # interrupts, and the handler would wait for it for ever.
+        # A plain flag, no threading.Event: a signal may interrupt the line that has its lock, and
+        # the handler would never get it.
         self._told = False
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._parent = parent_process()
         self._requested_at: float | None = None
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Leave at the next batch; a handler for ``leave_signals``."""
+        """Request a stop at the next batch; a handler for ``leave_signals``."""
         self._told = True
 
     def requested(self) -> bool:
@@ -76,7 +76,7 @@ class StopSignal:
         return self._requested_at is not None
 
     def grace_over(self) -> bool:
-        """Whether there is no time left even for a busy database."""
+        """Whether the time to wait for a busy database is over as well."""
         if not self.requested() or self._requested_at is None:
             return False
         return time.monotonic() - self._requested_at > LAST_WORDS_SECONDS
@@ -86,18 +86,18 @@ class StopSignal:
             return True
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return True
-        # A supervisor that was killed can't stop us any more; without it nobody would.
+        # A supervisor that was killed can't stop its workers any more.
         return self._parent is not None and not self._parent.is_alive()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but not much longer than until a signal comes."""
+        """Sleep for ``seconds``, or until a signal comes."""
         until = time.monotonic() + seconds
         while not self._told and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.05))
 
 
 def search_rules(study: StudyFile, sampler: Sampler) -> SearchRules:
-    """Return what the ledger must know of the study file."""
+    """Return the rules of the study file that the ledger needs."""
     return SearchRules(
         metric=study.objective.metric,
         maximize=study.objective.direction == "maximize",
@@ -111,17 +111,20 @@ def search_rules(study: StudyFile, sampler: Sampler) -> SearchRules:
 
 
 def run_worker(options: WorkerOptions) -> Idle | None:
-    """Work until the study is finished or stopped, or this worker is told to leave (``None``).
+    """Work until the study is finished or stopped, or this worker is told to leave.
+
+    Returns:
+        Why nothing is left to claim; ``None`` if the worker was told to leave.
 
     Raises:
-        UserError: the study, its plug-ins or its data can't be reached from here.
-        DeviceUnusable: the GPU doesn't compute, at all or any more.
+        UserError: The study, its plug-ins or its data can't be reached from here.
+        DeviceUnusable: The GPU doesn't compute, or stopped computing.
     """
     stop_signal = StopSignal(options.timeout)
     for number in leave_signals():
         signal.signal(number, stop_signal.on_signal)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # Each trial says how many it takes; between trials there is too little to do for more
+    # Each trial sets its own number; between trials there is too little to do for more
     torch.set_num_threads(1)
     open_device(options.device)
     if not options.database_was_there:
@@ -186,7 +189,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
         )
         if ended is Idle.FINISHED:
             hit(FailPoint.STUDY_FINISHED)
-            clean_up(context)  # What dead and late workers left behind.
+            clean_up(context)  # Dead and late workers leave files.
             close_orphaned_runs(context)
     finally:
         finished = ended is Idle.FINISHED
@@ -200,7 +203,7 @@ def _pull(
     run: Callable[[Claim], None],
     more: Callable[[], bool],
 ) -> Idle | None:
-    """Run what can be claimed; ``more`` is asked, where nothing is left, whether that's so."""
+    """Run what can be claimed; when nothing is left, ``more`` returns whether there is new work."""
     while not stop_signal.requested():
         claimed = claims.claim()
         if isinstance(claimed, Claim):

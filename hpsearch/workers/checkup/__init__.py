@@ -1,7 +1,7 @@
-"""What `hpsearch doctor` does: the ledger's rules, this host's files and processes, and mending.
+"""What `hpsearch doctor` does: checking the ledger, this host's files and processes, and repairs.
 
 - ``examine``    a study's health now, also while workers run
-- ``files``      checkpoints and weights: what the ledger names is there, nothing else is left
+- ``files``      checkpoints and weights: what the ledger names is there, and nothing else
 - ``processes``  trials that a dead process of this host still holds
-- ``mend``       what is safe to put right
+- ``mend``       repairs that are safe
 """

@@ -15,7 +15,7 @@ from hpsearch.workers.checkup.files import FileFinding, FilesLook, list_files, l
 from hpsearch.workers.checkup.processes import DeadOwner, dead_owners
 from hpsearch.workers.trial.run_folder import RunFolder
 
-#: Between two looks at files. A worker writes, reports and removes in that time.
+#: Seconds between two checks of the files, in which a worker finishes writing or removing one.
 PAUSE_SECONDS = 1.5
 
 
@@ -24,10 +24,10 @@ class Health:
     """What an examination found."""
 
     facts: Facts
-    #: Broken rules about rows; none of them can be mended.
+    #: Broken rules about rows; none of them can be repaired.
     broken: tuple[Finding, ...]
     files: FilesLook
-    #: Nothing is wrong with these; `--repair` saves the next worker the wait.
+    #: These aren't faults; `--repair` frees their trials before the lease ends.
     dead: tuple[DeadOwner, ...]
 
     @property
@@ -39,10 +39,19 @@ class Health:
 def examine(
     database: Database, name: str, runs: Path, *, pause_seconds: float = PAUSE_SECONDS
 ) -> Health:
-    """Check the study ``name`` and its files below ``runs``. Raises ``UnknownName``.
+    """Check a study's rows and files.
 
-    Rows are read at one moment. Files can't be, so what seems wrong with one is told only if it is
-    still so at a second look.
+    All rows are read in one snapshot. Files can't be, so a fault of a file counts only if a second
+    check finds it again.
+
+    Args:
+        database: The database of the study.
+        name: The study's name.
+        runs: The runs folder of this host.
+        pause_seconds: Seconds between the two checks.
+
+    Raises:
+        UnknownName: There is no such study.
     """
     health = _look(database, name, runs)
     if not health.files.findings:

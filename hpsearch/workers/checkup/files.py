@@ -1,4 +1,4 @@
-"""A study's files on this host, against what the ledger names."""
+"""Compares a study's files on this host with those that the ledger names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RemoveFile:
 
 @dataclass(frozen=True, kw_only=True)
 class FileFinding:
-    """Something about files that is wrong, and what may be done about it."""
+    """A fault of files, and its repair; ``None``: there is none."""
 
     finding: Finding
     mend: ForgetCheckpoint | tuple[RemoveFile, ...] | None
@@ -50,17 +50,17 @@ class FileFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class FilesLook:
-    """What a look at the files found."""
+    """The result of a check of the files."""
 
     findings: tuple[FileFinding, ...]
-    #: Sentences about what couldn't be looked at, or needs no action.
+    #: Sentences about what couldn't be checked, or needs no action.
     notes: tuple[str, ...]
-    #: Files that were read and are whole.
+    #: The number of files that were read and are intact.
     whole: int
 
 
 def list_files(folder: Path) -> dict[int, list[Path]]:
-    """Return trial number -> its files of ours, by name; other files are none of our business."""
+    """Return trial number -> the files that hpsearch wrote, by name; others are ignored."""
     found: dict[int, list[Path]] = {}
     if not folder.is_dir():
         return found
@@ -73,10 +73,12 @@ def list_files(folder: Path) -> dict[int, list[Path]]:
 
 
 def look_at_files(facts: Facts, runs: Path, listed: dict[int, list[Path]]) -> FilesLook:
-    """Compare this host's files with ``facts``.
+    """Compare this host's files with the ledger's rows.
 
-    ``listed`` (from ``list_files``) must be older than ``facts``: then every file in it belongs to
-    a trial that the ledger knows.
+    Args:
+        facts: The rows, read after ``listed``: so the ledger knows the trial of every listed file.
+        runs: The runs folder of this host.
+        listed: What ``list_files`` returned.
     """
     study = facts.record.study
     folder = RunFolder(runs, study.name, study.run_key)
@@ -110,7 +112,7 @@ _MISSING = "is missing"
 
 
 def _without_folder(facts: Facts, folder: Path) -> FilesLook:
-    """Say so where the study has files, but none here: most likely ``--runs`` is another folder."""
+    """Add a note if the study has files, but not here: most likely ``--runs`` names another."""
     named = [each for each in facts.tickets if each.checkpoint and not each.state.is_finished]
     if not named and best(facts.record) is None:
         return FilesLook(findings=(), notes=(), whole=0)
@@ -127,7 +129,7 @@ def _named(ticket: Ticket) -> CheckpointRef:
 
 
 def _damage(folder: RunFolder, named: CheckpointRef) -> str | None:
-    """Return what is wrong with a checkpoint, ``None`` where it is the file that was written."""
+    """Return what is wrong with a checkpoint; ``None`` if it is the file that was written."""
     try:
         with folder.file_of(named).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -141,7 +143,7 @@ def _damage(folder: RunFolder, named: CheckpointRef) -> str | None:
 
 
 def _elsewhere(facts: Facts, ticket: Ticket) -> str | None:
-    """Return the host that wrote the ticket's checkpoint, ``None`` where it is this one."""
+    """Return the host that wrote the ticket's checkpoint; ``None`` if it is this one."""
     for event in facts.log(ticket.ticket):
         if event.kind == EventKind.CHECKPOINT and event.detail.get("key") == ticket.checkpoint:
             return _other_host(event.owner)
@@ -178,7 +180,7 @@ def _winners(facts: Facts, folder: RunFolder) -> Iterator[FileFinding | str | No
 def _weights_of(
     facts: Facts, folder: RunFolder, winner: TrialRecord, number: int
 ) -> FileFinding | str | None:
-    """Return what is wrong with a winner's weights, or a note; ``None`` where they are whole."""
+    """Return what is wrong with a winner's weights, or a note; ``None`` if they are intact."""
     path = folder.trial(number) / BEST_WEIGHTS
     if not path.exists():
         ended = [event for event in facts.log(winner.ticket) if event.kind == EventKind.COMPLETE]
@@ -210,11 +212,11 @@ def _weights_of(
 
 
 def _left_over(facts: Facts, listed: dict[int, list[Path]]) -> Iterator[FileFinding]:
-    """Yield files of trials that have ended. While a study runs its workers remove them."""
+    """Yield files of trials that have ended. While a study runs, its workers remove them."""
     if not facts.record.is_finished:
         return
     winners = {each.number for each in weights_kept(facts.record)}
-    # Until the next worker tidies up; whoever takes a declaration back still finds them
+    # Weights of invalid trials stay until the next clean-up, in case the trial is reinstated
     winners |= {each.number for each in facts.tickets if each.state is TicketState.INVALID}
     known = {ticket.number: ticket for ticket in facts.tickets if ticket.number is not None}
     for number, files in sorted(listed.items()):

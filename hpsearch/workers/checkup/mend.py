@@ -1,4 +1,4 @@
-"""Putting right what is safe to put right; every step is an event in the study's log."""
+"""Repairs that are safe; every step is an event in the study's log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,16 @@ WATCH_SECONDS = 5.0
 
 
 def mend(database: Database, health: Health, *, watch_seconds: float = WATCH_SECONDS) -> list[str]:
-    """Mend what ``health`` found and can be mended; returns what was done, a sentence each."""
+    """Make the safe repairs of an examination, and record them in the study's log.
+
+    Args:
+        database: The database of the study.
+        health: What ``examine`` returned.
+        watch_seconds: Seconds for which the leases of dead workers are watched first.
+
+    Returns:
+        One sentence per repair.
+    """
     study_id = health.facts.record.study.study_id
     done: list[str] = []
     for found in health.files.findings:
@@ -81,7 +90,7 @@ def _remove(removals: tuple[RemoveFile, ...], name: str) -> list[str]:
             each.path.unlink()
             removed.append(each.path)
     for folder in {each.path.parent for each in removals}:
-        with suppress(OSError):  # Refused where something is left in it.
+        with suppress(OSError):  # Fails if something is left in it.
             folder.rmdir()
     return [f"{name}: removed {', '.join(path.name for path in removed)}"] if removed else []
 
@@ -89,7 +98,7 @@ def _remove(removals: tuple[RemoveFile, ...], name: str) -> list[str]:
 def _free(
     database: Database, study_id: int, dead: tuple[DeadOwner, ...], watch_seconds: float
 ) -> list[str]:
-    """Free the trials of processes that are gone, unless somebody still renews their leases."""
+    """Free the trials of processes that are gone, unless their leases are still renewed."""
     if not dead:
         return []
     before = _renewals(database, study_id)
@@ -106,7 +115,7 @@ def _free(
 
 
 def _renewals(database: Database, study_id: int) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Return owner -> (ticket, renewals) of what it holds."""
+    """Return owner -> (ticket, renewals) of each of its running trials."""
 
     def work(connection: Connection) -> dict[str, tuple[tuple[int, int], ...]]:
         query = (

@@ -18,16 +18,15 @@ class DeadOwner:
 
     owner: str
     pid: int
-    #: The trial as people know it.
+    #: The trial's name in messages.
     name: str
 
 
 def dead_owners(facts: Facts) -> list[DeadOwner]:
-    """Return the running trials whose worker, one of this host's, is gone.
+    """Return the running trials of this host whose worker is gone.
 
-    Nothing is wrong with them: the next worker takes them after their lease. A container may share
-    the host's name and not its processes, so a caller must not believe a dead owner whose lease
-    still moves.
+    They aren't faults: the next worker claims them after their lease. A container may share the
+    host's name but not its processes, so the owner of a lease that is still renewed is alive.
     """
     found = []
     for ticket in facts.tickets:

@@ -1,7 +1,7 @@
-"""Confirming a search's winner: choosing the finalists, storing what is asked, and running it.
+"""Confirming a search's winner: choosing the finalists, storing the confirmation, running it.
 
 The best of many trials is also the luckiest. So the finalists are trained again with fresh seeds,
-in a study of its own: its tickets have all that protects a search's.
+in a study of its own, whose tickets are as safe as those of a search.
 """
 
 from __future__ import annotations
@@ -54,47 +54,57 @@ from hpsearch.workers.launch.timing import Probe, TimeRange, time_of
 from hpsearch.workers.same_images import require_same_images
 from hpsearch.workers.trial.build_plan import device_name, plan_build
 
-#: Characters that a study's name may have.
+#: The most characters of a study's name.
 LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmRequest:
-    """What the user asks of a confirmation; ``None``: what the study file says."""
+    """The user's settings of a confirmation; ``None``: those of the study file."""
 
     top: int | None = None
     seeds: int | None = None
-    #: Whether to confirm anew where there is a confirmation already.
+    #: Whether to begin a new confirmation even if there is one already.
     again: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationRun:
-    """A confirmation that is stored, and how much it may come to."""
+    """A confirmation that is stored, and its cost."""
 
     name: str
     study: StudyFile
-    #: Whether this call has created it.
+    #: Whether this call created it.
     new: bool
-    #: The rule by which the finalists were chosen, and what the budget share did to it.
+    #: The rule by which the finalists were chosen, and how the budget share limited it.
     rule: str
     #: Trainings that have ended, and the most that there may be (unless some fail).
     ended: int
     most: int
     #: Epochs of one training.
     epochs: int
-    #: Epochs that the search had run.
+    #: Epochs of the search.
     search_epochs: int
 
 
 def prepare_confirmation(
     database: Database, search: StudyRecord, study: StudyFile, request: ConfirmRequest
 ) -> ConfirmationRun:
-    """Find the confirmation of ``search`` that ``request`` means, or create it.
+    """Find the confirmation of a search, or create it.
 
-    ``study`` is the search's own file. Raises ``UserError`` where the search can't be confirmed
-    (yet), where another confirmation was begun than is asked for, and where a tracker of the study
-    can't work here.
+    Args:
+        database: The database of the search.
+        search: The search.
+        study: The study file of the search.
+        request: The user's settings. With ``again`` a new confirmation is created in any case.
+
+    Returns:
+        The stored confirmation; its trainings may be pending, running or complete.
+
+    Raises:
+        UserError: The search can't be confirmed (yet), the request is out of bounds or differs
+            from the confirmation that was begun, the confirmation's name is too long or taken, or
+            a tracker of the study can't work here.
     """
     require_usable(study.trackers)
     name = search.study.name
@@ -124,7 +134,7 @@ def prepare_confirmation(
         settings,
         tried=bool(study.try_first),
         exactly=request.top is not None,
-        # What the user asks for, here or in the study file, isn't cut down without a share
+        # Numbers that the user chose, here or in the study file, are reduced only by a share
         bounded=not given and study.document.get("confirm") is None,
     )
     before = max((_seeds_used(each) for each in known), default=0)
@@ -145,13 +155,13 @@ def time_left(prepared: ConfirmationRun, options: LaunchOptions) -> TimeRange | 
 
     Args:
         prepared: What ``prepare_confirmation`` returned.
-        options: How it will be run.
+        options: The options of the run.
 
     Returns:
         The range; ``None`` if nothing is left, or nothing could be measured.
 
     Raises:
-        UserError: an option is out of bounds, or the data isn't there.
+        UserError: An option is out of bounds, or the data isn't there.
     """
     allocation = check_options(options)
     left = prepared.most - prepared.ended
@@ -192,17 +202,27 @@ def run(
     options: LaunchOptions,
     on_progress: Callable[[Progress], None],
 ) -> LaunchResult:
-    """Train what the confirmation's plan asks for, as a launch does its trials.
+    """Run the trainings of a confirmation's plan, then measure the finalists' latencies.
 
-    ``options.study`` is ``prepared.study``. At the end the finalists' latencies are measured.
-    Raises ``DataError`` if the images aren't those of the search any more.
+    Args:
+        database: The database of the confirmation.
+        prepared: What ``prepare_confirmation`` returned.
+        options: The options of the run; their study is ``prepared.study``.
+        on_progress: Called about twice a second, from the calling thread.
+
+    Returns:
+        How the run ended. Latencies are measured only if it is finished.
+
+    Raises:
+        DataError: The images aren't those of the search any more.
+        UserError: An option is out of bounds.
     """
     allocation = check_options(options)
     # A confirmation that was killed between two rounds has no ticket left, but isn't finished
     extend_budget_from_plan(database, prepared.name)
     stored = studies.find(database, prepared.name)
     record = read_study(database, prepared.name)
-    if not record.is_finished:  # Else this only reads the verdict again.
+    if not record.is_finished:  # A finished confirmation trains nothing, so it needs no images.
         require_same_images(database, stored, prepared.study, options.data)
     outcome = supervise(database, stored, options, allocation, on_progress)
     if outcome.reason == "finished":
@@ -334,11 +354,11 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
     document = {
         key: value
         for key, value in search.study.document.items()
-        # Constraints were kept by whoever became a finalist
+        # Every finalist satisfies the constraints
         if key not in ("try_first", "confirm", "provenance", "constraints")
     }
     spec = spec_from_document(confirms, search.objective)
-    # Each fresh seed draws a split of its own anyway, and so trains one model that can be used
+    # Each fresh seed has a split of its own anyway, so each training gives one usable model
     document["data"] = single_split(document["data"])
     document |= {
         "study": name,
@@ -361,9 +381,15 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
 def measure_latencies(
     database: Database, prepared: ConfirmationRun, *, device: str, data: Path | None
 ) -> None:
-    """Measure, once, how long one image takes with each finalist's model, on this machine.
+    """Measure and store the latency of each finalist's model, unless that is done already.
 
-    With one thread on the CPU: single pictures gain next to nothing from more.
+    On the CPU with one thread: single images are hardly faster with more.
+
+    Args:
+        database: The database of the confirmation.
+        prepared: What ``prepare_confirmation`` returned.
+        device: The device that is measured, such as ``cpu`` or ``cuda:0``.
+        data: The data root; ``None``: the default one.
     """
     record = read_study(database, prepared.name)
     if latencies(database, record):

@@ -1,4 +1,4 @@
-"""What a worker of a confirmation asks of its plan: whose turn a ticket is, and what comes next."""
+"""What a worker needs of a confirmation's plan: the finalist of a ticket, and the next round."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from hpsearch.study_file.trial_config import CONFIRM_SEED
 
 
 def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTrial:
-    """Return the configuration of a confirmation's ``ticket``: a finalist, with a fresh seed.
+    """Return the configuration of a confirmation's ticket: a finalist's, with a fresh seed.
 
-    Every worker comes to the same. The seed is a parameter like any other, so that the trial's
-    row tells all that it follows from.
+    It is the same for every worker. The seed is a parameter like any other, so the trial's row
+    determines its training.
+
+    Args:
+        database: The database of the confirmation.
+        study: The confirmation's study file.
+        ticket: The number of a planned ticket, from 1.
     """
     record = read_study(database, study.name)
     confirms = record.study.document["confirms"]
@@ -38,11 +43,11 @@ def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTri
 
 
 def extend_budget_from_plan(database: Database, name: str) -> bool:
-    """Give a confirmation the tickets that its plan knows by now; returns whether work is left.
+    """Raise a confirmation's budget to what is planned by now; return whether work is left.
 
-    A round is planned when the one before it has ended, so whoever finds nothing to claim asks.
-    Any number of workers may ask at once: the plan is the same for all of them, and the budget
-    only grows.
+    A round is planned when the one before it has ended, so a worker that finds nothing to claim
+    calls this. Several workers may call it at once: the plan is the same for all of them, and the
+    budget only grows.
     """
     record = read_study(database, name)
     now = progress_of(record)

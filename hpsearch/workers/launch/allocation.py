@@ -1,4 +1,4 @@
-"""Which workers a launch begins with: their devices, their threads, and whether more may come."""
+"""Which workers a launch begins with: their devices, their threads, and whether autoscaled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hpsearch.workers.devices import cores, resolve_devices, slots
 from hpsearch.workers.launch.autoscale import Autoscaler
 from hpsearch.workers.threads import share_of_cores
 
-#: Where nobody says how many may share a GPU. Each holds some hundred MB for CUDA itself.
+#: The default of ``workers_per_gpu``. Each worker uses some hundred MB for CUDA itself.
 MOST_ON_ONE_GPU = 8
 
 
@@ -16,16 +16,16 @@ MOST_ON_ONE_GPU = 8
 class WorkerAllocation:
     """The workers of one launch."""
 
-    #: One entry per worker to begin with; empty where others attach by themselves.
+    #: One entry per worker to begin with; empty if workers attach by themselves.
     devices: list[str]
-    #: Of each worker, at most: of small networks it takes one, and fewer beside other workers.
+    #: The most threads of each worker: small networks use one, and other workers need some.
     threads: int
-    #: Where their number follows what they get done.
+    #: Changes the number of workers by how much work they do; ``None``: the number is fixed.
     autoscaler: Autoscaler | None = None
 
     @property
     def count(self) -> int:
-        """How many there are to begin with; 1 where an estimate is all that is asked for."""
+        """The number of workers to begin with, at least 1: estimates are for one worker or more."""
         return max(1, len(self.devices))
 
     @property
@@ -37,13 +37,18 @@ class WorkerAllocation:
 def allocate_workers(
     wanted: str, workers: int | None, workers_per_gpu: int | None
 ) -> WorkerAllocation:
-    """Return the workers for the devices ``wanted``; ``workers`` is ``None`` for `auto`.
+    """Return the workers that a launch begins with.
 
-    ``auto`` means one worker per core on the CPU, one on an Apple GPU, and on CUDA one per GPU to
-    begin with, more as long as more gets done; of a list with both, one on each.
+    Args:
+        wanted: Devices, as ``resolve_devices`` reads them.
+        workers: The number of workers; 0 if workers attach by themselves. ``None`` (``auto``): one
+            per core on the CPU, one on an Apple GPU; on CUDA one per GPU to begin with, and more
+            while that increases the throughput; for a list with both, one per entry.
+        workers_per_gpu: The most workers on one GPU; ``None``: ``MOST_ON_ONE_GPU`` if their number
+            follows the throughput, otherwise any number.
 
     Raises:
-        UserError: a device isn't there, or doesn't take so many.
+        UserError: A device isn't there, or a number is out of bounds.
     """
     devices = resolve_devices(wanted)
     if workers is None and all(each.startswith("cuda") for each in devices):

@@ -1,22 +1,23 @@
-"""How many workers share one GPU: one more while more gets done, one less where it doesn't.
+"""How many workers share one GPU: one more while throughput grows, one less if it doesn't.
 
-A small network leaves most of a GPU idle, so several trials side by side get more done; at some
-number they only wait for each other, or for memory. Where that is depends on the networks, the GPU
-and who else uses it, so it is found out while the search runs, and nothing is lost by it: a worker
-that has to leave pauses its trial, which another takes up.
+A small network leaves most of a GPU idle, so several trials side by side get more done; from some
+number on they only wait for each other, or for memory. That number depends on the networks, the GPU
+and its other users, so it is measured while the search runs. No work is lost: a worker that has to
+leave pauses its trial, which another worker resumes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: Seconds over which work is measured, after seconds in which a new worker gets under way.
+#: Seconds of a measurement, and seconds before it in which a new worker starts.
 WINDOW, WARM_UP = 60.0, 15.0
 
-#: One worker more must get this much more done to stay; and so much less tells that others came.
+#: Factor by which one more worker must increase the rate to stay; a rate lower by this factor is a
+#: sign of other users.
 GAIN = 1.1
 
-#: Windows after which a settled number is tried upwards again: other people leave, too.
+#: Windows after which one more worker is tried again: other users may have left.
 PATIENCE = 10
 
 
@@ -24,18 +25,18 @@ PATIENCE = 10
 class Autoscaler:
     """Finds the number of workers for one device.
 
-    ``update`` is called as often as one likes with a clock (seconds) and the work done so far (any
-    unit that grows with it; multiply-adds are fair between small and large networks).
+    ``update`` may be called at any time with a clock (seconds) and the work done so far (any unit;
+    multiply-adds are comparable between small and large networks).
     """
 
-    #: Never more than this.
+    #: The maximum.
     most: int
-    #: What is wanted now.
+    #: The number to run now.
     workers: int = 1
     _since: float | None = None
     _work_then: float = 0.0
     _measured_from: float | None = None
-    #: Work per second, measured with so many workers.
+    #: Number of workers -> measured work per second.
     _rates: dict[int, float] = field(default_factory=dict)
     _growing: bool = True
     _settled_windows: int = 0
@@ -55,7 +56,7 @@ class Autoscaler:
         return self.workers
 
     def out_of_memory(self) -> int:
-        """Hear that this number didn't fit; returns how many workers to run from now on."""
+        """Lower the maximum below the current number; return how many workers to run now."""
         self.most = max(1, self.workers - 1)
         self._growing = False
         self._change(self.most)
@@ -63,7 +64,7 @@ class Autoscaler:
 
     def _judge(self, rate: float) -> None:
         if rate == 0:
-            return  # no epoch ended within the window: nothing can be told yet
+            return  # no epoch ended within the window, so the rate is unknown
         before = self._rates.get(self.workers - 1)
         settled = self._rates.get(self.workers)
         self._rates[self.workers] = rate
@@ -78,7 +79,7 @@ class Autoscaler:
             return
         self._settled_windows += 1
         slow = settled is not None and rate * GAIN < settled
-        # One slow window may be a slow network; two in a row are somebody else's load.
+        # One slow window may be a slow network; two in a row mean that others use the GPU.
         self._slow_windows = self._slow_windows + 1 if slow else 0
         if slow and self._slow_windows == 1:
             self._rates[self.workers] = settled or rate

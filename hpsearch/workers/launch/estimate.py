@@ -1,4 +1,4 @@
-"""Hours and disk of a study, from training a few batches of a few of its configurations."""
+"""Hours and disk space of a study, from a few batches of training of a few configurations."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from hpsearch.workers.launch.timing import Timing
 from hpsearch.workers.trial.build_plan import BuildPlan, plan_build
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
-#: Configurations that are tried, and the seconds that each may take.
+#: Configurations that are trained, and the seconds that each may take.
 SAMPLES = 3
 PROBE_SECONDS = 0.5
 
-#: A checkpoint holds weights, gradients' moments (two at most) and the best weights; fp32.
+#: A checkpoint contains weights, at most two moments of the gradients, and the best weights; fp32.
 BYTES_PER_PARAMETER = 4 * 4
 
 #: An average of the weights that is evaluated in their place (``evaluate: ema``).
 BYTES_OF_AVERAGE = 4
 
-# Times that are asked at least: before the first batch, after it, and after two more.
+# Time stamps that are needed: before the first batch, after it, and after two more.
 _FEWEST = 3
 
-# Draws that couldn't be built before the estimate is given up.
+# The most draws of configurations, since some can't be built.
 _MAX_DRAWS = 50
 
 
@@ -46,16 +46,25 @@ class Sample:
     """A few configurations of a study; they may differ in cost by a factor of ten and more."""
 
     build_plans: tuple[BuildPlan, ...]
-    #: Checkpoints of one running trial, the largest of the sampled models, of each fold one.
+    #: Of the checkpoints of one running trial of the largest sampled model, all folds together.
     checkpoint_bytes: int
-    #: Models that a trial trains.
+    #: Models that a trial trains: one per fold or split.
     rounds: int
 
 
 def sample(study: StudyFile, *, device: str, threads: int, data: Path | None) -> Sample:
-    """Return ``SAMPLES`` configurations, ``try_first`` before random ones.
+    """Return up to ``SAMPLES`` configurations: the first of ``try_first``, then random ones.
 
-    The draws depend on the study's seed alone. Raises ``DataError`` where the data can't be read.
+    The draws depend only on the study's seed.
+
+    Args:
+        study: The study file.
+        device: The device that they will be trained on, such as ``cpu`` or ``cuda:0``.
+        threads: The most threads of one training.
+        data: The data root; ``None``: the default one.
+
+    Raises:
+        DataError: The data can't be read.
     """
     build_plans = tuple(_drawn(study, device=device, threads=threads, data=data))
     largest = max((_checkpoint_bytes(each.plan) for each in build_plans), default=0)
@@ -74,17 +83,18 @@ def _checkpoint_bytes(plan: Plan) -> int:
 def timings(
     build_plans: bytes, plugins: Sequence[Path], data: Path | None
 ) -> Iterator[Timing | None]:
-    """Train a few batches of each and yield what it takes.
+    """Train a few batches of each configuration and yield how long they take.
 
-    Code of the user's may end or hang the process: call it by ``apart.stream_isolated_processes``.
+    The user's code may end or hang the process: call it by
+    ``isolation.stream_isolated_processes``.
 
     Args:
         build_plans: Pickled ``BuildPlan`` objects.
-        plugins: Files that register what these may name.
-        data: The data root.
+        plugins: Plug-ins with the components of the configurations.
+        data: The data root; ``None``: the default one.
 
     Yields:
-        ``None`` if a configuration can't be trained.
+        The timing of each configuration; ``None`` if it can't be trained.
     """
     component_registries.registries(plugins)
     before = torch.get_num_threads()
@@ -119,9 +129,9 @@ def _drawn(
 
 
 def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
-    """Return what a training takes, from a whole epoch or as many batches as fit the time."""
+    """Return a training's timing, from a whole epoch or as many batches as fit the time."""
     began, computed = time.perf_counter(), time.process_time()
-    asked: list[float] = []  # When: before the first batch, and after each.
+    asked: list[float] = []  # Time stamps: before the first batch, and after each.
     device = torch.device(build_plan.device)
 
     def out_of_time() -> bool:
@@ -143,13 +153,13 @@ def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
             slowdown=_slowdown(whole, time.process_time() - computed),
         )
     except TrainingInterrupted:
-        # The first batch also makes what the others find made: memory, threads, kernels
+        # The first batch also allocates memory, starts threads and chooses kernels
         taken = [after - before for before, after in pairwise(asked)][1:]
         batches = len(build_plan.plan.batches) * build_plan.plan.rounds
         epoch = batches * (1 + _validation_share(build_plan))  # in training batches
         return Timing(
             setup=max(0.0, asked[1] - began - median(taken)),
-            # One batch in which another program had the core says nothing of the others
+            # The median ignores a batch in which another program had the core
             typical_epoch=median(taken) * epoch,
             average_epoch=fmean(taken) * epoch,
             slowdown=_slowdown(time.perf_counter() - began, time.process_time() - computed),
@@ -158,7 +168,7 @@ def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
         return None
     except UserError:
         raise
-    except Exception:  # noqa: BLE001 - it may yet train elsewhere, and its trial tells why not
+    except Exception:  # noqa: BLE001 - its trial records the error, if it fails there as well
         return None
 
 
@@ -167,11 +177,11 @@ def _slowdown(seconds: float, computed: float) -> float:
 
 
 def _validation_share(build_plan: BuildPlan) -> float:
-    """Return what validation adds to an epoch's training, as a share of it.
+    """Return the time of validation as a share of an epoch's training.
 
     A training step costs about three forward passes.
     """
     plan = build_plan.plan
-    # Of folds each image is validated on once, and trained on in every other round
+    # With folds each image validates in one round, and trains in all others
     images = len(plan.batches) * plan.rounds * build_plan.config.batch_size
     return plan.val_images / (3 * max(1, images))

@@ -1,7 +1,7 @@
 """The process that worker processes are forked from; importing this module imports no torch.
 
-It imports them once: a worker then starts in a fraction of a second and shares that memory. Start
-it first thing in a launch, so that its imports run while the launch reads the study.
+The fork server imports torch once: a worker then starts in a fraction of a second and shares that
+memory. A launch starts it first, so that its imports run while the launch reads the study.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from hpsearch.library_warnings import hide
 from hpsearch.machine_limits import limit_reached
 from hpsearch.output_streams import replace_streams
 
-#: Bytes that the path of a socket may have are 108 on Linux and 104 on macOS; multiprocessing adds
-#: a folder and a name to that of temporary files.
+#: Bytes. The path of a socket has at most 108 on Linux and 104 on macOS; multiprocessing adds a
+#: folder and a name to the folder of temporary files.
 _LONGEST_FOLDER = 70
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
-#: How long a fork server that serves no more may take to be gone, and another to be started.
+#: How long a broken fork server may take to end, and another one to start.
 _ENDING_SECONDS = 5.0
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def start_fork_server() -> ForkServerContext:
-    """Start the fork server where it isn't running yet, without waiting for its imports.
+    """Start the fork server if it isn't running yet, without waiting for its imports.
 
     Raises:
-        UserError: this process may not have children, or its sockets have no place.
-        MachineLimit: no process can be started.
+        UserError: This process may not have children, or there is no folder for its sockets.
+        MachineLimit: No process can be started.
     """
     if multiprocessing.current_process().daemon:
         raise UserError(
@@ -53,13 +53,13 @@ def start_fork_server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["hpsearch.workers.launch.preload"])
     before = dict(os.environ)
-    # Read once, when the libraries load. Each worker then sets torch's own number of threads;
-    # a pool of numpy's threads beside them would only get in their way.
+    # The libraries read these once, when they load. Each worker then sets torch's number of
+    # threads; numpy's threads would compete with them.
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     openmp.wait_passively()
     try:
-        # Ctrl-C reaches it too; amid its imports that would be a traceback. It ends with its
-        # parent, and what it forks is told to leave by that: also if the terminal closes.
+        # Ctrl-C also reaches the fork server; during its imports that would print a traceback. It
+        # ends with its parent, which tells the forked processes to leave; the same for SIGHUP.
         with ignored(signal.SIGINT, signal.SIGHUP), protected_children():
             _make_socket_folder()
             _stand_in_a_folder()
@@ -78,12 +78,12 @@ def start_fork_server() -> ForkServerContext:
 def replace_fork_server() -> None:
     """Start another fork server in place of one that has just failed to fork a process.
 
-    A server that was killed refuses connections some moments before the operating system says that
-    it has ended (longer on a busy machine). Until then it counts as running, and no other starts.
+    A server that was killed refuses connections some moments before the operating system reports
+    its end (longer on a busy machine). Until then it counts as running, and no other one starts.
 
     Raises:
-        UserError: As ``start_fork_server``.
-        MachineLimit: As ``start_fork_server``.
+        UserError: As in ``start_fork_server``.
+        MachineLimit: As in ``start_fork_server``.
     """
     server: Any = multiprocessing.forkserver._forkserver
     failed = server._forkserver_pid
@@ -94,7 +94,7 @@ def replace_fork_server() -> None:
 
 
 def _make_socket_folder() -> None:
-    """Let multiprocessing make its folder of sockets, elsewhere if TMPDIR is too long for them."""
+    """Create multiprocessing's folder of sockets, in another place if TMPDIR is too long."""
     if multiprocessing.current_process()._config.get("tempdir") is not None:  # type: ignore[attr-defined]
         return
     before = tempfile.tempdir
@@ -117,10 +117,10 @@ def _make_socket_folder() -> None:
 
 
 def _stand_in_a_folder() -> None:
-    """Change to multiprocessing's own folder if the current one was deleted meanwhile.
+    """Change to multiprocessing's own folder if the current one was deleted.
 
-    A child begins where its parent is. Nothing of ours lies there, so that whatever a relative path
-    meant is still missing.
+    A child begins in its parent's current folder. multiprocessing's folder contains no user files,
+    so relative paths don't suddenly name others.
     """
     try:
         os.getcwd()  # noqa: PTH109 - pathlib's raises another error
@@ -147,7 +147,7 @@ def new_process(
         target: A function of a module; it is pickled by name.
         arguments: Its arguments; they are pickled.
         name: The process's name in messages.
-        daemon: Whether it is ended together with this process.
+        daemon: Whether it ends together with this process.
     """
     return context.Process(
         target=_run, args=(_ImportPath(), target, arguments), name=name, daemon=daemon
@@ -157,8 +157,8 @@ def new_process(
 class _ImportPath:
     """Sets the import path of the process that unpickles it.
 
-    It stands before the target: to unpickle that is to import its module. By then multiprocessing
-    has put the current folder where the parent's path has an empty entry.
+    It comes before the target, because unpickling the target imports its module. multiprocessing
+    has replaced the empty entry of the parent's path by the current folder before that.
     """
 
     def __reduce__(self) -> tuple[Callable[..., None], tuple[list[str]]]:

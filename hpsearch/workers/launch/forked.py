@@ -1,8 +1,8 @@
-"""A process forked from the server, known to live or not whatever becomes of the server.
+"""A process forked from the server, known to be alive or not even if the server ends.
 
-multiprocessing learns of a child's end from the fork server alone. If that is killed, its children
-go on and count as dead (with exit code 255), so others would be given their work. So each child
-holds the end of a line of its own: the line breaks when the child ends, and not before.
+multiprocessing learns of a child's end only from the fork server. If the server is killed, its
+children go on but count as dead (with exit code 255), so other workers would get their work. So
+each child has one end of its own pipe, the line: it breaks when the child ends, and not before.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from hpsearch.workers.launch.fork_server import (
 )
 from hpsearch.workers.owners import is_alive as exists
 
-#: What multiprocessing takes for the exit code of a process whose fork server has gone.
+#: What multiprocessing reports as the exit code of a process whose fork server has ended.
 _LOST = 255
 
-#: Seconds that the fork server has to tell the exit code of a process that has ended.
+#: Seconds that the fork server has to report the exit code of a process that has ended.
 _CODE_SECONDS = 2.0
 
-#: The child's end of its line; open for as long as the child lives.
+#: The child's end of its line; open as long as the child lives.
 _line: Connection | None = None
 
 
@@ -47,7 +47,7 @@ class ForkedProcess:
         daemon: Whether it is killed at this process's end.
 
     Raises:
-        ForkServerLost: Nothing was started, nor will be; the server may be tried again.
+        ForkServerLost: No process was started, nor will be; another try may succeed.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class ForkedProcess:
             context, _begin, (theirs, target, args), name=name, daemon=daemon
         )
         self._broken = False
-        #: The exit code, as the process itself says it.
+        #: The exit code that the process itself sent.
         self._said: int | None = None
         try:
             self._process.start()
         except (EOFError, OSError) as error:
-            # One that was forked in the last moment finds the line broken, and ends
+            # A process that was forked in the last moment finds the line broken, and ends
             self._line.close()
             replace_fork_server()
             raise ForkServerLost(
@@ -79,7 +79,7 @@ class ForkedProcess:
             theirs.close()
 
     def begin(self) -> None:
-        """Let it run. Until then it does nothing, so that nobody runs who isn't known here."""
+        """Let it run. Until then it does nothing, so that no unknown process ever runs."""
         with suppress(OSError):
             self._line.send(None)
 
@@ -92,7 +92,7 @@ class ForkedProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; ``None`` while it lives, or if nobody knows."""
+        """How it ended; ``None`` while it lives, or if that isn't known."""
         code = self._process.exitcode
         if code is not None and code != _LOST:
             return code
@@ -100,7 +100,7 @@ class ForkedProcess:
         return self._said
 
     def is_alive(self) -> bool:
-        """Whether the process is there, be the server or not."""
+        """Whether the process is alive, even if the server isn't."""
         self._listen()
         if self._broken:
             return False
@@ -109,13 +109,13 @@ class ForkedProcess:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal, if it lives."""
-        # Not by multiprocessing: for that the process is dead if its server is
+        # Not by multiprocessing: it takes the process for dead if its server is
         if self.is_alive():
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def join(self, seconds: float) -> bool:
-        """Wait for its end, ``seconds`` at most; returns whether it has ended."""
+        """Wait for its end, at most ``seconds``; return whether it has ended."""
         deadline = time.monotonic() + seconds
         while self.is_alive():
             if time.monotonic() >= deadline:
@@ -125,13 +125,13 @@ class ForkedProcess:
         return True
 
     def close(self) -> None:
-        """Let go of the line, once it has ended."""
+        """Close the line, after the process has ended."""
         self._listen()
         self._broken = True
         self._line.close()
 
     def _listen(self) -> None:
-        """Take in what the line says, and whether it broke."""
+        """Read the line, and whether it broke."""
         while not self._broken:
             try:
                 if not self._line.poll():
@@ -142,13 +142,13 @@ class ForkedProcess:
 
 
 def _begin(line: Connection, target: Callable[..., None], args: tuple[Any, ...]) -> None:
-    """Be the process; its entry."""
+    """Run the target; the entry of the process."""
     global _line
     _line = line
     try:
         line.recv()
     except (EOFError, OSError):
-        return  # whoever started us doesn't know that we are here
+        return  # the starter counts this process as not started
     code: Any = 1
     try:
         target(*args)

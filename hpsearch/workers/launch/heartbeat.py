@@ -1,8 +1,8 @@
-"""A worker's sign of life for its supervisor: a counter in memory that both share.
+"""A worker's sign of life for its supervisor: a counter in shared memory.
 
-The ledger can't tell a worker that is stuck from one that has nothing to do, and a thread that
-would report itself doesn't run where other code never lets go of the interpreter. So the worker
-counts, and the supervisor sees that it doesn't any more.
+The ledger doesn't show whether a worker hangs or has nothing to do, and a thread in the worker
+can't report that other code never releases the interpreter. So the worker counts, and the
+supervisor sees if the counter stops.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from multiprocessing.context import BaseContext
 from typing import Protocol
 
-#: Between two beats.
+#: Seconds between two beats.
 BEAT_SECONDS = 0.5
 
-#: What one look may add to the silence. A long time between two looks is no proof of having
-#: watched: the whole machine may have slept.
+#: The most that one look adds to the silence. A longer time between two looks may mean that the
+#: whole machine slept.
 LONGEST_GAP_SECONDS = 5.0
 
 
@@ -34,7 +34,7 @@ def new_counter(context: BaseContext) -> Counter:
 
 
 def start_heartbeat(counter: Counter) -> None:
-    """Count from now on, in a thread, as long as this process can run Python code."""
+    """Start a thread that counts as long as this process can run Python code."""
     threading.Thread(target=_beat, args=(counter,), name="pulse", daemon=True).start()
 
 
@@ -60,7 +60,7 @@ class Heartbeat:
         return self._seen > 0
 
     def silence(self) -> float:
-        """Return the seconds for which the counter stood still; call it every few seconds."""
+        """Return the seconds for which the counter hasn't changed; call it every few seconds."""
         now = self._clock()
         gap, self._looked_at = now - self._looked_at, now
         seen = self._counter.value

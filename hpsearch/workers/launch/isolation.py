@@ -1,7 +1,7 @@
 """Work in a process of its own, forked from the server that has imported torch.
 
-The command itself then needs no torch, which takes seconds to import, and code of the user's (a
-plug-in, a model) that crashes or hangs takes its own process along and no other.
+The command itself then needs no torch, which takes seconds to import, and user code (a plug-in, a
+model) that crashes or hangs affects only its own process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hpsearch.registry import plugin_fault
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.forked import ForkedProcess, ForkServerLost
 
-#: Fork servers that may end one after the other before a process is given up.
+#: Fork servers that may end in a row before an error is raised.
 _TRIES = 5
 
 #: How long the operating system may take to end a process that was killed.
@@ -33,13 +33,13 @@ T = TypeVar("T")
 
 
 def run_isolated(work: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
-    """Return what ``work`` returns there; what it raises of ours is raised here.
+    """Return what ``work`` returns in another process; ``HpsearchError`` is raised here again.
 
-    ``work`` is a module's function; what goes in and out is pickled.
+    ``work`` is a module's function; arguments and results are pickled.
 
     Raises:
-        UserError: the process died, and how.
-        RuntimeError: any other exception there, with its traceback.
+        UserError: The process died.
+        RuntimeError: Any other exception in the process, with its traceback.
     """
     with _IsolatedProcess(_once, work, arguments, settings) as other:
         try:
@@ -63,7 +63,14 @@ def run_isolated(work: Callable[P, T], *arguments: P.args, **settings: P.kwargs)
 def stream_isolated(
     work: Callable[P, Iterator[T]], timeout: float, *arguments: P.args, **settings: P.kwargs
 ) -> list[T]:
-    """Return what ``work`` yields there until it ends, dies, or has taken ``timeout``."""
+    """Return what ``work`` yields in another process until it ends, dies or times out.
+
+    Args:
+        work: A module's function; arguments and results are pickled.
+        timeout: Seconds after which the process is killed.
+        arguments: Positional arguments of ``work``.
+        settings: Keyword arguments of ``work``.
+    """
     (found,) = stream_isolated_processes(work, 1, timeout, *arguments, **settings)
     return found
 
@@ -75,17 +82,17 @@ def stream_isolated_processes(
     *arguments: P.args,
     **settings: P.kwargs,
 ) -> list[list[T]]:
-    """Return what ``work`` yields in each of several processes that do the same at the same time.
+    """Return what ``work`` yields in each of several processes that run at the same time.
 
     Args:
-        work: A module's function; what goes in and out is pickled.
-        processes: How many.
-        timeout: What all of it may take; a process that hasn't ended by then is killed.
-        arguments: Of ``work``.
-        settings: Of ``work``.
+        work: A module's function; arguments and results are pickled.
+        processes: The number of processes.
+        timeout: Seconds after which the processes that still run are killed.
+        arguments: Positional arguments of ``work``.
+        settings: Keyword arguments of ``work``.
 
     Returns:
-        A list for each process: what it has yielded until it ended or died.
+        A list for each process: what it yielded until it ended or died.
     """
     deadline = time.monotonic() + timeout
     found: list[list[T]] = [[] for _ in range(processes)]
@@ -102,7 +109,7 @@ def stream_isolated_processes(
 
 
 class _Raised:
-    """An exception of ours on its way: what it is made from need not be what it is made with."""
+    """An ``HpsearchError`` to be pickled; its ``args`` may differ from its ``__init__``'s."""
 
     def __init__(self, error: HpsearchError) -> None:
         self._kind, self._arguments, self._state = type(error), error.args, dict(vars(error))
@@ -115,13 +122,13 @@ class _Raised:
 
 
 class _Broken(NamedTuple):
-    """Any other exception, as its traceback tells it."""
+    """The traceback of any other exception."""
 
     traceback: str
 
 
 class _IsolatedProcess:
-    """The process, and our end of the pipe to it; killed where it is still there at the end."""
+    """The process, and this end of the pipe to it; killed at the end if it still runs."""
 
     def __init__(
         self, entry: Callable[..., None], work: Any, arguments: Any, settings: Mapping[str, Any]
@@ -144,11 +151,11 @@ class _IsolatedProcess:
 
 
 def _forked(entry: Callable[..., None], given: tuple[Any, ...]) -> ForkedProcess:
-    """Start the process; if the fork server is killed meanwhile, by another one.
+    """Start the process, with another fork server if one is killed meanwhile.
 
     Raises:
-        MachineLimit: this machine lets no more processes start.
-        ForkServerLost: the fork server ends each time.
+        MachineLimit: This machine lets no more processes start.
+        ForkServerLost: The fork server ends each time.
     """
     for _ in range(_TRIES - 1):
         with suppress(ForkServerLost):
@@ -171,7 +178,7 @@ def _once(
         answer = work(*arguments, **settings)
     except HpsearchError as error:
         answer = _Raised(error)
-    except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+    except Exception as error:  # noqa: BLE001 - it is raised in the process that waits
         told = limit_reached(error) or plugin_fault(error)
         answer = _Broken(traceback.format_exc()) if told is None else _Raised(told)
     with suppress(BrokenPipeError):
@@ -186,14 +193,14 @@ def _one_by_one(
     settings: Mapping[str, Any],
 ) -> None:
     _settle_in(environment)
-    # Where the command was killed, nobody reads any more
+    # If the command was killed, the pipe is broken
     with suppress(BrokenPipeError):
         for each in work(*arguments, **settings):
             sending.send(each)
 
 
 def _settle_in(environment: Mapping[str, str]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever waits for us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
     os.environ.clear()
     os.environ.update(environment)
     protect_children()

@@ -1,4 +1,4 @@
-"""A launch: what it is, and running it to its end."""
+"""A launch: its options, and running it to its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
 from hpsearch.workers.worker_options import WorkerOptions
 
-#: Seconds that lease and checkpoint intervals may have.
+#: Bounds of a lease, in seconds.
 SHORTEST_LEASE, LONGEST_LEASE = 0.5, 3600.0
 
 
@@ -29,11 +29,11 @@ class RunSettings:
     """How trials are run, whatever the study."""
 
     storage: str
-    #: 0 stores the study for workers that attach by themselves; ``None``: as many as pay.
+    #: 0 stores the study for workers that attach by themselves; ``None``: see ``allocate_workers``.
     workers: int | None
     devices: str = "auto"
     workers_per_gpu: int | None = None
-    #: Seconds; running trials are paused then.
+    #: Seconds after which running trials are paused; ``None``: the study's ``budget.time``.
     timeout: float | None = None
     lease_seconds: float = 30.0
     checkpoint_seconds: float = 30.0
@@ -41,14 +41,14 @@ class RunSettings:
     data: Path | None = None
 
     def on(self, study: StudyFile) -> LaunchOptions:
-        """Return a launch of ``study`` by these settings."""
+        """Return the options of a launch of ``study`` with these settings."""
         mine = {field.name: getattr(self, field.name) for field in fields(RunSettings)}
         return LaunchOptions(study=study, **mine)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions(RunSettings):
-    """What to run and how."""
+    """The study to run, and its settings."""
 
     study: StudyFile
 
@@ -60,9 +60,15 @@ def launch(
 ) -> LaunchResult:
     """Run workers until the study is finished, stopped, out of time or interrupted.
 
-    Creates the study where it is new. ``on_progress`` is called about twice a second, from the
-    calling thread, which must be the main one (signals). ``allocation`` is what ``check_options``
-    returned, where somebody has asked it before.
+    A new study is created. Call it from the main thread, since it handles signals.
+
+    Args:
+        options: The study and its settings.
+        on_progress: Called about twice a second, from the calling thread.
+        allocation: What ``check_options`` returned; ``None``: it is called here.
+
+    Raises:
+        UserError: An option is out of bounds, or the stored study differs from ``options.study``.
     """
     allocation = allocation or check_options(options)
     database = Database(options.storage)
@@ -83,7 +89,15 @@ def supervise(
     allocation: WorkerAllocation,
     on_progress: Callable[[Progress], None],
 ) -> LaunchResult:
-    """Run ``allocation`` on a stored study, ``options.study``, as ``launch`` does."""
+    """Run workers on a stored study, as ``launch`` does.
+
+    Args:
+        database: The database of the study.
+        stored: The study.
+        options: The same study as a study file, and its settings.
+        allocation: The workers to begin with.
+        on_progress: Called about twice a second, from the calling thread.
+    """
     workers = WorkerOptions(
         study_name=stored.name,
         # The resolved URL: workers may run in another folder's process.
@@ -108,7 +122,12 @@ def supervise(
 
 
 def check_options(options: LaunchOptions) -> WorkerAllocation:
-    """Return the workers to begin with. Raises ``UserError`` where an option is out of bounds."""
+    """Check the options of a launch and return the workers to begin with.
+
+    Raises:
+        UserError: An option is out of bounds, a device isn't there, or workers are to be started
+            and the runs folder isn't writable.
+    """
     allocation = allocate_workers(options.devices, options.workers, options.workers_per_gpu)
     if not SHORTEST_LEASE <= options.lease_seconds <= LONGEST_LEASE:
         raise UserError(
@@ -128,7 +147,11 @@ def check_options(options: LaunchOptions) -> WorkerAllocation:
 
 
 def require_writable(runs: Path) -> None:
-    """Refuse a runs folder in which no worker could keep a checkpoint. Creates nothing."""
+    """Check that workers can write checkpoints to a runs folder, without creating anything.
+
+    Raises:
+        UserError: The folder isn't writable.
+    """
     reason = why_unwritable(runs)
     if reason is not None:
         raise UserError(

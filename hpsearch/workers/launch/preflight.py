@@ -15,15 +15,22 @@ def check_launch(
 ) -> tuple[LaunchOptions, PendingPreview]:
     """Return what to launch and what that will cost; call it through ``run_isolated``.
 
-    ``changes`` and ``name`` are ``--set`` and ``--name``. Raises ``UserError`` where anything isn't
-    right.
+    Args:
+        study: A study file or the name of a stored study.
+        changes: The values of ``--set``, such as ``budget.trials=10``.
+        name: The value of ``--name``; ``None``: the study's own name.
+        settings: How trials are run.
+
+    Raises:
+        UserError: The study, its data, its trackers, the settings or the database don't allow this
+            launch.
     """
     from hpsearch.results.space_report import inspect_space, require_feasible
     from hpsearch.tracking.tracking import require_usable
 
     loaded = study_file(study, storage=settings.storage, overrides=changes, name=name)
     options = settings.on(loaded)
-    pending = preview_launch(options)  # First what is quickly told: options, devices, database.
+    pending = preview_launch(options)  # First the quick checks: options, devices, database.
     require_usable(loaded.trackers)
     report = inspect_space(loaded, data=options.data)
     require_feasible(loaded, report)

@@ -1,12 +1,12 @@
 """What every worker process imports; the fork server imports it once for all of them.
 
-torch imports ``torch._dynamo`` when the first optimizer is built: over a second, once per process
-where it isn't here. Nothing here may start threads, open the storage or touch CUDA: none of these
+torch imports ``torch._dynamo`` when the first optimizer is built, which takes over a second: so it
+is imported here. Nothing here may start threads, open the storage or use CUDA: none of these
 survives a fork.
 
-Python's search for unreachable cycles would run a thousand times during these imports, and take a
-quarter of their time. It runs once, at the end. What is left then stays for good: it is frozen, so
-that no worker searches it and the workers go on sharing its memory.
+Python's garbage collector would run a thousand times during these imports, for a quarter of their
+time. It runs once, at the end. The objects that are left are frozen, so that no worker scans them
+and the workers still share their memory.
 """
 
 import gc
@@ -29,7 +29,7 @@ def _import_all() -> None:
         import_module(module)
     from hpsearch.search.schema_version import head_revision, optuna_head
 
-    # Alembic runs every migration script to find the last: here, and not again in each worker
+    # Alembic runs every migration script to find the last one: once here instead of per worker
     head_revision()
     optuna_head()
 

@@ -1,7 +1,7 @@
-"""What a launch will do and cost, found out before anything is created.
+"""What a launch will do and cost, computed before anything is created.
 
-``preview_launch`` needs torch, since it builds models. A launch itself needs none and calls it in
-the process of ``isolation``; what must stay in that world travels as bytes.
+``preview_launch`` needs torch, since it builds models. A launch itself needs none and calls it
+through ``isolation``; objects that need torch are returned as bytes.
 """
 
 from __future__ import annotations
@@ -37,53 +37,53 @@ class Preview:
     #: The budget.
     trials: int
     epochs_per_trial: int
-    #: Models of a trial, each trained for so many epochs: one for each fold or split.
+    #: Models of a trial, each trained for ``epochs_per_trial``: one per fold or split.
     trainings_per_trial: int = 1
-    #: At most: pruning saves a part.
+    #: The maximum: pruning saves a part.
     epochs_total: int
     #: Trials that had ended before this launch.
     finished: int
     #: Searched parameters, all branches together.
     parameters: int
-    #: Wall time if nothing is pruned, of one worker if none is started; ``None`` if it couldn't be
-    #: measured, or hasn't been (``timed``).
+    #: Wall time if nothing is pruned, with one worker if none is started; ``None`` if it wasn't
+    #: measured (``timed``) or couldn't be.
     time: TimeRange | None
-    #: Checkpoints and best weights at one time.
+    #: The most that checkpoints and best weights take at one time.
     disk_bytes: int
     #: One entry per worker of this launch.
     devices: tuple[str, ...]
-    #: Of the sampled configurations, the most.
+    #: The maximum over the sampled configurations.
     threads_per_worker: int
-    #: How many workers may come to share a device; ``None`` where their number is fixed.
+    #: The most workers that may share a device; ``None`` if their number is fixed.
     most_per_device: int | None
-    #: Whether the database doesn't know the study yet.
+    #: Whether the study isn't in the database yet.
     new: bool
-    #: With what ``launch`` begins.
+    #: The workers that ``launch`` begins with.
     allocation: WorkerAllocation
-    #: About how many of the trials will complete, and what a report can tell of them.
+    #: About how many of the trials will complete, and what a report can show of them.
     completion: str
-    #: What makes the study's figures say less than they seem to.
+    #: Reasons for slow or unreliable results.
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class PendingPreview:
-    """A preview that says nothing of the time yet, and what is needed to find that out."""
+    """A preview without the time, and what is needed to measure it."""
 
     preview: Preview
     #: The sampled configurations.
     probe: Probe
-    #: In how many pieces a trial is trained at most.
+    #: The most pieces in which a trial is trained: it pauses at each rung.
     pieces: int = 1
 
 
 def preview_launch(options: LaunchOptions) -> PendingPreview:
-    """Check everything that can be checked, and say what the launch will do.
+    """Check everything that can be checked, and return what the launch will do.
 
-    Nothing is created but the data cache.
+    Only the data cache is created.
 
     Raises:
-        UserError: options, study, data or database don't allow this launch.
+        UserError: Options, study, data or database don't allow this launch.
     """
     from hpsearch.workers.launch.estimate import sample
 
@@ -93,7 +93,7 @@ def preview_launch(options: LaunchOptions) -> PendingPreview:
     stored, counts, others = _stored(options)
     if stored is not None:
         _require_same_images(options, stored)
-    # Where no worker is started here, one on this machine stands for those elsewhere
+    # If no worker is started here, the estimate is for one on this machine
     device = allocation.devices[0] if allocation.devices else resolve_devices(options.devices)[0]
     sampled = sample(study, device=device, threads=allocation.threads, data=options.data)
     trials = study.budget.trials + (0 if stored is None else stored.granted)
@@ -128,7 +128,11 @@ def preview_launch(options: LaunchOptions) -> PendingPreview:
 
 
 def time_alone(study: StudyFile, *, data: Path | None) -> TimeRange | None:
-    """Return how long one worker of this machine takes for all of a study's trials."""
+    """Return how long one worker on this machine takes for all trials of a study.
+
+    Returns:
+        The range; ``None`` if nothing could be measured.
+    """
     from hpsearch.workers.launch.estimate import sample
 
     allocation = allocate_workers("auto", 1, None)
@@ -152,11 +156,11 @@ def _pieces(study: StudyFile) -> int:
 
 
 def _waiting_bytes(study: StudyFile, checkpoint_bytes: int, *, workers: int, trials: int) -> int:
-    """Return what the checkpoints of trials that wait at a rung take at most.
+    """Return the most disk space that checkpoints of trials that wait at a rung take.
 
     Args:
         study: The study file.
-        checkpoint_bytes: What the checkpoints of one running trial take.
+        checkpoint_bytes: The size of the checkpoints of one running trial.
         workers: How many workers run trials at once.
         trials: The study's budget.
 
@@ -180,7 +184,7 @@ def _require_same_images(options: LaunchOptions, stored: StoredStudy) -> None:
 
 
 def timed(pending: PendingPreview) -> Preview:
-    """Return the preview with the time that the launch will take, if that can be measured."""
+    """Return the preview with the time that the launch will take, if it can be measured."""
     preview = pending.preview
     found = time_of(
         pending.probe,
@@ -194,23 +198,23 @@ def timed(pending: PendingPreview) -> Preview:
 
 
 def _crowding(allocation: WorkerAllocation, others: int) -> str | None:
-    """Return a warning if more workers than this launch's, or than cores, will share the CPU."""
+    """Return a warning if other workers, or more workers than cores, will share the CPU."""
     on_cpu = allocation.devices.count("cpu")
     return crowding(on_cpu, others) if on_cpu else None
 
 
 class _Known(NamedTuple):
-    """What the database knows before a launch."""
+    """What the database contains before a launch."""
 
-    #: ``None`` if it doesn't know the study.
+    #: ``None`` if the study isn't there.
     stored: StoredStudy | None = None
     counts: Counts | None = None
-    #: Workers of this host that train, whatever study.
+    #: Workers of this host that train, for any study.
     others: int = 0
 
 
 def _stored(options: LaunchOptions) -> _Known:
-    """Return the study as the database knows it, creating none.
+    """Return the study as it is in the database, without creating it.
 
     Tables of an older version are upgraded: studies can't be read before that.
     """

@@ -35,7 +35,7 @@ RATE_WINDOW_SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerStatus:
-    """One worker and what it is doing, on whatever host."""
+    """One worker and what it is doing, on any host."""
 
     owner: str
     #: ``None`` for a worker that another launch started.
@@ -45,30 +45,31 @@ class WorkerStatus:
     state: str
     ticket: int | None = None
     number: int | None = None
-    #: Epochs done of the trial under way.
+    #: Epochs done of its current trial.
     epoch: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One look at a running launch."""
+    """The state of a running launch at one moment."""
 
     counts: Counts
     budget_trials: int
     epochs_per_second: float
-    #: From: as many epochs are saved as so far; to: nothing more is pruned. ``None`` while no epoch
-    #: has been seen.
+    #: Low: pruning saves as many epochs as so far; high: no more trial is pruned. ``None`` before
+    #: the first epoch.
     seconds_left: TimeRange | None
-    #: Trial number and value of the one that is ahead, complete or waiting at a rung.
+    #: Number and value of the best trial so far, complete or waiting at a rung.
     best: tuple[int, float] | None
     workers: tuple[WorkerStatus, ...]
-    #: What happened since the last look, a line each.
+    #: One line for each event since the last look.
     messages: tuple[str, ...]
+    #: Seconds since the launch began.
     elapsed: float
 
 
 class ProgressReader:
-    """Looks at a study's ledger again and again."""
+    """Reads a study's ledger repeatedly."""
 
     def __init__(self, database: Database, stored: StoredStudy, study: StudyFile) -> None:
         self._database = database
@@ -81,10 +82,10 @@ class ProgressReader:
         self._rates: deque[tuple[float, int]] = deque()
 
     def look(self, local: Iterable[WorkerStatus]) -> Progress:
-        """Return the state now; ``local`` are this launch's workers, alive.
+        """Return the state now; ``local`` are this launch's living workers.
 
         Raises:
-            DatabaseReplaced: The event log has lost events: somebody put an older copy in place.
+            DatabaseReplaced: The event log has lost events: the database is now an older copy.
         """
         study_id = self._stored.study_id
         self._same.require()
@@ -115,7 +116,7 @@ class ProgressReader:
         return (epochs - before) / (now - then) if now > then else 0.0
 
     def _seconds_left(self, record: StudyRecord, rate: float) -> TimeRange | None:
-        """Return what is left at ``rate`` epochs a second; trials to come may be of any size."""
+        """Return the time left at ``rate`` epochs per second, with the error of trials to come."""
         if rate <= 0:
             return None
         least, most = self._epochs_left(record)
@@ -125,11 +126,11 @@ class ProgressReader:
         return TimeRange(low=least / rate / (1 + error), high=most / rate * (1 + error))
 
     def _epochs_left(self, record: StudyRecord) -> tuple[float, float]:
-        """Return how many epochs are to come, if trials end as early as so far and if none does."""
+        """Return the epochs left if trials end as early as so far, and if none ends early."""
         per_trial = self._study.budget.epochs_per_trial
         known = record.trials
         budget = record.study.trial_budget
-        if is_confirmation(record.study):  # its budget is the rounds that are planned so far
+        if is_confirmation(record.study):  # its budget covers only the rounds planned so far
             budget = max(budget, expected_trainings(record))
         tried = [each.epochs_done for each in known if each.state.is_finished or each.waits]
         usual = fmean(tried) if tried else per_trial
@@ -151,7 +152,7 @@ class ProgressReader:
         detail = event.detail
         match event.kind:
             case EventKind.PRUNED if detail.get("waited", False):
-                return None  # many at once; how many is in the launch's last lines
+                return None  # many at once; the last lines of the launch show how many
             case EventKind.COMPLETE | EventKind.PRUNED:
                 verb = "finished" if event.kind == EventKind.COMPLETE else "pruned"
                 metric = self._study.objective.metric
@@ -191,14 +192,14 @@ class ProgressReader:
 
 
 def _relative_error(costs: Sequence[float]) -> float:
-    """Return how far the mean of ``costs`` may be from that of all trials, as a share of it."""
+    """Return the error of the mean of ``costs``, as a share of the mean."""
     if len(costs) < 2:
-        return 1.0  # one trial says nothing of how much they differ
+        return 1.0  # the spread of one trial is unknown
     return ERRORS * stdev(costs) / (math.sqrt(len(costs)) * max(fmean(costs), 1e-9))
 
 
 def _statuses(trials: list[TrialRecord], local: list[WorkerStatus]) -> tuple[WorkerStatus, ...]:
-    """Join this launch's workers, and others' running trials, with what they are doing."""
+    """Join this launch's workers, and the owners of other running trials, with their trials."""
     running = {each.owner: each for each in trials if each.state is TicketState.RUNNING}
     known = {worker.owner: worker for worker in local}
     for owner in running:
@@ -226,7 +227,7 @@ def _statuses(trials: list[TrialRecord], local: list[WorkerStatus]) -> tuple[Wor
 
 
 def _names(record: StudyRecord) -> dict[int, str]:
-    """Return ticket -> what people call its trial."""
+    """Return ticket -> its trial's name in messages."""
     if is_confirmation(record.study):
         return {
             trial.ticket: f"trial {entry.trial} with seed {entry.seed}"
@@ -238,7 +239,7 @@ def _names(record: StudyRecord) -> dict[int, str]:
 
 
 def _leader(record: StudyRecord) -> tuple[int, float] | None:
-    """Return trial and value of the best so far, in a confirmation the finalist's mean."""
+    """Return number and value of the best trial so far; in a confirmation the finalist's mean."""
     if is_confirmation(record.study):
         first = progress_of(record).standings[0]
         return None if first.mean is None else (first.trial, first.mean)

@@ -1,8 +1,8 @@
-"""One launch: workers are started, replaced where they die, and told to leave at the end.
+"""One launch: workers are started, replaced if they die, and told to leave at the end.
 
-A worker that dies is replaced, and its trial goes on at once: we saw it end, nobody has to wait for
-its lease. One that gives no sign of life for the study's ``trial_timeout`` is killed. Where workers
-share GPUs by ``autoscale``, their number follows what they get done.
+A worker that dies is replaced, and its trial goes on at once: the supervisor saw its end, so no
+worker has to wait for its lease. A worker without a sign of life for the study's ``trial_timeout``
+is killed. With ``autoscale`` the number of workers on a GPU follows their throughput.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from hpsearch.workers.launch.worker_pool import (
 from hpsearch.workers.trial.lease_keeper import HUNG
 from hpsearch.workers.worker_options import WorkerOptions
 
-#: Between two looks at workers and ledger.
+#: Seconds between two looks at workers and ledger.
 TICK_SECONDS = 0.4
 
 #: Deaths in a row, without an epoch in between, after which the launch gives up (more of them
-#: where it has many workers).
+#: if it has many workers).
 MAX_DEATHS = 10
 
-#: Fork servers that may end one after the other before the launch gives up.
+#: Fork servers that may end in a row before the launch gives up.
 MAX_LOST_SERVERS = 30
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class LaunchResult:
 class Supervisor:
     """Keeps one worker process alive per entry of ``devices`` until the study is done.
 
-    With ``autoscale`` each of the ``devices`` begins with one worker and gets as many as it says.
+    With an ``autoscaler`` each device begins with one worker, and the autoscaler sets the number.
     """
 
     def __init__(
@@ -104,7 +104,12 @@ class Supervisor:
     def run(
         self, on_progress: Callable[[Progress], None], *, timeout: float | None
     ) -> LaunchResult:
-        """Supervise until there is nothing left to do; call it from the main thread."""
+        """Supervise until nothing is left to do; call it from the main thread.
+
+        Args:
+            on_progress: Called after each look, about twice a second.
+            timeout: Seconds after which running trials are paused; ``None``: no limit.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         reader = ProgressReader(self._database, self._stored, self._study)
         if self._is_finished():
@@ -173,30 +178,30 @@ class Supervisor:
         stops = find(self._database, self._stored.name).stops
         if stops > self._stored.stops:
             return "stopped"
-        # All have left by themselves. The counts say whether that was the end of the study.
+        # All have left by themselves. The counts show whether the study is finished.
         return "finished" if self._is_finished() else "left"
 
     def _autoscale(self, pool: WorkerPool, autoscaler: Autoscaler, work: ThroughputReader) -> None:
-        """Bring every device to the number of workers that gets most done."""
+        """Bring every device to the number of workers with the highest throughput."""
         done, full = work.read()
         wanted = autoscaler.out_of_memory() if full else autoscaler.update(time.monotonic(), done)
         for device in self._devices:
             here = pool.on(device)
             for worker in here[wanted:]:
                 pool.stop_one(worker)
-            # None here: they left by themselves, since nothing is left to claim
+            # No workers here: they left by themselves, since nothing is left to claim
             if here and len(here) < wanted and not self._unstarted:
                 self._start(pool, device)
 
     def _start_others(self, pool: WorkerPool) -> bool:
-        """Start workers that replace others; returns whether the launch may go on."""
+        """Start workers that replace others; return whether the launch may go on."""
         wanted, self._unstarted = self._unstarted, []
         for device, slot in wanted:
             self._start(pool, device, slot)
         return self._lost_servers < MAX_LOST_SERVERS
 
     def _start(self, pool: WorkerPool, device: str, slot: int | None = None) -> None:
-        """Start one worker, now or at the next look; a signal to leave is not kept waiting.
+        """Start one worker, now or at the next look; a signal to leave interrupts this.
 
         If the fork server was killed, a new one first imports torch, which takes seconds.
         """
@@ -215,14 +220,14 @@ class Supervisor:
             self._is_starting = False
 
     def _handle_exit(self, worker: WorkerHandle) -> bool:
-        """Free what a dead worker held; returns whether the launch may go on."""
+        """Free the tickets of a dead worker; return whether the launch may go on."""
         if worker.exit_code == 0:
             return True
         hit(FailPoint.DEATH_SEEN)
         if worker.exit_code == REPLACED:
-            self._database.require_same_file()  # It says more about a file.
+            self._database.require_same_file()  # Its message is more precise for a file.
             raise gone_back(self._database, f"study {self._stored.name!r}")
-        # We saw it end, so nobody has to wait for its lease.
+        # The worker has ended, so its tickets are freed before their leases expire.
         reason = worker.killed or death_of(worker.exit_code)
         freed = free_tickets_of(self._database, self._stored.study_id, worker.owner, reason=reason)
         hit(FailPoint.TICKETS_FREED)
@@ -232,10 +237,10 @@ class Supervisor:
         return self._may_go_on(of_its_trial=of_its_trial)
 
     def _may_go_on(self, *, of_its_trial: bool) -> bool:
-        """Whether one more death is no reason to give up.
+        """Whether the launch goes on after one more death.
 
-        Where an epoch was trained since the launch, the machine is sound: whoever dies in a trial
-        dies of that trial, and the ledger ends it after a few attempts.
+        If an epoch was trained since the launch began, the machine works: a worker that dies in a
+        trial dies of that trial, and the ledger ends the trial after a few attempts.
         """
         epochs = queries.counts(self._database, self._stored.study_id).epochs_run
         if epochs != self._epochs_at_death:

@@ -1,4 +1,4 @@
-"""How much a study's trainings have got done, and whether memory has run out: for ``autoscale``."""
+"""How much work a study's trainings have done, and whether memory ran out: for ``autoscale``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hpsearch.search.events import EventKind, event_log, newest_event_id
 from hpsearch.search.storage import Database
 from hpsearch.workers.trial.memory import OUT_OF_MEMORY
 
-#: Seconds between two looks into the database.
+#: Seconds between two reads of the database.
 LOOK_SECONDS = 5.0
 
 
 class ThroughputReader:
-    """Reads a study's work again and again, but not more often than ``LOOK_SECONDS``."""
+    """Reads a study's work repeatedly, at most every ``LOOK_SECONDS``."""
 
     def __init__(self, database: Database, study_id: int) -> None:
         self._database = database
@@ -27,10 +27,10 @@ class ThroughputReader:
         self._seen = newest_event_id(database, study_id)
 
     def read(self) -> tuple[float, bool]:
-        """Return the work done so far, and whether memory has run out since the last look.
+        """Return the work done so far, and whether memory ran out since the last read.
 
-        Work is counted in multiply-adds (forward passes over training images): a fair unit where
-        small and large networks are searched together, which epochs aren't.
+        Work is counted in multiply-adds (forward passes over training images): unlike epochs, they
+        are comparable between small and large networks.
         """
         now = time.monotonic()
         if now - self._looked_at < LOOK_SECONDS:

@@ -1,11 +1,11 @@
-"""How long trainings will take, from training some of them for a moment on this machine just now.
+"""How long trainings will take, from training some of them for a moment on this machine.
 
-One number would promise what nobody knows: networks of one study may differ by a factor of ten, and
-what other programs leave of the cores differs from minute to minute. So the answer is a range.
+One number would be too precise: networks of one study may differ by a factor of ten, and the load
+of other programs changes from minute to minute. So the result is a range.
 
-- Its lower end takes the *typical* batch: what the machine gives if nothing disturbs it.
-- Its upper end takes the *average* one: what it gave just now, beside all that others do.
-- Each end moves by two standard errors of the mean over the configurations that were tried.
+- Its lower end uses the *typical* batch: the speed of the machine if nothing disturbs it.
+- Its upper end uses the *average* batch: the speed just now, beside other programs.
+- Each end moves by two standard errors of the mean over the configurations that were trained.
 
 As many processes as there will be workers train side by side, since they share cores and memory.
 Nothing here needs torch.
@@ -21,11 +21,11 @@ from pathlib import Path
 
 from hpsearch.workers.launch.isolation import stream_isolated_processes
 
-#: What all of it may take, the start of the processes included.
+#: Timeout of the whole measurement, the start of the processes included.
 TIMING_SECONDS = 60.0
 
-#: Seconds of a processor that a worker takes to start, a trial for all but its training (claiming,
-#: drawing, its weights on the disk), and an epoch for its report. From an idle machine.
+#: Processor seconds of a worker's start, of a trial without its training (claiming, drawing,
+#: writing its weights), and of an epoch's report. Measured on an idle machine.
 WORKER_START, TRIAL_OVERHEAD, EPOCH_OVERHEAD = 0.4, 0.05, 0.005
 
 #: Seconds from a launch's last epoch to its last line: the worker finds nothing to do and leaves,
@@ -35,27 +35,27 @@ LAUNCH_END = 0.7
 #: Standard errors by which an end of the range moves.
 ERRORS = 2.0
 
-#: Processes that train side by side at most; more workers than this are taken to share as they do.
+#: The most processes that train side by side; more workers are assumed to be as fast as these.
 MOST_PROCESSES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What training one configuration takes, in seconds."""
+    """How long training one configuration takes, in seconds."""
 
-    #: Before the second batch: building the model, reading the data, the first batch's warming up.
+    #: Before the second batch: building the model, reading the data, and the first batch's warm-up.
     setup: float
-    #: Of an epoch, if every batch were the median one.
+    #: One epoch, if every batch takes the median time.
     typical_epoch: float
-    #: Of an epoch, if every batch took the average.
+    #: One epoch, if every batch takes the average time.
     average_epoch: float
-    #: The clock's seconds for each of the processor's, 1 at least: others wanted the cores, too.
+    #: Wall seconds per processor second, at least 1; more if other programs use the cores.
     slowdown: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimeRange:
-    """Seconds, from and to."""
+    """A range of seconds."""
 
     low: float
     high: float
@@ -65,7 +65,7 @@ class TimeRange:
 class Probe:
     """Configurations to be trained for a moment, and what that needs."""
 
-    #: Their blueprints, pickled: to read them takes torch.
+    #: Pickled ``BuildPlan`` objects: unpickling them needs torch.
     build_plans: bytes
     plugins: tuple[Path, ...]
     data: Path | None
@@ -76,16 +76,16 @@ def time_of(
 ) -> TimeRange | None:
     """Train the probe's configurations for a moment and return how long all trainings will take.
 
-    It is done in other processes, so that a configuration that crashes or hangs costs nothing but
-    its estimate.
+    It runs in other processes, so that a configuration that crashes or hangs costs only its
+    estimate.
 
     Args:
-        probe: Configurations that stand for all of them.
-        trainings: How many there will be.
-        epochs: Of each training.
-        workers: How many train side by side.
+        probe: A sample of the configurations.
+        trainings: The number of trainings.
+        epochs: Epochs of each training.
+        workers: How many workers train side by side.
         on_cpu: Whether they share this machine's cores; on a GPU one process is timed.
-        pieces: In how many pieces a training is done at most: it pauses at each rung.
+        pieces: The most pieces of a training: it pauses at each rung.
 
     Returns:
         The range; ``None`` if nothing could be measured.
@@ -112,14 +112,18 @@ def range_of(
     workers: int,
     pieces: int = 1,
 ) -> TimeRange | None:
-    """Return the range that measurements come to.
+    """Compute the range of the time of all trainings from measurements.
 
     Args:
-        timed: Of each process, the timings of the configurations in order.
-        trainings: As in ``time_of``.
-        epochs: As in ``time_of``.
-        workers: How many train side by side, not more than ``trainings``.
-        pieces: As in ``time_of``.
+        timed: For each process the timings of the configurations, in the same order; ``None``: it
+            couldn't be trained.
+        trainings: The number of trainings.
+        epochs: Epochs of each training.
+        workers: How many workers train side by side, at most ``trainings``.
+        pieces: The most pieces of a training: it pauses at each rung.
+
+    Returns:
+        The range; ``None`` without any timing.
     """
     longest = max(map(len, timed), default=0)
     by_configuration = [
@@ -129,7 +133,7 @@ def range_of(
     known = [each for each in by_configuration if each]
     if not known:
         return None
-    # Only the first training of a process warms up what the others find warm
+    # Only the first training of a process has a warm-up
     setup = min(one.setup for each in known for one in each)
     overhead = TRIAL_OVERHEAD + epochs * EPOCH_OVERHEAD
     low, low_error = _mean(
@@ -155,7 +159,7 @@ def range_of(
 
 
 def _mean(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and its standard error (0 of one value)."""
+    """Return the mean and its standard error (0 for one value)."""
     error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
     return statistics.fmean(values), error
 

@@ -1,4 +1,4 @@
-"""The local worker processes of one launch: starting, watching, telling to leave, killing."""
+"""The local worker processes of one launch: starting, watching, stopping and killing them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from hpsearch.workers.launch.progress import WorkerStatus
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.worker_options import WorkerOptions
 
-#: A worker that was told to leave is killed after this; its trial goes on from its checkpoint.
+#: A worker that was told to leave is killed after this time; its trial goes on from its checkpoint.
 LEAVE_SECONDS = 8.0
 
 #: How long the operating system may take to end a worker that was killed.
 KILL_SECONDS = 5.0
 
-#: How long a new worker process may take to its first sign of life, whatever the timeout.
+#: How long a new worker process may take to its first sign of life, even if the timeout is shorter.
 START_SECONDS = 300.0
 
-#: Exit code of a worker that met a user's mistake: the message stands on stderr.
+#: Exit code of a worker after a ``UserError``: the message is on stderr.
 USER_ERROR = 2
 
-#: Exit code of a worker whose database was replaced: the supervisor says it, once for all workers.
+#: Exit code of a worker whose database was replaced: the supervisor raises it, once for all.
 REPLACED = 3
 
 #: Exit code of a worker whose GPU doesn't compute (sysexits' EX_UNAVAILABLE); another is started.
@@ -48,7 +48,7 @@ class WorkerHandle:
     owner: str
     process: ForkedProcess
     heartbeat: Heartbeat
-    #: Why it was killed.
+    #: Why it was killed; ``None`` if it wasn't.
     killed: str | None = None
     #: Whether it was told to leave while the launch goes on.
     retired: bool = False
@@ -56,12 +56,12 @@ class WorkerHandle:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, ``None`` while it lives or if nobody knows."""
+        """How it ended; ``None`` while it lives, or if that isn't known."""
         return self.process.exit_code
 
 
 class WorkerPool:
-    """Worker processes that differ in slot and device only; ``options`` is what they share."""
+    """Worker processes that differ only in slot and device; they share ``options``."""
 
     def __init__(self, context: ForkServerContext, options: WorkerOptions) -> None:
         self._context = context
@@ -79,11 +79,11 @@ class WorkerPool:
         """Start one worker.
 
         Args:
-            device: Where it trains.
-            slot: Its place, ``None`` for the first that is free.
+            device: The device that it trains on.
+            slot: Its number; ``None``: the first free one.
 
         Raises:
-            ForkServerLost: None was started; try again.
+            ForkServerLost: No worker was started; another try may succeed.
         """
         taken = {each.slot for each in self._workers}
         if slot is None:
@@ -100,12 +100,12 @@ class WorkerPool:
         process.begin()
 
     def stop_one(self, worker: WorkerHandle) -> None:
-        """Tell one worker to checkpoint and leave; another takes up its trial."""
+        """Tell one worker to checkpoint and leave; another one resumes its trial."""
         worker.retired = True
         worker.process.send_signal(signal.SIGTERM)
 
     def take_dead(self) -> list[WorkerHandle]:
-        """Return the workers that have ended since, and forget them."""
+        """Return the workers that have ended since the last call, and remove them."""
         dead = [each for each in self._workers if not each.process.is_alive()]
         for each in dead:
             self._workers.remove(each)
@@ -114,7 +114,7 @@ class WorkerPool:
         return dead
 
     def kill_silent(self, timeout: float) -> None:
-        """Kill workers that hang so hard that they can't even end themselves."""
+        """Kill workers without a sign of life for ``timeout`` seconds; they can't end by request."""
         for each in self._workers:
             limit = timeout if each.heartbeat.has_begun else max(timeout, START_SECONDS)
             if each.heartbeat.silence() > limit and each.process.is_alive():
@@ -125,9 +125,9 @@ class WorkerPool:
                 each.process.send_signal(signal.SIGKILL)
 
     def stop_all(self, hurry: Callable[[], bool]) -> list[WorkerHandle]:
-        """Tell all to checkpoint and leave; returns them when they have.
+        """Tell all workers to checkpoint and leave; return them when they have ended.
 
-        Those that don't in time, or where ``hurry`` says so, are killed.
+        Those that take too long are killed, and all if ``hurry`` returns True.
         """
         for each in self._workers:
             each.process.send_signal(signal.SIGTERM)
@@ -150,7 +150,7 @@ class WorkerPool:
             each.process.send_signal(signal.SIGKILL)
 
     def statuses(self) -> list[WorkerStatus]:
-        """Return what is known of each without asking the ledger."""
+        """Return what is known of each worker without a read of the ledger."""
         now = time.monotonic()
         return [
             WorkerStatus(
@@ -167,7 +167,7 @@ class WorkerPool:
 
 
 def death_of(exit_code: int | None) -> str:
-    """Return how a worker process ended, for people: ``the worker process died (SIGSEGV)``."""
+    """Return how a worker process ended, for messages: ``the worker process died (SIGSEGV)``."""
     if exit_code is None:
         return "the worker process died (how isn't known, since its fork server died, too)"
     if exit_code >= 0:
@@ -181,17 +181,17 @@ def death_of(exit_code: int | None) -> str:
 
 
 def worker_process(options: WorkerOptions, counter: Counter) -> None:
-    """Be a worker; the entry of the process. ``counter`` shows the supervisor that it lives."""
-    # Here alone: the launch, which starts this process, needs no torch.
+    """Run a worker; the entry of the process. ``counter`` is its heartbeat for the supervisor."""
+    # Imported here, because the launch, which imports this module, needs no torch.
     from hpsearch.workers.worker import run_worker
 
-    # A crash in native code then says on stderr which line of Python called it.
+    # A crash in native code then prints the Python line that called it to stderr.
     faulthandler.enable()
     try:
         start_heartbeat(counter)
         run_worker(options)
     except DeviceUnusable as error:
-        # No fault of the study: another process may find the GPU as it should be
+        # Not the study's fault: the GPU may work in another process
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(DEVICE_UNUSABLE)
     except UserError as error:
@@ -204,5 +204,5 @@ def worker_process(options: WorkerOptions, counter: Counter) -> None:
         if limit is None:
             raise
         print(f"error: {limit}", file=sys.stderr, flush=True)
-        # Another worker would meet a limit of processes, too, and more trials would suffer from it
+        # Another worker would hit a limit of processes as well, and fail more trials
         sys.exit(USER_ERROR if isinstance(limit, ProcessLimit) else 1)
