@@ -28,7 +28,7 @@ from hpsearch.training.data.picture_files import (
 from hpsearch.training.data.place import DataRoot, absolute
 from hpsearch.training.registries import SOURCES
 
-#: Subfolders that are parts and not classes if there is nothing but them, in any case of letters.
+#: Subfolders that are parts, not classes, if there are no others; upper and lower case are equal.
 _PARTS = {
     "train": "train",
     "training": "train",
@@ -38,14 +38,14 @@ _PARTS = {
     "test": "test",
     "testing": "test",
 }
-#: Names that folders of parts have and hardly ever a class: ``test1``, ``train_images``.
+#: Names that are common for parts and rare for classes: ``test1``, ``train_images``.
 _PART_NAME = re.compile(
     r"(?:(?:images?|imgs?|data|pictures?)[-_ ])?"
     r"(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|dev|eval(?:uation)?)"
     r"[-_ ]?(?:set|images?|imgs?|data|pictures?)?[-_ ]?[0-9]*",
     re.IGNORECASE,
 )
-#: Names that an error lists.
+#: How many names an error lists at most.
 _NAMED = 10
 
 
@@ -63,12 +63,26 @@ def image_folder(
 ) -> Source:
     """A folder with one subfolder of pictures per class; the subfolder's name is the class's.
 
-    ``path`` may also hold ``train``, ``val`` and ``test`` with the classes below them.
-    ``val_path`` and ``test_path`` name such folders elsewhere; without test images,
-    ``test_fraction`` holds out that share, the same for every seed. ``group``: a regular
-    expression; files in whose names it finds the same text (that of its first group, where it
-    has one) stay on the same side of every split. Pictures of different sizes need
-    ``data.input_size``.
+    Pictures of different sizes need ``data.input_size``.
+
+    Args:
+        place: The data root; unused.
+        path: The folder. It may also contain ``train``, ``val`` and ``test`` with the classes
+            below them.
+        val_path: A folder of validation images; ``None``: ``val`` below ``path``, or a part of the
+            training images.
+        test_path: A folder of test images; ``None``: ``test`` below ``path``, if there is one.
+        test_fraction: The share of the images that is held out for tests if there are no test
+            images, the same for every seed; ``None``: no images are held out.
+        group: A regular expression. Files stay on the same side of every split if it matches the
+            same text in their names (that of its first group, if it has one); ``None``: each file
+            may be on either side.
+        colour: ``rgb`` or ``gray``; pictures are converted to it.
+
+    Raises:
+        DataError: If a folder is missing, contains no classes or something unexpected,
+            ``test_fraction`` is given although there are test images, or ``group`` is invalid,
+            doesn't match a file, or matches the same text in two parts.
     """
     root = absolute(path)
     layout = _layout(root)
@@ -114,11 +128,11 @@ class _Listed:
     folder: Path
     files: tuple[Path, ...]
     labels: NDArray[np.int64]
-    #: What ``group`` found in each file's name.
+    #: The text that ``group`` matched in each file's name; ``None`` without ``group``.
     groups: tuple[str, ...] | None
     #: How many files were left out, by ending.
     ignored: Counter[str]
-    #: How many pictures lie beside the class folders, so in no class.
+    #: How many pictures are beside the class folders, so in no class.
     loose: int
 
     def at(self, indices: NDArray[np.int64]) -> _Listed:
@@ -198,7 +212,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 
 
 def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | None) -> _Listed:
-    """List the pictures of every class. Raises ``DataError`` naming what doesn't belong there."""
+    """List the pictures of every class; raise ``DataError`` if something doesn't belong there."""
     own = _subfolders(folder)
     loose = _picture_names(folder)
     if loose and not own:
@@ -238,7 +252,7 @@ def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | N
 
 
 def _notes(parts: Iterable[_Listed]) -> tuple[str, ...]:
-    """Say which files were left out of the parts."""
+    """Return a sentence for each kind of files that were left out of the parts."""
     notes = []
     for part in parts:
         if part.ignored:
@@ -269,7 +283,7 @@ def _pictures(folder: Path) -> tuple[list[Path], Counter[str]]:
             f"subfolder(s) {_some(deeper)}; move the pictures up, or give the folder right above "
             "the classes as data.source.image_folder.path"
         )
-    # The ending is looked at by hand: a Path for each entry would take several times as long
+    # ``is_picture`` takes the name: a Path for each entry would take several times as long
     names = sorted(entry.name for entry in entries if is_picture(entry.name))
     for entry in entries:
         if is_picture(entry.name) and not entry.is_file():
@@ -293,7 +307,7 @@ def _kind(path: Path) -> str:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what lies in a folder, hidden files left out."""
+    """Return the entries of a folder without hidden files."""
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
@@ -338,7 +352,7 @@ def _group(pattern: re.Pattern[str], name: str) -> str:
 
 
 def _check_groups(parts: Mapping[str, _Listed]) -> None:
-    """Refuse folders of their own for two parts that hold pictures of the same group."""
+    """Raise ``DataError`` if two parts contain pictures of the same group."""
     seen: dict[str, Path] = {}
     for part in parts.values():
         own = set(part.groups or ())

@@ -1,4 +1,4 @@
-"""What a data source hands over: its parts, each read when somebody asks for it."""
+"""What a data source returns: its parts, each read only when needed."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ _UNPRINTABLE = ("Cc", "Zl", "Zp", "Cs")
 class DamagedPicture(DataError):
     """One picture can't be decoded; the message is its name and the reason.
 
-    Others may be damaged as well, so preparing goes on and names them all.
+    Others may be damaged as well, so preparation continues and lists all of them.
     """
 
 
 class Pictures(Protocol):
-    """Pictures that are decoded one by one, when asked for. Their sizes may differ."""
+    """Pictures that are decoded one by one, on access. Their sizes may differ."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of pictures."""
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         """Return one picture, uint8 ``(height, width, channels)``.
 
-        Raises ``DamagedPicture`` naming the file where it is damaged.
+        Raises:
+            DamagedPicture: If it can't be decoded. The message names the file.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class SomeOf:
-    """Some of many pictures; none is copied before somebody asks for it."""
+    """A selection of pictures, without a copy."""
 
     pictures: NDArray[np.uint8] | Pictures
-    #: int64, the indices of those that are meant.
+    #: int64 ``(n,)``, the indices of the selected pictures.
     rows: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -56,12 +57,12 @@ class SomeOf:
 class Images:
     """The pictures of one part and their classes."""
 
-    #: uint8 ``(n, height, width, channels)``, or pictures that are decoded when asked for.
+    #: uint8 ``(n, height, width, channels)``, or pictures that are decoded on access.
     images: NDArray[np.uint8] | Pictures
     #: int64 ``(n,)``, each an index of ``Source.class_names``.
     labels: NDArray[np.int64]
-    #: int64 ``(n,)``, equal where images must be on the same side of the split; ``None``: each
-    #: may be on either side.
+    #: int64 ``(n,)``, equal if images must be on the same side of the split; ``None``: each may
+    #: be on either side.
     groups: NDArray[np.int64] | None = None
 
 
@@ -69,12 +70,12 @@ class Images:
 class Part:
     """One part of a source: the training, validation or test images."""
 
-    #: Decodes the part. Raises ``DataError`` naming the file where one is missing or damaged.
+    #: Decodes the part. Raises ``DataError`` that names the file if one is missing or damaged.
     read: Callable[[], Images]
     #: Every file that ``read`` opens; their contents are the part's identity in the cache.
     files: tuple[Path, ...] = ()
-    #: The folder from which the files' names count in that identity, if labels follow from names;
-    #: ``None``: the folder that all of them have in common.
+    #: Names in that identity are relative to this folder, which matters if labels follow from
+    #: names; ``None``: the folder that all files have in common.
     root: Path | None = None
 
 
@@ -82,7 +83,7 @@ class Part:
 class Source:
     """A set of labelled images, as a function under ``SOURCES`` returns it.
 
-    Making a source looks for files but decodes none of them.
+    Building a source looks for files but decodes none of them.
     """
 
     name: str
@@ -90,35 +91,36 @@ class Source:
     train: Part
     #: The source's own validation images; ``None``: a part of ``train`` is split off.
     validation: Part | None = None
-    #: Opened by ``prepare.test_images`` alone.
+    #: Opened only by ``test_images`` and ``groups_of_test_images`` in ``prepare``; ``None``: there
+    #: are no test images.
     test: Part | None = None
     #: Settings that change what is read from the same files (JSON values; no paths).
     settings: Mapping[str, Any] = field(default_factory=dict)
-    #: Raised when the reading code, or data that lies in no file, changes.
+    #: To be increased if the reading code changes, or data that is in no file.
     version: str = "1"
     #: Where the images come from, for people: a folder, or a package.
     origin: str = ""
-    #: What people should know of how the files were taken, each a sentence without a full stop.
+    #: Remarks for people on how the files were read, each a sentence without a full stop.
     notes: tuple[str, ...] = ()
 
 
 def numbered_classes(labels: NDArray[np.integer[Any]], where: object, key: str) -> tuple[str, ...]:
-    """Return the classes of a set without class names, which are called by their numbers.
+    """Return the class names of a set without names: the numbers as text.
 
     Args:
         labels: Whole numbers ``(n,)``.
-        where: What holds them, for the error.
-        key: What to give if they aren't the numbers of the classes.
+        where: What contains them, for the error.
+        key: The setting that the error asks for.
 
     Returns:
         ``("0", "1", ...)`` up to the largest label.
 
     Raises:
-        DataError: If a number from 0 to the largest label is missing: a class without images.
+        DataError: If a label is negative, or a number from 0 to the largest label is missing.
     """
     largest, smallest = int(labels.max(initial=0)), int(labels.min(initial=0))
     found = np.unique(labels)
-    # The first place where counting on from 0 doesn't meet the next label
+    # The first number, counted from 0, that isn't a label
     gap = int(np.argmin(np.append(found == np.arange(len(found)), False)))
     if smallest < 0 or gap <= largest:
         wrong = smallest if smallest < 0 else f"no {gap}"
@@ -130,9 +132,16 @@ def numbered_classes(labels: NDArray[np.integer[Any]], where: object, key: str) 
 
 
 def require_class_names(source: Source) -> None:
-    """Raise ``DataError`` if class names can't be told apart, printed, or written to a file.
+    """Require class names that differ and can be printed on one line.
 
-    They go into reports, tables, exported models and files with a line for each.
+    They are written to reports, tables, exported models and files with one name per line.
+
+    Args:
+        source: The source; errors show its name and origin.
+
+    Raises:
+        DataError: If a name is blank or contains a control character, a line break or a byte that
+            isn't UTF-8, or two names look the same.
     """
     seen: dict[str, str] = {}
     for name in source.class_names:
@@ -154,5 +163,5 @@ def require_class_names(source: Source) -> None:
 
 
 def _is_raw_byte(char: str) -> bool:
-    """Whether Python wrote ``char`` for a byte of a file name that is no UTF-8."""
+    """Whether ``char`` is Python's replacement for a byte of a file name that isn't UTF-8."""
     return "\udc80" <= char <= "\udcff"

@@ -1,4 +1,4 @@
-"""How pixels become numbers around zero: what is subtracted, and what they are divided by."""
+"""The mean and deviation by which pixels become numbers around zero."""
 
 from __future__ import annotations
 
@@ -24,10 +24,16 @@ def mean_and_std_of(
     channels: int,
     measure: Callable[[], tuple[Tensor, Tensor]],
 ) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation, float64 ``(channels,)`` on the 0..1 scale.
+    """Return mean and deviation, each float64 ``(channels,)`` on the 0..1 scale.
 
-    ``measure`` gives those of the training images; it is asked only where they are wanted. Raises
-    ``DataError`` where the numbers that were given don't fit the channels.
+    Args:
+        normalization: The setting ``data.normalization``.
+        channels: The number of channels of the images.
+        measure: Returns both for the training images; called only for ``measured``.
+
+    Raises:
+        DataError: If given numbers are neither one per channel nor one for all, or a deviation
+            isn't above 0.
     """
     if normalization == "measured":
         return measure()

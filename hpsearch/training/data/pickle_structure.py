@@ -1,8 +1,8 @@
-"""The opcodes of a pickle, looked over before it is read.
+"""A check of the opcodes of a pickle, before it is read.
 
-Python's unpickler believes what a file says of sizes: ten bytes can make it fill 32 GB (a memo of
-two thousand million entries). So everything that sizes something is compared with the file's own
-size first. Nothing is executed here.
+Python's unpickler trusts the sizes in a file: ten bytes can make it fill 32 GB (a memo of two
+billion entries). So every size is compared with the file's own size first. Nothing is executed
+here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _ARGUMENTS = {
 }
 _STOP, _FRAME, _PUT, _LONG_BINPUT = b".", b"\x95", b"p", b"r"
 
-#: Opcodes that name something in two lines.
+#: Opcodes with an argument of two lines.
 _TWO_LINES = (b"c", b"i")
 
-#: How many bytes say how long the argument is.
+#: How many bytes contain the length of the argument.
 _LENGTH_BYTES = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
     pickletools.TAKEN_FROM_ARGUMENT4: 4,
@@ -31,9 +31,16 @@ _LENGTH_BYTES = {
 
 
 def check_structure(content: mmap) -> None:
-    """Raise ``UnpicklingError`` if a pickle asks for more than its file can hold.
+    """Require sizes in a pickle that fit its file.
 
-    What else is wrong with it (unknown opcodes, a line without an end) is left to the unpickler.
+    Other faults (unknown opcodes, a line without an end) are left to the unpickler.
+
+    Args:
+        content: The whole file.
+
+    Raises:
+        UnpicklingError: If an argument ends after the file, or a memo index isn't below the
+            file's size.
     """
     size, at = len(content), 0
     while True:
@@ -76,11 +83,11 @@ def _number(line: bytes) -> int:
     try:
         return int(line)
     except ValueError:
-        return 0  # the unpickler will say so
+        return 0  # the unpickler raises an error for it
 
 
 def _runs() -> re.Pattern[bytes]:
-    """Return what matches any number of opcodes that size nothing: most of a file, at C's speed."""
+    """Return a pattern of any number of harmless opcodes: it skips most of a file at C's speed."""
     by_size: dict[int, list[bytes]] = {}
     for opcode, size in _ARGUMENTS.items():
         if opcode not in (_STOP, _FRAME, _LONG_BINPUT, _PUT, *_TWO_LINES):
@@ -89,7 +96,7 @@ def _runs() -> re.Pattern[bytes]:
         b"[%s].{%d}" % (b"".join(opcodes), size) for size, opcodes in by_size.items() if size >= 0
     ]
     kinds.append(b"[%s][^\\n]*+\\n" % b"".join(by_size[pickletools.UP_TO_NEWLINE]))
-    kinds.append(b"%s[0-9]{1,6}\\n" % _PUT)  # a memo of a million entries is a small one
+    kinds.append(b"%s[0-9]{1,6}\\n" % _PUT)  # a memo of a million entries is small
     return re.compile(b"(?:%s)*+" % b"|".join(kinds), re.DOTALL)
 
 

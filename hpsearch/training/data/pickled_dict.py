@@ -35,12 +35,27 @@ def pickled_dict(
 ) -> Source:
     """A pickled dictionary of images, labels and class names; nothing in the file is run.
 
-    The keys are found where only one entry can be meant, and ``layout`` and ``scale`` where the
-    array leaves one possibility. Labels are numbers that count the names (without names, the
-    classes are called by their numbers), or texts. ``groups_key``: an entry with one number or
-    text per image; equal ones stay on the same side of every split. ``val_path``, ``test_path``:
-    files of the same keys; without test images, ``test_fraction`` holds out that share, the same
-    for every seed.
+    Labels are texts, or indices of the names. Without names, classes are named by their numbers.
+
+    Args:
+        place: The data root, for stored class names.
+        path: The file.
+        val_path: A file of validation images with the same keys; ``None``: a part of the training
+            images.
+        test_path: A file of test images with the same keys; ``None``: see ``test_fraction``.
+        test_fraction: The share of the images that is held out for tests if there is no
+            ``test_path``, the same for every seed; ``None``: no images are held out.
+        images_key: The key of the images; ``None``: the only entry that fits.
+        labels_key: The key of the labels; ``None``: the only entry that fits.
+        names_key: The key of the class names; ``None``: the only entry that fits, if there is one.
+        groups_key: The key of one number or text per image; equal ones stay on the same side of
+            every split; ``None``: no groups.
+        layout: The order of the pixels; ``auto``: the only one that fits the shape.
+        scale: The range of the pixels; ``auto``: the only one that fits the values.
+
+    Raises:
+        DataError: If a file is missing, ``test_path`` and ``test_fraction`` are both given, or the
+            class names can't be read from the file.
     """
     if test_path is not None and test_fraction is not None:
         raise DataError(
@@ -90,7 +105,7 @@ def _file(path: Path) -> Path:
 
 
 def _held_out(whole: Part, fraction: float) -> tuple[Part, Part]:
-    """Return training and test part of one file."""
+    """Return the training and the test part of one file."""
 
     def side(of_test: bool) -> Callable[[], Images]:
         def read() -> Images:

@@ -1,4 +1,4 @@
-"""Which entries of a pickled dictionary are the images, their labels and the classes' names."""
+"""The entries of a pickled dictionary: the images, their labels and the class names."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from hpsearch.training.data.pixel_arrays import Layout, Scale, as_pictures
 from hpsearch.training.data.restricted_pickle import read_pickle, shortened
 from hpsearch.training.data.room import show_size
 
-#: What a list of text or numbers becomes; ``None`` where an entry is something else.
+#: What a list of texts or numbers becomes.
 _Texts: TypeAlias = tuple[str, ...]
 _Numbers: TypeAlias = NDArray[np.int64]
 
-#: Class names that an error lists.
+#: How many class names an error lists at most.
 _NAMED = 10
 
-#: Lists of numbers take so many times their place in the file at most; small ones may take more.
+#: Expanded entries may take this many times the file's size, plus a constant for small files.
 _MOST_TIMES, _ALWAYS = 64, 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """The names of the entries; ``None`` where they are to be found."""
+    """The keys of the entries; ``None``: the only entry that fits (of ``groups``: no groups)."""
 
     images: str | None
     labels: str | None
@@ -38,14 +38,34 @@ class Keys:
 
 
 def class_names_in(path: Path, keys: Keys) -> list[str]:
-    """Return the names of the classes, in order. Raises ``DataError``."""
+    """Return the names of the classes, in order.
+
+    Args:
+        path: The pickled file.
+        keys: The keys of its entries.
+
+    Raises:
+        DataError: If the file can't be read, an entry isn't found, or it has no valid names.
+    """
     return list(_Entries(path, keys).class_names())
 
 
 def read_images(
     path: Path, keys: Keys, class_names: Sequence[str], *, layout: Layout, scale: Scale
 ) -> Images:
-    """Return the images of a file whose classes are ``class_names``. Raises ``DataError``."""
+    """Return the images of a file, with labels and groups.
+
+    Args:
+        path: The pickled file.
+        keys: The keys of its entries.
+        class_names: The names of the classes, in order.
+        layout: The order of the pixels.
+        scale: The range of the pixels.
+
+    Raises:
+        DataError: If the file can't be read, an entry isn't found, or images, labels or groups
+            aren't valid.
+    """
     entries = _Entries(path, keys)
     labels = entries.labels(class_names)
     pictures = as_pictures(
@@ -55,7 +75,10 @@ def read_images(
 
 
 def _require_proportion(path: Path, entries: Mapping[str, Any]) -> None:
-    """Refuse lists that stand for far more than the file holds: the same ones, named many times."""
+    """Raise ``DataError`` if an entry expands to far more than the file's size.
+
+    A file can refer to the same list many times.
+    """
     most = _MOST_TIMES * path.stat().st_size + _ALWAYS
     for key, value in entries.items():
         size = _expanded(value, {})
@@ -67,7 +90,7 @@ def _require_proportion(path: Path, entries: Mapping[str, Any]) -> None:
 
 
 def _expanded(value: Any, seen: dict[int, int]) -> int:
-    """Return how many bytes ``value`` takes as one array, or written out."""
+    """Return how many bytes ``value`` takes if every reference is expanded."""
     if isinstance(value, np.ndarray):
         return int(value.nbytes)
     if isinstance(value, str | bytes):
@@ -105,7 +128,7 @@ class _Entries:
             self._choose("groups", keys.groups, _no_candidates)
 
     def named(self, what: str) -> str:
-        """Return an entry's name and file, for errors."""
+        """Return an entry's key and file, for errors."""
         return f"{self._keys[what]!r} in {self._path}"
 
     def pixels(self) -> NDArray[Any]:
@@ -194,7 +217,7 @@ class _Entries:
         *,
         optional: bool = False,
     ) -> None:
-        """Note which entry holds ``what``: the given one, or the only one that can."""
+        """Choose the entry of ``what``: the given one, or the only one that fits."""
         found = [given] if given is not None else candidates(self._entries)
         if optional and not found:
             return
@@ -213,7 +236,7 @@ class _Entries:
     def _candidates_for_labels(self, entries: Mapping[str, Any]) -> list[str]:
         numbers = {key: _numbers(value) for key, value in entries.items()}
         lists = [key for key, found in numbers.items() if found is not None]
-        # A list of another length is taken where there is no better one, and then refused by name
+        # If no list has the right length, take the others: the error about the length names one
         return [key for key in lists if len(entries[key]) == self._count] or lists
 
     def _candidates_for_names(self, entries: Mapping[str, Any]) -> list[str]:
@@ -241,12 +264,12 @@ def _no_candidates(entries: Mapping[str, Any]) -> list[str]:
 
 
 def _name(key: Any) -> str:
-    """Return a key as text; files for Python 2 have keys of bytes."""
+    """Return a key as text; in files for Python 2, keys are bytes."""
     return key.decode("latin1") if isinstance(key, bytes) else str(key)
 
 
 def _array(value: Any) -> NDArray[Any] | None:
-    """Return numbers of two dimensions or more, from an array or from equal lists."""
+    """Return an array of two dimensions or more, from an array or nested lists, or ``None``."""
     if (
         isinstance(value, list | tuple)
         and value
@@ -262,7 +285,7 @@ def _array(value: Any) -> NDArray[Any] | None:
 
 
 def _numbers(value: Any) -> _Numbers | None:
-    """Return a list (or a column) of whole numbers."""
+    """Return a list (or a column) of whole numbers as int64 ``(n,)``, or ``None``."""
     if isinstance(value, list | tuple) and value and all(type(item) is int for item in value):
         try:
             return np.array(value, dtype=np.int64)
@@ -275,7 +298,7 @@ def _numbers(value: Any) -> _Numbers | None:
 
 
 def _texts(value: Any) -> _Texts | None:
-    """Return a list of texts."""
+    """Return a list of texts, or ``None``."""
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "SU":
         value = value.tolist()
     if isinstance(value, list | tuple) and value:
