@@ -1,4 +1,4 @@
-"""Which trials of a stored search are confirmed, with how many seeds, and what it may cost."""
+"""Which trials of a stored search are confirmed, with how many seeds, and at what cost."""
 
 from __future__ import annotations
 
@@ -16,28 +16,33 @@ from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.study_file.study import Confirm
 
-#: The most epochs of a confirmation for which nobody asked for more, as a share of the search's.
+#: Default limit of a confirmation's epochs, as a share of the search's.
 DEFAULT_SHARE = 1.0
 
-#: Seeds below which the number of finalists is lowered rather than that of the seeds.
+#: Seeds aren't lowered below this number; the number of finalists is lowered instead.
 _FEWEST_SEEDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What a confirmation is asked."""
+    """The settings of a confirmation."""
 
     finalists: Finalists
     seeds: int
-    #: The rule by which the finalists were chosen, and what the budget share did to it.
+    #: The rule by which the finalists were chosen, and how the budget share changed it.
     rule: str
 
 
 def most_trainings(finalists: int, seeds: int, *, baseline: bool) -> int:
-    """Return the most trainings that a contest may need, unless some of them fail.
+    """Return the largest number of trainings that a confirmation needs if none of them fails.
 
-    Every finalist meets every seed of the selection; the winner, the runner-up and the baseline
-    meet those of the report.
+    Every finalist is trained with every seed of the selection; the winner, the runner-up and the
+    baseline also with those of the report.
+
+    Args:
+        finalists: Number of finalists.
+        seeds: Number of seeds of the selection, and of the report.
+        baseline: Whether there is a baseline.
     """
     reported = min(2, finalists) + (1 if baseline else 0)
     return (finalists * seeds if finalists > 1 else FIRST_ROUND) + reported * seeds
@@ -57,18 +62,17 @@ def choose(
     Args:
         database: The search's database.
         search: The search.
-        settings: What is asked for.
+        settings: The user's settings.
         tried: Whether the search's file has a ``try_first``.
-        exactly: Whether ``settings.top`` is the number of finalists, with none on top that are
-            tied with the last of them.
-        bounded: Whether to stay within the epochs that the search ran if ``settings`` name no
-            share.
+        exactly: Whether ``settings.top`` is the number of finalists, without additional ones that
+            are tied with the last of them.
+        bounded: Whether to stay within the epochs that the search ran if ``settings`` has no share.
 
     Returns:
-        The choice, as far as the share allows what is asked for.
+        The choice, as far as the share allows the settings.
 
     Raises:
-        UserError: No trial is complete or waits at a rung.
+        UserError: If no trial is complete or waits at a rung.
     """
     order = contenders(search)
     candidates = [
@@ -121,20 +125,20 @@ def within_share(
     search_epochs: int,
     epochs_per_trial: int,
 ) -> Choice:
-    """Ask for less until the most that it may cost is allowed.
+    """Lower the settings until the largest possible cost is allowed.
 
-    First ``top`` is lowered to 2, then the seeds to 3: of two seeds no interval says much. Then
-    only the best trial is trained again, with as many seeds as possible.
+    First ``top`` is lowered to 2, then the seeds to 3: an interval over two seeds shows little.
+    Then only the best trial is trained again, with as many seeds as possible.
 
     Args:
         best: Returns the finalists for a ``top``.
-        settings: What is asked for.
+        settings: The user's settings.
         share: The most epochs, as a share of the search's.
         search_epochs: Epochs that the search ran.
         epochs_per_trial: Epochs of one training.
 
     Returns:
-        The choice; its rule says what became of the settings.
+        The choice; its rule describes how the settings were changed.
     """
     allowed = share * search_epochs
     fewest = min(settings.seeds, _FEWEST_SEEDS)
@@ -167,7 +171,7 @@ def within_share(
 
 
 def _error_of(database: Database, search: StudyRecord, number: int) -> Error | None:
-    """Return how far groups of images move a trial's value, if they come in groups."""
+    """Return the error of a trial's value over groups of images; ``None`` without groups."""
     trial_id = search.trial(number).trial_id
     if trial_id is None:
         return None
@@ -180,6 +184,6 @@ def _baseline(database: Database, search: StudyRecord) -> int | None:
     first = next((each for each in search.trials if each.ticket == 1), None)
     if first is None or first.state is not TicketState.COMPLETE or first.trial_id is None:
         return None
-    # What it asked for may have been impossible to build; then the trial is another one
+    # If the `try_first` configuration couldn't be built, the trial has another configuration
     given = trial_attributes.read(database, first.trial_id).get("try_first", False)
     return first.number if given else None

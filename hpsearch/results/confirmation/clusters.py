@@ -1,25 +1,25 @@
-"""Variances of means whose images come in groups: of one object, one person, one drawing style.
+"""Variances of means if images come in groups: of one object, one person, one drawing style.
 
-Images of a group are right or wrong together, so fifty images of ten groups are less than fifty
-observations. What is independent is the group, and the mean over images is a ratio of two sums over
-groups. With a training's values ``v``, their mean ``m`` and ``n_g`` of its ``n`` images in group
-``g``, the variance of the mean is
+Images of a group tend to be right or wrong together, so fifty images of ten groups are less than
+fifty observations. Only the groups are independent, and the mean over images is a ratio of two sums
+over groups. With a training's values ``v``, their mean ``m``, and ``n_g`` of its ``n`` images in
+group ``g``, the variance of the mean is
 
     sum over g of z_g**2 * w_g / n**2,    z_g = sum over the group's images of (v - m).
 
-The mean that is taken off holds a part of each group, so sums come out too small, those of large
-groups most. The weight w_g makes up for that. With s_g the variance of a group's sum, and S that of
-all of them added up, it is
+The subtracted mean contains a part of each group, so the sums are too small, most of all those of
+large groups. The weight w_g corrects this. With s_g the variance of a group's sum, and S the sum of
+all s_g, it is
 
     w_g = 1 / (1 - 2 n_g / n + (n_g / n)**2 S / s_g).
 
-This is the cluster-robust variance CR2 of Bell and McCaffrey (2002) for a mean, with images of one
-group alike as much as they are (r, ``likeness``) for its working model: s_g = n_g (1 - r + n_g r).
-If images counted as independent there (r = 0, CR2 as it is usually given), w_g would be
-``1 / (1 - n_g / n)``, which is too little with few groups of uneven sizes. The weight is the
-familiar ``G / (G - 1)`` if all G groups are of one size, and ``n / (n - 1)`` if each image is a
-group of its own. A t interval needs degrees of freedom that match: G - 1 is too many if a few
-groups hold most of the images, so they are computed from the same model (Imbens and Kolesar 2016).
+This is the cluster-robust variance CR2 of Bell and McCaffrey (2002) for a mean, with the measured
+correlation r of two images of one group (``likeness``) as its working model:
+s_g = n_g (1 - r + n_g r). With independent images (r = 0, the usual form of CR2), w_g would be
+``1 / (1 - n_g / n)``, which is too small with few groups of uneven sizes. The weight is the
+familiar ``G / (G - 1)`` if all G groups have the same size, and ``n / (n - 1)`` if each image is a
+group of its own. A t interval needs matching degrees of freedom: G - 1 is too many if a few groups
+contain most of the images, so they are computed from the same model (Imbens and Kolesar 2016).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def table_of_groups(
     """Add up each training's values by group.
 
     Args:
-        values: Of each training, float64 ``(n,)``; trainings may have other images.
+        values: Of each training, float64 ``(n,)``; trainings may have different images.
         groups: Of each training, the group of each of its images, int64 ``(n,)``.
 
     Returns:
@@ -58,13 +58,13 @@ def table_of_groups(
 def covariance(
     sums: tuple[Values, Values], counts: tuple[Values, Values], correlation: float
 ) -> float | None:
-    """Return the covariance of two trainings' means through the groups that both judged.
+    """Return the covariance of two trainings' means through their common groups.
 
-    Of a training with itself it is the variance of its mean.
+    The covariance of a training with itself is the variance of its mean.
 
     Args:
         sums: Of both trainings, the sum of the values in each group, float64 ``(groups,)``.
-        counts: Of both, the number of images in each group; 0 if it judged none.
+        counts: Of both, the number of images in each group, 0 without one.
         correlation: Of two images of one group (``likeness``).
 
     Returns:
@@ -105,7 +105,7 @@ def freedom(counts: Values, correlation: float) -> float:
     total = counts.sum()
     spread = _variances(counts, correlation)
     weight = _weights(counts, spread)
-    # The estimate is a quadratic form of the groups' sums, of matrix diag(own) - ab' - ba' + sbb'
+    # The estimate is a quadratic form of the groups' sums with matrix diag(own) - ab' - ba' + sbb'
     own = weight * spread
     a, b = np.sqrt(weight) * spread, np.sqrt(weight) * counts / total
     everything = spread.sum()
@@ -118,12 +118,12 @@ def freedom(counts: Values, correlation: float) -> float:
 
 
 def _variances(counts: Values, correlation: float) -> Values:
-    """Return what each group's sum varies by, in units of one image's variance."""
+    """Return the variance of each group's sum, in units of one image's variance."""
     return counts * (1 - correlation) + counts**2 * correlation
 
 
 def _weights(counts: Values, spread: Values) -> Values:
-    """Return by what the square of each group's sum, less the mean's part, is too small."""
+    """Return the correction factor for the square of each group's sum less its part of the mean."""
     part = counts / counts.sum()
     weights: Values = 1 / (1 - 2 * part + part**2 * spread.sum() / spread)
     return weights

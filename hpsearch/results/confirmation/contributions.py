@@ -1,9 +1,9 @@
-"""What each validation image contributes to an objective: numbers whose mean is the objective.
+"""Each validation image's contribution to an objective: numbers whose mean is the objective.
 
-With them one way of computing intervals serves every objective. For accuracy an image contributes
-0 or 1, for the loss its own. Macro-F1 and balanced accuracy are no means over images; there it is
-the objective plus the image's influence on it (the delta method): to first order, the objective
-over other images moves as the mean of these does.
+With contributions, one method of computing intervals works for every objective. For accuracy, an
+image contributes 0 or 1, and for the loss its own loss. Macro-F1 and balanced accuracy aren't means
+over images; their contribution is the objective plus the image's influence on it (the delta
+method): to first order, the objective over other images changes as the mean of these does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from hpsearch.results.confirmation.statistics import Judged
 def contributions(metric: str, predictions: Predictions) -> NDArray[np.float64]:
     """Return float64 ``(n,)``, in the order of ``predictions.rows``; its mean is the objective.
 
-    ``metric`` is one of ``metrics.OBJECTIVES``. Raises ``ValueError`` without an image.
+    Args:
+        metric: One of ``metrics.OBJECTIVES``.
+        predictions: One training's predictions.
+
+    Raises:
+        ValueError: If there is no image.
     """
     if not len(predictions):
         raise ValueError("an objective needs images")
@@ -29,7 +34,7 @@ def contributions(metric: str, predictions: Predictions) -> NDArray[np.float64]:
 
 
 def judged(metric: str, predictions: Predictions) -> Judged:
-    """Return a training's contributions as intervals are computed from."""
+    """Return a training's contributions in the form that intervals are computed from."""
     return Judged(
         rows=predictions.rows,
         values=contributions(metric, predictions),
@@ -65,7 +70,7 @@ def _balanced_accuracy(predictions: Predictions) -> NDArray[np.float64]:
 def _macro_f1(predictions: Predictions) -> NDArray[np.float64]:
     """Mean over the classes that have images or were predicted of F1 = 2 TP / (images + predicted).
 
-    An image moves TP by 1 where it is right, and each of both counts by 1 for its class. With
+    An image changes TP by 1 if it is right, and each of both counts by 1 for its class. With
     D = images + predicted, dF1 = (2 dTP - F1 dD) / D.
     """
     truth, predicted = predictions.truth, predictions.predicted
@@ -77,7 +82,7 @@ def _macro_f1(predictions: Predictions) -> NDArray[np.float64]:
 
 
 def _f1(predictions: Predictions) -> tuple[NDArray[np.float64], ...]:
-    """Return whether each image is right, and of each class D and F1."""
+    """Return whether each image is right, and D and F1 of each class."""
     truth, predicted = predictions.truth, predictions.predicted
     classes = int(max(truth.max(), predicted.max())) + 1
     right = _accuracy(predictions)
@@ -87,17 +92,17 @@ def _f1(predictions: Predictions) -> tuple[NDArray[np.float64], ...]:
 
 
 def lean(metric: str, predictions: Predictions) -> float:
-    """Return how much too high (+) or too low (-) the objective reads on a part of this size.
+    """Return the bias of the objective on a sample of this size: above 0 if it is too high.
 
-    A mean over images is right on average. F1 isn't one, but a ratio: 2 TP / D of a class, with
-    D = images + predicted. The fewer groups of images it is of, the more it falls below what all
-    images would give (a class that happens to be rare gets many others' errors for its size).
-    To first order that is the bias of a ratio, as the jackknife over groups estimates it:
+    A mean over images has no bias. F1 isn't a mean but a ratio: 2 TP / D of a class, with
+    D = images + predicted. The fewer groups of images the sample has, the lower F1 is on average
+    (a class that happens to be rare gets many errors of other classes for its size). To first
+    order, this is the bias of a ratio, as the jackknife over groups estimates it:
     - sum over groups of (2 TP_g - F1 D_g) D_g / D**2.
 
     Args:
         metric: One of ``metrics.OBJECTIVES``.
-        predictions: Of one training. Without groups each image is one of its own.
+        predictions: One training's predictions. Without groups, each image is a group of its own.
     """
     if metric != "val_macro_f1" or len(predictions) < 2:
         return 0.0
@@ -107,7 +112,7 @@ def lean(metric: str, predictions: Predictions) -> float:
     known, group = np.unique(groups, return_inverse=True)
     if len(known) < 2:
         return 0.0
-    # An image counts for its class and for the predicted one: two cells of groups and classes
+    # An image counts for its class and for the predicted one, so in two (group, class) cells
     cells = np.concatenate([group * len(f1) + truth, group * len(f1) + predicted])
     moved = np.concatenate([right - f1[truth], right - f1[predicted]])
     cells, places = np.unique(cells, return_inverse=True)

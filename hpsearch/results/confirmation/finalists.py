@@ -1,4 +1,4 @@
-"""Which trials are trained again: the best few, and those that chance may have put behind them."""
+"""Which trials are trained again: the best, and those that may be behind only by chance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpsearch.formatting import count_noun
 from hpsearch.results.confirmation.luck import Field, field_of
 from hpsearch.results.confirmation.over_groups import Error
 
-#: Finalists that are asked for where the user names no number.
+#: Default number of finalists.
 DEFAULT_TOP = 6
 
 
@@ -24,24 +24,24 @@ class Candidate:
     value: float
     #: Path -> stored value.
     params: Mapping[str, Any]
-    #: Whether the search trained it to its end. Otherwise its value is that of the furthest rung
-    #: that any trial waits at; a confirmation trains it to its end.
+    #: Whether the search trained it to its end. Otherwise its value is from the last rung
+    #: at which trials wait; a confirmation trains it to its end.
     complete: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finalists:
-    """The choice, and why."""
+    """The chosen trials, and the reason."""
 
     #: In rank order.
     trials: tuple[int, ...]
-    #: The first of ``try_first``, which the winner is compared with; it may be a finalist too.
+    #: The first of ``try_first``, which the winner is compared with; it may also be a finalist.
     baseline: int | None
     #: One standard error of the last of the top, in the objective's unit.
     noise: float
-    #: The rule and what came of it, in a sentence.
+    #: The rule and its result, in a sentence.
     rule: str
-    #: The values that they were chosen among.
+    #: The values of all trials that they were chosen from.
     field: Field
 
 
@@ -57,24 +57,24 @@ def finalists(
 ) -> Finalists:
     """Choose the finalists.
 
-    Of trials with equal parameters only the best is taken: they would be the same training.
+    Of trials with equal parameters, only the best is taken: they would be the same training.
 
     Args:
-        ranked: The complete trials, best first.
+        ranked: The trials that can be chosen, best first.
         metric: The objective.
         images: The number of images that its values were measured on.
-        top: How many of the best are taken.
-        exactly: Whether that is all. Otherwise those within one standard error of the last of them
-            are taken as well, at most as many again.
+        top: Number of the best trials to take.
+        exactly: Whether to take only these. Otherwise those within one standard error of the last
+            of them are taken as well, at most as many again.
         baseline: The first ``try_first`` trial, if it is complete.
-        error_of: Returns how far groups of images move a trial's value; ``None``: its images don't
-            come in groups.
+        error_of: Returns the error of a trial's value over groups of images; ``None`` if its images
+            don't come in groups.
 
     Returns:
         The choice.
 
     Raises:
-        UserError: ``top`` is below 1, or nothing is ranked.
+        UserError: If ``top`` is below 1, or nothing is ranked.
     """
     if top < 1:
         raise UserError(f"at least one finalist must be trained again, but got {top}")
@@ -119,10 +119,16 @@ def finalists(
 
 
 def standard_error(metric: str, value: float, images: int) -> float:
-    """Return about how far chance in the images moves ``value``, one standard error.
+    """Return about one standard error of ``value`` due to the choice of images.
 
-    Of a share it is the binomial one (for the means over classes at least that much). Of a loss it
-    is value / sqrt(images), as if images' losses spread as widely as their mean; they spread wider.
+    Args:
+        metric: The objective.
+        value: Its value.
+        images: The number of images that it was measured on.
+
+    Returns:
+        For a share, the binomial error (a lower bound for means over classes). For a loss,
+        value / sqrt(images), as if the spread of the losses equalled their mean; it is larger.
     """
     if metric == "val_loss":
         return abs(value) / math.sqrt(images)

@@ -1,4 +1,4 @@
-"""From trainings to the verdict: the same trainings give the same one, whoever asks and when."""
+"""From trainings to the verdict. The same trainings always give the same verdict."""
 
 from __future__ import annotations
 
@@ -42,9 +42,15 @@ from hpsearch.results.confirmation.verdict import (
 def judge(
     spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult], search: Search
 ) -> ConfirmationResult:
-    """Return the verdict on what has ended so far.
+    """Return the verdict on the trainings that have ended so far.
 
-    Raises ``StorageError`` where a training that gave a value has no predictions.
+    Args:
+        spec: The confirmation's settings.
+        outcomes: Planned training -> result, of those that have ended.
+        search: Facts about the search.
+
+    Raises:
+        StorageError: If a training with a value has no predictions.
     """
     return _Judge(spec, outcomes, search).verdict()
 
@@ -102,19 +108,19 @@ class _Judge:
 
     @cached_property
     def report(self) -> dict[int, Judged]:
-        """Seed -> training of the winner that had no say in its choice."""
+        """Seed -> training of the winner that didn't contribute to its choice."""
         winner = self.state.winner
         return {} if winner is None else self.trained(winner, self.spec.report_seeds)
 
     @cached_property
     def confirmed(self) -> Estimate | None:
-        """The winner's mean over these; ``None`` before one has ended."""
+        """The winner's mean over the report's trainings; ``None`` before one has ended."""
         # A share stays within 0..1, and so must its interval
         is_share = self.search.metric != "val_loss"
         return estimate(list(self.report.values()), share=is_share) if self.report else None
 
     def trained(self, trial: int, seeds: Sequence[int]) -> dict[int, Judged]:
-        """Return seed -> training, of those that gave a value."""
+        """Return seed -> training, of those that have a value."""
         found = {}
         for entry in (PlannedTraining(trial=trial, seed=seed) for seed in seeds):
             outcome = self.outcomes.get(entry)
@@ -130,8 +136,8 @@ class _Judge:
     def groups_of(self, predictions: Predictions) -> NDArray[np.int64] | None:
         """Return the groups of a training's images.
 
-        Trainings of a confirmation that an earlier version began lack them, but the images are
-        those that other trainings judged.
+        In a confirmation that an earlier version began, trainings may lack them, but other
+        trainings have the groups of the same images.
         """
         if predictions.groups is not None:
             return predictions.groups
@@ -186,10 +192,10 @@ class _Judge:
         return difference(self.trained(one, seeds), self.trained(other, seeds), noise=noise)
 
     def over_all(self, winner: int, other: int) -> Estimate | None:
-        """Return the winner's lead over every shared seed, the selection's among them."""
+        """Return the winner's lead over every shared seed, including those of the selection."""
         seeds = [*self.spec.selection_seeds, *self.spec.report_seeds]
         shared = len(self.trained(winner, seeds).keys() & self.trained(other, seeds).keys())
-        # Who left early has too few seeds to show how far differences spread
+        # A finalist that left early has too few seeds to show the spread of the differences
         pooled = self.noise if shared < self.spec.seeds else None
         return self.ahead(winner, other, seeds, pooled)
 
@@ -219,7 +225,7 @@ class _Judge:
 
     @cached_property
     def field(self) -> Field | None:
-        """The search's values, as they would be at the confirmed figure's level."""
+        """The search's values, scaled to the level of the confirmed value."""
         if self.search.field is None or self.confirmed is None:
             return None
         return at_level_of(self.confirmed, self.search.field)
@@ -231,7 +237,7 @@ class _Judge:
 
     @property
     def luck_of_winner(self) -> float:
-        """How much of the winner's figure is luck: of its lead over the search's middle."""
+        """The part of the winner's value that is luck, from its lead over the search's median."""
         if self.field is None or self.confirmed is None:
             return 0.0
         return self.luck * (self.confirmed.mean - self.field.middle)
@@ -307,7 +313,7 @@ class _Judge:
 
 
 def per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> list[PerClass]:
-    """Return what a confusion matrix (rows are true classes) says of each class."""
+    """Return each class's metrics from a confusion matrix (rows are true classes)."""
     table = []
     for index, name in enumerate(names):
         right = int(confusion[index, index])

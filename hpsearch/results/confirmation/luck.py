@@ -1,23 +1,23 @@
 """How much of a lead is luck with the images that chose the winner.
 
-A search picks, of many trials, one that suits its validation images. If the images that confirm the
-pick are the same ones, or partly so, then a part of that luck is confirmed too: fresh seeds don't
-help against it. It is regression to the mean. Over the search's trials, figures on these images
-spread by what configurations are truly worth *and* by how well the images suit each. Who is ahead
-of the middle (or of another trial) by x, is so by luck for the images' share of that spread:
+From many trials, a search picks one that suits its validation images. If all or some of the images
+that confirm the winner are the same, a part of that luck is confirmed too: fresh seeds don't help
+against it. This is regression to the mean. Over the search's trials, values on these images vary
+because of the true quality of the configurations *and* because the images suit some of them better.
+Of a lead x over the median (or over another trial), the luck is the images' share of that variance:
 
-    luck = x * variance of one trial's own luck with the images / variance of figures over trials.
+    luck = x * variance of one trial's own luck with the images / variance of values over trials.
 
-The first variance is known from the finalists: how far images move the difference of two of them,
-halved. It counts only what splits have in common, so newly drawn ones leave little luck. The second
-is that of the search's values, less the noise of their seeds; a rest that is smaller than its own
-standard error isn't known, and counts as that. Both are estimated, and so is the luck: no figure is
-corrected by it, but intervals reach as far.
+The first variance is known from the finalists: half of the images' variance of the difference of
+two of them. It counts only what splits have in common, so newly drawn splits leave little luck. The
+second is the variance of the search's values less the noise of their seeds; if the rest is smaller
+than its own standard error, the standard error is used. Both are estimates, and so is the luck: no
+value is corrected by it, but intervals are extended.
 
-The rule takes it that luck spreads alike at every level. Shares spread less the nearer they are to
-0 or 1, and the winner is nearer than the middle. On the scale of their angle (the arc sine of the
-square root) they spread alike, so distances of the search are taken there, and brought to what they
-would be at the winner's level.
+The rule assumes that luck has the same variance at every level. Shares vary less the nearer they
+are to 0 or 1, and the winner is nearer than the median. On the scale of their angle (the arc sine
+of the square root) they vary equally, so distances in the search are computed on that scale, and
+converted to the winner's level.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from hpsearch.results.confirmation.statistics import Estimate
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """The values of all trials among which the finalists were chosen, in two numbers."""
+    """The values of all trials from which the finalists were chosen, in two numbers."""
 
-    #: Their median.
+    #: Median of the values.
     middle: float
-    #: Mean square of how far those better than the median are from it. Those behind it say little
-    #: of what it takes to be ahead: a search's failures lie far behind.
+    #: Mean square distance from the median of the values that are better. The worse ones are left
+    #: out, since a search's failures lie far behind.
     variance: float
-    #: How many these are.
+    #: Number of values that are better than the median.
     better: int
 
 
@@ -53,13 +53,13 @@ def field_of(values: Sequence[float]) -> Field:
 
 
 def at_level_of(confirmed: Estimate, field: Field) -> Field:
-    """Return the field of a search as it would be at the level of a confirmed figure.
+    """Return the field of a search, scaled to the level of a confirmed value.
 
-    For a share its distances are those of angles; otherwise it is the same.
+    For a share, its distances are those of angles; otherwise the field is unchanged.
     """
     if not confirmed.share:
         return field
-    # No finite number of images makes certain: 1 is half an image less
+    # A finite number of images can't prove a share of 1, so it counts as half an image less
     independent = confirmed.images if confirmed.groups is None else confirmed.groups
     level = (confirmed.mean * independent + 0.5) / (independent + 1)
     step = 2 * math.sqrt(level * (1 - level))
@@ -78,7 +78,7 @@ def share_of_luck(field: Field, leads: Sequence[Estimate], noise: tuple[float, i
 
     Args:
         field: Of the search (``at_level_of`` the winner).
-        leads: The winner's paired differences to the other finalists. Without one nothing is known.
+        leads: The winner's paired differences to the other finalists. Without one, the result is 0.
         noise: Standard deviation between seeds, and its degrees of freedom (``plan.seed_noise``).
     """
     deviation, freedom = noise

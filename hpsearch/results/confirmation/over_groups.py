@@ -1,7 +1,7 @@
-"""How sure the figures of one training are, if its images come in groups.
+"""Errors of one training's metrics over groups of images.
 
-A training's row in the database keeps this in place of what was said of every image: a few numbers,
-from which frozen configs, cards and ``verify`` compute their intervals.
+A training's row in the database stores this instead of the predictions for every image: a few
+numbers, from which frozen configs, cards and ``verify`` compute their intervals.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from hpsearch.results.confirmation.statistics import CONFIDENCE, Interval, Judge
 
 #: The attribute of a trial's row.
 OVER_GROUPS: Final = "over_groups"
-#: The attribute that counts the groups of the validation images, from a trial's beginning.
+#: The attribute with the number of groups of the validation images, from a trial's start.
 VAL_GROUPS: Final = "val_groups"
 
-#: Settings by which a data source is told what belongs together.
+#: Settings of a data source that define groups.
 _SETTINGS: Final = ("group", "groups_key")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Error:
-    """How far other groups of images would move a figure."""
+    """The error of a metric over other groups of images."""
 
     groups: int
     #: ``None`` if it isn't known: one group shows no spread.
     standard_error: float | None
     #: Degrees of freedom of the standard error.
     freedom: float | None
-    #: How much too high the figure reads (``contributions.lean``).
+    #: The metric's bias (``contributions.lean``).
     lean: float = 0.0
 
     def interval(self, value: float, *, share: bool) -> tuple[float, float] | None:
         """Return the 95 % interval of ``value``; ``None`` if it isn't known.
 
         Args:
-            value: The figure that the error belongs to.
-            share: Whether it lies in 0..1; then the interval does so, too (Wilson's).
+            value: The value that the error belongs to.
+            share: Whether it lies in 0..1; then the interval does, too (Wilson's).
         """
         from scipy.special import stdtrit
 
@@ -62,7 +62,7 @@ class Error:
 
 @dataclass(frozen=True, kw_only=True)
 class OverGroups:
-    """The errors of one training's figures."""
+    """The errors of one training's metrics."""
 
     images: int
     groups: int
@@ -72,12 +72,12 @@ class OverGroups:
     recall: tuple[Error, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``of_json`` reads."""
+        """Return the dictionary that ``of_json`` reads."""
         return asdict(self)
 
 
 def over_groups(predictions: Predictions, classes: int) -> OverGroups | None:
-    """Return the errors of a training's figures; ``None`` if its images have no groups."""
+    """Return the errors of a training's metrics; ``None`` if its images have no groups."""
     groups = predictions.groups
     if groups is None or not len(predictions):
         return None
@@ -95,7 +95,7 @@ def over_groups(predictions: Predictions, classes: int) -> OverGroups | None:
 
 
 def of_json(stored: Any) -> OverGroups | None:
-    """Read ``OverGroups.to_json``; ``None`` if nothing, or nothing readable, was stored."""
+    """Read ``OverGroups.to_json``; ``None`` if nothing readable was stored."""
     try:
         return OverGroups(
             images=int(stored["images"]),
@@ -108,7 +108,7 @@ def of_json(stored: Any) -> OverGroups | None:
 
 
 def names_groups(data: Any) -> bool:
-    """Whether a study's ``data`` section asks some source to keep groups together."""
+    """Whether a study's ``data`` section configures a source to keep groups together."""
     source = data.get("source") if isinstance(data, Mapping) else None
     return _any_setting(source)
 
@@ -123,7 +123,7 @@ def _any_setting(node: Any) -> bool:
 
 
 def error_of(training: Judged) -> Error:
-    """Return how far other groups would move a training's figure; without groups other images."""
+    """Return the error of a training's metric over other groups, or other images without groups."""
     values, groups = training.values, training.groups
     if not len(values):
         return Error(groups=0, standard_error=None, freedom=None)

@@ -1,12 +1,12 @@
-"""Which training of a confirmation comes next: a pure function of those that have ended.
+"""The next training of a confirmation: a pure function of those that have ended.
 
 Selection: every finalist is trained with seeds 1 and 2; from then on, seed by seed, only those that
-weren't rejected. Report: the winner is trained with as many seeds that had no say in the choice,
-and the number that is reported rests on these alone. So do the comparisons: a runner-up that
+weren't rejected. Report: the winner is trained with as many seeds again, which didn't contribute to
+the choice, and the confirmed value uses these seeds only. So do the comparisons: a runner-up that
 couldn't be rejected is trained with them too, and so is the baseline.
 
-The plan only grows: an entry that was known once keeps its place. So every worker computes it from
-the ledger by itself, and ticket n is entry n.
+The plan only grows: a known entry keeps its place. So every worker computes it from the ledger by
+itself, and ticket n is entry n.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from hpsearch.results.confirmation.predictions import Predictions
 
-#: Seeds that every finalist gets, whatever the first one says: one seed shows no noise.
+#: Seeds that every finalist gets, whatever the first result: one seed shows no noise.
 FIRST_ROUND = 2
 #: One-sided confidence at which a finalist that trails the leader is rejected.
 REJECTION_CONFIDENCE = 0.95
@@ -27,9 +27,10 @@ REJECTION_CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationSpec:
-    """What was asked: fixed when the confirmation is created.
+    """A confirmation's settings, fixed when it is created.
 
-    Raises ``ValueError`` where there is no finalist, one appears twice, or ``seeds`` is below 2.
+    Raises:
+        ValueError: If there is no finalist, one appears twice, or ``seeds`` is below 2.
     """
 
     #: Trial numbers of the finalists in the search's rank order, best first.
@@ -55,7 +56,7 @@ class ConfirmationSpec:
 
     @property
     def report_seeds(self) -> range:
-        """The seeds that the reported number rests on."""
+        """The seeds whose mean is reported."""
         return range(self.seeds + 1, 2 * self.seeds + 1)
 
 
@@ -70,11 +71,11 @@ class PlannedTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """How one training ended."""
+    """The result of one training."""
 
     #: The objective's value; ``None`` if training failed. A value that isn't finite is a failure.
     value: float | None
-    #: Its answer on each validation image; the plan needs none.
+    #: Its prediction for each validation image; the plan doesn't need it.
     predictions: Predictions | None = None
 
     @property
@@ -85,34 +86,34 @@ class TrainingResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalistRank:
-    """Where a finalist stands."""
+    """A finalist's rank."""
 
     trial: int
-    #: Mean value over its selection seeds of the rounds that are over; ``None`` before the first.
+    #: Mean value over its selection seeds of completed rounds; ``None`` before the first.
     mean: float | None
-    #: Selection seeds that the mean is over.
+    #: Number of selection seeds in the mean.
     seeds: int
     #: The seed after which it left; ``None``: it is still in, or stayed to the end.
     rejected_after: int | None = None
-    #: Why it left, in words.
+    #: Why it left, as text.
     reason: str | None = None
-    #: Whether it left because its training failed; otherwise it could come back where every better
+    #: Whether it left because its training failed; otherwise it could come back if every better
     #: one fails.
     failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a confirmation has come."""
+    """A confirmation's progress."""
 
     #: Every training that is known to be needed, in the order of their tickets.
     planned: tuple[PlannedTraining, ...]
     #: The finalists, best first: those still in, then those that left, the last one first.
     standings: tuple[FinalistRank, ...]
-    #: The trial that the report seeds are for; ``None`` while the selection goes on, or where
-    #: every finalist failed.
+    #: The trial that the report seeds are for; ``None`` during the selection, or if every finalist
+    #: failed.
     winner: int | None
-    #: The next best one, where there is one that didn't fail.
+    #: The next best one that didn't fail; ``None`` if there is none.
     runner_up: int | None
     #: Whether every planned training has ended.
     finished: bool
@@ -135,7 +136,7 @@ def standings(
 def progress(
     spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult]
 ) -> Progress:
-    """Walk through the contest as far as its trainings have ended."""
+    """Return the plan and the ranks that follow from the trainings that have ended."""
     walk = _Walk(spec, outcomes)
     selected = walk.select()
     winner = walk.report() if selected else None
@@ -153,10 +154,10 @@ def progress(
 def expected_length(
     spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult]
 ) -> int:
-    """Return about how many trainings there will be in all: those that are known, and the rest.
+    """Return about how many trainings there will be in total.
 
-    It takes every open training for one that comes out like the leader's, so that nobody leaves
-    by it, and nothing fails.
+    The estimate assumes that every open training has the leader's value, so that no finalist leaves
+    because of it, and that nothing fails.
     """
     assumed = dict(outcomes)
     while not (now := progress(spec, assumed)).finished:
@@ -179,12 +180,12 @@ class _Walk:
         self.contending = list(spec.trials)
         #: In the order in which they left.
         self.left: list[FinalistRank] = []
-        #: The last selection seed of the rounds that are over. A decision must never look beyond
-        #: it, or the plan would change under its own results.
+        #: The last selection seed of completed rounds. A decision must not use later seeds, or the
+        #: plan would change with its own results.
         self.seed = 0
 
     def select(self) -> bool:
-        """Plan the selection; returns whether it is over."""
+        """Plan the selection; return whether it is over."""
         seeds = self.spec.selection_seeds
         rounds = [list(seeds[:FIRST_ROUND]), *([seed] for seed in seeds[FIRST_ROUND:])]
         for done, batch in enumerate(rounds):
@@ -202,7 +203,7 @@ class _Walk:
         return True
 
     def report(self) -> int | None:
-        """Plan the report seeds; returns the winner: the best that doesn't fail on any of them."""
+        """Plan the report seeds; return the winner: the best that fails with none of them."""
         while fit := [rank.trial for rank in self.standings() if not rank.failed]:
             trained = [fit[0], *(trial for trial in fit[1:2] if trial in self.contending)]
             baseline = self.spec.baseline
@@ -243,7 +244,7 @@ class _Walk:
         ]
 
     def _scores(self, trial: int) -> dict[int, float]:
-        """Seed -> value."""
+        """Return seed -> value."""
         found = {}
         for seed in range(1, self.seed + 1):
             outcome = self.outcomes.get(PlannedTraining(trial=trial, seed=seed))
@@ -271,7 +272,7 @@ class _Walk:
         self.left.append(gone)
 
     def _leave_behind(self) -> None:
-        """Reject who trails the leader by more than chance explains."""
+        """Reject the finalists that trail the leader by more than chance explains."""
         scores = {trial: self._scores(trial) for trial in self.spec.trials}
         noise, freedom = seed_noise(scores)
         if len(self.contending) < 2 or freedom == 0:
@@ -298,9 +299,15 @@ class _Walk:
 def seed_noise(scores: Mapping[int, Mapping[int, float]]) -> tuple[float, int]:
     """Return the standard deviation between seeds, and its degrees of freedom.
 
-    ``scores``: trial -> seed -> value. What a trial and a seed add to a value is taken out first
-    (least squares), since finalists share their seeds; what is left is pooled over all finalists:
-    two seeds of one finalist alone would tell next to nothing. 0 degrees where nothing is left.
+    The effects of trial and seed on a value are removed first (least squares), since finalists
+    share their seeds. The rest is pooled over all finalists: two seeds of one finalist alone would
+    show next to nothing.
+
+    Args:
+        scores: Trial -> seed -> value.
+
+    Returns:
+        Deviation and degrees of freedom, which are 0 if there are too few values.
     """
     cells = [(t, s, value) for t, of_trial in scores.items() for s, value in of_trial.items()]
     if not cells:

@@ -1,4 +1,4 @@
-"""What one training said of each validation image, and its compact text for an attribute."""
+"""One training's prediction for each validation image, and its compact text for an attribute."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.errors import StorageError
 
-#: Without groups, and with them: hpsearch before groups were stored reads the first one only.
+#: Without and with groups; versions of hpsearch without groups only read the first one.
 _VERSION: Final = "1"
 _GROUPED: Final = "2"
-#: Images, and the bytes of one image row and of one class (with groups: of one group, too).
+#: Number of images, and bytes per image row and per class (with groups: per group, too).
 _HEADER: Final = struct.Struct("<IBB")
 _GROUPED_HEADER: Final = struct.Struct("<IBBB")
 _LARGEST_LOSS: Final = float(np.finfo(np.float16).max)
@@ -25,10 +25,12 @@ _LARGEST_LOSS: Final = float(np.finfo(np.float16).max)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """One training's answer on each of ``n`` validation images, each image once.
+    """One training's prediction for each of ``n`` validation images, each image once.
 
-    Arrays are brought to the types below and sorted by image row. Raises ``ValueError`` where
-    lengths differ, an image appears twice, or a number is negative.
+    Arrays are converted to the types below and sorted by image row.
+
+    Raises:
+        ValueError: If lengths differ, an image appears twice, or a number is negative.
     """
 
     #: Rows of the images in the prepared data, ascending, int64 ``(n,)``.
@@ -37,11 +39,11 @@ class Predictions:
     predicted: NDArray[np.int64]
     #: True class, int64 ``(n,)``.
     truth: NDArray[np.int64]
-    #: Cross-entropy of the true class, float64 ``(n,)``, finite: what is larger than float16 holds
-    #: (65504), or no number, counts as 65504. Stored with float16's 3 digits.
+    #: Cross-entropy of the true class, float64 ``(n,)``, finite: NaN and values beyond float16's
+    #: range count as its largest number, 65504. Stored with float16's 3 digits.
     loss: NDArray[np.float64]
     #: The group of each image, int64 ``(n,)``: images of one group aren't independent. ``None`` if
-    #: the source makes no groups, or if an earlier version stored this.
+    #: the source has no groups, or if an earlier version stored this.
     groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
@@ -64,7 +66,7 @@ class Predictions:
         return len(self.rows)
 
     def encode(self) -> str:
-        """Return the text that ``decode`` reads: about 3 bytes an image for ten classes."""
+        """Return the text that ``decode`` reads: about 3 bytes per image for ten classes."""
         gaps = np.diff(self.rows, prepend=0)  # small, and alike: half the size when compressed
         row_bytes = _bytes_for(gaps)
         class_bytes = max(_bytes_for(self.predicted), _bytes_for(self.truth))
@@ -85,9 +87,10 @@ class Predictions:
 
 
 def decode(text: str) -> Predictions:
-    """Read what ``Predictions.encode`` wrote.
+    """Read the text of ``Predictions.encode``.
 
-    Raises ``StorageError`` where the text is of another version or isn't whole.
+    Raises:
+        StorageError: If the text is of another version, or damaged.
     """
     version, colon, packed = text.partition(":")
     if not colon or version not in (_VERSION, _GROUPED):
@@ -111,7 +114,7 @@ def _unpack(packed: bytes, *, grouped: bool) -> Predictions:
         raise ValueError(f"{row_bytes} and {class_bytes} bytes a number")
     size = count * (row_bytes + 2 * class_bytes + 2 + sum(group_bytes))
     unzip = zlib.decompressobj()
-    # Never more than the header promises: a forged text must not fill the memory
+    # Limited to the header's size: a forged text must not fill the memory
     body = unzip.decompress(packed[header.size :], size + 1)
     if len(body) != size or not unzip.eof or unzip.unused_data:
         raise ValueError(f"{size} bytes expected, and nothing after them")

@@ -1,4 +1,4 @@
-"""The verdict on a search, from the database: what was trained, what it cost, what it says."""
+"""The verdict on a search, from the database."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ _NOTED = ("split_hash", "class_names", "parameters", "multiply_adds")
 
 
 def read_confirmation(database: Database, search: StudyRecord) -> ConfirmationResult | None:
-    """Return the verdict of the search's newest confirmation; ``None`` where there is none.
+    """Return the verdict of the search's newest confirmation; ``None`` if there is none.
 
-    It may not be finished. Raises ``StorageError`` where stored predictions are damaged.
+    The confirmation may not be finished.
+
+    Raises:
+        StorageError: If stored predictions are damaged.
     """
     confirmation = newest(database, search.study.name)
     return None if confirmation is None else read_verdict(database, search, confirmation)
@@ -41,7 +44,16 @@ def read_confirmation(database: Database, search: StudyRecord) -> ConfirmationRe
 def read_verdict(
     database: Database, search: StudyRecord, confirmation: StudyRecord
 ) -> ConfirmationResult:
-    """Return the verdict of one confirmation of ``search``."""
+    """Return the verdict of one confirmation of ``search``.
+
+    Args:
+        database: The database of both.
+        search: The search.
+        confirmation: The confirmation, which may not be finished.
+
+    Raises:
+        StorageError: If stored predictions are damaged.
+    """
     begun = trainings(confirmation)
     noted = trial_attributes.read_many(database, confirmation.study.study_id, _NOTED)
     then = confirmation.study.document["confirms"]["search"]
@@ -80,7 +92,7 @@ def _costs(
     begun: Mapping[PlannedTraining, TrialRecord],
     attributes: Mapping[int, Mapping[str, Any]],
 ) -> dict[int, Cost]:
-    """Return trial -> what it costs, from its trainings here."""
+    """Return trial -> cost of its configuration, from its trainings in the confirmation."""
     curves = queries.curves(database, confirmation.study.study_id)
     measured = latencies(database, confirmation)
     found = {}

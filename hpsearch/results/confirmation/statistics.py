@@ -1,23 +1,23 @@
-"""Intervals for figures that were measured over several seeds, each on a sample of the images.
+"""Intervals for metrics that were measured over several seeds, each on a sample of the images.
 
-Two things might have come out otherwise: the seed (weights, order, split) and the images. Seeds and
-images are crossed: one image is judged by several seeds' networks, and one that is hard is hard for
-all of them. So the mean over seeds doesn't average the images' luck out, and the spread between
-seeds doesn't show it. The variance of the mean over k seeds is the sum of two parts:
+Two things are random: the seed (weights, order, split) and the images. Seeds and images are
+crossed: one image is predicted by several seeds' networks, and a hard image is hard for all of
+them. So the mean over seeds doesn't average the images' luck out, and the spread between seeds
+doesn't show it. The variance of the mean over k seeds is the sum of two parts:
 
-- ``s**2 / k``, s the standard deviation between the seeds' figures: what other seeds would give,
-  with all that differs between two seeds (newly drawn images too, where the split is drawn);
-- the mean covariance of two seeds' figures through the images that both were judged on: zero where
-  splits share no image, the images' whole part where the validation images are fixed.
+- ``s**2 / k``, with s the standard deviation between the seeds' values: the variation with other
+  seeds, including everything that differs between two seeds (also images, if the split is drawn);
+- the mean covariance of two seeds' values through their common images: zero if splits share no
+  image, the images' whole part if the validation images are fixed.
 
 Both are unbiased for crossed random effects, however the splits overlap. (The two-way clustered
 covariance of statsmodels isn't with so few seeds: it lacks 1/k of the images' part.) Seeds may
-agree by luck, the fewer they are the likelier. So the first part is never taken to be less than 2/k
-of what the scatter of the images within each training makes certain: all of that with two seeds. A
-t interval with Satterthwaite's degrees of freedom follows.
+agree by luck, and the fewer there are, the more likely this is. So the first part is at least 2/k
+of the part that follows from the spread of the images within each training: all of it with two
+seeds. The result is a t interval with Satterthwaite's degrees of freedom.
 
-If images come in groups (several pictures of one object), the groups take the images' place in all
-of this: covariances are summed over groups and degrees of freedom count groups (see ``clusters``).
+If images come in groups (several pictures of one object), groups replace images in all of this:
+covariances are summed over groups, and degrees of freedom count groups (see ``clusters``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from hpsearch.results.confirmation import clusters
 
-#: Of every interval that is printed.
+#: Confidence of every interval.
 CONFIDENCE = 0.95
 
 
@@ -41,20 +41,20 @@ class Judged:
 
     #: Rows of the images, ascending, int64 ``(n,)``.
     rows: NDArray[np.int64]
-    #: float64 ``(n,)``; the mean is the training's figure.
+    #: float64 ``(n,)``; the mean is the training's value.
     values: NDArray[np.float64]
     #: The group of each image, int64 ``(n,)``; ``None`` if each image is independent of the others.
     groups: NDArray[np.int64] | None = None
-    #: How much too high the figure reads on a part of this size (``contributions.lean``).
+    #: The value's bias on a sample of this size (``contributions.lean``).
     lean: float = 0.0
 
     @property
     def mean(self) -> float:
-        """The training's figure."""
+        """The training's value."""
         return float(self.values.mean())
 
     def minus(self, other: Judged) -> Judged:
-        """Return the differences, image by image, on the images that both were judged on."""
+        """Return the differences, image by image, on the common images."""
         rows, mine, others = np.intersect1d(
             self.rows, other.rows, assume_unique=True, return_indices=True
         )
@@ -77,7 +77,7 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """Half of the interval's width. People are shown both ends, since these may be uneven."""
+        """Half of the width. Users see both ends, since an interval may be asymmetric."""
         return (self.high - self.low) / 2
 
     def excludes(self, value: float) -> bool:
@@ -85,10 +85,14 @@ class Interval:
         return not self.low <= value <= self.high
 
     def reaching(self, lean: float, *, share: bool) -> Interval:
-        """Return it for an estimate that is too high by ``lean`` on average (below 0: too low).
+        """Return the interval of an estimate with bias ``lean``.
 
-        The end on the side of the truth reaches farther by that, but a ``share``'s not beyond 0 or
-        1. The other end stays: ``lean`` is an estimate, too.
+        The end on the side of the true value is extended by the bias; the other end stays, since
+        ``lean`` is an estimate, too.
+
+        Args:
+            lean: The bias: above 0 if the estimate is too high on average.
+            share: Whether the ends must stay within 0..1.
         """
         low, high = self.low - max(lean, 0.0), self.high - min(lean, 0.0)
         if share:
@@ -98,28 +102,28 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over seeds, and how sure it is."""
+    """A mean over seeds, with its uncertainty."""
 
     mean: float
     seeds: int
     #: Distinct images over all seeds.
     images: int
-    #: Variance of the mean by the seeds alone, and its degrees of freedom (0: unknown).
+    #: Variance of the mean due to the seeds alone, and its degrees of freedom (0: unknown).
     seeds_variance: float
     seeds_freedom: int
-    #: What the images add to the variance of the mean; not below 0.
+    #: Variance of the mean due to the images; not below 0.
     images_variance: float
-    #: Whether it is a share, 0..1: then intervals stay inside.
+    #: Whether it is a share, so that intervals stay within 0..1.
     share: bool = False
-    #: Distinct groups that the images came in; ``None`` if each image is independent.
+    #: Number of distinct groups of the images; ``None`` if each image is independent.
     groups: int | None = None
-    #: Degrees of freedom of ``images_variance``; ``None``: one less than there are images. 0: it
-    #: isn't known, since a training's images are all of one group.
+    #: Degrees of freedom of ``images_variance``; ``None``: the number of images less one. 0: not
+    #: known, since a training's images are all of one group.
     images_freedom: float | None = None
-    #: How much too high the mean reads (``Judged.lean``).
+    #: The mean's bias (``Judged.lean``).
     lean: float = 0.0
-    #: Mean covariance of two seeds' figures through images, as measured: it may be below 0, and so
-    #: the mean of several is right on average.
+    #: Mean covariance of two seeds' values through images, as measured. It may be below 0, so that
+    #: a mean of several has no bias.
     images_covariance: float = 0.0
 
     @property
@@ -143,30 +147,31 @@ class Estimate:
         )
 
     def over_seeds(self) -> Interval:
-        """What other seeds would give, for these images.
+        """Return the interval over other seeds, for these images.
 
-        Never wider than with other images too, which is the harder question: two or three seeds
-        hardly know their own spread, and what the images' scatter adds to it is better known.
+        Never wider than with other images too: with two or three seeds, their own spread is hardly
+        known, and the images' spread is known better.
         """
         alone = self._interval(self.seeds_variance, self.seeds_freedom)
         return min(alone, self.over_seeds_and_images(), key=lambda each: each.half_width)
 
     def over_seeds_and_images(self, luck: float = 0.0) -> Interval:
-        """Where the mean over all seeds and all such images lies.
+        """Return the interval of the mean over all seeds and all such images.
 
-        ``luck``: by how much the mean is too high since these images chose what they judge (see
-        ``luck``); below 0 if less is better.
+        Args:
+            luck: By how much the mean is too high because these images also chose the winner (see
+                ``luck``); below 0 if less is better.
         """
         found = self._interval(self.standard_error**2, self.freedom)
         return found.reaching(self.lean + luck, share=self.share)
 
     def next_training(self) -> Interval:
-        """Where the figure of one more training lies, with a fresh seed (and split, if drawn)."""
-        # Seeds are exchangeable, so the spread between them says it all
+        """Return the prediction interval of a training with a fresh seed (and split, if drawn)."""
+        # Seeds are exchangeable, so the spread between them is sufficient
         return self._interval(self.seeds_variance * (self.seeds + 1), self.seeds_freedom)
 
     def chance_above(self, value: float) -> float:
-        """How sure the data make it (0..1) that the true mean is above ``value``."""
+        """Return the probability (0..1) that the true mean is above ``value``."""
         from scipy.special import stdtr
 
         if self.standard_error == 0 or self.freedom == 0:
@@ -191,9 +196,14 @@ class Estimate:
 
 
 def estimate(trainings: Sequence[Judged], *, share: bool = False) -> Estimate:
-    """Return the mean over one configuration's trainings, one per seed.
+    """Return the mean over one configuration's trainings.
 
-    Each needs two images or more. Raises ``ValueError`` without a training.
+    Args:
+        trainings: One per seed, each with two images or more.
+        share: Whether the value is a share, 0..1.
+
+    Raises:
+        ValueError: If there is no training.
     """
     if not trainings:
         raise ValueError("an estimate needs at least one training")
@@ -206,11 +216,17 @@ def difference(
     *,
     noise: tuple[float, int] | None = None,
 ) -> Estimate | None:
-    """Return ``one`` minus ``other`` (seed -> training), paired by seed and by image.
+    """Return ``one`` minus ``other``, paired by seed and by image.
 
-    ``noise`` (``plan.seed_noise``: deviation, degrees of freedom) stands in for the spread of the
-    differences where there are too few seeds to see it. ``None`` where they share no seed with
-    images in common.
+    Args:
+        one: Seed -> training.
+        other: Seed -> training.
+        noise: Deviation between seeds and its degrees of freedom (``plan.seed_noise``), which
+            replace the spread of the differences if there are too few seeds; ``None`` uses the
+            spread.
+
+    Returns:
+        The mean difference; ``None`` if they share no seed with common images.
     """
     pairs = [one[seed].minus(other[seed]) for seed in sorted(one.keys() & other.keys())]
     shared = [pair for pair in pairs if len(pair.rows) > 1]
@@ -252,29 +268,32 @@ def grouped(trainings: Sequence[Judged]) -> bool:
 
 
 def prob_best(rivals: Sequence[Estimate]) -> float:
-    """Return how sure the data make it (0..1) that a configuration is truly the best.
+    """Return the probability (0..1) that a configuration is truly the best.
 
-    ``rivals``: its paired difference to each other one, positive where it is ahead. All of them
-    share its own luck, so two differences correlate by one half (Dunnett).
+    All differences share the configuration's own luck, so two of them correlate by one half
+    (Dunnett).
+
+    Args:
+        rivals: Its paired difference to each other one, positive if it is ahead.
     """
     from scipy.special import ndtr, ndtri
 
     chances = np.array([rival.chance_above(0.0) for rival in rivals])
     bounds = ndtri(np.clip(chances, 1e-12, 1 - 1e-12))
-    # Given its own luck x the differences are independent: one integral over x
+    # Given the configuration's own luck x, the differences are independent: one integral over x
     luck, weights = np.polynomial.hermite_e.hermegauss(64)
     together = ndtr(math.sqrt(2) * bounds[:, None] + luck[None, :]).prod(axis=0)
-    # The weights add up to 1 but for their last digits, which depend on the CPU's BLAS
+    # The weights' sum differs from 1 in the last digits, which depend on the CPU's BLAS
     return min(1.0, max(0.0, float(weights @ together / weights.sum())))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Luck:
-    """How far the images move the figures of several trainings."""
+    """Variances of several trainings' values due to the images."""
 
-    #: Mean covariance of two trainings' figures through the images that both judged.
+    #: Mean covariance of two trainings' values through their common images.
     shared: float
-    #: Mean variance of one training's figure through its images.
+    #: Mean variance of one training's value through its images.
     scatter: float
     images: int
     groups: int | None = None
@@ -301,10 +320,10 @@ def _luck_of_groups(trainings: Sequence[Judged]) -> _Luck:
         for other in range(one + 1):
             both = (sums[one], sums[other]), (counts[one], counts[other])
             found = clusters.covariance(*both, alike)
-            # Of splits that share a group or none there is nothing that moves both
+            # Splits with fewer than two common groups have no covariance (`None`)
             (variances if one == other else covariances).append(found)
     measured = [each for each in variances if each is not None]
-    # A group has as many images as one training judges of it, however many judged it
+    # A group's size is its number of images in one training, not in all of them
     sizes = counts.max(axis=0)
     every = len(measured) == len(trainings)
     return _Luck(
@@ -317,7 +336,7 @@ def _luck_of_groups(trainings: Sequence[Judged]) -> _Luck:
 
 
 def _of_image(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return each image's mean over the trainings that judged it, less theirs, and its group."""
+    """Return each image's mean residual over its trainings, and its group."""
     known = [each.groups for each in trainings if each.groups is not None]
     residuals = np.concatenate([each.values - each.mean for each in trainings])
     rows = np.concatenate([each.rows for each in trainings])
@@ -327,7 +346,7 @@ def _of_image(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray
 
 
 def _table(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (seeds, images) tables: the values (0 where not judged), and 1 where judged."""
+    """Return (seeds, images) tables: the values (0 without one), and 1 for each value, else 0."""
     images = np.unique(np.concatenate([training.rows for training in trainings]))
     values = np.zeros((len(trainings), len(images)))
     judged = np.zeros_like(values)
@@ -339,8 +358,8 @@ def _table(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _shared_luck(values: NDArray[np.float64], judged: NDArray[np.float64]) -> float:
-    """Return the mean covariance of two seeds' figures through the images they share."""
-    # Around the mean, so that the differences of large sums keep their digits
+    """Return the mean covariance of two seeds' values through their common images."""
+    # Centered, so that differences of large sums keep their precision
     values = (values - values.sum() / judged.sum()) * judged
     shared = judged @ judged.T
     sums = values @ judged.T  # [s, t]: sum of s's values over the images shared with t
@@ -354,10 +373,10 @@ def _shared_luck(values: NDArray[np.float64], judged: NDArray[np.float64]) -> fl
 
 
 def wilson(share: float, variance: float, quantile: float, images: int) -> tuple[float, float]:
-    """Return Wilson's interval of a share for the images that ``variance`` amounts to.
+    """Return Wilson's interval of a share, with the sample size that ``variance`` corresponds to.
 
-    (The effective sample size of survey statistics.) Unlike mean +- error it stays within 0..1 and
-    isn't empty where every image was right.
+    (The effective sample size of survey statistics.) Unlike mean +- error, the interval stays
+    within 0..1 and isn't empty if every image was right.
 
     Args:
         share: The estimate, 0..1.
@@ -369,5 +388,5 @@ def wilson(share: float, variance: float, quantile: float, images: int) -> tuple
     square = quantile**2 / size
     centre = (share + square / 2) / (1 + square)
     reach = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    # Rounding must not leave the share itself outside, nor a bound beyond 0 or 1
+    # Rounding must not exclude the share itself, nor put a bound beyond 0 or 1
     return min(share, max(0.0, centre - reach)), max(share, min(1.0, centre + reach))

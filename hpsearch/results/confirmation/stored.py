@@ -1,6 +1,6 @@
-"""A confirmation as the database holds it: a study of its own, named after the search.
+"""A confirmation in the database: a study of its own, named after the search.
 
-What it was asked stands in its document under ``confirms``::
+Its settings are in its document under ``confirms``::
 
     study, fingerprint   the search that it confirms
     seeds, seeds_before  how many choose (as many report), and how many fresh seeds earlier
@@ -12,8 +12,8 @@ What it was asked stands in its document under ``confirms``::
     search               of the search at that moment: trials that had ended, complete ones, epochs,
                          and the best value seen
 
-Ticket n is entry n of the plan, which follows from the tickets that have ended: nothing else needs
-to be stored, and every worker comes to the same plan.
+Ticket n is entry n of the plan, which follows from the tickets that have ended. So nothing else is
+stored, and every worker computes the same plan.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from hpsearch.search.stored_json import decode_or
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.goals import Objective
 
-#: Behind the search's name; later confirmations of it end in ``-confirm-2``, ``-confirm-3``, ...
+#: Suffix of the search's name; later confirmations end in ``-confirm-2``, ``-confirm-3``, ...
 SUFFIX = "-confirm"
 
-#: The attribute of a training's row that holds its predictions.
+#: The attribute of a training's row with its predictions.
 PREDICTIONS = "val_predictions"
 
 
@@ -56,14 +56,14 @@ def name_of(study: str, nth: int) -> str:
 
 
 def is_confirmation(study: StoredStudy) -> bool:
-    """Whether a stored study is a confirmation, and no search."""
+    """Whether a stored study is a confirmation, not a search."""
     return study.document.get("confirms") is not None
 
 
 def confirmations(database: Database, study: str) -> list[StoredStudy]:
     """Return the confirmations of the search called ``study``, oldest first.
 
-    One that another program deleted is passed over, as are later ones.
+    If another program deleted one, it and the later ones are left out.
     """
     found: list[StoredStudy] = []
     while True:
@@ -77,18 +77,18 @@ def confirmations(database: Database, study: str) -> list[StoredStudy]:
 
 
 def newest(database: Database, study: str) -> StudyRecord | None:
-    """Read the newest confirmation of the search called ``study``; ``None`` where there is none."""
+    """Read the newest confirmation of the search called ``study``; ``None`` if there is none."""
     found = confirmations(database, study)
     return read_study(database, found[-1].name) if found else None
 
 
 def spec_of(confirmation: StudyRecord) -> ConfirmationSpec:
-    """Return what the confirmation was asked."""
+    """Return the confirmation's settings."""
     return spec_from_document(confirmation.study.document["confirms"], confirmation.objective)
 
 
 def spec_from_document(confirms: Mapping[str, Any], objective: Objective) -> ConfirmationSpec:
-    """Return what ``confirms``, of a stored document, asks."""
+    """Return the settings in ``confirms``, a section of a stored document."""
     baseline = confirms["baseline"]
     return ConfirmationSpec(
         trials=tuple(each["trial"] for each in confirms["finalists"]),
@@ -106,7 +106,7 @@ def params_of(confirmation: StudyRecord) -> dict[int, Mapping[str, Any]]:
 
 
 def trainings(confirmation: StudyRecord) -> dict[PlannedTraining, TrialRecord]:
-    """Return each training that was begun, in the order of their tickets."""
+    """Return each training that was started, in the order of their tickets."""
     planned = progress_of(confirmation).planned
     by_ticket = {trial.ticket: trial for trial in confirmation.trials}
     return {
@@ -117,25 +117,25 @@ def trainings(confirmation: StudyRecord) -> dict[PlannedTraining, TrialRecord]:
 
 
 def progress_of(confirmation: StudyRecord) -> Progress:
-    """Return how far the confirmation has come."""
+    """Return the confirmation's progress."""
     return _walked(confirmation)[0]
 
 
 def expected_trainings(confirmation: StudyRecord) -> int:
-    """Return about how many trainings the confirmation will have, those that have ended included.
+    """Return about how many trainings the confirmation will have, including those that have ended.
 
-    Its budget is what the plan knows so far, which grows from round to round.
+    Its budget contains only what the plan knows so far, which grows from round to round.
     """
     return expected_length(spec_of(confirmation), _walked(confirmation)[1])
 
 
 def _walked(confirmation: StudyRecord) -> tuple[Progress, dict[PlannedTraining, TrainingResult]]:
-    """Return the progress, and how each training that has ended came out."""
+    """Return the progress, and the result of each training that has ended."""
     spec = spec_of(confirmation)
     ended = {trial.ticket: trial for trial in confirmation.trials if trial.state.is_finished}
     known = -1
     outcomes: dict[PlannedTraining, TrainingResult] = {}
-    # Each round that has ended shows the next one, and who has which ticket in it
+    # Each completed round determines the next one, and its tickets
     while True:
         found = progress(spec, outcomes)
         if len(outcomes) == known:
@@ -151,9 +151,10 @@ def _walked(confirmation: StudyRecord) -> tuple[Progress, dict[PlannedTraining, 
 def outcomes_of(
     database: Database, confirmation: StudyRecord
 ) -> dict[PlannedTraining, TrainingResult]:
-    """Return how each training that has ended came out, its predictions included.
+    """Return the result of each training that has ended, with its predictions.
 
-    Raises ``StorageError`` where stored predictions are damaged.
+    Raises:
+        StorageError: If stored predictions are damaged.
     """
     found = {
         entry: trial for entry, trial in trainings(confirmation).items() if trial.state.is_finished
@@ -168,8 +169,8 @@ def outcomes_of(
 def kept_trainings(confirmation: StudyRecord) -> list[TrialRecord]:
     """Return the trainings whose best weights are kept.
 
-    Those of the winner with the report's seeds, which are evaluated and exported. While the winner
-    may still fail, those of every report seed.
+    These are the winner's trainings with the report's seeds, which are evaluated and exported.
+    While the winner may still fail, they are those of every report seed.
     """
     spec, now = spec_of(confirmation), progress_of(confirmation)
     return [
@@ -182,9 +183,9 @@ def kept_trainings(confirmation: StudyRecord) -> list[TrialRecord]:
 
 
 def invalid_finalists(search: StudyRecord, confirmation: StudyRecord) -> dict[int, str]:
-    """Return finalist -> why its number in the search can't be trusted, where that was declared.
+    """Return finalist -> why its value in the search was declared invalid.
 
-    Its trainings here have fresh seeds; but whatever was wrong may be wrong in them, too.
+    Its trainings in the confirmation have fresh seeds, but they may have the same fault.
     """
     listed = params_of(confirmation)
     return {
@@ -203,7 +204,14 @@ def newer_trials(search: StudyRecord, confirmation: StudyRecord) -> int:
 def record_latencies(
     database: Database, confirmation: StudyRecord, seconds: Mapping[int, float], device: str
 ) -> None:
-    """Keep what one image took with each finalist's model, measured side by side on ``device``."""
+    """Store the latency of each finalist's model, measured side by side.
+
+    Args:
+        database: The confirmation's database.
+        confirmation: The confirmation.
+        seconds: Trial -> seconds per image.
+        device: The device that they were measured on.
+    """
     detail = {"device": device, "seconds": {str(trial): each for trial, each in seconds.items()}}
     studies.record_study_event(
         database, confirmation.study.study_id, EventKind.LATENCY_MEASURED, detail
@@ -211,7 +219,7 @@ def record_latencies(
 
 
 def latencies(database: Database, confirmation: StudyRecord) -> dict[int, float]:
-    """Return trial -> seconds of one image, as measured last; empty before that."""
+    """Return trial -> seconds per image, as measured last; empty if it wasn't measured."""
     log = event_log(database, confirmation.study.study_id)
     for event in reversed(log):
         if event.kind == EventKind.LATENCY_MEASURED and "seconds" in event.detail:

@@ -1,4 +1,4 @@
-"""What is told of a confirmation: one honest number, what it rests on, and what it means."""
+"""The verdict of a confirmation: the confirmed value, its basis, and its meaning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpsearch.results.confirmation.statistics import Interval
 
 
 def optimism_in_words(optimism: float, metric: str) -> str:
-    """Return how much the search flattered; an optimism below 0 is none."""
+    """Return the search's optimism as text; below 0 it is described as none."""
     written = MetricFormat(metric)
     if optimism >= 0:
         return f"{written.difference(optimism)} (the best seen less the confirmed value)"
@@ -23,9 +23,9 @@ def optimism_in_words(optimism: float, metric: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a configuration costs to train and to use; ``None`` where it isn't known."""
+    """The cost of a configuration in training and use; ``None`` if it isn't known."""
 
-    #: Median wall time of an epoch, validation included.
+    #: Median wall time of an epoch, including validation.
     epoch_seconds: float | None = None
     parameters: int | None = None
     #: Of one forward pass of one image.
@@ -36,13 +36,13 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What the verdict must know of the search."""
+    """Facts about the search that the verdict needs."""
 
     #: One of ``metrics.OBJECTIVES``.
     metric: str
     #: Trial -> value in the search, of every finalist and the baseline.
     values: Mapping[int, float]
-    #: The best value of all complete trials, and how many they are.
+    #: The best value of all complete trials, and their number.
     best_seen: float
     complete: int
     #: Epochs run by the search, and by the confirmation so far.
@@ -52,13 +52,13 @@ class Search:
     #: Whether each seed draws a split of its own; otherwise the validation images are fixed.
     new_splits: bool
     class_names: Sequence[str]
-    #: Trial -> what it costs.
+    #: Trial -> its cost.
     costs: Mapping[int, Cost]
-    #: Folds of each training, ``None`` where it has one validation part.
+    #: Folds of each training; ``None`` without cross-validation.
     folds: int | None = None
-    #: The values among which the finalists were chosen; ``None`` if an earlier version began it.
+    #: The values from which the finalists were chosen; ``None`` if an earlier version began it.
     field: Field | None = None
-    #: Whether the data source was asked to keep groups of images together.
+    #: Whether the data source keeps groups of images together.
     names_groups: bool = False
 
 
@@ -67,15 +67,15 @@ class Comparison:
     """The winner against another finalist, paired by seed and image."""
 
     trial: int
-    #: Winner minus other where more is better, other minus winner where less is: positive means
-    #: that the winner is ahead.
+    #: Winner minus other if more is better, other minus winner if less is better: positive if the
+    #: winner is ahead.
     ahead: Interval
     seeds: int
-    #: Whether it rests on seeds that had no say in the choice. Otherwise the other one was rejected
-    #: early, and the few seeds that both were trained with flatter the winner.
+    #: Whether its seeds didn't contribute to the choice. Otherwise the other one was rejected
+    #: early, and the few common seeds are optimistic for the winner.
     fresh: bool
-    #: How often cheaper the other one is: winner's cost over other's, above 1 where the other is
-    #: cheaper. By the names of ``Cost``'s fields, where both are known.
+    #: Field of ``Cost`` -> winner's cost over the other's, above 1 if the other is cheaper; only
+    #: fields that are known of both.
     cheaper: Mapping[str, float]
 
     @property
@@ -86,29 +86,29 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Finalist:
-    """One line of the finalists' table."""
+    """One row of the finalists' table."""
 
     standing: FinalistRank
-    #: 1-based place: the winner's is 1.
+    #: 1-based rank: the winner's is 1.
     place: int
     #: Its value in the search.
     seen: float
-    #: Mean over its report seeds, ``None`` where it got none.
+    #: Mean over its report seeds; ``None`` if it has none.
     reported: float | None
-    #: Trainings that ended, failed ones among them.
+    #: Trainings that ended, including failed ones.
     trainings: int
     cost: Cost
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerClass:
-    """One class, over all images of all report seeds. Shares are 0..1; ``None``: no image."""
+    """One class, over all images of all report seeds. Shares are 0..1; ``None`` without images."""
 
     name: str
     images: int
-    #: Of the images said to be of this class, those that are.
+    #: Of the images predicted to be of this class, the share that is.
     precision: float | None
-    #: Of this class's images, those that were recognised.
+    #: Of this class's images, the share that was recognised.
     recall: float | None
     f1: float | None
     #: The recall's 95 % interval over seeds and images, or groups of images; ``None`` if it isn't
@@ -122,11 +122,11 @@ class ConfirmationResult:
 
     metric: str
     maximize: bool
-    #: Whether nothing is left to train; before that, figures are of what has ended so far.
+    #: Whether all trainings have ended; before that, metrics are of those that have.
     finished: bool
-    #: ``None`` until the selection is over, or where every finalist failed.
+    #: ``None`` until the selection is over, or if every finalist failed.
     winner: int | None
-    #: The best value of the search, of this many complete trials: one seed, so optimistic.
+    #: The best value of the search, with one seed and so optimistic; the number of complete trials.
     best_seen: float
     complete: int
     #: The winner's own value in the search.
@@ -135,67 +135,67 @@ class ConfirmationResult:
     #: ``None`` before a report seed of the winner has ended.
     over_seeds: Interval | None
     over_seeds_and_images: Interval | None
-    #: Where one more training with a fresh seed lands, 95 %.
+    #: 95 % prediction interval of one more training with a fresh seed.
     next_training: Interval | None
-    #: Seed -> value of the winner's report seeds, and the distinct images that they were judged on.
+    #: Seed -> value of the winner's report seeds, and the number of distinct validation images.
     reported: Mapping[int, float]
     images: int
     new_splits: bool
     #: Folds of each training; its value is over all of them.
     folds: int | None
-    #: How much better the best seen looks than what was confirmed; positive: the search flattered.
+    #: By how much the best value seen is better than the confirmed one; positive: optimistic.
     optimism: float | None
-    #: The next best finalist, and the first of ``try_first``; ``None`` where there is none, or
-    #: nothing yet to compare.
+    #: The next best finalist, and the first of ``try_first``; ``None`` if there is none, or nothing
+    #: to compare yet.
     runner_up: Comparison | None
     baseline: Comparison | None
-    #: Whether the winner is itself the first of ``try_first``.
+    #: Whether the winner is the first of ``try_first``.
     winner_is_baseline: bool
-    #: How sure the data make it that the winner is truly the best of the finalists, 0..1.
+    #: Probability that the winner is truly the best of the finalists, 0..1.
     chance_of_best: float | None
     search_epochs: int
     confirmation_epochs: int
     epochs_per_trial: int
     finalists: Sequence[Finalist]
-    #: Over the winner's report seeds together: images by true class (rows) and predicted class,
-    #: each image once for every seed that judged it.
+    #: Over all of the winner's report seeds: images by true class (rows) and predicted class, each
+    #: image once for every seed that predicted it.
     confusion: Sequence[Sequence[int]] | None
     per_class: Sequence[PerClass]
-    #: Finalist -> why its number in the search was declared invalid, of those that were.
+    #: Finalist -> why its value in the search was declared invalid, of those that were.
     invalid: Mapping[int, str] = field(default_factory=dict)
-    #: The groups that ``images`` came in, which the intervals are over; ``None``: each image counts
+    #: Number of groups of ``images``, which the intervals are over; ``None`` if each image counts
     #: as independent.
     groups: int | None = None
-    #: Whether the images came in groups, but the trainings didn't store them: hpsearch didn't at
-    #: that time. Then intervals are over single images, and too narrow.
+    #: Whether the images came in groups that the trainings didn't store (earlier versions). Then
+    #: intervals are over single images, and too narrow.
     lacks_groups: bool = False
 
     @property
     def winner_is_invalid(self) -> bool:
-        """Whether the winner became a finalist by a number that can't be trusted."""
+        """Whether the winner's value in the search was declared invalid."""
         return self.winner in self.invalid
 
     @property
     def sample(self) -> str:
-        """The images that it rests on, in words: ``211 validation images in 71 groups``."""
+        """The validation images as text: ``211 validation images in 71 groups``."""
         images = count_noun(self.images, "validation image")
         return images if self.groups is None else f"{images} in {count_noun(self.groups, 'group')}"
 
     @property
     def other_images(self) -> str:
-        """What else the second interval is over, besides seeds: ``validation images``."""
+        """What the second interval is over in addition to seeds: ``validation images``."""
         return "validation images" if self.groups is None else "groups of validation images"
 
     @property
     def split_of_a_seed(self) -> str:
-        """What each seed was judged on, in words: ``a newly drawn split``."""
+        """The validation images of each seed as text: ``a newly drawn split``."""
         if self.folds is not None:
             return f"{self.folds} newly drawn folds" if self.new_splits else f"{self.folds} folds"
         return "a newly drawn split" if self.new_splits else "the same validation images"
 
     @property
     def judged_on(self) -> str:
-        """The images that the figure rests on, in words; splits of several seeds overlap."""
+        """The validation images of all seeds as text; splits of several seeds overlap."""
         each = f"each seed with {self.split_of_a_seed}"
         seeds = len(self.reported)
         judged = sum(map(sum, self.confusion)) if self.confusion is not None else 0
@@ -205,7 +205,7 @@ class ConfirmationResult:
 
     @property
     def confirmed(self) -> float | None:
-        """The honest number: the winner's mean over its report seeds."""
+        """The confirmed value: the winner's mean over its report seeds."""
         return None if self.over_seeds is None else self.over_seeds.estimate
 
     @property
