@@ -1,4 +1,4 @@
-"""Pixels in memory, normalised on the device batch by batch; and an epoch cut into batches."""
+"""Images in memory, normalised on the device batch by batch, and the batch sizes of an epoch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from torch import Tensor
 
 
 class ImageStore:
-    """Images as uint8, resident on ``device`` (on the CPU: the memory map itself, shared).
+    """Images as uint8 on ``device`` (on the CPU: the memory map itself, shared).
 
-    ``images`` is uint8 ``(n, channels, height, width)``, contiguous; ``mean`` and ``std`` are per
-    channel, on the 0..1 scale. ``channels_last`` is the memory format of the batches, which
-    convolutions are fastest in.
+    Args:
+        images: uint8 (n, channels, height, width), contiguous.
+        mean: Per channel, (channels,), on the 0..1 scale.
+        std: As ``mean``.
+        device: Where the images are stored and normalised.
+        channels_last: The memory format of the batches; convolutions are fastest in it.
     """
 
     def __init__(
@@ -24,7 +27,7 @@ class ImageStore:
         channels_last: bool,
     ) -> None:
         count, *self._shape = images.shape
-        # Flat rows: gathering and normalising then run over one long line of numbers per image
+        # Flat rows, so that gathering and normalising run over one contiguous row per image
         self._rows = images.reshape(count, -1).to(device)
         scale, shift = scale_and_shift(mean, std)
         self._scale = self._per_pixel(scale).to(device)
@@ -32,7 +35,7 @@ class ImageStore:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
 
     def batch(self, rows: Tensor) -> Tensor:
-        """Return the images at ``rows`` normalised, float32 ``(len(rows), channels, h, w)``."""
+        """Return the normalised images at ``rows``, float32 (n, channels, height, width)."""
         flat = self._rows.index_select(0, rows).float().mul_(self._scale).add_(self._shift)
         return flat.view(-1, *self._shape).contiguous(memory_format=self._format)
 
@@ -41,16 +44,19 @@ class ImageStore:
 
 
 def scale_and_shift(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-    """Fold (x / 255 - mean) / std into x * scale + shift: both float64 ``(channels,)``."""
+    """Return scale and shift, so that (x / 255 - mean) / std is x * scale + shift.
+
+    Both are float64 (channels,).
+    """
     std = std.double()
     return 1 / (255 * std), -mean.double() / std
 
 
 def batch_sizes(samples: int, batch_size: int) -> tuple[int, ...]:
-    """Return the sizes of an epoch's batches. The ragged last one is kept.
+    """Return the sizes of an epoch's batches, the smaller last one included.
 
-    Only where it would hold a single sample, it joins the batch before it (which so holds one
-    more than ``batch_size``): batch norm can't normalise over one sample.
+    If the last batch has a single sample, the batch before it takes the sample (and then has one
+    more than ``batch_size``), since batch norm can't normalise over one sample.
     """
     sizes = [batch_size] * (samples // batch_size)
     ragged = samples % batch_size

@@ -1,4 +1,4 @@
-"""Imports every module of training that registers a component: this fills the registries."""
+"""Imports every module of training that registers a component, which fills the registries."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Learning-rate schedules by name. Epochs count from 0 in the formulas, as in PyTorch.
 
-A schedule is stepped after each epoch, but two kinds as they need it: ``ReduceLROnPlateau`` with
-the epoch's validation loss, and those that are meant to move within the epoch (``BatchwiseLambda``
-here, PyTorch's ``OneCycleLR`` and ``CyclicLR``) after each batch.
+A schedule steps after each epoch, with two exceptions. ``ReduceLROnPlateau`` steps with the epoch's
+validation loss. Schedules that move within the epoch (``BatchwiseLambda`` here, PyTorch's
+``OneCycleLR`` and ``CyclicLR``) step after each batch.
 """
 
 from __future__ import annotations
@@ -26,13 +26,19 @@ from torch.optim.lr_scheduler import (
 
 from hpsearch.training.registries import LR_SCHEDULES
 
-#: What the learning rate is multiplied by.
+#: A factor of the learning rate.
 Factor = Annotated[float, Field(gt=0, le=1)]
 
 
 @LR_SCHEDULES.register("constant")
 def constant(optimizer: Optimizer, epochs: int, steps_per_epoch: int, /) -> LRScheduler:
-    """The same learning rate in every epoch."""
+    """The same learning rate in every epoch.
+
+    Args:
+        optimizer: Gives the learning rate.
+        epochs: Number of epochs; unused.
+        steps_per_epoch: Number of batches per epoch; unused.
+    """
     return LambdaLR(optimizer, _one)
 
 
@@ -44,7 +50,14 @@ def _one(epoch: int) -> float:
 def exponential(
     optimizer: Optimizer, epochs: int, steps_per_epoch: int, /, *, gamma: Factor
 ) -> LRScheduler:
-    """Multiplied by gamma after every epoch: lr * gamma^epoch."""
+    """Multiplied by gamma after every epoch: lr * gamma^epoch.
+
+    Args:
+        optimizer: Gives the initial learning rate, lr.
+        epochs: Number of epochs; unused.
+        steps_per_epoch: Number of batches per epoch; unused.
+        gamma: Factor after every epoch.
+    """
     return ExponentialLR(optimizer, gamma)
 
 
@@ -58,7 +71,15 @@ def step(
     step_size: PositiveInt,
     gamma: Factor = 0.1,
 ) -> LRScheduler:
-    """Multiplied by gamma after every step_size epochs: lr * gamma^floor(epoch / step_size)."""
+    """Multiplied by gamma after every step_size epochs: lr * gamma^floor(epoch / step_size).
+
+    Args:
+        optimizer: Gives the initial learning rate, lr.
+        epochs: Number of epochs; unused.
+        steps_per_epoch: Number of batches per epoch; unused.
+        step_size: Epochs between two changes.
+        gamma: Factor of each change.
+    """
     return StepLR(optimizer, step_size, gamma)
 
 
@@ -72,7 +93,15 @@ def multistep(
     milestones: list[PositiveInt],
     gamma: Factor = 0.1,
 ) -> LRScheduler:
-    """Multiplied by gamma after each of the epochs listed: lr * gamma^(milestones <= epoch)."""
+    """Multiplied by gamma after each of the epochs listed: lr * gamma^(milestones <= epoch).
+
+    Args:
+        optimizer: Gives the initial learning rate, lr.
+        epochs: Number of epochs; unused.
+        steps_per_epoch: Number of batches per epoch; unused.
+        milestones: Numbers of epochs after which the learning rate changes, in any order.
+        gamma: Factor of each change.
+    """
     return MultiStepLR(optimizer, sorted(milestones), gamma)
 
 
@@ -89,6 +118,12 @@ def cosine(
 
     With f = final_fraction: lr * (f + (1 - f) * (1 + cos(pi * epoch / epochs)) / 2). Source:
     SGDR (Loshchilov and Hutter, 2017), without restarts.
+
+    Args:
+        optimizer: Gives the initial learning rate, lr.
+        epochs: Number of epochs.
+        steps_per_epoch: Number of batches per epoch; unused.
+        final_fraction: Learning rate at the end of the last epoch, as a share of lr.
     """
     lr = optimizer.param_groups[0]["lr"]
     return CosineAnnealingLR(optimizer, T_max=epochs, eta_min=final_fraction * lr)
@@ -107,9 +142,15 @@ def one_cycle(
 ) -> LRScheduler:
     """Half a cosine up to lr, then one down, moved after every batch; once over the whole training.
 
-    From ``start_fraction`` * lr up to lr in the first ``warmup_fraction`` of all batches, then down
-    to ``final_fraction`` * lr, which the end of the last epoch reaches. Momentum stays as it is.
-    Source: Smith and Topin 2018, "Super-Convergence".
+    Momentum stays constant. Source: Smith and Topin 2018, "Super-Convergence".
+
+    Args:
+        optimizer: Gives the highest learning rate, lr.
+        epochs: Number of epochs.
+        steps_per_epoch: Number of batches per epoch.
+        warmup_fraction: Share of all batches in which the learning rate rises.
+        start_fraction: Learning rate of the first batch, as a share of lr.
+        final_fraction: Learning rate at the end of the last epoch, as a share of lr.
     """
     steps = epochs * steps_per_epoch
     warmup = warmup_fraction * steps
@@ -135,12 +176,19 @@ def plateau(
 ) -> LRScheduler:
     """Multiplied by gamma after each patience epochs in a row without a new lowest validation loss.
 
-    A new lowest is lower than the last one by more than ``min_delta``, as in ``early_stopping``.
+    Args:
+        optimizer: Gives the initial learning rate, lr.
+        epochs: Number of epochs; unused.
+        steps_per_epoch: Number of batches per epoch; unused.
+        gamma: Factor of each change.
+        patience: Epochs in a row without a new lowest validation loss that cause a change.
+        min_delta: A new lowest loss is lower than the last one by more than this, as in
+            ``early_stopping``.
     """
     return ReduceLROnPlateau(
         optimizer,
         factor=gamma,
-        # PyTorch's counts the epochs that it lets pass
+        # PyTorch's patience is the number of epochs that cause no change
         patience=patience - 1,
         threshold=min_delta,
         threshold_mode="abs",
@@ -149,26 +197,26 @@ def plateau(
 
 
 class BatchwiseLambda(LambdaLR):
-    """A ``LambdaLR`` whose functions count batches, from 0 at the first one: stepped after each."""
+    """A ``LambdaLR`` whose functions count batches, from 0: it steps after each batch."""
 
 
 def _half_cosine(start: float, end: float, position: float) -> float:
-    """Go from ``start`` to ``end`` while ``position`` goes from 0 to 1, level at both ends."""
+    """Return a value between ``start`` and ``end``, at a position of 0..1; level at both ends."""
     return end + (start - end) * (1 + math.cos(math.pi * position)) / 2
 
 
 def moves_within_epoch(schedule: LRScheduler) -> bool:
-    """Whether ``schedule`` is stepped after every batch, and not after every epoch."""
+    """Whether ``schedule`` steps after every batch, and not after every epoch."""
     return isinstance(schedule, BatchwiseLambda | OneCycleLR | CyclicLR)
 
 
 def follows_validation(schedule: LRScheduler) -> bool:
-    """Whether ``schedule`` moves by the validation loss."""
+    """Whether ``schedule`` depends on the validation loss."""
     return isinstance(schedule, ReduceLROnPlateau)
 
 
 def finish_epoch(schedule: LRScheduler, val_loss: float) -> None:
-    """Step ``schedule`` after an epoch, where that is when it moves."""
+    """Step ``schedule`` after an epoch, unless it steps after every batch."""
     if isinstance(schedule, ReduceLROnPlateau):
         schedule.step(val_loss)
     elif not moves_within_epoch(schedule):

@@ -1,10 +1,10 @@
-"""One step of an optimizer, without what it looks up anew each time.
+"""One step of an optimizer, without repeated look-ups.
 
 ``Optimizer.step`` and ``zero_grad`` walk through all parameters, their states and the profiler's
-hooks before they come to the arithmetic: a seventh of a small dense net's step on a CPU, a
-twentieth of a small CNN's, since their Python code lies in no cache any more once a step's layers
-are through. PyTorch's functional optimizers do the same arithmetic on lists of tensors, and the
-lists don't change from step to step.
+hooks before the arithmetic. On a CPU this takes a seventh of a small dense net's step and a
+twentieth of a small CNN's, since after a step's layers their Python code is no longer in the
+cache. PyTorch's functional optimizers do the same arithmetic on lists of tensors, and the lists
+don't change from step to step.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-#: Changes the parameters by their gradients, given in the parameters' order.
+#: Updates the parameters with their gradients, given in the parameters' order.
 _Lean = Callable[[list[Tensor]], None]
 
 
 class OptimizerStep:
     """Changes an optimizer's parameters as its ``step`` does, to the same digits.
 
-    The state stays the optimizer's own and may be stored at any time; where another is loaded into
-    it, make a new step.
+    The state stays the optimizer's own and may be stored at any time. If another state is loaded
+    into the optimizer, make a new ``OptimizerStep``.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -37,26 +37,26 @@ class OptimizerStep:
         self._first = True
 
     def clear(self) -> None:
-        """Forget the gradients."""
+        """Set all gradients to ``None``."""
         for parameter in self._parameters:
             parameter.grad = None
 
     def __call__(self) -> None:
         """Make one step."""
         gradients = [gradient for each in self._parameters if (gradient := each.grad) is not None]
-        # All or nothing: a layer that is frozen, or not used this time, is the optimizer's business
+        # If a layer is frozen or unused in this step, the optimizer itself steps
         if self._lean is None or len(gradients) < len(self._parameters):
             self._optimizer.step()
         else:
             with torch.no_grad():
                 self._lean(gradients)
-        if self._first:  # now there is a state, and the schedule knows that steps are made
+        if self._first:  # the optimizer has a state now, and the schedule has seen a step
             self._first = False
             self._lean = _lean(self._optimizer)
 
 
 def _lean(optimizer: Optimizer) -> _Lean | None:
-    """Return the step of a fused optimizer with one group of parameters; ``None`` for others."""
+    """Return the step of a fused optimizer with one parameter group; ``None`` for others."""
     group, *more = optimizer.param_groups
     if more or not group.get("fused"):
         return None
@@ -73,9 +73,9 @@ def _sgd(optimizer: SGD, group: Mapping[str, Any]) -> _Lean:
     complete = all(each is not None for each in buffers)
 
     def step(gradients: list[Tensor]) -> None:
-        # A schedule may change what stands in the group, so it is asked at every step
+        # Read at every step, since a schedule may change the group's values
         if group["momentum"] and not complete:
-            optimizer.step()  # gives the optimizer buffers of its own
+            optimizer.step()  # creates the momentum buffers
             return
         sgd(
             group["params"],
