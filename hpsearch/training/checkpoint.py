@@ -1,12 +1,12 @@
-"""States of training on disk: a checkpoint is there whole, or not at all.
+"""Training states in files, each written whole or not at all.
 
-A file is written beside its place, synced to the disk, renamed over its place, and the folder
-synced: whatever kills the process or the machine, ``path`` holds the old checkpoint or the new.
-The SHA-256 that ``save`` returns belongs in the ledger; ``load`` compares it, so that a damaged
-or exchanged file is found before a byte of it is believed. A file that would run code is refused
+``save`` writes a file beside the path, syncs it to the disk, renames it to the path and syncs the
+folder: if the process or the machine is killed, ``path`` contains the old checkpoint or the new
+one. The SHA-256 that ``save`` returns is stored in the ledger. ``load`` compares it before it reads
+the contents, so that it detects a damaged or replaced file. It refuses a file that would run code
 (see ``training.torch_file``).
 
-What a state holds is said in ``training.state``.
+``training.state`` describes a state.
 """
 
 from __future__ import annotations
@@ -29,24 +29,27 @@ from hpsearch.training.durable import UNFINISHED as _ENDING
 from hpsearch.training.durable import sync_folder
 from hpsearch.training.torch_file import read_tensors
 
-#: Raised when what a state holds changes, so that older files are refused in words.
+#: Increased when the contents of a state change, so that older files are refused with a message.
 FORMAT = 1
 
-#: The names of files that a save was still writing, as a pattern.
+#: The pattern of the names of unfinished files.
 UNFINISHED = f".*{_ENDING}"
 
 
 def save(path: Path, state: Mapping[str, Any]) -> str:
     """Write ``state`` to ``path``, replacing what is there; return the file's SHA-256 in hex.
 
-    The folder is made where it doesn't exist. ``OSError`` where the disk is full or can't be
-    written: what was at ``path`` is then still there, and nothing half-written is left.
+    The folder is created if it doesn't exist.
+
+    Raises:
+        OSError: If the disk is full or can't be written; ``path`` is then unchanged, and no
+            unfinished file is left.
     """
     buffer = io.BytesIO()
     torch.save({"hpsearch_checkpoint": FORMAT, "state": dict(state)}, buffer)
     content = buffer.getbuffer()
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: a worker that lost its lease may still be writing to the same place
+    # A unique name, since a worker that lost its lease may still write to the same path
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}{_ENDING}")
     try:
         with unfinished.open("xb") as file:
@@ -67,8 +70,13 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
 def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
     """Return the state in ``path``, its tensors on the CPU.
 
-    Raises ``CheckpointError`` naming the file where it is missing, damaged, refused, not a
-    checkpoint, or not the one whose ``sha256`` is given.
+    Args:
+        path: The checkpoint.
+        sha256: Its SHA-256 in hex; ``None`` compares nothing.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, unsafe, not a checkpoint, of another
+            format, or has another SHA-256; the message names it.
     """
     try:
         content = path.read_bytes()
@@ -95,20 +103,20 @@ def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete what saves that were killed left behind. Call while nobody writes in ``folder``."""
+    """Delete the unfinished files of killed saves. Call it only if nothing writes in ``folder``."""
     for left in folder.glob(UNFINISHED):
-        with suppress(OSError):  # Refused, it stays until somebody tidies up again
+        with suppress(OSError):  # the next call tries again
             left.unlink(missing_ok=True)
 
 
 def weights_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a state is needed to use the model, and not to train on."""
+    """Return the part of a state that is needed to use the model, but not to continue training."""
     kept = ("config", "data", "split", "precision", "epoch", "history", "model")
     return {key: state[key] for key in kept}
 
 
 def best_epoch(state: Mapping[str, Any], metric: str) -> tuple[int, float] | None:
-    """Return the (first) best finished epoch and its figure; ``None`` before the first.
+    """Return the (first) best finished epoch and its value; ``None`` before the first epoch.
 
     ``metric`` is one of ``metrics.OBJECTIVES``.
     """
@@ -120,6 +128,6 @@ def best_epoch(state: Mapping[str, Any], metric: str) -> tuple[int, float] | Non
 def _read(path: Path, content: bytes) -> Any:
     try:
         return read_tensors(io.BytesIO(content), compare_checksums=True)
-    except Exception as error:  # damage can surface as almost any exception of the two readers
+    except Exception as error:  # a damaged file can raise almost any exception
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"checkpoint {path} is damaged or unsafe: {reason}") from error

@@ -1,4 +1,4 @@
-"""A trained model in use: pictures in, classes out. Its training images aren't needed any more."""
+"""A trained model in use: images in, classes out. It needs no training images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hpsearch.training.precision import Chosen
 from hpsearch.training.registries import MODELS
 from hpsearch.training.state import fingerprint
 
-#: Pixels; a file from elsewhere must not make every picture as large as the memory.
+#: Pixels; limits the memory that a file from elsewhere can make a picture use.
 _LARGEST_EDGE = 10_000
 
 #: Which images a model was trained on.
@@ -35,22 +35,22 @@ TrainedOn = Literal["train", "train+validation"]
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """What a model takes and what its answers mean: stored with its weights."""
+    """A model's input and the meaning of its output, stored with its weights."""
 
     class_names: tuple[str, ...]
-    #: ``(channels, height, width)``: pictures of other sizes are resized.
+    #: (channels, height, width); pictures of other sizes are resized.
     input_shape: tuple[int, int, int]
     #: Per channel, on the 0..1 scale: a pixel p of 0..255 becomes (p / 255 - mean) / std.
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    #: What it was trained and evaluated in.
+    #: The precision of its training and evaluation.
     precision: Chosen
     #: Fingerprints of the frozen config, and of the model in it.
     config: str
     model: str
     data_hash: str
     split_hash: str
-    #: The weights are those after this epoch.
+    #: The epoch after which the weights were taken.
     epoch: int
     trained_on: TrainedOn = "train"
 
@@ -60,7 +60,7 @@ class Signature:
         return "gray" if self.input_shape[0] == 1 else "rgb"
 
     def contract(self) -> str:
-        """Say in one sentence what the input of an exported model must be."""
+        """Return one sentence that describes the input of an exported model."""
         channels, height, width = self.input_shape
         order = "gray" if channels == 1 else "red, green, blue"
         return (
@@ -70,12 +70,20 @@ class Signature:
         )
 
     def to_json(self) -> str:
-        """Return it as text."""
+        """Return the signature as text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Signature:
-        """Read ``to_json``'s text; raises ``CheckpointError`` naming ``where`` it is broken."""
+        """Read a signature from ``to_json``'s text.
+
+        Args:
+            text: The text.
+            where: Name of its place, for the error.
+
+        Raises:
+            CheckpointError: If it isn't a valid signature.
+        """
         try:
             found = json.loads(text)
             read = cls(**{key: _frozen(value) for key, value in found.items()})
@@ -115,7 +123,12 @@ def signature_of(
 ) -> Signature:
     """Return the signature of a model that was trained on ``data``.
 
-    ``config`` is what the frozen config beside it says.
+    Args:
+        config: The configuration, which equals the frozen config that is stored with the model.
+        data: The prepared images of the training.
+        precision: The precision of the training.
+        epoch: The epoch after which the weights were taken.
+        trained_on: The images on which the model was trained.
     """
     return Signature(
         class_names=data.class_names,
@@ -135,7 +148,14 @@ def signature_of(
 class Classifier:
     """A model with its weights, on a device.
 
-    Raises ``CheckpointError`` where the weights are of another model.
+    Args:
+        config: The configuration of the training.
+        signature: The model's input and classes.
+        weights: The model's ``state_dict``.
+        device: Name of the device, such as ``cpu`` or ``cuda``.
+
+    Raises:
+        CheckpointError: If the weights are of another model.
     """
 
     def __init__(
@@ -154,9 +174,12 @@ class Classifier:
         self._batch = evaluation_batch(self.summary.largest_output, self.device)
 
     def read(self, path: Path) -> Tensor:
-        """Return a picture as the model takes it, uint8 ``(channels, height, width)``.
+        """Return a picture as the model's input, uint8 (channels, height, width).
 
-        Decoded and resized as for training. Raises ``DamagedPicture`` naming the file.
+        It is decoded and resized as in training.
+
+        Raises:
+            DamagedPicture: If the file can't be decoded; the message names it.
         """
         channels, height, width = self.signature.input_shape
         picture = read_picture(path, self.signature.colour)
@@ -164,9 +187,11 @@ class Classifier:
         return torch.from_numpy(sized.copy()).permute(2, 0, 1).contiguous()
 
     def logits(self, images: Tensor, precision: Chosen | None = None) -> Tensor:
-        """Return float32 ``(n, classes)`` for uint8 ``(n, channels, height, width)``.
+        """Return the logits of ``images``, float32 (n, classes) on the model's device.
 
-        Computed as it was trained, unless a ``precision`` is given.
+        Args:
+            images: uint8 (n, channels, height, width).
+            precision: The precision to compute in; ``None`` is that of the training.
         """
         return logits_of(
             self.model,
@@ -177,11 +202,11 @@ class Classifier:
         )
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """Return each class's share, float32 ``(n, classes)`` on the CPU; a row adds up to 1."""
+        """Return each class's probability, float32 (n, classes) on the CPU; a row sums to 1."""
         return self.logits(images).softmax(1).cpu()
 
     def evaluate(self, images: Tensor, labels: Tensor) -> Evaluation:
-        """Evaluate it on images whose classes (int64 ``(n,)``) are known."""
+        """Evaluate the model on ``images`` (uint8) with the classes ``labels`` (int64 (n,))."""
         return evaluate(
             self.model,
             self._pixels(images),

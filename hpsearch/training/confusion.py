@@ -1,7 +1,7 @@
-"""The confusion matrix, and the figures for classes of uneven size that follow from it.
+"""The confusion matrix, and the metrics for classes of unequal size that follow from it.
 
-A matrix counts images, int64 ``(classes, classes)``: rows are true classes, columns predicted ones.
-Matrices of parts may be added up.
+A matrix counts images, int64 (classes, classes): rows are true classes, columns predicted ones.
+Matrices of parts may be added.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ from torch import Tensor
 
 
 def confusion(truth: Tensor, predictions: Tensor, classes: int) -> Tensor:
-    """Count, on the CPU. Both are int64 ``(n,)``, on one device."""
+    """Return the confusion matrix, on the CPU.
+
+    Args:
+        truth: True classes, int64 (n,).
+        predictions: Predicted classes, int64 (n,), on the same device.
+        classes: Number of classes.
+    """
     cells = torch.bincount(truth * classes + predictions, minlength=classes * classes)
     return cells.view(classes, classes).cpu()
 
@@ -19,7 +25,7 @@ def confusion(truth: Tensor, predictions: Tensor, classes: int) -> Tensor:
 def balanced_accuracy(matrix: Tensor) -> float:
     """Return the mean over classes of the share of their images that were classified right.
 
-    Over the classes that have images, each counting the same. Guessing comes to 1 / classes.
+    Only classes that have images count, each the same. Random guesses give 1 / classes.
     """
     images, right = matrix.sum(1).double(), matrix.diagonal().double()
     present = images > 0
@@ -29,8 +35,8 @@ def balanced_accuracy(matrix: Tensor) -> float:
 def macro_f1(matrix: Tensor) -> float:
     """Return the mean over classes of F1 = 2 * TP / (2 * TP + FP + FN).
 
-    Over the classes that have images or were predicted, each counting the same, as in
-    scikit-learn; a class that is never predicted has F1 = 0.
+    Only classes that have images or were predicted count, each the same, as in scikit-learn. A
+    class that has images and is never predicted has F1 = 0.
     """
     right = matrix.diagonal().double()
     images_and_predictions = (matrix.sum(0) + matrix.sum(1)).double()  # 2 * TP + FP + FN

@@ -1,18 +1,18 @@
-"""A trial of several trainings: one model for each fold or split, an epoch of each in turn.
+"""A trial of several trainings: one model per fold or split, an epoch of each in turn.
 
-They are trained in lockstep, so that a trial has a figure of all of them after every epoch, and can
-be pruned by it. Of folds, where every image validates once, the validation figures are those over
-all images; of repeated splits they are the mean over the splits. Training figures are means over
-the trainings, seconds are added up. Early stopping looks at these figures, so all trainings end
-with the same epoch.
+All are trained in lockstep, so that a trial has metrics of all trainings after every epoch, by
+which it can be pruned. With folds, every image validates once, and the validation metrics are over
+all images; with repeated splits they are means over the splits. Training metrics are means over
+the trainings; seconds are summed. Early stopping uses these metrics, so that all trainings end
+after the same epoch.
 
-A state holds, besides what that of one training holds (see ``training.state``)::
+In addition to the state of one training (see ``training.state``), a state contains::
 
     model      a list: the weights of each training
-    history    the figures of the trial
-    rounds     the state of each training; None where it hasn't begun
-    waiting    what the trainings that have ended the epoch in progress came to in it:
-               figures, and rows, predicted, truth, losses of the validation images; else None
+    history    the metrics of the trial
+    rounds     the state of each training; None before it begins
+    waiting    the results of the trainings that have finished the epoch in progress:
+               metrics, and rows, predicted, truth, losses of the validation images; else None
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _SUMS = ("seconds", "val_seconds")
 _ARRAYS = ("rows", "predicted", "truth", "losses")
 
 
-#: Trains one model, yielding every epoch with its predictions: configuration, images, the state
-#: to go on from (or ``None``), and the precision (``None`` decides by the rule).
+#: Trains one model and yields every epoch with its predictions. Takes the configuration, the
+#: images, the state to continue from (or ``None``), and the precision (``None`` follows the rule).
 TrainOne: TypeAlias = Callable[
     [TrialConfig, PreparedData, Mapping[str, Any] | None, Chosen | None], Iterator[EpochResult]
 ]
 
 
 def fold_config(config: TrialConfig, number: int) -> TrialConfig:
-    """Return what the training of a fold or split (from 0) is told: a seed of its own."""
+    """Return the configuration of a fold's or split's training (from 0), with a seed of its own."""
     return replace(config, seed=hashed_seed(config.seed, "round", number), early_stopping=None)
 
 
@@ -59,9 +59,20 @@ def train_folds(
     resume_from: Mapping[str, Any] | None,
     keep_predictions: bool,
 ) -> Iterator[EpochResult]:
-    """Train on each of ``data.rounds``, yielding every epoch's figures of all of them together.
+    """Train on each of ``data.rounds``, yielding the joined metrics of all of them for every epoch.
 
-    Raises what ``engine.train`` raises: what ends one training ends the trial.
+    Args:
+        config: The configuration of the trial.
+        data: Images with several trainings in ``rounds``.
+        train_one: Trains one model.
+        resume_from: State to continue from; ``None`` starts at the beginning.
+        keep_predictions: Whether results contain ``val_predictions``; only folds have them.
+
+    Raises:
+        CheckpointError: If ``resume_from`` belongs to another configuration, other images or
+            another split.
+        TrainingDiverged: If one training diverges, which ends the trial.
+        TrainingInterrupted: If one training is interrupted; it carries the state of all.
     """
     trial = _Trial(config, data)
     if resume_from is not None:
@@ -77,11 +88,11 @@ def train_folds(
 
 @dataclass
 class _FoldTraining:
-    """One of the trainings."""
+    """The training of one fold or split."""
 
-    #: How far it has come; ``None`` before it has begun.
+    #: Returns the latest state; ``None`` before the training begins.
     state: Callable[[], dict[str, Any]] | None = None
-    #: The epoch in progress, once this training has ended it.
+    #: Result of the trial's epoch in progress; ``None`` until this training has finished it.
     result: EpochResult | None = None
     epochs: Iterator[EpochResult] = field(default_factory=lambda: iter(()))
 
@@ -102,7 +113,11 @@ class _Trial:
         return ended or is_over(losses, self.config.early_stopping)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``. Raises ``CheckpointError`` where it belongs to something else."""
+        """Continue from ``state``.
+
+        Raises:
+            CheckpointError: If it belongs to another configuration, other images or another split.
+        """
         require_same(state, self._identity)
         self.history = list(state["history"])
         self._precision = state["precision"]
@@ -111,14 +126,19 @@ class _Trial:
             each.result = None if waiting is None else _unpacked(waiting)
 
     def begin(self, train_one: TrainOne) -> None:
-        """Make every training ready; none does anything before it is its turn."""
+        """Create every training; each does nothing before its first epoch is asked for."""
         for number, (each, data) in enumerate(zip(self.rounds, self.data.rounds, strict=True)):
             state = None if each.state is None else each.state()
             config = fold_config(self.config, number)
             each.epochs = train_one(config, data, state, self._precision)
 
     def train_an_epoch(self) -> None:
-        """Train each one to the end of the epoch in progress."""
+        """Train each model to the end of the epoch in progress.
+
+        Raises:
+            TrainingDiverged: If one training diverges.
+            TrainingInterrupted: If one training is interrupted; it carries the state of all.
+        """
         for number, each in enumerate(self.rounds, start=1):
             if each.result is not None:
                 continue
@@ -134,7 +154,7 @@ class _Trial:
             each.state = each.result.state
 
     def end_epoch(self) -> EpochResult:
-        """Return the epoch's figures, note them, and go on to the next."""
+        """Return the epoch's metrics, add them to the history, and begin the next epoch."""
         results = [each.result for each in self.rounds if each.result is not None]
         every_image_once = self.config.data.folds is not None
         joined = joined_result(results, len(self.data.class_names), together=every_image_once)
@@ -144,7 +164,11 @@ class _Trial:
         return joined
 
     def state_after(self, epoch: int) -> dict[str, Any]:
-        """Return the state after ``epoch``, as long as that is the last one."""
+        """Return the state after ``epoch``.
+
+        Raises:
+            RuntimeError: If training has moved on since.
+        """
         if len(self.history) != epoch or any(each.result is not None for each in self.rounds):
             raise RuntimeError(f"the state after epoch {epoch} is gone: training has moved on")
         return self.state()
@@ -167,10 +191,13 @@ class _Trial:
 
 
 def joined_result(results: Sequence[EpochResult], classes: int, *, together: bool) -> EpochResult:
-    """Return one epoch's figures of all trainings; each of ``results`` has its predictions.
+    """Return one epoch's metrics of all trainings.
 
-    ``together``: every image was judged once, so that the validation figures are those over all of
-    them, and the predictions are kept, in the order of their rows.
+    Args:
+        results: The epoch's result of each training, with its predictions.
+        classes: Number of classes.
+        together: Whether every image validates in exactly one training. If so, validation metrics
+            are over all images, and the result contains their predictions in the order of the rows.
     """
     metrics: dict[str, Any] = {
         name: float(mean(getattr(each, name) for each in results)) for name in METRIC_COLUMNS

@@ -1,4 +1,4 @@
-"""What both caches and checkpoints need so that a renamed file survives a power cut."""
+"""Renamed files that survive a power cut, for caches and checkpoints."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-#: How the name of a file ends that is still being written.
+#: The ending of the names of unfinished files.
 UNFINISHED = ".unfinished"
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable: a rename alone may be lost."""
+    """Make the names in ``folder`` durable: without it, a power cut can undo a rename."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -25,10 +25,10 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a name beside ``path`` to write to; once written, it takes ``path``'s place.
+    """Yield a path beside ``path`` to write to, and rename it to ``path`` after the block.
 
-    Whatever kills the process or the machine, ``path`` holds what it held before or all of what
-    was written. Where the block raises, nothing is left behind.
+    If the process or the machine is killed, ``path`` contains what it did before or the whole new
+    file. If the block raises, the unfinished file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}{UNFINISHED}")
@@ -44,14 +44,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether it says that there is no room left: on the disk, or in the user's share of it."""
+    """Whether ``error`` says that the disk, or the user's quota, is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_storage_error(error: OSError) -> bool:
-    """Whether nothing can be written there now, whatever it is: no room, read-only, no right to.
+    """Whether ``error`` means that nothing can be written now: full, read-only, no permission.
 
-    Somebody can mend that while we wait: free room, mount the disk again, give the right back.
+    A person can fix that while the process waits: free space, mount the disk again, change
+    permissions.
     """
     return is_full(error) or error.errno in (
         errno.EROFS,
@@ -63,10 +64,10 @@ def is_storage_error(error: OSError) -> bool:
 
 
 def why_unwritable(folder: Path) -> str | None:
-    """Return why files below ``folder`` couldn't be written; ``None`` where they could.
+    """Return why files below ``folder`` can't be written; ``None`` if they can.
 
-    ``folder`` need not exist, and nothing is left behind. A full disk is no reason here: it is
-    waited for.
+    ``folder`` need not exist, and nothing is left behind. A full disk isn't a reason here, since
+    writers wait for free space.
     """
     there = folder.absolute()
     while not there.exists() and there != there.parent:

@@ -1,6 +1,6 @@
 """Early stopping: a pure function of the validation losses so far.
 
-So there is no state to keep: a checkpoint's history tells it to whoever goes on.
+It has no state of its own: a resumed training reads the losses from the checkpoint's history.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from hpsearch.study_file.trial_config import EarlyStopping
 
 
 def is_over(val_losses: Sequence[float], rule: EarlyStopping | None) -> bool:
-    """Whether training ends after these epochs.
+    """Whether training ends after these epochs; never without a rule.
 
-    It does where ``patience`` epochs in a row were not below the lowest loss before them by more
-    than ``min_delta``. The lowest loss is the last one that was.
+    It ends after ``patience`` epochs in a row whose loss was not below the lowest one by more than
+    ``min_delta``. Only a loss that is becomes the new lowest one.
     """
     if rule is None:
         return False

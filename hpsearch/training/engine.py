@@ -2,7 +2,7 @@
 
 On the CPU the same configuration, threads and precision give the same digits, however often the
 run was interrupted and resumed. Other threads or another device may change the last digits. CUDA
-and MPS are experimental: this code hasn't run on them (``make gpu`` does that on a CUDA GPU).
+and MPS are experimental: this code hasn't run on them (``make gpu`` tests it on a CUDA GPU).
 """
 
 from __future__ import annotations
@@ -53,23 +53,35 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     keep_predictions: bool = False,
 ) -> Iterator[EpochResult]:
-    """Train ``config``, yielding the figures of each epoch; a consumer may stop after any.
+    """Train ``config``, yielding the metrics of each epoch; the consumer may stop after any epoch.
 
-    ``resume_from`` is a state (``EpochResult.state``, ``TrainingInterrupted.state``, or
-    ``checkpoint.load``): training goes on after it, and ends as if it had never stopped.
-    ``should_stop`` is asked before every batch. Where the data is divided into folds or several
-    splits, a model is trained on each, and a result is of all of them (see
-    ``training.cross_validation``). ``keep_predictions`` asks for every epoch's ``val_predictions``.
-    The process's global random numbers are left as they were found.
+    If the data has folds or several splits, a model is trained on each, and a result is of all of
+    them (see ``training.cross_validation``). The process's global random numbers stay as they are.
+    ``InfeasibleConfig``, ``DataError`` and ``CheckpointError`` are raised at the first ``next``.
 
-    Raises, at the first ``next``, ``InfeasibleConfig`` (it can't be built), ``DataError``, and
-    ``CheckpointError`` (``resume_from`` is of something else); later ``TrainingDiverged`` (a loss
-    isn't finite) and ``TrainingInterrupted`` (``should_stop`` said so; carries the state).
+    Args:
+        config: What to train.
+        device: Name of the device, such as ``cpu`` or ``cuda``.
+        resume_from: A state (``EpochResult.state``, ``TrainingInterrupted.state``, or
+            ``checkpoint.load``) to continue from, with the digits of a training that never stopped;
+            ``None`` starts at the beginning.
+        data_root: Folder of the data; ``None`` is the default one.
+        should_stop: Called before every batch; true interrupts the training.
+        keep_predictions: Whether results contain ``val_predictions``.
+
+    Raises:
+        InfeasibleConfig: If the configuration can't be built.
+        DataError: If the data is missing or can't be used.
+        CheckpointError: If ``resume_from`` belongs to another configuration, other images or
+            another split.
+        UserError: If the schedule needs a validation loss and there are no validation images.
+        TrainingDiverged: If a loss isn't finite.
+        TrainingInterrupted: If ``should_stop`` returns true; it carries the state.
     """
     where = torch.device(device)
     if where.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # batches of an epoch have one size, or two
-    # What `auto` came to where it began: this machine or version may say otherwise
+        torch.backends.cudnn.benchmark = True  # an epoch has one or two batch sizes
+    # The first start decided about `auto`; this machine or version may decide otherwise
     precision = None if resume_from is None else resume_from.get("precision")
     epochs = partial(_epochs, where=where, should_stop=should_stop)
     with keep_freed_pages():
@@ -132,7 +144,7 @@ def _epochs(
             "validation images are trained on as well there is none; train on the training "
             "images alone, or use another schedule"
         )
-    # Looking at a number costs nothing on the CPU; elsewhere it would wait for the device
+    # Reading the loss is free on the CPU; on another device it would wait for the computation
     watch_loss = where.type == "cpu"
     sizes, steps = list(plan.batches), len(plan.batches)
     average = training.average
@@ -164,7 +176,7 @@ def _epochs(
                     average.follow((training.epoch - 1) * steps + batch + 1)
                 if every_batch:
                     schedule.step()
-                # Figures are made from these once per epoch, and no batch waits for them
+                # Metrics are calculated from these once per epoch, so that no batch waits
                 losses.append(plain_loss)
                 logits_of.append(logits.detach())
                 truth_of.append(dominant(targets))

@@ -15,30 +15,30 @@ from hpsearch.training.batches import ImageStore
 from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
 from hpsearch.training.precision import Chosen
 
-#: Bytes of float32 that the largest layer's output may take. Beyond 32 MB each batch's memory is
-#: fetched anew from the operating system: at 64 MB a pass took 1.8 times as long on one CPU core.
+#: The most bytes of float32 for the largest layer's output. Above 32 MB the allocator requests each
+#: batch's memory from the operating system: at 64 MB a pass took 1.8 times as long on one CPU core.
 _ACTIVATION_BYTES = {"cpu": 2**25, "cuda": 2**28, "mps": 2**28}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Sums over samples, so that evaluations of parts may be added up."""
+    """Sums over samples, so that evaluations of parts may be added."""
 
     #: Sum of the samples' cross-entropy losses.
     loss_sum: float
-    #: How many were classified right.
+    #: Number of samples classified right.
     correct: int
     samples: int
-    #: The predicted class of each sample, int64 ``(samples,)`` on the CPU, in the rows' order.
+    #: The predicted class of each sample, int64 (samples,) on the CPU, in the rows' order.
     predictions: Tensor
-    #: The cross-entropy loss of each sample, float32 ``(samples,)`` on the CPU.
+    #: The cross-entropy loss of each sample, float32 (samples,) on the CPU.
     losses: Tensor
-    #: Samples by true class (rows) and predicted class, int64 ``(classes, classes)`` on the CPU.
+    #: Samples by true class (rows) and predicted class, int64 (classes, classes) on the CPU.
     confusion: Tensor
 
     @property
     def loss(self) -> float:
-        """Mean loss over samples; NaN over none, as all that follows."""
+        """Mean loss over samples; NaN without samples, as all metrics below."""
         return self.loss_sum / self.samples if self.samples else math.nan
 
     @property
@@ -58,7 +58,7 @@ class Evaluation:
 
 
 class Stopped(Exception):
-    """``should_stop`` said so; nothing was measured."""
+    """``should_stop`` returned true; nothing was measured."""
 
 
 def evaluate(
@@ -73,10 +73,21 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate ``model`` on the images at ``rows``: evaluation mode, no gradients, no augmentation.
 
-    ``labels`` holds the class of every image of ``pixels``; all tensors lie on one device. The
-    model's mode is put back afterwards. Raises ``Stopped`` between two batches when asked to.
+    All tensors are on one device. The model's mode is restored afterwards.
+
+    Args:
+        model: The model.
+        pixels: Images by row.
+        labels: Class of every image of ``pixels``, int64.
+        rows: Rows of the images to evaluate, int64 (n,); may be empty.
+        batch_size: Images per batch.
+        precision: The precision to compute in.
+        should_stop: Called before every batch; true stops the evaluation.
+
+    Raises:
+        Stopped: If ``should_stop`` returns true.
     """
-    if not len(rows):  # not every model takes a batch of nothing
+    if not len(rows):  # not every model accepts an empty batch
         return _nothing()
     every = logits_of(
         model, pixels, rows, batch_size=batch_size, precision=precision, should_stop=should_stop
@@ -116,9 +127,20 @@ def logits_of(
     precision: Chosen,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Tensor:
-    """Return what ``model`` says of the images at ``rows``, float32 ``(len(rows), classes)``.
+    """Return the logits of the images at ``rows``, float32 (n, classes).
 
-    In evaluation mode, without gradients; the model's mode is put back. Raises ``Stopped``.
+    Evaluation mode, no gradients. The model's mode is restored afterwards.
+
+    Args:
+        model: The model.
+        pixels: Images by row.
+        rows: Rows of the images, int64 (n,), at least one.
+        batch_size: Images per batch.
+        precision: The precision to compute in.
+        should_stop: Called before every batch; true stops the evaluation.
+
+    Raises:
+        Stopped: If ``should_stop`` returns true.
     """
     logits, mode = [], model.training
     model.eval()
@@ -135,7 +157,7 @@ def logits_of(
 
 
 def evaluation_batch(largest_output: int, device: torch.device) -> int:
-    """Return how many samples to evaluate at once: 16..1024.
+    """Return the number of samples per batch of an evaluation: 16..1024.
 
     ``largest_output`` is the number of values in the largest layer output of one sample.
     """
@@ -144,7 +166,7 @@ def evaluation_batch(largest_output: int, device: torch.device) -> int:
 
 
 def autocast(device: torch.device, precision: Chosen) -> AbstractContextManager[object]:
-    """Return the context in which a model computes in ``precision``; it may be entered again."""
+    """Return the context in which a model computes in ``precision``; it can be reused."""
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)

@@ -1,4 +1,4 @@
-"""Trained models on the test images: what is done once, after the search is over."""
+"""Evaluates trained models on the test images, once, after the search."""
 
 from __future__ import annotations
 
@@ -20,40 +20,47 @@ from hpsearch.training.plan import plan_on
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """One training's model, with the weights of ``epoch``."""
+    """The model of one training, with the weights of ``epoch``."""
 
     config: TrialConfig
     weights: Mapping[str, Tensor]
     epoch: int
-    #: Of a trial of several trainings: whose weights these are, from 0.
+    #: The fold or split of the training, from 0, if the trial has several.
     round: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TestResult:
-    """What the models said of the test images."""
+    """The models' results on the test images."""
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # pytest must not collect it
 
-    #: One for each model.
+    #: One per model.
     evaluations: Sequence[Evaluation]
-    #: The class of each image, int64 ``(n,)``.
+    #: The class of each image, int64 (n,).
     truth: Tensor
-    #: The group of each image, int64 ``(n,)``; ``None`` if the source makes none.
+    #: The group of each image, int64 (n,); ``None`` if the source has no groups.
     groups: NDArray[np.int64] | None
 
 
 def evaluate_on_test(
     models: Sequence[Trained], *, device: str = "cpu", data_root: Path | None = None
 ) -> TestResult:
-    """Open the test images, once, and evaluate each model on them.
+    """Read the test images once and evaluate each model on them.
 
-    The models' data sections are the same but for their splits. The images are normalised as in
-    each one's training, by what was measured on its training images. Raises ``DataError`` where
-    the source has no test images, and ``CheckpointError`` where weights are of another model.
+    The images are normalised with the statistics of each model's training images.
+
+    Args:
+        models: Their data sections differ only in the split.
+        device: Name of the device, such as ``cpu`` or ``cuda``.
+        data_root: Folder of the data; ``None`` is the default one.
+
+    Raises:
+        DataError: If the source has no test images.
+        CheckpointError: If weights are of another model.
     """
     classifiers = [_classifier(each, device, data_root) for each in models]
-    # Opened last: nothing can go wrong any more for which one would have to open them again
+    # Read last: an earlier failure would cost one more use of the test images
     images, labels = test_images(models[0].config.data, root=data_root)
     return TestResult(
         evaluations=[each.evaluate(images, labels) for each in classifiers],
