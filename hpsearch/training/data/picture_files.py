@@ -24,9 +24,8 @@ from hpsearch.training.data.room import require_memory
 
 Colour: TypeAlias = Literal["rgb", "gray"]
 
-#: Which endings, in small letters, belong to which of Pillow's formats. A picture is opened with
-#: these formats and no other, whatever its own ending: some of the others start programs
-#: (Ghostscript, for PostScript).
+#: Pillow's formats and their endings, in lower case. A picture is opened with these formats only,
+#: whatever its own ending: some others start programs (Ghostscript, for PostScript).
 _ENDINGS = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -43,32 +42,32 @@ _ENDINGS = {
 
 _FORMATS = tuple(_ENDINGS)
 
-#: File names that are taken for pictures, in small letters.
+#: Endings of files that are read as pictures, in lower case.
 SUFFIXES = frozenset(ending for endings in _ENDINGS.values() for ending in endings)
 
 _SUFFIXES = tuple(SUFFIXES)
 
-#: A picture of more pixels is refused: some hundred bytes can stand for any number of them. From
-#: this number on, Pillow warns of a decompression bomb; it refuses twice as many.
+#: A picture of more pixels is refused, since a few hundred bytes can expand to any number of them.
+#: Pillow warns of a decompression bomb from this number on, and refuses twice as many.
 LARGEST_PICTURE = 2**30 // 12
 
-#: What a pixel takes while a picture is decoded: Pillow's own copy, one turned upright, ours.
+#: Memory for each pixel of a decoded picture: Pillow's own copy, a rotated copy, and ours.
 _BYTES_PER_PIXEL = 12
 #: Pixels that are converted at a time.
 _BAND = 2**20
 logger = logging.getLogger(__name__)
-#: Endings that a message lists.
+#: How many endings a message lists at most.
 _NAMED = 10
 #: Formats whose library writes to the terminal itself.
 _WRITES_TO_STDERR = ("TIFF",)
-#: What it said of pictures that this process has warned of.
+#: Messages of such a library that this process has shown already.
 _warned: set[str] = set()
 _WHITE = (255, 255, 255, 255)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureFiles:
-    """Pictures that are decoded when asked for."""
+    """Pictures that are decoded on access."""
 
     files: Sequence[Path]
     colour: Colour
@@ -81,17 +80,17 @@ class PictureFiles:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file of this name is taken for a picture."""
+    """Whether a file of this name is read as a picture."""
     return name.lower().endswith(_SUFFIXES)
 
 
 def ending(name: str) -> str:
-    """Return a file name's ending in small letters, for people."""
+    """Return a file name's ending in lower case, for people."""
     return os.path.splitext(name)[1].lower() or "without an ending"  # noqa: PTH122
 
 
 def by_ending(files: Counter[str]) -> str:
-    """Return the commonest endings with their numbers of files: `` (30 .heic, 2 .txt)``."""
+    """Return the most common endings with their numbers of files: `` (30 .heic, 2 .txt)``."""
     listed = ", ".join(f"{count:,} {each}" for each, count in files.most_common(_NAMED))
     more = f", and {len(files) - _NAMED:,} other endings" if len(files) > _NAMED else ""
     return f" ({listed}{more})" if files else ""
@@ -100,20 +99,20 @@ def by_ending(files: Counter[str]) -> str:
 def read_picture(path: Path, colour: Colour) -> NDArray[np.uint8]:
     """Return a picture, uint8 ``(height, width, 3)``, or ``(height, width, 1)`` if gray.
 
-    It is turned as its EXIF orientation says; transparent pixels are composed over white; of 16
-    bits per channel the upper eight are kept; of several frames the first.
+    The EXIF orientation is applied; transparent pixels are composed over white; of 16 bits per
+    channel, the upper eight are kept; of several frames, the first is read.
 
     Args:
         path: The file. Its contents decide the format, not its ending.
         colour: ``rgb`` or ``gray``.
 
     Raises:
-        DamagedPicture: If it is no regular file, can't be decoded, has too many pixels, or holds
-            values whose meaning isn't certain. The message names the file.
+        DamagedPicture: If it isn't a regular file, can't be decoded, has too many pixels, or
+            contains values whose meaning isn't certain. The message names the file.
     """
     try:
         with open_regular(path) as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters of it is checked here
+            warnings.simplefilter("ignore")  # the checks below raise for what matters
             with Image.open(file, formats=_FORMATS) as picture:
                 _require_size(picture)
                 require_known(picture, file)
@@ -136,8 +135,9 @@ def _require_size(picture: Image.Image) -> None:
 
 
 def _load(picture: Image.Image, path: Path) -> None:
-    """Decode a picture. What libtiff says to the terminal, as of a file that it has no name of, is
-    part of the error, or one warning that names the picture.
+    """Decode a picture; libtiff's output is added to the error, or is one warning.
+
+    libtiff writes to the terminal itself and doesn't know the file's name.
     """
     if picture.format not in _WRITES_TO_STDERR:
         picture.load()
@@ -163,7 +163,7 @@ def _load(picture: Image.Image, path: Path) -> None:
 
 
 def _turn_upright(picture: Image.Image) -> None:
-    """Turn a decoded picture as its EXIF says; EXIF that can't be read says nothing."""
+    """Apply the EXIF orientation to a decoded picture; ignore EXIF that can't be read."""
     try:
         ImageOps.exif_transpose(picture, in_place=True)
     except MemoryError:
@@ -175,8 +175,8 @@ def _turn_upright(picture: Image.Image) -> None:
 def _pixels(picture: Image.Image, colour: Colour) -> NDArray[np.uint8]:
     """Return the pixels of a decoded picture.
 
-    Converted band by band: each conversion makes a copy, and of a large picture several copies are
-    more than a machine may have.
+    They are converted band by band, since each conversion makes a copy and several copies of a
+    large picture may not fit in memory.
     """
     width, height = picture.size
     mode, channels = ("RGB", 3) if colour == "rgb" else ("L", 1)
@@ -190,7 +190,7 @@ def _pixels(picture: Image.Image, colour: Colour) -> NDArray[np.uint8]:
             pixels[top:bottom] = gray_of_sixteen_bits(band, picture)[:, :, None]
             continue
         if transparent:
-            # "La", premultiplied gray, has no way to RGBA of its own
+            # Pillow can't convert "La", premultiplied gray, to RGBA directly
             layers = (band.convert("LA") if band.mode == "La" else band).convert("RGBA")
             band = Image.alpha_composite(Image.new("RGBA", layers.size, _WHITE), layers)
         pixels[top:bottom] = np.asarray(band.convert(mode)).reshape(-1, width, channels)
@@ -206,8 +206,6 @@ def _reason(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(
-        error, AssertionError
-    ):  # what Pillow takes for granted, as that a palette is there
+    if isinstance(error, AssertionError):  # what Pillow assumes, such as that there is a palette
         return "it is damaged"
     return str(error) or type(error).__name__

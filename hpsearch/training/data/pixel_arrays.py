@@ -1,4 +1,4 @@
-"""Arrays of pixels in whatever order and scale they were saved, as uint8 NHWC."""
+"""Arrays of pixels, saved in any order and scale, as uint8 ``(n, height, width, channels)``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
 
-#: How pixels are ordered; flat rows hold plane after plane (as CIFAR's do) or pixel after pixel.
+#: The order of pixels; flat rows contain plane after plane (as CIFAR's do) or pixel after pixel.
 Layout: TypeAlias = Literal["auto", "NHWC", "NCHW", "NHW", "flat_NCHW", "flat_NHWC"]
-#: From where to where pixel values go: 0 to 255, 0 to 1, -1 to 1.
+#: The range of pixel values: ``raw`` 0 to 255, ``unit`` 0 to 1, ``symmetric`` -1 to 1.
 Scale: TypeAlias = Literal["auto", "raw", "unit", "symmetric"]
 
 _RANGES = {"raw": (0, 255), "unit": (0, 1), "symmetric": (-1, 1)}
@@ -27,8 +27,16 @@ def as_pictures(
 ) -> NDArray[np.uint8]:
     """Return ``pixels`` as uint8 ``(n, height, width, channels)``.
 
-    ``auto`` finds layout and scale where there is one possibility only. Raises ``DataError``;
-    ``key`` gives the name of a setting in the study file, ``where`` names the array.
+    Args:
+        pixels: Numbers of two to four dimensions.
+        layout: The order of the pixels; ``auto``: the only one that fits the shape.
+        scale: The range of the values; ``auto``: the only one that fits the values.
+        key: Returns the full name of a setting in the study file, for errors.
+        where: The name of the array, for errors.
+
+    Raises:
+        DataError: If ``pixels`` aren't numbers, are empty, don't fit ``layout`` or ``scale``, or
+            ``auto`` finds several possibilities or none.
     """
     if pixels.dtype.kind not in "buif":
         raise DataError(f"pixels must be numbers, but {where} holds {pixels.dtype}")
@@ -41,7 +49,7 @@ def as_pictures(
 def _ordered(pixels: NDArray[Any], layout: Layout, key: str, where: str) -> NDArray[Any]:
     possible = dict(_orders(pixels.shape))
     if layout == "auto":
-        if possible.get("flat_NCHW", (0, 0))[1] == 1:  # one plane is the same either way
+        if possible.get("flat_NCHW", (0, 0))[1] == 1:  # with one channel, both are the same
             del possible["flat_NCHW"]
         if len(possible) != 1:
             found = " and ".join(possible) if possible else "no layout of 1 or 3 channels"
@@ -63,7 +71,7 @@ def _ordered(pixels: NDArray[Any], layout: Layout, key: str, where: str) -> NDAr
 
 
 def _orders(shape: tuple[int, ...]) -> Iterator[tuple[Layout, tuple[int, ...]]]:
-    """Yield each layout that ``shape`` may be, and the shape of four dimensions that it means."""
+    """Yield each layout that fits ``shape``, with the shape of four dimensions that it implies."""
     n, *rest = shape
     if len(rest) == 3:
         if rest[2] in _CHANNELS:
@@ -82,7 +90,7 @@ def _orders(shape: tuple[int, ...]) -> Iterator[tuple[Layout, tuple[int, ...]]]:
 
 def _scaled(pixels: NDArray[Any], scale: Scale, key: str, where: str) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8 and scale in ("auto", "raw"):
-        return pixels  # perhaps a view: each picture is put in order when it is prepared
+        return pixels  # may be a view; each picture becomes contiguous when it is prepared
     low, high = float(pixels.min()), float(pixels.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DataError(f"pixels must be finite numbers, but {where} holds others")
@@ -94,7 +102,7 @@ def _scaled(pixels: NDArray[Any], scale: Scale, key: str, where: str) -> NDArray
             f"{key} {scale} means pixels from {least} to {most}, but those of {where} go from "
             f"{low:g} to {high:g}; give another scale"
         )
-    # In doubles and rounded, so that k/255 becomes k again, whatever it was saved as
+    # In float64 and rounded, so that k/255 becomes k again, in whatever type it was saved
     factor = 255 / (most - least)
     scaled = np.empty(pixels.shape, dtype=np.uint8)
     for start in range(0, len(pixels), _CHUNK):

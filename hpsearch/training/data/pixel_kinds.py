@@ -1,9 +1,9 @@
-"""What the numbers in a picture file mean, where Pillow doesn't look or looks wrongly.
+"""What the numbers in a picture file mean, if Pillow doesn't check it or gets it wrong.
 
-Pillow gives every picture in one of its modes, and some files mean something else than the mode
-says: inverted gray of 16 bits, signed values, a transparent colour of which half the bits are
-gone. What can be put right is put right, everything else is refused by name. The rules were found
-by comparing all kinds of files with independent readers, as the tests do.
+Pillow opens every picture in one of its modes, but the values of some files don't mean what the
+mode means: inverted gray of 16 bits, signed values, a transparent colour without half of its bits.
+They are corrected if possible, and refused if not. The rules come from a comparison of many kinds
+of files with independent readers, which the tests repeat.
 """
 
 from __future__ import annotations
@@ -21,35 +21,38 @@ from PIL.TiffImagePlugin import TiffImageFile
 #: Modes of gray pictures with more than 8 bits.
 SIXTEEN_BITS = frozenset(("I;16", "I;16L", "I;16B", "I;16N", "I"))
 
-#: Modes that Pillow converts as they are meant.
+#: Modes that Pillow converts correctly.
 _EIGHT_BITS = frozenset(
     ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 )
 
-#: Formats whose 16 bits Pillow gives in an image of 32.
+#: Formats whose 16 bits Pillow returns in an image of 32.
 _SIXTEEN_IN_THIRTY_TWO = ("PNG", "PPM")
 
-#: How Pillow calls a PNG's pixels as they are stored (but for palettes), and their bits.
+#: Pillow's names for the pixels that a PNG stores (except palettes), and their bits.
 _PNG_BITS = {"1": 1, "L;2": 2, "L;4": 4, "L": 8, "I;16B": 16, "RGB": 8}
 
-#: Tags of TIFF, by their numbers in the standard.
+#: The numbers of TIFF's tags in the standard.
 _BITS, _COMPRESSION, _PHOTOMETRIC, _CHANNELS, _PLANAR, _COLOUR_MAP = 258, 259, 262, 277, 284, 320
 _INK_SET, _EXTRA, _SAMPLE_FORMAT, _SUBSAMPLING = 332, 338, 339, 530
 _SIGNED, _FLOAT = 2, 3
 
-#: The header of a JPEG 2000 file is looked for in so many bytes.
+#: The header of a JPEG 2000 file must be in this many bytes.
 _JPEG_2000_HEADER = 2**16
 
 
 def require_known(picture: Image.Image, file: BinaryIO) -> None:
-    """Raise ``ValueError`` with the reason if it isn't certain what a picture's values mean.
+    """Require a picture whose values have a certain meaning.
+
+    A PNG's transparent colour is corrected in ``picture.info``.
 
     Args:
         picture: As Pillow opened it; nothing is decoded yet.
-        file: The file that it was opened from. Its position stays.
+        file: The file that it was opened from. Its position doesn't change.
 
     Raises:
-        ValueError: As said; the message doesn't name the file.
+        ValueError: If the meaning isn't certain. The message is the reason, without the file's
+            name.
     """
     match picture.format:
         case "TIFF" if isinstance(picture, TiffImageFile):
@@ -72,13 +75,13 @@ def require_known(picture: Image.Image, file: BinaryIO) -> None:
 
 
 def gray_of_sixteen_bits(band: Image.Image, picture: Image.Image) -> NDArray[np.uint8]:
-    """Return a gray picture of up to 16 bits with its upper 8, ``(height, width)``.
+    """Return the upper 8 bits of a gray picture of up to 16, uint8 ``(height, width)``.
 
-    Pillow's own conversion would cut it off at 255.
+    Pillow's own conversion would clip the values at 255.
 
     Args:
         band: Rows of ``picture``, in one of ``SIXTEEN_BITS``.
-        picture: As it was opened.
+        picture: The picture as it was opened.
     """
     values = np.asarray(band)
     bits, inverted = 16, False
@@ -95,25 +98,25 @@ def gray_of_sixteen_bits(band: Image.Image, picture: Image.Image) -> NDArray[np.
 
 
 def _mend_transparency(picture: Image.Image, file: BinaryIO) -> None:
-    """Bring a PNG's transparent colour onto the scale of Pillow's pixels."""
+    """Scale a PNG's transparent colour like Pillow's pixels."""
     transparent = picture.info.get("transparency")
     if transparent is None:
         return
     stored = str(picture.tile[0][3]) if isinstance(picture, PngImageFile) else ""
     if stored == "RGB;16B":
-        # Two colours that differ in the lower bits alone are one colour to Pillow
+        # Pillow doesn't distinguish colours that differ only in the lower bits
         raise ValueError(
             "it has 16 bits per channel and a transparent colour; save it with an alpha channel"
         )
     if not _is_whole(list(_chunks(file)), stored):
         raise ValueError("its transparent colour (chunk tRNS) is damaged; save it again")
     if isinstance(transparent, int) and stored in ("L;2", "L;4"):
-        # Pillow spreads the pixels over 0..255, but not the transparent value
+        # Pillow scales the pixels to 0..255, but not the transparent value
         picture.info["transparency"] = transparent * 255 // ((1 << _PNG_BITS[stored]) - 1)
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and contents of what a PNG says of its colours, in front of the pixels."""
+    """Yield kind and contents of a PNG's chunks about colours that precede the pixels."""
     position = file.tell()
     file.seek(8)
     while len(header := file.read(8)) == 8 and (kind := header[4:]) != b"IDAT":
@@ -127,11 +130,11 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _is_whole(chunks: Sequence[tuple[bytes, bytes]], stored: str) -> bool:
-    """Whether there is one tRNS as the standard has it: readers differ in what they make of others.
+    """Whether there is one valid tRNS chunk: readers interpret others differently.
 
     Args:
         chunks: As ``_chunks`` yields them.
-        stored: How Pillow calls the pixels in the file.
+        stored: Pillow's name for the pixels in the file.
     """
     kinds = [kind for kind, _ in chunks]
     if kinds.count(b"tRNS") != 1:
@@ -183,7 +186,7 @@ def _require_known_jpeg_2000(file: BinaryIO) -> None:
         raise ValueError("its header has no size")
     if b"pclr" in boxes:
         raise ValueError("it is a JPEG 2000 with a palette; save it as RGB")
-    # After the marker: length, capabilities, eight sizes, the number of components; then, of each
+    # After the marker: length, capabilities, eight sizes, the number of components; then, for each
     # component, its bits less one (the highest bit: signed) and two steps
     components = int.from_bytes(size[36:38], "big")
     depths = size[38 : 38 + 3 * components : 3]

@@ -1,4 +1,4 @@
-"""Where data lives on this machine: the data root, and what went wrong when it can't be used."""
+"""Where data is stored on this machine: the data root, and the error if it can't be written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpsearch.training.durable import is_full
 
 @dataclass(frozen=True, kw_only=True)
 class DataRoot:
-    """What hpsearch hands to every source: the data root, and whether the network may be used."""
+    """What hpsearch passes to every source: the data root, and whether the network may be used."""
 
     #: A source called ``x`` looks in (and downloads into) ``root / "x"``.
     root: Path
@@ -20,7 +20,7 @@ class DataRoot:
 
     @property
     def memo_folder(self) -> Path:
-        """Where what was learned from files is remembered (see ``content``)."""
+        """The folder for hashes of files and values that follow from them (see ``content``)."""
         return self.root / "cache" / "hashes"
 
 
@@ -35,9 +35,13 @@ def data_root(root: Path | None = None) -> Path:
 
 
 def absolute(path: Path | str) -> Path:
-    """Return ``path`` absolute, ``~`` expanded. Raises ``DataError`` where there is no home.
+    """Return ``path`` as an absolute path, with ``~`` expanded.
 
-    A study's settings are JSON, so that a path may arrive as text.
+    Args:
+        path: A path, or text, since a study's settings are JSON.
+
+    Raises:
+        DataError: If ``path`` starts with ``~`` and there is no home folder.
     """
     try:
         return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - keeps symbolic links
@@ -46,7 +50,7 @@ def absolute(path: Path | str) -> Path:
 
 
 def not_writable(error: OSError, folder: Path) -> DataError:
-    """Return the error of a folder under the data root that can't be written."""
+    """Return the error for a folder under the data root that can't be written."""
     if is_full(error):
         return DataError(
             f"prepared images need room under {folder}, but the disk is full; "

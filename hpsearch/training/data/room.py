@@ -1,7 +1,7 @@
-"""Whether there is room: free memory and free disk, asked before something large begins.
+"""Checks of free memory and free disk before a large operation.
 
-The kernel's answer to a process that takes too much memory is to kill it, without a message. So
-what may become large asks first, and is refused by name.
+The kernel kills a process that takes too much memory, without a message. So code that may need
+much checks first, and the error names what needs it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hpsearch.errors import DataError
 
-#: Less than this is never asked for: it takes longer to ask than to try.
+#: Smaller sizes, in bytes, aren't checked: the check would take longer than the attempt.
 _SMALL = 2**26
 
 _PROC = Path("/proc")
@@ -23,7 +23,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def require_memory(size: int, what: str, advice: str) -> None:
-    """Raise ``DataError`` if ``size`` bytes are more than this process can still get.
+    """Require enough free memory for this process.
 
     Args:
         size: What is needed at the same time, in bytes.
@@ -31,7 +31,7 @@ def require_memory(size: int, what: str, advice: str) -> None:
         advice: What to do instead.
 
     Raises:
-        DataError: If there is less. If nobody can say how much there is, nothing is raised.
+        DataError: If there is less. If the free memory is unknown, nothing is raised.
     """
     if size < _SMALL:
         return
@@ -44,7 +44,7 @@ def require_memory(size: int, what: str, advice: str) -> None:
 
 
 def require_disk(size: int, folder: Path, what: str, advice: str) -> None:
-    """Raise ``DataError`` if ``size`` bytes are more than what is free below ``folder``.
+    """Require enough free disk space below ``folder``.
 
     Args:
         size: What will be written, in bytes.
@@ -53,7 +53,7 @@ def require_disk(size: int, folder: Path, what: str, advice: str) -> None:
         advice: What to do instead.
 
     Raises:
-        DataError: If there is less. If nobody can say how much there is, nothing is raised.
+        DataError: If there is less. If the free space is unknown, nothing is raised.
     """
     if size < _SMALL:
         return
@@ -71,9 +71,10 @@ def require_disk(size: int, folder: Path, what: str, advice: str) -> None:
 
 
 def free_memory() -> int | None:
-    """Return how many bytes this process can still get: the machine's, its groups', its own limit.
+    """Return how many bytes of memory this process can still get; ``None`` if it is unknown.
 
-    The page cache counts as free, since the kernel gives it back. ``None`` if none of them says.
+    This is the least of what the machine, its control groups and its own limit leave. The page
+    cache counts as free, since the kernel gives it back.
     """
     return min(_limits(), default=None)
 
@@ -96,7 +97,7 @@ def _limits() -> Iterator[int]:
 
 
 def _groups() -> Iterator[int]:
-    """Yield what each control group of this process leaves, its parents' included."""
+    """Yield the bytes that each control group of this process leaves, with all parent groups."""
     with suppress(OSError, ValueError):
         for line in (_PROC / "self" / "cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -109,7 +110,7 @@ def _groups() -> Iterator[int]:
 
 
 def _group(root: Path, path: str, most: str, used: str, cached: str) -> Iterator[int]:
-    # Inside a container the path may be the host's: then only the root of what is mounted is there
+    # Inside a container the path may be the host's: then only the root of the mount exists
     folder = root / path.strip("/")
     for each in (folder, *folder.parents):
         if each == root.parent:
@@ -121,7 +122,7 @@ def _group(root: Path, path: str, most: str, used: str, cached: str) -> Iterator
 
 
 def _numbers(file: Path) -> dict[str, int]:
-    """Return the first number of each line by the line's first word."""
+    """Return the first number of each line, by the line's first word."""
     found: dict[str, int] = {}
     with suppress(OSError):
         for line in os.fsdecode(file.read_bytes()).splitlines():

@@ -1,4 +1,4 @@
-"""Imports every built-in source, so that ``SOURCES`` knows it."""
+"""Imports every built-in source, which registers it in ``SOURCES``."""
 
 from __future__ import annotations
 
