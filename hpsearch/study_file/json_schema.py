@@ -1,7 +1,7 @@
 """The JSON Schema of study files, for completion and checks in an editor.
 
-It says less than loading does: that ``min < max``, that ``try_first`` lies inside the space, and
-where a range makes sense for a union are left to ``hpsearch check``.
+It is less strict than loading. ``hpsearch check`` checks the rest: that ``min < max``, that
+``try_first`` lies inside the space, and whether a union allows a range.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def json_schema(registries: Registries) -> dict[str, Any]:
 
 
 class _Writer:
-    """Writes schemas, and each registry once under ``$defs`` (registries may nest)."""
+    """Writes schemas; each registry is written once, under ``$defs`` (registries may nest)."""
 
     def __init__(self, *, later: bool = False) -> None:
         self.definitions: dict[str, Any] = {}
-        #: For files with ``from``: what was found there needn't be given.
+        #: Whether the file has ``from``, so that inherited keys aren't required.
         self.later = later
 
     def write(self, schema: Schema, *, searchable: bool) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class _Writer:
         form = "some" if isinstance(schema, Switches) else "one"
         name = f"{form}_{kind}{'' if searchable else '_fixed'}{'_later' if self.later else ''}"
         if name not in self.definitions:
-            self.definitions[name] = {}  # holds the place while a nested registry refers to it
+            self.definitions[name] = {}  # a placeholder, as a nested registry may refer to it
             if isinstance(schema, Switches):
                 self.definitions[name] = self.some_of(schema, searchable=searchable)
             else:

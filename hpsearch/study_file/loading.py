@@ -38,7 +38,7 @@ from hpsearch.study_file.syntax import (
     to_plain,
 )
 
-#: Characters; a study file of the most values that one may hold has fewer.
+#: Most characters of a study file; a file with the most allowed values has fewer.
 MOST_TEXT = 400_000
 
 RegistriesOf = Callable[[Iterable[Path]], Registries]
@@ -54,11 +54,17 @@ def load_study(
 ) -> StudyFile:
     """Read and check a study file.
 
-    ``registries(plugins)`` returns the components that the file may name, with the plug-ins
-    loaded; it is called once the text is readable. ``overrides`` are ``path=value`` texts, and
-    ``name`` replaces the study's name. ``resolve`` finds what a stored study in ``from`` found;
-    without it only a frozen file can stand there. Raises ``StudyFileError`` with every problem
-    found.
+    Args:
+        path: The study file.
+        registries: Called with the paths of the plug-ins, after the text was parsed; loads them
+            and returns the registries of the components that the file may name.
+        overrides: ``path=value`` texts; later ones take precedence.
+        name: Replaces the study's name; ``None`` keeps it.
+        resolve: Finds the trial of a stored study that ``from`` names; with ``None``, ``from`` may
+            only name a frozen file.
+
+    Raises:
+        StudyFileError: The file or an override is invalid; contains every problem.
     """
     return _load(path, registries, overrides, name, resolve, inside=())
 
@@ -71,7 +77,7 @@ def _load(
     resolve: Resolve | None,
     inside: tuple[Path, ...],
 ) -> StudyFile:
-    """Read and check a study file that the files ``inside`` were led to, one by the other."""
+    """Read and check a study file; ``inside`` is the chain of ``from`` that leads to it."""
     diagnostics = Diagnostics()
     text = read_text(path)
     node = read_yaml(text, _place(path), diagnostics)
@@ -101,16 +107,14 @@ def study_from_document(
     Args:
         document: A ``StudyFile.document``.
         registries: As for ``load_study``.
-        text: The file as it was read once.
-        where: What messages call the study.
-        overrides: ``path=value`` texts.
-        name: Replaces the study's name.
-
-    Returns:
-        The study.
+        text: The text of the file that the document comes from.
+        where: The source that messages name.
+        overrides: ``path=value`` texts; later ones take precedence.
+        name: Replaces the study's name; ``None`` keeps it.
 
     Raises:
-        StudyFileError: An override is wrong, or a plug-in has changed since.
+        StudyFileError: The document or an override is invalid, or a plug-in is missing or has
+            changed.
     """
     diagnostics = Diagnostics()
     changes = _changes(overrides, name, diagnostics)
@@ -130,9 +134,10 @@ def study_from_document(
 
 
 def require_yaml(path: Path) -> None:
-    """Check that a study file is a YAML mapping, and nothing else; needs no registries.
+    """Check only that a study file is a YAML mapping; needs no registries.
 
-    Raises ``StudyFileError`` if it is missing, is no YAML, or is another kind of value.
+    Raises:
+        StudyFileError: The file is missing, isn't YAML, or isn't a mapping.
     """
     diagnostics = Diagnostics()
     _require_mapping(read_yaml(read_text(path), _place(path), diagnostics), diagnostics)
@@ -141,12 +146,13 @@ def require_yaml(path: Path) -> None:
 def find_study(name_or_path: str) -> Path:
     """Return the study file that a name or a path means.
 
-    What ends in .yaml or .yml or contains a separator is a path (which may not exist).
+    Text that ends in .yaml or .yml or contains a separator is a path (which may not exist).
 
     Raises:
-        UnknownName: It is another name, and none of ``shipped_studies``.
-        UserError: The current folder, whosever it is, has another file of the name of a study that
-            comes with hpsearch. It could run its plug-ins in that one's place.
+        UnknownName: It is a name, and none of ``shipped_studies``.
+        UserError: A study comes with hpsearch under this name, and the current folder has a
+            different file of that name. That file, which may be another user's, could run its own
+            plug-ins.
     """
     if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path or "\\" in name_or_path:
         return Path(os.path.expanduser(name_or_path))  # noqa: PTH111
@@ -164,11 +170,16 @@ def find_study(name_or_path: str) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """Return a study file's text. Raises ``StudyFileError`` where there is none."""
+    """Return a study file's text.
+
+    Raises:
+        StudyFileError: The file is missing, can't be read, isn't UTF-8, or has more than
+            ``MOST_TEXT`` characters.
+    """
     diagnostics = Diagnostics()
     try:
         with TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
-            # Never the whole of what a path may lead to: a data set
+            # Bounded, as the path may be that of a large data file
             text = file.read(MOST_TEXT + 1)
         if len(text) <= MOST_TEXT:
             return text
@@ -240,7 +251,7 @@ def _place(path: Path) -> SourceLocation:
 def _changes(
     overrides: Sequence[str], name: str | None, diagnostics: Diagnostics
 ) -> list[Override]:
-    """Return every change of a study that its caller asks for, the name's last."""
+    """Return the overrides and, last, the change of the name."""
     changes = read_overrides(overrides, diagnostics)
     if name is not None:
         named = SourceLocation("--name", order=len(overrides) + 1)
@@ -251,7 +262,7 @@ def _changes(
 def _refuse_confirms(
     node: YamlNode | None, changes: list[Override], diagnostics: Diagnostics
 ) -> None:
-    """Report ``confirms`` in what a person wrote: only a stored study may have it."""
+    """Report ``confirms`` in a file or an override: only a stored study may have it."""
     entries = node.entries if isinstance(node, MapNode) else {}
     given = [entries["confirms"]] if "confirms" in entries else []
     given += [each.value for each in changes if each.path.partition(".")[0] == "confirms"]
@@ -268,7 +279,7 @@ def _refuse_confirms(
 def _with_plugins_of(
     inherited: InheritedConfig, origin: Origin, files: Sequence[Plugin], diagnostics: Diagnostics
 ) -> list[Plugin]:
-    """Return the file's plug-ins and those that what was found needs."""
+    """Return the file's plug-ins and those of the inherited configuration."""
     needed = read_plugins(
         from_plain(inherited.document.get("plugins"), origin.location), diagnostics
     )

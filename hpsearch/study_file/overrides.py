@@ -1,7 +1,7 @@
-"""``--set path=value``: changes to a study file that the command line asks for.
+"""``--set path=value``: changes to a study file from the command line.
 
-The value is YAML. A path that names a section replaces the section; a longer one reaches inside,
-through short forms too (``data.source.cifar10.train_batches`` where the file says
+The value is YAML. A path that names a section replaces the section; a longer one changes a key
+inside it, also through a short form (``data.source.cifar10.train_batches`` if the file has
 ``source: cifar10``).
 """
 
@@ -19,7 +19,7 @@ from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, read_yaml
 from hpsearch.study_file.values import SEARCH_KEYS
 from hpsearch.study_file.walk import as_entries, is_null
 
-#: Characters of an override that messages repeat.
+#: Most characters of an override that a message shows.
 _LONGEST = 200
 
 
@@ -32,7 +32,7 @@ class Override:
 
 
 class _Refused(Exception):
-    """The path can't be followed: the key that stops it, and why."""
+    """A path can't be followed: the key at which it ends, and why."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class _Refused(Exception):
 
 
 def read_overrides(texts: Sequence[str], diagnostics: Diagnostics) -> list[Override]:
-    """Parse ``path=value`` texts. A relative path in a value is meant from the current folder."""
+    """Parse ``path=value`` texts; relative paths in a value start from the current folder."""
     found = []
     for order, text in enumerate(texts, start=1):
         location = SourceLocation(
@@ -61,7 +61,14 @@ def read_overrides(texts: Sequence[str], diagnostics: Diagnostics) -> list[Overr
 def apply_overrides(
     root: MapNode, schema: Section, overrides: Sequence[Override], diagnostics: Diagnostics
 ) -> MapNode:
-    """Return the file's tree with every override in it, later ones over earlier ones."""
+    """Return the file's tree with the overrides applied.
+
+    Args:
+        root: The tree of the file.
+        schema: The root schema.
+        overrides: The changes; later ones take precedence.
+        diagnostics: Receives problems; an override with a problem isn't applied.
+    """
     named = frozenset(override.path for override in overrides)
     for override in overrides:
         try:
@@ -104,7 +111,7 @@ def _put(
             )
     if isinstance(schema, Section) and not is_null(value):
         for other in schema.against(name):
-            # What the file says gives way; another override doesn't
+            # An override replaces the file's other key, but not that of another override
             if join(key, other) not in named:
                 entries.pop(other, None)
     if inner is not None:
@@ -145,7 +152,7 @@ def _entries(
     if node is None:
         return {}
     if isinstance(schema, Section | ComponentChoice):
-        # An augmentation that is switched on or off takes keys of its own from now on
+        # An override may replace true or false, as the value of a switch, by keys
         switched = isinstance(node, ScalarNode) and isinstance(node.value, bool)
         found = {} if switched else as_entries(schema, node)
     else:

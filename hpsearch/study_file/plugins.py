@@ -1,7 +1,7 @@
 """``plugins``: the user's own Python files that register components.
 
-A file names them by path; a stored study keeps each with the hash of its contents, so that a
-changed plug-in can't continue a study that was begun with another.
+A file names them by path; a stored study contains each with the hash of its contents, so that it
+can't continue with a changed plug-in.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from hpsearch.study_file.syntax import ListNode, MapNode, YamlNode, to_plain
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """A Python file and its contents' SHA-256 (hex)."""
+    """A Python file and the SHA-256 (hex) of its contents."""
 
     path: Path
     sha256: str
 
 
 def read_plugins(node: YamlNode | None, diagnostics: Diagnostics) -> list[Plugin]:
-    """Return the plug-ins that exist and are unchanged; the others are reported."""
+    """Return the plug-ins that exist and are unchanged, and report the others."""
     if node is None or to_plain(node) is None:
         return []
     if not isinstance(node, ListNode):

@@ -1,7 +1,7 @@
-"""Paths of a study as a file writes them that others read: they must not name one machine.
+"""Paths of a study in a form that a file can use on other machines.
 
-Inside, every path of a study is absolute: a worker's current folder may be any. In a file, a path
-is relative to that file, if both lie in one place that can be copied or moved as a whole.
+In memory, every path of a study is absolute, as workers may have any current folder. In a file, a
+path is relative to that file if both are in one folder that can be copied or moved as a whole.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from typing import Any
 
 
 class PathText(str):
-    """The text of an absolute path, in a study's document: marked where a key's type is known."""
+    """The text of an absolute path in a study's document, if the key's type is a path."""
 
     __slots__ = ()
 
 
 def is_path_key(name: str) -> bool:
-    """Whether a data source's key of this name is a path, however it is annotated."""
+    """Whether a data source's key of this name is a path, whatever its annotation."""
     return name == "path" or name.endswith("_path")
 
 
 def portable(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return a study's document with its paths as a file in ``folder`` writes them.
 
-    Reading that file gives the same paths again. Paths are what ``PathText`` marks; in a stored
-    document, which is plain JSON, they are known by the keys of data sources and plug-ins.
+    Reading that file on this machine gives the same paths, unless ``path_from`` shortened one.
+    Paths are ``PathText``; in a stored document, which is plain JSON, they are found by the keys of
+    data sources and plug-ins.
     """
     folder = folder.resolve()
     written: dict[str, Any] = _rewritten(document, folder)
@@ -42,9 +43,10 @@ def portable(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def path_from(path: str, folder: Path) -> str:
     """Return an absolute ``path`` as a file in ``folder`` (absolute, too) writes it.
 
-    Relative, if that leads neither over the root nor into somebody's home; else with ``~``, if it
-    is in the caller's home. In another home only its last part is left: a published file must not
-    tell who works here. Anything else stays absolute, such as a disk that several machines share.
+    The result is relative, if that path leads neither through the root nor into a home folder; else
+    it begins with ``~``, if it is in the caller's home. Of a path in another home only the last
+    part is left, as a published file must not contain user names. Any other path stays absolute,
+    such as one on a disk that several machines share.
     """
     target = Path(os.path.normpath(path))
     common = Path(os.path.commonpath([target, folder]))
@@ -68,7 +70,7 @@ def without_home(text: str) -> str:
 
 
 def missing_paths(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a checked study's data sources name and doesn't exist here: key -> path."""
+    """Return the paths of a checked study's data sources that don't exist here: key -> path."""
     return {
         f"data.source.{name}.{key}": str(value)
         for name, settings in document["data"]["source"].items()
@@ -79,7 +81,7 @@ def missing_paths(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def only_says_where(override: str) -> bool:
-    """Whether a ``path=value`` text says where data or plug-ins lie, and nothing else."""
+    """Whether a ``path=value`` text only sets the path of data or plug-ins."""
     key = override.partition("=")[0].strip()
     parts = key.split(".")
     source = len(parts) == 4 and parts[:2] == ["data", "source"] and is_path_key(parts[3])
@@ -114,9 +116,9 @@ def _by_keys(value: Any, folder: Path, *, is_path: bool = False) -> Any:
 def _home() -> Path | None:
     try:
         home = Path.home()
-    except RuntimeError:  # nobody knows this user
+    except RuntimeError:  # the user has no home folder
         return None
-    # A service's home may be the root, which says nothing of anybody
+    # A service's home may be the root, which names no user
     return None if home == Path(home.anchor) else home
 
 

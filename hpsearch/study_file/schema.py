@@ -1,6 +1,6 @@
 """The keys that a study file may have, as a tree derived from annotations and registries.
 
-``registry`` tells how an annotated function becomes keys; here every annotation becomes one of
+``registry`` turns an annotated function into keys; here every annotation becomes one of
 
 - ``Value``: one value, checked by pydantic;
 - ``Section``: named keys that all apply (a component's arguments, or a dataclass);
@@ -42,16 +42,20 @@ class Value:
 
     type: Any
     default: Any = REQUIRED
-    #: The rule in words; empty where pydantic's own words are clear.
+    #: The rule in words; empty if pydantic's own message is clear.
     rule: str = ""
-    #: The same for all trials, though the keys around it may be searched.
+    #: Whether it can't be searched, although the keys around it can.
     fixed: bool = False
-    #: Where it is null a study's normal form doesn't name it, as before there was such a key.
+    #: Whether the normal form leaves it out if it is null, as earlier versions had no such key.
     silent: bool = False
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        """Validates JSON strictly: no text for numbers, no booleans for integers."""
+        """Validates JSON strictly: text isn't a number, and a boolean isn't an integer.
+
+        Raises:
+            UserError: The annotation isn't a type that a study file can contain.
+        """
         try:
             return TypeAdapter(self.type, config=_CONFIG)
         except PydanticSchemaGenerationError:
@@ -62,7 +66,7 @@ class Value:
 
     @cached_property
     def number(self) -> Literal["int", "float", "either"] | None:
-        """Which numbers a range may run over; ``None`` where the key takes no numbers."""
+        """The type of the numbers of a range; ``None`` if the key takes no numbers."""
         members = _members(self.type)
         if float in members:
             return "either" if int in members else "float"
@@ -70,18 +74,18 @@ class Value:
 
     @cached_property
     def nullable(self) -> bool:
-        """Whether null is a value of this key."""
+        """Whether null is a valid value of this key."""
         return type(None) in _members(self.type)
 
     @cached_property
     def takes_lists(self) -> bool:
-        """Whether a list is one value of this key."""
+        """Whether a list is a valid value of this key."""
         lists = (list, tuple, set, frozenset)
         return any((get_origin(member) or member) in lists for member in _members(self.type))
 
     @cached_property
     def takes_mappings(self) -> bool:
-        """Whether a mapping is one value of this key, where it isn't a range."""
+        """Whether a mapping that isn't a range is a valid value of this key."""
         return any((get_origin(member) or member) is dict for member in _members(self.type))
 
     @property
@@ -92,18 +96,18 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True)
 class EitherOr:
-    """Two keys of a section that say the same thing in two ways: one of them is given, or none.
+    """Two keys of a section that exclude each other: at most one of them is given.
 
-    The later word wins: an override, and the file over what it takes over by ``from``, replaces
-    the other key.
+    An override replaces the file's other key, and the file replaces the other key that it would
+    inherit by ``from``.
     """
 
     keys: tuple[str, str]
-    #: Why not both.
+    #: Why both can't be given.
     rule: str
 
     def other(self, name: str) -> str | None:
-        """Return the key that ``name`` stands against; ``None`` for a third one."""
+        """Return the key that ``name`` excludes; ``None`` for any other name."""
         one, two = self.keys
         return two if name == one else one if name == two else None
 
@@ -113,18 +117,18 @@ class Section:
     """Named keys that all apply."""
 
     keys: Mapping[str, Schema]
-    #: A bare value stands for ``{shorthand: value}``.
+    #: A bare value is short for ``{shorthand: value}``.
     shorthand: str = ""
-    #: Keys whose contents may be searched, where this section's own can't.
+    #: Keys whose contents may be searched although those of the section may not.
     searched: frozenset[str] = frozenset()
     nullable: bool = False
     #: ``{}`` (each key's own default) or null.
     default: Any = field(default_factory=dict)
-    #: Keys that don't go together. Where one is given, the other has no default.
+    #: Keys that exclude each other. If one is given, the other has no default.
     either_or: tuple[EitherOr, ...] = ()
 
     def against(self, name: str) -> list[str]:
-        """Return the keys that don't go together with ``name``."""
+        """Return the keys that ``name`` excludes."""
         return [other for pair in self.either_or if (other := pair.other(name)) is not None]
 
     @property
@@ -133,21 +137,21 @@ class Section:
         return self.default is not None and any(key.required for key in self.keys.values())
 
 
-#: In place of a component's name: hpsearch chooses (``ComponentChoice.automatic``).
+#: In place of a component's name: hpsearch chooses the component (``ComponentChoice.automatic``).
 AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentChoice:
-    """One component of a registry; several are a branch of the search."""
+    """One component of a registry; several make a branch of the search."""
 
     registry: Registry[Any]
     default: Any = REQUIRED
     nullable: bool = False
-    #: Whether texts under ``path`` and ``.._path`` are paths, also if a component annotates them as
+    #: Whether texts under ``path`` and ``.._path`` are paths, even if a component annotates them as
     #: ``str``, or not at all.
     paths: bool = False
-    #: Whether ``auto`` leaves the choice to hpsearch, as a missing key does.
+    #: Whether hpsearch chooses if the value is ``auto`` or the key is missing.
     automatic: bool = False
     _options: dict[str, Section] = field(default_factory=dict, compare=False, repr=False)
 
@@ -157,8 +161,12 @@ class ComponentChoice:
         return self.default is REQUIRED
 
     def option(self, name: str) -> Section:
-        """Return the keys of a component. Raises ``UnknownName``."""
-        # Derived when asked for, since a component may nest its own registry
+        """Return the keys of a component.
+
+        Raises:
+            UnknownName: The registry has no such component.
+        """
+        # Derived on demand, since a component may nest its own registry
         if name not in self._options:
             keys = self.registry[name].keys.values()
             self._options[name] = Section(
@@ -182,15 +190,15 @@ class Switches(ComponentChoice):
     """Any number of components of a registry, applied in the file's order."""
 
     default: Any = field(default_factory=dict)
-    #: Whether names may be listed, too: ``a``, ``[a, b: {..}]``.
+    #: Whether a name or a list of names is valid, too: ``a``, ``[a, b: {..}]``.
     listed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Raw:
-    """JSON-like values whose rules stand elsewhere."""
+    """JSON-like values, checked elsewhere."""
 
-    #: JSON Schema of what is allowed.
+    #: JSON Schema of the allowed values.
     json_schema: Mapping[str, Any]
     default: Any = None
     required: bool = False
@@ -202,7 +210,8 @@ Schema: TypeAlias = Value | Section | ComponentChoice | Switches | Raw
 def schema_of(annotation: Any, default: Any = REQUIRED) -> Schema:
     """Return the schema of one annotated key.
 
-    Raises ``UserError`` where a ``Component`` is annotated without its registry.
+    Raises:
+        UserError: A ``Component`` is annotated without its registry.
     """
     base, metadata, nullable = _unpack(annotation)
     if base is Component:
@@ -216,7 +225,7 @@ def schema_of(annotation: Any, default: Any = REQUIRED) -> Schema:
 
 
 def _group(cls: type, default: Any, nullable: bool) -> Section:
-    """Return a dataclass's fields as keys; a default instance gives each its default."""
+    """Return a dataclass's fields as keys, with the values of a default instance as defaults."""
     hints = get_type_hints(cls, include_extras=True)
     keys: dict[str, Schema] = {}
     for item in dataclasses.fields(cls):
@@ -250,7 +259,7 @@ def _unpack(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
 
 
 def _members(annotation: Any) -> set[Any]:
-    """Return the types that a (nested) union of annotated types is made of."""
+    """Return the members of a (nested) union of annotated types."""
     base, _, nullable = _unpack(annotation)
     members: set[Any] = {type(None)} if nullable else set()
     if get_origin(base) in (Union, types.UnionType):

@@ -1,4 +1,4 @@
-"""The root of the schema: what a study file may say at its top level."""
+"""The root of the schema: the top-level keys of a study file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SEARCHED = (
     "class_weights",
     "batch_size",
 )
-#: What a point of the space holds: ``SEARCHED`` and what belongs to every trial alike.
+#: The sections of a point of the space: ``SEARCHED`` and those that are the same for every trial.
 SPACE = (*SEARCHED, "early_stopping", "precision", "evaluate")
 
 _InputSize = Annotated[int, Field(ge=1, le=LARGEST_INPUT)]
@@ -82,7 +82,7 @@ _Normalization = (
 )
 
 
-#: An earlier study whose findings stand where this file says nothing (see ``found``).
+#: An earlier study whose result is used for the keys that the file leaves out (see ``inherit``).
 FROM = Section(
     shorthand="study",
     nullable=True,
@@ -97,16 +97,16 @@ FROM = Section(
 )
 
 
-#: Finalists of a confirmation, and the fresh seeds that choose among them.
+#: Default number of finalists of a confirmation, and of the fresh seeds that choose among them.
 TOP, SEEDS = 6, 5
 
 #: The plan of a confirmation lists every round.
 MOST_SEEDS = 1_000
 
-#: Models of one trial: all of them are held in memory side by side.
+#: Most models of one trial: all of them are in memory at once.
 MOST_ROUNDS = 100
 
-#: How the winner is confirmed: it has no part in the search, and may change at any time.
+#: How the winner is confirmed. The search doesn't use it, so it may change at any time.
 CONFIRM = Section(
     nullable=True,
     default=None,
@@ -132,8 +132,8 @@ def _a_prior(path: Path) -> Path:
     return path
 
 
-#: What helps a search before it has results of its own. A document without this key is of a study
-#: that was stored before there was one: its search goes on without help.
+#: The prior of a search. A document without this key was stored by an earlier version, and its
+#: search continues without a prior.
 SEARCH = Section(
     keys={
         "prior": Value(
@@ -142,7 +142,7 @@ SEARCH = Section(
             default=AUTO,
             rule=f"auto, none, rule, {', '.join(SHIPPED)}, or the path of a {SUFFIX} file",
         ),
-        # hpsearch writes it into what it stores: the file that the study's prior is
+        # hpsearch adds it to the stored document: the hash of the prior's file
         "sha256": Value(type=str | None, default=None, silent=True),
     },
 )
@@ -153,7 +153,7 @@ NO_HELP = {"prior": "none"}
 
 
 def root_schema(registries: Registries) -> Section:
-    """Return the schema of a study file, its sections filled from ``registries``."""
+    """Return the schema of a study file with the components of ``registries``."""
     budget = Section(
         keys={
             "trials": Value(type=_Positive),
@@ -295,7 +295,7 @@ _PLUGINS = {
 
 
 def single_split(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document's ``data`` without repeated splits; folds stay."""
+    """Return a document's ``data`` without ``splits``; ``folds`` stays."""
     return {key: value for key, value in data.items() if key != "splits"}
 
 

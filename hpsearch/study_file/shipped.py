@@ -1,4 +1,4 @@
-"""Study files that are known by name. It imports next to nothing: a shell asks at every Tab."""
+"""Study files that are known by name. It imports little, as shell completion runs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import hpsearch
 
 
 def shipped_studies() -> dict[str, Path]:
-    """Return the study files that are known by name: ``./studies`` and, behind it, the packaged."""
+    """Return name -> study file: those of ``./studies``, and of the packaged ones the others."""
     found: dict[str, Path] = {}
     for folder in (packaged(), Path("studies")):
         for path in sorted(folder.glob("*.yaml")):
@@ -22,5 +22,5 @@ def packaged() -> Path:
     installed = Path(str(importlib.resources.files(hpsearch))) / "packaged_studies"
     if installed.is_dir():
         return installed
-    # A checkout keeps them beside the package
+    # In a checkout they are beside the package
     return Path(hpsearch.__file__).resolve().parent.parent / "studies"

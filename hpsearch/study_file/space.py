@@ -1,8 +1,8 @@
 """The search space: a tree of fixed values, ranges, choices, groups and branches.
 
-A parameter is named by its path, always the same one: ``optimizer.sgd.lr``, and ``optimizer``
-itself where the file lists several optimizers. So branches never collide, and freezing a trial
-renames nothing.
+A parameter is named by its path: ``optimizer.sgd.lr``, and ``optimizer`` itself if the file lists
+several optimizers. So the parameters of branches never collide, and freezing a trial renames
+nothing.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Fixed:
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included where ``step`` reaches ``high``."""
+    """Numbers from ``low`` to ``high``, both included if ``step`` reaches ``high``."""
 
     low: float
     high: float
-    #: Distance of two neighbours; ``None`` is a continuous float range (integers have a step).
+    #: Distance of two neighbours; ``None`` for a continuous float range (integers have a step).
     step: float | None = None
-    #: Sampled on a logarithmic scale.
+    #: Whether it is sampled on a logarithmic scale.
     log: bool = False
     integer: bool = False
 
     def contains(self, value: Scalar) -> bool:
-        """Whether a trial may hold ``value``."""
+        """Whether ``value`` is one of the range's numbers."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if self.integer and float(value) != int(value):
@@ -63,14 +63,18 @@ class Choice:
         return tuple(label(value) for value in self.values)
 
     def value_of(self, stored: Scalar) -> Any:
-        """Return the value behind a label. Raises ``ValueError`` where there is none."""
+        """Return the value of a label.
+
+        Raises:
+            ValueError: There is no such label.
+        """
         for known, value in zip(self.labels, self.values, strict=True):
             if type(known) is type(stored) and known == stored:
                 return value
         raise ValueError(f"{stored!r} is not one of {list(self.labels)}")
 
     def contains(self, stored: Scalar) -> bool:
-        """Whether a trial may hold the label ``stored``."""
+        """Whether ``stored`` is one of the labels."""
         return any(type(known) is type(stored) and known == stored for known in self.labels)
 
 
@@ -83,7 +87,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Branch:
-    """Named groups of which one applies; with a single option there is nothing to search."""
+    """Named groups of which one applies; a single option isn't a parameter."""
 
     options: Mapping[str, Group]
 
@@ -96,11 +100,11 @@ class Branch:
 Parameter: TypeAlias = Range | Choice
 Node: TypeAlias = Fixed | Range | Choice | Group | Branch
 
-#: Asked for each parameter that applies, in the file's order: (path, parameter) -> stored value.
+#: Called for each parameter that applies, in the file's order: (path, parameter) -> stored value.
 Suggest: TypeAlias = Callable[[str, Parameter], Scalar]
 
 
-#: What is asked in the file's order: path, parameter, and what follows each option of a branch.
+#: The parameters in the file's order: path, parameter, and option -> its parameters for a branch.
 _Questions: TypeAlias = "tuple[tuple[str, Parameter, Mapping[Scalar, _Questions]], ...]"
 
 
@@ -108,9 +112,9 @@ _Questions: TypeAlias = "tuple[tuple[str, Parameter, Mapping[Scalar, _Questions]
 class Draw:
     """One point of the space."""
 
-    #: Path -> stored value, only the parameters that apply.
+    #: Path -> stored value, for the parameters that apply.
     params: Mapping[str, Scalar]
-    #: The same point as a nested mapping in the study file's shape, no range left.
+    #: The same point as a nested mapping in the study file's shape, without ranges.
     config: Mapping[str, Any]
 
 
@@ -121,7 +125,7 @@ class Space:
     root: Group
 
     def draw(self, suggest: Suggest) -> Draw:
-        """Walk the tree, asking ``suggest`` for every parameter that applies."""
+        """Return the point that ``suggest`` chooses, called for every parameter that applies."""
         params: dict[str, Scalar] = {}
 
         def ask(path: str, parameter: Parameter) -> Any:
@@ -148,7 +152,7 @@ class Space:
         return Draw(params=params, config=config)
 
     def draw_params(self, suggest: Suggest) -> dict[str, Scalar]:
-        """Return the parameters of ``draw`` without its configuration, which takes longer."""
+        """Return only the parameters of ``draw``, which is faster."""
         params: dict[str, Scalar] = {}
 
         def ask(questions: _Questions) -> None:
@@ -165,7 +169,11 @@ class Space:
         return _questions(self.root, "")
 
     def freeze(self, params: Mapping[str, Scalar]) -> Draw:
-        """Return the point that ``params`` name. Raises ``KeyError`` where one is missing."""
+        """Return the point with these parameters (path -> stored value).
+
+        Raises:
+            KeyError: A parameter that applies is missing.
+        """
         return self.draw(lambda path, _: params[path])
 
     def parameters(self) -> dict[str, Parameter]:
@@ -207,7 +215,7 @@ class Space:
 
 
 def _of_its_type(parameter: Parameter, stored: Scalar) -> Scalar:
-    # Databases and samplers may give 3.0 for 3; a frozen config must not
+    # Databases and samplers may return 3.0 for 3; a frozen config must contain 3
     if isinstance(parameter, Range) and isinstance(stored, int | float):
         return int(stored) if parameter.integer else float(stored)
     return stored
@@ -235,14 +243,14 @@ def join(path: str, key: str) -> str:
 
 
 def plain_values(document: Mapping[str, Any], params: Mapping[str, Scalar]) -> dict[str, Any]:
-    """Return a trial's parameters as its study file writes them: lists, where Optuna has text.
+    """Return a trial's parameters as its study file writes them (Optuna stores lists as text).
 
     Args:
         document: The study's normal form, ranges included.
         params: Path -> stored value.
 
     Returns:
-        Path -> value. What the document doesn't list stays as it is stored.
+        Path -> value. A value that the document doesn't list stays as it is stored.
     """
     return {path: _plain_value(document, path, stored) for path, stored in params.items()}
 

@@ -1,4 +1,4 @@
-"""What a name that a study file doesn't know was meant to be."""
+"""Suggestions for unknown names in a study file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpsearch.study_file.schema import ComponentChoice, Schema, Section
 from hpsearch.study_file.space import join
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode
 
-#: What other tools and papers call a parameter of training, as ``bare_name`` writes it.
+#: The names of training parameters in other tools and papers, as ``bare_name`` writes them -> ours.
 PARAMETERS = {
     "learningrate": "lr",
     "batch": "batch_size",
@@ -21,7 +21,7 @@ PARAMETERS = {
     "mom": "momentum",
 }
 
-#: What other tools call a key of a study file.
+#: The names of study file keys in other tools -> ours.
 SYNONYMS = {
     **PARAMETERS,
     "architecture": "model",
@@ -88,29 +88,29 @@ SYNONYMS = {
     "root": "path",
 }
 
-#: Families of classifiers that torchvision has, any of which our model of that name takes.
+#: Families of torchvision's classifiers, which the model ``torchvision`` takes by name.
 _TORCHVISION = re.compile(
     "(alexnet|convnext|densenet|efficientnet|googlenet|inception|maxvit|mnasnet|mobilenet|regnet|"
     "resnet|resnext|shufflenet|squeezenet|swin|vgg|vit|wide_resnet)[a-z0-9_]*"
 )
 
-#: Levels of a schema that are looked through, and the places that a message names.
+#: Most levels of a schema that are searched, and most places that a message names.
 _DEEPEST, _NAMED = 8, 3
 
 
 def unknown_name(
     kind: str, name: str, choices: Iterable[str], diagnostics: Diagnostics
 ) -> UnknownName:
-    """Return the error about a name that is none of ``choices``, with what may have been meant.
+    """Return the error about a name that is none of ``choices``, with a suggestion.
 
     Args:
-        kind: What it should name: ``key``, ``optimizer``.
+        kind: The kind of thing that the name means: ``key``, ``optimizer``.
         name: The name as it was written.
         choices: The valid names at its place.
-        diagnostics: Knows where else in the study file a key may stand.
+        diagnostics: Finds the places of a key elsewhere in the study file.
 
     Returns:
-        The error; it guesses a valid name, or the place where the key belongs.
+        The error; it suggests a valid name, or the place where the key belongs.
     """
     names = tuple(choices)
     synonym = SYNONYMS.get(bare_name(name), name)
@@ -135,15 +135,23 @@ def report_unknown(
     choices: Iterable[str],
     diagnostics: Diagnostics,
 ) -> None:
-    """Note a name that is none of ``choices``; the arguments are those of ``unknown_name``.
+    """Report a name that is none of ``choices``.
 
-    What it may mean is looked for if it is shown at all: that takes a while for each.
+    The suggestion takes a while, so it is only made if the message is shown.
+
+    Args:
+        location: Where the name was written.
+        key: The dotted key that the problem is reported for.
+        kind: As for ``unknown_name``.
+        name: As for ``unknown_name``.
+        choices: As for ``unknown_name``.
+        diagnostics: Receives the problem, and finds the places of a key.
     """
     diagnostics.add(location, key, lambda: str(unknown_name(kind, name, choices, diagnostics)))
 
 
 class KeyFinder:
-    """Finds where in a study file a key may stand."""
+    """Finds the places of a key in a study file."""
 
     def __init__(self, schema: Section, root: YamlNode) -> None:
         self._schema = schema
@@ -151,7 +159,7 @@ class KeyFinder:
         self._paths: dict[str, list[str]] | None = None
 
     def __call__(self, key: str) -> list[str]:
-        """Return the paths that end in ``key``, those below what the file names."""
+        """Return the paths that end in ``key`` and share the most parts with the file."""
         if self._paths is None:
             self._paths = {}
             for path in _paths(self._schema, "", 0):
@@ -167,7 +175,7 @@ class KeyFinder:
         for part in path.split("."):
             if isinstance(node, ScalarNode):  # mlp is short for {mlp: null}
                 return parts + (bare_name(str(node.value)) == bare_name(part))
-            # A name that is misspelled itself says as well what is meant
+            # Compared without case and punctuation, as this name may be misspelled too
             entries = node.entries if isinstance(node, MapNode) else {}
             inside = [entries[each] for each in entries if bare_name(each) == bare_name(part)]
             if not inside:

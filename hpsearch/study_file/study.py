@@ -24,13 +24,13 @@ from hpsearch.study_file.trial_config import (
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How much the study may spend."""
+    """How much the search may use."""
 
     trials: int
     epochs_per_trial: int
-    #: Seconds of a launch; ``None`` is without limit.
+    #: Most seconds of a launch; ``None`` for no limit.
     time: float | None = None
-    #: Seconds in which a trial that trains must finish a batch; else it hangs.
+    #: Seconds after which a trial that finished no batch counts as hanging.
     trial_timeout: float = 1800.0
 
 
@@ -40,9 +40,10 @@ class Confirm:
 
     #: How many of the best trials are trained again.
     top: int = TOP
-    #: Fresh seeds that choose among them, and as many more for the figure of the chosen one.
+    #: Fresh seeds that choose among them; as many more measure the confirmed value.
     seeds: int = SEEDS
-    #: The most epochs that this may cost, as a share of those that the search ran.
+    #: Most epochs of the confirmation, as a share of those that the search ran; ``None`` if no
+    #: share is set.
     share: float | None = None
 
 
@@ -53,7 +54,7 @@ class StudyFile:
     name: str
     description: str
     seed: int
-    #: The figure that every epoch measures and that rules decide by.
+    #: The metric that is measured after every epoch and that pruners decide by.
     objective: Objective
     budget: Budget
     sampler: Component
@@ -65,26 +66,26 @@ class StudyFile:
     plugins: tuple[Path, ...]
     #: The file as it was read.
     text: str
-    #: The whole study as JSON-like data: defaults filled in, ranges kept, overrides applied.
-    #: ``loading.study_from_document`` gives an equal study again. Its order has a meaning
-    #: (branches and augmentations), so store it as text and not in a form that sorts keys.
+    #: The normal form: the whole study as JSON-like data, with defaults, ranges and overrides.
+    #: ``loading.study_from_document`` returns an equal study. Its order has a meaning (branches
+    #: and augmentations), so store it as text and not in a form that sorts keys.
     document: Mapping[str, Any]
     #: Where a frozen config comes from; ``None`` for a study.
     provenance: Mapping[str, Any] | None = None
-    #: Share of the trials (0..1) that run on where the pruner would stop them.
+    #: Share of the trials (0 to 1) of the pruning audit: they run on if the pruner would stop them.
     pruner_audit: float = 0.0
     confirm: Confirm = Confirm()
     #: Which finalists of which study are trained again here; ``None`` for a search.
     confirms: Mapping[str, Any] | None = None
-    #: Where curves go besides the ledger.
+    #: Trackers, which receive every epoch besides the ledger.
     trackers: tuple[Component, ...] = ()
-    #: Who chooses the points that are tried before the sampler has anything to learn from.
+    #: The prior, which chooses the first points, before the sampler has results.
     prior: str = "none"
-    #: The SHA-256 (hex) of the file that the study's prior is, as the study was created; ``None``
-    #: for a prior without a file.
+    #: The SHA-256 (hex) of the prior's file when the study was created; ``None`` for a prior
+    #: without a file.
     prior_sha256: str | None = None
-    #: Sections that the file leaves to hpsearch. In a stored study they stay as they were stored,
-    #: so that a default may change without making its file another question.
+    #: Sections that the file leaves to hpsearch. A stored study keeps its own, so that a new
+    #: default doesn't change the study that a file means.
     unsaid: frozenset[str] = field(default=frozenset(), compare=False)
 
     @cached_property
@@ -103,13 +104,19 @@ class StudyFile:
         return not self.space.parameters()
 
     def trial_config(self, params: Mapping[str, Scalar], ticket: int) -> TrialConfig:
-        """Return what training is told for the point ``params``.
+        """Return the configuration to train for the point ``params``.
 
         The training seed follows from the study's seed and the ticket, and the split from the
-        study's seed, or both are the ones that a frozen config recorded: a confirmed winner was
-        trained on splits of its own. With ``confirm_seed`` among the parameters, training and
-        split follow from the study's seed and that number: the same for every finalist. Raises
-        ``KeyError`` where a parameter is missing.
+        study's seed, unless a frozen config recorded them, as a confirmed winner has its own
+        splits. With ``confirm_seed`` among the parameters, training and split follow from the
+        study's seed and that number, which is the same for every finalist.
+
+        Args:
+            params: Path -> stored value, for every parameter that applies.
+            ticket: The ticket of the trial, from 1.
+
+        Raises:
+            KeyError: A parameter is missing.
         """
         fresh = params.get(CONFIRM_SEED)
         if fresh is not None:
@@ -118,7 +125,7 @@ class StudyFile:
                 epochs=self.budget.epochs_per_trial,
                 split_seed=confirming_seed(self.seed, int(fresh), "split"),
                 seed=confirming_seed(self.seed, int(fresh), "training"),
-                # The images stay the search's; only their split is drawn anew
+                # The images are those of the search; only their split is new
                 limit_seed=self.seed,
             )
         recorded = self.provenance or {}

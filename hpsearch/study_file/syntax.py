@@ -1,7 +1,7 @@
-"""YAML 1.2 text as a tree of values that know their line.
+"""YAML 1.2 text as a tree of values with their lines.
 
-Differs from plain YAML in what it refuses: a repeated key, tags other than the core ones, merge
-keys, numbers that aren't finite or don't fit 64 bits, and what would grow without end. Dates stay
+Stricter than plain YAML: it refuses repeated keys, tags other than the core ones, merge keys,
+numbers that aren't finite or don't fit 64 bits, and text that expands beyond bounds. Dates are
 text.
 """
 
@@ -29,16 +29,16 @@ from hpsearch.registry import Component
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
 from hpsearch.study_file.space import Scalar, join
 
-#: Aliases may repeat a value, but a study file never grows beyond this many values.
+#: Most values of a study file, with those that aliases repeat.
 MOST_VALUES = 20_000
 
-#: Keys of one mapping. Reading the text takes the longest, so both bounds hold while it is read.
+#: Most keys of one mapping. As parsing takes the longest, both bounds are checked during it.
 MOST_KEYS = 2_000
 
-#: Levels of lists and mappings inside one another; far more would end in a RecursionError.
+#: Most levels of nested lists and mappings; far more would raise a RecursionError.
 MOST_LEVELS = 50
 
-#: Whole numbers beyond 64 bits have no use here, and Python can't even print long ones.
+#: Larger integers have no use here, and Python refuses to print very long ones.
 _LARGEST = 2**63 - 1
 
 _TOO_DEEP = f"lists and mappings must be nested at most {MOST_LEVELS} deep"
@@ -48,7 +48,7 @@ _TOO_MANY_VALUES = f"a study file contains at most {MOST_VALUES} values"
 _NUL = r"text must not contain a NUL (\0): no path or name can"
 
 _CORE = "tag:yaml.org,2002:"
-#: YAML 1.1 leftovers that a study file takes as text.
+#: Tags of YAML 1.1 that are text in a study file.
 _TEXT = {_CORE + "str", _CORE + "timestamp", _CORE + "value", _CORE + "merge"}
 _CONSTRUCTED = {_CORE + "int", _CORE + "float", _CORE + "bool", _CORE + "null"}
 
@@ -71,7 +71,7 @@ class ListNode:
 
 @dataclass(frozen=True)
 class MapNode:
-    """A mapping. The place of each value is that of its key."""
+    """A mapping; the location of each value is that of its key."""
 
     location: SourceLocation
     entries: Mapping[str, YamlNode]
@@ -81,15 +81,21 @@ YamlNode: TypeAlias = ScalarNode | ListNode | MapNode
 
 
 def read_yaml(text: str, location: SourceLocation, diagnostics: Diagnostics) -> YamlNode | None:
-    """Parse ``text``; ``location`` tells its origin. Problems go to ``diagnostics``.
+    """Parse YAML text.
 
-    Returns ``None`` where the text isn't YAML at all; a null value where it is empty.
+    Args:
+        text: The text.
+        location: Its origin; lines are counted if its ``line`` isn't ``None``.
+        diagnostics: Receives problems.
+
+    Returns:
+        The tree; ``None`` if the text isn't YAML or is too large, a null value if it is empty.
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer, yaml.max_depth = _BoundedComposer, MOST_LEVELS + 1
     try:
         with warnings.catch_warnings():
-            # YAML allows to define an anchor anew
+            # YAML allows a second definition of an anchor
             warnings.simplefilter("ignore", ReusedAnchorWarning)
             raw = yaml.compose(text)
     except (MaxDepthExceededError, _TooMuch) as error:
@@ -117,11 +123,12 @@ def read_yaml(text: str, location: SourceLocation, diagnostics: Diagnostics) -> 
 
 
 def from_plain(value: Any, location: SourceLocation) -> YamlNode:
-    """Return a Python value (a default, a stored document) as if it had been written at
-    ``location``.
+    """Return a Python value (a default, a stored document) as a tree at ``location``.
 
     Takes JSON-like values, ``Component``, dataclass instances, paths, enums, tuples and sets.
-    Raises ``UserError`` for anything else.
+
+    Raises:
+        UserError: The value is of another type, or a text contains a NUL.
     """
     match value:
         case str() if "\0" in value:
@@ -160,7 +167,7 @@ def to_plain(node: YamlNode) -> Any:
 
 
 class _TooMuch(MarkedYAMLError):
-    """More than a study file holds; the rest of the text isn't read."""
+    """The text has more values or keys than a study file may; the rest isn't read."""
 
     def __init__(self, rule: str, event: Event) -> None:
         super().__init__(problem=rule, problem_mark=event.start_mark)
@@ -170,7 +177,7 @@ class _TooMuch(MarkedYAMLError):
 
 
 class _BoundedComposer(Composer):
-    """Stops reading a text that holds more than a study file may."""
+    """Stops parsing a text that has more values or keys than a study file may."""
 
     def __init__(self, loader: Any = None) -> None:
         super().__init__(loader=loader)
@@ -188,7 +195,7 @@ class _BoundedComposer(Composer):
 
 
 class _Converter:
-    """Turns ruamel's nodes into ours, noting what a study file refuses."""
+    """Turns ruamel's nodes into ours, and reports those that a study file may not have."""
 
     def __init__(self, yaml: Any, location: SourceLocation, diagnostics: Diagnostics) -> None:
         self.yaml, self.location, self.diagnostics = yaml, location, diagnostics
@@ -278,7 +285,7 @@ class _Converter:
 
 
 def _line(location: SourceLocation, index: int) -> SourceLocation:
-    """Return the place at a 0-based line, where the origin has lines."""
+    """Return the location of a 0-based line, or ``location`` if the origin has no lines."""
     return location if location.line is None else replace(location, line=index + 1)
 
 

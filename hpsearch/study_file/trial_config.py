@@ -1,4 +1,4 @@
-"""One concrete configuration: what training is told, and nothing else."""
+"""One concrete configuration: the input of training."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any, Literal, TypeAlias
 from hpsearch.registry import Component
 
 Precision = Literal["auto", "fp32", "bf16"]
-#: What a training image counts for: all the same, or the inverse of its class's frequency.
+#: The weight of a training image: equal for all, or the inverse of its class's frequency.
 ClassWeights = Literal["none", "balanced"]
-#: Which weights are judged and kept: those of the last step, or their moving average.
+#: Which weights are evaluated and saved: those of the last step, or their moving average.
 Evaluate = Literal["weights", "ema"]
 
 #: How pixels are scaled: to mean 0 and deviation 1 as measured on the training images, to 0..255,
-#: 0..1, -1..1, or by ``mean`` and ``std`` as given, per channel, on the 0..1 scale.
+#: 0..1, -1..1, or by the given ``mean`` and ``std``, per channel, on the 0..1 scale.
 Normalization: TypeAlias = (
     Literal["measured", "raw", "unit", "symmetric"]
     | Mapping[Literal["mean", "std"], Sequence[float]]
 )
 
 
-#: A parameter of every trial of a confirmation: which fresh seed it is trained with.
+#: A parameter of every trial of a confirmation: the number (from 1) of its fresh seed.
 CONFIRM_SEED = "confirm_seed"
 
 
-#: The largest edge of the input in pixels. Beyond it lie typing errors: one image of 100,000 pixels
-#: is 30 GB.
+#: The largest edge of the input in pixels, against typing errors: one image with an edge of 100,000
+#: pixels is 30 GB.
 LARGEST_INPUT = 4096
 
 
@@ -37,25 +37,25 @@ class DataConfig:
     """Which images, how many, and how they are prepared."""
 
     source: Component
-    #: A fraction of the training images (0 < x < 1), or a number of them. Unused where the
-    #: source brings a validation part of its own.
+    #: A fraction of the training images (0 < x < 1), or a number of them. Unused if the source has
+    #: its own validation images.
     validation: float | int = 0.2
-    #: Cross-validation: a trial is trained so many times, and each image validates once.
+    #: Folds of a cross-validation, for each of which a trial trains a model; ``None`` for none.
     folds: int | None = None
-    #: Repeated random splits: so many, each with ``validation`` images of its own.
+    #: Repeated random splits, each with its own ``validation`` images; ``None`` for one split.
     splits: int | None = None
-    #: Edge of the square input in pixels; ``None`` keeps the source's own size.
+    #: Edge of the square input in pixels; ``None`` keeps the source's size.
     input_size: int | None = None
     #: How many training images to take (stratified) before the split; ``None`` takes all.
     limit: int | None = None
     #: How many training images of each class to take before the split (all of a class that has
-    #: fewer); not together with ``limit``.
+    #: fewer); ``None`` takes all. Not together with ``limit``.
     per_class: int | None = None
-    #: Seeds ``limit`` and ``per_class`` where it isn't the split's seed that does.
+    #: Seeds ``limit`` and ``per_class``; with ``None`` the split's seed does.
     limit_seed: int | None = None
     normalization: Normalization = "measured"
-    #: Validation images are trained on as well, and none is left to validate: for a model whose
-    #: figures are known already. No study file asks for it.
+    #: Whether validation images are trained on as well, so that none is left to validate: for a
+    #: model whose metrics are already known. A study file can't set it.
     train_on_validation: bool = False
     #: Applied to training batches only, in this order.
     augmentation: tuple[Component, ...] = ()
@@ -68,11 +68,11 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
-    """Training ends where the validation loss has stopped falling."""
+    """Training ends when the validation loss has stopped falling."""
 
-    #: Epochs in a row without a new lowest validation loss, after which training ends.
+    #: Number of epochs in a row without a new lowest validation loss after which training ends.
     patience: int
-    #: By how much a loss must be below the lowest so far to count as a new lowest.
+    #: How much lower than the lowest loss so far a new lowest must be.
     min_delta: float = 0.0
 
 
@@ -84,7 +84,7 @@ class TrialConfig:
     model: Component
     optimizer: Component
     lr_schedule: Component
-    #: All of them apply, to training alone.
+    #: All of them apply, to training only.
     regularization: tuple[Component, ...] = ()
     class_weights: ClassWeights = "none"
     batch_size: int
@@ -107,7 +107,15 @@ def trial_config(
     seed: int,
     limit_seed: int | None = None,
 ) -> TrialConfig:
-    """Build a ``TrialConfig`` from a point of a study's space (``Draw.config``)."""
+    """Build a ``TrialConfig`` from a point of a study's space.
+
+    Args:
+        config: The point, as ``Draw.config``.
+        epochs: Number of epochs to train.
+        split_seed: Seeds the train/validation split.
+        seed: Seeds weights, data order, augmentation and dropout.
+        limit_seed: Seeds ``limit`` and ``per_class``; with ``None`` the split's seed does.
+    """
     data, stopping = config["data"], config["early_stopping"]
     return TrialConfig(
         data=DataConfig(
@@ -143,17 +151,22 @@ def trial_seed(study_seed: int, ticket: int) -> int:
 
 
 def confirming_seed(study_seed: int, fresh: int, purpose: Literal["training", "split"]) -> int:
-    """Return a seed (0..2**31-1) for the ``fresh``-th (from 1) fresh seed of a confirmation.
+    """Return a seed (0..2**31-1) of a confirmation.
 
-    It follows from nothing else, so every finalist meets the same: their results are pairs.
+    It is the same for every finalist, so that their results can be compared in pairs.
+
+    Args:
+        study_seed: The study's seed.
+        fresh: The number of the fresh seed, from 1.
+        purpose: Whether it seeds the training or the split.
     """
     return hashed_seed(study_seed, "confirm", purpose, fresh)
 
 
 def hashed_seed(*origin: str | int) -> int:
-    """Return the seed (0..2**31-1) that follows from what it is for, such as a seed and a ticket.
+    """Return the seed (0..2**31-1) that follows from its origin, such as a seed and a ticket.
 
-    Hashed, so that neighbours have nothing in common.
+    A hash, so that the seeds of neighbours are unrelated.
     """
     digest = hashlib.sha256("/".join(map(str, origin)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
@@ -165,7 +178,7 @@ def _component(named: Mapping[str, Any]) -> Component:
 
 
 def _switched_on(named: Mapping[str, Any]) -> tuple[Component, ...]:
-    """Return the components of a section that lists any number of them, in the file's order."""
+    """Return the components of a section that are switched on, in the file's order."""
     return tuple(
         Component(name, {} if settings is True else settings)
         for name, settings in named.items()

@@ -26,13 +26,24 @@ SEARCH_KEYS = (*RANGE_KEYS, "values")
 
 
 class RuleBroken(Exception):
-    """A value breaks its key's rule; the message is the rule and the value."""
+    """A value breaks its key's rule; the message contains the rule and the value."""
 
 
 def parse_value(
     value_schema: Value, node: YamlNode, key: str, diagnostics: Diagnostics, *, searchable: bool
 ) -> Fixed | Range | Choice | None:
-    """Check what a key was given. Returns ``None`` where a problem was reported."""
+    """Check the value of a key.
+
+    Args:
+        value_schema: The schema of the key.
+        node: The value: fixed, a range or a list of values.
+        key: The dotted key.
+        diagnostics: Receives problems.
+        searchable: Whether a range or a list of values is allowed.
+
+    Returns:
+        The node of the space, or ``None`` if a problem was reported.
+    """
     if not isinstance(node, MapNode) or is_value(value_schema, node):
         try:
             return Fixed(checked(value_schema, node))
@@ -59,14 +70,18 @@ def parse_value(
 
 
 def is_value(value_schema: Value, node: MapNode) -> bool:
-    """Whether a mapping is meant as the key's value, and not as what is searched."""
+    """Whether a mapping is a fixed value of the key, and not a range or a list of values."""
     return value_schema.takes_mappings and not set(node.entries) & set(SEARCH_KEYS)
 
 
 def checked(value_schema: Value, node: YamlNode) -> Any:
-    """Return the fixed value of a key as JSON-like data. Raises ``RuleBroken``.
+    """Return the fixed value of a key as JSON-like data.
 
-    A path becomes absolute: it is meant from the folder of the place where it was written.
+    A path becomes absolute; a relative one starts from the folder of its location.
+
+    Raises:
+        RuleBroken: The value breaks the key's rule, or the key's annotation can't be used.
+        UserError: The valid value isn't JSON-like.
     """
     value = to_plain(node)
     try:
@@ -123,7 +138,7 @@ def _range(value_schema: Value, node: MapNode, key: str, diagnostics: Diagnostic
     if integer and step is None:
         step = 1
     if step is not None and low + step <= high:
-        # A rule such as "a multiple of 8" may hold at both ends and not between them
+        # A rule such as "a multiple of 8" may be satisfied at both ends but not between them
         _end(value_schema, low + step, node.location, key, diagnostics)
     if len(diagnostics) > before:
         return None
@@ -143,7 +158,7 @@ def _broken_range(low: Any, high: Any, step: Any, *, log: bool, integer: bool) -
         return "the step of an integer range must be an integer"
     if step <= 0:
         return "step > 0 must hold"
-    # The decimals as written, so that 0.6 to 0.95 by 0.05 comes out even
+    # The decimals as written: in floats, 0.6 to 0.95 isn't a whole number of steps of 0.05
     if (Fraction(str(high)) - Fraction(str(low))) % Fraction(str(step)) != 0:
         return "max must lie a whole number of steps above min"
     return ""
@@ -223,7 +238,7 @@ def _choice(
 
 
 def _compact(node: YamlNode) -> str:
-    """Return a mapping as the file would write it on one line."""
+    """Return a mapping as a study file writes it on one line."""
     value = to_plain(node)
     if not isinstance(value, dict):
         return shown(value)

@@ -1,4 +1,4 @@
-"""The whole tree of a study file against its schema: every problem, or a space."""
+"""Checks the whole tree of a study file against its schema, and turns it into a space."""
 
 from __future__ import annotations
 
@@ -19,16 +19,24 @@ from hpsearch.study_file.syntax import (
 )
 from hpsearch.study_file.values import RuleBroken, checked, parse_value
 
-#: As the name of a component: the one that the study in ``from`` found (``found.complete``).
+#: As the name of a component: that of the study in ``from`` (``inherit.complete``).
 FOUND = "found"
 
 
 def parse(
     schema: Schema, node: YamlNode, key: str, diagnostics: Diagnostics, *, searchable: bool
 ) -> Node | None:
-    """Return the part of the space that ``node`` describes, defaults filled in.
+    """Return the part of the space that ``node`` describes, with defaults.
 
-    Problems go to ``diagnostics``; what is broken is left out of the result (``None`` at the top).
+    Args:
+        schema: The schema of the part.
+        node: The value as it was written.
+        key: The dotted key; empty for the root.
+        diagnostics: Receives problems.
+        searchable: Whether ranges, lists of values and branches are allowed.
+
+    Returns:
+        The part without its invalid keys; ``None`` if it is invalid itself.
     """
     match schema:
         case Value():
@@ -44,7 +52,7 @@ def parse(
 
 
 def plain(node: Node) -> Any:
-    """Return a part of the space as a study file writes it, defaults and ranges included."""
+    """Return a part of the space as a study file writes it, with defaults and ranges."""
     match node:
         case Fixed(value):
             return value
@@ -59,10 +67,10 @@ def plain(node: Node) -> Any:
 
 
 def as_entries(schema: Section | ComponentChoice, node: YamlNode) -> dict[str, YamlNode] | None:
-    """Return the entries that ``node`` names, its short forms written out.
+    """Return the entries of ``node``, with short forms expanded.
 
-    ``mlp`` stands for ``{mlp: null}``, null for ``{}``, and a section's shorthand for its key.
-    ``None`` where the node is nothing of the kind.
+    ``mlp`` is short for ``{mlp: null}``, null for ``{}``, and a bare value of a section for
+    ``{shorthand: value}``. Returns ``None`` if the node is none of these and no mapping.
     """
     match node:
         case MapNode(_, entries):
@@ -84,7 +92,7 @@ def as_entries(schema: Section | ComponentChoice, node: YamlNode) -> dict[str, Y
 
 
 def _listed(schema: Switches, items: Sequence[YamlNode]) -> dict[str, YamlNode] | None:
-    """Return a list's components by name; ``None`` where an item is none, or comes twice."""
+    """Return a list's components by name; ``None`` if an item isn't one, or appears twice."""
     found: dict[str, YamlNode] = {}
     for item in items:
         entries = None if isinstance(item, ListNode) else as_entries(schema, item)
@@ -104,14 +112,14 @@ def _plain_range(node: Range) -> dict[str, Any]:
 
 
 def no_section(schema: Section, node: YamlNode) -> str:
-    """Return the message for what should be a mapping of ``schema``'s keys and isn't."""
+    """Return the message for a value that should be a mapping of ``schema``'s keys and isn't."""
     listed, got = ", ".join(schema.keys), shown(to_plain(node))
     hint = "".join(f"; write {{{key}: {got}}}" for key in _meant(schema, node))
     return f"must be a mapping with the keys {listed}, but got {got}{hint}"
 
 
 def _meant(schema: Section, node: YamlNode) -> list[str]:
-    """Return the key that a bare value must be meant for: the only one that is required."""
+    """Return the key that a bare value may be meant for: the only required one, if it is valid."""
     required = [key for key, sub in schema.keys.items() if sub.required]
     if len(required) != 1 or is_null(node):
         return []
@@ -156,7 +164,7 @@ def _section(
 
 
 def is_null(node: YamlNode) -> bool:
-    """Whether null is written there, which says nothing."""
+    """Whether the value is null, which counts as not given."""
     return isinstance(node, ScalarNode) and node.value is None
 
 
@@ -185,7 +193,7 @@ def _position(node: YamlNode) -> tuple[int, int, int]:
 def _default(
     schema: Schema, location: SourceLocation, key: str, diagnostics: Diagnostics
 ) -> YamlNode | None:
-    """Return a key's default as if it stood in the file, so that it is checked alike."""
+    """Return a key's default as a value of the file, so that it is checked in the same way."""
     if not isinstance(schema, Section) and schema.required:
         diagnostics.add(location, key, "this key is required, but it is missing; add it")
         return None
@@ -230,7 +238,7 @@ def _one_of(
         option = parse(
             schema.option(name), entry, join(key, name), diagnostics, searchable=searchable
         )
-        # A broken option stays known, or try_first would be told that it isn't listed
+        # An invalid option stays listed, or try_first would report it as unknown
         options[name] = option if isinstance(option, Group) else Group({})
     return Branch(options) if options else None
 
@@ -259,7 +267,7 @@ def _some_of(
     return Group(children)
 
 
-#: An augmentation's name without keys of its own.
+#: The value of a switch without settings.
 ON_OFF = Value(type=bool, rule="true, false, {values: [true, false]} or a mapping of its keys")
 
 
@@ -271,7 +279,7 @@ def _switch(
     diagnostics: Diagnostics,
     searchable: bool,
 ) -> Node | None:
-    """Parse what stands behind the name of an augmentation: on, off, searched, or settings."""
+    """Parse the value of a switch: on, off, searched, or settings."""
     keys = schema.option(name)
     searched = isinstance(node, MapNode) and "values" in node.entries
     if isinstance(node, ScalarNode) and node.value is None:
