@@ -1,7 +1,7 @@
 """From a study file's ``data`` section to tensors that every worker shares.
 
-``prepare`` gives training and validation images; ``test_images`` is the only door to test images,
-and nothing in the search calls it.
+``prepare`` returns training and validation images. Only ``test_images`` returns test images, and
+nothing in the search calls it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PreparedData:
     """
 
     #: uint8 ``(n, channels, height, width)``, contiguous, over a memory map that all processes
-    #: share. Where the source has a validation part of its own, it follows the training part.
+    #: share. If the source has its own validation part, that follows the training part.
     images: Tensor
     #: int64 ``(n,)``.
     labels: Tensor
@@ -52,9 +52,9 @@ class PreparedData:
     train_indices: Tensor
     #: int64, sorted; rows of ``images``.
     val_indices: Tensor
-    #: float64 ``(channels,)``: what is subtracted from pixels on the 0..1 scale ...
+    #: float64 ``(channels,)``: subtracted from pixels on the 0..1 scale (``data.normalization``).
     mean: Tensor
-    #: ... and what they are then divided by; never 0. As ``data.normalization`` says.
+    #: float64 ``(channels,)``: the divisor after that; never 0.
     std: Tensor
     class_names: tuple[str, ...]
     #: ``(channels, height, width)``.
@@ -63,19 +63,19 @@ class PreparedData:
     data_hash: str
     #: SHA-256 of the training and validation images' indices in the source.
     split_hash: str
-    #: The cache entry that ``images`` lies in.
+    #: The cache entry of ``images``.
     cache_folder: Path
     #: Its size on disk.
     cache_bytes: int
-    #: What people should know of how the source's files were taken.
+    #: Remarks for people on how the source's files were read.
     notes: tuple[str, ...] = ()
-    #: The group of each image, int64 ``(n,)`` from 0; ``None`` if the source makes no groups.
-    #: Images of one group (of one object, say) are on the same side of every split, and right or
-    #: wrong together.
+    #: The group of each image, int64 ``(n,)`` from 0; ``None`` if the source has no groups.
+    #: Images of one group (such as those of one object) are on the same side of every split, and
+    #: their predictions aren't independent.
     groups: Tensor | None = None
-    #: What each training of a trial sees where it has several (``data.folds``, ``data.splits``);
-    #: empty where it has one. Then ``train_indices`` and ``val_indices`` above are all images that
-    #: train, or validate, in one of them, and ``split_hash`` names all of their splits.
+    #: The data of each training of a trial if it has several (``data.folds``, ``data.splits``),
+    #: else empty. With several, ``train_indices`` and ``val_indices`` above are all images that
+    #: train, or validate, in one of them, and ``split_hash`` is of all of their splits.
     rounds: tuple[PreparedData, ...] = ()
 
     @cached_property
@@ -85,11 +85,11 @@ class PreparedData:
 
     @cached_property
     def images_per_class(self) -> tuple[int, ...]:
-        """Training and validation images of each class."""
+        """Training and validation images of each class, in the order of ``class_names``."""
         return tuple(torch.bincount(self.labels, minlength=len(self.class_names)).tolist())
 
     def groups_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """Return the groups of the images at ``rows``; ``None`` if the source makes none."""
+        """Return the groups of the images at ``rows``; ``None`` if the source has none."""
         found: NDArray[np.int64] | None = None
         if self.groups is not None:
             found = self.groups.numpy()[rows]
@@ -97,7 +97,7 @@ class PreparedData:
 
     @cached_property
     def val_groups(self) -> int | None:
-        """In how many groups the validation images are; ``None`` if there are none."""
+        """The number of groups of the validation images; ``None`` if there are none."""
         found = self.groups_of(self.val_indices.numpy())
         return None if found is None or not len(found) else len(np.unique(found))
 
@@ -105,10 +105,17 @@ class PreparedData:
 def prepare(config: DataConfig, *, split_seed: int, root: Path | None = None) -> PreparedData:
     """Return the training and validation images of ``config``.
 
-    ``root`` is the data root (else ``HPSEARCH_DATA``, else ``~/.cache/hpsearch/data``). The first
-    call decodes, resizes and writes the cache; later ones, in any process, map it. Raises
-    ``DataError`` where the source is missing or damaged, where a setting asks for the impossible,
-    or where the data root can't be written.
+    The first call decodes, resizes and writes the cache; later ones, in any process, map it.
+
+    Args:
+        config: The ``data`` section.
+        split_seed: The seed of the split, and of ``limit`` and ``per_class`` if there is no
+            ``limit_seed``; 0 or more.
+        root: The data root; ``None``: ``HPSEARCH_DATA``, else ``~/.cache/hpsearch/data``.
+
+    Raises:
+        DataError: If the source is missing or damaged, a setting doesn't fit the images, or the
+            data root can't be written.
     """
     return _prepare(_request(config, root, split_seed=split_seed))
 
@@ -116,16 +123,16 @@ def prepare(config: DataConfig, *, split_seed: int, root: Path | None = None) ->
 def require_room_for(
     config: DataConfig, prepared: PreparedData, *, split_seed: int, root: Path | None = None
 ) -> None:
-    """Raise ``DataError`` if there is no room to prepare images in another size.
+    """Require enough memory and disk to prepare images in another size.
 
     Args:
-        config: As ``prepare`` takes it.
+        config: The ``data`` section with the new ``input_size``; ``None`` there: no check.
         prepared: The same images, in another ``input_size``.
-        split_seed: As ``prepare`` takes it.
-        root: As ``prepare`` takes it.
+        split_seed: As in ``prepare``.
+        root: As in ``prepare``.
 
     Raises:
-        DataError: If memory or disk are too small, with what is needed and what is free.
+        DataError: If there is less. The message shows what is needed and what is free.
     """
     if config.input_size is None:
         return
@@ -136,7 +143,7 @@ def require_room_for(
     try:
         require_room(cache, "images", np.dtype(np.uint8), (count, channels, edge, edge))
     except DataError:
-        # What lies there already needs no more room
+        # An entry that exists already needs no more space
         request = _request(config, root, split_seed)
         source = build_source(config, request.root)
         if not is_built(cache, _training_key(source, request)):
@@ -146,8 +153,10 @@ def require_room_for(
 def test_images(config: DataConfig, *, root: Path | None = None) -> tuple[Tensor, Tensor]:
     """Open the test images: uint8 ``(n, channels, height, width)`` and labels int64 ``(n,)``.
 
-    For the final evaluation only. ``limit`` and ``per_class`` don't apply. Raises ``DataError``
-    like ``prepare``, and where the source has no test part.
+    For the test evaluation only. ``limit`` and ``per_class`` don't apply.
+
+    Raises:
+        DataError: As in ``prepare``, and if the source has no test part.
     """
     entry = _test_entry(config, root)
     return torch.from_numpy(entry.array("images")), torch.from_numpy(entry.array("labels"))
@@ -158,7 +167,8 @@ def groups_of_test_images(
 ) -> NDArray[np.int64] | None:
     """Return the group of each of ``test_images``, int64 ``(n,)``; ``None`` if there are none.
 
-    Raises ``DataError`` like ``test_images``.
+    Raises:
+        DataError: As in ``test_images``.
     """
     return _groups_in(_test_entry(config, root))
 
@@ -179,14 +189,23 @@ def _test_entry(config: DataConfig, root: Path | None) -> Entry:
 
 
 def _groups_in(entry: Entry) -> NDArray[np.int64] | None:
-    """Return an entry's groups, numbered from 0: a source may call them by any numbers."""
+    """Return an entry's groups, renumbered from 0: a source may use any numbers."""
     if not entry.has("groups"):
         return None
     return np.unique(entry.array("groups"), return_inverse=True)[1].astype(np.int64)
 
 
 def build_source(config: DataConfig, root: Path, *, may_download: bool = True) -> Source:
-    """Return the source of ``config``: it looks for its files and decodes none."""
+    """Return the source of ``config``; it looks for its files but decodes none.
+
+    Args:
+        config: The ``data`` section.
+        root: The data root.
+        may_download: Whether the source may download missing files.
+
+    Raises:
+        DataError: If files are missing, a setting isn't valid, or a class name can't be used.
+    """
     place = DataRoot(root=root, may_download=may_download)
     source = SOURCES.build(config.source, place)
     require_class_names(source)
@@ -195,7 +214,7 @@ def build_source(config: DataConfig, root: Path, *, may_download: bool = True) -
 
 @dataclass(frozen=True)
 class _Request:
-    """What prepared data depends on; settings may be lists, so the key is text."""
+    """What prepared data depends on; the key is text, since lists in settings can't be hashed."""
 
     key: str
     config: DataConfig = field(compare=False)
@@ -317,7 +336,7 @@ def _key(
 
 
 def _choice(request: _Request) -> tuple[Choose | None, dict[str, int]]:
-    """Return what picks the training images that are taken, and what that depends on."""
+    """Return the function that picks training images, and the settings that it depends on."""
     config = request.config
     seed = request.split_seed if config.limit_seed is None else config.limit_seed
     if config.limit is not None and config.per_class is not None:
@@ -338,7 +357,7 @@ def _choice(request: _Request) -> tuple[Choose | None, dict[str, int]]:
 def _build(
     source: Source, parts: list[Part], config: DataConfig, choose: Choose | None, writer: Writer
 ) -> dict[str, Any]:
-    """Decode ``parts`` into ``writer``; of the first, the images that ``choose`` picks."""
+    """Decode ``parts`` into ``writer``; of the first, only the images that ``choose`` picks."""
     taken = [
         read_part(source, part, choose if number == 0 else None)
         for number, part in enumerate(parts)
@@ -380,5 +399,5 @@ def _union(splits: Sequence[Split]) -> Split:
 
 
 def _in_source(split: Split, chosen: Any) -> Split:
-    """Return the split in the source's own numbering, which ``limit`` leaves as it is."""
+    """Return the split with the source's own indices, which ``limit`` doesn't change."""
     return Split(train=chosen[split.train], validation=chosen[split.validation])

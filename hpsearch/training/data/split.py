@@ -1,10 +1,10 @@
 """Seeded, stratified choices: ``limit``, ``per_class``, and the split into two parts.
 
-Each image draws one 64-bit key from a PCG64 stream, and a class gives its images with the smallest
-keys. NumPy promises that the raw stream never changes (it doesn't for ``Generator``'s methods), so
-a split is the same on every platform and release, and a bigger part contains the smaller one of
-the same seed as far as the classes' shares allow. Images that must stay together are split by
-``group_split``.
+Each image gets a 64-bit key from a PCG64 stream, and the images with the smallest keys of each
+class are chosen. NumPy guarantees that the raw stream never changes (it doesn't for the methods of
+``Generator``), so a split is the same on every platform and release. With the same seed, a larger
+part contains the smaller one as far as the classes' shares allow. ``group_split`` splits images
+that must stay together.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Indices = NDArray[np.int64]
 #: The part that is split off the training images.
 SplitOff = Literal["validation", "test"]
 
-#: Whose keys are drawn.
+#: The purpose of a stream of keys.
 Stream = Literal["limit", "validation", "test", "folds"]
 
-#: What a stream of keys is for; two purposes of one seed draw different keys.
+#: The number of each purpose in the seed, so that two purposes get different keys.
 _STREAMS = {"limit": 1, "validation": 2, "test": 3, "folds": 4}
 _KEYS = {"validation": "data.validation", "test": "test_fraction"}
 
@@ -36,15 +36,23 @@ class Split:
     """Which images train and which don't: two sorted, disjoint sets that cover all."""
 
     train: Indices
-    #: The images that were split off; they test where ``part`` was ``test``.
+    #: The images that were split off; test images if ``part`` was ``test``.
     validation: Indices
 
 
 def limit_images(labels: NDArray[np.int64], limit: int, *, seed: int) -> Indices:
-    """Return the sorted indices of ``limit`` images, shared among classes as ``labels`` are.
+    """Return the sorted indices of some of the images, stratified by class.
 
-    Every class that occurs keeps at least one image. Raises ``DataError`` where ``limit`` is
-    smaller than the number of classes or larger than the number of images.
+    Every class that occurs keeps at least one image.
+
+    Args:
+        labels: The class of each image, int64 ``(n,)``.
+        limit: The number of images to take.
+        seed: The seed of the choice, 0 or more.
+
+    Raises:
+        DataError: If ``limit`` is smaller than the number of classes that occur, or larger than the
+            number of images.
     """
     counts = np.bincount(labels)
     classes = int(np.count_nonzero(counts))
@@ -59,9 +67,15 @@ def limit_images(labels: NDArray[np.int64], limit: int, *, seed: int) -> Indices
 
 
 def images_per_class(labels: NDArray[np.int64], per_class: int, *, seed: int) -> Indices:
-    """Return the sorted indices of ``per_class`` images of each class (all, where it has fewer).
+    """Return the sorted indices of ``per_class`` images of each class (all, if it has fewer).
 
-    Raises ``DataError`` where no class has so many: nothing would be left out.
+    Args:
+        labels: The class of each image, int64 ``(n,)``.
+        per_class: The number of images to take of each class.
+        seed: The seed of the choice, 0 or more.
+
+    Raises:
+        DataError: If ``per_class`` is below 1, or no class has so many images.
     """
     counts = np.bincount(labels)
     if not 1 <= per_class <= counts.max():
@@ -80,11 +94,23 @@ def stratified_split(
     seed: int,
     part: SplitOff = "validation",
 ) -> Split:
-    """Split ``len(labels)`` images, each class in its share of both parts.
+    """Split images so that each class has its share of both parts.
 
-    ``validation`` is a fraction (a float with 0 < x < 1) or a number of images (an int). A class
-    with two images or more is in both parts wherever the sizes allow it; a class with a single
-    image trains. Raises ``DataError`` where one of the parts would be empty.
+    A class with two or more images is in both parts if the sizes allow it; a class with a single
+    image trains, unless the other classes can't spare enough.
+
+    Args:
+        labels: The class of each image, int64 ``(n,)``.
+        validation: The size of the part that is split off: a fraction (a float with 0 < x < 1) or
+            a number of images (an int).
+        seed: The seed of the choice, 0 or more.
+        part: What is split off.
+
+    Returns:
+        The split; its ``validation`` contains what is split off.
+
+    Raises:
+        DataError: If one of the two parts would be empty.
     """
     total = len(labels)
     count = count_of(validation, total, part)
@@ -93,7 +119,7 @@ def stratified_split(
     lower = divisible.astype(np.int64) if count >= np.count_nonzero(divisible) else 0 * counts
     upper = np.where(divisible, counts - 1, 0)
     if upper.sum() < count:
-        # More validation images than the classes can spare: some classes leave training.
+        # More validation images than the classes can spare: some classes don't train.
         upper = counts
     shares = shares_of(counts, count, lower=lower, upper=upper)
     chosen = _pick(labels, shares, seed=seed, stream=part)
@@ -103,7 +129,7 @@ def stratified_split(
 
 
 def split_hash(split: Split) -> str:
-    """Return the SHA-256 of both sets of indices: equal hashes are equal splits."""
+    """Return the SHA-256 (hex) of both sets of indices: equal hashes mean equal splits."""
     digest = hashlib.sha256()
     for indices in (split.train, split.validation):
         digest.update(len(indices).to_bytes(8, "little"))
@@ -112,9 +138,15 @@ def split_hash(split: Split) -> str:
 
 
 def count_of(size: float | int, total: int, part: SplitOff) -> int:
-    """Return how many of ``total`` images a fraction (float) or a number (int) of them is.
+    """Return how many images are split off.
 
-    Raises ``DataError`` where one of the two parts would be empty.
+    Args:
+        size: A fraction of the images (a float with 0 < x < 1) or their number (an int).
+        total: The number of all images.
+        part: What is split off; it decides the name of the setting in errors.
+
+    Raises:
+        DataError: If a fraction isn't between 0 and 1, or one of the two parts would be empty.
     """
     key = _KEYS[part]
     if isinstance(size, int):
@@ -140,9 +172,19 @@ def count_of(size: float | int, total: int, part: SplitOff) -> int:
 
 
 def shares_of(counts: Indices, total: int, *, lower: Indices, upper: Indices) -> Indices:
-    """Divide ``total`` among classes like ``counts``, inside the bounds, by largest remainder.
+    """Divide ``total`` among classes in proportion to ``counts``, by largest remainder.
 
-    All in integers, so that no rounding differs between platforms; ties go to the first class.
+    The arithmetic is in integers, so that no rounding differs between platforms. The first class
+    wins ties.
+
+    Args:
+        counts: The number of images of each class, int64 ``(classes,)``.
+        total: What is divided, between the sum of ``lower`` and that of ``upper``.
+        lower: The least share of each class, int64 ``(classes,)``.
+        upper: The largest share of each class, int64 ``(classes,)``.
+
+    Returns:
+        The share of each class, int64 ``(classes,)``.
     """
     images = int(counts.sum())
     wanted = counts * total  # in units of 1/images
@@ -158,7 +200,19 @@ def shares_of(counts: Indices, total: int, *, lower: Indices, upper: Indices) ->
 
 
 def random_keys(count: int, *, seed: int, stream: Stream) -> NDArray[np.uint64]:
-    """Return ``count`` random numbers of 64 bits, the same on every platform and release."""
+    """Return random numbers of 64 bits, the same on every platform and release.
+
+    Args:
+        count: How many.
+        seed: The seed, 0 or more.
+        stream: The purpose; each has other numbers.
+
+    Returns:
+        uint64 ``(count,)``.
+
+    Raises:
+        DataError: If ``seed`` is negative.
+    """
     if seed < 0:
         raise DataError(f"the seed of a split must be 0 or more, but got {seed}")
     bits = np.random.PCG64(np.random.SeedSequence([seed, _STREAMS[stream]]))

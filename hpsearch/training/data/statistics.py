@@ -20,10 +20,14 @@ def mean_and_std(
 ) -> tuple[Tensor, Tensor]:
     """Return mean and (population) standard deviation, float64 ``(channels,)`` on the 0..1 scale.
 
-    ``images`` is uint8 ``(n, channels, height, width)``; only those at ``indices`` are measured.
-    Exact: pixel values are counted, not summed up in floats, so every machine and number of
-    threads gives the same two numbers. A channel of one value only has deviation 1 (dividing by
-    it is harmless). What was counted is kept in the file ``memo``.
+    Pixel values are counted, not summed in floats, so every machine and number of threads gives
+    the same two numbers. A channel with a single value has deviation 1, by which it can be
+    divided.
+
+    Args:
+        images: uint8 ``(n, channels, height, width)``.
+        indices: The images to measure, int64.
+        memo: A file that stores the counts for the next start.
     """
     counts = _remembered(memo, images, indices)
     if counts is None:
@@ -35,7 +39,7 @@ def mean_and_std(
         n = sum(channel)
         total = sum(count * value for count, value in zip(channel, values, strict=True))
         squares = sum(count * value * value for count, value in zip(channel, values, strict=True))
-        # n * squares - total**2 in whole numbers: nothing cancels.
+        # Whole numbers, since n * squares - total**2 in floats would lose digits
         variance = (n * squares - total * total) / (n * n)
         means.append(total / n / 255)
         deviations.append(variance**0.5 / 255 if variance else 1.0)

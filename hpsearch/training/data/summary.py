@@ -1,4 +1,4 @@
-"""What a source holds and whether it is here, for people."""
+"""What a source contains and whether it is available, for people."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class PartSummary:
 
     #: ``training``, ``validation`` or ``test``.
     name: str
-    #: ``None`` for test images: nobody opens them to count them.
+    #: The number of images; ``None`` for test images, which stay closed.
     images: int | None
-    #: How many of each class, in the order of the class names; ``None`` for test images.
+    #: The number for each class, in the order of the class names; ``None`` for test images.
     per_class: tuple[int, ...] | None
 
 
@@ -49,10 +49,10 @@ class Availability:
     """Whether a source could be opened now, without the network."""
 
     name: str
-    #: What the source is, in a line.
+    #: The source in one line.
     description: str
     ready: bool
-    #: Every key that it takes, and those among them that a study file must give.
+    #: All its keys, and those among them that a study file must give.
     keys: tuple[str, ...]
     required: tuple[str, ...]
     #: Where its files are, or what is missing and what to do.
@@ -62,9 +62,17 @@ class Availability:
 def describe_source(
     config: DataConfig, root: Path | None = None, *, split_seed: int = 0
 ) -> SourceSummary:
-    """Prepare ``config`` (download, decode, cache) and return what is there.
+    """Prepare ``config`` (download, decode, cache) and return a summary.
 
-    Test images stay closed. Raises ``DataError`` like ``prepare``.
+    Test images stay closed.
+
+    Args:
+        config: The ``data`` section.
+        root: The data root; ``None``: as in ``prepare``.
+        split_seed: As in ``prepare``.
+
+    Raises:
+        DataError: As in ``prepare``.
     """
     source = build_source(config, data_root(root))
     data = prepare(config, split_seed=split_seed, root=root)
@@ -100,7 +108,8 @@ def list_sources(root: Path | None = None) -> tuple[Availability, ...]:
 def available(name: str, root: Path | None = None) -> Availability:
     """Look for a source's files with its default settings; nothing is downloaded or decoded.
 
-    Raises ``UnknownName`` where no source is called ``name``.
+    Raises:
+        UnknownName: If no source is called ``name``.
     """
     entry = SOURCES[name]
     required = tuple(key.name for key in entry.keys.values() if key.required)
