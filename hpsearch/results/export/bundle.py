@@ -1,4 +1,4 @@
-"""The folder that ``predict`` reads: the frozen config, the weights, the card, the classes."""
+"""The folder that ``predict`` reads: frozen config, weights, model card, class names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ CONFIG, WEIGHTS, CARD, CLASSES = "best.yaml", "weights.safetensors", "card.md", 
 
 
 def refuse_to_replace(paths: Iterable[Path], *, overwrite: bool) -> None:
-    """Raise ``UserError`` where one of the files exists, before any work is done for it."""
+    """Check that no file would be replaced, before any work is done.
+
+    Raises:
+        UserError: If one of the files exists, unless ``overwrite``.
+    """
     for path in paths:
         if path.exists() and not overwrite:
             raise UserError(
@@ -28,7 +32,11 @@ def refuse_to_replace(paths: Iterable[Path], *, overwrite: bool) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises ``UserError`` where it can't be written."""
+    """Write a file completely or not at all.
+
+    Raises:
+        UserError: If its folder is missing, or it can't be written.
+    """
     if not path.parent.is_dir():
         raise UserError(f"{path} can't be written: No such file or directory")
     try:
@@ -44,7 +52,19 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def write_bundle(folder: Path, classifier: Classifier, *, config: str, card: str) -> None:
-    """Write a bundle; ``config`` is the frozen config's text, written last: then all is there."""
+    """Write a bundle.
+
+    The frozen config is written last: if it exists, the bundle is complete.
+
+    Args:
+        folder: The bundle's folder, created if it is missing.
+        classifier: The model.
+        config: Text of the frozen config.
+        card: Text of the model card.
+
+    Raises:
+        UserError: If a file can't be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / WEIGHTS, classifier.model.state_dict(), classifier.signature)
     write_text(folder / CARD, card)
@@ -53,10 +73,17 @@ def write_bundle(folder: Path, classifier: Classifier, *, config: str, card: str
 
 
 def read_bundle(folder: Path, *, device: str = "cpu") -> tuple[StudyFile, Classifier]:
-    """Return a bundle's frozen config and its model. The training data isn't needed.
+    """Return a bundle's frozen config and its model, without the training data.
 
-    The weights run no code; plug-ins that the config names do. Raises ``UserError`` naming the
-    file that is missing, damaged or of another model.
+    The weights run no code; plug-ins that the config names do.
+
+    Args:
+        folder: The bundle's folder.
+        device: The device of the model.
+
+    Raises:
+        CheckpointError: If the weights are missing, damaged or of another model.
+        UserError: If there is no config, it has errors, or it has ranges.
     """
     if not (folder / CONFIG).is_file():
         what = f"has no {CONFIG}" if folder.is_dir() else "isn't a folder"

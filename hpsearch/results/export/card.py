@@ -1,6 +1,6 @@
-"""The model card: what a model is, what its number means, and what it cost, in Markdown.
+"""The model card: what a model is, what its value means, and what it cost, in Markdown.
 
-Everything in it comes from the frozen config, so a card can be written wherever that is.
+Its content comes from the frozen config, so a card can be written wherever that file is.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ def card(
 ) -> str:
     """Return the model card of a frozen config.
 
-    ``worth`` says what its number means, ``contract`` what the input of exported models must be,
-    ``weights`` which weights the files beside it hold.
+    Args:
+        document: The frozen config.
+        worth: Sentences about the meaning of its value.
+        judgement: Its confusion matrix; ``None`` without one.
+        contract: The input of exported models; ``None`` leaves it out.
+        weights: Which weights the bundle contains; ``None`` leaves it out.
     """
     origin = document["provenance"]
     parts = [
@@ -45,14 +49,14 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
     about = [f"# {inline(study)}, trial {inline(origin.get('trial', '?'))}"]
     gap = (origin.get("test") or {}).get("outside_confirmed")
     if gap:
-        # It is told by itself, with its reasons
+        # The headline has a paragraph of its own, with the reasons
         worth = worth.removeprefix(gap["headline"]).lstrip()
     if document.get("description"):
         about.append(plain(document["description"]))
     if isinstance(origin.get("confirmed"), Mapping):
         about.append(f"**Confirmed.** {inline(worth)}")
     else:
-        # `confirm` chooses by one objective; a point of a front is what it is, trained again
+        # `confirm` chooses by one objective, so a point of a front is trained again instead
         how = (
             "`hpsearch train FILE --seeds 5`"
             if Goals.of(document).is_multi_objective
@@ -63,7 +67,7 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
         )
     if gap:
         reasons = "\n".join(f"- {inline(each)}" for each in gap["reasons"])
-        # Before the number itself: who reads no further has read this
+        # Before the value: a reader who stops early must have seen it
         about.insert(1, f"**{inline(gap['headline'])}** Likely reasons:\n\n{reasons}")
     about += [f"**Warning.** {inline(each)}." for each in origin.get("warnings", ())]
     return "\n\n".join(about)

@@ -1,4 +1,4 @@
-"""The figures of a model card: each with its interval, and what the winner was compared with."""
+"""The metrics of a model card: each with its interval, and the winner's comparisons."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from hpsearch.results.export.matrix_metrics import (
 )
 from hpsearch.results.markdown import inline, table
 
-#: A confusion matrix is printed for as many classes.
+#: Largest number of classes for which a confusion matrix is printed.
 _PRINTED_CLASSES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """How images were classified, and which images by what."""
+    """The predictions for images, and their description."""
 
     #: Images by true class (rows) and predicted class.
     confusion: Sequence[Sequence[int]]
-    #: As in "the validation images, by the weights after epoch 9".
+    #: Description, such as "the validation images, by the weights after epoch 9".
     what: str
-    #: Whether each image was judged once; then shares of images have binomial intervals.
+    #: Whether each image counts once; then shares of images have binomial intervals.
     once: bool
-    #: How far groups of images move the shares, if the images come in groups.
+    #: Errors of the shares over groups of images; ``None`` if they aren't known.
     over_groups: OverGroups | None = None
-    #: Whether they do.
+    #: Whether the images come in groups.
     grouped: bool = False
-    #: The interval of each class's recall over seeds and images; empty if it is of one training.
+    #: The interval of each class's recall over seeds and images; empty for a single training.
     recall: Sequence[Interval | None] = ()
 
 
 def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
-    """Return the section of figures, and of how sure they are."""
+    """Return the section of metrics, with their uncertainty."""
     rows: list[tuple[str, str, str, str]] = []
     confirmed = origin.get("confirmed")
     if isinstance(confirmed, Mapping):
@@ -95,7 +95,7 @@ def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
 
 
 def classes_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
-    """Return the section of figures by class; empty where nothing is known of them."""
+    """Return the section of metrics by class; empty if there are none."""
     names = origin.get("class_names")
     if judgement is None or not names:
         return ""
@@ -167,7 +167,7 @@ def _groups(metrics: Mapping[str, Any], images: str = "validation images") -> st
 
 
 def _same(last: Mapping[str, Any], judgement: Judgement) -> bool:
-    """Whether the matrix is that of the figures: with `at: best` it may be another epoch's."""
+    """Whether the matrix is that of the metrics: with `at: best` it may be another epoch's."""
     matrix = np.asarray(judgement.confusion)
     return bool(matrix.sum()) and abs(np.trace(matrix) / matrix.sum() - last["val_accuracy"]) < 1e-9
 

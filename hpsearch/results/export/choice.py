@@ -27,12 +27,12 @@ from hpsearch.study_file.study import StudyFile
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What is exported, and why it isn't the confirmed winner."""
+    """The exported trial, and why it isn't the confirmed winner."""
 
     frozen: FrozenConfig
-    #: ``None`` where the confirmed winner is exported.
+    #: The confirmation's verdict if the confirmed winner is exported; otherwise ``None``.
     verdict: ConfirmationResult | None
-    #: How to come to a confirmed one; ``None`` where this is one, or a trial was named.
+    #: How to get a confirmed winner; ``None`` if this is one, or a trial was named.
     advice: str | None
 
 
@@ -45,12 +45,19 @@ def choose(
     pick: str | None = None,
     unconfirmed: bool = False,
 ) -> Export:
-    """Freeze the confirmed winner of a search; where there is none, the best seen.
+    """Freeze the confirmed winner of a search, or the best seen if there is none.
 
-    ``load`` gives a stored study's file again. ``number`` names a trial instead, ``unconfirmed``
-    the best seen. With several objectives ``pick`` names a point of the front (``ranking.pick``),
-    since a confirmation chooses by one of them. Raises ``UserError`` where there is nothing to
-    export, or ``record`` is a confirmation.
+    Args:
+        database: The search's database.
+        record: The search.
+        load: Returns the study file of a stored study.
+        number: Number of a trial to freeze instead; ``None`` for the winner.
+        pick: The point of the front in a study of several objectives (``ranking.pick``), since
+            a confirmation chooses by one of them.
+        unconfirmed: Whether to freeze the best seen instead.
+
+    Raises:
+        UserError: If there is nothing to export, or ``record`` is a confirmation.
     """
     name = record.study.name
     if is_confirmation(record.study):
@@ -114,7 +121,7 @@ def _confirmed(
 def _first_report(confirmation: StudyRecord) -> TrialRecord:
     """Return the winner's training with the first of the report's seeds that didn't fail.
 
-    The first, and not the best: choosing one by its figure would make that figure optimistic.
+    It must not be the best of them: a choice by value would make that value optimistic.
     """
     kept = {trial.ticket for trial in kept_trainings(confirmation)}
     seeds = spec_of(confirmation).report_seeds

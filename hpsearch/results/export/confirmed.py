@@ -1,4 +1,4 @@
-"""What a frozen config tells of the confirmation of its winner."""
+"""The section of a frozen config about the confirmation of its winner."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import Comparison, ConfirmationResult
 
-#: What must be known of an interval that was computed without the images' groups.
+#: Warning about an interval that was computed without the images' groups.
 LACKS_GROUPS = (
     "The images come in groups, but this confirmation was stored before hpsearch counted them: its "
     "intervals take each image as independent and are too narrow. `hpsearch confirm --again` "
@@ -16,7 +16,7 @@ LACKS_GROUPS = (
 )
 
 
-#: The same of figures of a single training, or of the test images.
+#: The same warning for metrics of a single training, or of the test images.
 INTERVAL_LACKS_GROUPS = (
     "The images come in groups, but some of these figures were measured before hpsearch counted "
     "them: intervals over validation images or test images (where it doesn't say groups) take each "
@@ -52,7 +52,7 @@ def confirmed_section(verdict: ConfirmationResult, study: str) -> dict[str, Any]
 
 
 def in_words(verdict: ConfirmationResult, nth: int = 1) -> str:
-    """Say what the confirmed figure is and what it isn't; ``nth`` counts the confirmations."""
+    """Return the meaning of the confirmed value as text; ``nth`` counts the confirmations."""
     count = len(verdict.reported)
     seeds = f"{count} fresh seed{'s' if count != 1 else ''}"
     mean = verdict.over_seeds_and_images or verdict.over_seeds
@@ -83,7 +83,7 @@ def in_words(verdict: ConfirmationResult, nth: int = 1) -> str:
 
 
 def distrusted(verdict: ConfirmationResult) -> str:
-    """Say which finalists were declared invalid since; empty where none was."""
+    """Return which finalists were declared invalid since, as text; empty if there are none."""
     if not verdict.invalid:
         return ""
     listed = "; ".join(f"trial {trial} ({why})" for trial, why in sorted(verdict.invalid.items()))

@@ -1,4 +1,4 @@
-"""A trial as a frozen config: a study file without ranges that tells where it comes from."""
+"""A trial as a frozen config: a study file without ranges, with its provenance."""
 
 from __future__ import annotations
 
@@ -23,55 +23,55 @@ from hpsearch.study_file.sections import single_split
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import CONFIRM_SEED, Precision, TrialConfig
 
-#: Attributes of a trial's row that a frozen config doesn't repeat.
+#: Attributes of a trial's row that a frozen config doesn't contain.
 _NOT_TOLD = ("ticket", "val_confusion", "val_predictions")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenConfig:
-    """What ``hpsearch export`` writes."""
+    """The content of ``hpsearch export``."""
 
     #: The search's trial.
     trial: TrialRecord
-    #: Complete trials that it was chosen from.
+    #: Number of complete trials that it was chosen from.
     complete: int
     #: 1-based rank among them; ``None`` for a trial that isn't complete.
     rank: int | None
     document: Mapping[str, Any]
     #: The comment at the top of its file.
     header: str
-    #: The study whose files hold the weights, and its trial: the search's own, or for a confirmed
-    #: winner a training of the confirmation.
+    #: The study and the trial of the weights: the search's own, or for a confirmed winner a
+    #: training of the confirmation.
     weights_study: StudyRecord
     weights_trial: TrialRecord
     #: Validation images of that training's last epoch by true class (rows) and predicted class.
     confusion: Sequence[Sequence[int]] | None
-    #: What a person must know of the figure, in a sentence or two.
+    #: The meaning of the value, in one or two sentences.
     worth: str
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether it tells what fresh seeds came to."""
+        """Whether it contains the result of fresh seeds."""
         return isinstance(self.document["provenance"]["confirmed"], Mapping)
 
     def text(self, folder: Path) -> str:
-        """Return it as YAML for a file in ``folder``, to which its paths are relative."""
+        """Return it as YAML for a file in ``folder``; its paths are relative to the folder."""
         return to_yaml(portable(self.document, folder), self.header)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retrained:
-    """A training of the winner in a confirmation, which stands for it in its frozen config."""
+    """A training of the winner in a confirmation, which its frozen config is about."""
 
     study: StudyRecord
     #: The confirmation's study file, loaded again.
     file: StudyFile
     trial: TrialRecord
-    #: What the confirmation came to, for ``provenance.confirmed``.
+    #: The confirmation's result, for ``provenance.confirmed``.
     summary: Mapping[str, Any]
-    #: What that means, in words.
+    #: The meaning of the result, in one or two sentences.
     worth: str
-    #: ``provenance.test.outside_confirmed``, if the test figure contradicts the confirmed one.
+    #: ``provenance.test.outside_confirmed``, if the test value contradicts the confirmed one.
     gap: Mapping[str, Any] | None = None
 
 
@@ -83,11 +83,19 @@ def export_trial(
     *,
     retrained: Retrained | None = None,
 ) -> FrozenConfig:
-    """Freeze the best seen, or trial ``number``.
+    """Freeze a trial.
 
-    ``study`` is ``record``'s study file, loaded again. With ``retrained`` seeds and figures are
-    those of that training. Raises ``UserError`` where there is no such trial, or nothing was
-    measured yet.
+    Args:
+        database: The study's database.
+        record: The study with its trials.
+        study: The study file of ``record``.
+        number: The trial's number; ``None`` for the best seen.
+        retrained: A training of the trial in a confirmation, whose seeds and metrics the config
+            has; ``None`` for the trial's own.
+
+    Raises:
+        UnknownName: If there is no trial with this number.
+        UserError: If no trial can win, the trial has no epoch, or its configuration is damaged.
     """
     order = ranked(record)
     trial = record.trial(number) if number is not None else next(iter(order), None)
@@ -138,7 +146,7 @@ def export_trial(
         "trial_seed": config.seed,
         "split_seed": config.split_seed,
         **{key: value for key, value in noted.items() if key not in _NOT_TOLD},
-        # Trained by a version that didn't count them
+        # An earlier version, which didn't count groups, trained it
         **({"lacks_groups": True} if grouped and VAL_GROUPS not in noted else {}),
         "cost": _cost(record, trained, retrained),
         "test": _test(database, record, retrained),
@@ -152,7 +160,7 @@ def export_trial(
     if retrained is not None:
         document["data"] = single_split(document["data"])
     if noted.get("precision") in get_args(Precision):
-        # What `auto` came to there; on another machine it may come to something else.
+        # `auto` may choose another precision on another machine
         document["precision"] = noted["precision"]
     return FrozenConfig(
         trial=trial,
@@ -168,9 +176,13 @@ def export_trial(
 
 
 def caveat(trial: TrialRecord, rank: int | None, complete: int, *, several: bool = False) -> str:
-    """Say what the trial's value is worth: the best of many is an optimistic number.
+    """Return the meaning of a trial's value as a sentence: the best of many is optimistic.
 
-    ``several``: the study has several objectives, so that no place in an order says it all.
+    Args:
+        trial: The trial.
+        rank: Its rank, from 1; ``None`` if it has none.
+        complete: Number of complete trials.
+        several: Whether the study has several objectives, so that a rank isn't sufficient.
     """
     if trial.invalid is not None:
         return (
@@ -206,7 +218,7 @@ def _test(
 
 
 def _training(source: StudyRecord, trained: TrialRecord) -> dict[str, Any]:
-    """Return which training seeds, figures and weights are of."""
+    """Return the training whose seeds, metrics and weights the config has."""
     told: dict[str, Any] = {"study": source.study.name, "trial": trained.number}
     if CONFIRM_SEED in trained.params:
         told["seed"] = trained.params[CONFIRM_SEED]
@@ -232,7 +244,7 @@ def _spent(record: StudyRecord) -> dict[str, Any]:
 def _architecture(
     config: TrialConfig, attributes: Mapping[str, Any]
 ) -> list[dict[str, Any]] | None:
-    """Return the model's layers, derived again on the meta device for the noted image shape."""
+    """Return the model's layers, computed on the meta device for the stored image shape."""
     from hpsearch.training.models.inspection import describe
 
     if "input_shape" not in attributes or "classes" not in attributes:

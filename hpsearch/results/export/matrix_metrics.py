@@ -14,7 +14,7 @@ Matrix = NDArray[np.int64]
 
 
 def share_interval(right: int, images: int) -> tuple[float, float]:
-    """Return Wilson's interval of ``right`` out of ``images``: what other images might give."""
+    """Return Wilson's interval over images of ``right`` out of ``images``."""
     from scipy.stats import binomtest
 
     found = binomtest(right, images).proportion_ci(0.95, method="wilson")
@@ -41,7 +41,7 @@ def macro_f1(matrix: Matrix) -> float:
 def bootstrap_interval(
     matrix: Sequence[Sequence[int]], metric: Callable[[Matrix], float]
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap's interval over images of a figure of a confusion matrix."""
+    """Return the percentile bootstrap's interval over images of a metric of a confusion matrix."""
     cells = np.asarray(matrix, dtype=np.int64)
     count = int(cells.sum())
     draws = np.random.default_rng(_SEED).multinomial(count, cells.ravel() / count, size=_DRAWS)

@@ -1,9 +1,9 @@
-"""Results from elsewhere, checked against a study's space, as knowledge for its sampler.
+"""Prior results from elsewhere, checked against a study's space, for its sampler.
 
-- ``source``   what a source holds: rows with named cells, and what is to be known of it
-- ``csv_file`` a table of runs, as a tracker or a spreadsheet writes it; ``numbers``: its numbers
+- ``source``   the content of a source: rows with named cells, and caveats
+- ``csv_file`` a table of runs from a tracker or a spreadsheet; ``numbers``: its numbers
 - ``studies``  another study: hpsearch's own, or any of Optuna's
 - ``cells``    one cell as a parameter's stored value
 - ``naming``   which cell is which parameter, and which is the objective
-- ``check``    each row as a lesson, or why it is none
+- ``check``    each row as a prior result, or why it can't be used
 """

@@ -1,4 +1,4 @@
-"""One cell of a source as the value that a trial of the study would hold there."""
+"""Conversion of a source's cell to the value that a trial of the study would store."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ _WORDS: dict[str, Scalar] = {"true": True, "false": False, "none": None, "null":
 
 
 class Outside(Exception):
-    """A value that the study's space doesn't hold; the message says which rule it breaks."""
+    """A value outside the study's space; the message names the broken rule."""
 
 
 def stored_value(parameter: Parameter, cell: Any) -> Scalar:
-    """Return ``cell`` as the parameter's stored value. Raises ``Outside``."""
+    """Return ``cell`` as the parameter's stored value.
+
+    Raises:
+        Outside: If the space doesn't contain it.
+    """
     if isinstance(parameter, Choice):
         return _label_of(parameter, cell)
     number = as_number(cell)
@@ -31,7 +35,7 @@ def stored_value(parameter: Parameter, cell: Any) -> Scalar:
 
 
 def as_number(cell: Any) -> float | None:
-    """Return a finite number, ``None`` for everything else; ``12 %`` is 0.12."""
+    """Return a finite number, ``None`` for anything else; ``12 %`` is 0.12."""
     if isinstance(cell, bool) or cell is None:
         return None
     try:
@@ -42,12 +46,12 @@ def as_number(cell: Any) -> float | None:
 
 
 def is_percentage(cell: Any) -> bool:
-    """Whether a cell carries a percent sign: it says by itself what it means."""
+    """Whether a cell has a percent sign, so that its unit is known."""
     return isinstance(cell, str) and cell.endswith("%")
 
 
 def same(value: Any, cell: Any) -> bool:
-    """Whether a fixed value of the study is what ``cell`` says."""
+    """Whether a fixed value of the study equals ``cell``."""
     try:
         _label_of(Choice((value,)), cell)
     except Outside:

@@ -1,4 +1,4 @@
-"""Each row of a source as a lesson for a study's sampler, or why it is none."""
+"""Each row of a source as a prior result for a study's sampler, or why it can't be used."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from hpsearch.search.prior_results import PriorResult
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.space import Draw, Parameter, Scalar, Space
 
-#: How a share, 0 to 1, is written in a source.
+#: Unit of a share in a source.
 Unit = Literal["auto", "share", "percent"]
 
-#: Sections in which a row may differ: told as a caveat, since results carry over all the same.
+#: Sections in which a row may differ: only a caveat, since its result is useful anyway.
 _CARRIES_OVER = ("data.",)
 
-#: Columns that tell how long was trained.
+#: Columns with the number of epochs.
 _EPOCHS = ("epochs", "epoch", "n_epochs", "num_epochs", "max_epochs")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnMapping:
-    """What the user says of a source beyond what it says itself."""
+    """The user's additions to the names and values of a source."""
 
-    #: Column -> path; an empty path: not to be used.
+    #: Column -> path; a column with an empty path isn't used.
     mapped: Mapping[str, str]
-    #: Path -> what all rows have in common there.
+    #: Path -> the common value of all rows.
     common: Mapping[str, Any]
-    #: Figure -> column.
+    #: Metric -> column.
     values: Mapping[str, str]
     unit: Unit = "auto"
 
@@ -43,25 +43,25 @@ class CheckedRow:
     """One row."""
 
     place: str
-    #: ``None`` where nothing can be learned from it; then ``refused`` says why.
+    #: ``None`` if the row can't be used; then ``refused`` is the reason.
     result: PriorResult | None
     refused: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedSource:
-    """What can be learned from a source."""
+    """The prior results of a source."""
 
     source: str
     rows: Sequence[CheckedRow]
-    #: Path or figure -> the column that it was read from.
+    #: Path or metric -> the column that it was read from.
     read_from: Mapping[str, str]
-    #: What to bear in mind, a sentence each.
+    #: Caveats, a sentence each.
     caveats: Sequence[str]
 
     @property
     def results(self) -> list[PriorResult]:
-        """The rows that can be learned from."""
+        """The rows that can be used."""
         return [row.result for row in self.rows if row.result is not None]
 
 
@@ -70,8 +70,17 @@ def check(
 ) -> CheckedSource:
     """Check every row against the study's space and goals.
 
-    ``epochs`` are those that a trial of the study may train. Raises ``UserError`` where a column
-    could be two things, none is the objective, or a value's unit can't be told.
+    Args:
+        source: The source.
+        space: The study's space.
+        goals: The study's objectives and constraints.
+        mapping: The user's additions to the source.
+        epochs: Epochs that a trial of the study may train.
+
+    Raises:
+        UnknownName: If ``mapping`` has a column or a path that doesn't exist.
+        UserError: If there is no row, a column is ambiguous, none is the objective, or a value's
+            unit is ambiguous.
     """
     if not source.rows:
         raise UserError(f"there must be a run that has ended, but {source.name} has none")
@@ -110,7 +119,7 @@ class _Reader:
         }
 
     def told_units(self) -> list[str]:
-        """Say what a value was taken for, and how shares were read."""
+        """Return caveats about columns whose meaning or unit was inferred."""
         unnamed = [
             f"the file doesn't say what {column!r} measures; it is taken for {metric} (--value "
             "COLUMN names another)"
@@ -170,12 +179,12 @@ class _Reader:
         return filled[0] if filled else None
 
     def _require_fixed(self, row: Row, draw: Draw) -> None:
-        """Raise ``Outside`` where the row tells another value of what the study doesn't search."""
+        """Raise ``Outside`` if the row has another value for a key that isn't searched."""
         for path, value in self._fixed.items():
             if path.startswith(_CARRIES_OVER) or not _applies(path, draw.config):
                 continue
             column = self._column(row, path)
-            # A short name that several fixed keys share (kernel_size) tells of none of them
+            # A short name that several fixed keys share (kernel_size) is ambiguous
             if column is None or sum(column in self._names.of(each) for each in self._fixed) > 1:
                 continue
             if not same(value, row.cells[column]):
@@ -215,7 +224,7 @@ def _is_share(metric: str) -> bool:
 
 
 def _is_percent(metric: str, column: str, rows: Sequence[Row], unit: Unit) -> bool:
-    """Tell percent from shares by the whole column: one above 1 can't be a share."""
+    """Distinguish percent from shares by the whole column: a value above 1 can't be a share."""
     if unit != "auto":
         return unit == "percent"
     cells = [row.cells.get(column) for row in rows if row.refused is None]
@@ -245,7 +254,7 @@ def _no_objective(metric: str, source: Source) -> str:
 
 
 def _trained(source: Source, epochs: int) -> list[str]:
-    """Say so where rows were trained for other numbers of epochs than the study's trials."""
+    """Return a caveat if rows were trained for other numbers of epochs than the study's trials."""
     for column in source.columns:
         if result_name(column) not in _EPOCHS:
             continue

@@ -1,4 +1,4 @@
-"""A table of runs in a text file: one run per line, a header first.
+"""A table of runs in a text file: a header, then one run per line.
 
 The file may come from a tracker (W&B, MLflow), from Optuna, from a report of hpsearch, or from a
 spreadsheet of any country: separated by commas, semicolons, tabs or bars, with a decimal point or
@@ -21,25 +21,25 @@ from hpsearch.errors import UserError
 from hpsearch.results.warm_start.numbers import CellReader
 from hpsearch.results.warm_start.source import Row, Source
 
-#: More lines than this say no more about where good configurations lie.
+#: More rows don't help to find good configurations.
 MOST_ROWS = 10_000
 
 #: A table of runs with ``MOST_ROWS`` rows is far smaller.
 MOST_BYTES = 64 * 2**20
 
-#: Each column is compared with each parameter, and each cell is held in memory.
+#: Each column is compared with each parameter, and every cell is in memory.
 MOST_COLUMNS, MOST_CELLS = 2_000, 2_000_000
 
-#: Separators, the likeliest first, and the lines that decide between them.
+#: Separators, the likeliest first, and the number of lines that decide between them.
 _SEPARATORS, _LINES_TRIED = (",", ";", "\t", "|"), 50
 
-#: The line by which a spreadsheet is told the separator; one that saves it again may add to it.
+#: A line that defines the separator for a spreadsheet, which may add separators when it saves.
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\1*(?:\r\n|\r|\n)', re.IGNORECASE)
 
-#: Columns that say how a run ended: W&B, Optuna and hpsearch call it state, MLflow status.
+#: Columns with a run's final state: W&B, Optuna and hpsearch call it state, MLflow status.
 _STATES = ("state", "status", "run_status", "trial_status", "trial_state")
 
-#: What they say of a run that reached its end: W&B and MLflow, Optuna and hpsearch, Ray.
+#: Values for a run that reached its end: W&B and MLflow, Optuna and hpsearch, Ray.
 _ENDED = ("finished", "complete", "completed", "terminated", "success", "succeeded", "done", "ok")
 
 #: Encodings by their byte order marks; the longer marks first, as they begin like shorter ones.
@@ -57,15 +57,15 @@ def read_csv(path: Path, *, ignored: Collection[str] = ()) -> Source:
 
     Args:
         path: The file.
-        ignored: Columns that are not to be used; one that says how runs ended is then no reason to
+        ignored: Columns that aren't used. A column with the runs' final state is then no reason to
             skip a run.
 
     Returns:
-        Its rows. A run that did not reach its end is refused, as is a row of another length.
+        Its rows. A run that didn't reach its end is refused, as is a row of another length.
 
     Raises:
-        UserError: The file is missing, no text or too large, or its header names no column, too
-            many, or one twice.
+        UserError: If the file is missing, isn't text or is too large, or its header names no
+            column, too many, or one twice.
     """
     text, caveats = _decoded(_content(path), path)
     try:
@@ -93,7 +93,7 @@ def _content(path: Path) -> bytes:
 
 
 def _decoded(data: bytes, path: Path) -> tuple[str, list[str]]:
-    """Return the text, and what is uncertain about it."""
+    """Return the text, and caveats about its encoding."""
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if encoding is None and b"\0" in data[:2]:  # some programs write UTF-16 without its mark
         encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
@@ -106,7 +106,7 @@ def _decoded(data: bytes, path: Path) -> tuple[str, list[str]]:
                 f"{path} begins like {encoding.upper()} text, but byte {error.start} isn't; save "
                 "it as CSV in UTF-8"
             ) from None
-        # Separators, digits and quotes are the same bytes in all older encodings
+        # Separators, digits and quotes have the same bytes in all older encodings
         text = data.decode("cp1252", errors="replace")
         caveats.append(
             "the file isn't UTF-8: numbers are certain, letters beyond ASCII are read as "
@@ -161,8 +161,8 @@ def _read(text: str, path: Path, caveats: list[str], ignored: Collection[str]) -
 
 
 def _lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record that isn't blank, with the number of the line that it ends on."""
-    # Universal newlines: a file of an old Mac ends its lines with a carriage return alone
+    """Yield each record that isn't blank, with the number of its last line."""
+    # Universal newlines: lines of an old Mac's file end with only a carriage return
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator, strict=True)
     for cells in reader:
         if cells:

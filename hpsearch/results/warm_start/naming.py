@@ -1,8 +1,8 @@
 """Which cell of a source is which parameter of the study, and which is its objective.
 
-A cell is a parameter's where its name is the parameter's path or its end: ``lr`` is
-``optimizer.sgd.lr``. Prefixes of exports (``config.lr``) and the field's short names (``learning
-rate``, ``batch``) are known. Whatever could be two things is asked for, never guessed.
+A cell belongs to a parameter if its name is the parameter's path or the end of it: ``lr`` is
+``optimizer.sgd.lr``. Prefixes of exports (``config.lr``) and common short names (``learning
+rate``, ``batch``) are known. An ambiguous name is an error; it is never guessed.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from hpsearch.errors import UnknownName, UserError, bare_name
 from hpsearch.study_file.space import Space
 from hpsearch.study_file.spelling import PARAMETERS
 
-#: What exports put in front of a parameter: W&B ``config.lr``, MLflow ``params.lr``, Optuna
+#: Prefixes of a parameter in exports: W&B ``config.lr``, MLflow ``params.lr``, Optuna
 #: ``params_lr``, its dashboard ``Param lr``, Ray ``config/lr``.
 _PREFIX = re.compile(
     r"^(config|params|param|parameters|hparams|hyperparameters)[./_ ](?=.)", re.IGNORECASE
 )
-#: And in front of a result: MLflow ``metrics.val_acc``, Optuna ``values_val_acc``.
+#: Prefixes of a result: MLflow ``metrics.val_acc``, Optuna ``values_val_acc``.
 _RESULT_PREFIX = re.compile(
     r"^(metrics|metric|summary|values|user_attrs|userattribute)[./_ ](?=.)", re.IGNORECASE
 )
 _SUFFIX = re.compile(r"[./]value$", re.I)
 
-#: A table of Optuna, or of hpsearch's report, calls its objective so, whatever it is.
+#: Name of any objective in a table of Optuna or of hpsearch's report.
 _UNNAMED_VALUE = ("value",)
 
 _METRIC_NAMES = {
@@ -38,13 +38,15 @@ _METRIC_NAMES = {
 
 
 class Names:
-    """Finds the cells of one source.
+    """The columns of one source, found by parameter.
 
     Args:
-        columns: The names of its cells.
-        mapped: Column -> path, as the user says; an empty path means that it is to be ignored.
+        space: The study's space.
+        columns: The names of the source's cells.
+        mapped: Column -> path, from the user; a column with an empty path is ignored.
 
-    Raises ``UnknownName`` for a column or path that isn't there.
+    Raises:
+        UnknownName: If a column or path doesn't exist.
     """
 
     def __init__(self, space: Space, columns: Sequence[str], mapped: Mapping[str, str]) -> None:
@@ -59,7 +61,7 @@ class Names:
         self._found: dict[str, list[str]] = {}
 
     def of(self, path: str) -> list[str]:
-        """Return the columns that may be ``path``, all equally likely; empty where none is."""
+        """Return the columns that may be ``path``, all equally likely; empty if there is none."""
         if path not in self._found:
             self._found[path] = self._look(path)
         return self._found[path]
@@ -81,16 +83,16 @@ def value_column(
     Args:
         metric: The metric.
         columns: The names of all columns.
-        named: The column that the user names, if any.
-        only: Whether the metric is the only objective. If no column has its name, one that is
-            called "value" is taken then (``is_unnamed_value``).
+        named: The column that the user names; ``None`` to search by name.
+        only: Whether the metric is the only objective. If no column has its name, a column called
+            "value" is then taken (``is_unnamed_value``).
 
     Returns:
         The column's name, ``None`` if there is none.
 
     Raises:
-        UnknownName: ``named`` is no column.
-        UserError: Several columns could be meant.
+        UnknownName: If ``named`` is no column.
+        UserError: If several columns are possible.
     """
     if named is not None:
         if named not in columns:
@@ -110,7 +112,7 @@ def value_column(
 
 
 def is_unnamed_value(metric: str, column: str) -> bool:
-    """Whether ``column`` is a result by its name, and its name doesn't say of which metric."""
+    """Whether ``column`` is a result whose name doesn't include the metric."""
     return column != metric and column.lower() in _UNNAMED_VALUE
 
 
@@ -127,9 +129,9 @@ def _plain(name: str) -> tuple[str, ...]:
 
 
 def _matches(path: Sequence[str], name: Sequence[str]) -> int:
-    """Return how many parts ``name`` shares with the end of ``path``; 0 where it isn't its end."""
+    """Return how many parts ``name`` shares with the end of ``path``; 0 if it isn't its end."""
     if not name or len(name) > len(path) or tuple(path[-len(name) :]) != tuple(name):
-        # optimizer_sgd_lr is optimizer.sgd.lr, as exports that know no dots write it
+        # Exports without dots write optimizer.sgd.lr as optimizer_sgd_lr
         return len(path) if "_".join(path) == "_".join(name) else 0
     return len(name)
 

@@ -1,4 +1,4 @@
-"""What a source of knowledge holds."""
+"""The content of a source of prior results."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One result elsewhere."""
+    """One result from elsewhere."""
 
     #: ``line 7`` of a file, ``trial 12`` of a study.
     place: str
-    #: Name -> what stands there: text of a file, values of a study.
+    #: Name -> content: text of a file, values of a study.
     cells: Mapping[str, Any]
-    #: The study's figures by name, where the source tells them without any doubt.
+    #: Metric -> value, if the source contains it unambiguously.
     metrics: Mapping[str, float] = field(default_factory=dict)
-    #: Why it can't be learned from, whatever it holds; ``None`` where nothing is wrong.
+    #: Why it can't be used, whatever its cells; ``None`` if it may be.
     refused: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Rows that may be learned from."""
+    """Rows that may be used as prior results."""
 
     name: str
     rows: Sequence[Row]
     #: The names of the cells, in the source's order.
     columns: Sequence[str]
-    #: What else differs from the study, a sentence each.
+    #: Other differences from the study, a sentence each.
     caveats: Sequence[str] = ()

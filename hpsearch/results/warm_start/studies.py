@@ -22,10 +22,19 @@ from hpsearch.study_file.study import StudyFile
 def from_hpsearch(
     database: Database, other: StudyRecord, file: StudyFile, goals: Goals, mine: Mapping[str, Any]
 ) -> Source:
-    """Return the complete trials of ``other``, valued by ``goals``: every epoch has every metric.
+    """Return the complete trials of another study, with values for this study's goals.
 
-    ``file`` is ``other``'s study file, loaded again; ``mine`` the document of the study that
-    learns. Raises ``UserError`` where ``other`` is a confirmation.
+    Any goal can be read, since every epoch has every metric.
+
+    Args:
+        database: The other study's database.
+        other: The other study.
+        file: The study file of ``other``.
+        goals: Objectives and constraints of this study.
+        mine: Document of this study.
+
+    Raises:
+        UserError: If ``other`` is a confirmation.
     """
     name = other.study.name
     if is_confirmation(other.study):
@@ -80,7 +89,7 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _names_of_branches(file: StudyFile, trial: TrialRecord) -> dict[str, Any]:
-    """Return which component each section names: ``optimizer`` is ``sgd``, also where fixed."""
+    """Return the component of each section: ``optimizer`` is ``sgd``, even if it is fixed."""
     found: dict[str, Any] = {}
     config = file.space.freeze(trial.params).config
     for section in ("model", "optimizer", "lr_schedule"):
@@ -107,8 +116,15 @@ def _differences(other: StudyRecord, mine: Mapping[str, Any]) -> list[str]:
 def from_optuna(url: str, name: str, goals: Goals) -> Source:
     """Return the complete trials of a study that Optuna has stored.
 
-    Raises ``UserError`` where there is no such study, its database can't be read with this
-    version of Optuna, or it is after something else.
+    Args:
+        url: URL of its database.
+        name: Name of the study.
+        goals: Objectives and constraints of the study that uses the results.
+
+    Raises:
+        StorageError: If the database doesn't exist, or this version of Optuna can't read it.
+        UnknownName: If there is no such study.
+        UserError: If its objectives differ.
     """
     import optuna
     from optuna.storages import RDBStorage
