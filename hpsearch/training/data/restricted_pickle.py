@@ -1,9 +1,8 @@
 """Pickles from elsewhere, read without trusting them.
 
-Image sets come as pickles, and a pickle may name any function to be called. Here only the few
-names that arrays need are known, and even these never reach NumPy's own unpickling code (which
-believes flags and object pointers that the file sets): they build plain records that are checked
-and only then become arrays.
+Image sets come as pickles, and a pickle can call any function. Here it can only use the few names
+that arrays need. Even these never reach NumPy's own unpickling code, which trusts flags and object
+pointers in the file: they build plain records, which are checked before they become arrays.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ from hpsearch.training.data.pickle_structure import check_structure
 _SCALARS = (str, bytes, bool, int, float, type(None))
 #: bool, integers, floats; strings of fixed length.
 _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|[SU][0-9]{1,4})")
-#: Deeper nesting than any image set has; keeps a hostile file from exhausting the stack.
+#: Deeper nesting than any image set has; a hostile file could exhaust the stack otherwise.
 _DEEPEST = 20
 #: More dimensions than any array of images has.
 _MOST_DIMENSIONS = 16
-#: What is built may be so much larger than the file: names of types, for instance, count twice.
+#: Constant part of the budget in bytes, for small files: names of types, for instance, count twice.
 _SLACK = 2**20
 
-#: Of larger whole numbers any number have the same hash, and a dictionary of these takes for ever.
+#: Any number of larger integers can have the same hash, which makes a dictionary of them too slow.
 _LARGEST_KEY = 2**64
 
-#: Opcode -> what unpickling does for it.
+#: The unpickler's function for each opcode.
 _USUAL: dict[int, Any] = pickle._Unpickler.dispatch
 
 _REPR = reprlib.Repr()
@@ -45,18 +44,21 @@ _REPR.maxlevel = 2
 
 
 def shortened(value: Any) -> str:
-    """Return ``repr(value)`` for a message, however deep and wide ``value`` is."""
+    """Return a short ``repr(value)`` for a message, however large ``value`` is."""
     return _REPR.repr(value)
 
 
 def read_pickle(path: Path) -> Any:
-    """Return what a pickle holds: dicts, lists, tuples, strings, bytes, numbers and arrays.
+    """Return the contents of a pickle: dicts, lists, tuples, strings, bytes, numbers and arrays.
 
     Strings of Python 2 become ``str``, byte by byte (latin-1). Arrays are read-only.
 
+    Args:
+        path: The file.
+
     Raises:
-        DataError: If the file is missing, damaged, no regular file, asks for anything else, or
-            would need memory out of all proportion to its size. The message names it.
+        DataError: If the file is missing, damaged, not a regular file, contains anything else, or
+            would need far more memory than its size. The message names it.
     """
     try:
         with open_regular(path) as file:
@@ -65,7 +67,7 @@ def read_pickle(path: Path) -> Any:
             if size:
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                     check_structure(content)
-            # Python 2 gets bytes as text: that is 1.5 times as many in the file, built twice
+            # Bytes for Python 2 are stored as text, 1.5 times as many in the file and built twice
             budget = _Budget(2 * size + _SLACK)
             return _Plain(path, budget)(_Reader(file, budget).load())
     except FileNotFoundError as error:
@@ -90,13 +92,13 @@ def read_pickle(path: Path) -> Any:
 
 
 class _Refused(Exception):
-    """Something that a pickle of images has no business with, by name."""
+    """A pickle of images may not contain this; the message is its name."""
 
 
 class _Budget:
-    """How many bytes may still be built: about as many as the file has.
+    """How many bytes may still be built: in total, about as many as the file has.
 
-    A file may name one text or array a million times, and each time a copy of it could be made.
+    A file can refer to one text or array a million times, and each reference could make a copy.
     """
 
     def __init__(self, size: int) -> None:
@@ -109,13 +111,13 @@ class _Budget:
 
 
 class _Reader(pickle._Unpickler):
-    """Python's unpickler that is written in Python: it shows every key before it is hashed.
+    """The unpickler that is written in Python, where every key can be checked before it is hashed.
 
-    To hash a tuple that names another one twice, which does the same, and so on, takes for ever.
+    The time to hash nested tuples, each of which contains the next one twice, grows exponentially.
     """
 
     dispatch: ClassVar[dict[int, Any]] = dict(_USUAL)
-    #: What was read since the last mark.
+    #: The values since the last mark.
     stack: list[Any]
 
     def __init__(self, file: Any, budget: _Budget) -> None:
@@ -168,7 +170,7 @@ class _Reader(pickle._Unpickler):
         return array.array(self._budget).item()
 
     def _encode(self, text: Any, encoding: Any = "latin1") -> bytes:
-        """How Python 3 writes bytes for Python 2; other codecs aren't this function's business."""
+        """Return the bytes that Python 3 wrote for Python 2; other codecs are refused."""
         if not isinstance(text, str) or encoding != "latin1":
             raise _Refused(f"the codec {shortened(encoding)}")
         self._budget.take(len(text))
@@ -187,7 +189,7 @@ def _require_keys(keys: Sequence[Any]) -> None:
 
 
 class _Name:
-    """Stands for a name that is only passed on, never called."""
+    """A name that is only passed on, never called."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -197,7 +199,7 @@ class _Name:
 
 
 class _Function:
-    """A callable without attributes: a pickle can call it, but change nothing about it."""
+    """A callable without attributes: a pickle can call it, but can't change it."""
 
     __slots__ = ("_call",)
 
@@ -281,7 +283,7 @@ def _reconstruct(subtype: Any, shape: Any, code: Any) -> _Array:
 
 
 def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> _Array:
-    """How protocol 5 writes arrays; ``axes`` say how a transposed one is transposed back."""
+    """Return an array from protocol 5; if the order is ``K``, ``axes`` transpose it."""
     array = _Array()
     array.fill(shape, dtype, order if order == "F" else "C", raw, axes if order == "K" else None)
     return array
@@ -292,11 +294,11 @@ def _no_bytes() -> bytes:
 
 
 class _Plain:
-    """Turns what the unpickler built into plain values, refusing every other type."""
+    """Turns the unpickler's result into plain values; other types are refused."""
 
     def __init__(self, path: Path, budget: _Budget) -> None:
         self._path, self._budget = path, budget
-        # One result per object: a file that refers to one list a million times holds it once.
+        # One result per object: a file can refer to one list a million times.
         self._done: dict[int, Any] = {}
 
     def __call__(self, value: Any, depth: int = 0) -> Any:
