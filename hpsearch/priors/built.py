@@ -1,4 +1,4 @@
-"""What a configuration comes to once it is built: the figures that a prior looks at."""
+"""A configuration's optimizer and model, built: the properties that a prior judges."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from hpsearch.training.registries import LR_SCHEDULES, OPTIMIZERS
 
 
 class Images(NamedTuple):
-    """What a configuration trains on."""
+    """The images that a configuration trains on."""
 
     #: (channels, height, width).
     shape: tuple[int, int, int]
     classes: int
-    #: How many of them train.
+    #: The number of training images.
     training: int
 
 
 ImagesOf: TypeAlias = Callable[[DataConfig], Images]
 
-#: Each step of a parameter is divided by how large its gradients are.
+#: Optimizers that divide each step of a weight by the size of its gradients.
 _ADAPTIVE = (optim.Adam, optim.Adamax, optim.NAdam, optim.RAdam, optim.AdamW, optim.RMSprop)
 
 _SATURATING = (nn.Sigmoid.__name__, nn.Softmax.__name__)
 _TANH = (nn.Tanh.__name__, nn.Hardtanh.__name__, nn.Softsign.__name__)
 _SMOOTH = tuple(each.__name__ for each in (nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.SELU, nn.Softplus))
 
-#: Steps in which a schedule is followed through an epoch: enough for its mean.
+#: Steps per epoch in which a schedule is followed: enough for its mean.
 _STEPS = 4
 
 
@@ -47,16 +47,16 @@ _STEPS = 4
 class BuiltOptimizer:
     """An optimizer of a family that priors know."""
 
-    #: Its class.
+    #: The name of its class.
     family: str
     lr: float
-    #: The share of a running mean of gradients, or of a running sum of steps, that is kept.
+    #: The share of the running mean of gradients, or of the running sum of steps, that stays.
     momentum: float
-    #: Whether that is a sum: with a momentum of 0.9 steps become ten times as large. A mean makes
-    #: them no larger (Adam's).
+    #: Whether that is a sum: with a momentum of 0.9 steps become ten times as large. A mean
+    #: (Adam's) doesn't enlarge them.
     sums: bool
     weight_decay: float
-    #: Whether weight decay is apart from the gradients (AdamW).
+    #: Whether weight decay is decoupled from the gradients (AdamW).
     decoupled: bool
     adaptive: bool
 
@@ -68,7 +68,7 @@ class BuiltOptimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltModel:
-    """A net."""
+    """A model."""
 
     convolutional: bool
     #: Layers with products, and the share of convolutions among them.
@@ -76,21 +76,22 @@ class BuiltModel:
     convolutions: float
     normalized: bool
     dropout: float
-    #: Whether its activations lose their gradient where they are large: sigmoid, softmax.
+    #: Whether it has activations that lose their gradient for large inputs: sigmoid, softmax.
     saturating: bool
-    #: Whether there are activations like tanh, and such as GELU, SiLU, ELU.
+    #: Whether it has activations like tanh, and like GELU, SiLU, ELU.
     tanh: bool
     smooth: bool
-    #: Whether its training begins with somebody else's weights.
+    #: Whether its training begins with pretrained weights.
     pretrained: bool
-    #: The figures that a study may bound and that are known before training.
+    #: The metrics that a study may bound and that are known before training.
     costs: Mapping[str, float]
 
 
 def built_optimizer(component: Component) -> BuiltOptimizer | None:
-    """Build an optimizer around one number; ``None`` if its family is unknown, or has no lr.
+    """Build an optimizer of one number; ``None`` if its family is unknown or has no learning rate.
 
-    Raises ``InfeasibleConfig`` if its settings don't go together.
+    Raises:
+        InfeasibleConfig: Its settings contradict each other.
     """
     built = OPTIMIZERS.build(component, [nn.Parameter(torch.zeros(1))])
     group = built.param_groups[0]
@@ -112,8 +113,10 @@ def built_optimizer(component: Component) -> BuiltOptimizer | None:
 def mean_lr(config: TrialConfig) -> float:
     """Return the mean learning rate of a training, as a share of the optimizer's own.
 
-    A schedule that follows the validation loss is taken for one that has no reason to move. Raises
-    ``InfeasibleConfig`` if optimizer and schedule don't go together.
+    For a schedule that follows the validation loss, the loss is assumed to improve in every epoch.
+
+    Raises:
+        InfeasibleConfig: Optimizer and schedule don't fit together.
     """
     optimizer = OPTIMIZERS.build(config.optimizer, [nn.Parameter(torch.zeros(1))])
     group = optimizer.param_groups[0]
@@ -131,9 +134,10 @@ def mean_lr(config: TrialConfig) -> float:
 
 
 def built_model(component: Component, images: Images) -> BuiltModel:
-    """Build a net on the meta device. Raises ``InfeasibleConfig`` if it can't take the images.
+    """Build a model on the meta device. Pretrained weights are neither needed nor downloaded.
 
-    Weights that were trained before are neither needed nor downloaded.
+    Raises:
+        InfeasibleConfig: The model can't take the images.
     """
     with weights_come_later():
         summary = describe(component, input_shape=images.shape, classes=images.classes)
@@ -155,10 +159,14 @@ def built_model(component: Component, images: Images) -> BuiltModel:
 
 
 def images_in(data_root: Path | None, split_seed: int) -> ImagesOf:
-    """Return what says what a configuration trains on.
+    """Return a function that returns the images that a configuration trains on.
 
-    Each source is prepared in one size; other sizes follow from it. ``data_root`` and
-    ``split_seed`` are those of ``prepare``, which raises ``DataError``.
+    It prepares each source in one size; other sizes follow from it. It raises ``DataError`` as
+    ``prepare``.
+
+    Args:
+        data_root: As in ``prepare``.
+        split_seed: As in ``prepare``.
     """
     known: dict[str, Images] = {}
 

@@ -15,9 +15,16 @@ from hpsearch.study_file.study import StudyFile
 
 
 def starts_of(study: StudyFile, *, data: Path | None = None) -> Starts | None:
-    """Return what draws the study's starts with its prior; ``None`` without one.
+    """Return the study's starts, drawn with its prior; ``None`` if it has no prior.
 
-    ``data`` is the data root. Nothing is read or built before the first draw.
+    No images are read and no model is built before the first draw.
+
+    Args:
+        study: The study file.
+        data: The data root; ``None`` for the default.
+
+    Raises:
+        UserError: As ``prior_of``.
     """
     prior = prior_of(study, data=data)
     if prior is None:
@@ -26,9 +33,14 @@ def starts_of(study: StudyFile, *, data: Path | None = None) -> Starts | None:
 
 
 def prior_of(study: StudyFile, *, data: Path | None = None) -> RulePrior | None:
-    """Return the prior that ``search.prior`` names, ``None`` for none.
+    """Return the prior that ``search.prior`` names; ``None`` if it names none.
 
-    Raises ``UserError`` if its file isn't the one that the study was created with.
+    Args:
+        study: The study file.
+        data: The data root; ``None`` for the default.
+
+    Raises:
+        UserError: The prior's file can't be read, or isn't the one that the study was created with.
     """
     if study.prior == "none":
         return None

@@ -1,7 +1,7 @@
-"""A learned prior as a file: its forest, and all that the forest was grown from.
+"""The file of a learned prior: its forest, and the data that the forest was grown from.
 
-One ``.npz`` of plain arrays, without pickle: reading one runs nothing. It has features and ranks of
-each table's configurations, so that the forest can be grown again, or with more tables.
+It is an ``.npz`` of plain arrays, without pickle: reading it runs no code. It contains features and
+ranks of each table's configurations, so that the forest can be grown again, or with more tables.
 """
 
 from __future__ import annotations
@@ -22,33 +22,34 @@ from hpsearch.priors.features import NAMES
 from hpsearch.priors.forest import Forest, grow
 from hpsearch.regular_file import open_regular
 
-#: The version of the file's form.
+#: The version of the file's format.
 _FORM = 1
 
-#: A prior of ten thousand searches has fewer.
+#: Unpacked; a prior of ten thousand searches has fewer.
 _MOST_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PriorExamples:
-    """What one table, a finished search of one space, taught."""
+    """The examples from one table, a finished search of one space."""
 
     name: str
     #: SHA-256 (hex) of the table.
     sha256: str
-    #: Tables of the same images weigh together as one.
+    #: Tables of one data set weigh together as much as another data set.
     data_set: str
-    #: A row of ``features.NAMES`` for each configuration.
+    #: (configurations, features): the columns are ``features.NAMES``.
     rows: NDArray[np.float32]
-    #: Its rank within the table, 0 for the worst to 1 for the best; equal ones share theirs.
+    #: (configurations,): rank within the table, 0 for the worst to 1 for the best; equal ones
+    #: share the mean of theirs.
     ranks: NDArray[np.float32]
-    #: Classes of the optimizers in it.
+    #: Names of the optimizers' classes in it.
     families: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Learned:
-    """A forest and what it was grown from."""
+    """A forest and the examples that it was grown from."""
 
     forest: Forest
     examples: tuple[PriorExamples, ...]
@@ -57,14 +58,14 @@ class Learned:
 
     @property
     def families(self) -> frozenset[str]:
-        """Classes of optimizers that it has seen."""
+        """Names of the optimizers' classes in the examples."""
         return frozenset(family for each in self.examples for family in each.families)
 
 
 def learned_from(examples: Sequence[PriorExamples]) -> Learned:
-    """Grow a forest from all lessons.
+    """Grow a forest from all examples.
 
-    Data sets weigh the same, and so do the tables of one, however many rows each of them has.
+    All data sets have the same weight, and so do the tables of one, whatever their number of rows.
     """
     import sklearn
 
@@ -82,7 +83,7 @@ def learned_from(examples: Sequence[PriorExamples]) -> Learned:
 
 
 def write(learned: Learned, file: Path) -> None:
-    """Write a prior; the same one gives the same bytes."""
+    """Write a prior; the same prior gives the same bytes."""
     examples = learned.examples
     arrays: dict[str, Any] = {
         "form": np.array(_FORM),
@@ -103,7 +104,11 @@ def write(learned: Learned, file: Path) -> None:
 
 
 def read(file: Path) -> Learned:
-    """Read a prior. Raises ``UserError`` if the file is missing, or is none."""
+    """Read a prior.
+
+    Raises:
+        UserError: The file can't be read, isn't a prior, or is from another version of hpsearch.
+    """
     try:
         with open_regular(file) as opened, np.load(opened, allow_pickle=False) as arrays:
             _require_size(arrays.zip)
@@ -122,7 +127,7 @@ def read(file: Path) -> Learned:
 
 
 def _require_size(archive: zipfile.ZipFile) -> None:
-    """Refuse an archive that unpacks to far more than any prior: bytes may stand for gigabytes."""
+    """Refuse an archive that unpacks to more than any prior: a small file may fill the memory."""
     size = sum(each.file_size for each in archive.infolist())
     if size > _MOST_BYTES:
         raise ValueError(f"it may unpack to {_MOST_BYTES:,} bytes, but unpacks to {size:,}")

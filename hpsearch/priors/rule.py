@@ -1,10 +1,10 @@
-"""A rule of thumb: which learning rates, nets and settings usually train well from scratch.
+"""A rule of thumb: which learning rates, models and settings usually train well from scratch.
 
 The learning rate decides most: a steady gradient should move a weight by about ``SGD_LR`` of it in
 a step, by ``ADAPTIVE_LR`` if steps are divided by the size of the gradients; both for a batch of
-``BATCH``, and more with the square root of a larger batch. The score is how many factors of ten a
-configuration is away from that, less what stands against its net and its weight decay. Nothing here
-was fitted to any data.
+``BATCH``, and more with the square root of a larger batch. The score is minus the distance from
+that in factors of ten, less the penalties for the model and the weight decay. The constants weren't
+fitted to data.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from hpsearch.study_file.trial_config import TrialConfig, trial_config
 
 SGD_LR, ADAPTIVE_LR, BATCH = 0.3, 1.5e-3, 64
 
-#: Weight decay up to which it does no harm: added to the gradients, and apart from them.
+#: The largest harmless weight decay: added to the gradients, and decoupled from them.
 MILD_DECAY, MILD_DECOUPLED_DECAY = 1e-3, 0.1
 
-#: Factors of ten in the learning rate that weigh as much as a net without convolutions, and as
+#: Penalties, in factors of ten of the learning rate, for a model without convolutions and for
 #: activations that saturate.
 DENSE, SATURATING = 0.5, 0.5
 
@@ -32,8 +32,8 @@ class RulePrior:
     """Chooses by the rule of thumb.
 
     Args:
-        study: Whose points are judged.
-        images_of: What a configuration trains on.
+        study: The study file whose points are judged.
+        images_of: Returns the images that a configuration trains on.
     """
 
     name = "rule"
@@ -42,10 +42,13 @@ class RulePrior:
         self._study, self._images_of = study, images_of
 
     def choose(self, candidates: Sequence[Draw]) -> tuple[int, bool]:
-        """Return the place of the best candidate, and whether it was the rule that chose.
+        """Choose among candidates.
 
-        It has no say if it can't judge the first candidate that can be built: so points that are
-        beyond it keep their share of all draws. Of several equal ones the first is the best.
+        If the rule can't judge the first candidate that can be built, it doesn't choose: so
+        such points keep their share of all draws. Of equal candidates the first is the best.
+
+        Returns:
+            The index of a candidate, and whether the rule chose it.
         """
         configs = [self.config_of(each) for each in candidates]
         beyond = self.beyond(configs)
@@ -53,7 +56,7 @@ class RulePrior:
             return beyond, False
         rates = [self._rated(config) for config in configs]
         best: tuple[float, int] | None = None
-        # A net only takes away from a score: most needn't be built
+        # A model only lowers a score, so most models needn't be built
         for place in sorted(range(len(configs)), key=lambda place: (-rates[place], place)):
             if best is not None and rates[place] <= best[0]:
                 break
@@ -63,7 +66,7 @@ class RulePrior:
         return (0, False) if best is None else (best[1], True)
 
     def beyond(self, configs: Sequence[TrialConfig]) -> int | None:
-        """Return the place of the first one that can be built, if the prior can't judge it."""
+        """Return the index of the first one that can be built, if the prior can't judge it."""
         for place, config in enumerate(configs):
             known = self.knows(config)
             if known is not None:
@@ -71,31 +74,33 @@ class RulePrior:
         return None
 
     def config_of(self, draw: Draw) -> TrialConfig:
-        """Return what would be trained, apart from the seeds."""
+        """Return the configuration of a training, apart from the seeds."""
         study = self._study
         epochs = study.budget.epochs_per_trial
         return trial_config(draw.config, epochs=epochs, split_seed=study.seed, seed=0)
 
     def knows(self, config: TrialConfig) -> bool | None:
-        """Whether the rule can judge a configuration; ``None`` if that can't be trained anyway."""
+        """Whether the rule can judge a configuration; ``None`` if that is infeasible."""
         try:
             return not self.unknown_in(config)
         except InfeasibleConfig:
             return None
 
     def unknown_in(self, config: TrialConfig) -> tuple[str, ...]:
-        """Return what of a configuration it can't judge, in words: ``optimizer adagrad``.
+        """Return the parts of a configuration that it can't judge, such as ``optimizer adagrad``.
 
-        Raises ``InfeasibleConfig`` if that can't be trained anyway.
+        Raises:
+            InfeasibleConfig: The configuration can't be trained.
         """
         optimizer, model = built_optimizer(config.optimizer), self.model_of(config)
         found = () if optimizer is not None else (f"optimizer {config.optimizer.name}",)
         return (*found, f"pretrained {config.model.name}") if model.pretrained else found
 
     def judged_by_rule_alone(self, config: TrialConfig) -> tuple[str, ...]:
-        """Return of what in a configuration nothing but the rule knows, in words.
+        """Return the parts of a configuration that only the rule can judge, such as an optimizer.
 
-        Raises ``InfeasibleConfig`` as ``unknown_in``.
+        Raises:
+            InfeasibleConfig: The configuration can't be trained.
         """
         return ()
 
@@ -114,7 +119,11 @@ class RulePrior:
         return math.inf if model.pretrained else penalty(model)
 
     def model_of(self, config: TrialConfig) -> BuiltModel:
-        """Build a configuration's net. Raises ``InfeasibleConfig`` if it may not be trained."""
+        """Build a configuration's model.
+
+        Raises:
+            InfeasibleConfig: The model can't be built, or its costs break a constraint.
+        """
         model = built_model(config.model, self._images_of(config.data))
         if broken := self._study.goals.violated(model.costs):
             raise InfeasibleConfig("; ".join(broken))
@@ -122,7 +131,7 @@ class RulePrior:
 
 
 def rate_optimizer(optimizer: BuiltOptimizer, batch_size: int) -> float:
-    """Return minus the factors of ten between an optimizer and what usually trains well."""
+    """Return minus the distance, in factors of ten, from what usually trains well."""
     usual = (ADAPTIVE_LR if optimizer.adaptive else SGD_LR) * math.sqrt(batch_size / BATCH)
     mild = MILD_DECOUPLED_DECAY if optimizer.decoupled else MILD_DECAY
     excess = max(0.0, math.log10(optimizer.weight_decay / mild)) if optimizer.weight_decay else 0.0
@@ -130,5 +139,5 @@ def rate_optimizer(optimizer: BuiltOptimizer, batch_size: int) -> float:
 
 
 def penalty(model: BuiltModel) -> float:
-    """Return what stands against a net, in factors of ten of the learning rate."""
+    """Return the penalty for a model, in factors of ten of the learning rate."""
     return DENSE * (not model.convolutional) + SATURATING * model.saturating

@@ -1,4 +1,4 @@
-"""About how many trials of a search will complete, before it begins."""
+"""An estimate, before a search begins, of how many trials will complete."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from collections.abc import Mapping
 from hpsearch.search.promotion import LEAST_COMPLETE, Promotion
 from hpsearch.search.pruners import EpochScore, Pruner, StoppingRule
 
-#: Complete trials below which a report says little of what each parameter does.
+#: Complete trials that a report needs to say much about each parameter.
 ENOUGH = 10
 
-#: Trials of a rule that stops are simulated; more behave alike. And how often they are shuffled.
+#: Simulated trials for a rule that stops: more give the same share. And the number of orders.
 _SIMULATED, _ORDERS = 200, 3
 
 
 def expected_complete(pruner: Pruner, trials: int, epochs: int) -> int:
-    """Return about how many trials reach their last epoch.
+    """Estimate how many trials reach their last epoch.
 
-    The rule is asked about made-up trials that keep their rank from the first epoch to the last.
-    Real ones change it, so a rule that stops lets a few more or fewer live.
+    The estimate assumes trials that keep their rank from the first epoch to the last. The ranks of
+    real trials change, so that a rule that stops completes a few more or fewer.
 
     Args:
-        pruner: The rule.
-        trials: The budget.
-        epochs: Epochs of a trial that isn't stopped.
+        pruner: The pruner.
+        trials: The trials of the budget.
+        epochs: Epochs of a whole trial.
 
     Returns:
-        A number from 0 to ``trials``; the trials of the audit are not in it.
+        A number from 0 to ``trials``, without the trials of the pruning audit.
     """
     if isinstance(pruner, Promotion):
         count = trials
@@ -40,7 +40,7 @@ def expected_complete(pruner: Pruner, trials: int, epochs: int) -> int:
 
 
 def completion(expected: int, trials: int) -> str:
-    """Return in a sentence how many trials will complete, and what a report can tell of so few."""
+    """Return a sentence on how many trials will complete, and whether a report needs more."""
     if expected >= trials:
         return f"all of the {trials:,} trials will complete"
     if expected == 0:
@@ -58,7 +58,7 @@ def completion(expected: int, trials: int) -> str:
 
 
 class _Peers:
-    """Made-up trials whose scores don't change."""
+    """Simulated trials whose scores don't change."""
 
     def __init__(self) -> None:
         self.scores: dict[int, dict[int, float]] = {}

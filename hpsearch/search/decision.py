@@ -1,11 +1,10 @@
-"""What follows an epoch, decided once inside the reporting transaction; and the pruner's audit.
+"""What follows an epoch, decided once in the reporting transaction; and the pruning audit.
 
-The audit lets a small share of the trials live that the rule would stop. Only so can anybody tell
-what pruning costs: how a stopped trial would have ended is never seen otherwise. Which tickets
-follows from the study's seed, before anything is known of them; if that gives none in a small
-search, it is the next one that the rule would stop (``lacks_audit``). To all others such a trial
-ends where it would have been stopped: its later epochs are no pruner's business, so the audit
-changes no other trial's fate.
+The audit keeps a small share of the trials that the pruner would stop. Otherwise the end of a
+stopped trial would be unknown, and so would the cost of pruning. The study's seed chooses the
+tickets in advance; if that gives none in a small search, it is the next one that the pruner would
+stop (``lacks_audit``). Pruners don't see the later epochs of such a trial, so the audit changes no
+decision about other trials.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ from hpsearch.search.stored_json import decode_or
 
 
 class Decision(StrEnum):
-    """What follows an epoch. All but ``KEPT_BY_AUDIT`` are stored with it: their values
-    never change."""
+    """What follows an epoch. All but ``KEPT_BY_AUDIT`` are stored: their values never change."""
 
     CONTINUE = "continue"
     #: The trial waits at a rung; its ticket is given back.
@@ -35,15 +33,14 @@ class Decision(StrEnum):
     PRUNED = "pruned"
     #: The last epoch of the study, or of a training that has stopped early.
     COMPLETE = "complete"
-    #: The rule stops the trial, and the audit lets it go on (stored as ``CONTINUE``).
+    #: The pruner would stop the trial, but the audit keeps it (stored as ``CONTINUE``).
     KEPT_BY_AUDIT = "spared"
 
 
-#: Trials that a rule keeps back beyond which one at least is spared by the audit.
+#: Stopped or waiting trials; if there are more, the audit keeps at least one.
 MOST_UNAUDITED = 10
 
-# Nobody is measured against a number that can't be trusted, or against a trial that the audit has
-# kept alive.
+# A trial isn't compared with invalid ones, nor with later epochs of those that the audit keeps.
 _LEFT_OUT = sa.select(tickets.c.ticket).where(
     tickets.c.study_id == sa.bindparam("of_study"),
     sa.or_(
@@ -76,7 +73,7 @@ _SCORES_OF_COMPLETE = Statement(
 
 
 class AuditSample:
-    """Which tickets are spared where the pruning rule would stop them."""
+    """Which tickets the audit keeps although the pruner would stop them."""
 
     def __init__(self, share: float = 0.0, seed: int = 0) -> None:
         #: Of all tickets, 0..1.
@@ -84,13 +81,13 @@ class AuditSample:
         self.seed = seed
 
     def keeps(self, ticket: int) -> bool:
-        """Whether the trial of ``ticket`` runs to its end whatever the rule says."""
+        """Whether the trial of ``ticket`` runs to its end although the pruner would stop it."""
         digest = hashlib.sha256(f"{self.seed}/audit/{ticket}".encode()).digest()
         return int.from_bytes(digest[:8], "big") < self.share * 2**64
 
 
 def kept_by_audit(connection: Connection, study_id: int) -> dict[int, int]:
-    """Return ticket -> the epoch at which the rule would have stopped it, if it would."""
+    """Return ticket -> epoch at which the pruner would have stopped it, of the audit's trials."""
     query = sa.select(events.c.ticket, events.c.detail).where(
         events.c.study_id == study_id, events.c.kind == EventKind.KEPT_BY_AUDIT
     )
@@ -103,11 +100,10 @@ def kept_by_audit(connection: Connection, study_id: int) -> dict[int, int]:
 
 
 def lacks_audit(connection: Connection, study_id: int) -> bool:
-    """Whether the rule has kept more than ``MOST_UNAUDITED`` trials back, and the audit has spared
-    none.
+    """Whether more than ``MOST_UNAUDITED`` trials were stopped or paused, and the audit kept none.
 
-    In a small search the audit's share may come to no trial at all; then the next one that the rule
-    would keep back is spared, whatever its value.
+    In a small search the audit's share may give no trial; then the audit keeps the next one that
+    the pruner would stop or pause, whatever its value.
     """
     table = tickets.c
     kept_back = sa.or_(table.rung.is_not(None), table.state == TicketState.PRUNED)
@@ -128,13 +124,13 @@ def decide(
 ) -> Decision:
     """Return ``CONTINUE``, ``PRUNED`` or ``KEPT_BY_AUDIT``.
 
-    It isn't asked about a trial that was spared before.
+    It isn't called for a trial that the audit keeps already.
 
     Args:
         connection: The transaction that reports the epoch.
-        study_id: The study.
-        score: The epoch, as a pruning rule sees it.
-        sign: 1, or -1 if less is better.
+        study_id: Optuna's id of the study.
+        score: The epoch, as a pruner sees it.
+        sign: 1, or -1 if less of the objective is better.
         pruner: The rule.
         audit: Which trials go on although the rule stops them.
     """
@@ -147,9 +143,9 @@ def decide(
 
 
 class LedgerPeers:
-    """The other trials of a study, read inside the reporting transaction (``pruners.Peers``).
+    """The other trials of a study, read in the reporting transaction (``pruners.Peers``).
 
-    ``sign`` is -1 where less is better.
+    ``sign`` is -1 if less of the objective is better.
     """
 
     def __init__(self, connection: Connection, study_id: int, ticket: int, sign: float) -> None:

@@ -1,9 +1,9 @@
-"""Promotion: no trial is stopped for ever; it pauses at a rung, and the best that wait there go on.
+"""Promotion: trials aren't stopped; they pause at a rung, and the best that wait there go on.
 
 A rung is an epoch at which every trial pauses. A paused trial keeps its checkpoint, so a trial that
-is promoted later is the same trial, and ends with the same digits. Which trial goes on is decided
-when a worker asks for work (``claims``), from all that is known then. (Li et al. 2020, "A System
-for Massively Parallel Hyperparameter Tuning".)
+is promoted later is the same trial, and ends with the same digits. When a worker claims a ticket
+(``claims``), all results so far decide which trial goes on. (Li et al. 2020, "A System for
+Massively Parallel Hyperparameter Tuning".)
 
 Everything here is a pure function of what the ledger contains. Scores are "higher is better".
 """
@@ -18,18 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.study._multi_objective import _fast_non_domination_rank
 
-#: Paused trials whose checkpoints are kept: this many, and so many more per running trial. Only
-#: the best third of a rung can be promoted, so those beyond have no chance.
+#: Paused trials whose checkpoints are kept: the first number, and the second per running trial.
+#: Only the best third of a rung can be promoted, so further ones have no chance.
 PAUSED_KEPT, PAUSED_KEPT_PER_RUNNING = 30, 3
 
-#: Trials that are trained to their end however small the study is. A third of a third of twelve
-#: trials is one, and of eight it is none: nothing could be compared, confirmed or exported.
+#: Trials that are trained to their end even in a small study. A third of a third of twelve trials
+#: is one, and of eight it is none: nothing could be compared, confirmed or exported.
 LEAST_COMPLETE = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """What is known of one rung."""
+    """The number of trials at one rung."""
 
     #: 1-based.
     epoch: int
@@ -56,7 +56,7 @@ class Promotion:
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """Return the epochs, ascending, at which a trial of ``epochs`` epochs pauses.
 
-        A rung so near to the end that little would be saved is left out.
+        A rung near the end, which would save little, is left out.
         """
         found = []
         rung = self.min_epochs

@@ -1,4 +1,4 @@
-"""Creating Optuna's tables and ours, and refusing databases that aren't ours to use."""
+"""Creating Optuna's tables and ours, and refusing databases of another schema."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ VERSION_TABLE = "hpsearch_alembic_version"
 
 
 def ensure_tables(database: Database) -> None:
-    """Create or upgrade what is missing; any number of processes may call this at once.
+    """Create missing tables or upgrade older ones; several processes may call this at once.
 
     Raises:
-        StorageError: the database is of a newer or unknown schema, Optuna's or ours.
+        StorageError: The schema, Optuna's or ours, is newer or unknown, or the database can't be
+            used.
     """
     if database.read(revision_of) == head_revision():
         _refuse_other_optuna(database)
@@ -48,8 +49,8 @@ def require_tables(database: Database) -> None:
     """Check that hpsearch has used this database before, creating nothing.
 
     Raises:
-        NothingStored: no study was ever launched into it.
-        StorageError: it can't be reached, or its schema isn't this version's.
+        NothingStored: No study was launched into it yet.
+        StorageError: It can't be reached, or its schema isn't this version's.
     """
     found = _used_revision(database)
     if found != head_revision():
@@ -62,10 +63,14 @@ def require_tables(database: Database) -> None:
 
 
 def upgrade_tables(database: Database) -> str | None:
-    """Bring an older hpsearch's tables up to this version's, as ``ensure_tables`` does.
+    """Upgrade the tables of an older hpsearch to this version's, as ``ensure_tables`` does.
 
-    Returns the revision that they had, ``None`` where there was nothing to do. Creates none: raises
-    ``NothingStored`` where hpsearch has never used this database, else as ``ensure_tables``.
+    Returns:
+        The revision that they had; ``None`` if there was nothing to do.
+
+    Raises:
+        NothingStored: hpsearch hasn't used this database yet: nothing is created.
+        StorageError: As ``ensure_tables``.
     """
     found = _used_revision(database)
     ensure_tables(database)
@@ -89,7 +94,7 @@ def _used_revision(database: Database) -> str:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """Return the revision of our tables, ``None`` where there are none."""
+    """Return the revision of our tables; ``None`` if there are none."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     return _migrations(connection).get_current_revision()
@@ -97,7 +102,11 @@ def revision_of(connection: Connection) -> str | None:
 
 @cache
 def head_revision() -> str:
-    """Return the revision that this version of hpsearch works on."""
+    """Return the revision that this version of hpsearch works with.
+
+    Raises:
+        RuntimeError: The migrations are missing from the installation.
+    """
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if head is None:
         raise RuntimeError("hpsearch was installed without its migrations")
@@ -115,7 +124,7 @@ def _refuse_unknown(database: Database, revision: str) -> None:
 
 
 def _refuse_other_optuna(database: Database) -> None:
-    """Optuna's tables are written by hand here, so their shape must be the one that is known."""
+    """Refuse Optuna's tables of another schema: our own statements write them."""
     found = database.read(
         lambda connection: MigrationContext.configure(connection).get_current_revision()
     )
@@ -129,13 +138,13 @@ def _refuse_other_optuna(database: Database) -> None:
 
 @cache
 def optuna_head() -> str | None:
-    """Return the revision of Optuna's tables that the installed Optuna works on."""
+    """Return the revision of Optuna's tables that the installed Optuna works with."""
     return ScriptDirectory(str(Path(models.__file__).parent / "alembic")).get_current_head()
 
 
 def _create_optuna_tables(database: Database) -> None:
     try:
-        # Without a pool no connection stays open, also where Optuna refuses.
+        # Without a pool no connection stays open, even if Optuna refuses.
         RDBStorage(optuna_url(database), engine_kwargs={"poolclass": sa.NullPool})
     except RuntimeError as error:
         raise StorageError(f"{database.display_url} can't be used: {error}") from error

@@ -1,4 +1,4 @@
-"""Secrets in files, as container platforms hand them over: one line each, never shown."""
+"""Secrets in files, as container platforms provide them: one line each, never shown."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from pathlib import Path
 
 from hpsearch.errors import UserError
 
-#: Bytes; what is longer isn't a secret: somebody named the wrong file.
+#: Bytes; a longer file isn't a secret but a wrong file.
 _LONGEST = 8192
 
 
 def read_secret(variable: str, name: str) -> str:
-    """Return the one line of the file ``name``, which the environment's ``variable`` names.
+    """Return the only line of the file ``name``, which the environment's ``variable`` names.
 
-    Raises ``UserError``, which tells nothing of the content.
+    Raises:
+        UserError: The file can't be read, is empty, isn't UTF-8, is too large or has several
+            lines; the message shows nothing of the content.
     """
     rule = f"{variable} must name a readable file that holds one line"
     try:

@@ -1,8 +1,7 @@
-"""Whether the ledger still contains what was read from it: an older copy may take its place.
+"""Whether the ledger still contains what was read from it: an older copy may replace it.
 
-The contents of a SQLite file may be exchanged under its name (`cp backup.db hpsearch.db` writes
-into the same file), and a database of Postgres may be restored from a dump. Events are only ever
-added, so the newest one that somebody has seen must stay as it was.
+`cp backup.db hpsearch.db` writes into the same SQLite file, and a Postgres database may be restored
+from a dump. Events are only added, so the newest one that a process has seen must stay as it was.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from hpsearch.search.prepared import Statement, fetch
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 
-#: What makes an event itself: another history may use its id again, but not at the same time.
+#: What identifies an event: another history may reuse its id, but not at the same time.
 _COLUMNS = (
     events.c.event_id,
     events.c.study_id,
@@ -44,7 +43,7 @@ _NEWEST_OF_TICKET = Statement(
 
 @dataclass(frozen=True)
 class SeenEvent:
-    """An event that must never vanish, since it was committed when it was read."""
+    """An event that must not vanish, since it was committed when it was read."""
 
     row: tuple[Any, ...]
 
@@ -58,7 +57,13 @@ class SeenEvent:
 def newest_event(
     connection: Connection, study_id: int, ticket: int | None = None
 ) -> SeenEvent | None:
-    """Return the newest event of a study, or of one ticket; ``None`` before the first."""
+    """Return the newest event of a study or of a ticket; ``None`` if there is none.
+
+    Args:
+        connection: The transaction that reads.
+        study_id: Optuna's id of the study.
+        ticket: The ticket; ``None`` for the whole study.
+    """
     if ticket is None:
         found = fetch(connection, _NEWEST_OF_STUDY, study_id=study_id)
     else:
@@ -67,7 +72,7 @@ def newest_event(
 
 
 class SameLedger:
-    """Compares the ledger with what it was, for whoever looks at ``stored`` again and again."""
+    """Compares the ledger with its earlier state, for a caller that reads ``stored`` repeatedly."""
 
     def __init__(self, database: Database, stored: StoredStudy) -> None:
         self._database = database
@@ -75,12 +80,12 @@ class SameLedger:
         self._seen: SeenEvent | None = None
 
     def require(self) -> None:
-        """Compare with the last call, and remember what is there now.
+        """Compare with the last call, and remember the newest event.
 
-        A study that is gone is left to whoever reads it.
+        A study that is gone raises nothing here; the code that reads it reports that.
 
         Raises:
-            DatabaseReplaced: An older copy, or another database, was put in place.
+            DatabaseReplaced: An older copy or another database has replaced it.
         """
         stored, database = self._stored, self._database
         run_key = sa.select(studies.c.run_key).where(studies.c.study_id == stored.study_id)
@@ -98,7 +103,7 @@ class SameLedger:
 
 
 def gone_back(database: Database, study: str) -> DatabaseReplaced:
-    """Return the error that says that a ``study``, such as "study 'x'", is older than before."""
+    """Return the error for a ``study``, such as "study 'x'", that is older than before."""
     return DatabaseReplaced(
         f"{database.display_url} must not go back in time while hpsearch uses it, but {study} "
         "has lost its newest events: an older copy was put in its place. This command "

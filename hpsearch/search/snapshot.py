@@ -1,7 +1,7 @@
-"""A database as it was at one moment: several questions, one transaction, one answer.
+"""A database as it was at one moment: several reads in one transaction.
 
-A ledger that workers write to is never whole between two reads. Whoever compares its tables must
-see all of them at the same moment.
+Workers may write between two reads. A caller that compares tables must see all of them at the same
+moment.
 """
 
 from __future__ import annotations
@@ -32,19 +32,23 @@ class Snapshot(Database):
         return work(self._connection)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Refuse."""
+        """Refuse.
+
+        Raises:
+            RuntimeError: Always.
+        """
         raise RuntimeError("a look at one moment can't write")
 
 
 def read_snapshot(database: Database, look: Callable[[Database], T]) -> T:
-    """Return ``look(view)``, where every read of ``view`` sees the same moment.
+    """Return ``look(view)``; all reads of ``view`` see the same moment.
 
-    ``look`` may run several times: all of it again where the database was busy.
+    ``look`` may run several times: from the start if the database was busy.
     """
 
     def work(connection: Connection) -> T:
         if not database.is_sqlite:
-            # Postgres by default sees a new moment with each statement.
+            # By default each statement on Postgres sees a new moment.
             connection.execute(
                 sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             )

@@ -1,4 +1,4 @@
-"""Which database the environment names; importing this needs no SQLAlchemy."""
+"""The database that the environment names; importing this needs no SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ PASSWORD_FILE = "HPSEARCH_STORAGE_PASSWORD_FILE"
 
 
 def storage_of_the_environment() -> str:
-    """Return the URL that a command takes without ``--storage``. Raises ``UserError``."""
+    """Return the URL that a command uses without ``--storage``.
+
+    Raises:
+        StorageError: Both variables of the URL are set, or as ``with_password``.
+        UserError: The file with the URL or the password can't be used.
+    """
     url, file = os.environ.get(URL), os.environ.get(URL_FILE)
     if url and file:
         raise StorageError(f"{URL} and {URL_FILE} must not both be set; unset one of them")
@@ -26,13 +31,23 @@ def storage_of_the_environment() -> str:
 
 
 def environment_with(storage: str) -> dict[str, str]:
-    """Return this process's environment for a child that shall use ``storage``."""
+    """Return this process's environment for a child process that uses ``storage``."""
     inherited = {k: v for k, v in os.environ.items() if k not in (URL_FILE, PASSWORD_FILE)}
     return {**inherited, URL: storage}
 
 
 def with_password(url: str, origin: str) -> str:
-    """Return ``url`` with the password of a file, where the environment names one."""
+    """Return ``url`` with the password from a file, if the environment names one.
+
+    Args:
+        url: The URL of a database.
+        origin: Its source, for messages: a variable or an option.
+
+    Raises:
+        StorageError: The environment names a file, but ``url`` is invalid, is SQLite's or already
+            has a password.
+        UserError: The file can't be used.
+    """
     file = os.environ.get(PASSWORD_FILE)
     if not file:
         return url
@@ -54,7 +69,7 @@ def with_password(url: str, origin: str) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file of a SQLite URL, ``None`` for another database. Imports nothing slow."""
+    """Return the file of a SQLite URL; ``None`` for another database. Imports nothing slow."""
     if not url.startswith("sqlite:///"):
         return None
     file = url.removeprefix("sqlite:///").partition("?")[0]

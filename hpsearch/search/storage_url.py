@@ -1,4 +1,4 @@
-"""The URL of a database: which are accepted, and how they are shown without their secrets."""
+"""URLs of databases: which are accepted, and how they are shown without their secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpsearch.errors import StorageError
 
 DEFAULT_STORAGE = "sqlite:///hpsearch.db"
 
-#: File systems on which SQLite's locks and shared memory don't hold between hosts.
+#: File systems on which SQLite's locks and shared memory don't work between hosts.
 NETWORK_FILE_SYSTEMS = frozenset(
     [
         "9p",
@@ -39,14 +39,19 @@ _DRIVERS = frozenset(["sqlite", "sqlite+pysqlite", "postgresql+psycopg"])
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
-#: Stands for a secret in the query of a URL, where ``***`` would be written ``%2A%2A%2A``.
+#: Replaces a secret in the query of a URL; there ``***`` would become ``%2A%2A%2A``.
 _HIDDEN = "..."
 
 
 def parse_url(url: str) -> URL:
-    """Return a checked SQLAlchemy URL. Raises ``StorageError``, never showing the password."""
+    """Parse and check the URL of a database.
+
+    Raises:
+        StorageError: The URL is invalid, is for another kind of database, or its SQLite file can't
+            be used; the message doesn't show the password.
+    """
     if url.count("@") > 1 and not url.startswith("sqlite"):
-        # Parsed, the rest of such a password would pass for the host, and every error shows that.
+        # Parsed, the rest of such a password would be the host, which every error shows.
         raise StorageError(
             "a storage must be a URL in which @ stands once, before the host, but the one given "
             "has more; write each @ of a password as %40, or put the password into a file "
@@ -55,7 +60,7 @@ def parse_url(url: str) -> URL:
     try:
         url.encode()
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number, half a character
+    except (ArgumentError, ValueError):  # ValueError: a port that isn't a number, a half surrogate
         raise StorageError(
             "a storage must be a URL like sqlite:///hpsearch.db or "
             "postgresql://user@host/database; the one given can't be parsed"
@@ -90,7 +95,7 @@ def _checked_sqlite(url: URL) -> URL:
         path.lstat()
     except FileNotFoundError:
         pass
-    except (OSError, ValueError) as error:  # too long, a NUL, no right to look into the folder
+    except (OSError, ValueError) as error:  # too long, a NUL, no right to read the folder
         reason = getattr(error, "strerror", None) or error
         raise StorageError(f"a SQLite file can't be called {str(path)[:200]!r}: {reason}") from None
     if not path.parent.is_dir():
@@ -107,7 +112,7 @@ def _checked_sqlite(url: URL) -> URL:
 
 
 def file_system_of(folder: Path) -> str:
-    """Return the type of the file system that holds ``folder`` ('' where it can't be told)."""
+    """Return the type of the file system of ``folder``; '' if it is unknown."""
     try:
         lines = _MOUNTS.read_text().splitlines()
     except OSError:
@@ -123,7 +128,7 @@ def file_system_of(folder: Path) -> str:
 
 
 def mask(text: str, url: URL) -> str:
-    """Remove the URL's secrets from ``text``, as they are and as they stand in URLs."""
+    """Remove the URL's secrets from ``text``, both plain and as URLs quote them."""
     for secret in _secrets(url):
         for form in {secret, quote(secret, safe=" +"), quote(secret, safe=""), quote_plus(secret)}:
             text = text.replace(form, "***")
@@ -142,12 +147,12 @@ def storage_option(url: URL) -> str:
 
 
 def has_secret(url: URL) -> bool:
-    """Whether the URL holds what others must not read."""
+    """Whether the URL contains a secret."""
     return bool(_secrets(url))
 
 
 def _secrets(url: URL) -> list[str]:
-    """Return the URL's secrets, the longest first: one may hold another."""
+    """Return the URL's secrets, the longest first: one may contain another."""
     found = [] if url.password is None else [str(url.password)]
     for key, values in url.normalized_query.items():
         found += values if _is_secret(key) else []
@@ -155,5 +160,5 @@ def _secrets(url: URL) -> list[str]:
 
 
 def _is_secret(key: str) -> bool:
-    """Whether libpq takes a secret by this key: ``password``, ``sslpassword``, client secrets."""
+    """Whether libpq reads a secret from this key: ``password``, ``sslpassword``, client secrets."""
     return "password" in key or "secret" in key

@@ -38,22 +38,22 @@ from hpsearch.study_file.study import StudyFile
 
 @dataclass(frozen=True, kw_only=True)
 class StoredStudy:
-    """A study as the database holds it."""
+    """A study as it is stored in the database."""
 
     study_id: int
     name: str
-    #: The study file as it was written, and normalised.
+    #: The study file as it was written, and normalized.
     text: str
     document: Mapping[str, Any]
     fingerprint: str
-    #: The budget, with what was granted for invalid trials.
+    #: The budget, including the trials that were granted for invalid ones.
     trial_budget: int
-    #: How many of them were granted for invalid trials.
+    #: Trials that were granted for invalid ones.
     granted: int = 0
     epochs_per_trial: int
     #: How often it was asked to stop.
     stops: int
-    #: Whether an enumerated space had no point left for the whole budget.
+    #: Whether an enumerated space has fewer points than the budget has trials.
     exhausted: bool
     #: Its folder under the runs root is ``<name>/<run_key>``.
     run_key: str
@@ -61,10 +61,11 @@ class StoredStudy:
 
 
 def attach(database: Database, study: StudyFile) -> StoredStudy:
-    """Create the study, or find it; the budget becomes what ``study`` says.
+    """Create the study, or find it and set its budget to that of ``study``.
 
     Raises:
-        StudyMismatch: the database's study of this name asks another question.
+        StudyMismatch: The database's study of this name is another search, or another program
+            created it.
         LeftOverStudy: Another program deleted it, and only the ledger's rows are left.
     """
 
@@ -78,7 +79,7 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
         if row["trials"] < study.budget.trials:
             reopen(connection, stored.study_id, Goals.of(stored.document))
         if row["trials"] != study.budget.trials:
-            # A smaller budget leaves more tickets than it allows; the log says why.
+            # After a smaller budget more tickets exist than it allows; the log shows why.
             granted = row["granted"]
             change = {"before": row["trials"] + granted, "now": study.budget.trials + granted}
             record_event(
@@ -99,9 +100,11 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
 
 
 def create_or_find(database: Database, study: StudyFile) -> StoredStudy:
-    """Create the study, or return the one of its name, which stays as it is.
+    """Create the study, or return the one of its name without a change.
 
-    Raises ``LeftOverStudy`` as ``find``.
+    Raises:
+        StudyMismatch: Another program created a study of this name.
+        LeftOverStudy: Another program deleted it, and only the ledger's rows are left.
     """
 
     def work(connection: Connection) -> StoredStudy:
@@ -113,7 +116,13 @@ def create_or_find(database: Database, study: StudyFile) -> StoredStudy:
 
 
 def raise_budget(database: Database, study_id: int, trials: int) -> None:
-    """Let the study have ``trials`` tickets where it may have fewer."""
+    """Raise the study's budget, if it is smaller.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        trials: The number of tickets that the study may have at least.
+    """
 
     def work(connection: Connection) -> None:
         row = lock_study(connection, study_id)
@@ -152,9 +161,10 @@ def find(database: Database, name: str) -> StoredStudy:
 
 
 def find_or_none(database: Database, name: str) -> StoredStudy | None:
-    """Return the study called ``name``, ``None`` if the database doesn't know it.
+    """Return the study called ``name``; ``None`` if there is none.
 
-    Raises ``LeftOverStudy`` as ``find``.
+    Raises:
+        LeftOverStudy: Another program deleted it, and only the ledger's rows are left.
     """
 
     def work(connection: Connection) -> StoredStudy | None:
@@ -165,12 +175,12 @@ def find_or_none(database: Database, name: str) -> StoredStudy | None:
 
 
 def everything(database: Database) -> list[StoredStudy]:
-    """Return every study of the database that can be used, oldest first."""
+    """Return all usable studies of the database, oldest first."""
     return _listed(database)[0]
 
 
 def unusable(database: Database) -> dict[str, str]:
-    """Return name -> reason of each study that can't be used: left over, or damaged."""
+    """Return name -> reason of the unusable studies: left over or damaged."""
     return _listed(database)[1]
 
 
@@ -204,14 +214,21 @@ def request_stop(database: Database, study_id: int) -> None:
 def record_study_event(
     database: Database, study_id: int, kind: EventKind, detail: Mapping[str, Any]
 ) -> None:
-    """Append to the study's event log what belongs to no ticket."""
+    """Append an event to the log that is about the study, not about a ticket.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        kind: What has happened.
+        detail: JSON values, depending on the kind.
+    """
     database.write(
         lambda connection: record_event(connection, study_id, None, None, kind, None, detail)
     )
 
 
 def _one_at_a_time(connection: Connection, database: Database) -> None:
-    """Let two first launches at once come one after the other: the second finds the study."""
+    """Serialize two first launches at once, so that the second finds the study."""
     if not database.is_sqlite:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7417267)"))
 
@@ -254,7 +271,7 @@ def _find(connection: Connection, database: Database, name: str) -> RowMapping |
 def _require_folder_names(row: Mapping[Any, Any]) -> None:
     """Raise ``DamagedStudy`` if hpsearch can't have written a study's name or run key."""
     for column in ("name", "run_key"):
-        # Both are names of folders: one from elsewhere could lead anywhere.
+        # Both are names of folders: a foreign one could lead anywhere.
         if re.fullmatch(STUDY_NAME, row[column]) is None:
             raise DamagedStudy(
                 f"a study's {column} must be 1 to 64 letters, digits, _ and -, but the database "
@@ -264,7 +281,11 @@ def _require_folder_names(row: Mapping[Any, Any]) -> None:
 
 
 def _stored(row: Mapping[Any, Any]) -> StoredStudy:
-    """Return the row's study. Raises ``DamagedStudy`` if its document can't be read."""
+    """Return the row's study.
+
+    Raises:
+        DamagedStudy: Its document can't be read.
+    """
     return StoredStudy(
         study_id=row["study_id"],
         name=row["name"],
@@ -308,10 +329,10 @@ def _has_goals(document: Mapping[str, Any]) -> bool:
 def _as_stored(stored: StoredStudy, study: StudyFile) -> Mapping[str, Any]:
     """Return the document of ``study`` in the form that the stored study has.
 
-    What its file says nothing of stays as it was stored. And a study from earlier goes on as it
-    began, from the same file; its fingerprint shows that it is one. ``asha`` had neither ``stop``
-    nor ``startup_trials`` when all it could do was to stop trials, and a path of a plug-in's data
-    source was stored as it was written.
+    Settings that the file leaves out stay as they are stored. A study of an earlier version, which
+    the fingerprint shows, continues from the same file as it began: then ``asha`` could only stop
+    trials and had neither ``stop`` nor ``startup_trials``, and a path of a plug-in's data source
+    was stored as it was written.
     """
     document = as_stored(stored.document, study.document, study.unsaid)
     as_written = _with_stored_paths(stored, document)
@@ -332,7 +353,7 @@ def _without_promotion(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _with_stored_paths(stored: StoredStudy, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return ``document`` with the relative paths that the stored study's data sources have."""
+    """Return ``document`` with the relative paths of the stored study's data sources."""
     data, before = document.get("data"), stored.document.get("data")
     if not isinstance(data, Mapping) or not isinstance(before, Mapping):
         return document
@@ -360,7 +381,11 @@ def _is_end_of(written: Any, path: Any) -> bool:
 
 
 def require_same(stored: StoredStudy, study: StudyFile) -> None:
-    """Raise ``StudyMismatch``, showing the difference, where ``study`` asks another question."""
+    """Check that ``study`` continues the stored study.
+
+    Raises:
+        StudyMismatch: It is another search; the message shows the differences.
+    """
     document = _as_stored(stored, study)
     if stored.fingerprint == fingerprint(document):
         return

@@ -1,8 +1,8 @@
-"""Whether a study of the ledger is still the study that Optuna's tables hold under its id.
+"""Whether a study of the ledger is still the study with its id in Optuna's tables.
 
 People delete studies with Optuna's own tools, which don't know the ledger. Its rows are then left
-over, and SQLite gives the free id to the next study, of whatever program. So a study's run key also
-stands in Optuna's tables, as a system attribute, and every attach and every write compares.
+over, and SQLite gives the free id to the next study of any program. So a study's run key is also in
+Optuna's tables, as a system attribute, and every attach and every write compares the two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hpsearch.search import optuna_rows as rows
 from hpsearch.search.ledger_tables import epochs, events, prior_results, studies, tickets
 from hpsearch.search.prepared import Statement, fetch
 
-#: The system attribute of Optuna's study that holds the run key of ours.
+#: The system attribute of Optuna's study with the run key of ours.
 RUN_KEY = "hpsearch:run_key"
 
 #: The tables whose rows belong to a study of ours.
@@ -55,13 +55,13 @@ def require_ours(
     """Compare a study of the ledger with Optuna's row.
 
     Args:
-        connection: Where the reason is looked up.
-        study_id: The study.
-        key_rows: What ``IS_OURS`` returned for it.
+        connection: The transaction, which also reads the reason.
+        study_id: Optuna's id of the study.
+        key_rows: The rows that ``IS_OURS`` returned for it.
         storage: The ``--storage`` option that the command in the message needs.
 
     Raises:
-        LeftOverStudy: Another program deleted Optuna's study, or it belongs to somebody else now.
+        LeftOverStudy: Another program deleted Optuna's study; its id may belong to another one.
         StorageError: hpsearch deleted the study meanwhile.
     """
     if key_rows:
@@ -89,7 +89,13 @@ def _name_in(
 
 
 def mark_as_ours(connection: Connection, study_id: int, run_key: str) -> None:
-    """Write the run key into Optuna's tables; once, when the study is created."""
+    """Write the run key of a new study into Optuna's tables.
+
+    Args:
+        connection: The transaction that creates the study.
+        study_id: Optuna's id of the study.
+        run_key: Letters and digits.
+    """
     connection.execute(
         sa.insert(rows.STUDY_SYSTEM_ATTRS).values(
             study_id=study_id, key=RUN_KEY, value_json=json.dumps(run_key)
@@ -98,7 +104,7 @@ def mark_as_ours(connection: Connection, study_id: int, run_key: str) -> None:
 
 
 def has_left_overs(connection: Connection, study_id: int) -> bool:
-    """Whether the ledger holds anything under an id that Optuna has just given to a new study."""
+    """Whether the ledger has rows under an id that Optuna has just given to a new study."""
     return any(
         connection.execute(
             sa.select(table.c.study_id).where(table.c.study_id == study_id).limit(1)
@@ -108,7 +114,7 @@ def has_left_overs(connection: Connection, study_id: int) -> bool:
 
 
 def unused_id(connection: Connection) -> int:
-    """Return a study id above all that Optuna or the ledger know."""
+    """Return a study id above all ids in Optuna's tables and the ledger."""
     highest = [
         connection.execute(sa.select(sa.func.max(table.c.study_id))).scalar_one() or 0
         for table in (*OWN_TABLES, rows.STUDIES)

@@ -1,4 +1,4 @@
-"""How a prior's starts do against plainly random ones."""
+"""Comparing a prior's starts with random ones."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from hpsearch.search.ledger_tables import TicketState, epochs, tickets
 #: Starts of both kinds that are compared before a prior may be switched off.
 LEAST_COMPARED = 3
 
-#: Tickets whose starts are compared: what a prior is worth shows by then.
+#: Tickets whose starts are compared: enough to show whether a prior helps.
 TICKETS_COMPARED = 200
 
-#: The attribute of a trial's row that says how its start was drawn: ``RANDOM``, or a prior's name.
+#: The attribute of a trial's row that shows how its start was drawn: ``RANDOM`` or a prior's name.
 START = "start"
 
 RANDOM = "random"
@@ -32,27 +32,27 @@ class Start:
     by_prior: bool
     #: Epoch -> score, from 1 to the last epoch so far; higher is better.
     scores: dict[int, float]
-    #: Whether it ended by an error: it diverged, for one.
+    #: Whether it ended by an error, such as a divergence.
     failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """How a prior's starts do against random ones."""
+    """The comparison of a prior's starts with random ones."""
 
     #: Starts that can be compared.
     by_prior: int
     random: int
-    #: Share of all pairs in which the prior's is better, at the last epoch that both have reached;
-    #: ``None`` before there are enough of both.
+    #: Share of all pairs in which the prior's start is better, at the last epoch that both have
+    #: reached; ``None`` before there are enough of both.
     share: float | None
 
     @property
     def is_lost(self) -> bool:
-        """Whether the prior has no say now: random starts do better, and by more than chance.
+        """Whether the prior is off now: random starts are better, by more than chance.
 
-        A prior that has no say gets no new starts, so what switches it off stays. An unlucky
-        handful must not: the share must lie a standard deviation of Mann and Whitney's below 1/2.
+        A prior that is off gets no new starts, so it may stay off. A few unlucky starts must not
+        cause that: the share must be a standard deviation of Mann and Whitney's below 1/2.
         """
         if self.share is None:
             return False
@@ -82,7 +82,13 @@ def _wins(one: Start, other: Start) -> float:
 
 
 def read_starts(connection: Connection, study_id: int, *, maximize: bool) -> list[Start]:
-    """Read the study's first starts; invalid trials are none."""
+    """Read the starts among the study's first tickets, without invalid trials.
+
+    Args:
+        connection: The transaction that reads.
+        study_id: Optuna's id of the study.
+        maximize: Whether more of the objective is better.
+    """
     attrs = rows.TRIAL_USER_ATTRS
     query = (
         sa.select(tickets.c.ticket, tickets.c.state, attrs.c.value_json, epochs.c.epoch,

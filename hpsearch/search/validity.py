@@ -1,9 +1,9 @@
-"""Trials whose number can't be trusted: declaring them invalid, and taking that back.
+"""Trials whose value can't be trusted: declaring them invalid, and taking that back.
 
-Nothing is deleted. The ticket's state says ``invalid``, so whatever asks for complete trials passes
-it over; its figures and curve stay, and the event log holds the reason and the state before. To
-Optuna it is a FAILED row with the reason as an attribute: samplers pass over it, and so do its
-dashboard and every other program. All of it is one transaction.
+Nothing of ours is deleted. The ticket's state becomes ``invalid``, so queries for complete trials
+leave it out; its metrics and curve stay, and the event log has the reason and the state before. For
+Optuna it is a FAILED row with the reason as an attribute, which samplers, dashboard and other
+programs ignore. All of it is one transaction.
 """
 
 from __future__ import annotations
@@ -26,27 +26,25 @@ from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import decode
 from hpsearch.study_file.goals import Goals
 
-#: Kinds of the events; a ticket may have several of both, in turn.
-
 #: Characters that a reason may have.
 LONGEST_REASON = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """That a trial is invalid, and why."""
+    """The declaration that a trial is invalid."""
 
     reason: str
-    #: The declaring person's clock, ISO 8601, UTC.
+    #: ISO 8601, UTC, by the clock of the host that declared it.
     at: str
-    #: What it had come to.
+    #: Its state before.
     before: TicketState
     #: Whether the budget got one more trial for it.
     again: bool
 
 
 def declaration_in(log: Sequence[Event]) -> Declaration | None:
-    """Return what holds of a ticket by its events (oldest first); ``None``: it is valid."""
+    """Return a ticket's declaration by its events (oldest first); ``None`` if it is valid."""
     for event in reversed(log):
         if event.kind == EventKind.INVALIDATED:
             return _declaration(event)
@@ -56,7 +54,7 @@ def declaration_in(log: Sequence[Event]) -> Declaration | None:
 
 
 def _declaration(event: Event) -> Declaration | None:
-    """Return what an event declares, ``None`` if its details are damaged."""
+    """Return an event's declaration; ``None`` if its detail is damaged."""
     try:
         return Declaration(
             reason=str(event.detail["reason"]),
@@ -69,7 +67,7 @@ def _declaration(event: Event) -> Declaration | None:
 
 
 def declarations(database: Database, study_id: int) -> dict[int, Declaration]:
-    """Return ticket -> why it is invalid, of those that are."""
+    """Return ticket -> declaration, of the invalid tickets."""
     query = (
         sa.select(*EVENT_COLUMNS)
         .where(
@@ -93,10 +91,22 @@ def declarations(database: Database, study_id: int) -> dict[int, Declaration]:
 def invalidate(
     database: Database, study_id: int, ticket: int, reason: str, *, again: bool = False
 ) -> Declaration:
-    """Declare the trial of ``ticket`` invalid; with ``again`` the budget gets one trial more.
+    """Declare a trial invalid.
 
-    Raises ``UserError`` where it isn't complete or pruned, ``reason`` says nothing, or an
-    enumerated space has no point left for one more trial.
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        ticket: The trial's ticket.
+        reason: Why its value can't be trusted, 1 to ``LONGEST_REASON`` characters.
+        again: Whether the budget gets one more trial.
+
+    Returns:
+        The declaration, as it is stored.
+
+    Raises:
+        UserError: The trial isn't complete or pruned, ``reason`` is empty or too long, or an
+            enumerated space has no point left for one more trial.
+        RuntimeError: The declaration can't be read after it was written.
     """
     reason = _usable(reason)
     key = uuid4().hex
@@ -128,10 +138,22 @@ def invalidate(
 
 
 def reinstate(database: Database, study_id: int, ticket: int, goals: Goals) -> TicketState:
-    """Take the declaration back; returns what the trial is again.
+    """Take the declaration back.
 
-    What ``--again`` granted is taken back, too; a trial that was begun for it stays. Raises
-    ``UserError`` where the trial isn't invalid.
+    The trial that ``--again`` granted is taken from the budget; if it has begun, it stays.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        ticket: The trial's ticket.
+        goals: The study's goals, which determine the values of Optuna's row.
+
+    Returns:
+        The trial's state again.
+
+    Raises:
+        UserError: The trial isn't invalid.
+        StorageError: The declaration is damaged in the event log.
     """
     key = uuid4().hex
 
@@ -162,9 +184,17 @@ def reinstate(database: Database, study_id: int, ticket: int, goals: Goals) -> T
 def row_values(
     state: TicketState, goals: Goals, ticket: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> list[float | None]:
-    """Return what Optuna's row of an ended ticket holds, by objective.
+    """Return the values of Optuna's row of an ended ticket.
 
-    ``ticket`` has its ``value`` and ``best_value``; ``metrics`` are those of several objectives.
+    Args:
+        state: The ticket's state.
+        goals: The study's goals.
+        ticket: A row with ``value`` and ``best_value``.
+        metrics: Objective -> value, used if there are several objectives.
+
+    Returns:
+        One value per objective, ``None`` for one that is missing; no values for a failed ticket, or
+        for a pruned one of several objectives.
     """
     if state not in (TicketState.COMPLETE, TicketState.PRUNED):
         return []

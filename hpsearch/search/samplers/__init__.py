@@ -1,7 +1,7 @@
-"""Samplers: where to look next.
+"""Samplers: they choose the next configuration.
 
-- ``model_based``  tpe, gp, and random: Optuna's samplers, asked against a draft
-- ``forest``       a model of the study of our own, which learns from trials that are not complete
+- ``model_based``  tpe, gp and random: Optuna's samplers, which draw against a draft
+- ``forest``       our own model of the study, which also learns from trials that aren't complete
 - ``enumerated``   grid and qmc: every draw takes the next point of one shared sequence
 """
 

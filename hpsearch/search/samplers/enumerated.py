@@ -1,6 +1,6 @@
-"""Samplers that walk one shared sequence of points: the ledger hands out each point once.
+"""Samplers of one shared sequence of points: the ledger gives out each point once.
 
-(Optuna's GridSampler can't express branches and stops the study; its QMCSampler keeps a counter of
+(Optuna's GridSampler can't express branches and stops the study; its QMCSampler has a counter of
 its own. Here the ticket's point is reserved in the same transaction as the ticket.)
 """
 
@@ -18,7 +18,7 @@ from hpsearch.search.samplers.registry import SAMPLERS
 from hpsearch.search.suggest import Request, Sampler
 from hpsearch.study_file.space import Choice, Draw, Parameter, Range, Scalar, Space
 
-#: A grid is walked in a seeded random order, which is held in memory.
+#: A grid has a seeded random order, which is in memory.
 MAX_GRID = 10_000_000
 
 
@@ -26,8 +26,8 @@ MAX_GRID = 10_000_000
 def grid() -> Sampler:
     """Every combination once, in a seeded random order; ends when there is none left.
 
-    Float ranges need a step (or a list of values). A budget below the grid's size takes a random
-    part of it.
+    Float ranges need a step (or a list of values). If the budget is smaller than the grid, the
+    search covers a random part of it.
     """
     return GridSampler()
 
@@ -45,7 +45,11 @@ class GridSampler:
     learns = False
 
     def check(self, space: Space) -> None:
-        """Refuse continuous ranges and grids beyond ``MAX_GRID`` points."""
+        """Refuse infinite or very large grids.
+
+        Raises:
+            UserError: A float range has no step, or there are more than ``MAX_GRID`` points.
+        """
         endless = [
             path
             for path, parameter in space.parameters().items()
@@ -65,7 +69,7 @@ class GridSampler:
             )
 
     def draw(self, request: Request) -> Draw | None:
-        """Return the grid point with the request's number, ``None`` beyond the last one."""
+        """Return the grid point with the request's number; ``None`` beyond the last one."""
         if request.point is None:  # `try_first` gives some values; the others are random.
             rng = np.random.default_rng(request.seed)
             return _draw_fixed(
@@ -80,13 +84,17 @@ class GridSampler:
 
 
 class SobolSampler:
-    """One dimension per parameter of every branch; those that don't apply go unused."""
+    """One dimension per parameter of every branch; dimensions that don't apply stay unused."""
 
     is_enumerated = True
     learns = False
 
     def check(self, space: Space) -> None:
-        """Refuse spaces with more parameters than there are Sobol directions."""
+        """Refuse spaces with too many parameters.
+
+        Raises:
+            UserError: There are more parameters than Sobol directions.
+        """
         from scipy.stats.qmc import Sobol  # importing scipy.stats takes a second: only here
 
         most = Sobol.MAXDIM
@@ -121,7 +129,7 @@ def at_unit(parameter: Parameter, unit: float) -> Scalar:
         return parameter.labels[int(unit * len(parameter.values))]
     low, high = parameter.low, parameter.high
     if parameter.log:
-        # Integers own the interval of half a unit around each of them.
+        # Each integer has the interval of half a unit around it.
         pad = 0.5 if parameter.integer else 0.0
         bottom, top = math.log(low - pad), math.log(high + pad)
         value = math.exp(bottom + unit * (top - bottom))

@@ -1,4 +1,4 @@
-"""Optuna's samplers, asked for one whole configuration against a draft."""
+"""Optuna's samplers, which draw one whole configuration against a draft."""
 
 from __future__ import annotations
 
@@ -20,22 +20,26 @@ from hpsearch.search.samplers.registry import SAMPLERS
 from hpsearch.search.suggest import Request, Sampler, distribution_of
 from hpsearch.study_file.space import Choice, Draw, Parameter, Scalar, Space
 
-#: Finished trials from which TPE's model is made. All of 10,000 take a tenth of a second for a draw
-#: and tell no more about where the good ones lie.
+#: Finished trials in TPE's model. With all of 10,000, a draw takes a tenth of a second, and is no
+#: better.
 MODELLED_TRIALS = 3000
 
 #: Draws that TPE chooses among: each is compared with each of ``MODELLED_TRIALS`` in memory.
 _Candidates = Annotated[int, Field(ge=1, le=10_000)]
 
-#: More than the 25 that TPE calls good.
+#: More than the 25 that TPE counts as good.
 _BEST_KEPT = 100
 
 
 class OptunaSampler:
-    """Adapts an Optuna sampler; ``make`` builds one afresh for every draw.
+    """Adapts an Optuna sampler.
 
-    It is given a seed, and the number of finished trials before which draws are random
-    (``startup``; ``None`` for a sampler that learns nothing).
+    Args:
+        make: Builds a new sampler for a draw, from a seed and the number of finished trials before
+            which draws are random.
+        startup: That number, without prior results; ``None`` for a sampler that doesn't learn.
+        at_most: Finished trials in the sampler's model; ``None`` for all.
+        learns_from: The states of trials that the sampler learns from.
     """
 
     is_enumerated = False
@@ -51,7 +55,6 @@ class OptunaSampler:
         self._make = make
         self._startup = startup
         self.learns = startup is not None
-        #: Finished trials that the model is made of; ``None`` for all.
         self._at_most = at_most
         self._learns_from = learns_from
 
@@ -59,7 +62,7 @@ class OptunaSampler:
         """Accept every space."""
 
     def draw(self, request: Request) -> Draw:
-        """Ask Optuna for every parameter that applies, in the file's order."""
+        """Draw each parameter that applies with Optuna, in the file's order."""
         trials = request.history.refresh() if request.trials is None else request.trials
         known = request.history.prior_trials(request.space) if self.learns else []
         trials = [*known, *trials]
@@ -70,7 +73,7 @@ class OptunaSampler:
             # `group` and GPSampler are marked experimental; optuna>=5.0,<5.1 is pinned and tested.
             warnings.simplefilter("ignore", ExperimentalWarning)
             sampler = self._make(request.seed, startup_with(self._startup or 0, len(known)))
-        # A fresh Study for every draw: it caches the trials that it saw first.
+        # A new Study for every draw: it caches the trials that it read first.
         study = optuna.Study(study_name="draft", storage=view, sampler=sampler)
         trial = optuna.Trial(study, DRAFT_ID)
         return request.space.draw(lambda path, parameter: _suggest(trial, path, parameter))
@@ -86,10 +89,10 @@ class OptunaSampler:
 
 
 def startup_with(own: int, prior: int) -> int:
-    """Return how many finished trials, ``prior`` results from elsewhere among them, are enough.
+    """Return how many finished trials, including ``prior`` prior results, end the random draws.
 
-    These spare at most half of the ``own`` random trials of a study (rounded up): they may all lie
-    in one corner.
+    Prior results replace at most half of the study's ``own`` random trials (rounded up): they may
+    all lie in one part of the space.
     """
     return own + prior - min(prior, (own + 1) // 2)
 
@@ -97,11 +100,18 @@ def startup_with(own: int, prior: int) -> int:
 def thinned(
     trials: list[FrozenTrial], directions: Sequence[StudyDirection], at_most: int
 ) -> list[FrozenTrial]:
-    """Return at most ``at_most`` finished trials by number: the best ones, and some of the others.
+    """Return the unfinished trials and at most ``at_most`` finished ones.
 
-    Every unfinished trial stays. TPE tells apart the 25 best and the rest. The best ones by its own
-    order are all kept (those in reserve too); of the rest an even share says as much about where
-    most trials lie as all of them.
+    TPE distinguishes the 25 best trials from the rest. The best 100 by its own order stay; an even
+    share of the rest describes the density of most trials as well as all of them.
+
+    Args:
+        trials: The trials, by number.
+        directions: One per objective.
+        at_most: More than 100.
+
+    Returns:
+        The remaining trials, by number.
     """
     finished = [trial for trial in trials if trial.state.is_finished()]
     if len(finished) <= at_most:
@@ -138,7 +148,7 @@ def _violation(trial: FrozenTrial) -> float:
 def _places(
     finished: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
 ) -> dict[int, float]:
-    """Return number -> which front a feasible complete trial lies on, 0 for the first."""
+    """Return number -> front of the feasible complete trials, 0 for the first."""
     complete = [
         trial
         for trial in finished
@@ -148,7 +158,7 @@ def _places(
         return {}
     signs = [-1.0 if each == StudyDirection.MAXIMIZE else 1.0 for each in directions]
     values = np.array([trial.values for trial in complete]) * signs
-    # As TPE itself does; beyond ``n_below`` it looks no closer
+    # As TPE itself does; trials beyond ``n_below`` share one front
     fronts = _fast_non_domination_rank(values, n_below=min(_BEST_KEPT, len(complete)))
     return {trial.number: float(front) for trial, front in zip(complete, fronts, strict=True)}
 
@@ -181,11 +191,10 @@ def random() -> Sampler:
 def tpe(*, startup_trials: PositiveInt = 10, candidates: _Candidates = 24) -> Sampler:
     """Tree-structured Parzen estimator, multivariate, branches modelled apart (Optuna's).
 
-    The first ``startup_trials`` finished trials are random (results from elsewhere spare up to half
-    of them); after that the best of ``candidates``
-    draws from the density of the good trials is taken. Running trials count as bad, so that
-    parallel workers spread out. Beyond 3,000 finished trials the model is made of the best ones and
-    an even share of the others.
+    The first ``startup_trials`` finished trials are random (prior results replace up to half of
+    them); after that the best of ``candidates`` draws from the density of the good trials is taken.
+    Running trials count as bad, so that parallel workers spread out. Beyond 3,000 finished trials
+    the model contains the best ones and an even share of the others.
     """
 
     return optuna_tpe(startup_trials, candidates)
@@ -215,7 +224,7 @@ def gp(*, startup_trials: PositiveInt = 10) -> Sampler:
     """
 
     def make(seed: int, startup: int) -> BaseSampler:
-        # Drawing at random inside a branch is said above, not in every worker's log.
+        # The docstring mentions random draws inside a branch; the log of each worker needn't.
         return GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
 
     return OptunaSampler(make, startup=startup_trials, learns_from=(TrialState.COMPLETE,))
