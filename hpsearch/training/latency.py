@@ -1,7 +1,7 @@
-"""How long one image takes: what somebody waits for who classifies pictures one by one.
+"""The time of one image through a model, which a user waits for who classifies images one by one.
 
 A machine is faster at one moment than at another. So models that are compared take turns, pass by
-pass, and each one's median is over the same moments.
+pass, and the median of each covers the same period.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from hpsearch.training.plan import Plan
 from hpsearch.training.precision import Chosen
 from hpsearch.training.registries import MODELS
 
-#: The first passes choose kernels and fill caches.
+#: Passes before the timed ones, which choose kernels and fill caches.
 WARM_UP = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Passes:
-    """How many are timed: as many as fit the seconds, but at least and at most so many."""
+    """The number of timed passes: as many as fit into ``seconds``, from ``fewest`` to ``most``."""
 
     fewest: int
     most: int
     seconds: float
 
 
-#: Of a trial's model at its end.
+#: For a trial's model after its training.
 OF_ONE = Passes(fewest=10, most=200, seconds=1.0)
-#: Of each of several; the seconds are those of all together.
+#: For each of several models; the seconds are those of all together.
 OF_EACH = Passes(fewest=15, most=300, seconds=3.0)
 
 
@@ -58,9 +58,16 @@ def latency(
 ) -> float:
     """Return the median milliseconds of one image through the model in evaluation mode.
 
-    ``input_shape`` is (channels, height, width). The image lies on the device already; the
-    process's threads and whatever else the machine is doing are part of the figure. The process's
-    global random numbers are left as they were found.
+    The image is on the device before the clock starts. The process's threads and the machine's
+    other load are part of the value. The process's global random numbers stay as they are.
+
+    Args:
+        model: The model's name and settings.
+        weights: The model's ``state_dict``.
+        input_shape: (channels, height, width).
+        classes: Number of classes.
+        device: Name of the device, such as ``cpu`` or ``cuda``.
+        precision: The precision to compute in.
     """
     where = torch.device(device)
     convolutional = describe(model, input_shape=input_shape, classes=classes).convolutional
@@ -73,9 +80,9 @@ def latency(
 def time_side_by_side(
     models: Mapping[int, tuple[Component, Plan]], *, device: str
 ) -> dict[int, float]:
-    """Return the median seconds of one image through each model, as ``latency`` measures it.
+    """Return the median seconds of one image through each model, measured as in ``latency``.
 
-    Weights are random: they don't change the time.
+    The weights are random, which doesn't change the time.
     """
     where = torch.device(device)
     with torch.random.fork_rng(devices=[]):
@@ -127,7 +134,7 @@ def _medians(built: Mapping[int, _Built], device: torch.device, passes: Passes) 
 
 
 def _turned(names: Sequence[int], by: int) -> list[int]:
-    """Return ``names`` beginning with another one each time: nobody always follows the largest."""
+    """Return ``names`` rotated by ``by``, so that no model always follows the largest one."""
     start = by % max(1, len(names))
     return [*names[start:], *names[:start]]
 
@@ -142,7 +149,7 @@ def _pass(built: _Built, device: torch.device) -> float:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until ``device`` has done what it was asked for: only then a clock tells its time."""
+    """Wait until ``device`` has finished its work: a time read before is too early."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,8 +1,8 @@
-"""What a training step minimizes, and what is reported of it.
+"""The loss that a training step minimizes, and the loss that is reported.
 
-Reported is always the plain cross-entropy against the images' targets, a mean over samples: the
-same quantity as the validation loss, whatever the study regularizes or weights. Where images are
-mixed (mixup, cutmix), their targets are mixed, too.
+The reported loss is always the plain cross-entropy against the images' targets, a mean over
+samples. It is the same quantity as the validation loss, whatever the study regularizes or weights.
+If images are mixed (mixup, cutmix), their targets are mixed too.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from hpsearch.training.regularizers import Regularizer
 
 
 class TrainingLoss:
-    """Cross-entropy with softened targets and class weights, where a study asks for them.
+    """Cross-entropy with softened targets and class weights, if a study uses them.
 
-    ``class_weights`` is float ``(classes,)``. A sample counts with the weight of its class; the sum
-    is divided by the number of samples, and not by their weights: so a batch of rare images counts
-    for more than a batch of common ones, and a batch of one image keeps its weight.
+    A sample counts with the weight of its class. The sum is divided by the number of samples, not
+    by their weights, so that a batch of rare images counts more than a batch of common ones, and a
+    batch of one image keeps its weight.
+
+    Args:
+        regularizers: Those that soften targets are applied in their order.
+        class_weights: float (classes,); ``None`` weights all classes equally.
     """
 
     def __init__(
@@ -31,10 +35,11 @@ class TrainingLoss:
         self._class_weights = class_weights
 
     def __call__(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss to learn from and the plain one (detached), both means over samples.
+        """Return the loss to minimize and the plain loss (detached), both means over samples.
 
-        ``logits`` is float32 ``(n, classes)``; ``targets`` int64 ``(n,)``, or float
-        ``(n, classes)`` with each class's share.
+        Args:
+            logits: float32 (n, classes).
+            targets: int64 (n,), or float (n, classes) with each class's share.
         """
         if not self._softeners and self._class_weights is None:
             loss = F.cross_entropy(logits, targets)
@@ -55,8 +60,10 @@ class TrainingLoss:
 def balanced_weights(counts: Tensor) -> Tensor:
     """Return a weight for each class, inverse to its frequency: samples / (classes * count).
 
-    ``counts`` are the training images of each class, whole numbers. The mean weight over the
-    training images is 1. A class without images gets 0 and isn't counted.
+    The mean weight over the training images is 1. A class without images gets 0 and isn't counted.
+
+    Args:
+        counts: Number of training images of each class, (classes,).
     """
     present = counts > 0
     weights = counts.sum() / (present.sum() * counts.clamp(min=1).double())

@@ -1,7 +1,7 @@
-"""What a configuration comes to, and whether it can be built, before any training.
+"""Shapes, precision and batches of a configuration, and whether it can be built.
 
-The search asks this of every draw (a few milliseconds once the data is prepared), the engine
-follows it, and a frozen configuration records it.
+The search plans every configuration that it draws (a few milliseconds once the data is prepared),
+the engine follows the plan, and a frozen config records it.
 """
 
 from __future__ import annotations
@@ -24,47 +24,65 @@ from hpsearch.training.registries import LR_SCHEDULES, OPTIMIZERS, REGULARIZERS
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What training a configuration on a device will do."""
+    """The training of a configuration on a device, in numbers."""
 
     model: ModelSummary
-    #: Decided by ``training.precision``'s rule where the configuration says ``auto``.
+    #: Chosen by the rule of ``training.precision`` if the configuration has ``auto``.
     precision: precision.Chosen
     #: (channels, height, width).
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
-    #: Of one training; where a trial has several (``cross_validation``), of the largest.
+    #: Training images of one training, the largest if a trial has several (``cross_validation``).
     train_images: int
-    #: Images that validate, in one of the trainings.
+    #: Images that validate in at least one training of the trial.
     val_images: int
-    #: Training and validation images together, by ``class_names``.
+    #: Training and validation images together, in the order of ``class_names``.
     images_per_class: tuple[int, ...]
     #: Sizes of an epoch's training batches, in order.
     batches: tuple[int, ...]
-    #: Names the prepared images, and their split into training and validation.
+    #: Hashes of the prepared images, and of their split into training and validation.
     data_hash: str
     split_hash: str
-    #: Whether a moving average of the weights is held beside them (``evaluate: ema``).
+    #: Whether a moving average of the weights is kept beside them (``evaluate: ema``).
     averaged: bool = False
-    #: How many models a trial trains side by side (``DataConfig.rounds``).
+    #: Number of models that a trial trains side by side (``DataConfig.rounds``).
     rounds: int = 1
-    #: Groups that the validation images are in; ``None`` if the source makes none.
+    #: Number of groups of the validation images; ``None`` if the source has no groups.
     val_groups: int | None = None
 
 
 def plan(
     config: TrialConfig, *, device: str | torch.device = "cpu", data_root: Path | None = None
 ) -> Plan:
-    """Work out what ``train(config, device=device)`` will do, building nothing of size.
+    """Return the plan of ``train(config, device=device)``, without weights or training.
 
-    The data is prepared where it isn't yet. Raises ``InfeasibleConfig`` where the configuration
-    can't be built, and ``DataError`` where the data isn't there.
+    The data is prepared if it isn't yet.
+
+    Args:
+        config: What to train.
+        device: The device, or its name.
+        data_root: Folder of the data; ``None`` is the default one.
+
+    Raises:
+        InfeasibleConfig: If the configuration can't be built.
+        DataError: If the data is missing or can't be used.
     """
     data = prepare(config.data, split_seed=config.split_seed, root=data_root)
     return plan_on(config, data, torch.device(device))
 
 
 def plan_on(config: TrialConfig, data: PreparedData, device: torch.device) -> Plan:
-    """Work out what training ``config`` on ``data`` will do. Raises ``InfeasibleConfig``."""
+    """Return the plan of training ``config`` on ``data``.
+
+    Args:
+        config: What to train.
+        data: The prepared images.
+        device: The device of the training.
+
+    Raises:
+        InfeasibleConfig: If the configuration can't be built, or if batch norm would get a batch of
+            one sample.
+    """
     classes = len(data.class_names)
     model = describe(config.model, input_shape=data.input_shape, classes=classes)
     trainings = [len(each.train_indices) for each in data.rounds or (data,)]
@@ -100,7 +118,7 @@ def plan_on(config: TrialConfig, data: PreparedData, device: torch.device) -> Pl
 
 
 def _try_settings(config: TrialConfig, steps_per_epoch: int) -> None:
-    """Build the other components around one number; they raise where settings don't go together."""
+    """Build the other components for one parameter; they raise if settings don't go together."""
     optimizer = OPTIMIZERS.build(config.optimizer, [nn.Parameter(torch.zeros(1))])
     LR_SCHEDULES.build(config.lr_schedule, optimizer, config.epochs, steps_per_epoch)
     chain.build(config.data.augmentation)

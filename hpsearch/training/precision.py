@@ -1,15 +1,15 @@
-"""fp32 or bf16: a fixed rule, so that a rerun chooses the same.
+"""fp32 or bf16, by a fixed rule, so that a rerun chooses the same.
 
 ``bf16`` is autocast: weights, gradients and optimizer stay in fp32; convolutions and dense layers
 compute in bfloat16.
 
-On a CPU the rule looks at the work of a step alone. ``benchmarks/precision_rule.py`` times training
-steps in both, for 55 pairs of a model and a batch size. On one core (AMD EPYC with AVX512-BF16,
-PyTorch 2.14, memory kept between steps) a step in bf16 was
+On a CPU the rule depends only on the work of a step. ``benchmarks/precision_rule.py`` times
+training steps in both, for 55 pairs of a model and a batch size. On one core (AMD EPYC with
+AVX512-BF16, PyTorch 2.14, memory kept between steps) the speed in bf16, relative to fp32, was
 
-- 0.7 to 1.1 times as fast below 12 million multiply-adds: converting costs more than it saves,
-- 0.8 to 1.2 times from 12 to 24 million, most of them above 1,
-- 1.0 to 1.4 times from 24 to 100 million, and 1.2 to 1.9 times from there on.
+- 0.7 to 1.1 below 12 million multiply-adds: converting costs more than it saves,
+- 0.8 to 1.2 from 12 to 24 million, mostly above 1,
+- 1.0 to 1.4 from 24 to 100 million, and 1.2 to 1.9 above.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 
 from hpsearch.study_file.trial_config import Precision
 
-#: What ``choose`` answers.
+#: A precision that ``choose`` returns.
 Chosen = Literal["fp32", "bf16"]
 
 #: Multiply-adds of one forward step (batch included) from which bf16 pays on a CPU.
@@ -34,7 +34,14 @@ def choose(
     multiply_adds: int,
     batch_size: int,
 ) -> Chosen:
-    """Return what to compute in. ``multiply_adds`` are those of one sample, forward."""
+    """Return the precision to compute in.
+
+    Args:
+        precision: The configuration's; ``auto`` follows the rule.
+        device: The device of the training.
+        multiply_adds: Those of one sample's forward pass.
+        batch_size: Samples per step.
+    """
     if precision != "auto":
         return precision
     if device.type == "cuda":

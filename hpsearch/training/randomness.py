@@ -1,7 +1,7 @@
-"""Seeds, and random numbers that nobody else disturbs.
+"""Seeds, and random numbers that other code can't disturb.
 
-Every epoch's randomness is a function of (seed, epoch): a run that resumes after an epoch needs
-nothing but their numbers, on whatever device it goes on.
+The randomness of every epoch is a function of (seed, epoch): a training that resumes after an epoch
+needs only these two numbers, on any device.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch import Tensor
 def derived_seed(seed: int, *purpose: str | int) -> int:
     """Return a seed (0..2**63-1) for one purpose: ``derived_seed(7, "order", 3)``.
 
-    Hashed, so that neighbouring trials and epochs share no stream.
+    It is a hash, so that neighbouring trials and epochs get independent random numbers.
     """
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def shuffled(rows: Tensor, seed: int) -> Tensor:
-    """Return ``rows`` (int64, on the CPU) in an order that ``seed`` alone decides."""
+    """Return ``rows`` (int64, on the CPU) in an order that depends only on ``seed``."""
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
     return rows[order]
 
@@ -33,8 +33,8 @@ def shuffled(rows: Tensor, seed: int) -> Tensor:
 class OwnRandomness:
     """PyTorch's global generators, as training needs them (weights, dropout).
 
-    They are training's own only inside ``with randomness.installed():``. Outside, the process
-    has its generators as it left them, and may draw from them without changing any result.
+    They have training's state only inside ``with randomness.installed():``. Outside, they have the
+    process's own state, and other code may draw from them without changing a result.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
@@ -42,7 +42,7 @@ class OwnRandomness:
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
-        """Start the generators anew, as the next ``installed`` block will find them."""
+        """Set the state with which the next ``installed`` block begins."""
         before = self._read()
         torch.default_generator.manual_seed(seed)
         if self._device.type == "cuda":
@@ -55,7 +55,7 @@ class OwnRandomness:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Swap the generators in, and out again at the end, however it ends."""
+        """Install training's generator states, and restore the process's own after the block."""
         before = self._read()
         self._write(self._own)
         try:
@@ -65,11 +65,11 @@ class OwnRandomness:
             self._write(before)
 
     def state(self) -> dict[str, Any]:
-        """Return the generators' states (as of the last ``installed`` block) for a checkpoint."""
+        """Return the generators' states after the last ``installed`` block, for a checkpoint."""
         return {"device": self._device.type, "generators": self._own}
 
     def restore(self, state: dict[str, Any]) -> bool:
-        """Take over a ``state``; ``False``, and nothing changed, where a device differs."""
+        """Take over ``state`` and return true, or false if it is of another kind of device."""
         if state["device"] != self._device.type:
             return False
         self._own = state["generators"]

@@ -1,16 +1,16 @@
-"""The kinds of component that training knows. A plug-in imports these and registers its own.
+"""The kinds of component of a training. A plug-in imports these registries and adds its own.
 
-What each kind's function receives before the ``*`` and what it returns:
+The positional arguments of each kind's function, and its result:
 
 - ``MODELS``: ``(input_shape, classes)`` with ``input_shape = (channels, height, width)``; a module
-  that maps a float batch ``(n, channels, height, width)`` to logits ``(n, classes)``. A
-  configuration that doesn't fit raises ``InfeasibleConfig`` with the arithmetic.
-- ``ACTIVATIONS``: nothing; a module.
+  that maps a float batch (n, channels, height, width) to logits (n, classes). A configuration that
+  doesn't fit raises ``InfeasibleConfig`` with the arithmetic.
+- ``ACTIVATIONS``: none; a module.
 - ``OPTIMIZERS``: ``(parameters)``; a ``torch.optim.Optimizer``.
-- ``LR_SCHEDULES``: ``(optimizer, epochs, steps_per_epoch)``; an ``LRScheduler`` that is stepped
-  once per epoch, or as ``training.lr_schedules`` tells.
-- ``AUGMENTATIONS``: nothing; a ``training.augmentation.kinds.Augmentation``.
-- ``REGULARIZERS``: nothing; a ``training.regularizers.Regularizer``.
+- ``LR_SCHEDULES``: ``(optimizer, epochs, steps_per_epoch)``; an ``LRScheduler`` that steps once per
+  epoch, except as described in ``training.lr_schedules``.
+- ``AUGMENTATIONS``: none; a ``training.augmentation.kinds.Augmentation``.
+- ``REGULARIZERS``: none; a ``training.regularizers.Regularizer``.
 - ``SOURCES``: ``(place)``, a ``training.data.place.DataRoot`` (the data root, and whether downloads
   are allowed); a ``training.data.images.Source``.
 """

@@ -1,13 +1,12 @@
-"""Regularizers by name: what a study file lists under ``regularization``, all applied at once.
+"""Regularizers by name: the components under ``regularization``, all applied at once.
 
-They change what a step learns, never what is reported: ``train_loss`` and ``val_loss`` stay the
-plain cross-entropy, so that trials with and without them compare. Dropout is a key of the models;
-weight decay one of the optimizers, where it pulls at every parameter.
+They change what a step minimizes, but no metric: ``train_loss`` and ``val_loss`` stay the plain
+cross-entropy, so that trials with and without them are comparable. Dropout is a key of the models.
+Weight decay is a key of the optimizers and applies to every parameter.
 
-Ridge and lasso pull at *weights* alone: convolution kernels and the matrices of dense layers
-(parameters of two dimensions and more), not at biases and batch norm. Their exact gradients are
-added to those of the loss before each step, which is the same as adding the penalty to the loss,
-and cheaper.
+Ridge and lasso apply only to *weights*: convolution kernels and the matrices of dense layers
+(parameters of two dimensions and more), not biases and batch norm. Their exact gradients are added
+to those of the loss before each step, which equals adding the penalty to the loss and is cheaper.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from hpsearch.training.registries import REGULARIZERS
 
 @dataclass(frozen=True, kw_only=True)
 class Regularizer:
-    """What one regularizer does; ``None`` where it has no part."""
+    """The effects of one regularizer; ``None`` for an effect that it doesn't have."""
 
-    #: Returns the targets to learn instead of those given, float ``(n, classes)``, rows of sum 1.
+    #: Maps targets to those to learn instead; both float (n, classes), each row sums to 1.
     targets: Callable[[Tensor], Tensor] | None = None
-    #: Adds to the gradients (``.grad``, never ``None``) of the weights it is given.
+    #: Adds to the gradients (``.grad``, never ``None``) of the given weights.
     gradients: Callable[[Sequence[nn.Parameter]], None] | None = None
 
 
@@ -37,7 +36,7 @@ class Regularizer:
 def l2(*, strength: NonNegativeFloat) -> Regularizer:
     """Ridge: adds strength * (sum of the squared weights) to the loss.
 
-    With plain SGD, weight decay of 2 * strength, on weights alone.
+    With plain SGD it equals a weight decay of 2 * strength, applied only to weights.
     """
 
     def add(weights: Sequence[nn.Parameter]) -> None:
@@ -68,15 +67,15 @@ def label_smoothing(*, amount: Annotated[float, Field(ge=0, lt=1)] = 0.1) -> Reg
 
 
 def weights_in(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    """Return the weights among a model's parameters that are trained: no biases, no batch norm."""
+    """Return the trained weights among a model's parameters: no biases, no batch norm."""
     return [each for each in parameters if each.requires_grad and each.dim() >= 2]
 
 
 @torch.no_grad()
 def add_gradients(regularizers: Iterable[Regularizer], weights: Iterable[nn.Parameter]) -> None:
-    """Add what the regularizers pull to the weights' gradients, after ``backward``.
+    """Add the regularizers' gradients to those of the weights, after ``backward``.
 
-    A weight that the loss didn't reach has no gradient, and is left alone.
+    A weight without a gradient, which the loss doesn't use, is skipped.
     """
     reached = [weight for weight in weights if weight.grad is not None]
     for regularizer in regularizers:

@@ -1,17 +1,17 @@
 """Everything that changes while a configuration is trained, and its copy in a checkpoint.
 
-A state (what ``TrainingState.state`` returns) holds only tensors on the CPU, numbers, text, lists
-and dictionaries::
+A state (what ``TrainingState.state`` returns) contains only tensors on the CPU, numbers, text,
+lists and dictionaries::
 
     config         fingerprint of the TrialConfig
     data, split    hashes of the prepared images and of their split
     precision      fp32 or bf16, as trained
     epoch          epochs finished
-    history        the figures of each finished epoch
+    history        the metrics of each finished epoch
     model          the weights that are evaluated
-    raw            where those are an average: the weights that are trained
+    raw            the weights that are trained, if those evaluated are an average
     optimizer, schedule
-    partial        None after a whole epoch; else how far the next one has come:
+    partial        None after a whole epoch; else the progress in the next one:
                    batches, lr, losses, correct, seconds, and the generators' states
 
 After a whole epoch no generator's state is needed (see ``training.randomness``).
@@ -44,18 +44,18 @@ from hpsearch.training.weight_average import WeightAverage
 #: Fields with defaults that have always been part of a configuration's fingerprint.
 _ALWAYS_COUNTED = frozenset({"validation", "input_size", "limit", "augmentation", "precision"})
 
-#: What PyTorch's optimizers choose by device, and store as if it were a setting.
+#: Keys that PyTorch's optimizers choose by device, but store like settings.
 _WAYS_OF_COMPUTING = ("fused", "foreach", "capturable")
 
 
 class TrainingState:
-    """A model in training: weights, optimizer, schedule, random numbers, and how far it is."""
+    """A model in training: weights, optimizer, schedule, random numbers and progress."""
 
     def __init__(self, config: TrialConfig, plan: Plan, device: torch.device) -> None:
         self._config, self._plan, self._device = config, plan, device
         self.randomness = OwnRandomness(derived_seed(config.seed, "weights"), device)
         with self.randomness.installed():
-            # On the CPU first, so that the first weights don't depend on the device
+            # On the CPU first, so that the initial weights don't depend on the device
             self.model = MODELS.build(config.model, plan.input_shape, len(plan.class_names))
         self.model.to(device)
         if plan.model.convolutional:
@@ -64,7 +64,7 @@ class TrainingState:
         self.schedule = LR_SCHEDULES.build(
             config.lr_schedule, self.optimizer, config.epochs, len(plan.batches)
         )
-        #: What is evaluated in place of the weights; ``None``: they themselves.
+        #: Evaluated in place of the weights; ``None`` if the weights themselves are evaluated.
         self.average = (
             WeightAverage(self.model, len(plan.batches)) if config.evaluate == "ema" else None
         )
@@ -76,7 +76,7 @@ class TrainingState:
 
     @property
     def is_over(self) -> bool:
-        """Whether no epoch is left: all were trained, or it stopped early."""
+        """Whether no epoch is left: all are trained, or it stopped early."""
         losses = [metrics["val_loss"] for metrics in self.history]
         return self.epoch > self._config.epochs or is_over(losses, self._config.early_stopping)
 
@@ -86,40 +86,40 @@ class TrainingState:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def begin_epoch(self) -> None:
-        """Set what belongs to one epoch to its beginning."""
+        """Reset the fields of one epoch."""
         self.first_lr = self.lr
         self.batch = 0
         #: Mean loss of each batch so far.
         self.losses: list[Tensor] = []
         #: Detached logits of each batch since this process began or resumed the epoch.
         self.logits: list[Tensor] = []
-        #: The classes that they should tell.
+        #: The true class of each image of these batches.
         self.truth: list[Tensor] = []
-        #: Training images classified right before that.
+        #: Training images of the epoch classified right before that.
         self.correct_before = 0
         #: Seconds spent on the epoch before that.
         self.seconds_before = 0.0
         self._reseed()
 
     def end_epoch(self, result: EpochResult) -> None:
-        """Note the epoch's figures and go on to the next."""
+        """Add the epoch's metrics to the history and begin the next epoch."""
         self.history.append({name: getattr(result, name) for name in METRIC_COLUMNS})
         self.epoch += 1
         self.begin_epoch()
 
     def evaluated(self) -> AbstractContextManager[None]:
-        """Return the context in which ``model`` has the weights that are evaluated."""
+        """Return the context in which ``model`` has the weights to evaluate."""
         return nullcontext() if self.average is None else self.average.installed()
 
     def correct(self) -> int:
-        """Return how many training images of the epoch were classified right so far."""
+        """Return the number of the epoch's training images that were classified right so far."""
         if not self.logits:
             return self.correct_before
         predictions = torch.cat([part.argmax(1) for part in self.logits])
         return self.correct_before + int((predictions == torch.cat(self.truth)).sum().item())
 
     def state(self, seconds: float = 0.0) -> dict[str, Any]:
-        """Return a copy of everything; ``seconds`` is what the epoch in progress took so far."""
+        """Return a copy of everything; ``seconds`` is the time of the epoch in progress so far."""
         partial = None
         if self.batch:
             partial = {
@@ -146,11 +146,16 @@ class TrainingState:
         return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``. Raises ``CheckpointError`` where it belongs to something else."""
+        """Continue from ``state``.
+
+        Raises:
+            CheckpointError: If it belongs to another configuration, other images or another split,
+                or doesn't fit the model or optimizer as they are now.
+        """
         require_same(state, self._identity())
-        state = _copied(dict(state))  # what is loaded is trained in place
-        # A step without gradients changes nothing. It tells the schedule that steps come before
-        # its own, which it warns about otherwise where only the epoch's end is left to do.
+        state = _copied(dict(state))  # training would change the caller's tensors
+        # A step without gradients changes nothing. Without it, the schedule would warn that it
+        # steps before the optimizer if only the end of the epoch is left.
         self.optimizer.zero_grad()
         self.optimizer.step()
         try:
@@ -179,7 +184,7 @@ class TrainingState:
             if self.randomness.restore(partial["randomness"]):
                 self.augmentation.set_state(partial["augmentation"])
             else:
-                self._reseed()  # another kind of device: its numbers differ anyway
+                self._reseed()  # another kind of device has other random numbers anyway
 
     def _reseed(self) -> None:
         place = (self.epoch, self.batch)
@@ -190,7 +195,7 @@ class TrainingState:
         if self.average is None:
             return {"model": self.model.state_dict()}
         with self.evaluated():
-            evaluated = _copied(self.model.state_dict())  # ends with the context
+            evaluated = _copied(self.model.state_dict())  # copied before the weights swap back
         return {"model": evaluated, "raw": self.model.state_dict()}
 
     def _identity(self) -> dict[str, str]:
@@ -198,13 +203,13 @@ class TrainingState:
 
 
 def _computed_here(state: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
-    """Return an optimizer's ``state`` with the way of computing of ``optimizer``.
+    """Return an optimizer's ``state`` with the device-dependent keys of ``optimizer``.
 
-    The groups of a state say that too, but another device may have no such kernels.
+    The state's own values may name kernels that this device doesn't have.
     """
     stored, own = state["param_groups"], optimizer.param_groups
     if len(stored) != len(own):
-        return state  # PyTorch refuses it, and says why
+        return state  # PyTorch refuses it with a reason
     groups = [
         {**group, **{key: mine[key] for key in _WAYS_OF_COMPUTING if key in mine}}
         for group, mine in zip(stored, own, strict=True)
@@ -213,12 +218,22 @@ def _computed_here(state: dict[str, Any], optimizer: Optimizer) -> dict[str, Any
 
 
 def identity(config: TrialConfig, data_hash: str, split_hash: str) -> dict[str, str]:
-    """Return what must be equal for training to go on from a state."""
+    """Return the values that must be equal to continue training from a state.
+
+    Args:
+        config: The configuration.
+        data_hash: Hash of the prepared images.
+        split_hash: Hash of their split.
+    """
     return {"config": fingerprint(config), "data": data_hash, "split": split_hash}
 
 
 def require_same(state: Mapping[str, Any], expected: Mapping[str, str]) -> None:
-    """Raise ``CheckpointError`` where ``state`` is of something else than ``identity`` says."""
+    """Check that ``state`` has the ``expected`` values of ``identity``.
+
+    Raises:
+        CheckpointError: If it belongs to another configuration, other images or another split.
+    """
     named = {
         "config": "another configuration",
         "data": "other images",
@@ -237,7 +252,7 @@ def fingerprint(config: TrialConfig | Component) -> str:
     """Return the SHA-256 (hex) of a configuration, or of one of its components.
 
     1 and 1.0 are the same number. A field that a later version added is left out while it has its
-    default, which means what training did before: checkpoints stay valid.
+    default, which is the earlier behaviour: so checkpoints stay valid.
     """
     text = json.dumps(_plain(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -264,7 +279,7 @@ def _copied(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        made = copy.copy(value)  # keeps the type: a schedule's Counter, a state_dict's versions
+        made = copy.copy(value)  # keeps the type, and a state_dict's metadata
         for key, each in value.items():
             made[key] = _copied(each)
         return made

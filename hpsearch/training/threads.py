@@ -1,9 +1,8 @@
-"""How many threads a training uses of those that it may: a fixed rule, so that a rerun chooses the
-same.
+"""The number of threads of a training, by a fixed rule, so that a rerun chooses the same.
 
-A step runs many short operations, and after each of them its threads wait for each other. Small
-networks gain nothing from that on an idle machine, and lose much on a busy one: whoever waits for a
-thread whose core is taken waits for a time slice of the operating system, operation by operation.
+A step runs many short operations, and after each one its threads wait for each other. Small
+networks gain nothing from several threads on an idle machine, and lose much on a busy one: if one
+thread's core is taken, the others wait for a time slice of the operating system in every operation.
 ``benchmarks/thread_rule.py`` times training steps with one thread and with several.
 """
 
@@ -18,13 +17,13 @@ CPU_MULTIPLY_ADDS = 200_000_000
 def threads_for(
     device: torch.device, *, available: int, multiply_adds: int, batch_size: int
 ) -> int:
-    """Return how many threads to compute with.
+    """Return the number of threads to compute with.
 
     Args:
-        device: Where the network trains.
-        available: How many threads it may use.
-        multiply_adds: Of one sample, forward.
-        batch_size: Samples of one step.
+        device: The device of the training.
+        available: Number of threads that it may use.
+        multiply_adds: Those of one sample's forward pass.
+        batch_size: Samples per step.
 
     Returns:
         1 for a small network on a CPU, else ``available``.

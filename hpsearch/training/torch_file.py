@@ -1,7 +1,7 @@
-"""Files of ``torch.save``, read without running what somebody put into them.
+"""Reads files of ``torch.save`` without running code from them.
 
-PyTorch's restricted unpickler (``weights_only``) refuses code. It doesn't refuse a small file that
-unpacks to more than the machine has, so the archive is looked at first.
+PyTorch's restricted unpickler (``weights_only``) refuses code, but not a small file that unpacks to
+more than the machine's memory. So the archive is checked first.
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ _REFUSED = re.compile(r"(?i)unsupported global:? (?:GLOBAL )?([\w.]+)")
 
 
 def read_tensors(file: Path | IO[bytes], *, compare_checksums: bool = False) -> Any:
-    """Return what ``file`` holds, its tensors on the CPU.
+    """Return the contents of ``file``, with tensors on the CPU.
 
-    ``compare_checksums`` reads it twice and finds damage, which PyTorch doesn't look for. Raises
-    ``OSError`` where it can't be read, and nearly any other exception where it isn't such a file.
+    Args:
+        file: A path, or an open binary file.
+        compare_checksums: Whether to read the file twice to detect damage, which PyTorch doesn't.
+
+    Raises:
+        OSError: If the file can't be read.
+        pickle.UnpicklingError: If it contains more than tensors and plain values.
+        zipfile.BadZipFile: If a checksum differs, or the archive isn't as ``torch.save`` writes it.
+        Exception: Nearly any other one, if the file isn't of ``torch.save``.
     """
     if isinstance(file, Path):
-        require_regular(file)  # torch.load would wait for a FIFO's writer, and never end a device
+        require_regular(file)  # torch.load could wait for a FIFO, or read a device without end
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             _require_stored(archive)
@@ -39,7 +46,7 @@ def read_tensors(file: Path | IO[bytes], *, compare_checksums: bool = False) -> 
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # PyTorch begins by telling how to load it all the same, and names the culprit later.
+        # PyTorch's message begins with advice to load the file anyway and gives the cause later
         found = _REFUSED.search(str(error))
         if found is None:
             raise
@@ -49,7 +56,11 @@ def read_tensors(file: Path | IO[bytes], *, compare_checksums: bool = False) -> 
 
 
 def _require_stored(archive: zipfile.ZipFile) -> None:
-    """Refuse an archive that unpacks to more than it is itself; ``torch.save`` writes none."""
+    """Refuse an archive that unpacks to more than its own size, which ``torch.save`` never writes.
+
+    Raises:
+        zipfile.BadZipFile: If an entry is compressed, or entries overlap.
+    """
     for each in archive.infolist():
         if each.compress_type != zipfile.ZIP_STORED or each.file_size != each.compress_size:
             raise zipfile.BadZipFile(f"{each.filename} is compressed, which torch.save never does")

@@ -1,4 +1,4 @@
-"""An exponential moving average of a model's weights: the noise of single steps averages out."""
+"""An exponential moving average of a model's weights, which reduces the noise of single steps."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-#: Over how much of an epoch's steps it reaches back.
+#: The length of the average, as a share of an epoch's steps.
 HORIZON = 0.5
 
 
 class WeightAverage:
-    """Follows a model's parameters, and what its batch norm layers have measured.
+    """Averages a model's parameters and the statistics of its batch norm layers.
 
-    Batch norm's statistics belong to the weights that they were measured with, so they are averaged
-    as those are. Other buffers may hold anything (a mask, a count): they stay the model's.
+    Batch norm's statistics belong to the weights with which they were measured, so they are
+    averaged in the same way. Other buffers may be anything (a mask, a count): they stay the
+    model's.
 
     Args:
-        model: Stays as it is but within ``installed``.
-        steps: Of an epoch. The average reaches back ``HORIZON`` of them.
+        model: Unchanged, except inside ``installed``.
+        steps: Steps per epoch. The average covers about ``HORIZON`` of them.
     """
 
     def __init__(self, model: nn.Module, steps: int) -> None:
@@ -37,17 +38,18 @@ class WeightAverage:
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
-        """Take in the weights after ``step`` (from 1, over all epochs).
+        """Add the weights after ``step`` (from 1, over all epochs) to the average.
 
-        The first step counts fully: the weights before it, which are random, have no part. After
-        ``t`` steps, those of step ``i`` weigh as ``keep ** (t - i)``, and all weights add up to 1.
+        The first step counts fully, so that the random initial weights have no part. After ``t``
+        steps, the weights of step ``i`` count in proportion to ``keep ** (t - i)``, and all shares
+        sum to 1.
         """
         share = (1 - self._keep) / (1 - self._keep**step)
         torch._foreach_lerp_(self._averages, self._followed, share)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Let the model have the average in place of its own weights."""
+        """Swap the average into the model, and the model's own weights back after the block."""
         self._swap()
         try:
             yield
@@ -56,7 +58,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def _swap(self) -> None:
-        # By value: others hold these very tensors, the optimizer for one
+        # In place, since others refer to these tensors, such as the optimizer
         own = [each.clone() for each in self._followed]
         torch._foreach_copy_(self._followed, self._averages)
         torch._foreach_copy_(self._averages, own)
