@@ -56,7 +56,7 @@ class Signature:
 
     @property
     def colour(self) -> Colour:
-        """How pictures are decoded."""
+        """The colour mode in which pictures are decoded."""
         return "gray" if self.input_shape[0] == 1 else "rgb"
 
     def contract(self) -> str:

@@ -126,7 +126,7 @@ class _Trial:
             each.result = None if waiting is None else _unpacked(waiting)
 
     def begin(self, train_one: TrainOne) -> None:
-        """Create every training; each does nothing before its first epoch is asked for."""
+        """Create the iterator of every training; none runs yet."""
         for number, (each, data) in enumerate(zip(self.rounds, self.data.rounds, strict=True)):
             state = None if each.state is None else each.state()
             config = fold_config(self.config, number)

@@ -13,8 +13,8 @@ from hpsearch.study_file.trial_config import EarlyStopping
 def is_over(val_losses: Sequence[float], rule: EarlyStopping | None) -> bool:
     """Whether training ends after these epochs; never without a rule.
 
-    It ends after ``patience`` epochs in a row whose loss was not below the lowest one by more than
-    ``min_delta``. Only a loss that is becomes the new lowest one.
+    It ends after ``patience`` epochs in a row without a new lowest loss. A new lowest loss is below
+    the last one by more than ``min_delta``.
     """
     if rule is None:
         return False

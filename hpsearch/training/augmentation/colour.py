@@ -22,7 +22,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True, kw_only=True)
 class ColourJitter:
-    """Changes brightness, contrast, saturation, then hue, by other amounts for each image."""
+    """Changes brightness, contrast, saturation, then hue, each image by different amounts."""
 
     brightness: float
     contrast: float
@@ -58,7 +58,7 @@ def colour_jitter(
 ) -> Augmentation:
     """Change brightness, contrast, saturation (factors 1 - x to 1 + x) and hue (turned by -x to x).
 
-    As torchvision's ``ColorJitter``, but always in this order, and each image changes by other
+    As torchvision's ``ColorJitter``, but always in this order, and each image changes by different
     amounts. Saturation and hue don't change gray images.
 
     Args:

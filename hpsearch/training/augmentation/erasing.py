@@ -29,7 +29,7 @@ class RandomErasing:
     fill: Literal["zero", "noise"]
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Erase in some of ``images``."""
+        """Return a copy in which some of ``images`` have a rectangle."""
         n, _, height, width = images.shape
         draws = torch.rand(5, n, generator=generator, device=generator.device).to(images.device)
         high, wide = self._sizes(draws[0], draws[1], height, width)
@@ -69,7 +69,7 @@ class Cutout:
     size: float
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Blank a square of each of ``images``."""
+        """Return a copy in which each of ``images`` has a square."""
         n, _, height, width = images.shape
         draws = torch.rand(2, n, generator=generator, device=generator.device).to(images.device)
         side = max(1, round(self.size * min(height, width)))
