@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 
 def require_loopback(host: str, token: str | None = None) -> None:
-    """Refuse an address beyond this machine where there is no token. Raises ``UserError``."""
+    """Check that without a token the dashboard listens on this machine only.
+
+    Raises:
+        UserError: ``host`` isn't a loopback address and there is no token.
+    """
     if host == "localhost" or token is not None:
         return
     try:
@@ -43,19 +47,23 @@ def require_loopback(host: str, token: str | None = None) -> None:
 def dashboard_server(
     database: Database, host: str, port: int, token: str | None = None
 ) -> Iterator[WSGIServer]:
-    """Yield a bound server for ``database``; ``serve_forever`` it, from any thread.
+    """Yield a bound server for ``database``; call its ``serve_forever``, from any thread.
 
-    Port 0 takes a free one (``server.server_port``). With a ``token`` every reader must give it.
+    Args:
+        database: The database to show; it is opened again for reading only.
+        host: A name or an IP address to listen on.
+        port: The port; 0 takes a free one (``server.server_port``).
+        token: The token that every request must contain; ``None`` if none is needed.
 
     Raises:
-        UserError: ``host`` isn't this machine's loopback and there is no token, or it or the port
-            can't be used.
-        StorageError: the database holds no study.
+        UserError: ``host`` isn't a loopback address and there is no token, or it or the port can't
+            be used.
+        StorageError: The database contains no study.
     """
     require_loopback(host, token)
     require_tables(database)
     kind = DashboardServerV6 if ":" in host else DashboardServer
-    # A token goes with its name in the browser, so another name for us reads nothing.
+    # A browser sends a token only to the host name it was entered for, so any name is safe.
     hosts = LOOPBACK_NAMES if token is None else None
     with _read_only(database) as reading:
         guard = Guard(application(reading), hosts, token)
@@ -78,14 +86,14 @@ def application(database: Database) -> WSGIApplication:
     views = StudyViews(database)
     storage = DashboardStorage(database, views)
     dashboard = optuna_dashboard.wsgi(storage, Artifacts(database, views))
-    # Otherwise it prints a traceback and answers a page of its own; `Routes` tells what is wrong.
+    # Otherwise it prints a traceback and returns its own error page; `Routes` handles errors.
     dashboard.catchall = False
     return Routes(dashboard, storage, Reports(database, views, _render))
 
 
 @contextmanager
 def _read_only(database: Database) -> Iterator[Database]:
-    """Yield a second pool of connections, which the database itself keeps from writing."""
+    """Yield a second pool of connections, for which the database refuses to write."""
     url = database.url.render_as_string(hide_password=False)
     reading = Database(url, database.patience, read_only=True)
     try:
@@ -97,6 +105,5 @@ def _read_only(database: Database) -> Iterator[Database]:
 def _render(database: Database, names: Sequence[str]) -> str:
     from hpsearch.results.report.assemble import render
 
-    # The pictures themselves stay where they are: a reader of the dashboard may see what the
-    # database holds, and the data folder is another matter.
+    # Without images: a reader of the dashboard may see the database, but not the data folder.
     return render(database, names, pictures=False)

@@ -1,7 +1,7 @@
-"""The artifacts of a trial: made when they are asked for, from what the database holds.
+"""The artifacts of a trial, made from the database on request.
 
-An artifact's id is made of the study's id, the trial's and a letter, so nothing else can be named:
-no file is ever opened, and no worker writes anything for it.
+An artifact's id consists of the study's id, the trial's id and a letter, so it can't name a file,
+and workers write nothing for it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search import queries, studies
 from hpsearch.search.storage import Database
 
-#: What the dashboard's routes let pass: hexadecimal numbers, no sign that leads elsewhere.
+#: An artifact's id: hexadecimal numbers and a letter, which the dashboard's routes accept.
 _ID = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})-([abc])")
 
-#: Rendered artifacts of ended trials that are kept.
+#: Most rendered artifacts of ended trials in the cache.
 _KEPT = 64
 
 
@@ -53,13 +53,19 @@ _KINDS = {kind.letter: kind for kind in (CURVES, CONFUSION, CONFIG)}
 
 
 def kinds_of(view: StudyView, trial: FrozenTrial, large: frozenset[str]) -> list[Kind]:
-    """Return what there is of a trial; ``large`` names its large attributes."""
+    """Return the kinds of artifacts that a trial has.
+
+    Args:
+        view: The trial's study.
+        trial: The trial.
+        large: The names of the trial's large attributes (``trials.LARGE``).
+    """
     if trial._trial_id not in view.by_trial or not trial.intermediate_values:
         return []
     kinds = [CURVES]
     if "val_confusion" in large:
         kinds.append(CONFUSION)
-    # A plug-in would be run here, in the process that others talk to.
+    # A frozen config would run the study's plug-ins here, in the process that answers requests.
     study = view.record.study
     if not study.document.get("plugins") and not is_confirmation(study):
         kinds.append(CONFIG)
@@ -67,17 +73,35 @@ def kinds_of(view: StudyView, trial: FrozenTrial, large: frozenset[str]) -> list
 
 
 def artifact_id(study_id: int, trial_id: int, kind: Kind) -> str:
-    """Return the id of a trial's artifact."""
+    """Return the id of a trial's artifact.
+
+    Args:
+        study_id: Optuna's id of the study.
+        trial_id: Optuna's id of the trial.
+        kind: The kind of artifact.
+    """
     return f"{study_id:x}-{trial_id:x}-{kind.letter}"
 
 
 def address(study_id: int, trial_id: int, kind: Kind) -> str:
-    """Return the path under which the dashboard serves it."""
+    """Return the path under which the dashboard serves an artifact.
+
+    Args:
+        study_id: Optuna's id of the study.
+        trial_id: Optuna's id of the trial.
+        kind: The kind of artifact.
+    """
     return f"/artifacts/{study_id}/{trial_id}/{artifact_id(study_id, trial_id, kind)}"
 
 
 def described(study_id: int, trial_id: int, kinds: Sequence[Kind]) -> list[dict[str, Any]]:
-    """Return what optuna-dashboard must know of each."""
+    """Return a description of each artifact for optuna-dashboard.
+
+    Args:
+        study_id: Optuna's id of the study.
+        trial_id: Optuna's id of the trial.
+        kinds: The kinds of artifacts that the trial has.
+    """
     return [
         {
             "artifact_id": artifact_id(study_id, trial_id, kind),
@@ -90,7 +114,7 @@ def described(study_id: int, trial_id: int, kinds: Sequence[Kind]) -> list[dict[
 
 
 def as_system_attrs(described: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return them in the form in which optuna-dashboard looks for them."""
+    """Return descriptions as the system attributes in which optuna-dashboard looks for them."""
     return {f"artifacts:{each['artifact_id']}": json.dumps(each) for each in described}
 
 
@@ -101,12 +125,16 @@ class Artifacts:
         self._database = database
         self._views = views
         self._loading = Lock()
-        # Of a trial that has ended nothing changes any more, apart from whether it is confirmed,
-        # unless more budget lets it go on: so its epochs are part of what is asked for.
+        # Only for ended trials: their artifacts don't change unless a larger budget continues
+        # them, so their epochs are part of the key.
         self._kept = lru_cache(maxsize=_KEPT)(self._render)
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """Return the artifact's bytes. Raises ``ArtifactNotFound`` where there is no such one."""
+        """Return the artifact's bytes.
+
+        Raises:
+            ArtifactNotFound: The id is malformed, or there is no such trial or artifact.
+        """
         found = _ID.fullmatch(artifact_id)
         if found is None:
             raise ArtifactNotFound("an artifact is named by its study, its trial and its kind")
@@ -120,11 +148,19 @@ class Artifacts:
         return io.BytesIO(drawn(study.name, study.run_key, trial.ticket, trial.epochs_done, kind))
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> NoReturn:
-        """Refuse: the dashboard only reads."""
+        """Refuse to write.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError("the dashboard is read-only")
 
     def remove(self, artifact_id: str) -> NoReturn:
-        """Refuse: the dashboard only reads."""
+        """Refuse to remove.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError("the dashboard is read-only")
 
     def _find(self, study_id: int, trial_id: int) -> tuple[StudyRecord, TrialRecord]:
@@ -172,7 +208,7 @@ class Artifacts:
                 chosen = choose(self._database, record, study_of, number=number)
                 return chosen.frozen.text(Path.cwd()).encode()
         except UserError:
-            # Why may name folders of this host, which are no reader's business.
+            # The error's message may contain paths of this host, which readers must not see.
             return (
                 "# It can't be written by the dashboard. Where the study was searched, run:\n"
                 f"# hpsearch export --study {record.study.name} --trial {trial.number}\n"

@@ -1,4 +1,4 @@
-"""Building large data without being looked through all the time."""
+"""Builds large data without runs of Python's garbage collector."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Hold Python's search for garbage back meanwhile.
+    """Pause Python's garbage collector.
 
-    Each time that some thousand objects were made, it looks at all there are. Of a large study that
-    is a third of the time, and finds nothing: rows hold no cycles. (Where two threads are here, the
-    first to leave ends it for both, so that it can't stay switched off.)
+    It runs again after every few thousand new objects, which takes a third of the time for a large
+    study and finds nothing, as rows contain no cycles. If two threads are inside, the first to
+    leave ends the pause for both, so that the collector can't stay off.
     """
     was_on = gc.isenabled()
     gc.disable()

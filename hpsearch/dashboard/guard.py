@@ -1,9 +1,9 @@
-"""What may pass to the dashboard: reading requests of those who may read, and nothing else.
+"""Lets only authorized reading requests pass to the dashboard.
 
-optuna-dashboard has no authentication and offers to delete studies. A page on another site can
-make a browser send requests to ``localhost``: those change nothing here (only reading passes), and
-a rebound domain name reads nothing (the Host header must be a loopback name, or the request must
-hold a token, which a browser keeps for the name that it was typed in for).
+optuna-dashboard has no authentication and can delete studies. A page on another site can make a
+browser send requests to ``localhost``: they can't change anything (only reading requests pass), and
+a rebound domain name can't read anything (the Host header must be a loopback name, or the request
+must contain a token, which a browser sends only to the host name that it was entered for).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 READING = ("GET", "HEAD")
 
-#: Answered without a token: that the server runs, and nothing else.
+#: Answered without a token; it only shows that the server runs.
 HEALTH = "/healthz"
 
 #: Names under which a browser on this machine reaches the loopback interface.
 LOOPBACK_NAMES = frozenset(["localhost", "127.0.0.1", "[::1]"])
 
-#: Only what the application didn't set itself is added.
+#: Added to an answer unless the application sets them itself.
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -34,13 +34,13 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    # Notes and names of studies are other people's text: no script of theirs, nothing sent away.
+    # Notes and names are untrusted text: they must not run scripts or send data to other hosts.
     "Content-Security-Policy": (
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
         "font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),
-    # Otherwise it names the versions of Python and of the server.
+    # The default contains the versions of Python and of the server.
     "Server": "hpsearch",
 }
 
@@ -48,9 +48,11 @@ HEADERS = {
 class Guard:
     """WSGI middleware.
 
-    ``hosts`` are the names that the Host header may hold, without a port; ``None``: any. With a
-    ``token`` only requests that hold it pass, as the password of HTTP's Basic authentication (any
-    user name) or as a Bearer token.
+    Args:
+        application: Receives the requests that pass.
+        hosts: The allowed names of the Host header, without a port; ``None`` allows any.
+        token: The token that requests must contain, as the password of HTTP's Basic authentication
+            (any user name) or as a Bearer token; ``None`` if none is needed.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Guard:
         self._token = None if token is None else token.encode()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer 405 to what would write, 403 to a foreign Host, 401 without the token."""
+        """Answer 405 to writing requests, 403 to other hosts, and 401 without the token."""
         method = str(environ.get("REQUEST_METHOD", ""))
         if method not in READING:
             told = "This dashboard is read-only: studies change through hpsearch alone."
@@ -85,12 +87,12 @@ class Guard:
     def _may_read(self, authorization: str) -> bool:
         if self._token is None:
             return True
-        # In a time that doesn't tell how much of a guess was right
+        # In constant time, so that the duration doesn't reveal how much of a guess is right
         return compare_digest(_credential(authorization), self._token)
 
 
 def _credential(authorization: str) -> bytes:
-    """Return the password or token of an Authorization header, empty where it holds none."""
+    """Return the password or token of an Authorization header, empty if it has none."""
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return given.strip().encode("latin-1", errors="replace")
@@ -129,7 +131,7 @@ def _answer(
 
 def _with_security(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     listed = Headers(list(headers))
-    # optuna-dashboard lets every site's scripts read artifacts.
+    # optuna-dashboard allows scripts of every site to read artifacts.
     del listed["Access-Control-Allow-Origin"]
     for name, value in HEADERS.items():
         listed.setdefault(name, value)

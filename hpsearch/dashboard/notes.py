@@ -1,7 +1,7 @@
 """The notes that the dashboard shows beside a study and each of its trials (Markdown).
 
-optuna-dashboard renders Markdown without HTML; names, errors and parameter values are other
-people's text nevertheless, and are written so that they mean nothing in Markdown either.
+optuna-dashboard renders Markdown without HTML. Names, errors and parameter values are untrusted
+text, so they are escaped in Markdown, too.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from hpsearch.results.summary import counts_of
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.study_file.portable import without_home
 
-#: Characters of an error; `hpsearch show` has it whole.
+#: Most characters of an error; `hpsearch show` shows the whole of it.
 _ERROR = 1500
 
 
 def study_note(view: StudyView) -> str:
-    """Return the study's note: what is asked, how it stands, its winner, how to get it."""
+    """Return the study's note: description, state, winner, and commands to reproduce it."""
     record = view.record
     name = record.study.name
     parts = [f"## {words(name)}"]
     if view.test_gap is not None:
-        # First: who reads no further has read this
+        # First, as it is the most important
         reasons = "\n".join(f"- {words(each)}" for each in view.test_gap.reasons)
         parts.append(f"**{words(view.test_gap.headline)}** Likely reasons:\n\n{reasons}")
     if description := record.study.document.get("description"):
@@ -63,7 +63,7 @@ def study_note(view: StudyView) -> str:
 
 
 def state_line(view: StudyView) -> str:
-    """Return how far the study has come, in one line."""
+    """Return the progress of the study, in one line."""
     record = view.record
     counts = counts_of(record.counts)
     begun, of = counts.pop("total"), record.study.trial_budget
@@ -76,7 +76,7 @@ def state_line(view: StudyView) -> str:
 
 
 def winner_line(view: StudyView) -> str:
-    """Return who is shown as best, and what its figure is worth, in one line."""
+    """Return the best trial, its value and how reliable that is, in one line."""
     record, verdict = view.record, view.verdict
     metric = record.objective.metric
     if is_confirmation(record.study):
@@ -128,7 +128,15 @@ def trial_note(
     pictures: Sequence[tuple[str, str]] = (),
     overfits_from: int | None = None,
 ) -> str:
-    """Return a trial's note. ``pictures``: title and address of each, shown in it."""
+    """Return a trial's note.
+
+    Args:
+        view: The trial's study.
+        trial: The trial.
+        thresholds: Explains why trials of this study were pruned.
+        pictures: Title and address of each picture in the note.
+        overfits_from: The first epoch of overfitting; ``None`` if it doesn't overfit.
+    """
     told = view.by_trial.get(trial._trial_id)
     if told is None:
         return _infeasible(trial)

@@ -1,7 +1,7 @@
-"""What is put into optuna-dashboard's page: a link to the reports, and a little style.
+"""Additions to optuna-dashboard's page: a link to the reports, and styles.
 
-Buttons that would change something are hidden as far as a style can name them (the guard refuses
-what they send anyway), and on a phone the columns stand below each other.
+The styles hide the buttons that would change something, as far as a selector can name them (the
+guard refuses their requests anyway), and put the columns below each other on a phone.
 """
 
 from __future__ import annotations
@@ -33,6 +33,6 @@ _LINK = '<nav id="hpsearch" aria-label="hpsearch"><a href="/report">hpsearch rep
 
 
 def with_ours(html: bytes) -> bytes:
-    """Return optuna-dashboard's page with ours in it."""
+    """Return optuna-dashboard's page with the link and the styles."""
     html = html.replace(b"</head>", f"<style>{_STYLE}</style></head>".encode(), 1)
     return html.replace(b"</body>", f"{_LINK}</body>".encode(), 1)

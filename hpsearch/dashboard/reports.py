@@ -1,7 +1,7 @@
-"""The reports, behind the same guard: a list of them, and each as it is at this moment.
+"""The reports, behind the same guard: a list of them, and each in its current state.
 
-A report is one file that asks for nothing from anywhere, so its page may do nothing else: of
-scripts only those run whose hashes stand in its policy, and nothing can be sent away.
+A report is one file without outside resources, so its content security policy allows nothing else:
+only scripts with the listed hashes run, and no data can be sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hpsearch.search.storage import Database
 
 _SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
 
-#: Rendered reports that are kept; one is some megabytes.
+#: Most rendered reports in the cache; one has a few megabytes.
 _KEPT = 4
 
 _STYLE = (
@@ -37,18 +37,21 @@ _STYLE = (
 class Page:
     """A page as it is sent."""
 
-    #: gzip.
+    #: The HTML, compressed with gzip.
     packed: bytes
     #: Its content security policy.
     policy: str
-    #: Equal where nothing has changed.
+    #: Changes if the page changes.
     tag: str
 
 
 class Reports:
-    """Renders reports when they are asked for. Several threads may ask.
+    """Renders reports on request. It is thread-safe.
 
-    ``render`` makes the HTML of the report on some studies of a database.
+    Args:
+        database: The database.
+        views: The states of its studies.
+        render: Returns the HTML of the report on the named studies of a database.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Reports:
         self._kept: dict[str, Page] = {}
 
     def index(self) -> Page:
-        """Return the list of the searches, each with its report."""
+        """Return the page that lists the searches, with links to their reports."""
         lines = []
         for stored in studies.everything(self._database):
             if is_confirmation(stored):
@@ -85,14 +88,14 @@ class Reports:
         return _page(html, sha256(html.encode()).hexdigest())
 
     def report(self, name: str) -> Page | None:
-        """Return a study's report, of a confirmation its search's; ``None`` for no such study."""
+        """Return a study's report (for a confirmation, its search's), or ``None`` if unknown."""
         try:
             view = self._views.of(name)
         except UnknownName:
             return None
         if is_confirmation(view.record.study):
             return self.report(view.record.study.document["confirms"]["study"])
-        # One at a time: a report takes seconds, and several readers ask for the same.
+        # One at a time: a report takes seconds, and several readers may request the same one.
         with self._lock:
             kept = self._kept.pop(name, None)
             if kept is None or kept.tag != view.revision:
@@ -117,6 +120,6 @@ def _policy(html: str) -> str:
 
 
 def _hash(script: str) -> str:
-    # A browser's parser turns CR LF into LF before it takes the hash.
+    # A browser's parser turns CR LF into LF before it computes the hash.
     plain = script.replace("\r\n", "\n").replace("\r", "\n")
     return f"'sha256-{b64encode(sha256(plain.encode()).digest()).decode()}'"

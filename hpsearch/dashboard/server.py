@@ -1,8 +1,8 @@
 """A small threading WSGI server that a few silent or slow clients can't block.
 
 One thread serves one connection, which is one request. The number of connections is bounded by the
-file descriptors that this process may have. When all are taken, whoever has sent no whole request
-yet gives way, the oldest first: a browser sends its request at once.
+file descriptors that this process may have. If all are taken, the oldest connection without a
+complete request is closed, as a browser sends its request at once.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 logger = logging.getLogger(__name__)
 
-#: Within so many seconds a request, its line and headers, must have come whole.
+#: Most seconds until a request, its line and headers, is complete.
 REQUEST_SECONDS = 10.0
 
-#: Within so many seconds one write of the answer, mostly all of it, must have been taken.
+#: Most seconds for one write of the answer, which is usually all of it.
 ANSWER_SECONDS = 300.0
 
-#: A connection that has asked for nothing gives way after so long, if others wait. Less, and one
-#: whose request has come but hasn't been read yet would be taken for a silent one.
+#: Seconds after which a connection without a complete request may be closed if others wait. With
+#: less, one whose request has arrived but wasn't read yet would be closed, too.
 SILENCE_SECONDS = 0.5
 
-#: A connection that is answered for longer gives way when no silent one is left to.
+#: Seconds after which a connection that is being answered may be closed if others wait.
 PATIENCE_SECONDS = 60.0
 
 MOST_CONNECTIONS = 64
 
-#: No descriptor or memory is left for one more connection.
+#: The errors if no descriptor or memory is left for one more connection.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-#: After which one looks again whether there is room.
+#: Seconds until the next check for a free connection.
 _PAUSE_SECONDS = 0.2
 
 
 def most_connections() -> int:
-    """Return how many connections this process has descriptors for.
+    """Return how many connections this process has file descriptors for.
 
-    Some are the program's own; each request takes its socket, a connection to the database (three
-    files of SQLite) and a picture.
+    The program itself needs some; each request needs its socket, a connection to the database
+    (three files of SQLite) and a picture.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
@@ -61,9 +61,9 @@ def most_connections() -> int:
 class _Connection:
     socket: socket.socket
     since: float
-    #: Whether its request has come whole.
+    #: Whether its request is complete.
     has_asked: bool = False
-    #: Whether it was told to end.
+    #: Whether it was shut down.
     dropped: bool = False
 
 
@@ -72,7 +72,7 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
     request_queue_size = 128
-    #: Asked between requests, about twice a second; what it raises ends the server.
+    #: Called between requests, about twice a second; an exception of it ends the server.
     still_there: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -82,20 +82,27 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
         super().__init__(*arguments, **options)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection once there is room for it. Raises ``OSError`` if there is none."""
+        """Accept a connection if there is room for it.
+
+        Returns:
+            The socket and the client's address.
+
+        Raises:
+            OSError: There is no room, so that the connection stays in the kernel's queue.
+        """
         if not self._has_room():
-            raise OSError("all connections are being answered")  # it waits in the kernel's queue
+            raise OSError("all connections are being answered")
         try:
             return super().get_request()
         except OSError as error:
             if error.errno in _EXHAUSTED:
-                # It is still there to be accepted, and the loop would come back at once
+                # The connection is still in the queue, so the loop would try again at once
                 self._drop_one()
                 time.sleep(_PAUSE_SECONDS)
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own."""
+        """Answer in a new thread."""
         with self._changed:
             self._connections[id(request)] = _Connection(request, time.monotonic())
         super().process_request(request, client_address)
@@ -108,14 +115,14 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
             self._changed.notify_all()
 
     def has_asked(self, request: Any) -> None:
-        """Note that a connection's request has come whole."""
+        """Record that a connection's request is complete."""
         with self._changed:
             connection = self._connections.get(id(request))
             if connection is not None:
                 connection.has_asked, connection.since = True, time.monotonic()
 
     def service_actions(self) -> None:
-        """End connections whose request takes too long, and ask ``still_there``."""
+        """End connections whose request takes too long, and call ``still_there``."""
         super().service_actions()
         self.still_there()
         now = time.monotonic()
@@ -125,9 +132,9 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
                     _drop(each)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say in one line what went wrong; that a client left is nothing to tell."""
+        """Log the error in one line, unless the client has closed the connection."""
         error = sys.exc_info()[1]
-        if not isinstance(error, OSError | ValueError):  # ValueError: written to after its end
+        if not isinstance(error, OSError | ValueError):  # ValueError: write to a closed file
             logger.error("a request failed: %s: %s", type(error).__name__, error)
 
     def _has_room(self) -> bool:
@@ -141,7 +148,7 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
             )
 
     def _drop_one(self) -> None:
-        """End the connection that has been silent for longest, or one that is answered for long."""
+        """End the longest silent connection, or if there is none, the longest answered one."""
         now = time.monotonic()
         with self._changed:
             candidates = [
@@ -157,13 +164,13 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
 def _drop(connection: _Connection) -> None:
     if not connection.dropped:
         connection.dropped = True
-        with suppress(OSError):  # it may have gone by itself
-            # Its thread, which reads or writes, then sees the end and closes it
+        with suppress(OSError):  # the client may have closed it
+            # Its thread, which reads or writes, then fails and closes it
             connection.socket.shutdown(socket.SHUT_RDWR)
 
 
 class DashboardServerV6(DashboardServer):
-    """The same for an address of IPv6."""
+    """The same for an IPv6 address."""
 
     address_family = socket.AF_INET6
 
@@ -174,7 +181,7 @@ class RequestHandler(WSGIRequestHandler):
     timeout = REQUEST_SECONDS
 
     def parse_request(self) -> bool:
-        """Read the headers; returns whether there is something to answer."""
+        """Read the headers; return whether there is a valid request to answer."""
         whole = super().parse_request()
         if whole and isinstance(self.server, DashboardServer):
             self.server.has_asked(self.request)

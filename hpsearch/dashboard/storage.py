@@ -1,8 +1,8 @@
-"""The storage that the dashboard reads through: Optuna's rows in bulk, and what hpsearch knows.
+"""The storage of the dashboard: Optuna's rows, read in bulk, with hpsearch's additions.
 
-Notes, artifacts and a line about the winner are added here, to what is read, and stored nowhere:
-workers write nothing more for them, and optuna-dashboard opens the same database without hpsearch.
-Studies that hpsearch didn't create are shown as they are.
+Notes, artifacts and a line about the winner are added to the rows that are read, and not stored: so
+workers write nothing for them, and optuna-dashboard can open the same database without hpsearch.
+Studies that hpsearch didn't create are shown unchanged.
 """
 
 from __future__ import annotations
@@ -33,26 +33,27 @@ from hpsearch.search.study_identity import is_ours
 
 
 class DashboardStorage(BaseStorage):
-    """A read-only storage over ``database``. Several threads may ask."""
+    """A read-only, thread-safe storage over ``database``."""
 
     def __init__(self, database: Database, views: StudyViews) -> None:
         self.database = database
         self._views = views
         self._lock = Lock()
         self._trials: dict[int, StudyTrials] = {}
-        #: Why studies of ours are shown as any other program's.
+        #: Study id -> why a study of hpsearch is shown without additions.
         self._damaged: dict[int, str] = {}
 
     def snapshot(self, study_id: int) -> Snapshot:
-        """Return the study's trials as they are now; their system attributes name no artifacts."""
+        """Return the study's current trials, without artifacts in their system attributes."""
         with self._lock:
             trials = self._trials.setdefault(study_id, StudyTrials(self.database, study_id))
         return trials.refresh()
 
     def view(self, study_id: int) -> StudyView | None:
-        """Return how a study of ours stands.
+        """Return the state of a study of hpsearch.
 
-        ``None`` for one that hpsearch didn't create, also under the id of one that was deleted.
+        ``None`` if hpsearch didn't create it (even if it has the id of a deleted study of
+        hpsearch), or if its rows are damaged.
         """
         query = sa.select(our_studies.c.name).where(our_studies.c.study_id == study_id)
 
@@ -65,15 +66,15 @@ class DashboardStorage(BaseStorage):
             return None if name is None else self._views.of(name)
         except DamagedStudy as error:
             warn(str(error))
-            self._damaged[study_id] = str(error)  # Optuna's rows are shown all the same.
+            self._damaged[study_id] = str(error)  # Optuna's rows are shown anyway
             return None
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        """Return every study, by id; those of ours with a note and a line about their winner."""
+        """Return every study, by id; those of hpsearch have a note and a line about the winner."""
         return [self._with_ours(study) for study in self.database.read(_read_studies)]
 
     def study(self, study_id: int) -> FrozenStudy | None:
-        """Return one study as ``get_all_studies`` does."""
+        """Return one study as ``get_all_studies`` does, or ``None`` if there is none."""
         found = self.database.read(lambda connection: _read_studies(connection, study_id))
         return self._with_ours(found[0]) if found else None
 
@@ -100,7 +101,11 @@ class DashboardStorage(BaseStorage):
         return study
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        """Return the study's id. Raises ``KeyError``."""
+        """Return the study's id.
+
+        Raises:
+            KeyError: There is no such study.
+        """
         query = sa.select(rows.STUDIES.c.study_id).where(rows.STUDIES.c.study_name == study_name)
         found = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
         if found is None:
@@ -108,19 +113,35 @@ class DashboardStorage(BaseStorage):
         return int(found)
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        """Return the study's name. Raises ``KeyError``."""
+        """Return the study's name.
+
+        Raises:
+            KeyError: There is no such study.
+        """
         return self._known(study_id).study_name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """Return each objective's direction. Raises ``KeyError``."""
+        """Return each objective's direction.
+
+        Raises:
+            KeyError: There is no such study.
+        """
         return self._known(study_id).directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return the study's user attributes. Raises ``KeyError``."""
+        """Return the study's user attributes.
+
+        Raises:
+            KeyError: There is no such study.
+        """
         return self._known(study_id).user_attrs
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return the study's system attributes. Raises ``KeyError``."""
+        """Return the study's system attributes.
+
+        Raises:
+            KeyError: There is no such study.
+        """
         return self._known(study_id).system_attrs
 
     def _known(self, study_id: int) -> FrozenStudy:
@@ -142,16 +163,30 @@ class DashboardStorage(BaseStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """Return the trials in ``states``, by number; never copies (nobody here modifies them)."""
+        """Return a study's trials, by number.
+
+        Args:
+            study_id: The study's id.
+            deepcopy: Ignored: the trials are never copied, as the dashboard doesn't modify them.
+            states: The states of the trials to return; ``None`` returns all.
+        """
         trials = self.snapshot(study_id).trials
         return [each for each in trials if states is None or each.state in states]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return one trial. Raises ``KeyError``."""
+        """Return one trial.
+
+        Raises:
+            KeyError: There is no such trial.
+        """
         return _trial_in(self.snapshot(self._study_of(trial_id)), trial_id)
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
-        """Return a trial's system attributes, among them what names its artifacts."""
+        """Return a trial's system attributes, with those that name its artifacts.
+
+        Raises:
+            KeyError: There is no such trial.
+        """
         study_id = self._study_of(trial_id)
         snapshot, view = self.snapshot(study_id), self.view(study_id)
         trial = _trial_in(snapshot, trial_id)
@@ -163,25 +198,55 @@ class DashboardStorage(BaseStorage):
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> NoReturn:
-        """Refuse."""
+        """Refuse to create a study.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError(_READ_ONLY)
 
     def delete_study(self, study_id: int) -> NoReturn:
-        """Refuse."""
+        """Refuse to delete a study.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError(_READ_ONLY)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse."""
+        """Refuse to set an attribute.
+
+        Args:
+            study_id: The study's id.
+            key: The attribute's name.
+            value: The attribute's value.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError(_READ_ONLY)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse."""
+        """Refuse to set an attribute.
+
+        Args:
+            study_id: The study's id.
+            key: The attribute's name.
+            value: The attribute's value.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError(_READ_ONLY)
 
     def create_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None = None
     ) -> NoReturn:
-        """Refuse."""
+        """Refuse to create a trial.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError(_READ_ONLY)
 
     def set_trial_param(
@@ -191,27 +256,73 @@ class DashboardStorage(BaseStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> NoReturn:
-        """Refuse."""
+        """Refuse to set a parameter.
+
+        Args:
+            trial_id: The trial's id.
+            param_name: The parameter's path.
+            param_value_internal: The value as Optuna stores it.
+            distribution: The parameter's distribution.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError(_READ_ONLY)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> NoReturn:
-        """Refuse."""
+        """Refuse to set a state.
+
+        Args:
+            trial_id: The trial's id.
+            state: The trial's new state.
+            values: The trial's values, one per objective; ``None`` if it has none.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError(_READ_ONLY)
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> NoReturn:
-        """Refuse."""
+        """Refuse to set a value.
+
+        Args:
+            trial_id: The trial's id.
+            step: The epoch.
+            intermediate_value: The value of the epoch.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError(_READ_ONLY)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse."""
+        """Refuse to set an attribute.
+
+        Args:
+            trial_id: The trial's id.
+            key: The attribute's name.
+            value: The attribute's value.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError(_READ_ONLY)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse."""
+        """Refuse to set an attribute.
+
+        Args:
+            trial_id: The trial's id.
+            key: The attribute's name.
+            value: The attribute's value.
+
+        Raises:
+            PermissionError: Always; the dashboard is read-only.
+        """
         raise PermissionError(_READ_ONLY)
 
 
@@ -223,7 +334,7 @@ def _trial_in(snapshot: Snapshot, trial_id: int) -> FrozenTrial:
 
 
 def _note_in(system_attrs: Mapping[str, Any]) -> str:
-    """Return the note that somebody has written with optuna-dashboard itself."""
+    """Return the note that a user wrote with optuna-dashboard itself."""
     from optuna_dashboard._note import get_note_from_system_attrs
 
     return str(get_note_from_system_attrs(dict(system_attrs), None)["body"])

@@ -1,9 +1,8 @@
-"""A study's page data, ``GET /api/studies/N``: the one answer whose size grows with the study.
+"""A study's page data, ``GET /api/studies/N``: the only answer whose size grows with the study.
 
-optuna-dashboard builds it anew at every request, from every trial. Here the text of a trial that
-has ended is kept, the head is optuna-dashboard's own, and the whole answer is kept as long as
-nothing changes. Where hpsearch knows the study, its best trial is the confirmed one, and notes and
-artifacts are in it.
+optuna-dashboard builds it at every request, from every trial. Here the text of an ended trial is
+cached, the head is optuna-dashboard's own, and the whole answer is cached until something changes.
+The best trial is the confirmed winner, if there is one, and notes and artifacts are included.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from hpsearch.dashboard.trials import Snapshot
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.search.ledger_tables import epochs
 
-#: Trials whose curves are asked for one by one; of more the whole study's are read.
+#: Most trials whose curves are selected by ticket; for more, those of the whole study are read.
 _FEW = 500
 
 
 @dataclass(frozen=True)
 class StudyPayload:
-    """The trials as text, and everything around them."""
+    """The answer in parts, as JSON text."""
 
     #: The JSON object without trials and without its closing brace.
     head: str
     #: By number.
     trials: Sequence[str]
     best: Sequence[str]
-    #: Equal where nothing has changed.
+    #: Changes if the study changes.
     tag: str
 
     def body(self, after: int) -> bytes:
@@ -52,25 +51,25 @@ class StudyPayload:
 
 
 class StudyPayloads:
-    """Answers for one study of ours. Several threads may ask."""
+    """Answers for one study of hpsearch. It is thread-safe."""
 
     def __init__(self, storage: DashboardStorage, study_id: int) -> None:
         self._storage = storage
         self._study_id = study_id
         self._lock = Lock()
         self._writer = TrialWriter(study_id)
-        #: Trial id -> a trial that has ended as it was written, and its text.
+        #: Trial id -> an ended trial and its text.
         self._written: dict[int, tuple[FrozenTrial, str]] = {}
-        #: Ticket -> first epoch of overfitting, of trials that have ended.
+        #: Ticket -> first epoch of overfitting, for ended trials; ``None`` if there is none.
         self._overfits: dict[int, int | None] = {}
         self._identity = ""
         self._answer: StudyPayload | None = None
 
     def payload(self, view: StudyView) -> StudyPayload | None:
-        """Return the study's data as it is now, ``None`` where it is gone."""
+        """Return the study's current data, or ``None`` if the study was deleted."""
         with self._lock, gc_paused():
             identity = view.record.study.run_key
-            if identity != self._identity:  # A study under the id of one that was deleted
+            if identity != self._identity:  # a new study with the id of a deleted one
                 self._identity, self._answer = identity, None
                 self._written, self._overfits = {}, {}
             snapshot = self._storage.snapshot(self._study_id)
@@ -148,7 +147,7 @@ class _Losses(NamedTuple):
 
 
 def _head(study: FrozenStudy, trials: Sequence[FrozenTrial]) -> str:
-    """Return what optuna-dashboard itself says of the study, without its trials."""
+    """Return optuna-dashboard's own data of the study, without its trials."""
     from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
     from optuna_dashboard._inmemory_cache import InMemoryCache, get_cached_extra_study_property
     from optuna_dashboard._serializer import serialize_study_detail
@@ -161,7 +160,7 @@ def _head(study: FrozenStudy, trials: Sequence[FrozenTrial]) -> str:
 
 
 def _representatives(trials: Iterable[FrozenTrial]) -> Iterable[FrozenTrial]:
-    """Yield one trial of each kind: what they have in common and apart follows from the kinds."""
+    """Yield one trial of each kind, from which optuna-dashboard derives common keys and values."""
     seen = set()
     for trial in trials:
         kind = (

@@ -1,7 +1,7 @@
-"""How a study of ours stands: what the dashboard tells beyond Optuna's rows.
+"""The state of a study of hpsearch, which the dashboard shows besides Optuna's rows.
 
-Everything is read from the ledger and kept until the event log grows, so nothing that is shown is
-stored anywhere, and nothing can be lost or out of date.
+It is read from the ledger and cached until the event log grows, so it is never stored or out of
+date.
 """
 
 from __future__ import annotations
@@ -34,37 +34,38 @@ from hpsearch.search.studies import StoredStudy
 
 @dataclass(frozen=True, kw_only=True)
 class StudyView:
-    """A study as it stands at one moment."""
+    """The state of a study at one moment."""
 
     record: StudyRecord
-    #: By Optuna's trial id; infeasible draws belong to no record.
+    #: By Optuna's trial id; infeasible trials have no record.
     by_trial: Mapping[int, TrialRecord]
-    #: Trial number -> 1-based rank of a complete trial that keeps the constraints.
+    #: Trial number -> 1-based rank of a complete trial that satisfies the constraints.
     rank: Mapping[int, int]
     #: Numbers of the trials that are shown as best: the confirmed winner; without one the best
-    #: seen, or the front; of a confirmation its winner's trainings with the report's seeds.
+    #: seen, or the front; for a confirmation, the winner's trainings with the report's seeds.
     best: Sequence[int]
     #: Numbers of the trials whose best weights are kept.
     weights: frozenset[int]
-    #: Of the newest confirmation, its name, and how many there are.
+    #: The result of the newest confirmation; ``None`` if there is none, or it can't be read.
     verdict: ConfirmationResult | None
+    #: The name of the newest confirmation; ``None`` if there is none.
     confirmation: str | None
     confirmations: int
-    #: Whether the test figure contradicts the confirmed one; ``None``: it doesn't.
+    #: How the test evaluation contradicts the confirmed value; ``None`` if it doesn't.
     test_gap: TestGap | None
-    #: Ticket -> the epoch at which the audit let it live.
+    #: Ticket -> the epoch after which the pruning audit kept the trial.
     kept_by_audit: Mapping[int, int]
-    #: Another text means that something has changed.
+    #: Changes if the study changes.
     revision: str
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether fresh seeds have chosen the winner that is shown."""
+        """Whether a finished confirmation has a valid winner."""
         return _has_winner(self.verdict)
 
 
 class StudyViews:
-    """Keeps the standing of each study. Several threads may ask."""
+    """Caches the state of each study. It is thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -72,7 +73,12 @@ class StudyViews:
         self._kept: dict[str, StudyView] = {}
 
     def of(self, name: str) -> StudyView:
-        """Return the standing of the study ``name``. Raises ``UnknownName``, ``StorageError``."""
+        """Return the state of the study ``name``.
+
+        Raises:
+            UnknownName: There is no such study.
+            StorageError: The database can't be read.
+        """
         with self._lock:
             stored = studies.find(self._database, name)
             confirming = confirmations(self._database, name)
@@ -85,7 +91,7 @@ class StudyViews:
 
 def _revision(connection: Connection, asked: Sequence[StoredStudy]) -> str:
     """Return a text that changes with every event, and with a study's text and budget."""
-    # The number of events as well as the newest: on Postgres one may be committed after a newer.
+    # The count besides the newest: on Postgres, an event may be committed after a newer one.
     query = (
         sa.select(events.c.study_id, sa.func.count(), sa.func.max(events.c.event_id))
         .where(events.c.study_id.in_([each.study_id for each in asked]))
@@ -129,7 +135,7 @@ def _read(
 def best_trials(record: StudyRecord, verdict: ConfirmationResult | None) -> Sequence[TrialRecord]:
     """Return the trials that are shown as best; ``verdict`` is that of the newest confirmation."""
     if is_confirmation(record.study):
-        # The best of its trainings would be the luckiest seed.
+        # The best of its trainings would only be that with the luckiest seed.
         return kept_trainings(record) if record.is_finished else []
     if verdict is not None and _has_winner(verdict) and not record.goals.is_multi_objective:
         return [each for each in record.trials if each.number == verdict.winner]
@@ -137,7 +143,7 @@ def best_trials(record: StudyRecord, verdict: ConfirmationResult | None) -> Sequ
 
 
 def _has_winner(verdict: ConfirmationResult | None) -> bool:
-    """Whether fresh seeds have chosen one whose number in the search still counts."""
+    """Whether the confirmation is finished and its winner is still a valid trial."""
     return (
         verdict is not None
         and verdict.finished

@@ -1,7 +1,7 @@
-"""Why a trial was pruned, from the values that the study holds now.
+"""Why a trial was pruned, from the study's current values.
 
-The ledger stores that a rule stopped a trial and when; what the others had is read again here, so
-trials that came later count too, and the notes say so.
+The ledger stores only that and when a pruner stopped a trial. The values of the others are read
+again here, so later trials count too, and the notes say so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hpsearch.results.records import StudyRecord, TrialRecord
 
 
 class Thresholds:
-    """Explains the prunings of one study, of which ``trials`` are Optuna's rows."""
+    """Explains the prunings of one study; ``trials`` are Optuna's rows of its trials."""
 
     def __init__(self, record: StudyRecord, trials: Sequence[FrozenTrial]) -> None:
         named: Mapping[str, Any] = record.study.document.get("pruner") or {"median": {}}
@@ -30,7 +30,7 @@ class Thresholds:
         self._values: Callable[[int, bool], list[float]] = cache(self._values_at)
 
     def explain(self, trial_record: TrialRecord, trial: FrozenTrial) -> str:
-        """Return the rule, the trial's value and the bound, in one sentence."""
+        """Return the pruner's rule, the trial's value and the bound, in one sentence."""
         epoch = trial_record.epochs_done
         value = trial.intermediate_values.get(epoch)
         if value is None:
@@ -43,7 +43,7 @@ class Thresholds:
                 rule = f"{self._name} lets the best 1/{factor}{among} go on from this rung"
                 if trial_record.rung is not None:
                     rule = f"it waited at this rung until the budget was used; {rule}"
-                # Of a bracket's others nothing is told: which they are is the rule's own business
+                # No bound for hyperband, as only the pruner knows which trials share a bracket
                 bound = None if self._name == "hyperband" else self._top(epoch, factor)
                 return self._told(rule, value, bound, "trials that have come here")
             case "median" | "percentile":
@@ -73,7 +73,7 @@ class Thresholds:
         return self._sign * float(np.percentile(scores, 100.0 - keep)) if scores else None
 
     def _values_at(self, epoch: int, complete: bool) -> list[float]:
-        """Return the scores (more is better) that trials had at ``epoch``, ascending."""
+        """Return the trials' scores (higher is better) at ``epoch``, ascending."""
         return sorted(
             self._sign * trial.intermediate_values[epoch]
             for trial in self._trials

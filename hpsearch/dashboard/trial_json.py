@@ -1,8 +1,8 @@
-"""A trial as JSON, character by character what optuna-dashboard writes, many times faster.
+"""A trial as JSON: the same characters as optuna-dashboard writes, but many times faster.
 
-optuna-dashboard builds a dictionary of dictionaries for every trial at every request, each
-distribution anew. Here what is equal from trial to trial is written once, and the text of a trial
-that has ended is kept (``study_payload``). A test compares both on every kind of trial.
+optuna-dashboard builds nested dictionaries for every trial and distribution at every request. Here
+parts that are equal for many trials are written once, and the text of an ended trial is cached
+(``study_payload``). A test compares both on every kind of trial.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class TrialWriter:
 
     def __init__(self, study_id: int) -> None:
         self._study_id = study_id
-        # Keyed by identity, which is enough where equal distributions are one object; each is held
-        # so that its identity isn't given to another.
+        # Keyed by identity, as equal distributions are mostly one object; the value contains the
+        # distribution, so that its id isn't reused.
         self._frames: dict[tuple[str, int, type], tuple[BaseDistribution, str, str]] = {}
         self._choices: dict[tuple[str, int, int], tuple[BaseDistribution, str]] = {}
 
     def write(self, trial: FrozenTrial, artifacts: Sequence[Mapping[str, Any]]) -> str:
-        """Return the object without its note and its closing brace (see ``with_note``)."""
+        """Return the JSON object without its note and its closing brace (see ``with_note``)."""
         from optuna_dashboard._serializer import serialize_attrs
 
         fixed = trial.system_attrs.get("fixed_params", {})
@@ -74,7 +74,7 @@ class TrialWriter:
 
 
 def with_note(written: str, note: str) -> str:
-    """Complete what ``TrialWriter.write`` returned by a note (Markdown)."""
+    """Return the text of ``TrialWriter.write``, completed with a note (Markdown)."""
     return f'{written}, "note": {{"version": {1 if note else 0}, "body": {_dumps(note)}}}}}'
 
 

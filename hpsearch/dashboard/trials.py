@@ -1,9 +1,9 @@
-"""The trials of one Optuna study, whole, read in bulk and kept between requests.
+"""The trials of one Optuna study, read in bulk and cached between requests.
 
-Optuna's own storage builds each trial through an ORM, and its dashboard asks for all of them again
-every ten seconds. Here one statement reads a table for 500 trials, and a trial that has ended is
-read again only where its state is another one: Optuna refuses every later change of it, and
-hpsearch changes it only to declare it invalid, or valid again.
+Optuna's own storage builds each trial through an ORM, and its dashboard requests all of them every
+ten seconds. Here one statement reads a table for 500 trials, and an ended trial is read again only
+if its state has changed: Optuna refuses every later change of it, and hpsearch changes it only to
+declare it invalid, or valid again.
 """
 
 from __future__ import annotations
@@ -28,28 +28,27 @@ from hpsearch.search.history_rows import chunks, frozen, read_params
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import Damaged, decode
 
-#: Attributes that pictures are drawn from. They are large, no table can show them, and so only
-#: that a trial has them is read.
+#: Attributes for pictures. As they are large and no table can show them, only their names are read.
 LARGE = ("val_confusion", "val_predictions", "over_groups", "class_names")
 
-#: How Optuna stores what isn't finite.
+#: How Optuna stores numbers that aren't finite.
 _NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All trials at one moment. Don't modify them: the next snapshot holds the same."""
+    """All trials at one moment. Don't modify them: the next snapshot contains the same objects."""
 
     #: By number.
     trials: Sequence[FrozenTrial]
-    #: Trial id -> names of its attributes of ``LARGE``.
+    #: Trial id -> names of its attributes that are in ``LARGE``.
     large: Mapping[int, frozenset[str]]
-    #: Another number means that something has changed.
+    #: Changes if a trial changes.
     version: int
 
 
 class StudyTrials:
-    """Keeps one study's trials. Several threads may ask."""
+    """Caches one study's trials. It is thread-safe."""
 
     def __init__(self, database: Database, study_id: int) -> None:
         self._database = database
@@ -61,17 +60,21 @@ class StudyTrials:
         self._snapshot = Snapshot((), {}, 0)
 
     def refresh(self) -> Snapshot:
-        """Read what may have changed. Raises ``StorageError`` where the database is away."""
+        """Read the trials that may have changed.
+
+        Raises:
+            StorageError: The database can't be reached.
+        """
         with self._lock, gc_paused():
             self._database.read(self._read)
             return self._snapshot
 
     def _read(self, connection: Connection) -> None:
-        # The states first: what has ended by then is whole, also where a transaction is no
-        # snapshot, and what ends meanwhile is read again next time.
+        # The states first: trials that have ended by then are complete, even if the transaction
+        # isn't a snapshot, and those that end later are read again next time.
         listed = _list(connection, self._study_id)
         born = listed[0].datetime_start if listed else None
-        # Another study under the id of a deleted one: its trials may have the same ids, too.
+        # Another study may have the id of a deleted one, and its trials the same ids, too.
         same = born == self._born
         known = self._known if same else {}
         ended = {
@@ -104,7 +107,7 @@ def _list(connection: Connection, study_id: int) -> Sequence[sa.Row[Any]]:
         sa.select(
             table.c.trial_id,
             table.c.number,
-            # As text: turning 10,000 of them into members of an enumeration takes longer
+            # As text, since a conversion of 10,000 of them to an enumeration is slower
             sa.type_coerce(table.c.state, sa.String).label("state"),
             table.c.datetime_start,
         )
@@ -117,7 +120,7 @@ def _list(connection: Connection, study_id: int) -> Sequence[sa.Row[Any]]:
 def _read_trials(
     connection: Connection, listed: Iterable[sa.Row[Any]]
 ) -> tuple[dict[int, FrozenTrial], dict[int, frozenset[str]]]:
-    """Return trial id -> trial, and trial id -> names of its attributes of ``LARGE``."""
+    """Return trial id -> trial, and trial id -> names of its attributes that are in ``LARGE``."""
     trials = {row.trial_id: _begun(row) for row in listed}
     large: dict[int, set[str]] = {}
     read_params(connection, trials)
@@ -133,9 +136,9 @@ def _read_trials(
 
 
 def _clean_params(trial: FrozenTrial, cleaned: dict[int, BaseDistribution | None]) -> None:
-    """Spell what steers whoever shows it in names and choices of a trial's parameters.
+    """Escape control characters in the names and choices of a trial's parameters.
 
-    ``cleaned`` is id of a distribution -> what to show instead, ``None`` for the same.
+    ``cleaned`` caches id of a distribution -> its replacement, ``None`` if it is clean.
     """
     for name, distribution in list(trial.distributions.items()):
         place = id(distribution)
@@ -157,7 +160,7 @@ def _clean_choices(distribution: BaseDistribution) -> CategoricalDistribution | 
 
 
 def _choice(value: Any) -> Any:
-    # Escapes rather than one sign for all: two choices stay two
+    # Escapes rather than one placeholder, so that two choices stay different
     return escape_json(value) if isinstance(value, str) else value
 
 
@@ -251,7 +254,7 @@ def _scalar(text: str) -> Any:
 
 
 def _value(text: str) -> Any:
-    """Return a JSON value; of one that is damaged a text that says so, with its beginning."""
+    """Return a JSON value; if it is damaged, a text that says so and contains its beginning."""
     try:
         return clean_value(decode(text, object))
     except Damaged:
@@ -259,6 +262,6 @@ def _value(text: str) -> Any:
 
 
 def _from_json(text: str) -> Any:
-    # Most attributes of a study's trials are equal: device, hashes, numbers of images. Only what
-    # can't be changed may be shared.
+    # Cached, since most attributes of a study's trials are equal: device, hashes, numbers of
+    # images. Only immutable values may be shared.
     return _value(text) if text[:1] in "[{" else _scalar(text)
