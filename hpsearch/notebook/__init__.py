@@ -1,12 +1,12 @@
-"""Studies in Python: for notebooks, and for scripts. ``hpsearch.open_study`` is the way in.
+"""Studies in Python, for notebooks and scripts. ``hpsearch.open_study`` is the entry point.
 
 - ``opening``   ``open_study``
-- ``study``     one study: its trials and curves, its best, its figures; launching it
+- ``study``     one study: its trials, curves, best and figures; launches it
 - ``frames``    trials and epochs as pandas frames
-- ``best``      the number that may be told of a study, and what it rests on
-- ``launching`` launch and confirm from here, with progress shown
-- ``progress``  how a launch is shown: one changing display, or lines
-- ``main_file`` worker processes that don't run the caller's script again
-- ``overview``  a study at a glance
-- ``html``      the few pieces of HTML, escaped
+- ``best``      the best value of a study, and how reliable it is
+- ``launching`` launches and confirms, and shows the progress
+- ``progress``  shows a launch: one changing display, or lines
+- ``main_file`` keeps worker processes from running the caller's script again
+- ``overview``  a short overview of a study
+- ``html``      pieces of HTML, escaped
 """

@@ -1,4 +1,4 @@
-"""The number that may be told of a study, and what it rests on."""
+"""The best value of a study, and how reliable it is."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ class Best:
     """A study's best trial: the confirmed winner, or the best seen in the search."""
 
     study: str
-    #: Its number in the search.
+    #: The trial's number in the search.
     trial: int
     metric: str
-    #: Confirmed: the mean over ``seeds`` fresh seeds. Otherwise what the search saw, optimistic.
+    #: If confirmed, the mean over ``seeds`` fresh seeds, else the optimistic value of the search.
     value: float
     confirmed: bool
-    #: 95 %, over seeds and validation images; ``None`` where nothing is confirmed.
+    #: The 95 % interval, over seeds and validation images; ``None`` if unconfirmed.
     interval: tuple[float, float] | None
-    #: Fresh seeds that the value rests on.
+    #: Number of fresh seeds that ``value`` is the mean of; 0 if unconfirmed.
     seeds: int
     #: Its value in the search, with one seed.
     seen: float | None
     #: Path -> value.
     params: Mapping[str, Any]
-    #: What must be known of the value, in a sentence or two.
+    #: What the value means, in one or more sentences.
     note: str
-    #: The groups of validation images that the interval is over; ``None``: each image counts as
+    #: Number of groups of validation images in the interval; ``None`` if each image counts as
     #: independent.
     groups: int | None = None
-    #: Whether the test figure lies outside ``interval``, and the likely reasons; ``None``: it
-    #: doesn't, or there is none.
+    #: Why the test evaluation may lie outside ``interval``; ``None`` if it doesn't, or if there is
+    #: no test evaluation.
     test_gap: TestGap | None = None
-    #: What must be known of the study's trials, a sentence each: changed images, damaged rows.
+    #: Warnings about the study's trials, a sentence each: changed images, damaged rows.
     warnings: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
@@ -66,10 +66,10 @@ class Best:
 
 
 def best_of(database: Database, record: StudyRecord) -> Best | None:
-    """Return the confirmed winner; where there is none (that is valid), the best seen.
+    """Return the confirmed winner, or the best seen if there is no valid winner.
 
-    ``None`` before a trial can win. With several objectives it is the front's point that is best
-    by the one that rules decide by.
+    With several objectives, the best seen is the point of the front that is best by the objective
+    that pruners decide by. Returns ``None`` if no trial can win yet.
     """
     metric, name = record.objective.metric, record.study.name
     verdict = None if is_confirmation(record.study) else read_confirmation(database, record)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UnknownFigure(UnknownName, KeyError):
-    """No chart is called so; also the ``KeyError`` that a mapping's ``get`` and ``in`` expect."""
+    """There is no chart of this name; a ``KeyError``, too, as a mapping's ``get`` expects."""
 
     __str__ = Exception.__str__
 
@@ -26,7 +26,7 @@ _COLOUR = re.compile(r"var\(--([a-z0-9-]+)\)")
 
 
 class Figures(Mapping[str, "go.Figure"]):
-    """Name -> figure, in the report's order; a figure is made when it is asked for."""
+    """Name -> figure, in the report's order; a figure is made on access."""
 
     def __init__(self, drawn: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> None:
         self._drawn = drawn
@@ -34,7 +34,16 @@ class Figures(Mapping[str, "go.Figure"]):
 
     @classmethod
     def of(cls, database: Database, record: StudyRecord, data: Path | None) -> Figures:
-        """Return the charts of ``record``'s report. Raises ``UserError`` as a report does."""
+        """Return the charts of a study's report.
+
+        Args:
+            database: The database of the study.
+            record: The study.
+            data: The folder of the images; ``None`` for the default.
+
+        Raises:
+            UserError: The study is a confirmation, which has no report.
+        """
         from hpsearch.results.report.assemble import assemble, read_report
         from hpsearch.results.report.blocks import Chart
 
@@ -52,13 +61,17 @@ class Figures(Mapping[str, "go.Figure"]):
         )
 
     def __getitem__(self, name: str) -> go.Figure:
-        """Return a figure. Raises ``UnknownName``, a ``KeyError`` too, listing those there are."""
+        """Return a figure.
+
+        Raises:
+            UnknownFigure: There is no such figure; the message lists those that exist.
+        """
         import plotly.graph_objects as go
 
         if name not in self._drawn:
             raise UnknownFigure("figure", name, list(self._drawn))
         figure = go.Figure(coloured(self._drawn[name]))
-        # On a page colours follow its theme; here they are those of a light one, on its ground
+        # In a report, colours follow the theme of the page; here they are those of the light one
         ground = {"paper_bgcolor": LIGHT["page"], "plot_bgcolor": LIGHT["page"]}
         figure.update_layout(title={"text": self._titles[name]}, margin={"t": 64}, **ground)
         return figure
@@ -74,7 +87,7 @@ class Figures(Mapping[str, "go.Figure"]):
 
 
 def coloured(part: Any) -> Any:
-    """Return a chart with the light theme's colours where it names colours of the page."""
+    """Return a chart with the light theme's colours in place of the page's colour names."""
     match part:
         case str():
             return _COLOUR.sub(lambda found: LIGHT[found[1]], part)

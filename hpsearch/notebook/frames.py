@@ -11,7 +11,7 @@ from hpsearch.search.storage import Database
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The first columns of a frame of curves; the other figures of an epoch follow.
+#: The first columns of a frame of curves; the other metrics of an epoch follow.
 _CURVES = (
     "trial",
     "epoch",
@@ -29,7 +29,7 @@ def trials(database: Database, record: StudyRecord) -> pd.DataFrame:
 
     names = columns(database, record)
     frame = pd.DataFrame(trial_table(database, record), columns=names, dtype=object)
-    # Whole numbers stay whole where a branch leaves some out
+    # Integers stay integers if a branch leaves some out
     return frame.convert_dtypes().set_index("number").rename_axis("trial")
 
 

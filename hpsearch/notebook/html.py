@@ -1,6 +1,6 @@
-"""The few pieces of HTML that a notebook shows. All text is escaped here and nowhere else.
+"""The pieces of HTML that a notebook shows. All text is escaped here.
 
-No colour of its own but shares of the text's: it reads on light and on dark pages.
+Colours are shares of the text's colour, so that they suit light and dark pages.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _escape(text: str) -> str:
 
 
 def page(*parts: str) -> str:
-    """Return ``parts`` (HTML already) as one block with its style."""
+    """Return ``parts`` (HTML) as one block with its style."""
     return f'{_STYLE}<div class="hpsearch">{"".join(parts)}</div>'
 
 
@@ -47,7 +47,7 @@ def line(text: str, kind: str = "") -> str:
 
 
 def bar(share: float) -> str:
-    """Return a bar that is full at 1."""
+    """Return a progress bar; ``share`` is 0 to 1."""
     percent = round(100 * min(max(share, 0.0), 1.0), 1)
     return (
         f'<div class="bar" role="progressbar" aria-valuenow="{percent:g}" aria-valuemin="0" '
@@ -66,7 +66,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as people read it: six digits are enough."""
+    """Return a value as text, a float with six digits."""
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

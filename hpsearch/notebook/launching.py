@@ -32,8 +32,21 @@ def launch(
 ) -> LaunchResult:
     """Check the study file and search, as ``hpsearch launch`` does.
 
-    An interrupt (SIGINT: the notebook's stop button) checkpoints and leaves. Raises ``UserError``
-    as that command, and where it isn't called from the main thread, which alone gets signals.
+    An interrupt (SIGINT, as of the notebook's stop button) saves checkpoints and stops.
+
+    Args:
+        study: A stored study's name, a name under ``studies/``, or the path of a study file.
+        changes: Overrides, as ``--set`` takes them.
+        name: Replaces the study's name; ``None`` keeps it.
+        settings: The options of the launch.
+        progress: Whether to show the progress.
+
+    Returns:
+        How the launch ended.
+
+    Raises:
+        UserError: The study file, a setting, the data or the database can't be used, or this isn't
+            the main thread, the only one that receives signals.
     """
     _require_main_thread()
     with hidden():
@@ -47,7 +60,21 @@ def launch(
 def confirm(
     name: str, request: ConfirmRequest, settings: RunSettings, *, progress: bool
 ) -> LaunchResult:
-    """Confirm a stored search, as ``hpsearch confirm`` does."""
+    """Confirm a stored search, as ``hpsearch confirm`` does.
+
+    Args:
+        name: The name of the search.
+        request: Which finalists and seeds to train, and whether to begin a new confirmation.
+        settings: The options of the launch.
+        progress: Whether to show the progress.
+
+    Returns:
+        How the launch ended.
+
+    Raises:
+        UserError: The search can't be confirmed (yet), its unfinished confirmation differs from
+            ``request``, or this isn't the main thread.
+    """
     from hpsearch.workers.confirming import confirmation
 
     _require_main_thread()

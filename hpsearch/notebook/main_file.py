@@ -1,4 +1,4 @@
-"""Worker processes that don't run the caller's script again."""
+"""Keeps worker processes from running the caller's script again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 @contextmanager
 def hidden() -> Iterator[None]:
-    """Hide what ``__main__`` is from new processes.
+    """Hide the file of ``__main__`` from new processes.
 
-    Python imports it in each of them, so that a script without ``if __name__ == "__main__"`` would
-    launch again in every worker. Ours need nothing of it.
+    Python imports it in each of them, so a script without ``if __name__ == "__main__"`` would
+    launch again in every worker. Workers need nothing from it.
     """
     main: Any = sys.modules["__main__"]
     missing = object()

@@ -1,4 +1,4 @@
-"""Opening a study in Python: one that is stored, or a file that is yet to be launched."""
+"""Opens a study in Python: a stored one, or a study file."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def open_study(
     runs: str | Path | None = None,
     data: str | Path | None = None,
 ) -> Study:
-    """Open a study: one that was launched, or a study file that ``Study.launch`` will launch.
+    """Open a study: one that was launched, or a study file for ``Study.launch``.
 
     Args:
         study: A stored study's name, a name under ``studies/``, or the path of a study file.
-        storage: The database's URL; by default what the environment names (``HPSEARCH_STORAGE``),
+        storage: The database's URL; ``None`` takes that of the environment (``HPSEARCH_STORAGE``),
             or ``sqlite:///hpsearch.db``.
-        name: Call the study so: a variant of its own, as ``--name`` does.
+        name: Replaces the study's name, which makes a separate study, as ``--name`` does.
         overrides: Changes of the file, as ``--set`` takes them: ``["data.limit=4000"]``.
-        runs: Where checkpoints go (``HPSEARCH_RUNS``, or ``runs``).
-        data: Where images lie (``HPSEARCH_DATA``).
+        runs: The folder of the checkpoints; ``None`` takes ``HPSEARCH_RUNS``, or ``runs``.
+        data: The folder of the images; ``None`` takes ``HPSEARCH_DATA``.
 
     Raises:
-        UnknownName: no stored study and no study file is called so.
-        UserError: the database can't be reached, or isn't hpsearch's.
+        UnknownName: There is no stored study and no study file of this name.
+        UserError: The database can't be reached, or isn't hpsearch's.
     """
     opened = Study(
         study,

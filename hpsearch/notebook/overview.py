@@ -1,4 +1,4 @@
-"""A study at a glance, as a notebook shows it."""
+"""A short overview of a study, as a notebook shows it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.storage import Database
 
-#: Trials and parameters that a notebook shows of a study.
+#: Most trials and parameters in the overview.
 _TRIALS_SHOWN, _PARAMETERS_SHOWN = 5, 8
 
 
 def overview(database: Database, record: StudyRecord) -> str:
-    """Return the HTML of how far a study is, its best and its leading trials."""
+    """Return a study's progress, its best value and its leading trials as HTML."""
     counts, metric = record.counts, record.objective.metric
     parts = [
         html.title(f"{record.study.name}: {counts.finished} of {record.study.trial_budget} trials"),

@@ -1,4 +1,4 @@
-"""How a launch is shown: one display that changes, in a notebook; a line per event elsewhere."""
+"""Shows a launch: one changing display in a notebook, and a line per event elsewhere."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.notebook import html
 from hpsearch.workers.launch.progress import Progress
 
-#: Messages that stay under the display.
+#: Most messages below the display.
 _MESSAGES_SHOWN = 5
 
 
 def shower(study: str, metric: str, *, wanted: bool) -> Callable[[Progress], None]:
-    """Return what shows each look at a launch of ``study``; nothing where it isn't ``wanted``."""
+    """Return a function that shows the progress of a launch.
+
+    Args:
+        study: The study's name.
+        metric: The objective's metric.
+        wanted: Whether to show anything; if not, the function does nothing.
+    """
     if not wanted:
         return lambda progress: None
     return InNotebook(study, metric) if _has_notebook() else _print_lines
 
 
 def _has_notebook() -> bool:
-    """Whether a notebook (not only IPython's terminal) shows what is displayed."""
+    """Whether this runs in a notebook and not in IPython's terminal."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and hasattr(shell, "kernel")
@@ -37,7 +43,7 @@ def _print_lines(progress: Progress) -> None:
 
 
 class InNotebook:
-    """A display that each look replaces."""
+    """A display that is updated in place."""
 
     def __init__(self, study: str, metric: str) -> None:
         self._study = study

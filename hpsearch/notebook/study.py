@@ -1,4 +1,4 @@
-"""One study in Python: its trials, curves, best and figures, and launching it."""
+"""One study in Python: its trials, curves, best and figures, and its launch."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class Study:
-    """A study as a notebook uses it. Every property reads the database anew.
+    """A study in a notebook. Every property reads the database again.
 
-    Made by ``open_study``. Errors are hpsearch's own (``hpsearch.errors``): their message says what
-    to do.
+    ``open_study`` returns it. Errors are those of ``hpsearch.errors``; their messages say what to
+    do.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Study:
         self._data = data
 
     def __repr__(self) -> str:
-        """Say which study it is, and how far."""
+        """Return the study's name and progress."""
         try:
             record = self._read(lambda _, record: record)
         except HpsearchError:
@@ -59,49 +59,48 @@ class Study:
 
     @property
     def name(self) -> str:
-        """What the study is called in its database, or will be."""
+        """The study's name in the database, also before its launch."""
         return self._given_name or self._stored_name() or name_in_file(self._study) or self._study
 
     @property
     def is_stored(self) -> bool:
-        """Whether it was launched into the database."""
+        """Whether the study is in the database."""
         return self._stored_name() is not None
 
     @property
     def trials(self) -> pd.DataFrame:
         """One row per trial, by its number.
 
-        State, value (the objective by the study's rule), epochs, every searched parameter under
-        its path, seconds, and what was noted. A trial that was declared invalid is among them, its
-        state says so.
+        The columns are the state, the value (of the objective), epochs, every searched parameter
+        under its path, seconds, and attributes. Invalid trials are included.
         """
         return self._read(frames.trials)
 
     @property
     def curves(self) -> pd.DataFrame:
-        """One row per trial and epoch: losses (means over images), shares 0 to 1, seconds."""
+        """One row per trial and epoch: losses (means over images), accuracies (0 to 1), seconds."""
         return self._read(frames.curves)
 
     @property
     def best(self) -> Best | None:
-        """The confirmed winner, or the best seen so far: it says which. ``None`` before either."""
+        """The confirmed winner, or else the best seen so far; ``None`` if there is neither."""
         return self._read(best_of)
 
     @property
     def status(self) -> dict[str, Any]:
-        """What ``hpsearch status --json`` prints: counts, budget, epochs, the best."""
+        """The data of ``hpsearch status --json``: counts, budget, epochs, the best."""
         return self._read(status_of)
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What must be known wherever trials are compared: changed images, damaged rows."""
+        """Warnings that affect the comparison of trials: changed images, damaged rows."""
         return self._read(lambda _, record: record.warnings)
 
     @property
     def figures(self) -> Mapping[str, go.Figure]:
-        """The charts of ``hpsearch report`` as plotly figures, by name; each is drawn when asked.
+        """The charts of ``hpsearch report`` as plotly figures, by name; each is made on access.
 
-        ``study.figures["history-epochs"]``; ``list(study.figures)`` names those that there are.
+        For example ``study.figures["history-epochs"]``; ``list(study.figures)`` lists the names.
         """
         from hpsearch.notebook.figures import Figures
 
@@ -120,25 +119,30 @@ class Study:
         checkpoint_seconds: float = 30.0,
         progress: bool = True,
     ) -> LaunchResult:
-        """Search with local worker processes until the budget is met; returns how it ended.
+        """Search with local worker processes until the budget is used.
 
-        An interrupt (the notebook's stop button, Ctrl-C) checkpoints and pauses: calling it again
-        goes on at the same epochs. A finished study gets no further trial unless ``trials`` asks.
+        An interrupt (the notebook's stop button, Ctrl-C) saves checkpoints and stops; the next call
+        continues at the same epochs. A finished study gets more trials only by ``trials``.
 
         Args:
-            workers: Worker processes; ``None``: one per core, on a GPU as many as get most done.
-            trials: So many trials in all, instead of the file's.
-            epochs: Epochs of an unpruned trial, instead of the file's.
-            timeout: Seconds; trials under way are paused then.
+            workers: Number of worker processes; ``None``: one per core, or on a GPU the number with
+                the highest throughput.
+            trials: Number of trials in all; ``None`` takes the file's.
+            epochs: Epochs of an unpruned trial; ``None`` takes the file's.
+            timeout: Seconds after which running trials are paused; ``None`` for no limit.
             devices: ``auto``, ``cpu``, ``mps``, or a list: ``cuda:0,cuda:1``.
-            workers_per_gpu: At most so many on one GPU.
-            lease_seconds: A worker silent for so long is taken for dead.
-            checkpoint_seconds: Least time between two checkpoints of a trial.
-            progress: Show what happens.
+            workers_per_gpu: Most workers on one GPU; ``None`` for no limit.
+            lease_seconds: Seconds without a sign of life after which another worker may take over
+                a trial.
+            checkpoint_seconds: Least seconds between two checkpoints of a trial.
+            progress: Whether to show the progress.
+
+        Returns:
+            How the launch ended.
 
         Raises:
-            UserError: the file, an option, the data or the database isn't right; the message
-                says what is wrong. Also where this isn't the main thread.
+            UserError: The file, an option, the data or the database can't be used, or this isn't
+                the main thread.
         """
         from hpsearch.notebook import launching
         from hpsearch.workers.launch.launching import RunSettings
@@ -170,10 +174,25 @@ class Study:
         devices: str = "auto",
         progress: bool = True,
     ) -> Best | None:
-        """Train the best trials again with fresh seeds; returns ``best``.
+        """Train the best trials again with fresh seeds, as ``hpsearch confirm`` does.
 
-        ``top``, ``seeds`` and ``again`` are those of ``hpsearch confirm``. Raises ``UserError`` as
-        that command.
+        Args:
+            workers: Number of worker processes; ``None``: one per core, or on a GPU the number with
+                the highest throughput.
+            top: Number of finalists; ``None`` takes the file's or the default.
+            seeds: Fresh seeds that choose the winner, and as many more for its value; ``None``
+                takes the file's or the default.
+            again: Whether to begin a new confirmation, with other seeds than before.
+            timeout: Seconds after which running trainings are paused; ``None`` for no limit.
+            devices: As for ``launch``.
+            progress: Whether to show the progress.
+
+        Returns:
+            ``best``, after the confirmation.
+
+        Raises:
+            UserError: The search can't be confirmed (yet), its unfinished confirmation differs
+                from the arguments, or this isn't the main thread.
         """
         from hpsearch.notebook import launching
         from hpsearch.workers.confirming.confirmation import ConfirmRequest
@@ -192,10 +211,17 @@ class Study:
         return self.best
 
     def invalidate(self, trial: int, reason: str, *, again: bool = False) -> None:
-        """Declare an ended trial invalid: it counts for nothing any more, and its row stays.
+        """Declare a complete or pruned trial invalid: it doesn't count any more, but its row stays.
 
-        With ``again`` the budget gets one more trial. Raises ``UserError`` where the trial has no
-        number, or ``UnknownName`` where there is none of that number.
+        Args:
+            trial: The trial's number.
+            reason: Why it is invalid; must not be empty.
+            again: Whether the budget gets one more trial.
+
+        Raises:
+            UnknownName: There is no trial of this number.
+            UserError: The study is a confirmation, the trial is neither complete nor pruned, the
+                reason is empty, or no point of an enumerated space is left for ``again``.
         """
         from hpsearch.results.confirmation.stored import is_confirmation
         from hpsearch.search import validity
@@ -209,7 +235,7 @@ class Study:
         self._read(declare)
 
     def report(self, path: str | Path, *, figures: bool = True) -> Path:
-        """Write the report of ``hpsearch report`` into the folder ``path``; returns its page."""
+        """Write the report of ``hpsearch report`` into the folder ``path``, and return its page."""
         from hpsearch.results.report.assemble import read_report
         from hpsearch.results.report.writing import write_report
 
