@@ -1,7 +1,7 @@
-"""A test figure that lies outside the confirmed interval: how far, whether chance explains it, why.
+"""A test value outside the confirmed interval: by how much, whether by chance, and why.
 
-A confirmed interval says where the figure lies on other images of the same kind. Test images are
-such images, or should be, so a reader must learn of a contradiction before anything else.
+A confirmed interval is a statement about other images of the same kind. Test images are, or should
+be, such images, so a reader must see a contradiction before anything else.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ _HELD_OUT = "test_fraction"
 
 @dataclass(frozen=True, kw_only=True)
 class TestGap:
-    """A test figure outside the confirmed interval. Values are in the objective's unit."""
+    """A test value outside the confirmed interval. Values are in the objective's unit."""
 
     __test__ = False  # no test of pytest's
 
     metric: str
     trial: int
-    #: The figure on the test images, and its 95 % interval; ``None`` if it isn't known.
+    #: The value on the test images, and its 95 % interval; ``None`` if it isn't known.
     test: float
     test_interval: tuple[float, float] | None
     confirmed: float
     confirmed_interval: tuple[float, float]
-    #: Whether the test figure is the worse one.
+    #: Whether the test value is the worse one.
     worse: bool
-    #: Test less confirmed, with its 95 % interval; ``None`` without the test figure's own.
+    #: Test less confirmed, with its 95 % interval; ``None`` without the test value's own.
     difference: Interval | None
     #: Likely reasons, each a sentence, the likeliest first.
     reasons: tuple[str, ...]
 
     @property
     def by_chance(self) -> bool | None:
-        """Whether chance in both figures explains the difference; ``None`` if it isn't known."""
+        """Whether chance in both values explains the difference; ``None`` if it isn't known."""
         return None if self.difference is None else not self.difference.excludes(0.0)
 
     @property
@@ -72,7 +72,7 @@ class TestGap:
         return [self.headline, *self.reasons]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it for programs and frozen configs."""
+        """Return a JSON-like dictionary for programs and frozen configs."""
         told = {**asdict(self), "by_chance": self.by_chance, "headline": self.headline}
         return {
             name: list(each) if isinstance(each, tuple) else each for name, each in told.items()
@@ -82,29 +82,29 @@ class TestGap:
 def read_test_gap(
     database: Database, record: StudyRecord, verdict: ConfirmationResult | None = None
 ) -> TestGap | None:
-    """Compare the first test figure of a search with its newest confirmation.
+    """Compare the first test value of a search with its newest confirmation.
 
     Args:
-        database: Where both are stored.
+        database: The database of both.
         record: The search.
-        verdict: Its newest confirmation, if it was read already.
+        verdict: The verdict of its newest confirmation; ``None`` reads it.
 
     Returns:
-        ``None`` if nothing contradicts: it isn't confirmed, the test images are closed or were
-        opened for another trial, or the figure lies inside the interval.
+        The gap; ``None`` if there is no contradiction: the search isn't confirmed, there is no test
+        evaluation or it is of another trial, or the value lies inside the interval.
     """
     found = evaluations(database, record.study.study_id)
     if not found:
         return None
     verdict = verdict or read_confirmation(database, record)
-    # Only the first look is a test
+    # Only the first evaluation is a test
     return None if verdict is None else find_test_gap(verdict, found[0], record.study.document)
 
 
 def find_test_gap(
     verdict: ConfirmationResult, evaluation: FinalEvaluation, document: Mapping[str, Any]
 ) -> TestGap | None:
-    """Compare a test figure with what was confirmed.
+    """Compare a test value with the confirmed one.
 
     Args:
         verdict: Of the search's confirmation.
@@ -112,7 +112,7 @@ def find_test_gap(
         document: The search's study file, as stored.
 
     Returns:
-        ``None`` if the figure lies inside the confirmed interval, or is of another trial.
+        The gap; ``None`` if the value lies inside the confirmed interval, or is of another trial.
     """
     confirmed = verdict.over_seeds_and_images
     if not verdict.finished or verdict.winner != evaluation.trial or confirmed is None:
@@ -137,7 +137,7 @@ def find_test_gap(
 
 
 def _difference(test: float, own: Sequence[float], confirmed: Interval) -> Interval:
-    """Return test less confirmed. Each side has its own reach (Newcombe 1998, method 10)."""
+    """Return test less confirmed. Each side has its own width (Newcombe 1998, method 10)."""
     low = ((test - own[0]) ** 2 + (confirmed.high - confirmed.estimate) ** 2) ** 0.5
     high = ((own[1] - test) ** 2 + (confirmed.estimate - confirmed.low) ** 2) ** 0.5
     estimate = test - confirmed.estimate
@@ -198,7 +198,7 @@ def _chance(gap: TestGap, evaluation: FinalEvaluation) -> str:
 
 
 def _classes(gap: TestGap, verdict: ConfirmationResult, evaluation: FinalEvaluation) -> str:
-    """Say how far another mix of classes explains the difference, where it does."""
+    """Return how much another mix of classes explains of the difference, as text."""
     if gap.metric != "val_accuracy" or len(verdict.per_class) != len(evaluation.confusion):
         return ""
     images = np.asarray(evaluation.confusion, dtype=np.float64).sum(axis=1)

@@ -1,7 +1,7 @@
 """Trials of one study that were trained on different images.
 
-Each trial's row holds a hash of the images that were there. Somebody may change a folder between
-two launches; values that were measured on other images can't be compared.
+Each trial's row contains the data hash of its images. A folder may change between two launches;
+values that were measured on other images can't be compared.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from hpsearch.search.stored_json import decode_or
 
 DATA_HASH = "data_hash"
 
-#: Sections of ``data`` that don't decide which images are taken: size and pixels come later.
+#: Sections of ``data`` that don't decide which images are used: size and pixels come later.
 _NOT_DECIDING = ("data.validation", "data.input_size", "data.normalization", "data.augmentation")
 
-#: Classes, and trials, that a sentence lists.
+#: Largest number of classes, and of trials, in a sentence.
 _LISTED = 8
 
 
@@ -46,18 +46,23 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesOfGroup:
-    """Trials that chose the same images by their configuration, and what they found."""
+    """Trials whose configurations choose the same images, with their data hashes."""
 
-    #: By ticket: those that count. Data hash of each.
+    #: Ticket -> data hash, of the trials whose values are compared.
     hashes: Mapping[int, str]
-    #: One of these tickets, the first.
+    #: The first of these tickets.
     first: Ticket
 
 
 def groups(database: Database, study_id: int, tickets: Sequence[Ticket]) -> list[ImagesOfGroup]:
-    """Return the trials of a study by the images that their configurations ask for.
+    """Return the trials of a study by the images that their configurations choose.
 
-    Failed and invalid trials have no value that anybody compares, so they are left out.
+    Failed and invalid trials have no value to compare, so they are left out.
+
+    Args:
+        database: The study's database.
+        study_id: Its id.
+        tickets: All its tickets.
     """
     noted = trial_attributes.read_many(database, study_id, [DATA_HASH])
     found: dict[str, dict[int, str]] = {}
@@ -72,9 +77,14 @@ def groups(database: Database, study_id: int, tickets: Sequence[Ticket]) -> list
 
 
 def differing(database: Database, study_id: int, tickets: Sequence[Ticket]) -> dict[int, str]:
-    """Return ticket -> what to know of it, of trials on other images than the first trials.
+    """Return ticket -> description, of trials on other images than the first trials.
 
-    Cheap if all trials have the same hash, as they usually do.
+    This is cheap if all trials have the same hash, as they usually do.
+
+    Args:
+        database: The study's database.
+        study_id: Its id.
+        tickets: All its tickets.
     """
     if len(database.read(lambda connection: _hashes(connection, study_id))) < 2:
         return {}
@@ -94,17 +104,17 @@ def differing(database: Database, study_id: int, tickets: Sequence[Ticket]) -> d
 def require_same(
     database: Database, study: str, study_id: int, params: Mapping[str, Any], images: Images
 ) -> None:
-    """Compare the images that are there now with those of a study's trials.
+    """Compare the current images with those of a study's trials.
 
     Args:
-        database: Where the study is stored.
+        database: The study's database.
         study: Its name, for the message.
         study_id: Its id.
-        params: The configuration that asks for ``images``.
-        images: What it finds now.
+        params: The configuration that chooses ``images``.
+        images: The current images.
 
     Raises:
-        DataError: Its trials were trained on others.
+        DataError: If trials were trained on other images.
     """
     if database.read(lambda connection: _hashes(connection, study_id)) <= {images.data_hash}:
         return
@@ -126,7 +136,7 @@ def require_same(
 
 
 def mixed(tickets: Sequence[Ticket], others: Mapping[int, str]) -> str | None:
-    """Return the sentence that stands wherever trials are ranked; ``None`` if all are alike."""
+    """Return the warning to show with every ranking; ``None`` if all images are the same."""
     if not others:
         return None
     trials = [each for each in tickets if each.ticket in others]
@@ -155,7 +165,7 @@ def _images_of(database: Database, trial_id: int) -> Images:
     total = sum(per_class) if per_class else None
     train, validation = noted.get("train_images"), noted.get("val_images")
     if total is None and isinstance(train, int) and isinstance(validation, int):
-        # Of folds these count images several times.
+        # With folds, these count images several times
         total = train + validation if noted.get("trainings", 1) == 1 else None
     return Images(
         data_hash=str(noted.get(DATA_HASH)),
@@ -166,7 +176,7 @@ def _images_of(database: Database, trial_id: int) -> Images:
 
 
 def _changes(before: Images, now: Images) -> str:
-    """Say what is different, as far as the hash's trial has recorded it."""
+    """Return what is different, as far as the trial recorded it."""
     told = []
     if before.total is not None and now.total is not None and before.total != now.total:
         told.append(f"{before.total} images -> {now.total}")
@@ -194,7 +204,7 @@ def _counts(ticket: Ticket) -> bool:
 
 
 def _choice(params: Mapping[str, Any]) -> str:
-    """Return what decides in a configuration which images are taken."""
+    """Return the part of a configuration that decides which images are used."""
     deciding = {
         path: value
         for path, value in params.items()

@@ -1,4 +1,4 @@
-"""Why a trial failed, in one line; the ledger keeps the whole story."""
+"""Why a trial failed, in one line; the ledger has the whole text."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from hpsearch.study_file.portable import without_home
 
 _TRACEBACK = "Traceback "
 
-#: Characters of a reason on one line, and of its beginning if it is cut.
+#: Largest length of a reason on one line, and of its beginning if it is cut.
 _LINE, _BEGINNING = 300, 200
 
 
 def first_line(error: str) -> str:
-    """Return the line of a stored error that says most, cut in the middle if it is long.
+    """Return the most informative line of a stored error, cut in the middle if it is long.
 
-    A traceback says most where its frames end: the type and the message of the exception. Of any
-    other text it is the first line. The caller's home folder is ``~``: reports are published.
+    In a traceback, this is the line after its frames, with the type and the message of the
+    exception. In any other text, it is the first line. The user's home folder is replaced by ``~``,
+    since reports are published.
     """
     lines = error.strip().splitlines()
     if not lines:
@@ -24,7 +25,13 @@ def first_line(error: str) -> str:
 
 
 def shortened(text: str, most: int, *, beginning: int) -> str:
-    """Return ``text`` with at most ``most`` characters: its beginning, its end, a note between."""
+    """Return ``text`` with at most ``most`` characters: its beginning, a note, and its end.
+
+    Args:
+        text: The text.
+        most: Largest length.
+        beginning: Length of the beginning if the text is cut.
+    """
     if len(text) <= most:
         return text
     note = f"\n[... {len(text) - most:,} characters or more are left out ...]\n"

@@ -1,7 +1,8 @@
-"""How often a study's test images were opened, and what was read off them.
+"""A study's test evaluations: their number and results.
 
-Test images give an honest figure once. Whoever looks, changes something and looks again has made
-validation images of them; so every opening is an event of the study that nothing deletes.
+Test images give an honest value once. If someone evaluates, changes something and evaluates again,
+the test images have become validation images. So every evaluation is an event of the study, which
+nothing deletes.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from hpsearch.search.storage import Database
 class FinalEvaluation:
     """One final evaluation. Shares are 0..1."""
 
-    #: Optuna's number of the trial whose weights were evaluated, and the weights' epoch (of
-    #: several trainings the last one).
+    #: Number of the trial whose weights were evaluated, and the weights' epoch (the last one if
+    #: there are several trainings).
     trial: int
     epoch: int
     images: int
@@ -32,34 +33,34 @@ class FinalEvaluation:
     class_names: list[str]
     #: Images by true class (rows) and predicted class.
     confusion: list[list[int]]
-    #: Of a confirmed winner: the seeds of its trainings, whose figures are averaged (the matrix
+    #: Of a confirmed winner: the seeds of its trainings, whose metrics are averaged (the matrices
     #: added up), the accuracy of each, and the mean's 95 % interval over seeds and images.
     seeds: list[int] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     spread: list[float] | None = None
-    #: How many models were evaluated, whose figures are averaged: of folds each training has one
-    #: for each.
+    #: Number of evaluated models, whose metrics are averaged; with folds, a training has one model
+    #: per fold.
     models: int = 1
-    #: The groups that the images came in, which intervals are over; ``None``: each image counts as
-    #: independent, as it did in every evaluation of earlier versions.
+    #: Number of groups of the images, which intervals are over; ``None`` if each image counts as
+    #: independent, as in every evaluation of earlier versions.
     groups: int | None = None
-    #: Objective -> 95 % interval of its figure, as ``interval``; empty in earlier versions.
+    #: Objective -> 95 % interval of its value, as ``interval``; empty in earlier versions.
     intervals: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def sample(self) -> str:
-        """The images in words: ``211 images in 71 groups``."""
+        """The images as text: ``211 images in 71 groups``."""
         images = count_noun(self.images, "image")
         return images if self.groups is None else f"{images} in {count_noun(self.groups, 'group')}"
 
     @property
     def over(self) -> str:
-        """What ``interval`` is over, in words."""
+        """What ``interval`` is over, as text."""
         images = "images" if self.groups is None else "groups of images"
         return f"seeds and {images}" if self.seeds else images
 
     def value_of(self, metric: str) -> float:
-        """Return what an objective (``metrics.OBJECTIVES``) came to on the test images."""
+        """Return the value of an objective (``metrics.OBJECTIVES``) on the test images."""
         value: float = getattr(self, metric.removeprefix("val_"))
         return value
 
@@ -74,14 +75,14 @@ class FinalEvaluation:
     def interval(self) -> tuple[float, float]:
         """The accuracy's 95 % interval.
 
-        Of one training it is over images (Wilson's): what other test images might give, and not
-        what another seed would. Of a confirmed winner's it is over seeds and images. If the images
-        came in groups, it is over groups.
+        For one training, it is over images (Wilson's), so it doesn't include the variation with
+        another seed. For a confirmed winner, it is over seeds and images. If the images came in
+        groups, it is over groups.
         """
         if self.spread is not None:
             low, high = self.spread
             return low, high
-        # Imported late: it takes more than a second, and most commands need no interval.
+        # Imported late: it takes more than a second, and most commands need no interval
         from scipy.stats import binomtest
 
         right = round(self.accuracy * self.images)
@@ -89,7 +90,7 @@ class FinalEvaluation:
         return float(found.low), float(found.high)
 
     def metrics(self) -> dict[str, Any]:
-        """Return what reports repeat: trial, images and figures, the matrix left out."""
+        """Return the part that reports show: trial, images and metrics, without the matrix."""
         low, high = self.interval
         seeds = {"seeds": self.seeds} if self.seeds else {}
         names = ("trial", "epoch", "images", "loss", "accuracy", "macro_f1", "balanced_accuracy")
@@ -99,12 +100,18 @@ class FinalEvaluation:
 
 
 def record_evaluation(database: Database, study_id: int, evaluation: FinalEvaluation) -> None:
-    """Write an opening into the study's event log."""
+    """Add a test evaluation to the study's event log.
+
+    Args:
+        database: The study's database.
+        study_id: Its id.
+        evaluation: The evaluation.
+    """
     studies.record_study_event(database, study_id, EventKind.TEST_OPENED, asdict(evaluation))
 
 
 def evaluations(database: Database, study_id: int) -> list[FinalEvaluation]:
-    """Return every opening, oldest first."""
+    """Return every test evaluation, oldest first."""
     log = event_log(database, study_id)
     return [
         FinalEvaluation(**event.detail)
@@ -121,8 +128,8 @@ def _is_whole(event: Event) -> bool:
 
 
 def summarize(evaluations: Sequence[FinalEvaluation]) -> dict[str, Any] | None:
-    """Return what a frozen config and a summary say of the test images; ``None``: still closed.
+    """Return the test evaluations for a frozen config and a summary; ``None`` without one.
 
-    Only the first figure is a test figure, however often one looked.
+    Only the first value is a test result, however many evaluations follow.
     """
     return {"opened": len(evaluations), **evaluations[0].metrics()} if evaluations else None

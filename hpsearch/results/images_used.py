@@ -1,4 +1,4 @@
-"""Which prepared images a study may ask for: every source, limit and size that its space allows."""
+"""The prepared images that a study may use: every source, limit and size in its space."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from hpsearch.study_file.space import Choice, Parameter, Scalar
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import DataConfig
 
-#: What is applied after images are prepared, so that it makes no difference here.
+#: Sections that apply after images are prepared, so that they make no difference here.
 _LATER = ("data.validation", "data.normalization", "data.augmentation")
 
-#: More sizes than anybody has room for.
+#: Largest number of configs; no disk has room for more.
 MAX_CONFIGS = 200
 
 
 def images_used(study: StudyFile) -> list[DataConfig]:
-    """Return a ``DataConfig`` for each, in the file's order; its augmentation is left out.
+    """Return a ``DataConfig`` for each, in the file's order, without augmentation.
 
-    Raises ``UserError`` where there are more than ``MAX_CONFIGS``.
+    Raises:
+        UserError: If there are more than ``MAX_CONFIGS``.
     """
     found: dict[str, DataConfig] = {}
     turns: list[int] = []  # which value each deciding parameter takes: an odometer

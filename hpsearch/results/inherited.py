@@ -1,4 +1,4 @@
-"""What a stored study found, for the later study that says ``from: NAME``."""
+"""The winner of a stored study, for the later study with ``from: NAME``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from hpsearch.study_file.study import StudyFile
 
 
 def winner_of(record: StudyRecord, study: StudyFile, number: int | None = None) -> InheritedConfig:
-    """Return the winner so far, or trial ``number``.
+    """Return the winner so far, or a named trial.
 
-    ``study`` is ``record``'s study file, loaded again. Raises ``UserError`` where there is no such
-    trial or it isn't complete: the value of any other may still change.
+    Args:
+        record: The stored study.
+        study: The study file of ``record``.
+        number: The trial's number; ``None`` for the winner.
+
+    Raises:
+        UnknownName: If there is no trial with this number.
+        UserError: If no trial is complete, the named one isn't (its value may still change) or
+            breaks a constraint, or the study has several objectives and no trial is named.
     """
     order = ranked(record)
     name, counts = record.study.name, record.counts

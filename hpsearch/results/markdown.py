@@ -1,6 +1,6 @@
-"""Markdown that stays what it was meant to be: text of other people is escaped.
+"""Markdown with escaped text: text from outside can't add markup.
 
-No link, no HTML, no emphasis, no formula and no column of theirs.
+It can't contain a link, HTML, emphasis, a formula or a column.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from collections.abc import Iterable
 
 from hpsearch.foreign_text import clean
 
-# An underscore within a word means nothing, and figures have many
+# An underscore within a word has no meaning, and metric names have many
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_]))")
 
-#: CommonMark takes a backslash before any of these for the sign itself.
+#: In CommonMark, a backslash before any of these escapes it.
 _SIGNS = re.compile(r"([!-/:-@\[-`{-~])")
 
 _BREAKS = re.compile(r"[\t-\r\x85\u2028\u2029]+")
 
 
 class Code(str):
-    """What a table's cell shows as code."""
+    """Text of a table's cell that is shown as code."""
 
     __slots__ = ()
 
@@ -28,18 +28,18 @@ class Code(str):
 def plain(text: object) -> str:
     """Return ``text`` as one line that is a paragraph or a part of one."""
     line = inline(text)
-    # At its beginning some signs would make it a heading, a rule or a list
+    # Some characters at the beginning would make it a heading, a rule or a list
     line = re.sub(r"^([-+=#])", r"\\\1", line)
     return re.sub(r"^(\d+)([.)]\s)", r"\1\\\2", line)
 
 
 def inline(text: object) -> str:
-    """Return ``text`` as one line where no block can begin: in a cell, or behind other text."""
+    """Return ``text`` as one line in which no block can begin: in a cell, or after other text."""
     return _SPECIAL.sub(r"\\\1", _one_line(text))
 
 
 def words(text: object) -> str:
-    """Return ``text`` as one line of which nothing is a link, a bare address neither."""
+    """Return ``text`` as one line without a link, not even from a bare address."""
     return _SIGNS.sub(r"\\\1", _on_one_line(text))
 
 
@@ -71,7 +71,7 @@ def _longest_ticks(line: str) -> int:
 
 
 def _cell(text: str) -> str:
-    # A table is cut into columns before code is looked for
+    # Markdown splits a table into columns before it parses code
     return code(text).replace("|", "\\|") if isinstance(text, Code) else inline(text)
 
 

@@ -1,6 +1,6 @@
-"""Drawing by matplotlib: no display, several threads, and the same bytes for the same figure.
+"""Drawing with matplotlib: no display, several threads, and the same bytes for the same chart.
 
-Letters of other people stay letters: none is read as a formula, and none makes an SVG unreadable.
+Text from outside can't be parsed as a formula, nor make an SVG unreadable.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from hpsearch.foreign_text import clean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Matplotlib isn't made for several threads, and its settings are those of the whole process
+# Matplotlib isn't thread-safe, and its settings apply to the whole process
 _LOCK = RLock()
 _OWN_FONT = "DejaVu Sans"
 _SETTINGS: dict[Any, Any] = {"svg.hashsalt": "hpsearch", "text.parse_math": False}
 
-#: Fonts that have the letters which matplotlib's own lacks, by the names under which systems have
-#: them; those that are installed are asked in this order.
+#: Fonts with letters that matplotlib's own font lacks, by their names on common systems; installed
+#: ones are used in this order.
 _OTHER_FONTS = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR"),
     *("Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback"),
@@ -36,43 +36,49 @@ _OTHER_FONTS = (
     *("Noto Sans Hebrew", "Noto Sans Arabic", "Noto Emoji", "Symbola", "FreeSans", "Unifont"),
 )
 
-# XML 1.0 has no way to write these at all
+# XML 1.0 can't represent these characters
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @contextmanager
 def mpl_style(settings: Mapping[Any, Any]) -> Iterator[None]:
-    """Draw or save by these settings of matplotlib's; other threads wait."""
+    """Draw or save with these settings of matplotlib's; other threads wait."""
     import matplotlib as mpl
 
     with _LOCK, warnings.catch_warnings():
-        # Of text in an SVG, which the reader's fonts draw: only its width is guessed
+        # The reader's fonts draw the text of an SVG; only its width is estimated here
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         given = {"font.family": [_OWN_FONT, *other_fonts()], **_SETTINGS, **settings}
         with mpl.rc_context():
-            # Matplotlib reads a matplotlibrc of the current folder, whosever that is: it may change
-            # every figure, and have LaTeX set the text
+            # Matplotlib reads a matplotlibrc in the current folder, which may be anyone's: it could
+            # change every chart, and run LaTeX
             mpl.rcdefaults()
             mpl.rcParams.update(given)
             yield
 
 
 def new_figure(inches: tuple[float, float], **options: Any) -> Figure:
-    """Return an empty figure that no window belongs to."""
+    """Return an empty figure without a window."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=inches, layout="constrained", **options)
 
 
 def save(figure: Figure, target: Path | IO[bytes], kind: str) -> None:
-    """Write a figure as ``png`` or ``svg``, without the time; call it within ``mpl_style``."""
+    """Write a figure without its creation time; call it within ``mpl_style``.
+
+    Args:
+        figure: The figure.
+        target: A path or an open binary file.
+        kind: ``png`` or ``svg``.
+    """
     metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     figure.savefig(target, format=kind, metadata=metadata)
 
 
 @cache
 def other_fonts() -> tuple[str, ...]:
-    """Return the fonts on this machine that have letters which matplotlib's own lacks."""
+    """Return the installed fonts with letters that matplotlib's own font lacks."""
     from matplotlib import font_manager
 
     installed = {font.name for font in font_manager.fontManager.ttflist}
@@ -109,5 +115,5 @@ def _number(char: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` as a figure shows it: nothing steers, nothing that an SVG can't hold."""
+    """Return ``text`` for a figure, without control characters and what an SVG can't contain."""
     return _NO_XML.sub("?", clean(text))

@@ -1,4 +1,4 @@
-"""The database, a stored study, a study file: how commands come to what they work on."""
+"""How commands open what they work on: the database, a stored study, a study file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def database_for_reading(url: str) -> Iterator[Database]:
-    """Open a database that hpsearch has used before; never creates one.
+    """Open a database that hpsearch has used before; never create one.
 
-    Raises ``StorageError`` where it can't be reached or holds no study.
+    Raises:
+        StorageError: If it can't be reached or contains no study.
     """
     from hpsearch.search.schema_version import require_tables
     from hpsearch.search.storage import Database
@@ -36,7 +37,7 @@ def database_for_reading(url: str) -> Iterator[Database]:
 
 
 def stored_name(database: Database, name_or_path: str) -> str:
-    """Return the name of the stored study that is meant: by its name, or by its file."""
+    """Return the name of a stored study, given its name or its file."""
     from hpsearch.search import studies
 
     if studies.find_or_none(database, name_or_path) is not None:
@@ -45,7 +46,7 @@ def stored_name(database: Database, name_or_path: str) -> str:
 
 
 def name_in_file(name_or_path: str) -> str | None:
-    """Return the ``study:`` key of a study file, ``None`` where there is no such file."""
+    """Return the ``study:`` key of a study file, ``None`` if there is no such file."""
     from hpsearch.study_file.loading import find_study
 
     try:
@@ -57,7 +58,7 @@ def name_in_file(name_or_path: str) -> str | None:
 
 
 def head_of(path: Path) -> dict[str, object]:
-    """Return a study file's keys without checking their values; empty where it can't be read."""
+    """Return a study file's keys without checking their values; empty if it can't be read."""
     from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation
     from hpsearch.study_file.loading import read_text
     from hpsearch.study_file.syntax import read_yaml, to_plain
@@ -72,28 +73,32 @@ def head_of(path: Path) -> dict[str, object]:
 
 
 def record_of(database: Database, name_or_path: str) -> StudyRecord:
-    """Read a stored study and its trials. Raises ``UnknownName`` listing the studies there are."""
+    """Read a stored study and its trials.
+
+    Raises:
+        UnknownName: If there is no such study; it lists the existing ones.
+    """
     from hpsearch.results.records import read_study
 
     return read_study(database, stored_name(database, name_or_path))
 
 
 def definition_of(name_or_path: str, storage: str) -> Path | StoredStudy:
-    """Find what defines a study: its file, or if no file has its name, the stored study.
+    """Find the definition of a study: its file, or if no file has its name, the stored study.
 
-    Needs no torch, and says what can be said without it.
+    This doesn't import torch, so errors in the name or the text appear quickly.
 
     Args:
         name_or_path: A name or path of a study file, or the name of a stored study.
-        storage: The database's URL; opened only if no study file is called so.
+        storage: The database's URL; opened only if no study file has this name.
 
     Returns:
         The file's path, or the stored study.
 
     Raises:
-        UnknownName: Neither a file nor a stored study is called so.
-        StudyFileError: The file is missing or isn't YAML.
-        UserError: The stored study is a confirmation, which only ``hpsearch confirm`` goes on with.
+        UnknownName: If neither a file nor a stored study has this name.
+        StudyFileError: If the file is missing or isn't YAML.
+        UserError: If the stored study is a confirmation, which only ``hpsearch confirm`` continues.
     """
     from hpsearch.study_file.loading import find_study, require_yaml
 
@@ -131,7 +136,7 @@ def _stored_definition(name: str, storage: str, unknown: UnknownName) -> StoredS
 
 
 def head_of_definition(name_or_path: str, storage: str) -> Mapping[str, object]:
-    """Return the keys of a study's file, or of the stored study; ``definition_of`` says which."""
+    """Return the keys of a study's file, or of the stored study (``definition_of``)."""
     found = definition_of(name_or_path, storage)
     return head_of(found) if isinstance(found, Path) else found.document
 
@@ -150,17 +155,17 @@ def study_file(
         storage: The URL of the database with the stored study, or with those that the file's
             ``from`` names; opened only then.
         overrides: ``path=value`` texts.
-        name: Replaces the study's name.
+        name: Replaces the study's name; ``None`` keeps it.
 
     Returns:
         The study.
 
     Raises:
-        StudyFileError: Something in it is wrong; it has every problem.
+        StudyFileError: If it has errors; the exception lists all of them.
         UserError: As ``definition_of``.
     """
     found = definition_of(name_or_path, storage)
-    # Only now: it imports torch, and what is wrong with the name or the text needs none
+    # Imported late: it imports torch, and errors in the name or the text don't need it
     from hpsearch.component_registries import registries
     from hpsearch.study_file.loading import load_study, study_from_document
 
@@ -178,7 +183,7 @@ def study_file(
 
 
 def _finder(storage: str) -> Resolve:
-    """Return what finds the winners of the studies in ``storage``."""
+    """Return a function that finds the winners of the studies in ``storage``."""
 
     def find(name: str, trial: int | None) -> InheritedConfig:
         from hpsearch.results.inherited import winner_of

@@ -1,6 +1,6 @@
-"""Where a trial begins to overfit: validation loss rising while training loss falls.
+"""The epoch from which a trial overfits: validation loss rises while training loss falls.
 
-The rule, for a person to check by eye:
+The rule can be checked by eye:
 
 1. Smooth both loss curves: each epoch but the first and the last gets the median of itself and
    its two neighbours.
@@ -11,12 +11,12 @@ The rule, for a person to check by eye:
 4. The training loss has *fallen* if the median of its last three epochs is below the smoothed one
    at the turning point.
 
-Where both hold, and three epochs or more follow the turning point, the trial overfits from the
+If both are true, and three epochs or more follow the turning point, the trial overfits from the
 epoch after it.
 
-A loss that only jumps around is no rise. Of made-up curves of 30 epochs that stay level at 0.5,
-1 in 100 is flagged with Gaussian noise of 2 %, and 5 in 100 with 5 %; of curves that rise from 0.5
-to 0.75 in their second half, all are.
+A loss that only fluctuates doesn't count as a rise. Of simulated curves of 30 epochs with a
+constant level of 0.5, 1 in 100 is flagged with Gaussian noise of 2 %, and 5 in 100 with 5 %; of
+curves that rise from 0.5 to 0.75 in their second half, all are.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WOBBLES = 6.0
 
 
 class Losses(Protocol):
-    """What is looked at of an epoch."""
+    """The fields of an epoch that the rule uses."""
 
     @property
     def epoch(self) -> int:
@@ -53,7 +53,7 @@ class Losses(Protocol):
 
 
 def overfits_from(curve: Sequence[Losses]) -> int | None:
-    """Return the first epoch of overfitting; ``None`` where there is none, or too few epochs."""
+    """Return the first epoch of overfitting; ``None`` if there is none, or too few epochs."""
     if len(curve) <= _LEAST_AFTER:
         return None
     val = [result.val_loss for result in curve]
@@ -72,6 +72,6 @@ def overfits_from(curve: Sequence[Losses]) -> int | None:
 
 
 def _smoothed(losses: Sequence[float]) -> list[float]:
-    # The middle one of three: many times faster than asking for a median
+    # Sorting three values is many times faster than calling a median function
     inner = [sorted(losses[at - 1 : at + 2])[1] for at in range(1, len(losses) - 1)]
     return [losses[0], *inner, losses[-1]]

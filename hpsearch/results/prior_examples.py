@@ -1,4 +1,4 @@
-"""What a finished study teaches a prior: features and ranks of its trials, and nothing else."""
+"""A finished study as examples for a prior: features and ranks of its trials only."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.study_file.study import StudyFile
 
-#: Trials below which ranks say too little.
+#: Fewest trials; with fewer, ranks show too little.
 LEAST_TRIALS = 20
 
 
 def examples_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> PriorExamples:
-    """Return what a study's trials teach.
+    """Return a study's trials as examples for a prior.
 
-    A trial that was trained further than another is ranked above it, as the pruner had it; of two
-    that went equally far the better one. Failed trials are last, invalid ones are left out.
+    A trial that was trained for more epochs ranks above one with fewer, as the pruner ranked it; of
+    two with equally many, the better one does. Failed trials are last, invalid ones are left out.
 
     Args:
         record: The study and its trials.
-        study: Its file.
-        images_of: What a configuration trains on.
+        study: Its study file.
+        images_of: Returns the images of a configuration.
 
     Returns:
-        Features and ranks, named ``called``.
+        Features and ranks, named as ``called`` does.
 
     Raises:
-        UserError: The study isn't finished, or has too few trials that a prior can judge.
+        UserError: If the study isn't finished, or has too few trials that a prior can judge.
     """
     name = record.study.name
     if not record.is_finished:
@@ -84,7 +84,7 @@ def examples_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> P
 
 
 def called(study: str) -> str:
-    """Return how a prior calls a study: never as one of the tables that come with hpsearch."""
+    """Return a prior's name of a study, which no table that comes with hpsearch has."""
     return f"study {study}"
 
 

@@ -1,4 +1,4 @@
-"""What a frozen config tells about its origin: versions, the caller's repository, figures."""
+"""The provenance in a frozen config: versions, the user's repository, metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("hpsearch", "torch", "torchvision", "optuna")
 
 
 def versions() -> dict[str, str]:
-    """Return the installed versions of what decides a training's result."""
+    """Return the installed versions of the packages that affect a training's result."""
     return {
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in _PACKAGES},
@@ -23,7 +23,7 @@ def versions() -> dict[str, str]:
 
 
 def repository(folder: Path) -> dict[str, Any] | None:
-    """Return the commit that ``folder`` is at and whether tracked files differ from it.
+    """Return the commit of ``folder`` and whether tracked files differ from it.
 
     ``None`` outside a git repository, before its first commit, or without git.
     """
@@ -35,7 +35,7 @@ def repository(folder: Path) -> dict[str, Any] | None:
 
 
 def epoch_metrics(curve: Sequence[EpochResult], *, best_epoch: int) -> dict[str, dict[str, Any]]:
-    """Return the validation and training figures of the last epoch and of ``best_epoch``."""
+    """Return the validation and training metrics of the last epoch and of ``best_epoch``."""
     by_epoch = {result.epoch: result for result in curve}
     return {"last": _metrics(curve[-1]), "best": _metrics(by_epoch[best_epoch])}
 

@@ -1,7 +1,7 @@
-"""What pruning saved and what it cost, by the trials that the audit let live (``search.decision``).
+"""Savings and costs of pruning, by the trials that the pruning audit kept (``search.decision``).
 
-Whether a trial is spared was settled before it began, so the spared ones are a fair sample of all
-that the rule would have stopped.
+Whether the audit keeps a trial is settled before the trial starts, so the kept ones are a fair
+sample of all that the pruner would have stopped.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from hpsearch.search.decision import kept_by_audit
 from hpsearch.search.ledger_tables import TicketState, epochs
 from hpsearch.search.storage import Database
 
-#: Rungs that are told; where a rule looks at every epoch, these many spread over them.
+#: Largest number of rungs; more (a pruner that checks every epoch) are thinned evenly.
 _RUNGS = 6
-#: Fewer trials than this tell nothing of a rank correlation.
+#: Fewest trials for a rank correlation.
 _RANKED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptTrial:
-    """A trial that the rule would have stopped, and how it ended."""
+    """A trial that the pruner would have stopped, and its end."""
 
     number: int | None
     #: The epoch at which it would have been stopped.
@@ -40,9 +40,10 @@ class KeptTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """How well the order of the trials after an epoch foretells the order at their end, -1..1.
+    """How well the order of the trials after an epoch predicts their final order, -1..1.
 
-    Over the trials that reached the end, spared ones among them. ``None``: no two differ.
+    It is computed over the trials that reached the end, including kept ones. ``None`` if all are
+    equal.
     """
 
     epoch: int
@@ -53,27 +54,27 @@ class Rung:
 
 @dataclass(frozen=True, kw_only=True)
 class PruningAudit:
-    """The bill of pruning."""
+    """Savings and costs of pruning."""
 
-    #: Trials that were stopped, and epochs that they didn't run.
+    #: Number of stopped trials, and of the epochs that they didn't run.
     pruned: int
     epochs_saved: int
-    #: Epochs that spared trials ran beyond where they would have been stopped.
+    #: Epochs that kept trials ran after the epoch at which they would have been stopped.
     epochs_paid: int
     spared: Sequence[KeptTrial]
-    #: Spared trials that ended better than half of those that the rule let live.
+    #: Kept trials that ended better than half of those that the pruner didn't stop.
     falsely_pruned: int
-    #: Their share among the spared, and its 95 % interval (Wilson's): what the rule does to
-    #: all that it stops. ``None`` where none was spared, or no other trial is complete.
+    #: Their share of the kept trials, and its 95 % interval (Wilson's): an estimate for all trials
+    #: that the pruner stops. ``None`` if none was kept, or no other trial is complete.
     false_rate: float | None
     false_interval: tuple[float, float] | None
-    #: By how much the best spared trial ended better than the best that the rule let live, 0 where
-    #: it didn't. A lower bound of what pruning cost: only the spared ones are known.
+    #: By how much the best kept trial is better than the best that the pruner didn't stop, 0 if it
+    #: isn't. A lower bound of the cost of pruning, since only the kept ones are known.
     regret: float | None
     rungs: Sequence[Rung]
 
     def as_json(self) -> dict[str, Any]:
-        """Return what ``status --json`` prints."""
+        """Return the audit as ``status --json`` prints it."""
         return {
             "pruned": self.pruned,
             "epochs_saved": self.epochs_saved,
@@ -88,7 +89,7 @@ class PruningAudit:
 
 
 def read_pruning_audit(database: Database, record: StudyRecord) -> PruningAudit | None:
-    """Return the bill so far; ``None`` where the rule would have stopped nothing yet."""
+    """Return the audit so far; ``None`` if the pruner wouldn't have stopped any trial yet."""
     study_id = record.study.study_id
     since = database.read(lambda connection: kept_by_audit(connection, study_id))
     if factor := _promoted_share(record):
@@ -114,10 +115,13 @@ def audit(
     since: Mapping[int, int],
     at: Mapping[int, Mapping[int, float]],
 ) -> PruningAudit:
-    """Return the bill.
+    """Compute the audit.
 
-    ``complete``: ticket -> trial that reached its end; ``since``: ticket -> epoch at which it would
-    have been stopped; ``at``: epoch -> ticket -> value there.
+    Args:
+        record: The study with its trials.
+        complete: Ticket -> trial that reached its end.
+        since: Ticket -> epoch at which a kept trial would have been stopped.
+        at: Epoch -> ticket -> value after that epoch.
     """
     sign = 1.0 if record.objective.direction == "maximize" else -1.0
     full = record.study.epochs_per_trial
@@ -160,7 +164,7 @@ def audit(
 
 
 def _rung(epoch: int, pairs: Sequence[tuple[float, float]]) -> Rung:
-    # Imported late: it takes more than a second
+    # Imported late: the import takes more than a second
     from scipy.stats import kendalltau, spearmanr
 
     there, end = zip(*pairs, strict=True)
@@ -181,7 +185,7 @@ def _interval(false: int, of: int) -> tuple[float, float]:
 
 
 def _promoted_share(record: StudyRecord) -> int | None:
-    """Return 1 / the share of trials that a rung promotes; ``None`` if the rule stops them."""
+    """Return 1 / the share of trials that a rung promotes; ``None`` if the pruner stops trials."""
     asha = record.study.document.get("pruner", {}).get("asha")
     return None if asha is None or asha["stop"] else int(asha["reduction_factor"])
 
@@ -189,10 +193,10 @@ def _promoted_share(record: StudyRecord) -> int | None:
 def _without_promoted(
     database: Database, record: StudyRecord, since: Mapping[int, int], factor: int
 ) -> dict[int, int]:
-    """Return those of ``since`` that would still wait at their rung by what is known now.
+    """Return those of ``since`` that would still wait at their rung, by the current results.
 
-    A trial that waits may be promoted later, so whether the rule lets it go on isn't known when
-    the audit decides.
+    A trial that waits may be promoted later, so the audit can't know yet whether the pruner lets it
+    continue.
     """
     sign = 1.0 if record.objective.direction == "maximize" else -1.0
     everybody = [trial.ticket for trial in record.trials]

@@ -1,7 +1,6 @@
 """Which trials are best: one winner, or with several objectives a front.
 
-Only trials that were trained to the last epoch are compared, and only those that keep the study's
-constraints.
+Only trials that were trained to the last epoch and satisfy the study's constraints are compared.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ from hpsearch.results.confirmation.stored import is_confirmation, kept_trainings
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.ledger_tables import TicketState
 
-#: The point of a front that ``pick`` also knows by a name.
+#: The point of a front that has a name in ``pick``.
 KNEE = "knee"
 
-#: Trials of a front whose weights are kept; a front may be as long as the study.
+#: Largest number of trials of a front whose weights are kept; a front may be as long as the study.
 KEPT_WEIGHTS = 20
 
 
 def ranked(record: StudyRecord) -> list[TrialRecord]:
-    """Return the complete trials that keep all constraints, best first.
+    """Return the complete trials that satisfy all constraints, best first.
 
-    Of equal ones the lower number is first. With several objectives the front comes first; within
-    it and behind it the order is by the objective that rules decide by. A pruned trial's value is
-    from another epoch, so it has no rank.
+    Of equal ones, the lower number is first. With several objectives, the front comes first; within
+    it and after it, the order is by the objective that pruners use. A pruned trial's value is from
+    another epoch, so it has no rank.
     """
     sign = -1.0 if record.objective.direction == "maximize" else 1.0
     eligible = [
@@ -51,7 +50,8 @@ def ranked(record: StudyRecord) -> list[TrialRecord]:
 def best(record: StudyRecord) -> TrialRecord | None:
     """Return the winner so far, ``None`` before there is one.
 
-    With several objectives: the point of the front that is best by the one that rules decide by.
+    With several objectives, it is the point of the front that is best by the objective that pruners
+    use.
     """
     return next(iter(ranked(record)), None)
 
@@ -59,10 +59,10 @@ def best(record: StudyRecord) -> TrialRecord | None:
 def contenders(record: StudyRecord) -> list[TrialRecord]:
     """Return the trials that may be the best one, the one with the best last value first.
 
-    They are the complete trials as ``ranked``, and those that a promoting pruner keeps at a rung
-    (waiting, or ended there), as far as the furthest of them. A complete trial is ahead only by its
-    value: a trial that waits with a better value than the best complete one is the better bet.
-    With several objectives or constraints only complete trials can be compared.
+    They are the complete trials as ``ranked``, and those at the last rung at which a promoting
+    pruner keeps trials (they wait, or ended there). They are ordered by value alone: a waiting
+    trial with a better value than the best complete one is more promising. With several objectives
+    or constraints, only complete trials can be compared.
     """
     order = ranked(record)
     kept = [
@@ -85,7 +85,8 @@ def contenders(record: StudyRecord) -> list[TrialRecord]:
 def leader(record: StudyRecord) -> TrialRecord | None:
     """Return the trial that is ahead now, complete or not; ``None`` before there is any.
 
-    When the study is finished it is the winner, ``best``: what ended at a rung goes on no more.
+    When the study is finished, it is the winner, ``best``: trials that ended at a rung don't
+    continue.
     """
     if record.is_finished:
         return best(record)
@@ -98,9 +99,10 @@ def violators(record: StudyRecord) -> list[TrialRecord]:
 
 
 def front(record: StudyRecord) -> list[TrialRecord]:
-    """Return the Pareto front: whom no other trial beats in one objective and equals in the rest.
+    """Return the Pareto front.
 
-    Ordered as ``ranked``; of equal trials each is on it. With one objective it is the winner.
+    No other trial beats one of its trials in one objective and equals it in the rest. In the order
+    of ``ranked``; all of several equal trials are on it. With one objective, it is the winner.
     """
     order = ranked(record)
     if not record.goals.is_multi_objective:
@@ -113,10 +115,10 @@ def front(record: StudyRecord) -> list[TrialRecord]:
 
 
 def knee(record: StudyRecord) -> TrialRecord | None:
-    """Return the front's point nearest to the best of everything, ``None`` for an empty front.
+    """Return the front's point nearest to the best of every objective, ``None`` without a front.
 
     Each objective is scaled to its range over the front (0 its best value there, 1 its worst);
-    nearest is by straight distance. Of equally near ones the first.
+    the distance is Euclidean. Of equally near points, the first is returned.
     """
     points = front(record)
     if not points:
@@ -129,10 +131,15 @@ def knee(record: StudyRecord) -> TrialRecord | None:
 
 
 def pick(record: StudyRecord, which: str | int) -> TrialRecord:
-    """Return a point of the front: ``knee``, or that of a trial's number.
+    """Return a point of the front.
 
-    Raises ``UserError`` where the study has one objective (its winner is the best), no point yet,
-    or no such point.
+    Args:
+        record: The study with its trials.
+        which: ``knee``, or a trial's number.
+
+    Raises:
+        UserError: If the study has one objective (its winner is the best), no point yet, or no such
+            point.
     """
     name = record.study.name
     if not record.goals.is_multi_objective:
@@ -158,10 +165,17 @@ def pick(record: StudyRecord, which: str | int) -> TrialRecord:
 
 
 def chosen(record: StudyRecord, which: str | None = None) -> TrialRecord | None:
-    """Return the winner, or the picked point where a study has several objectives.
+    """Return the winner, or the picked point if a study has several objectives.
 
-    ``None`` before there is one. Raises ``UserError`` where a pick is needed and missing, and as
-    ``pick``.
+    Args:
+        record: The study with its trials.
+        which: The point of a front (``pick``); ``None`` for the winner.
+
+    Returns:
+        The trial; ``None`` before there is one.
+
+    Raises:
+        UserError: If the study has several objectives and ``which`` is missing, or as ``pick``.
     """
     if which is not None:
         return pick(record, which)
@@ -178,7 +192,7 @@ def chosen(record: StudyRecord, which: str | None = None) -> TrialRecord | None:
 
 
 def none_eligible(record: StudyRecord) -> str:
-    """Say why no trial has a rank."""
+    """Return why no trial has a rank, as text."""
     counts, name = record.counts, record.study.name
     broken = len(violators(record))
     if broken:
@@ -197,8 +211,8 @@ def none_eligible(record: StudyRecord) -> str:
 def weights_kept(record: StudyRecord) -> list[TrialRecord]:
     """Return the trials whose best weights stay on disk: the winner, or the front.
 
-    Of a front beyond ``KEPT_WEIGHTS`` the best by each objective and the knee stay, and an even
-    share of the rest in the order of the front. Of a confirmation: its winner's trainings.
+    If a front has more than ``KEPT_WEIGHTS`` points, the best by each objective and the knee stay,
+    and evenly spaced others in the order of the front. For a confirmation: its winner's trainings.
     """
     if is_confirmation(record.study):
         return kept_trainings(record)
@@ -221,7 +235,7 @@ def _is_complete(trial: TrialRecord) -> bool:
 
 
 def _is_damaged(record: StudyRecord, trial: TrialRecord) -> bool:
-    """Whether its row can't be read whole: it can't be compared, exported or confirmed."""
+    """Whether its row can't be read completely: it can't be compared, exported or confirmed."""
     lacks = record.goals.is_multi_objective and not trial.metrics.keys() >= set(
         record.goals.objectives
     )
@@ -244,7 +258,7 @@ def _undominated(costs: np.ndarray[tuple[int, int]]) -> list[bool]:
     """Return which rows no other row is at least as good as everywhere and better somewhere."""
     undominated = [False] * len(costs)
     kept = np.empty((0, costs.shape[1]))
-    # In this order nothing is dominated by what comes later, so looking at the front is enough
+    # In this order, no row is dominated by a later one, so comparing with the front is sufficient
     for place in np.lexsort(costs.T[::-1]):
         point = costs[place]
         beaten = (kept <= point).all(axis=1) & (kept < point).any(axis=1)

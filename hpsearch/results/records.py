@@ -1,4 +1,4 @@
-"""A study and its trials as the ledger holds them, valued by the study's objective."""
+"""A study and its trials as stored in the ledger, valued by the study's objective."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from hpsearch.search.validity import Declaration
 from hpsearch.study_file.goals import Goals, Objective
 from hpsearch.study_file.space import plain_values
 
-#: Damaged rows that a sentence names.
+#: Largest number of damaged rows in a sentence.
 _DAMAGED_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One logical trial, whoever worked on it."""
+    """One trial, over all its attempts."""
 
     ticket: int
-    #: Optuna's number, the one that people use; ``None`` before its configuration is drawn.
+    #: Optuna's number, which users see; ``None`` before its configuration is drawn.
     number: int | None
     trial_id: int | None
     state: TicketState
@@ -38,33 +38,33 @@ class TrialRecord:
     best_value: float | None
     best_epoch: int | None
     epochs_done: int
-    #: The rung at which a promoting pruner keeps it: it waits there, or has ended there.
+    #: The rung at which a promoting pruner keeps it: it waits or has ended there.
     rung: int | None
     compute_seconds: float
-    #: How often a worker took it.
+    #: Number of attempts.
     attempts: int
-    #: Who works on it now.
+    #: The worker of the current attempt.
     owner: str | None
-    #: Infeasible draws before this one.
+    #: Number of infeasible draws before this one.
     infeasible: int
-    #: The last error, with its traceback where there was one.
+    #: The last error, with its traceback if there was one.
     error: str | None
     #: Relative to the runs root.
     checkpoint: str | None
     checkpoint_epoch: int | None
-    #: Name -> value of each objective and each figure with a bound, once the trial has ended; none
-    #: where one objective is all that counts.
+    #: Name -> value of each objective and each constrained metric, once the trial has ended; empty
+    #: with one objective and no constraint.
     metrics: Mapping[str, float] = field(default_factory=dict)
-    #: Why it was declared invalid; ``None`` where it wasn't.
+    #: Why it was declared invalid; ``None`` if it wasn't.
     invalid: Declaration | None = None
-    #: What to know of it if it was trained on other images than the first trials.
+    #: A warning if it was trained on other images than the first trials.
     other_images: str | None = None
     #: Columns of its ticket that can't be read.
     damaged: tuple[str, ...] = ()
 
     @property
     def flaws(self) -> list[str]:
-        """What whoever compares it must know, a phrase each."""
+        """Warnings for every comparison of the trial, a phrase each."""
         told = [] if self.other_images is None else [self.other_images]
         return told + (
             [f"damaged in the database: {', '.join(self.damaged)}"] if self.damaged else []
@@ -84,17 +84,17 @@ class StudyRecord:
     goals: Goals
     counts: Counts
     trials: tuple[TrialRecord, ...]
-    #: Sentences that belong wherever the trials are shown or ranked.
+    #: Sentences to show with every list or ranking of the trials.
     warnings: tuple[str, ...] = ()
 
     @property
     def objective(self) -> Objective:
-        """The figure that every epoch measures; with one objective, what trials are ranked by."""
+        """The metric that every epoch measures; with one objective, the one that ranks trials."""
         return self.goals.objective
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to do: every trial of the budget, or of the space, has ended."""
+        """Whether every trial of the budget, or of an exhausted space, has ended."""
         return self.counts.all_ended(self.study.trial_budget, exhausted=self.study.exhausted)
 
     def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +107,11 @@ class StudyRecord:
         return list(dict.fromkeys(path for trial in self.trials for path in trial.params))
 
     def trial(self, number: int) -> TrialRecord:
-        """Return the trial with Optuna's ``number``. Raises ``UnknownName``."""
+        """Return the trial with Optuna's ``number``.
+
+        Raises:
+            UnknownName: If there is none.
+        """
         for trial in self.trials:
             if trial.number == number:
                 return trial
@@ -127,7 +131,11 @@ def _runs(numbers: Iterable[int]) -> list[str]:
 
 
 def read_study(database: Database, name: str) -> StudyRecord:
-    """Read a study and all its trials. Raises ``UnknownName`` listing the studies there are."""
+    """Read a study and all its trials.
+
+    Raises:
+        UnknownName: If there is no such study; it lists the existing ones.
+    """
     study = studies.find(database, name)
     goals = Goals.of(study.document)
     tickets = queries.all_tickets(database, study.study_id)

@@ -1,4 +1,4 @@
-"""What a study's space holds, found out before anything runs: its size, its models, what can't be.
+"""A study's space, examined before anything runs: its size, its models, its infeasible draws.
 
 Models are built on PyTorch's meta device for the smallest and the largest corner of every branch,
 for ``try_first``, and for seeded random draws. One size of the images is prepared per data source;
@@ -35,7 +35,7 @@ from hpsearch.training.data.prepare import PreparedData, prepare, require_room_f
 from hpsearch.training.models.inspection import ModelSummary
 from hpsearch.training.plan import plan_on
 
-#: Random draws that are built besides corners and ``try_first``.
+#: Random draws that are built in addition to corners and ``try_first``.
 RANDOM_DRAWS = 100
 
 #: Just below the end of the unit interval: the largest value of every parameter.
@@ -50,12 +50,12 @@ class ModelSizes:
     smallest_parameters: int
     largest_parameters: int
     largest_multiply_adds: int
-    #: What a training step's activations take at most, at the draw's batch size; an estimate.
+    #: Estimate of the activations' memory in a training step, at the draw's batch size.
     largest_activation_bytes: int
-    #: Height and width in pixels of what the last convolution sees, smallest and largest;
+    #: Height and width in pixels of the last convolution's receptive field, smallest and largest;
     #: ``None`` without convolutions.
     receptive_fields: tuple[tuple[int, int], tuple[int, int]] | None
-    #: Layer by layer: the first draw that can be built (``try_first`` before corners).
+    #: The layers of the first draw that can be built (``try_first`` before corners).
     example: ModelSummary
 
 
@@ -65,9 +65,9 @@ class ImpossibleModel:
 
     name: str
     tried: int
-    #: The arithmetic of the first one.
+    #: Why the first one can't be built.
     reason: str
-    #: Height and width in pixels of the images that the first one got.
+    #: Height and width in pixels of the first one's images.
     input_size: tuple[int, int]
     #: Edge of the smallest square image for which the first one can be built; ``None`` if larger
     #: images don't help.
@@ -91,11 +91,11 @@ class ImpossibleModel:
 class Infeasible:
     """A combination that can't be trained: it can't be built, or breaks a constraint."""
 
-    #: Index of the ``try_first`` entry that asks for it; ``None`` for a draw.
+    #: Index of its ``try_first`` entry; ``None`` for a draw.
     try_first: int | None
     #: The parameters that data and model depend on.
     params: Mapping[str, Scalar]
-    #: The arithmetic.
+    #: Why it is infeasible.
     reason: str
     #: Whether it could be built, but its pretrained weights can't be downloaded here.
     unavailable: bool = False
@@ -103,71 +103,71 @@ class Infeasible:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceReport:
-    """The images of one data source, as the study cuts them."""
+    """The images of one data source, as the study splits them."""
 
     name: str
     classes: int
-    #: Of the largest training, and all that validate in one.
+    #: Training images of the largest training, and all validation images of a trial.
     train_images: int
     val_images: int
     input_shapes: tuple[tuple[int, int, int], ...]
-    #: Cross-validation, or repeated random splits; ``None`` where it isn't asked for.
+    #: Number of folds, or of repeated random splits; ``None`` without them.
     folds: int | None = None
     splits: int | None = None
-    #: Validation images that are training images, too, pixel for pixel.
+    #: Number of validation images that equal a training image pixel by pixel.
     copies: int = 0
-    #: Groups that the validation images are in; ``None`` if the source makes none.
+    #: Number of groups of the validation images; ``None`` if the source has no groups.
     val_groups: int | None = None
-    #: Images of each class that train or validate, by the class's name.
+    #: Class name -> number of training and validation images.
     images_per_class: Mapping[str, int]
-    #: What else makes the figures say less than they seem to.
+    #: Other reasons why the metrics may mislead.
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PriorReport:
-    """What the study's prior can do here."""
+    """What the study's prior can judge."""
 
     name: str
-    #: Whether the sampler ever draws at random, which is when a prior chooses.
+    #: Whether the sampler ever draws at random, since only then the prior chooses.
     is_used: bool
-    #: Of the draws that can be built: those that it can judge, and all of them.
+    #: Number of feasible draws that it can judge, and of all feasible draws.
     known: int
     judged: int
-    #: What it can't judge, and what it judges by the rule of thumb alone: ``optimizer adagrad``.
+    #: Parts that it can't judge, and parts that it judges only by rule: ``optimizer adagrad``.
     unknown: tuple[str, ...] = ()
     by_rule_alone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceReport:
-    """What ``hpsearch check`` tells."""
+    """The content of ``hpsearch check``."""
 
-    #: Distinct configurations; ``None`` where a parameter is continuous.
+    #: Number of distinct configurations; ``None`` if a parameter is continuous.
     points: int | None
     parameters: Mapping[str, Parameter]
     sources: tuple[SourceReport, ...]
     models: tuple[ModelSizes, ...]
-    #: Distinct draws that were tried, and those among them that can't be built.
+    #: Number of distinct draws that were tried, and those of them that can't be built.
     tried: int
     infeasible: tuple[Infeasible, ...]
     #: Those that can be built, but break a constraint that is known before training.
     violating: tuple[Infeasible, ...] = ()
-    #: About how many of the budget's trials will reach their last epoch.
+    #: Estimated number of the budget's trials that reach their last epoch.
     expected_complete: int = 0
-    #: Models that the study names in vain.
+    #: Models without any feasible draw.
     impossible: tuple[ImpossibleModel, ...] = ()
     #: ``None`` without a prior.
     prior: PriorReport | None = None
 
     @property
     def feasible(self) -> int:
-        """How many of the draws that were tried may be trained."""
+        """Number of the tried draws that may be trained."""
         return self.tried - len(self.infeasible) - len(self.violating)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What forbids nothing, but makes the study's figures say less than they seem to."""
+        """Warnings that forbid nothing: reasons why the study's metrics may mislead."""
         copies = tuple(
             f"{each.copies:,} of the {each.val_images:,} validation images of data source "
             f"{each.name} are training images, too, pixel for pixel at "
@@ -184,7 +184,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     """Check sampler, data and models of ``study``.
 
     Raises:
-        UserError: the sampler can't search this space, or the data isn't there.
+        UserError: If the sampler can't search this space, or the data isn't there.
     """
     sampler = SAMPLERS.build(study.sampler)
     sampler.check(study.space)
@@ -243,11 +243,11 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
 
 
 class _Opinions:
-    """What a prior knows of the draws that it is shown."""
+    """What a prior can judge of the draws."""
 
     def __init__(self) -> None:
         self._known = self._judged = 0
-        #: In the order in which they are met.
+        #: In the order in which they are found.
         self._unknown: dict[str, None] = {}
         self._by_rule_alone: dict[str, None] = {}
 
@@ -273,7 +273,12 @@ class _Opinions:
 
 
 def require_feasible(study: StudyFile, report: SpaceReport) -> None:
-    """Raise ``UserError`` where nothing, or something that the file asks for, can't be trained."""
+    """Check that a study, and everything in its ``try_first``, can be trained.
+
+    Raises:
+        UserError: If a ``try_first`` entry can't be built or breaks a constraint, or no draw is
+            feasible.
+    """
     for found in report.infeasible:
         if found.try_first is not None and not found.unavailable:
             raise UserError(
@@ -324,13 +329,13 @@ def _draw(study: StudyFile, given: Mapping[str, Scalar], unit: Any) -> Draw:
 
 
 def _models(study: StudyFile) -> list[dict[str, Scalar]]:
-    """Return what fixes the model, once for each one that the study names."""
+    """Return the parameters that fix the model, once for each model in the study."""
     branch = study.space.parameters().get("model")
     return [{"model": name} for name in branch.labels] if isinstance(branch, Choice) else [{}]
 
 
 def _prepared(configs: Iterable[TrialConfig], data: Path | None) -> dict[str, PreparedData]:
-    """Prepare each source once, in the smallest size that the draws ask for."""
+    """Prepare each source once, in the smallest size of the draws."""
     smallest: dict[str, TrialConfig] = {}
     for config in configs:
         key = _source_key(config.data)
@@ -346,7 +351,11 @@ def _prepared(configs: Iterable[TrialConfig], data: Path | None) -> dict[str, Pr
 def _require_room(
     configs: Iterable[TrialConfig], prepared: Mapping[str, PreparedData], data: Path | None
 ) -> None:
-    """Raise ``DataError`` if there is no room for a source's images in their largest size."""
+    """Check the space for a source's images in their largest size.
+
+    Raises:
+        DataError: If there isn't enough.
+    """
     largest: dict[str, TrialConfig] = {}
     for config in configs:
         known = largest.setdefault(_source_key(config.data), config)
@@ -357,7 +366,10 @@ def _require_room(
 
 
 def _source_key(config: DataConfig) -> str:
-    """Return what the images depend on apart from their size (its own, or any other)."""
+    """Return everything that the images depend on, except their size.
+
+    Of the size, it only contains whether one is set.
+    """
     size = None if config.input_size is None else 1
     return repr(replace(config, input_size=size, augmentation=()))
 
@@ -410,7 +422,7 @@ def _sizes(name: str, entries: Sequence[tuple[int, ModelSummary]]) -> ModelSizes
     )
 
 
-#: The largest edge in pixels that is tried to find out what a model needs.
+#: The largest edge in pixels that is tried to find a model's smallest image.
 _LARGEST_EDGE = 512
 
 
@@ -429,7 +441,7 @@ def _impossible(
         return True
 
     edges = range(min(height, width) + 1, _LARGEST_EDGE + 1)
-    # A model that takes the largest and not its own size has a smallest one between them
+    # If the largest size works and its own doesn't, the smallest one is between them
     needed = bisect_left(edges, True, key=builds) if edges and builds(edges[-1]) else None
     return ImpossibleModel(
         name=name,

@@ -1,4 +1,4 @@
-"""What a study's prior has been good for so far."""
+"""The results of a study's prior so far."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hpsearch.study_file.sections import NO_HELP
 
 
 def read_prior(database: Database, record: StudyRecord) -> dict[str, Any] | None:
-    """Return how the prior's starts do against random ones, JSON-like; ``None`` without a prior.
+    """Return how the prior's starts compare with random ones, JSON-like; ``None`` without a prior.
 
-    ``better_than_random`` is null before there are enough of both; ``is_off`` says whether new
-    starts are random because the prior's were worse, and ``weight`` which share of new starts it
-    chooses.
+    ``better_than_random`` is null before there are enough of both; ``is_off`` is true if new starts
+    are random because the prior's were worse, and ``weight`` is the share of new starts that the
+    prior chooses.
     """
     name = prior_in(record.study.document)
     if name == NO_HELP["prior"]:

@@ -1,4 +1,4 @@
-"""What ``hpsearch status --json`` prints: the summary, what pruning cost, and the confirmation."""
+"""The output of ``hpsearch status --json``: summary, pruning audit and confirmation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hpsearch.search.storage import Database
 
 
 def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
-    """Return the JSON-like status of a study; ``confirmation`` only where there is one."""
+    """Return the JSON-like status of a study; it has ``confirmation`` only if there is one."""
     bill = read_pruning_audit(database, record)
     return {
         **with_confirmed_best(database, record, summary(record)),
@@ -36,9 +36,14 @@ def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
 def with_confirmed_best(
     database: Database, record: StudyRecord, status: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return ``status``, a summary, with the confirmed winner as ``best``, where there is one.
+    """Return a summary with the confirmed winner as ``best``, if there is one.
 
     Its value is the mean over its fresh seeds. ``hpsearch.open_study(..).best`` is the same trial.
+
+    Args:
+        database: The study's database.
+        record: The study with its trials.
+        status: The summary.
     """
     confirmation = newest(database, record.study.name)
     if confirmation is None or is_confirmation(record.study):
@@ -60,7 +65,7 @@ def with_confirmed_best(
 
 
 def winners(database: Database, record: StudyRecord) -> dict[int, str]:
-    """Return ticket -> what its trial is: the best seen, the confirmed winner, on the front."""
+    """Return ticket -> mark: the best seen, the confirmed winner, on the front."""
     order = front(record)
     if record.goals.is_multi_objective:
         nearest = knee(record)
@@ -75,14 +80,14 @@ def winners(database: Database, record: StudyRecord) -> dict[int, str]:
 
 
 def _knowledge(database: Database, record: StudyRecord) -> dict[str, Any]:
-    """Return where the sampler's knowledge came from; nothing where it has none."""
+    """Return the sources of the sampler's prior results; empty if it has none."""
     found = prior_results.sources(database, record.study.study_id)
     listed = [{"source": each.name, "results": each.results, "at": each.at} for each in found]
     return {"knowledge": listed} if listed else {}
 
 
 def _prior(database: Database, record: StudyRecord) -> dict[str, Any]:
-    """Return what the study's prior is good for; nothing if it has none, or draws nothing."""
+    """Return the results of the study's prior; empty if it has none, or draws nothing."""
     if is_confirmation(record.study):
         return {}
     found = read_prior(database, record)
@@ -90,7 +95,7 @@ def _prior(database: Database, record: StudyRecord) -> dict[str, Any]:
 
 
 def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
-    """Return what is known of the search's newest confirmation; nothing where there is none."""
+    """Return the state of the search's newest confirmation; empty if there is none."""
     found = newest(database, record.study.name)
     if found is None:
         return {}

@@ -8,15 +8,15 @@ from hpsearch.results.ranking import front, knee, leader, ranked, violators
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.queries import Counts
 
-#: The counts of ``status``, in the order in which they are shown.
+#: The counts of ``status``, in display order.
 COUNTS = ("total", "complete", "pruned", "failed", "running", "paused", "infeasible")
 
 
 def counts_of(counts: Counts) -> dict[str, int]:
-    """Return the counts by name; ``total`` counts tickets, so infeasible draws stand apart.
+    """Return the counts by name; ``total`` counts tickets, so infeasible draws are extra.
 
-    ``waiting`` (those of ``paused`` that wait at a rung) is among them if any do, and ``invalid``
-    if a trial was declared invalid.
+    ``waiting`` (the trials of ``paused`` that wait at a rung) is included if any do, and
+    ``invalid`` if a trial was declared invalid.
     """
     told = {name: getattr(counts, name) for name in COUNTS}
     told |= {"waiting": counts.waiting} if counts.waiting else {}
@@ -24,7 +24,7 @@ def counts_of(counts: Counts) -> dict[str, int]:
 
 
 def _seen(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
-    """Return a trial as the search saw it."""
+    """Return a trial with its value in the search."""
     params = record.values(trial.params)
     return {"number": trial.number, "value": trial.value, "params": params}
 
@@ -32,11 +32,11 @@ def _seen(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
 def summary(record: StudyRecord) -> dict[str, Any]:
     """Return the JSON-like summary; ``best`` is null before a trial is complete.
 
-    ``best`` is what the study's number rests on (``results.status`` puts the confirmed winner
-    there), ``best_seen`` the best of the search, with one seed.
+    ``best`` is the winner (``results.status`` puts the confirmed one there), ``best_seen`` the best
+    of the search, with one seed.
 
-    With several objectives it has the front and its knee, with constraints the number of complete
-    trials that break one.
+    With several objectives, it has the front and its knee, and with constraints the number of
+    complete trials that break one.
     """
     order = ranked(record)
     winner = next(iter(order), None)
@@ -54,7 +54,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         "best_seen": None if winner is None else _seen(record, winner),
     }
     if ahead is not None and ahead is not winner:
-        # It may still win; a complete trial is what can be exported.
+        # It may still win, but only a complete trial can be exported
         told["ahead"] = {
             "number": ahead.number,
             "value": ahead.value,

@@ -1,4 +1,4 @@
-"""What only Optuna's rows hold: a trial's attributes, and the draws that couldn't be built."""
+"""Data that only Optuna's rows have: a trial's attributes, and the infeasible draws."""
 
 from __future__ import annotations
 
@@ -22,17 +22,23 @@ class InfeasibleDraw:
     #: The ticket that drew again afterwards.
     ticket: int
     params: Mapping[str, Any]
-    #: The arithmetic that shows why.
+    #: Why it can't be built.
     reason: str
 
 
 def read(database: Database, trial_id: int) -> dict[str, Any]:
-    """Return what the worker noted about a trial: device, threads, hashes and so on."""
+    """Return the attributes that the worker recorded: device, threads, hashes and so on."""
     return database.read(lambda connection: _attributes(connection, trial_id))
 
 
 def read_many(database: Database, study_id: int, names: Sequence[str]) -> dict[int, dict[str, Any]]:
-    """Return trial id -> those of the attributes ``names`` that it has, of all trials at once."""
+    """Return trial id -> its attributes, for all trials at once.
+
+    Args:
+        database: The study's database.
+        study_id: Its id.
+        names: Names of the attributes; a trial may lack some.
+    """
     table, trials = rows.TRIAL_USER_ATTRS, rows.TRIALS
     query = (
         sa.select(table.c.trial_id, table.c.key, table.c.value_json)
@@ -96,7 +102,16 @@ def infeasible_draws(database: Database, study_id: int) -> list[InfeasibleDraw]:
 
 
 def infeasible_draw(database: Database, study_id: int, number: int) -> InfeasibleDraw | None:
-    """Return the infeasible draw with Optuna's ``number``, ``None`` where it isn't one."""
+    """Return an infeasible draw.
+
+    Args:
+        database: The study's database.
+        study_id: Its id.
+        number: Optuna's number.
+
+    Returns:
+        The draw; ``None`` if this number isn't one.
+    """
 
     def work(connection: Connection) -> InfeasibleDraw | None:
         trial_id = connection.execute(

@@ -1,7 +1,7 @@
 """The pictures of a trial: its learning curves and its confusion matrix, as SVG.
 
-Letters stay letters in the picture: a browser has signs for every class name, and none of them is
-read as a formula.
+Text stays text in the picture: a browser has glyphs for every class name, and no text is parsed as
+a formula.
 """
 
 from __future__ import annotations
@@ -26,17 +26,24 @@ _SETTINGS: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-# Two hues that people tell apart who see red and green alike (Okabe and Ito 2008)
+# Two hues that red-green colour-blind people can distinguish (Okabe and Ito 2008)
 _TRAIN, _VAL, _MARK = "#E69F00", "#0072B2", "#555555"
 
-#: Characters of a class name that a picture has room for, and classes whose counts it shows.
+#: Largest length of a class name, and largest number of classes with counts.
 _NAME, _NUMBERED = 18, 20
 
 
 def learning_curves(
     curve: Sequence[EpochResult], metric: str, *, title: str, overfits_from: int | None
 ) -> bytes:
-    """Draw loss and objective by epoch; ``curve`` must hold an epoch."""
+    """Draw loss and objective by epoch, as SVG.
+
+    Args:
+        curve: Results of the epochs, at least one.
+        metric: The objective.
+        title: Title of the picture.
+        overfits_from: First epoch of overfitting; ``None`` without overfitting.
+    """
 
     def draw(figure: Figure) -> None:
         losses, scores = figure.subplots(1, 2)
@@ -63,9 +70,14 @@ def learning_curves(
 
 
 def confusion_matrix(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title: str) -> bytes:
-    """Draw validation images by true class (rows) and predicted class (columns).
+    """Draw validation images by true class (rows) and predicted class (columns), as SVG.
 
-    Colours are shares of a row, so that a rare class is seen as well as a frequent one.
+    Colours are shares of a row, so that rare classes are as visible as frequent ones.
+
+    Args:
+        matrix: int (classes, classes), numbers of images.
+        names: Class names; empty shows their indices.
+        title: Title of the picture.
     """
     counts = np.asarray(matrix, dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
