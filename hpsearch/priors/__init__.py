@@ -1,11 +1,11 @@
-"""Priors: what is known of a configuration before anything of its study was trained.
+"""Priors: they judge configurations before any trial of the study was trained.
 
-- ``built``   what a configuration comes to once it is built: its optimizer, its net
-- ``rule``    a rule of thumb over that
-- ``learned`` the rule and trees that were grown from recorded searches: ``features`` are what they
-  are told, ``forest`` the trees, ``prior_file`` their file (``v1.npz``)
-- ``making``  the prior that a study asks for
+- ``built``   a configuration's optimizer and model, built
+- ``rule``    a rule of thumb for them
+- ``learned`` the rule and trees that were grown from recorded searches: ``features`` are their
+  inputs, ``forest`` the trees, ``prior_file`` their file (``v1.npz``)
+- ``making``  the prior that a study names
 
-A prior chooses among random points (``search.starts``). It reads what is *built*, never names of
-parameters: a plug-in's model and optimizer are judged like our own.
+A prior chooses among random points (``search.starts``). It judges the *built* optimizer and model,
+never the names of parameters: so it judges those of a plug-in like our own.
 """

@@ -1,6 +1,7 @@
-"""What a learned prior is told of a configuration, as numbers.
+"""The features of a configuration for a learned prior.
 
-All of it is read from what is built. Learning rate and its effective forms carry nearly all.
+They are read from the built optimizer and model. The learning rate and its effective forms matter
+most.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from hpsearch.priors.built import BuiltModel, BuiltOptimizer, Images, mean_lr
 from hpsearch.study_file.trial_config import TrialConfig
 
-#: Stands for a weight decay of 0 where logarithms are compared.
+#: Replaces a weight decay of 0, which has no logarithm.
 _NO_DECAY = 1e-8
 
-#: The numbers, in their order. A file of a prior names those that it was built with.
+#: The features in their order. A prior's file contains the names that it was built with.
 NAMES = (
     "adaptive", "lr", "momentum", "weight_decay", "decoupled",
     "effective_lr", "effective_lr_per_image", "effective_lr_per_root", "mean_lr",
@@ -30,19 +31,20 @@ NAMES = (
 def features(
     config: TrialConfig, optimizer: BuiltOptimizer, model: BuiltModel, images: Images
 ) -> NDArray[np.float32]:
-    """Return ``NAMES`` as float32; quantities over many sizes as powers of ten.
+    """Return the features of a configuration.
 
     Args:
         config: The configuration.
         optimizer: Its optimizer.
-        model: Its net.
-        images: What it trains on.
+        model: Its model.
+        images: The images that it trains on.
 
     Returns:
-        One number for each of ``NAMES``.
+        (features,): one number for each of ``NAMES``; the decimal logarithm of quantities that
+        vary over orders of magnitude.
 
     Raises:
-        InfeasibleConfig: Optimizer and schedule don't go together.
+        InfeasibleConfig: Optimizer and schedule don't fit together.
     """
     rate, batch = math.log10(optimizer.effective_lr), math.log10(config.batch_size)
     steps = config.epochs * math.ceil(images.training / config.batch_size)

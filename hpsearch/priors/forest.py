@@ -1,4 +1,4 @@
-"""Extremely randomised trees as plain arrays: grown by scikit-learn, asked with NumPy alone."""
+"""Extremely randomised trees as plain arrays: grown by scikit-learn, evaluated with NumPy alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 TREES, LEAF = 50, 3
 
-#: Where a leaf has the number of its feature.
+#: A leaf's value in ``Forest.feature``.
 _LEAF = -1
 
 
@@ -19,8 +19,8 @@ class Forest:
 
     #: The first node of each tree.
     roots: NDArray[np.int32]
-    #: Of each node: what it asks (``_LEAF`` for nothing), where it goes if that is at most
-    #: ``threshold`` and where if it is more, and the mean of what ended there.
+    #: Of each node, all (nodes,): the feature that it compares (``_LEAF`` for none), the threshold,
+    #: the next node if the feature is at most the threshold and if it is more, the mean target.
     feature: NDArray[np.int8]
     threshold: NDArray[np.float32]
     left: NDArray[np.int32]
@@ -28,7 +28,7 @@ class Forest:
     value: NDArray[np.float32]
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the mean over all trees for each row of features."""
+        """Return the mean over all trees for each row; (n, features) to (n,)."""
         at = np.repeat(self.roots[:, None], len(rows), axis=1)
         places = np.arange(len(rows))
         while True:
@@ -41,7 +41,7 @@ class Forest:
             at = np.where(inner, np.where(low, self.left[at], self.right[at]), at)
 
     def is_sound(self, features: int) -> bool:
-        """Whether every question has an answer that ends: for what comes from a file."""
+        """Whether every path ends in a leaf, to check a forest from a file."""
         count = len(self.feature)
         lengths = {len(getattr(self, each.name)) for each in fields(self) if each.name != "roots"}
         inner = self.feature != _LEAF
@@ -61,17 +61,14 @@ class Forest:
 def grow(
     rows: NDArray[np.float32], targets: NDArray[np.float32], weights: NDArray[np.float64]
 ) -> Forest:
-    """Grow a forest; the same rows give the same one with the same scikit-learn.
+    """Grow a forest; the same rows give the same forest with the same scikit-learn.
 
     Args:
-        rows: Features, one row for each configuration.
-        targets: What is to be told of each.
-        weights: How much each counts.
-
-    Returns:
-        The forest.
+        rows: (n, features): one row per configuration.
+        targets: (n,): the values to predict.
+        weights: (n,): the weight of each row.
     """
-    # Imported late: it takes a second, and only who builds a prior needs it
+    # Imported late: it takes a second, and only the code that builds a prior needs it
     from sklearn.ensemble import ExtraTreesRegressor
 
     model = ExtraTreesRegressor(n_estimators=TREES, min_samples_leaf=LEAF, random_state=0)

@@ -1,4 +1,4 @@
-"""The prior that was learned from recorded tables, together with the rule of thumb."""
+"""The prior that was learned from recorded tables, combined with the rule of thumb."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from hpsearch.study_file.trial_config import TrialConfig
 class LearnedPrior(RulePrior):
     """Chooses by the mean of two ranks among the candidates: the rule's and the trees'.
 
-    Of an optimizer that no table had the trees know nothing: there the rule's rank counts alone.
+    For an optimizer that isn't in any table, only the rule's rank counts.
 
     Args:
-        study: Whose points are judged.
-        images_of: What a configuration trains on.
-        learned: What was learned.
-        name: As the study file says it.
+        study: The study file whose points are judged.
+        images_of: Returns the images that a configuration trains on.
+        learned: The forest and its examples.
+        name: The prior's name in the study file.
     """
 
     def __init__(self, study: StudyFile, images_of: ImagesOf, learned: Learned, name: str) -> None:
@@ -37,9 +37,9 @@ class LearnedPrior(RulePrior):
         self._learned = learned
 
     def choose(self, candidates: Sequence[Draw]) -> tuple[int, bool]:
-        """Return the place of the best candidate, and whether it was the prior that chose.
+        """Return the index of the best candidate, and whether the prior chose it.
 
-        As the rule does, it leaves points that are beyond it to chance.
+        Like the rule, it doesn't choose if it can't judge the first candidate that can be built.
         """
         configs = [self.config_of(each) for each in candidates]
         beyond = self.beyond(configs)
@@ -50,9 +50,10 @@ class LearnedPrior(RulePrior):
         return (0, False) if scores[best] == -math.inf else (best, True)
 
     def judged_by_rule_alone(self, config: TrialConfig) -> tuple[str, ...]:
-        """Return of what in a configuration nothing but the rule knows, in words.
+        """Return the parts of a configuration that only the rule can judge, such as an optimizer.
 
-        Raises ``InfeasibleConfig`` as ``unknown_in``.
+        Raises:
+            InfeasibleConfig: The optimizer can't be built.
         """
         optimizer = built_optimizer(config.optimizer)
         if optimizer is None or optimizer.family in self._learned.families:
@@ -60,7 +61,7 @@ class LearnedPrior(RulePrior):
         return (f"optimizer {config.optimizer.name}",)
 
     def scores(self, configs: Sequence[TrialConfig]) -> NDArray[np.float64]:
-        """Return the mean rank of each, 0..1; minus infinity for what it can't judge."""
+        """Return the mean rank of each, 0..1, (configs,); minus infinity if it can't judge it."""
         rules, trees = self.opinions(configs)
         known, seen = np.isfinite(rules), np.isfinite(trees)
         scores = np.full(len(configs), -math.inf)
@@ -71,7 +72,7 @@ class LearnedPrior(RulePrior):
     def opinions(
         self, configs: Sequence[TrialConfig]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what the rule and the trees say of each; NaN if that is nothing."""
+        """Return the scores by the rule and by the trees, each (configs,); NaN for none."""
         rules, rows = np.full(len(configs), math.nan), {}
         for place, config in enumerate(configs):
             try:
@@ -94,7 +95,7 @@ class LearnedPrior(RulePrior):
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return where each stands among all: 0 for the lowest, 1 for the highest."""
+    """Return each value's rank among all: 0 for the lowest, 1 for the highest."""
     return (ranks_of(values) - 1) / max(1, len(values) - 1)
 
 

@@ -1,24 +1,24 @@
-"""The search: Optuna and the ledger live here, torch doesn't.
+"""The search: Optuna and the ledger, without torch.
 
 - ``storage``         one database, SQLite or Postgres: opening, transactions, waiting
 - ``database_errors`` what an error of the database means (``sqlite_file``: a replaced file)
-- ``storage_environment``  which database the environment names (``secret_file``: its password)
-- ``ledger_tables``   our tables, next to Optuna's; ``migrations`` creates them
+- ``storage_environment``  the database that the environment names (``secret_file``: its password)
+- ``ledger_tables``   our tables, beside Optuna's; ``migrations`` creates them
 - ``prepared``        the hot path's statements: compiled once, sent together
 - ``optuna_rows``     the few statements that write Optuna's own tables
 - ``studies``         creating, finding and listing studies
-- ``study_identity``  whether Optuna's tables still hold a study under its id (``study_deletion``)
+- ``study_identity``  whether a study is still the one in Optuna's tables (``study_deletion``)
 - ``claims``          which ticket a worker takes next
 - ``ledger``          every write about a ticket: start, report, release, fail; behind a ``fence``
 - ``events``          the append-only event log: kinds, writing, reading
-- ``epoch_reports``   the write of every epoch: figures, decision, the trial's end (``outcomes``)
-- ``decision``        whether a trial goes on: what a pruning rule may see, and its audit
-- ``rungs``           trials that wait at rungs: who goes on, and how they end
-- ``queries``         what others ask of the ledger: tickets, curves, counts
+- ``epoch_reports``   the write of every epoch: metrics, decision, the trial's end (``outcomes``)
+- ``decision``        whether a trial goes on: what a pruner may see, and the pruning audit
+- ``rungs``           trials that wait at rungs: which goes on, and how they end
+- ``queries``         queries of the ledger: tickets, curves, counts
 - ``snapshot``        several reads that see the same moment
 - ``lease``           watching other workers' leases by the own monotonic clock
-- ``history``         Optuna's view of the trials, plus the one being drawn
-- ``prior_results``   results from elsewhere, which are no trials; samplers learn from them
+- ``history``         Optuna's view of the trials, with the one that is being drawn
+- ``prior_results``   results from elsewhere, which aren't trials; samplers learn from them
 - ``validity``        declaring an ended trial invalid, and taking that back
 - ``samplers``        random, tpe, grid, gp, qmc
 - ``pruners``         none, median, percentile, asha, hyperband (``promotion``: asha's rule)

@@ -1,4 +1,4 @@
-"""What an error of the database means: wait, get another connection, tell the user, or our bug."""
+"""What an error of the database means: wait, reconnect, report it to the user, or a bug of ours."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sqlite3
 
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
-#: Classes of SQLSTATE that pass: connection trouble, rollbacks (deadlock, serialization), resources
-#: (full disk, too many connections), locks, and what an operator does (shutdown, restart).
+#: Classes of SQLSTATE that pass: connection errors, rollbacks (deadlock, serialization), resources
+#: (full disk, too many connections), locks, and an operator's actions (shutdown, restart).
 _PASSING_CLASSES = frozenset(["08", "40", "53", "55", "57"])
 
 #: Single codes of other classes that pass: a read-only transaction (the server is a standby after a
@@ -15,22 +15,22 @@ _PASSING_CLASSES = frozenset(["08", "40", "53", "55", "57"])
 #: I/O error of the server's disk.
 _PASSING = frozenset(["25006", "25P03", "25P04", "58000", "58030"])
 
-#: Codes after which only another connection can help: the old one leads to a server that leaves, or
-#: that isn't the primary any more.
+#: Codes after which only another connection can help: the server of the old one shuts down, or is
+#: no longer the primary.
 _OF_THE_CONNECTION = frozenset(["25006", "25P03", "25P04"])
 
-#: Classes that tell something about the server and nothing about our statements: wrong role, no
-#: such database, its configuration, its disk, damaged pages.
+#: Classes that are about the server, not about our statements: wrong role, no such database, its
+#: configuration, its disk, damaged pages.
 _OF_THE_SERVER = frozenset(["25", "28", "3D", "58", "F0", "XX"])
 
-#: What SQLite says when other programs, or a full disk, are in the way.
+#: SQLite's messages when another program uses the file, or the disk is full.
 _SQLITE_BUSY = ("locked", "busy", "full")
 
-#: What SQLite says when the file, its folder or its disk can't be used: a file system that was
-#: remounted read-only or is away for a moment, too many open files, changed permissions.
+#: SQLite's messages when the file, its folder or its disk can't be used: a file system that was
+#: remounted read-only or is missing for a moment, too many open files, changed permissions.
 _SQLITE_UNUSABLE = ("readonly database", "unable to open database file", "disk I/O error")
 
-#: What a server says while connecting, when libpq gives no SQLSTATE: 53300 and 57P03.
+#: A server's messages while connecting, when libpq gives no SQLSTATE: 53300 and 57P03.
 _NOT_NOW = (
     "too many clients",
     "too many connections",
@@ -38,14 +38,15 @@ _NOT_NOW = (
     "the database system is",
 )
 
-#: What no waiting mends: libpq gives no SQLSTATE here either.
+#: Errors that don't pass; libpq gives no SQLSTATE here either.
 _HOPELESS = ("password authentication", "does not exist", "no password supplied")
 
 
 def is_transient(error: DBAPIError) -> bool:
     """Whether the same statement may succeed later: locked, full, read-only, restarting, cut off.
 
-    Who hasn't used the database yet should say some of these at once (``is_unusable``).
+    A caller that hasn't used the database yet should report some of these at once
+    (``is_unusable``).
     """
     cause = error.orig
     if isinstance(cause, sqlite3.OperationalError):
@@ -61,7 +62,7 @@ def is_transient(error: DBAPIError) -> bool:
 def is_unusable(error: DBAPIError) -> bool:
     """Whether this may pass, but is more likely a wrong ``--storage`` when a command starts.
 
-    No connection could be made at all; or a SQLite file can't be opened or written.
+    Either no connection could be made, or a SQLite file can't be opened or written.
     """
     if isinstance(error.orig, sqlite3.Error):
         return _says(error.orig, *_SQLITE_UNUSABLE[:2])
@@ -73,7 +74,7 @@ def is_unusable(error: DBAPIError) -> bool:
 
 
 def needs_other_connection(error: DBAPIError) -> bool:
-    """Whether the same connection would only give the same answer."""
+    """Whether the same connection would only give the same error."""
     if isinstance(error.orig, sqlite3.Error):
         return _says(error.orig, *_SQLITE_UNUSABLE)
     sqlstate = _sqlstate(error) or ""
@@ -81,19 +82,19 @@ def needs_other_connection(error: DBAPIError) -> bool:
 
 
 def is_damaged(error: DBAPIError) -> bool:
-    """Whether a SQLite file is damaged, as one is that was written over while it was in use."""
+    """Whether a SQLite file is damaged, such as one that was overwritten while in use."""
     return isinstance(error.orig, sqlite3.Error) and _says(error.orig, "malformed")
 
 
 def is_of_the_database(error: DBAPIError) -> bool:
-    """Whether the user must look at the database: away, damaged, foreign, or without the right.
+    """Whether the user must check the database: missing, damaged, foreign, or without a right.
 
-    Everything else is a statement that can't be right, which is our mistake.
+    Every other error is a wrong statement, which is a bug of ours.
     """
-    kind = type(error)  # DatabaseError itself is how SQLite says that a file is none of its own.
+    kind = type(error)  # SQLite raises DatabaseError itself if a file isn't a database.
     sqlstate = _sqlstate(error) or ""
-    # 23503: a row that ours belongs to was deleted by somebody else, with Optuna's own tools.
-    # Without a statement it was refused to connect: an option of the URL that libpq can't take.
+    # 23503: the row that ours belongs to was deleted with Optuna's own tools.
+    # No statement: the connection was refused, as for an option in the URL that libpq can't take.
     told = (
         error.statement is None or sqlstate in ("42501", "23503") or sqlstate[:2] in _OF_THE_SERVER
     )

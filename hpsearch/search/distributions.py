@@ -13,7 +13,7 @@ from hpsearch.study_file.space import Choice, Parameter
 
 
 def distribution_of(parameter: Parameter) -> BaseDistribution:
-    """Return a parameter in Optuna's terms."""
+    """Return Optuna's distribution of a parameter."""
     if isinstance(parameter, Choice):
         return CategoricalDistribution(parameter.labels)
     if parameter.integer:

@@ -20,7 +20,7 @@ from hpsearch.study_file.space import (
 
 
 def grid_size(space: Space) -> int:
-    """Return the number of points; continuous ranges must have been refused before."""
+    """Return the number of points of a space without continuous ranges."""
     return value_count(space.root)
 
 
@@ -30,9 +30,9 @@ def grid_point(space: Space, index: int) -> Draw:
 
 
 def covers(points: Iterable[Mapping[str, Scalar]], space: Space) -> bool:
-    """Whether ``points`` have every point of ``space``; never of one with float ranges.
+    """Whether ``points`` contain every point of ``space``; False if it has float ranges.
 
-    The values of a float range with a step depend on how they were rounded.
+    The values of a float range with a step depend on rounding.
     """
     parameters = space.parameters().values()
     if any(isinstance(each, Range) and not each.integer for each in parameters):

@@ -1,8 +1,8 @@
 """Whether a SQLite file is still the one that was opened.
 
-A connection goes on reading and writing a file that was deleted or replaced: whatever is stored
-there is lost, and nobody is told. So each transaction compares first. The same holds for the write
-ahead log beside it, and for what somebody copies into the file: pages of two databases get mixed.
+A connection continues to read and write a file that was deleted or replaced: its data is lost
+without an error. So each transaction compares first. It also compares the write-ahead log beside
+it, and detects a copy into the file, which would mix the pages of two databases.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from sqlalchemy.engine import Connection
 from hpsearch.errors import DatabaseReplaced
 from hpsearch.search.prepared import execute_now
 
-#: Where a connection remembers which log it has open.
+#: The key in a connection's ``info`` of the log that it has open.
 _LOG = "hpsearch_log"
 
 
 class SqliteFile:
-    """The file at ``path``, by what the file system knows of it."""
+    """The file at ``path``, identified by the file system."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._log = path.with_name(f"{path.name}-wal")
-        #: Device and inode; ``None`` before the file was seen. As long as somebody has it open, no
+        #: Device and inode; ``None`` before the file was seen. While a process has it open, no
         #: other file gets its inode.
         self._identity: tuple[int, int] | None = None
-        #: Bytes at the last look. SQLite only lets it grow, but for a VACUUM.
+        #: Bytes at the last check. In SQLite only a VACUUM makes the file smaller.
         self._size = 0
 
     @property
     def how_to_restore(self) -> str:
-        """What to do, as a sentence: a file in use can't simply be written over."""
+        """How to restore a copy, as a sentence: a file in use can't simply be overwritten."""
         name = self._path.name
         return (
             "Before a copy is put in its place, every command that uses the file must have ended, "
@@ -57,7 +57,7 @@ class SqliteFile:
                 "file (or a backup) back and run the same command again"
             ) from None
         except OSError:
-            return  # SQLite says more about it.
+            return  # SQLite reports it in more detail.
         found = (status.st_dev, status.st_ino)
         if self._identity is None:
             self._identity = found
@@ -69,27 +69,27 @@ class SqliteFile:
             )
 
     def require_whole(self, connection: Connection) -> None:
-        """Compare what an open transaction sees with what the file system knows.
+        """Compare the database of an open transaction with the file.
 
         Raises:
-            DatabaseReplaced: Somebody has written into the file, or its log is another one.
+            DatabaseReplaced: Another program has written into the file, or its log is another one.
         """
         try:
             size = os.stat(self._path).st_size  # noqa: PTH116 - once in each transaction
         except OSError:
-            return  # The next transaction says so.
+            return  # The next transaction reports it.
         if size < self._size:
             pages, page_size = (
                 execute_now(connection, f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "page_size")
             )
-            # After a VACUUM the database itself has become smaller.
+            # After a VACUUM the database itself is smaller.
             if pages * page_size > size:
                 raise self._written_over("it was cut off or written over by an older copy")
         self._size = size
         log = _identity_of(self._log)
         before = connection.info.get(_LOG)
-        # SQLite removes the log only when nobody has the database open.
+        # SQLite removes the log only when no process has the database open.
         if before is None:
             connection.info[_LOG] = log
         elif before != log:

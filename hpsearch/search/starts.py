@@ -1,10 +1,9 @@
-"""Starts: the points that are drawn before a sampler has anything to learn from.
+"""Starts: the points that are drawn before a sampler has results to learn from.
 
-With a prior (``search.prior``) such a point is the best of ``CANDIDATES`` random ones, as the prior
-sees it. Every ``RANDOM_EVERY``-th ticket stays plainly random: what a prior is wrong about must
-have its chance, and only so can anybody tell whether its starts are better. If they aren't
-(``trust``), the prior is off until they are. All of this follows from the study's seed, the ticket
-and the ledger, never from the process.
+With a prior (``search.prior``) such a point is the best of ``CANDIDATES`` random ones by the
+prior's judgement. Every ``RANDOM_EVERY``-th ticket stays random, to correct the prior's errors and
+to measure whether its starts are better. If they aren't (``trust``), the prior is off until they
+are. All of this follows from the study's seed, the ticket and the ledger, never from the process.
 """
 
 from __future__ import annotations
@@ -19,29 +18,29 @@ from hpsearch.search.suggest import Request, Sampler
 from hpsearch.search.trust import RANDOM, trust_in
 from hpsearch.study_file.space import Draw, Parameter, Scalar
 
-#: Random points among which a prior chooses, and which tickets it has no say in.
+#: Random points among which a prior chooses; and one in how many tickets it doesn't choose for.
 CANDIDATES, RANDOM_EVERY = 64, 5
 
-#: Draws of a ticket that couldn't be built, after which the next one is left to chance.
+#: Infeasible draws of a ticket after which the next one is random.
 MAX_INFEASIBLE = 3
 
 
 class Prior(Protocol):
-    """Judges points by what is known before anything of the study was trained."""
+    """Judges points before any trial of the study was trained."""
 
     @property
     def name(self) -> str:
-        """As a study file says it."""
+        """The name in a study file."""
         ...
 
     def choose(self, candidates: Sequence[Draw]) -> tuple[int, bool]:
-        """Return the place of one of ``candidates``, and whether the prior had a say in it."""
+        """Return the index of one of ``candidates``, and whether the prior chose it."""
         ...
 
 
 @runtime_checkable
 class StartsAtRandom(Protocol):
-    """A sampler that draws at random as long as there is nothing to learn from."""
+    """A sampler that draws at random while it has no results to learn from."""
 
     def is_random(self, request: Request) -> bool:
         """Whether this draw would be made at random."""
@@ -52,7 +51,7 @@ class Starts:
     """Draws starts with a prior.
 
     Args:
-        prior: Who chooses.
+        prior: Chooses among random points.
         maximize: Whether more of the objective is better.
     """
 
@@ -63,16 +62,17 @@ class Starts:
     def draw(
         self, sampler: Sampler, request: Request, *, ticket: int, infeasible: int
     ) -> tuple[Draw | None, str | None]:
-        """Draw a start, if that is what the sampler would draw.
+        """Draw a start, if the sampler would draw at random.
 
         Args:
-            sampler: The study's own.
-            request: What it is asked for.
-            ticket: Decides whether the prior has a say.
-            infeasible: Draws of this ticket that couldn't be built.
+            sampler: The study's sampler.
+            request: The request to the sampler.
+            ticket: Its number decides whether the prior may choose.
+            infeasible: The number of infeasible draws of this ticket.
 
         Returns:
-            The draw, ``None`` if the sampler is to make it, and the value of ``trust.START``.
+            The draw, ``None`` if the sampler must make it; and the value of ``trust.START``,
+            ``None`` if it isn't a start.
         """
         if not (isinstance(sampler, StartsAtRandom) and sampler.is_random(request)):
             return None, None

@@ -1,7 +1,7 @@
-"""One database for Optuna and for us: opening it, transactions on it, and waiting for it.
+"""One database for Optuna and for the ledger: opening it, transactions, and waiting for it.
 
 SQLite runs in WAL mode, and every write transaction begins with ``BEGIN IMMEDIATE``: only that
-keeps two workers from claiming the same ticket (Optuna's plain ``BEGIN`` does not). On Postgres
+prevents two workers from claiming the same ticket (Optuna's plain ``BEGIN`` doesn't). On Postgres
 the statements themselves take row locks.
 """
 
@@ -41,31 +41,34 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-#: A busy database is nothing to tell; one that has been waited for so long is, again and again.
+#: Seconds of waiting before the first warning, and between warnings: a short wait isn't logged.
 FIRST_WARNING_SECONDS, WARNING_SECONDS = 5.0, 60.0
 
 
 class GaveUpWaiting(HpsearchError):
-    """The worker was told to stop while it waited for the database."""
+    """The worker had to stop while it waited for the database."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long to wait for a database that is locked, full or away."""
+    """How long to wait for a database that is locked, full or unreachable."""
 
-    #: Seconds; ``inf`` waits for ever (a worker in the middle of a night does).
+    #: Seconds; ``inf`` waits without a limit, as workers do.
     seconds: float = 15.0
-    #: Asked between two tries; True raises ``GaveUpWaiting``.
+    #: Called between two tries; True raises ``GaveUpWaiting``.
     interrupted: Callable[[], bool] = lambda: False
 
 
 class Database:
     """A pool of connections to one database. Open it in the process that uses it, after any fork.
 
-    ``read_only``: the database itself refuses whatever would write.
+    Args:
+        url: As ``storage_url.parse_url`` takes it.
+        patience: How long to wait; ``None`` for 15 seconds.
+        read_only: Whether the database itself refuses every write.
 
     Raises:
-        StorageError: the URL isn't usable here.
+        StorageError: The URL isn't usable here.
     """
 
     def __init__(
@@ -88,14 +91,14 @@ class Database:
 
     @property
     def how_to_restore(self) -> str:
-        """What whoever restores a copy must know, as a sentence; empty if there is nothing."""
+        """How to restore a copy, as a sentence; empty if there is nothing to observe."""
         return "" if self._file is None else self._file.how_to_restore
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one write transaction, again from the start if the database was busy.
 
-        ``work`` may run several times, and once more after a commit whose answer was lost: it
-        must find out from the tables what is already done.
+        ``work`` may run several times, also after a commit whose answer was lost: it must find
+        out from the tables what is already done.
 
         Raises:
             StorageError: The database can't be used, or not within ``patience``.
@@ -138,11 +141,11 @@ class Database:
             except DBAPIError as error:
                 if not is_transient(error):
                     if not is_of_the_database(error):
-                        raise  # A statement that can't be right is our mistake, not the user's.
+                        raise  # A wrong statement is our bug, not the user's mistake.
                     self.require_same_file()
                     raise StorageError(self._hopeless(error)) from error
                 if is_unusable(error) and self.patience.seconds < math.inf:
-                    # At the start a wrong place should be told at once; a worker waits for ever.
+                    # A command reports a wrong place at once; a worker waits without a limit.
                     raise StorageError(self._unusable(error)) from error
                 if time.monotonic() > deadline:
                     raise StorageError(
@@ -159,12 +162,12 @@ class Database:
                     )
             if self.patience.interrupted():
                 raise GaveUpWaiting("stopped while waiting for the database")
-            # Jitter: workers that were thrown out together must not come back together.
+            # Jitter: workers that lost their connections together must not reconnect together.
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 1.0)
 
     def _hopeless(self, error: DBAPIError) -> str:
-        """Return what to do about an error that no waiting mends."""
+        """Return an error that doesn't pass, and what to do about it."""
         if is_damaged(error):
             return f"{self.explain(error)}; restore a backup. {self.how_to_restore}".rstrip()
         if self.is_sqlite:
@@ -176,7 +179,7 @@ class Database:
         )
 
     def _unusable(self, error: DBAPIError) -> str:
-        self.require_same_file()  # A file that is gone has the simpler explanation.
+        self.require_same_file()  # A missing file is the simpler explanation.
         if self.is_sqlite:
             return (
                 "the SQLite file and its folder must be readable and writable, but "
@@ -189,19 +192,19 @@ class Database:
         )
 
     def explain(self, error: DBAPIError) -> str:
-        """Return one line that says what the database complained about, the password masked."""
+        """Return the database's message in one line, with the password masked."""
         reason = str(error.orig).strip().partition("\n")[0]
         return f"{self.display_url}: {mask(reason, self.url)}"
 
 
 def _engine(url: URL, *, read_only: bool) -> Engine:
-    # No ping before use: a connection that was cut is told by the first statement, and the
-    # transaction is made again.
+    # No ping before use: the first statement on a broken connection fails, and the transaction is
+    # repeated.
     options: dict[str, Any] = {}
     if url.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": 1.0}
     else:
-        # UTC: with mixed session time zones even Optuna's own times go wrong.
+        # UTC: with mixed session time zones even Optuna's own times are wrong.
         ours = "-c timezone=UTC -c lock_timeout=10s"
         ours += " -c default_transaction_read_only=on" if read_only else ""
         usual = {"connect_timeout": 10, "application_name": f"hpsearch-{os.getpid()}"}
@@ -209,7 +212,7 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
             "options": " ".join([*url.normalized_query.get("options", ()), ours]),
             **{key: value for key, value in usual.items() if key not in url.query},
         }
-        # BEGIN and COMMIT are sent by ``prepared``, together with other statements.
+        # ``prepared`` sends BEGIN and COMMIT together with other statements.
         options["isolation_level"] = "AUTOCOMMIT"
     try:
         engine = sa.create_engine(url, **options)
@@ -233,7 +236,7 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
 
 
 def _require_options_of_libpq(url: URL) -> None:
-    """Refuse what libpq doesn't know after the ``?``, before it is taken for our mistake."""
+    """Refuse unknown options after the ``?``: later, the error would look like our bug."""
     from psycopg.pq import Conninfo
 
     known = [each.keyword.decode() for each in Conninfo.get_defaults()]
@@ -256,7 +259,7 @@ def _as_text(raw: bytes) -> str:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver must not begin transactions of its own: _begin_sqlite does.
     connection.isolation_level = None
-    # Bytes that are no UTF-8 would end the whole read; so they make one value unreadable.
+    # Bytes that aren't UTF-8 would end the whole read; so only one value is unreadable.
     connection.text_factory = _as_text
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -284,8 +287,8 @@ def exclusive_setup(database: Database) -> Iterator[None]:
             yield
         return
     with database.engine.connect() as connection:
-        # Whoever comes last waits for all before it: longer than locks may take otherwise.
+        # The last one waits for all others: longer than locks may take otherwise.
         connection.execute(sa.text("SET LOCAL lock_timeout = '120s'"))
-        # A transaction's advisory lock goes with the transaction, also when this process dies.
+        # A transaction's advisory lock ends with the transaction, also if this process dies.
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7417266)"))
         yield

@@ -1,7 +1,7 @@
-"""JSON in rows. One that is damaged is named in a warning, and everything else is read.
+"""JSON in rows. A damaged value is named in a warning, and everything else is read.
 
-Somebody edits a row by hand, a disk loses a page, a copy breaks off: what can't be read must cost
-that row alone, and not the study.
+A person may edit a row, a disk lose a page, a copy be incomplete: only that row must be lost, not
+the study.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ logger = logging.getLogger(__name__)
 
 
 class Damaged(ValueError):
-    """A text that isn't the JSON it must be."""
+    """A text that isn't the expected JSON."""
 
 
 def decode(text: Any, shape: type = dict) -> Any:
     """Return the JSON value of ``text``.
 
     Args:
-        text: What the database returned.
+        text: The value that the database returned.
         shape: The type that the value must have; ``object`` takes any.
 
     Raises:
-        Damaged: It is no JSON, or another kind of value.
+        Damaged: It isn't JSON, or has another type.
     """
     try:
         value = json.loads(text)
@@ -43,10 +43,10 @@ def decode_or(default: Any, text: Any, column: str, row: object, shape: type = d
     """Return the JSON value of ``text``, or ``default`` with a warning if it is damaged.
 
     Args:
-        default: What is returned then.
-        text: What the database returned.
+        default: The result if ``text`` is damaged.
+        text: The value that the database returned.
         column: ``table.column``, for the warning.
-        row: What names the row in that table, for the warning.
+        row: Identifies the row in that table, for the warning.
         shape: The type that the value must have; ``object`` takes any.
     """
     try:
@@ -58,13 +58,13 @@ def decode_or(default: Any, text: Any, column: str, row: object, shape: type = d
 
 @lru_cache(maxsize=1024)
 def warn(what: str) -> None:
-    """Say once in a process that something stored is damaged."""
+    """Log once per process that a stored value is damaged."""
     logger.warning("damaged in the database: %s; everything else is read", what)
 
 
 @lru_cache(maxsize=4096)
 def distribution(text: str) -> BaseDistribution | None:
-    """Return Optuna's distribution, ``None`` with a warning if the text is damaged."""
+    """Return Optuna's distribution; ``None``, with a warning, if the text is damaged."""
     try:
         return json_to_distribution(text)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

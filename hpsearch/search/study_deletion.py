@@ -1,4 +1,4 @@
-"""Deleting studies: every row of ours, and Optuna's if they are ours, in one transaction."""
+"""Deleting studies: the ledger's rows, and Optuna's if the study is ours, in one transaction."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ _OF_STUDIES = [
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRows:
-    """What a database holds of a study, whatever state that is in."""
+    """The stored rows of a study, which may be damaged or left over."""
 
     study_id: int
     name: str
     run_key: str
-    #: Tickets that exist, those that are complete, and those that seem to be worked on.
+    #: Tickets: all, the complete ones, and those that seem to run.
     trials: int
     complete: int
     running: int
-    #: Whether Optuna's tables don't hold it any more: only what hpsearch kept is left.
+    #: Whether Optuna's tables don't have the study any more, only the ledger's.
     left_over: bool
 
 
 def stored_rows(database: Database, name: str) -> StoredRows:
-    """Return what is stored of the study called ``name``; it need not be readable otherwise.
+    """Return what is stored of the study called ``name``, even if it can't be used.
 
     Raises:
-        UnknownName: hpsearch knows no such study.
-        UserError: It is a study of Optuna's that hpsearch didn't create.
+        UnknownName: There is no such study.
+        UserError: hpsearch didn't create it: it is only in Optuna's tables.
     """
     return database.read(lambda connection: _rows_of(connection, name))
 
 
 def delete_rows(database: Database, name: str, run_key: str) -> None:
-    """Delete a study's rows. Does nothing if they are gone: the answer may have been lost.
+    """Delete a study's rows, if they exist: a repetition after a lost answer must not fail.
 
     Args:
-        database: Where the study is stored.
-        name: Its name.
-        run_key: Its run key: a new study of the same name is another one.
+        database: The study's database.
+        name: The study's name.
+        run_key: The study's run key: a new study of the same name has another one.
     """
 
     def work(connection: Connection) -> None:
@@ -75,7 +75,7 @@ def delete_rows(database: Database, name: str, run_key: str) -> None:
         optunas = is_ours(connection, study_id)
         for table in OWN_TABLES:
             connection.execute(sa.delete(table).where(table.c.study_id == study_id))
-        if optunas:  # Else the id belongs to somebody else now.
+        if optunas:  # Otherwise the id belongs to another program's study.
             _delete_from_optuna(connection, study_id)
 
     database.write(work)

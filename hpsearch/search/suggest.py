@@ -1,7 +1,7 @@
 """One whole configuration for a ticket, before any row exists.
 
-A draw depends on the study's seed, the ticket, and what the history holds; never on the process
-that makes it. (One seed in every process gives every process the same start-up points.)
+A draw depends on the study's seed, the ticket and the history, never on the process that makes it.
+(One seed in every process would give every process the same start-up points.)
 """
 
 from __future__ import annotations
@@ -27,43 +27,47 @@ if TYPE_CHECKING:
 #: discrete space may have nothing new left.
 MAX_REPEATS = 20
 
-#: Random draws after that where the sampler insists on what can't be built. A space of which one
-#: configuration in a hundred can be built is left without one by chance once in 20,000 times.
+#: Random draws after that, if the sampler repeats infeasible configurations. In a space in which
+#: one configuration in a hundred is feasible, they miss all of them once in 20,000 times.
 MAX_CHANCES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a sampler is asked for."""
+    """A request for one configuration to a sampler."""
 
     space: Space
     history: TrialHistory
     #: Seeds this one draw.
     seed: int
-    #: Seeds what all draws of the study have in common (a permutation, a scrambling).
+    #: Seeds what all draws of the study share (a permutation, a scrambling).
     study_seed: int
-    #: Values that are given already (``try_first``): path -> stored value.
+    #: Fixed values (``try_first``): path -> stored value.
     fixed: Mapping[str, Scalar]
-    #: The point of an enumerated space; ``None`` where the sampler needs none.
+    #: The point of an enumerated space; ``None`` if the sampler needs none.
     point: int | None
-    #: What the history holds, by number, where it has just been read.
+    #: The trials of the history, by number, if they were just read; ``None`` to read them.
     trials: list[FrozenTrial] | None = None
 
 
 class Sampler(Protocol):
-    """Chooses where to look next. Holds no state between draws: everything is in the history."""
+    """Chooses the next configuration. It keeps no state between draws: all is in the history."""
 
     #: Whether every draw takes the next point of one shared sequence.
     is_enumerated: bool
-    #: Whether a draw follows from earlier results, those from elsewhere among them.
+    #: Whether a draw depends on earlier results, including prior results.
     learns: bool
 
     def check(self, space: Space) -> None:
-        """Raise ``UserError`` where this sampler can't search ``space``."""
+        """Check that this sampler can search ``space``.
+
+        Raises:
+            UserError: It can't.
+        """
         ...
 
     def draw(self, request: Request) -> Draw | None:
-        """Return a point of the space, ``None`` where an enumerated space has none left."""
+        """Return a point of the space; ``None`` if an enumerated space has none left."""
         ...
 
 
@@ -76,7 +80,7 @@ class DrawnTrial:
     config: Mapping[str, Any]
     #: Whether ``try_first`` gave it.
     given: bool
-    #: Of a start in a study with a prior: what chose it (``trust.START``).
+    #: What chose a start in a study with a prior (``trust.START``); ``None`` for other draws.
     start: str | None = None
 
 
@@ -95,32 +99,34 @@ def draw_trial(
 ) -> DrawnTrial | None:
     """Draw the ticket's configuration.
 
-    The first tickets take what ``try_first`` gives; once that proved infeasible, a free draw.
-    A configuration that was tried before is drawn again, up to ``MAX_REPEATS`` times; then a
-    repeat is accepted, but never of what is known not to be buildable.
+    The first tickets take the values of ``try_first``; if those are infeasible, a free draw. A
+    configuration that was tried before is drawn again, up to ``MAX_REPEATS`` times; then a repeat
+    is accepted, but never of an infeasible configuration.
 
     Args:
-        sampler: The study's.
-        space: What is searched.
+        sampler: The study's sampler.
+        space: The search space.
         history: The study's trials so far.
         study_seed: The study's seed.
-        ticket: Whose configuration it is.
-        infeasible: Counts the ticket's draws that couldn't be built.
-        point: The point of an enumerated space.
-        try_first: What the study file gives.
-        chance: A random sampler, which draws if the study's own insists on what can't be built.
-        starts: Draws with a prior before the sampler has anything to learn from.
+        ticket: The ticket's number, from 1.
+        infeasible: The number of the ticket's infeasible draws.
+        point: The point of an enumerated space; ``None`` for other samplers.
+        try_first: The study file's first configurations, whole or in part: path -> stored value.
+        chance: A random sampler, which draws if the study's sampler repeats infeasible
+            configurations; ``None`` for no such draws.
+        starts: Draws with a prior before the sampler has results to learn from; ``None`` without
+            a prior.
 
     Returns:
-        The configuration, ``None`` if an enumerated space has none left.
+        The configuration; ``None`` if an enumerated space has none left.
 
     Raises:
-        InfeasibleConfig: ``chance`` found nothing else either.
+        InfeasibleConfig: Every draw, also of ``chance``, repeats an infeasible configuration.
     """
     given = ticket <= len(try_first) and infeasible == 0
     fixed = try_first[ticket - 1] if given else {}
     parameters = space.parameters()
-    # One look at the database for all repeats: what others draw meanwhile is let pass.
+    # One read of the database for all repeats: draws of other workers meanwhile don't matter.
     trials = history.refresh()
     past = [trial for trial in trials if trial.state != TrialState.FAIL]
     tries = MAX_REPEATS if chance is None else MAX_REPEATS + MAX_CHANCES
@@ -142,14 +148,14 @@ def draw_trial(
         draw = draw or asked.draw(request)
         if draw is None:
             return None
-        # Looked for anew: keys of ten thousand trials take longer to make than to compare once.
+        # No index: building the keys of ten thousand trials takes longer than comparing them once.
         same = [] if sampler.is_enumerated or given else _with_params(past, draw.params)
         if not same:
             break
         if repeat + 1 >= MAX_REPEATS and not any(map(_violates, same)):
             break
         if repeat == 0 and covers((trial.params for trial in past), space):
-            # Whatever is drawn repeats something, so only the last of these draws counts
+            # Every draw repeats an earlier one, so only the last of these draws counts
             repeat = MAX_REPEATS - 2
         repeat += 1
     else:
@@ -172,7 +178,7 @@ def _seed(study_seed: int, ticket: int, infeasible: int, repeat: int) -> int:
 
 
 def _violates(trial: FrozenTrial) -> bool:
-    # What was trained and then broke a constraint may come again, as any repeat
+    # A trial that broke a constraint after training may be repeated like any other
     if trial.state == TrialState.COMPLETE:
         return False
     return any(value > 0 for value in trial.constraints.values())

@@ -1,1 +1,1 @@
-"""Alembic migrations of the ledger's tables (Optuna's tables are Optuna's)."""
+"""Alembic migrations of the ledger's tables (Optuna migrates its own)."""

@@ -1,4 +1,4 @@
-"""Run by Alembic: migrates on the connection that ``schema_version`` hands over."""
+"""Run by Alembic: migrates on the connection that ``schema_version`` passes."""
 
 from alembic import context
 
@@ -8,7 +8,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=ledger_tables.metadata,
     version_table="hpsearch_alembic_version",
-    # The caller holds the transaction: the tables and the version appear together or not at all.
+    # In the caller's transaction the tables and the version appear together or not at all.
     transactional_ddl=True,
 )
 context.run_migrations()

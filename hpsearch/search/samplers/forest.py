@@ -1,9 +1,9 @@
 """A model of the study: extremely randomised trees over all trials, however far they have come.
 
-A trial that waits at a rung is worth what it has plus what others gained from there on, so the
-model learns from every trial, not only from complete ones. Trees need no scale, and follow branches
-and unordered choices as they are. (Geurts et al. 2006, "Extremely randomized trees"; Hutter et al.
-2011, "Sequential Model-Based Optimization for General Algorithm Configuration".)
+The score of an unfinished trial is its newest value plus the usual gain from there on, so the model
+learns from every trial, not only from complete ones. Trees need no scale, and handle branches and
+unordered choices directly. (Geurts et al. 2006, "Extremely randomized trees"; Hutter et al. 2011,
+"Sequential Model-Based Optimization for General Algorithm Configuration".)
 """
 
 from __future__ import annotations
@@ -28,34 +28,35 @@ from hpsearch.study_file.space import Choice, Draw, Parameter, Scalar, Space
 
 Floats: TypeAlias = NDArray[np.float64]
 
-#: And trials in a leaf.
+#: The number of trees, and the least number of trials in a leaf.
 TREES, LEAF = 40, 2
 
-#: Trials that the trees are made of, at most.
+#: The most trials from which the trees grow.
 MODELLED = 1000
 
 #: Points that are compared: random ones, and neighbours of each of the best trials.
 RANDOM_POINTS, NEIGHBOURS, BEST = 150, 40, 5
 
-#: How far a neighbour's numbers lie away, as a standard deviation in 0..1; and how likely each
-#: parameter differs.
+#: The distance of a neighbour's numbers, as a standard deviation in 0..1; and the probability that
+#: a parameter differs.
 NEAR, DIFFERS = 0.15, 0.4
 
-#: Draws that stay plainly random: one in so many.
+#: One in so many draws stays random.
 RANDOM_EVERY = 10
 
 #: Weight of a point's uncertainty.
 CURIOSITY = 0.5
 
-#: Two points are the same if no number differs by more, in 0..1, and no choice does. The next
-#: one counts if all points are the same as some trial's: the space is small, or searched densely.
+#: Two points are the same if no number differs by more than this, in 0..1, and no choice differs.
+#: If all points are the same as some trial's, the next value applies: the space is small, or
+#: searched densely.
 SAME = (0.05, 0.01, 0.0)
 
 
 class Encoding:
     """Points of a space as rows of numbers: 0..1 on each parameter's own scale.
 
-    An unordered choice has a column per value. What doesn't apply is -1.
+    An unordered choice has a column per value. A parameter that doesn't apply is -1.
     """
 
     def __init__(self, space: Space) -> None:
@@ -72,12 +73,12 @@ class Encoding:
                 self.width += len(parameter.values)
 
     def place(self, path: str, value: Scalar) -> float | None:
-        """Return where a value lies in 0..1; ``None`` if its parameter's values have no order."""
+        """Return a value's position in 0..1; ``None`` if its parameter's values have no order."""
         ordered = self._ordered.get(path)
         return None if ordered is None else ordered[1](value)
 
     def row(self, params: Mapping[str, Scalar]) -> Floats:
-        """Return one point's row."""
+        """Return one point's row, (width,)."""
         row = [-1.0] * self.width
         for path, value in params.items():
             if path in self._ordered:
@@ -90,7 +91,7 @@ class Encoding:
         return np.array(row)
 
     def rows(self, points: Sequence[Mapping[str, Scalar]]) -> Floats:
-        """Return a row per point."""
+        """Return a row per point, (points, width)."""
         return np.array([self.row(each) for each in points]).reshape(len(points), self.width)
 
 
@@ -102,7 +103,7 @@ def is_ordered(parameter: Parameter) -> bool:
 
 
 def scale_of(parameter: Parameter) -> Callable[[Scalar], float]:
-    """Return what says where a value lies in 0..1 on its parameter's scale."""
+    """Return a function that returns a value's position in 0..1 on its parameter's scale."""
     if isinstance(parameter, Choice):
         order = sorted(parameter.labels, key=float)  # type: ignore[arg-type]
         most = max(1, len(order) - 1)
@@ -122,9 +123,9 @@ class Forest:
     """Trees over the trials so far.
 
     Args:
-        rows: A row per trial.
-        targets: What each is worth, higher is better.
-        seed: Of the trees.
+        rows: (trials, width), as ``Encoding.rows``.
+        targets: (trials,): scores, higher is better.
+        seed: The seed of the first tree; the others count on from it.
     """
 
     def __init__(self, rows: Floats, targets: Floats, *, seed: int) -> None:
@@ -132,7 +133,7 @@ class Forest:
         from sklearn.tree import ExtraTreeRegressor
 
         inputs = rows.astype(np.float32)
-        # Looking at each input anew for each tree takes longer than to grow it
+        # Checking the inputs again for each tree takes longer than growing it
         with config_context(skip_parameter_validation=True):
             self._trees = [
                 ExtraTreeRegressor(
@@ -144,7 +145,7 @@ class Forest:
             ]
 
     def predict(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Return the mean and the standard deviation over the trees, per row."""
+        """Return the mean and the standard deviation over the trees, each (rows,)."""
         inputs = rows.astype(np.float32)
         each = np.array([tree.predict(inputs)[:, 0] for tree in self._trees])
         return each.mean(axis=0), each.std(axis=0)
@@ -154,7 +155,7 @@ def growth(curves: Mapping[int, Mapping[int, float]], marks: Sequence[int]) -> d
     """Return epoch -> the median gain from there to the last epoch of ``marks``.
 
     Args:
-        curves: Trial -> epoch -> score, at those of ``marks`` that it has reached.
+        curves: Trial -> epoch -> score, at the epochs in ``marks`` that the trial has reached.
         marks: Epochs, ascending.
     """
     gains, total = {marks[-1]: 0.0}, 0.0
@@ -166,10 +167,10 @@ def growth(curves: Mapping[int, Mapping[int, float]], marks: Sequence[int]) -> d
 
 
 def expected_ends(curves: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
-    """Return what each trial's score will be at the end: its newest one, and the usual growth.
+    """Return trial -> expected score at the end: its newest one plus the usual growth.
 
     Args:
-        curves: Trial -> epoch -> score, at the last epoch of any trial as far as it has come.
+        curves: Trial -> epoch -> score, at every epoch that is the newest one of some trial.
     """
     last = {number: max(curve) for number, curve in curves.items()}
     if not last:
@@ -179,10 +180,10 @@ def expected_ends(curves: Mapping[int, Mapping[int, float]]) -> dict[int, float]
 
 
 class ForestSampler:
-    """Draws the point of which the trees expect most.
+    """Draws the point from which the trees expect most.
 
     Args:
-        startup: Trials that have shown something before which draws are random.
+        startup: The number of trials with results before which draws are random.
     """
 
     is_enumerated = False
@@ -190,14 +191,14 @@ class ForestSampler:
 
     def __init__(self, startup: int) -> None:
         self._startup = startup
-        # Trees have no front: several objectives are TPE's
+        # The trees model one score: TPE searches several objectives
         self._several = optuna_tpe(startup)
 
     def check(self, space: Space) -> None:
         """Accept every space."""
 
     def is_random(self, request: Request) -> bool:
-        """Whether too few trials have shown anything for the trees to learn from."""
+        """Whether too few trials have results for the trees to learn from."""
         if len(request.history.directions) > 1:
             return self._several.is_random(request)
         return self._is_early(request, _learned(request))
@@ -207,7 +208,7 @@ class ForestSampler:
         return len(learned) < startup_with(self._startup, known)
 
     def draw(self, request: Request) -> Draw:
-        """Return the most promising of some hundred points, or a random one now and then."""
+        """Return the most promising of some hundred points, or sometimes a random one."""
         if len(request.history.directions) > 1:
             return self._several.draw(request)
         rng = np.random.default_rng(request.seed)
@@ -239,7 +240,7 @@ def _trials(request: Request) -> list[FrozenTrial]:
 
 
 def _learned(request: Request) -> list[FrozenTrial]:
-    """Return what can be learned from: results from elsewhere, trials with a value, bad ones."""
+    """Return the trials to learn from: prior results, valid trials with a value, and bad ones."""
     invalid = request.history.invalid
     return [
         *request.history.prior_trials(request.space),
@@ -252,15 +253,15 @@ def _learned(request: Request) -> list[FrozenTrial]:
 
 
 def _is_bad(trial: FrozenTrial) -> bool:
-    """Whether a trial failed, couldn't be built, or breaks a constraint."""
+    """Whether a trial failed, is infeasible, or breaks a constraint."""
     return trial.state == TrialState.FAIL or any(each > 0 for each in trial.constraints.values())
 
 
 def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
-    """Return what each of ``learned`` is worth; higher is better.
+    """Return the score of each trial in ``learned``; higher is better.
 
-    Low scores are raised to a floor, so that the trees tell the good ones apart. A bad trial lies
-    on it.
+    Low scores are raised to a floor, so that the trees distinguish the good ones. Bad trials get
+    the floor.
     """
     sign = 1.0 if request.history.directions[0] == StudyDirection.MAXIMIZE else -1.0
     curves = {
@@ -272,7 +273,7 @@ def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
     for trial in learned:
         if _is_bad(trial):
             scores.append(None)
-        elif trial.last_step is None:  # from elsewhere: its value is all that is known
+        elif trial.last_step is None:  # a prior result, which has only a value
             scores.append(None if trial.value is None else sign * trial.value)
         else:
             scores.append(ends.get(trial.number))
@@ -280,13 +281,13 @@ def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
     if not known:
         return np.zeros(len(learned))
     middle = median(known)
-    # If all are equal, any distance tells the bad ones apart: trees have no scale
+    # If all are equal, any distance separates the bad ones: trees have no scale
     floor = middle - (2 * (max(known) - middle) or 1.0)
     return np.array([floor if each is None else max(floor, each) for each in scores])
 
 
 def _thinned(scores: Floats) -> NDArray[np.intp]:
-    """Return the places of at most ``MODELLED`` trials: the best half, an even share of others."""
+    """Return the indices of at most ``MODELLED`` trials: the best half, and others evenly."""
     order = np.argsort(-scores, kind="stable")
     if len(order) <= MODELLED:
         return np.sort(order)
@@ -305,10 +306,10 @@ def _point(
     """Draw a point: near ``centre`` in the parameters that it has, otherwise at random.
 
     Args:
-        request: What is asked for.
-        encoding: Of its space.
-        rng: Draws.
-        centre: Path -> stored value.
+        request: The request to the sampler.
+        encoding: The encoding of its space.
+        rng: The generator for the draw.
+        centre: Path -> stored value; ``None`` for a random point.
 
     Returns:
         The point: path -> stored value.
@@ -334,9 +335,9 @@ def _point(
 def forest(*, startup_trials: PositiveInt = 10) -> Sampler:
     """Extremely randomised trees over all trials, however far each has come.
 
-    The first ``startup_trials`` trials that show something are random (results from elsewhere
-    spare up to half of them). After that, one draw in ten is random; the others take the most
-    promising of random points and neighbours of the best trials, none of which was tried before. A
-    study of several objectives is searched by ``tpe``.
+    The first ``startup_trials`` trials with results are random (prior results replace up to half of
+    them). After that, one draw in ten is random; the others take the most promising of random
+    points and neighbours of the best trials that wasn't tried before. ``tpe`` searches a study of
+    several objectives.
     """
     return ForestSampler(startup_trials)
