@@ -114,7 +114,7 @@ class WorkerPool:
         return dead
 
     def kill_silent(self, timeout: float) -> None:
-        """Kill workers without a sign of life for ``timeout`` seconds; they can't end by request."""
+        """Kill workers without a sign of life for ``timeout`` s: no thread of theirs can run."""
         for each in self._workers:
             limit = timeout if each.heartbeat.has_begun else max(timeout, START_SECONDS)
             if each.heartbeat.silence() > limit and each.process.is_alive():

@@ -1,8 +1,8 @@
-"""Training a frozen config outside any study: for its figures again, or for a model to use.
+"""Training a frozen config outside any study: to reproduce its metrics, or for a model to use.
 
 - ``assignment``    what is trained: on which images, with which seed, for how many epochs
-- ``progress_file`` how far a training in a folder has come, so that the next call goes on
+- ``progress_file`` the progress of a training in a folder, so that the next call goes on
 - ``session``       training one assignment to its end
-- ``outcome``       the model that came of it, as the folder that predict reads
-- ``verification``  whether data and figures are what a frozen config says
+- ``outcome``       the trained model, as the folder that predict reads
+- ``verification``  whether data and metrics are those that a frozen config records
 """

@@ -23,7 +23,7 @@ class Assignment:
     """One training of a frozen config."""
 
     study: StudyFile
-    #: What the frozen config says; ``blueprint.config`` may train on more images or another seed.
+    #: The frozen config; ``build_plan.config`` may train on more images or with another seed.
     config: TrialConfig
     build_plan: BuildPlan
     trained_on: TrainedOn
@@ -35,7 +35,7 @@ class Assignment:
 
     @property
     def objective(self) -> Objective:
-        """The figure that says which epoch's weights are kept."""
+        """The metric that decides which epoch's weights are kept."""
         return self.study.objective
 
 
@@ -48,15 +48,22 @@ def plan_single(
     trained_on: TrainedOn = "train",
     nth_seed: int = 1,
 ) -> Assignment:
-    """Return how a frozen config will be trained: as it was, unless told otherwise.
+    """Return how a frozen config will be trained: as before, except for what the arguments change.
 
-    Device and threads decide the last digits of a result, so both default to what the config's
-    provenance recorded. On training and validation images together nothing is left to stop it, so
-    it runs as many epochs as the recorded value took.
+    Args:
+        study: A study file without ranges.
+        device: The device, such as ``cpu`` or ``cuda:0``; ``None``: the recorded one, since it
+            changes the last digits of a result, or ``auto``.
+        threads: The number of threads; ``None``: the recorded one, for the same reason, or all
+            cores.
+        data: The data root; ``None``: the default one.
+        trained_on: The images. ``train+validation`` leaves none for early stopping, so training
+            ends at the epoch of the recorded value.
+        nth_seed: The number of the training seed; 1 is the recorded one.
 
     Raises:
-        UserError: the config still has ranges, can't be built, or names a device or data that
-            isn't here.
+        UserError: The config has ranges or can't be built, the number of threads is no number from
+            1, or the device or the data isn't here.
     """
     if not study.is_frozen:
         searched = ", ".join(study.space.parameters())
@@ -77,7 +84,7 @@ def plan_single(
     trained = replace(config, seed=seed_number(config.seed, nth_seed))
     epochs = config.epochs
     if trained_on == "train+validation":
-        # Then there is nothing to divide: of folds and splits it makes the one final model
+        # Nothing is left to validate on, so folds and splits are replaced by one final model
         whole = replace(trained.data, train_on_validation=True, folds=None, splits=None)
         trained = replace(trained, data=whole, early_stopping=None)
         epochs = min(epochs, _epochs_of_the_value(study.objective, recorded) or epochs)
@@ -99,9 +106,11 @@ def plan_single(
 
 
 def require_paths(study: StudyFile) -> None:
-    """Check that what a frozen config's data source names is here.
+    """Check that the paths of a frozen config's data source exist.
 
-    Raises ``DataError`` that says how to name another place: it may be another machine.
+    Raises:
+        DataError: A path is missing; the message says how to set another one, since the config may
+            come from another machine.
     """
     missing = missing_paths(study.document)
     if missing:
@@ -114,7 +123,7 @@ def require_paths(study: StudyFile) -> None:
 
 
 def seed_number(seed: int, nth: int) -> int:
-    """Return the ``nth`` training seed (0..2**31-1) of a frozen config; the first is its own."""
+    """Return the ``nth`` training seed (0..2**31-1) of a frozen config; the first is recorded."""
     return seed if nth == 1 else hashed_seed(seed, "train", nth)
 
 

@@ -1,4 +1,4 @@
-"""The model that came of a training, as the folder that predict reads."""
+"""The model that was trained, as the folder that predict reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.retraining.assignment import Assignment
 from hpsearch.workers.winner.exporting import groups_of
 
-#: What an earlier training came to, which another one doesn't.
+#: Keys of the provenance that are results of one training, and not those of another one.
 _OF_THE_TRIAL = (
     "state",
     "rank",
@@ -44,19 +44,19 @@ class RetrainingResult:
 
     assignment: Assignment
     curve: Sequence[EpochResult]
-    #: Epoch, value and weights that are kept.
+    #: ``epoch``, ``value`` and ``weights`` of the epoch whose weights are kept.
     best: Mapping[str, Any]
-    #: Whether the config was changed for this call, so that its recorded figures aren't its own.
+    #: Whether the config was changed for this call: then its recorded metrics don't apply.
     changed: bool
 
     @property
     def is_the_recorded_one(self) -> bool:
-        """Whether the frozen config's figures are of a training like this one."""
+        """Whether the frozen config records the metrics of this training."""
         return self.assignment.nth_seed == 1 and not self.changed
 
 
 def write_outcome(outcome: RetrainingResult, folder: Path) -> None:
-    """Write weights, config, classes and card."""
+    """Write weights, config, class names and model card."""
     assignment = outcome.assignment
     trained = assignment.build_plan.config
     prepared = prepare(trained.data, split_seed=trained.split_seed, root=assignment.data)
@@ -98,7 +98,7 @@ def write_outcome(outcome: RetrainingResult, folder: Path) -> None:
 
 
 def _document(outcome: RetrainingResult, judgement: Judgement | None) -> dict[str, Any]:
-    """Return the frozen config with what was trained now; its figures only where they are its."""
+    """Return the frozen config with this training, and recorded metrics only if they apply."""
     assignment = outcome.assignment
     study = assignment.study
     origin: dict[str, Any] = dict(study.provenance or {})

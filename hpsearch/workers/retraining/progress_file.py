@@ -1,7 +1,7 @@
-"""How far a training in a folder has come, so that the next call goes on where it stopped.
+"""The progress of a training in a folder, so that the next call goes on where it stopped.
 
-A checkpoint is safe on the disk before ``progress.json`` names it with its checksum, and the one
-before it goes last: whatever kills the process, one whole checkpoint is named.
+A checkpoint is safe on the disk before ``progress.json`` names it with its checksum, and the old
+one is removed last: if the process is killed at any moment, an intact checkpoint is named.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ _PLACE, _FILE, _CHECKPOINTS = ".training", "progress.json", "epoch-*.pt"
 def open_folder(folder: Path, assignment: Assignment) -> ProgressFolder:
     """Open the folder that the model of ``assignment`` is trained into.
 
-    Raises ``UserError`` where it holds a model that wasn't trained in it, or another training, and
-    where several models would be trained.
+    Raises:
+        UserError: Several models would be trained, the folder contains a model that wasn't trained
+            in it or another training, or another process trains into it.
+        CheckpointError: The progress file can't be read.
     """
     data = assignment.build_plan.config.data
     if data.rounds > 1:
@@ -57,11 +59,11 @@ def open_folder(folder: Path, assignment: Assignment) -> ProgressFolder:
 
 @dataclass
 class ProgressFolder:
-    """The checkpoints of one training. ``identity`` tells what is trained."""
+    """The checkpoints of one training. ``identity`` is a hash of what is trained."""
 
     path: Path
     identity: str
-    #: Set where a checkpoint was damaged, so that training began again.
+    #: The error of a damaged checkpoint, after which training begins again.
     damaged: str | None = None
     _lock: FileLock = field(init=False, repr=False)
 
@@ -78,14 +80,14 @@ class ProgressFolder:
         self._told = self._read()
 
     def close(self) -> None:
-        """Let others train here."""
+        """Release the folder for other processes."""
         self._lock.release()
 
     @property
     def history(self) -> list[dict[str, float]] | None:
-        """The figures of every epoch of a training that has ended here; ``None`` before.
+        """The metrics of every epoch of a training that has ended here.
 
-        Also where its model was removed since: then it is trained again.
+        ``None`` before its end, and if its model was removed: then it is trained again.
         """
         if not (self.path.parent / bundle.WEIGHTS).is_file():
             return None
@@ -93,7 +95,7 @@ class ProgressFolder:
         return found
 
     def load(self) -> dict[str, Any] | None:
-        """Return what was saved last; ``None`` where there is nothing that can be resumed."""
+        """Return the last checkpoint; ``None`` if there is none that can be resumed."""
         if "checkpoint" not in self._told:
             return None
         path = self.path / Path(self._told["checkpoint"]).name
@@ -104,14 +106,20 @@ class ProgressFolder:
             return None
 
     def save(self, epoch: int, content: Mapping[str, Any], part: str = "") -> None:
-        """Write a checkpoint durably."""
+        """Write a checkpoint durably, and remove the earlier ones.
+
+        Args:
+            epoch: The number of finished epochs.
+            content: What the checkpoint contains.
+            part: A suffix of the file name if the checkpoint was taken within an epoch.
+        """
         path = self.path / f"epoch-{epoch:04d}{part}.pt"
         sha256 = checkpoint.save(path, content)
         self._tell({"checkpoint": path.name, "sha256": sha256, "epoch": epoch})
         self._remove(keep=path.name)
 
     def finish(self, history: list[dict[str, float]]) -> None:
-        """Note that it has ended, and what it came to; checkpoints aren't needed any more."""
+        """Record the end of the training and its metrics, and remove the checkpoints."""
         self._tell({"history": history})
         self._remove(keep=None)
 

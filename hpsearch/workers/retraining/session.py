@@ -18,30 +18,31 @@ from hpsearch.workers.retraining.progress_file import ProgressFolder
 
 
 def never() -> bool:
-    """Nobody asks to stop."""
+    """Return False: training isn't asked to stop."""
     return False
 
 
 @dataclass
 class Session:
-    """One training. Iterating over ``epochs()`` trains; then ``curve`` and ``best`` are there."""
+    """One training. Iterating over ``epochs()`` trains and fills ``curve`` and ``best``."""
 
     assignment: Assignment
-    #: Where checkpoints go; ``None`` keeps none.
+    #: The folder of the checkpoints; ``None``: none are written.
     folder: ProgressFolder | None = None
     checkpoint_seconds: float = 30.0
     should_stop: Callable[[], bool] = never
-    #: Every epoch so far, those of earlier calls among them.
+    #: Every epoch so far, including those of earlier calls.
     curve: list[EpochResult] = field(default_factory=list)
-    #: Epoch, value and weights of the epoch whose weights are kept.
+    #: ``epoch``, ``value`` and ``weights`` of the epoch whose weights are kept.
     best: dict[str, Any] | None = None
     _state: Mapping[str, Any] | None = None
 
     def epochs(self) -> Iterator[EpochResult]:
         """Train, yielding each new epoch.
 
-        Raises ``TrainingInterrupted`` where ``should_stop`` said so; what was done by then is
-        saved, where there is a folder.
+        Raises:
+            TrainingInterrupted: ``should_stop`` returned True. If there is a folder, the progress
+                is saved.
         """
         build_plan = self.assignment.build_plan
         if self.curve and self._is_over(self.curve[-1]):
@@ -72,7 +73,7 @@ class Session:
                 raise
 
     def ended_before(self) -> bool:
-        """Whether an earlier call has trained it to the end; ``curve`` tells how it went."""
+        """Whether an earlier call has trained to the end; if so, ``curve`` is set."""
         history = None if self.folder is None else self.folder.history
         if history is None:
             return False
@@ -80,13 +81,13 @@ class Session:
         return True
 
     def resume(self) -> int:
-        """Take up what an earlier call saved; returns the epochs that it had trained."""
+        """Load the checkpoint of an earlier call; return the number of its epochs."""
         content = None if self.folder is None else self.folder.load()
         if content is None:
             return 0
         self.best = content["kept"]
         history = content["engine"]["history"]
-        # What follows from the figures alone isn't stored with each of them
+        # ``last`` isn't a metric, so the history doesn't contain it
         self.curve = [EpochResult(**metrics) for metrics in history]
         if self.curve and content["over"]:
             self.curve[-1] = EpochResult(**history[-1], last=True)
@@ -97,7 +98,7 @@ class Session:
         return result.last or result.epoch >= self.assignment.epochs
 
     def _keep(self, result: EpochResult) -> None:
-        """Keep the weights of the epoch that gives the value, as a trial of a search does."""
+        """Keep the weights of the epoch whose value counts, as a trial of a search does."""
         objective = self.assignment.objective
         value = getattr(result, objective.metric)
         at_best = objective.at == "best" and self.assignment.trained_on == "train"

@@ -1,4 +1,4 @@
-"""Whether data and figures are what a frozen config says."""
+"""Whether data and metrics are those that a frozen config records."""
 
 from __future__ import annotations
 
@@ -21,47 +21,51 @@ _COMPARED = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """What a frozen config says that training it again comes to."""
+    """The result that a frozen config predicts for one more training."""
 
     metric: str
-    #: What its own training came to.
+    #: The value of the recorded training.
     recorded: float
-    #: Where a training of it lies.
+    #: Bounds of the value of one more training.
     low: float
     high: float
-    #: How wide the interval is, and why.
+    #: What the interval is.
     why: str
-    #: Every figure of that training, at this epoch.
+    #: Every metric of the recorded training, at the epoch of its value.
     figures: Mapping[str, Any]
 
     @property
     def epoch(self) -> int:
-        """The epoch that the figures are of."""
+        """The epoch of the recorded metrics."""
         return int(self.figures["epoch"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a verification found."""
+    """The result of a verification."""
 
     metric: str
     #: ``None``: the training ended before the recorded epoch.
     value: float | None
     expected: Expectation
-    #: Whether every metric equals the recorded value, to the last digit.
+    #: Whether every compared metric equals the recorded value, to the last digit.
     exact: bool
 
     @property
     def holds(self) -> bool:
-        """Whether the figure lies where the config says."""
+        """Whether the value is within the interval of the config."""
         return self.value is not None and self.expected.low <= self.value <= self.expected.high
 
 
 def data_differences(study: StudyFile, *, data: Path | None) -> list[str]:
-    """Return what of the images isn't as it was when the config was made, before any training.
+    """Compare images and split with those of the config, before any training.
 
-    Raises ``DataError`` where the data source isn't here, and ``UserError`` where the config
-    doesn't say what its data was.
+    Returns:
+        One sentence per difference.
+
+    Raises:
+        DataError: The data source isn't here.
+        UserError: The config has no data hash.
     """
     origin = study.provenance or {}
     recorded = origin.get("data_hash")
@@ -93,11 +97,14 @@ def data_differences(study: StudyFile, *, data: Path | None) -> list[str]:
 
 
 def expectation(study: StudyFile) -> Expectation:
-    """Return what training again should come to.
+    """Return the result that one more training should have.
 
-    Confirmed: where one more training is expected, as its fresh seeds say. Otherwise: the recorded
-    accuracy, and its binomial interval over the validation images. Raises ``UserError`` where the
-    config holds no figures.
+    For a confirmed config that is the prediction interval of its fresh seeds. Otherwise it is the
+    recorded accuracy with its 95 % interval over the validation images or their groups.
+
+    Raises:
+        UserError: The config has no metrics, or is unconfirmed and has no number of validation
+            images.
     """
     origin = study.provenance or {}
     metrics, confirmed = origin.get("figures"), origin.get("confirmed")
@@ -149,7 +156,7 @@ def expectation(study: StudyFile) -> Expectation:
 
 
 def judge(expected: Expectation, curve: list[EpochResult]) -> Verdict:
-    """Compare a training with what was expected of it."""
+    """Compare a training with the expected result."""
     again = next((result for result in curve if result.epoch == expected.epoch), None)
     exact = again is not None and all(
         getattr(again, name) == expected.figures[name] for name in _COMPARED

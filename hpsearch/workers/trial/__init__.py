@@ -1,12 +1,14 @@
 """One claimed trial, on the worker that claimed it.
 
-- ``trial_run``     configure, train, and what its failure means
+- ``trial_run``     configuring, training, and handling failures
 - ``attempt``       the training of a configured trial: reports, checkpoints
-- ``context``       what a worker holds in its hands
+- ``context``       everything that a worker needs to run trials
 - ``build_plan``    how one configuration will be trained here
 - ``lease_keeper``  the thread that renews a lease, and what stops a training loop
 - ``run_folder``    checkpoints of a study on disk: names, fallback, retention
-- ``disk_retry``    waiting for room on a full disk
-- ``memory``        running out of memory, and what is known about it afterwards
-- ``gpu_memory``    whether there is room on a GPU for a trial
+- ``disk_retry``    waiting for space on a full disk
+- ``memory``        detecting and recording out-of-memory errors
+- ``gpu_memory``    waiting for free GPU memory
+- ``energy``        the energy that a GPU used for a trial
+- ``tracked``       what trackers get of a trial
 """

@@ -1,7 +1,7 @@
 """One attempt at one configured trial: its training, its reports and its checkpoints.
 
-A full or a locked disk is no fault of the trial. A checkpoint that can't be written is left out,
-and training goes on; the best weights of a trial that ends are waited for.
+A full or a locked disk isn't the trial's fault. If a checkpoint can't be written, training goes on
+without it; if the best weights can't be written, the trial waits before its end.
 """
 
 from __future__ import annotations
@@ -56,21 +56,21 @@ class Attempt:
         self.keeper = keeper
         self.number = number
         self.build_plan = build_plan
-        #: Objective, epoch and weights of the epoch that gives the value, once there is one:
-        #: its last, or its best so far.
+        #: ``value``, ``epoch`` and ``weights`` of the epoch that gives the trial's value: the best
+        #: so far, or the last. ``None`` before that epoch.
         self.best: dict[str, Any] | None = None
         self.epochs_done = 0
         self.checkpoints: list[CheckpointRef] = []
-        #: When the last checkpoint was written, or tried to be.
+        #: When a checkpoint was last written or tried.
         self.saved_at = time.monotonic()
-        #: Whether the last one found no room.
+        #: Whether the disk refused the last one.
         self.no_room = False
         self.energy = meter_of(context.device)
-        #: Whether it is a training of a confirmation, which keeps its predictions.
+        #: Whether this is a training of a confirmation, which keeps its predictions.
         self.confirming = context.study.confirms is not None
 
     def run(self) -> None:
-        """Train to the end, reporting every epoch, or pause where the keeper says so."""
+        """Train to the end, reporting every epoch, or pause if the keeper requests it."""
         self._wait_for_memory()
         state = self._resume()
         before = torch.get_num_threads()
@@ -78,7 +78,7 @@ class Attempt:
         try:
             self._train(state)
         except CheckpointError as error:
-            # Whole, but of other images or of another version: every worker would stumble over it.
+            # Intact, but of other images or another version, so it would fail for every worker.
             detail = {"reason": str(error), "goes_on_from_epoch": 0}
             self.context.ledger.note(self.claim, EventKind.CHECKPOINT_UNUSABLE, detail)
             self.best, self.epochs_done, self.checkpoints = None, 0, []
@@ -87,7 +87,7 @@ class Attempt:
             torch.set_num_threads(before)
 
     def _wait_for_memory(self) -> None:
-        """On a GPU, begin when there is memory: others use it, too."""
+        """On a GPU, wait for free memory: other processes use it as well."""
         device = self.context.device
         if not device.startswith("cuda"):
             return
@@ -121,7 +121,7 @@ class Attempt:
             self._pause(interrupted)
 
     def _resume(self) -> dict[str, Any] | None:
-        """Return the engine's state of the newest usable checkpoint, ``None`` for a fresh start."""
+        """Return the engine's state in the newest usable checkpoint; ``None`` for a fresh start."""
         if self.claim.checkpoint is None:
             return None
         known = queries.checkpoints(
@@ -148,7 +148,7 @@ class Attempt:
         self.epochs_done = result.epoch
         if self.energy is not None:
             result = replace(result, attributes={ENERGY: self.energy.look()})
-        # One copy of weights and optimizer serves the best weights and the checkpoint.
+        # The best weights and the checkpoint share one copy of weights and optimizer.
         state = cache(_state_of(result))
         self._note_best(result, state)
         reference = None
@@ -185,7 +185,7 @@ class Attempt:
         return decision
 
     def _track(self, result: EpochResult, decision: Decision) -> None:
-        """Tell the trackers what the ledger has taken."""
+        """Send the trackers what the ledger has accepted."""
         tracking, metric = self.context.tracking, self.context.study.objective.metric
         tracking.epoch(result)
         value = getattr(result, metric) if self.best is None else self.best["value"]
@@ -195,7 +195,10 @@ class Attempt:
             tracking.end("pruned", value)
 
     def _measured(self, result: EpochResult) -> dict[str, float]:
-        """Return what the study's goals need and no epoch measures; latency once, at the end."""
+        """Return the metrics of the study's goals that aren't in ``EpochResult``.
+
+        Latency is measured once, at the end.
+        """
         goals = self.context.study.goals
         if goals.is_single_unconstrained:
             return {}
@@ -204,7 +207,7 @@ class Attempt:
             weights = self.best["weights"]
             found["latency"] = latency(
                 self.build_plan.config.model,
-                weights[0] if isinstance(weights, list) else weights,  # folds have one model each
+                weights[0] if isinstance(weights, list) else weights,  # one model per fold
                 input_shape=self.build_plan.plan.input_shape,
                 classes=len(self.build_plan.plan.class_names),
                 device=self.context.device,
@@ -215,7 +218,7 @@ class Attempt:
     def _save(
         self, epoch: int, state: Callable[[], dict[str, Any]], *, part: str = ""
     ) -> CheckpointRef | None:
-        """Write a checkpoint; ``None`` where the disk doesn't take it."""
+        """Write a checkpoint; return ``None`` if the disk refuses it."""
         content: dict[str, Any] = {"engine": state(), "best": self.best}
         if self.energy is not None:
             content[ENERGY] = self.energy.look()
@@ -253,7 +256,7 @@ class Attempt:
         self.context.folder.prune_checkpoints(self.number, self.checkpoints)
 
     def _make_room(self, reference: CheckpointRef | None) -> None:
-        """Keep one checkpoint of the trial that waits, and none of those that give way to it."""
+        """Keep one checkpoint of the paused trial, and none of the trials that it replaces."""
         if reference is not None:
             self.context.folder.prune_checkpoints(self.number, [reference])
         ended = self.context.ledger.end_excess()
@@ -262,7 +265,7 @@ class Attempt:
 
     def _pause(self, interrupted: TrainingInterrupted) -> None:
         self._refuse_if_lost()
-        # Without room for it the next attempt goes on from the one before.
+        # If it can't be written, the next attempt goes on from the checkpoint before.
         reference = self._save(self.epochs_done, interrupted.state, part="-part")
         self.context.ledger.release(self.claim, "the worker was told to leave", reference)
         hit(FailPoint.RELEASED)
@@ -270,7 +273,7 @@ class Attempt:
             self._retain(reference)
 
     def _give_back(self, reason: str) -> str:
-        """Leave in the middle of ending the trial; its last checkpoint is where it goes on."""
+        """Release a trial that was about to end; it goes on from its last checkpoint."""
         self._refuse_if_lost()
         self.context.ledger.release(self.claim, f"the worker was told to leave; {reason}")
         return "paused"
@@ -283,8 +286,7 @@ class Attempt:
         objective = self.context.study.objective
         value = getattr(result, objective.metric)
         if objective.at == "last":
-            # The trial's value is the last epoch's. Weights of another one, chosen by validation
-            # images, would not be those that the value tells of.
+            # The trial's value is the last epoch's, so the weights of another epoch don't match it.
             if not result.last:
                 return
         elif self.best is not None and not objective.is_better(value, self.best["value"]):
@@ -295,7 +297,7 @@ class Attempt:
             self.best[PREDICTIONS] = said.encode()
 
     def _said(self, result: EpochResult) -> Predictions | None:
-        """Return what was said of each validation image, if training was asked to keep it."""
+        """Return the predictions of the validation images; ``None`` if they weren't kept."""
         said = result.val_predictions
         if said is None:
             return None
@@ -312,8 +314,8 @@ class Attempt:
     def _with_predictions(self, result: EpochResult) -> EpochResult:
         """Return the last result with what the trial's row keeps of its predictions.
 
-        A confirmation's training keeps them all. Any training whose images come in groups keeps
-        how far these move its figures, which no confusion matrix shows.
+        A training of a confirmation keeps all of them. If the images have groups, any training
+        keeps the effect of the groups on its metrics, which a confusion matrix doesn't contain.
         """
         kept = dict(result.attributes)
         if self.best is not None and PREDICTIONS in self.best:
@@ -324,7 +326,7 @@ class Attempt:
         return replace(result, attributes=kept)
 
     def _save_best(self) -> bool:
-        """Write the best weights, once there is room; returns False where the worker must leave."""
+        """Write the best weights when the disk allows; return False if the worker must leave."""
         if self.best is None:
             return True
         weights = {key: value for key, value in self.best.items() if key != PREDICTIONS}

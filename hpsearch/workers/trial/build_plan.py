@@ -17,7 +17,7 @@ from hpsearch.training.threads import threads_for
 
 @dataclass(frozen=True, kw_only=True)
 class BuildPlan:
-    """A configuration that can be built, and where it will be."""
+    """A configuration that can be built, and how it is trained on this host."""
 
     config: TrialConfig
     plan: Plan
@@ -25,11 +25,11 @@ class BuildPlan:
     threads: int
 
     def costs(self) -> dict[str, float]:
-        """Return the figures that a study may bound and that are known before training."""
+        """Return the metrics that a study may bound and that are known before training."""
         return {name: getattr(self.plan.model, name) for name in STATIC_COSTS}
 
     def images(self) -> Images:
-        """Return what tells these images from those of other trials."""
+        """Return what identifies the images of this training."""
         return Images(
             data_hash=self.plan.data_hash,
             class_names=self.plan.class_names,
@@ -38,9 +38,9 @@ class BuildPlan:
         )
 
     def attributes(self) -> dict[str, Any]:
-        """Return what a trial's row records; a frozen config repeats it.
+        """Return what a trial's row and a frozen config record.
 
-        Device, threads and precision decide the last digits of a result.
+        Device, threads and precision are among it, since they change the last digits of a result.
         """
         return {
             "device": device_name(self.device),
@@ -75,15 +75,15 @@ def plan_build(
     """Check that ``config`` can be built, without training a step.
 
     Args:
-        config: What to train.
-        device: Where.
-        threads: How many threads it may use.
-        data: The data root, ``None`` for the default one.
-        exact_threads: Whether it uses all of ``threads``; otherwise a small network takes one.
+        config: The configuration.
+        device: The device, such as ``cpu`` or ``cuda:0``.
+        threads: The most threads that it may use.
+        data: The data root; ``None``: the default one.
+        exact_threads: Whether it uses all of ``threads``; otherwise a small network uses one.
 
     Raises:
-        InfeasibleConfig: it can't be built; with the arithmetic.
-        DataError: the data isn't there.
+        InfeasibleConfig: It can't be built; the message contains the arithmetic.
+        DataError: The data isn't there.
     """
     planned = plan(config, device=device, data_root=data)
     if not exact_threads:
@@ -97,7 +97,7 @@ def plan_build(
 
 
 def device_name(device: str) -> str:
-    """Return the device, with its model where it is a GPU: ``cuda:0 (NVIDIA H100)``."""
+    """Return the device, with its model if it is a CUDA GPU: ``cuda:0 (NVIDIA H100)``."""
     if device.startswith("cuda"):
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return device

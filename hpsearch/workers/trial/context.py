@@ -1,4 +1,4 @@
-"""What a worker holds in its hands while it runs one trial after another."""
+"""Everything that a worker needs to run one trial after another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpsearch.workers.trial.run_folder import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerContext:
-    """All that a worker needs to run one trial after another."""
+    """Everything that a worker needs to run one trial after another."""
 
     study: StudyFile
     sampler: Sampler
@@ -31,15 +31,15 @@ class WorkerContext:
     threads: ThreadShare
     data: Path | None
     lease_seconds: float
-    #: Least time between two checkpoints of one trial.
+    #: The shortest time between two checkpoints of one trial.
     checkpoint_seconds: float
     #: The study's ``stops`` when the worker began.
     seen_stops: int
-    #: Whether the worker has been told to leave; asked before every draw and every batch.
+    #: Whether the worker has been told to leave; called before every draw and every batch.
     leave: Callable[[], bool]
-    #: Draws the points that are tried before the sampler has anything to learn from.
+    #: Draws the first points, before the sampler has results.
     starts: Starts | None = None
-    #: What else hears of every epoch.
+    #: The trackers.
     tracking: Tracking = field(default_factory=Tracking)
 
 

@@ -1,7 +1,7 @@
-"""Files that must be written before a trial can end: a full or a locked disk is waited for.
+"""Writes files that a trial needs to end, waiting while the disk is full or locked.
 
-Neither is the trial's fault: failing it would spend the whole budget on a folder that was mounted
-read-only for a minute.
+Neither is the trial's fault: if trials failed, a folder that is read-only for a minute would use up
+the whole budget.
 """
 
 from __future__ import annotations
@@ -14,15 +14,24 @@ from hpsearch.training.durable import is_full, is_storage_error
 
 logger = logging.getLogger(__name__)
 
-#: Between two tries, and between two warnings.
+#: Seconds between two tries, and between two warnings.
 PAUSE_SECONDS = 2.0
 WARNING_SECONDS = 60.0
 
 
 def retry_until_writable(write: Callable[[], object], what: str, leave: Callable[[], bool]) -> bool:
-    """Call ``write`` until the disk takes it; returns False where the worker must leave.
+    """Call ``write`` until the disk accepts it.
 
-    ``leave`` is asked twenty times a second while waiting. Other errors are raised.
+    Args:
+        write: Writes the file.
+        what: What can't be written, as a clause for the warning.
+        leave: Whether the worker must leave; called twenty times a second while waiting.
+
+    Returns:
+        Whether the file was written; False if the worker must leave.
+
+    Raises:
+        OSError: ``write`` failed for another reason.
     """
     warned_at: float | None = None
     while True:
@@ -44,5 +53,5 @@ def retry_until_writable(write: Callable[[], object], what: str, leave: Callable
 
 
 def describe_fault(error: OSError) -> str:
-    """Return what keeps files from being written, in words."""
+    """Return in words why files can't be written."""
     return f"{'the disk is full' if is_full(error) else 'the runs folder is unwritable'} ({error})"

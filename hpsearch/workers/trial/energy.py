@@ -1,9 +1,9 @@
-"""What a GPU took for a trial, in joules, where NVML tells (extra ``gpu``). Never run on a GPU yet.
+"""The energy that a GPU used for a trial, in joules, by NVML (extra ``gpu``). Untested on GPUs.
 
-NVML counts the energy of the whole GPU since its driver was loaded (GPUs from Volta on). Where
-several processes compute on it, each is charged its share. What a dead worker spent after its last
-checkpoint isn't counted, as little as the epochs that it lost. A look that NVML refuses is made up
-for by the next one.
+NVML counts the energy of the whole GPU since its driver was loaded (GPUs from Volta on). If several
+processes compute on it, each gets an equal share. The energy of a dead worker after its last
+checkpoint isn't counted, nor are the epochs that it lost. If NVML refuses a read, the next read
+includes that energy.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ ENERGY = "energy_joules"
 
 
 class EnergyMeter:
-    """Adds up what one trial took.
+    """Adds up the energy of one trial.
 
-    ``counter`` returns the joules that its device took ever, and among how many processes they are
-    shared now; ``None`` if that can't be read at the moment.
+    ``counter`` returns the total joules of the device and the number of processes that share it
+    now; ``None`` if they can't be read at the moment.
     """
 
     def __init__(self, counter: Callable[[], tuple[float, int] | None]) -> None:
@@ -33,13 +33,13 @@ class EnergyMeter:
         self.look()
 
     def go_on_from(self, spent: float) -> None:
-        """Begin with what earlier attempts spent on the epochs that this one needn't train."""
+        """Begin with the joules of earlier attempts for the epochs up to the checkpoint."""
         self._seen = None
         self.look()
         self._spent = spent
 
     def look(self) -> float:
-        """Return the joules so far. Call it every epoch: who shares the GPU changes."""
+        """Return the joules so far. Call it every epoch: the processes on the GPU change."""
         read = self._counter()
         if read is not None:
             total, processes = read
@@ -50,7 +50,7 @@ class EnergyMeter:
 
 
 def meter_of(device: str) -> EnergyMeter | None:
-    """Return a meter for ``device``; ``None`` where it is no GPU, or nothing tells its energy."""
+    """Return a meter for ``device``; ``None`` if it is no GPU, or its energy can't be read."""
     if not device.startswith("cuda"):
         return None
     try:
@@ -67,16 +67,16 @@ def meter_of(device: str) -> EnergyMeter | None:
 
 
 def counter_of(nvml: Any, uuid: str) -> Callable[[], tuple[float, int] | None]:
-    """Return what reads the GPU ``uuid``; by it, since CUDA may number GPUs otherwise.
+    """Return a function that reads the counter of a GPU, for ``EnergyMeter``.
 
     A part of a GPU (MIG) has no counter of its own.
 
     Args:
         nvml: The module ``pynvml``.
-        uuid: As PyTorch says it, without ``GPU-``, or whole.
+        uuid: The GPU's UUID, with or without ``GPU-``: CUDA may number GPUs in another order.
 
     Raises:
-        NVMLError: of ``pynvml``; the GPU isn't known by this name, or doesn't count.
+        NVMLError: Of ``pynvml``; there is no such GPU, or it has no counter.
     """
     nvml.nvmlInit()
     gpu = nvml.nvmlDeviceGetHandleByUUID(
@@ -87,7 +87,7 @@ def counter_of(nvml: Any, uuid: str) -> Callable[[], tuple[float, int] | None]:
         millijoules = nvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
         return millijoules / 1000.0, len(nvml.nvmlDeviceGetComputeRunningProcesses(gpu))
 
-    read()  # an older GPU says now that it can't
+    read()  # fails at once on a GPU without a counter
 
     def read_if_possible() -> tuple[float, int] | None:
         try:

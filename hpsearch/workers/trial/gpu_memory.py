@@ -1,4 +1,4 @@
-"""Room on a GPU that others use, too: a trial begins when the memory that it needs is free.
+"""Memory of a shared GPU: a trial begins when the memory that it needs is free.
 
 Experimental: the arithmetic is tested, but it never ran on a GPU.
 """
@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hpsearch.training.plan import Plan
 
-#: What cuDNN and cuBLAS take to work in, and what the allocator can't use for fragments.
+#: Workspace of cuDNN and cuBLAS, and what the allocator loses by fragmentation.
 WORKING_BYTES = 256 * 2**20
 
 #: Weights, gradients, and two moments of the optimizer, in fp32; an average of the weights.
 _BYTES_PER_PARAMETER, _BYTES_OF_AVERAGE = 4 * 4, 4
 
-#: Seconds between two looks.
+#: Seconds between two reads of the free memory.
 PAUSE = 2.0
 
 
 def needed_bytes(plan: Plan) -> int:
-    """Predict what training needs on a GPU, a little too much rather than too little.
+    """Predict the bytes that training needs on a GPU, rather too many than too few.
 
-    Parameters with gradients, moments and the average that some studies evaluate, what autograd
-    keeps of the largest batch (in fp32), the gradient of the largest layer, and the images, which
-    lie on the GPU as uint8. A trial of folds holds the models and images of all of them, and trains
-    one at a time.
+    These are the parameters with gradients, moments and an average if it is evaluated, the saved
+    activations of the largest batch (fp32), the gradient of the largest layer, and the images,
+    which are on the GPU as uint8. A trial with folds has the models and images of all folds there,
+    and trains one at a time.
     """
     batch = max(plan.batches)
     channels, height, width = plan.input_shape
@@ -45,7 +45,7 @@ def needed_bytes(plan: Plan) -> int:
 
 
 def free_bytes(device: str) -> int:
-    """Return what this process can still get on a CUDA device, whoever holds the rest."""
+    """Return how many bytes this process can still allocate on a CUDA device."""
     import torch
 
     free, _ = torch.cuda.mem_get_info(device)
@@ -54,7 +54,7 @@ def free_bytes(device: str) -> int:
 
 
 def total_bytes(device: str) -> int:
-    """Return the memory of a CUDA device."""
+    """Return the memory of a CUDA device in bytes."""
     import torch
 
     return int(torch.cuda.mem_get_info(device)[1])
@@ -69,10 +69,18 @@ def wait_for_memory(
     tell: Callable[[int], None],
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Return when ``needed`` bytes are free, or ``leave`` says so.
+    """Wait until enough memory is free, or the worker must leave.
 
-    ``tell`` hears once how many are free where one has to wait. What the whole device doesn't hold
-    is let through: the prediction may be wrong, and out-of-memory has an ending of its own.
+    If the whole device has less than ``needed``, return at once: the prediction may be wrong, and
+    an out-of-memory error is handled anyway.
+
+    Args:
+        needed: Bytes that must be free.
+        total: Bytes of the whole device.
+        free: Returns the free bytes.
+        leave: Whether the worker must leave.
+        tell: Called with the free bytes, once, if the trial has to wait.
+        pause: Sleeps for a number of seconds.
     """
     told = False
     while needed <= total and not leave():

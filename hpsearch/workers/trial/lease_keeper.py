@@ -1,12 +1,12 @@
-"""Keeps one lease alive beside the training loop, and tells the loop when to stop.
+"""Renews one lease beside the training loop, and tells the loop when to stop.
 
-A thread renews, not the loop: one long epoch must not look like death. Where renewing fails for a
-whole lease (the database is away), others may hold the trial already, so the loop waits at its next
-batch until the ledger has answered: go on, or drop the trial.
+A thread renews the lease, not the loop: one long epoch must not look like a dead worker. If
+renewals fail for a whole lease (the database can't be reached), another worker may have the trial
+already, so the loop waits at its next batch for the ledger's answer: go on, or drop the trial.
 
-Since the thread renews, a loop that hangs would hold its trial for ever. So the thread also watches
-that batches are finished; where none is for the study's ``trial_timeout``, it ends the attempt and
-the process, as there is no other way to stop code that doesn't come back.
+Since the thread renews, a loop that hangs would never lose its trial. So the thread also watches
+the batches; if none is finished for the study's ``trial_timeout``, it ends the attempt and the
+process, since code that doesn't return can't be stopped in another way.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Renewals per lease: two may be lost before others may think that we are dead.
+#: Renewals per lease: two may be lost before other workers may claim the trial.
 RENEWALS_PER_LEASE = 4
 
-#: A renewal also tells that somebody asked the study to stop; people wait for that.
+#: The longest time between two renewals: they also read whether the user stopped the study.
 LONGEST_PAUSE_SECONDS = 2.0
 
-#: Exit code of a worker that hung. It says that trying again may help (sysexits' EX_TEMPFAIL).
+#: Exit code of a worker that hung; another try may succeed (sysexits' EX_TEMPFAIL).
 HUNG = 75
 
 #: Innermost lines of the hanging loop that the trial's error shows.
@@ -50,9 +50,12 @@ class LeaseKeeper:
     """Renews ``claim`` while the ``with`` block runs.
 
     Args:
-        leave: Asked at every batch; True means that the worker has been told to leave.
-        seen_stops: A larger count in the study means that somebody asked it to stop.
-        trial_timeout: Seconds in which code that is watched must finish a batch.
+        ledger: The ledger of the study.
+        claim: The claimed trial.
+        lease_seconds: The length of the lease.
+        leave: Called at every batch; True means that the worker has been told to leave.
+        seen_stops: The study's ``stops`` when the worker began; a larger count stops the worker.
+        trial_timeout: Seconds in which watched code must finish a batch.
         exit_process: Ends a process that hangs.
     """
 
@@ -76,13 +79,13 @@ class LeaseKeeper:
         self._exit_process = exit_process
         self._watched_thread = threading.get_ident()
         self._renewed_at = time.monotonic()
-        #: When the code that is watched last came back to us; ``None`` while none is.
+        #: When the watched code last finished a batch; ``None`` while no code is watched.
         self._progress_at: float | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease-keeper", daemon=True)
-        #: The ledger refused: another worker owns the trial.
+        #: Whether the ledger refused a renewal: another worker owns the trial.
         self.lost = False
-        #: Somebody asked the study to stop.
+        #: Whether the user stopped the study.
         self.stop_requested = False
 
     def __enter__(self) -> LeaseKeeper:
@@ -96,13 +99,13 @@ class LeaseKeeper:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
-        # No renewal may be under way while the worker goes on to another trial.
+        # No renewal may still run when the worker goes on to another trial.
         self._thread.join()
 
     def should_stop(self) -> bool:
         """Whether training must stop at this batch. Blocks while the lease is in doubt."""
         watched = self._progress_at is not None
-        # Waiting here for the database is no hang.
+        # Waiting for the database here doesn't count as a hang.
         self._progress_at = None
         try:
             return self._must_leave(in_doubt=True)
@@ -110,12 +113,12 @@ class LeaseKeeper:
             self._progress_at = time.monotonic() if watched else None
 
     def must_leave(self) -> bool:
-        """Whether the worker must leave the trial; answers at once."""
+        """Whether the worker must leave the trial; returns at once."""
         return self._must_leave(in_doubt=False)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch the block: it must end, or ask ``should_stop``, within ``trial_timeout``."""
+        """Watch the block: it must end, or call ``should_stop``, within ``trial_timeout``."""
         self._progress_at = time.monotonic()
         try:
             yield
@@ -123,7 +126,7 @@ class LeaseKeeper:
             self._progress_at = None
 
     def watched(self, steps: Iterator[T]) -> Iterator[T]:
-        """Yield from ``steps``, watching what they do and not what the consumer does."""
+        """Yield from ``steps``, watching their code but not the consumer's."""
         while True:
             with self.watching():
                 try:
@@ -150,25 +153,25 @@ class LeaseKeeper:
             if self._hangs():
                 self._end_attempt()
                 return
-            # A lease that is gone isn't renewed; the loop may hang all the same.
+            # A lost lease isn't renewed, but the loop may still hang.
             renewing = renewing and self._renew()
 
     def _renew(self) -> bool:
-        """Show a sign of life; returns whether there is any use in another one."""
-        # Taken before asking: the lease runs from when the ledger saw us at the latest.
+        """Renew the lease; return whether another renewal makes sense."""
+        # Before the call, since the ledger may count the lease from that moment.
         asked_at = time.monotonic()
         try:
             stops = self._ledger.renew(self._claim)
         except (LeaseLost, DatabaseReplaced):
-            # Also if the trial ended a moment ago; then nobody looks at this any more. Without its
-            # database the trial is lost, too: the loop ends, and its next write says why.
+            # Also if the trial ended a moment ago; then this has no effect. Without its database
+            # the trial is lost as well: the loop ends, and its next write raises the reason.
             self.lost = True
             return False
         except GaveUpWaiting:
             return False
         except Exception as error:
-            # A thread that ended here would leave the loop waiting for ever; the next renewal
-            # may succeed, and until then the lease is in doubt.
+            # If the thread ended here, the loop would never stop waiting. The next renewal may
+            # succeed; until then the lease is in doubt.
             logger.warning("the lease could not be renewed", exc_info=error)
             return True
         self._renewed_at = asked_at
@@ -180,7 +183,7 @@ class LeaseKeeper:
         return progress_at is not None and time.monotonic() - progress_at > self._trial_timeout
 
     def _end_attempt(self) -> None:
-        """Tell the ledger where the loop hangs, and end the process."""
+        """Write to the ledger where the loop hangs, and end the process."""
         frame = sys._current_frames().get(self._watched_thread)
         where = "".join(traceback.format_stack(frame, None)[-_FRAMES:]) if frame else ""
         error = (

@@ -1,6 +1,7 @@
-"""Running out of memory: telling it from other errors, and what is known about it afterwards.
+"""Detecting out-of-memory errors, and what a trial's row records of them.
 
-torch is imported where it is asked: a launch itself, which reads about shortages, needs none.
+Only the functions that need torch import it: a launch itself, which imports this module, needs
+none.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Attempts of a trial that runs out of memory. The second one helps where somebody else's program
-#: held the memory for a while; a third would only cost.
+#: Attempts of a trial that runs out of memory. The second one helps if another program used the
+#: memory for a while; a third one is unlikely to.
 ATTEMPTS = 2
 
-#: With what the reason of such an attempt begins.
+#: The beginning of the reason of such an attempt.
 OUT_OF_MEMORY = "out of memory"
 
 _MEGABYTE = 1e6
 
-#: What torch says where it has no exception of its own: on the CPU, on MPS, in cuBLAS and cuDNN.
+#: Phrases of torch's errors without an exception type: on the CPU, on MPS, in cuBLAS and cuDNN.
 _SIGNS = (
     "defaultcpuallocator",
     "can't allocate memory",
@@ -43,9 +44,9 @@ class OutOfMemory:
     """A trial that got less memory than it needs."""
 
     device: str
-    #: The most that the trial held before, in MB: allocated on the GPU, resident on the CPU.
+    #: The peak before the error, in MB: allocated on the GPU, resident on the CPU.
     peak_mb: float
-    #: What was asked for and refused, in MB; ``None`` where the error doesn't say.
+    #: The size of the refused allocation, in MB; ``None`` if the error doesn't contain it.
     asked_mb: float | None
 
     def __str__(self) -> str:
@@ -54,13 +55,13 @@ class OutOfMemory:
         return f"{OUT_OF_MEMORY} on {self.device}: at most {self.peak_mb:,.0f} MB {held}{asked}"
 
     def attributes(self) -> dict[str, Any]:
-        """Return what the trial's row records."""
+        """Return what the trial's row records of it."""
         noted = {"out_of_memory": str(self), "memory_peak_mb": round(self.peak_mb, 1)}
         return noted if self.asked_mb is None else {**noted, "memory_asked_mb": self.asked_mb}
 
 
 def detect_out_of_memory(error: BaseException, device: str) -> OutOfMemory | None:
-    """Return what is known where ``error`` says that memory ran out, ``None`` for any other."""
+    """Return the details of an out-of-memory error; ``None`` for any other error."""
     import torch
 
     if not isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -71,30 +72,30 @@ def detect_out_of_memory(error: BaseException, device: str) -> OutOfMemory | Non
 
 
 def measure_from_here(device: str) -> None:
-    """Begin to measure the peak anew: the last trial's says nothing about the next."""
+    """Reset the peak of the memory, so that it is the next trial's."""
     if device.startswith("cuda"):
         import torch
 
-        # Before CUDA is opened there is nothing to reset, and PyTorch refuses to
+        # Before CUDA is opened PyTorch refuses to reset the peak, and there is none
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.reset_peak_memory_stats(device)
         return
-    # Linux alone can; elsewhere the peak is that of the whole process.
+    # Only Linux can do this; elsewhere the peak is that of the whole process.
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def give_back(device: str) -> None:
-    """Give back what a trial that is over leaves in this process's cache of GPU memory.
+    """Free this process's cache of GPU memory after a trial.
 
-    PyTorch keeps it for the next trial here, which may be small, while others wait for room.
+    PyTorch would keep it for the next trial, which may be small, while other processes wait.
     """
     if device.startswith("cuda"):
         free_caches()
 
 
 def forget_frames(error: BaseException) -> None:
-    """Let go of the frames of ``error`` and of those that led to it: they hold the tensors."""
+    """Remove the frames of ``error`` and of its causes: they reference tensors."""
     chain: list[BaseException | None] = [error]
     seen: set[int] = set()
     while chain:
@@ -107,11 +108,11 @@ def forget_frames(error: BaseException) -> None:
 
 
 def free_caches() -> None:
-    """Give back what only caches hold, so that the next attempt finds all there is."""
+    """Free cached memory, so that it is available to the next attempt."""
     import torch
 
     gc.collect()
-    torch.cuda.empty_cache()  # does nothing where CUDA was never used
+    torch.cuda.empty_cache()  # does nothing if CUDA was never used
 
 
 def _peak(device: str) -> float:

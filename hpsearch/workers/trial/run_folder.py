@@ -1,7 +1,7 @@
 """Checkpoints of one study on disk: ``<runs>/<study>/<run key>/trial-0007/``.
 
-A name holds epoch and attempt, so a stopped worker that wakes up can't overwrite its successor's
-file. The file is safe on disk before the ledger names it. What can't be resumed any more is
+A name contains epoch and attempt, so a stopped worker that wakes up can't overwrite its successor's
+file. The file is safe on disk before the ledger names it. Files that can't be resumed any more are
 removed, except the best trial's weights.
 """
 
@@ -18,13 +18,13 @@ from hpsearch.errors import CheckpointError
 from hpsearch.search.ledger_types import CheckpointRef
 from hpsearch.training import checkpoint
 
-#: Checkpoints of an unfinished trial that stay: the newest, and one more should it be damaged.
+#: Checkpoints of an unfinished trial that are kept: the newest, and one more if that is damaged.
 KEPT_CHECKPOINTS = 2
 
 BEST_WEIGHTS = "best.pt"
 CHECKPOINTS = "epoch-*.pt"
 
-#: What follows the study's folder in a key; no sign in it leads elsewhere.
+#: The part of a key after the study's folder; no character in it leads to another folder.
 _FILE = r"/trial-\d+/epoch-[\w.-]+\.pt"
 
 
@@ -42,7 +42,18 @@ class RunFolder:
     def save(
         self, number: int, attempt: int, epoch: int, state: Mapping[str, Any], *, part: str = ""
     ) -> CheckpointRef:
-        """Write a checkpoint durably; ``part`` tells one within an epoch from its end's."""
+        """Write a checkpoint durably.
+
+        Args:
+            number: Optuna's number of the trial.
+            attempt: The number of the attempt.
+            epoch: The number of finished epochs.
+            state: What the checkpoint contains.
+            part: A suffix of the name if the checkpoint was taken within an epoch.
+
+        Returns:
+            The reference that the ledger stores.
+        """
         name = f"epoch-{epoch:04d}{part}.attempt-{attempt}.pt"
         path = self.trial(number) / name
         sha256 = checkpoint.save(path, state)
@@ -62,9 +73,12 @@ class RunFolder:
         return None
 
     def file_of(self, reference: CheckpointRef) -> Path:
-        """Return the file that a key names. Raises ``CheckpointError`` for one of another place.
+        """Return the file that a key names.
 
-        A key comes from the database: whoever writes there must not choose what is opened here.
+        A key comes from the database, and the database must not decide which file is opened.
+
+        Raises:
+            CheckpointError: The key names no checkpoint of this study, or a symbolic link.
         """
         path = self._runs / reference.key
         own = re.escape(self.path.relative_to(self._runs).as_posix()) + _FILE
@@ -89,14 +103,18 @@ class RunFolder:
         return path
 
     def load_best(self, number: int) -> dict[str, Any]:
-        """Return what ``save_best`` wrote. Raises ``CheckpointError`` naming a missing file."""
+        """Return what ``save_best`` wrote.
+
+        Raises:
+            CheckpointError: The file is missing or damaged.
+        """
         return checkpoint.load(self.trial(number) / BEST_WEIGHTS)
 
     def clean_up(self, ended: Collection[int], *, winners: Collection[int]) -> None:
         """Remove every file of the trials in ``ended``, except the winners' best weights.
 
-        A trial that isn't in ``ended`` keeps everything: it may have written its best weights and
-        be about to tell the ledger.
+        A trial that isn't in ``ended`` keeps all files: it may have written its best weights and
+        not reported its end yet.
         """
         for folder in _files(self.path):
             number = folder.name.removeprefix("trial-")
@@ -109,13 +127,13 @@ class RunFolder:
         checkpoint.remove_unfinished(folder)
         if not keep_best:
             _remove(folder / BEST_WEIGHTS)
-        # Refused where something is left in it, ours or not; another worker may be quicker.
+        # Fails if the folder isn't empty, or if another worker has removed it.
         with suppress(OSError):
             folder.rmdir()
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return what is in ``folder``; nothing where it was just removed, or can't be looked into."""
+    """Return what is in ``folder``; nothing if it was just removed or can't be read."""
     try:
         return list(folder.iterdir())
     except OSError:
@@ -123,6 +141,6 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file that nobody needs. Where that is refused it stays, and no work is lost."""
+    """Remove a file that isn't needed. If that fails, it stays, and no work is lost."""
     with suppress(OSError):
         path.unlink(missing_ok=True)

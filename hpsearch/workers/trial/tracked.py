@@ -1,4 +1,4 @@
-"""What trackers are told of a trial, and the runs that dead workers have left open in them."""
+"""What trackers get of a trial, and closing the runs that dead workers left open in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpsearch.tracking.tracker import RunState, TrackedTrial
 from hpsearch.workers.trial.build_plan import BuildPlan
 from hpsearch.workers.trial.context import WorkerContext
 
-#: What follows from a configuration alone, so that every attempt tells the same.
+#: Attributes that follow from the configuration, so that they are the same for every attempt.
 _FACTS = ("trial_seed", "split_seed", "parameters", "multiply_adds")
 
 _ENDS: Mapping[str, RunState] = {"complete": "complete", "pruned": "pruned", "failed": "failed"}
@@ -27,7 +27,15 @@ def begin(
     params: Mapping[str, Any],
     build_plan: BuildPlan,
 ) -> None:
-    """Tell the trackers that an attempt on a configured trial begins."""
+    """Tell the trackers that an attempt on a configured trial begins.
+
+    Args:
+        context: The worker's context.
+        claim: The claimed trial.
+        number: Optuna's number of the trial.
+        params: The trial's configuration.
+        build_plan: How it is trained here.
+    """
     if not context.tracking:
         return
     curve = []
@@ -38,7 +46,7 @@ def begin(
 
 
 def close_orphaned_runs(context: WorkerContext) -> None:
-    """Tell the end of trials whose worker died before it could; the study is finished."""
+    """Close the runs of trials whose worker died before it could, in a finished study."""
     for tracker in context.tracking.names:
         numbers = orphaned_runs(context.folder.path, tracker)
         if not numbers:

@@ -1,4 +1,4 @@
-"""One claimed trial, from its configuration to its end: the way of a trial in one file."""
+"""One claimed trial, from its configuration to its end."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ logger = logging.getLogger(__name__)
 #: The trial's number, its parameters, and how it is built here.
 Configured: TypeAlias = tuple[int, Mapping[str, Any], BuildPlan]
 
-#: Infeasible draws of one ticket, one after the other, before the space is called hopeless.
+#: Infeasible draws in a row for one ticket, after which its trial fails.
 MAX_INFEASIBLE = 200
 
-#: Characters of an error that the ledger keeps; of one that is cut, those of its beginning.
+#: Characters of an error that the ledger keeps, and those of its beginning if it is cut.
 _ACCOUNT, _BEGINNING = 4000, 1500
 
 _DAMAGED = (
@@ -53,16 +53,21 @@ _DAMAGED = (
     "nobody can go on with it"
 )
 
-#: Draws where a study's own sampler keeps proposing what can't be built.
+#: Draws if the study's sampler repeatedly proposes configurations that can't be built.
 _CHANCE = SAMPLERS.build(Component("random"))
 
 
 def run_trial(context: WorkerContext, claim: Claim) -> None:
     """Run a claimed trial until it ends, is paused, or belongs to another worker.
 
-    Whatever the trial itself does wrong ends in the ledger. A ``UserError`` (data gone, a plug-in
-    missing) would hit every trial: it gives the ticket back and is raised. ``DeviceUnusable`` is
-    raised after the trial's failure is written: this process can't train any other.
+    Failures of the trial itself are written to the ledger.
+
+    Raises:
+        UserError: An error that every trial would have, such as missing data; the ticket is
+            released.
+        DeviceUnusable: This process can't train any more; the trial's failure is written before.
+        GaveUpWaiting: The database can't be reached, and the worker was told to leave.
+        DatabaseReplaced: The database isn't the one that was opened.
     """
     hit(FailPoint.CLAIMED)
     memory.measure_from_here(context.device)
@@ -80,13 +85,13 @@ def run_trial(context: WorkerContext, claim: Claim) -> None:
         except LeaseLost as error:
             logger.warning("dropped: %s", error)
         finally:
-            # Where the trial has ended, the trackers know already
+            # No effect if the trial has ended: the trackers have its end already
             context.tracking.end("paused")
     memory.give_back(context.device)
 
 
 def _run(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> None:
-    """Configure and train; what the trial does wrong is written to the ledger (``LeaseLost``)."""
+    """Configure and train; failures of the trial are written to the ledger."""
     try:
         configured = _configure(context, claim, keeper)
         if configured is not None:
@@ -99,7 +104,7 @@ def _run(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> None:
         context.ledger.release(claim, f"{type(error).__name__}: {error}")
         raise
     except TrainingDiverged as error:
-        # The same seed diverges again; trying once more would only cost.
+        # With the same seed it would diverge again.
         _fail(context, claim, str(error), retry=False)
     except Exception as error:
         logger.warning("attempt failed", exc_info=error)
@@ -137,7 +142,7 @@ def _fail(
 
 
 def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Configured | None:
-    """Return the trial as it will be trained, drawing its configuration where it has none."""
+    """Return the trial as it will be trained; draw its configuration if it has none."""
     ledger = context.ledger
     if claim.damaged:
         _fail(context, claim, _DAMAGED, retry=False)
@@ -153,7 +158,7 @@ def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Con
     point, infeasible = claim.point, claim.infeasible
     while infeasible < MAX_INFEASIBLE:
         if context.leave():
-            # Two hundred draws may take longer than a worker has to leave.
+            # Two hundred draws may take longer than the time that a worker has to leave.
             ledger.release(claim, "the worker was told to leave")
             return None
         try:
@@ -203,12 +208,12 @@ def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Con
 def _configure_planned(
     context: WorkerContext, claim: Claim, keeper: LeaseKeeper
 ) -> Configured | None:
-    """Return what a confirmation's plan has for the ticket; nothing is drawn."""
+    """Return the trial that a confirmation's plan has for the ticket, without a draw."""
     drawn = planned_trial(context.ledger.database, context.study, claim.ticket)
     try:
         build_plan = _plan_build(context, claim, keeper, drawn.params)
     except InfeasibleConfig as error:
-        # It could be built in the search; with this split it can't, and another isn't asked for
+        # It could be built in the search, but not with this split, and the plan has no other
         _fail(context, claim, str(error), retry=False)
         return None
     _require_same_images(context, drawn.params, build_plan)
@@ -219,10 +224,10 @@ def _configure_planned(
 
 
 def _recorded_threads(context: WorkerContext, claim: Claim) -> int | None:
-    """Return the threads that a trial which goes on has had so far, if it can have them here.
+    """Return the number of threads of a resumed trial's earlier attempts, if it is possible here.
 
-    On a CPU another number would change the last digits: a resumed trial ends as one that nothing
-    happened to.
+    On a CPU another number would change the last digits, and a resumed trial must have the same
+    result as an uninterrupted one.
     """
     if context.threads.exact or context.device != "cpu" or claim.trial_id is None:
         return None
@@ -242,7 +247,7 @@ def _plan_build(
 ) -> BuildPlan:
     """Return how the trial is trained here, with ``threads`` or with this worker's share."""
     config = context.study.trial_config(params, claim.ticket)
-    # Preparing images may take its time, once for all trials; building a model must not.
+    # Preparing images may take long, once for all trials, so it isn't watched; building is.
     prepare(config.data, split_seed=config.split_seed, root=context.data)
     with keeper.watching():
         return plan_build(
@@ -262,7 +267,7 @@ def _require_same_images(
 
 
 def _require_constraints(goals: Goals, build_plan: BuildPlan) -> None:
-    """Raise ``ConstraintBroken`` where what is known before training is out of bounds."""
+    """Raise ``ConstraintBroken`` if a metric that is known before training is out of bounds."""
     broken = goals.violated(build_plan.costs())
     if broken:
         raise ConstraintBroken("; ".join(broken), goals.violations(build_plan.costs()))
@@ -287,7 +292,7 @@ def _row(
 def _account(error: BaseException) -> str:
     """Return the error's traceback, for `show`.
 
-    Of a long one its type and the beginning of its message come first, then beginning and end.
+    A long one is cut in its middle, and its type and message come first.
     """
     told = "".join(traceback.format_exception(error))
     if len(told) <= _ACCOUNT:

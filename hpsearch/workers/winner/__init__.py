@@ -1,6 +1,6 @@
-"""What is done with a winner once it is known.
+"""What is done with a winner.
 
-- ``final_evaluation``  the test images, opened once
+- ``final_evaluation``  its evaluation on the test images
 - ``exporting``         files of its trained model
-- ``labelling``         pictures labelled by it
+- ``labelling``         labels that it gives to pictures
 """

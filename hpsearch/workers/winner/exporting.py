@@ -37,15 +37,15 @@ from hpsearch.training.formats.torch_program import write_torch_program
 from hpsearch.training.plan import plan_on
 from hpsearch.workers.trial.run_folder import RunFolder
 
-#: The kept weights must give the recorded accuracy again up to this share of the images, or this
-#: many of them: other threads or another device move an image or two across a border (trained on a
-#: GPU, judged on the CPU), other weights move more.
+#: The kept weights must give the recorded accuracy again, up to this share of the images or this
+#: many of them: another device or number of threads changes the prediction of an image or two,
+#: other weights change more.
 _SLACK, _SLACK_IMAGES = 0.01, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """Which files to write; ``None``: not that one."""
+    """Which files to write; ``None``: not this one."""
 
     config: Path | None = None
     card: Path | None = None
@@ -68,26 +68,39 @@ class Targets:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A winner's kept weights, and the images that they are judged on."""
+    """A winner's kept weights, and their evaluation."""
 
     classifier: Classifier
-    #: uint8 ``(n, channels, height, width)``: some of the validation images.
+    #: Some of the validation images, (n, channels, height, width) uint8.
     images: Tensor
     judgement: Judgement
 
     @property
     def weights(self) -> str:
-        """Say which weights these are."""
+        """In words, which weights these are."""
         return f"those after epoch {self.classifier.signature.epoch}, which give the trial's value"
 
 
 def write_export(
     export: Export, targets: Targets, *, runs: Path, data: Path | None, overwrite: bool
 ) -> dict[str, Agreement]:
-    """Write every file of ``targets``; returns how well programs agree, by ``Targets``' fields.
+    """Write the files of an export.
 
-    Raises ``UserError`` where a file exists, a package is missing or the data isn't what it was,
-    ``CheckpointError`` where the weights aren't kept here, and ``ExportFailed``.
+    Args:
+        export: The winner that is exported.
+        targets: The files to write.
+        runs: The runs folder of this host, with the kept weights.
+        data: The data root; ``None``: the default one.
+        overwrite: Whether existing files may be replaced.
+
+    Returns:
+        Field of ``Targets`` -> how well the exported program agrees with the model.
+
+    Raises:
+        UserError: A file exists, a package is missing or the images have changed.
+        CheckpointError: The weights aren't kept here.
+        ExportFailed: A format can't represent the model, or the weights don't give the recorded
+            accuracy.
     """
     bundle.refuse_to_replace(targets.files(), overwrite=overwrite)
     if targets.onnx is not None:
@@ -115,9 +128,15 @@ def write_export(
 
 
 def model_card(export: Export, trained: Trained | None, folder: Path) -> str:
-    """Return the card of what is exported, for a file in ``folder``.
+    """Return the model card of an export.
 
-    Figures of classes are from the best source there is.
+    Metrics per class are of the confirmation if there is one, otherwise of the kept weights, and
+    otherwise of the trial's own confusion matrix.
+
+    Args:
+        export: The winner that is exported.
+        trained: Its evaluated weights; ``None`` if they weren't loaded.
+        folder: The folder of the card, to which its paths are relative.
     """
     frozen, verdict = export.frozen, export.verdict
     judgement = trained.judgement if trained is not None else None
@@ -147,10 +166,17 @@ def model_card(export: Export, trained: Trained | None, folder: Path) -> str:
 
 
 def load_trained(frozen: FrozenConfig, *, runs: Path, data: Path | None) -> Trained:
-    """Load the weights that a frozen config tells of, and judge them on its validation images.
+    """Load the weights of a frozen config, and evaluate them on its validation images.
 
-    Raises ``CheckpointError`` where they aren't kept here, ``UserError`` where the data isn't
-    what it was, and ``ExportFailed`` where the weights don't give the recorded accuracy.
+    Args:
+        frozen: The frozen config.
+        runs: The runs folder of this host, with the kept weights.
+        data: The data root; ``None``: the default one.
+
+    Raises:
+        CheckpointError: The weights aren't kept here.
+        UserError: The images have changed, or the trial has several models (folds or splits).
+        ExportFailed: The weights don't give the recorded accuracy.
     """
     study = study_from_document(
         frozen.document, component_registries.registries, where="the frozen config"
@@ -213,7 +239,7 @@ def _judge(classifier: Classifier, prepared: PreparedData, origin: dict[str, Any
 
 
 def groups_of(prepared: PreparedData, judged: Evaluation) -> OverGroups | None:
-    """Return how far groups of validation images move what ``judged`` says of them all."""
+    """Return the effect of groups of validation images on the metrics; ``None`` without groups."""
     rows = prepared.val_indices
     said = Predictions(
         rows=rows.numpy(),

@@ -1,4 +1,4 @@
-"""The winner of a study on the test images."""
+"""The evaluation of a study's winner on the test images."""
 
 from __future__ import annotations
 
@@ -51,13 +51,26 @@ def evaluate_winner(
     data: Path | None,
     pick: str | None = None,
 ) -> FinalEvaluation:
-    """Evaluate the winner's kept weights on the test images, and record that they were opened.
+    """Evaluate the winner's kept weights on the test images, and record the evaluation.
 
-    Of a search that was confirmed it is the confirmed winner, trained with each of the report's
-    seeds; else the best trial. With several objectives it is the point of the front that ``pick``
-    names (``ranking.pick``): a confirmation chooses by one of them. Raises ``UserError`` where
-    trials are running (the winner may still change), none is eligible or none was picked, and
-    ``CheckpointError`` where the winner's weights aren't below ``runs``.
+    The winner of a confirmed search is the confirmed one, trained with each of the report's seeds;
+    otherwise it is the best trial.
+
+    Args:
+        database: The database of the study.
+        record: The search.
+        study: The study file of the search.
+        runs: The runs folder of this host, with the kept weights.
+        device: The device, as ``resolve_devices`` reads it; the first one is used.
+        data: The data root; ``None``: the default one.
+        pick: A point of the front, for ``ranking.chosen``, if there are several objectives;
+            otherwise ``None``.
+
+    Raises:
+        UserError: The study is a confirmation, trials are running (the winner may still change),
+            the confirmation isn't finished, or its winner is invalid, no trial is eligible, or none
+            was picked.
+        CheckpointError: The winner's weights aren't below ``runs``.
     """
     _refuse_confirmation(record)
     counts, name = record.counts, record.study.name
@@ -98,7 +111,7 @@ def evaluate_winner(
         accuracies=[mean(each.accuracy for each in part) for part in _parts(found, of_training)]
         if seeds
         else [],
-        # Without seeds and groups it is Wilson's, which the figure itself tells
+        # Without seeds and groups it is Wilson's interval, which follows from the accuracy
         spread=intervals.get("val_accuracy") if seeds or result.groups is not None else None,
         models=len(found),
         groups=None if result.groups is None else len(np.unique(result.groups)),
@@ -111,7 +124,7 @@ def evaluate_winner(
 def _best_seen(
     record: StudyRecord, study: StudyFile, runs: Path, pick: str | None
 ) -> tuple[int, list[Trained], list[int]]:
-    """Return the best (or picked) trial of the search, its one model, and no seed."""
+    """Return the best (or picked) trial of the search, its models, and no seeds."""
     counts, winner = record.counts, chosen(record, pick)
     if winner is None or winner.number is None:
         if violators(record):
@@ -128,7 +141,7 @@ def _best_seen(
 def _confirmed(
     confirmation: StudyRecord, study: StudyFile, runs: Path
 ) -> tuple[int, list[Trained], list[int]]:
-    """Return the confirmed winner, its models of the report's seeds, and these seeds."""
+    """Return the confirmed winner, its models, one per report seed, and these seeds."""
     now, of = progress_of(confirmation), confirmation.study.document["confirms"]["study"]
     if not now.finished:
         raise UserError(
@@ -149,7 +162,7 @@ def _confirmed(
             continue
         kept = folder.load_best(trial.number)
         config = study.trial_config(trial.params, trial.ticket)
-        # Of a search's repeated splits a confirmation trains one with each seed
+        # If the search has repeated splits, a confirmation trains one per seed
         one_split = replace(config, data=replace(config.data, splits=None))
         models += _models(one_split, kept)
         seeds.append(entry.seed)
@@ -185,7 +198,7 @@ def _refuse_searching(confirmation: StudyRecord | None) -> None:
 
 
 def _models(config: TrialConfig, content: Mapping[str, Any]) -> list[Trained]:
-    """Return a training's model; of folds or splits each one's."""
+    """Return the models of a training: one, or one per fold or split."""
     weights = content["weights"]
     several = weights if isinstance(weights, list) else [weights]
     return [
@@ -199,12 +212,12 @@ def _parts(evaluations: Sequence[_T], size: int) -> list[Sequence[_T]]:
 
 
 def _intervals(result: TestResult, of_training: int, *, with_seeds: bool) -> dict[str, list[float]]:
-    """Return objective -> the 95 % interval of its mean, over groups if images come in such.
+    """Return objective -> the 95 % interval of its mean, over groups if the images have them.
 
     Args:
-        result: What the models said.
-        of_training: How many models each training has, one for each fold.
-        with_seeds: Whether trainings differ in their seeds; then it is over seeds, too.
+        result: The predictions of the models.
+        of_training: How many models each training has, one per fold.
+        with_seeds: Whether trainings differ in their seeds; then it is over seeds as well.
     """
     found = {}
     for metric in OBJECTIVES:
@@ -217,14 +230,14 @@ def _intervals(result: TestResult, of_training: int, *, with_seeds: bool) -> dic
             alone = _mean(trained)
             bounds = error_of(alone).interval(alone.mean, share=share)
             if bounds is None and share:
-                bounds = (0.0, 1.0)  # one group says nothing of others
+                bounds = (0.0, 1.0)  # the spread of one group is unknown
         if bounds is not None and all(map(math.isfinite, bounds)):
             found[metric] = list(bounds)
     return found
 
 
 def _judged(result: TestResult, metric: str, of_training: int) -> list[Judged]:
-    """Return each training's contributions, the mean of its models'."""
+    """Return the contributions of each training, averaged over its models."""
     rows, truth = np.arange(len(result.truth)), result.truth.numpy()
     said = [
         judged(
@@ -243,7 +256,7 @@ def _judged(result: TestResult, metric: str, of_training: int) -> list[Judged]:
 
 
 def _mean(several: Sequence[Judged]) -> Judged:
-    """Return what several models make of the same images, on average."""
+    """Return the average contributions of several models on the same images."""
     return replace(
         several[0],
         values=np.mean([each.values for each in several], axis=0),

@@ -1,4 +1,4 @@
-"""Pictures labelled by a trained model."""
+"""Labels that a trained model gives to pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """One picture: its most probable classes, or what is wrong with it."""
+    """One picture: its most probable classes, or why it can't be read."""
 
     path: Path
     #: Name and probability, the most probable first.
@@ -34,14 +34,14 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """Picture files, and how many other files lay beside them, by ending."""
+    """Picture files, and the number of other files in their folders, by ending."""
 
     files: tuple[Path, ...]
     left_out: Counter[str]
 
     @property
     def note(self) -> str | None:
-        """What people should know of the files that were left out; ``None`` if there are none."""
+        """A sentence about the files that were left out; ``None`` if there are none."""
         if not self.left_out:
             return None
         count = self.left_out.total()
@@ -52,32 +52,45 @@ class Pictures:
 
 
 def load_model(folder: Path, device: str) -> Classifier:
-    """Read the folder of a model. Raises ``UserError`` naming the file that is wrong."""
+    """Read the folder of a model.
+
+    Raises:
+        UserError: A file is missing or damaged, or the device isn't there.
+    """
     where = resolve_devices(device)[0]
     open_device(where)
     return read_bundle(folder, device=where)[1]
 
 
 def label(classifier: Classifier, pictures: Pictures, *, top: int) -> Iterator[Labelled]:
-    """Label pictures with their ``top`` most probable classes, in their order."""
+    """Label pictures, in their order.
+
+    Args:
+        classifier: The model.
+        pictures: The picture files.
+        top: How many classes per picture, the most probable first.
+
+    Yields:
+        The labels of each picture, or why it can't be read.
+    """
     files = pictures.files
     for start in range(0, len(files), _CHUNK):
         yield from _label(classifier, files[start : start + _CHUNK], top)
 
 
 def find_pictures(places: Sequence[Path]) -> Pictures:
-    """Return the picture files among ``places`` and in the folders among them, and below these.
+    """Return the picture files among ``places``, and those in and below the folders among them.
 
     Raises:
-        UserError: If a folder holds no picture.
+        UserError: A folder contains no picture.
     """
     files: list[Path] = []
     left_out: Counter[str] = Counter()
     for place in places:
         if not place.is_dir():
-            files.append(place)  # a missing file is told when it is read, by name
+            files.append(place)  # a missing file is reported when it is read
             continue
-        # Only folders are passed over: what else is no regular file is told when it is read
+        # Only folders are skipped: other files that aren't regular are reported when they are read
         inside = [
             path for path in place.rglob("*") if not path.name.startswith(".") and not path.is_dir()
         ]
