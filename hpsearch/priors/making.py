@@ -1,4 +1,4 @@
-"""The prior that a study asks for."""
+"""The prior that a study names."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class AuditSample:
     """Which tickets the audit keeps although the pruner would stop them."""
 
     def __init__(self, share: float = 0.0, seed: int = 0) -> None:
-        #: Of all tickets, 0..1.
+        #: Share of all tickets, 0..1.
         self.share = share
         self.seed = seed
 

@@ -67,7 +67,7 @@ class EpochReports(FencedWrites):
 
         Raises:
             LeaseLost: The attempt is over.
-            DatabaseReplaced: The database is older than before: epochs of this trial are missing.
+            DatabaseReplaced: The database is older than it was.
         """
 
         at_rung = result.epoch in self.rules.rungs and not result.last

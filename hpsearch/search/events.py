@@ -43,15 +43,15 @@ class EventKind(StrEnum):
     CHECKPOINT_FORGOTTEN = "checkpoint_forgotten"
     #: A worker that resumed an older checkpoint reported an epoch that was already recorded.
     EPOCH_REDONE = "epoch_redone"
-    #: The pruning audit kept a trial that the rule would have stopped.
+    #: The pruning audit kept a trial that the pruner would have stopped.
     KEPT_BY_AUDIT = "spared"
     #: The trial waits at a rung.
     PAUSED = "paused"
     #: The trial waits for free GPU memory.
     WAITING_FOR_MEMORY = "no_room"
-    #: A worker that was asked to leave gave its ticket back.
+    #: A worker that had to stop gave its ticket back.
     RELEASED = "released"
-    #: An attempt ended with an error; ``retry`` in the detail says whether another one follows.
+    #: An attempt ended with an error; ``retry`` in the detail shows whether another one follows.
     ATTEMPT_FAILED = "attempt_failed"
     #: The owner of a ticket has been silent for longer than its lease.
     LEASE_EXPIRED = "lease_expired"

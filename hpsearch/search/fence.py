@@ -43,7 +43,8 @@ class FencedWrites:
 
         Raises:
             LeaseLost: The attempt is over.
-            DatabaseReplaced: The row is older than one that was read before: its renewals shrank.
+            DatabaseReplaced: The row is older than one that was read before: its attempt
+                or its renewals shrank.
         """
         if row is not None and self._is_older(claim, row):
             raise gone_back(self.database, f"study {self.study_id}")

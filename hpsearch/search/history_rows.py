@@ -18,7 +18,7 @@ _CHUNK = 500
 
 
 def read_curves(connection: Connection, study_id: int) -> dict[int, dict[int, float]]:
-    """Return number -> epoch -> value of valid trials, at the newest epoch of any trial."""
+    """Return number -> epoch -> value of valid trials, at every epoch that is the newest of one."""
     of_study = tickets.c.study_id == study_id
     last = sa.select(tickets.c.epochs_done).where(of_study).distinct()
     query = (

@@ -100,8 +100,8 @@ class Ledger(EpochReports):
 
         Args:
             claim: The ticket, as this worker claimed it.
-            row: The configuration. If it has no system attributes, which are the violated
-                constraints of the study, the row gets ``optuna_rows.INFEASIBLE_MARKS``.
+            row: The configuration; its ``system_attrs`` are its violations of the study's
+                constraints. If it has none, it gets ``optuna_rows.INFEASIBLE_MARKS``.
             reason: Why the configuration is infeasible.
             nth: The number of the ticket's infeasible draws before this one.
 

@@ -106,7 +106,7 @@ def update_ticket(connection: Connection, study_id: int, ticket: int, **columns:
 
 
 def next_grid_index(connection: Connection, study: Row) -> int:
-    """Take the next point of an enumerated space; the caller holds the study's lock."""
+    """Take the next point of an enumerated space; the caller must hold the study's lock."""
     point = int(study["next_point"])
     connection.execute(
         sa.update(studies)

@@ -83,7 +83,7 @@ class SearchRules:
     audit: AuditSample = field(default_factory=AuditSample)
     #: The goals by which trials are compared; ``None`` if ``metric`` is the only one.
     goals: Goals | None = None
-    #: Whether the sampler walks one shared sequence of points.
+    #: Whether the sampler draws from one shared sequence of points.
     is_enumerated: bool = False
     #: Failures of a ticket without a new epoch in between after which it has FAILED.
     max_failures: int = 3

@@ -35,7 +35,7 @@ class Ticket:
     epochs_done: int
     #: The rung at which it waits or has ended, if the pruner promotes trials.
     rung: int | None
-    #: The epoch at which the pruning audit kept it alive; ``None`` if it didn't.
+    #: The epoch at which the pruning audit kept the trial; ``None`` if it didn't.
     audited_from: int | None
     #: The objective after the last epoch done; its best so far, and when.
     value: float | None
@@ -101,7 +101,7 @@ def all_tickets(database: Database, study_id: int) -> list[Ticket]:
 
 
 def owners_at_work(database: Database, *, host: str) -> dict[str, int]:
-    """Return the workers of ``host`` that hold a ticket of any study: name -> process id."""
+    """Return name -> process id, of the workers of ``host`` that own a running ticket."""
     took = sa.and_(
         events.c.study_id == tickets.c.study_id,
         events.c.ticket == tickets.c.ticket,
@@ -130,8 +130,8 @@ def owners_at_work(database: Database, *, host: str) -> dict[str, int]:
 
 def counts(database: Database, study_id: int) -> Counts:
     """Count the tickets by state, and the infeasible draws."""
-    # Every row of Optuna's is a ticket's or an infeasible draw. (A ticket that was withdrawn for
-    # want of a feasible point is gone, its infeasible draws aren't.)
+    # Each of Optuna's rows is a ticket's or an infeasible draw. (A ticket that was withdrawn
+    # without a feasible point is gone, but its infeasible draws aren't.)
     every_row = sa.select(sa.func.count()).where(TRIALS.c.study_id == study_id)
     of_tickets = sa.select(sa.func.count(tickets.c.trial_id)).where(tickets.c.study_id == study_id)
     infeasible = sa.select(every_row.scalar_subquery() - of_tickets.scalar_subquery())

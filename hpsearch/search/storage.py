@@ -116,7 +116,11 @@ class Database:
         self.engine.dispose()
 
     def require_same_file(self) -> None:
-        """Raise ``DatabaseReplaced`` if a SQLite file isn't the one that was opened."""
+        """Check a SQLite file.
+
+        Raises:
+            DatabaseReplaced: It isn't the file that was opened.
+        """
         if self._file is not None:
             self._file.require_same()
 
@@ -278,7 +282,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def exclusive_setup(database: Database) -> Iterator[None]:
-    """Hold the lock under which tables are created: 8 first launches at once must all succeed."""
+    """Lock the creation of tables: all of several first launches at once must succeed."""
     if database.is_sqlite:
         from filelock import FileLock
 

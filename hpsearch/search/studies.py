@@ -42,7 +42,7 @@ class StoredStudy:
 
     study_id: int
     name: str
-    #: The study file as it was written, and normalized.
+    #: The study file as it was written, and normalised.
     text: str
     document: Mapping[str, Any]
     fingerprint: str
@@ -201,7 +201,7 @@ def _listed(database: Database) -> tuple[list[StoredStudy], dict[str, str]]:
 
 
 def request_stop(database: Database, study_id: int) -> None:
-    """Ask every worker of the study, on every host, to checkpoint and leave."""
+    """Ask all workers of the study, on all hosts, to write a checkpoint and stop."""
     database.write(
         lambda connection: connection.execute(
             sa.update(studies)
@@ -269,7 +269,11 @@ def _find(connection: Connection, database: Database, name: str) -> RowMapping |
 
 
 def _require_folder_names(row: Mapping[Any, Any]) -> None:
-    """Raise ``DamagedStudy`` if hpsearch can't have written a study's name or run key."""
+    """Check a study's name and run key.
+
+    Raises:
+        DamagedStudy: hpsearch can't have written them.
+    """
     for column in ("name", "run_key"):
         # Both are names of folders: a foreign one could lead anywhere.
         if re.fullmatch(STUDY_NAME, row[column]) is None:

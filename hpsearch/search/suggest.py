@@ -23,8 +23,8 @@ from hpsearch.study_file.space import Draw, Scalar, Space
 if TYPE_CHECKING:
     from hpsearch.search.starts import Starts
 
-#: Draws of one ticket that may repeat an earlier trial before a repeat is accepted: a small
-#: discrete space may have nothing new left.
+#: Draws of one ticket after which a repeat of an earlier trial is accepted: a small discrete space
+#: may have no new point left.
 MAX_REPEATS = 20
 
 #: Random draws after that, if the sampler repeats infeasible configurations. In a space in which

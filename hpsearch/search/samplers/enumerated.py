@@ -70,7 +70,7 @@ class GridSampler:
 
     def draw(self, request: Request) -> Draw | None:
         """Return the grid point with the request's number; ``None`` beyond the last one."""
-        if request.point is None:  # `try_first` gives some values; the others are random.
+        if request.point is None:  # `try_first` fixes some values; the others are random.
             rng = np.random.default_rng(request.seed)
             return _draw_fixed(
                 request,
@@ -112,11 +112,11 @@ class SobolSampler:
         if not parameters:
             return request.space.freeze({})
         count = len(parameters)
-        if request.point is None:  # `try_first` gives some values; the others are random.
+        if request.point is None:  # `try_first` fixes some values; the others are random.
             point = np.random.default_rng(request.seed).random(count)
         else:
             engine = Sobol(d=count, rng=np.random.default_rng(request.study_seed))
-            if request.point:  # scipy refuses to skip nothing
+            if request.point:  # scipy refuses to skip 0 points
                 engine.fast_forward(request.point)
             point = engine.random(1)[0]
         units = dict(zip(parameters, point.tolist(), strict=True))
