@@ -204,7 +204,7 @@ def _classes(gap: TestGap, verdict: ConfirmationResult, evaluation: FinalEvaluat
     images = np.asarray(evaluation.confusion, dtype=np.float64).sum(axis=1)
     known = [each.recall is not None for each in verdict.per_class]
     if not images.sum() or images[~np.array(known)].sum():
-        return ""  # of some class that tests, validation says nothing
+        return ""  # a class in the test images has no validation images
     recall = np.array([each.recall or 0.0 for each in verdict.per_class])
     mixed = float(images @ recall / images.sum())
     moved, missing = mixed - gap.confirmed, gap.test - gap.confirmed

@@ -24,7 +24,7 @@ def images_used(study: StudyFile) -> list[DataConfig]:
         UserError: If there are more than ``MAX_CONFIGS``.
     """
     found: dict[str, DataConfig] = {}
-    turns: list[int] = []  # which value each deciding parameter takes: an odometer
+    turns: list[int] = []  # index of each deciding parameter's value, like an odometer
     while True:
         sizes: list[int] = []
 

@@ -101,8 +101,9 @@ def violators(record: StudyRecord) -> list[TrialRecord]:
 def front(record: StudyRecord) -> list[TrialRecord]:
     """Return the Pareto front.
 
-    No other trial beats one of its trials in one objective and equals it in the rest. In the order
-    of ``ranked``; all of several equal trials are on it. With one objective, it is the winner.
+    No other trial is better than one of its trials in one objective and at least equal in the rest.
+    In the order of ``ranked``; all of several equal trials are on it. With one objective, it is the
+    winner.
     """
     order = ranked(record)
     if not record.goals.is_multi_objective:

@@ -149,7 +149,7 @@ def _take(attributes: dict[str, Any], row: sa.Row[Any]) -> None:
         attributes[row.key] = decode(row.value_json, object)
     except Damaged as damage:
         warn(f"trial_user_attributes.value_json {row.key!r} of trial id {row.trial_id} {damage}")
-        if row.key == "infeasible":  # That it is there says what the row is.
+        if row.key == "infeasible":  # its presence marks the row
             attributes[row.key] = "(damaged in the database)"
 
 

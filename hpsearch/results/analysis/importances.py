@@ -139,7 +139,7 @@ def _group(
         try:
             drawn.append(evaluate([mine[place] for place in chosen]))
         except (ValueError, RuntimeError, ArithmeticError):
-            continue  # a resample in which nothing differs tells nothing
+            continue  # a resample without differences has no shares
     return Group(
         branch=branch,
         trials=len(mine),

@@ -106,7 +106,7 @@ def finalists(
         )
     chosen = [*best, *tied]
     first = next((candidate for candidate in ranked if candidate.trial == baseline), None)
-    if first is not None:  # where a finalist is the same configuration, it needs no training apart
+    if first is not None:  # a finalist with the same configuration replaces it
         same = (candidate.trial for candidate in chosen if candidate.params == first.params)
         baseline = next(same, baseline)
     return Finalists(

@@ -1,12 +1,12 @@
-"""What must hold of every stored study, whatever happened to its workers.
+"""Invariants of every stored study, whatever happened to its workers.
 
-Each rule is a small function over facts that were read at one moment; nothing here writes.
+Each rule is a small function over facts of one snapshot; nothing here writes.
 
-- ``facts``     tickets, epochs, events and Optuna's rows of one study, as of one moment
-- ``rule``      what a rule is, and what it finds
+- ``facts``     tickets, epochs, events and Optuna's rows of one study, in one snapshot
+- ``rule``      the data classes of rules and findings
 - ``tickets``   the budget, and one end per trial
 - ``attempts``  one live owner at a time, no late write
 - ``epochs``    every epoch once
-- ``trials``    Optuna's rows say the same as the ledger
+- ``trials``    Optuna's rows agree with the ledger
 - ``rules``     all of them
 """

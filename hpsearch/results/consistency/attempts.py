@@ -9,7 +9,7 @@ from hpsearch.results.consistency.rule import Breach
 from hpsearch.search.events import BEGINNINGS, INTERRUPTIONS, Event, EventKind
 from hpsearch.search.ledger_tables import FINISHED
 
-#: Accepted writes of an owner; its ends are writes, too.
+#: Accepted writes of an owner; the ends of its attempts are writes, too.
 _WRITES = (
     EventKind.STARTED,
     EventKind.INFEASIBLE,
@@ -53,8 +53,8 @@ def _late_writes(ticket: int, log: Sequence[Event]) -> Iterator[Breach]:
         if event.kind in BEGINNINGS:
             live = event
         elif event.kind in _WRITES or event.kind in _ENDS:
-            # A failure is two events: what happened, and that it was once too often. A trial that
-            # waits at a rung is ended by whoever finds the budget used.
+            # A failure is two events: the error, and the end after too many errors. Any worker
+            # that finds the budget used ends the trials that wait at a rung.
             follows = live is None and (
                 event.kind == EventKind.FAILED or event.detail.get("waited", False)
             )
@@ -71,14 +71,14 @@ def _late_writes(ticket: int, log: Sequence[Event]) -> Iterator[Breach]:
 
 
 def _late_epochs(facts: Facts, ticket: int, log: Sequence[Event]) -> Iterator[Breach]:
-    """An attempt notes how many epochs it found: later ones are its own or its successors'."""
+    """An attempt records its first number of epochs: later ones are its own or its successors'."""
     rows = facts.epochs_of(ticket)
     for event in log:
         if event.kind != EventKind.RESUMED:
             continue
         found, attempt = event.detail.get("epochs_done"), event.attempt or 0
         if not isinstance(found, int):
-            continue  # ``readable`` names it.
+            continue  # `readable` reports it
         for row in rows:
             if (row.epoch > found) != (row.attempt >= attempt):
                 yield (

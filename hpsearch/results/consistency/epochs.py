@@ -46,9 +46,9 @@ def totals_agree(facts: Facts) -> Iterator[Breach]:
 
 
 def decided_once(facts: Facts) -> Iterator[Breach]:
-    """Every epoch but the last says to go on; the last one says how the trial ended.
+    """Every epoch but the last has the decision to continue; the last one has the trial's end.
 
-    An epoch that says to pause is followed by others only if the trial was promoted from there.
+    After a decision to pause, epochs follow only if the trial was promoted from there.
     """
     for ticket in facts.tickets:
         rows = facts.epochs_of(ticket.ticket)
@@ -81,7 +81,7 @@ def _last_decisions(facts: Facts, ticket: Ticket) -> tuple[Decision, ...]:
     if state is not TicketState.COMPLETE:
         # It waits at a rung, or was promoted and hasn't finished another epoch
         return (Decision.CONTINUE, Decision.PAUSED)
-    # An epoch that an heir did again keeps its first decision, also where the heir stopped there.
+    # A repeated epoch keeps its first decision, even if the later attempt stopped there
     redone = any(event.kind == EventKind.EPOCH_REDONE for event in facts.log(ticket.ticket))
     return (Decision.COMPLETE, Decision.CONTINUE) if redone else (Decision.COMPLETE,)
 
@@ -100,7 +100,7 @@ def reported_values_agree(facts: Facts) -> Iterator[Breach]:
     for ticket in facts.tickets:
         row = rows.get(ticket.trial_id) if ticket.trial_id is not None else None
         if row is None:
-            continue  # ``trials.every_trial_has_its_row`` tells it.
+            continue  # `trials.every_trial_has_its_row` reports it
         ours = {each.epoch: each.value for each in facts.epochs_of(ticket.ticket)}
         for epoch in sorted(ours.keys() | row.values.keys()):
             if ours.get(epoch) != row.values.get(epoch):

@@ -1,4 +1,4 @@
-"""Everything that the ledger and Optuna's tables say of one study, read at one moment."""
+"""The contents of the ledger and Optuna's tables about one study, in one snapshot."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ class OptunaRow:
     trial_id: int
     number: int
     state: TrialState
-    #: The trial's values, by objective; none before its end.
+    #: The trial's values, by objective; empty before its end.
     objectives: Sequence[float | None]
     #: Step -> reported value.
     values: Mapping[int, float | None]
     params: Mapping[str, Any]
-    #: The ticket that its attributes name.
+    #: The ticket in its attributes.
     ticket: int | None
-    #: A draw that couldn't be built; it is no trial.
+    #: Whether it is a draw that couldn't be built, not a trial.
     infeasible: bool
-    #: Samplers take its configuration for one that can't be built.
+    #: Whether samplers treat its configuration as infeasible.
     marked: bool
-    #: What can't be read of it: ``trial_params: optimizer.sgd.lr``.
+    #: Unreadable columns: ``trial_params: optimizer.sgd.lr``.
     damaged: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """One study at one moment."""
+    """One study in one snapshot."""
 
     record: StudyRecord
     tickets: Sequence[Ticket]
     #: Ticket -> its epochs in order.
     epochs: Mapping[int, Sequence[EpochRow]]
-    #: The whole log, oldest first.
+    #: The whole event log, oldest first.
     events: Sequence[Event]
     #: By Optuna's number.
     rows: Sequence[OptunaRow]
@@ -90,7 +90,11 @@ class Facts:
 
 
 def read_facts(database: Database, name: str) -> Facts:
-    """Read a study at one moment, also while workers write. Raises ``UnknownName``."""
+    """Read a study in one snapshot, even while workers write.
+
+    Raises:
+        UnknownName: If there is no such study.
+    """
     return read_snapshot(database, lambda view: _read(view, name))
 
 
@@ -108,7 +112,7 @@ def _read(view: Database, name: str) -> Facts:
 
 
 def _damaged(connection: Connection, study_id: int) -> Iterator[str]:
-    """Yield what can't be read of the study's attributes and of its results from elsewhere."""
+    """Yield the unreadable attributes and prior results of the study."""
     for table in (rows.STUDY_USER_ATTRS, rows.STUDY_SYSTEM_ATTRS):
         attributes = sa.select(table.c.key, table.c.value_json).where(table.c.study_id == study_id)
         for key, text in connection.execute(attributes):

@@ -1,4 +1,4 @@
-"""What a rule is, and what it finds."""
+"""The data classes of rules and findings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from hpsearch.results.consistency.facts import Facts
 from hpsearch.search.queries import Ticket
 
-#: Where, and what is wrong there.
+#: Place and error.
 Breach = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Something that must hold of a stored study."""
+    """An invariant of a stored study."""
 
     name: str
     #: Yields every breach.
     check: Callable[[Facts], Iterator[Breach]]
-    #: What a breach means to the study's owner.
+    #: The meaning of a breach for the study's owner.
     means: str
 
 
@@ -42,7 +42,7 @@ def broken(rule: Rule, facts: Facts) -> list[Finding]:
 
 
 def name_of(ticket: Ticket) -> str:
-    """Return a ticket's name as people know it."""
+    """Return a ticket's name as users see it."""
     if ticket.number is None:
         return f"ticket {ticket.ticket}"
     return f"trial {ticket.number} (ticket {ticket.ticket})"

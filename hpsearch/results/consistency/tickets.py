@@ -13,7 +13,7 @@ from hpsearch.search.validity import declaration_in
 
 
 def within_budget(facts: Facts) -> Iterator[Breach]:
-    """No more tickets than the study may have, or was ever allowed to have."""
+    """No more tickets than the study's budget, or any earlier budget."""
     budget = max([facts.record.study.trial_budget, *_earlier_budgets(facts.events)])
     issued = len(facts.tickets)
     if issued > budget:
@@ -21,7 +21,7 @@ def within_budget(facts: Facts) -> Iterator[Breach]:
 
 
 def numbered_without_gap(facts: Facts) -> Iterator[Breach]:
-    """Tickets are 1, 2, 3 and so on; those that an exhausted space took back are missing."""
+    """Tickets are 1, 2, 3 and so on; only those that an exhausted space withdrew are missing."""
     withdrawn = {event.ticket for event in facts.events if event.kind == EventKind.WITHDRAWN}
     known = {ticket.ticket for ticket in facts.tickets}
     last = max([*known, *facts.logs], default=0)
@@ -31,13 +31,13 @@ def numbered_without_gap(facts: Facts) -> Iterator[Breach]:
 
 
 def one_ending(facts: Facts) -> Iterator[Breach]:
-    """A trial that has ended did so once; one that hasn't, never."""
+    """An ended trial has one end in the log; any other has none."""
     for ticket in facts.tickets:
         endings: list[str] = []
         for event in facts.log(ticket.ticket):
             if event.kind in FINISHED:
                 endings.append(event.kind)
-            elif event.kind == EventKind.REOPENED:  # takes the one end before it back
+            elif event.kind == EventKind.REOPENED:  # cancels the previous end
                 endings = endings[:-1]
         if len(endings) > 1:
             yield name_of(ticket), f"ended {len(endings)} times: {', '.join(endings)}"
@@ -48,22 +48,22 @@ def one_ending(facts: Facts) -> Iterator[Breach]:
 
 
 def came_to(facts: Facts, ticket: Ticket) -> TicketState:
-    """Return a ticket's state, of an invalid one what it was before."""
+    """Return a ticket's state; for an invalid one, its state before that."""
     declared = declaration_in(facts.log(ticket.ticket))
     if ticket.state is not TicketState.INVALID:
         return ticket.state
     if declared is not None:
         return declared.before
-    # Its declaration is damaged; the log has its end all the same.
+    # Its declaration is damaged, but the log has its end
     ended = [event.kind for event in facts.log(ticket.ticket) if event.kind in FINISHED]
     return TicketState(ended[-1]) if ended else ticket.state
 
 
 def invalid_as_logged(facts: Facts) -> Iterator[Breach]:
-    """A trial is invalid where the log's last word on that says so."""
+    """A trial is invalid if and only if the last such event in its log declares it."""
     for ticket in facts.tickets:
         if any(event.damaged for event in facts.log(ticket.ticket)):
-            continue  # ``readable`` names it.
+            continue  # `readable` reports it
         declared = declaration_in(facts.log(ticket.ticket)) is not None
         if declared and ticket.state is not TicketState.INVALID:
             yield name_of(ticket), f"was declared invalid, but is {ticket.state}"

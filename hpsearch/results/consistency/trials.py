@@ -1,4 +1,4 @@
-"""Optuna's rows say the same as the ledger: one row per trial, and one per infeasible draw."""
+"""Optuna's rows agree with the ledger: one row per trial, and one per infeasible draw."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATES = {
 
 
 def one_data_set(facts: Facts) -> Iterator[Breach]:
-    """All trials whose configurations ask for the same images were trained on the same."""
+    """All trials whose configurations choose the same images were trained on the same ones."""
     for trial in facts.record.trials:
         where = f"ticket {trial.ticket}" if trial.number is None else f"trial {trial.number}"
         if trial.other_images is not None:
@@ -81,7 +81,7 @@ def every_trial_has_its_row(facts: Facts) -> Iterator[Breach]:
 
 
 def every_row_has_its_trial(facts: Facts) -> Iterator[Breach]:
-    """A row of Optuna's is a ticket's, or an infeasible draw, which is PRUNED."""
+    """A row of Optuna's belongs to a ticket, or is an infeasible draw, which is PRUNED."""
     known = {ticket.trial_id for ticket in facts.tickets}
     for row in facts.rows:
         if row.trial_id in known:
@@ -91,7 +91,7 @@ def every_row_has_its_trial(facts: Facts) -> Iterator[Breach]:
         elif row.state is not TrialState.PRUNED:
             yield f"trial {row.number}", f"is an infeasible draw, but {row.state.name}, not PRUNED"
     if any(row.damaged for row in facts.rows):
-        return  # Whose draws these are may be what can't be read.
+        return  # the unreadable part may be the draw's ticket
     draws = Counter(
         row.ticket for row in facts.rows if row.infeasible and row.trial_id not in known
     )
@@ -117,7 +117,7 @@ def _differences(facts: Facts, ticket: Ticket, row: OptunaRow) -> Iterator[Breac
     where = name_of(ticket)
     expected = _STATES[ticket.state]
     if ticket.state is TicketState.FAILED and row.marked:
-        # Its configuration is at fault; in this state samplers learn from it.
+        # Its configuration caused the failure; samplers learn from rows in this state
         expected = TrialState.PRUNED
     if row.state is not expected:
         yield where, f"is {ticket.state}, but {row.state.name} in Optuna's table"
@@ -128,7 +128,7 @@ def _differences(facts: Facts, ticket: Ticket, row: OptunaRow) -> Iterator[Breac
             f"has the value {_told(objectives)}, but {_told(row.objectives)} in Optuna's table",
         )
     params = dict(ticket.params or {})
-    # What is damaged has no value that could be compared (``readable`` names it).
+    # Damaged columns can't be compared (``readable`` lists them)
     if params != row.params and not ticket.damaged and not row.damaged:
         different = sorted(
             path

@@ -52,17 +52,17 @@ PARTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
-    """Everything that a report tells."""
+    """The data of a report."""
 
     #: ISO 8601, UTC.
     made_at: str
     version: str
     studies: Sequence[StudyContent]
-    #: ``None`` of one study.
+    #: ``None`` for one study.
     comparison: Comparison | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON takes it; figures that aren't finite are null."""
+        """Return a JSON-like dictionary; numbers that aren't finite are null."""
         told: dict[str, Any] = as_json(self)
         return told
 
@@ -70,10 +70,17 @@ class ReportContent:
 def read_report(
     database: Database, names: Sequence[str], *, data: Path | None = None, pictures: bool = True
 ) -> ReportContent:
-    """Read the studies called ``names``, each once, in that order.
+    """Read several studies for a report.
 
-    ``data`` is where images lie, of which the hardest are shown; without ``pictures`` they are
-    named only. Raises ``UnknownName``, and ``UserError`` for a confirmation's name.
+    Args:
+        database: Their database.
+        names: Names of the studies, in the report's order; repetitions are ignored.
+        data: Folder of the images, of which the hardest are shown; ``None`` for the default.
+        pictures: Whether to show images; otherwise they are only listed.
+
+    Raises:
+        UnknownName: If there is no such study.
+        UserError: If a study is a confirmation.
     """
     names = list(dict.fromkeys(names))
     contents = [read_content(database, name, data=data, pictures=pictures) for name in names]
@@ -115,10 +122,20 @@ def render(
     pictures: bool = True,
     nonce: str | None = None,
 ) -> str:
-    """Return the page of the studies called ``names`` as one HTML text.
+    """Return the page of several studies as one HTML text.
 
-    It has one inline style, one block of JSON and one inline script, each with ``nonce`` where one
-    is given, and asks for nothing from anywhere. Errors as ``read_report``.
+    It has one inline style, one block of JSON and one inline script, and loads nothing.
+
+    Args:
+        database: Their database.
+        names: Names of the studies, in the page's order.
+        data: Folder of the images; ``None`` for the default.
+        pictures: Whether to show images; otherwise they are only listed.
+        nonce: CSP nonce of the style, the JSON and the script; ``None`` for none.
+
+    Raises:
+        UnknownName: If there is no such study.
+        UserError: If a study is a confirmation.
     """
     # Imported late: jinja2 and plotly's file
     from hpsearch.results.report.page import page
@@ -128,5 +145,5 @@ def render(
 
 
 def anchor_of(name: str) -> str:
-    """Return a study's name as the address of its part of the page: letters, digits, - and _."""
+    """Return a study's anchor in the page: letters, digits, - and _."""
     return "study-" + re.sub(r"[^A-Za-z0-9_-]", "-", name)

@@ -1,6 +1,6 @@
-"""What a report is made of, before it is a page, a Markdown file or anything else.
+"""The elements of a report, independent of the output format.
 
-All text is plain: whoever writes it out escapes it for where it goes.
+All text is plain: each output format must escape it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-#: Rows of a long table that are seen at once; the rest unfolds.
+#: Rows of a long table that are visible at first; the rest unfolds.
 ROWS_SHOWN = 20
 
 
@@ -18,9 +18,9 @@ class Column:
     """One column of a table."""
 
     label: str
-    #: The whole name where ``label`` is a shortened one.
+    #: The whole name if ``label`` is shortened; otherwise ``None``.
     title: str | None = None
-    #: Whether cells are figures, set to the right.
+    #: Whether cells are numbers, aligned to the right.
     numeric: bool = False
 
 
@@ -30,13 +30,13 @@ class Table:
 
     kind: ClassVar[str] = "table"
 
-    #: What the table holds, for who can't see where it stands.
+    #: The table's content, for users of screen readers.
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
-    #: Rows that stand out: the winner's.
+    #: Indices of highlighted rows: the winner's.
     marked: frozenset[int] = frozenset()
-    #: Rows that are seen at once.
+    #: Rows that are visible at first.
     shown: int = ROWS_SHOWN
     #: Whether readers may sort by a column.
     sortable: bool = False
@@ -49,13 +49,13 @@ class Text:
     kind: ClassVar[str] = "text"
 
     text: str
-    #: A lead is set large; a note is small; a warning stands out.
+    #: A lead is large, a note is small, a warning is highlighted.
     style: Literal["plain", "lead", "note", "warning", "heading"] = "plain"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One figure that is worth a look by itself."""
+    """One important number."""
 
     label: str
     value: str
@@ -64,7 +64,7 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Tiles:
-    """Figures side by side."""
+    """Important numbers side by side."""
 
     kind: ClassVar[str] = "tiles"
 
@@ -73,7 +73,7 @@ class Tiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Names and what they are."""
+    """Names and their values."""
 
     kind: ClassVar[str] = "facts"
 
@@ -82,7 +82,7 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Commands:
-    """Lines to be typed, or a file's text."""
+    """Lines to type, or a file's text."""
 
     kind: ClassVar[str] = "commands"
 
@@ -111,24 +111,24 @@ class Pictures:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A plotly figure, and the same as a sentence and as a table."""
+    """A plotly figure, and its content as a sentence and as a table."""
 
     kind: ClassVar[str] = "chart"
 
-    #: Unique within a study; also the name of the figure's file.
+    #: Unique within a study; also the name of the chart's file.
     name: str
     title: str
-    #: What is seen, for who can't.
+    #: The chart's content, for users of screen readers.
     description: str
-    #: ``data`` and ``layout`` as ``plotly.graph_objects.Figure`` takes them; colours are
-    #: ``palette.var`` names.
+    #: ``data`` and ``layout`` of ``plotly.graph_objects.Figure``; colours are ``palette.var``
+    #: names.
     figure: Mapping[str, Any]
-    #: Pixels; where there is less room than ``width``, the chart scrolls.
+    #: Pixels; if there is less room than ``width``, the chart scrolls.
     height: int = 380
     width: int = 0
-    #: What the chart shows, in figures.
+    #: The chart's numbers.
     table: Table | None = None
-    #: How to read it, beneath.
+    #: Explanation below the chart.
     note: str = ""
 
 
@@ -138,7 +138,7 @@ class Charts:
 
     kind: ClassVar[str] = "charts"
 
-    #: Unique within a study; also the name of the file that has all of them.
+    #: Unique within a study; also the name of the file with all of them.
     name: str
     charts: Sequence[Chart]
 
@@ -148,7 +148,7 @@ Block = Table | Text | Tiles | Facts | Commands | Pictures | Chart | Charts
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One part of a study's report. Where there is nothing to show, a block says why."""
+    """One part of a study's report. If there is nothing to show, a block gives the reason."""
 
     #: As in ``#cnn_dilation-effects``.
     name: str
@@ -160,7 +160,7 @@ class Section:
 class StudyReport:
     """One study's part of the report."""
 
-    #: Unique in the page, fit for an address.
+    #: Unique in the page, and valid in a URL.
     anchor: str
     name: str
     description: str
@@ -172,14 +172,14 @@ class Report:
     """A whole report."""
 
     title: str
-    #: When it was made (UTC), and by which version.
+    #: Time (UTC) and version of hpsearch.
     made: str
-    #: Over all studies; ``None`` of one.
+    #: Over all studies; ``None`` for one.
     comparison: Section | None
     studies: Sequence[StudyReport]
 
     def charts(self) -> list[tuple[str, Chart]]:
-        """Return every chart with its address in the page."""
+        """Return every chart with its anchor in the page."""
         return [
             (f"{anchor}-chart-{chart.name}", chart)
             for anchor, block in self.figures()
@@ -187,7 +187,7 @@ class Report:
         ]
 
     def figures(self) -> list[tuple[str, Chart | Charts]]:
-        """Return each chart, and those side by side as one, with the address of its study."""
+        """Return each chart, and charts side by side as one, with the anchor of its study."""
         across = [] if self.comparison is None else [("all", self.comparison)]
         parts = [(study.anchor, section) for study in self.studies for section in study.sections]
         return [

@@ -1,4 +1,4 @@
-"""All that a report tells of one study. Charts, tables and files only lay it out."""
+"""The data of a report about one study. Charts, tables and files only present it."""
 
 from __future__ import annotations
 
@@ -26,50 +26,50 @@ class Confirmed:
 
     #: Its name as a study.
     study: str
-    #: How many there have been, this one included.
+    #: Number of the study's confirmations, including this one.
     nth: int
     #: Trials of the search that ended after the finalists were chosen.
     newer_trials: int
     rule: str
-    #: What it was asked by options, where the study file says something else: ``--seeds 2``.
+    #: Its options that differ from the study file: ``--seeds 2``.
     options: Sequence[str]
     verdict: ConfirmationResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyContent:
-    """One study. Shares are 0..1, times seconds."""
+    """One study. Shares are 0..1, times are in seconds."""
 
     name: str
     description: str
     fingerprint: str
     created_at: str
     seed: int | None
-    #: The study as it was launched, as YAML: defaults and changes of the command line included.
+    #: The study as it was launched, as YAML, with defaults and changes of the command line.
     text: str
     metric: str
     #: Which epoch's value counts.
     at: str
     maximize: bool
-    #: Objective -> maximize or minimize; more than one where the study has several.
+    #: Objective -> maximize or minimize.
     objectives: Mapping[str, str]
     constraints: Sequence[str]
     counts: Mapping[str, int]
     budget_trials: int
     epochs_per_trial: int
     finished: bool
-    #: What must be known wherever the trials are ranked.
+    #: Warnings to show with every ranking.
     warnings: Sequence[str]
     #: Rows of ``analysis.table.trial_table``: ranked trials first, best first.
     trials: Sequence[dict[str, Any]]
     columns: Sequence[str]
-    #: Paths of what was searched.
+    #: Paths of the searched parameters.
     parameters: Sequence[str]
     #: Trial number -> its epochs.
     curves: Mapping[int, Sequence[EpochResult]] = field(repr=False)
-    #: Numbers of the trials that may win, best first.
+    #: Numbers of the trials that have a rank, best first.
     ranked: Sequence[int]
-    #: The Pareto front of several objectives, and its knee; one trial with one objective.
+    #: The Pareto front and its knee; with one objective, the winner and ``None``.
     front: Sequence[int]
     knee: int | None
     #: Complete trials that break a constraint.
@@ -78,31 +78,31 @@ class StudyContent:
     overfits: Mapping[int, int]
     confirmed: Confirmed | None
     test: Sequence[FinalEvaluation]
-    #: Whether the first test figure contradicts the confirmed one; ``None``: it doesn't.
+    #: Set if the first test value contradicts the confirmed one; otherwise ``None``.
     test_gap: TestGap | None
-    #: What came out, in sentences.
+    #: The study's answer, in sentences.
     answer: Sequence[str]
     effects: Effects
     importances: Importances
     matrices: Matrices | None
-    #: The confusion matrix that the best trial kept; where nothing is confirmed.
+    #: The confusion matrix of the best trial, for a study without a confirmation.
     own_matrix: Matrix | None
     hardest: Shown
     costs: Costs
     failures: Failures
-    #: What trials noted: one value where all agree, else each that occurs.
+    #: Attribute of the trials -> its distinct values.
     noted: Mapping[str, Sequence[Any]]
-    #: Of the software that made the report.
+    #: Package -> version, of the software that made the report.
     versions: Mapping[str, str]
 
     @property
     def unit(self) -> Unit:
-        """How values of the objective are written."""
+        """Format of the objective's values."""
         return Unit(self.metric)
 
     @property
     def winner(self) -> int | None:
-        """The confirmed winner, else the best seen; of several objectives the front's knee."""
+        """The confirmed winner, else the best seen; with several objectives the front's knee."""
         if self.knee is not None:
             return self.knee
         if self.confirmed is not None and self.confirmed.verdict.winner is not None:
@@ -111,7 +111,7 @@ class StudyContent:
 
     @property
     def short_names(self) -> dict[str, str]:
-        """Path -> the end of it that people say."""
+        """Path -> its short form."""
         return short_names(self.parameters)
 
     @property
@@ -127,7 +127,7 @@ class StudyContent:
         return {row["number"]: row for row in self.trials}
 
     def row(self, number: int | None) -> Mapping[str, Any]:
-        """Return a trial's row; empty where there is none."""
+        """Return a trial's row; empty if there is none."""
         return self._by_number.get(number, {})
 
     def state_of(self, number: int) -> str:
@@ -140,7 +140,7 @@ class StudyContent:
         return {path: row[path] for path in self.parameters if row.get(path) is not None}
 
     def objective_of(self, epoch: EpochResult) -> float:
-        """Return the objective's figure of one epoch."""
+        """Return the objective's value of one epoch."""
         value: float = getattr(epoch, self.metric)
         return value
 

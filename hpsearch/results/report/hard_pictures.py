@@ -1,4 +1,4 @@
-"""The pictures that most trainings get wrong, as thumbnails, where the images are on this host."""
+"""The pictures that most trainings get wrong, as thumbnails, if the images are on this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _THUMBNAIL = 96
 
 @dataclass(frozen=True, kw_only=True)
 class Thumbnail:
-    """One picture, and what was said of it."""
+    """One picture, with its predictions."""
 
     picture: HardPicture
     #: A PNG as a data URI.
@@ -37,9 +37,9 @@ class Shown:
     """The hardest pictures."""
 
     thumbnails: Sequence[Thumbnail] = ()
-    #: Those that are known by their row alone.
+    #: Those of which only the row is known.
     unseen: Sequence[HardPicture] = ()
-    #: Why there is nothing to show, or no picture of what is known.
+    #: Why there is nothing to show, or only rows; ``None`` if there are thumbnails.
     reason: str | None = None
 
 
@@ -51,9 +51,17 @@ def hard_pictures(
     data: Path | None,
     wanted: bool = True,
 ) -> Shown:
-    """Look the hardest pictures up among the validation images. Downloads nothing.
+    """Return the hardest pictures from the validation images, without a download.
 
-    ``hashes`` are the data hashes that the trials noted: other images are never shown for theirs.
+    Args:
+        record: The study with its trials.
+        matrices: Matrices of its confirmation; ``None`` without one.
+        hashes: Data hashes of the trials; images with another hash aren't shown.
+        data: Folder of the images; ``None`` for the default.
+        wanted: Whether to show images; otherwise they are only listed.
+
+    Returns:
+        The pictures, or the reason why there are none.
     """
     if matrices is None:
         way = (
@@ -89,7 +97,7 @@ def hard_pictures(
 
 
 def _prepared(record: StudyRecord, data: Path | None) -> PreparedData | None:
-    """Return the images of the search; ``None`` where they aren't those that were trained on."""
+    """Return the images of the search; ``None`` before a trial is complete."""
     from hpsearch import component_registries
     from hpsearch.results.ranking import best
     from hpsearch.study_file.loading import study_from_document
@@ -106,7 +114,7 @@ def _prepared(record: StudyRecord, data: Path | None) -> PreparedData | None:
     if winner is None:
         return None
     config = study.trial_config(winner.params, ticket=winner.ticket)
-    # A report must not fetch gigabytes: a source that isn't here says so
+    # A report must not download gigabytes: this raises if the source isn't here
     build_source(config.data, data_root(data), may_download=False)
     return prepare(config.data, split_seed=config.split_seed, root=data)
 

@@ -1,4 +1,4 @@
-"""The content of a report as JSON takes it."""
+"""The content of a report as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpsearch.metrics import EpochResult
 
 
 def as_json(value: Any) -> Any:
-    """Return ``value`` as JSON takes it: dataclasses as objects, what isn't finite as null."""
+    """Return ``value`` JSON-like: dataclasses as objects, numbers that aren't finite as null."""
     match value:
         case Enum():
             return value.value
@@ -37,7 +37,7 @@ def as_json(value: Any) -> Any:
 
 
 def _told(value: Any) -> list[Any]:
-    # What an epoch keeps besides its figures is for resuming
+    # An epoch's fields that aren't metrics are for resuming
     return [
         each for each in fields(value) if not (isinstance(value, EpochResult) and not each.compare)
     ]

@@ -1,6 +1,6 @@
-"""How figures and names are written in a report: units, short names, no accidental markup.
+"""Format of numbers and names in a report: units, short names, no accidental markup.
 
-Shares are told in percent and their differences in points; losses as they are.
+Shares are in percent and their differences in points; losses are unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hpsearch.formatting import format_long_duration
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.analysis.parameters import short_name
 
-#: What people call the figures of an epoch and of a model.
+#: Metric of an epoch or a model -> its name in text.
 _NAMES = {
     "val_accuracy": "validation accuracy",
     "val_loss": "validation loss",
@@ -37,31 +37,31 @@ _UNITS = {
     "latency": "ms",
 }
 
-#: Text of other people is cut to so many characters where room is short.
+#: Largest length of text from outside in a short field.
 SHORT = 32
 
 
 def name_of(metric: str) -> str:
-    """Return what people call a figure: ``validation accuracy``."""
+    """Return a metric's name in text: ``validation accuracy``."""
     return _NAMES.get(metric, metric)
 
 
 def sentence(text: str) -> str:
-    """Return ``text`` with a capital first letter, the rest as it is."""
+    """Return ``text`` with a capital first letter, the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 
 class Unit(MetricFormat):
-    """How the values of one metric are written in a report, and on the axes of its charts."""
+    """Format of a metric's values in a report, and on the axes of its charts."""
 
     @property
     def is_share(self) -> bool:
-        """Whether values lie in 0..1 and are written in percent."""
+        """Whether values lie in 0..1 and are shown in percent."""
         return super().is_share and self.metric not in _UNITS
 
     @property
     def name(self) -> str:
-        """What people call the metric."""
+        """The metric's name in text."""
         return name_of(self.metric)
 
     @property
@@ -71,7 +71,7 @@ class Unit(MetricFormat):
         return sentence(self.name) + (f" ({unit})" if unit else "")
 
     def scaled(self, value: float | None) -> float | None:
-        """Return ``value`` as charts show it: shares in percent, 5 digits; ``None``: no number."""
+        """Return ``value`` for charts: shares in percent, 5 digits; ``None`` if it isn't finite."""
         if value is None or not math.isfinite(value):
             return None
         return _rounded(100 * value if self.is_share else value)
@@ -82,7 +82,7 @@ def _rounded(value: float) -> float:
 
 
 def rounded(value: float | None) -> float | None:
-    """Return ``value`` with 5 significant digits; ``None`` for what is no finite number."""
+    """Return ``value`` with 5 significant digits; ``None`` if it isn't finite."""
     return None if value is None or not math.isfinite(value) else _rounded(value)
 
 
@@ -122,7 +122,7 @@ def _short(seconds: float) -> str:
 
 
 def setting(value: Any) -> str:
-    """Return a parameter's value as people read it: 4 digits, ``-`` where it didn't apply."""
+    """Return a parameter's value in readable form: 4 digits, ``-`` if it doesn't apply."""
     match value:
         case None:
             return "-"
@@ -141,13 +141,13 @@ def short_names(paths: Iterable[str]) -> dict[str, str]:
 
 
 def cut(text: str, most: int = SHORT) -> str:
-    """Return ``text`` on one line, with an ellipsis where it is longer than ``most``."""
+    """Return ``text`` on one line, cut with an ellipsis if it is longer than ``most``."""
     line = " ".join(str(text).split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def in_chart(text: str, most: int = SHORT) -> str:
-    """Return text of other people for a chart, whose labels take a few HTML tags for markup."""
+    """Return text from outside for a chart, whose labels interpret some HTML tags."""
     return html.escape(cut(text, most), quote=False)
 
 

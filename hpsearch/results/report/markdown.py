@@ -1,4 +1,4 @@
-"""The report as Markdown. Text of other people is escaped: no link, no HTML, no table of theirs."""
+"""The report as Markdown. Text from outside is escaped: it can't add a link, HTML or a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ROWS = 50
 
 
 def markdown(report: Report, figures: Mapping[str, str]) -> str:
-    """Return the report. ``figures``: anchor of a study and name of a chart -> its picture."""
+    """Return the report. ``figures``: anchor of a study and name of a chart -> its image file."""
     lines = [f"# {inline(report.title)}", f"Made {inline(report.made)}."]
     alone = len(report.studies) == 1
     if report.comparison is not None:

@@ -1,7 +1,7 @@
-"""The report's charts by matplotlib, for a paper: the figures of the page, read and drawn again.
+"""The report's charts by matplotlib, for a paper: the figures of the page, drawn again.
 
-What a chart may hold is what stands here (lines, points, bars, a heat map, intervals); anything
-else raises, so that no chart is drawn half. Colours are those of the light page.
+Only some elements are supported (lines, points, bars, a heat map, intervals); others raise, so that
+no chart is drawn incompletely. Colours are those of the light page.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Inches of a figure, and of each of several side by side; pixels of the page per inch.
+#: Inches per figure, and per panel of several side by side; pixels of the page per inch.
 _WIDTH, _PANEL, _PIXELS = 6.4, 3.4, 110
-#: Of a PNG.
+#: Resolution of a PNG.
 _DPI = 200
-#: Characters of a line of a title, where it has the whole width.
+#: Characters per line of a title over the whole width.
 _TITLE = 88
 _SYMBOLS = {
     "circle": "o",
@@ -49,27 +49,31 @@ _DASHES: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class StaticChart:
-    """One figure, fit to be saved."""
+    """One figure that can be saved."""
 
-    #: The address of its study in the page, and its name there.
+    #: The anchor of its study in the page, and its name there.
     anchor: str
     name: str
     figure: Figure
 
     def save(self, path: Path) -> None:
-        """Write it as PNG or SVG, by the name's ending. The same figure gives the same file."""
+        """Write it as PNG or SVG, by the file's suffix. The same figure gives the same file."""
         with mpl_style({"savefig.dpi": _DPI}):
             save(self.figure, path, "png" if ".png" in path.suffixes else "svg")
 
 
 def static_charts(report: Report) -> Iterator[StaticChart]:
-    """Yield each chart of the report; those side by side as panels of one figure."""
+    """Yield each chart of the report; charts side by side are panels of one figure."""
     for anchor, block in report.figures():
         yield StaticChart(anchor=anchor, name=block.name, figure=draw(block))
 
 
 def draw(block: Chart | Charts) -> Figure:
-    """Return a chart as a matplotlib figure. Raises ``ValueError`` for what it can't draw."""
+    """Return a chart as a matplotlib figure.
+
+    Raises:
+        ValueError: If the chart has an unsupported element.
+    """
     charts = list(block.charts) if isinstance(block, Charts) else [block]
     columns = 1 if len(charts) == 1 else 2
     rows = -(-len(charts) // columns)
@@ -80,7 +84,7 @@ def draw(block: Chart | Charts) -> Figure:
         for place, chart in enumerate(charts):
             axes = figure.add_subplot(rows, columns, place + 1)
             _panel(axes, chart, alone=len(charts) == 1)
-        # Tick labels are made while drawing, when no longer told not to look for formulas
+        # Drawing makes the tick labels, so it must happen while formulas are switched off
         figure.draw_without_rendering()
     return figure
 

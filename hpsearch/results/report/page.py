@@ -1,7 +1,7 @@
-"""The page: one HTML file that needs nothing else, neither a network nor a server.
+"""The page: one HTML file that needs neither a network nor a server.
 
-It has one block of data and one of program (plotly.js and ours), so that a server which allows
-scripts by hash or nonce can send it as it is. No text reaches it but through Jinja's escaping.
+It has one block of data and one script (plotly.js and ours), so that a server that allows
+scripts by hash or nonce can send it unchanged. Jinja escapes all text in it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TEMPLATES = "hpsearch.results.report"
 
 
 def page(report: Report, *, nonce: str | None = None) -> str:
-    """Return the report as HTML. ``nonce`` is written to each style and script, for a CSP."""
+    """Return the report as HTML. ``nonce`` is added to each style and script, for a CSP."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -27,7 +27,7 @@ def page(report: Report, *, nonce: str | None = None) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # What isn't text of the page itself, which is marked, may be anybody's
+        # Text that isn't `Markup` may come from outside
         finalize=lambda value: clean(value) if type(value) is str else value,
     )
     template = environment.from_string(_read("report.html.j2"))
@@ -60,7 +60,7 @@ def _figures(report: Report) -> dict[str, Any]:
 
 
 def _in_script(value: Any) -> str:
-    """Return JSON that can't end the element which it stands in, nor open a comment there."""
+    """Return JSON that can't end its script element, nor open a comment in it."""
     text = json.dumps(
         clean_value(value), allow_nan=False, separators=(",", ":"), ensure_ascii=False
     )

@@ -1,8 +1,9 @@
-"""The colours of a report: one list for the page, its charts and the figures on paper.
+"""The colours of a report: one list for the page, its charts and the charts on paper.
 
-Categories are those of Okabe and Ito, which people with any colour vision tell apart; the ramp for
-values goes from light to dark evenly, so that it survives a black-and-white print. Beside colour,
-charts use shapes and dashes. Text reaches a contrast of 4.5 to 1 (WCAG AA) on its background.
+Categories are those of Okabe and Ito, which are distinguishable with any colour vision; the ramp
+for values goes from light to dark evenly, so that it works in a black-and-white print. In addition
+to colour, charts use shapes and dashes. Text has a contrast of 4.5 to 1 (WCAG AA) on its
+background.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ LIGHT: Final[dict[str, str]] = {
     "series-5": "#8a6a00",
     "series-6": "#3a9ad9",
     "faint": "#a3acb8",
-    # Worst to best: the best stands out from the page
+    # Worst to best: the best has the strongest contrast with the page
     "ramp-1": "#e3d78c",
     "ramp-2": "#bcaf6f",
     "ramp-3": "#868579",
@@ -70,7 +71,7 @@ DARK: Final[dict[str, str]] = {
     "better": "#56b4e9",
 }
 
-#: Beside the colours, in the same order: what tells series apart without them.
+#: Shapes and dashes in the order of the colours, to distinguish series without colour.
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "x", "star")
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SERIES: Final = tuple(f"series-{number}" for number in range(1, 7))
@@ -83,7 +84,11 @@ def css(colours: dict[str, str]) -> str:
 
 
 def var(name: str) -> str:
-    """Return what a chart writes for a colour; the page's program puts in that of its theme."""
+    """Return a chart's reference to a colour, which the page's script replaces by the theme's.
+
+    Raises:
+        KeyError: If there is no such colour.
+    """
     if name not in LIGHT:
         raise KeyError(name)
     return f"var(--{name})"

@@ -1,4 +1,4 @@
-"""Reading all that a report tells of one study, from the database."""
+"""Reading the data of a report about one study from the database."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.portable import portable
 from hpsearch.study_file.study import Confirm
 
-#: Pairs of parameters that are told: those that depend on each other most.
+#: Number of pairs of parameters: those that depend on each other most.
 _PAIRS = 4
 
-#: What each trial's row notes that a study has in common.
+#: Attributes of trials that usually have one value per study.
 _COMMON = (
     "data_hash",
     "split_hash",
@@ -60,10 +60,17 @@ _COMMON = (
 def read_content(
     database: Database, name: str, *, data: Path | None = None, pictures: bool = True
 ) -> StudyContent:
-    """Read everything about the study called ``name``.
+    """Read the data of a report about one study.
 
-    ``data`` is where images lie; with ``pictures`` the hardest ones are looked up there. Raises
-    ``UnknownName``, and ``UserError`` where the study is a confirmation.
+    Args:
+        database: The study's database.
+        name: The study's name.
+        data: Folder of the images; ``None`` for the default.
+        pictures: Whether to read the hardest images; otherwise they are only listed.
+
+    Raises:
+        UnknownName: If there is no such study.
+        UserError: If the study is a confirmation.
     """
     record = read_study(database, name)
     if is_confirmation(record.study):
@@ -147,7 +154,7 @@ def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:
     confirms = found.study.document["confirms"]
     usual = Confirm(**(record.study.document.get("confirm") or {}))
     asked = {key: confirms["asked"][key] for key in ("top", "seeds")}
-    given = confirms["asked"].get("given", ())  # earlier versions didn't tell
+    given = confirms["asked"].get("given", ())  # earlier versions didn't store it
     return Confirmed(
         study=found.study.name,
         nth=len(confirmations(database, record.study.name)),

@@ -12,12 +12,12 @@ from hpsearch.foreign_text import clean
 from hpsearch.metrics import METRIC_COLUMNS
 from hpsearch.results.report.content import StudyContent
 
-#: A cell of text that begins so is a formula to a spreadsheet.
+#: A spreadsheet treats text with such a beginning as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def trials_csv(studies: Sequence[StudyContent]) -> str:
-    """Return one row per trial, ranked ones first; every column that any study has."""
+    """Return one row per trial, ranked ones first, with every column of any study."""
     columns = list(dict.fromkeys(name for study in studies for name in study.columns))
     rows = (
         [study.name, ranks.get(row["number"]), *(row.get(name) for name in columns)]
@@ -29,7 +29,7 @@ def trials_csv(studies: Sequence[StudyContent]) -> str:
 
 
 def curves_csv(studies: Sequence[StudyContent]) -> str:
-    """Return one row per epoch of each trial, with all its figures."""
+    """Return one row per epoch of each trial, with all its metrics."""
     rows = (
         [study.name, number, *(getattr(epoch, name) for name in METRIC_COLUMNS)]
         for study in studies

@@ -1,4 +1,4 @@
-"""All files of a report in a folder: each whole or as it was, other files left alone."""
+"""All files of a report in a folder. Each is replaced completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,22 +21,28 @@ FIGURES = "figures"
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What was written."""
+    """The written files."""
 
     folder: Path
-    #: In the order in which they matter to people.
+    #: The most important first.
     files: tuple[Path, ...]
 
     @property
     def page(self) -> Path:
-        """The page."""
+        """The HTML page."""
         return self.folder / PAGE
 
 
 def write_report(content: ReportContent, folder: Path, *, figures: bool = True) -> Written:
-    """Write page, text, tables and (unless told otherwise) figures into ``folder``.
+    """Write page, text, tables and charts into ``folder``, replacing files of the same names.
 
-    Files of these names are replaced. Raises ``UserError`` where the folder can't be written.
+    Args:
+        content: The data of the report.
+        folder: The folder, created if it is missing.
+        figures: Whether to write the charts as PNG and SVG.
+
+    Raises:
+        UserError: If the folder can't be written.
     """
     from hpsearch.results.report.page import page
 
@@ -65,7 +71,7 @@ def write_report(content: ReportContent, folder: Path, *, figures: bool = True) 
 
 
 def _figures(report: Report, folder: Path) -> dict[str, str]:
-    """Write every figure; returns its address in the page -> its PNG, relative to ``folder``."""
+    """Write every chart; return its anchor and name -> its PNG, relative to ``folder``."""
     from hpsearch.results.report.matplotlib_charts import static_charts
 
     found = {}

@@ -1,4 +1,4 @@
-"""Which classes are taken for which, and where two finalists differ."""
+"""Which classes are mistaken for which, and how two finalists differ."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from hpsearch.results.report.charts.style import axis, figure
 from hpsearch.results.report.labels import in_chart
 from hpsearch.results.report.palette import var
 
-#: Beyond so many classes cells hold no figure.
+#: Largest number of classes for which cells have a number.
 _WRITTEN = 12
 
 
 def confusion(matrix: Matrix, names: Sequence[str], *, whose: str) -> Chart:
-    """Return a matrix, each row in percent of its class's images."""
+    """Return a matrix, each row in percent of its class's images.
+
+    Args:
+        matrix: The matrix.
+        names: Class names, in the order of the matrix.
+        whose: Description of the trainings, for the title.
+    """
     labels = [in_chart(name, 14) for name in names]
     shares = matrix.shares
     cells = [[None if cell is None else round(100 * cell, 1) for cell in row] for row in shares]
@@ -90,7 +96,7 @@ def confusion(matrix: Matrix, names: Sequence[str], *, whose: str) -> Chart:
 
 
 def class_differences(versus: Versus) -> Chart | None:
-    """Return by how much the winner recognises each class better; ``None`` if it isn't known."""
+    """Return the winner's lead in each class's recall; ``None`` if it isn't known."""
     known = [each for each in versus.classes if each.ahead is not None]
     if not known:
         return None

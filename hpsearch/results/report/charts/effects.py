@@ -1,4 +1,4 @@
-"""What each parameter does to the objective, and the pairs that depend on each other."""
+"""The effect of each parameter on the objective, and the pairs that depend on each other."""
 
 from __future__ import annotations
 
@@ -11,16 +11,25 @@ from hpsearch.results.report.charts.style import axis, figure
 from hpsearch.results.report.labels import Unit, cut, in_chart
 from hpsearch.results.report.palette import DASHES, SERIES, SYMBOLS, var
 
-#: Lines of a pair that can be told apart.
+#: Largest number of distinguishable lines of a pair.
 _LINES = len(SERIES)
-#: Longer labels of levels are set askew.
+#: Longer labels of levels are rotated.
 _LONG = 14
 
 _COLOURS = {Verdict.YES: "series-1", Verdict.NO: "faint", Verdict.UNDECIDED: "series-5"}
 
 
 def effect_chart(effect: Effect, unit: Unit, place: int) -> Chart | None:
-    """Return one parameter's means with their intervals; ``None`` where nothing can be said."""
+    """Return one parameter's means with their intervals.
+
+    Args:
+        effect: The parameter's effect.
+        unit: Unit of the objective.
+        place: Index of the chart, for its name.
+
+    Returns:
+        The chart; ``None`` if there is no estimate.
+    """
     if not effect.levels:
         return None
     levels = effect.levels
@@ -81,7 +90,16 @@ def effect_chart(effect: Effect, unit: Unit, place: int) -> Chart | None:
 
 
 def interaction_chart(pair: Interaction, unit: Unit, place: int) -> Chart | None:
-    """Return the means of one parameter at each level of another, a line for each of these."""
+    """Return the means of one parameter at each level of another, with a line per level.
+
+    Args:
+        pair: The interaction.
+        unit: Unit of the objective.
+        place: Index of the chart, for its name.
+
+    Returns:
+        The chart; ``None`` if there is no estimate.
+    """
     cells = {(cell.a, cell.b): cell for cell in pair.cells}
     if not cells or not any(cell.mean is not None for cell in pair.cells):
         return None
@@ -170,7 +188,7 @@ def _bars(levels: Sequence[Level | Any], unit: Unit, colour: str) -> dict[str, A
 
 
 def _levels_axis(labels: Sequence[str], title: str = "") -> dict[str, Any]:
-    # The two ends of a bin stand above each other
+    # The two ends of a bin are on two lines
     labels = [label.replace(" to ", "<br>to ") for label in labels]
     lines = [line for label in labels for line in label.split("<br>")]
     askew = len(labels) > 2 and max(map(len, lines)) > _LONG

@@ -1,4 +1,4 @@
-"""The finalists of a confirmation: what the search saw, and what fresh seeds came to."""
+"""The finalists of a confirmation: values in the search, and with fresh seeds."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def finalists(verdict: ConfirmationResult) -> Chart | None:
 
 
 def _around(traces: Sequence[Trace]) -> list[float]:
-    """Return the range of all values with room on both sides: lines alone would get none."""
+    """Return the range of all values with room on both sides: plotly adds none for lines."""
     values = [value for trace in traces for value in trace["x"] if value is not None]
     room = 0.05 * (max(values) - min(values)) or 1.0
     return [min(values) - room, max(values) + room]

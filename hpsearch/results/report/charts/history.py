@@ -1,4 +1,4 @@
-"""The search as it went: every trial where it ended, and the best so far."""
+"""The course of the search: every trial at its end, and the best so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of the objective's variation each parameter accounts for."""
+"""Each parameter's share of the objective's variation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from hpsearch.results.report.palette import var
 
 
 def importance_chart(group: Group, title: str, place: int) -> Chart | None:
-    """Return one group's shares as bars, the largest on top; ``None`` where there are none."""
+    """Return one group's shares as bars, the largest on top.
+
+    Args:
+        group: The group.
+        title: Title of the chart.
+        place: Index of the chart, for its name.
+
+    Returns:
+        The chart; ``None`` if there are no shares.
+    """
     shares = group.importances
     if not shares:
         return None

@@ -1,4 +1,4 @@
-"""The objective after each epoch: the best trials each for itself, the others as a backdrop."""
+"""The objective after each epoch: a line for each of the best trials, the others as a backdrop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hpsearch.results.report.palette import DASHES, SERIES, var
 
 #: Trials that have a line of their own.
 LINES = 5
-#: Curves of the backdrop, each of complete and of stopped trials; more only blacken the page.
+#: Largest number of curves of complete, and of stopped trials in the backdrop; more are unreadable.
 BACKDROP = 150
-#: Epochs that the table has a column for.
+#: Largest number of epochs with a column in the table.
 _EPOCHS_TOLD = 7
 
 
@@ -59,7 +59,7 @@ def learning_curves(content: StudyContent) -> Chart | None:
 
 
 def loss_curves(content: StudyContent) -> Chart | None:
-    """Return training and validation loss of the winner; ``None`` where it has no curve."""
+    """Return training and validation loss of the winner; ``None`` if it has no curve."""
     number = content.winner
     curve = content.curves.get(number, []) if number is not None else []
     if len(curve) < 2:
@@ -168,7 +168,7 @@ def _line(content: StudyContent, number: int, place: int) -> Trace:
 
 
 def _spread(numbers: Sequence[int]) -> list[int]:
-    """Return ``BACKDROP`` of them at most, evenly spread."""
+    """Return at most ``BACKDROP`` of them, evenly spaced."""
     if len(numbers) <= BACKDROP:
         return list(numbers)
     return [numbers[at * len(numbers) // BACKDROP] for at in range(BACKDROP)]

@@ -1,7 +1,7 @@
-"""Parallel coordinates: each trial a line through its settings, coloured by what it came to.
+"""Parallel coordinates: each trial is a line through its settings, coloured by its value.
 
-Drawn as plain lines, not with plotly's ``parcoords``: that one needs WebGL and leaves no gap where
-a parameter doesn't apply to a trial, as those of another model don't.
+They are drawn as plain lines. Plotly's ``parcoords`` needs WebGL and can't leave a gap where
+a parameter doesn't apply to a trial, such as those of another model.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import in_chart, setting
 from hpsearch.results.report.palette import RAMP, var
 
-#: Axes that can be told apart on a page.
+#: Largest number of axes that is readable on a page.
 AXES = 9
-#: Choices that an axis names.
+#: Largest number of labelled choices of an axis.
 _TICKS = 8
-#: Lines; of more trials the best and an even share of the rest.
+#: Largest number of lines; with more trials, the best and an evenly spaced part of the rest.
 LINES = 400
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """Where a parameter's values stand on its axis, 0..1."""
+    """Positions of a parameter's values on its axis, 0..1."""
 
     places: Mapping[str, float] | None
     low: float = 0.0
@@ -57,7 +57,7 @@ class _Scale:
 
 
 def parallel(content: StudyContent, order: Sequence[str]) -> Chart | None:
-    """Return the chart over the parameters in ``order``; ``None`` of fewer than two, or trials."""
+    """Return a chart of the parameters in ``order``; ``None`` for less than two, or one trial."""
     rows = [row for row in content.trials if row["value"] is not None]
     paths = [path for path in order if any(row.get(path) is not None for row in rows)][:AXES]
     rows = [row for row in rows if row["state"] in ("complete", "pruned")]
@@ -140,7 +140,7 @@ def _lines(
         for at, path in enumerate(paths):
             where = scales[path].at(row.get(path))
             if where is not None:
-                # A hair's breadth apart, or trials of one choice would hide each other
+                # Small offsets, or trials with the same choice would hide each other
                 where += ((row["number"] * 37) % 11 - 5) / 200 if scales[path].places else 0
             x.append(at)
             y.append(None if where is None else round(where, 4))
@@ -202,7 +202,7 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _fifths(rows: Sequence[Mapping[str, Any]], *, maximize: bool) -> list[list[Mapping[str, Any]]]:
-    """Return the trials in five groups of one size, the worst first."""
+    """Return the trials in five groups of equal size, the worst first."""
     order = sorted(rows, key=lambda row: row["value"], reverse=not maximize)
     groups: list[list[Mapping[str, Any]]] = [[] for _ in RAMP]
     for place, row in enumerate(order):

@@ -14,7 +14,7 @@ from hpsearch.results.report.palette import DASHES, SERIES, var
 
 
 def winners(comparison: Comparison, unit: Unit) -> Chart | None:
-    """Return each study's best seen and confirmed value; ``None`` where no study has one."""
+    """Return each study's best seen and confirmed value; ``None`` if no study has one."""
     lines = [each for each in reversed(comparison.lines) if each.best_seen is not None]
     if not lines:
         return None
@@ -78,7 +78,7 @@ def winners(comparison: Comparison, unit: Unit) -> Chart | None:
 
 
 def progress(contents: Sequence[StudyContent], unit: Unit) -> Chart | None:
-    """Return the best so far of each study over its epochs; ``None`` where there is none."""
+    """Return the best so far of each study over its epochs; ``None`` if there is none."""
     traces = []
     for place, content in enumerate(contents):
         steps = content.costs.best_so_far

@@ -1,4 +1,4 @@
-"""What all charts have in common: a layout without colours of its own, axes, small traces."""
+"""Common parts of all charts: a layout without colours of its own, axes, margins."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 from hpsearch.results.report.palette import var
 
-#: Room around a chart, in pixels; a phone has less.
+#: Margins of a chart, in pixels, and on a phone.
 _MARGIN = {"l": 64, "r": 16, "t": 12, "b": 56}
 _NARROW = {"l": 48, "r": 8, "t": 8, "b": 48}
 
-#: Characters of a legend's row; a longer entry than ``_LONG`` has its own on a phone.
+#: Characters per legend row; on a phone, an entry longer than ``_LONG`` has a row of its own.
 _WIDE, _LONG = 90, 14
 
 Trace = dict[str, Any]
 
 
 def figure(data: Sequence[Trace], **layout: Any) -> dict[str, Any]:
-    """Return a plotly figure; ``layout`` is laid over what all charts share."""
+    """Return a plotly figure; ``layout`` overrides the common layout."""
     shared: dict[str, Any] = {
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": var("ink")},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -58,7 +58,7 @@ def _legend(data: Sequence[Trace]) -> dict[str, Any]:
 
 
 def axis(text: str = "", **more: Any) -> dict[str, Any]:
-    """Return an axis called ``text`` with a faint grid; ``more`` is laid over it."""
+    """Return an axis with the title ``text`` and a faint grid; ``more`` overrides its settings."""
     return _merged(
         {
             "title": {"text": text, "standoff": 10},

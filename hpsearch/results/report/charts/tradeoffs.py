@@ -1,4 +1,4 @@
-"""What the objective costs: each trial by its value and one cost, and the front of the best."""
+"""The objective against costs: each trial by its value and one cost, and the front."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit, name_of, quantity, rounded, sentence
 from hpsearch.results.report.palette import var
 
-#: Every cost that trials are set against, and how its axis is called.
+#: Cost -> title of its axis.
 COSTS = {
     "parameters": "Parameters",
     "multiply_adds": "Multiply-adds per image",
@@ -20,12 +20,12 @@ COSTS = {
     "latency": "Time for one image (ms)",
 }
 
-#: Beyond this ratio of the dearest to the cheapest the axis is logarithmic.
+#: The axis is logarithmic from this ratio of the largest to the smallest cost on.
 _WIDE = 20
 
 
 def cost_of(row: Mapping[str, Any], name: str) -> float | None:
-    """Return one cost of a trial; of a receptive field (height, width) the longer side."""
+    """Return one cost of a trial; for a receptive field (height, width), the longer side."""
     value = row.get(name)
     if isinstance(value, list | tuple):
         value = max(value) if value else None
@@ -33,7 +33,7 @@ def cost_of(row: Mapping[str, Any], name: str) -> float | None:
 
 
 def front_of(content: StudyContent, name: str) -> list[Mapping[str, Any]]:
-    """Return the complete trials that none is both at least as good and cheaper, cheapest first."""
+    """Return the complete trials that are better than every cheaper one, cheapest first."""
     eligible = [
         row
         for number in content.ranked
@@ -49,14 +49,14 @@ def front_of(content: StudyContent, name: str) -> list[Mapping[str, Any]]:
 
 
 def tradeoff(content: StudyContent, name: str) -> Chart | None:
-    """Return value against one cost; ``None`` where it isn't known, or is the same for all."""
+    """Return value against one cost; ``None`` if it isn't known, or is the same for all."""
     rows = [content.row(number) for number in content.ranked]
     known = [row for row in rows if cost_of(row, name) is not None]
     costs = [cost for row in known if (cost := cost_of(row, name)) is not None]
     if len(set(costs)) < 2:
         return None
     unit = content.unit
-    # A receptive field is no cost: nobody wants the smallest
+    # A receptive field isn't a cost: smaller isn't better
     front = front_of(content, name) if name != "receptive_field" else []
     leading = {row["number"] for row in front}
     behind = [row for row in known if row["number"] not in leading]

@@ -1,4 +1,4 @@
-"""The answer in sentences, and the figures to remember."""
+"""The answer in sentences, and the most important numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpsearch.results.report.labels import duration
 
 
 def answer(content: StudyContent) -> Section:
-    """Return what was asked and what came out, and the figures to remember."""
+    """Return the answer in sentences, and the most important numbers."""
     counts = content.counts
     tiles = [
         *_value_tiles(content),
@@ -31,7 +31,7 @@ def answer(content: StudyContent) -> Section:
     ]
     blocks: list[Block] = []
     if content.test_gap is not None:
-        # Before the answer: who reads no further has read this
+        # Before the answer: a reader who stops early must have seen it
         blocks.append(Text(text=content.test_gap.headline, style="warning"))
         blocks.append(Text(text=" ".join(["Likely reasons.", *content.test_gap.reasons])))
     blocks.append(Text(text=" ".join(content.answer), style="lead"))

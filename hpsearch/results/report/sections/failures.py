@@ -1,4 +1,4 @@
-"""What failed, and what could not be built."""
+"""Failed trials, and draws that couldn't be built."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hpsearch.results.report.blocks import Block, Column, Section, Table, Text
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import cut, params_line
 
-#: Trials that are listed by number.
+#: Largest number of trials listed by number.
 _LISTED = 30
 
 
 def failures(content: StudyContent) -> Section:
-    """Return what failed, and what can't be built."""
+    """Return the failed trials, and the regions that can't be built."""
     found = content.failures
     blocks: list[Block] = []
     if found.kinds:

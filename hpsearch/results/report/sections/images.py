@@ -1,4 +1,4 @@
-"""What the networks see: classes that are taken for each other, and the hardest pictures."""
+"""Classes that are mistaken for each other, and the hardest pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hpsearch.results.report.charts.confusion import class_differences, confusio
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit
 
-#: Finalists that the winner is compared with class by class.
+#: Largest number of finalists that the winner is compared with class by class.
 _COMPARED = 3
 
 

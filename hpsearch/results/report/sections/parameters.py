@@ -1,4 +1,4 @@
-"""What mattered: importances, effects, pairs, and what accuracy costs."""
+"""Parameters: importances, effects, pairs, and the objective against costs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpsearch.results.report.charts.tradeoffs import COSTS, tradeoff
 from hpsearch.results.report.content import StudyContent
 from hpsearch.results.report.labels import Unit, cut, name_of
 
-#: Parameters that have a chart; the table has all.
+#: Largest number of parameters with a chart; the table has all.
 _EFFECTS_DRAWN = 16
 
 
@@ -48,7 +48,7 @@ def importances(content: StudyContent) -> Section:
 
 
 def effects(content: StudyContent) -> Section:
-    """Return what each parameter does, and the pairs that depend on each other, with verdicts."""
+    """Return each parameter's effect, and the pairs that depend on each other, with verdicts."""
     found, unit, title = content.effects, content.unit, "Effects"
     if found.reason is not None or not found.effects:
         why = found.reason or "No parameter was searched."

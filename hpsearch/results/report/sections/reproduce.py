@@ -1,4 +1,4 @@
-"""What it takes to do the study again: commands, seeds, hashes, versions."""
+"""How to repeat the study: commands, seeds, hashes, versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpsearch.results.report.content import StudyContent
 
 
 def reproduce(content: StudyContent) -> Section:
-    """Return what it takes to do it again."""
+    """Return how to repeat the study."""
     name = content.name
     noted = content.noted
     trainings = noted.get("trainings")
@@ -37,7 +37,7 @@ def reproduce(content: StudyContent) -> Section:
     ]
     export = f"{name}.best.yaml"
     asked = [] if content.confirmed is None else content.confirmed.options
-    # Finalists are compared by one objective; of several a point of the front is exported
+    # Finalists are compared by one objective; with several, a point of the front is exported
     several_goals = len(content.objectives) > 1
     confirm = [] if several_goals else [" ".join([f"hpsearch confirm --study {name}", *asked])]
     pick = " --pick knee" if several_goals else ""

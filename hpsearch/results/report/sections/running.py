@@ -1,4 +1,4 @@
-"""How the search ran: overfitting, pruning, and what it cost."""
+"""The course of the search: overfitting, pruning, and costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpsearch.results.report.labels import duration
 
 
 def overfitting(content: StudyContent) -> Section:
-    """Return which trials overfit, and from when on."""
+    """Return which trials overfit, and from which epoch on."""
     title, flagged = "Overfitting", content.overfits
     judged = [number for number, curve in content.curves.items() if len(curve) > 3]
     if not judged:
@@ -68,7 +68,7 @@ def overfitting(content: StudyContent) -> Section:
 
 
 def pruning(content: StudyContent) -> Section:
-    """Return what stopping trials early saved, and what its audit says that it cost."""
+    """Return what pruning saved, and what it cost according to the pruning audit."""
     title, costs = "Pruning", content.costs
     audit, unit = costs.audit, content.unit
     if audit is None:
@@ -132,7 +132,7 @@ def pruning(content: StudyContent) -> Section:
 
 
 def cost(content: StudyContent) -> Section:
-    """Return epochs, hours, and energy where it was measured."""
+    """Return epochs, hours, and energy if it was measured."""
     costs, confirmed = content.costs, content.confirmed
     facts = [
         ("Epochs of the search", f"{costs.epochs:,}"),

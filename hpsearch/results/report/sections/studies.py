@@ -1,4 +1,4 @@
-"""Several studies side by side, as the stages of a staged search are."""
+"""Several studies side by side, such as the stages of a staged search."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpsearch.results.report.labels import Unit, cut, params_line, sentence
 
 
 def studies(comparison: Comparison, contents: Sequence[StudyContent]) -> Section:
-    """Return what the studies' winners came to, and from whom the leader can be told apart."""
+    """Return the studies' winners, and which others can be distinguished from the leader."""
     blocks: list[Block] = []
     if comparison.leader is not None:
         blocks.append(Text(text=f"{comparison.leader} leads. {_rivals(comparison)}", style="lead"))

@@ -1,4 +1,4 @@
-"""Every trial: the leaderboard, the curves, the way of the search, the settings."""
+"""Every trial: the leaderboard, the curves, the course of the search, the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The winner, by which number, and against whom; of several objectives the front."""
+"""The winner, its value, and its comparisons; with several objectives the front."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpsearch.results.report.labels import Unit, count, duration, quantity, sent
 
 
 def winner(content: StudyContent) -> Section:
-    """Return who won, by which number, and against whom."""
+    """Return the winner, its value, and its comparisons."""
     number = content.winner
     blocks: list[Block] = []
     if number is None:
@@ -100,7 +100,7 @@ def _standing(content: StudyContent) -> list[Block]:
     blocks.append(_finalists_table(found, unit))
     out = [each.standing for each in verdict.finalists if each.standing.reason is not None]
     if out:
-        # Sentences: a column of the table has no room for them
+        # The reasons are sentences, and a column of the table has no room for them
         blocks.append(
             Facts(
                 facts=[
