@@ -22,7 +22,7 @@ from hpsearch.results.records import StudyRecord
 from hpsearch.search.storage import Database
 from hpsearch.study_file.goals import Goals
 
-#: Another mix of classes is named as a reason if it explains at least this share of the difference.
+#: Another mix of classes is a reason if it explains at least this share of the difference.
 _WORTH_NAMING = 0.25
 
 #: Settings of a data source that hold out test images at random from the same pool.
@@ -33,7 +33,7 @@ _HELD_OUT = "test_fraction"
 class TestGap:
     """A test value outside the confirmed interval. Values are in the objective's unit."""
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # not a test for pytest
 
     metric: str
     trial: int

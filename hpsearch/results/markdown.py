@@ -26,7 +26,7 @@ class Code(str):
 
 
 def plain(text: object) -> str:
-    """Return ``text`` as one line that is a paragraph or a part of one."""
+    """Return ``text`` as one line, for a paragraph or a part of one."""
     line = inline(text)
     # Some characters at the beginning would make it a heading, a rule or a list
     line = re.sub(r"^([-+=#])", r"\\\1", line)

@@ -97,9 +97,9 @@ def _letters() -> frozenset[int]:
 
 
 def drawable(text: str) -> str:
-    """Return ``printable(text)`` with letters that no font has by their numbers, as ``\\u65e5``.
+    """Return ``printable(text)``, with code points (``\\u65e5``) for letters that no font has.
 
-    An empty box in their place would make all names of a script alike.
+    An empty box instead would make all names in a script equal.
     """
     shown = printable(text)
     if shown.isascii():

@@ -84,7 +84,7 @@ def examples_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> P
 
 
 def called(study: str) -> str:
-    """Return a prior's name of a study, which no table that comes with hpsearch has."""
+    """Return a study's name in a prior, which differs from those of the tables in hpsearch."""
     return f"study {study}"
 
 

@@ -256,7 +256,7 @@ def _costs(record: StudyRecord, trials: Sequence[TrialRecord]) -> np.ndarray[tup
 
 
 def _undominated(costs: np.ndarray[tuple[int, int]]) -> list[bool]:
-    """Return which rows no other row is at least as good as everywhere and better somewhere."""
+    """Return for each row whether no other row is at most equal everywhere and less somewhere."""
     undominated = [False] * len(costs)
     kept = np.empty((0, costs.shape[1]))
     # In this order, no row is dominated by a later one, so comparing with the front is sufficient

@@ -98,12 +98,12 @@ class StudyRecord:
         return self.counts.all_ended(self.study.trial_budget, exhausted=self.study.exhausted)
 
     def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return stored parameters as the study file writes them: lists as lists."""
+        """Return stored parameters as in the study file: lists as lists."""
         return plain_values(self.study.document, params)
 
     @property
     def paths(self) -> list[str]:
-        """Every parameter that a trial has."""
+        """Paths of all parameters of the trials."""
         return list(dict.fromkeys(path for trial in self.trials for path in trial.params))
 
     def trial(self, number: int) -> TrialRecord:

@@ -53,7 +53,7 @@ def with_confirmed_best(
         return status
     if now.winner in invalid_finalists(record, confirmation):
         return status
-    # Statistics, which take their time to import
+    # Imported late: statistics take long to import
     from hpsearch.results.confirmation.reading import read_verdict
 
     verdict = read_verdict(database, record, confirmation)
@@ -102,7 +102,7 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
     now = progress_of(found)
     mean = interval = damaged = gap = None
     if now.finished and now.winner is not None:
-        # Statistics, which take their time to import
+        # Imported late: statistics take long to import
         from hpsearch.results.confirmation.reading import read_verdict
         from hpsearch.results.confirmation_gap import read_test_gap
 

@@ -34,7 +34,7 @@ _ALPHA = 0.05
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Table:
-    """Two parameters' levels crossed."""
+    """The table of two parameters' levels."""
 
     a: SearchedParameter
     b: SearchedParameter
@@ -44,7 +44,7 @@ class _Table:
     cell: NDArray[np.int64]
     #: Cells with enough trials, in the order of the regression's columns.
     filled: tuple[int, ...]
-    #: Differences of differences, one a row, over ``filled``; and their four cells.
+    #: Differences of differences, one per row, over ``filled``; and their four cells.
     contrasts: NDArray[np.float64]
     corners: tuple[tuple[int, int, int, int], ...]
 

@@ -186,7 +186,7 @@ class _Judge:
     def ahead(
         self, one: int, other: int, seeds: Sequence[int], noise: tuple[float, int] | None = None
     ) -> Estimate | None:
-        """Return by how much ``one`` is better, over the seeds that both were trained with."""
+        """Return the lead of ``one``, over the seeds that both were trained with."""
         if not self.spec.maximize:
             one, other = other, one
         return difference(self.trained(one, seeds), self.trained(other, seeds), noise=noise)

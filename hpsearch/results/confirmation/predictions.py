@@ -67,7 +67,7 @@ class Predictions:
 
     def encode(self) -> str:
         """Return the text that ``decode`` reads: about 3 bytes per image for ten classes."""
-        gaps = np.diff(self.rows, prepend=0)  # small, and alike: half the size when compressed
+        gaps = np.diff(self.rows, prepend=0)  # small and similar, so half the size when compressed
         row_bytes = _bytes_for(gaps)
         class_bytes = max(_bytes_for(self.predicted), _bytes_for(self.truth))
         columns = [

@@ -221,9 +221,9 @@ def difference(
     Args:
         one: Seed -> training.
         other: Seed -> training.
-        noise: Deviation between seeds and its degrees of freedom (``plan.seed_noise``), which
-            replace the spread of the differences if there are too few seeds; ``None`` uses the
-            spread.
+        noise: Deviation between seeds and its degrees of freedom (``plan.seed_noise``), used
+            instead of the spread of the differences, which too few seeds don't show; ``None`` uses
+            the spread.
 
     Returns:
         The mean difference; ``None`` if they share no seed with common images.

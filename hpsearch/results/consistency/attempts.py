@@ -71,7 +71,7 @@ def _late_writes(ticket: int, log: Sequence[Event]) -> Iterator[Breach]:
 
 
 def _late_epochs(facts: Facts, ticket: int, log: Sequence[Event]) -> Iterator[Breach]:
-    """An attempt records its first number of epochs: later ones are its own or its successors'."""
+    """Epochs after a resumption belong to its attempt or a later one, the others to older ones."""
     rows = facts.epochs_of(ticket)
     for event in log:
         if event.kind != EventKind.RESUMED:

@@ -1,4 +1,4 @@
-"""Which trial is exported: the confirmed winner, or the best seen with a mark."""
+"""Which trial is exported: the confirmed winner, or the best seen, marked as unconfirmed."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def render(
         UnknownName: If there is no such study.
         UserError: If a study is a confirmation.
     """
-    # Imported late: jinja2 and plotly's file
+    # Imported late: jinja2 and plotly's file take long
     from hpsearch.results.report.page import page
 
     content = read_report(database, names, data=data, pictures=pictures)

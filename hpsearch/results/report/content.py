@@ -116,7 +116,7 @@ class StudyContent:
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The classes; empty before the first trial began."""
+        """The class names; empty before the first trial began."""
         if self.matrices is not None and self.matrices.class_names:
             return self.matrices.class_names
         found = self.noted.get("class_names", ())
@@ -145,5 +145,5 @@ class StudyContent:
         return value
 
     def scaled(self, epoch: EpochResult) -> float | None:
-        """Return the objective of one epoch as charts show it."""
+        """Return the objective of one epoch for charts."""
         return self.unit.scaled(self.objective_of(epoch))
