@@ -10,10 +10,10 @@ from hpsearch.registry import Registry, load_plugin
 
 
 def registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[Any]]:
-    """Return the registry of each section of a study file, built-ins and ``plugins`` loaded.
+    """Return the registry of each section of a study file, with built-ins and ``plugins`` loaded.
 
     Keys: ``source``, ``augmentation``, ``model``, ``optimizer``, ``lr_schedule``,
-    ``regularizer``, ``sampler``, ``pruner``, ``tracker``. Imports torch and Optuna (the
+    ``regularizer``, ``sampler``, ``pruner``, ``tracker``. It imports torch and Optuna (with the
     components' modules), so call it late.
     """
     import hpsearch.search.pruners

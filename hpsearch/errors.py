@@ -1,23 +1,23 @@
 """Every error that hpsearch raises on purpose.
 
 HpsearchError
-├── UserError                what the user wrote is wrong or can't be reached: exit code 2
-│   ├── StudyFileError       a study file, an override or a frozen config (carries every Problem)
-│   ├── UnknownName          a name that no registry, folder or study knows
+├── UserError                the user's input is wrong or can't be reached: exit code 2
+│   ├── StudyFileError       a study file, an override or a frozen config (has every Problem)
+│   ├── UnknownName          a name that isn't in a registry, folder or database
 │   ├── DataError            a data source that is missing, damaged or unsuitable
-│   ├── StorageError         a database that can't be reached, or isn't ours to use
+│   ├── StorageError         a database that can't be reached, or isn't hpsearch's
 │   │   ├── NothingStored    no study was ever launched into this database
-│   │   └── DamagedStudy     what is stored of a study can't be read
-│   ├── StudyMismatch        the stored study and the file ask different questions
+│   │   └── DamagedStudy     the stored rows of a study can't be read
+│   ├── StudyMismatch        the stored study and the file differ
 │   │   └── LeftOverStudy    another program deleted the study from Optuna's tables
 │   ├── CheckpointError      a checkpoint that is missing, damaged or of another trial
-│   └── DeviceUnusable       a GPU that doesn't compute, at all or any more
+│   └── DeviceUnusable       a GPU that doesn't compute, or stopped computing
 ├── ExportFailed             a trained model can't be written in a format, or differs in it
-├── InfeasibleConfig         this configuration can't be built (the sampler learns from it)
-│   ├── WeightsUnavailable   as its pretrained weights can't be downloaded (a DataError, too)
-│   └── ConstraintBroken     it could be, but it breaks a constraint of the study
-├── TrainingDiverged         the loss stopped being a number
-├── TrainingInterrupted      training was asked to stop between two batches (carries its state)
+├── InfeasibleConfig         a configuration can't be built (the sampler learns from it)
+│   ├── WeightsUnavailable   its pretrained weights can't be downloaded (also a DataError)
+│   └── ConstraintBroken     it can be built, but breaks a constraint of the study
+├── TrainingDiverged         the loss stopped being a finite number
+├── TrainingInterrupted      training was asked to stop between two batches (has its state)
 ├── LeaseLost                another worker owns the trial now; drop it
 └── DatabaseReplaced         the database isn't the one that was opened; stop
 
@@ -31,10 +31,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-#: Problems of a study file that a message lists.
+#: The most problems of a study file that a message lists.
 MOST_PROBLEMS = 50
 
-#: Valid names that a message lists, and the characters of a name that nobody knows.
+#: The most valid names that a message lists, and the most characters of the unknown one.
 _NAMES_LISTED, _LONGEST_NAME = 60, 80
 
 
@@ -43,14 +43,14 @@ class HpsearchError(Exception):
 
 
 class UserError(HpsearchError):
-    """What the user wrote is wrong or can't be reached; the message says what to do."""
+    """The user's input is wrong or can't be reached; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong in a study file."""
+    """One mistake in a study file."""
 
-    #: Where: ``studies/x.yaml:12``, ``--set data.limit=0``, or the study's name.
+    #: ``studies/x.yaml:12``, ``--set data.limit=0``, or the study's name.
     where: str
     #: The dotted key, as in ``optimizer.sgd.lr``; empty for the file as a whole.
     key: str
@@ -62,7 +62,7 @@ class Problem:
 
 
 class StudyFileError(UserError):
-    """A study file breaks rules; all of them are listed, one a line."""
+    """A study file breaks rules; the message lists them, one per line."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -73,7 +73,7 @@ class StudyFileError(UserError):
 
 
 class UnknownName(UserError):
-    """A name that nothing answers to; the message lists the valid ones."""
+    """A name that doesn't exist; the message lists the valid ones."""
 
     def __init__(
         self,
@@ -87,11 +87,11 @@ class UnknownName(UserError):
         """Make the message.
 
         Args:
-            kind: What the name should name.
+            kind: What the name names, such as ``model``.
             name: The name as it was written.
             names: The valid names.
-            hint: A sentence at the end.
-            guess: What was meant, as the message shows it; by default the nearest valid name.
+            hint: A sentence at the end; may be empty.
+            guess: The suggestion, as the message shows it; ``None``: the nearest valid name.
         """
         self.kind, self.name, self.names = kind, name, tuple(sorted(names))
         if guess is None:
@@ -108,7 +108,7 @@ class UnknownName(UserError):
 
 
 def nearest_name(name: str, names: Sequence[str]) -> str | None:
-    """Return the valid name that ``name`` looks like, whatever its case and punctuation."""
+    """Return the most similar valid name, ignoring case and punctuation; ``None`` without one."""
     if len(name) > _LONGEST_NAME:
         return None
     bare = {bare_name(each): each for each in names}
@@ -118,16 +118,16 @@ def nearest_name(name: str, names: Sequence[str]) -> str | None:
 
 
 def bare_name(name: str) -> str:
-    """Return the letters and digits of a name, in lower case: ``Learning-Rate`` without dash."""
+    """Return the letters and digits of a name in lower case: ``learningrate``."""
     return "".join(each for each in name.casefold() if each.isalnum())
 
 
 class DataError(UserError):
-    """A data source is missing, damaged, or doesn't fit what was asked of it."""
+    """A data source is missing, damaged or unsuitable."""
 
 
 class StorageError(UserError):
-    """The database can't be reached at the start, or its contents aren't ours to use."""
+    """The database can't be reached at the start, or its contents aren't hpsearch's."""
 
 
 class NothingStored(StorageError):
@@ -135,11 +135,11 @@ class NothingStored(StorageError):
 
 
 class DamagedStudy(StorageError):
-    """What is stored of a study can't be read; other studies of the database can."""
+    """The stored rows of a study can't be read; other studies of the database can."""
 
 
 class StudyMismatch(UserError):
-    """The database holds a study of this name with another space."""
+    """The database contains a study of this name with another fingerprint."""
 
 
 class LeftOverStudy(StudyMismatch):
@@ -151,23 +151,23 @@ class CheckpointError(UserError):
 
 
 class DeviceUnusable(UserError):
-    """A GPU doesn't compute for this process, at all or any more."""
+    """A GPU doesn't compute for this process, or stopped computing."""
 
 
 class ExportFailed(HpsearchError):
-    """A trained model can't be written in a format, or says something else in it."""
+    """A trained model can't be written in a format, or predicts something else in it."""
 
 
 class InfeasibleConfig(HpsearchError):
-    """This configuration can't be built; the message holds the arithmetic that shows why."""
+    """A configuration can't be built; the message contains the arithmetic that shows why."""
 
 
 class WeightsUnavailable(DataError, InfeasibleConfig):
-    """Its pretrained weights can't be downloaded: a search tries its other configurations."""
+    """A model's pretrained weights can't be downloaded: a search tries other configurations."""
 
 
 class ConstraintBroken(InfeasibleConfig):
-    """It could be built, but it breaks constraints of the study: ``violations`` tells how far."""
+    """A configuration breaks constraints of the study; ``violations`` contains by how much."""
 
     def __init__(self, message: str, violations: Mapping[str, float]) -> None:
         super().__init__(message)
@@ -179,7 +179,7 @@ class TrainingDiverged(HpsearchError):
 
 
 class TrainingInterrupted(HpsearchError):
-    """Training was asked to stop; ``state()`` gives what a resumed run goes on from."""
+    """Training was asked to stop; ``state()`` returns what a resumed run needs."""
 
     def __init__(self, message: str, state: Callable[[], dict[str, Any]]) -> None:
         super().__init__(message)
@@ -188,11 +188,11 @@ class TrainingInterrupted(HpsearchError):
 
 
 class LeaseLost(HpsearchError):
-    """The attempt number moved on: another worker owns this trial, nothing was written."""
+    """The attempt number has changed: another worker owns this trial, and nothing was written."""
 
 
 class DatabaseReplaced(HpsearchError):
-    """The database was deleted, replaced or put back to an earlier state under a running command.
+    """The database was deleted, replaced or restored to an earlier state during a command.
 
-    No mistake of the command line, so not a ``UserError``: the exit code is 1.
+    It isn't a mistake of the command line, so not a ``UserError``: the exit code is 1.
     """

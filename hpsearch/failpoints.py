@@ -1,15 +1,16 @@
-"""The steps of a study's life between which a process may die, and a way to make it die there.
+"""Points in the code at which tests can end or stop a process.
 
-A power cut or a SIGKILL hits between any two writes. Tests can't aim a signal that well, so each
-such place is named here and says ``hit(FailPoint.X)``. That does nothing unless the environment
-variable ``HPSEARCH_EXIT_AT`` names the step; then the process ends at once, as if it were killed.
+A power cut or a SIGKILL may come between any two writes. Tests can't time a signal that precisely,
+so each such point is named here and calls ``hit(FailPoint.X)``. That does nothing unless the
+environment variable ``HPSEARCH_EXIT_AT`` names the step; then the process ends at once, as if it
+were killed.
 
-The variable holds one or more of ``step[:visit[:file]]``, separated by commas: the process ends
-at its ``visit``-th passing (1 where not given); with a ``file`` only where that doesn't exist
-yet, and it is created: of all processes one dies, once.
+The variable contains one or more of ``step[:visit[:file]]``, separated by commas: the process ends
+at its ``visit``-th call (default 1). With a ``file`` it ends only if it can create that file, so
+that one process ends, once.
 
-``HPSEARCH_WAIT_AT`` holds ``step:visit:file`` in the same form: there the process waits for as long
-as the file exists, so that a test can hit it at a step that no speed of the machine can move.
+``HPSEARCH_WAIT_AT`` contains ``step:visit:file`` in the same form: there the process waits as long
+as the file exists, so that a test can act at this step, independent of the machine's speed.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from pathlib import Path
 
 VARIABLE, WAIT_VARIABLE = "HPSEARCH_EXIT_AT", "HPSEARCH_WAIT_AT"
 
-#: What the process ends with; no cleaning up, no last words.
+#: The exit code; the process ends without clean-up or output.
 EXIT_CODE = 86
 
 
 class FailPoint(Enum):
-    """Where a process stands, in a sentence."""
+    """The state of the study at each point, in a sentence."""
 
     TABLES_CREATED = "The launch has created the tables; the study isn't stored yet."
     STUDY_STORED = "The launch has stored the study; no worker has been started."
@@ -69,7 +70,7 @@ _visits: Counter[FailPoint] = Counter()
 
 
 def hit(step: FailPoint) -> None:
-    """End the process here, or wait, where the environment says so; otherwise do nothing."""
+    """End the process here, or wait, if the environment requests it; otherwise do nothing."""
     if VARIABLE not in os.environ and WAIT_VARIABLE not in os.environ:
         return
     _visits[step] += 1
@@ -82,7 +83,7 @@ def hit(step: FailPoint) -> None:
 
 
 def _files(variable: str, step: FailPoint) -> Iterator[str]:
-    """Yield the file of each entry of a variable that names this visit of the step."""
+    """Yield the file of each entry of a variable for this visit of the step."""
     for each in os.environ.get(variable, "").split(","):
         name, _, rest = each.partition(":")
         visit, _, file = rest.partition(":")

@@ -1,7 +1,7 @@
-"""Text that others wrote: errors of plug-ins, names of classes and files, words of trackers.
+"""Untrusted text: errors of plug-ins, names of classes and files, messages of trackers.
 
-Whatever shows such text cleans it here first: the terminal, ``launch.log``, reports, CSV files and
-the dashboard.
+It is cleaned here before it is shown in the terminal, ``launch.log``, reports, CSV files and the
+dashboard.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import json
 import re
 from typing import Any
 
-#: What takes no place of its own and steers whoever shows it, or deceives who reads it:
+#: Characters that control a terminal, or are invisible and may deceive a reader:
 _UNSAFE = (
     r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # C0 and C1: cursor, colours, titles, the bell
-    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the direction of writing
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the direction of text
     r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u2065\u206a-\u206f"
-    r"\u3164\ufeff\uffa0"  # nothing to see: two names that look alike
-    r"\u2028\u2029"  # further ends of a line
-    r"\ud800-\udfff"  # half a character: bytes of a file's name that aren't UTF-8
-    r"\ufff0-\ufffb\ufffe\uffff"  # notes between lines, and no characters at all
+    r"\u3164\ufeff\uffa0"  # invisible: two different names would look the same
+    r"\u2028\u2029"  # other line separators
+    r"\ud800-\udfff"  # surrogates: bytes of a file name that aren't UTF-8
+    r"\ufff0-\ufffb\ufffe\uffff"  # interlinear annotations, and code points without a character
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-#: Joiners and variation selectors belong to some scripts and emoji. Beside ASCII they only hide.
+#: Joiners and variation selectors are needed in some scripts and emoji, but not beside ASCII.
 _HIDDEN = (
     r"(?<![^\x00-\xff\u200c\u200d])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\xff\u200c\u200d])"
     r"|(?<![^\x00-\xff\ufe00-\ufe0f])[\ufe00-\ufe0f](?!\u20e3)"
 )
 _UNWANTED_IN_OUTPUT = re.compile(f"[{_UNSAFE}]|{_HIDDEN}")
-#: A carriage return goes back to overwrite the line.
+#: With the carriage return, which lets text overwrite its line.
 _UNWANTED = re.compile(f"[\\r{_UNSAFE}]|{_HIDDEN}")
 
 
 def clean(text: str) -> str:
-    """Replace each character that steers a terminal or deceives the reader by U+FFFD.
+    """Replace characters that control a terminal or may deceive a reader by U+FFFD.
 
     Tab and line feed stay.
     """
@@ -40,17 +40,17 @@ def clean(text: str) -> str:
 
 
 def clean_output(text: str) -> str:
-    """The same of what a program prints: the carriage return of a progress bar stays, too."""
+    """Clean the output of a program: the carriage return of a progress bar stays as well."""
     return _UNWANTED_IN_OUTPUT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def escape_json(text: str) -> str:
-    """Return text with such characters written as ``\\u`` escapes; JSON then says the same."""
+    """Return JSON text with such characters as ``\\u`` escapes, with the same meaning."""
     return _UNWANTED.sub(_escaped, text)
 
 
 def escape_yaml(text: str) -> str:
-    """Return YAML that says the same; what is escaped must stand in double quotes."""
+    """Return YAML text with such characters as ``\\U`` escapes; they must be in double quotes."""
     return _UNWANTED.sub(lambda match: f"\\U{ord(match[0]):08X}", text)
 
 
@@ -64,7 +64,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def clean_value(value: Any) -> Any:
-    """Return what JSON holds with every text in it cleaned, also the keys of objects."""
+    """Return a JSON-like value with every text in it cleaned, also the keys of objects."""
     match value:
         case str():
             return clean(value)

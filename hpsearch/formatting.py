@@ -1,15 +1,21 @@
-"""Numbers of things and long times in words, alike wherever they are told."""
+"""Counts and long durations in words, the same everywhere."""
 
 from __future__ import annotations
 
 
 def count_noun(number: int, noun: str, nouns: str | None = None) -> str:
-    """Return ``1 thread``, ``1,024 threads``; ``nouns`` where an s isn't enough."""
+    """Return a count with its noun: ``1 thread``, ``1,024 threads``.
+
+    Args:
+        number: The count.
+        noun: The singular.
+        nouns: The plural; ``None``: the singular with an s.
+    """
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def format_long_duration(seconds: float) -> str:
-    """Return a minute or more as ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    """Return a duration of a minute or more as ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
     whole = round(seconds)
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"

@@ -1,8 +1,8 @@
 """The folders that Python modules are imported from: never the current one.
 
-``python -c`` and ``python -m`` search the current folder before everything else, and this is how
-multiprocessing starts its servers. People run commands in folders that came from elsewhere, such as
-an unpacked data set. An ``optuna.py`` in it must not run.
+``python -c`` and ``python -m`` search the current folder first, and this is how multiprocessing
+starts its servers. The current folder may come from someone else, such as an unpacked data set. An
+``optuna.py`` in it must not run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 #: folder of a script is searched.
 VARIABLE = "PYTHONSAFEPATH"
 
-#: Any text turns it on. This one shows that hpsearch did, and not the user.
+#: Any text turns it on. This one shows that hpsearch set it, and not the user.
 _OURS = "hpsearch"
 
 
@@ -28,7 +28,7 @@ def protect_children() -> None:
 
 @contextmanager
 def protected_children() -> Iterator[None]:
-    """The same for a while: in a notebook the environment is the user's."""
+    """Do the same within the block: in a notebook the environment is the user's."""
     before = os.environ.get(VARIABLE)
     protect_children()
     try:
@@ -41,13 +41,13 @@ def protected_children() -> Iterator[None]:
 
 
 def environment_of_the_user() -> dict[str, str]:
-    """Return the environment for programs of the user's: as it was before ``protect_children``."""
+    """Return the environment for the user's programs, as it was before ``protect_children``."""
     return {name: value for name, value in os.environ.items() if (name, value) != (VARIABLE, _OURS)}
 
 
 def import_path() -> list[str]:
     """Return ``sys.path`` for a child process.
 
-    The empty entry stands for the current folder; notebooks and ``python -c`` have it.
+    It lacks the empty entry of notebooks and ``python -c``, which is the current folder.
     """
     return [folder for folder in sys.path if folder]

@@ -1,4 +1,4 @@
-"""The signals that tell a process to leave in order: Ctrl-C, SIGTERM, a terminal that closes."""
+"""The signals that tell a process to end cleanly: Ctrl-C, SIGTERM, a terminal that closes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 
 
 def leave_signals() -> tuple[signal.Signals, ...]:
-    """Return them; SIGHUP only if it isn't ignored, which is what ``nohup`` asks for.
+    """Return the signals; SIGHUP only if it isn't ignored, as it is under ``nohup``.
 
-    SIGHUP comes twice as a rule, from the terminal and from the shell: it must never count as the
-    second Ctrl-C, after which nobody waits any more.
+    SIGHUP usually comes twice, from the terminal and from the shell: it must never count as a
+    second Ctrl-C, which ends a process at once.
     """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return (signal.SIGINT, signal.SIGTERM)

@@ -1,6 +1,6 @@
-"""Warnings of libraries that mean nothing to the people who read the output.
+"""Hides warnings of libraries that don't help the user.
 
-What they warn of, hpsearch says itself, by name and with what to do.
+hpsearch reports the same problems itself, with names and what to do.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-#: Bytes of C libraries' messages that are looked at: a damaged file may give any number of them.
+#: The most bytes of C libraries' messages that are read: a damaged file may cause any number.
 _MOST_CAPTURED = 2**16
-#: How libtiff writes: the function or file, a colon, a sentence.
+#: A message of libtiff: the function or file, a colon, a sentence.
 _NATIVE_LINE = re.compile(r"[\w.]+: .*\.")
 
 _HIDDEN = (
-    # Pillow, of a picture near its limit: sources have limits of their own
+    # Pillow, for a picture near its limit: sources have limits of their own
     r"Image size \(\d+ pixels\) exceeds limit",
-    # Matplotlib, for each character of a label that its fonts lack: `results.matplotlib_style` has
-    # others
+    # Matplotlib, for each character that its font lacks: `results.matplotlib_style` has other fonts
     r"Glyph \d+ .* missing from",
     # tqdm, which Optuna imports, in a notebook without widgets
     "IProgress not found",
@@ -30,7 +29,7 @@ _HIDDEN = (
 
 
 def hide() -> None:
-    """Hide them in this process, unless Python was asked for warnings (``-W``)."""
+    """Hide these warnings in this process, unless Python runs with ``-W``."""
     if sys.warnoptions:
         return
     for message in _HIDDEN:
@@ -39,16 +38,16 @@ def hide() -> None:
 
 @contextmanager
 def captured_stderr() -> Iterator[list[str]]:
-    """Collect what libraries written in C write to the standard error stream meanwhile.
+    """Collect what C libraries write to stderr within the block.
 
     Yields:
-        A list that has their lines, without their ends, after the block. What else this process
-        writes there, in another thread, comes out afterwards.
+        A list that contains their lines after the block, without line breaks. Other output to
+        stderr, from another thread, is written after the block.
     """
     lines: list[str] = []
     try:
         before = os.dup(2)
-    except OSError:  # closed: whatever is written is lost anyway
+    except OSError:  # stderr is closed: all output is lost anyway
         yield lines
         return
     with tempfile.TemporaryFile() as file:

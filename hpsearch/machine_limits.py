@@ -1,6 +1,7 @@
-"""Errors that say: this machine gives no more memory, processes, files or room on a disk.
+"""Recognizes errors by which a machine runs out of memory, processes, files or disk space.
 
-They come from any line and any library, in many words. Neither the user nor hpsearch is at fault.
+Any line of any library may raise them, with many messages. Neither the user nor hpsearch is at
+fault.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ class MachineLimit(HpsearchError):
 
 
 class ProcessLimit(MachineLimit):
-    """No more processes or threads may be started, which waiting seldom changes."""
+    """No more processes or threads may be started; waiting seldom helps."""
 
 
 def limit_reached(error: BaseException) -> MachineLimit | None:
-    """Return the limit that ``error``, or what caused it, comes from; ``None`` if from no limit."""
+    """Return the limit that caused ``error``; ``None`` if it has another cause."""
     for each in _chain(error):
         message = _limit_of(each)
         if message is not None:
@@ -83,14 +84,14 @@ def _limit_of(error: BaseException) -> str | None:
 
 
 def _mentions(error: BaseException, text: str, phrases: tuple[str, ...]) -> bool:
-    # Libraries raise these kinds; a UserError may quote such words
+    # Libraries raise these types; other errors, such as a UserError, may only quote a phrase
     return isinstance(error, ImportError | OSError | RuntimeError | SystemError) and any(
         phrase in text for phrase in phrases
     )
 
 
 def _limit(name: str, command: str, unit: float = 1, suffix: str = "") -> str:
-    """Return the limit of this process in words, empty where there is none."""
+    """Return the limit of this process in words; empty if there is none."""
     limit, _ = resource.getrlimit(getattr(resource, name))
     if limit == resource.RLIM_INFINITY:
         return ""

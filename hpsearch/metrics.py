@@ -1,4 +1,4 @@
-"""What one epoch of training measures, and which way each metric points."""
+"""The metrics of an epoch, and the direction in which each is better."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
     "val_accuracy": "maximize",
     "val_loss": "minimize",
-    # Where classes are of uneven size: every class counts the same
+    # For classes of different sizes: every class counts the same
     "val_macro_f1": "maximize",
     "val_balanced_accuracy": "maximize",
 }
 
-#: What else a study of several objectives may ask for, or bound: what a model costs.
+#: Costs of a model, which may be further objectives or have bounds.
 COSTS: dict[str, Literal["maximize", "minimize"]] = {
     # Known once a configuration is drawn: learned numbers, and multiply-adds per image
     "parameters": "minimize",
     "multiply_adds": "minimize",
-    # Measured while and after training: the median epoch in seconds, one image in milliseconds
+    # Measured during and after training: the median epoch in seconds, one image in milliseconds
     "epoch_seconds": "minimize",
     "latency": "minimize",
 }
@@ -32,32 +32,32 @@ COSTS: dict[str, Literal["maximize", "minimize"]] = {
 #: Those of ``COSTS`` that are known before training.
 STATIC_COSTS = ("parameters", "multiply_adds")
 
-#: Those that only training tells.
+#: Those of ``COSTS`` that are measured in training.
 MEASURED_COSTS = tuple(name for name in COSTS if name not in STATIC_COSTS)
 
 #: The one of them that is measured once, at a trial's end.
 LATENCY = "latency"
 
-#: Every figure that may be an objective or have a bound, and the direction that is better.
+#: Every metric that may be an objective or have a bound, and the direction that is better.
 GOAL_METRICS = {**OBJECTIVES, **COSTS}
 
-#: With more classes than this, no confusion matrix is recorded: nobody reads a million cells.
+#: With more classes than this, no confusion matrix is recorded: it would be too large to read.
 CONFUSION_CLASSES = 100
 
 
 @dataclass(frozen=True)
 class MetricFormat:
-    """How the values of one metric are written, wherever people read them.
+    """How the values of one metric are written.
 
     Shares are in percent with two decimals, their differences in points; losses and costs have
-    four significant digits, numbers of things are whole.
+    four significant digits, counts are whole numbers.
     """
 
     metric: str
 
     @property
     def is_share(self) -> bool:
-        """Whether values lie in 0..1 and are written in percent."""
+        """Whether values are in 0..1 and written in percent."""
         return not self.metric.endswith("_loss") and self.metric not in COSTS
 
     @property
@@ -66,7 +66,7 @@ class MetricFormat:
         return " points" if self.is_share else ""
 
     def value(self, value: float | None) -> str:
-        """Return ``93.75 %``, or ``0.2134``; ``-`` for nothing."""
+        """Return ``93.75 %``, or ``0.2134``; ``-`` for ``None``."""
         if value is None:
             return "-"
         return f"{100 * value:.2f} %" if self.is_share else self._plain(value)
@@ -109,26 +109,26 @@ def format_metrics(values: Mapping[str, float]) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ValPredictions:
-    """What a model said of each validation image, in the order of the images' rows."""
+    """A model's predictions of the validation images, in the order of the images' rows."""
 
-    #: Rows of the images in the prepared data, ascending, int64.
+    #: Rows of the images in the prepared data, ascending; (n,) int64.
     rows: NDArray[np.int64]
-    #: The predicted class of each, and the true one.
+    #: Predicted and true class of each image; (n,) int64.
     predicted: NDArray[np.int64]
     truth: NDArray[np.int64]
-    #: The cross-entropy of each, at its true class.
+    #: The cross-entropy of each image, at its true class; (n,) float32.
     losses: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:
-    """The figures of one epoch. Losses and accuracies are means over samples, never over batches.
+    """The metrics of one epoch. Losses and accuracies are means over samples, not over batches.
 
-    Accuracies lie in 0..1. ``train_*`` are measured while training (with augmentation and
+    Accuracies are in 0..1. ``train_*`` are measured during training (with augmentation and
     dropout), ``val_*`` in evaluation mode after the epoch's last step. Losses are the plain
-    cross-entropy: neither regularizers nor class weights are in them. Where augmentation mixes
-    images, the training loss is taken against their mixed labels, and the training accuracy counts
-    the class of the larger part. ``val_*`` are NaN where validation images are trained on as well.
+    cross-entropy, without regularizers and class weights. If augmentation mixes images, the
+    training loss uses their mixed labels, and the training accuracy the class of the larger part.
+    ``val_*`` are NaN if validation images are trained on as well.
     """
 
     #: 1-based.
@@ -137,9 +137,9 @@ class EpochResult:
     train_accuracy: float
     val_loss: float
     val_accuracy: float
-    #: Mean over classes of F1, 0..1 (``training.confusion`` says what counts as a class).
+    #: Mean over classes of F1, 0..1 (``training.confusion`` defines which classes count).
     val_macro_f1: float
-    #: Mean over classes of the share of their images that were classified right, 0..1.
+    #: Mean over classes of the share of their images that were classified correctly, 0..1.
     val_balanced_accuracy: float
     #: Learning rate of the epoch's first step.
     lr: float
@@ -147,17 +147,17 @@ class EpochResult:
     seconds: float
     #: Wall time of the validation.
     val_seconds: float
-    #: Whether training ends after this epoch: it is the last one planned, or stops early.
+    #: Whether training ends after this epoch: it is the last one planned, or training stops early.
     last: bool = field(default=False, compare=False)
-    #: Validation images by true class (rows) and predicted class (columns); ``None`` where there
-    #: are more than ``CONFUSION_CLASSES``, or where it wasn't kept.
+    #: Validation images by true class (rows) and predicted class (columns); ``None`` if there
+    #: are more than ``CONFUSION_CLASSES``, or if it wasn't kept.
     val_confusion: Sequence[Sequence[int]] | None = field(default=None, repr=False, compare=False)
-    #: What was said of each validation image; ``None`` unless training was asked to keep it.
+    #: The predictions of the validation images; ``None`` unless training was asked to keep them.
     val_predictions: ValPredictions | None = field(default=None, repr=False, compare=False)
-    #: What the row of a trial that ends with this epoch keeps besides its figures; JSON-like.
+    #: What the row of a trial that ends with this epoch records besides its metrics; JSON-like.
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    #: Everything needed to go on bit-exactly after this epoch (see ``training.checkpoint``).
-    #: Valid only until the generator that yielded this result is advanced.
+    #: Returns everything needed to go on bit-exactly after this epoch (see
+    #: ``training.checkpoint``). Valid only until the generator of this result is advanced.
     state: Callable[[], dict[str, Any]] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -166,5 +166,5 @@ class EpochResult:
         return self.seconds - self.val_seconds
 
 
-#: The fields that are numbers: what a curve is made of.
+#: The fields that are metrics: the columns of a curve.
 METRIC_COLUMNS = tuple(each.name for each in fields(EpochResult) if each.compare)

@@ -1,10 +1,9 @@
-"""How threads of OpenMP, which torch computes with, wait for work: asleep, never by spinning.
+"""Makes threads of OpenMP, which torch uses, sleep while they wait for work instead of spinning.
 
-By default a thread that has nothing to do spins for a while in case more comes. On a machine with
-other work it spins on the very core that another thread, or another worker, needs: two workers on
-two cores were up to 60 times slower. The runtimes read their settings once, when they are loaded,
-so they must stand in the environment before torch is imported. Importing this module imports
-nothing.
+By default an idle thread spins for a while in case more work comes. On a busy machine it spins on a
+core that another thread, or another worker, needs: two workers on two cores were up to 60 times
+slower. The runtimes read their settings once, when they are loaded, so these must be in the
+environment before torch is imported. This module imports neither torch nor NumPy.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
 
 def wait_passively(environment: MutableMapping[str, str] | None = None) -> None:
-    """Let this process's threads sleep while they wait, and those of processes that it starts.
+    """Let threads of this process, and of processes that it starts, sleep while they wait.
 
-    What the user has set stays. Call it before torch is imported; later it changes nothing here.
+    The user's own settings stay. Call it before torch is imported; later it has no effect here.
 
     Args:
-        environment: Where to set it, that of this process by default.
+        environment: The environment to change; ``None``: that of this process.
     """
     found = os.environ if environment is None else environment
-    # One setting of the user's speaks for both: the runtimes may read either
+    # If the user has set one of them, neither is changed: the runtimes may read either
     if not PASSIVE.keys() & found.keys():
         found.update(PASSIVE)

@@ -1,4 +1,4 @@
-"""stdout and stderr that a long run survives: closed, full, or of another encoding than UTF-8."""
+"""stdout and stderr that don't end a long run if they are closed, full or not UTF-8."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from hpsearch.errors import HpsearchError
 from hpsearch.foreign_text import clean, clean_output
 
-#: What stands for a character that the terminal's encoding doesn't have.
+#: Replacements of characters that the terminal's encoding doesn't have.
 _INSTEAD = {
     "\N{PLUS-MINUS SIGN}": "+/-",
     "\N{MULTIPLICATION SIGN}": "x",
@@ -38,7 +38,7 @@ _ERRORS = "hpsearch"
 
 
 class OutputLost(HpsearchError):
-    """What was printed can't be written any more; ``reader_left``: nobody reads it."""
+    """The output can't be written any more; ``reader_left``: its reader closed the pipe."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(f"the output must be writable, but that failed ({error.strerror})")
@@ -48,7 +48,7 @@ class OutputLost(HpsearchError):
 class OutputStream:
     """A text stream around stdout or stderr.
 
-    When writing fails, what follows goes nowhere. ``required`` says whether that is an error.
+    If a write fails, all further output is dropped. ``required`` is whether that is an error.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class OutputStream:
         self._stream = stream
         self._filtered = filtered
         self.required = required
-        #: What went wrong, once it did, and whether it went wrong when it had to work.
+        #: The error of the first failed write, and whether output was required then.
         self.lost: OSError | None = None
         self.lost_required = False
 
@@ -65,7 +65,7 @@ class OutputStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write ``text``; the number of characters is returned."""
+        """Write ``text``; return the number of its characters."""
         shown = text if self._filtered is None else self._filtered(text)
         self._try(lambda: self._stream.write(shown))
         return len(text)
@@ -84,7 +84,7 @@ class OutputStream:
             work()
         except OSError as error:
             self.lost, self.lost_required = self.lost or error, self.required
-            # What is buffered would be tried again and again, last when the process ends
+            # Otherwise the buffer would be written again and again, last when the process ends
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
             os.close(null)
@@ -95,17 +95,17 @@ class OutputStream:
 
 
 def replace_streams(*, foreign: bool = False) -> None:
-    """Put such streams in place of ``sys.stdout`` and ``sys.stderr``, once per process.
+    """Replace ``sys.stdout`` and ``sys.stderr`` by such streams, once per process.
 
     Args:
-        foreign: Whether others write to them, as plug-ins do in a worker process. Control
-            characters are then replaced.
+        foreign: Whether untrusted text is written to them, as by plug-ins in a worker process.
+            Control characters are then replaced.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # Otherwise the next file that is opened, such as the database, takes its place
+            # Otherwise the next file that is opened, such as the database, gets this descriptor
             null = os.open(os.devnull, os.O_RDWR)
             if null != descriptor:
                 os.dup2(null, descriptor)
@@ -127,7 +127,7 @@ def replace_streams(*, foreign: bool = False) -> None:
 
 
 class _CleanFormatter(logging.Formatter):
-    """Cleans what is logged: it quotes servers, trackers and plug-ins."""
+    """Cleans log messages, which quote servers, trackers and plug-ins."""
 
     def format(self, record: logging.LogRecord) -> str:
         return clean(super().format(record))
@@ -135,7 +135,7 @@ class _CleanFormatter(logging.Formatter):
 
 @contextmanager
 def optional_output() -> Iterator[None]:
-    """Go on without stdout if it is lost: for commands that do more than to print."""
+    """Go on without stdout if it is lost, for commands whose purpose isn't their output."""
     stream: Any = sys.stdout
     if not isinstance(stream, OutputStream):
         yield
@@ -154,11 +154,10 @@ def require_output(*, whole: bool = False) -> None:
     """Write what is buffered for stdout.
 
     Args:
-        whole: Whether everything must have got there, also what was printed within
-            ``optional_output``.
+        whole: Whether output that was printed within ``optional_output`` is required as well.
 
     Raises:
-        OutputLost: it can't be written.
+        OutputLost: Required output can't be written.
     """
     stream: Any = sys.stdout
     stream.flush()
@@ -167,7 +166,7 @@ def require_output(*, whole: bool = False) -> None:
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """Return what is printed for characters that the encoding lacks: an error handler."""
+    """Return replacements of characters that the encoding lacks: an error handler of codecs."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     encoding = error.encoding
@@ -176,7 +175,7 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 
 def _spelled(char: str, encoding: str) -> str:
-    # é is still an e without its accent
+    # é becomes an e without its accent
     plain = unicodedata.normalize("NFKD", char)
     for candidate in (_INSTEAD.get(char), plain, plain[:1]):
         with suppress(UnicodeError):

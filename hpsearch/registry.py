@@ -7,11 +7,11 @@ A component is a function (or class) registered under a name::
             hidden: list[PositiveInt] = [128], dropout: Probability = 0.0) -> nn.Module:
         '''A dense network.'''
 
-What stands before the ``*`` is handed over by hpsearch; **every keyword-only argument is a key
-of the study file**, with its annotation as type and its default as default (none: required).
+hpsearch passes the arguments before the ``*``; **every keyword-only argument is a key of the study
+file**, with its annotation as type and its default as default (without one it is required).
 Annotations may be scalars, ``Literal``, ``list``, optional, ``Annotated[.., pydantic.Field(..)]``;
-a frozen dataclass (a group of keys); ``Annotated[Component, SOME_REGISTRY]`` (one of a registry, so
-a nested branch).
+a frozen dataclass (a group of keys); ``Annotated[Component, SOME_REGISTRY]`` (one component of a
+registry, a nested branch).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Component:
-    """A name and its settings, as a study file wrote them: ``{sgd: {lr: 0.1}}``."""
+    """A name and its settings, as a study file has them: ``{sgd: {lr: 0.1}}``."""
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -50,12 +50,12 @@ class Key:
     name: str
     #: The annotation, ``Annotated`` metadata included.
     type: Any
-    #: ``inspect.Parameter.empty`` where the key is required.
+    #: ``inspect.Parameter.empty`` if the key is required.
     default: Any
 
     @property
     def required(self) -> bool:
-        """Whether the study file must give it."""
+        """Whether the study file must contain it."""
         return self.default is inspect.Parameter.empty
 
 
@@ -77,15 +77,20 @@ class Registry(Generic[T]):
         """Make an empty registry.
 
         Args:
-            kind: What messages call its components: ``model``.
-            returns: What a component returns; a plug-in's is checked.
+            kind: The name of its components in messages, such as ``model``.
+            returns: The type that components return, which is checked for plug-ins; ``None``: any
+                value except ``None``.
         """
         self.kind = kind
         self._returns = returns
         self._entries: dict[str, Entry[T]] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-        """Return the decorator that registers a function or class under ``name``."""
+        """Return the decorator that registers a function or class under ``name``.
+
+        Raises:
+            ValueError: In the decorator; the name is taken.
+        """
 
         def decorate(build: Callable[..., T]) -> Callable[..., T]:
             if name in self._entries:
@@ -101,7 +106,11 @@ class Registry(Generic[T]):
         return decorate
 
     def __getitem__(self, name: str) -> Entry[T]:
-        """Look up ``name``; raises ``UnknownName`` listing the valid ones."""
+        """Look up ``name``.
+
+        Raises:
+            UnknownName: It isn't registered; the message lists the valid names.
+        """
         try:
             return self._entries[name]
         except KeyError:
@@ -120,11 +129,17 @@ class Registry(Generic[T]):
     def build(self, component: Component, /, *args: Any, **extra: Any) -> T:
         """Call the component's function with ``args``, ``extra`` and the component's settings.
 
-        Settings may be as a study file holds them: a mapping for a dataclass, ``{relu: {}}`` or
-        ``relu`` for a ``Component``.
+        Exceptions of a plug-in's component get a note that names the component.
 
-        What a plug-in's component raises carries a note that names it. So does the ``TypeError``
-        that is raised if it returns something else than its kind asks for.
+        Args:
+            component: Name and settings. Settings may be as in a study file: a mapping for a
+                dataclass, ``{relu: {}}`` or ``relu`` for a ``Component``.
+            args: Positional arguments of the function.
+            extra: Further keyword arguments of the function.
+
+        Raises:
+            UnknownName: There is no such component.
+            TypeError: A plug-in's component returned another type than the registry's.
         """
         entry = self[component.name]
         settings = {
@@ -161,7 +176,7 @@ def _keys_of(build: Callable[..., Any]) -> dict[str, Key]:
 
 
 def _argument(annotation: Any, default: Any, value: Any) -> Any:
-    """Return ``value``, as a study file holds it, as what a key so annotated receives."""
+    """Convert a value of a study file to the type of its key's annotation."""
     base = _class_in(annotation)
     if base is Component and isinstance(value, str):
         return Component(value)
@@ -179,7 +194,7 @@ def _argument(annotation: Any, default: Any, value: Any) -> Any:
 
 
 def _class_in(annotation: Any) -> type | None:
-    """Return the class inside ``Annotated`` and ``| None``; ``None`` where there are several."""
+    """Return the class inside ``Annotated`` and ``| None``; ``None`` if there are several."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
@@ -192,15 +207,15 @@ def _class_in(annotation: Any) -> type | None:
             return annotation if isinstance(annotation, type) else None
 
 
-#: The modules of plug-ins, and the note on an exception that one of their components raised.
+#: Prefix of plug-ins' module names, and of the note on an exception of their components.
 _PLUGIN, _NOTE = "hpsearch_plugin_", "raised by "
 
 
 def plugin_fault(error: BaseException) -> UserError | None:
-    """Return an exception as the message that a plug-in failed; ``None`` if none has a part in it.
+    """Return the message that a plug-in failed; ``None`` if no plug-in caused the exception.
 
-    The plug-in's last line on the way to the exception is named; where none of its lines is on it
-    (a component returned what it must not), the component.
+    It names the plug-in's last line in the traceback, or the component if the traceback has none
+    (a component returned a wrong type).
     """
     name = type(error).__name__
     told = name if str(error) == "" else f"{name}: {error}"
@@ -229,11 +244,12 @@ def _lies_beside(path: Path, module: str | None) -> bool:
 
 
 def load_plugin(path: Path) -> None:
-    """Run a user's Python file once, so that what it registers is known.
+    """Run a user's Python file once, so that it registers its components.
 
-    Raises ``UserError`` where the file is missing or fails.
+    Raises:
+        UserError: The file is missing, isn't Python, or fails.
     """
-    # One name for each file, without its folders: exported models contain their classes' modules
+    # One name per file, without its folders: exported models contain the modules of their classes
     digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
     module_name = f"{_PLUGIN}{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
     if module_name in sys.modules:

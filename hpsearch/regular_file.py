@@ -1,7 +1,7 @@
-"""Opening files that come from elsewhere: regular files only.
+"""Opens untrusted files only if they are regular files.
 
-A FIFO waits for a writer that may never come, a device never ends, and opening either can have
-side effects. A file's name shows none of this.
+Reading a FIFO may wait without end, reading a device may never end, and opening either can have
+side effects. A file's name doesn't show what it is.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading; a symbolic link is followed.
 
     Raises:
-        NotARegularFile: If ``path`` is anything else. It is not opened.
-        OSError: As ``Path.open`` does.
+        NotARegularFile: ``path`` is anything else. It is not opened.
+        OSError: As in ``Path.open``.
     """
     _require(os.stat(path).st_mode, path)  # noqa: PTH116 - several times as fast
-    # Without O_NONBLOCK, a FIFO that took the file's place just now would block here
+    # Without O_NONBLOCK, a FIFO that has just replaced the file would block here
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _require(os.fstat(handle).st_mode, path)
@@ -44,12 +44,17 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def require_regular(path: Path) -> None:
-    """Raise ``NotARegularFile``, or ``OSError`` if it isn't there: for libraries that open it."""
+    """Check a file that a library will open.
+
+    Raises:
+        NotARegularFile: It isn't a regular file.
+        OSError: It can't be found.
+    """
     _require(os.stat(path).st_mode, path)  # noqa: PTH116
 
 
 def kind_of(mode: int) -> str:
-    """Return what kind of file ``st_mode`` describes: ``a FIFO``, ``a regular file``."""
+    """Return the kind of file of ``st_mode``: ``a FIFO``, ``a regular file``."""
     return _KINDS.get(stat.S_IFMT(mode), "a regular file" if stat.S_ISREG(mode) else "no file")
 
 

@@ -1,11 +1,11 @@
-"""Experiment trackers: where else a trial's curve goes, while the ledger stays what counts.
+"""Experiment trackers: copies of the trials' curves in other tools. The ledger decides.
 
-- ``tracker``      what a tracker is, and the registry of them
+- ``tracker``      the interface of a tracker, and the registry
 - ``channel``      one tracker's thread and its bounded queue
-- ``tracking``     a worker's trackers together
-- ``open_runs``    runs whose worker died before their end was told
-- ``tensorboard``, ``wandb``, ``mlflow``: one module each (``components`` registers them,
-                   ``wandb_files`` are W&B's offline folders)
+- ``tracking``     all trackers of a worker
+- ``open_runs``    locks of open runs, by which orphaned runs are found
+- ``tensorboard``, ``wandb``, ``mlflow``: one module each (``builtin`` registers them,
+                   ``wandb_files`` manages W&B's offline folders)
 
-A tracker that fails, hangs or is slow costs points in the tracker, never a trial anything.
+A tracker that fails, hangs or is slow loses points of its curves, but never affects a trial.
 """

@@ -1,7 +1,7 @@
-"""One tracker's thread and its queue: what training hands over, and never waits for.
+"""One tracker's thread and its queue, so that training never waits for the tracker.
 
-Where the tracker is slower than training the queue fills up; then points are dropped and counted.
-Trouble is told once, not once an epoch.
+If the tracker is slower than training, the queue fills up; then points are dropped and counted.
+Only the first problem is logged, not one per epoch.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from hpsearch.tracking.tracker import RunState, TrackedTrial, Tracker
 
 logger = logging.getLogger(__name__)
 
-#: Points that wait for a slow tracker; with more of them the newest are dropped.
+#: The length of a tracker's queue; if it is full, new points are dropped.
 WAITING_POINTS = 1000
 
-#: Characters of a tracker's error that are told.
+#: Characters of a tracker's error that are logged.
 _TOLD = 300
 
 _CREDENTIALS = re.compile(r"(://)[^\s/@]*@")
 
-#: Epoch and figures.
+#: Epoch, and metric -> value.
 Point = tuple[int, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class _Begin:
     trial: TrackedTrial
-    #: What the ledger has of the trial already.
+    #: The points that the ledger has already.
     curve: Sequence[Point]
 
 
@@ -53,7 +53,7 @@ class _End:
 
 
 class Channel:
-    """Hands trials to one tracker, which ``make`` makes in the thread that uses it."""
+    """Sends trials to one tracker, which ``make`` creates in the thread that uses it."""
 
     def __init__(
         self, name: str, make: Callable[[], Tracker], *, waiting: int = WAITING_POINTS
@@ -62,7 +62,7 @@ class Channel:
         self._make = make
         self._queue: queue.Queue[_Begin | _Log | _End] = queue.Queue(waiting)
         self._closing = threading.Event()
-        #: Points that the tracker didn't take.
+        #: The number of points that the tracker didn't get.
         self.lost = 0
         self._told = False
         self._tracker: Tracker | None = None
@@ -73,21 +73,27 @@ class Channel:
         self._thread.start()
 
     def begin(self, trial: TrackedTrial, curve: Sequence[Point]) -> None:
-        """Go on with the trial's run; ``curve`` fills in what it lacks."""
-        # What steers a terminal or deceives a reader is no more welcome on a tracker's page
+        """Open or continue the trial's run, and add the points of ``curve`` that it lacks."""
+        # Control and invisible characters are as harmful on a tracker's page as in a terminal
         params, facts = clean_value(dict(trial.params)), clean_value(dict(trial.facts))
         self._put(_Begin(replace(trial, params=params, facts=facts), curve))
 
     def log(self, run_id: str, point: Point) -> None:
-        """Hand over one epoch."""
+        """Add one epoch to the run ``run_id``."""
         self._put(_Log(run_id, point))
 
     def end(self, run_id: str, state: RunState, value: float | None) -> None:
-        """Close the trial's run."""
+        """Close a run.
+
+        Args:
+            run_id: The run; without effect if another one is open.
+            state: The trial's state.
+            value: The trial's value; ``None`` if it has none.
+        """
         self._put(_End(run_id, state, value))
 
     def close(self, deadline: float) -> None:
-        """Let the thread finish what waits, until ``deadline`` (``time.monotonic``)."""
+        """Let the thread finish its queue, until ``deadline`` (``time.monotonic``)."""
         self._closing.set()
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
@@ -113,7 +119,7 @@ class Channel:
                 continue
             try:
                 self._handle(order)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - no fault of the trial's
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it must not affect the trial
                 self.lost += isinstance(order, _Log)
                 self._tell(f"it failed ({_first_line(error)})")
         if self._tracker is not None:
@@ -126,7 +132,7 @@ class Channel:
         match order:
             case _Begin(trial, curve):
                 if self._run is not None:
-                    # Its end found the queue full
+                    # Its end was dropped because the queue was full
                     self._end("paused", None)
                 self._begin(trial, curve)
             case _Log(run_id, point):
@@ -160,7 +166,7 @@ class Channel:
 
     def _log(self, point: Point) -> None:
         epoch, metrics = point
-        # An epoch that a resumed trial does again is tracked already
+        # An epoch that a resumed trial repeats is tracked already
         if epoch > self._last and self._tracker is not None:
             self._tracker.log(epoch, metrics)
             self._last = epoch

@@ -1,7 +1,7 @@
 """MLflow: one run per trial in an experiment, on a server, in a database or in a folder.
 
-The default is a folder: it is there at once and can't be left half migrated, which a new database
-takes seconds for.
+The default is a folder: it needs no setup. A new database needs seconds for its migrations, and may
+be left half migrated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hpsearch.tracking.tracker import (
     require_package,
 )
 
-#: What MLflow calls each state. A pruned trial didn't fail; it was stopped.
+#: MLflow's name of each state. A pruned trial didn't fail; it was stopped.
 _STATUS = {
     "complete": "FINISHED",
     "pruned": "KILLED",
@@ -37,7 +37,7 @@ _RUN_ID = "hpsearch.run"
 #: How long another worker of this host may take to look up the experiment.
 _LOCK_SECONDS = 60.0
 
-#: Signs that MLflow doesn't take in names.
+#: Characters that MLflow doesn't allow in names.
 _NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
 
 
@@ -54,18 +54,18 @@ class Mlflow:
                 "the tracker mlflow takes no password in its uri, since a study file is stored "
                 "and shown; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
-        # Both are read when mlflow is imported, and stay as they are where somebody has set them
+        # mlflow reads both when it is imported; what the user has set is kept
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         if self._uri is None or urlsplit(self._uri).scheme in ("", "file"):
-            # MLflow takes no folder unless told so
+            # Without this MLflow refuses a folder
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         self._client: Any = None
         self._run: str | None = None
         self._metric = ""
 
     def begin(self, trial: TrackedTrial) -> int:
-        """Open a run with the trial's own tag, or go on with the one that has it."""
+        """Open a run with the trial's own tag, or continue the one that has it."""
         runs = trial.folder.parent.parent
         runs.mkdir(parents=True, exist_ok=True)
         if self._client is None:
@@ -73,12 +73,12 @@ class Mlflow:
 
             uri = self._uri or (runs / "mlruns").absolute().as_uri()
             self._client = MlflowClient(tracking_uri=uri)
-        # One experiment, also where several workers begin at a time
+        # One experiment, even if several workers begin at the same time
         with FileLock(runs / ".mlflow.lock", timeout=_LOCK_SECONDS):
             experiment = self._experiment_id(self._experiment or trial.study)
         self._metric = trial.metric
         wanted = f"tags.`{_RUN_ID}` = '{trial.run_id}'"
-        # In a folder MLflow reads every run for it
+        # Not for a new trial: in a folder, MLflow reads every run for this search
         if not trial.is_new and (
             found := self._client.search_runs([experiment], wanted, max_results=1)
         ):
@@ -100,7 +100,7 @@ class Mlflow:
         return 0
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Log the figures at step ``epoch``."""
+        """Log the metrics at step ``epoch``."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -109,7 +109,7 @@ class Mlflow:
         )
 
     def end(self, state: RunState, value: float | None) -> None:
-        """Set the state as tag and as MLflow's status; an ended trial's value is a metric."""
+        """Set the state as tag and as MLflow's status, and an ended trial's value as a metric."""
         run, self._run = self._run, None
         if run is None:
             return
@@ -122,7 +122,7 @@ class Mlflow:
             self._client.set_terminated(run, _STATUS[state])
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is open."""
 
     def _experiment_id(self, name: str) -> str:
         known = self._client.get_experiment_by_name(name)
@@ -130,14 +130,14 @@ class Mlflow:
             try:
                 return str(self._client.create_experiment(name))
             except Exception:
-                # A worker of another host was quicker
+                # A worker of another host may have created it meanwhile
                 known = self._client.get_experiment_by_name(name)
                 if known is None:
                     raise
         return str(known.experiment_id)
 
     def _last_epoch(self, run: Any) -> int:
-        """Return the last epoch that every figure of the run has."""
+        """Return the last epoch that every metric of the run has."""
         names = [name for name in run.data.metrics if not name.startswith("final_")]
         return min(
             (

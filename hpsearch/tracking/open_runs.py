@@ -1,7 +1,7 @@
-"""Marks of runs that are open in a tracker: who finds one of a dead worker's can close the run.
+"""Locks of runs that are open in a tracker, so that another worker can close a dead worker's runs.
 
-A mark is an empty file under a lock of the process that has the run open. The kernel takes the lock
-away when the process dies, however it dies.
+It is the lock of an empty file, and belongs to the process that has the run open. The kernel
+releases it when the process ends, even after SIGKILL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PREFIX = "open-trial-"
 
 
 class RunLock:
-    """One open run of one tracker."""
+    """The lock of one open run of one tracker."""
 
     def __init__(self, folder: Path, tracker: str, number: int) -> None:
         self._path = folder / _FOLDER / tracker / f"{_PREFIX}{number}"
@@ -30,17 +30,17 @@ class RunLock:
             self.is_ours = False
 
     def release(self) -> None:
-        """Let go of a run that isn't over."""
+        """Release the lock of a run that hasn't ended."""
         os.close(self._file)
 
     def close(self) -> None:
-        """The run has ended, and the tracker knows."""
+        """Remove the file of a run that has ended in the tracker."""
         self._path.unlink(missing_ok=True)
         os.close(self._file)
 
 
 def orphaned_runs(folder: Path, tracker: str) -> list[int]:
-    """Return the trials whose run is open in ``tracker`` although no process works on it."""
+    """Return the trials whose run is open in ``tracker`` but locked by no process."""
     found = []
     with suppress(OSError):
         for path in sorted((folder / _FOLDER / tracker).glob(f"{_PREFIX}*")):

@@ -24,7 +24,7 @@ class TensorBoard:
         self._trial: TrackedTrial | None = None
 
     def begin(self, trial: TrackedTrial) -> int:
-        """Open the trial's folder; what an earlier attempt may have left half written is purged."""
+        """Open the trial's folder, and purge incomplete epochs of earlier attempts."""
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
@@ -44,13 +44,13 @@ class TensorBoard:
         return last
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Write one scalar per figure, at step ``epoch``."""
+        """Write one scalar per metric, at step ``epoch``."""
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, epoch)
         self._writer.flush()
 
     def end(self, state: RunState, value: float | None) -> None:
-        """Write the state as text and, of an ended trial, its value for the table of hparams."""
+        """Write the state as text, and an ended trial's value for the table of hparams."""
         if self._writer is None or self._trial is None:
             return
         self._writer.add_text("state", state)
@@ -66,7 +66,7 @@ class TensorBoard:
 
 
 def _last_epoch(folder: Path) -> int:
-    """Return the last epoch that every figure in ``folder`` has, 0 where there is none."""
+    """Return the last epoch that every metric in ``folder`` has; 0 if there is none."""
     if not folder.is_dir():
         return 0
     from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator

@@ -1,4 +1,4 @@
-"""What a tracker is, and the registry by which a study file names them."""
+"""The interface of a tracker, and the registry by which a study file names them."""
 
 from __future__ import annotations
 
@@ -11,68 +11,77 @@ from typing import Any, Literal, Protocol
 from hpsearch.errors import UserError
 from hpsearch.registry import Registry
 
-#: How a trial's run stands: ``paused`` runs go on, the others have ended.
+#: The state of a trial's run: ``paused`` runs go on, the others have ended.
 RunState = Literal["complete", "pruned", "failed", "paused"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedTrial:
-    """One logical trial: one run in a tracker for its whole life, whoever works on it."""
+    """One trial: one run in a tracker for its whole life, across workers and attempts."""
 
     study: str
-    #: Tells studies of one name in two databases apart.
+    #: Distinguishes studies of the same name in two databases.
     study_key: str
     #: Optuna's number.
     number: int
-    #: Path -> value of what was searched.
+    #: Path -> value of each parameter.
     params: Mapping[str, Any]
-    #: Seeds of training and split, and what else follows from the configuration alone.
+    #: Seeds of training and split, and other attributes that follow from the configuration.
     facts: Mapping[str, Any]
-    #: The figure that the trial's value is taken from, such as ``val_accuracy``.
+    #: The metric of the trial's value, such as ``val_accuracy``.
     metric: str
     #: Whether it is a training of a confirmation.
     confirms: bool
-    #: Whether this is the first attempt, so that no tracker can know the trial.
+    #: Whether this is the first attempt, so that no tracker has the trial.
     is_new: bool = False
     #: The study's own folder below the runs root.
     folder: Path
 
     @property
     def run_id(self) -> str:
-        """The same for every attempt on this trial, and for no other trial anywhere."""
+        """The same for every attempt on this trial, and different for every other trial."""
         return f"{self.study_key}-{self.number}"
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The trial's name in messages."""
         return f"trial {self.number}"
 
 
 class Tracker(Protocol):
-    """Writes trials elsewhere, one after the other; all calls come from one thread of its own.
+    """Writes one trial after the other to another tool; all calls come from one thread.
 
-    Whatever a call raises is told once and costs nothing but the point. Making one must be quick
-    and touch no network: it is made at the launch, too, to see whether it can be.
+    The first exception of a call is logged, and each loses only its point. Creating a tracker must
+    be quick and use no network: a launch also creates it, to check that it works.
     """
 
     def begin(self, trial: TrackedTrial) -> int:
-        """Open the trial's run, or go on with it; returns the last epoch that it has (0: none)."""
+        """Open or continue the trial's run; return the last epoch that it has (0: none)."""
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Add one epoch (1-based) to the open run; epochs come in order, each once."""
 
     def end(self, state: RunState, value: float | None) -> None:
-        """Close the open run; ``value`` is the trial's objective, as far as there is one."""
+        """Close the open run; ``value`` is the trial's value, ``None`` if it has none."""
 
     def close(self) -> None:
-        """Let go of everything: the worker leaves."""
+        """Release all resources: the worker leaves."""
 
 
 TRACKERS: Registry[Tracker] = Registry("tracker")
 
 
 def require_package(package: str, tracker: str, extra: str | None = None) -> None:
-    """Raise ``UserError`` naming the extra where ``package`` isn't installed."""
+    """Check that a tracker's package is installed.
+
+    Args:
+        package: The package, as it is imported.
+        tracker: The tracker's name.
+        extra: The extra of hpsearch that installs it; ``None``: the tracker's name.
+
+    Raises:
+        UserError: It isn't installed; the message names the extra.
+    """
     if importlib.util.find_spec(package) is None:
         raise UserError(
             f"the tracker {tracker} needs the package {package}, which isn't installed here; "

@@ -1,6 +1,6 @@
-"""A worker's trackers together: what a trial's life tells them.
+"""All trackers of a worker: what they get of each trial.
 
-Nothing here waits for a tracker, except ``close``, which has a limit.
+Only ``close`` waits for a tracker, and it has a limit.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from hpsearch.tracking.tracker import TRACKERS, RunState, TrackedTrial
 
 
 def require_usable(trackers: Iterable[Component]) -> None:
-    """Raise ``UserError`` where a tracker can't work here, as where its package is missing."""
+    """Raise ``UserError`` if a tracker can't work here, for example if its package is missing."""
     for component in trackers:
         TRACKERS.build(component)
 
 
 class Tracking:
-    """Tells every tracker of ``trackers`` about one trial after the other."""
+    """Sends one trial after the other to every tracker of ``trackers``."""
 
     def __init__(self, trackers: Sequence[Component] = ()) -> None:
         self._trackers = tuple(trackers)
         self._trial: TrackedTrial | None = None
 
     def __bool__(self) -> bool:
-        """Whether there is any tracker to tell."""
+        """Whether there is any tracker."""
         return bool(self._trackers)
 
     @property
@@ -38,21 +38,21 @@ class Tracking:
         return [each.name for each in self._trackers]
 
     def begin(self, trial: TrackedTrial, curve: Sequence[EpochResult]) -> None:
-        """An attempt on ``trial`` begins; ``curve`` is what the ledger has of it."""
+        """Begin an attempt on ``trial``; ``curve`` is what the ledger has of it."""
         self._trial = trial
         points = [_point(each) for each in curve]
         for channel in self._channels.values():
             channel.begin(trial, points)
 
     def epoch(self, result: EpochResult) -> None:
-        """The ledger has accepted an epoch."""
+        """Send an epoch that the ledger has accepted."""
         if self._trial is None:
             return
         for channel in self._channels.values():
             channel.log(self._trial.run_id, _point(result))
 
     def end(self, state: RunState, value: float | None = None) -> None:
-        """The attempt is over, and the ledger knows how; without effect where none was begun."""
+        """End the attempt, after it has ended in the ledger; without effect if none was begun."""
         trial, self._trial = self._trial, None
         if trial is None:
             return
@@ -67,13 +67,21 @@ class Tracking:
         state: RunState,
         value: float | None,
     ) -> None:
-        """Close a run that somebody else has left open in one of the trackers."""
+        """Close a run that another worker left open in one of the trackers.
+
+        Args:
+            tracker: The tracker's name.
+            trial: The trial of the run.
+            curve: The trial's epochs; those that the run lacks are added.
+            state: The trial's state.
+            value: The trial's value; ``None`` if it has none.
+        """
         channel = self._channels[tracker]
         channel.begin(trial, [_point(each) for each in curve])
         channel.end(trial.run_id, state, value)
 
     def close(self, seconds: float) -> None:
-        """Give the trackers ``seconds`` to finish what waits for them, and let go of them."""
+        """Give the trackers ``seconds`` to finish their queues, and close them."""
         if "_channels" not in vars(self):
             return
         deadline = time.monotonic() + seconds
@@ -83,13 +91,13 @@ class Tracking:
 
     @cached_property
     def _channels(self) -> Mapping[str, Channel]:
-        # Not made before there is something to track: a thread each
+        # Created at the first use, since each starts a thread
         return {
             each.name: Channel(each.name, partial(TRACKERS.build, each)) for each in self._trackers
         }
 
 
 def _point(result: EpochResult) -> Point:
-    """Return what is tracked of an epoch: every figure but its number."""
+    """Return what is tracked of an epoch: its number and every metric."""
     metrics = {name: float(getattr(result, name)) for name in METRIC_COLUMNS if name != "epoch"}
     return result.epoch, metrics

@@ -20,13 +20,13 @@ from hpsearch.tracking.tracker import (
 )
 from hpsearch.tracking.wandb_files import OfflineRun
 
-#: Seconds until a run that can't be opened is given up; training doesn't wait for it.
+#: Timeout of opening a run; training doesn't wait for it.
 _OPEN_SECONDS = 60.0
 
-#: What `wandb init` writes into a folder, but for the server.
+#: Settings that `wandb init` writes into a folder, except the server.
 _HARMLESS = ("entity", "project", "mode")
 
-#: Variables by which wandb comes to its key.
+#: Variables by which wandb gets its key.
 _KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
 
 
@@ -44,7 +44,7 @@ class WeightsAndBiases:
         require_package("wandb", "wandb")
         self._project, self._entity = project, entity
         self._mode = mode or os.environ.get("WANDB_MODE") or "online"
-        # Reports of its own errors go nowhere, unless somebody asks for it
+        # wandb sends no reports of its own errors, unless the user wants it
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         os.environ.setdefault("WANDB_SILENT", "true")
         if self._mode == "online":
@@ -55,7 +55,7 @@ class WeightsAndBiases:
         self._epoch = 0
 
     def begin(self, trial: TrackedTrial) -> int:
-        """Open the run of the trial's own id, or go on with it."""
+        """Open the run with the trial's own id, or continue it."""
         import wandb
 
         trial.folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ class WeightsAndBiases:
             tags=[trial.study],
             config={**trial.params, **trial.facts},
             allow_val_change=True,
-            force=True,  # rather an error than a question that nobody answers
+            force=True,  # an error instead of a prompt, which a worker can't answer
             settings=wandb.Settings(
                 silent=True,
                 console="off",
@@ -95,13 +95,13 @@ class WeightsAndBiases:
         return max(0, int(self._run.starting_step) - 1)
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Log the figures at step ``epoch``."""
-        # Committed at once: else it waits for the next epoch, and dies with the worker
+        """Log the metrics at step ``epoch``."""
+        # Committed at once: otherwise it waits for the next epoch, and is lost if the worker dies
         self._run.log({"epoch": epoch, **metrics}, step=epoch, commit=True)
         self._epoch = epoch
 
     def end(self, state: RunState, value: float | None) -> None:
-        """Put state and value into the summary; a failed trial's run is marked as failed."""
+        """Write state and value to the summary; a failed trial's run is marked as failed."""
         run, self._run = self._run, None
         if run is None:
             return
@@ -121,9 +121,10 @@ class WeightsAndBiases:
 
 
 def _require_own_server() -> None:
-    """Raise ``UserError`` if the current folder, whosever it is, would have the key sent elsewhere.
+    """Raise ``UserError`` if settings in the current folder could send the key to another server.
 
-    wandb reads a file of settings there: any but these few may lead to another server.
+    wandb reads a settings file there, and the folder may come from someone else. Only a few
+    settings are harmless.
     """
     for file in (Path("wandb", "settings"), Path(".wandb", "settings")):
         for key, value in _settings_in(file).items():
@@ -138,7 +139,7 @@ def _require_own_server() -> None:
 
 
 def _server() -> str:
-    """Return the server that the user works with, whatever the current folder says."""
+    """Return the server of the user's own settings, without those of the current folder."""
     folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
     own = _settings_in(folder / "settings").get("base_url") or "https://api.wandb.ai"
     return (os.environ.get("WANDB_BASE_URL") or own).rstrip("/")
@@ -149,7 +150,7 @@ def _settings_in(file: Path) -> dict[str, str]:
     try:
         with TextIOWrapper(open_regular(file), encoding="utf-8") as opened:
             parser.read_file(opened)
-    except (OSError, ValueError, configparser.Error):  # wandb reads nothing of it either
+    except (OSError, ValueError, configparser.Error):  # wandb ignores such a file as well
         return {}
     return {
         **parser.defaults(),
@@ -158,7 +159,7 @@ def _settings_in(file: Path) -> dict[str, str]:
 
 
 def _require_login() -> None:
-    """Raise ``UserError`` where there can be no key: a worker can't ask for one."""
+    """Raise ``UserError`` if there is no API key: a worker can't ask for one."""
     if any(os.environ.get(name) for name in _KEYS):
         return
     file = Path(os.environ.get("NETRC") or Path.home() / ".netrc")

@@ -1,7 +1,7 @@
-"""Offline runs of one trial: a folder per attempt, and a note of those that were closed.
+"""Offline runs of one trial: a folder per attempt, and a JSON file with those that were closed.
 
-wandb keeps what it writes in memory, some ten kilobytes at a time, so the folder of a killed worker
-may hold any part of its epochs. The ledger has them all: such a folder is removed, and the epochs
+wandb buffers what it writes, some ten kilobytes at a time, so the folder of a killed worker may
+contain any part of its epochs. The ledger has all of them: such a folder is removed, and the epochs
 are written again.
 """
 
@@ -21,12 +21,12 @@ class OfflineRun:
         self._folder = folder / "wandb"
         self._run_id = run_id
         self._note = self._folder / f"{run_id}.json"
-        #: The last epoch in the folders that were closed.
+        #: The last epoch in the closed folders.
         self.epoch = 0
         self._closed: list[str] = []
 
     def prepare(self) -> None:
-        """Keep what was closed alone, and wait until wandb will name a new folder."""
+        """Remove folders that weren't closed, and wait until wandb uses a new folder name."""
         try:
             noted = json.loads(self._note.read_text())
             self.epoch, self._closed = int(noted["epoch"]), list(noted["folders"])
@@ -35,12 +35,12 @@ class OfflineRun:
         for path in self._folder.glob(f"offline-run-*-{self._run_id}"):
             if path.name not in self._closed:
                 shutil.rmtree(path, ignore_errors=True)
-        # It names a folder by the second, and loses the later of two attempts in one
+        # The name contains the second; of two attempts in one second the later would be lost
         while (self._folder / _name_now(self._run_id)).exists():
             time.sleep(0.1)
 
     def note(self, name: str, epoch: int) -> None:
-        """Note that the folder called ``name``, which is closed, ends with ``epoch``."""
+        """Record that the folder ``name`` was closed after ``epoch``."""
         self.epoch, self._closed = max(self.epoch, epoch), [*self._closed, name]
         part = self._note.with_suffix(".part")
         part.write_text(json.dumps({"epoch": self.epoch, "folders": self._closed}))
