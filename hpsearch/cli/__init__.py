@@ -1,15 +1,18 @@
-"""What people type, and what they see.
+"""The command line: commands and their output.
 
 Importing this package imports neither torch nor Optuna nor SQLAlchemy (a test asserts it), so that
 ``hpsearch --help`` is instant: commands import what they need when they run.
 
-- ``app``             every command, and what becomes of an error
+- ``app``             the list of commands, and error handling
+- ``process``         set-up of a command's process: signals, streams, environment
 - ``commands``        a module per command (``launch`` has stop and worker, ``check`` has schema)
-- ``terminal``        what is printed: tables, the live page, verdicts, a trial's page
+- ``terminal``        the output: tables, the live page, verdicts, a trial's page
 - ``options``         options that several commands share; ``storage_option``: the database's
 - ``run_options``     those of ``launch`` and ``confirm``, as one value
-- ``starting``        what a launch is asked to change in its study file
-- ``detached``        a launch that outlives the terminal
-- ``notify``          a command or a webhook that hears of the end
-- ``completion``      names for a shell's Tab key
+- ``flags``           how options are parsed and shown
+- ``paths``           paths with ``~``, and study files from pipes
+- ``starting``        the changes of a launch to its study file
+- ``detached``        a launch in the background
+- ``notify``          a command or a webhook that is called at the end
+- ``completion``      completion of names in shells
 """

@@ -1,6 +1,6 @@
-"""Every command, and what becomes of an error.
+"""The list of commands, and error handling.
 
-Exit codes: 0 done; 1 the run failed; 2 what was written is wrong or can't be reached at the start
+Exit codes: 0 done; 1 the run failed; 2 the user's input is wrong or can't be reached at the start
 (one message on stderr, no traceback).
 """
 
@@ -57,7 +57,7 @@ app = typer.Typer(
 
 
 def _help(command: Callable[..., None]) -> str:
-    """Return the docstring with each paragraph on one line, but for those after ``\\b``."""
+    """Return the docstring with each paragraph on one line, except those after ``\\b``."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     return "\n\n".join(
         text if text.startswith("\b") else " ".join(text.split()) for text in paragraphs
@@ -120,14 +120,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one command; returns its exit code. Errors are told on stderr, in one message."""
+    """Run one command; return its exit code. An error is one message on stderr."""
     try:
         require_current_folder()
         code = app(list(arguments), prog_name="hpsearch", standalone_mode=False)
         require_output()
         return code if isinstance(code, int) else DONE
     except OutputLost as error:
-        # Whoever read our output has left (`| head`); nobody wants the rest.
+        # If the reader closed the pipe (`| head`), it doesn't want the rest.
         return DONE if error.reader_left else _tell(str(error), FAILED)
     except UserError as error:
         return _tell(str(error), WRONG)
@@ -135,10 +135,10 @@ def run_command(arguments: Sequence[str]) -> int:
         return _tell(str(error), FAILED)
     except (KeyboardInterrupt, Terminated) as interrupt:
         return end_of(interrupt)
-    except Exception as error:  # noqa: BLE001 - the last place to tell it
+    except Exception as error:  # noqa: BLE001 - the last place to report it
         try:
             require_current_folder()
-        except UserError as gone:  # it was deleted meanwhile
+        except UserError as gone:  # the folder was deleted meanwhile
             return _tell(str(gone), FAILED)
         if (limit := limit_reached(error)) is not None:
             return _tell(str(limit), FAILED)
@@ -170,7 +170,7 @@ def _tell(message: str, code: int) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    """Tell what is our own mistake, with the traceback, passwords masked."""
+    """Print a fault of hpsearch with its traceback, passwords masked."""
     from hpsearch.cli.terminal.output import mask_urls
 
     told = mask_urls("".join(traceback.format_exception(error)))

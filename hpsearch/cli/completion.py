@@ -1,6 +1,6 @@
-"""What a shell offers at Tab: names of studies and trackers. Quick, quiet, and never in the way.
+"""Completion in shells: names of studies and trackers. It is fast and prints no errors.
 
-What comes from a database or a folder is offered only where it has the form of a name: shells
+Text from a database or a folder is offered only if it has the form of a name, since shells
 evaluate it.
 """
 
@@ -18,7 +18,7 @@ import typer
 #: ``study_file.sections.STUDY_NAME``, whose import takes a third of a second.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-#: How long a database may take to answer.
+#: Timeout of a database.
 _SECONDS = 2
 
 TRACKERS = {
@@ -29,7 +29,7 @@ TRACKERS = {
 
 
 def study_files(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return what is launched by name: study files and stored studies. Paths are the shell's."""
+    """Return the names that can be launched: study files and stored studies, without paths."""
     from hpsearch.study_file.shipped import shipped_studies
 
     files = _beginning(incomplete, shipped_studies())
@@ -37,20 +37,20 @@ def study_files(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def stored_studies(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return the studies in the database that the command line names so far."""
+    """Return the studies in the database that the command line so far names."""
     try:
         return _beginning(incomplete, _names_in(str(ctx.params.get("storage") or "")))
-    except Exception:  # noqa: BLE001 - at Tab nobody wants to read what is wrong
+    except Exception:  # noqa: BLE001 - completion prints no errors
         return []
 
 
 def trackers(incomplete: str) -> list[tuple[str, str]]:
-    """Return the built-in trackers, each with what it is."""
+    """Return the built-in trackers, each with a description."""
     return [(name, told) for name, told in TRACKERS.items() if name.startswith(incomplete)]
 
 
 def devices(incomplete: str) -> list[str]:
-    """Return the kinds of devices, without asking for GPUs, which takes torch."""
+    """Return the kinds of devices, without a list of the GPUs, which would need torch."""
     return [name for name in ("auto", "cpu", "cuda:0", "mps") if name.startswith(incomplete)]
 
 
@@ -67,7 +67,7 @@ def _names_in(storage: str) -> list[str]:
     query = "SELECT name FROM hpsearch_studies"
     file = sqlite_file(url)
     if file is not None:
-        # Read-only: Tab creates no database
+        # Read-only: completion must not create a database
         with closing(
             sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_SECONDS)
         ) as found:

@@ -1,4 +1,4 @@
-"""A launch that outlives the terminal: the same command in a session of its own."""
+"""A launch in the background: the same command in a session of its own."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from hpsearch.leave_signals import ignored
 if TYPE_CHECKING:
     from hpsearch.workers.launch.launching import LaunchOptions
 
-#: The descriptor by which a launch in the background says that it has begun.
+#: The variable with the file descriptor to which a launch in the background writes that it began.
 _BEGUN = "HPSEARCH_BEGUN_FD"
 
-#: A launch that hasn't begun by then goes on by itself: the machine is very busy.
+#: The longest wait for the beginning of a launch; on a very busy machine it may come later.
 _START_SECONDS = 300.0
 
 
@@ -49,13 +49,23 @@ def start(
 ) -> Started:
     """Start the same launch in the background; return when its study is stored and it searches.
 
-    Raises ``UserError`` with the end of its log where it ends badly before.
+    Args:
+        options: The options of the launch.
+        study: The study file or stored study, as it was typed.
+        overrides: The values of ``--set``.
+        name: The value of ``--name``; ``None``: the study's own name.
+        confirm: Whether the launch confirms its winner at the end.
+        notify: The target of ``--notify``; ``None``: no one.
+
+    Raises:
+        UserError: The log can't be written, or the launch fails before it searches; the message
+            contains the end of its log.
     """
     beginning, begun = os.pipe()
     log = options.runs / options.study.name / "launch.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        # A terminal that closes doesn't reach another session, but a shell may send SIGHUP itself
+        # A closed terminal doesn't affect another session, but a shell may send SIGHUP itself
         with log.open("ab") as file, ignored(signal.SIGHUP):
             begins_at = file.tell()
             process = subprocess.Popen(
@@ -64,8 +74,8 @@ def start(
                     *arguments(options, study, overrides, name),
                     *(["--confirm"] if confirm else []),
                 ],
-                # The database's URL may hold a password, a webhook's is often a secret, and
-                # everybody can read argv.
+                # The database's URL may contain a password, a webhook's is often a secret, and
+                # every user of the machine can read argv.
                 env={
                     **environment_with(options.storage),
                     NOTIFY: notify or "",
@@ -91,16 +101,16 @@ def start(
     if not has_begun and process.wait() != 0:
         told = log.read_bytes()[begins_at:].decode(errors="replace")
         raise UserError(f"the launch in the background ended at once:\n{told.strip()}")
-    process.returncode = process.returncode or 0  # it isn't ours any more
+    process.returncode = process.returncode or 0  # no warning that it still runs
     return Started(study=options.study.name, pid=process.pid, log=log)
 
 
 def say_that_it_has_begun() -> Callable[[], None]:
-    """Return what tells ``start``, if that started this launch; later calls do nothing."""
+    """Return a function that notifies ``start``, if that started this launch, at its first call."""
     given = os.environ.pop(_BEGUN, "")
     left = [int(given)] if given.isdecimal() else []
     for descriptor in left:
-        os.set_inheritable(descriptor, False)  # the end of this process must be seen
+        os.set_inheritable(descriptor, False)  # the pipe must close when this process ends
 
     def say() -> None:
         for descriptor in left:
@@ -115,7 +125,14 @@ def say_that_it_has_begun() -> Callable[[], None]:
 def arguments(
     options: LaunchOptions, study: str, overrides: Sequence[str], name: str | None
 ) -> list[str]:
-    """Return the arguments of the same launch; the storage goes by the environment."""
+    """Return the arguments of the same launch; the environment contains the storage.
+
+    Args:
+        options: The options of the launch.
+        study: The study file or stored study, as it was typed.
+        overrides: The values of ``--set``.
+        name: The value of ``--name``; ``None``: the study's own name.
+    """
     given = [
         "launch",
         f"--study={study}",
@@ -136,7 +153,7 @@ def arguments(
 
 
 def tell(started: Started, *, as_json: bool) -> None:
-    """Tell where the launch went and how to follow and stop it."""
+    """Print the launch's process and log, and how to follow and stop it."""
     if as_json:
         print_json({"study": started.study, "pid": started.pid, "log": str(started.log)})
         return

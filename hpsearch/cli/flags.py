@@ -1,4 +1,4 @@
-"""Commands: flags are shown without a type, and a study is named with or without ``--study``."""
+"""Parsing of commands: flags have no type in ``--help``, and ``--study`` may be left out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typer.core import TyperCommand, TyperGroup
 class Command(TyperCommand):
     """A command of hpsearch.
 
-    Typer would name the type of a flag, as if it took a value: ``--json`` is shown as it is, and
-    not as ``--json <bool>``. A command that needs ``--study`` also takes the study as its first
-    argument: ``hpsearch launch my.yaml``.
+    Typer would show a flag with a type, ``--json <bool>``; here it is ``--json``. A command that
+    requires ``--study`` also takes the study as its first argument: ``hpsearch launch my.yaml``.
     """
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -20,19 +19,19 @@ class Command(TyperCommand):
         return _flags_without_type(super().get_params(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the parts of the usage line, the study among them."""
+        """Return the parts of the usage line, including the study."""
         options, *others = super().collect_usage_pieces(ctx)
         return [options, *([] if self._study_option(ctx) is None else ["STUDY"]), *others]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse a command line, a study without ``--study`` as if it had it."""
+        """Parse a command line; a study without ``--study`` is parsed as with it."""
         option = self._study_option(ctx)
         if option is not None:
             args = self._with_study_option(ctx, list(args), option)
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Offer names of studies where the study may stand as an argument."""
+        """Offer names of studies if the study may be the next argument."""
         option = self._study_option(ctx)
         if incomplete.startswith("-") or option is None or ctx.params.get(option.name):
             return super().shell_complete(ctx, incomplete)
@@ -40,7 +39,7 @@ class Command(TyperCommand):
         return found
 
     def _study_option(self, ctx: Any) -> Any | None:
-        """Return the option ``--study`` if the command can't do without; else ``None``."""
+        """Return the option ``--study`` if the command requires it; otherwise ``None``."""
         for each in self.get_params(ctx):
             if "--study" in each.opts and each.required:
                 return each
@@ -67,14 +66,14 @@ class Command(TyperCommand):
         return [*(f"--study={study}" for study in studies), *args]
 
     def _read(self, ctx: Any, args: list[str]) -> tuple[dict[str, Any], list[str]]:
-        """Return the options that are given by name, and everything that belongs to none."""
+        """Return the options that are given by name, and all words that belong to no option."""
         named, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
         own = [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
         given = [named.pop(each.name, None) for each in own]
         return named, [*(each for each in given if isinstance(each, str)), *rest]
 
     def _without(self, ctx: Any, args: list[str], word: str) -> list[str]:
-        """Return ``args`` without the ``word`` that is no option's value."""
+        """Return ``args`` without the ``word`` that isn't an option's value."""
         _, given = self._read(ctx, args)
         for index, each in enumerate(args):
             others = args[:index] + args[index + 1 :]

@@ -1,6 +1,6 @@
-"""``--notify``: a command or a webhook that hears how a launch or a confirmation ended.
+"""``--notify``: a command or a webhook that is called at the end of a launch or a confirmation.
 
-It never changes the exit code: what goes wrong with it is one line on stderr.
+It never changes the exit code: a failure of it is one line on stderr.
 """
 
 from __future__ import annotations
@@ -32,17 +32,22 @@ if TYPE_CHECKING:
 
 VARIABLE = "HPSEARCH_NOTIFY"
 
-#: A server and a command may take so long; nobody waits longer.
+#: Timeouts of a server and of a command.
 HTTP_SECONDS, COMMAND_SECONDS = 15.0, 60.0
 
-#: Characters of a failure that are told.
+#: Characters of a failure that are printed.
 _TOLD = 200
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def check_target(target: str | None) -> str | None:
-    """Refuse an address that isn't http(s); a callback of ``--notify``."""
+    """Check a command or an address; a callback of ``--notify``.
+
+    Raises:
+        typer.BadParameter: It is blank, an address that isn't http(s), or one with a user or a
+            password.
+    """
     if not target:
         return None
     if not target.strip():
@@ -83,7 +88,7 @@ NotifyOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Notifier:
-    """Tells ``target``, where there is one, how ``command`` on ``study`` ended."""
+    """Notifies ``target``, unless it is ``None``, how ``command`` on ``study`` ended."""
 
     target: str | None
     command: str
@@ -92,7 +97,7 @@ class Notifier:
 
     @contextmanager
     def on_failure(self) -> Iterator[None]:
-        """Tell of what the block raises, and raise it again."""
+        """Notify the target of an exception in the block, and raise it again."""
         try:
             yield
         except typer.Exit:
@@ -108,7 +113,14 @@ class Notifier:
             raise
 
     def tell(self, reason: str, *, code: int, error: str | None = None, **more: Any) -> None:
-        """Tell how it ended; ``more`` goes into the JSON."""
+        """Notify the target of the end.
+
+        Args:
+            reason: How the command ended, such as ``finished`` or ``failed``.
+            code: The exit code.
+            error: The message of an error; ``None`` without one.
+            more: Further entries of the JSON.
+        """
         if self.target is None:
             return
         told = {
@@ -130,19 +142,19 @@ class Notifier:
             say(f"--notify: {_shown(self.target)}: {shown}", stderr=True)
 
     def _status(self) -> dict[str, Any]:
-        """Return ``status --json``; only the study's name where that can't be read any more."""
+        """Return ``status --json``; only the study's name if the status can't be read."""
         from hpsearch.results.opening import database_for_reading, record_of
         from hpsearch.results.status import status_of
 
         try:
             with database_for_reading(self.storage) as database:
                 return status_of(database, record_of(database, self.study))
-        except Exception:  # noqa: BLE001 - that may be what is told
+        except Exception:  # noqa: BLE001 - the same error may be what the notification is about
             return {"study": self.study}
 
 
 def _shown(target: str) -> str:
-    """Return what may be printed of a target: a webhook's path is often a secret."""
+    """Return the part of a target that may be printed: a webhook's path is often a secret."""
     if not _SCHEME.match(target):
         return "the command"
     parts = urlsplit(target)
@@ -151,7 +163,7 @@ def _shown(target: str) -> str:
 
 
 def _post(url: str, text: str) -> str | None:
-    """POST the JSON; returns what went wrong."""
+    """POST the JSON; return what went wrong, or ``None``."""
     import urllib.error
     import urllib.request
 
@@ -159,7 +171,7 @@ def _post(url: str, text: str) -> str | None:
         def redirect_request(
             self, req: Any, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
         ) -> None:
-            # It could lead anywhere, and would become a GET
+            # A redirect could lead anywhere, and would become a GET
             return None
 
     def send() -> str | None:
@@ -184,7 +196,7 @@ def _post(url: str, text: str) -> str | None:
 
 
 def _within(seconds: float, send: Callable[[], str | None]) -> str | None:
-    """Return what ``send`` returns: in a thread, as a server that drips never times out."""
+    """Run ``send`` in a thread: the timeout of a socket ignores a server that sends slowly."""
     answers: list[str | None] = []
 
     def work() -> None:
@@ -200,7 +212,7 @@ def _within(seconds: float, send: Callable[[], str | None]) -> str | None:
 
 
 def _run(command: str, text: str) -> str | None:
-    """Run the command by the shell, the JSON on its stdin; returns what went wrong."""
+    """Run the command in a shell, with the JSON on stdin; return what went wrong, or ``None``."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
         given.write(text.encode())
         given.seek(0)
@@ -233,7 +245,7 @@ def _run(command: str, text: str) -> str | None:
 
 
 def _environment() -> dict[str, str]:
-    """Return this environment without the database's password, and without the order itself."""
+    """Return this environment without the database's password and without ``VARIABLE``."""
     left = {
         key: value
         for key, value in environment_of_the_user().items()

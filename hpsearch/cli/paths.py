@@ -1,4 +1,4 @@
-"""Paths as people type them: ``~`` that no shell has replaced, and study files that are a pipe."""
+"""Paths of the command line: ``~`` that no shell has replaced, and study files from pipes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 
 from hpsearch.errors import UserError
 
-#: Bytes of a study file in a pipe, and how long a writer may take to write some.
+#: The most bytes of a study file in a pipe, and how long a writer may pause.
 _MOST_BYTES, _SECONDS = 2_000_000, 10.0
 
 
 def takes_paths(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command have its paths as the programs around it need them.
+    """Decorate a command so that it gets paths that every process can read.
 
     A shell replaces ``~`` at the beginning of a word, but not in ``--runs=~/x`` or in a variable. A
-    study file may come from a pipe, as in ``--study <(sed ... study.yaml)``; it is read more than
-    once, and in other processes.
+    study file may come from a pipe, as in ``--study <(sed ... study.yaml)``, but is read more than
+    once and in several processes, so it is copied.
     """
 
     @functools.wraps(command)
@@ -49,11 +49,11 @@ def _expanded(value: Any) -> Any:
 
 @contextmanager
 def _readable_again(study: str) -> Iterator[str]:
-    """Yield a path of a study file's text that can be read again: itself, or that of a copy."""
+    """Yield a path of the study file that can be read repeatedly: its own, or that of a copy."""
     path = Path(study)
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # whoever reads it says what is wrong
+    except (OSError, ValueError):  # reported when it is read
         mode = stat.S_IFREG
     by_number = "/fd/" in study or study == "/dev/stdin"  # another process has other files there
     if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and not by_number):

@@ -1,6 +1,6 @@
-"""What the process of a command needs before anything else: signals, streams, surroundings.
+"""Set-up of a command's process: signals, streams, environment.
 
-It imports next to nothing: a signal may come while the rest is imported.
+It imports very little: a signal may come while the rest is imported.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
-#: What COLUMNS and LINES may ask for; with less or more nothing that can be read is printed.
+#: Valid values of COLUMNS and LINES; with others the output isn't readable.
 _SIZES = {"COLUMNS": range(20, 2001), "LINES": range(5, 2001)}
 
 
-#: Exit code after Ctrl-C, as shells know it.
+#: Exit code after Ctrl-C, as in shells.
 INTERRUPTED = 130
 
 
 class Terminated(BaseException):
-    """SIGTERM, or a terminal that closed, before a command has set up something better.
+    """SIGTERM, or a terminal that closed, before a command has set its own handlers.
 
-    It is no KeyboardInterrupt: Typer makes an exit code of that, without a word.
+    It isn't a KeyboardInterrupt: Typer turns that into an exit code without a message.
     """
 
     def __init__(self, number: signal.Signals) -> None:
@@ -31,7 +31,7 @@ class Terminated(BaseException):
 
 
 def end_of(interrupt: KeyboardInterrupt | Terminated) -> int:
-    """Return the exit code after ``interrupt``, and say on stderr why the command ends."""
+    """Return the exit code after ``interrupt``, and print to stderr why the command ends."""
     if not isinstance(interrupt, Terminated):
         return INTERRUPTED
     ended = f"error: ended by {interrupt.number.name} before the command had finished"
@@ -41,8 +41,8 @@ def end_of(interrupt: KeyboardInterrupt | Terminated) -> int:
 
 
 def set_up() -> None:
-    """Set up this process for a command. To call it again changes nothing."""
-    # Whoever ignores it, or has set a handler, shall keep that
+    """Set up this process for a command. Further calls have no effect."""
+    # Signals that are ignored or have a handler stay as they are
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _terminate)
@@ -62,7 +62,11 @@ def set_up() -> None:
 
 
 def require_current_folder() -> None:
-    """Refuse a current folder that isn't there any more. Raises ``UserError``."""
+    """Check that the current folder exists.
+
+    Raises:
+        UserError: It was deleted or moved.
+    """
     try:
         os.getcwd()  # noqa: PTH109 - pathlib's raises another error
     except OSError as error:
@@ -88,6 +92,6 @@ def main() -> None:
         from hpsearch.cli.app import run_command
 
         code = run_command(sys.argv[1:])
-    except (KeyboardInterrupt, Terminated) as interrupt:  # amid the imports
+    except (KeyboardInterrupt, Terminated) as interrupt:  # during the imports
         code = end_of(interrupt)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""The options that ``launch`` and ``confirm`` share: how trials are run, whatever the study."""
+"""The options that ``launch`` and ``confirm`` share: how trials are run."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from hpsearch.output_streams import optional_output
 if TYPE_CHECKING:
     from hpsearch.workers.launch.launching import RunSettings
 
-#: The parameter that stands for all of them in a command's signature.
+#: The parameter that is replaced by these options in a command's signature.
 _PARAMETER = "run"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What was typed; a command takes them by ``@takes_run_options``, as its parameter ``run``."""
+    """The typed options; with ``@takes_run_options`` a command gets them as parameter ``run``."""
 
     workers: WorkersOption = "1"
     devices: DevicesOption = "auto"
@@ -46,7 +46,7 @@ class RunOptions:
     checkpoint_interval: CheckpointOption = 30.0
 
     def settings(self) -> RunSettings:
-        """Return them as a launch takes them."""
+        """Convert them to the settings of a launch."""
         from hpsearch.workers.launch.launching import RunSettings
 
         return RunSettings(
@@ -63,10 +63,10 @@ class RunOptions:
 
 
 def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command with a parameter ``run: RunOptions`` have each of them as an option.
+    """Decorate a command with a parameter ``run: RunOptions`` so that each field is an option.
 
-    Typer makes an option of every parameter, so the command shows it one parameter per field in
-    place of ``run``.
+    Typer makes an option of every parameter, so the new signature has one parameter per field
+    instead of ``run``.
     """
     hints = get_type_hints(RunOptions, include_extras=True)
     options = [
@@ -82,8 +82,7 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_run_options(**given: Any) -> None:
         own = {option.name: given.pop(option.name) for option in options}
-        # What is trained is stored; a terminal that went away, or a full disk under a log, is no
-        # reason to stop.
+        # The results are stored, so a closed terminal or a full disk of a log doesn't end the run.
         with optional_output():
             command(**given, **{_PARAMETER: RunOptions(**own)})
 

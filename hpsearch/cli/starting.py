@@ -1,4 +1,4 @@
-"""What a launch is asked to change in its study file."""
+"""The changes of a launch to its study file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def changes_of(
     epochs: int | None,
     trackers: Sequence[str] | None,
 ) -> list[str]:
-    """Return the overrides that a launch's options stand for.
+    """Return a launch's options as overrides.
 
     Args:
-        study: The study's file, or the name of a stored study; it must be there.
-        storage: The database with the stored study.
-        overrides: Those of ``--set``.
-        trials: ``--trials``.
-        epochs: ``--epochs``.
-        trackers: Those of ``--track``.
+        study: A study file, or the name of a stored study; it must exist.
+        storage: The URL of the database with the stored study.
+        overrides: The values of ``--set``; ``None``: none.
+        trials: The value of ``--trials``; ``None``: no override.
+        epochs: The value of ``--epochs``; ``None``: no override.
+        trackers: The values of ``--track``; ``None``: none.
 
     Returns:
         ``path=value`` texts.
@@ -45,7 +45,7 @@ def changes_of(
 
 
 def _with_overrides(named: set[str], overrides: Sequence[str]) -> set[str]:
-    """Return the trackers that are named once ``--set`` has its word, whose settings stand, too."""
+    """Return the trackers that are named after ``--set``: their settings must not be replaced."""
     from hpsearch.study_file.diagnostics import Diagnostics
     from hpsearch.study_file.overrides import read_overrides
     from hpsearch.study_file.syntax import to_plain
@@ -54,7 +54,7 @@ def _with_overrides(named: set[str], overrides: Sequence[str]) -> set[str]:
         section, _, inside = change.path.partition(".")
         if section != "trackers":
             continue
-        if not inside:  # it replaces what was named before
+        if not inside:  # it replaces the whole section
             named = _trackers_in(to_plain(change.value))
         elif to_plain(change.value) is not False:
             named = {*named, inside.partition(".")[0]}

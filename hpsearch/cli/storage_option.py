@@ -1,4 +1,4 @@
-"""Where a command gets its database from, so that no password has to stand in a command line."""
+"""The URL of a command's database, from the command line or the environment."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from hpsearch.search.storage_environment import (
 def resolve_storage(context: typer.Context, value: str) -> str:
     """Return the URL to use; a callback of ``--storage``.
 
-    ``--storage`` wins over the environment; a password file completes either. Warns where the
-    command line shows a password. Raises ``UserError`` where the environment contradicts itself or
-    a file can't be used.
+    ``--storage`` has priority over the environment; both are completed by a password file. Prints a
+    warning if the command line contains a password.
+
+    Raises:
+        UserError: The environment is contradictory, or a file in it can't be used.
     """
     if context.resilient_parsing:
         return value
-    # By its name: typer has its own copy of click's enum, or click's, depending on its version.
+    # Compared by name: typer has its own copy of click's enum, or click's, depending on its version
     source = context.get_parameter_source("storage")
     if source is None or source.name != "COMMANDLINE":
         return storage_of_the_environment()
@@ -33,7 +35,7 @@ def resolve_storage(context: typer.Context, value: str) -> str:
 
 
 def warn_of_password(context: typer.Context, value: str | None) -> str | None:
-    """Warn where another database's URL shows a password; a callback of ``--from-storage``."""
+    """Warn if another database's URL contains a password; a callback of ``--from-storage``."""
     if value is not None and not context.resilient_parsing:
         _warn("--from-storage", value)
     return value
@@ -61,6 +63,6 @@ def _has_secret(url: str) -> bool:
 
     try:
         parsed: Any = make_url(url)
-    except Exception:  # noqa: BLE001 - what isn't a URL is refused where it is used
+    except Exception:  # noqa: BLE001 - a malformed URL is reported when it is used
         return False
     return has_secret(parsed)

@@ -1,11 +1,11 @@
-"""What is printed, with and without a terminal.
+"""The output of commands, with and without a terminal.
 
-- ``output``             tables, numbers, times, JSON; what other people wrote made harmless
+- ``output``             tables, numbers, times, JSON; untrusted text is cleaned
 - ``live``               what a launch shows while it runs
 - ``training_progress``  what `train` and `verify` show while they run
 - ``front``              a winner: one trial, or the points of several objectives
 - ``verdict``            a confirmation
 - ``trial_page``         one trial on one page
 - ``model_summary``      a model's layers
-- ``reproduction``       whether a training came to its figures again
+- ``reproduction``       whether a training reproduced its recorded metrics
 """

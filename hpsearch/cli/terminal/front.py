@@ -1,4 +1,4 @@
-"""The winner as people read it: one trial, or the front of several objectives."""
+"""Prints the winner: one trial, or the front of several objectives."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _POINTS_SHOWN = 20
 
 
 def print_warnings(record: StudyRecord, *, stderr: bool = False) -> None:
-    """Print what must be known wherever the trials are shown or ranked."""
+    """Print the warnings of a study, which belong to every list or ranking of its trials."""
     for warning in record.warnings:
         say(f"warning: {warning}", style="bold red", stderr=stderr)
 
 
 def print_best(record: StudyRecord) -> None:
-    """Print who leads, and how many complete trials break a constraint."""
+    """Print the best trial, and how many complete trials break a constraint."""
     from hpsearch.results.ranking import best, leader, violators
 
     best_trial, ahead = best(record), leader(record)

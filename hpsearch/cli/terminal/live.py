@@ -1,4 +1,4 @@
-"""What a launch shows: its cost first, then a live table, or lines where there is no terminal."""
+"""What a launch shows: first its cost, then a live table, or lines without a terminal."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from hpsearch.workers.launch.preview import Preview
     from hpsearch.workers.launch.progress import Progress, WorkerStatus
 
-#: Seconds between two lines of figures where there is no terminal.
+#: Seconds between two lines of metrics without a terminal.
 QUIET_SECONDS = 30.0
 
-#: Messages that stand under the live table.
+#: The most messages under the live table.
 _MESSAGES_SHOWN = 5
 
 
 def print_preview(preview: Preview, *, stderr: bool = False) -> None:
-    """Tell what a launch will do and cost."""
+    """Print what a launch will do and cost."""
     left = preview.trials - preview.finished
     state = "new" if preview.new else f"{count_noun(preview.finished, 'trial')} finished before"
     say(f"{preview.study} ({state})", style="bold", stderr=stderr)
@@ -49,7 +49,7 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
         f"{preview.devices.count(device)} on {device}" for device in dict.fromkeys(preview.devices)
     )
     threads = count_noun(preview.threads_per_worker, "thread")
-    if preview.threads_per_worker > 1:  # a smaller network than those that were tried takes one
+    if preview.threads_per_worker > 1:  # smaller networks than the sampled ones use one thread
         threads = f"up to {threads}"
     workers = f"workers: {devices}, {threads} each" if devices else "no worker is started"
     if preview.most_per_device is not None:
@@ -84,9 +84,9 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
 
 @contextmanager
 def presenter(metric: str, *, stderr: bool = False) -> Iterator[Callable[[Progress], None]]:
-    """Yield what shows each look at the launch: live on a terminal, as lines elsewhere."""
+    """Yield a function that shows the progress: live on a terminal, otherwise as lines."""
     screen = console(stderr=stderr)
-    # A dumb terminal can't go back to draw the page again
+    # A dumb terminal can't move the cursor to draw the page again
     if not screen.is_terminal or screen.is_dumb_terminal:
         yield Lines(metric, stderr=stderr)
         return
@@ -102,7 +102,7 @@ def presenter(metric: str, *, stderr: bool = False) -> Iterator[Callable[[Progre
 
 
 class Lines:
-    """One line per event, and one of figures every ``QUIET_SECONDS``."""
+    """One line per event, and one of metrics every ``QUIET_SECONDS``."""
 
     def __init__(self, metric: str, *, stderr: bool = False) -> None:
         self._metric = metric
@@ -110,7 +110,7 @@ class Lines:
         self._told_at = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        """Print what is new."""
+        """Print new messages, and the metrics if it is time."""
         for message in progress.messages:
             self._say(progress, message)
         if time.monotonic() - self._told_at >= QUIET_SECONDS:
@@ -122,14 +122,14 @@ class Lines:
 
 
 class Page:
-    """Figures, workers and the last messages, never more than the screen has room for."""
+    """A page with metrics, workers and the last messages that fits the screen."""
 
     def __init__(self, metric: str) -> None:
         self._metric = metric
         self._messages: deque[str] = deque(maxlen=_MESSAGES_SHOWN)
 
     def render(self, progress: Progress, *, height: int = 50) -> RenderableType:
-        """Return the page for this look, of at most ``height`` lines of the screen."""
+        """Return the page for ``progress``, with at most ``height`` lines."""
         from rich.console import Group
         from rich.text import Text
 
@@ -140,7 +140,7 @@ class Page:
         ]
         head = [Text(line) for line in self._metric_lines(progress)]
         head[0].stylize("bold")
-        # Two lines of figures may each take two on a narrow screen; a table has three of its own
+        # On a narrow screen each line of metrics may take two; a table has three lines of its own
         room = max(1, height - 2 * len(head) - len(messages) - 4)
         workers = _by_state(progress.workers)
         shown = workers if len(workers) <= room else workers[: room - 1]
@@ -158,7 +158,7 @@ class Page:
             ],
         )
         for column in table.columns:
-            # One line each, or the page would outgrow the screen
+            # One line each, or the page would be larger than the screen
             column.no_wrap, column.overflow = True, "ellipsis"
         left_out = len(workers) - len(shown)
         more = [Text(f"and {count_noun(left_out, 'worker')} more", style="dim")] if left_out else []
@@ -202,12 +202,12 @@ def _left(progress: Progress) -> str:
 
 
 def _by_state(workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
-    """Return those that train first: where not all have room, these tell more."""
+    """Sort workers, those that train first, since the page may not have space for all."""
     return sorted(workers, key=lambda worker: worker.state != "training")
 
 
 def _share(progress: Progress) -> str:
-    # What waits at a rung has been tried; whether it goes on is up to the others
+    # Trials that wait at a rung count as tried, since they may never go on
     counts = progress.counts
     return f"{counts.finished + counts.waiting}/{progress.budget_trials}"
 

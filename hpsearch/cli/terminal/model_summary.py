@@ -1,4 +1,4 @@
-"""A model layer by layer, as people know it from other tools' summaries."""
+"""A model layer by layer, similar to other tools' summaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables, numbers and JSON. Text that others wrote is never taken for markup or escape codes."""
+"""Tables, numbers and JSON. Untrusted text is never interpreted as markup or escape codes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-#: A password may hold any sign, also ``/`` and ``@``: all up to the line's last ``@`` is hidden.
+#: A password may contain any character, also ``/`` and ``@``: hide all up to the line's last ``@``.
 _PASSWORD = re.compile(r"(\w://[^\s:/@]*:).*(@)")
 _SECRET_OPTION = re.compile(r"([?&]\w*(?:password|secret)=)[^\s&'\"]+")
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return the console for answers (stdout) or for notices (stderr)."""
+    """Return the console of stdout (for results) or of stderr (for notices)."""
     return _console(sys.stderr if stderr else sys.stdout)
 
 
@@ -32,19 +32,25 @@ def console(*, stderr: bool = False) -> Console:
 def _console(stream: Any) -> Console:
     from rich.console import Console
 
-    # Soft wrap: where there is no terminal to fit, a line stays one line.
+    # Soft wrap: without a terminal a line isn't wrapped.
     return Console(
         file=stream, markup=False, highlight=False, emoji=False, soft_wrap=not stream.isatty()
     )
 
 
 def say(text: str = "", *, style: str | None = None, stderr: bool = False) -> None:
-    """Print one line of text, or several."""
+    """Print one or more lines of text, cleaned.
+
+    Args:
+        text: The text.
+        style: A style of Rich, such as ``bold``; ``None``: no style.
+        stderr: Whether to print to stderr instead of stdout.
+    """
     console(stderr=stderr).print(clean(text), style=style)
 
 
 def print_json(value: Any) -> None:
-    """Print ``value`` as JSON and nothing else; figures that aren't finite become null."""
+    """Print ``value`` as JSON; numbers that aren't finite become null."""
     sys.stdout.write(as_json(value))
     require_output(whole=True)
 
@@ -57,9 +63,12 @@ def as_json(value: Any) -> str:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: Collection[str] = ()
 ) -> None:
-    """Print a table: ruled and fitted on a terminal; elsewhere plain columns, never cut.
+    """Print a table: with rules and wrapped on a terminal, otherwise as plain columns, never cut.
 
-    Columns in ``whole`` keep their cells on one line, where others wrap.
+    Args:
+        columns: The headings.
+        rows: The cells of each row, formatted by ``show``.
+        whole: Headings of columns that don't wrap.
     """
     cells = _cells(rows)
     if console().is_terminal:
@@ -79,12 +88,18 @@ def table(
         say("  ".join(padded).rstrip())
 
 
-#: A confusion matrix is printed for as many classes; the JSON has it for more.
+#: The most classes for which a confusion matrix is printed; the JSON contains larger ones.
 _PRINTED_CLASSES = 12
 
 
 def print_confusion(title: str, names: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
-    """Print a confusion matrix that a terminal has room for, else nothing."""
+    """Print a confusion matrix if it is small enough for a terminal.
+
+    Args:
+        title: What the matrix counts.
+        names: The class names.
+        matrix: Counts, (classes, classes): true class (rows) by predicted class (columns).
+    """
     if len(names) > _PRINTED_CLASSES:
         return
     say()
@@ -93,10 +108,10 @@ def print_confusion(title: str, names: Sequence[str], matrix: Sequence[Sequence[
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """Return a table for a terminal; a column of numbers is set to the right.
+    """Return a table for a terminal; columns of numbers are right-aligned.
 
-    On a narrow terminal headings and texts wrap between words. Within one they only do where there
-    is no other way: half a number reads as another number.
+    On a narrow terminal headings and texts wrap between words. They wrap within a word only if
+    there is no other way: half a number looks like another number.
     """
     from rich import box
     from rich.table import Table
@@ -118,17 +133,17 @@ def _cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
     return [[clean(on_one_line(show(cell))) for cell in row] for row in rows]
 
 
-#: Signs between two columns of a ruled table, where there is room and where there is little.
+#: Characters between two columns of a table with rules, on a wide and on a narrow terminal.
 _GAP, _NARROW_GAP = 3, 2
 
 
 def _fitted(
     columns: Sequence[str], cells: Sequence[Sequence[str]], room: int
 ) -> tuple[list[str], list[int | None], int]:
-    """Return headings, widths (``None``: the text's own) and the gap of a table of ``room`` signs.
+    """Return headings, widths (``None``: the text's own) and gap of a table ``room`` wide.
 
-    Rich divides what is missing among all columns, also those that can't wrap. Here the widest
-    gives way first, and none below its longest word; where even that isn't enough, Rich decides.
+    Rich would shrink all columns, also those that can't wrap. Here the widest column shrinks first,
+    and none below its longest word; if that isn't enough, Rich decides.
     """
     names, texts = list(columns), [[row[at] for row in cells] for at in range(len(columns))]
     full = [max(map(len, (name, *column))) for name, column in zip(names, texts, strict=True)]
@@ -156,7 +171,7 @@ _NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e[-+]?\d+)?( ?%)?")
 
 
 def show(value: Any) -> str:
-    """Return a value as people read it: 5 significant digits, ``-`` for nothing."""
+    """Return a value as text: 5 significant digits, ``-`` for ``None``."""
     match value:
         case None:
             return "-"
@@ -178,7 +193,7 @@ def show_time(seconds: float | None) -> str:
 
 
 def show_time_range(low: float, high: float) -> str:
-    """Return a range of seconds as ``40 s to 2 min 05 s``; ``about 42 s`` if the ends agree."""
+    """Return a range of seconds as ``40 s to 2 min 05 s``; ``about 42 s`` if it is narrow."""
     if high <= 1.1 * low:
         return f"about {show_time(high)}"
     return f"{show_time(low)} to {show_time(high)}"
@@ -196,8 +211,8 @@ def show_bytes(size: float) -> str:
 def show_params(params: Any, among: Iterable[str] = ()) -> str:
     """Return parameters on one line: ``optimizer.sgd.lr=0.02  batch_size=16``.
 
-    If ``among`` names the parameters of all trials, each is called by the end of its path that no
-    other one has: ``lr=0.02``.
+    If ``among`` contains the parameters of all trials, each is named by the shortest end of its
+    path that is unique: ``lr=0.02``.
     """
     paths = dict.fromkeys(among)
     if paths:
@@ -208,16 +223,19 @@ def show_params(params: Any, among: Iterable[str] = ()) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """Return ``text`` with its line breaks and tabs spelled: a value can't pass for a line."""
+    """Return ``text`` with escaped line breaks and tabs, so that a value can't look like a line."""
     return text.replace("\n", "\\n").replace("\t", "\\t")
 
 
 def sparkline(
     values: Sequence[float], *, most: int = 60, span: tuple[float, float] | None = None
 ) -> str:
-    """Return a curve of at most ``most`` characters; what isn't finite is a gap.
+    """Return a curve as block characters.
 
-    ``span`` holds the values of the lowest and of the highest block, by default the curve's own.
+    Args:
+        values: The curve; a value that isn't finite is a gap.
+        most: The most characters.
+        span: The values of the lowest and of the highest block; ``None``: the curve's own extremes.
     """
     finite = [value for value in values if isfinite(value)]
     if not finite:

@@ -1,4 +1,4 @@
-"""Whether a training's recorded figures came out again, in words."""
+"""Whether a training reproduced its recorded metrics, in words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,17 @@ def verdict(
     build_plan: BuildPlan,
     provenance: Mapping[str, Any],
 ) -> str:
-    """Say whether the recorded figures came out again, and if not, what was different."""
+    """Return whether the recorded metrics were reproduced, and if not, what was different.
+
+    Args:
+        curve: The epochs of the new training.
+        recorded: The recorded metrics, with their ``epoch``.
+        build_plan: How the new training was built.
+        provenance: The provenance of the frozen config.
+
+    Returns:
+        One sentence.
+    """
     epoch = recorded["epoch"]
     again = at_epoch(curve, epoch)
     if again is None:
@@ -43,7 +53,7 @@ def verdict(
 
 
 def changes(build_plan: BuildPlan, provenance: Mapping[str, Any]) -> list[str]:
-    """Return what decides the last digits and isn't as it was recorded."""
+    """Return what changes the last digits of a result and differs from the provenance."""
     from hpsearch.results.provenance import versions
 
     now = {**build_plan.attributes(), **versions()}
@@ -57,7 +67,7 @@ def changes(build_plan: BuildPlan, provenance: Mapping[str, Any]) -> list[str]:
 
 
 def recorded_metrics(study: StudyFile) -> Mapping[str, Any] | None:
-    """Return the figures of the trial's last epoch, ``None`` where the config holds none."""
+    """Return the metrics of the trial's last epoch; ``None`` if the config contains none."""
     metrics = (study.provenance or {}).get("figures")
     last = metrics.get("last") if isinstance(metrics, Mapping) else None
     complete = isinstance(last, Mapping) and {"epoch", *COMPARED} <= set(last)
@@ -65,7 +75,7 @@ def recorded_metrics(study: StudyFile) -> Mapping[str, Any] | None:
 
 
 def at_epoch(curve: Sequence[EpochResult], epoch: int) -> dict[str, float] | None:
-    """Return the figures that are compared, of ``epoch``; ``None`` where it wasn't reached."""
+    """Return the compared metrics of ``epoch``; ``None`` if it wasn't reached."""
     for result in curve:
         if result.epoch == epoch:
             return {name: getattr(result, name) for name in COMPARED}
@@ -73,7 +83,7 @@ def at_epoch(curve: Sequence[EpochResult], epoch: int) -> dict[str, float] | Non
 
 
 def _named(provenance: Mapping[str, Any]) -> str:
-    """Name the training whose figures were recorded: the trial, or a confirmed one's own."""
+    """Return the name of the recorded training: the trial, or one with a fresh seed."""
     training, trial = provenance.get("training"), f"trial {provenance.get('trial')}"
     if isinstance(training, Mapping) and training.get("seed") is not None:
         return f"{trial} with fresh seed {training['seed']}"

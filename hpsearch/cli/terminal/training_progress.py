@@ -1,4 +1,4 @@
-"""A training as it goes: a bar on a terminal, else a line for each epoch; and how it is stopped."""
+"""The progress of a training: a bar on a terminal, otherwise a line per epoch; and its signals."""
 
 from __future__ import annotations
 
@@ -16,16 +16,23 @@ from hpsearch.metrics import MetricFormat
 if TYPE_CHECKING:
     from hpsearch.metrics import EpochResult
 
-#: Columns of a terminal with room for the figures of training and of validation beside the bar.
+#: Columns of a terminal that fit the metrics of training and of validation beside the bar.
 _WIDE = 120
 
-#: Told of each epoch.
+#: Called with each epoch.
 Tell = Callable[["EpochResult"], None]
 
 
 @contextmanager
 def epoch_printer(title: str, epochs: int, done: int, *, quiet: bool) -> Iterator[Tell]:
-    """Yield what each epoch is told to; ``done`` epochs were trained by earlier calls."""
+    """Yield a function that shows each epoch.
+
+    Args:
+        title: The title of the bar.
+        epochs: The number of epochs of the training.
+        done: The number of epochs that earlier calls have trained.
+        quiet: Whether nothing is shown.
+    """
     if quiet:
         yield lambda result: None
         return
@@ -40,7 +47,7 @@ def epoch_printer(title: str, epochs: int, done: int, *, quiet: bool) -> Iterato
         TimeRemainingColumn,
     )
 
-    # Cells that don't fit are cut, the count of epochs first
+    # Rich cuts columns that don't fit, the count of epochs first
     narrow = console().width < _WIDE
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -62,7 +69,7 @@ def epoch_printer(title: str, epochs: int, done: int, *, quiet: bool) -> Iterato
 
 
 def line(result: EpochResult, epochs: int) -> str:
-    """Return an epoch's figures on one line."""
+    """Return an epoch's metrics on one line."""
     return (
         f"epoch {result.epoch}/{epochs}  {_metrics_text(result)}  lr {result.lr:.3g}  "
         f"{result.seconds:.1f} s"
@@ -79,7 +86,7 @@ def _metrics_text(result: EpochResult) -> str:
 
 @contextmanager
 def stopped_by_signals(*, wanted: bool) -> Iterator[Callable[[], bool]]:
-    """Yield whether it was told to leave; a second Ctrl-C or SIGTERM ends the process as ever."""
+    """Yield whether a signal to leave came; a second Ctrl-C or SIGTERM has its usual effect."""
     if not wanted:
         yield lambda: False
         return

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hpsearch.results.trial_attributes import InfeasibleDraw
     from hpsearch.search.storage import Database
 
-#: What a terminal has room for; the JSON has every figure.
+#: The metrics that fit a terminal; the JSON contains all.
 _SHOWN = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr")
 _TIMES = ("train_seconds", "val_seconds")
 
@@ -31,7 +31,14 @@ _TIMES = ("train_seconds", "val_seconds")
 def trial_page(
     database: Database, record: StudyRecord, trial: TrialRecord, runs: Path
 ) -> dict[str, Any]:
-    """Return everything that is known of a trial, JSON-like."""
+    """Return everything that is known of a trial, JSON-like.
+
+    Args:
+        database: The database of the study.
+        record: The study.
+        trial: One of its trials.
+        runs: The runs folder of this host, for the trial's files.
+    """
     from hpsearch.metrics import METRIC_COLUMNS
     from hpsearch.results import trial_attributes
     from hpsearch.results.overfitting import overfits_from
@@ -202,7 +209,7 @@ def _cell(name: str, value: float | None) -> Any:
     if value is None or name in ("epoch", "lr"):
         return value
     if name in _TIMES:
-        return float(f"{value:.3g}")  # digits beyond are noise
+        return float(f"{value:.3g}")  # further digits are noise
     return MetricFormat(name).value(value)
 
 
@@ -216,7 +223,7 @@ def _print_events(events: list[dict[str, Any]]) -> None:
             event["attempt"],
             event["kind"],
             ", ".join(
-                # An error stands below, whole; here its line that says most is enough.
+                # The whole error is printed below.
                 f"{key} {first_line(show(value)) if key == 'error' else show(value)}"
                 for key, value in event["detail"].items()
                 if key not in ("key", "sha256")

@@ -1,4 +1,4 @@
-"""What a confirmation says, as people read it and as programs do."""
+"""The result of a confirmation, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -15,20 +15,27 @@ if TYPE_CHECKING:
     from hpsearch.results.confirmation_gap import TestGap
     from hpsearch.results.records import StudyRecord
 
-#: Costs in the order in which they matter to people, and how the cheaper one is called.
+#: Costs in the order of their importance, and what the cheaper model is.
 _CHEAPER = {
     "latency_seconds": "faster on one image",
     "epoch_seconds": "faster to train",
     "parameters": "smaller",
 }
-#: Differences of cost below this factor are none worth telling.
+#: Differences of cost below this factor aren't printed.
 _WORTH_TELLING = 1.1
 
 
 def verdict_json(
     verdict: ConfirmationResult, confirmation: StudyRecord, *, nth: int, newer: int
 ) -> dict[str, Any]:
-    """Return the verdict for programs."""
+    """Return the verdict, JSON-like.
+
+    Args:
+        verdict: The result of the confirmation.
+        confirmation: The stored confirmation.
+        nth: Which confirmation of the search it is, from 1.
+        newer: The number of trials that the search has run since.
+    """
     confirms = confirmation.study.document["confirms"]
     return {
         "study": confirms["study"],
@@ -49,7 +56,14 @@ def verdict_json(
 def print_verdict(
     verdict: ConfirmationResult, confirmation: StudyRecord, *, nth: int, newer: int
 ) -> None:
-    """Print the verdict: the number, what it rests on, and the finalists."""
+    """Print the verdict: the confirmed value, its evidence, and the finalists.
+
+    Args:
+        verdict: The result of the confirmation.
+        confirmation: The stored confirmation.
+        nth: Which confirmation of the search it is, from 1.
+        newer: The number of trials that the search has run since.
+    """
     from hpsearch.results.export.confirmed import LACKS_GROUPS, distrusted
 
     confirms = confirmation.study.document["confirms"]
@@ -84,7 +98,7 @@ def print_verdict(
 
 
 def print_gap(gap: TestGap) -> None:
-    """Print that the test figure contradicts the confirmed one, before anything else."""
+    """Print that the test value contradicts the confirmed value."""
     say(gap.headline, style="bold red")
     for reason in gap.reasons:
         say(f"- {reason}")
@@ -92,7 +106,7 @@ def print_gap(gap: TestGap) -> None:
 
 
 def print_agreement(verdict: ConfirmationResult, test: float) -> None:
-    """Print the confirmed figure beside a test figure that doesn't contradict it."""
+    """Print the confirmed value beside a test value that doesn't contradict it."""
     unit, confirmed = MetricFormat(verdict.metric), verdict.over_seeds_and_images
     if confirmed is not None and verdict.finished:
         say(
@@ -123,7 +137,7 @@ def _lines(verdict: ConfirmationResult, unit: MetricFormat) -> list[tuple[str, s
         seeds = count_noun(len(verdict.reported), "seed")
         told = f"{unit.value(verdict.confirmed):<9} ({verdict.judged_on})"
         lines.append((f"Confirmed, {seeds}", told))
-        # Both ends: an interval of a share, or one that reaches for luck, is uneven
+        # Both ends: an interval of a share, or one that allows for chance, isn't symmetric
         if verdict.over_seeds is not None:
             lines.append(("  other seeds", f"{_ends(verdict.over_seeds, unit)} (95 %)"))
         if verdict.over_seeds_and_images is not None:
