@@ -32,7 +32,7 @@ def _leave_current_folder_out() -> None:
         del sys.path[0]
 
 
-# ``sys.argv`` is this while Python looks for the module to run. Must come before other imports.
+# With ``-m``, ``sys.argv`` begins so until the module is found. Must come before other imports.
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
     _leave_current_folder_out()
 

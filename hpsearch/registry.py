@@ -71,7 +71,7 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Components of one kind by name. Registering a name twice raises ``ValueError``."""
+    """Components of one kind by name."""
 
     def __init__(self, kind: str, *, returns: type[T] | None = None) -> None:
         """Make an empty registry.

@@ -1,4 +1,4 @@
-"""Workers: processes that pull trials and train them. The only floor that knows both sides.
+"""Workers: processes that claim trials and train them, so they use both search and training.
 
 - ``launch``          one launch: what it will cost, its supervisor, its pool of local processes
 - ``worker``          one worker: claim, run, again (``worker_options``: how)

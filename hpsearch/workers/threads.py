@@ -67,7 +67,7 @@ class ThreadShare:
 def others_on_this_host(database: Database, owner: str | None = None) -> set[str]:
     """Return the names of this host's workers that train, except ``owner``.
 
-    Workers of every study in the database count, but not dead ones that still hold a trial.
+    Workers of every study in the database count, except dead ones whose trial is still running.
     """
     found = owners_at_work(database, host=this_host())
     return {name for name, pid in found.items() if name != owner and is_alive(pid)}

@@ -55,7 +55,7 @@ TRACKERS_AT_THE_END, TRACKERS_LEAVING = 30.0, 2.0
 
 
 class StopSignal:
-    """What tells a worker to leave: a signal, its time, or the end of its parent process."""
+    """Whether a worker must leave: after a signal, its timeout or the end of its parent."""
 
     def __init__(self, timeout: float | None) -> None:
         # A plain flag, no threading.Event: a signal may interrupt the line that has its lock, and

@@ -137,7 +137,7 @@ def _lines(verdict: ConfirmationResult, unit: MetricFormat) -> list[tuple[str, s
         seeds = count_noun(len(verdict.reported), "seed")
         told = f"{unit.value(verdict.confirmed):<9} ({verdict.judged_on})"
         lines.append((f"Confirmed, {seeds}", told))
-        # Both ends: an interval of a share, or one that allows for chance, isn't symmetric
+        # Both ends are printed, since the intervals may be asymmetric
         if verdict.over_seeds is not None:
             lines.append(("  other seeds", f"{_ends(verdict.over_seeds, unit)} (95 %)"))
         if verdict.over_seeds_and_images is not None:

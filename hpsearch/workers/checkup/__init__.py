@@ -2,6 +2,6 @@
 
 - ``examine``    a study's health now, also while workers run
 - ``files``      checkpoints and weights: what the ledger names is there, and nothing else
-- ``processes``  trials that a dead process of this host still holds
+- ``processes``  running trials whose worker process on this host has ended
 - ``mend``       repairs that are safe
 """

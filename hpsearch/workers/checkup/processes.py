@@ -1,4 +1,4 @@
-"""Trials that a process of this host still holds, though it is gone."""
+"""Running trials whose worker process on this host has ended."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def timings(
     component_registries.registries(plugins)
     before = torch.get_num_threads()
     try:
-        for build_plan in pickle.loads(build_plans):  # noqa: S301 - our own, from another process
+        for build_plan in pickle.loads(build_plans):  # noqa: S301 - pickled by the launch itself
             torch.set_num_threads(build_plan.threads)
             yield _time(build_plan, data)
     finally:

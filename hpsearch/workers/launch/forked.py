@@ -1,4 +1,4 @@
-"""A process forked from the server, known to be alive or not even if the server ends.
+"""A process forked from the server, whose end is noticed even if the server has ended.
 
 multiprocessing learns of a child's end only from the fork server. If the server is killed, its
 children go on but count as dead (with exit code 255), so other workers would get their work. So

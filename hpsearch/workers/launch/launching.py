@@ -26,7 +26,7 @@ SHORTEST_LEASE, LONGEST_LEASE = 0.5, 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """How trials are run, whatever the study."""
+    """How trials are run, for any study."""
 
     storage: str
     #: 0 stores the study for workers that attach by themselves; ``None``: see ``allocate_workers``.
