@@ -1,4 +1,4 @@
-"""Those who search in ``whole_search``: each is started, watched for its time, and ended."""
+"""The contestants of ``whole_search``: starts each, watches it for its time, and ends it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from hpsearch.search import queries, studies
 from hpsearch.search.schema_version import revision_of
 from hpsearch.search.storage import Database
 
-#: Seconds between two looks at what a contestant has reached.
+#: Seconds between two measurements of a contestant's best accuracy.
 LOOK = 1.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """The same for everybody."""
+    """The settings that are the same for all contestants."""
 
     folder: Path
     data: Path
@@ -32,13 +32,13 @@ class Task:
     #: Epochs of a trial that isn't pruned.
     epochs: int
     seed: int
-    #: A fixed list to be run without pruning; ``None``: a real search.
+    #: A fixed list to run without pruning; ``None`` for a real search.
     configs: Sequence[Mapping[str, Any]] | None
 
 
 @dataclass
 class Reached:
-    """What one contestant came to; the clock starts with its first process."""
+    """The result of one contestant; its time starts with its first process."""
 
     name: str
     epochs: int = 0
@@ -47,12 +47,12 @@ class Reached:
     best: list[tuple[float, float]] = field(default_factory=list)
 
     def best_at(self, seconds: float) -> float:
-        """Return the best accuracy that was known after so many seconds, 0 before the first."""
+        """Return the best accuracy after so many seconds, 0 before the first."""
         return max((value for at, value in self.best if at <= seconds), default=0.0)
 
 
 def plain_optuna(task: Task, *, threads: int | None) -> Reached:
-    """Run ``peers.plain_optuna``, one process a worker."""
+    """Run ``peers.plain_optuna``, with one process per worker."""
     log = task.folder / "log.jsonl"
     log.touch()
     command = [sys.executable, "-m", "benchmarks.peers.plain_optuna"]
@@ -90,7 +90,7 @@ def ours(task: Task, study: str) -> Reached:
         database.close()
 
 
-#: trial, epoch, accuracy.
+#: (trial, epoch, accuracy).
 Epoch = tuple[int, int, float]
 
 
@@ -129,7 +129,7 @@ def _note(reached: Reached, epochs: list[Epoch], at: float) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started."""
+    """End a process and the processes that it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

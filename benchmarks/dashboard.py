@@ -47,7 +47,7 @@ SPACE = Space(
 
 @dataclass(frozen=True)
 class Waited:
-    """Seconds of wall time until the answer was there, and its size."""
+    """Seconds of wall time until the answer was complete, and its size."""
 
     first: float
     again: float
@@ -130,7 +130,7 @@ def _get(application: Any, path: str) -> bytes:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print medians of both sides, and how many times longer the stock dashboard takes."""
+    """Print the medians of both sides, and how many times longer the stock dashboard takes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, nargs="+", default=[2_000, 10_000])
     parser.add_argument("--epochs", type=int, default=30)

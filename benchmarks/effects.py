@@ -33,37 +33,37 @@ from hpsearch.results.analysis.observations import AnalysisData
 from hpsearch.results.analysis.outcomes import outcomes
 from hpsearch.search.samplers.enumerated import at_unit
 
-#: A comparison whose truth is smaller than this, in shares, is none.
+#: A true difference below this, as a share, counts as none.
 NOTHING = 1e-9
 
 
 @dataclass(kw_only=True)
 class Record:
-    """What the searches of a world came to."""
+    """The results of the searches of a world."""
 
     searches: int = 0
-    #: Whether the intervals of a parameter's two told comparisons hold their truths.
+    #: Whether the intervals of a parameter's two reported comparisons contain the true values.
     held: list[bool] = field(default_factory=list)
-    #: Of parameters on which nothing depends: whether "yes" was said; and by search, of any.
+    #: For parameters without effect: whether the answer was "yes"; and per search, for any of them.
     idle_yes: list[bool] = field(default_factory=list)
     any_idle_yes: list[bool] = field(default_factory=list)
-    #: Of parameters that matter by 2 points or more: whether "yes" was said.
+    #: For parameters with an effect of 2 points or more: whether the answer was "yes".
     power: list[bool] = field(default_factory=list)
-    #: Of "yes": whether the level that was called better is truly so.
+    #: For "yes": whether the level that was reported as better truly is.
     right: list[bool] = field(default_factory=list)
-    #: Of "no": whether no two levels truly differ by more than the margin.
+    #: For "no": whether no two levels truly differ by more than the margin.
     no_right: list[bool] = field(default_factory=list)
     #: Half widths of the intervals, in shares.
     reach: list[float] = field(default_factory=list)
-    #: The same by hand: false "yes" of any, "yes" of what matters, and whether it is right.
+    #: The same for the naive analysis: any false "yes", "yes" for real effects, and if it is right.
     naive_any: list[bool] = field(default_factory=list)
     naive_held: list[bool] = field(default_factory=list)
-    #: Interactions: whether one was claimed, whether dilation x kernel was.
+    #: Interactions: whether any was reported, and whether dilation x kernel was.
     claimed: list[bool] = field(default_factory=list)
     found: list[bool] = field(default_factory=list)
 
     def add(self, other: Record) -> None:
-        """Take in what another record holds."""
+        """Add the results of another record."""
         self.searches += other.searches
         for name, values in vars(other).items():
             if isinstance(values, list):
@@ -71,7 +71,7 @@ class Record:
 
 
 def judge(world: World, seed: int) -> Record:
-    """Search once, and compare what is said with what is true."""
+    """Search once, and compare the analysis with the truth."""
     warnings.simplefilter("ignore")
     evidence = search(world, seed)
     return judged(world, evidence)
@@ -130,7 +130,7 @@ def truth(
         there = [trial.params for trial, at in placed if at == place]
         values = []
         for number, trial in enumerate(trials):
-            # Several values of a bin, as the trials had them; of a branch also what is within it
+            # Several values of a bin, as in the trials; for a branch, also the parameters in it
             for donor in (number % len(there), (7 * number + 3) % len(there)):
                 params = _with(trial.params, path, there[donor][path], evidence, number)
                 values.append(max(final(world, params), fence))
@@ -162,7 +162,7 @@ def _by_hand(
     evidence: AnalysisData,
     true: NDArray[np.float64],
 ) -> bool:
-    """Compare the clearest two levels by the complete trials alone; whether it is a false yes."""
+    """Compare the clearest two levels by complete trials only; return whether "yes" is false."""
     groups = [
         np.array(
             [
@@ -189,7 +189,7 @@ def _by_hand(
 
 
 def run(world: World, searches: int, *, first: int = 0, processes: int = 1) -> Record:
-    """Judge so many searches of a world."""
+    """Evaluate so many searches of a world."""
     record = Record()
     if processes == 1:
         for seed in range(first, first + searches):

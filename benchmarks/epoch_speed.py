@@ -38,13 +38,13 @@ ADAM = Component("adam", {"lr": 0.001})
 
 @dataclass(frozen=True)
 class Case:
-    """One model at one batch size, with the optimizer of the report that it is from."""
+    """One model at one batch size, with the optimizer of its report."""
 
     report: str
     model: Component
     optimizer: Component
     batch_size: int
-    #: Pictures in colour, training and validation together; ``None`` takes all; gray: 0.
+    #: Number of colour images, training and validation together; ``None`` for all, 0 for gray.
     colour: int | None
 
 
@@ -62,7 +62,7 @@ CASES = (
 
 
 def trial(case: Case, data: DataConfig) -> TrialConfig:
-    """Return the case as a configuration that never ends."""
+    """Return the case as a configuration without a last epoch."""
     return TrialConfig(
         data=data,
         model=case.model,
@@ -76,9 +76,9 @@ def trial(case: Case, data: DataConfig) -> TrialConfig:
 
 
 def trials(options: argparse.Namespace) -> Iterator[tuple[Case, TrialConfig]]:
-    """Yield the cases whose model's name contains ``only``, each with its pictures.
+    """Yield the cases whose model's name contains ``only``, each with its images.
 
-    They are ``limit`` gray ones, or those of the file ``colour``, or made up.
+    The images are ``limit`` gray ones, those of the file ``colour``, or made up.
     """
     with tempfile.TemporaryDirectory() as folder:
         for case in CASES:
@@ -92,7 +92,7 @@ def trials(options: argparse.Namespace) -> Iterator[tuple[Case, TrialConfig]]:
 
 
 def seconds(taken: Sequence[tuple[Turn, ...]], contender: int, clock: str) -> list[float]:
-    """Return one contender's seconds, round by round."""
+    """Return one contender's seconds in each round."""
     return [getattr(turns[contender], clock) for turns in taken]
 
 

@@ -46,20 +46,20 @@ STEPS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
-    """What one process needed."""
+    """The costs of one process."""
 
-    #: Until every past trial is known; of wall time and of its own computing.
+    #: Seconds until every past trial is read; of wall time and of the process's CPU time.
     start_seconds: float
     start_cpu_seconds: float
-    #: Beyond what it held before it read any trial.
+    #: More than before it read any trial.
     megabytes: float
-    #: Claim, suggest and finish one trial: medians.
+    #: Medians of the seconds to claim, suggest and finish one trial.
     step_seconds: float
     step_cpu_seconds: float
 
 
 def fill(url: str, trials: int, epochs_each: int = EPOCHS) -> None:
-    """Create the study with ``trials`` finished trials, and room for more."""
+    """Create a study with ``trials`` finished trials and a larger budget."""
     prepare("ours", url, trials + 100)
     with closing(Database(url)) as database:
         study_id = studies.find(database, NAME).study_id

@@ -49,7 +49,7 @@ from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.verdict import Comparison, Search
 
 EASE, TASTE, LUCK = 2.0, 0.7, 0.08
-#: Share of the variance of ease and of taste that is a whole group's.
+#: Share of the variance of ease and of taste that all images of a group have in common.
 TOGETHER = 0.6
 CLASSES = 10
 EPOCHS = 10
@@ -59,20 +59,20 @@ _QUADRATURE = np.polynomial.hermite_e.hermegauss(80)
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What is searched, and how it is measured."""
+    """The search, and how its trials are measured."""
 
     name: str
-    #: Complete trials of a search, and the spread of their skills.
+    #: Number of complete trials of a search, and the spread of their skills.
     configurations: int = 100
     spread: float
-    #: Images that a split may draw its validation part from; ``None``: that part is fixed.
+    #: Number of images that a split draws its validation images from; ``None`` if these are fixed.
     pool: int | None
     images: int
     metric: str = "val_accuracy"
     skill: float = 3.0
     top: int = 6
     seeds: int = 5
-    #: Mean images of a group; their sizes spread from 1 to several times that. 1: no groups.
+    #: Mean number of images in a group (sizes range from 1 to several times that); 1: no groups.
     group: int = 1
 
 
@@ -97,7 +97,7 @@ WORLDS = (
 
 
 class Truth:
-    """One search's configurations and images; a training is drawn when it is asked for."""
+    """One search's configurations and images; a training is drawn on request."""
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
         self.world, self.rng = world, rng
@@ -111,16 +111,16 @@ class Truth:
         if world.group > 1:
             self.groups = self.divide(total)
             self.share()
-        #: Seed -> the rows that validate; seed 0 is the search's own split.
+        #: Seed -> the rows of the validation images; seed 0 is the search's own split.
         self.splits: dict[int, NDArray[np.int64]] = {}
 
     def divide(self, total: int) -> NDArray[np.int64]:
-        """Return the group of each image: sizes spread as the exponential distribution does."""
+        """Return the group of each image; the sizes follow the exponential distribution."""
         sizes = 1 + self.rng.exponential(self.world.group - 1, total).astype(np.int64)
         return np.repeat(np.arange(total), sizes)[:total]
 
     def share(self) -> None:
-        """Make the images of a group alike, leaving every image's own distribution as it is."""
+        """Make the images of a group similar without a change of each image's own distribution."""
         if self.groups is None:
             return
         known = int(self.groups[-1]) + 1
@@ -129,11 +129,11 @@ class Truth:
         self.ease = alone * self.ease + together * ease[self.groups]
         taste = TASTE * self.rng.standard_normal((len(self.skill), known), np.float32)
         self.taste = alone * self.taste + together * taste[:, self.groups]
-        # One class a group, as the pictures of one object have
+        # One class per group, as the images of one object have
         self.classes = self.rng.integers(0, CLASSES, known)[self.groups]
 
     def rows(self, seed: int) -> NDArray[np.int64]:
-        """Return the validation part of a seed: the same for every configuration."""
+        """Return the validation images of a seed, the same for every configuration."""
         if seed not in self.splits:
             total = len(self.ease)
             if self.groups is None:
@@ -143,7 +143,7 @@ class Truth:
         return self.splits[seed]
 
     def whole_groups(self, groups: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the images of groups drawn at random, as many as come nearest to the size."""
+        """Return the images of random groups, as close to the wanted number as possible."""
         sizes = np.bincount(groups)
         order = self.rng.permutation(len(sizes))
         after = np.cumsum(sizes[order])
@@ -153,7 +153,7 @@ class Truth:
     def train(
         self, configuration: int, rows: NDArray[np.int64], luck: float | None = None
     ) -> TrainingResult:
-        """Return how one training, of a fresh seed if no ``luck`` is given, judges ``rows``."""
+        """Return one training's result on ``rows``; without ``luck``, of a fresh seed."""
         margin = self.ease[rows] + self.taste[configuration, rows] + self.skill[configuration]
         margin = margin + (self.rng.normal(0, LUCK) if luck is None else luck)
         right = self.rng.logistic(size=len(rows)) + margin > 0
@@ -170,17 +170,17 @@ class Truth:
         )
 
     def search(self, rows: NDArray[np.int64]) -> list[float]:
-        """Return what each configuration's only training in the search comes to."""
+        """Return the metric of each configuration's only training in the search."""
         if self.world.metric != "val_accuracy":
             return [self.train(each, rows).value or 0.0 for each in range(len(self.skill))]
         margin = self.ease[rows] + self.taste[:, rows]
         margin += (self.skill + self.rng.normal(0, LUCK, len(self.skill)))[:, None]
-        # The share is all that is asked for: one draw for all, three times as fast
+        # As only the share matters, one draw for all is enough, and three times as fast
         chance = self.rng.random(margin.shape, np.float32)
         return [float(each) for each in (chance < expit(margin)).mean(axis=1)]
 
     def test(self, configuration: int) -> tuple[Predictions, float]:
-        """Return how one training judges test images that nothing has seen, and its true figure."""
+        """Return one training's predictions for unseen test images, and its true metric."""
         unseen = Truth(replace(self.world, pool=None, configurations=1), self.rng)
         unseen.skill = self.skill[[configuration]]
         luck = self.rng.normal(0, LUCK)
@@ -189,9 +189,9 @@ class Truth:
         return said, float(unseen.values(luck)[0])
 
     def values(self, luck: float | None = None) -> NDArray[np.float64]:
-        """Return each configuration's true figure, over seeds or of a training with ``luck``.
+        """Return each configuration's true metric, over seeds or of a training with ``luck``.
 
-        With classes alike in every way, macro-F1 over all images is the accuracy.
+        As the classes are equally hard and frequent, macro-F1 over all images is the accuracy.
         """
         nodes, weights = _QUADRATURE
         noise = 1.0 if self.world.metric == "val_loss" else 0.0
@@ -200,36 +200,36 @@ class Truth:
         at = self.skill[:, None] + (luck or 0.0) + spread * nodes
         figure = np.logaddexp(0, -at) if self.world.metric == "val_loss" else expit(at)
         true: NDArray[np.float64] = figure @ weights / weights.sum()
-        # A share's integral may miss 1 by its last digits
+        # The integral of a share may exceed 1 by its last digits
         return true if self.world.metric == "val_loss" else np.clip(true, 0.0, 1.0)
 
 
 @dataclass(kw_only=True)
 class Record:
-    """What each search of a world came to."""
+    """The result of each search of a world."""
 
     covered: list[bool] = field(default_factory=list)
-    #: In a grouped world: whether the interval held it if each image counted as independent.
+    #: In a grouped world: whether the interval contains it if each image counts as independent.
     ungrouped: list[bool] = field(default_factory=list)
-    #: Whether the interval of one training on test images, which chose nothing, holds its truth.
+    #: Whether the interval of one training on unseen test images contains its true value.
     test: list[bool] = field(default_factory=list)
     naive_covered: list[bool] = field(default_factory=list)
-    #: How much better than the truth: the best seen, the confirmed figure.
+    #: How much better than the true value the best seen and the confirmed value are.
     naive_bias: list[float] = field(default_factory=list)
     bias: list[float] = field(default_factory=list)
     half_width: list[float] = field(default_factory=list)
-    #: By how much the confirmed pick is truly better than the best seen.
+    #: How much better the confirmed winner truly is than the best seen.
     gain: list[float] = field(default_factory=list)
     changed: list[bool] = field(default_factory=list)
-    #: Whether the interval of a difference holds the true one: over fresh seeds, and of a runner-up
-    #: that was rejected early. Whether a lead that excludes zero is a true one.
+    #: Whether the interval of a difference contains the true one, over fresh seeds and for a
+    #: finalist that was rejected early; and whether a lead that excludes zero is a true one.
     differences: list[bool] = field(default_factory=list)
     few_seeds: list[bool] = field(default_factory=list)
     claims: list[bool] = field(default_factory=list)
     next_training: list[bool] = field(default_factory=list)
     chance: list[float] = field(default_factory=list)
     best: list[bool] = field(default_factory=list)
-    #: Trainings of the confirmation, and how many it would have had without rejection.
+    #: Number of trainings of the confirmation, and of those without early rejection.
     trainings: list[int] = field(default_factory=list)
     all_trainings: list[int] = field(default_factory=list)
 
@@ -312,7 +312,7 @@ def _ungrouped(
 
 
 def _naive_covers(world: World, seen: float, true: float) -> bool:
-    """Whether the interval that one would print for the best seen (Wilson's) holds its truth."""
+    """Whether a naive interval for the best seen (Wilson's) contains its true value."""
     if world.metric != "val_accuracy":
         return False
     found = binomtest(round(seen * world.images), world.images).proportion_ci(method="wilson")
@@ -320,9 +320,9 @@ def _naive_covers(world: World, seen: float, true: float) -> bool:
 
 
 def _test_covers(world: World, truth: Truth, configuration: int) -> bool:
-    """Whether the interval of a figure on test images, as ``evaluate`` prints it, holds its truth.
+    """Whether the interval of a test metric, as ``evaluate`` prints it, contains its true value.
 
-    That is the one of a single training, whose seed nobody asks about.
+    It is that of a single training, so it doesn't include the variation of seeds.
     """
     said, true = truth.test(configuration)
     training = judged(world.metric, said)
@@ -400,7 +400,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for world in WORLDS
         if not given.world or world.name in given.world
     }
-    # One world a column: fifteen figures don't fit beside each other
+    # One column per world, since fifteen numbers don't fit into a row
     table = Table(*["figure", *found])
     for figure, *values in list(zip(*rows(found), strict=True))[1:]:
         table.add_row(figure, *values)

@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.databases import fresh_databases
 from benchmarks.untrained import Sampler, trials_per_second
 
-#: Database, sampler.
+#: (database, sampler).
 CASES: tuple[tuple[str, Sampler], ...] = (
     ("sqlite", "random"),
     ("postgres", "random"),

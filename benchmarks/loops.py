@@ -1,12 +1,12 @@
-"""Three ways to train one configuration, each an iterator of epochs, validation included.
+"""Four ways to train one configuration, each an iterator over epochs with validation.
 
-- ``reports_epochs``   as the experiment reports' scripts did
-- ``bare_epochs``      nothing but the steps, on batches that lie ready in memory
-- ``graph_epochs``     the same, each step one CUDA graph
+- ``reports_epochs``   as the scripts of the experiment reports do
+- ``bare_epochs``      only the steps, on batches that are ready in memory
+- ``graph_epochs``     the same, with each step as one CUDA graph
 - ``our_epochs``       ``hpsearch.training.engine.train``
 
-Same model, first weights, data, batch size and optimizer. What an epoch yields is its validation
-accuracy, which is known when the device has done all its work.
+All have the same model, initial weights, data, batch size and optimizer. Each yields the validation
+accuracy of an epoch, so the device has then finished its work.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hpsearch.training.registries import MODELS, OPTIMIZERS
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """Pictures as torchvision's data sets hand them out: one by one, by PIL, through transforms."""
+    """Images as torchvision's data sets return them: one PIL image each, through transforms."""
 
     def __init__(self, data: PreparedData, rows: Tensor) -> None:
         pixels = data.images.index_select(0, rows).permute(0, 2, 3, 1)
@@ -57,7 +57,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 def reports_epochs(config: TrialConfig, device: str = "cpu") -> Iterator[float]:
-    """Train in fp32 with PyTorch's default optimizer, asking for figures at every step."""
+    """Train in fp32 with PyTorch's default optimizer, and read the metrics at every step."""
     data = prepare(config.data, split_seed=config.split_seed)
     model = _model(config, data).to(device)
     optimizer = _default_optimizer(config.optimizer, model)
@@ -89,9 +89,10 @@ def reports_epochs(config: TrialConfig, device: str = "cpu") -> Iterator[float]:
 
 
 def bare_epochs(config: TrialConfig, device: str = "cpu") -> Iterator[float]:
-    """Train with our precision, memory format, optimizer and memory setting, and nothing else.
+    """Train with hpsearch's precision, memory format, optimizer and memory setting only.
 
-    Batches are cut and normalised before the first epoch and never shuffled; nothing is summed up.
+    Batches are made and normalised before the first epoch and never shuffled; no training metrics
+    are summed up.
     """
     return _bare(config, torch.device(device), plain_step)
 
@@ -164,10 +165,10 @@ def plain_step(
 def _graph_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, precision: Chosen, device: torch.device
 ) -> Step:
-    """Return a step that captures a graph for each size of batch when it first meets it.
+    """Return a step that captures a graph for each batch size at its first batch.
 
-    As in PyTorch's notes on CUDA graphs: some steps on another stream first, then the capture, with
-    the casts of autocast inside it.
+    As in PyTorch's notes on CUDA graphs, it first runs some steps on another stream, and then
+    captures the graph, with autocast's casts inside.
     """
     for group in optimizer.param_groups:
         if "capturable" in group:

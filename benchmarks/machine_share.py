@@ -36,7 +36,7 @@ from hpsearch.training.registries import MODELS, OPTIMIZERS
 CPU = torch.device("cpu")
 INPUT, CLASSES = (3, 32, 32), 10
 
-#: Model, optimizer of its report, batch size.
+#: (model, optimizer of its report, batch size).
 CASES = (
     (Component("resnet18"), SGD, 32),
     (Component("cnn_small"), ADAM, 32),
@@ -46,18 +46,18 @@ CASES = (
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution of a net, and what it is given there."""
+    """One convolution of a net, and its input."""
 
     layer: nn.Conv2d
     #: (batch, channels, height, width).
     shape: tuple[int, ...]
     multiply_adds: int
-    #: Whether anything before it learns: the first layer needs no gradient of the picture.
+    #: Whether it computes the gradient of its input; the first layer doesn't need it.
     passes_gradients: bool
 
 
 def convolutions(model: nn.Module, images: Tensor) -> list[Convolution]:
-    """Return the model's convolutions in the order in which they run."""
+    """Return the model's convolutions in the order of execution."""
     found: list[Convolution] = []
 
     def note(layer: nn.Module, given: Any, output: Tensor) -> None:

@@ -1,9 +1,9 @@
-"""Searches whose truth is known: made-up training curves under the real samplers and pruners.
+"""Searches with a known truth: simulated training curves with the real samplers and pruners.
 
-What a configuration comes to is a function of its parameters, with what makes real searches hard to
-read: a learning rate that diverges when it is large (together with momentum), or learns too slowly;
-batch sizes and widths that change how fast a network learns; a conditional space; seed noise; noise
-from epoch to epoch.
+The accuracy of a configuration is a function of its parameters, with the difficulties of real
+searches: a learning rate that diverges if it is large (together with momentum), or learns too
+slowly; batch sizes and widths that change how fast a network learns; a conditional space; noise of
+seeds and of epochs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hpsearch.study_file.space import Branch, Choice, Group, Range, Space
 
 CHANCE, IMAGES = 0.1, 2000
 
-#: What a report's author searches: geometry, optimizer with its own parameters, regularization.
+#: A typical search space: geometry, optimizer with its own parameters, regularization.
 SPACE = Space(
     Group(
         {
@@ -59,7 +59,7 @@ SPACE = Space(
     )
 )
 
-#: Parameters that nothing depends on, in every world.
+#: Parameters without effect, in every world.
 IDLE = ("data.flip", "model.plain.dropout", "weight_decay")
 
 Params = Mapping[str, Any]
@@ -67,18 +67,18 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """A truth, and how it is searched."""
+    """A known truth, and how it is searched."""
 
     name: str
     sampler: str = "tpe"
     pruner: str = "asha"
     trials: int = 120
     epochs: int = 27
-    #: In the logit of the final accuracy.
+    #: Effect of the width on the logit of the final accuracy.
     width: float = 0.25
     dilation: float = 0.25
     kernel: float = 0.2
-    #: How much dilation helps more with the smallest kernel than with the largest one.
+    #: How much more dilation helps with the smallest kernel than with the largest one.
     interaction: float = 0.0
     residual: float = 0.3
     adam: float = 0.15
@@ -86,7 +86,7 @@ class World:
     #: How much too small and too large learning rates cost, and whether the largest diverge.
     rates: float = 1.0
     diverges: bool = True
-    #: Of a seed, in the logit; of an epoch, in the accuracy (on top of the images' own).
+    #: Noise of a seed, in the logit, and of an epoch, in the accuracy (besides that of the images).
     luck: float = 0.03
     wobble: float = 0.004
 
@@ -108,7 +108,7 @@ WORLDS = (
 
 
 def final(world: World, params: Params) -> float:
-    """Return the accuracy that a configuration comes to on average, 0..1."""
+    """Return the mean final accuracy of a configuration, 0..1."""
     if _diverges(world, params):
         return CHANCE
     logit = 1.2 + world.width * {16: -1, 32: 0, 64: 0.6}[params["width"]]
@@ -141,7 +141,7 @@ def train(world: World, params: Params, rng: np.random.Generator) -> list[float]
     pace *= 0.7 if params["optimizer"] == "adam" else 1.0
     epochs = np.arange(1, world.epochs + 1)
     grown = 1 - np.exp(-((epochs / pace) ** 0.7))
-    # The end is what the last epoch has: learning not yet done is part of a configuration's truth
+    # Scaled to end at `end`: incomplete learning is part of a configuration's true accuracy
     curve = CHANCE + (end - CHANCE) * grown / grown[-1]
     seen = curve + rng.normal(0, world.wobble, len(epochs))
     shares = rng.binomial(IMAGES, np.clip(seen, 0, 1)) / IMAGES
@@ -151,7 +151,7 @@ def train(world: World, params: Params, rng: np.random.Generator) -> list[float]
 def search(world: World, seed: int) -> AnalysisData:
     """Search ``world`` with its sampler and pruner, one trial after the other."""
     rng = np.random.default_rng([seed, 1])
-    # These searches run one trial after the other to its end: the rule must stop, not promote
+    # These searches run trials one after the other to their ends, so the pruner can't promote
     stopping = {"stop": True} if world.pruner == "asha" else {}
     sampler, pruner = SAMPLERS[world.sampler].build(), PRUNERS[world.pruner].build(**stopping)
     peers = _Peers()
@@ -210,7 +210,7 @@ def _diverges(world: World, params: Params) -> bool:
 
 
 class _Peers:
-    """What the pruners ask: the other trials' scores at an epoch."""
+    """The other trials' scores at an epoch, for the pruners."""
 
     def __init__(self) -> None:
         self.scores: dict[int, dict[int, float]] = {}

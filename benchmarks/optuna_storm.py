@@ -21,7 +21,7 @@ from support.weather import Weather, storm
 
 from hpsearch.workers.threads import share_of_cores
 
-#: As many processes as hpsearch's crew has workers.
+#: As many processes as the storm over hpsearch has workers.
 WORKERS = 4
 
 
@@ -65,7 +65,7 @@ def _create(url: str) -> optuna.Study:
 def _complete(study: optuna.Study) -> int:
     try:
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    except StorageInternalError:  # Locked, or cut off: asked again in a moment.
+    except StorageInternalError:  # locked or disconnected; the caller tries again
         return 0
     return len(trials)
 
@@ -94,7 +94,7 @@ def _tally(
         gave_up=raging.crew.gave_up(),
         asked=setting.trials,
         finished=len(complete),
-        # Configurations that were drawn and never came to an end, whatever was drawn instead.
+        # Configurations that were drawn and never completed, whatever was drawn instead.
         lost=len(drawn - by_configuration.keys()),
         # Complete rows beyond the budget, and configurations that are complete twice.
         doubled=max(0, len(complete) - setting.trials)

@@ -1,7 +1,7 @@
-"""Thousands of finished trials at once, as rows: what a long search leaves behind.
+"""Inserts thousands of finished trials, as a long search leaves them.
 
-The ledger itself would take minutes for them. The rows are the same as the ledger writes: tickets,
-epochs and events of ours, trials, parameters and values of Optuna's.
+The ledger itself would take minutes. The rows are those that the ledger writes: tickets, epochs and
+events of hpsearch, and trials, parameters and values of Optuna.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hpsearch.search.storage import Database
 from hpsearch.search.suggest import distribution_of
 from hpsearch.study_file.space import Choice, Range, Scalar, Space
 
-#: Trials of one INSERT.
+#: Trials per INSERT.
 _CHUNK = 500
 
 _FINITE = models.TrialValueModel.TrialValueType.FINITE
@@ -43,7 +43,7 @@ def insert_finished(
         def work(
             connection: sa.Connection, content: list[dict[str, list[dict[str, Any]]]] = content
         ) -> None:
-            # Databases number rows from 1; these are the only ones.
+            # The tables are empty, so the database numbers these rows from 1.
             for table in _TABLES:
                 values = [row for trial in content for row in trial[table.name]]
                 connection.execute(sa.insert(table), values)
@@ -163,6 +163,6 @@ def _value(rng: random.Random, parameter: Range | Choice) -> Scalar:
 
 
 def _count_on(database: Database, count: int) -> None:
-    """Let Postgres number the next trial behind those that brought their own number."""
+    """Set Postgres's sequence of trial ids beyond the rows that were inserted with ids."""
     statement = sa.text("SELECT setval(pg_get_serial_sequence('trials', 'trial_id'), :count)")
     database.write(lambda connection: connection.execute(statement, {"count": count}))

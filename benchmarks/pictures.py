@@ -1,4 +1,4 @@
-"""The real pictures that benchmarks train on."""
+"""The real images that benchmarks train on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpsearch.training.data.prepare import prepare
 
 
 def gray(limit: int) -> DataConfig:
-    """Return Fashion-MNIST (28x28, gray), or digits of that size where it can't be had."""
+    """Return Fashion-MNIST (28x28, gray), or digits of that size if it can't be downloaded."""
     config = DataConfig(source=Component("fashion_mnist"), limit=limit)
     try:
         prepare(config, split_seed=0)
@@ -28,9 +28,9 @@ def gray(limit: int) -> DataConfig:
 
 
 def colour(folder: Path, file: Path | None, limit: int | None = None) -> DataConfig:
-    """Return 32x32 colour pictures: those of a pickled dictionary of yours.
+    """Return 32x32 colour images: those of a pickled dictionary of the user.
 
-    Without one, 1,005 of ``gray``'s in three equal channels, written into ``folder``.
+    Without one, they are 1,005 of ``gray`` in three equal channels, written into ``folder``.
     """
     if file is None:
         file = folder / "colour.pkl"

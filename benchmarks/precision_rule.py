@@ -38,7 +38,7 @@ DILATED = {"conv1": CONV, "conv2": {**CONV, "dilation": 1}}
 
 @dataclass(frozen=True)
 class Case:
-    """One model on one kind of picture, at several batch sizes."""
+    """One model on one kind of image, at several batch sizes."""
 
     model: str
     settings: dict[str, Any]
@@ -79,7 +79,7 @@ def stepper(
 
 
 def seconds(step: Callable[[], None], times: int, device: torch.device = CPU) -> float:
-    """Return the seconds of ``times`` steps: of the CPU there, on the clock for other devices."""
+    """Return the seconds of ``times`` steps: CPU time on a CPU, wall time on other devices."""
     clock = time.thread_time if device.type == "cpu" else time.perf_counter
     synchronize(device)
     began = clock()
@@ -104,7 +104,7 @@ def speed_up(
 
 
 def chosen(model: ModelSummary, batch: int, device: torch.device = CPU) -> precision.Chosen:
-    """Return what the rule says for this device (a CPU: one that has bf16)."""
+    """Return the choice of the rule for this device (for a CPU, for one with bf16)."""
     return precision.choose(
         "auto",
         device=device,

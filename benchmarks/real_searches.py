@@ -74,7 +74,7 @@ batch_size: {{values: [16, 32, 64, 128]}}
 
 FASHION = "data: {{source: fashion_mnist, limit: 5000, validation: 0.2}}\n"
 
-#: The same code point drawn by several vendors stays on one side of every split.
+#: Images of one code point by several vendors stay on one side of every split.
 EMOJI = """\
 data:
   source:
@@ -85,10 +85,10 @@ data:
 
 OURS, THEIRS = "hpsearch, defaults", "Optuna TPE + Median"
 
-#: Shares of the epochs of a search.
+#: The shares of a search's epochs at which picks are compared.
 MARKS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
-#: A pick: seconds and epochs when it became one, and the configuration's stored parameters.
+#: A pick: the seconds and epochs at which it became the best, and its stored parameters.
 Pick = tuple[float, int, dict[str, Any]]
 
 
@@ -100,8 +100,8 @@ def search_ours(
     Args:
         file: The study file; its seed is the search's.
         folder: An empty folder.
-        data: The root of prepared images.
-        seed: Not used: it is in the study file.
+        data: The folder of prepared images.
+        seed: Not used, as it is in the study file.
         whole: Epochs of the search.
 
     Returns:
@@ -135,8 +135,8 @@ def search_theirs(
     Args:
         file: The study file.
         folder: An empty folder.
-        data: The root of prepared images.
-        seed: Of Optuna's samplers.
+        data: The folder of prepared images.
+        seed: The seed of Optuna's samplers.
         whole: Epochs of the search.
 
     Returns:
@@ -146,7 +146,7 @@ def search_theirs(
     log.touch()
     command = [sys.executable, "-m", "benchmarks.peers.study_optuna", "--study", str(file)]
     storage = f"sqlite:///{folder}/plain.db"
-    # Two processes that create the tables at once fail in Optuna 5.0
+    # In Optuna 5.0, two processes that create the tables at the same time fail
     optuna.create_study(study_name="plain", storage=storage, direction="maximize")
     command += ["--storage", storage, "--data", str(data), "--log", str(log)]
     last = load_study(file, component_registries.registries).budget.epochs_per_trial
@@ -216,7 +216,7 @@ def truth_of(study: StudyFile, params: dict[str, Any], seeds: int, data: Path) -
 def truths_of(
     study: StudyFile, picks: Sequence[dict[str, Any]], seeds: int, data: Path
 ) -> list[float]:
-    """Return each pick's truth; a configuration that was a pick twice is trained once."""
+    """Return each pick's true accuracy; a configuration with two picks is trained once."""
     known: dict[str, float] = {}
     for params in picks:
         key = json.dumps(params, sort_keys=True)
@@ -226,7 +226,7 @@ def truths_of(
 
 
 def searches(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield every search, those of ``--keep`` first; the tools take turns, seed by seed."""
+    """Yield every search, those of ``--keep`` first; the tools alternate for each seed."""
     kept: list[dict[str, Any]] = []
     if options.keep is not None and options.keep.exists():
         kept = [json.loads(line) for line in options.keep.read_text().splitlines()]
@@ -253,7 +253,7 @@ def searches(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                         )
                     )  # fmt: skip
                     study = load_study(file, component_registries.registries)
-                    # Nobody pays for unpacking the images
+                    # Prepared before, so that no search's time includes it
                     data = options.data
                     next(train(study.trial_config(_first(study), ticket=1), data_root=data))
                     picks, seconds, epochs = run(file, folder, data, seed, whole)
@@ -278,7 +278,7 @@ def _first(study: StudyFile) -> dict[str, Any]:
 
 
 def truth_at(search: dict[str, Any], mark: float, axis: int) -> float | None:
-    """Return the truth of the pick at ``mark`` seconds (``axis`` 0) or epochs (1)."""
+    """Return the true accuracy of the pick at ``mark`` seconds (``axis`` 0) or epochs (1)."""
     found = [
         truth
         for pick, truth in zip(search["picks"], search["truths"], strict=True)
@@ -288,7 +288,7 @@ def truth_at(search: dict[str, Any], mark: float, axis: int) -> float | None:
 
 
 def show(found: list[dict[str, Any]], whole: int) -> None:
-    """Print the mean truth of the picks; before there is a pick, "-"."""
+    """Print the mean true accuracy of the picks, or "-" before there is a pick."""
     for name in dict.fromkeys(each["data"] for each in found):
         table = Table(title=f"{name}: test accuracy of the pick, by epochs trained")
         for column in ("", *(f"{mark * whole:.0f}" for mark in MARKS), "end", "epochs", "seconds"):
@@ -342,13 +342,13 @@ def _draw(
         axis.step(marks, truths, where="post", color=color, alpha=0.25, linewidth=0.8)
     grid = np.linspace(0, end, 200)
     rows = [[truth_at(each, mark, which) for each in mine] for mark in grid]
-    # The mean begins when every search has a pick
+    # The mean starts when every search has a pick
     means = [np.nan if None in row else np.mean(np.array(row, dtype=float)) for row in rows]
     axis.plot(grid, means, color=color, linewidth=2, label=label)
 
 
 def main() -> None:
-    """Search, train the picks, print and draw."""
+    """Search, train the picks, print the results and draw them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--emoji", type=Path, help="a folder of images, a folder a class")
     parser.add_argument("--only", choices=("fashion", "emoji"), help="one of the two data sets")

@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-# The storms are the tests' own.
+# The storms are those of the tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.postgres import PostgresServer, running_server
@@ -31,8 +31,8 @@ from support.weather import PostgresWeather, SqliteWeather, Weather
 
 from benchmarks.optuna_storm import weather_the_storm as over_optuna
 
-#: Some seconds between two blows: enough that work gets done, too little to rest. Ten seeds on two
-#: databases and two libraries are forty storms: about an hour.
+#: A few seconds between two blows, so that some work is done in between. Ten seeds on two databases
+#: with two libraries are forty storms, which take about an hour.
 SETTING = Setting(
     trials=6, epochs=6, lease=5.0, checkpoint=2.0, gap=(1.0, 6.0), blows=10_000, longest=60
 )
@@ -55,13 +55,13 @@ COLUMNS = {
 }
 
 
-#: (Seed, kind of database) -> what the storm left.
+#: (seed, kind of database) -> the result of the storm.
 Tallies = dict[tuple[int, str], Tally]
 
 
 @contextmanager
 def place(kind: str, folder: Path, server: PostgresServer) -> Iterator[tuple[str, Weather]]:
-    """Yield a new database and what a storm can do to it."""
+    """Yield a new database and the blows that it can receive."""
     if kind == "sqlite":
         url = f"sqlite:///{folder}/storm.db"
         yield url, SqliteWeather(url)
@@ -74,7 +74,7 @@ def place(kind: str, folder: Path, server: PostgresServer) -> Iterator[tuple[str
 def one_storm(
     library: str, kind: str, seed: int, server: PostgresServer, setting: Setting, expected: Figures
 ) -> Tally:
-    """Run one storm over one library on one kind of database."""
+    """Run one storm with one library on one kind of database."""
     with tempfile.TemporaryDirectory(prefix="storm-") as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(name)
@@ -113,7 +113,7 @@ def table_of(library: str, tallies: Tallies, setting: Setting) -> Table:
 
 
 def main() -> None:
-    """Print a table per library; exit 1 where a storm over hpsearch wasn't exact."""
+    """Print a table per library; exit with 1 if hpsearch wasn't exact in a storm."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="storms of each kind")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
@@ -126,7 +126,7 @@ def main() -> None:
     setting = replace(
         SETTING, trials=options.trials, epochs=options.epochs, longest=options.longest
     )
-    # However it is ended, no crew and no server must stay behind.
+    # SIGTERM must run the clean-up too, so that no worker and no server is left.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console = Console(width=160)
     exact = True
@@ -135,7 +135,7 @@ def main() -> None:
         os.environ.setdefault("HPSEARCH_RUNS", f"{calm}/runs")
         expected = undisturbed(Path(calm), setting)
     with running_server(Path(tempfile.gettempdir()) / f"hpsearch-storm-{os.getpid()}") as server:
-        # Side by side, so that both meet the machine in the same hour.
+        # In turns, so that both libraries run on the machine in the same hour.
         for seed in range(options.first, options.first + options.seeds):
             for kind in options.databases.split(","):
                 for library, tallies in found.items():

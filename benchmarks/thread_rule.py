@@ -38,7 +38,7 @@ def busy() -> None:
 def seconds(step: Callable[[], None], times: int, count: int) -> float:
     """Return the seconds that ``times`` steps take with ``count`` threads."""
     torch.set_num_threads(count)
-    step()  # threads are started
+    step()  # starts the threads
     began = time.perf_counter()
     for _ in range(times):
         step()

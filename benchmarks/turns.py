@@ -1,7 +1,7 @@
-"""Contenders that take turns, each in a process of its own.
+"""Contenders that take turns, each in its own process.
 
-A process of its own keeps one contender's settings and memory from another's; turns, measured as
-pairs, keep the machine's drift from all of them.
+Own processes separate the contenders' settings and memory; turns, measured as pairs, cancel the
+drift of the machine's speed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import torch
 
 @dataclass(frozen=True)
 class Turn:
-    """What one turn took, in seconds."""
+    """The time of one turn, in seconds."""
 
     wall: float
-    #: Of the CPU: other processes on the machine disturb these less.
+    #: CPU time, which other processes on the machine disturb less.
     cpu: float
 
 
 class Contender:
-    """``start(*arguments)`` in its own process: an iterator, each ``next`` of which is a turn."""
+    """The iterator ``start(*arguments)`` in its own process; each ``next`` is a turn."""
 
     def __init__(
         self, start: Callable[..., Iterator[object]], arguments: Sequence[Any], threads: int
@@ -40,13 +40,17 @@ class Contender:
         theirs.close()
 
     def turn(self) -> Turn:
-        """Let it work once; ``EOFError`` where it died (its traceback is on stderr)."""
+        """Run one turn.
+
+        Raises:
+            EOFError: The process died; its traceback is on stderr.
+        """
         self._ours.send(None)
         turn: Turn = self._ours.recv()
         return turn
 
     def stop(self) -> None:
-        """End its process."""
+        """End the process."""
         self._ours.close()
         self._process.join()
 
@@ -67,7 +71,7 @@ def _serve(
 
 
 def rounds(contenders: Sequence[Contender], count: int, warm_up: int) -> list[tuple[Turn, ...]]:
-    """Return ``count`` rounds of one turn each, after ``warm_up`` that don't count; then end."""
+    """Return ``count`` rounds of one turn each, after ``warm_up`` others; end all processes."""
     try:
         taken = [
             tuple(contender.turn() for contender in contenders) for _ in range(warm_up + count)

@@ -1,9 +1,9 @@
-"""Trials that train nothing: what is left is the cost of coordinating them.
+"""Trials without training, to measure the cost of their coordination.
 
-One trial: a configuration of 8 parameters, then 20 epochs, each reported and answered by the
-pruning rule (successive halving; the curves are such that nothing is pruned, so that both sides
-report the same epochs). ``ours`` does what ``workers.worker`` does, ``stock`` is
-``study.optimize`` of Optuna over its own ``RDBStorage``.
+A trial has a configuration of 8 parameters and 20 epochs, each reported to the pruner (successive
+halving; the curves never get a trial pruned, so that both sides report the same epochs). ``ours``
+does what ``workers.worker`` does, ``stock`` is ``study.optimize`` of Optuna with its own
+``RDBStorage``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ SPACE = Space(
 
 
 def value_of(params: Any, epoch: int) -> float:
-    """Return the objective: the same curve for all until the last epoch tells them apart."""
+    """Return the objective's value: trials differ only in the last epoch."""
     if epoch < EPOCHS:
         return epoch / EPOCHS / 2
     miss = abs(math.log10(params["lr"]) + 2) + abs(params["dropout"] - 0.2)
@@ -70,7 +70,7 @@ def value_of(params: Any, epoch: int) -> float:
 
 
 def study_file(trials: int) -> StudyFile:
-    """Return the benchmark's study as loading would."""
+    """Return the benchmark's study as if it were loaded from a file."""
     return StudyFile(
         name=NAME,
         description="",
@@ -103,7 +103,7 @@ def rules() -> SearchRules:
 
 
 class OurWorker:
-    """One worker as ``workers.worker`` sets it up, without pictures."""
+    """One worker as ``workers.worker`` sets it up, without images."""
 
     def __init__(self, url: str, owner: str, sampler: Sampler) -> None:
         self.database = Database(url, Patience(seconds=math.inf))
@@ -124,7 +124,7 @@ class OurWorker:
         self.history = TrialHistory(self.database, self.study_id, StudyDirection.MAXIMIZE)
 
     def work(self) -> int:
-        """Work until the study is finished; returns how many trials it was here."""
+        """Work until the study is finished; return the number of this worker's trials."""
         done = 0
         while isinstance(claim := self.claims.claim(), Claim):
             with LeaseKeeper(
@@ -158,14 +158,14 @@ class OurWorker:
 
 
 def trial_row(drawn: DrawnTrial) -> TrialRow:
-    """Return what becomes Optuna's row."""
+    """Return the data of Optuna's row."""
     return TrialRow(
         params=drawn.params, distributions=drawn.distributions, user_attrs={}, system_attrs={}
     )
 
 
 def epoch_result(epoch: int, value: float) -> EpochResult:
-    """Return an epoch with all its figures."""
+    """Return an epoch with all its metrics."""
     return EpochResult(
         epoch=epoch,
         train_loss=1.0 / epoch,
@@ -179,7 +179,7 @@ def epoch_result(epoch: int, value: float) -> EpochResult:
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Ask for the parameters of ``SPACE``."""
+    """Suggest the parameters of ``SPACE``."""
     return {
         "optimizer": trial.suggest_categorical("optimizer", ("sgd", "adam", "adamw")),
         "lr": trial.suggest_float("lr", 1e-4, 0.5, log=True),
@@ -193,7 +193,7 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def stock_objective(trial: optuna.Trial) -> float:
-    """Do what Optuna's own pruning examples do."""
+    """Report and prune as in Optuna's own pruning examples."""
     params = suggest(trial)
     value = 0.0
     for epoch in range(1, EPOCHS + 1):
@@ -205,7 +205,7 @@ def stock_objective(trial: optuna.Trial) -> float:
 
 
 def stock_study(url: str, sampler: Sampler, seed: int) -> optuna.Study:
-    """Load the study with sampler and pruner of the same kind and settings as ours."""
+    """Load the study with a sampler and a pruner of the same kind and settings as hpsearch's."""
     return optuna.load_study(
         study_name=NAME,
         storage=RDBStorage(url),
@@ -215,7 +215,7 @@ def stock_study(url: str, sampler: Sampler, seed: int) -> optuna.Study:
 
 
 def stock_sampler(sampler: Sampler, seed: int) -> BaseSampler:
-    """Return Optuna's sampler with the settings that ours gives it."""
+    """Return Optuna's sampler with the settings that hpsearch uses."""
     if sampler == "random":
         return RandomSampler(seed=seed)
     return TPESampler(
@@ -241,10 +241,10 @@ def prepare(side: Side, url: str, trials: int) -> None:
 
 
 def trials_per_second(side: Side, url: str, workers: int, trials: int, sampler: Sampler) -> float:
-    """Run ``trials`` in ``workers`` processes; time runs while all are ready to work."""
+    """Run ``trials`` in ``workers`` processes; the time starts when all are ready to work."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     prepare(side, url, trials)
-    # Spawned: no process inherits another's connections.
+    # Spawned, so that no process inherits connections.
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(workers + 1)
     run: Callable[..., None] = _our_process if side == "ours" else _stock_process
@@ -269,7 +269,7 @@ def trials_per_second(side: Side, url: str, workers: int, trials: int, sampler: 
 
 
 def _share(trials: int, workers: int, number: int) -> int:
-    # Stock counts per process; ours takes what is left of the common budget.
+    # Stock Optuna counts trials per process; hpsearch's workers share one budget.
     return trials // workers + (number < trials % workers)
 
 
@@ -299,7 +299,7 @@ _NO_CLAIM: dict[str, Any] = {
 
 
 def _require(url: str, trials: int) -> None:
-    """Check, with Optuna's own reader, that every trial was done and reported whole."""
+    """Check, with Optuna's own reader, that every trial completed and reported every epoch."""
     storage = RDBStorage(url)
     found = optuna.load_study(study_name=NAME, storage=storage).get_trials(deepcopy=False)
     storage.engine.dispose()

@@ -47,12 +47,12 @@ optimizer:
 batch_size: {{values: [16, 32, 64, 128]}}
 """
 
-#: Seconds after which the curves of the best accuracy are compared.
+#: Seconds from which on the curves of the best accuracy are compared.
 WARM = 60
 
 
 def fixed_list(count: int, seed: int) -> list[dict[str, Any]]:
-    """Return configurations drawn evenly from the space."""
+    """Return configurations drawn uniformly from the space."""
     rng = np.random.default_rng(seed)
     return [
         {
@@ -70,7 +70,7 @@ def fixed_list(count: int, seed: int) -> list[dict[str, Any]]:
 
 
 def study_of(task: Task) -> str:
-    """Return the study file; a fixed list goes in as what is tried first."""
+    """Return the study file; a fixed list becomes ``try_first``."""
     pruner = "{asha: {reduction_factor: 3, min_epochs: 1}}" if task.configs is None else "none"
     text = STUDY.format(seed=task.seed, epochs=task.epochs, pruner=pruner)
     if task.configs is None:
@@ -113,7 +113,7 @@ def contestants(task: Task) -> Iterator[Callable[[Path], Reached]]:
 
 
 def round_of(task: Task, title: str) -> list[Reached]:
-    """Let everybody run once, print the table."""
+    """Run every contestant once, and print the table."""
     found = [
         run(task.folder / f"{title.split()[0]}-{number}")
         for number, run in enumerate(contestants(task))
@@ -130,7 +130,7 @@ def round_of(task: Task, title: str) -> list[Reached]:
 
 
 def compare_over_time(found: list[Reached], seconds: float) -> None:
-    """Print the best accuracy over time, and where ours was behind after the first minute."""
+    """Print the best accuracy over time, and when hpsearch was behind after the first minute."""
     marks = [seconds * part / 8 for part in range(1, 9)]
     table = Table(title="best accuracy so far, by seconds")
     for column in ("", *(f"{mark:.0f}" for mark in marks)):
@@ -179,7 +179,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Nobody pays for unpacking the pictures.
+        # Prepared before, so that no contestant's time includes it.
         prepare(DATA, split_seed=options.seed, root=folder / "data")
         task = Task(
             folder=folder,

@@ -45,7 +45,7 @@ class _AtFirstClaim(Exception):
 
 
 def stand_at_the_first_claim(url: str, folder: str, answer: Connection) -> None:
-    """Be a worker until it asks for its first ticket; the process's target."""
+    """Run a worker until it requests its first ticket; the target of a process."""
     from hpsearch.workers import worker
     from hpsearch.workers.worker_options import WorkerOptions
 
@@ -70,7 +70,7 @@ def _private_mb() -> float:
 
 
 def start(context: Any, url: str, folder: str) -> Started:
-    """Start one worker and wait until it stands at its first claim."""
+    """Start one worker and wait until its first claim."""
     ours, its = multiprocessing.Pipe()
     process = context.Process(target=stand_at_the_first_claim, args=(url, folder, its))
     began = time.monotonic()

@@ -12,15 +12,15 @@ from benchmarks.gpu.runner import Answer, run_parts
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.table import write
 
-#: Minutes that everything together may take.
+#: Most minutes of all parts together.
 MINUTES = 8.0
 
-#: Verdicts after which something has to be mended.
+#: Verdicts that mean that something must be fixed.
 BAD = ("wrong", "failed", "out of time", "not begun")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the parts, and write the table after each; returns the exit code."""
+    """Run the parts, write the table after each, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--device", default="auto", help="auto: the first GPU; cuda:1; cpu")
     parser.add_argument("--quick", action="store_true", help="test the way: little of everything")

@@ -1,4 +1,4 @@
-"""The pictures and the small configurations of all parts."""
+"""The images and the small configurations of all parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpsearch.study_file.trial_config import DataConfig, Precision, TrialConfig
 
 
 def gray(settings: Settings, limit: int = 5000) -> DataConfig:
-    """Return Fashion-MNIST, or digits of its size; for a quick run smaller ones, and few."""
+    """Return Fashion-MNIST, or digits of its size; for a quick run fewer and smaller ones."""
     if settings.quick:
         return DataConfig(source=Component("digits"), limit=300, input_size=16)
     if settings.fashion:

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: downloaded and prepared once, before anything is timed."""
+"""Downloads and prepares Fashion-MNIST once, before anything is timed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpsearch.training.data.prepare import prepare
 
 
 def measure(settings: Settings) -> Finding:
-    """Prepare the pictures of all parts; ``wrong`` where they can't be had."""
+    """Prepare the images of all parts; ``wrong`` if they can't be downloaded."""
     try:
         prepared = prepare(gray(settings), split_seed=0)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Launches of small studies on one device, in a folder that is thrown away."""
+"""Launches of small studies on one device, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hpsearch.workers.worker_options import WorkerOptions
 
 @dataclass(frozen=True)
 class Launched:
-    """A stored study, and workers on one device to run it."""
+    """A stored study, and the workers on one device that run it."""
 
     database: Database
     study: StudyFile
@@ -42,7 +42,7 @@ class Launched:
         seconds: float,
         packing: Autoscaler | None = None,
     ) -> LaunchResult:
-        """Run so many workers, or with ``packing`` as many as pay, until ``seconds`` are over."""
+        """Run so many workers, or as many as ``packing`` chooses, until ``seconds`` are over."""
         options = WorkerOptions(
             study_name=self.stored.name,
             storage=self.database.url.render_as_string(hide_password=False),
@@ -69,7 +69,7 @@ class Launched:
 
 @contextmanager
 def stored(text: str, files: Mapping[str, str] | None = None) -> Iterator[Launched]:
-    """Store a study in a new SQLite file, with ``files`` beside it; remove all at the end."""
+    """Store a study in a new SQLite file, with ``files`` beside it, and remove all at the end."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         folder = Path(place)
         file = folder / "study.yaml"

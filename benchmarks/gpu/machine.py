@@ -1,4 +1,4 @@
-"""What computes here: the device and its versions, one image's latency, and the energy counter."""
+"""The device and its versions, one image's latency, and the energy counter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODEL = Component("simple_cnn")
 
 
 def measure(settings: Settings) -> Finding:
-    """Return what the device is, and what it takes for one image and for some epochs."""
+    """Return the device's data, and its costs for one image and for some epochs."""
     open_device(settings.device)
     facts = _facts(settings)
     config = trial(gray(settings), model=MODEL, epochs=settings.of(3, 1))

@@ -1,8 +1,8 @@
-"""Is a training on the device as accurate as on the CPU? The same configuration and seeds.
+"""Compares the accuracy of a training on the device with one on the CPU, with the same seeds.
 
-In fp32 even the first epoch's loss must agree up to rounding, since weights, split and order are
-the same. The accuracy is compared in the device's own precision, and may differ by as much as seeds
-do.
+In fp32 the first epoch's loss must agree up to rounding, since weights, split and order are the
+same. The accuracy is compared in the device's own precision, and may differ as much as between
+seeds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MODELS = (
     Component("mlp", {"hidden": [120]}),
 )
 
-#: The first epoch's loss in fp32 may differ by this share: convolutions in TF32 have 10 bits.
+#: The first epoch's loss in fp32 may differ by this share, as convolutions in TF32 have 10 bits.
 CLOSE = 0.02
 
 #: Two-sided level of the interval that the difference must lie in.
@@ -34,7 +34,7 @@ LEVEL = 0.99
 
 
 def measure(settings: Settings) -> Finding:
-    """Train each model with several seeds on both."""
+    """Train each model with several seeds on both devices."""
     rows, wrong = [], []
     for model in MODELS:
         config = trial(
@@ -53,7 +53,7 @@ def measure(settings: Settings) -> Finding:
 
 
 def compare(config: TrialConfig, device: str, *, seeds: int) -> dict[str, object]:
-    """Return one row: mean accuracies on both, their difference, and what seeds alone make."""
+    """Return one row: mean accuracies on both, their difference, and that of seeds alone."""
     apart, here, there = [], [], []
     for seed in range(seeds):
         of_seed = replace(config, seed=seed)
@@ -79,7 +79,7 @@ def compare(config: TrialConfig, device: str, *, seeds: int) -> dict[str, object
 def noise_of(one: list[float], other: list[float], *, images: int) -> float:
     """Return half the width of the interval for a difference of means that is truly 0 (Welch).
 
-    Seeds that happen to agree must not make it narrower than a single image.
+    It is at least the share of a single image, even if the seeds happen to agree.
     """
     spreads = [statistics.variance(each) / len(each) for each in (one, other)]
     if not sum(spreads):

@@ -1,4 +1,4 @@
-"""What is asked of a GPU, by which module, and how long it may take: eight minutes together."""
+"""The parts: question, module and time limit of each; eight minutes together."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One question."""
+    """One part, which answers one question."""
 
     name: str
-    #: What it does, for whoever has no GPU yet.
+    #: What it does, for readers without a GPU.
     asks: str
     #: The module whose ``measure(settings)`` answers it.
     module: str
-    #: After these its process is killed; the answer is then "out of time".
+    #: Seconds after which its process is killed; the answer is then "out of time".
     seconds: float
 
 
-#: Comes first. Where it fails, the others take pictures that need no download.
+#: The first part. If it fails, the others use images that need no download.
 FETCH = Part(
     name="fetch",
     asks="download and prepare Fashion-MNIST (30 MB, once); else digits are taken",

@@ -1,4 +1,4 @@
-"""Where bf16 pays on the device, and what ``training.precision`` chooses there."""
+"""When bf16 is faster on the device, and what ``training.precision`` chooses."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CASES = (
 )
 QUICK = (Case("mlp", {"hidden": [16]}, GRAY, (8,)),)
 
-#: What a wrong choice of the rule may cost before it is called wrong.
+#: Most that a choice of the rule may cost before it counts as wrong.
 TOLERATED = 0.5
 
 
 def measure(settings: Settings) -> Finding:
-    """Time a training step both ways for each model and batch size."""
+    """Time a training step in both precisions for each model and batch size."""
     device, rows, worst = settings.where, [], (0.0, "no case")
     for case in settings.of(CASES, QUICK):
         model = describe(Component(case.model, case.settings), input_shape=case.shape, classes=10)

@@ -1,8 +1,7 @@
-"""Does an interrupted training end as one that wasn't? On the device, and across to the CPU.
+"""Compares an interrupted training with an uninterrupted one, on the device and across to the CPU.
 
-On a GPU two undisturbed runs of one configuration may differ in the last digits, since cuDNN
-chooses algorithms by measuring them. So the interrupted one is compared with how far those two are
-apart.
+On a GPU two uninterrupted runs of one configuration may differ in the last digits, since cuDNN
+chooses algorithms by their speed. So their difference is the scale for the interrupted run.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.engine import train
 
-#: How much farther than two undisturbed runs an interrupted one may be from them.
+#: Most that an interrupted run may differ, as a multiple of the difference of uninterrupted runs.
 TOLERATED = 3.0
 
-#: Relative difference of losses that is never a fault of a resume: rounding, grown over epochs.
+#: Relative difference of losses that is always allowed: rounding errors grow over epochs.
 ROUNDING = 1e-3
 
 #: The same if the second half was trained on the other kind of device.
@@ -29,7 +28,7 @@ ACROSS = 0.25
 
 
 def measure(settings: Settings) -> Finding:
-    """Interrupt amid epoch 2, and go on here and on the other kind of device."""
+    """Interrupt during epoch 2, and continue on this and on the other kind of device."""
     config = _config(settings)
     undisturbed = [_losses(config, settings.device) for _ in range(settings.of(3, 2))]
     rerun = max(_apart(undisturbed[0], each) for each in undisturbed[1:])
@@ -38,7 +37,7 @@ def measure(settings: Settings) -> Finding:
         state = _interrupted(config, first)
         losses = _losses(config, second, state)
         apart = _apart(undisturbed[0][1:], losses)
-        # Across devices other numbers are drawn for dropout; the course must go on all the same
+        # Across devices, dropout draws other numbers, but the loss must continue similarly
         tolerated = max(TOLERATED * rerun, ROUNDING) if first == second else ACROSS
         fine = apart <= tolerated
         rows.append(
@@ -68,7 +67,7 @@ def _ways(device: str) -> list[tuple[str, str]]:
 
 
 def _config(settings: Settings) -> TrialConfig:
-    """Return a configuration with all that a resume must put back: dropout, crops, momentum."""
+    """Return a configuration with all that a resume must restore: dropout, crops, momentum."""
     config = trial(
         gray(settings, 2000),
         model=Component("simple_cnn", {"dropout": 0.3}),
@@ -77,7 +76,7 @@ def _config(settings: Settings) -> TrialConfig:
         optimizer=Component("adam", {"lr": 0.001}),
     )
     augmentation = (Component("random_crop", {"padding": 2}), Component("horizontal_flip"))
-    # The same on both devices, so that nothing but the device differs
+    # The same precision, so that only the device differs
     return replace(config, precision="fp32", data=replace(config.data, augmentation=augmentation))
 
 
@@ -88,7 +87,7 @@ def _losses(
 
 
 def _interrupted(config: TrialConfig, device: str) -> Mapping[str, Any]:
-    """Return the state of a training that was told to stop after two batches of epoch 2."""
+    """Return the state of a training that was stopped after two batches of epoch 2."""
     asked = 0
     ended: list[int] = []
 
@@ -106,5 +105,5 @@ def _interrupted(config: TrialConfig, device: str) -> Mapping[str, Any]:
 
 
 def _apart(one: list[float], other: list[float]) -> float:
-    """Return the largest relative difference of two courses of the loss."""
+    """Return the largest relative difference of two loss curves."""
     return max(abs(a / b - 1) for a, b in zip(one, other, strict=True))

@@ -1,6 +1,6 @@
-"""The parts' processes, their limits, and what came of them.
+"""The processes of the parts, their limits and results.
 
-A part that raises, dies, hangs or takes too long is written down as that, and the next one begins.
+If a part raises, dies, hangs or takes too long, that is its result, and the next one begins.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from typing import Any
 from benchmarks.gpu.parts import FETCH, Part
 from benchmarks.gpu.settings import Settings
 
-#: Seconds that a part told to leave has to end the processes that it started.
+#: Seconds that a part has, after SIGTERM, to end the processes that it started.
 LEAVE_SECONDS = 3.0
 
-#: A quick run tests the way, on whatever busy machine: how much longer its parts may take.
+#: How much longer the parts of a quick run, which may run on a busy machine, may take.
 QUICK_PATIENCE = 3.0
 
-#: Characters of a part's output that are kept where it went wrong.
+#: Most characters of a failed part's output that are kept.
 _KEPT = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came of one part."""
+    """The result of one part."""
 
     part: str
-    #: ``ok``, ``wrong`` or ``measured`` (see ``settings.Verdict``); ``failed`` where it raised or
-    #: died; ``out of time``; ``not begun``, where no time was left.
+    #: ``ok``, ``wrong`` or ``measured`` (see ``settings.Verdict``); ``failed`` if it raised or
+    #: died; ``out of time``; ``not begun`` if no time was left.
     verdict: str
     said: str
     seconds: float
     rows: list[dict[str, Any]] = field(default_factory=list)
-    #: The end of what the part's process wrote, where it gave no answer.
+    #: The end of the process's output, if it gave no answer.
     output: str = ""
 
 
@@ -57,10 +57,10 @@ def run_parts(
     """Run one part after the other, and return their answers.
 
     Args:
-        parts: What to run. Where one is ``FETCH`` and isn't ok, the others take digits.
+        parts: What to run. If one is ``FETCH`` and isn't ok, the others use digits.
         settings: How to run them.
-        seconds: After these no part begins any more, and one under way is ended.
-        heed: Hears of all answers so far after each part.
+        seconds: Seconds after which no part begins any more, and a running one is ended.
+        heed: Called with all answers so far after each part.
     """
     answers: list[Answer] = []
     deadline = time.monotonic() + seconds
@@ -88,7 +88,7 @@ def _run(part: Part, settings: Settings, *, limit: float) -> Answer:
                 [sys.executable, "-m", "benchmarks.gpu.runner", json.dumps(asked)],
                 stdout=file,
                 stderr=file,
-                # Its workers are ended with it
+                # So that its workers are ended with it
                 start_new_session=True,
             )
             try:
@@ -121,7 +121,7 @@ def _run(part: Part, settings: Settings, *, limit: float) -> Answer:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all that it started: politely, then at once."""
+    """End the process and those that it started, first with SIGTERM, then with SIGKILL."""
     for number, patience in ((signal.SIGTERM, LEAVE_SECONDS), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -134,7 +134,7 @@ def _last_line(text: str) -> str:
 
 
 def answer_here(asked: Mapping[str, Any]) -> None:
-    """Be a part's process: answer, and write the answer down."""
+    """Run a part in its process, and write its answer."""
     measure = importlib.import_module(asked["module"]).measure
     finding = measure(Settings(**asked["settings"]))
     Path(asked["to"]).write_text(json.dumps(asdict(finding), default=str))

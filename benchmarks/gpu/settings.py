@@ -1,4 +1,4 @@
-"""How a part is run, and what it finds. Imports no PyTorch, so that the runner needs none."""
+"""The settings of a part, and its answer. Imports no PyTorch, so that the runner needs none."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import torch
 
-#: ``ok``: as it should be; ``wrong``: not so; ``measured``: there is no right value.
+#: ``ok``: as expected; ``wrong``: not as expected; ``measured``: no value is expected.
 Verdict = Literal["ok", "wrong", "measured"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a part is run."""
+    """The settings of a part."""
 
     #: ``cuda:0``, or ``cpu``.
     device: str
-    #: Whether only the way is tested: less of everything, and its figures mean nothing.
+    #: Whether only to test that it works: it does less of everything, and its results mean nothing.
     quick: bool = False
-    #: Whether Fashion-MNIST is there; digits are taken otherwise.
+    #: Whether Fashion-MNIST is available; if not, digits are used.
     fashion: bool = True
 
     @property
@@ -37,10 +37,10 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What a part found."""
+    """The answer of a part."""
 
     verdict: Verdict
-    #: One sentence with the figures that matter.
+    #: One sentence with the numbers that matter.
     said: str
     #: Rows of a table, each with the same keys.
     rows: list[dict[str, Any]] = field(default_factory=list)

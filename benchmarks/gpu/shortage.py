@@ -1,7 +1,7 @@
 """A real out-of-memory in a search: the trial ends as infeasible, and the worker goes on.
 
-The model asks the device for more than it has, in one piece, which every allocator refuses at once:
-nobody else's memory is touched.
+The model requests more memory than the device has, in one piece, which every allocator refuses at
+once, so other processes aren't affected.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ try_first:
   - {{model: {{greedy: {{numbers: 0}}}}, optimizer: {{sgd: {{lr: 0.02}}}}}}
 """
 
-#: Seconds of a launch that doesn't come to its end.
+#: Most seconds of a launch.
 LONGEST = 120.0
 
-#: Bytes that no machine's address space has.
+#: More bytes than any machine's address space has.
 NOWHERE = 2**46
 
 
 def measure(settings: Settings) -> Finding:
-    """Search with one trial that can't fit, and read what the study says of it afterwards."""
+    """Search with one trial that doesn't fit into memory, and check the study afterwards."""
     total = gpu_memory.total_bytes(settings.device) if settings.where.type == "cuda" else NOWHERE
     numbers = (total + total // 4) // 4
     with stored(
@@ -94,7 +94,7 @@ def measure(settings: Settings) -> Finding:
 
 
 def faults(reason: str, told: str, tickets: Sequence[Ticket]) -> list[str]:
-    """Return what isn't as it should be, of a launch whose first trial ran out of memory."""
+    """Return the faults of a launch whose first trial ran out of memory."""
     others = {each.state for each in tickets[1:]}
     should = {
         f"the launch is {reason}, not finished": reason == "finished",

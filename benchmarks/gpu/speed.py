@@ -1,7 +1,7 @@
 """An epoch of hpsearch against the reports' loop, bare steps, and bare steps in CUDA graphs.
 
-Each loop runs in a process of its own, and they take turns; figures are seconds on the clock,
-medians of some epochs. A loop that can't run on this device leaves its column empty.
+Each loop runs in its own process, and they take turns; the results are medians of the wall time of
+some epochs, in seconds. The column of a loop that can't run on this device is empty.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.plan import plan
 
-#: Model, optimizer, batch size.
+#: (model, optimizer, batch size).
 CASES = (
     (Component("mlp", {"hidden": [120]}), SGD, 64),
     (DILATED, SGD, 128),
@@ -71,7 +71,7 @@ def measure(settings: Settings) -> Finding:
 
 
 def seconds_of(config: TrialConfig, settings: Settings) -> dict[str, float | None]:
-    """Return each loop's median seconds per epoch, ``None`` for one that died."""
+    """Return each loop's median seconds per epoch, or ``None`` if it died."""
     running = {
         name: Contender(loop, (config, settings.device), threads=1)
         for name, loop in LOOPS.items()

@@ -12,12 +12,12 @@ import hpsearch
 from benchmarks.gpu.runner import Answer
 from hpsearch.results.markdown import plain, table
 
-#: Raised when the JSON changes.
+#: The version of the JSON's format.
 FORMAT = 1
 
 
 def write(folder: Path, answers: Sequence[Answer], *, device: str, quick: bool) -> list[Path]:
-    """Write ``gpu.md`` and ``gpu.json`` into ``folder``; returns their paths."""
+    """Write ``gpu.md`` and ``gpu.json`` into ``folder``, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     page, data = folder / "gpu.md", folder / "gpu.json"
     page.write_text(markdown(answers, device=device, quick=quick), encoding="utf-8")

@@ -1,8 +1,8 @@
-"""1 to 8 workers on one GPU, and how many ``--workers auto`` comes to.
+"""1 to 8 workers on one GPU, and the number that ``--workers auto`` chooses.
 
-Work is counted in multiply-adds of finished epochs a second, as ``--workers auto`` does, from the
-moment at which every worker has finished an epoch. The rule's own windows (a minute each) are
-shortened, so that it comes to an end within the time of this part.
+Throughput is multiply-adds of finished epochs per second, as for ``--workers auto``, from the
+moment at which every worker has finished an epoch. The autoscaler's windows (a minute each) are
+shortened, so that it finishes within the time of this part.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ optimizer: {{sgd: {{lr: {{min: 1e-3, max: 1e-1, log: true}}, momentum: 0.9}}}}
 batch_size: 64
 """
 
-#: Seconds of a launch whose workers don't come to an epoch each.
+#: Most seconds of a launch whose workers don't all finish an epoch.
 LONGEST = 60.0
 
 
 @dataclass
 class Rate:
-    """Epochs a second while a launch runs, once so many workers have finished an epoch."""
+    """Epochs per second of a launch, from when so many workers have finished an epoch."""
 
     launched: Launched
     workers: int
-    #: Seconds to measure; then the launch is told to end.
+    #: Seconds to measure; then the launch is stopped.
     seconds: float
     _began: tuple[float, int] | None = None
     _last: tuple[float, int] = (0.0, 0)
     _owners: set[str] = field(default_factory=set)
 
     def look(self, progress: Progress) -> None:
-        """Note how far the launch is; called about twice a second."""
+        """Record the progress of the launch; called about twice a second."""
         at = (time.monotonic(), progress.counts.epochs_run)
         tickets = queries.all_tickets(self.launched.database, self.launched.stored.study_id)
         self._owners |= {each.owner for each in tickets if each.owner and each.epochs_done}
@@ -58,10 +58,10 @@ class Rate:
         if at[1] != self._last[1]:
             self._last = at
         if self._began is not None and at[0] - self._began[0] > self.seconds:
-            signal.raise_signal(signal.SIGTERM)  # as somebody would end it
+            signal.raise_signal(signal.SIGTERM)  # as a user would end it
 
     def epochs_per_second(self) -> float | None:
-        """Return the rate; ``None`` if too little was seen."""
+        """Return the rate, or ``None`` if too few epochs were measured."""
         if self._began is None or self._last[0] <= self._began[0]:
             return None
         return (self._last[1] - self._began[1]) / (self._last[0] - self._began[0])
@@ -69,15 +69,15 @@ class Rate:
 
 @dataclass
 class Course:
-    """How many workers there were, and when, counted from the first epoch."""
+    """The number of workers over time, from the first epoch."""
 
-    #: Seconds to watch; then the launch is told to end.
+    #: Seconds to watch; then the launch is stopped.
     seconds: float
     numbers: list[tuple[float, int]] = field(default_factory=list)
     _began: float | None = None
 
     def look(self, progress: Progress) -> None:
-        """Note the number of workers where it changes."""
+        """Record the number of workers when it changes."""
         if not progress.counts.epochs_run:
             return
         now = time.monotonic()
@@ -93,7 +93,7 @@ class Course:
 
 
 def measure(settings: Settings) -> Finding:
-    """Measure each fixed number, then let the rule choose."""
+    """Measure each fixed number, then let the autoscaler choose."""
     rows, rates = [], {}
     for workers in settings.of((1, 2, 4, 8), (1, 2)):
         with stored(STUDY.format(data=source(settings))) as launched:

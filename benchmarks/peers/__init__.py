@@ -1,5 +1,5 @@
-"""What people use otherwise, written as its documentation shows it.
+"""Other tools, used as their documentation shows.
 
-Each peer is a program of its own, started by a benchmark. Models and pictures are the same as ours
-(``peers.common``); everything else is what the tool's own tutorial does.
+Each peer is a separate program that a benchmark starts. Models and images are those of hpsearch
+(``peers.common``); everything else is as in the tool's own tutorial.
 """

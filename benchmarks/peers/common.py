@@ -1,4 +1,4 @@
-"""What every peer shares with us: pictures, model, one configuration, and a line per epoch."""
+"""What every peer shares with hpsearch: images, model, one configuration, and a line per epoch."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from hpsearch.training.registries import MODELS
 #: conv2_kernel_size, lr, momentum, batch_size.
 Config = Mapping[str, Any]
 
-#: 4,000 training and 1,000 validation pictures.
+#: 4,000 training and 1,000 validation images.
 DATA = DataConfig(source=Component("fashion_mnist"), limit=5000)
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """Pictures as a tutorial has them: one PIL image each, through transforms when asked for."""
+    """Images as in a tutorial: one PIL image each, through transforms on access."""
 
     def __init__(self, data: PreparedData, rows: torch.Tensor) -> None:
         to_picture = transforms.ToPILImage()
@@ -50,13 +50,13 @@ class Pictures(Dataset[tuple[torch.Tensor, int]]):
 
 
 def pictures(root: str) -> tuple[Pictures, Pictures]:
-    """Return training and validation pictures, the same ones as hpsearch uses."""
+    """Return the same training and validation images as hpsearch uses."""
     data = prepare(DATA, split_seed=0, root=Path(root))
     return Pictures(data, data.train_indices), Pictures(data, data.val_indices)
 
 
 def model_of(config: Config) -> nn.Module:
-    """Return the kernel and dilation CNN for 28x28 gray pictures of 10 classes."""
+    """Return the kernel and dilation CNN for 28x28 gray images of 10 classes."""
     convolutions = {
         "conv1": {
             "channels": config["conv1_channels"],
@@ -74,7 +74,7 @@ def model_of(config: Config) -> nn.Module:
 def epochs(
     config: Config, train_set: Dataset[Any], val_set: Dataset[Any], count: int
 ) -> Iterator[float]:
-    """Train as tutorials do, yielding the validation accuracy of each epoch."""
+    """Train as tutorials do, and yield the validation accuracy of each epoch."""
     model = model_of(config)
     optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"], momentum=config["momentum"])
     train_loader = DataLoader(train_set, batch_size=config["batch_size"], shuffle=True)
@@ -97,7 +97,7 @@ def epochs(
 
 
 def tell(path: Path, trial: int, epoch: int, accuracy: float) -> None:
-    """Append one finished epoch to the peer's log: one short line, whole or not at all."""
+    """Append one finished epoch to the peer's log, as one short line that is written at once."""
     line = {"at": time.time(), "trial": trial, "epoch": epoch, "val_accuracy": accuracy}
     with path.open("a") as file:
         file.write(json.dumps(line) + "\n")

@@ -17,7 +17,7 @@ from benchmarks.peers.common import epochs, pictures, tell
 
 
 def suggested(trial: optuna.Trial) -> dict[str, Any]:
-    """The space of ``whole_search.SPACE``, as one writes it in Optuna."""
+    """The space ``whole_search.SPACE``, as written for Optuna."""
     return {
         "conv1_channels": trial.suggest_categorical("conv1_channels", [16, 32, 64]),
         "conv1_kernel_size": trial.suggest_int("conv1_kernel_size", 2, 5),
@@ -31,7 +31,7 @@ def suggested(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Search until somebody ends the process."""
+    """Search until the process is ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--storage", required=True)
     parser.add_argument("--data", required=True)

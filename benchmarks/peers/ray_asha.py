@@ -29,7 +29,7 @@ SPACE = {
 
 
 def trainable(config: dict[str, Any], *, data: str, log: str, count: int) -> None:
-    """One trial; Ray gives its process as many threads as CPUs, here one."""
+    """Train one trial; Ray gives its process as many threads as CPUs, here one."""
     train_set, val_set = pictures(data)
     trial = int(tune.get_context().get_trial_id().rsplit("_", 1)[1])
     results = epochs(config.get("fixed", config), train_set, val_set, count)
@@ -39,7 +39,7 @@ def trainable(config: dict[str, Any], *, data: str, log: str, count: int) -> Non
 
 
 def main() -> None:
-    """Search until somebody ends the process."""
+    """Search until the process is ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--data", required=True)

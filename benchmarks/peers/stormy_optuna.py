@@ -27,12 +27,12 @@ from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training import checkpoint
 from hpsearch.training.engine import train
 
-#: Exit code where the database can't be reached at the start.
+#: Exit code if the database can't be reached at the start.
 NO_DATABASE = 2
 
 
 def config_of(trial: Trial, epochs: int, seed: int) -> TrialConfig:
-    """Draw what the storm's study file draws."""
+    """Draw a configuration from the space of the storm's study file."""
     lr = trial.suggest_float("lr", 1e-3, 0.1, log=True)
     return TrialConfig(
         data=DataConfig(source=Component("digits"), input_size=16),
@@ -47,7 +47,7 @@ def config_of(trial: Trial, epochs: int, seed: int) -> TrialConfig:
 
 
 def run(trial: Trial, epochs: int, runs: Path) -> float:
-    """Train one trial, from its checkpoint where it is a retried one."""
+    """Train one trial, from its checkpoint if it is a retried one."""
     row = trial.study.get_trials(deepcopy=False)[trial.number]
     first = RetryHeartbeatStaleTrialCallback.retried_trial_number(row)
     original = trial.number if first is None else first
@@ -58,7 +58,7 @@ def run(trial: Trial, epochs: int, runs: Path) -> float:
         state = None
     accuracy = 0.0
     for result in train(config_of(trial, epochs, original), resume_from=state):
-        # One line per epoch that was really trained: what had to be done again is counted from it.
+        # One line per trained epoch, from which the repeated ones are counted.
         with (runs / "epochs.log").open("a") as log:
             log.write(f"{original} {result.epoch}\n")
         if result.state is not None:
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    component_registries.registries()  # Models and the like are known from here on.
+    component_registries.registries()  # registers models and other components
     options.runs.mkdir(parents=True, exist_ok=True)
     try:
         storage = RDBStorage(

@@ -131,7 +131,8 @@ class Study:
             epochs: Epochs of an unpruned trial; ``None`` takes the file's.
             timeout: Seconds after which running trials are paused; ``None`` for no limit.
             devices: ``auto``, ``cpu``, ``mps``, or a list: ``cuda:0,cuda:1``.
-            workers_per_gpu: Most workers on one GPU; ``None`` for no limit.
+            workers_per_gpu: Most workers on one GPU; ``None`` for no limit if ``workers`` is a
+                number, else for the default limit.
             lease_seconds: Seconds without a sign of life after which another worker may take over
                 a trial.
             checkpoint_seconds: Least seconds between two checkpoints of a trial.
