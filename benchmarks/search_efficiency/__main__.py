@@ -22,7 +22,7 @@ from hpsearch.priors.prior_file import learned_from, write
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Record, replay what was recorded, or build a prior from it."""
+    """Record tables, replay searches on them, or build a prior from them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_efficiency")
     commands = parser.add_subparsers(dest="command", required=True)
     recording = commands.add_parser("record", help="train what is missing, write the tables")

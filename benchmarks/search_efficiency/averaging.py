@@ -1,15 +1,14 @@
-"""What the moving average of the weights (``evaluate: ema``) tells of a training's end.
+"""How well the moving average of the weights (``evaluate: ema``) predicts a training's end.
 
 Configurations spread evenly over a table's space are trained once each by the product's own engine,
-with ``evaluate: ema``. The weights in training don't depend on what is evaluated, so the same
-training is looked at twice after every epoch: by its average, and by the weights themselves.
+with ``evaluate: ema``. The weights in training don't depend on what is evaluated, so each training
+is evaluated twice after every epoch: with the average, and with the weights themselves.
 
     python -m benchmarks.search_efficiency.averaging record --table fashion14 --work FOLDER
     python -m benchmarks.search_efficiency.averaging show --work FOLDER
 
-The end is the accuracy on test images after the last epoch, each variant's own. Trainings that
-diverged are left out. Intervals are bootstraps over configurations, both variants resampled
-together.
+The end is each variant's accuracy on test images after the last epoch. Diverged trainings are left
+out. Intervals are bootstraps over configurations, with both variants resampled together.
 """
 
 from __future__ import annotations
@@ -41,19 +40,19 @@ from hpsearch.training.engine import train
 from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.evaluate_test_set import Trained, evaluate_on_test
 
-#: What is evaluated: the weights in training, and their average.
+#: The weights to evaluate: those in training, and their average.
 VARIANTS = ("weights", "ema")
 
 #: Epochs at which a search decides.
 RUNGS = (1, 3, 9)
 
 Floats = NDArray[np.float64]
-#: A training looked at twice, by ``VARIANTS``.
+#: One training for each of ``VARIANTS``.
 Pair = dict[str, Training]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Record, or show what was recorded."""
+    """Record trainings, or show the recorded ones."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_efficiency.averaging")
     parser.add_argument("command", choices=("record", "show"))
     parser.add_argument("--tables", type=Path, default=TABLES, help="folder of the study files")
@@ -94,13 +93,13 @@ def record(recorded: Recorded, folder: Path, images: Path | None, count: int) ->
 
 
 def read(file: Path) -> list[Pair]:
-    """Return what was recorded so far."""
+    """Return the recorded trainings."""
     lines = file.read_text().splitlines() if file.exists() else []
     return [{name: Training(**each) for name, each in json.loads(line).items()} for line in lines]
 
 
 def train_once(config: TrialConfig, row: int, params: Mapping[str, Any], root: Path) -> Pair:
-    """Train ``config`` and return what its average and its weights came to."""
+    """Train ``config``, and return the results of its weights and of their average."""
     found = {
         name: Training(
             row=row, repeat=0, params=dict(params), test_accuracy=None,
@@ -146,7 +145,7 @@ def _validated(
 
 
 def show(name: str, pairs: Sequence[Pair]) -> None:
-    """Print the figures of one table."""
+    """Print the statistics of one table."""
     whole = [pair for pair in pairs if pair["ema"].test_accuracy is not None]
     ends = {each: _ends(whole, each) for each in VARIANTS}
     middle = ends["weights"] + ends["ema"]
@@ -172,7 +171,7 @@ def show(name: str, pairs: Sequence[Pair]) -> None:
 def _compared(
     both: Mapping[str, tuple[Floats, Floats]], figure: Callable[[Floats, Floats], float]
 ) -> list[str]:
-    """Return a figure of each variant and their difference, with intervals, as text."""
+    """Return a statistic of each variant and their difference, with intervals, as text."""
     rows = resampled(len(both["ema"][0]))
     values = {each: figure(*both[each]) for each in VARIANTS}
     drawn = {
@@ -185,7 +184,7 @@ def _compared(
 
 
 def _rank_correlation(one: Floats, other: Floats) -> float:
-    if np.ptp(one) == 0 or np.ptp(other) == 0:  # a resample of a few may hold one row alone
+    if np.ptp(one) == 0 or np.ptp(other) == 0:  # a small resample may consist of one row
         return 0.0
     return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
 

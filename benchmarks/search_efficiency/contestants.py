@@ -1,4 +1,4 @@
-"""Who searches: ours with its defaults and otherwise, plain rules, and Optuna."""
+"""The contestants: hpsearch with its defaults and other settings, plain rules, and Optuna."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from benchmarks.search_efficiency.spaces import Recorded
 from benchmarks.search_efficiency.table import Table
 from hpsearch.study_file.study import StudyFile
 
-#: Configurations that are looked at for one epoch, at most, and of the table's.
+#: Most configurations that are trained for one epoch first: a number, and a share of the table.
 SCREENED, SCREENED_SHARE = 100, 0.75
 
-#: Made for a table and the number of a replay, which seeds it.
+#: Makes a searcher for a table and the number of a replay, which seeds it.
 Make = Callable[[Table, int], Searcher]
 
 
 def study_of(table: Table, seed: int, *search: str) -> StudyFile:
-    """Return the table's study with a seed; ``search`` changes what the file says."""
+    """Return the table's study with a seed; ``search`` are changes of the file."""
     return replace(_study(table.recorded, search), seed=seed)
 
 
@@ -35,9 +35,9 @@ def _study(recorded: Recorded, search: tuple[str, ...]) -> StudyFile:
 
 
 def ours(*search: str, reverse_prior: bool = False) -> Make:
-    """Return our search; ``search`` are ``path=value`` changes of the study file.
+    """Return hpsearch's search; ``search`` are ``path=value`` changes of the study file.
 
-    With ``reverse_prior`` the prior prefers what it expects least of.
+    With ``reverse_prior``, the prior prefers the configurations that it expects to be worst.
     """
     return lambda table, replay: FastSearch(
         table, study_of(table, replay, *search), reverse_prior=reverse_prior
@@ -60,7 +60,7 @@ def _optuna(pruner: Callable[[int], BasePruner], table: Table, replay: int) -> S
     return OptunaSearch(table, sampler, pruner(table.epochs), epochs=table.epochs)
 
 
-#: What a study file that says nothing gets, which ``whole_search`` names as well.
+#: The defaults of a study file, which ``whole_search`` names as well.
 DEFAULTS = "hpsearch, defaults"
 REVERSED = "hpsearch, defaults with a reversed prior"
 MEDIAN, SCREEN = "Optuna TPE + Median", "1 epoch, then the best in full"

@@ -1,4 +1,4 @@
-"""Figures of replays: epochs to within a point, interquartile means, paired bootstraps, ranks."""
+"""Statistics of replays: epochs to within a point, interquartile means, bootstraps, ranks."""
 
 from __future__ import annotations
 
@@ -30,45 +30,45 @@ def interquartile_mean(values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its 95 % bootstrap interval."""
+    """A statistic and its 95 % bootstrap interval."""
 
     value: float
     low: float
     high: float
 
     def text(self, unit: float = 1.0, digits: int = 2) -> str:
-        """Return it for a table."""
+        """Return it as text for a table."""
         value, low, high = (f"{unit * each:.{digits}f}" for each in vars(self).values())
         return f"{value} [{low}, {high}]"
 
 
 def resampled(replays: int) -> NDArray[np.int64]:
-    """Return which replays each resample holds, the same for all who are compared."""
+    """Return the replays of each resample, the same for all contestants."""
     return np.random.default_rng(0).integers(replays, size=(RESAMPLES, replays))
 
 
 def interval(value: float, resamples: Floats) -> Interval:
-    """Return a figure with the interval of its ``resamples``."""
+    """Return a statistic with the interval of its ``resamples``."""
     low, high = np.percentile(resamples, [2.5, 97.5])
     return Interval(float(value), float(low), float(high))
 
 
 def difference(theirs: Floats, ours: Floats) -> Interval:
-    """Return by how much ``theirs`` is larger; pairs of replays are resampled together."""
+    """Return how much larger ``theirs`` is; pairs of replays are resampled together."""
     rows = resampled(len(ours))
     resamples = interquartile_mean(theirs[rows]) - interquartile_mean(ours[rows])
     return interval(float(interquartile_mean(theirs) - interquartile_mean(ours)), resamples)
 
 
 def ratio(theirs: Floats, ours: Floats) -> Interval:
-    """Return how many times as many epochs they take: the ratio of the capped means."""
+    """Return the ratio of their epochs to ours, of the capped means."""
     rows = resampled(len(ours))
     resamples = theirs[rows].mean(axis=1) / ours[rows].mean(axis=1)
     return interval(theirs.mean() / ours.mean(), resamples)
 
 
 def capped(rows: Sequence[Reached], *, stays: bool = False) -> Floats:
-    """Return the epochs to within a point, at most the budget's: never counts as all of them."""
+    """Return the epochs to within a point; those of the budget if it is never reached."""
     given = [each.stays if stays else each.within for each in rows]
     return np.array(
         [
@@ -128,7 +128,7 @@ def _show_one(
 
 
 def _show_differences(console: Console, rows: dict[str, list[Reached]], reference: str) -> None:
-    """Print everybody's epochs and regret against those of ``reference``, in pairs."""
+    """Print each contestant's epochs and regret against those of ``reference``, in pairs."""
     table = Printed(title=f"against {reference} [95 %]: epochs theirs / its; regret theirs - its")
     columns = ("", "epochs", "until it stays", *(f"{mark:.0%}" for mark in MARKS))
     for column in columns:
@@ -147,12 +147,12 @@ def _show_differences(console: Console, rows: dict[str, list[Reached]], referenc
 
 
 def figures_of(rows: Sequence[Reached]) -> dict[str, Any]:
-    """Return the figures of one contestant on one table with one number of workers."""
+    """Return the statistics of one contestant on one table with one number of workers."""
     near = [_in_budget(each.within, each) for each in rows]
     middle = float(np.median(near))
     return {
         "epochs": float(capped(rows).mean()),
-        # Of all replays: ``None`` if fewer than half came so far
+        # Over all replays: ``None`` if fewer than half reached it
         "median": middle if math.isfinite(middle) else None,
         "reached": float(np.isfinite(near).mean()),
         "epochs_until_it_stays": float(capped(rows, stays=True).mean()),
@@ -162,12 +162,12 @@ def figures_of(rows: Sequence[Reached]) -> dict[str, Any]:
 
 
 def _in_budget(epochs: int | None, found: Reached) -> float:
-    """Return ``epochs``, infinite beyond those of the budget: short epochs leave time for more."""
+    """Return ``epochs``, infinite beyond the budget's (short epochs leave time for more)."""
     return math.inf if epochs is None or epochs > found.most_epochs else epochs
 
 
 def compared(theirs: Sequence[Reached], ours: Sequence[Reached]) -> dict[str, Any]:
-    """Return their epochs over ours, and by how much their regret is larger, as intervals."""
+    """Return the ratio of their epochs to ours, and the difference of regrets, as intervals."""
     return {
         "epochs": ratio(capped(theirs), capped(ours)),
         "epochs_until_it_stays": ratio(capped(theirs, stays=True), capped(ours, stays=True)),
@@ -178,7 +178,7 @@ def compared(theirs: Sequence[Reached], ours: Sequence[Reached]) -> dict[str, An
 
 
 def as_json(found: Sequence[Reached], *, reference: str = DEFAULTS) -> dict[str, Any]:
-    """Return every figure, for ``--json``: regret in 0..1, intervals as [value, low, high]."""
+    """Return every statistic, for ``--json``: regret in 0..1, intervals as [value, low, high]."""
     cases = []
     for name in dict.fromkeys(each.table for each in found):
         for workers in sorted({each.workers for each in found if each.table == name}):
@@ -236,7 +236,7 @@ def standing(
         )
         for at in means.T:
             for place, value in enumerate(at):
-                # Equal ones share their ranks
+                # Equal values share their ranks
                 rank = 1 + (at < value - 1e-12).sum() + (np.isclose(at, value).sum() - 1) / 2
                 ranks.setdefault(methods[place], []).append(float(rank))
         for method, value in zip(methods, means[:, -1] - means[:, -1].min(), strict=True):

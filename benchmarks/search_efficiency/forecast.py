@@ -1,10 +1,10 @@
-"""What an early rung says of the end: which signals find the best trials, within samples of tables.
+"""How well signals at an early rung predict the end, within samples of tables.
 
 A sample is 60 configurations, one training of each. The better half at a rung (by the sum of the
-ranks of three signals) reaches the next one, as in a study. A signal is judged by the share of the
-true best tenth at a rung that lies in the best third by it, and by how far the best of that third
-lies below the best of all. Ranks within the sample stand for all figures, so that weights learned
-from one table apply to another.
+ranks of three signals) reaches the next one, as in a study. A signal is evaluated by the share of
+the true best tenth at a rung that is in the best third by the signal, and by how far the best of
+that third is below the best of all. All values are replaced by ranks within the sample, so that
+weights learned from one table apply to another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hpsearch.search.promotion import Promotion
 
 Floats: TypeAlias = NDArray[np.float64]
 
-#: Configurations of a sample, and samples of a table.
+#: Number of configurations of a sample, and of samples of a table.
 SAMPLED, SAMPLES = 60, 60
 
 #: Shares of a training's epochs between which a rung counts as early, middle or late.
@@ -49,7 +49,7 @@ class Sample:
 
 
 def ranks(values: Floats) -> Floats:
-    """Return the place of each value among all, 0 for the lowest and 1 for the highest."""
+    """Return the rank of each value, from 0 for the lowest to 1 for the highest."""
     found: Floats = (rankdata(values) - 1) / max(1, len(values) - 1)
     return found
 
@@ -81,11 +81,11 @@ def samples(table: Table) -> dict[int, list[Sample]]:
 
 
 def _figures(curve: Curve, rung: int) -> list[float]:
-    """Return a trial's signals at a rung, higher is better; gains are since the rung below."""
+    """Return a trial's signals at a rung, higher is better; gains are from the rung below."""
     place, below = rung - 1, max(1, rung // 3) - 1
     accuracy, loss, training = curve.val_accuracy, curve.val_loss, curve.train_loss
     figures = [accuracy[place], -min(loss[:rung]), -training[place]]
-    if place == below:  # the lowest rung: nothing was gained yet
+    if place == below:  # the lowest rung: there are no gains yet
         return [*figures, *figures]
     gains = [accuracy[place] - accuracy[below], loss[below] - loss[place]]
     return [*figures, *gains, training[below] - training[place]]
@@ -94,7 +94,7 @@ def _figures(curve: Curve, rung: int) -> list[float]:
 def learned(known: Iterable[Sample], columns: int) -> Floats:
     """Return weights of the first ``columns`` signals by least squares on ranks of the truth.
 
-    Data sets weigh the same, and the best trials more than the others.
+    All data sets have the same weight, and the best trials more than the others.
     """
     samples_of = list(known)
     tables = Counter(each.data_set for each in samples_of)
@@ -112,7 +112,7 @@ def learned(known: Iterable[Sample], columns: int) -> Floats:
 
 
 def by_own_ends(sample: Sample) -> Floats:
-    """Score by weights learned from the sample's best third by accuracy, as if it were complete."""
+    """Score by weights learned from the sample's best third by accuracy, taken as complete."""
     signals = sample.signals[:, :3]
     best = np.argsort(-signals[:, ACCURACY], kind="stable")[: max(4, len(signals) // 3)]
     inputs = signals[best] - signals[best].mean(axis=0)
@@ -126,7 +126,7 @@ def by_own_ends(sample: Sample) -> Floats:
 
 
 def judge(sample: Sample, scores: Floats) -> tuple[float, float]:
-    """Return the share of the true best tenth that the best third has, and what its best lacks.
+    """Return the share of the true best tenth in the best third, and the regret of its best.
 
     Args:
         sample: The trials.
@@ -142,7 +142,7 @@ def judge(sample: Sample, scores: Floats) -> tuple[float, float]:
 
 
 def show(tables: Sequence[Table]) -> None:
-    """Print what each signal is worth at each rung, and the mean of each data set."""
+    """Print the results of each signal at each rung, and the mean of each data set."""
     found = {(table.recorded.name, rung): each
              for table in tables for rung, each in samples(table).items()}  # fmt: skip
     everything = [each for group in found.values() for each in group]
@@ -175,7 +175,7 @@ def _score(signal: int | str, sample: Sample, weights: Mapping[int, Floats]) -> 
     return sample.signals[:, signal]
 
 
-#: Name -> a column, how many columns are weighted as other data sets taught, or the own ends.
+#: Name -> a column, the number of columns with weights from other data sets, or the own ends.
 SIGNALS: Mapping[str, int | str] = {
     "accuracy": ACCURACY,
     "lowest loss": LOWEST_LOSS,

@@ -1,8 +1,7 @@
-"""Our search on a table: the product's sampler, draw, pruner and audit, as its workers call them.
+"""hpsearch on a table: the product's sampler, draw, pruner and audit, as its workers call them.
 
-``LedgerSearch`` goes through the whole ledger in a database. ``FastSearch`` asks the same draw and
-the same rules, and keeps in memory what the ledger would hold; a test sees that both take the same
-steps.
+``LedgerSearch`` uses the whole ledger in a database. ``FastSearch`` uses the same draw and the same
+rules, but stores the data of the ledger in memory; a test checks that both take the same steps.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ from hpsearch.workers.worker import search_rules
 
 @dataclass
 class Standing:
-    """One trial of a replay, as the ledger would hold it."""
+    """One trial of a replay, as the ledger would store it."""
 
     ticket: int
     row: int
@@ -55,25 +54,25 @@ class Standing:
     value: float | None = None
     #: "running", "paused" (at ``rung``), "complete", "pruned" or "failed".
     state: str = "running"
-    #: Where it waits, or has ended.
+    #: The rung at which it waits or has ended.
     rung: int | None = None
-    #: Where it would wait, but for the audit.
+    #: The rung at which it would wait without the pruning audit.
     audited_from: int | None = None
 
 
 class _Snapping:
-    """Draws as a worker does, and takes the nearest configuration of the table."""
+    """Draws as a worker does, and chooses the nearest configuration of the table."""
 
     def __init__(self, table: Table, study: StudyFile, *, reverse_prior: bool = False) -> None:
         self.table = table
-        # A row is one trial, so a table is all that may be trained
+        # A row is one trial, so there can't be more trials than rows
         self.study = replace(study, budget=replace(study.budget, trials=len(table)))
         self.sampler = SAMPLERS.build(study.sampler)
         self.used: NDArray[np.bool_] = np.zeros(len(table), dtype=bool)
         self.starts = _starts(table, self.study, reverse_prior)
 
     def draw(self, history: TrialHistory, ticket: int) -> tuple[int, str | None]:
-        """Return the row that answers the ticket's draw, and what chose it if it is a start."""
+        """Return the row for the ticket's draw, and its start if the draw is one."""
         drawn = draw_trial(
             self.sampler,
             self.study.space,
@@ -92,7 +91,7 @@ class _Snapping:
 
 
 def _starts(table: Table, study: StudyFile, reverse: bool) -> Starts | None:
-    """Return what a worker would have, with the table's images instead of files."""
+    """Return a worker's context, with the table's images instead of files."""
     if study.prior == "none":
         return None
     images = table.recorded.images
@@ -105,7 +104,7 @@ def _starts(table: Table, study: StudyFile, reverse: bool) -> Starts | None:
 
 
 class LedgerSearch(_Snapping):
-    """Every claim, draw and report is one of the ledger's."""
+    """A search whose claims, draws and reports are those of the ledger."""
 
     def __init__(self, table: Table, study: StudyFile, url: str) -> None:
         super().__init__(table, study)
@@ -124,7 +123,7 @@ class LedgerSearch(_Snapping):
         self.database.close()
 
     def begin(self, worker: int) -> Job | None:
-        """Claim a ticket; draw and start where it is a new one."""
+        """Claim a ticket; draw and start a trial if the ticket is new."""
         claims, ledger, history = self._hands(worker)
         claim = claims.claim()
         if not isinstance(claim, Claim):
@@ -158,7 +157,7 @@ class LedgerSearch(_Snapping):
         return "paused" if decision == "paused" else "ended"
 
     def diverged(self, worker: int, job: Job) -> None:
-        """Fail as a worker does if training diverges."""
+        """Fail the trial as a worker does if training diverges."""
         _, ledger, _ = self._hands(worker)
         ledger.fail(self._claims[job.key], str(TrainingDiverged("recorded")), retry=False)
 
@@ -186,7 +185,7 @@ class LedgerSearch(_Snapping):
 
 
 class FastSearch(_Snapping):
-    """The same in memory."""
+    """The same search in memory."""
 
     def __init__(self, table: Table, study: StudyFile, *, reverse_prior: bool = False) -> None:
         super().__init__(table, study, reverse_prior=reverse_prior)
@@ -202,7 +201,7 @@ class FastSearch(_Snapping):
             self.rungs = self.pruner.rungs(study.budget.epochs_per_trial)
 
     def begin(self, worker: int) -> Job | None:
-        """Promote a trial, or take the next ticket, draw, start."""
+        """Promote a trial, or take the next ticket, draw and start a trial."""
         promoted = self._next_promoted()
         if promoted is not None:
             promoted.state, promoted.rung = "running", None
@@ -220,12 +219,12 @@ class FastSearch(_Snapping):
         return Job(key=ticket, row=row)
 
     def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
-        """Decide what the ledger would decide."""
+        """Decide as the ledger does."""
         trial = self.trials[job.key]
         trial.epochs_done, trial.value = epoch, value
         self.history.note(job.key, epoch, value)
         if isinstance(self.pruner, Promotion):
-            # Samplers learn from what may yet go on
+            # Samplers learn from paused trials, too
             self.history.finish(job.key, TrialState.PRUNED, epoch, value)
         best = self.best[job.key] = max(value, self.best.get(job.key, value))
         if epoch == self.study.budget.epochs_per_trial:
@@ -245,21 +244,21 @@ class FastSearch(_Snapping):
                 best_score=best,
             )
             answer = "continue" if self._goes_on(self.pruner, report) else "ended"
-        # Only now: a rule is told of the others' scores
+        # Only now, as a pruner receives only the others' scores
         self.peers.add(job.key, epoch, value)
         if answer == "ended":
             self._end(trial)
         return answer
 
     def diverged(self, worker: int, job: Job) -> None:
-        """End it as the ledger does: FAILED."""
+        """End the trial as the ledger does, as FAILED."""
         self.trials[job.key].state = "failed"
         self.history.finish(job.key, TrialState.FAIL, job.epochs_done, None)
 
     def pick(self) -> int | None:
         """Return the row of the trial that is ahead, as ``ranking.leader`` does.
 
-        Complete trials are compared, and of those that wait at a rung the furthest.
+        It compares complete trials, and the waiting ones of the highest rung.
         """
         compared = [each for each in self.trials.values() if each.state == "complete"]
         if not self._is_finished():
@@ -275,12 +274,12 @@ class FastSearch(_Snapping):
         return len(self.trials) == self.study.budget.trials and not under_way
 
     def _end_waiting(self) -> None:
-        """End those that wait, if nobody trains any more: the budget is used."""
+        """End the waiting trials if no worker trains any more, as the budget is used."""
         if not any(each.state == "running" for each in self.trials.values()):
             self._keep_waiting(0)
 
     def _keep_waiting(self, count: int) -> None:
-        """End those that wait, but for the best ``count`` of the highest rungs."""
+        """End the waiting trials except the best ``count`` of the highest rungs."""
         waiting = [each for each in self.trials.values() if each.state == "paused"]
         waiting.sort(key=_best_first)
         for trial in waiting[count:]:
@@ -295,7 +294,7 @@ class FastSearch(_Snapping):
         self.history.finish(trial.ticket, state, trial.epochs_done, trial.value)
 
     def _stand_at_rung(self, trial: Standing) -> Answer:
-        """Let it wait, unless it would be promoted at once, or the audit lets it live."""
+        """Pause the trial, unless it is promoted at once, or kept by the pruning audit."""
         if trial.audited_from is not None:
             return "continue"
         trial.state, trial.rung = "paused", trial.epochs_done
@@ -363,13 +362,13 @@ def _waits(trial: Standing, epoch: int) -> bool:
 
 
 class MemoryHistory(TrialHistory):
-    """What ``refresh`` would have read."""
+    """The data that ``refresh`` would read."""
 
     def __init__(self) -> None:
         self.trials: list[FrozenTrial] = []
         self.directions = (StudyDirection.MAXIMIZE,)
         self.study_id = 1
-        #: Ticket -> the start that its point was.
+        #: Ticket -> the start that its point comes from.
         self.drawn: dict[int, Start] = {}
         #: Number -> epoch -> score.
         self.scores: dict[int, dict[int, float]] = {}
@@ -401,7 +400,7 @@ class MemoryHistory(TrialHistory):
         return []
 
     def finish(self, ticket: int, state: TrialState, epoch: int, value: float | None) -> None:
-        """End a trial as its rows would say."""
+        """End a trial as its rows would show."""
         trial = self.trials[ticket - 1]
         if value is not None:
             trial.value = value
@@ -412,12 +411,12 @@ class MemoryHistory(TrialHistory):
 
 
 class _Peers:
-    """The ledger's scores, by epoch; those of an audited trial only until it was spared."""
+    """The ledger's scores, by epoch; those of an audited trial only until the audit kept it."""
 
     def __init__(self) -> None:
         self.scores: dict[int, dict[int, float]] = {}
         self.complete: set[int] = set()
-        #: Ticket -> the epoch at which the rule would have stopped it.
+        #: Ticket -> the epoch at which the pruner would have stopped it.
         self.spared: dict[int, int] = {}
 
     def add(self, ticket: int, epoch: int, score: float) -> None:

@@ -1,4 +1,4 @@
-"""Whom ours is compared with: Optuna as its users call it, and one plain rule."""
+"""The peers of hpsearch: Optuna as its users call it, and one plain rule."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OptunaSearch:
         self._complete: dict[int, float] = {}
 
     def begin(self, worker: int) -> Job | None:
-        """Ask for a trial."""
+        """Return a new trial."""
         if self.used.all():
             return None
         with warnings.catch_warnings():
@@ -60,7 +60,7 @@ class OptunaSearch:
         return Job(key=trial.number, row=row)
 
     def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
-        """Report and ask; the end as in ``study.optimize``."""
+        """Report, and ask whether to prune; end the trial as ``study.optimize`` does."""
         trial = self._trials[job.key]
         trial.report(value, epoch)
         if epoch == self.epochs:
@@ -73,7 +73,7 @@ class OptunaSearch:
         return "continue"
 
     def diverged(self, worker: int, job: Job) -> None:
-        """The objective raised."""
+        """Fail the trial, as if the objective had raised."""
         self.study.tell(self._trials[job.key], state=TrialState.FAIL)
 
     def pick(self) -> int | None:
@@ -82,7 +82,7 @@ class OptunaSearch:
 
 
 def suggest(trial: optuna.Trial, path: str, parameter: Parameter) -> Scalar:
-    """Return what Optuna suggests for one parameter of a space."""
+    """Return Optuna's suggestion for one parameter of a space."""
     distribution = distribution_of(parameter)
     if isinstance(parameter, Choice):
         value: Scalar = trial.suggest_categorical(path, parameter.labels)
@@ -95,7 +95,7 @@ def suggest(trial: optuna.Trial, path: str, parameter: Parameter) -> Scalar:
 class ScreenThenTrain:
     """One epoch for each of ``count`` random configurations, then the best in full, one by one.
 
-    (arXiv 2307.15422 trains the best three; with time left, ours goes on with the fourth.)
+    (arXiv 2307.15422 trains the best three; this one continues with the fourth if time is left.)
     """
 
     def __init__(self, table: Table, draw: Callable[[], int], count: int) -> None:
@@ -107,7 +107,7 @@ class ScreenThenTrain:
         self._complete: dict[int, float] = {}
 
     def begin(self, worker: int) -> Job | None:
-        """Return a configuration to look at, later the best of those not yet trained."""
+        """Return a configuration for one epoch, later the best of those not yet trained in full."""
         if self._left:
             self._left -= 1
             self._running += 1
@@ -122,7 +122,7 @@ class ScreenThenTrain:
         return Job(key=1, row=row, epochs_done=1)
 
     def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
-        """Take note."""
+        """Record the value."""
         if job.key == 0:
             self._running -= 1
             self._screened[job.row] = value
@@ -132,11 +132,11 @@ class ScreenThenTrain:
         return "ended" if epoch == self.epochs else "continue"
 
     def diverged(self, worker: int, job: Job) -> None:
-        """Nobody takes it."""
+        """Exclude the configuration."""
         if job.key == 0:
             self._running -= 1
 
     def pick(self) -> int | None:
-        """Return the best trained in full, before that the best after one epoch."""
+        """Return the best configuration trained in full, or else the best after one epoch."""
         known = self._complete or self._screened
         return max(known, key=known.__getitem__, default=None)

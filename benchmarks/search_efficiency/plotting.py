@@ -1,4 +1,4 @@
-"""A picture of replays: the true regret of everybody's pick while the budget is spent."""
+"""A chart of replays: the true regret of each contestant's pick over the used budget."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.search_efficiency.contestants import DEFAULTS
 from benchmarks.search_efficiency.figures import interquartile_mean
 from benchmarks.search_efficiency.replays import MARKS, Reached
 
-#: Marks of the vertical axis.
+#: Ticks of the vertical axis.
 POINTS = (0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
 
@@ -21,7 +21,7 @@ def plot(found: Sequence[Reached], file: Path, *, columns: int = 3) -> None:
 
     Args:
         found: The replays.
-        file: What is written; its ending decides the format.
+        file: The file to write; its suffix determines the format.
         columns: Panels side by side.
     """
     matplotlib.use("Agg")

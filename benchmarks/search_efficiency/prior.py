@@ -1,4 +1,4 @@
-"""Building a prior from recorded tables, and judging it on tables of data that it never saw."""
+"""Builds a prior from recorded tables, and evaluates it on tables of unseen data sets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hpsearch.study_file.trial_config import TrialConfig
 
 
 def lessons_of(table: Table) -> PriorExamples:
-    """Return features and ranks of a table's configurations; those that diverged are last."""
+    """Return features and ranks of a table's configurations; diverged ones are last."""
     study, images = table.recorded.study(), table.recorded.images
     judge = RulePrior(study, lambda config: images)
     rows, families = [], set()
@@ -50,7 +50,7 @@ def lessons_of(table: Table) -> PriorExamples:
 
 
 def sha256_of(table: Table) -> str:
-    """Return the SHA-256 of a table's rows and study file, however they are compressed."""
+    """Return the SHA-256 of a table's uncompressed rows and study file."""
     folder, name = table.recorded.folder, table.recorded.name
     digest = hashlib.sha256((folder / f"{name}.yaml").read_bytes())
     for kind in ("configurations", "epochs"):
@@ -68,7 +68,7 @@ def shipped() -> Learned:
 
 @cache
 def unseen_by(data_set: str) -> Learned:
-    """Return the shipped prior as it would be without all tables of a data set."""
+    """Return the shipped prior, built without the tables of a data set."""
     learned = shipped()
     others = [each for each in learned.examples if each.data_set != data_set]
     return learned if len(others) == len(learned.examples) else learned_from(others)
@@ -77,16 +77,14 @@ def unseen_by(data_set: str) -> Learned:
 def fair_prior(
     table: Table, study: StudyFile, learned: Learned | None = None, *, reverse: bool = False
 ) -> LearnedPrior:
-    """Return a prior that may be judged on a table: it has seen nothing of the table's images.
+    """Return a prior that hasn't seen a table's images, to evaluate it on that table.
 
     Args:
-        table: What it is judged on.
-        study: Whose points it chooses.
-        learned: What it knows; the shipped prior without the table's data set, if nothing else.
-        reverse: Whether it prefers what it expects least of: a prior that is wrong.
-
-    Returns:
-        The prior.
+        table: The table to evaluate it on.
+        study: The study whose points it chooses.
+        learned: The prior's model; ``None`` for the shipped prior without the table's data set.
+        reverse: Whether it prefers the configurations that it expects to be worst, as a wrong prior
+            would.
 
     Raises:
         ValueError: It was built with the table, or with its images.
@@ -104,9 +102,9 @@ def fair_prior(
 
 
 class _QuickPrior(LearnedPrior):
-    """Builds a net once: replays ask for the same ones thousands of times.
+    """Builds each net once, since replays request the same ones thousands of times.
 
-    Dropout and the like are rounded to two digits, so that there are few enough.
+    Dropout and the like are rounded to two digits, so that there are fewer nets.
     """
 
     def model_of(self, config: TrialConfig) -> BuiltModel:
@@ -118,7 +116,7 @@ class _QuickPrior(LearnedPrior):
 
 
 class _ReversedPrior(_QuickPrior):
-    """Chooses the point that the prior expects least of."""
+    """Chooses the point that the prior expects to be worst."""
 
     def scores(self, configs: Sequence[TrialConfig]) -> NDArray[np.float64]:
         scores = super().scores(configs)
@@ -136,7 +134,7 @@ def _rounded(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """Rank correlations of scores with the truth, over all configurations of a table."""
+    """Rank correlations of scores with the true accuracy, over all configurations of a table."""
 
     table: str
     rule: float
@@ -145,7 +143,7 @@ class Judged:
 
 
 def judge(table: Table, learned: Learned | None = None) -> Judged:
-    """Judge a prior (``fair_prior``) on a table."""
+    """Evaluate a prior (``fair_prior``) on a table."""
     study = table.recorded.study()
     prior = fair_prior(table, study, learned)
     configs = [study.trial_config(params, ticket=1) for params in table.params]

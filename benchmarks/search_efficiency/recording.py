@@ -1,8 +1,8 @@
-"""Recording: every configuration of a table trained once by the product's own engine, some again.
+"""Records a table: trains every configuration once by the product's own engine, some again.
 
-What is done is kept as lines of JSON, training by training, so that an interrupted recording goes
-on where it was; ``write_table`` turns them into a table. Seconds are CPU seconds of one thread:
-wall time would tell how busy the machine was.
+Each training is stored as a line of JSON, so that an interrupted recording continues;
+``write_table`` turns the lines into a table. Seconds are CPU seconds of one thread, since wall time
+depends on the load of the machine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Params = Mapping[str, Scalar]
 def record(
     recorded: Recorded, folder: Path, data_root: Path, path: Path | None, slice_of: int
 ) -> bool:
-    """Record up to ``slice_of`` trainings more into ``folder``; returns whether all are done."""
+    """Record up to ``slice_of`` more trainings into ``folder``; return whether all are done."""
     torch.set_num_threads(1)
     plan = recorded.recording
     if plan is None:
@@ -62,7 +62,7 @@ def record(
 
 
 def read_lines(file: Path) -> list[Training]:
-    """Return what was recorded so far."""
+    """Return the recorded trainings."""
     if not file.exists():
         return []
     return [Training(**json.loads(line)) for line in file.read_text().splitlines()]
@@ -71,7 +71,7 @@ def read_lines(file: Path) -> list[Training]:
 def _missing(
     name: str, plan: Recording, study: StudyFile, done: list[Training]
 ) -> Iterator[tuple[int, int, Params]]:
-    """Yield what is still to be trained; ``done`` grows meanwhile."""
+    """Yield the remaining trainings; the caller adds to ``done`` meanwhile."""
     while len(_first(done)) < plan.spread + plan.proposed:
         known = _first(done)
         yield len(known), 0, configuration(name, plan, study, known)
@@ -88,9 +88,9 @@ def _first(done: list[Training]) -> list[Training]:
 
 
 def repeated_rows(known: list[Training], best: float) -> list[int]:
-    """Return the rows that are trained again: the ``best`` share, and a tenth of the others.
+    """Return the rows to train again: the ``best`` share, and a tenth of the others.
 
-    The best ones because it's between them that a search's pick is judged.
+    The best ones need a precise accuracy, as a search's pick is usually one of them.
     """
     order = sorted(known, key=lambda each: each.val_accuracy[-1:] or [0.0], reverse=True)
     top = max(1, int(len(order) * best))
@@ -99,7 +99,7 @@ def repeated_rows(known: list[Training], best: float) -> list[int]:
 
 
 def configuration(table: str, plan: Recording, study: StudyFile, known: list[Training]) -> Params:
-    """Return the next configuration: a Sobol point first, later what TPE proposes."""
+    """Return the next configuration: first Sobol points, then TPE's proposals."""
     number = len(known)
     name = "qmc" if number < plan.spread else "tpe"
     draw = (

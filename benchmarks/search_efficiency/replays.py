@@ -1,4 +1,4 @@
-"""Replays: every contestant on the same table with the same seeds, and what each came to."""
+"""Replays: every contestant on the same table with the same seeds, and the results."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from benchmarks.search_efficiency.contestants import METHODS, Make
 from benchmarks.search_efficiency.simulation import Trace, Trouble, simulate
 from benchmarks.search_efficiency.table import Table
 
-#: Of the budget.
+#: The shares of the budget at which results are recorded.
 MARKS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reached:
-    """What one contestant came to in one replay."""
+    """The result of one contestant in one replay."""
 
     table: str
     workers: int
     method: str
     replay: int
-    #: By how much the picked configuration's true accuracy is below the table's best, at each mark.
+    #: How far the picked configuration's true accuracy is below the table's best, at each mark.
     regret: list[float]
     #: The best validation accuracy of any epoch so far, at each mark.
     best_seen: list[float]
@@ -31,7 +31,7 @@ class Reached:
     within: int | None
     #: Epochs until it was within a point and stayed so; ``None`` if it isn't at the end.
     stays: int | None
-    #: The most that either counts: the budget, in epochs.
+    #: The budget in epochs, the upper bound of both.
     most_epochs: int
     epochs: int
     trials: int
@@ -43,14 +43,14 @@ def budget(table: Table, workers: int) -> float:
 
 
 def budget_epochs(table: Table) -> int:
-    """Return the epochs of a search whose configurations take as long as all do on average."""
+    """Return the epochs of a search if each takes as long as all do on average."""
     return round(table.recorded.budget * table.epochs)
 
 
 def reached(table: Table, trace: Trace, workers: int, method: str, replay: int) -> Reached:
-    """Judge a search by the truth of what it picked.
+    """Evaluate a search by the true accuracy of its pick.
 
-    Before there is a pick, whoever had to decide would take any configuration: the mean of all.
+    Before there is a pick, the accuracy is the mean of all configurations, as of a random choice.
     """
     seconds, truth = budget(table, workers), table.truth
     top, blind = float(truth.max()), float(truth.mean())
@@ -84,7 +84,7 @@ def reached(table: Table, trace: Trace, workers: int, method: str, replay: int) 
 def replay_once(
     table: Table, make: Make, workers: int, method: str, replay: int, trouble: Trouble | None = None
 ) -> Reached:
-    """Let one contestant search once."""
+    """Run one search of one contestant."""
     trace = simulate(
         make(table, replay), table, table.seen(replay), workers=workers,
         seconds=budget(table, workers), trouble=trouble, seed=replay,
@@ -101,15 +101,16 @@ def replay_all(
     trouble: Trouble | None = None,
     file: Path | None = None,
 ) -> Iterator[Reached]:
-    """Yield what each came to.
+    """Yield the result of each replay.
 
     Args:
-        tables: What is searched.
-        workers: Numbers of workers, one after the other.
+        tables: The tables to search.
+        workers: The numbers of workers, one after the other.
         methods: Names in ``METHODS``.
-        replays: Their numbers, which seed them.
-        trouble: What goes wrong.
-        file: What it has isn't done again, and what is new is added (of the same trouble).
+        replays: The numbers of the replays, which seed them.
+        trouble: Stragglers and crashes.
+        file: A file of results with the same trouble: those in it aren't computed again, and new
+            ones are added; ``None`` for no file.
     """
     known = {_key(each): each for each in read_reached(file)} if file is not None else {}
     cases = [(table, count) for table in tables for count in workers]
@@ -127,7 +128,7 @@ def replay_all(
 
 
 def read_reached(file: Path) -> list[Reached]:
-    """Return what an earlier call has written."""
+    """Return the results in the file of an earlier call."""
     if not file.exists():
         return []
     return [Reached(**json.loads(line)) for line in file.read_text().splitlines()]

@@ -1,7 +1,7 @@
-"""A search on a recorded table, under a clock that is made up: events in a heap.
+"""Simulates a search on a recorded table, with a clock and a heap of events.
 
-Workers ask a searcher for work and report every epoch to it, as workers of a real search do. An
-epoch takes the seconds that were recorded, and every draw and every report is charged as well.
+Workers request work from a searcher and report every epoch to it, as in a real search. An epoch
+takes the recorded seconds, and every draw and every report takes time as well.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 from benchmarks.search_efficiency.table import Curve, Table
 from hpsearch.workers.worker_options import WorkerOptions
 
-#: Seconds charged for a draw (or a promotion) and for a report, the same to everybody: about what
-#: one costs of ours and of Optuna's (``benchmarks.ledger``), so that nobody wins by a faster
-#: database here.
+#: Seconds of a draw (or a promotion) and of a report, the same for all contestants, so that the
+#: speed of the database doesn't matter: about the costs of hpsearch and Optuna
+#: (``benchmarks.ledger``).
 DRAW_SECONDS, REPORT_SECONDS = 0.02, 0.004
 
-#: Seconds until the successor of a worker that crashed trains again.
+#: Seconds until a crashed worker's successor trains.
 RESTART_SECONDS = 1.0
 
-#: What follows a report. A paused training may be handed out again, from where it is.
+#: The answer to a report. A paused training may be continued later.
 Answer: TypeAlias = Literal["continue", "paused", "ended"]
 
 
@@ -31,54 +31,54 @@ Answer: TypeAlias = Literal["continue", "paused", "ended"]
 class Job:
     """A training that a worker runs."""
 
-    #: Whatever the searcher knows it by.
+    #: The searcher's own identifier of it.
     key: int
     #: The table's row.
     row: int
-    #: Epochs that are done already.
+    #: Number of finished epochs.
     epochs_done: int = 0
 
 
 class Searcher(Protocol):
-    """Who decides what is trained, and for how long."""
+    """Decides what is trained, and for how long."""
 
     def begin(self, worker: int) -> Job | None:
-        """Return the next job, a new one or one that goes on; ``None`` if there is none (now)."""
+        """Return the next job, a new or a continued one; ``None`` if there is none now."""
         ...
 
     def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
-        """Take the value of an epoch; returns what follows."""
+        """Record the value of an epoch, and return whether the job continues."""
         ...
 
     def diverged(self, worker: int, job: Job) -> None:
-        """Take note that a training broke off."""
+        """Record that a training diverged."""
         ...
 
     def pick(self) -> int | None:
-        """Return the row that would be chosen now, ``None`` before there is one."""
+        """Return the row that would be chosen now, or ``None`` if there is none yet."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """What goes wrong in a cluster. The same replay meets the same trouble, whoever searches."""
+    """Stragglers and crashes of a cluster, the same in a replay for all contestants."""
 
-    #: Share of the workers that are slow, and how many times as long an epoch takes there.
+    #: Share of the slow workers, and how many times as long their epochs take.
     stragglers: float = 0.0
     slowness: float = 4.0
-    #: Probability that a worker dies in the middle of an epoch. Its trial goes on from its last
-    #: checkpoint: what was trained since is trained again, and isn't news to anybody.
+    #: Probability that a worker dies in the middle of an epoch. Its trial continues from its last
+    #: checkpoint, and epochs that are trained again aren't reported again.
     crashes: float = 0.0
     checkpoint_seconds: float = WorkerOptions.checkpoint_seconds
 
 
 @dataclass
 class Trace:
-    """What a search came to over time."""
+    """The course of a search."""
 
     #: Seconds, epochs so far, the row picked, the best validation accuracy of any epoch so far.
     steps: list[tuple[float, int, int | None, float]] = field(default_factory=list)
-    #: (worker, row, epoch, what followed) in the order of time.
+    #: (worker, row, epoch, answer) in the order of time.
     events: list[tuple[int, int, int, Answer]] = field(default_factory=list)
     trials: int = 0
 
@@ -105,28 +105,28 @@ def simulate(
     """Let ``workers`` search for ``seconds``.
 
     Args:
-        searcher: Who decides.
-        table: What is searched.
+        searcher: Decides what is trained.
+        table: The table to search.
         seen: The training of each row that this replay sees.
-        workers: How many search at the same time.
-        seconds: How long.
-        trouble: What goes wrong; nothing by default.
-        seed: Of the trouble.
+        workers: The number of workers.
+        seconds: The simulated seconds of the search.
+        trouble: Stragglers and crashes; none by default.
+        seed: The seed of the trouble.
 
     Returns:
-        What was trained when, and what would have been picked after each epoch.
+        The trainings over time, and the pick after each epoch.
     """
     return _Simulation(searcher, seen, workers, seconds, trouble or Trouble(), seed).run()
 
 
 @dataclass
 class _Slot:
-    """A worker, and what it trains."""
+    """A worker and its job."""
 
     #: How many times as long an epoch takes here.
     slowness: float
     job: Job | None = None
-    #: The epoch that its job's checkpoint holds, and when that was written.
+    #: The epoch of its job's checkpoint, and the time at which that was written.
     checkpoint: tuple[int, float] = (0, 0.0)
     #: Epochs of its job that were reported before it crashed.
     reported: int = 0
@@ -184,7 +184,7 @@ class _Simulation:
             slot.job.epochs_done, _ = slot.checkpoint
 
     def _epoch(self, now: float, worker: int, slot: _Slot, job: Job) -> float:
-        """Report the epoch that ends now; returns the seconds charged."""
+        """Report the epoch that ends now; return the seconds that this takes."""
         curve, epoch = self.seen[job.row], job.epochs_done + 1
         self.epochs += 1
         job.epochs_done = epoch
@@ -206,7 +206,7 @@ class _Simulation:
         self.trace.events.append((worker, job.row, epoch, answer))
         if answer != "continue":
             slot.job = None
-        # A report may have made work for those who wait
+        # A report may have created work for idle workers
         for each in self.idle:
             heapq.heappush(self.heap, (now, each))
         self.idle.clear()

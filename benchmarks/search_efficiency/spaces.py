@@ -1,10 +1,10 @@
-"""What a table is of: a study file, ``NAME.yaml``, and what a replay needs, ``NAME.json``.
+"""The definition of a table: a study file, ``NAME.yaml``, and data for replays, ``NAME.json``.
 
-``NAME.json`` gives ``budget`` (of a search, in whole trainings of average length that one worker
-could do in it) and ``chance`` (the accuracy of a guess). It may give ``input_shape`` (channels,
-height, width), ``classes`` and ``training`` (how many images train), so that models can be built
-and judged where the images aren't, ``data_set`` (what its images are of, if that isn't its name),
-and ``record``: how the table is recorded (``Recording``).
+``NAME.json`` contains ``budget`` (of a search, in whole trainings of average length by one worker)
+and ``chance`` (the accuracy of a guess). It may contain ``input_shape`` (channels, height, width),
+``classes`` and ``training`` (the number of training images), so that models can be built without
+the images, ``data_set`` (the name of the images, if that isn't the table's), and ``record``: how
+the table is recorded (``Recording``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hpsearch.study_file.study import StudyFile
 #: The tables that come with the benchmark.
 TABLES = Path(__file__).parent / "tables"
 
-#: Tables that are yet to be recorded, those that a prior learns from among them.
+#: Tables that aren't recorded yet, including those that a prior learns from.
 PLANS = Path(__file__).parent / "studies"
 
 _CONFIGURATIONS = ".configurations.csv.gz"
@@ -34,15 +34,15 @@ _CONFIGURATIONS = ".configurations.csv.gz"
 class Recording:
     """How much of a space is recorded."""
 
-    #: Configurations spread evenly over the space, and those that TPE then proposes from them.
+    #: Number of configurations spread evenly over the space, and of those that TPE then proposes.
     spread: int
     proposed: int = 0
-    #: Trainings of a repeated configuration, the first one included.
+    #: Number of trainings of a repeated configuration, with the first one.
     seeds: int = 2
-    #: The share of the best configurations that is repeated: between them a search's pick is
-    #: judged. Of the others a tenth is, evenly over all ranks.
+    #: The share of the best configurations that is repeated, as a search's pick is usually one of
+    #: them. A tenth of the others is repeated as well, evenly over all ranks.
     best: float = 0.1
-    #: The key of the study file that names a file of images which isn't in the repository.
+    #: The key of the study file that names a file of images that isn't in the repository.
     data: str | None = None
 
 
@@ -53,20 +53,20 @@ class Recorded:
     name: str
     folder: Path
     budget: float
-    #: What is guessed right by chance, 0..1.
+    #: The accuracy of a guess, 0..1.
     chance: float
-    #: (channels, height, width) and the number of classes; guessed if ``NAME.json`` gives none.
+    #: (channels, height, width) and the number of classes; guessed if not in ``NAME.json``.
     input_shape: tuple[int, int, int] | None = None
     classes: int | None = None
-    #: Images that train; a thousand if ``NAME.json`` doesn't say.
+    #: Number of training images; a thousand if not in ``NAME.json``.
     training: int = 1000
-    #: What the images are of: a prior isn't judged on images that it was built with.
+    #: The name of the images: a prior isn't evaluated on images that it was built with.
     data_set: str = ""
     #: ``None`` for a table that was recorded elsewhere.
     recording: Recording | None = None
 
     def study(self, overrides: Sequence[str] = (), *, data: Path | None = None) -> StudyFile:
-        """Return the study, ``data`` being its file of images if it names one."""
+        """Return the study; ``data`` is its file of images if it names one."""
         changes = [*overrides]
         if data is not None and self.recording is not None and self.recording.data is not None:
             changes.append(f"{self.recording.data}={data}")
@@ -75,7 +75,7 @@ class Recorded:
 
     @property
     def images(self) -> Images:
-        """What a configuration trains on."""
+        """The data that a configuration trains on."""
         shape, classes = self.input_shape, self.classes
         if shape is None:
             size = self.study().space.fixed().get("data.input_size") or 28
@@ -91,7 +91,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def plans_in(folder: Path) -> list[str]:
-    """Return the tables of a folder that say how they are recorded, sorted."""
+    """Return the tables of a folder that define how they are recorded, sorted."""
     described = (read_recorded(file.stem, folder) for file in sorted(folder.glob("*.json")))
     return [each.name for each in described if each.recording is not None]
 
@@ -100,7 +100,7 @@ def read_recorded(name: str, folder: Path = TABLES) -> Recorded:
     """Read ``NAME.json``.
 
     Raises:
-        UserError: A file of the table is missing, or ``NAME.json`` lacks a figure.
+        UserError: A file of the table is missing, or ``NAME.json`` lacks a key.
     """
     for file in (folder / f"{name}.json", folder / f"{name}.yaml"):
         if not file.is_file():

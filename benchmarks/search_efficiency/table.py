@@ -1,9 +1,9 @@
-"""A table of recorded training curves: what a configuration's training would have shown.
+"""A table of recorded training curves, which replace trainings.
 
-Two files beside those of ``spaces``: ``NAME.configurations.csv.gz`` (a row per configuration, a
-column per parameter, each cell JSON) and ``NAME.epochs.csv.gz`` (a line per epoch of each
-training). A search proposes points of the whole space; each is answered by the nearest
-configuration that this search hasn't used yet.
+It has two files besides those of ``spaces``: ``NAME.configurations.csv.gz`` (a row per
+configuration, a column per parameter, each cell JSON) and ``NAME.epochs.csv.gz`` (a line per epoch
+of each training). A search proposes points of the whole space, and each is replaced by the nearest
+configuration that the search hasn't used yet.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from hpsearch.study_file.space import Choice, Parameter, Scalar, Space
 
 FIGURES = ("val_accuracy", "val_loss", "train_loss", "seconds")
 
-#: Distance between two configurations of different branches: more than any within a branch.
+#: Distance of two configurations of different branches, which is more than any within a branch.
 OTHER_BRANCH = 1000.0
 
-#: Distance between two values that have no order, such as activation functions; numbers differ by
-#: at most 1, from one end of their range to the other.
+#: Distance of two unordered values, such as activation functions; that of numbers is at most 1,
+#: from one end of their range to the other.
 OTHER_CHOICE = 0.5
 
 
@@ -42,12 +42,12 @@ class Training:
 
     #: The configuration's number in its table, from 0.
     row: int
-    #: 0 for the first training of a configuration; each has a seed of its own.
+    #: 0 for the first training of a configuration; each has its own seed.
     repeat: int
     params: dict[str, Scalar]
     #: After the last epoch, 0..1; ``None`` if it diverged.
     test_accuracy: float | None
-    #: One list per figure, an entry per epoch.
+    #: One list per metric, with an entry per epoch.
     val_accuracy: list[float]
     val_loss: list[float]
     train_loss: list[float]
@@ -56,14 +56,14 @@ class Training:
 
 @dataclass(frozen=True)
 class Curve:
-    """One training: an entry per epoch that was finished."""
+    """One training, with an entry per finished epoch."""
 
     val_accuracy: Sequence[float]
     val_loss: Sequence[float]
     train_loss: Sequence[float]
-    #: One more than there are accuracies where the training diverged.
+    #: One more entry than there are accuracies if the training diverged.
     seconds: Sequence[float]
-    #: 0..1; what chance gives where it diverged.
+    #: 0..1; the accuracy of a guess if it diverged.
     test_accuracy: float
 
 
@@ -101,21 +101,24 @@ class Table:
         return float(np.mean(whole))
 
     def seen(self, replay: int) -> list[Curve]:
-        """Return the training of each row that a replay sees: one of those recorded, by chance."""
+        """Return the training of each row that a replay sees, drawn from the recorded ones."""
         rng = np.random.default_rng([replay, 17])
         return [row[int(rng.integers(len(row)))] for row in self.curves]
 
     def nearest_unused(self, params: Mapping[str, Scalar], used: NDArray[np.bool_]) -> int:
-        """Return the row nearest to ``params`` that isn't used. Raises ``LookupError`` at the end.
+        """Return the row nearest to ``params`` that isn't used.
 
-        Within a branch (the same model and optimizer) it is the Euclidean distance over the
-        parameters, each scaled to 0..1 on its own scale (the logarithm's, or the place in a list of
-        numbers); unordered values are the same or ``OTHER_CHOICE`` apart. Of another branch only
-        where none of the same is left.
+        Within a branch (the same model and optimizer) the distance is the Euclidean one over the
+        parameters, each scaled to 0..1 on its own scale (the logarithm, or the index in a list of
+        numbers); different unordered values are ``OTHER_CHOICE`` apart. A row of another branch is
+        returned only if none of the same branch is left.
+
+        Raises:
+            LookupError: Every row is used.
         """
         if used.all():
             raise LookupError("every configuration of the table is used")
-        difference = self._encoded - self._encode(params)  # NaN where one of both lacks it
+        difference = self._encoded - self._encode(params)  # NaN if one of both lacks the parameter
         squares = np.nan_to_num(np.square(difference))
         kinds = self._kinds
         squares[:, kinds == "unordered"] = OTHER_CHOICE**2 * (squares[:, kinds == "unordered"] > 0)
@@ -151,7 +154,7 @@ class Table:
 
 
 def branch_paths(space: Space) -> set[str]:
-    """Return the parameters that say which others apply (``model``, ``optimizer``)."""
+    """Return the parameters that determine which others apply (``model``, ``optimizer``)."""
     parameters = space.parameters()
     return {
         path
@@ -188,7 +191,7 @@ def write_table(recorded: Recorded, trainings: Sequence[Training]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(lines)
         file = recorded.folder / f"{recorded.name}.{name}.csv.gz"
-        # Without a time in it: the same table is the same file
+        # Without a timestamp, so that equal tables are equal files
         file.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
 
 
@@ -211,7 +214,11 @@ def read_tables(folder: Path = TABLES, names: Sequence[str] = ()) -> list[Table]
 
 
 def read_table(name: str, folder: Path = TABLES) -> Table:
-    """Return a recorded table. Raises ``UserError`` if one of its files is missing."""
+    """Return a recorded table.
+
+    Raises:
+        UserError: One of its files is missing.
+    """
     recorded = read_recorded(name, folder)
     params = {
         int(line["row"]): {
