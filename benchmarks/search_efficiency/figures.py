@@ -61,7 +61,7 @@ def difference(theirs: Floats, ours: Floats) -> Interval:
 
 
 def ratio(theirs: Floats, ours: Floats) -> Interval:
-    """Return the ratio of their epochs to ours, of the capped means."""
+    """Return the ratio of the means of their capped epochs and those of the reference."""
     rows = resampled(len(ours))
     resamples = theirs[rows].mean(axis=1) / ours[rows].mean(axis=1)
     return interval(theirs.mean() / ours.mean(), resamples)
@@ -167,7 +167,7 @@ def _in_budget(epochs: int | None, found: Reached) -> float:
 
 
 def compared(theirs: Sequence[Reached], ours: Sequence[Reached]) -> dict[str, Any]:
-    """Return the ratio of their epochs to ours, and the difference of regrets, as intervals."""
+    """Return the ratio of epochs and the difference of regrets to the reference, as intervals."""
     return {
         "epochs": ratio(capped(theirs), capped(ours)),
         "epochs_until_it_stays": ratio(capped(theirs, stays=True), capped(ours, stays=True)),

@@ -77,7 +77,7 @@ class StudyViews:
 
         Raises:
             UnknownName: There is no such study.
-            StorageError: The database can't be read.
+            StorageError: The database can't be read, or the study is damaged.
         """
         with self._lock:
             stored = studies.find(self._database, name)

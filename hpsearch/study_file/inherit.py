@@ -119,8 +119,8 @@ def find(
         inside: The chain of files, each named by ``from`` of the one before, that led here.
 
     Raises:
-        UserError: There is no such study, trial or file, the study has no complete trial yet, the
-            file isn't frozen, or it leads to itself.
+        UserError: There is no such study, trial or file, the study has no complete trial yet, a
+            trial is named for a file, or the file is invalid, isn't frozen or leads to itself.
     """
     path = origin.file
     if path is not None:
