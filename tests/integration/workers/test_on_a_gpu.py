@@ -145,7 +145,7 @@ def test_out_of_memory_is_known_afterwards(open_study, gpu, monkeypatch) -> None
     search = open_study(ONE_TRIAL)
     with monkeypatch.context() as patched:
         patched.setattr(
-            "hpsearch.training.engine.Pixels.batch",
+            "hpsearch.training.engine.ImageStore.batch",
             lambda *_: (_ for _ in ()).throw(
                 torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0")
             ),

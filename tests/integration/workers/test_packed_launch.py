@@ -28,7 +28,7 @@ class Told(Autoscaler):
         self.numbers = list(numbers)
         self.works: list[float] = []
 
-    def look(self, now: float, work: float) -> int:
+    def update(self, now: float, work: float) -> int:
         self.works.append(work)
         return self.workers
 

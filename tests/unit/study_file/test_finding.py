@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.errors import UnknownName
+from hpsearch.errors import UnknownName, UserError
 from hpsearch.study_file.loading import find_study, shipped_studies
 
 
@@ -18,13 +18,17 @@ def test_the_packaged_studies_are_known_everywhere(tmp_path, monkeypatch):
     assert known["quickstart"].is_file()
 
 
-def test_the_current_folder_wins(tmp_path, monkeypatch):
+def test_studies_of_the_current_folder_are_found_but_none_passes_for_ours(tmp_path, monkeypatch):
+    own = find_study("quickstart").read_text()
     monkeypatch.chdir(tmp_path)
     Path("studies").mkdir()
-    Path("studies/quickstart.yaml").write_text("study: mine")
     Path("studies/other.yaml").write_text("study: other")
-    assert find_study("quickstart") == Path("studies/quickstart.yaml")
     assert find_study("other") == Path("studies/other.yaml")
+    Path("studies/quickstart.yaml").write_text(own)
+    assert find_study("quickstart") == Path("studies/quickstart.yaml")
+    Path("studies/quickstart.yaml").write_text("study: mine")
+    with pytest.raises(UserError, match="'quickstart' must mean one study file, but studies/"):
+        find_study("quickstart")
     assert "cnn_dilation" in shipped_studies()
 
 

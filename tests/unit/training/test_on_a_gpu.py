@@ -289,9 +289,9 @@ def average_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "plant",
     [
-        pytest.param(on_the_cpu(engine, "Pixels", 3), id="pixels"),
+        pytest.param(on_the_cpu(engine, "ImageStore", 3), id="pixels"),
         pytest.param(on_the_cpu(engine, "Chain"), id="mean and deviation of the augmentations"),
-        pytest.param(on_the_cpu(engine, "Run", 2), id="model"),
+        pytest.param(on_the_cpu(engine, "TrainingState", 2), id="model"),
         pytest.param(fetched(engine, "dominant"), id="labels that were right"),
         pytest.param(fetched(erasing, "box_masks"), id="masks of erasing"),
         pytest.param(fetched(mixing, "_partners"), id="partners of mixing"),
@@ -334,7 +334,7 @@ def image_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "plant",
     [
-        pytest.param(on_the_cpu(classifier, "Pixels", 3), id="pixels"),
+        pytest.param(on_the_cpu(classifier, "ImageStore", 3), id="pixels"),
         pytest.param(labels_left_behind, id="labels"),
         pytest.param(image_left_behind, id="the image that is timed"),
     ],
