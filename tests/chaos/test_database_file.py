@@ -32,7 +32,7 @@ SAYS = {
     # By its size or, if that is the same, by what it has lost
     "written over": r"must not .* (by an older copy\.|an older copy was put in)",
     # By the file's absence, or by the transactions that were lost with it
-    "its log deleted": r"must not (be changed .* hpsearch\.db-wal was deleted|.* an older copy was)",
+    "its log deleted": r"must not (be changed .* hpsearch\.db-wal was deleted|.* older copy was)",
 }
 
 
