@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,25 +100,42 @@ def _watched(
 ) -> Reached:
     reached = Reached(name)
     began = time.monotonic()
-    with (task.folder / "output.txt").open("w") as output:
+    output = task.folder / "output.txt"
+    with running(commands, output, _environment()) as is_running:
+        while is_running() and time.monotonic() - began < task.seconds:
+            time.sleep(LOOK)
+            _note(reached, look(), time.monotonic() - began)
+    if not reached.epochs:
+        raise RuntimeError(f"{name} came to nothing:\n{output.read_text()}")
+    return reached
+
+
+@contextmanager
+def running(
+    commands: Sequence[list[str]], output: Path, environment: Mapping[str, str]
+) -> Iterator[Callable[[], bool]]:
+    """Run processes, and end them and what they started when the block ends.
+
+    Args:
+        commands: One for each process.
+        output: The file of what they print.
+        environment: Their environment variables.
+
+    Yields:
+        Whether at least one of them is still running.
+    """
+    with output.open("w") as file:
         processes = [
             subprocess.Popen(
-                command, stdout=output, stderr=output, start_new_session=True, env=_environment()
+                command, stdout=file, stderr=file, start_new_session=True, env=environment
             )
             for command in commands
         ]
         try:
-            while time.monotonic() - began < task.seconds:
-                if all(process.poll() is not None for process in processes):
-                    break
-                time.sleep(LOOK)
-                _note(reached, look(), time.monotonic() - began)
+            yield lambda: any(process.poll() is None for process in processes)
         finally:
             for process in processes:
                 _end(process)
-    if not reached.epochs:
-        raise RuntimeError(f"{name} came to nothing:\n{(task.folder / 'output.txt').read_text()}")
-    return reached
 
 
 def _note(reached: Reached, epochs: list[Epoch], at: float) -> None:

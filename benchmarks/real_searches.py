@@ -14,12 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.contestants import running
 from hpsearch import component_registries
 from hpsearch.errors import TrainingDiverged
 from hpsearch.results.ranking import leader
@@ -37,6 +37,7 @@ from hpsearch.search import studies
 from hpsearch.search.schema_version import revision_of
 from hpsearch.search.storage import Database
 from hpsearch.study_file.loading import load_study
+from hpsearch.study_file.space import Choice
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
 from hpsearch.training.evaluate_test_set import Trained, evaluate_on_test
@@ -92,16 +93,13 @@ MARKS = (0.05, 0.1, 0.2, 0.5, 1.0)
 Pick = tuple[float, int, dict[str, Any]]
 
 
-def search_ours(
-    file: Path, folder: Path, data: Path, seed: int, whole: int
-) -> tuple[list[Pick], float, int]:
+def search_ours(file: Path, folder: Path, data: Path, whole: int) -> tuple[list[Pick], float, int]:
     """Run ``hpsearch launch`` until ``whole`` epochs are trained.
 
     Args:
         file: The study file; its seed is the search's.
         folder: An empty folder.
         data: The folder of prepared images.
-        seed: Not used, as it is in the study file.
         whole: Epochs of the search.
 
     Returns:
@@ -128,15 +126,14 @@ def search_ours(
 
 
 def search_theirs(
-    file: Path, folder: Path, data: Path, seed: int, whole: int
+    file: Path, folder: Path, data: Path, whole: int
 ) -> tuple[list[Pick], float, int]:
     """Run two processes of plain Optuna, as ``search_ours``.
 
     Args:
-        file: The study file.
+        file: The study file; the seeds of Optuna's samplers follow from its seed.
         folder: An empty folder.
         data: The folder of prepared images.
-        seed: The seed of Optuna's samplers.
         whole: Epochs of the search.
 
     Returns:
@@ -149,15 +146,15 @@ def search_theirs(
     # In Optuna 5.0, two processes that create the tables at the same time fail
     optuna.create_study(study_name="plain", storage=storage, direction="maximize")
     command += ["--storage", storage, "--data", str(data), "--log", str(log)]
-    last = load_study(file, component_registries.registries).budget.epochs_per_trial
+    study = load_study(file, component_registries.registries)
 
     def look() -> tuple[int, dict[str, Any] | None]:
         lines = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
-        complete = [line for line in lines if line["epoch"] == last]
+        complete = [line for line in lines if line["epoch"] == study.budget.epochs_per_trial]
         best = max(complete, key=lambda line: float(line["value"]), default=None)
         return len(lines), None if best is None else best["params"]
 
-    seeds = [1000 * seed, 1000 * seed + 1]
+    seeds = [1000 * study.seed, 1000 * study.seed + 1]
     return _watched([[*command, "--seed", str(each)] for each in seeds], folder, look, whole)
 
 
@@ -169,30 +166,16 @@ def _watched(
 ) -> tuple[list[Pick], float, int]:
     picks: list[Pick] = []
     began = time.monotonic()
+    output, epochs = folder / "output.txt", 0
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with (folder / "output.txt").open("w") as output:
-        processes = [
-            subprocess.Popen(
-                command, stdout=output, stderr=output, start_new_session=True, env=environment
-            )
-            for command in commands
-        ]
-        try:
-            epochs = 0
-            while epochs < whole:
-                time.sleep(0.5)
-                if all(process.poll() is not None for process in processes):
-                    text = (folder / "output.txt").read_text()
-                    raise RuntimeError(f"a search ended before its time:\n{text}")
-                epochs, params = look()
-                if params is not None and (not picks or picks[-1][2] != params):
-                    picks.append((round(time.monotonic() - began, 1), epochs, params))
-        finally:
-            for process in processes:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGTERM)
-            for process in processes:
-                process.wait()
+    with running(commands, output, environment) as is_running:
+        while epochs < whole:
+            if not is_running():
+                raise RuntimeError(f"a search ended before its time:\n{output.read_text()}")
+            time.sleep(0.5)
+            epochs, params = look()
+            if params is not None and (not picks or picks[-1][2] != params):
+                picks.append((round(time.monotonic() - began, 1), epochs, params))
     return picks, round(time.monotonic() - began, 1), epochs
 
 
@@ -238,39 +221,34 @@ def searches(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     torch.set_num_threads(1)
     whole = options.trials * options.epochs
     tools = {OURS: search_ours, THEIRS: search_theirs}
-    for seed in range(options.seeds):
-        for name, part in data_parts.items():
-            for tool, run in tools.items():
-                if (name, tool, seed) in done:
-                    continue
-                with tempfile.TemporaryDirectory() as temporary:
-                    folder = Path(temporary)
-                    file = folder / "study.yaml"
-                    file.write_text(
-                        (SPACE + part).format(
-                            seed=seed, epochs=options.epochs,
-                            path=options.emoji and options.emoji.resolve(),
-                        )
-                    )  # fmt: skip
-                    study = load_study(file, component_registries.registries)
-                    # Prepared before, so that no search's time includes it
-                    data = options.data
-                    next(train(study.trial_config(_first(study), ticket=1), data_root=data))
-                    picks, seconds, epochs = run(file, folder, data, seed, whole)
-                    truths = truths_of(study, [each[2] for each in picks], options.truths, data)
-                search = {
-                    "data": name, "tool": tool, "seed": seed, "seconds": seconds, "epochs": epochs,
-                    "picks": picks, "truths": truths,
-                }  # fmt: skip
-                if options.keep is not None:
-                    with options.keep.open("a") as lines:
-                        lines.write(json.dumps(search) + "\n")
-                yield search
+    for seed, name, tool in product(range(options.seeds), data_parts, tools):
+        if (name, tool, seed) in done:
+            continue
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            file = folder / "study.yaml"
+            file.write_text(
+                (SPACE + data_parts[name]).format(
+                    seed=seed, epochs=options.epochs,
+                    path=options.emoji and options.emoji.resolve(),
+                )
+            )  # fmt: skip
+            study = load_study(file, component_registries.registries)
+            # Prepared before, so that no search's time includes it
+            next(train(study.trial_config(_first(study), ticket=1), data_root=options.data))
+            picks, seconds, epochs = tools[tool](file, folder, options.data, whole)
+            truths = truths_of(study, [each[2] for each in picks], options.truths, options.data)
+        search = {
+            "data": name, "tool": tool, "seed": seed, "seconds": seconds, "epochs": epochs,
+            "picks": picks, "truths": truths,
+        }  # fmt: skip
+        if options.keep is not None:
+            with options.keep.open("a") as lines:
+                lines.write(json.dumps(search) + "\n")
+        yield search
 
 
 def _first(study: StudyFile) -> dict[str, Any]:
-    from hpsearch.study_file.space import Choice
-
     def low(path: str, what: Any) -> Any:
         return what.labels[0] if isinstance(what, Choice) else what.low
 

@@ -16,9 +16,9 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from benchmarks.search_efficiency.table import Curve, Table
+from hpsearch.priors.learned import unit_ranks
 from hpsearch.search.promotion import Promotion
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -48,12 +48,6 @@ class Sample:
     ends: Floats
 
 
-def ranks(values: Floats) -> Floats:
-    """Return the rank of each value, from 0 for the lowest to 1 for the highest."""
-    found: Floats = (rankdata(values) - 1) / max(1, len(values) - 1)
-    return found
-
-
 def samples(table: Table) -> dict[int, list[Sample]]:
     """Return epoch of a rung -> samples of the trials there."""
     found: dict[int, list[Sample]] = {rung: [] for rung in Promotion().rungs(table.epochs)}
@@ -65,7 +59,7 @@ def samples(table: Table) -> dict[int, list[Sample]]:
         for rung, judged in found.items():
             alive = np.array([i for i in alive if len(curves[i].val_accuracy) >= rung])
             signals = np.array([_figures(curves[i], rung) for i in alive])
-            signals = np.column_stack([ranks(each) for each in signals.T])
+            signals = np.column_stack([unit_ranks(each) for each in signals.T])
             judged.append(
                 Sample(
                     data_set=table.recorded.data_set,
@@ -100,7 +94,7 @@ def learned(known: Iterable[Sample], columns: int) -> Floats:
     tables = Counter(each.data_set for each in samples_of)
     normal, aim = np.zeros((columns, columns)), np.zeros(columns)
     for each in samples_of:
-        wanted = ranks(each.truth)
+        wanted = unit_ranks(each.truth)
         weights = wanted**2 + 0.05
         weights /= weights.sum() * tables[each.data_set]
         inputs = each.signals[:, :columns] - 0.5
@@ -117,7 +111,7 @@ def by_own_ends(sample: Sample) -> Floats:
     best = np.argsort(-signals[:, ACCURACY], kind="stable")[: max(4, len(signals) // 3)]
     inputs = signals[best] - signals[best].mean(axis=0)
     even = np.full(3, 1 / 3)
-    left = ranks(sample.ends[best]) - 0.5 - inputs @ even
+    left = unit_ranks(sample.ends[best]) - 0.5 - inputs @ even
     weights = even + np.linalg.solve(
         inputs.T @ inputs + 0.03 * len(best) * np.eye(3), inputs.T @ left
     )

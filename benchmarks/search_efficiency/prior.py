@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 
 from benchmarks.search_efficiency.table import Table
 from hpsearch.priors.built import BuiltModel, Images, built_optimizer
 from hpsearch.priors.features import features
-from hpsearch.priors.learned import LearnedPrior
+from hpsearch.priors.learned import LearnedPrior, unit_ranks
 from hpsearch.priors.prior_file import Learned, PriorExamples, learned_from, read
 from hpsearch.priors.rule import RulePrior
 from hpsearch.registry import Component
@@ -38,13 +38,12 @@ def lessons_of(table: Table) -> PriorExamples:
         families.add(optimizer.family)
         rows.append(features(config, optimizer, judge.model_of(config), images))
     ended = [any(len(each.val_accuracy) == table.epochs for each in row) for row in table.curves]
-    ranks = rankdata(np.where(ended, table.truth, -1.0))
     return PriorExamples(
         name=table.recorded.name,
         sha256=sha256_of(table),
         data_set=table.recorded.data_set,
         rows=np.stack(rows),
-        ranks=((ranks - 1) / (len(ranks) - 1)).astype(np.float32),
+        ranks=unit_ranks(np.where(ended, table.truth, -1.0)).astype(np.float32),
         families=tuple(sorted(families)),
     )
 

@@ -65,8 +65,8 @@ class LearnedPrior(RulePrior):
         rules, trees = self.opinions(configs)
         known, seen = np.isfinite(rules), np.isfinite(trees)
         scores = np.full(len(configs), -math.inf)
-        scores[known] = _ranks(rules[known])
-        scores[seen] = (scores[seen] + _ranks(trees[seen])) / 2
+        scores[known] = unit_ranks(rules[known])
+        scores[seen] = (scores[seen] + unit_ranks(trees[seen])) / 2
         return scores
 
     def opinions(
@@ -94,17 +94,13 @@ class LearnedPrior(RulePrior):
         return rules, trees
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each value's rank among all: 0 for the lowest, 1 for the highest."""
-    return (ranks_of(values) - 1) / max(1, len(values) - 1)
+def unit_ranks(values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each value's rank among all: 0 for the lowest, 1 for the highest.
 
-
-def ranks_of(values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each value's rank, from 1; equal ones share the mean of theirs.
-
-    As ``scipy.stats.rankdata``, which every worker process would import for a second.
+    Equal values share the mean of their ranks, as with ``scipy.stats.rankdata``, which would cost
+    each worker process a second of imports.
     """
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[places]
-    return ranks
+    return (ranks - 1) / max(1, len(values) - 1)

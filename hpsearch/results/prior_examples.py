@@ -10,7 +10,7 @@ import numpy as np
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.priors.built import ImagesOf, built_optimizer
 from hpsearch.priors.features import features
-from hpsearch.priors.learned import ranks_of
+from hpsearch.priors.learned import unit_ranks
 from hpsearch.priors.prior_file import PriorExamples
 from hpsearch.priors.rule import RulePrior
 from hpsearch.results.records import StudyRecord, TrialRecord
@@ -71,14 +71,14 @@ def examples_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> P
     order: Mapping[tuple[float, float], int] = {
         each: place for place, each in enumerate(sorted(set(worth)))
     }
-    ranks = ranks_of([order[each] for each in worth])
-    features_of, told = np.stack(rows), ((ranks - 1) / (len(ranks) - 1)).astype(np.float32)
+    features_of = np.stack(rows)
+    ranks = unit_ranks([order[each] for each in worth]).astype(np.float32)
     return PriorExamples(
         name=called(name),
-        sha256=hashlib.sha256(features_of.tobytes() + told.tobytes()).hexdigest(),
+        sha256=hashlib.sha256(features_of.tobytes() + ranks.tobytes()).hexdigest(),
         data_set=hashlib.sha256("/".join(sorted(sources)).encode()).hexdigest()[:12],
         rows=features_of,
-        ranks=told,
+        ranks=ranks,
         families=tuple(sorted(families)),
     )
 

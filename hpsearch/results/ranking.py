@@ -14,6 +14,7 @@ from hpsearch.metrics import GOAL_METRICS
 from hpsearch.results.confirmation.stored import is_confirmation, kept_trainings
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.promotion import fronts
 
 #: The point of a front that has a name in ``pick``.
 KNEE = "knee"
@@ -42,7 +43,7 @@ def ranked(record: StudyRecord) -> list[TrialRecord]:
     order = [trial for *_, trial in sorted(eligible, key=lambda entry: entry[:2])]
     if not record.goals.is_multi_objective:
         return order
-    on_front = _undominated(_costs(record, order))
+    on_front = _on_front(record, order)
     leading = [trial for trial, first in zip(order, on_front, strict=True) if first]
     return leading + [trial for trial, first in zip(order, on_front, strict=True) if not first]
 
@@ -108,11 +109,7 @@ def front(record: StudyRecord) -> list[TrialRecord]:
     order = ranked(record)
     if not record.goals.is_multi_objective:
         return order[:1]
-    return [
-        trial
-        for trial, first in zip(order, _undominated(_costs(record, order)), strict=True)
-        if first
-    ]
+    return [trial for trial, first in zip(order, _on_front(record, order), strict=True) if first]
 
 
 def knee(record: StudyRecord) -> TrialRecord | None:
@@ -247,23 +244,13 @@ def _violates(record: StudyRecord, trial: TrialRecord) -> bool:
     return any(value > 0 for value in record.goals.violations(trial.metrics).values())
 
 
+def _on_front(record: StudyRecord, trials: Sequence[TrialRecord]) -> list[bool]:
+    return [place == 0 for place in fronts(_costs(record, trials), best=1)]
+
+
 def _costs(record: StudyRecord, trials: Sequence[TrialRecord]) -> np.ndarray[tuple[int, int]]:
     """Return float64 (trials, objectives) in which less is better."""
     names = record.goals.objectives
     signs = [-1.0 if GOAL_METRICS[name] == "maximize" else 1.0 for name in names]
     rows = [[trial.metrics[name] for name in names] for trial in trials]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names)) * signs
-
-
-def _undominated(costs: np.ndarray[tuple[int, int]]) -> list[bool]:
-    """Return for each row whether no other row is at most equal everywhere and less somewhere."""
-    undominated = [False] * len(costs)
-    kept = np.empty((0, costs.shape[1]))
-    # In this order, no row is dominated by a later one, so comparing with the front is sufficient
-    for place in np.lexsort(costs.T[::-1]):
-        point = costs[place]
-        beaten = (kept <= point).all(axis=1) & (kept < point).any(axis=1)
-        if not beaten.any():
-            undominated[int(place)] = True
-            kept = np.vstack([kept, point])
-    return undominated

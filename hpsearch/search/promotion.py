@@ -84,13 +84,17 @@ def most_paused(running: int) -> int:
     return PAUSED_KEPT + PAUSED_KEPT_PER_RUNNING * running
 
 
-def fronts(costs: Sequence[Sequence[float]]) -> list[int]:
+def fronts(
+    costs: Sequence[Sequence[float]] | NDArray[np.float64], best: int | None = None
+) -> list[int]:
     """Return each trial's front: 0 if no other dominates it, 1 if only those of front 0 do, ...
 
     One trial dominates another if it is at least as good in every objective and better in one.
 
     Args:
         costs: A row per trial, a column per objective; less is better.
+        best: When the fronts so far have this many trials, all others share the next front;
+            ``None`` tells all fronts apart.
     """
-    rows: NDArray[np.float64] = np.array(costs, dtype=np.float64)
-    return [int(front) for front in _fast_non_domination_rank(rows)]
+    rows: NDArray[np.float64] = np.asarray(costs, dtype=np.float64)
+    return [int(front) for front in _fast_non_domination_rank(rows, n_below=best)]

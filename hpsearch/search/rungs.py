@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -59,8 +58,10 @@ def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row
     query = sa.select(tickets).where(
         _waits(study_id), sa.true() if rung is None else tickets.c.rung == rung.epoch
     )
-    order = _Order(maximize=rules.maximize, goals=rules.goals)
-    return next(iter(order.best_first(connection, study_id, query, most=1)), None)
+    rows = _best_first(
+        connection, study_id, query, maximize=rules.maximize, goals=rules.goals, most=1
+    )
+    return next(iter(rows), None)
 
 
 def _owes_complete_ones(connection: Connection, study: Row) -> bool:
@@ -144,8 +145,8 @@ def end_waiting(
         Optuna's numbers of the trials that ended.
     """
     query = sa.select(tickets).where(_waits(study_id)).with_for_update()
-    order = _Order(maximize=rules.maximize, goals=rules.goals)
-    rows = order.best_first(connection, study_id, query)[most:]
+    order = _best_first(connection, study_id, query, maximize=rules.maximize, goals=rules.goals)
+    rows = order[most:]
     for row in rows:
         value = row["best_value"] if rules.best_epoch_counts else row["value"]
         values: Sequence[float] = [value]
@@ -200,9 +201,16 @@ def reopen(connection: Connection, study_id: int, goals: Goals) -> None:
         tickets.c.state == TicketState.PRUNED,
         tickets.c.rung.is_not(None),
     )
-    order = _Order(maximize=goals.objective.direction == "maximize", goals=goals)
     free = max(0, most_paused(0) - count_waiting(connection, study_id))
-    for row in order.best_first(connection, study_id, query.with_for_update(), most=free):
+    rows = _best_first(
+        connection,
+        study_id,
+        query.with_for_update(),
+        maximize=goals.objective.direction == "maximize",
+        goals=goals,
+        most=free,
+    )
+    for row in rows:
         optuna_rows.reopen_trial(connection, row["trial_id"])
         update_ticket(
             connection,
@@ -237,38 +245,37 @@ def _waits(study_id: int) -> sa.ColumnElement[bool]:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Order:
-    """The order of trials at rungs: higher rungs first, and at each rung the best first.
+def _best_first(
+    connection: Connection,
+    study_id: int,
+    query: sa.Select[Any],
+    *,
+    maximize: bool,
+    goals: Goals | None,
+    most: int | None = None,
+) -> Sequence[Row]:
+    """Return rows of trials at rungs: higher rungs first, and at each rung the best first.
 
     The newest value decides which is better. If ``goals`` compare by fronts, the front among all
     trials that have reached the rung decides first. Of equal trials the lower ticket comes first.
+    ``query`` is of ``tickets``; ``most`` is the number of rows, ``None`` for all.
     """
-
-    maximize: bool
-    goals: Goals | None
-
-    def best_first(
-        self, connection: Connection, study_id: int, query: sa.Select[Any], most: int | None = None
-    ) -> Sequence[Row]:
-        """Return the rows of ``query`` (of ``tickets``), at most ``most`` of them."""
-        value = tickets.c.value
-        ordered = query.order_by(
-            tickets.c.rung.desc(), value.desc() if self.maximize else value.asc(), tickets.c.ticket
-        )
-        goals = self.goals if self.goals is not None and self.goals.by_fronts else None
-        if goals is None and most is not None:
-            ordered = ordered.limit(most)
-        rows = [dict(row) for row in connection.execute(ordered).mappings()]
-        if goals is not None:
-            found = {
-                rung: read_fronts(connection, study_id, goals, rung)
-                for rung in {row["rung"] for row in rows}
-            }
-            rows.sort(
-                key=lambda row: (-row["rung"], found[row["rung"]].get(row["ticket"], math.inf))
-            )
-        return rows[:most]
+    value = tickets.c.value
+    ordered = query.order_by(
+        tickets.c.rung.desc(), value.desc() if maximize else value.asc(), tickets.c.ticket
+    )
+    if goals is not None and not goals.by_fronts:
+        goals = None
+    if goals is None and most is not None:
+        ordered = ordered.limit(most)
+    rows = [dict(row) for row in connection.execute(ordered).mappings()]
+    if goals is not None:
+        found = {
+            rung: read_fronts(connection, study_id, goals, rung)
+            for rung in {row["rung"] for row in rows}
+        }
+        rows.sort(key=lambda row: (-row["rung"], found[row["rung"]].get(row["ticket"], math.inf)))
+    return rows[:most]
 
 
 def read_fronts(connection: Connection, study_id: int, goals: Goals, epoch: int) -> dict[int, int]:

@@ -130,7 +130,7 @@ def _print(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) ->
             f"{getattr(targets, field)} agrees with the model: on {agreement.images} real "
             f"images no logit differs by more than {agreement.difference:.1g} of the largest"
         )
-    say(frozen.worth)
+    say(frozen.document["provenance"]["worth"])
     if chosen.advice is not None:
         say(chosen.advice)
     if targets.bundle is not None:

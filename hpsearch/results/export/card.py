@@ -47,10 +47,6 @@ def card(
 def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -> str:
     study = origin.get("study", document["study"])
     about = [f"# {inline(study)}, trial {inline(origin.get('trial', '?'))}"]
-    gap = (origin.get("test") or {}).get("outside_confirmed")
-    if gap:
-        # The headline has a paragraph of its own, with the reasons
-        worth = worth.removeprefix(gap["headline"]).lstrip()
     if document.get("description"):
         about.append(plain(document["description"]))
     if isinstance(origin.get("confirmed"), Mapping):
@@ -65,6 +61,7 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
         about.append(
             f"**UNCONFIRMED.** {inline(worth)} No fresh seed has confirmed the figure; {how} does."
         )
+    gap = (origin.get("test") or {}).get("outside_confirmed")
     if gap:
         reasons = "\n".join(f"- {inline(each)}" for each in gap["reasons"])
         # Before the value: a reader who stops early must have seen it

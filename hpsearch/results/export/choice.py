@@ -111,7 +111,7 @@ def _confirmed(
         file=load(confirmation),
         trial=_first_report(confirmation),
         summary=confirmed.confirmed_section(verdict, confirmation.study.name),
-        worth=worth if gap is None else f"{gap.headline} {worth}",
+        worth=worth,
         gap=None if gap is None else gap.to_json(),
     )
     frozen = export_trial(database, record, load(record), verdict.winner, retrained=retrained)

@@ -123,6 +123,8 @@ def export_trial(
         if retrained is None
         else retrained.worth
     )
+    gap = None if retrained is None else retrained.gap
+    told = worth if gap is None else f"{gap['headline']} {worth}"
     grouped = names_groups(record.study.document.get("data"))
     origin = {
         "study": record.study.name,
@@ -138,7 +140,7 @@ def export_trial(
         "value": trained.value,
         **({} if record.goals.is_single_unconstrained else {"goals": dict(trained.metrics)}),
         "confirmed": False if retrained is None else retrained.summary,
-        "worth": worth,
+        "worth": told,
         "training": _training(source, trained),
         "epochs_run": trained.epochs_done,
         "figures": provenance.epoch_metrics(curve, best_epoch=trained.best_epoch),
@@ -167,7 +169,7 @@ def export_trial(
         complete=len(order),
         rank=rank,
         document=document,
-        header=_header(record, trial, trained, worth, retrained is not None),
+        header=_header(record, trial, trained, told, retrained is not None),
         weights_study=source,
         weights_trial=trained,
         confusion=noted.get("val_confusion"),

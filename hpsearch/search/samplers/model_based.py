@@ -11,11 +11,11 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
-from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, PositiveInt
 
 from hpsearch.search.history import DRAFT_ID
+from hpsearch.search.promotion import fronts
 from hpsearch.search.samplers.registry import SAMPLERS
 from hpsearch.search.suggest import Request, Sampler, distribution_of
 from hpsearch.study_file.space import Choice, Draw, Parameter, Scalar, Space
@@ -159,8 +159,8 @@ def _places(
     signs = [-1.0 if each == StudyDirection.MAXIMIZE else 1.0 for each in directions]
     values = np.array([trial.values for trial in complete]) * signs
     # As TPE itself does; trials beyond ``n_below`` share one front
-    fronts = _fast_non_domination_rank(values, n_below=min(_BEST_KEPT, len(complete)))
-    return {trial.number: float(front) for trial, front in zip(complete, fronts, strict=True)}
+    order = fronts(values, best=min(_BEST_KEPT, len(complete)))
+    return {trial.number: float(front) for trial, front in zip(complete, order, strict=True)}
 
 
 def _suggest(trial: optuna.Trial, path: str, parameter: Parameter) -> Scalar:
