@@ -26,11 +26,11 @@ from rich.table import Table
 from scipy.stats import ttest_ind
 
 from benchmarks.made_up_searches import WORLDS, World, final, search
-from hpsearch.results.analysis.design import Levels, levels
-from hpsearch.results.analysis.effects import effects
-from hpsearch.results.analysis.findings import Contrast, Effect, Verdict
-from hpsearch.results.analysis.observations import AnalysisData
-from hpsearch.results.analysis.outcomes import outcomes
+from hpsearch.reporting.analysis.design import Levels, levels
+from hpsearch.reporting.analysis.effects import effects
+from hpsearch.reporting.analysis.findings import Contrast, Effect, Verdict
+from hpsearch.reporting.analysis.observations import AnalysisData
+from hpsearch.reporting.analysis.outcomes import outcomes
 from hpsearch.search.samplers.enumerated import at_unit
 
 #: A true difference below this, as a share, counts as none.

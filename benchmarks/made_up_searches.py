@@ -18,8 +18,8 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.results.analysis.observations import AnalysisData, ObservedTrial
-from hpsearch.results.analysis.parameters import searched
+from hpsearch.reporting.analysis.observations import AnalysisData, ObservedTrial
+from hpsearch.reporting.analysis.parameters import searched
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.pruners import PRUNERS, EpochScore
 from hpsearch.search.samplers import SAMPLERS

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from benchmarks.growth import fill
 from benchmarks.untrained import EPOCHS, NAME
-from hpsearch.results.report.assemble import assemble, read_report
-from hpsearch.results.report.page import page
-from hpsearch.results.report.writing import write_report
+from hpsearch.reporting.assemble import assemble, read_report
+from hpsearch.reporting.page import page
+from hpsearch.reporting.writing import write_report
 from hpsearch.search.storage import Database
 
 

@@ -21,7 +21,7 @@ _NATIVE_LINE = re.compile(r"[\w.]+: .*\.")
 _HIDDEN = (
     # Pillow, for a picture near its limit: sources have limits of their own
     r"Image size \(\d+ pixels\) exceeds limit",
-    # Matplotlib, for each character that its font lacks: `results.matplotlib_style` has other fonts
+    # Matplotlib, for each character that its font lacks: `matplotlib_style` has other fonts
     r"Glyph \d+ .* missing from",
     # tqdm, which Optuna imports, in a notebook without widgets
     "IProgress not found",

@@ -143,8 +143,8 @@ class Notifier:
 
     def _status(self) -> dict[str, Any]:
         """Return ``status --json``; only the study's name if the status can't be read."""
+        from hpsearch.reporting.status import status_of
         from hpsearch.results.opening import database_for_reading, record_of
-        from hpsearch.results.status import status_of
 
         try:
             with database_for_reading(self.storage) as database:

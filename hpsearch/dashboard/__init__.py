@@ -10,6 +10,6 @@
 - ``study_payload``  a study's data, the answer that grows with it
 - ``study_view``  the state of a study: ranks, winner, trials kept by the pruning audit
 - ``notes``       the notes of studies and trials (``thresholds``)
-- ``artifacts``   curves, confusion matrix and frozen config of a trial (``results.trial_pictures``)
+- ``artifacts``   curves, confusion matrix and frozen config of a trial
 - ``reports``     the reports, behind the same guard
 """

@@ -103,7 +103,7 @@ def _read_only(database: Database) -> Iterator[Database]:
 
 
 def _render(database: Database, names: Sequence[str]) -> str:
-    from hpsearch.results.report.assemble import render
+    from hpsearch.reporting.assemble import render
 
     # Without images: a reader of the dashboard may see the database, but not the data folder.
     return render(database, names, pictures=False)

@@ -175,7 +175,7 @@ class Artifacts:
     def _render(
         self, study: str, _run_key: str, ticket: int, _epochs_done: int, kind: Kind
     ) -> bytes:
-        from hpsearch.results import trial_pictures as pictures
+        from hpsearch.reporting import trial_pictures as pictures
 
         record = read_study(self._database, study)
         trial = next(each for each in record.trials if each.ticket == ticket)

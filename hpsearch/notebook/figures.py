@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import UnknownName
+from hpsearch.reporting.palette import LIGHT
 from hpsearch.results.records import StudyRecord
-from hpsearch.results.report.palette import LIGHT
 from hpsearch.search.storage import Database
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Figures(Mapping[str, "go.Figure"]):
         Raises:
             UserError: The study is a confirmation, which has no report.
         """
-        from hpsearch.results.report.assemble import assemble, read_report
-        from hpsearch.results.report.blocks import Chart
+        from hpsearch.reporting.assemble import assemble, read_report
+        from hpsearch.reporting.blocks import Chart
 
         content = read_report(database, [record.study.name], data=data, pictures=False)
         charts = [

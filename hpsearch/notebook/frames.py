@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpsearch.results.analysis.table import columns, epoch_table, trial_table
+from hpsearch.reporting.analysis.table import columns, epoch_table, trial_table
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.storage import Database
 

@@ -10,9 +10,9 @@ from hpsearch.errors import HpsearchError, NothingStored, UnknownName, UserError
 from hpsearch.notebook import frames, html
 from hpsearch.notebook.best import Best, best_of
 from hpsearch.notebook.overview import overview
+from hpsearch.reporting.status import status_of
 from hpsearch.results.opening import database_for_reading, name_in_file, stored_name
 from hpsearch.results.records import StudyRecord, read_study
-from hpsearch.results.status import status_of
 from hpsearch.search.storage import Database
 
 if TYPE_CHECKING:
@@ -237,8 +237,8 @@ class Study:
 
     def report(self, path: str | Path, *, figures: bool = True) -> Path:
         """Write the report of ``hpsearch report`` into the folder ``path``, and return its page."""
-        from hpsearch.results.report.assemble import read_report
-        from hpsearch.results.report.writing import write_report
+        from hpsearch.reporting.assemble import read_report
+        from hpsearch.reporting.writing import write_report
 
         content = self._read(
             lambda database, record: read_report(database, [record.study.name], data=self._data)

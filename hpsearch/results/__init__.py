@@ -1,20 +1,25 @@
-"""The results of a study, read from the ledger. Two modules add events to the event log.
+"""The results of a study, read from the ledger: what trials, confirmations and exports need.
+
+Nothing here formats a page; ``hpsearch.reporting`` does.
 
 - ``records``       a study and its trials, valued by the study's objective
+- ``data_sets``     trials of one study that were trained on different images
+- ``trial_attributes``  data from Optuna's rows only: attributes and infeasible draws
+- ``error_text``    why a trial failed, in one line
 - ``ranking``       which trial is best
 - ``summary``       the counts and the winner, as ``status --json`` prints them
-- ``trial_attributes``  data from Optuna's rows only: attributes and infeasible draws
-- ``provenance``    versions, repository and metrics for a frozen config
+- ``overfitting``   the epoch from which a trial overfits
+- ``confirmation``  the best trials again, with fresh seeds: plan, statistics, verdict
+- ``final_evaluations`` test evaluations: their number and results, in the event log
+- ``confirmation_gap``  a test value outside the confirmed interval, and the likely reasons
 - ``export``        a winner as files: frozen configs, the model card, the bundle
-- ``analysis``      a study as data: tables, effects, costs, failures, comparisons
-- ``warm_start``    results from elsewhere, checked against a study's space
+- ``provenance``    versions, repository and metrics for a frozen config
+- ``markdown``      escaped text in Markdown, and tables
 - ``opening``       how commands and notebooks open a stored study or a file
 - ``inherited``     the winner of a stored study for a later study (``from: NAME``)
-- ``pruning_audit`` savings and costs of pruning, by the trials that the audit kept
-- ``final_evaluations`` test evaluations: their number and results
-- ``confirmation_gap``  a test value outside the confirmed interval, and the likely reasons
-- ``matplotlib_style``  matplotlib settings of the report's charts and ``trial_pictures``
-- ``markdown``      escaped text in Markdown, and tables
-- ``consistency``   invariants of every stored study, as small rules over its rows
 - ``space_report``  a study's space, examined before anything runs
+- ``images_used``   the prepared images that a study may use
+- ``warm_start``    results from elsewhere, checked against a study's space
+- ``prior_examples``  trials of a study as examples for a learned prior
+- ``consistency``   invariants of every stored study, as small rules over its rows
 """

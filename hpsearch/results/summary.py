@@ -32,8 +32,8 @@ def _seen(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
 def summary(record: StudyRecord) -> dict[str, Any]:
     """Return the JSON-like summary; ``best`` is null before a trial is complete.
 
-    ``best`` is the winner (``results.status`` puts the confirmed one there), ``best_seen`` the best
-    of the search, with one seed.
+    ``best`` is the winner (``reporting.status`` puts the confirmed one there), ``best_seen`` the
+    best of the search, with one seed.
 
     With several objectives, it has the front and its knee, and with constraints the number of
     complete trials that break one.

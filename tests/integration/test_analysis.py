@@ -8,15 +8,15 @@ import pytest
 from support.ledger import row
 from support.searching import BRANCHED
 
+from hpsearch.reporting.analysis.comparison import compare
+from hpsearch.reporting.analysis.costs import read_costs
+from hpsearch.reporting.analysis.effects import read_effects
+from hpsearch.reporting.analysis.failures import read_failures
+from hpsearch.reporting.analysis.matrices import read_matrices, read_trial_matrices
+from hpsearch.reporting.analysis.observations import read_analysis_data
+from hpsearch.reporting.analysis.parameters import read_parameters
+from hpsearch.reporting.analysis.table import columns, epoch_table, trial_table
 from hpsearch.results import trial_attributes
-from hpsearch.results.analysis.comparison import compare
-from hpsearch.results.analysis.costs import read_costs
-from hpsearch.results.analysis.effects import read_effects
-from hpsearch.results.analysis.failures import read_failures
-from hpsearch.results.analysis.matrices import read_matrices, read_trial_matrices
-from hpsearch.results.analysis.observations import read_analysis_data
-from hpsearch.results.analysis.parameters import read_parameters
-from hpsearch.results.analysis.table import columns, epoch_table, trial_table
 from hpsearch.results.records import read_study
 from hpsearch.search.samplers.enumerated import at_unit
 

@@ -15,15 +15,15 @@ from support.confirming import Confirming, confirming
 from support.trials import SmallSearch, leave_after, open_small
 
 from hpsearch.cli.terminal.verdict import print_verdict
+from hpsearch.reporting.blocks import Facts
+from hpsearch.reporting.reading import read_content
+from hpsearch.reporting.sections.winner import winner
 from hpsearch.results import final_evaluations, trial_attributes
 from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation, read_verdict
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.ranking import best
-from hpsearch.results.report.blocks import Facts
-from hpsearch.results.report.reading import read_content
-from hpsearch.results.report.sections.winner import winner
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.training import checkpoint

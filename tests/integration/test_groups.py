@@ -27,8 +27,10 @@ from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.metrics import MetricFormat
 from hpsearch.notebook.best import best_of
 from hpsearch.notebook.overview import overview
+from hpsearch.reporting.analysis.matrices import read_matrices
+from hpsearch.reporting.assemble import read_report
+from hpsearch.reporting.writing import write_report
 from hpsearch.results import trial_attributes
-from hpsearch.results.analysis.matrices import read_matrices
 from hpsearch.results.confirmation.choosing import choose
 from hpsearch.results.confirmation.contributions import contributions
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, VAL_GROUPS, of_json, over_groups
@@ -36,8 +38,6 @@ from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.statistics import Judged, estimate
 from hpsearch.results.final_evaluations import evaluations
-from hpsearch.results.report.assemble import read_report
-from hpsearch.results.report.writing import write_report
 from hpsearch.search import optuna_rows
 from hpsearch.search.ledger_tables import events
 from hpsearch.search.schema_version import ensure_tables

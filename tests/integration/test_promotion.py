@@ -12,10 +12,10 @@ from optuna.trial import TrialState as OptunaState
 from support.ledger import LosesAnswers, Search, line_row, open_search
 from support.searching import study_file
 
+from hpsearch.reporting.pruning_audit import read_pruning_audit
 from hpsearch.results.consistency.facts import read_facts
 from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
-from hpsearch.results.pruning_audit import read_pruning_audit
 from hpsearch.results.ranking import best, contenders, leader
 from hpsearch.results.records import read_study
 from hpsearch.search import epoch_reports, rungs, studies

@@ -13,10 +13,10 @@ from support.old_schema import go_back_to_0001
 from support.searching import study_file
 
 from hpsearch.cli.commands.status import _print_pruning
+from hpsearch.reporting.pruning_audit import KeptTrial, read_pruning_audit
 from hpsearch.results.consistency.facts import read_facts
 from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
-from hpsearch.results.pruning_audit import KeptTrial, read_pruning_audit
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import read_study
 from hpsearch.search.decision import AuditSample

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.results.analysis.observations import AnalysisData, ObservedTrial
-from hpsearch.results.analysis.parameters import searched
+from hpsearch.reporting.analysis.observations import AnalysisData, ObservedTrial
+from hpsearch.reporting.analysis.parameters import searched
 from hpsearch.study_file.space import Branch, Choice, Group, Range, Space
 
 #: A choice, a short range, one on a log scale, and a branch with a parameter of its own.

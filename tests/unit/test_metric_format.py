@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hpsearch.metrics import MetricFormat, format_metrics
-from hpsearch.results.analysis.sentences import amount, metric_value
+from hpsearch.reporting.analysis.sentences import amount, metric_value
+from hpsearch.reporting.labels import Unit
 from hpsearch.results.confirmation.verdict import optimism_in_words
 from hpsearch.results.export.card_metrics import bounds, number
-from hpsearch.results.report.labels import Unit
 from hpsearch.study_file.space import plain_values
 
 

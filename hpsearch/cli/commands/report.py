@@ -50,7 +50,7 @@ def report(
     hpsearch report --study stage_1 --study stage_2 --out stages/
     hpsearch report --study quickstart --json
     """
-    from hpsearch.results.report.assemble import read_report
+    from hpsearch.reporting.assemble import read_report
 
     with database_for_reading(storage) as database:
         names = [stored_name(database, study) for study in studies]
@@ -58,7 +58,7 @@ def report(
     if as_json and out is None:
         print_json(content.as_json())
         return
-    from hpsearch.results.report.writing import write_report
+    from hpsearch.reporting.writing import write_report
 
     folder = out or Path(f"{names[0]}-report")
     written = write_report(content, folder, figures=figures)

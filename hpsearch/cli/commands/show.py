@@ -49,7 +49,7 @@ def show_trial(
     hpsearch show --study quickstart
     """
     from hpsearch.cli.terminal.trial_page import draw_page, print_page, trial_page
-    from hpsearch.results.status import winners
+    from hpsearch.reporting.status import winners
     from hpsearch.results.trial_attributes import infeasible_draw
 
     with database_for_reading(storage) as database:

@@ -53,8 +53,8 @@ def status(
     hpsearch status --study quickstart --watch
     hpsearch status --study quickstart --json
     """
+    from hpsearch.reporting.status import status_of
     from hpsearch.results.records import read_study
-    from hpsearch.results.status import status_of
     from hpsearch.search.seen_events import SameLedger
 
     with database_for_reading(storage) as database:

@@ -40,9 +40,9 @@ def trial_page(
         runs: The runs folder of this host, for the trial's files.
     """
     from hpsearch.metrics import METRIC_COLUMNS
+    from hpsearch.reporting.status import winners
     from hpsearch.results import trial_attributes
     from hpsearch.results.overfitting import overfits_from
-    from hpsearch.results.status import winners
     from hpsearch.search import queries
     from hpsearch.search.events import event_log
 

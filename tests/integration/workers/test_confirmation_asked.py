@@ -8,12 +8,12 @@ from support.ledger import optuna_storage
 from support.trials import SmallSearch
 
 from hpsearch.errors import StudyMismatch, UserError
+from hpsearch.reporting.assemble import read_report
+from hpsearch.reporting.blocks import Commands
+from hpsearch.reporting.sections.reproduce import reproduce
 from hpsearch.results import final_evaluations
 from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.stored import latencies, newer_trials, newest
-from hpsearch.results.report.assemble import read_report
-from hpsearch.results.report.blocks import Commands
-from hpsearch.results.report.sections.reproduce import reproduce
 from hpsearch.search import studies
 from hpsearch.study_file.study import SEEDS
 from hpsearch.workers.confirming.confirmation import (

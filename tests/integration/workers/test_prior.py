@@ -16,10 +16,10 @@ from hpsearch.priors.built import Images
 from hpsearch.priors.features import NAMES
 from hpsearch.priors.making import prior_of
 from hpsearch.priors.prior_file import read
+from hpsearch.reporting.starts import read_prior
+from hpsearch.reporting.status import status_of
 from hpsearch.results.opening import study_of
 from hpsearch.results.prior_examples import examples_of
-from hpsearch.results.starts import read_prior
-from hpsearch.results.status import status_of
 from hpsearch.search import queries
 from hpsearch.search.trust import START
 from hpsearch.study_file.shipped_priors import file_of, sha256_of

@@ -14,7 +14,7 @@ from support.wsgi import ask
 from hpsearch.dashboard.app import application
 from hpsearch.dashboard.artifacts import Artifacts
 from hpsearch.dashboard.study_view import StudyViews
-from hpsearch.results import trial_pictures as pictures
+from hpsearch.reporting import trial_pictures as pictures
 from hpsearch.search import studies
 
 #: Class names of somebody who wishes us ill, or only writes mathematics.

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from hpsearch.reporting.assemble import read_report, render
 from hpsearch.results.consistency.facts import read_facts
 from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import read_study
-from hpsearch.results.report.assemble import read_report, render
 from hpsearch.search import optuna_rows, stored_json, studies
 from hpsearch.search.claims import Claims
 from hpsearch.search.history import TrialHistory, optuna_directions

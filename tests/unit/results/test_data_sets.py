@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from hpsearch.errors import DataError
+from hpsearch.reporting.assemble import render
 from hpsearch.results import data_sets
 from hpsearch.results.data_sets import Images
 from hpsearch.results.records import read_study
-from hpsearch.results.report.assemble import render
 from hpsearch.search import optuna_rows, validity
 
 OLD, NEW = "d" * 64, "f" * 64

@@ -1,0 +1,24 @@
+"""What a person reads about a study: its analysis, its report, its state.
+
+A report is one page, charts for a paper, and tables, all from one reading of the database.
+
+- ``analysis``       a study as data: tables, effects, costs, failures, comparisons
+- ``pruning_audit``  savings and costs of pruning, by the trials that the audit kept
+- ``status``         the state of a study, as ``status --json`` prints it; ``starts``: of its prior
+- ``content``        the data of a report; ``reading``: from the database, once
+- ``hard_pictures``  thumbnails of the validation images that most trainings get wrong
+- ``labels``         units, short names, number formats
+- ``palette``        colours of the page and of the charts for a paper
+- ``blocks``         the elements of a report: text, tables, charts
+- ``sections``       from content to blocks, a module for each part
+- ``charts``         plotly figures of the page
+- ``matplotlib_charts``  the same charts by matplotlib, for a paper
+- ``matplotlib_style``   matplotlib settings of these charts and of ``trial_pictures``
+- ``trial_pictures``     the dashboard's pictures of a trial
+- ``assemble``       the whole report of one study or several
+- ``page``           the HTML file (``templates``)
+- ``markdown``       the same as text
+- ``tables``         trials and curves as CSV
+- ``json_file``      the content as JSON
+- ``writing``        all files of a report in a folder
+"""

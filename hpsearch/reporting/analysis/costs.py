@@ -1,0 +1,276 @@
+"""What a study cost, what pruning saved, and when the study found its best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.reporting.pruning_audit import PruningAudit, read_pruning_audit
+from hpsearch.results import trial_attributes
+from hpsearch.results.ranking import violators
+from hpsearch.results.records import StudyRecord
+from hpsearch.search.events import EventKind
+from hpsearch.search.ledger_tables import TicketState, epochs, events
+from hpsearch.search.storage import Database
+
+#: A longer gap in the event log, in seconds, doesn't count as work: no worker was running.
+_AWAY = 900.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What the trials of one state cost."""
+
+    trials: int
+    epochs: int
+    compute_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestSoFar:
+    """The moment at which a complete trial became the best."""
+
+    number: int
+    value: float
+    #: Epochs that all trials had run by then, including this one's last.
+    epochs: int
+    #: Seconds since the study's first event, by the workers' clocks, without idle gaps.
+    seconds: float
+    #: Trials that had ended by then.
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """One ended trial, and when it ended."""
+
+    number: int
+    state: str
+    value: float
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """The costs of a study."""
+
+    epochs: int
+    compute_seconds: float
+    #: By state: complete, pruned, failed, running, paused.
+    by_state: Mapping[str, Spent]
+    infeasible: int
+    #: Additional epochs that a full training of every trial would have run.
+    epochs_saved: int
+    #: Of all epochs that were planned, 0..1.
+    share_saved: float
+    #: The pruning audit's estimate of what pruning cost; ``None`` without an audit.
+    audit: PruningAudit | None
+    #: From the first event to the last, with and without idle gaps; ``None`` before the second
+    #: event.
+    wall_seconds: float | None
+    busy_seconds: float | None
+    #: Trials that were trained at once, on average over ``busy_seconds``.
+    parallelism: float | None
+    #: Every ended trial in the order of the ends, and the steps of the best so far.
+    ended: tuple[Ended, ...]
+    best_so_far: tuple[BestSoFar, ...]
+    #: Of all trials; ``None`` if it wasn't measured.
+    energy_joules: float | None = None
+
+    def within(self, distance: float) -> BestSoFar | None:
+        """Return when the best so far first came within ``distance`` of the final best.
+
+        ``distance`` is in the objective's unit. ``None`` before a trial is complete.
+        """
+        if not self.best_so_far:
+            return None
+        final = self.best_so_far[-1].value
+        return next(step for step in self.best_so_far if abs(step.value - final) <= distance)
+
+
+def read_costs(database: Database, record: StudyRecord) -> Costs:
+    """Read the costs so far."""
+    study_id = record.study.study_id
+    moments = _moments(database, study_id)
+    runs = _runs(database, study_id)
+    noted = trial_attributes.read_many(database, study_id, ["energy_joules"])
+    energy = [each["energy_joules"] for each in noted.values()]
+    return costs(
+        record,
+        moments=moments,
+        epochs_in_order=runs,
+        audit=read_pruning_audit(database, record),
+        energy=sum(energy) if energy else None,
+    )
+
+
+def costs(
+    record: StudyRecord,
+    *,
+    moments: Sequence[tuple[datetime, str, int | None]],
+    epochs_in_order: Mapping[int, Sequence[float]],
+    audit: PruningAudit | None = None,
+    energy: float | None = None,
+) -> Costs:
+    """Compute the costs.
+
+    Args:
+        record: The study with its trials.
+        moments: (time, kind of event, ticket or ``None``), oldest first.
+        epochs_in_order: Ticket -> seconds of each of its epochs.
+        audit: The pruning audit; ``None`` without one.
+        energy: Energy of all trials in joules; ``None`` if it wasn't measured.
+    """
+    by_state = {
+        state.value: Spent(
+            trials=len(mine),
+            epochs=sum(trial.epochs_done for trial in mine),
+            compute_seconds=sum(trial.compute_seconds for trial in mine),
+        )
+        for state in TicketState
+        if (mine := [trial for trial in record.trials if trial.state is state]) or True
+    }
+    planned = record.study.epochs_per_trial * sum(
+        by_state[state.value].trials for state in (TicketState.COMPLETE, TicketState.PRUNED)
+    )
+    ran = sum(by_state[each.value].epochs for each in (TicketState.COMPLETE, TicketState.PRUNED))
+    saved = planned - ran
+    wall, busy = _spans([when for when, *_ in moments])
+    ended = _ended(record, moments, epochs_in_order)
+    return Costs(
+        epochs=record.counts.epochs_run,
+        compute_seconds=record.counts.compute_seconds,
+        by_state=by_state,
+        infeasible=record.counts.infeasible,
+        epochs_saved=saved,
+        share_saved=saved / planned if planned else 0.0,
+        audit=audit,
+        wall_seconds=wall,
+        busy_seconds=busy,
+        parallelism=record.counts.compute_seconds / busy if busy else None,
+        ended=ended,
+        best_so_far=_best_so_far(record, ended),
+        energy_joules=energy,
+    )
+
+
+def _spans(times: Sequence[datetime]) -> tuple[float | None, float | None]:
+    if len(times) < 2:
+        return None, None
+    times = sorted(times)
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
+    return sum(gaps), sum(gap for gap in gaps if gap <= _AWAY)
+
+
+def _worked(times: Sequence[datetime]) -> dict[datetime, float]:
+    """Return moment -> seconds since the first one, without idle gaps."""
+    order = sorted(times)
+    clock = 0.0
+    found = {order[0]: clock}
+    for earlier, later in pairwise(order):
+        gap = (later - earlier).total_seconds()
+        clock += gap if gap <= _AWAY else 0.0
+        found[later] = clock
+    return found
+
+
+def _ended(
+    record: StudyRecord,
+    moments: Sequence[tuple[datetime, str, int | None]],
+    epochs_in_order: Mapping[int, Sequence[float]],
+) -> tuple[Ended, ...]:
+    """Return the ended trials, with the epochs that all trials had run by each end.
+
+    The event log has no event per epoch. So a trial's epochs are placed backwards from its end, one
+    training time apart.
+    """
+    if not moments:
+        return ()
+    worked = _worked([when for when, *_ in moments])
+    ends: dict[int, float] = {}
+    for when, kind, ticket in moments:
+        if ticket is not None and kind in (EventKind.COMPLETE, EventKind.PRUNED, EventKind.FAILED):
+            ends[ticket] = worked[when]
+    last = max(worked.values())
+    done: list[float] = []
+    for trial in record.trials:
+        end = ends.get(trial.ticket, last)
+        for seconds in reversed(epochs_in_order.get(trial.ticket, ())):
+            done.append(end)
+            end -= seconds
+    done.sort()
+    found = []
+    place = 0
+    finished = {trial.ticket: trial for trial in record.trials if trial.state.is_finished}
+    for ticket, end in sorted(ends.items(), key=lambda each: each[1]):
+        ended = finished.get(ticket)
+        if ended is None or ended.value is None or ended.number is None:
+            continue
+        while place < len(done) and done[place] <= end:
+            place += 1
+        found.append(
+            Ended(
+                number=ended.number,
+                state=ended.state.value,
+                value=ended.value,
+                epochs=place,
+                seconds=end,
+            )
+        )
+    return tuple(found)
+
+
+def _best_so_far(record: StudyRecord, ended: Sequence[Ended]) -> tuple[BestSoFar, ...]:
+    broken = {trial.number for trial in violators(record)}
+    steps: list[BestSoFar] = []
+    for count, each in enumerate(ended, start=1):
+        if each.state != TicketState.COMPLETE or each.number in broken:
+            continue
+        if steps and not record.objective.is_better(each.value, steps[-1].value):
+            continue
+        steps.append(
+            BestSoFar(
+                number=each.number,
+                value=each.value,
+                epochs=each.epochs,
+                seconds=each.seconds,
+                trials=count,
+            )
+        )
+    return tuple(steps)
+
+
+def _moments(database: Database, study_id: int) -> list[tuple[datetime, str, int | None]]:
+    query = (
+        sa.select(events.c.at, events.c.kind, events.c.ticket)
+        .where(events.c.study_id == study_id)
+        .order_by(events.c.event_id)
+    )
+
+    def work(connection: Connection) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in connection.execute(query)]
+
+    return [(datetime.fromisoformat(at), kind, ticket) for at, kind, ticket in database.read(work)]
+
+
+def _runs(database: Database, study_id: int) -> dict[int, list[float]]:
+    query = (
+        sa.select(epochs.c.ticket, epochs.c.seconds)
+        .where(epochs.c.study_id == study_id)
+        .order_by(epochs.c.ticket, epochs.c.epoch)
+    )
+
+    def work(connection: Connection) -> dict[int, list[float]]:
+        found: dict[int, list[float]] = {}
+        for ticket, seconds in connection.execute(query):
+            found.setdefault(ticket, []).append(seconds)
+        return found
+
+    return database.read(work)

@@ -1,0 +1,106 @@
+"""The data that effects are estimated from: each ended trial's configuration and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.reporting.analysis.parameters import SearchedParameter, read_parameters
+from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.search.ledger_tables import TicketState, epochs
+from hpsearch.search.storage import Database
+
+#: Name in a failed trial's error if its loss became NaN or infinite.
+_DIVERGED = "TrainingDiverged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservedTrial:
+    """One ended trial."""
+
+    number: int
+    #: Path -> stored value.
+    params: Mapping[str, Any]
+    #: The objective by the study's rule after each epoch that it ran; empty if it diverged.
+    curve: Sequence[float]
+    #: The end value; ``None`` if it was stopped early, or diverged.
+    value: float | None
+    diverged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisData:
+    """All data that effects are estimated from."""
+
+    metric: str
+    maximize: bool
+    epochs_per_trial: int
+    parameters: Mapping[str, SearchedParameter]
+    trials: Sequence[ObservedTrial]
+    #: Trials that failed for another reason than their configuration; they aren't used.
+    failed: int = 0
+
+
+def read_analysis_data(database: Database, record: StudyRecord) -> AnalysisData:
+    """Read a study's ended trials: complete, stopped early, and diverged."""
+    values = _values(database, record.study.study_id)
+    seen = [
+        each
+        for trial in record.trials
+        if (each := _seen(trial, values.get(trial.ticket, []), record)) is not None
+    ]
+    failed = sum(trial.state is TicketState.FAILED for trial in record.trials)
+    return AnalysisData(
+        metric=record.objective.metric,
+        maximize=record.objective.direction == "maximize",
+        epochs_per_trial=record.study.epochs_per_trial,
+        parameters=read_parameters(database, record.study.study_id),
+        trials=seen,
+        failed=failed - sum(each.diverged for each in seen),
+    )
+
+
+def _seen(trial: TrialRecord, curve: Sequence[float], record: StudyRecord) -> ObservedTrial | None:
+    if trial.number is None:
+        return None
+    params = dict(trial.params)
+    if trial.state is TicketState.FAILED and _DIVERGED in (trial.error or ""):
+        return ObservedTrial(
+            number=trial.number, params=params, curve=(), value=None, diverged=True
+        )
+    ended = trial.state in (TicketState.COMPLETE, TicketState.PRUNED)
+    if not ended or trial.value is None or not curve:
+        return None
+    if record.objective.at == "best":
+        curve = _best_so_far(curve, maximize=record.objective.direction == "maximize")
+    complete = trial.state is TicketState.COMPLETE
+    value = trial.value if complete else None
+    return ObservedTrial(number=trial.number, params=params, curve=tuple(curve), value=value)
+
+
+def _best_so_far(curve: Sequence[float], *, maximize: bool) -> list[float]:
+    better = max if maximize else min
+    found: list[float] = []
+    for value in curve:
+        found.append(better(found[-1], value) if found else value)
+    return found
+
+
+def _values(database: Database, study_id: int) -> dict[int, list[float]]:
+    query = (
+        sa.select(epochs.c.ticket, epochs.c.value)
+        .where(epochs.c.study_id == study_id)
+        .order_by(epochs.c.ticket, epochs.c.epoch)
+    )
+
+    def work(connection: Connection) -> dict[int, list[float]]:
+        found: dict[int, list[float]] = {}
+        for row in connection.execute(query):
+            found.setdefault(row.ticket, []).append(row.value)
+        return found
+
+    return database.read(work)

@@ -1,0 +1,98 @@
+"""Effects as sentences. Plain text: callers must escape it."""
+
+from __future__ import annotations
+
+from hpsearch.metrics import MetricFormat
+from hpsearch.reporting.analysis.findings import Contrast, Effect, Interaction, Verdict
+from hpsearch.results.confirmation.statistics import Interval
+
+
+def amount(value: float, metric: str, *, signed: bool = False) -> str:
+    """Return a difference of the objective: points for shares, the number itself for a loss.
+
+    Args:
+        value: The difference, in the objective's unit.
+        metric: The objective.
+        signed: Whether the number has a sign.
+    """
+    written = MetricFormat(metric)
+    return written.difference(value) if signed else written.width(value)
+
+
+def metric_value(value: float, metric: str) -> str:
+    """Return a value of the objective: ``93.12 %``, or a loss."""
+    return MetricFormat(metric).value(value)
+
+
+def between(interval: Interval, metric: str) -> str:
+    """Return an interval of differences: ``[0.40, 2.00]``."""
+    number = MetricFormat(metric).number
+    return f"[{number(interval.low)}, {number(interval.high)}]"
+
+
+def effect_sentence(effect: Effect, metric: str, margin: float, examined: int) -> str:
+    """Return the verdict in one sentence: "dilation: yes, 2 is better than 1 by ...".
+
+    Args:
+        effect: The effect, with its verdict.
+        metric: The objective.
+        margin: Differences below this don't matter, in the objective's unit.
+        examined: Number of parameters that were examined.
+    """
+    if effect.reason is not None:
+        return f"{effect.name}: undecided, {effect.reason}."
+    shown = telling(effect)
+    if shown is None:
+        return f"{effect.name}: undecided."
+    by = f"{amount(shown.ahead.estimate, metric)} {between(shown.ahead, metric)}"
+    if effect.verdict is Verdict.YES:
+        return f"{effect.name}: yes, {shown.level} is better than {shown.other} by {by}."
+    if effect.verdict is Verdict.NO:
+        return (
+            f"{effect.name}: no, no two of its values differ by more than "
+            f"{amount(margin, metric)} (the clearest: {shown.level} over {shown.other}, {by})."
+        )
+    if shown.ahead.excludes(0.0):
+        return (
+            f"{effect.name}: undecided, {shown.level} is ahead of {shown.other} by {by}, but of "
+            f"{examined} parameters one may be so by chance."
+        )
+    return f"{effect.name}: undecided, {shown.level} is ahead of {shown.other} by {by}."
+
+
+def telling(effect: Effect) -> Contrast | None:
+    """Return the comparison for the sentence.
+
+    The one with the reference, unless only the other one shows a difference.
+    """
+    difference, span = effect.difference, effect.span
+    if difference is None or span is None:
+        return difference or span
+    if span.ahead.excludes(0.0) and not difference.ahead.excludes(0.0):
+        return span
+    return difference
+
+
+def interaction_sentence(interaction: Interaction, metric: str, examined: int) -> str:
+    """Return the verdict on a pair in one sentence.
+
+    Args:
+        interaction: The interaction, with its verdict.
+        metric: The objective.
+        examined: Number of pairs that were examined.
+    """
+    pair = f"{interaction.a_name} and {interaction.b_name}"
+    strongest = interaction.strongest
+    if interaction.reason is not None or strongest is None:
+        return f"{pair}: undecided, {interaction.reason or 'nothing is known'}."
+    told = (
+        f"the lead of {interaction.a_name} {strongest.level} over {strongest.other} is larger by "
+        f"{amount(strongest.difference.estimate, metric)} {between(strongest.difference, metric)} "
+        f"at {interaction.b_name} {strongest.where} than at {strongest.elsewhere}"
+    )
+    if interaction.verdict is Verdict.YES:
+        return f"{pair}: they depend on each other, {told}."
+    chance = ""
+    if strongest.difference.excludes(0.0) and examined > 1:
+        chance = f"; of {examined} pairs one may be so by chance"
+    return f"{pair}: undecided, {told}{chance}."

@@ -1,0 +1,182 @@
+"""Which classes are mistaken for which, and how two finalists differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpsearch.formatting import count_noun
+from hpsearch.reporting.analysis.matrices import Matrix, Versus
+from hpsearch.reporting.blocks import Chart, Column, Table
+from hpsearch.reporting.charts.style import axis, figure
+from hpsearch.reporting.labels import in_chart
+from hpsearch.reporting.palette import var
+
+#: Largest number of classes for which cells have a number.
+_WRITTEN = 12
+
+
+def confusion(matrix: Matrix, names: Sequence[str], *, whose: str) -> Chart:
+    """Return a matrix, each row in percent of its class's images.
+
+    Args:
+        matrix: The matrix.
+        names: Class names, in the order of the matrix.
+        whose: Description of the trainings, for the title.
+    """
+    labels = [in_chart(name, 14) for name in names]
+    shares = matrix.shares
+    cells = [[None if cell is None else round(100 * cell, 1) for cell in row] for row in shares]
+    size = len(names)
+    trace = {
+        "type": "heatmap",
+        "z": cells,
+        "x": list(range(size)),
+        "y": list(range(size)),
+        "zmin": 0,
+        "zmax": 100,
+        "colorscale": [[0, var("heat-0")], [1, var("heat-1")]],
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": {
+            "title": {"text": "% of the class", "side": "right"},
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
+        "hovertext": [
+            [
+                f"{labels[row]} taken for {labels[column]}: {count} of {sum(counts)}"
+                for column, count in enumerate(counts)
+            ]
+            for row, counts in enumerate(matrix.counts)
+        ],
+        "hoverinfo": "text",
+        "hoverongaps": False,
+    }
+    annotations = [
+        {
+            "x": column,
+            "y": row,
+            "text": f"{cell:.0f}",
+            "showarrow": False,
+            "font": {"size": 11, "color": var("page" if cell > 55 else "ink")},
+        }
+        for row, line in enumerate(cells)
+        for column, cell in enumerate(line)
+        if cell is not None and (cell >= 0.5 or row == column) and size <= _WRITTEN
+    ]
+    ticks = {"tickmode": "array", "tickvals": list(range(size)), "ticktext": labels}
+    return Chart(
+        name="confusion",
+        title=f"Confusion matrix of {whose}, in % of each true class",
+        description=f"Confusion matrix over {count_noun(size, 'class', 'classes')}; the table has "
+        "its "
+        "figures.",
+        figure=figure(
+            [trace],
+            xaxis=axis("Predicted class", showgrid=False, zeroline=False, tickangle=-40, **ticks),
+            yaxis=axis("True class", showgrid=False, zeroline=False, autorange="reversed", **ticks),
+            annotations=annotations,
+            margin={"l": 90, "r": 10, "t": 10, "b": 90},
+        ),
+        height=min(720, 240 + 34 * size),
+        width=min(720, 200 + 42 * size),
+        table=Table(
+            caption="Images by true class (rows) and predicted class",
+            columns=[
+                Column(label="true class"),
+                *(Column(label=in_chart(name, 20), title=name, numeric=True) for name in names),
+            ],
+            rows=[
+                [name, *(f"{count:,}" for count in counts)]
+                for name, counts in zip(names, matrix.counts, strict=True)
+            ],
+            shown=30,
+        ),
+    )
+
+
+def class_differences(versus: Versus) -> Chart | None:
+    """Return the winner's lead in each class's recall; ``None`` if it isn't known."""
+    known = [each for each in versus.classes if each.ahead is not None]
+    if not known:
+        return None
+    order = sorted(known, key=lambda each: each.ahead.estimate if each.ahead else 0.0)
+    estimates, above, below, colours, texts = [], [], [], [], []
+    for each in order:
+        ahead = each.ahead
+        if ahead is None:
+            continue
+        estimates.append(round(100 * ahead.estimate, 2))
+        above.append(round(100 * (ahead.high - ahead.estimate), 2))
+        below.append(round(100 * (ahead.estimate - ahead.low), 2))
+        sure = ahead.excludes(0.0)
+        colours.append(var(("better" if ahead.estimate > 0 else "worse") if sure else "faint"))
+        texts.append(
+            f"{in_chart(each.name)}: {100 * ahead.estimate:+.1f} points "
+            f"({100 * ahead.low:+.1f} to {100 * ahead.high:+.1f})"
+        )
+    grouped = any(each.groups is not None for each in known)
+    title = f"Trial {versus.trial} against trial {versus.other}: recall by class"
+    return Chart(
+        name=f"classes-against-{versus.other}",
+        title=title,
+        description=f"Difference of recall in points for {len(known)} classes, with intervals.",
+        figure=figure(
+            [
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "y": list(range(len(order))),
+                    "x": estimates,
+                    "error_x": {
+                        "type": "data",
+                        "symmetric": False,
+                        "array": above,
+                        "arrayminus": below,
+                        "color": var("soft"),
+                        "thickness": 1.4,
+                        "width": 4,
+                    },
+                    "marker": {"color": colours, "size": 9, "symbol": "diamond"},
+                    "hovertext": texts,
+                    "hoverinfo": "text",
+                }
+            ],
+            xaxis=axis("Points; right of 0 the winner is ahead", zeroline=True, zerolinewidth=2),
+            yaxis=axis(
+                "",
+                tickmode="array",
+                tickvals=list(range(len(order))),
+                ticktext=[in_chart(each.name, 16) for each in order],
+                showgrid=False,
+                zeroline=False,
+            ),
+        ),
+        height=110 + 26 * len(order),
+        note=(
+            f"Over {count_noun(versus.seeds, 'seed')}{' and groups of images' if grouped else ''}; "
+            "the intervals hold for all classes at once. "
+            "Coloured: those that exclude 0."
+        ),
+        table=Table(
+            caption=title,
+            columns=[
+                Column(label="class"),
+                Column(label="images", numeric=True),
+                *([Column(label="groups", numeric=True)] if grouped else []),
+                Column(label="ahead by", numeric=True),
+                Column(label="95 % interval", numeric=True),
+            ],
+            rows=[
+                [
+                    each.name,
+                    f"{each.images:,}",
+                    *([f"{each.groups:,}" if each.groups else "-"] if grouped else []),
+                    f"{100 * each.ahead.estimate:+.2f} points",
+                    f"{100 * each.ahead.low:+.2f} to {100 * each.ahead.high:+.2f}",
+                ]
+                for each in reversed(order)
+                if each.ahead is not None
+            ],
+        ),
+    )

@@ -1,0 +1,82 @@
+"""Common parts of all charts: a layout without colours of its own, axes, margins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpsearch.reporting.palette import var
+
+#: Margins of a chart, in pixels, and on a phone.
+_MARGIN = {"l": 64, "r": 16, "t": 12, "b": 56}
+_NARROW = {"l": 48, "r": 8, "t": 8, "b": 48}
+
+#: Characters per legend row; on a phone, an entry longer than ``_LONG`` has a row of its own.
+_WIDE, _LONG = 90, 14
+
+Trace = dict[str, Any]
+
+
+def figure(data: Sequence[Trace], **layout: Any) -> dict[str, Any]:
+    """Return a plotly figure; ``layout`` overrides the common layout."""
+    shared: dict[str, Any] = {
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": var("ink")},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": dict(_MARGIN),
+        "meta": {"narrow": dict(_NARROW)},
+        "showlegend": False,
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.02,
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "bgcolor": "rgba(0,0,0,0)",
+        },
+        "hovermode": "closest",
+        "hoverlabel": {
+            "bgcolor": var("panel"),
+            "bordercolor": var("line"),
+            "font": {"color": var("ink")},
+            "align": "left",
+        },
+    }
+    layout = {**(_legend(data) if layout.get("showlegend") else {}), **layout}
+    return {"data": list(data), "layout": _merged(shared, layout)}
+
+
+def _legend(data: Sequence[Trace]) -> dict[str, Any]:
+    """Return margins that make room for a legend above the chart."""
+    names = [trace["name"] for trace in data]
+    rows = -(-sum(map(len, names)) // _WIDE)
+    narrow = -(-len(names) // (1 if max(map(len, names)) > _LONG else 2))
+    return {
+        "margin": {**_MARGIN, "t": 16 + 22 * rows},
+        "meta": {"narrow": {**_NARROW, "t": 16 + 20 * narrow}},
+    }
+
+
+def axis(text: str = "", **more: Any) -> dict[str, Any]:
+    """Return an axis with the title ``text`` and a faint grid; ``more`` overrides its settings."""
+    return _merged(
+        {
+            "title": {"text": text, "standoff": 10},
+            "gridcolor": var("grid"),
+            "linecolor": var("line"),
+            "zerolinecolor": var("line"),
+            "tickcolor": var("line"),
+            "automargin": True,
+            "ticklabeloverflow": "allow",
+        },
+        more,
+    )
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(under)
+    for key, value in over.items():
+        known = found.get(key)
+        both = isinstance(known, Mapping) and isinstance(value, Mapping)
+        found[key] = _merged(known, value) if both else value  # type: ignore[arg-type]
+    return found

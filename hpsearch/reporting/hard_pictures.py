@@ -1,0 +1,133 @@
+"""The pictures that most trainings get wrong, as thumbnails, if the images are on this machine."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import HpsearchError
+from hpsearch.reporting.analysis.matrices import HardPicture, Matrices
+from hpsearch.results.records import StudyRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hpsearch.training.data.prepare import PreparedData
+
+#: Pixels on the longer side.
+_THUMBNAIL = 96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thumbnail:
+    """One picture, with its predictions."""
+
+    picture: HardPicture
+    #: A PNG as a data URI.
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """The hardest pictures."""
+
+    thumbnails: Sequence[Thumbnail] = ()
+    #: Those of which only the row is known.
+    unseen: Sequence[HardPicture] = ()
+    #: Why there is nothing to show, or only rows; ``None`` if there are thumbnails.
+    reason: str | None = None
+
+
+def hard_pictures(
+    record: StudyRecord,
+    matrices: Matrices | None,
+    hashes: Sequence[str],
+    *,
+    data: Path | None,
+    wanted: bool = True,
+) -> Shown:
+    """Return the hardest pictures from the validation images, without a download.
+
+    Args:
+        record: The study with its trials.
+        matrices: Matrices of its confirmation; ``None`` without one.
+        hashes: Data hashes of the trials; images with another hash aren't shown.
+        data: Folder of the images; ``None`` for the default.
+        wanted: Whether to show images; otherwise they are only listed.
+
+    Returns:
+        The pictures, or the reason why there are none.
+    """
+    if matrices is None:
+        way = (
+            "and only one objective is confirmed by such."
+            if record.goals.is_multi_objective
+            else f"hpsearch confirm --study {record.study.name} has them do so."
+        )
+        return Shown(
+            reason="Which pictures are hard shows only when several trainings have judged them; "
+            + way
+        )
+    if not matrices.hardest:
+        return Shown(reason="No training got any validation image wrong.")
+    if not wanted:
+        return Shown(unseen=matrices.hardest, reason="Pictures were not asked for.")
+    try:
+        prepared = _prepared(record, data)
+    except (HpsearchError, OSError) as error:
+        return Shown(unseen=matrices.hardest, reason=f"The images can't be read here: {error}")
+    if prepared is None or prepared.data_hash not in hashes:
+        return Shown(
+            unseen=matrices.hardest,
+            reason="The images on this host are others than those that were trained on (their "
+            "hash differs), so none is shown.",
+        )
+    return Shown(
+        thumbnails=[
+            Thumbnail(picture=each, source=_png(prepared.images[each.row].numpy()))
+            for each in matrices.hardest
+            if each.row < len(prepared.images)
+        ]
+    )
+
+
+def _prepared(record: StudyRecord, data: Path | None) -> PreparedData | None:
+    """Return the images of the search; ``None`` before a trial is complete."""
+    from hpsearch import component_registries
+    from hpsearch.results.ranking import best
+    from hpsearch.study_file.loading import study_from_document
+    from hpsearch.training.data.place import data_root
+    from hpsearch.training.data.prepare import build_source, prepare
+
+    study = study_from_document(
+        record.study.document,
+        component_registries.registries,
+        text=record.study.text,
+        where=f"stored study {record.study.name}",
+    )
+    winner = best(record)
+    if winner is None:
+        return None
+    config = study.trial_config(winner.params, ticket=winner.ticket)
+    # A report must not download gigabytes: this raises if the source isn't here
+    build_source(config.data, data_root(data), may_download=False)
+    return prepare(config.data, split_seed=config.split_seed, root=data)
+
+
+def _png(pixels: NDArray[np.uint8]) -> str:
+    """Return uint8 ``(channels, height, width)`` as a PNG of at most ``_THUMBNAIL`` pixels."""
+    import numpy as np
+    from PIL import Image
+
+    channels: Any = pixels[:3] if pixels.shape[0] >= 3 else pixels[:1]
+    array = np.moveaxis(channels, 0, -1) if channels.shape[0] == 3 else channels[0]
+    image = Image.fromarray(np.ascontiguousarray(array))
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,159 @@
+"""Format of numbers and names in a report: units, short names, no accidental markup.
+
+Shares are in percent and their differences in points; losses are unchanged.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hpsearch.formatting import format_long_duration
+from hpsearch.metrics import MetricFormat
+from hpsearch.reporting.analysis.parameters import short_name
+
+#: Metric of an epoch or a model -> its name in text.
+_NAMES = {
+    "val_accuracy": "validation accuracy",
+    "val_loss": "validation loss",
+    "val_macro_f1": "validation macro F1",
+    "val_balanced_accuracy": "balanced validation accuracy",
+    "train_accuracy": "training accuracy",
+    "train_loss": "training loss",
+    "parameters": "parameters",
+    "multiply_adds": "multiply-adds per image",
+    "receptive_field": "receptive field",
+    "epoch_seconds": "time of an epoch",
+    "compute_seconds": "compute time",
+    "latency": "time for one image",
+}
+_UNITS = {
+    "parameters": "",
+    "multiply_adds": "",
+    "receptive_field": "pixels",
+    "epoch_seconds": "s",
+    "latency": "ms",
+}
+
+#: Largest length of text from outside in a short field.
+SHORT = 32
+
+
+def name_of(metric: str) -> str:
+    """Return a metric's name in text: ``validation accuracy``."""
+    return _NAMES.get(metric, metric)
+
+
+def sentence(text: str) -> str:
+    """Return ``text`` with a capital first letter, the rest unchanged."""
+    return text[:1].upper() + text[1:]
+
+
+class Unit(MetricFormat):
+    """Format of a metric's values in a report, and on the axes of its charts."""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether values lie in 0..1 and are shown in percent."""
+        return super().is_share and self.metric not in _UNITS
+
+    @property
+    def name(self) -> str:
+        """The metric's name in text."""
+        return name_of(self.metric)
+
+    @property
+    def axis(self) -> str:
+        """The title of an axis of values: ``Validation accuracy (%)``."""
+        unit = "%" if self.is_share else _UNITS.get(self.metric, "")
+        return sentence(self.name) + (f" ({unit})" if unit else "")
+
+    def scaled(self, value: float | None) -> float | None:
+        """Return ``value`` for charts: shares in percent, 5 digits; ``None`` if it isn't finite."""
+        if value is None or not math.isfinite(value):
+            return None
+        return _rounded(100 * value if self.is_share else value)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def rounded(value: float | None) -> float | None:
+    """Return ``value`` with 5 significant digits; ``None`` if it isn't finite."""
+    return None if value is None or not math.isfinite(value) else _rounded(value)
+
+
+def quantity(metric: str, value: float | None) -> str:
+    """Return a cost with its unit: ``1.07 M``, ``0.42 s``, ``3.1 ms``, ``24 pixels``."""
+    if value is None:
+        return "-"
+    if metric in ("parameters", "multiply_adds"):
+        return count(value)
+    if metric in ("epoch_seconds", "compute_seconds"):
+        return duration(value)
+    unit = _UNITS.get(metric)
+    return f"{value:.3g} {unit}" if unit else Unit(metric).value(value)
+
+
+def count(value: float | None) -> str:
+    """Return a number of things: ``1,234``, ``12.3 k``, ``1.07 M``, ``5.66 G``."""
+    if value is None:
+        return "-"
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if sign == 'k' else size):.3g} {sign}"
+    return f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return ``0.42 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else _short(seconds)
+    return format_long_duration(seconds)
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
+
+
+def setting(value: Any) -> str:
+    """Return a parameter's value in readable form: 4 digits, ``-`` if it doesn't apply."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}"
+        case _:
+            return str(value)
+
+
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """Return path -> its shortest ending that no other path shares: ``sgd.lr``."""
+    among = dict.fromkeys(paths)
+    return {path: short_name(path, among) for path in among}
+
+
+def cut(text: str, most: int = SHORT) -> str:
+    """Return ``text`` on one line, cut with an ellipsis if it is longer than ``most``."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def in_chart(text: str, most: int = SHORT) -> str:
+    """Return text from outside for a chart, whose labels interpret some HTML tags."""
+    return html.escape(cut(text, most), quote=False)
+
+
+def params_line(params: Mapping[str, Any], names: Mapping[str, str] | None = None) -> str:
+    """Return parameters on one line: ``lr 0.02, batch_size 16``."""
+    shorter = names or short_names(params)
+    return ", ".join(
+        f"{shorter.get(path, path)} {setting(value)}" for path, value in params.items()
+    )

@@ -1,0 +1,184 @@
+"""Reading the data of a report about one study from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import UserError
+from hpsearch.metrics import CONFUSION_CLASSES
+from hpsearch.reporting.analysis.answer import answer
+from hpsearch.reporting.analysis.costs import read_costs
+from hpsearch.reporting.analysis.effects import effects
+from hpsearch.reporting.analysis.failures import read_failures
+from hpsearch.reporting.analysis.importances import importances
+from hpsearch.reporting.analysis.matrices import Matrix, read_matrices, read_trial_matrices
+from hpsearch.reporting.analysis.observations import read_analysis_data
+from hpsearch.reporting.analysis.table import columns, trial_table
+from hpsearch.reporting.content import Confirmed, StudyContent
+from hpsearch.reporting.hard_pictures import hard_pictures
+from hpsearch.results import trial_attributes
+from hpsearch.results.confirmation.reading import read_verdict
+from hpsearch.results.confirmation.stored import (
+    confirmations,
+    is_confirmation,
+    newer_trials,
+    newest,
+)
+from hpsearch.results.confirmation_gap import read_test_gap
+from hpsearch.results.final_evaluations import evaluations
+from hpsearch.results.provenance import versions
+from hpsearch.results.ranking import front, knee, ranked, violators
+from hpsearch.results.records import StudyRecord, read_study
+from hpsearch.results.summary import counts_of
+from hpsearch.search import queries
+from hpsearch.search.storage import Database
+from hpsearch.study_file.freezing import to_yaml
+from hpsearch.study_file.portable import portable
+from hpsearch.study_file.study import Confirm
+
+#: Number of pairs of parameters: those that depend on each other most.
+_PAIRS = 4
+
+#: Attributes of trials that usually have one value per study.
+_COMMON = (
+    "data_hash",
+    "split_hash",
+    "device",
+    "threads",
+    "precision",
+    "train_images",
+    "val_images",
+    "val_groups",
+    "trainings",
+    "class_names",
+    "input_shape",
+)
+
+
+def read_content(
+    database: Database, name: str, *, data: Path | None = None, pictures: bool = True
+) -> StudyContent:
+    """Read the data of a report about one study.
+
+    Args:
+        database: The study's database.
+        name: The study's name.
+        data: Folder of the images; ``None`` for the default.
+        pictures: Whether to read the hardest images; otherwise they are only listed.
+
+    Raises:
+        UnknownName: If there is no such study.
+        UserError: If the study is a confirmation.
+    """
+    record = read_study(database, name)
+    if is_confirmation(record.study):
+        search = record.study.document["confirms"]["study"]
+        raise UserError(
+            f"a report is made of a search, but {name!r} is the confirmation of {search!r}; run "
+            f"`hpsearch report --study {search}`, which tells of its confirmation too"
+        )
+    by_ticket = queries.curves(database, record.study.study_id)
+    numbers = {trial.ticket: trial.number for trial in record.trials}
+    order = [trial.number for trial in ranked(record) if trial.number is not None]
+    trials = _in_order(trial_table(database, record, by_ticket), order)
+    analysis_data = read_analysis_data(database, record)
+    confirmed = _confirmed(database, record)
+    matrices = read_matrices(database, record)
+    nearest = knee(record) if record.goals.is_multi_objective else None
+    found = effects(analysis_data, most_pairs=_PAIRS)
+    document, noted = record.study.document, _noted(database, record)
+    names = columns(database, record)
+    return StudyContent(
+        name=name,
+        description=str(document.get("description") or ""),
+        fingerprint=record.study.fingerprint,
+        created_at=record.study.created_at,
+        seed=document.get("seed"),
+        text=to_yaml(portable(document, Path.cwd())),
+        metric=record.objective.metric,
+        at=record.objective.at,
+        maximize=record.objective.direction == "maximize",
+        objectives=dict(record.goals.directions),
+        constraints=[str(each) for each in record.goals.constraints],
+        counts=counts_of(record.counts),
+        budget_trials=record.study.trial_budget,
+        epochs_per_trial=record.study.epochs_per_trial,
+        finished=record.is_finished,
+        warnings=record.warnings,
+        trials=trials,
+        columns=names,
+        parameters=list(analysis_data.parameters),
+        curves={
+            number: curve
+            for ticket, curve in by_ticket.items()
+            if (number := numbers.get(ticket)) is not None
+        },
+        ranked=order,
+        front=[trial.number for trial in front(record) if trial.number is not None],
+        knee=None if nearest is None else nearest.number,
+        violators=[trial.number for trial in violators(record) if trial.number is not None],
+        overfits={
+            row["number"]: row["overfits_from"]
+            for row in trials
+            if row["overfits_from"] is not None
+        },
+        confirmed=confirmed,
+        test=evaluations(database, record.study.study_id),
+        test_gap=None if confirmed is None else read_test_gap(database, record, confirmed.verdict),
+        answer=answer(record, None if confirmed is None else confirmed.verdict, found),
+        effects=found,
+        importances=importances(analysis_data),
+        matrices=matrices,
+        own_matrix=_own_matrix(database, record, order),
+        hardest=hard_pictures(
+            record, matrices, noted.get("data_hash", []), data=data, wanted=pictures
+        ),
+        costs=read_costs(database, record),
+        failures=read_failures(database, record),
+        noted=noted,
+        versions=versions(),
+    )
+
+
+def _in_order(rows: list[dict[str, Any]], order: Sequence[int]) -> list[dict[str, Any]]:
+    places = {number: place for place, number in enumerate(order)}
+    return sorted(rows, key=lambda row: (places.get(row["number"], len(places)), row["number"]))
+
+
+def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:
+    found = newest(database, record.study.name)
+    if found is None:
+        return None
+    confirms = found.study.document["confirms"]
+    usual = Confirm(**(record.study.document.get("confirm") or {}))
+    asked = {key: confirms["asked"][key] for key in ("top", "seeds")}
+    given = confirms["asked"].get("given", ())  # earlier versions didn't store it
+    return Confirmed(
+        study=found.study.name,
+        nth=len(confirmations(database, record.study.name)),
+        newer_trials=newer_trials(record, found),
+        rule=confirms["rule"],
+        options=[
+            f"--{key} {told}"
+            for key, told in asked.items()
+            if key in given or told != getattr(usual, key)
+        ],
+        verdict=read_verdict(database, record, found),
+    )
+
+
+def _own_matrix(database: Database, record: StudyRecord, order: Sequence[int]) -> Matrix | None:
+    found = read_trial_matrices(database, record, order[:1])
+    matrix = next(iter(found.values()), None)
+    return None if matrix is None or len(matrix.counts) > CONFUSION_CLASSES else matrix
+
+
+def _noted(database: Database, record: StudyRecord) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for each in trial_attributes.read_many(database, record.study.study_id, _COMMON).values():
+        for name, value in each.items():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return found

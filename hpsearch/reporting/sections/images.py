@@ -1,0 +1,162 @@
+"""Classes that are mistaken for each other, and the hardest pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpsearch.formatting import count_noun
+from hpsearch.reporting.analysis.matrices import HardPicture
+from hpsearch.reporting.blocks import (
+    Block,
+    Charts,
+    Column,
+    Picture,
+    Pictures,
+    Section,
+    Table,
+    Text,
+)
+from hpsearch.reporting.charts.confusion import class_differences, confusion
+from hpsearch.reporting.content import StudyContent
+from hpsearch.reporting.labels import Unit
+from hpsearch.results.confirmation.statistics import Interval
+
+#: Largest number of finalists that the winner is compared with class by class.
+_COMPARED = 3
+
+
+def classes(content: StudyContent) -> Section:
+    """Return the winner's confusion matrix, and its lead over other finalists by class."""
+    found, names = content.matrices, list(content.class_names)
+    blocks: list[Block] = []
+    if found is not None and found.finalists:
+        matrix = found.finalists[0]
+        of = count_noun(matrix.trainings, "training")
+        blocks.append(confusion(matrix, names, whose=f"trial {matrix.trial}, {of}"))
+        charts = [
+            chart
+            for versus in found.versus[:_COMPARED]
+            if (chart := class_differences(versus)) is not None
+        ]
+        if charts:
+            blocks.append(Charts(name="class-differences", charts=charts))
+    elif content.own_matrix is not None and names:
+        matrix = content.own_matrix
+        whose = f"trial {matrix.trial}, one training (the best seen)"
+        blocks.append(confusion(matrix, names, whose=whose))
+    else:
+        blocks.append(
+            Text(
+                text="No confusion matrix is known: nothing has been confirmed, and the best trial "
+                "kept none (there are too many classes, or no trial is complete)."
+            )
+        )
+    if content.confirmed is not None and content.confirmed.verdict.per_class:
+        blocks.append(_per_class(content))
+    for evaluation in content.test[:1]:
+        accuracy = Unit("val_accuracy")
+        blocks.append(
+            Text(
+                text=f"Test images were opened {count_noun(len(content.test), 'time')}. At the "
+                "first "
+                f"look trial {evaluation.trial} came to {accuracy.value(evaluation.accuracy)} of "
+                f"{evaluation.sample} (95 % over {evaluation.over}: "
+                f"{accuracy.interval(evaluation.interval)}); only a first look is a test."
+            )
+        )
+    if not content.test:
+        blocks.append(Text(text="The test images have not been opened.", style="note"))
+    return Section(name="classes", title="Classes", blocks=blocks)
+
+
+def _per_class(content: StudyContent) -> Table:
+    verdict = content.confirmed.verdict if content.confirmed is not None else None
+    return Table(
+        caption="The winner's classes, over all its fresh seeds"
+        + ("" if verdict is None else f"; intervals over seeds and {verdict.other_images}"),
+        columns=[
+            Column(label="class"),
+            Column(label="images", numeric=True),
+            Column(label="recall", numeric=True),
+            Column(label="95 % of recall", numeric=True),
+            Column(label="precision", numeric=True),
+            Column(label="F1", numeric=True),
+        ],
+        rows=[
+            [
+                each.name,
+                f"{each.images:,}",
+                _share(each.recall),
+                _interval(each.recall_interval),
+                _share(each.precision),
+                _share(each.f1),
+            ]
+            for each in (verdict.per_class if verdict is not None else ())
+        ],
+        sortable=True,
+    )
+
+
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def hardest(content: StudyContent) -> Section:
+    """Return the validation images that most trainings get wrong."""
+    found = content.hardest
+    blocks: list[Block] = []
+    if found.thumbnails:
+        blocks.append(
+            Text(
+                text="The validation images that the trainings of the confirmation got wrong most "
+                "often. Some are hard; a few may be labelled wrong.",
+                style="note",
+            )
+        )
+        pictures = [
+            Picture(
+                source=each.source,
+                alt=f"Image {each.picture.row}: a {each.picture.truth}, taken for "
+                f"{each.picture.taken_for}",
+                lines=[
+                    each.picture.truth,
+                    f"taken for {each.picture.taken_for}",
+                    f"wrong in {each.picture.wrong} of {each.picture.trainings}",
+                    f"row {each.picture.row}",
+                ],
+            )
+            for each in found.thumbnails
+        ]
+        blocks.append(Pictures(pictures=pictures))
+    if found.reason is not None:
+        blocks.append(Text(text=found.reason))
+    if found.unseen:
+        blocks.append(_unseen(found.unseen))
+    return Section(name="hardest", title="Hardest pictures", blocks=blocks)
+
+
+def _unseen(pictures: Sequence[HardPicture]) -> Table:
+    return Table(
+        caption="The hardest pictures",
+        columns=[
+            Column(label="row", title="in the prepared data", numeric=True),
+            Column(label="wrong in", numeric=True),
+            Column(label="loss", title="mean cross-entropy", numeric=True),
+            Column(label="class"),
+            Column(label="mostly taken for"),
+        ],
+        rows=[
+            [
+                str(each.row),
+                f"{each.wrong} of {each.trainings}",
+                f"{each.loss:.3g}",
+                each.truth,
+                each.taken_for,
+            ]
+            for each in pictures
+        ],
+    )

@@ -1,0 +1,162 @@
+"""Parameters: importances, effects, pairs, and the objective against costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hpsearch.formatting import count_noun
+from hpsearch.reporting.analysis.findings import Contrast, Effects
+from hpsearch.reporting.blocks import Block, Charts, Column, Section, Table, Text
+from hpsearch.reporting.charts.effects import effect_chart, interaction_chart
+from hpsearch.reporting.charts.importances import importance_chart
+from hpsearch.reporting.charts.tradeoffs import COSTS, tradeoff
+from hpsearch.reporting.content import StudyContent
+from hpsearch.reporting.labels import Unit, cut, name_of
+
+#: Largest number of parameters with a chart; the table has all.
+_EFFECTS_DRAWN = 16
+
+
+def importances(content: StudyContent) -> Section:
+    """Return shares of importance, a chart for each group of trials that share parameters."""
+    found = content.importances
+    blocks: list[Block] = []
+    charts = []
+    missing = []
+    for place, group in enumerate(found.groups):
+        where = _where(group.branch)
+        title = f"{where or 'All trials'} ({count_noun(group.trials, 'trial')})"
+        chart = importance_chart(group, title, place)
+        if chart is not None:
+            charts.append(chart)
+        elif group.reason is not None:
+            missing.append(f"{where or 'All trials'}: {group.reason}.")
+    if charts:
+        blocks.append(
+            Text(
+                text="An importance is the share of what the objective varies by. It has no "
+                "direction: what to choose stands under Effects.",
+                style="note",
+            )
+        )
+        blocks.append(Charts(name="importances", charts=charts))
+        blocks.append(Text(text=f"{found.evaluator}, {found.note}.", style="note"))
+    blocks += [Text(text=told, style="note" if charts else "plain") for told in missing]
+    if not blocks:
+        blocks.append(Text(text="No parameter was searched, or no trial has begun."))
+    return Section(name="importances", title="Importances", blocks=blocks)
+
+
+def effects(content: StudyContent) -> Section:
+    """Return each parameter's effect, and the pairs that depend on each other, with verdicts."""
+    found, unit, title = content.effects, content.unit, "Effects"
+    if found.reason is not None or not found.effects:
+        why = found.reason or "No parameter was searched."
+        return Section(name="effects", title=title, blocks=[Text(text=why)])
+    blocks: list[Block] = [Text(text=_basis(found, unit), style="note")]
+    table = _effects_table(found, unit)
+    if table.rows:
+        blocks.append(table)
+    silent = [each for each in found.effects if each.reason is not None]
+    blocks += [Text(text=f"{each.name}: {each.reason}.", style="note") for each in silent]
+    charts = [
+        chart
+        for place, effect in enumerate(found.effects[:_EFFECTS_DRAWN])
+        if (chart := effect_chart(effect, unit, place)) is not None
+    ]
+    if charts:
+        blocks.append(Text(text="Marginal means with 95 % intervals", style="heading"))
+        blocks.append(Charts(name="effects", charts=charts))
+    blocks.append(Text(text="Pairs that depend on each other", style="heading"))
+    drawn = [
+        chart
+        for place, pair in enumerate(found.interactions)
+        if (chart := interaction_chart(pair, unit, place)) is not None
+    ]
+    if drawn:
+        blocks.append(Charts(name="pairs", charts=drawn))
+        blocks.append(
+            Text(
+                text=f"The {count_noun(len(drawn), 'pair')} that depend on each other most, of "
+                f"{found.examined_pairs} that were looked at; p values are corrected for these.",
+                style="note",
+            )
+        )
+    else:
+        blocks.append(Text(text="No pair has enough trials at each of its levels."))
+    return Section(name="effects", title=title, blocks=blocks)
+
+
+def _basis(summary: Effects, unit: Unit) -> str:
+    text = (
+        f"Estimated from {count_noun(summary.trials, 'trial')}: {summary.complete} complete"
+        f", {summary.foretold} stopped early whose end was foretold from their curve"
+        f", {summary.diverged} diverged. A difference counts from {unit.width(summary.margin)} on. "
+    )
+    if summary.floor is not None and summary.floored:
+        text += (
+            f"Values worse than {unit.value(summary.floor)} count as that "
+            f"({count_noun(summary.floored, 'trial')}). "
+        )
+    return text + (
+        "Yes: the levels differ by more than chance explains. No: any difference is below what "
+        f"counts. Undecided: the data exclude neither. p values are corrected for "
+        f"{count_noun(summary.examined, 'parameter')}."
+    )
+
+
+def _effects_table(summary: Effects, unit: Unit) -> Table:
+    return Table(
+        caption="Effects of all parameters",
+        columns=[
+            Column(label="parameter"),
+            Column(label="matters?"),
+            Column(label="best level"),
+            Column(label="best against worst", numeric=True),
+            Column(label="95 % interval", numeric=True),
+            Column(label="p", title="corrected for the number of parameters", numeric=True),
+        ],
+        rows=[
+            [
+                cut(each.name, 40) + (f" ({_where(each.branch)})" if each.branch else ""),
+                str(each.verdict),
+                "-" if each.best is None else cut(each.best),
+                *_span(each.span, unit),
+                "-" if each.p_value is None else f"{each.p_value:.2g}",
+            ]
+            for each in summary.effects
+            if each.reason is None
+        ],
+    )
+
+
+def _span(span: Contrast | None, unit: Unit) -> tuple[str, str]:
+    if span is None:
+        return "-", "-"
+    ahead = span.ahead
+    return unit.difference(ahead.estimate), unit.differences(ahead.low, ahead.high)
+
+
+def _where(branch: Mapping[str, str]) -> str:
+    return ", ".join(f"{path.split('.')[-1]} {cut(option)}" for path, option in branch.items())
+
+
+def tradeoffs(content: StudyContent) -> Section:
+    """Return the objective against each cost that is known."""
+    charts, missing = [], []
+    for name in COSTS:
+        chart = tradeoff(content, name)
+        if chart is None:
+            missing.append(name_of(name))
+        else:
+            charts.append(chart)
+    blocks: list[Block] = [Charts(name="tradeoffs", charts=charts)] if charts else []
+    if missing:
+        blocks.append(
+            Text(
+                text=f"Not shown: {', '.join(missing)}. Fewer than two complete trials differ in "
+                "it, or it wasn't recorded.",
+                style="note" if charts else "plain",
+            )
+        )
+    return Section(name="tradeoffs", title="What accuracy costs", blocks=blocks)

@@ -1,0 +1,67 @@
+"""How to repeat the study: commands, seeds, hashes, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpsearch.reporting.blocks import Commands, Facts, Section, Text
+from hpsearch.reporting.content import StudyContent
+
+
+def reproduce(content: StudyContent) -> Section:
+    """Return how to repeat the study."""
+    name = content.name
+    noted = content.noted
+    trainings = noted.get("trainings")
+    # Folds or repeated splits: a trial has a model for each
+    several = f" (each of {_each(trainings)} models of a trial)" if trainings else ""
+    facts = [
+        ("Study's fingerprint", content.fingerprint),
+        ("Seed", str(content.seed)),
+        ("Data hash (SHA-256)", _each(noted.get("data_hash"))),
+        ("Split hash (SHA-256)", _each(noted.get("split_hash"))),
+        (
+            "Images",
+            f"{_each(noted.get('train_images'))} for training{several}, "
+            f"{_each(noted.get('val_images'))} for validation",
+        ),
+        ("Device", _each(noted.get("device"))),
+        ("Threads", _each(noted.get("threads"))),
+        ("Precision", _each(noted.get("precision"))),
+        ("Created", content.created_at),
+        (
+            "Versions that made this report",
+            ", ".join(f"{package} {version}" for package, version in content.versions.items()),
+        ),
+    ]
+    export = f"{name}.best.yaml"
+    asked = [] if content.confirmed is None else content.confirmed.options
+    # Finalists are compared by one objective; with several, a point of the front is exported
+    several_goals = len(content.objectives) > 1
+    confirm = [] if several_goals else [" ".join([f"hpsearch confirm --study {name}", *asked])]
+    pick = " --pick knee" if several_goals else ""
+    return Section(
+        name="reproduce",
+        title="How to reproduce",
+        blocks=[
+            Commands(
+                label="Commands that do it again",
+                lines=[
+                    f"hpsearch launch --study {name}.yaml",
+                    *confirm,
+                    f"hpsearch export --study {name}{pick} --out {export}",
+                    f"hpsearch train {export}     # trains the winner again",
+                    f"hpsearch verify {export}    # data and figures must come out again",
+                ],
+            ),
+            Facts(facts=facts),
+            Text(text="The study as it was launched", style="heading"),
+            Text(text="With every default and what the command line changed."),
+            Commands(label=f"Study file of {name}", lines=content.text.rstrip("\n").split("\n")),
+        ],
+    )
+
+
+def _each(values: Sequence[Any] | None) -> str:
+    return ", ".join(str(value) for value in values[:6]) if values else "unknown"

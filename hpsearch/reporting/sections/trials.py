@@ -1,0 +1,123 @@
+"""Every trial: the leaderboard, the curves, the course of the search, the settings."""
+
+from __future__ import annotations
+
+from hpsearch.formatting import count_noun
+from hpsearch.reporting.blocks import Block, Column, Section, Table, Text
+from hpsearch.reporting.charts.history import history as history_chart
+from hpsearch.reporting.charts.learning_curves import learning_curves
+from hpsearch.reporting.charts.parallel import parallel
+from hpsearch.reporting.content import StudyContent
+from hpsearch.reporting.labels import count, cut, duration, quantity, setting
+
+_NO_TRIAL = "No trial has begun."
+_NO_EPOCH = "No trial has reported an epoch."
+
+
+def leaderboard(content: StudyContent) -> Section:
+    """Return all trials as one table, ranked ones first."""
+    if not content.trials:
+        return _empty("leaderboard", "Leaderboard", _NO_TRIAL)
+    unit, names = content.unit, content.short_names
+    ranks = {number: rank for rank, number in enumerate(content.ranked, start=1)}
+    others = [name for name in content.objectives if name != content.metric]
+    rows = [
+        [
+            str(ranks.get(row["number"], "")),
+            str(row["number"]),
+            str(row["state"]).replace("pruned", "stopped"),
+            unit.value(row["value"]),
+            *(quantity(name, row.get(name)) for name in others),
+            str(row["epochs"]),
+            duration(row["epoch_seconds"]),
+            count(row["parameters"]),
+            *(cut(setting(row.get(path))) for path in content.parameters),
+        ]
+        for row in content.trials
+    ]
+    ranked = len(content.ranked)
+    told = (
+        "Only complete trials have a rank; a stopped one's value is from its last epoch. One seed "
+        "each: neighbours in this list may well change places with another seed."
+    )
+    if content.violators:
+        listed = ", ".join(map(str, content.violators))
+        told += f" Without a rank because they break a constraint: trials {listed}."
+    return Section(
+        name="leaderboard",
+        title="Leaderboard",
+        blocks=[
+            Text(text=told, style="note"),
+            Table(
+                caption=f"{count_noun(len(rows), 'trial')}, {ranked} of them ranked",
+                columns=[
+                    Column(label="#", title="rank", numeric=True),
+                    Column(label="trial", numeric=True),
+                    Column(label="state"),
+                    Column(label=unit.name, numeric=True),
+                    *(Column(label=name, numeric=True) for name in others),
+                    Column(label="epochs", numeric=True),
+                    Column(label="epoch", title="median time of an epoch", numeric=True),
+                    Column(label="params", title="learned parameters", numeric=True),
+                    *(Column(label=names[path], title=path) for path in content.parameters),
+                ],
+                rows=rows,
+                marked=frozenset(
+                    place
+                    for place, row in enumerate(content.trials)
+                    if row["number"] == content.winner
+                ),
+                shown=15,
+                sortable=True,
+            ),
+        ],
+    )
+
+
+def curves(content: StudyContent) -> Section:
+    """Return the learning curves."""
+    chart = learning_curves(content)
+    if chart is None:
+        return _empty("curves", "Learning curves", _NO_EPOCH)
+    return Section(name="curves", title="Learning curves", blocks=[chart])
+
+
+def history(content: StudyContent) -> Section:
+    """Return the best so far, against epochs and against time."""
+    title = "How the search went"
+    charts = [history_chart(content, "epochs"), history_chart(content, "seconds")]
+    blocks: list[Block] = [chart for chart in charts if chart is not None]
+    if not blocks:
+        return _empty("history", title, "No trial has ended.")
+    return Section(name="history", title=title, blocks=blocks)
+
+
+def settings(content: StudyContent) -> Section:
+    """Return all settings as parallel coordinates, the most important parameters first."""
+    title = "Parallel coordinates"
+    chart = parallel(content, _by_importance(content))
+    if chart is None:
+        why = "It takes two searched parameters and two trials with a value."
+        return _empty("parallel", title, why)
+    return Section(name="parallel", title=title, blocks=[chart])
+
+
+def _by_importance(content: StudyContent) -> list[str]:
+    shares = {
+        each.parameter: each.share
+        for group in content.importances.groups
+        for each in group.importances
+    }
+    always = {
+        each.parameter
+        for group in content.importances.groups
+        if not group.branch
+        for each in group.importances
+    }
+    return sorted(
+        content.parameters, key=lambda path: (path not in always, -shares.get(path, -1.0))
+    )
+
+
+def _empty(name: str, title: str, why: str) -> Section:
+    return Section(name=name, title=title, blocks=[Text(text=why)])

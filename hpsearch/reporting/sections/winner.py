@@ -1,0 +1,272 @@
+"""The winner, its value, and its comparisons; with several objectives the front."""
+
+from __future__ import annotations
+
+from hpsearch.formatting import count_noun
+from hpsearch.reporting.blocks import Block, Column, Facts, Section, Table, Text
+from hpsearch.reporting.charts.finalists import finalists
+from hpsearch.reporting.charts.learning_curves import loss_curves
+from hpsearch.reporting.content import Confirmed, StudyContent
+from hpsearch.reporting.labels import Unit, count, duration, quantity, sentence, setting
+from hpsearch.results.confirmation.verdict import Comparison, optimism_in_words
+from hpsearch.results.export.confirmed import distrusted
+
+
+def winner(content: StudyContent) -> Section:
+    """Return the winner, its value, and its comparisons."""
+    number = content.winner
+    blocks: list[Block] = []
+    if number is None:
+        return Section(name="winner", title="The winner", blocks=[Text(text=_no_winner(content))])
+    blocks += _standing(content)
+    if len(content.objectives) > 1:
+        blocks.append(_front(content))
+    params = content.params(number)
+    names = content.short_names
+    row = content.row(number)
+    blocks.append(Text(text=f"Settings of trial {number}", style="heading"))
+    blocks.append(
+        Table(
+            caption=f"Settings of trial {number}",
+            columns=[
+                Column(label="parameter"),
+                Column(label="value"),
+                Column(label="path in the study file"),
+            ],
+            rows=[[names[path], setting(value), path] for path, value in params.items()],
+            shown=40,
+        )
+    )
+    facts = [
+        (sentence(label), quantity(name, row.get(name)))
+        for name, label in (
+            ("parameters", "learned parameters"),
+            ("multiply_adds", "multiply-adds per image"),
+            ("epoch_seconds", "time of an epoch (median)"),
+            ("latency", "time for one image"),
+        )
+        if row.get(name) is not None
+    ]
+    if facts:
+        blocks.append(Facts(facts=facts))
+    curve = loss_curves(content)
+    if curve is not None:
+        blocks.append(curve)
+    return Section(name="winner", title="The winner", blocks=blocks)
+
+
+def _no_winner(content: StudyContent) -> str:
+    if content.violators:
+        return (
+            f"All {len(content.violators)} complete trials break a constraint "
+            f"({', '.join(content.constraints)}), so none can win."
+        )
+    counts = content.counts
+    return (
+        "No trial is complete, so there is no winner: "
+        f"{counts['pruned']} stopped early, {counts['failed']} failed, "
+        f"{counts['running']} running, {counts['paused']} paused."
+    )
+
+
+def _standing(content: StudyContent) -> list[Block]:
+    found = content.confirmed
+    if found is None or found.verdict.winner is None or not found.verdict.finished:
+        return _unconfirmed(content)
+    verdict, unit = found.verdict, content.unit
+    blocks: list[Block] = [Facts(facts=_verdict_facts(found, unit))]
+    if verdict.invalid:
+        blocks.append(Text(text=distrusted(verdict), style="warning"))
+    if found.nth > 1:
+        blocks.append(
+            Text(
+                text=f"This is confirmation {found.nth} of this search: the best of several is "
+                "optimistic again. Tell of each, or of the first.",
+                style="warning",
+            )
+        )
+    if found.newer_trials > 0:
+        blocks.append(
+            Text(
+                text="The search has continued since: "
+                f"{count_noun(found.newer_trials, 'newer trial')} "
+                "not included in the confirmation.",
+                style="warning",
+            )
+        )
+    chart = finalists(verdict)
+    if chart is not None:
+        blocks.append(chart)
+    blocks.append(_finalists_table(found, unit))
+    out = [each.standing for each in verdict.finalists if each.standing.reason is not None]
+    if out:
+        # The reasons are sentences, and a column of the table has no room for them
+        blocks.append(
+            Facts(
+                facts=[
+                    (
+                        f"Trial {each.trial} is out after seed {each.rejected_after}",
+                        str(each.reason),
+                    )
+                    for each in out
+                ]
+            )
+        )
+    blocks.append(Text(text=f"Finalists: {found.rule}", style="note"))
+    return blocks
+
+
+def _unconfirmed(content: StudyContent) -> list[Block]:
+    found, name = content.confirmed, content.name
+    value = content.unit.value(content.row(content.winner).get("value"))
+    if len(content.objectives) > 1:
+        each = (
+            "The figures of each point are those of one training with one seed; "
+            "hpsearch train FILE --seeds 5 trains an exported point again."
+        )
+        return [Text(text=f"Unconfirmed. {each}", style="warning")]
+    if found is None:
+        why = f"No fresh seed has confirmed it; hpsearch confirm --study {name} does."
+    elif not found.verdict.finished:
+        why = f"Its confirmation isn't finished; hpsearch confirm --study {name} goes on."
+    else:
+        why = (
+            "In its confirmation every finalist failed; "
+            f"hpsearch show --study {found.study} tells why."
+        )
+    return [
+        Text(
+            text=f"Unconfirmed: trial {content.winner} came to {value} with one seed, as the best "
+            f"of {count_noun(len(content.ranked), 'trial')}. That flatters it. {why}",
+            style="warning",
+        )
+    ]
+
+
+def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]:
+    verdict = confirmation.verdict
+    facts = [("Winner", f"trial {verdict.winner}")]
+    if verdict.confirmed is not None:
+        facts.append((f"Confirmed {unit.name}", unit.value(verdict.confirmed)))
+    for label, interval in (
+        ("95 % interval over seeds", verdict.over_seeds),
+        (f"95 % over seeds and {verdict.other_images}", verdict.over_seeds_and_images),
+        ("One more training lands within (95 %)", verdict.next_training),
+    ):
+        if interval is not None:
+            facts.append((label, unit.interval((interval.low, interval.high))))
+    facts.append(
+        (
+            "Rests on",
+            f"{count_noun(len(verdict.reported), 'fresh seed')}; validation: {verdict.judged_on}",
+        )
+    )
+    facts.append(
+        (
+            "Best seen in the search",
+            f"{unit.value(verdict.best_seen)} (one seed, best of "
+            f"{count_noun(verdict.complete, 'trial')})",
+        )
+    )
+    if verdict.optimism is not None:
+        told = optimism_in_words(verdict.optimism, verdict.metric)
+        facts.append(("Optimism of the search", told))
+    if verdict.runner_up is not None:
+        facts.append(
+            (f"Against trial {verdict.runner_up.trial} (second)", _versus(verdict.runner_up, unit))
+        )
+    if verdict.winner_is_baseline:
+        facts.append(("Against the first try_first", "it is the winner itself"))
+    elif verdict.baseline is not None:
+        facts.append(
+            (
+                f"Against trial {verdict.baseline.trial} (first try_first)",
+                _versus(verdict.baseline, unit),
+            )
+        )
+    if verdict.chance_of_best is not None:
+        facts.append(
+            ("Chance that it is the best of the finalists", f"{verdict.chance_of_best:.0%}")
+        )
+    return facts
+
+
+def _versus(versus: Comparison, unit: Unit) -> str:
+    ahead = versus.ahead
+    told = "better" if ahead.estimate > 0 else "worse"
+    if not versus.distinguishable:
+        told = "not distinguishable"
+    stale = "" if versus.fresh else "; on seeds that helped to choose, so flattering"
+    return (
+        f"{unit.difference(ahead.estimate)} (95 %: {unit.differences(ahead.low, ahead.high)}): "
+        f"{told}{stale}"
+    )
+
+
+def _finalists_table(confirmation: Confirmed, unit: Unit) -> Table:
+    verdict = confirmation.verdict
+    return Table(
+        caption="The finalists",
+        columns=[
+            Column(label="#", numeric=True),
+            Column(label="trial", numeric=True),
+            Column(label="in search", numeric=True),
+            Column(label="mean of choosing seeds", numeric=True),
+            Column(label="seeds", numeric=True),
+            Column(label="confirmed", numeric=True),
+            Column(label="epoch", numeric=True),
+            Column(label="parameters", numeric=True),
+            Column(label="one image", numeric=True),
+            Column(label="out"),
+        ],
+        rows=[
+            [
+                str(each.place),
+                str(each.standing.trial),
+                unit.value(each.seen),
+                unit.value(each.standing.mean),
+                str(each.standing.seeds),
+                unit.value(each.reported),
+                duration(each.cost.epoch_seconds),
+                count(each.cost.parameters),
+                "-"
+                if each.cost.latency_seconds is None
+                else f"{1000 * each.cost.latency_seconds:.2f} ms",
+                ""
+                if each.standing.reason is None
+                else f"after seed {each.standing.rejected_after}",
+            ]
+            for each in verdict.finalists
+        ],
+        marked=frozenset(
+            place
+            for place, each in enumerate(verdict.finalists)
+            if each.standing.trial == verdict.winner
+        ),
+    )
+
+
+def _front(content: StudyContent) -> Table:
+    names = list(content.objectives)
+    ways = ", ".join(f"{name} ({way})" for name, way in content.objectives.items())
+    rows = [content.row(number) for number in content.front]
+    return Table(
+        caption=f"The Pareto front: {ways}",
+        columns=[
+            Column(label="trial", numeric=True),
+            *(Column(label=name, numeric=True) for name in names),
+            Column(label="point"),
+        ],
+        rows=[
+            [
+                str(row["number"]),
+                *(
+                    quantity(name, row.get(name, row["value"] if name == content.metric else None))
+                    for name in names
+                ),
+                "knee" if row["number"] == content.knee else "",
+            ]
+            for row in rows
+        ],
+        sortable=True,
+    )

@@ -1,0 +1,130 @@
+"""The output of ``hpsearch status --json``: summary, pruning audit and confirmation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpsearch.errors import StorageError
+from hpsearch.reporting.pruning_audit import read_pruning_audit
+from hpsearch.reporting.starts import read_prior
+from hpsearch.results.confirmation.stored import (
+    invalid_finalists,
+    is_confirmation,
+    newer_trials,
+    newest,
+    progress_of,
+)
+from hpsearch.results.ranking import front, knee
+from hpsearch.results.records import StudyRecord
+from hpsearch.results.summary import summary
+from hpsearch.search import prior_results
+from hpsearch.search.storage import Database
+
+
+def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return the JSON-like status of a study; it has ``confirmation`` only if there is one."""
+    bill = read_pruning_audit(database, record)
+    return {
+        **with_confirmed_best(database, record, summary(record)),
+        "pruning": bill and bill.as_json(),
+        **_confirmation(database, record),
+        **_knowledge(database, record),
+        **_prior(database, record),
+    }
+
+
+def with_confirmed_best(
+    database: Database, record: StudyRecord, status: dict[str, Any]
+) -> dict[str, Any]:
+    """Return a summary with the confirmed winner as ``best``, if there is one.
+
+    Its value is the mean over its fresh seeds. ``hpsearch.open_study(..).best`` is the same trial.
+
+    Args:
+        database: The study's database.
+        record: The study with its trials.
+        status: The summary.
+    """
+    confirmation = newest(database, record.study.name)
+    if confirmation is None or is_confirmation(record.study):
+        return status
+    now = progress_of(confirmation)
+    if not now.finished or now.winner is None:
+        return status
+    if now.winner in invalid_finalists(record, confirmation):
+        return status
+    # Imported late: statistics take long to import
+    from hpsearch.results.confirmation.reading import read_verdict
+
+    verdict = read_verdict(database, record, confirmation)
+    if verdict.confirmed is None:
+        return status
+    params = record.values(record.trial(now.winner).params)
+    best = {"number": now.winner, "value": verdict.confirmed, "params": params, "confirmed": True}
+    return {**status, "best": best}
+
+
+def winners(database: Database, record: StudyRecord) -> dict[int, str]:
+    """Return ticket -> mark: the best seen, the confirmed winner, on the front."""
+    order = front(record)
+    if record.goals.is_multi_objective:
+        nearest = knee(record)
+        return {
+            trial.ticket: "knee of the front" if trial == nearest else "front" for trial in order
+        }
+    marks = {trial.ticket: "best seen" for trial in order}
+    best = with_confirmed_best(database, record, {"best": None})["best"]
+    if best is not None:
+        marks[record.trial(best["number"]).ticket] = "confirmed winner"
+    return marks
+
+
+def _knowledge(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return the sources of the sampler's prior results; empty if it has none."""
+    found = prior_results.sources(database, record.study.study_id)
+    listed = [{"source": each.name, "results": each.results, "at": each.at} for each in found]
+    return {"knowledge": listed} if listed else {}
+
+
+def _prior(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return the results of the study's prior; empty if it has none, or draws nothing."""
+    if is_confirmation(record.study):
+        return {}
+    found = read_prior(database, record)
+    return {} if found is None else {"prior": found}
+
+
+def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return the state of the search's newest confirmation; empty if there is none."""
+    found = newest(database, record.study.name)
+    if found is None:
+        return {}
+    now = progress_of(found)
+    mean = interval = damaged = gap = None
+    if now.finished and now.winner is not None:
+        # Imported late: statistics take long to import
+        from hpsearch.results.confirmation.reading import read_verdict
+        from hpsearch.results.confirmation_gap import read_test_gap
+
+        try:
+            verdict = read_verdict(database, record, found)
+            mean, interval = verdict.confirmed, verdict.over_seeds_and_images
+            gap = read_test_gap(database, record, verdict)
+        except StorageError as error:
+            damaged = str(error)
+    told = {
+        "study": found.study.name,
+        "finished": now.finished,
+        "trainings": found.counts.finished,
+        "winner": now.winner,
+        "value": mean,
+        "interval": None if interval is None else [interval.low, interval.high],
+        "newer_trials": newer_trials(record, found),
+    }
+    if gap is not None:
+        told["test_outside_confirmed"] = gap.to_json()
+    if damaged is not None:
+        told["damaged"] = damaged
+    if invalid := invalid_finalists(record, found):
+        told["invalid"] = invalid
+    return {"confirmation": told}

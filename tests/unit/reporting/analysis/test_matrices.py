@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpsearch.reporting.analysis.matrices import hardest, matrices, read_matrices
+from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
+from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.records import read_study
+
+NAMES = ("cat", "dog", "ship")
+
+
+def said(rows: list[int], truth: list[int], predicted: list[int], loss: float = 1.0) -> Predictions:
+    return Predictions(
+        rows=np.array(rows),
+        predicted=np.array(predicted),
+        truth=np.array(truth),
+        loss=np.full(len(rows), loss),
+    )
+
+
+def trained(predictions: Predictions) -> TrainingResult:
+    return TrainingResult(value=0.5, predictions=predictions)
+
+
+def test_fresh_seeds_alone_are_counted_where_there_are_any() -> None:
+    outcomes = {
+        PlannedTraining(trial=4, seed=1): trained(said([0, 1], [0, 1], [2, 2])),
+        PlannedTraining(trial=4, seed=3): trained(said([0, 1], [0, 1], [0, 2])),
+        PlannedTraining(trial=9, seed=1): trained(said([0, 1], [0, 1], [1, 1])),
+    }
+    found = matrices(outcomes, NAMES, [4, 9], fresh=[3, 4])
+    assert found is not None
+    winner, other = found.finalists
+    assert (winner.trial, winner.trainings) == (4, 1)
+    assert winner.counts == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
+    assert winner.shares == [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [None, None, None]]
+    assert (other.trial, other.counts) == (9, [[0, 1, 0], [0, 1, 0], [0, 0, 0]])
+    assert found.images == 2
+
+
+def test_the_hardest_picture_is_the_one_that_is_most_often_wrong() -> None:
+    trainings = [
+        said([0, 1, 2], [0, 1, 2], [0, 2, 1], 1.0),
+        said([0, 1, 2], [0, 1, 2], [1, 2, 0], 3.0),
+        said([0, 1, 2], [0, 1, 2], [0, 0, 1], 2.0),
+        said([7], [1], [0], 9.0),
+    ]
+    found = hardest(trainings, NAMES, at_most=5)
+    assert [(each.row, each.wrong, each.trainings) for each in found] == [
+        (1, 3, 3), (2, 3, 3), (0, 1, 3),
+    ]  # fmt: skip
+    first = found[0]
+    assert (first.truth, first.taken_for, first.times) == ("dog", "ship", 2)
+    assert first.loss == pytest.approx(2.0)
+    assert len(hardest(trainings, NAMES, at_most=1)) == 1
+
+
+def test_a_class_that_one_finalist_knows_better_stands_out() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], 60)
+    outcomes = {}
+    for seed in range(1, 6):
+        for trial, recall in ((4, (0.9, 0.9, 0.9)), (9, (0.9, 0.6, 0.9))):
+            right = rng.random(180) < np.array(recall)[truth]
+            predicted = np.where(right, truth, (truth + 1) % 3)
+            outcomes[PlannedTraining(trial=trial, seed=seed)] = trained(
+                said(list(range(180)), truth.tolist(), predicted.tolist())
+            )
+    found = matrices(outcomes, NAMES, [4, 9])
+    assert found is not None
+    (versus,) = found.versus
+    assert (versus.trial, versus.other, versus.seeds) == (4, 9, 5)
+    cat, dog, ship = versus.classes
+    assert dog.ahead is not None
+    assert dog.ahead.low > 0.1
+    assert dog.ahead.low < 0.3 < dog.ahead.high
+    assert dog.images == 60
+    assert cat.ahead is not None and not cat.ahead.excludes(0.0)
+    assert ship.ahead is not None and not ship.ahead.excludes(0.0)
+
+
+def test_two_that_say_the_same_have_no_interval() -> None:
+    same = said([0, 1, 2, 3], [0, 0, 1, 1], [0, 0, 1, 1])
+    outcomes = {PlannedTraining(trial=t, seed=s): trained(same) for t in (4, 9) for s in (1, 2)}
+    found = matrices(outcomes, NAMES, [4, 9])
+    assert found is not None
+    assert [each.ahead for each in found.versus[0].classes] == [None, None, None]
+
+
+def test_without_predictions_there_is_nothing(searched) -> None:
+    assert (
+        matrices({PlannedTraining(trial=1, seed=1): TrainingResult(value=None)}, NAMES, [1]) is None
+    )
+    assert read_matrices(searched.database, read_study(searched.database, "made_up")) is None
