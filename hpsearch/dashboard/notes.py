@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from hpsearch.dashboard.study_view import StudyView
 from hpsearch.dashboard.thresholds import Thresholds
 from hpsearch.metrics import MetricFormat
+from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.error_text import first_line, shortened
 from hpsearch.results.export.confirmed import in_words
@@ -42,8 +43,7 @@ def study_note(view: StudyView) -> str:
     parts.append(f"**{words(state_line(view))}**")
     parts += [f"**Warning**: {words(each)}." for each in record.warnings]
     parts.append(_winner(view))
-    if is_confirmation(record.study):
-        search = record.study.document["confirms"]["study"]
+    if (search := confirmed_search(record.study)) is not None:
         parts.append(
             f"This is the confirmation of the search {code(search)}: its finalists, trained again "
             f"with fresh seeds. Its verdict stands in that study's note and report."

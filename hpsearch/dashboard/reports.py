@@ -18,6 +18,7 @@ from threading import Lock
 from hpsearch.dashboard.notes import state_line, winner_line
 from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.errors import UnknownName
+from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.search import studies
 from hpsearch.search.storage import Database
@@ -93,8 +94,8 @@ class Reports:
             view = self._views.of(name)
         except UnknownName:
             return None
-        if is_confirmation(view.record.study):
-            return self.report(view.record.study.document["confirms"]["study"])
+        if (search := confirmed_search(view.record.study)) is not None:
+            return self.report(search)
         # One at a time: a report takes seconds, and several readers may request the same one.
         with self._lock:
             kept = self._kept.pop(name, None)

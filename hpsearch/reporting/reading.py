@@ -20,9 +20,9 @@ from hpsearch.reporting.content import Confirmed, StudyContent
 from hpsearch.reporting.hard_pictures import hard_pictures
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.reading import read_verdict
+from hpsearch.results.confirmation.spec import confirmed_search, spec_of
 from hpsearch.results.confirmation.stored import (
     confirmations,
-    is_confirmation,
     newer_trials,
     newest,
 )
@@ -73,8 +73,7 @@ def read_content(
         UserError: If the study is a confirmation.
     """
     record = read_study(database, name)
-    if is_confirmation(record.study):
-        search = record.study.document["confirms"]["study"]
+    if (search := confirmed_search(record.study)) is not None:
         raise UserError(
             f"a report is made of a search, but {name!r} is the confirmation of {search!r}; run "
             f"`hpsearch report --study {search}`, which tells of its confirmation too"
@@ -151,18 +150,18 @@ def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:
     found = newest(database, record.study.name)
     if found is None:
         return None
-    confirms = found.study.document["confirms"]
+    spec = spec_of(found.study)
     usual = Confirm(**(record.study.document.get("confirm") or {}))
-    asked = {key: confirms["asked"][key] for key in ("top", "seeds")}
-    given = confirms["asked"].get("given", ())  # earlier versions didn't store it
+    requested = {"top": spec.requested.top, "seeds": spec.requested.seeds}
+    given = spec.requested.given or ()
     return Confirmed(
         study=found.study.name,
         nth=len(confirmations(database, record.study.name)),
         newer_trials=newer_trials(record, found),
-        rule=confirms["rule"],
+        rule=spec.rule,
         options=[
             f"--{key} {told}"
-            for key, told in asked.items()
+            for key, told in requested.items()
             if key in given or told != getattr(usual, key)
         ],
         verdict=read_verdict(database, record, found),

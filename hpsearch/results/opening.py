@@ -114,6 +114,7 @@ def _stored_definition(name: str, storage: str, unknown: UnknownName) -> StoredS
     file = sqlite_file(storage)
     if file is not None and not file.exists():
         raise unknown
+    from hpsearch.results.confirmation.spec import confirmed_search
     from hpsearch.search import studies
 
     try:
@@ -126,11 +127,10 @@ def _stored_definition(name: str, storage: str, unknown: UnknownName) -> StoredS
         raise UnknownName(
             "study", name, {*unknown.names, *stored}, "A path to a .yaml file works as well."
         )
-    confirms = found.document.get("confirms")
-    if confirms is not None:
+    if (search := confirmed_search(found)) is not None:
         raise UserError(
             f"a study or a study file must be named, but {name!r} is the confirmation of "
-            f"{confirms['study']!r}; go on with it: hpsearch confirm --study {confirms['study']}"
+            f"{search!r}; go on with it: hpsearch confirm --study {search}"
         )
     return found
 

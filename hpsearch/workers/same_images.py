@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.results import data_sets
-from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.data_sets import Images
 from hpsearch.search import queries, studies
 from hpsearch.search.storage import Database
@@ -72,7 +72,6 @@ def require_same_as_before(
 
 def _compared(database: Database, stored: StoredStudy) -> list[StoredStudy]:
     """Return the study; for a confirmation, its search before it."""
-    if not is_confirmation(stored):
-        return [stored]
-    search = studies.find_or_none(database, stored.document["confirms"]["study"])
+    name = confirmed_search(stored)
+    search = None if name is None else studies.find_or_none(database, name)
     return [stored] if search is None else [search, stored]

@@ -16,7 +16,8 @@ from support.trials import SmallSearch, open_small
 from hpsearch import component_registries
 from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.reading import read_confirmation
-from hpsearch.results.confirmation.stored import progress_of, spec_of, trainings
+from hpsearch.results.confirmation.spec import spec_of
+from hpsearch.results.confirmation.stored import progress_of, trainings
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.ranking import best
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
@@ -52,7 +53,7 @@ class Confirmed:
         record = self.record()
         winner = progress_of(record).winner
         assert winner is not None
-        seed = spec_of(record).report_seeds[0]
+        seed = spec_of(record.study).report_seeds[0]
         return trainings(record)[PlannedTraining(trial=winner, seed=seed)]
 
 
@@ -202,7 +203,7 @@ def test_a_winner_that_was_declared_invalid_is_not_exported_as_one(
 def test_a_finalist_that_was_declared_invalid_is_told_with_the_winner(
     hpsearch: Hpsearch, confirmed: Confirmed, here: Path
 ) -> None:
-    contest, winner = spec_of(confirmed.record()), progress_of(confirmed.record()).winner
+    contest, winner = spec_of(confirmed.stored), progress_of(confirmed.record()).winner
     other = next(trial for trial in contest.trials if trial != winner)
     invalidate = ("invalidate", *confirmed.stored[:4], str(other))
     hpsearch(*invalidate, "--reason", "why")

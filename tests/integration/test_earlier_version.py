@@ -19,6 +19,7 @@ from support.commands import Ran
 
 from hpsearch import component_registries
 from hpsearch.results.confirmation.reading import read_verdict
+from hpsearch.results.confirmation.spec import confirmed_search, spec_of
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.final_evaluations import evaluations
 from hpsearch.results.records import read_study
@@ -64,6 +65,13 @@ def test_its_documents_say_the_same(database: Database) -> None:
         stored = studies.find(database, name)
         study = study_from_document(stored.document, component_registries.registries)
         assert study.fingerprint == stored.fingerprint
+
+
+def test_its_confirmations_settings_are_read_and_written_the_same(database: Database) -> None:
+    stored = studies.find(database, "before-confirm")
+    spec = spec_of(stored)
+    assert spec.study == confirmed_search(stored) == "before"
+    assert json.dumps(spec.to_document()) == json.dumps(stored.document["confirms"])
 
 
 def test_its_confirmation_and_its_evaluation_are_read(database: Database) -> None:

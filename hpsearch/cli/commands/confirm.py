@@ -130,19 +130,19 @@ def after_launch(
 
 def _print_asked(prepared: ConfirmationRun, *, stderr: bool) -> None:
     state = "new" if prepared.new else f"{count_noun(prepared.ended, 'training')} ended before"
-    confirms: Any = prepared.study.confirms
-    finalists = ", ".join(str(each["trial"]) for each in confirms["finalists"])
+    spec = prepared.spec
+    finalists = ", ".join(map(str, spec.trials))
     say(f"{prepared.name} ({state})", style="bold", stderr=stderr)
-    several = len(confirms["finalists"]) > 1
+    several = len(spec.trials) > 1
     say(
-        f"{'finalists: trials' if several else 'finalist: trial'} {finalists}: {prepared.rule}",
+        f"{'finalists: trials' if several else 'finalist: trial'} {finalists}: {spec.rule}",
         stderr=stderr,
     )
     epochs = prepared.most * prepared.epochs
     say(
         f"at most {count_noun(prepared.most, 'training')} of "
         f"{count_noun(prepared.epochs, 'epoch')} "
-        f"({confirms['seeds']} seeds choose, {confirms['seeds']} more report): {epochs:,} epochs, "
+        f"({spec.seeds} seeds choose, {spec.seeds} more report): {epochs:,} epochs, "
         f"{epochs / max(1, prepared.search_epochs):.0%} of the search's {prepared.search_epochs:,}",
         stderr=stderr,
     )

@@ -49,13 +49,12 @@ def invalidate(
         raise typer.BadParameter(
             '--reason "TEXT" must give the reason why its value can\'t be trusted.'
         )
-    from hpsearch.results.confirmation.stored import is_confirmation
+    from hpsearch.results.confirmation.spec import confirmed_search
     from hpsearch.search import validity
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
-        if is_confirmation(record.study):
-            search = record.study.document["confirms"]["study"]
+        if (search := confirmed_search(record.study)) is not None:
             raise UserError(
                 f"a confirmation's next trainings follow from those before, so none can be "
                 f"removed from {record.study.name!r}; declare the finalist invalid in {search!r}, "

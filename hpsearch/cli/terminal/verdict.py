@@ -36,15 +36,17 @@ def verdict_json(
         nth: Which confirmation of the search it is, from 1.
         newer: The number of trials that the search has run since.
     """
-    confirms = confirmation.study.document["confirms"]
+    from hpsearch.results.confirmation.spec import spec_of
+
+    spec = spec_of(confirmation.study)
     return {
-        "study": confirms["study"],
+        "study": spec.study,
         "confirmation": confirmation.study.name,
         "nth": nth,
         "newer_trials": newer,
-        "rule": confirms["rule"],
-        "seeds": confirms["seeds"],
-        "seeds_before": confirms["seeds_before"],
+        "rule": spec.rule,
+        "seeds": spec.seeds,
+        "seeds_before": spec.seeds_before,
         "confirmed": verdict.confirmed,
         "spent_epochs": verdict.spent_epochs,
         "full_trainings": verdict.full_trainings,
@@ -64,24 +66,24 @@ def print_verdict(
         nth: Which confirmation of the search it is, from 1.
         newer: The number of trials that the search has run since.
     """
+    from hpsearch.results.confirmation.spec import spec_of
     from hpsearch.results.export.confirmed import LACKS_GROUPS, distrusted
 
-    confirms = confirmation.study.document["confirms"]
+    spec = spec_of(confirmation.study)
     unit = MetricFormat(verdict.metric)
     say()
     state = "" if verdict.finished else " (not finished: results of what has ended so far)"
-    say(f"{confirms['study']}: {verdict.metric}{state}", style="bold")
+    say(f"{spec.study}: {verdict.metric}{state}", style="bold")
     for label, text in _lines(verdict, unit):
         say(f"{label:<21} {text}")
     if verdict.lacks_groups:
         say(LACKS_GROUPS, style="bold red")
     say()
     _print_finalists(verdict, unit)
-    say(f"Finalists: {confirms['rule']}")
+    say(f"Finalists: {spec.rule}")
     if verdict.winner is not None:
-        params = {each["trial"]: each["params"] for each in confirms["finalists"]}
-        among = dict.fromkeys(path for each in params.values() for path in each)
-        values = confirmation.values(params[verdict.winner])
+        among = dict.fromkeys(path for each in spec.finalists for path in each.params)
+        values = confirmation.values(spec.params[verdict.winner])
         say(f"Trial {verdict.winner}: {show_params(values, among)}")
     if told := distrusted(verdict):
         say(told, style="bold red")

@@ -12,8 +12,9 @@ from hpsearch.metrics import CONFUSION_CLASSES
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.statistics import Interval, Judged, difference
-from hpsearch.results.confirmation.stored import newest, outcomes_of, progress_of, spec_of
+from hpsearch.results.confirmation.stored import newest, outcomes_of, progress_of
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.storage import Database
 
@@ -108,11 +109,11 @@ def read_matrices(
         return None
     noted = trial_attributes.read_many(database, confirmation.study.study_id, ["class_names"])
     names: list[str] = next((each["class_names"] for each in noted.values()), [])
-    spec, now = spec_of(confirmation), progress_of(confirmation)
+    spec, now = spec_of(confirmation.study), progress_of(confirmation)
     outcomes = outcomes_of(database, confirmation)
     places = [each.trial for each in now.standings]
-    if spec.baseline is not None and spec.baseline not in places:
-        places.append(spec.baseline)
+    if spec.baseline_trial is not None and spec.baseline_trial not in places:
+        places.append(spec.baseline_trial)
     # The confirmed value uses the report's seeds only; shares by class must agree with it
     return matrices(outcomes, names, places, fresh=spec.report_seeds, pictures=pictures)
 

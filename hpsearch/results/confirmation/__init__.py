@@ -2,6 +2,7 @@
 
 - ``finalists``      which trials are trained again
 - ``choosing``       the numbers of finalists and seeds, within a share of the search's epochs
+- ``spec``           the settings of a confirmation, and how they are stored
 - ``plan``           the next training, the rejected finalists with reasons, the winner
 - ``predictions``    one training's prediction for each validation image, as it is stored
 - ``stored``         a confirmation in the database, and its progress

@@ -9,7 +9,7 @@ from functools import partial
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, Error, of_json
-from hpsearch.results.confirmation.plan import FIRST_ROUND
+from hpsearch.results.confirmation.spec import FIRST_ROUND
 from hpsearch.results.ranking import contenders
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.ledger_tables import TicketState

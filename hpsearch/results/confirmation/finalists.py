@@ -9,8 +9,9 @@ from typing import Any
 
 from hpsearch.errors import UserError
 from hpsearch.formatting import count_noun
-from hpsearch.results.confirmation.luck import Field, field_of
+from hpsearch.results.confirmation.luck import field_of
 from hpsearch.results.confirmation.over_groups import Error
+from hpsearch.results.confirmation.spec import Field
 
 #: Default number of finalists.
 DEFAULT_TOP = 6

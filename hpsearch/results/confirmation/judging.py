@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from hpsearch.errors import StorageError
 from hpsearch.metrics import CONFUSION_CLASSES
 from hpsearch.results.confirmation.contributions import judged
-from hpsearch.results.confirmation.luck import Field, at_level_of, share_of_luck
+from hpsearch.results.confirmation.luck import at_level_of, share_of_luck
 from hpsearch.results.confirmation.plan import (
-    ConfirmationSpec,
     PlannedTraining,
     Progress,
     TrainingResult,
@@ -22,6 +21,7 @@ from hpsearch.results.confirmation.plan import (
     seed_noise,
 )
 from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.spec import ConfirmationSpec, Field
 from hpsearch.results.confirmation.statistics import (
     Estimate,
     Judged,
@@ -95,8 +95,8 @@ class _Judge:
             folds=search.folds,
             optimism=None if mean is None else self.sign * (search.best_seen - mean.mean),
             runner_up=self.comparison(state.runner_up),
-            baseline=self.comparison(self.spec.baseline),
-            winner_is_baseline=winner is not None and winner == self.spec.baseline,
+            baseline=self.comparison(self.spec.baseline_trial),
+            winner_is_baseline=winner is not None and winner == self.spec.baseline_trial,
             chance_of_best=self.prob_best(),
             search_epochs=search.search_epochs,
             confirmation_epochs=search.confirmation_epochs,

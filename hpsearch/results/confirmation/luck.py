@@ -24,23 +24,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean, median
 
+from hpsearch.results.confirmation.spec import Field
 from hpsearch.results.confirmation.statistics import Estimate
-
-
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """The values of all trials from which the finalists were chosen, in two numbers."""
-
-    #: Median of the values.
-    middle: float
-    #: Mean square distance from the median of the values that are better. The worse ones are left
-    #: out, since a search's failures lie far behind.
-    variance: float
-    #: Number of values that are better than the median.
-    better: int
 
 
 def field_of(values: Sequence[float]) -> Field:

@@ -18,46 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.spec import FIRST_ROUND, ConfirmationSpec
 
-#: Seeds that every finalist gets, whatever the first result: one seed shows no noise.
-FIRST_ROUND = 2
 #: One-sided confidence at which a finalist that trails the leader is rejected.
 REJECTION_CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConfirmationSpec:
-    """A confirmation's settings, fixed when it is created.
-
-    Raises:
-        ValueError: If there is no finalist, one appears twice, or ``seeds`` is below 2.
-    """
-
-    #: Trial numbers of the finalists in the search's rank order, best first.
-    trials: tuple[int, ...]
-    #: The trial that the winner is compared with: the first of ``try_first``. It may also be a
-    #: finalist. If it isn't, it doesn't compete, and is trained with the report's seeds only.
-    baseline: int | None
-    #: Seeds for the selection (1..seeds), and again for the report (seeds + 1..2 * seeds).
-    seeds: int
-    #: Whether more of the objective is better.
-    maximize: bool
-
-    def __post_init__(self) -> None:
-        if not self.trials or len(set(self.trials)) != len(self.trials):
-            raise ValueError("a contest needs finalists, each once")
-        if self.seeds < FIRST_ROUND:
-            raise ValueError(f"a contest needs at least {FIRST_ROUND} seeds: one shows no noise")
-
-    @property
-    def selection_seeds(self) -> range:
-        """The seeds that choose the winner."""
-        return range(1, self.seeds + 1)
-
-    @property
-    def report_seeds(self) -> range:
-        """The seeds whose mean is reported."""
-        return range(self.seeds + 1, 2 * self.seeds + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +170,7 @@ class _Walk:
         """Plan the report seeds; return the winner: the best that fails with none of them."""
         while fit := [rank.trial for rank in self.standings() if not rank.failed]:
             trained = [fit[0], *(trial for trial in fit[1:2] if trial in self.contending)]
-            baseline = self.spec.baseline
+            baseline = self.spec.baseline_trial
             if baseline is not None and not any(s.trial == baseline for s in self._failed()):
                 trained.append(baseline)
             wanted = [

@@ -9,16 +9,14 @@ from typing import Any
 
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.judging import judge
-from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.over_groups import names_groups
 from hpsearch.results.confirmation.plan import PlannedTraining
+from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.stored import (
     invalid_finalists,
     latencies,
     newest,
     outcomes_of,
-    params_of,
-    spec_of,
     trainings,
 )
 from hpsearch.results.confirmation.verdict import ConfirmationResult, Cost, Search
@@ -56,7 +54,7 @@ def read_verdict(
     """
     begun = trainings(confirmation)
     noted = trial_attributes.read_many(database, confirmation.study.study_id, _NOTED)
-    then = confirmation.study.document["confirms"]["search"]
+    spec = spec_of(confirmation.study)
     values = {trial.number: trial.value for trial in search.trials}
     splits: dict[int, set[str]] = {}
     for entry, trial in begun.items():
@@ -65,24 +63,20 @@ def read_verdict(
             splits.setdefault(entry.seed, set()).add(split)
     facts = Search(
         metric=confirmation.objective.metric,
-        values={
-            trial: value
-            for trial in params_of(confirmation)
-            if (value := values.get(trial)) is not None
-        },
-        best_seen=then["best"],
-        complete=then["complete"],
-        search_epochs=then["epochs"],
+        values={trial: value for trial in spec.params if (value := values.get(trial)) is not None},
+        best_seen=spec.search.best,
+        complete=spec.search.complete,
+        search_epochs=spec.search.epochs,
         confirmation_epochs=confirmation.counts.epochs_run,
         epochs_per_trial=confirmation.study.epochs_per_trial,
         new_splits=len(set().union(*splits.values())) > 1,
         class_names=next((each["class_names"] for each in noted.values()), []),
         costs=_costs(database, confirmation, begun, noted),
         folds=confirmation.study.document["data"].get("folds"),
-        field=Field(**then["field"]) if "field" in then else None,
+        field=spec.search.field,
         names_groups=names_groups(confirmation.study.document["data"]),
     )
-    verdict = judge(spec_of(confirmation), outcomes_of(database, confirmation), facts)
+    verdict = judge(spec, outcomes_of(database, confirmation), facts)
     return replace(verdict, invalid=invalid_finalists(search, confirmation))
 
 
@@ -96,7 +90,7 @@ def _costs(
     curves = queries.curves(database, confirmation.study.study_id)
     measured = latencies(database, confirmation)
     found = {}
-    for number in params_of(confirmation):
+    for number in spec_of(confirmation.study).params:
         mine = [trial for entry, trial in begun.items() if entry.trial == number]
         seconds = [epoch.seconds for trial in mine for epoch in curves.get(trial.ticket, [])]
         facts = next(filter(None, (attributes.get(each.trial_id or -1) for each in mine)), {})

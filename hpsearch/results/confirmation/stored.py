@@ -1,32 +1,18 @@
 """A confirmation in the database: a study of its own, named after the search.
 
-Its settings are in its document under ``confirms``::
-
-    study, fingerprint   the search that it confirms
-    seeds, seeds_before  how many choose (as many report), and how many fresh seeds earlier
-                         confirmations of this search have used
-    asked                top, seeds and share, before the share had its effect; given: those of
-                         top and seeds that were options of the command
-    finalists            [{trial, params}, ...] in the search's rank order
-    baseline             {trial, params}, or null
-    search               of the search at that moment: trials that had ended, complete ones, epochs,
-                         and the best value seen
-
-Ticket n is entry n of the plan, which follows from the tickets that have ended. So nothing else is
-stored, and every worker computes the same plan.
+Its settings are in its document (``spec``). Ticket n is entry n of the plan, which follows from the
+tickets that have ended. So nothing else is stored, and every worker computes the same plan.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import LeftOverStudy
 from hpsearch.results.confirmation.plan import (
-    ConfirmationSpec,
     PlannedTraining,
     Progress,
     TrainingResult,
@@ -34,6 +20,7 @@ from hpsearch.results.confirmation.plan import (
     progress,
 )
 from hpsearch.results.confirmation.predictions import Predictions, decode
+from hpsearch.results.confirmation.spec import confirmed_search, spec_of
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search import optuna_rows, studies
 from hpsearch.search.events import EventKind, event_log
@@ -41,7 +28,6 @@ from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.storage import Database
 from hpsearch.search.stored_json import decode_or
 from hpsearch.search.studies import StoredStudy
-from hpsearch.study_file.goals import Objective
 
 #: Suffix of the search's name; later confirmations end in ``-confirm-2``, ``-confirm-3``, ...
 SUFFIX = "-confirm"
@@ -57,7 +43,7 @@ def name_of(study: str, nth: int) -> str:
 
 def is_confirmation(study: StoredStudy) -> bool:
     """Whether a stored study is a confirmation, not a search."""
-    return study.document.get("confirms") is not None
+    return confirmed_search(study) is not None
 
 
 def confirmations(database: Database, study: str) -> list[StoredStudy]:
@@ -82,29 +68,6 @@ def newest(database: Database, study: str) -> StudyRecord | None:
     return read_study(database, found[-1].name) if found else None
 
 
-def spec_of(confirmation: StudyRecord) -> ConfirmationSpec:
-    """Return the confirmation's settings."""
-    return spec_from_document(confirmation.study.document["confirms"], confirmation.objective)
-
-
-def spec_from_document(confirms: Mapping[str, Any], objective: Objective) -> ConfirmationSpec:
-    """Return the settings in ``confirms``, a section of a stored document."""
-    baseline = confirms["baseline"]
-    return ConfirmationSpec(
-        trials=tuple(each["trial"] for each in confirms["finalists"]),
-        baseline=None if baseline is None else baseline["trial"],
-        seeds=confirms["seeds"],
-        maximize=objective.direction == "maximize",
-    )
-
-
-def params_of(confirmation: StudyRecord) -> dict[int, Mapping[str, Any]]:
-    """Return trial -> its stored parameters, of the finalists and of the baseline."""
-    confirms = confirmation.study.document["confirms"]
-    listed = [*confirms["finalists"], *filter(None, [confirms["baseline"]])]
-    return {each["trial"]: each["params"] for each in listed}
-
-
 def trainings(confirmation: StudyRecord) -> dict[PlannedTraining, TrialRecord]:
     """Return each training that was started, in the order of their tickets."""
     planned = progress_of(confirmation).planned
@@ -126,12 +89,12 @@ def expected_trainings(confirmation: StudyRecord) -> int:
 
     Its budget contains only what the plan knows so far, which grows from round to round.
     """
-    return expected_length(spec_of(confirmation), _walked(confirmation)[1])
+    return expected_length(spec_of(confirmation.study), _walked(confirmation)[1])
 
 
 def _walked(confirmation: StudyRecord) -> tuple[Progress, dict[PlannedTraining, TrainingResult]]:
     """Return the progress, and the result of each training that has ended."""
-    spec = spec_of(confirmation)
+    spec = spec_of(confirmation.study)
     ended = {trial.ticket: trial for trial in confirmation.trials if trial.state.is_finished}
     known = -1
     outcomes: dict[PlannedTraining, TrainingResult] = {}
@@ -172,7 +135,7 @@ def kept_trainings(confirmation: StudyRecord) -> list[TrialRecord]:
     These are the winner's trainings with the report's seeds, which are evaluated and exported.
     While the winner may still fail, they are those of every report seed.
     """
-    spec, now = spec_of(confirmation), progress_of(confirmation)
+    spec, now = spec_of(confirmation.study), progress_of(confirmation)
     return [
         trial
         for entry, trial in trainings(confirmation).items()
@@ -187,7 +150,7 @@ def invalid_finalists(search: StudyRecord, confirmation: StudyRecord) -> dict[in
 
     Its trainings in the confirmation have fresh seeds, but they may have the same fault.
     """
-    listed = params_of(confirmation)
+    listed = spec_of(confirmation.study).params
     return {
         trial.number: trial.invalid.reason
         for trial in search.trials
@@ -197,8 +160,7 @@ def invalid_finalists(search: StudyRecord, confirmation: StudyRecord) -> dict[in
 
 def newer_trials(search: StudyRecord, confirmation: StudyRecord) -> int:
     """Return how many trials of the search have ended since the finalists were chosen."""
-    known: int = confirmation.study.document["confirms"]["search"]["trials"]
-    return search.counts.finished - known
+    return search.counts.finished - spec_of(confirmation.study).search.trials
 
 
 def record_latencies(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
-from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.plan import FinalistRank
+from hpsearch.results.confirmation.spec import Field
 from hpsearch.results.confirmation.statistics import Interval
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.reading import read_verdict
+from hpsearch.results.confirmation.spec import confirmed_search, spec_of
 from hpsearch.results.confirmation.stored import (
     confirmations,
-    is_confirmation,
     kept_trainings,
     newest,
-    spec_of,
     trainings,
 )
 from hpsearch.results.confirmation.verdict import ConfirmationResult
@@ -60,8 +59,7 @@ def choose(
         UserError: If there is nothing to export, or ``record`` is a confirmation.
     """
     name = record.study.name
-    if is_confirmation(record.study):
-        search = record.study.document["confirms"]["study"]
+    if (search := confirmed_search(record.study)) is not None:
         raise UserError(
             f"a search is exported, but {name!r} is the confirmation of {search!r}; run "
             f"`hpsearch export --study {search}`, which takes the confirmed winner"
@@ -124,7 +122,7 @@ def _first_report(confirmation: StudyRecord) -> TrialRecord:
     It must not be the best of them: a choice by value would make that value optimistic.
     """
     kept = {trial.ticket for trial in kept_trainings(confirmation)}
-    seeds = spec_of(confirmation).report_seeds
+    seeds = spec_of(confirmation.study).report_seeds
     for entry, trial in sorted(trainings(confirmation).items(), key=lambda item: item[0].seed):
         if entry.seed in seeds and trial.ticket in kept:
             return trial

@@ -9,7 +9,7 @@ from typing import Any
 
 from hpsearch.errors import StorageError, UnknownName, UserError
 from hpsearch.metrics import COSTS, OBJECTIVES
-from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.warm_start.source import Row, Source
 from hpsearch.search import queries
@@ -37,10 +37,9 @@ def from_hpsearch(
         UserError: If ``other`` is a confirmation.
     """
     name = other.study.name
-    if is_confirmation(other.study):
+    if (search := confirmed_search(other.study)) is not None:
         raise UserError(
-            f"a search is learned from, but {name!r} is a confirmation; name the search, "
-            f"{other.study.document['confirms']['study']!r}"
+            f"a search is learned from, but {name!r} is a confirmation; name the search, {search!r}"
         )
     curves = queries.curves(database, other.study.study_id)
     rows = []

@@ -7,27 +7,33 @@ in a study of its own, whose tickets are as safe as those of a search.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from hpsearch import component_registries
 from hpsearch.errors import InfeasibleConfig, UserError
 from hpsearch.results.confirmation.choosing import Choice, choose, most_trainings
-from hpsearch.results.confirmation.plan import FIRST_ROUND, entries
+from hpsearch.results.confirmation.plan import entries
+from hpsearch.results.confirmation.spec import (
+    FIRST_ROUND,
+    Configuration,
+    ConfirmationSpec,
+    RequestedSettings,
+    SearchSnapshot,
+    confirmed_search,
+    spec_of,
+)
 from hpsearch.results.confirmation.stored import (
     confirmations,
     is_confirmation,
     latencies,
     name_of,
-    params_of,
     progress_of,
     record_latencies,
-    spec_from_document,
 )
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord, read_study
@@ -76,8 +82,7 @@ class ConfirmationRun:
     study: StudyFile
     #: Whether this call created it.
     new: bool
-    #: The rule by which the finalists were chosen, and how the budget share limited it.
-    rule: str
+    spec: ConfirmationSpec
     #: Trainings that have ended, and the most that there may be (unless some fail).
     ended: int
     most: int
@@ -137,9 +142,9 @@ def prepare_confirmation(
         # Numbers that the user chose, here or in the study file, are reduced only by a share
         bounded=not given and study.document.get("confirm") is None,
     )
-    before = max((_seeds_used(each) for each in known), default=0)
-    confirms = _confirms(search, settings, choice, before, given)
-    prepared = _study(search, own_name, confirms)
+    before = max((spec_of(each).last_seed for each in known), default=0)
+    spec = _spec(search, settings, choice, before, given)
+    prepared = _study(search, own_name, spec)
     ensure_tables(database)
     stored = studies.create_or_find(database, prepared)
     if not is_confirmation(stored):
@@ -165,11 +170,10 @@ def time_left(prepared: ConfirmationRun, options: LaunchOptions) -> TimeRange | 
     """
     allocation = check_options(options)
     left = prepared.most - prepared.ended
-    confirms: Any = prepared.study.confirms
-    seed = confirms["seeds_before"] + 1
+    seed = prepared.spec.seeds_before + 1
     build_plans = []
-    for each in confirms["finalists"] if left > 0 else ():
-        config = prepared.study.trial_config({**each["params"], CONFIRM_SEED: seed}, ticket=1)
+    for each in prepared.spec.finalists if left > 0 else ():
+        config = prepared.study.trial_config({**each.params, CONFIRM_SEED: seed}, ticket=1)
         device = (
             allocation.devices[0] if allocation.devices else resolve_devices(options.devices)[0]
         )
@@ -233,8 +237,7 @@ def run(
 
 
 def _require_search(search: StudyRecord) -> None:
-    if is_confirmation(search.study):
-        of = search.study.document["confirms"]["study"]
+    if (of := confirmed_search(search.study)) is not None:
         raise UserError(
             f"study {search.study.name!r} is itself the confirmation of {of!r}; name the search: "
             f"hpsearch confirm --study {of}"
@@ -271,12 +274,12 @@ def _own_name(name: str, nth: int) -> str:
 def _resume(
     database: Database, search: StudyRecord, stored: StoredStudy, request: ConfirmRequest
 ) -> ConfirmationRun:
-    begun = stored.document["confirms"]["asked"]
+    begun = spec_of(stored).requested
     for key in ("top", "seeds"):
         given = getattr(request, key)
-        if given is not None and given != begun[key]:
+        if given is not None and given != getattr(begun, key):
             raise UserError(
-                f"{stored.name} was begun with --top {begun['top']} --seeds {begun['seeds']}, but "
+                f"{stored.name} was begun with --top {begun.top} --seeds {begun.seeds}, but "
                 f"got --{key} {given}; leave it out to go on (or to read the verdict), or add "
                 "--again to confirm anew, with other seeds"
             )
@@ -287,7 +290,7 @@ def _describe(
     database: Database, search: StudyRecord, stored: StoredStudy, *, new: bool
 ) -> ConfirmationRun:
     record = read_study(database, stored.name)
-    confirms = stored.document["confirms"]
+    spec = spec_of(stored)
     return ConfirmationRun(
         name=stored.name,
         study=study_from_document(
@@ -297,14 +300,10 @@ def _describe(
             where=f"study {stored.name}",
         ),
         new=new,
-        rule=confirms["rule"],
+        spec=spec,
         ended=record.counts.finished,
         most=max(
-            most_trainings(
-                len(confirms["finalists"]),
-                confirms["seeds"],
-                baseline=confirms["baseline"] is not None,
-            ),
+            most_trainings(len(spec.trials), spec.seeds, baseline=spec.baseline is not None),
             len(progress_of(record).planned),
         ),
         epochs=stored.epochs_per_trial,
@@ -312,44 +311,37 @@ def _describe(
     )
 
 
-def _seeds_used(stored: StoredStudy) -> int:
-    confirms = stored.document["confirms"]
-    return int(confirms["seeds_before"] + 2 * confirms["seeds"])
-
-
-def _confirms(
+def _spec(
     search: StudyRecord, settings: Confirm, choice: Choice, before: int, given: Sequence[str]
-) -> dict[str, Any]:
+) -> ConfirmationSpec:
     chosen = choice.finalists
 
-    def listed(number: int) -> dict[str, Any]:
-        return {"trial": number, "params": dict(search.trial(number).params)}
+    def configuration(number: int) -> Configuration:
+        return Configuration(trial=number, params=dict(search.trial(number).params))
 
-    return {
-        "study": search.study.name,
-        "fingerprint": search.study.fingerprint,
-        "seeds": choice.seeds,
-        "seeds_before": before,
-        "asked": {
-            "top": settings.top,
-            "seeds": settings.seeds,
-            "share": settings.share,
-            "given": list(given),
-        },
-        "rule": choice.rule,
-        "finalists": [listed(number) for number in chosen.trials],
-        "baseline": None if chosen.baseline is None else listed(chosen.baseline),
-        "search": {
-            "trials": search.counts.finished,
-            "complete": search.counts.complete,
-            "epochs": search.counts.epochs_run,
-            "best": ranked(search)[0].value,
-            "field": asdict(chosen.field),
-        },
-    }
+    return ConfirmationSpec(
+        study=search.study.name,
+        fingerprint=search.study.fingerprint,
+        maximize=search.objective.direction == "maximize",
+        seeds=choice.seeds,
+        seeds_before=before,
+        requested=RequestedSettings(
+            top=settings.top, seeds=settings.seeds, share=settings.share, given=tuple(given)
+        ),
+        rule=choice.rule,
+        finalists=tuple(map(configuration, chosen.trials)),
+        baseline=None if chosen.baseline is None else configuration(chosen.baseline),
+        search=SearchSnapshot(
+            trials=search.counts.finished,
+            complete=search.counts.complete,
+            epochs=search.counts.epochs_run,
+            best=ranked(search)[0].value,
+            field=chosen.field,
+        ),
+    )
 
 
-def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> StudyFile:
+def _study(search: StudyRecord, name: str, spec: ConfirmationSpec) -> StudyFile:
     """Return the confirmation's study: the search's, with a plan in place of a sampler."""
     document = {
         key: value
@@ -357,7 +349,6 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
         # Every finalist satisfies the constraints
         if key not in ("try_first", "confirm", "provenance", "constraints")
     }
-    spec = spec_from_document(confirms, search.objective)
     # Each fresh seed has a split of its own anyway, so each training gives one usable model
     document["data"] = single_split(document["data"])
     document |= {
@@ -370,7 +361,7 @@ def _study(search: StudyRecord, name: str, confirms: Mapping[str, Any]) -> Study
         },
         "sampler": {"random": {}},
         "pruner": {"none": {}},
-        "confirms": confirms,
+        "confirms": spec.to_document(),
     }
     text = to_yaml(document, f"Written by hpsearch, to confirm what {search.study.name} found")
     return study_from_document(
@@ -394,10 +385,12 @@ def measure_latencies(
     record = read_study(database, prepared.name)
     if latencies(database, record):
         return
-    first = record.study.document["confirms"]["seeds_before"] + 1
+    spec = spec_of(record.study)
     subjects = {}
-    for number, params in params_of(record).items():
-        config = prepared.study.trial_config({**params, CONFIRM_SEED: first}, ticket=1)
+    for number, params in spec.params.items():
+        config = prepared.study.trial_config(
+            {**params, CONFIRM_SEED: spec.seeds_before + 1}, ticket=1
+        )
         subjects[number] = (config.model, plan(config, device=device, data_root=data))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from optuna.distributions import IntDistribution
 
 from hpsearch.failpoints import FailPoint, hit
-from hpsearch.results.confirmation.stored import params_of, progress_of
+from hpsearch.results.confirmation.spec import spec_of
+from hpsearch.results.confirmation.stored import progress_of
 from hpsearch.results.records import read_study
 from hpsearch.search import studies
 from hpsearch.search.storage import Database
@@ -26,16 +27,15 @@ def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTri
         ticket: The number of a planned ticket, from 1.
     """
     record = read_study(database, study.name)
-    confirms = record.study.document["confirms"]
+    spec = spec_of(record.study)
     entry = progress_of(record).planned[ticket - 1]
-    given = params_of(record)[entry.trial]
+    given = spec.params[entry.trial]
     parameters = study.space.parameters()
-    before, seeds = confirms["seeds_before"], confirms["seeds"]
     return DrawnTrial(
-        params={**given, CONFIRM_SEED: before + entry.seed},
+        params={**given, CONFIRM_SEED: spec.seeds_before + entry.seed},
         distributions={
             **{path: distribution_of(parameters[path]) for path in given},
-            CONFIRM_SEED: IntDistribution(1, before + 2 * seeds),
+            CONFIRM_SEED: IntDistribution(1, spec.last_seed),
         },
         config=study.space.freeze(given).config,
         given=False,

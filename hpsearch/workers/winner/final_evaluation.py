@@ -17,13 +17,12 @@ from hpsearch.metrics import OBJECTIVES
 from hpsearch.results.confirmation.contributions import judged
 from hpsearch.results.confirmation.over_groups import error_of
 from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.spec import confirmed_search, spec_of
 from hpsearch.results.confirmation.statistics import Judged, estimate
 from hpsearch.results.confirmation.stored import (
     invalid_finalists,
-    is_confirmation,
     newest,
     progress_of,
-    spec_of,
     trainings,
 )
 from hpsearch.results.final_evaluations import FinalEvaluation, record_evaluation
@@ -142,11 +141,11 @@ def _confirmed(
     confirmation: StudyRecord, study: StudyFile, runs: Path
 ) -> tuple[int, list[Trained], list[int]]:
     """Return the confirmed winner, its models, one per report seed, and these seeds."""
-    now, of = progress_of(confirmation), confirmation.study.document["confirms"]["study"]
+    now, spec = progress_of(confirmation), spec_of(confirmation.study)
     if not now.finished:
         raise UserError(
             f"test images are opened once, for the confirmed winner, but {confirmation.study.name} "
-            f"isn't finished; go on with `hpsearch confirm --study {of}`"
+            f"isn't finished; go on with `hpsearch confirm --study {spec.study}`"
         )
     if now.winner is None:
         raise UserError(
@@ -156,7 +155,7 @@ def _confirmed(
     folder = _folder(confirmation, runs)
     models, seeds = [], []
     for entry, trial in trainings(confirmation).items():
-        if entry.trial != now.winner or entry.seed not in spec_of(confirmation).report_seeds:
+        if entry.trial != now.winner or entry.seed not in spec.report_seeds:
             continue
         if trial.number is None:
             continue
@@ -181,8 +180,7 @@ def _refuse_invalid(record: StudyRecord, confirmation: StudyRecord) -> None:
 
 
 def _refuse_confirmation(record: StudyRecord) -> None:
-    if is_confirmation(record.study):
-        of = record.study.document["confirms"]["study"]
+    if (of := confirmed_search(record.study)) is not None:
         raise UserError(
             f"study {record.study.name!r} is the confirmation of {of!r}; name the search: "
             f"hpsearch evaluate --study {of}"

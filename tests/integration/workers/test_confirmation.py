@@ -15,7 +15,8 @@ from hpsearch.results.confirmation.contributions import contributions
 from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation
-from hpsearch.results.confirmation.stored import PREDICTIONS, spec_of
+from hpsearch.results.confirmation.spec import spec_of
+from hpsearch.results.confirmation.stored import PREDICTIONS
 from hpsearch.search.ledger_types import Idle
 from hpsearch.search.storage import Database
 from hpsearch.study_file.trial_config import CONFIRM_SEED
@@ -47,7 +48,7 @@ def test_finalists_meet_the_same_seeds_each_with_a_split_of_its_own(searched) ->
     assert list(trainings) == list(now.planned)
     assert len(confirm.tickets()) == len(set(now.planned)) == confirm.record().study.trial_budget
     assert {each.state.value for each in trainings.values()} == {"complete"}
-    told = {each["trial"]: each["params"] for each in confirm.study.confirms["finalists"]}
+    told = spec_of(confirm.stored).params
     for entry, trial in trainings.items():
         assert trial.params == {**told[entry.trial], CONFIRM_SEED: entry.seed}
 
@@ -177,7 +178,7 @@ def test_whoever_waits_for_a_round_to_end_goes_on(searched) -> None:
 
 def test_a_finalist_that_fails_is_out(searched, monkeypatch) -> None:
     confirm = confirming(searched, top=2)
-    leader = spec_of(confirm.record()).trials[0]
+    leader = spec_of(confirm.stored).trials[0]
     real = trial_run.plan_build
 
     def with_a_bad_split(config: Any, **options: Any) -> Any:

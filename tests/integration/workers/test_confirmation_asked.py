@@ -13,6 +13,7 @@ from hpsearch.reporting.blocks import Commands
 from hpsearch.reporting.sections.reproduce import reproduce
 from hpsearch.results import final_evaluations
 from hpsearch.results.confirmation.plan import PlannedTraining
+from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.stored import latencies, newer_trials, newest
 from hpsearch.search import studies
 from hpsearch.study_file.study import SEEDS
@@ -178,7 +179,7 @@ def test_the_first_that_was_tried_is_compared_with(open_study) -> None:
     search.run_all()
     confirm = confirming(search, top=1)
     first = search.record().trials[0].number
-    assert confirm.study.confirms["baseline"] == {
+    assert spec_of(confirm.stored).to_document()["baseline"] == {
         "trial": first,
         "params": {"optimizer.sgd.lr": 0.011},
     }
@@ -192,7 +193,7 @@ def test_a_share_limits_what_it_may_cost(open_study) -> None:
     search.run_all()
     asked = prepare_confirmation(search.database, search.record(), search.study, ConfirmRequest())
     # Three finalists, tied: 3 and 2 trainings a seed, of 3 epochs; the search ran 9
-    assert (asked.study.confirms["seeds"], asked.most) == (3, 15)
+    assert (asked.spec.seeds, asked.most) == (3, 15)
     assert "share 5.5 of the search's 9 epochs allows 50, so" in asked.rule
     # It goes on by what was asked, not by what came of it
     assert (
@@ -220,8 +221,8 @@ def test_it_costs_what_the_search_did_unless_more_is_asked_for(
     search = open_study(f"confirm={confirm}")
     search.run_all()
     asked = prepare_confirmation(search.database, search.record(), search.study, wish)
-    assert len(asked.study.confirms["finalists"]) == finalists
-    assert asked.study.confirms["seeds"] == seeds
+    assert len(asked.spec.finalists) == finalists
+    assert asked.spec.seeds == seeds
     assert ("it may cost as many epochs as the search ran, 9, so" in asked.rule) == (seeds == 2)
 
 
@@ -243,7 +244,7 @@ def test_one_image_is_timed_with_every_finalist(searched) -> None:
     )
     measure_latencies(searched.database, asked, device="cpu", data=searched.data)
     found = latencies(searched.database, confirm.record())
-    assert sorted(found) == sorted(each["trial"] for each in confirm.study.confirms["finalists"])
+    assert sorted(found) == sorted(spec_of(confirm.stored).trials)
     assert all(seconds > 0 for seconds in found.values())
     measure_latencies(searched.database, asked, device="cpu", data=searched.data)
     assert len(confirm.events("latency_measured")) == 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from support.specs import made_up_spec
 
 from hpsearch.results.confirmation.choosing import most_trainings, within_share
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
 from hpsearch.results.confirmation.plan import (
-    ConfirmationSpec,
     PlannedTraining,
     TrainingResult,
     expected_length,
@@ -67,9 +67,7 @@ def test_a_bound_that_nobody_asked_for_says_how_to_ask_for_more() -> None:
 @pytest.mark.parametrize("apart", [False, True])
 def test_no_plan_is_longer_than_was_told(count: int, seeds: int, apart: bool) -> None:
     trials = tuple(range(count))
-    contest = ConfirmationSpec(
-        trials=trials, baseline=99 if apart else None, seeds=seeds, maximize=True
-    )
+    contest = made_up_spec(trials, baseline=99 if apart else None, seeds=seeds, maximize=True)
     outcomes: dict[PlannedTraining, TrainingResult] = {}
     while not (now := progress(contest, outcomes)).finished:
         for entry in now.planned:
@@ -82,7 +80,7 @@ def test_no_plan_is_longer_than_was_told(count: int, seeds: int, apart: bool) ->
 @pytest.mark.parametrize("baseline", [None, 99])
 def test_what_is_left_is_known_before_the_last_round_is_planned(baseline: int | None) -> None:
     """The plan grows round by round; the time left is told of all of them."""
-    contest = ConfirmationSpec(trials=(0, 1, 2), baseline=baseline, seeds=5, maximize=True)
+    contest = made_up_spec((0, 1, 2), baseline=baseline, seeds=5, maximize=True)
     outcomes: dict[PlannedTraining, TrainingResult] = {}
     lengths = []
     while not (now := progress(contest, outcomes)).finished:

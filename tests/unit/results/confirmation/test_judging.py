@@ -7,23 +7,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.specs import made_up_spec
 
 from hpsearch.errors import StorageError
 from hpsearch.results.confirmation.judging import judge
-from hpsearch.results.confirmation.luck import Field, at_level_of
+from hpsearch.results.confirmation.luck import at_level_of
 from hpsearch.results.confirmation.plan import (
-    ConfirmationSpec,
     PlannedTraining,
     TrainingResult,
     entries,
 )
 from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.spec import ConfirmationSpec, Field
 from hpsearch.results.confirmation.statistics import Judged, difference, estimate
 from hpsearch.results.confirmation.verdict import Cost, Search
 
 IMAGES = 400
 #: Trial 1 wins, 2 is close behind, 3 is hopeless; 0 is what a person would have tried.
-CONTEST = ConfirmationSpec(trials=(2, 1, 3), baseline=0, seeds=3, maximize=True)
+CONTEST = made_up_spec((2, 1, 3), baseline=0, seeds=3, maximize=True)
 #: Wrong images by trial and seed (of 400).
 WRONG: Mapping[int, Sequence[int]] = {
     1: [20, 24, 22, 30, 26, 28],
@@ -114,7 +115,7 @@ def test_comparisons_rest_on_seeds_that_chose_neither() -> None:
 
 
 def test_a_runner_up_that_was_rejected_is_compared_on_the_seeds_it_has_and_says_so() -> None:
-    contest = ConfirmationSpec(trials=(1, 3), baseline=1, seeds=3, maximize=True)
+    contest = made_up_spec((1, 3), baseline=1, seeds=3, maximize=True)
     outcomes = trained(contest)
     found = judge(contest, outcomes, SEARCH)
     assert found.runner_up is not None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.results.confirmation.luck import Field, at_level_of, field_of, share_of_luck
+from hpsearch.results.confirmation.luck import at_level_of, field_of, share_of_luck
+from hpsearch.results.confirmation.spec import Field
 from hpsearch.results.confirmation.statistics import Estimate
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.specs import made_up_spec
 
 from hpsearch.results.confirmation.plan import (
-    ConfirmationSpec,
     PlannedTraining,
     TrainingResult,
     entries,
@@ -19,8 +19,9 @@ from hpsearch.results.confirmation.plan import (
     seed_noise,
     standings,
 )
+from hpsearch.results.confirmation.spec import ConfirmationSpec
 
-FOUR = ConfirmationSpec(trials=(4, 1, 7, 9), baseline=None, seeds=4, maximize=True)
+FOUR = made_up_spec((4, 1, 7, 9), seeds=4, maximize=True)
 
 
 def as_pairs(planned: list[PlannedTraining]) -> list[tuple[int, int]]:
@@ -90,7 +91,7 @@ def test_a_lone_survivor_needs_no_more_selection() -> None:
 
 
 def test_less_is_better_where_a_loss_is_confirmed() -> None:
-    contest = ConfirmationSpec(trials=(1, 2), baseline=None, seeds=2, maximize=False)
+    contest = made_up_spec((1, 2), seeds=2, maximize=False)
     outcomes, _ = play(contest, by_table({1: [0.4, 0.5, 0.4, 0.4], 2: [0.3, 0.4, 0.4, 0.4]}))
     assert progress(contest, outcomes).winner == 2
 
@@ -119,7 +120,7 @@ def test_a_winner_that_fails_on_a_report_seed_makes_room_for_the_next() -> None:
         2: [0.8, 0.81, 0.8, 0.8],
         3: [0.7, 0.72, 0.7, 0.7],
     }
-    contest = ConfirmationSpec(trials=(1, 2, 3), baseline=None, seeds=2, maximize=True)
+    contest = made_up_spec((1, 2, 3), seeds=2, maximize=True)
     outcomes, _ = play(contest, by_table(table))
     found = progress(contest, outcomes)
     assert (found.winner, found.runner_up) == (2, 3)
@@ -133,7 +134,7 @@ def test_where_everything_fails_nothing_wins_and_the_plan_ends() -> None:
 
 
 def test_a_baseline_that_is_no_finalist_is_trained_with_the_reports_seeds_alone() -> None:
-    contest = ConfirmationSpec(trials=(5, 6), baseline=0, seeds=2, maximize=True)
+    contest = made_up_spec((5, 6), baseline=0, seeds=2, maximize=True)
     outcomes, _ = play(contest, lambda entry: 0.9 - entry.trial / 100)
     assert [pair for pair in as_pairs(list(outcomes)) if pair[0] == 0] == [(0, 3), (0, 4)]
     assert progress(contest, outcomes).winner == 5, "it doesn't compete"
@@ -142,12 +143,12 @@ def test_a_baseline_that_is_no_finalist_is_trained_with_the_reports_seeds_alone(
 @pytest.mark.parametrize("trials", [(), (1, 1)])
 def test_a_contest_needs_finalists_each_once(trials: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="each once"):
-        ConfirmationSpec(trials=trials, baseline=None, seeds=2, maximize=True)
+        made_up_spec(trials, seeds=2, maximize=True)
 
 
 def test_a_contest_of_one_seed_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 seeds"):
-        ConfirmationSpec(trials=(1,), baseline=None, seeds=1, maximize=True)
+        made_up_spec((1,), seeds=1, maximize=True)
 
 
 def test_noise_between_seeds_is_pooled_and_what_all_share_taken_out() -> None:
@@ -163,8 +164,8 @@ def test_noise_between_seeds_is_pooled_and_what_all_share_taken_out() -> None:
 def _contests(draw: st.DrawFn) -> tuple[ConfirmationSpec, dict[PlannedTraining, float | None]]:
     count, seeds = draw(st.integers(1, 6)), draw(st.integers(2, 5))
     baseline = draw(st.sampled_from([None, 0, count]))
-    contest = ConfirmationSpec(
-        trials=tuple(range(1, count + 1)),
+    contest = made_up_spec(
+        tuple(range(1, count + 1)),
         baseline=baseline,
         seeds=seeds,
         maximize=draw(st.booleans()),
