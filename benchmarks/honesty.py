@@ -35,17 +35,22 @@ from scipy.stats import binomtest
 
 from hpsearch.metrics import OBJECTIVES
 from hpsearch.results.confirmation.contributions import contributions, judged
-from hpsearch.results.confirmation.finalists import Candidate, finalists
+from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
 from hpsearch.results.confirmation.judging import judge
-from hpsearch.results.confirmation.luck import Field
 from hpsearch.results.confirmation.over_groups import error_of
 from hpsearch.results.confirmation.plan import (
-    ConfirmationSpec,
     PlannedTraining,
     TrainingResult,
     entries,
 )
 from hpsearch.results.confirmation.predictions import Predictions
+from hpsearch.results.confirmation.spec import (
+    Configuration,
+    ConfirmationSpec,
+    Field,
+    RequestedSettings,
+    SearchSnapshot,
+)
 from hpsearch.results.confirmation.verdict import Comparison, Search
 
 EASE, TASTE, LUCK = 2.0, 0.7, 0.08
@@ -249,9 +254,7 @@ def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
         top=world.top,
         baseline=0,
     )
-    contest = ConfirmationSpec(
-        trials=chosen.trials, baseline=chosen.baseline, seeds=world.seeds, maximize=maximize
-    )
+    contest = _spec(world, chosen, maximize=maximize)
     outcomes: dict[PlannedTraining, TrainingResult] = {}
     while todo := [entry for entry in entries(contest, outcomes) if entry not in outcomes]:
         for entry in todo:
@@ -283,6 +286,24 @@ def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
     record.test.append(_test_covers(world, truth, winner))
     record.trainings.append(len(outcomes))
     record.all_trainings.append((len(chosen.trials) + 3) * world.seeds)
+
+
+def _spec(world: World, chosen: Finalists, *, maximize: bool) -> ConfirmationSpec:
+    def configuration(trial: int) -> Configuration:
+        return Configuration(trial=trial, params={})
+
+    return ConfirmationSpec(
+        study=world.name,
+        fingerprint="",
+        maximize=maximize,
+        seeds=world.seeds,
+        seeds_before=0,
+        requested=RequestedSettings(top=world.top, seeds=world.seeds, share=None, given=None),
+        rule=chosen.rule,
+        finalists=tuple(map(configuration, chosen.trials)),
+        baseline=None if chosen.baseline is None else configuration(chosen.baseline),
+        search=SearchSnapshot(trials=0, complete=0, epochs=0, best=0.0, field=chosen.field),
+    )
 
 
 def _asked(world: World, seen: Sequence[float], best: float, field: Field) -> Search:

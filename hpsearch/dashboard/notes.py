@@ -17,11 +17,11 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.error_text import first_line, shortened
-from hpsearch.results.export.confirmed import in_words
 from hpsearch.results.markdown import block, code, words
 from hpsearch.results.ranking import knee
 from hpsearch.results.records import TrialRecord
 from hpsearch.results.summary import counts_of
+from hpsearch.results.winner import basis_of, winner_of
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.study_file.portable import without_home
 
@@ -77,34 +77,27 @@ def state_line(view: StudyView) -> str:
 
 def winner_line(view: StudyView) -> str:
     """Return the best trial, its value and how reliable that is, in one line."""
-    record, verdict = view.record, view.verdict
-    metric = record.objective.metric
+    record = view.record
     if is_confirmation(record.study):
-        return "told with the search: the best of these trainings is only its luckiest seed"
+        return (
+            "The search shows the winner: the best of these trainings only has the luckiest seed."
+        )
     if record.goals.is_multi_objective:
         front = ", ".join(map(str, view.best[:20]))
         more = ", .." if len(view.best) > 20 else ""
         nearest, names = knee(record), ", ".join(record.goals.objectives)
         told = "" if nearest is None else f"; its knee is trial {nearest.number}"
-        return f"front of {names}: trials {front or 'none yet'}{more}{told}"
+        return f"Front of {names}: trials {front or 'none yet'}{more}{told}."
     if not view.best:
-        return "no complete trial that keeps the constraints yet"
-    if view.is_confirmed and verdict is not None and verdict.confirmed is not None:
-        return (
-            f"trial {verdict.winner}, confirmed: {metric} {_value(metric, verdict.confirmed)} over "
-            f"{len(verdict.reported)} fresh seeds"
-            + ("" if view.test_gap is None else "; the test figure lies outside its interval")
-        )
-    best = record.trial(view.best[0])
-    return (
-        f"trial {best.number}, best seen: {metric} {_value(metric, best.value)} (one seed, best of "
-        f"{len(view.rank)}: optimistic)"
-    )
+        return "No complete trial satisfies the constraints yet."
+    winner = winner_of(record, view.verdict)
+    outside = "" if view.test_gap is None else " The test value is outside the interval."
+    return "" if winner is None else f"{winner.sentence}{outside}"
 
 
 def _winner(view: StudyView) -> str:
     record, verdict = view.record, view.verdict
-    told = f"**Winner**: {words(winner_line(view))}."
+    told = words(winner_line(view))
     if verdict is None or is_confirmation(record.study):
         return told
     if not view.is_confirmed:
@@ -118,7 +111,7 @@ def _winner(view: StudyView) -> str:
         f"{verdict.complete} complete trials was "
         f"{_value(verdict.metric, verdict.best_seen)}, an optimistic number."
     )
-    return f"{told} {words(in_words(verdict, view.confirmations))} {words(seen)}"
+    return f"{told} {words(basis_of(verdict, view.confirmations))} {words(seen)}"
 
 
 def trial_note(

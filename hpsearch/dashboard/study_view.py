@@ -61,7 +61,7 @@ class StudyView:
     @property
     def is_confirmed(self) -> bool:
         """Whether a finished confirmation has a valid winner."""
-        return _has_winner(self.verdict)
+        return self.verdict is not None and self.verdict.has_valid_winner
 
 
 class StudyViews:
@@ -137,19 +137,9 @@ def best_trials(record: StudyRecord, verdict: ConfirmationResult | None) -> Sequ
     if is_confirmation(record.study):
         # The best of its trainings would only be that with the luckiest seed.
         return kept_trainings(record) if record.is_finished else []
-    if verdict is not None and _has_winner(verdict) and not record.goals.is_multi_objective:
+    if verdict is not None and verdict.has_valid_winner and not record.goals.is_multi_objective:
         return [each for each in record.trials if each.number == verdict.winner]
     return front(record)
-
-
-def _has_winner(verdict: ConfirmationResult | None) -> bool:
-    """Whether the confirmation is finished and its winner is still a valid trial."""
-    return (
-        verdict is not None
-        and verdict.finished
-        and verdict.winner is not None
-        and not verdict.winner_is_invalid
-    )
 
 
 def _numbers(trials: Sequence[TrialRecord]) -> list[int]:

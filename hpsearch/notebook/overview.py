@@ -28,12 +28,9 @@ def overview(database: Database, record: StudyRecord) -> str:
     parts += [html.line(each, "bad") for each in record.warnings]
     best = best_of(database, record)
     if best is not None:
-        written = MetricFormat(metric)
         if best.test_gap is not None:
             parts.insert(1, html.line(best.test_gap.headline, "bad"))
-        kind = f"confirmed with {best.seeds} fresh seeds" if best.confirmed else "unconfirmed"
-        value = written.value(best.value)
-        parts.append(html.line(f"best: trial {best.trial}, {metric} {value}, {kind}"))
+        parts.append(html.line(best.sentence))
     order = ranked(record)[:_TRIALS_SHOWN]
     paths = list(dict.fromkeys(path for trial in order for path in trial.params))
     paths = paths[:_PARAMETERS_SHOWN]

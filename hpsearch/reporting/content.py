@@ -82,6 +82,8 @@ class StudyContent:
     test_gap: TestGap | None
     #: The study's answer, in sentences.
     answer: Sequence[str]
+    #: The best trial of the search itself, as a sentence; empty without one.
+    best_seen: str
     effects: Effects
     importances: Importances
     matrices: Matrices | None

@@ -32,6 +32,7 @@ from hpsearch.results.provenance import versions
 from hpsearch.results.ranking import front, knee, ranked, violators
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.summary import counts_of
+from hpsearch.results.winner import best_seen
 from hpsearch.search import queries
 from hpsearch.search.storage import Database
 from hpsearch.study_file.freezing import to_yaml
@@ -86,6 +87,7 @@ def read_content(
     confirmed = _confirmed(database, record)
     matrices = read_matrices(database, record)
     nearest = knee(record) if record.goals.is_multi_objective else None
+    seen = best_seen(record)
     found = effects(analysis_data, most_pairs=_PAIRS)
     document, noted = record.study.document, _noted(database, record)
     names = columns(database, record)
@@ -127,6 +129,7 @@ def read_content(
         test=evaluations(database, record.study.study_id),
         test_gap=None if confirmed is None else read_test_gap(database, record, confirmed.verdict),
         answer=answer(record, None if confirmed is None else confirmed.verdict, found),
+        best_seen="" if seen is None else seen.sentence,
         effects=found,
         importances=importances(analysis_data),
         matrices=matrices,

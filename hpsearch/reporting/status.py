@@ -17,6 +17,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.ranking import front, knee
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.summary import summary
+from hpsearch.results.winner import confirmed_winner
 from hpsearch.search import prior_results
 from hpsearch.search.storage import Database
 
@@ -56,12 +57,16 @@ def with_confirmed_best(
     # Imported late: statistics take long to import
     from hpsearch.results.confirmation.reading import read_verdict
 
-    verdict = read_verdict(database, record, confirmation)
-    if verdict.confirmed is None:
+    winner = confirmed_winner(read_verdict(database, record, confirmation))
+    if winner is None:
         return status
-    params = record.values(record.trial(now.winner).params)
-    best = {"number": now.winner, "value": verdict.confirmed, "params": params, "confirmed": True}
-    return {**status, "best": best}
+    best = {
+        "number": winner.trial,
+        "value": winner.value,
+        "params": record.values(record.trial(winner.trial).params),
+        "confirmed": True,
+    }
+    return {**status, "best": best, "winner": winner.sentence}
 
 
 def winners(database: Database, record: StudyRecord) -> dict[int, str]:

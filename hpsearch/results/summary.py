@@ -6,6 +6,7 @@ from typing import Any
 
 from hpsearch.results.ranking import front, knee, leader, ranked, violators
 from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.results.winner import best_seen
 from hpsearch.search.queries import Counts
 
 #: The counts of ``status``, in display order.
@@ -33,14 +34,14 @@ def summary(record: StudyRecord) -> dict[str, Any]:
     """Return the JSON-like summary; ``best`` is null before a trial is complete.
 
     ``best`` is the winner (``reporting.status`` puts the confirmed one there), ``best_seen`` the
-    best of the search, with one seed.
+    best of the search, with one seed. ``winner`` is a sentence about ``best``.
 
     With several objectives, it has the front and its knee, and with constraints the number of
     complete trials that break one.
     """
     order = ranked(record)
     winner = next(iter(order), None)
-    ahead = leader(record)
+    ahead, seen = leader(record), best_seen(record)
     told = {
         "study": record.study.name,
         "trials": counts_of(record.counts),
@@ -52,6 +53,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         "compute_seconds": record.counts.compute_seconds,
         "best": None if winner is None else {**_seen(record, winner), "confirmed": False},
         "best_seen": None if winner is None else _seen(record, winner),
+        "winner": None if seen is None else seen.sentence,
     }
     if ahead is not None and ahead is not winner:
         # It may still win, but only a complete trial can be exported

@@ -30,9 +30,8 @@ from hpsearch.cli.options import (
 from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.starting import changes_of
 from hpsearch.cli.storage_option import storage_of_the_environment
-from hpsearch.cli.terminal.output import print_json, say, show_params
+from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.formatting import count_noun
-from hpsearch.metrics import MetricFormat
 from hpsearch.output_streams import optional_output
 from hpsearch.results.opening import (
     database_for_reading,
@@ -269,9 +268,9 @@ def _end(
 def _print_end(
     record: StudyRecord, outcome: LaunchResult, preview: Preview, storage: str, *, exported: bool
 ) -> None:
-    from hpsearch.cli.terminal.front import print_front, print_warnings
-    from hpsearch.results.export.frozen import caveat
+    from hpsearch.cli.terminal.front import print_front, print_warnings, print_winner
     from hpsearch.results.ranking import ranked, violators
+    from hpsearch.results.winner import best_seen
 
     counts = record.counts
     say()
@@ -282,17 +281,11 @@ def _print_end(
         style="bold",
     )
     print_warnings(record)
-    order = ranked(record)
+    order, winner = ranked(record), best_seen(record)
     if order and record.goals.is_multi_objective:
         print_front(record)
-    elif order:
-        winner = order[0]
-        say(
-            f"best: trial {winner.number}, {record.objective.metric} "
-            f"{MetricFormat(record.objective.metric).value(winner.value)}. "
-            f"{caveat(winner, 1, len(order))}"
-        )
-        say(f"  {show_params(record.values(winner.params), record.paths)}")
+    elif winner is not None:
+        print_winner(record, winner.trial, winner.sentence)
     failed = next((trial for trial in record.trials if trial.error is not None), None)
     if counts.failed and failed is not None:
         number = failed.number if failed.number is not None else ""

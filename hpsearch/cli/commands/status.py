@@ -104,9 +104,12 @@ def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
         say(f"the sampler uses {count_noun(each['results'], 'result')} from {each['source']}")
     if "prior" in document:
         _print_prior(document["prior"])
-    print_best(record)
-    if document["best"] is not None or "invalid" in document:
-        _print_confirmation(document.get("confirmation"), record.objective.metric)
+    confirmation = document.get("confirmation", {})
+    if (gap := confirmation.get("test_outside_confirmed")) is not None:
+        say(gap["headline"], style="bold red")
+    print_best(record, document)
+    if confirmation and (document["best"] is not None or "invalid" in document):
+        _print_confirmation(confirmation)
 
 
 def _print_prior(document: Mapping[str, Any]) -> None:
@@ -185,29 +188,19 @@ def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
         say(f"and {count_noun(unshown, 'trial')} more running")
 
 
-def _print_confirmation(document: Mapping[str, Any] | None, metric: str) -> None:
-    if document is None:
-        return
+def _print_confirmation(document: Mapping[str, Any]) -> None:
+    from hpsearch.results.winner import outdated
+
     if document.get("damaged"):
         say(f"confirmation: {document['damaged']}", style="bold red")
         return
-    newer = document["newer_trials"]
-    since = f"; {count_noun(newer, 'newer trial')} not included" if newer > 0 else ""
     if not document["finished"]:
         ended = count_noun(document["trainings"], "training")
-        say(f"confirmation: {ended} ended so far; `hpsearch confirm` continues{since}")
+        say(f"confirmation: {ended} ended so far; `hpsearch confirm` continues")
     elif document["winner"] is None:
-        say(
-            "confirmation: every finalist failed (`hpsearch show --study "
-            f"{document['study']}`){since}"
-        )
-    else:
-        if (gap := document.get("test_outside_confirmed")) is not None:
-            say(gap["headline"], style="bold red")
-        unit = MetricFormat(metric)
-        value = unit.value(document["value"])
-        ends = f" (95 %: {unit.interval(document['interval'])})" if document["interval"] else ""
-        say(f"confirmed: trial {document['winner']}, {metric} {value}{ends}{since}")
+        say(f"confirmation: every finalist failed (`hpsearch show --study {document['study']}`)")
+    if newer := outdated(document["newer_trials"]):
+        say(newer)
     for trial, why in document.get("invalid", {}).items():
         which = "winner" if trial == document["winner"] else "finalist"
         say(f"  its {which}, trial {trial}, is invalid: {why} (`hpsearch confirm --again`)")

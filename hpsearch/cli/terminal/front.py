@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal.output import say, show_params, table
 from hpsearch.metrics import MetricFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpsearch.results.records import StudyRecord
 
 #: Points of a front that are listed.
@@ -20,8 +22,8 @@ def print_warnings(record: StudyRecord, *, stderr: bool = False) -> None:
         say(f"warning: {warning}", style="bold red", stderr=stderr)
 
 
-def print_best(record: StudyRecord) -> None:
-    """Print the best trial, and how many complete trials break a constraint."""
+def print_best(record: StudyRecord, status: Mapping[str, Any]) -> None:
+    """Print the winner in ``status``, and how many complete trials break a constraint."""
     from hpsearch.results.ranking import best, leader, violators
 
     best_trial, ahead = best(record), leader(record)
@@ -38,17 +40,23 @@ def print_best(record: StudyRecord) -> None:
         say(f"  {show_params(record.values(ahead.params), record.paths)}")
     if best_trial is None:
         why = "every complete trial breaks a constraint" if broken else "no trial is complete"
-        say(f"best: none yet, because {why}")
+        say(f"No winner yet: {why}.")
     elif record.goals.is_multi_objective:
         print_front(record)
     else:
-        objective = record.objective
-        say(
-            f"best: trial {best_trial.number}, {objective.metric} "
-            f"{MetricFormat(objective.metric).value(best_trial.value)} "
-            f"({objective.at} epoch; the best of {record.counts.complete - broken})"
-        )
-        say(f"  {show_params(record.values(best_trial.params), record.paths)}")
+        print_winner(record, status["best"]["number"], status["winner"])
+
+
+def print_winner(record: StudyRecord, trial: int, sentence: str) -> None:
+    """Print the sentence about the winner of ``record``, and the winner's settings.
+
+    Args:
+        record: The study.
+        trial: The winner's number.
+        sentence: Its sentence (``results.winner``).
+    """
+    say(sentence)
+    say(f"  {show_params(record.values(record.trial(trial).params), record.paths)}")
 
 
 def print_front(record: StudyRecord) -> None:

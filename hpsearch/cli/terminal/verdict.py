@@ -67,13 +67,21 @@ def print_verdict(
         newer: The number of trials that the search has run since.
     """
     from hpsearch.results.confirmation.spec import spec_of
-    from hpsearch.results.export.confirmed import LACKS_GROUPS, distrusted
+    from hpsearch.results.winner import (
+        LACKS_GROUPS,
+        confirmed_winner,
+        distrusted,
+        outdated,
+        repeated,
+    )
 
     spec = spec_of(confirmation.study)
     unit = MetricFormat(verdict.metric)
     say()
     state = "" if verdict.finished else " (not finished: results of what has ended so far)"
     say(f"{spec.study}: {verdict.metric}{state}", style="bold")
+    if (winner := confirmed_winner(verdict)) is not None:
+        say(winner.sentence)
     for label, text in _lines(verdict, unit):
         say(f"{label:<21} {text}")
     if verdict.lacks_groups:
@@ -85,18 +93,10 @@ def print_verdict(
         among = dict.fromkeys(path for each in spec.finalists for path in each.params)
         values = confirmation.values(spec.params[verdict.winner])
         say(f"Trial {verdict.winner}: {show_params(values, among)}")
-    if told := distrusted(verdict):
-        say(told, style="bold red")
-    if nth > 1:
-        say(
-            f"It is confirmation {nth} of this search: the best of several is optimistic again; "
-            "report each of them, or the first"
-        )
-    if newer > 0:
-        say(
-            f"The search has continued since: {count_noun(newer, 'newer trial')} not included; "
-            "--again starts a new confirmation"
-        )
+    if warning := distrusted(verdict):
+        say(warning, style="bold red")
+    for note in filter(None, (repeated(nth), outdated(newer))):
+        say(note)
 
 
 def print_gap(gap: TestGap) -> None:
@@ -109,12 +109,11 @@ def print_gap(gap: TestGap) -> None:
 
 def print_agreement(verdict: ConfirmationResult, test: float) -> None:
     """Print the confirmed value beside a test value that doesn't contradict it."""
-    unit, confirmed = MetricFormat(verdict.metric), verdict.over_seeds_and_images
-    if confirmed is not None and verdict.finished:
-        say(
-            f"confirmed: {verdict.metric} {unit.value(confirmed.estimate)} (95 %: "
-            f"{_ends(confirmed, unit)}); the test value, {unit.value(test)}, is inside"
-        )
+    from hpsearch.results.winner import confirmed_winner
+
+    if (winner := confirmed_winner(verdict)) is not None:
+        value = MetricFormat(verdict.metric).value(test)
+        say(f"{winner.sentence} The test value, {value}, is inside the interval.")
 
 
 def _lines(verdict: ConfirmationResult, unit: MetricFormat) -> list[tuple[str, str]]:

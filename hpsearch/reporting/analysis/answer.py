@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.metrics import MetricFormat
 from hpsearch.reporting.analysis.findings import Effect, Effects, Verdict
 from hpsearch.reporting.analysis.parameters import format_value, short_name
-from hpsearch.reporting.analysis.sentences import amount, between, metric_value, telling
+from hpsearch.reporting.analysis.sentences import amount, between, telling
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.ranking import front, none_eligible, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.results.winner import winner_of
 
 #: Number of the winner's parameters in the sentence; a report's table has the rest.
 _NAMED = 4
@@ -43,9 +43,7 @@ def answer(
 def _winner(
     record: StudyRecord, confirmation: ConfirmationResult | None, effects: Effects | None
 ) -> str:
-    metric = record.objective.metric
-    order = ranked(record)
-    if not order:
+    if not ranked(record):
         return f"No answer yet: {none_eligible(record)}."
     if record.goals.is_multi_objective:
         points = front(record)
@@ -53,36 +51,16 @@ def _winner(
             f"No one trial is best in all of {', '.join(record.goals.objectives)}: "
             f"{len(points)} of {record.counts.complete} complete trials are on the front."
         )
-    if confirmation is not None and confirmation.finished and confirmation.winner is not None:
-        told = confirmation.over_seeds_and_images
-        winner = record.trial(confirmation.winner)
-        if told is not None:
-            return (
-                f"The winner is trial {winner.number} ({_named(winner, record, effects)}) with "
-                f"{metric_value(told.estimate, metric)} {_range(told.low, told.high, metric)} "
-                f"{metric}, "
-                f"confirmed over {len(confirmation.reported)} fresh seeds"
-                f"{_rival(confirmation)}."
-            )
-    best = order[0]
-    value = best.value if best.value is not None else float("nan")
-    state = "so far" if confirmation is None else "while its confirmation isn't finished"
-    return (
-        f"The best {state} is trial {best.number} ({_named(best, record, effects)}) with "
-        f"{metric_value(value, metric)} {metric}, seen with one seed and not confirmed: optimistic."
-    )
-
-
-def _rival(confirmation: ConfirmationResult) -> str:
-    rival = confirmation.runner_up
-    if rival is None or rival.distinguishable:
+    winner = winner_of(record, confirmation)
+    if winner is None:
         return ""
-    return f"; trial {rival.trial} can't be told from it"
-
-
-def _range(low: float, high: float, metric: str) -> str:
-    number = MetricFormat(metric).number
-    return f"[{number(low)}, {number(high)}]"
+    text = f"{winner.sentence} Its settings: {_named(record.trial(winner.trial), record, effects)}."
+    if confirmation is not None and not confirmation.finished:
+        text += " Its confirmation isn't finished."
+    rival = None if confirmation is None or not winner.is_confirmed else confirmation.runner_up
+    if rival is not None and not rival.distinguishable:
+        text += f" Trial {rival.trial} can't be distinguished from it."
+    return text
 
 
 def _named(trial: TrialRecord, record: StudyRecord, effects: Effects | None) -> str:

@@ -8,7 +8,7 @@ from hpsearch.formatting import count_noun
 from hpsearch.reporting.blocks import Block, Section, Text, Tile, Tiles
 from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.labels import duration
-from hpsearch.results.export.confirmed import LACKS_GROUPS, distrusted
+from hpsearch.results.winner import LACKS_GROUPS, distrusted
 
 
 def answer(content: StudyContent) -> Section:

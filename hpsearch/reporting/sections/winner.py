@@ -9,7 +9,7 @@ from hpsearch.reporting.charts.learning_curves import loss_curves
 from hpsearch.reporting.content import Confirmed, StudyContent
 from hpsearch.reporting.labels import Unit, count, duration, quantity, sentence, setting
 from hpsearch.results.confirmation.verdict import Comparison, optimism_in_words
-from hpsearch.results.export.confirmed import distrusted
+from hpsearch.results.winner import distrusted, outdated, repeated
 
 
 def winner(content: StudyContent) -> Section:
@@ -75,25 +75,8 @@ def _standing(content: StudyContent) -> list[Block]:
         return _unconfirmed(content)
     verdict, unit = found.verdict, content.unit
     blocks: list[Block] = [Facts(facts=_verdict_facts(found, unit))]
-    if verdict.invalid:
-        blocks.append(Text(text=distrusted(verdict), style="warning"))
-    if found.nth > 1:
-        blocks.append(
-            Text(
-                text=f"This is confirmation {found.nth} of this search: the best of several is "
-                "optimistic again. Tell of each, or of the first.",
-                style="warning",
-            )
-        )
-    if found.newer_trials > 0:
-        blocks.append(
-            Text(
-                text="The search has continued since: "
-                f"{count_noun(found.newer_trials, 'newer trial')} "
-                "not included in the confirmation.",
-                style="warning",
-            )
-        )
+    warnings = (distrusted(verdict), repeated(found.nth), outdated(found.newer_trials))
+    blocks += [Text(text=each, style="warning") for each in warnings if each]
     chart = finalists(verdict)
     if chart is not None:
         blocks.append(chart)
@@ -118,7 +101,6 @@ def _standing(content: StudyContent) -> list[Block]:
 
 def _unconfirmed(content: StudyContent) -> list[Block]:
     found, name = content.confirmed, content.name
-    value = content.unit.value(content.row(content.winner).get("value"))
     if len(content.objectives) > 1:
         each = (
             "The figures of each point are those of one training with one seed; "
@@ -134,13 +116,7 @@ def _unconfirmed(content: StudyContent) -> list[Block]:
             "In its confirmation every finalist failed; "
             f"hpsearch show --study {found.study} tells why."
         )
-    return [
-        Text(
-            text=f"Unconfirmed: trial {content.winner} came to {value} with one seed, as the best "
-            f"of {count_noun(len(content.ranked), 'trial')}. That flatters it. {why}",
-            style="warning",
-        )
-    ]
+    return [Text(text=f"{content.best_seen} {why}", style="warning")]
 
 
 def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]:

@@ -176,6 +176,11 @@ class ConfirmationResult:
         return self.winner in self.invalid
 
     @property
+    def has_valid_winner(self) -> bool:
+        """Whether the confirmation is finished and its winner is still a valid trial."""
+        return self.finished and self.winner is not None and not self.winner_is_invalid
+
+    @property
     def sample(self) -> str:
         """The validation images as text: ``211 validation images in 71 groups``."""
         images = count_noun(self.images, "validation image")

@@ -13,7 +13,7 @@ from hpsearch.results.confirmation.judging import per_class
 from hpsearch.results.confirmation.over_groups import OverGroups, of_json
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import optimism_in_words
-from hpsearch.results.export.confirmed import INTERVAL_LACKS_GROUPS, LACKS_GROUPS
+from hpsearch.results.export.confirmed import INTERVAL_LACKS_GROUPS
 from hpsearch.results.export.matrix_metrics import (
     balanced_accuracy,
     bootstrap_interval,
@@ -21,6 +21,7 @@ from hpsearch.results.export.matrix_metrics import (
     share_interval,
 )
 from hpsearch.results.markdown import inline, table
+from hpsearch.results.winner import LACKS_GROUPS
 
 #: Largest number of classes for which a confusion matrix is printed.
 _PRINTED_CLASSES = 30

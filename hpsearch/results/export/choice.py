@@ -20,6 +20,7 @@ from hpsearch.results.export import confirmed
 from hpsearch.results.export.frozen import FrozenConfig, Retrained, export_trial
 from hpsearch.results.ranking import chosen
 from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.results.winner import Winner, basis_of, confirmed_winner
 from hpsearch.search.storage import Database
 from hpsearch.study_file.study import StudyFile
 
@@ -80,8 +81,8 @@ def choose(
                     f"{verdict.invalid[verdict.winner or 0]}. Confirm the others: run "
                     f"`hpsearch confirm --study {name} --again`"
                 )
-            elif verdict.finished and verdict.winner is not None:
-                return _confirmed(database, record, confirmation, verdict, load)
+            elif (winner := confirmed_winner(verdict)) is not None:
+                return _confirmed(database, record, confirmation, verdict, winner, load)
             advice = advice or (
                 "Its confirmation isn't finished: "
                 if not verdict.finished
@@ -100,10 +101,12 @@ def _confirmed(
     record: StudyRecord,
     confirmation: StudyRecord,
     verdict: ConfirmationResult,
+    winner: Winner,
     load: Callable[[StudyRecord], StudyFile],
 ) -> Export:
     gap = read_test_gap(database, record, verdict)
-    worth = confirmed.in_words(verdict, len(confirmations(database, record.study.name)))
+    nth = len(confirmations(database, record.study.name))
+    worth = f"{winner.sentence} {basis_of(verdict, nth)}"
     retrained = Retrained(
         study=confirmation,
         file=load(confirmation),
@@ -112,7 +115,7 @@ def _confirmed(
         worth=worth,
         gap=None if gap is None else gap.to_json(),
     )
-    frozen = export_trial(database, record, load(record), verdict.winner, retrained=retrained)
+    frozen = export_trial(database, record, load(record), winner.trial, retrained=retrained)
     return Export(frozen=frozen, verdict=verdict, advice=None)
 
 

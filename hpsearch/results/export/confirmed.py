@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import Comparison, ConfirmationResult
 
-#: Warning about an interval that was computed without the images' groups.
-LACKS_GROUPS = (
-    "The images come in groups, but this confirmation was stored before hpsearch counted them: its "
-    "intervals take each image as independent and are too narrow. `hpsearch confirm --again` "
-    "confirms anew, over groups."
-)
-
-
-#: The same warning for metrics of a single training, or of the test images.
+#: ``winner.LACKS_GROUPS`` for metrics of a single training, or of the test images.
 INTERVAL_LACKS_GROUPS = (
     "The images come in groups, but some of these figures were measured before hpsearch counted "
     "them: intervals over validation images or test images (where it doesn't say groups) take each "
@@ -49,48 +40,6 @@ def confirmed_section(verdict: ConfirmationResult, study: str) -> dict[str, Any]
         "finalists": len(verdict.finalists),
         **({"invalid": invalid} if invalid else {}),
     }
-
-
-def in_words(verdict: ConfirmationResult, nth: int = 1) -> str:
-    """Return the meaning of the confirmed value as text; ``nth`` counts the confirmations."""
-    count = len(verdict.reported)
-    seeds = f"{count} fresh seed{'s' if count != 1 else ''}"
-    mean = verdict.over_seeds_and_images or verdict.over_seeds
-    if mean is None:
-        return f"{seeds} confirmed it."
-    written = MetricFormat(verdict.metric)
-    text = (
-        f"Trained again with {seeds} that had no say in its choice, it came to "
-        f"{written.value(mean.estimate)} (95 %, seeds and {verdict.other_images}: "
-        f"{written.interval((mean.low, mean.high))})."
-    )
-    if verdict.groups is not None:
-        text += f" It rests on {verdict.sample}."
-    if verdict.lacks_groups:
-        text += " " + LACKS_GROUPS
-    if verdict.next_training is not None:
-        one = verdict.next_training
-        low, high = written.number(one.low), written.value(one.high)
-        text += f" One more training is expected between {low} and {high}."
-    if verdict.invalid:
-        text += " " + distrusted(verdict)
-    if nth > 1:
-        text += (
-            f" It is confirmation number {nth}: where one chooses among confirmations, the chosen "
-            "figure is optimistic again."
-        )
-    return text
-
-
-def distrusted(verdict: ConfirmationResult) -> str:
-    """Return which finalists were declared invalid since, as text; empty if there are none."""
-    if not verdict.invalid:
-        return ""
-    listed = "; ".join(f"trial {trial} ({why})" for trial, why in sorted(verdict.invalid.items()))
-    return (
-        f"Of its finalists these have since been declared invalid in the search: {listed}. "
-        "Confirm anew to compare without them (`hpsearch confirm --again`)."
-    )
 
 
 def _split(verdict: ConfirmationResult) -> str:

@@ -15,6 +15,7 @@ from hpsearch.results.confirmation.over_groups import VAL_GROUPS, names_groups
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.ranking import none_eligible, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.results.winner import unconfirmed_sentence
 from hpsearch.search import queries
 from hpsearch.search.storage import Database
 from hpsearch.study_file.freezing import freeze, to_yaml
@@ -118,11 +119,7 @@ def export_trial(
     config = file.trial_config(trained.params, trained.ticket)
     noted = trial_attributes.read(database, trained.trial_id)
     rank = order.index(trial) + 1 if trial in order else None
-    worth = (
-        caveat(trial, rank, len(order), several=record.goals.is_multi_objective)
-        if retrained is None
-        else retrained.worth
-    )
+    worth = unconfirmed_sentence(record, trial) if retrained is None else retrained.worth
     gap = None if retrained is None else retrained.gap
     told = worth if gap is None else f"{gap['headline']} {worth}"
     grouped = names_groups(record.study.document.get("data"))
@@ -175,34 +172,6 @@ def export_trial(
         confusion=noted.get("val_confusion"),
         worth=worth,
     )
-
-
-def caveat(trial: TrialRecord, rank: int | None, complete: int, *, several: bool = False) -> str:
-    """Return the meaning of a trial's value as a sentence: the best of many is optimistic.
-
-    Args:
-        trial: The trial.
-        rank: Its rank, from 1; ``None`` if it has none.
-        complete: Number of complete trials.
-        several: Whether the study has several objectives, so that a rank isn't sufficient.
-    """
-    if trial.invalid is not None:
-        return (
-            f"THIS TRIAL WAS DECLARED INVALID on {trial.invalid.at[:10]}: {trial.invalid.reason}. "
-            "Its value can't be trusted."
-        )
-    if rank is None:
-        return f"This trial is {trial.state}, so its value can't be compared with complete ones."
-    if complete == 1:
-        return "It is the only complete trial, trained with one seed."
-    if several:
-        return (
-            f"It was chosen from {complete} complete trials by several objectives: optimistic, "
-            "one seed."
-        )
-    if rank == 1:
-        return f"It is the best of {complete} complete trials: optimistic, one seed."
-    return f"It is number {rank} of {complete} complete trials, trained with one seed."
 
 
 def _test(

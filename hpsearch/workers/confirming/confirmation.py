@@ -35,8 +35,8 @@ from hpsearch.results.confirmation.stored import (
     progress_of,
     record_latencies,
 )
-from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord, read_study
+from hpsearch.results.winner import best_seen
 from hpsearch.search import studies
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
@@ -314,7 +314,12 @@ def _describe(
 def _spec(
     search: StudyRecord, settings: Confirm, choice: Choice, before: int, given: Sequence[str]
 ) -> ConfirmationSpec:
-    chosen = choice.finalists
+    chosen, seen = choice.finalists, best_seen(search)
+    if seen is None:
+        raise UserError(
+            "a search is confirmed once one of its trials is complete, but study "
+            f"{search.study.name!r} has none yet; launch more trials"
+        )
 
     def configuration(number: int) -> Configuration:
         return Configuration(trial=number, params=dict(search.trial(number).params))
@@ -335,7 +340,7 @@ def _spec(
             trials=search.counts.finished,
             complete=search.counts.complete,
             epochs=search.counts.epochs_run,
-            best=ranked(search)[0].value,
+            best=seen.value,
             field=chosen.field,
         ),
     )
