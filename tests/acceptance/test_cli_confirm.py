@@ -64,7 +64,9 @@ def test_launch_confirm_evaluate_export(hpsearch, here):
         "interval": [verdict["over_seeds_and_images"][end] for end in ("low", "high")],
         "newer_trials": 0,
     }
-    assert f"confirmed: trial {verdict['winner']}, " in hpsearch("status", "--study", "small").out
+    assert (
+        f"The winner is trial {verdict['winner']}: " in hpsearch("status", "--study", "small").out
+    )
     assert "no problems in" in hpsearch("doctor", "--study", "small-confirm").out
 
     opening = hpsearch("evaluate", "--study", "small", "--json").json

@@ -227,7 +227,8 @@ def test_the_card_says_what_the_number_means(deployed: Deployed) -> None:
     card = (deployed.best / "card.md").read_text()
     origin = frozen(deployed.best / "best.yaml")["provenance"]
     assert origin["confirmed"] is False
-    assert "**UNCONFIRMED.** It is the best of 2 complete trials: optimistic, one seed." in card
+    assert f"**UNCONFIRMED.** The best seen is trial {origin['trial']}: val_accuracy " in card
+    assert "(one seed, the best of 2 complete trials: optimistic)." in card
     assert origin["data_hash"] in card and origin["split_hash"] in card
     assert "Test images: not opened." in card
     assert "uint8 (batch, 1, 12, 12): gray, 0..255" in card

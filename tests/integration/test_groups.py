@@ -281,10 +281,14 @@ def test_report_card_dashboard_and_python_say_it_first(
     assert HEADLINE in " ".join(told.out.split())
 
     note = study_note(StudyViews(database).of("grouped"))
-    assert 0 < note.index("test figure lies outside the confirmed interval") < note.index("Winner")
+    assert (
+        0
+        < note.index("test figure lies outside the confirmed interval")
+        < note.index("The winner is trial")
+    )
 
     said = " ".join(hpsearch("status", *opened.stored[:4]).out.split())
-    assert 0 < said.index(HEADLINE) < said.index("confirmed: trial")
+    assert 0 < said.index(HEADLINE) < said.index("The winner is trial")
     told_ends = MetricFormat("val_accuracy").interval
 
     best = best_of(database, record)

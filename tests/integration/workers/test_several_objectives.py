@@ -134,7 +134,8 @@ def test_export_and_from_ask_which_point(searched, hpsearch):
     taken = hpsearch("export", *args, "--pick", "knee", *written, "--json")
     assert taken.json["number"] == knee(record).number
     card = Path("knee.md").read_text()
-    assert "complete trials by several objectives: optimistic, one seed." in card
+    assert "complete trials by several objectives: val_accuracy " in card
+    assert "not confirmed (one seed: optimistic)." in card
     assert "`hpsearch train FILE --seeds 5` does." in card
     assert "hpsearch confirm" not in card  # it would refuse several objectives
     assert hpsearch("check", "--study", "knee.yaml").code == 0

@@ -12,6 +12,12 @@ from support.searching import epoch_result
 
 from hpsearch.search import studies
 
+#: The winner of ``made_up``.
+SEEN = (
+    "The best seen is trial 2: val_accuracy 80.00 %, not confirmed "
+    "(one seed, the best of 3 complete trials: optimistic)."
+)
+
 
 @pytest.fixture(autouse=True)
 def only_made_up_components(monkeypatch, made_up_components):
@@ -56,14 +62,14 @@ def test_status_in_words(hpsearch, made_up_args):
         "12 epochs in 24 s of training\n"
         "pruning saved up to 1 epoch\n"
         "  trial 5 failed: RuntimeError: [red]poison[/red]\n"
-        "best: trial 2, val_accuracy 80.00 % (last epoch; the best of 3)\n"
+        f"{SEEN}\n"
         "  width=16  lr=0.25\n"
     )
 
 
 def test_status_before_anything_is_complete(hpsearch, made_up):
     ran = hpsearch("status", "--study", "made_up", "--storage", made_up.url)
-    assert ran.out.endswith("best: none yet, because no trial is complete\n")
+    assert ran.out.endswith("No winner yet: no trial is complete.\n")
 
 
 def test_watch_ends_with_the_study(hpsearch, made_up):
@@ -239,7 +245,7 @@ def test_export_writes_the_winner_and_says_what_it_is_worth(hpsearch, made_up_ar
     assert ran.out == (
         "made_up-trial-2.yaml: trial 2 of study made_up, UNCONFIRMED, "
         "val_accuracy 80.00 % (last epoch)\n"
-        "It is the best of 3 complete trials: optimistic, one seed.\n"
+        f"{SEEN}\n"
         "No fresh seed has confirmed it: run `hpsearch confirm --study made_up`\n"
         "Train it again: hpsearch train made_up-trial-2.yaml\n"
     )

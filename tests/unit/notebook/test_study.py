@@ -65,7 +65,7 @@ def test_a_new_study_has_empty_frames(made_up):
 def test_the_best_says_that_it_is_unconfirmed(study):
     best = study.best
     assert (best.trial, best.value, best.confirmed, best.seeds) == (2, 0.8, False, 0)
-    assert "best of 3 complete trials: optimistic" in best.note
+    assert "best of 3 complete trials: optimistic" in best.sentence
     assert "made_up: trial 2, UNCONFIRMED" in best._repr_html_()
 
 
@@ -92,7 +92,7 @@ def test_how_it_is_shown(study):
     assert repr(study) == "<Study made_up: 5 of 6 trials finished>"
     shown = study._repr_html_()
     assert "3 complete, 1 pruned, 1 failed, 1 running, 0 paused" in shown
-    assert "best: trial 2, val_accuracy 80.00 %, unconfirmed" in shown
+    assert "The best seen is trial 2: val_accuracy 80.00 %, not confirmed (" in shown
     assert "<td>2</td><td>80.00 %</td><td>16</td><td>0.25</td>" in shown
 
 

@@ -230,9 +230,11 @@ def test_the_winner_is_the_ledgers(database: Database) -> None:
     assert study.trials[0]["value"] == best.value
     told = _texts(assemble(read_report(database, ["made"])))
     assert any(
-        f"trial {best.number} came to {100 * (best.value or 0):.2f} %" in text for text in told
+        f"The best seen is trial {best.number}: val_accuracy {100 * (best.value or 0):.2f} %"
+        in text
+        for text in told
     )
-    assert any("Unconfirmed" in text for text in told)
+    assert any("not confirmed" in text for text in told)
 
 
 def test_several_studies_stand_side_by_side(database: Database) -> None:

@@ -11,7 +11,7 @@ from hpsearch.metrics import EpochResult
 from hpsearch.results import provenance
 from hpsearch.results.export import frozen as frozen_config
 from hpsearch.results.export.bundle import refuse_to_replace, write_text
-from hpsearch.results.export.frozen import caveat, export_trial
+from hpsearch.results.export.frozen import export_trial
 from hpsearch.results.records import read_study
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.trial_config import trial_seed
@@ -31,7 +31,8 @@ def test_the_winner_becomes_a_study_file_without_ranges(searched, tmp_path, made
     assert path.read_text().startswith(
         "# Trial 2 of study made_up, UNCONFIRMED; exported by hpsearch.\n"
         "# val_accuracy of its last epoch: 80.00 %. "
-        "It is the best of 3 complete trials: optimistic, one seed.\n"
+        "The best seen is trial 2: val_accuracy 80.00 %, not confirmed (one seed, the best of 3 "
+        "complete trials: optimistic).\n"
     )
 
 
@@ -103,27 +104,6 @@ def test_a_pruned_trial_is_exported_with_a_warning_in_its_header(searched, tmp_p
     frozen = export_trial(searched.database, record, searched.study, number=3)
     assert frozen.rank is None
     assert "This trial is pruned, so its value can't be compared" in frozen.text(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("rank", "complete", "says"),
-    [
-        pytest.param(1, 30, "It is the best of 30 complete trials: optimistic, one seed.", id="1"),
-        pytest.param(4, 30, "It is number 4 of 30 complete trials, trained with one seed.", id="4"),
-        pytest.param(1, 1, "It is the only complete trial, trained with one seed.", id="alone"),
-    ],
-)
-def test_the_caveat_says_what_the_value_is_worth(searched, rank, complete, says):
-    trial = read_study(searched.database, "made_up").trial(0)
-    assert caveat(trial, rank, complete) == says
-
-
-def test_a_point_of_a_front_is_best_of_nothing(searched):
-    trial = read_study(searched.database, "made_up").trial(0)
-    told = caveat(trial, 1, 30, several=True)
-    assert told == (
-        "It was chosen from 30 complete trials by several objectives: optimistic, one seed."
-    )
 
 
 def test_a_file_is_replaced_only_when_told_to(tmp_path):

@@ -50,24 +50,28 @@ def rival(low: float) -> Comparison:
 def test_what_wasnt_confirmed_says_so(record) -> None:
     (first,) = answer(record)
     assert first == (
-        "The best so far is trial 2 (width 16, lr 0.25) with 80.00 % val_accuracy, seen with one "
-        "seed and not confirmed: optimistic."
+        "The best seen is trial 2: val_accuracy 80.00 %, not confirmed (one seed, the best of 3 "
+        "complete trials: optimistic). Its settings: width 16, lr 0.25."
     )
 
 
 def test_a_confirmed_winner_has_its_honest_number(record) -> None:
     (first,) = answer(record, verdict())
     assert first == (
-        "The winner is trial 4 (width 32, lr 0.1) with 78.10 % [77.00, 79.20] val_accuracy, "
-        "confirmed over 2 fresh seeds."
+        "The winner is trial 4: val_accuracy 78.10 % (95 %: 77.00 to 79.20 %), confirmed with 2 "
+        "fresh seeds. Its settings: width 32, lr 0.1."
     )
-    assert "trial 2 can't be told from it" in answer(record, verdict(runner_up=rival(-0.01)))[0]
-    assert "trial 2" not in answer(record, verdict(runner_up=rival(0.01)))[0]
+    assert (
+        "Trial 2 can't be distinguished from it."
+        in answer(record, verdict(runner_up=rival(-0.01)))[0]
+    )
+    assert "Trial 2" not in answer(record, verdict(runner_up=rival(0.01)))[0]
 
 
 def test_a_confirmation_that_goes_on_confirms_nothing_yet(record) -> None:
     (first,) = answer(record, verdict(finished=False))
-    assert first.startswith("The best while its confirmation isn't finished is trial 2 ")
+    assert first.startswith("The best seen is trial 2: ")
+    assert first.endswith(" Its confirmation isn't finished.")
     assert "not confirmed" in first
 
 
