@@ -51,8 +51,10 @@ def test_status_as_json(hpsearch, made_up_args):
         "compute_seconds",
         "best",
         "best_seen",
+        "winner",
         "pruning",
     }
+    assert ran.json["winner"] == SEEN
 
 
 def test_status_in_words(hpsearch, made_up_args):
