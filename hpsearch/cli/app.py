@@ -31,6 +31,7 @@ from hpsearch.cli.commands import (
     report,
     show,
     status,
+    storage,
     studies,
     train,
     verify,
@@ -94,6 +95,7 @@ for panel, commands in COMMANDS.items():
         )
 app.add_typer(data.app, name="data", rich_help_panel="Data")
 app.add_typer(prior.app, name="prior", rich_help_panel="Search")
+app.add_typer(storage.app, name="storage", rich_help_panel="Maintenance")
 
 
 def _version(wanted: bool) -> None:

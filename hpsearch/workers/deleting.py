@@ -93,7 +93,9 @@ def delete(
         UserError: A worker trains a trial of one of the studies.
     """
     for each in plan.studies:
-        _require_no_worker(database, each.rows, clock, sleep)
+        require_no_worker(
+            database, each.rows.study_id, each.rows.name, "deleted", clock=clock, sleep=sleep
+        )
     for each in reversed(plan.studies):
         delete_rows(database, each.rows.name, each.rows.run_key)
     folders = [each.folder for each in plan.studies if each.folder is not None]
@@ -113,33 +115,47 @@ def _with_files(rows: StoredRows, runs: Path) -> StudyToDelete:
     )
 
 
-def _require_no_worker(
+def require_no_worker(
     database: Database,
-    study: StoredRows,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
+    study_id: int,
+    name: str,
+    what: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = lambda seconds: time.sleep(seconds),
 ) -> None:
     """Watch the leases of running trials: a living worker renews each within a quarter of it.
 
     A lease that isn't renewed for its whole length belongs to a dead worker, as in a claim.
+
+    Args:
+        database: The database of the study.
+        study_id: Optuna's id of the study.
+        name: The study's name.
+        what: What is done with it, for the message: a participle.
+        clock: Returns seconds; leases are watched by it.
+        sleep: Waits between two reads of the leases, for a number of seconds.
+
+    Raises:
+        UserError: A worker trains a trial of the study.
     """
     watch, silent = LeaseWatch(clock), set[int]()
-    before = _leases(database, study.study_id)
+    before = _leases(database, study_id)
     first = {lease.ticket: (lease.attempt, lease.renewals) for lease in before}
     while before:
         for lease in before:
             if first.get(lease.ticket) != (lease.attempt, lease.renewals):
                 raise UserError(
-                    f"a study is deleted when nobody works on it, but {study.name!r} has "
+                    f"a study is {what} when nobody works on it, but {name!r} has "
                     f"{count_noun(len(before), 'running trial')}; stop its workers with `hpsearch "
                     "stop "
-                    f"--study {study.name}` and delete it then"
+                    f"--study {name}` and run the same command again"
                 )
         silent |= {lease.ticket for lease in watch.expired(before)}
         if silent >= {lease.ticket for lease in before}:
             return
         sleep(LOOK_SECONDS)
-        before = _leases(database, study.study_id)
+        before = _leases(database, study_id)
 
 
 def _leases(database: Database, study_id: int) -> list[LeaseState]:

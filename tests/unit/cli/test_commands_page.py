@@ -21,6 +21,7 @@ def test_every_command_has_its_section():
     known = [name for commands in COMMANDS.values() for name in commands]
     assert set(sections) == {
         *known, "data list", "data prepare", "prior add", "prior show", "prior remove",
+        "storage copy",
     }  # fmt: skip
 
 

@@ -1,0 +1,112 @@
+"""storage copy: studies from one database into another, as from SQLite to Postgres and back."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hpsearch.cli.flags import Command, Group
+from hpsearch.cli.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STORAGE,
+    JsonOption,
+    RunsOption,
+    StorageOption,
+)
+from hpsearch.cli.storage_option import warn_of_password
+from hpsearch.cli.terminal.output import print_json, say
+from hpsearch.formatting import count_noun
+from hpsearch.results.opening import database_for_reading
+
+app = typer.Typer(cls=Group, help="Copy studies to another database.")
+
+
+@app.callback()
+def _root() -> None:
+    """Copy studies to another database."""
+
+
+@app.command(cls=Command)
+def copy(
+    from_storage: Annotated[
+        str,
+        typer.Option(metavar="URL", callback=warn_of_password, help="The database to copy from."),
+    ],
+    storage: StorageOption = DEFAULT_STORAGE,
+    study: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--study",
+            "-s",
+            metavar="NAME",
+            help="Copy this study and its confirmations. May be repeated.  [dim]default: all[/]",
+        ),
+    ] = None,
+    runs: RunsOption = DEFAULT_RUNS,
+    to_runs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Copy checkpoints and weights into this folder, too.  "
+            "[dim]default: both databases use --runs[/]",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy studies into another database: trials, epochs, events, confirmations, prior results.
+
+    No worker may run on them. The copy is compared with its source, row by row, and checked as by
+    `doctor`. An interrupted copy can be repeated: whole studies are only compared again. The source
+    keeps its studies; continue each of them in one database only.
+
+    Exit code 0: all copies are equal and whole; 1: `doctor` finds problems in a copy that its
+    source doesn't have.
+
+    \b
+    hpsearch storage copy --from-storage sqlite:///hpsearch.db --storage postgresql://me@db/search
+    hpsearch storage copy --from-storage postgresql://me@db/search --study mine --to-runs here/runs
+    """
+    from hpsearch.search.schema_version import ensure_tables
+    from hpsearch.search.storage import Database
+    from hpsearch.workers.copying import copy_studies
+
+    found: list[dict[str, Any]] = []
+    with database_for_reading(from_storage) as source, closing(Database(storage)) as target:
+        if source.url != target.url:
+            ensure_tables(target)
+        for copied, problems in copy_studies(
+            source, target, study or (), runs=runs, to_runs=to_runs
+        ):
+            found.append(
+                {
+                    "study": copied.name,
+                    "trials": copied.trials,
+                    "rows": copied.rows,
+                    "existed": copied.existed,
+                    "problems": problems,
+                }
+            )
+            if not as_json:
+                _print(found[-1])
+        if as_json:
+            print_json({"to": target.display_url, "studies": found})
+        elif not found:
+            say(f"{source.display_url} has no study")
+        else:
+            say(
+                f"{source.display_url} still has what was copied; continue each study in one "
+                "database only"
+            )
+    if any(each["problems"] for each in found):
+        raise typer.Exit(1)
+
+
+def _print(copied: dict[str, Any]) -> None:
+    what = f"{count_noun(copied['trials'], 'trial')}, {count_noun(copied['rows'], 'row')}"
+    how = "was there already, equal" if copied["existed"] else "copied and compared"
+    say(f"{copied['study']}: {how}: {what}")
+    for problem in copied["problems"]:
+        say(f"  problem that the source doesn't have: {problem}")

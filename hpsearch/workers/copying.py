@@ -1,0 +1,89 @@
+"""Copying studies to another database, with their confirmations and, if asked, their files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hpsearch.errors import UserError
+from hpsearch.results.confirmation.stored import confirmations, is_confirmation
+from hpsearch.search import studies
+from hpsearch.search.storage import Database
+from hpsearch.search.study_copy import StudyCopy, copy_study
+from hpsearch.workers.checkup.examine import examine
+from hpsearch.workers.deleting import require_no_worker
+from hpsearch.workers.trial.run_folder import RunFolder
+
+
+def copy_studies(
+    source: Database,
+    target: Database,
+    names: Sequence[str],
+    *,
+    runs: Path,
+    to_runs: Path | None = None,
+) -> Iterator[tuple[StudyCopy, list[str]]]:
+    """Copy studies, each in one transaction; those that the target has already are only compared.
+
+    Args:
+        source: The database of the studies.
+        target: A database with the tables of this version.
+        names: The searches to copy, each with its confirmations; empty for all.
+        runs: The runs folder of this host.
+        to_runs: Another runs folder, which gets a copy of the files; ``None`` if both databases
+            use ``runs``.
+
+    Yields:
+        Each study, and the problems of the copy that its source doesn't have.
+
+    Raises:
+        UnknownName: The source has no such study.
+        UserError: Both databases are the same, a worker trains a trial of a study, or the target
+            has another study of that name.
+    """
+    if source.url == target.url:
+        raise UserError(
+            f"a study is copied into another database, but both are {source.display_url}; name the "
+            "other one with --storage"
+        )
+    searches = names or [
+        study.name for study in studies.everything(source) if not is_confirmation(study)
+    ]
+    for search in searches:
+        for study in (studies.find(source, search), *confirmations(source, search)):
+            require_no_worker(source, study.study_id, study.name, "copied")
+            copied = copy_study(source, target, study.name)
+            if to_runs is not None:
+                _copy_files(
+                    RunFolder(runs, study.name, study.run_key).path,
+                    RunFolder(to_runs, study.name, study.run_key).path,
+                )
+            known = _problems(source, study.name, runs)
+            there = _problems(target, study.name, to_runs or runs)
+            yield copied, [each for each in there if each not in known]
+
+
+def _problems(database: Database, name: str, runs: Path) -> list[str]:
+    health = examine(database, name, runs)
+    found = [*health.broken, *(each.finding for each in health.files.findings)]
+    return [f"{each.where}: {each.what}" for each in found]
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    """Copy the files that the target doesn't have with the same size and time.
+
+    A copy gets its name when it is whole, so that a killed call can be repeated.
+    """
+    for file in sorted(source.rglob("*")):
+        if file.is_symlink() or not file.is_file():
+            continue  # hpsearch makes no links
+        copy, known = target / file.relative_to(source), file.stat()
+        if copy.is_file():
+            there = copy.stat()
+            if (there.st_size, there.st_mtime_ns) == (known.st_size, known.st_mtime_ns):
+                continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        part = copy.with_name(f".{copy.name}.copying")
+        shutil.copy2(file, part)
+        part.replace(copy)
