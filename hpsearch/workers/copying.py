@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.stored import confirmations, is_confirmation
+from hpsearch.results.consistency.rule import Finding
 from hpsearch.search import studies
 from hpsearch.search.storage import Database
 from hpsearch.search.study_copy import StudyCopy, copy_study
@@ -59,15 +60,20 @@ def copy_studies(
                     RunFolder(runs, study.name, study.run_key).path,
                     RunFolder(to_runs, study.name, study.run_key).path,
                 )
-            known = _problems(source, study.name, runs)
-            there = _problems(target, study.name, to_runs or runs)
-            yield copied, [each for each in there if each not in known]
+            known = {(each.rule, each.where) for each in _problems(source, study.name, runs)}
+            yield (
+                copied,
+                [
+                    f"{each.where}: {each.what}"
+                    for each in _problems(target, study.name, to_runs or runs)
+                    if (each.rule, each.where) not in known
+                ],
+            )
 
 
-def _problems(database: Database, name: str, runs: Path) -> list[str]:
+def _problems(database: Database, name: str, runs: Path) -> list[Finding]:
     health = examine(database, name, runs)
-    found = [*health.broken, *(each.finding for each in health.files.findings)]
-    return [f"{each.where}: {each.what}" for each in found]
+    return [*health.broken, *(each.finding for each in health.files.findings)]
 
 
 def _copy_files(source: Path, target: Path) -> None:

@@ -257,11 +257,11 @@ def test_problems_of_the_copy_alone_are_reported(trained, target, hpsearch, tmp_
         each.url.render_as_string(hide_password=False) for each in (trained.database, target)
     )
     arguments = ["--from-storage", source, "--storage", to, "--runs", str(tmp_path / "runs")]
-    monkeypatch.setattr(copying, "_copy_files", lambda source, copy: copy.mkdir(parents=True))
-    lost = hpsearch("storage", "copy", *arguments, "--to-runs", str(tmp_path / "empty"))
+    with monkeypatch.context() as patched:
+        patched.setattr(copying, "_copy_files", lambda source, copy: copy.mkdir(parents=True))
+        lost = hpsearch("storage", "copy", *arguments, "--to-runs", str(tmp_path / "empty"))
     assert lost.code == 1
     assert "problem that the source doesn't have: " in lost.out
-    monkeypatch.undo()
     assert hpsearch("storage", "copy", *arguments, "--to-runs", str(tmp_path / "to")).code == 0
 
 

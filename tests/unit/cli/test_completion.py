@@ -52,7 +52,8 @@ def folder(tmp_path: Path) -> Path:
 
 class TestEachShell:
     def test_commands(self, folder) -> None:
-        assert set(ask("bash", "hpsearch st", folder).split()) == {"status", "stop", "studies"}
+        found = set(ask("bash", "hpsearch st", folder).split())
+        assert found == {"status", "stop", "storage", "studies"}
 
     def test_options(self, folder) -> None:
         told = ask("zsh", "hpsearch launch --work", folder)
