@@ -254,7 +254,7 @@ def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
         top=world.top,
         baseline=0,
     )
-    contest = _spec(world, chosen, maximize=maximize)
+    contest = _spec(world, chosen)
     outcomes: dict[PlannedTraining, TrainingResult] = {}
     while todo := [entry for entry in entries(contest, outcomes) if entry not in outcomes]:
         for entry in todo:
@@ -288,14 +288,14 @@ def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
     record.all_trainings.append((len(chosen.trials) + 3) * world.seeds)
 
 
-def _spec(world: World, chosen: Finalists, *, maximize: bool) -> ConfirmationSpec:
+def _spec(world: World, chosen: Finalists) -> ConfirmationSpec:
     def configuration(trial: int) -> Configuration:
         return Configuration(trial=trial, params={})
 
     return ConfirmationSpec(
         study=world.name,
         fingerprint="",
-        maximize=maximize,
+        metric=world.metric,
         seeds=world.seeds,
         seeds_before=0,
         requested=RequestedSettings(top=world.top, seeds=world.seeds, share=None, given=None),

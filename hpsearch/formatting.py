@@ -1,4 +1,4 @@
-"""Counts and long durations in words, the same everywhere."""
+"""Format of counts, durations and shares, the same everywhere. Metrics: ``hpsearch.metrics``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,30 @@ def count_noun(number: int, noun: str, nouns: str | None = None) -> str:
         nouns: The plural; ``None``: the singular with an s.
     """
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def in_percent(share: float, digits: int = 2) -> float:
+    """Return a share in percent, rounded, for charts."""
+    return round(100 * share, digits)
+
+
+def format_percent(share: float, digits: int = 0) -> str:
+    """Return a share as ``63 %``, with ``digits`` decimals."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def format_percent_range(low: float, high: float, digits: int = 0) -> str:
+    """Return two shares as ``6 to 79 %``, with ``digits`` decimals."""
+    return f"{100 * low:.{digits}f} to {format_percent(high, digits)}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return ``0.42 s``, ``4.2 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    if seconds >= 60:
+        return format_long_duration(seconds)
+    if seconds >= 10:
+        return f"{seconds:.0f} s"
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
 
 
 def format_long_duration(seconds: float) -> str:

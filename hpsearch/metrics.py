@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
+
+from hpsearch.formatting import format_seconds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,35 +48,62 @@ GOAL_METRICS = {**OBJECTIVES, **COSTS}
 CONFUSION_CLASSES = 100
 
 
+#: Measured times in seconds, and units of other metrics.
+_TIMES = ("epoch_seconds", "compute_seconds")
+_UNITS = {"latency": "ms", "receptive_field": "pixels"}
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric's values are in 0..1, and written in percent: accuracies and mean F1.
+
+    Losses, counts, times and so on are not.
+    """
+    return metric.endswith(("accuracy", "f1"))
+
+
 @dataclass(frozen=True)
 class MetricFormat:
     """How the values of one metric are written.
 
-    Shares are in percent with two decimals, their differences in points; losses and costs have
-    four significant digits, counts are whole numbers.
+    Shares are in percent with two decimals, their differences in points; losses have four
+    significant digits, counts are whole numbers, times have their unit.
     """
 
     metric: str
+    #: Decimals of shares; other numbers have two significant digits more.
+    digits: int = 2
 
     @property
     def is_share(self) -> bool:
         """Whether values are in 0..1 and written in percent."""
-        return not self.metric.endswith("_loss") and self.metric not in COSTS
+        return is_share(self.metric)
+
+    @property
+    def unit(self) -> str:
+        """The unit of a value: ``%``, ``s``, ``ms``; empty for a loss."""
+        if self.is_share:
+            return "%"
+        return "s" if self.metric in _TIMES else _UNITS.get(self.metric, "")
 
     @property
     def points(self) -> str:
         """The unit of a difference, with a space before it; empty for a loss."""
-        return " points" if self.is_share else ""
+        unit = "points" if self.is_share else self.unit
+        return f" {unit}" if unit else ""
 
     def value(self, value: float | None) -> str:
-        """Return ``93.75 %``, or ``0.2134``; ``-`` for ``None``."""
+        """Return ``93.75 %``, ``0.2134`` or ``3.2 s``; ``-`` for ``None``."""
         if value is None:
             return "-"
-        return f"{100 * value:.2f} %" if self.is_share else self._plain(value)
+        if self.metric in _TIMES and isfinite(value):
+            return format_seconds(value)
+        return f"{self.number(value)} {self.unit}".rstrip()
 
     def number(self, value: float) -> str:
         """Return a value or a distance without its unit: ``93.75``, or ``0.2134``."""
-        return f"{100 * value:.2f}" if self.is_share else self._plain(value)
+        if self.is_share:
+            return f"{100 * value:.{self.digits}f}"
+        return f"{value:,.0f}" if self.metric in STATIC_COSTS else f"{value:.{self.digits + 2}g}"
 
     def width(self, value: float | None) -> str:
         """Return a distance without a sign: ``0.42 points``."""
@@ -81,7 +111,7 @@ class MetricFormat:
 
     def signed(self, value: float) -> str:
         """Return a difference with its sign and without its unit: ``+0.42``."""
-        return f"{100 * value:+.2f}" if self.is_share else f"{value:+.4g}"
+        return f"{'-' if value < 0 else '+'}{self.number(abs(value))}"
 
     def difference(self, value: float | None) -> str:
         """Return a difference with its sign: ``+0.42 points``."""
@@ -96,10 +126,11 @@ class MetricFormat:
         if bounds is None:
             return "-"
         low, high = bounds
-        return f"{self.number(low)} to {self.value(high)}"
+        return f"{self.number(low)} to {self.number(high)} {self.unit}".rstrip()
 
-    def _plain(self, value: float) -> str:
-        return f"{value:,.0f}" if self.metric in STATIC_COSTS else f"{value:.4g}"
+
+#: Shares of images that aren't the metric of an epoch: recall, precision, accuracy in a test.
+SHARE = MetricFormat("accuracy")
 
 
 def format_metrics(values: Mapping[str, float]) -> str:

@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from hpsearch.foreign_text import clean
+from hpsearch.formatting import in_percent
 
 _STYLE = """<style>
 .hpsearch{font-size:13px;line-height:1.45}
@@ -48,7 +49,7 @@ def line(text: str, kind: str = "") -> str:
 
 def bar(share: float) -> str:
     """Return a progress bar; ``share`` is 0 to 1."""
-    percent = round(100 * min(max(share, 0.0), 1.0), 1)
+    percent = in_percent(min(max(share, 0.0), 1.0), 1)
     return (
         f'<div class="bar" role="progressbar" aria-valuenow="{percent:g}" aria-valuemin="0" '
         f'aria-valuemax="100"><div style="width:{percent:g}%"></div></div>'

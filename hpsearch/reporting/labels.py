@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hpsearch.formatting import format_long_duration
+from hpsearch.formatting import in_percent
 from hpsearch.metrics import MetricFormat
 from hpsearch.reporting.analysis.parameters import short_name
 
@@ -28,13 +28,6 @@ _NAMES = {
     "epoch_seconds": "time of an epoch",
     "compute_seconds": "compute time",
     "latency": "time for one image",
-}
-_UNITS = {
-    "parameters": "",
-    "multiply_adds": "",
-    "receptive_field": "pixels",
-    "epoch_seconds": "s",
-    "latency": "ms",
 }
 
 #: Largest length of text from outside in a short field.
@@ -55,11 +48,6 @@ class Unit(MetricFormat):
     """Format of a metric's values in a report, and on the axes of its charts."""
 
     @property
-    def is_share(self) -> bool:
-        """Whether values lie in 0..1 and are shown in percent."""
-        return super().is_share and self.metric not in _UNITS
-
-    @property
     def name(self) -> str:
         """The metric's name in text."""
         return name_of(self.metric)
@@ -67,14 +55,17 @@ class Unit(MetricFormat):
     @property
     def axis(self) -> str:
         """The title of an axis of values: ``Validation accuracy (%)``."""
-        unit = "%" if self.is_share else _UNITS.get(self.metric, "")
-        return sentence(self.name) + (f" ({unit})" if unit else "")
+        return sentence(self.name) + (f" ({self.unit})" if self.unit else "")
 
     def scaled(self, value: float | None) -> float | None:
         """Return ``value`` for charts: shares in percent, 5 digits; ``None`` if it isn't finite."""
         if value is None or not math.isfinite(value):
             return None
-        return _rounded(100 * value if self.is_share else value)
+        return _rounded(in_percent(value, 5) if self.is_share else value)
+
+
+#: Format of training times.
+COMPUTE = Unit("compute_seconds")
 
 
 def _rounded(value: float) -> float:
@@ -84,41 +75,6 @@ def _rounded(value: float) -> float:
 def rounded(value: float | None) -> float | None:
     """Return ``value`` with 5 significant digits; ``None`` if it isn't finite."""
     return None if value is None or not math.isfinite(value) else _rounded(value)
-
-
-def quantity(metric: str, value: float | None) -> str:
-    """Return a cost with its unit: ``1.07 M``, ``0.42 s``, ``3.1 ms``, ``24 pixels``."""
-    if value is None:
-        return "-"
-    if metric in ("parameters", "multiply_adds"):
-        return count(value)
-    if metric in ("epoch_seconds", "compute_seconds"):
-        return duration(value)
-    unit = _UNITS.get(metric)
-    return f"{value:.3g} {unit}" if unit else Unit(metric).value(value)
-
-
-def count(value: float | None) -> str:
-    """Return a number of things: ``1,234``, ``12.3 k``, ``1.07 M``, ``5.66 G``."""
-    if value is None:
-        return "-"
-    for size, sign in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            return f"{value / (1e3 if sign == 'k' else size):.3g} {sign}"
-    return f"{value:,.0f}"
-
-
-def duration(seconds: float | None) -> str:
-    """Return ``0.42 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
-    if seconds is None or not math.isfinite(seconds):
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else _short(seconds)
-    return format_long_duration(seconds)
-
-
-def _short(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
 
 
 def setting(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochResult, is_share
 from hpsearch.reporting.matplotlib_style import mpl_style, new_figure, printable, save
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def learning_curves(
         both = [("train_loss", "training", _TRAIN), ("val_loss", "validation", _VAL)]
         _lines(losses, curve, both)
         _label(losses, "loss")
-        shown = "val_accuracy" if metric == "val_loss" else metric
+        shown = metric if is_share(metric) else "val_accuracy"
         if shown == "val_accuracy":
             both = [("train_accuracy", "training", _TRAIN), (shown, "validation", _VAL)]
             _lines(scores, curve, both)

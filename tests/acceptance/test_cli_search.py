@@ -33,7 +33,7 @@ def test_the_winner_trains_again_to_the_same_figures(searched, searched_shell):
     best = searched("status", "--study", "small", "--json").json["best"]
     lines = searched_shell.done("train", "winner.yaml").splitlines()
     assert sum(line.startswith("epoch ") for line in lines) == 3
-    assert lines[-2].startswith(f"validation accuracy {best['value']:.6f}  loss ")
+    assert lines[-2].startswith(f"validation accuracy {100 * best['value']:.4f} %  loss ")
     assert lines[-1] == (
         f"reproduced exactly: every metric equals that of trial {best['number']} at epoch 3"
     )

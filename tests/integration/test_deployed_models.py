@@ -305,7 +305,9 @@ def test_verify_comes_to_the_same_figures(hpsearch: Hpsearch, deployed: Deployed
     assert (ran.code, ran.err) == (0, "")
     assert "reproduced exactly: every metric equals the recorded value\nverified\n" in ran.out
     accuracy = deployed.figures()["val_accuracy"]
-    assert f"val_accuracy {accuracy:.6f}, recorded {accuracy:.6f}; expected" in ran.out
+    assert (
+        f"val_accuracy {100 * accuracy:.4f} %, recorded {100 * accuracy:.4f} %; expected" in ran.out
+    )
     assert "95 % interval over 24 validation images, unconfirmed" in ran.out
 
 
@@ -403,7 +405,7 @@ def test_a_confirmed_figure_is_verified_by_its_prediction_interval(
 
     ran = hpsearch("verify", changed(deployed, here, confirm), *deployed.data)
     assert ran.code == code
-    assert f"expected {low:.6f} to 1.000000 (where one more training is expected" in ran.out
+    assert f"expected {100 * low:.4f} to 100.0000 % (where one more training is expected" in ran.out
     # Another seed would have come elsewhere; this is the same training
     assert "reproduced exactly: every metric equals the recorded value" in ran.out
 
@@ -569,7 +571,10 @@ def test_several_seeds_are_told_with_mean_and_spread(
     assert (again["exact"], again["value"]) == (True, values[1])
     ran = hpsearch("train", config, "--seeds", "3", "--out", "m", *deployed.data)
     assert ran.out.count("nothing is left to do") == 3
-    assert f"val_accuracy over 3 seeds: mean {np.mean(values):.6f}, standard deviation" in ran.out
+    assert (
+        f"val_accuracy over 3 seeds: mean {100 * np.mean(values):.4f} %, standard deviation"
+        in ran.out
+    )
 
 
 @pytest.mark.parametrize("origin", ["changed", "written by hand"])

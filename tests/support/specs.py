@@ -19,7 +19,7 @@ def made_up_spec(
     return ConfirmationSpec(
         study="made_up",
         fingerprint="",
-        maximize=maximize,
+        metric="val_accuracy" if maximize else "val_loss",
         seeds=seeds,
         seeds_before=0,
         requested=RequestedSettings(top=len(trials), seeds=seeds, share=None, given=None),

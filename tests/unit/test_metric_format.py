@@ -1,11 +1,17 @@
-"""One number has one spelling, wherever it is shown."""
+"""One number has one format, wherever it is shown."""
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from hpsearch.metrics import MetricFormat, format_metrics
-from hpsearch.reporting.analysis.sentences import amount, metric_value
+import hpsearch
+from hpsearch.metrics import GOAL_METRICS, MetricFormat, format_metrics, is_share
+from hpsearch.reporting.analysis.sentences import amount
 from hpsearch.reporting.labels import Unit
 from hpsearch.results.confirmation.verdict import optimism_in_words
 from hpsearch.results.export.card_metrics import bounds, number
@@ -19,17 +25,72 @@ from hpsearch.study_file.space import plain_values
         ("val_macro_f1", 1.0, "100.00 %", "+100.00 points"),
         ("train_accuracy", 0.00001, "0.00 %", "+0.00 points"),
         ("val_loss", 2.302585, "2.303", "+2.303"),
-        ("parameters", 9610.0, "9,610", "+9610"),
-        ("latency", 0.123456, "0.1235", "+0.1235"),
+        ("parameters", 9610.0, "9,610", "+9,610"),
+        ("latency", 0.123456, "0.1235 ms", "+0.1235 ms"),
+        ("epoch_seconds", 4.21, "4.2 s", "+4.21 s"),
+        ("receptive_field", 24.0, "24 pixels", "+24 pixels"),
     ],
 )
 def test_a_value_is_written_alike_everywhere(metric, value, shown, difference):
     written = MetricFormat(metric)
     assert (written.value(value), written.difference(value)) == (shown, difference)
     assert (Unit(metric).value(value), Unit(metric).difference(value)) == (shown, difference)
-    assert metric_value(value, metric) == number(value, metric) == shown
+    assert number(value, metric) == shown
     assert amount(value, metric, signed=True) == difference
     assert format_metrics({metric: value}) == f"{metric} {shown}"
+
+
+def test_more_digits_for_what_is_reproduced():
+    assert MetricFormat("val_accuracy", digits=4).value(0.98765432) == "98.7654 %"
+    assert MetricFormat("val_accuracy", digits=4).difference(-0.00001) == "-0.0010 points"
+    assert MetricFormat("val_loss", digits=4).value(0.123456789) == "0.123457"
+
+
+def test_which_metrics_are_shares():
+    metrics = [*GOAL_METRICS, "train_accuracy", "train_loss", "lr", "seconds", "compute_seconds"]
+    shares = ["val_accuracy", "val_macro_f1", "val_balanced_accuracy", "train_accuracy"]
+    assert [each for each in metrics if is_share(each)] == shares
+
+
+def _by_hand(tree: ast.AST) -> Iterator[ast.expr]:
+    """Yield where a module formats a share or a metric, or decides whether it is a share."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FormattedValue(value=value, format_spec=ast.JoinedStr() as spec):
+                how = ast.unparse(spec)
+                named = re.search(r"accuracy|f1\b|loss|recall", ast.unparse(value))
+                if how.strip("f'\"").endswith("%") or (named and re.search(r"\.\d[fg]", how)):
+                    yield node
+            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+                if any(
+                    isinstance(each, ast.Constant) and each.value == 100 for each in (left, right)
+                ):
+                    yield node
+            case ast.Compare(comparators=[ast.Constant(value="val_loss")]):
+                yield node
+
+
+def test_no_other_module_formats_a_share_by_hand():
+    """Samplers and training compute with percent, but print nothing."""
+    package = Path(hpsearch.__file__).parent
+    home = {package / "metrics.py", package / "formatting.py"}
+    rooms = ("cli", "dashboard", "notebook", "reporting", "results", "workers", "tracking")
+    found = [
+        f"{path.relative_to(package)}:{each.lineno}: {ast.unparse(each)}"
+        for room in rooms
+        for path in sorted((package / room).rglob("*.py"))
+        if path not in home
+        for each in _by_hand(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert found == [], "hpsearch.metrics.MetricFormat does it"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["f'{share:.1%}'", "f'{100 * share:.2f} %'", "f'{last.val_loss:.4f}'", "metric == 'val_loss'"],
+)
+def test_what_is_formatted_by_hand_is_found(text):
+    assert list(_by_hand(ast.parse(text)))
 
 
 def test_intervals_and_nothing():

@@ -26,7 +26,7 @@ from hpsearch.cli.terminal.output import (
     table,
 )
 from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UserError
-from hpsearch.formatting import count_noun
+from hpsearch.formatting import count_noun, format_percent
 from hpsearch.results.opening import study_file
 
 if TYPE_CHECKING:
@@ -243,14 +243,14 @@ def _print_prior(study: StudyFile, prior: PriorReport) -> None:
         say(f"prior {prior.name}: sampler {study.sampler.name} never draws at random, so it has no "
             f"effect; {off}")  # fmt: skip
         return
-    share = 100 * prior.known / prior.judged if prior.judged else 0.0
+    share = format_percent(prior.known / prior.judged if prior.judged else 0.0)
     by = "a rule of thumb" if prior.name == "rule" else "a rule of thumb and recorded searches"
     unknown = f", but not {', '.join(prior.unknown)}" if prior.unknown else ""
     if prior.by_rule_alone:
         unknown += f"; {', '.join(prior.by_rule_alone)} by the rule alone"
     say(
         f"prior {prior.name}: of {CANDIDATES} random points the best by {by} is tried, "
-        f"but for every {RANDOM_EVERY}th trial; it can judge {share:.0f} % of this space{unknown}; "
+        f"but for every {RANDOM_EVERY}th trial; it can judge {share} of this space{unknown}; "
         f"{off}"
     )
 
@@ -288,8 +288,8 @@ def _print_violating(report: SpaceReport) -> None:
     found = len(report.violating)
     say(
         f"{found} of the {report.tried} configurations that were tried (about "
-        f"{100 * found / report.tried:.0f} % of the space) break a constraint and would never be "
-        "trained; the sampler learns from such draws:"
+        f"{format_percent(found / report.tried)} of the space) break a constraint and would never "
+        "be trained; the sampler learns from such draws:"
     )
     for each in report.violating[:_REASONS_SHOWN]:
         who = "" if each.try_first is None else f"try_first[{each.try_first}]: "

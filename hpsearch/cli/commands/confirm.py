@@ -10,7 +10,7 @@ from hpsearch.cli.notify import Notifier, NotifyOption
 from hpsearch.cli.options import JsonOption, StoredStudyOption, at_least_one
 from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.terminal.output import print_json, say, show_time_range
-from hpsearch.formatting import count_noun
+from hpsearch.formatting import count_noun, format_percent
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ def _print_asked(prepared: ConfirmationRun, *, stderr: bool) -> None:
         f"at most {count_noun(prepared.most, 'training')} of "
         f"{count_noun(prepared.epochs, 'epoch')} "
         f"({spec.seeds} seeds choose, {spec.seeds} more report): {epochs:,} epochs, "
-        f"{epochs / max(1, prepared.search_epochs):.0%} of the search's {prepared.search_epochs:,}",
+        f"{format_percent(epochs / max(1, prepared.search_epochs))} of the search's "
+        f"{prepared.search_epochs:,}",
         stderr=stderr,
     )
     folds = prepared.study.document["data"].get("folds")

@@ -21,7 +21,7 @@ from hpsearch.cli.options import (
 from hpsearch.cli.terminal.output import print_confusion, print_json, say
 from hpsearch.cli.terminal.verdict import print_agreement, print_gap
 from hpsearch.formatting import count_noun
-from hpsearch.metrics import MetricFormat
+from hpsearch.metrics import SHARE, MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
 
 #: All shares are written like it.
-_ACCURACY = MetricFormat("val_accuracy")
 
 
 def evaluate(
@@ -84,7 +83,7 @@ def _warn(record: StudyRecord, before: Sequence[FinalEvaluation]) -> None:
         say(
             f"warning: the test images of study {record.study.name!r} were opened before "
             f"({count_noun(len(before), 'time')}): report the first value, accuracy "
-            f"{_ACCURACY.value(before[0].accuracy)} of trial {before[0].trial}; later ones are "
+            f"{SHARE.value(before[0].accuracy)} of trial {before[0].trial}; later ones are "
             "optimistic if anything was chosen by an earlier one",
             stderr=True,
         )
@@ -111,13 +110,14 @@ def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
     )
     mean = "mean " if evaluation.models > 1 else ""
     say(
-        f"{mean}test accuracy {_ACCURACY.value(evaluation.accuracy)} on {evaluation.sample} "
-        f"(95 % interval over {evaluation.over} {_ACCURACY.interval((low, high))})",
+        f"{mean}test accuracy {SHARE.value(evaluation.accuracy)} on {evaluation.sample} "
+        f"(95 % interval over {evaluation.over} {SHARE.interval((low, high))})",
         style="bold",
     )
     say(
-        f"test loss {evaluation.loss:.4f}  macro F1 {_ACCURACY.value(evaluation.macro_f1)}  "
-        f"balanced accuracy {_ACCURACY.value(evaluation.balanced_accuracy)}"
+        f"test loss {MetricFormat('val_loss').value(evaluation.loss)}  "
+        f"macro F1 {SHARE.value(evaluation.macro_f1)}  "
+        f"balanced accuracy {SHARE.value(evaluation.balanced_accuracy)}"
     )
     metric = record.objective.metric
     if not seeds:
@@ -125,7 +125,7 @@ def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
         seen = MetricFormat(metric).value(winner.value)
         say(f"{metric} had been {seen}, the best of {count}: optimistic")
     else:
-        listed = ", ".join(_ACCURACY.value(each) for each in evaluation.accuracies)
+        listed = ", ".join(SHARE.value(each) for each in evaluation.accuracies)
         say(f"of each training: {listed}")
     title = "Test images, of all trainings" if evaluation.models > 1 else "Test images"
     print_confusion(title, evaluation.class_names, evaluation.confusion)

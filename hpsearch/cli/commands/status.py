@@ -19,7 +19,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.terminal.front import print_best, print_warnings
 from hpsearch.cli.terminal.output import console, print_json, say, show, show_time, sparkline, table
-from hpsearch.formatting import count_noun
+from hpsearch.formatting import count_noun, format_percent, format_percent_range
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of
 
@@ -97,7 +97,7 @@ def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
     )
     print_warnings(record)
     if document["pruning"] is not None:
-        _print_pruning(document["pruning"])
+        _print_pruning(document["pruning"], record.objective.metric)
     _print_failures(record)
     _print_invalid(document.get("invalid", ()))
     for each in document.get("knowledge", ()):
@@ -117,14 +117,16 @@ def _print_prior(document: Mapping[str, Any]) -> None:
         count_noun(document["starts"], "start"),
         count_noun(document["random_starts"], "random one"),
     )
-    share = document["better_than_random"]
+    share, weight = document["better_than_random"], ""
+    if not document["is_off"]:
+        weight = f"; it chooses {format_percent(document['weight'])} of the starts"
     if share is None:
         found = f"{starts} and {random}, too few to compare"
     elif document["is_off"]:
-        found = f"off for now, as its {starts} beat {random} in only {share:.0%} of all pairs"
+        found = f"off for now, as its {starts} beat {random} in only {format_percent(share)} of "
+        found += "all pairs"
     else:
-        found = f"its {starts} beat {random} in {share:.0%} of all pairs"
-    weight = "" if document["is_off"] else f"; it chooses {document['weight']:.0%} of the starts"
+        found = f"its {starts} beat {random} in {format_percent(share)} of all pairs"
     say(
         f"prior {document['name']}: {found}{weight} (a study with "
         "`search: {prior: none}` switches it off)"
@@ -206,15 +208,17 @@ def _print_confirmation(document: Mapping[str, Any]) -> None:
         say(f"  its {which}, trial {trial}, is invalid: {why} (`hpsearch confirm --again`)")
 
 
-def _print_pruning(bill: Mapping[str, Any]) -> None:
+def _print_pruning(bill: Mapping[str, Any], metric: str) -> None:
     spared = len(bill["spared"])
     line = f"pruning saved up to {count_noun(bill['epochs_saved'], 'epoch')}"
     if bill["false_rate"] is not None:
         low, high = bill["false_interval"]
+        regret = MetricFormat(metric).width(bill["regret"])
         line += (
             f"; of {count_noun(spared, 'spared trial')} {bill['falsely_pruned']} would have been "
-            f"stopped falsely ({bill['false_rate']:.0%} [{low:.0%}, {high:.0%}]), "
-            f"regret {show(bill['regret'])}, for {count_noun(bill['epochs_paid'], 'epoch')}"
+            f"stopped falsely ({format_percent(bill['false_rate'])}; 95 %: "
+            f"{format_percent_range(low, high)}), "
+            f"regret {regret}, for {count_noun(bill['epochs_paid'], 'epoch')}"
         )
     say(line)
     ranks = [rung for rung in bill["rungs"] if rung["spearman"] is not None]

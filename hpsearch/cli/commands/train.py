@@ -24,6 +24,7 @@ from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.cli.terminal.reproduction import COMPARED, at_epoch, recorded_metrics, verdict
 from hpsearch.cli.terminal.training_progress import epoch_printer, stopped_by_signals
 from hpsearch.formatting import count_noun
+from hpsearch.metrics import MetricFormat
 from hpsearch.output_streams import optional_output
 
 if TYPE_CHECKING:
@@ -192,9 +193,10 @@ def _print(
 ) -> None:
     last = curve[-1]
     say()
-    say(f"train      accuracy {last.train_accuracy:.6f}  loss {last.train_loss:.6f}")
+    share, loss = (MetricFormat(name, digits=4).value for name in ("val_accuracy", "val_loss"))
+    say(f"train      accuracy {share(last.train_accuracy)}  loss {loss(last.train_loss)}")
     if assignment.trained_on == "train":
-        say(f"validation accuracy {last.val_accuracy:.6f}  loss {last.val_loss:.6f}")
+        say(f"validation accuracy {share(last.val_accuracy)}  loss {loss(last.val_loss)}")
     if recorded is not None:
         origin = assignment.study.provenance or {}
         say(verdict(curve, recorded, assignment.build_plan, origin))
@@ -202,10 +204,10 @@ def _print(
 
 def _spread(on: TrainedOn, last: Sequence[EpochResult]) -> str:
     name = "val_accuracy" if on == "train" else "train_accuracy"
-    values = [float(getattr(each, name)) for each in last]
+    values, form = [float(getattr(each, name)) for each in last], MetricFormat(name, digits=4)
     return (
-        f"{name} over {len(values)} seeds: mean {fmean(values):.6f}, standard deviation "
-        f"{stdev(values):.6f}, from {min(values):.6f} to {max(values):.6f}"
+        f"{name} over {len(values)} seeds: mean {form.value(fmean(values))}, standard deviation "
+        f"{form.width(stdev(values))}, from {form.interval((min(values), max(values)))}"
         + (" (one division of the images: another may give another mean)" if on == "train" else "")
     )
 

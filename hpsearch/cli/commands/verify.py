@@ -18,6 +18,7 @@ from hpsearch.cli.options import (
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.cli.terminal.reproduction import changes
 from hpsearch.cli.terminal.training_progress import epoch_printer
+from hpsearch.metrics import MetricFormat
 
 if TYPE_CHECKING:
     from hpsearch.study_file.study import StudyFile
@@ -95,7 +96,7 @@ def _fail_by_data(study: StudyFile, differences: list[str], *, as_json: bool) ->
 
 
 def _print(verdict: Verdict) -> None:
-    expected = verdict.expected
+    expected, form = verdict.expected, MetricFormat(verdict.metric, digits=4)
     say()
     if verdict.value is None:
         say(
@@ -103,8 +104,9 @@ def _print(verdict: Verdict) -> None:
         )
     else:
         say(
-            f"{verdict.metric} {verdict.value:.6f}, recorded {expected.recorded:.6f}; expected "
-            f"{expected.low:.6f} to {expected.high:.6f} ({expected.why})"
+            f"{verdict.metric} {form.value(verdict.value)}, recorded "
+            f"{form.value(expected.recorded)}; expected "
+            f"{form.interval((expected.low, expected.high))} ({expected.why})"
         )
     if verdict.exact:
         say("reproduced exactly: every metric equals the recorded value")

@@ -17,7 +17,7 @@ from hpsearch.cli.terminal.output import (
     show_time_range,
 )
 from hpsearch.foreign_text import clean
-from hpsearch.formatting import count_noun
+from hpsearch.formatting import count_noun, format_percent
 from hpsearch.metrics import MetricFormat
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Page:
 
     def _metric_lines(self, progress: Progress) -> list[str]:
         counts = progress.counts
-        share = f" ({counts.pruned / counts.finished:.0%})" if counts.finished else ""
+        share = f" ({format_percent(counts.pruned / counts.finished)})" if counts.finished else ""
         trials = [
             f"{_share(progress)} finished",
             f"{counts.complete} complete",
@@ -215,7 +215,7 @@ def _share(progress: Progress) -> str:
 def _metrics_line(progress: Progress, metric: str) -> str:
     best = "none yet" if progress.best is None else MetricFormat(metric).value(progress.best[1])
     counts = progress.counts
-    share = f" ({counts.pruned / counts.finished:.0%})" if counts.finished else ""
+    share = f" ({format_percent(counts.pruned / counts.finished)})" if counts.finished else ""
     return (
         f"{counts.complete} complete, {counts.pruned} pruned{share}, {counts.running} running; "
         f"best {best}; {progress.epochs_per_second:.2f} epochs/s; "

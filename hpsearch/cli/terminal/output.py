@@ -11,7 +11,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpsearch.foreign_text import clean, escape_json
-from hpsearch.formatting import format_long_duration
+from hpsearch.formatting import format_seconds
 from hpsearch.output_streams import require_output
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _is_numeric(cells: Sequence[Sequence[str]], index: int) -> bool:
     return bool(filled) and all(_NUMBER.fullmatch(text) for text in filled)
 
 
-_NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e[-+]?\d+)?( ?%)?")
+_NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e[-+]?\d+)?( ?(%|s|ms))?")
 
 
 def show(value: Any) -> str:
@@ -185,11 +185,7 @@ def show(value: Any) -> str:
 
 def show_time(seconds: float | None) -> str:
     """Return seconds as ``42 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
-    if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return format_long_duration(seconds)
+    return "-" if seconds is None else format_seconds(seconds)
 
 
 def show_time_range(low: float, high: float) -> str:

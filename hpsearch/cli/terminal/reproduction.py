@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal.output import show
+from hpsearch.metrics import MetricFormat
 
 if TYPE_CHECKING:
     from hpsearch.metrics import EpochResult
@@ -41,12 +42,13 @@ def verdict(
         return f"reproduced exactly: every metric equals that of {trial}"
     accuracy = recorded["val_accuracy"]
     if again["val_accuracy"] == accuracy:
-        loss = again["val_loss"] - recorded["val_loss"]
-        text = f"reproduced: the validation accuracy of {trial} exactly, its loss up to {loss:+.2g}"
+        loss = MetricFormat("val_loss").difference(again["val_loss"] - recorded["val_loss"])
+        text = f"reproduced: the validation accuracy of {trial} exactly, its loss up to {loss}"
     else:
+        form = MetricFormat("val_accuracy", digits=4)
         text = (
-            f"differs by {again['val_accuracy'] - accuracy:+.6f}: {trial} had the validation "
-            f"accuracy {accuracy:.6f}"
+            f"differs by {form.difference(again['val_accuracy'] - accuracy)}: {trial} had the "
+            f"validation accuracy {form.value(accuracy)}"
         )
     changed = changes(build_plan, provenance)
     return text + (f" (changed since: {', '.join(changed)})" if changed else "")

@@ -78,9 +78,10 @@ def line(result: EpochResult, epochs: int) -> str:
 
 def _metrics_text(result: EpochResult) -> str:
     accuracy = MetricFormat("val_accuracy").value
-    text = f"train loss {result.train_loss:.4f}  accuracy {accuracy(result.train_accuracy)}"
+    loss = MetricFormat("val_loss").value
+    text = f"train loss {loss(result.train_loss)}  accuracy {accuracy(result.train_accuracy)}"
     if result.val_loss == result.val_loss:  # not NaN: there are validation images
-        text += f"  val loss {result.val_loss:.4f}  accuracy {accuracy(result.val_accuracy)}"
+        text += f"  val loss {loss(result.val_loss)}  accuracy {accuracy(result.val_accuracy)}"
     return text
 
 

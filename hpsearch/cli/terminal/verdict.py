@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.cli.terminal.output import say, show, show_params, table
-from hpsearch.formatting import count_noun
+from hpsearch.cli.terminal.output import say, show_params, table
+from hpsearch.formatting import count_noun, format_percent
 from hpsearch.metrics import MetricFormat
 
 if TYPE_CHECKING:
@@ -156,12 +156,12 @@ def _lines(verdict: ConfirmationResult, unit: MetricFormat) -> list[tuple[str, s
     elif verdict.baseline is not None:
         lines.append(("vs first try_first", _versus(verdict.baseline, unit)))
     if verdict.chance_of_best is not None:
-        lines.append(("P(best)", f"{verdict.chance_of_best:.2f} (of the finalists)"))
+        lines.append(("P(best)", f"{format_percent(verdict.chance_of_best)} (of the finalists)"))
     lines.append(
         (
             "Spent",
             f"{count_noun(verdict.spent_epochs, 'epoch')} = {verdict.full_trainings:.1f} full "
-            f"trainings; {verdict.confirmation_share:.0%} on confirmation",
+            f"trainings; {format_percent(verdict.confirmation_share)} on confirmation",
         )
     )
     return lines
@@ -172,20 +172,13 @@ def _ends(interval: Interval, unit: MetricFormat) -> str:
 
 
 def _versus(versus: Comparison, unit: MetricFormat) -> str:
-    ahead = versus.ahead
-    told = "the winner is better" if versus.distinguishable else "not distinguishable"
-    if versus.distinguishable and ahead.estimate < 0:
-        told = "the winner is worse"
     cheaper = [
         f"{versus.cheaper[name]:.1f}x {word}"
         for name, word in _CHEAPER.items()
         if versus.cheaper.get(name, 0.0) >= _WORTH_TELLING
     ]
-    stale = "" if versus.fresh else " (on seeds that were used for the choice: optimistic)"
-    return (
-        f"{unit.signed(ahead.estimate)} [{unit.signed(ahead.low)}, {unit.signed(ahead.high)}]: "
-        f"{told}{stale}" + (f"; trial {versus.trial} is {', '.join(cheaper)}" if cheaper else "")
-    )
+    text = versus.describe(unit.metric)
+    return f"{text}; trial {versus.trial} is {', '.join(cheaper)}" if cheaper else text
 
 
 def _print_finalists(verdict: ConfirmationResult, unit: MetricFormat) -> None:
@@ -209,7 +202,6 @@ def _print_finalists(verdict: ConfirmationResult, unit: MetricFormat) -> None:
 def _row(finalist: Finalist, unit: MetricFormat) -> tuple[Any, ...]:
     rank, cost = finalist.standing, finalist.cost
     out = "" if rank.reason is None else f"after seed {rank.rejected_after}: {rank.reason}"
-    latency = cost.latency_seconds
     return (
         finalist.place,
         rank.trial,
@@ -217,8 +209,8 @@ def _row(finalist: Finalist, unit: MetricFormat) -> tuple[Any, ...]:
         unit.value(rank.mean),
         rank.seeds,
         unit.value(finalist.reported),
-        show(cost.epoch_seconds and round(cost.epoch_seconds, 3)),
+        cost.epoch_seconds and MetricFormat("epoch_seconds").number(cost.epoch_seconds),
         cost.parameters,
-        None if latency is None else f"{1000 * latency:.2f}",
+        cost.latency_ms and MetricFormat("latency").number(cost.latency_ms),
         out,
     )

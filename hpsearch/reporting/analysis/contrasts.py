@@ -8,6 +8,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.metrics import is_share
+
 Matrix = NDArray[np.float64]
 
 #: Simulated draws for a simultaneous interval; enough that its width varies by less than 1 %.
@@ -157,7 +159,7 @@ def mean_of(regression: Fit, column: int, *, metric: str) -> tuple[float, float,
         np.sqrt(regression.covariance[column, column])
     )
     # A share lies in 0..1, and a loss isn't negative
-    largest = float("inf") if metric == "val_loss" else 1.0
+    largest = 1.0 if is_share(metric) else float("inf")
     low, mean, high = (min(largest, max(0.0, at)) for at in (mean - reach, mean, mean + reach))
     return mean, low, high
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from hpsearch.metrics import is_share
 from hpsearch.reporting.analysis.contrasts import Fit, Pairs, all_pairs, fit, holm, mean_of
 from hpsearch.reporting.analysis.design import Columns, Levels, controls, levels
 from hpsearch.reporting.analysis.findings import Contrast, Effect, Effects, Level, Verdict
@@ -86,7 +87,7 @@ def effects(
     if isinstance(ends, str):
         return replace(counted, reason=ends)
     margin = POINT
-    if data.metric == "val_loss":
+    if not is_share(data.metric):
         known = [trial.value for trial in data.trials if trial.value is not None]
         margin = PART_OF_LOSS * float(np.median(known))
     estimated = [_estimate(each, ends) for each in data.parameters.values()]

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.metrics import is_share
 from hpsearch.reporting.analysis.observations import AnalysisData, ObservedTrial
 
 Matrix = NDArray[np.float64]
@@ -78,7 +79,7 @@ def impute(
     ends = np.array([np.nan if each.value is None else each.value for each in trials])
     if not np.isfinite(ends).any():
         return None
-    share = data.metric != "val_loss"
+    share = is_share(data.metric)
     rungs = _rungs(trials)
     rng = np.random.default_rng(seed)
     if focus_columns is None:

@@ -19,15 +19,9 @@ def amount(value: float, metric: str, *, signed: bool = False) -> str:
     return written.difference(value) if signed else written.width(value)
 
 
-def metric_value(value: float, metric: str) -> str:
-    """Return a value of the objective: ``93.12 %``, or a loss."""
-    return MetricFormat(metric).value(value)
-
-
 def between(interval: Interval, metric: str) -> str:
-    """Return an interval of differences: ``[0.40, 2.00]``."""
-    number = MetricFormat(metric).number
-    return f"[{number(interval.low)}, {number(interval.high)}]"
+    """Return an interval of differences: ``(+0.40 to +2.00 points)``."""
+    return f"({MetricFormat(metric).differences(interval.low, interval.high)})"
 
 
 def effect_sentence(effect: Effect, metric: str, margin: float, examined: int) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpsearch.formatting import count_noun
+from hpsearch.formatting import count_noun, in_percent
+from hpsearch.metrics import SHARE
 from hpsearch.reporting.analysis.matrices import Matrix, Versus
 from hpsearch.reporting.blocks import Chart, Column, Table
 from hpsearch.reporting.charts.style import axis, figure
@@ -25,7 +26,7 @@ def confusion(matrix: Matrix, names: Sequence[str], *, whose: str) -> Chart:
     """
     labels = [in_chart(name, 14) for name in names]
     shares = matrix.shares
-    cells = [[None if cell is None else round(100 * cell, 1) for cell in row] for row in shares]
+    cells = [[None if cell is None else in_percent(cell, 1) for cell in row] for row in shares]
     size = len(names)
     trace = {
         "type": "heatmap",
@@ -106,14 +107,14 @@ def class_differences(versus: Versus) -> Chart | None:
         ahead = each.ahead
         if ahead is None:
             continue
-        estimates.append(round(100 * ahead.estimate, 2))
-        above.append(round(100 * (ahead.high - ahead.estimate), 2))
-        below.append(round(100 * (ahead.estimate - ahead.low), 2))
+        estimates.append(in_percent(ahead.estimate))
+        above.append(in_percent(ahead.high - ahead.estimate))
+        below.append(in_percent(ahead.estimate - ahead.low))
         sure = ahead.excludes(0.0)
         colours.append(var(("better" if ahead.estimate > 0 else "worse") if sure else "faint"))
         texts.append(
-            f"{in_chart(each.name)}: {100 * ahead.estimate:+.1f} points "
-            f"({100 * ahead.low:+.1f} to {100 * ahead.high:+.1f})"
+            f"{in_chart(each.name)}: {SHARE.difference(ahead.estimate)} "
+            f"({SHARE.differences(ahead.low, ahead.high)})"
         )
     grouped = any(each.groups is not None for each in known)
     title = f"Trial {versus.trial} against trial {versus.other}: recall by class"
@@ -172,8 +173,8 @@ def class_differences(versus: Versus) -> Chart | None:
                     each.name,
                     f"{each.images:,}",
                     *([f"{each.groups:,}" if each.groups else "-"] if grouped else []),
-                    f"{100 * each.ahead.estimate:+.2f} points",
-                    f"{100 * each.ahead.low:+.2f} to {100 * each.ahead.high:+.2f}",
+                    SHARE.difference(each.ahead.estimate),
+                    SHARE.differences(each.ahead.low, each.ahead.high),
                 ]
                 for each in reversed(order)
                 if each.ahead is not None

@@ -7,7 +7,7 @@ from typing import Literal
 from hpsearch.reporting.blocks import Chart, Column, Table
 from hpsearch.reporting.charts.style import Trace, axis, figure
 from hpsearch.reporting.content import StudyContent
-from hpsearch.reporting.labels import Unit, duration, sentence
+from hpsearch.reporting.labels import COMPUTE, Unit, sentence
 from hpsearch.reporting.palette import var
 
 Against = Literal["epochs", "seconds"]
@@ -56,7 +56,7 @@ def history(content: StudyContent, against: Against) -> Chart | None:
                     unit.value(step.value),
                     f"{step.trials:,}",
                     f"{step.epochs:,}",
-                    duration(step.seconds),
+                    COMPUTE.value(step.seconds),
                 ]
                 for step in content.costs.best_so_far
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpsearch.formatting import format_percent, format_percent_range, in_percent
 from hpsearch.reporting.analysis.importances import Group
 from hpsearch.reporting.blocks import Chart, Column, Table
 from hpsearch.reporting.charts.style import axis, figure
@@ -28,19 +29,20 @@ def importance_chart(group: Group, title: str, place: int) -> Chart | None:
         "type": "bar",
         "orientation": "h",
         "y": list(range(len(shares))),
-        "x": [round(100 * each.share, 2) for each in upside_down],
+        "x": [in_percent(each.share) for each in upside_down],
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": [round(100 * max(0.0, each.high - each.share), 2) for each in upside_down],
-            "arrayminus": [round(100 * max(0.0, each.share - each.low), 2) for each in upside_down],
+            "array": [in_percent(max(0.0, each.high - each.share)) for each in upside_down],
+            "arrayminus": [in_percent(max(0.0, each.share - each.low)) for each in upside_down],
             "color": var("ink"),
             "thickness": 1.4,
             "width": 4,
         },
         "marker": {"color": var("series-1"), "opacity": 0.8},
         "hovertext": [
-            f"{in_chart(each.parameter, 60)}: {each.share:.0%} ({each.low:.0%} to {each.high:.0%})"
+            f"{in_chart(each.parameter, 60)}: {format_percent(each.share)} "
+            f"({format_percent_range(each.low, each.high)})"
             for each in upside_down
         ],
         "hoverinfo": "text",
@@ -49,7 +51,7 @@ def importance_chart(group: Group, title: str, place: int) -> Chart | None:
         name=f"importances-{place}",
         title=title,
         description=f"Bars of the importance of {len(shares)} parameters; the most important is "
-        f"{shares[0].name} with {shares[0].share:.0%}.",
+        f"{shares[0].name} with {format_percent(shares[0].share)}.",
         figure=figure(
             [trace],
             xaxis=axis("Share (%)", rangemode="tozero"),
@@ -70,7 +72,11 @@ def importance_chart(group: Group, title: str, place: int) -> Chart | None:
                 Column(label="95 % of resamples", numeric=True),
             ],
             rows=[
-                [cut(each.parameter, 80), f"{each.share:.1%}", f"{each.low:.1%} to {each.high:.1%}"]
+                [
+                    cut(each.parameter, 80),
+                    format_percent(each.share, 1),
+                    format_percent_range(each.low, each.high, 1),
+                ]
                 for each in shares
             ],
         ),

@@ -118,11 +118,11 @@ def loss_curves(content: StudyContent) -> Chart | None:
 
 
 def _epoch_row(each: EpochResult) -> list[str]:
-    share = Unit("val_accuracy")
+    share, loss = Unit("val_accuracy"), Unit("val_loss")
     return [
         str(each.epoch),
-        f"{each.train_loss:.4g}",
-        f"{each.val_loss:.4g}",
+        loss.value(each.train_loss),
+        loss.value(each.val_loss),
         share.value(each.train_accuracy),
         share.value(each.val_accuracy),
         f"{each.lr:.3g}",

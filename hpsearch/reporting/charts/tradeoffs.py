@@ -8,7 +8,7 @@ from typing import Any
 from hpsearch.reporting.blocks import Chart, Column, Table
 from hpsearch.reporting.charts.style import Trace, axis, figure
 from hpsearch.reporting.content import StudyContent
-from hpsearch.reporting.labels import Unit, name_of, quantity, rounded, sentence
+from hpsearch.reporting.labels import Unit, name_of, rounded, sentence
 from hpsearch.reporting.palette import var
 
 #: Cost -> title of its axis.
@@ -85,7 +85,7 @@ def tradeoff(content: StudyContent, name: str) -> Chart | None:
                 Column(label=unit.name, numeric=True),
             ],
             rows=[
-                [str(row["number"]), quantity(name, cost_of(row, name)), unit.value(row["value"])]
+                [str(row["number"]), Unit(name).value(cost_of(row, name)), unit.value(row["value"])]
                 for row in (front or known)
             ],
         ),
@@ -122,5 +122,5 @@ def _front(rows: Sequence[Mapping[str, Any]], name: str, unit: Unit) -> Trace:
 
 def _told(row: Mapping[str, Any], name: str, unit: Unit) -> str:
     return (
-        f"trial {row['number']}: {unit.value(row['value'])}, {quantity(name, cost_of(row, name))}"
+        f"trial {row['number']}: {unit.value(row['value'])}, {Unit(name).value(cost_of(row, name))}"
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hpsearch.formatting import count_noun
 from hpsearch.reporting.blocks import Block, Section, Text, Tile, Tiles
 from hpsearch.reporting.content import StudyContent
-from hpsearch.reporting.labels import duration
+from hpsearch.reporting.labels import COMPUTE
 from hpsearch.results.winner import LACKS_GROUPS, distrusted
 
 
@@ -26,7 +26,7 @@ def answer(content: StudyContent) -> Section:
         Tile(
             label="Spent on the search",
             value=count_noun(content.costs.epochs, "epoch"),
-            detail=f"{duration(content.costs.compute_seconds)} of training",
+            detail=f"{COMPUTE.value(content.costs.compute_seconds)} of training",
         ),
     ]
     blocks: list[Block] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpsearch.formatting import count_noun
+from hpsearch.metrics import SHARE, MetricFormat
 from hpsearch.reporting.analysis.matrices import HardPicture
 from hpsearch.reporting.blocks import (
     Block,
@@ -86,10 +87,10 @@ def _per_class(content: StudyContent) -> Table:
             [
                 each.name,
                 f"{each.images:,}",
-                _share(each.recall),
+                SHARE.value(each.recall),
                 _interval(each.recall_interval),
-                _share(each.precision),
-                _share(each.f1),
+                SHARE.value(each.precision),
+                SHARE.value(each.f1),
             ]
             for each in (verdict.per_class if verdict is not None else ())
         ],
@@ -98,11 +99,7 @@ def _per_class(content: StudyContent) -> Table:
 
 
 def _interval(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
+    return SHARE.interval(None if interval is None else (interval.low, interval.high))
 
 
 def hardest(content: StudyContent) -> Section:
@@ -153,7 +150,7 @@ def _unseen(pictures: Sequence[HardPicture]) -> Table:
             [
                 str(each.row),
                 f"{each.wrong} of {each.trainings}",
-                f"{each.loss:.3g}",
+                MetricFormat("val_loss").value(each.loss),
                 each.truth,
                 each.taken_for,
             ]

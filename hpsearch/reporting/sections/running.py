@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hpsearch.formatting import count_noun
+from hpsearch.formatting import count_noun, format_percent, format_percent_range
 from hpsearch.reporting.blocks import Block, Column, Facts, Section, Table, Text, Tile, Tiles
 from hpsearch.reporting.content import StudyContent
-from hpsearch.reporting.labels import duration
+from hpsearch.reporting.labels import COMPUTE
 
 
 def overfitting(content: StudyContent) -> Section:
@@ -78,7 +78,7 @@ def pruning(content: StudyContent) -> Section:
         Tile(
             label="Saved",
             value=count_noun(costs.epochs_saved, "epoch"),
-            detail=f"{costs.share_saved:.0%} of what full trainings would have run",
+            detail=f"{format_percent(costs.share_saved)} of what full trainings would have run",
         ),
         Tile(
             label="Stopped early",
@@ -97,11 +97,10 @@ def pruning(content: StudyContent) -> Section:
         blocks.append(
             Text(
                 text=f"Of {count_noun(len(audit.spared), 'trial')} that the rule would have "
-                "stopped "
-                f"and that were let live, {audit.falsely_pruned} ended better than half of the "
-                f"others: {audit.false_rate:.0%} (95 %: {low:.0%} to {high:.0%}) are stopped "
-                f"falsely. The best of them was {unit.width(audit.regret)} better than the best "
-                "that the rule let live."
+                f"stopped and that were let live, {audit.falsely_pruned} ended better than half of "
+                f"the others: {format_percent(audit.false_rate)} (95 %: "
+                f"{format_percent_range(low, high)}) are stopped falsely. The best of them was "
+                f"{unit.width(audit.regret)} better than the best that the rule let live."
             )
         )
     else:
@@ -136,7 +135,7 @@ def cost(content: StudyContent) -> Section:
     costs, confirmed = content.costs, content.confirmed
     facts = [
         ("Epochs of the search", f"{costs.epochs:,}"),
-        ("Compute of the search", duration(costs.compute_seconds)),
+        ("Compute of the search", COMPUTE.value(costs.compute_seconds)),
     ]
     if confirmed is not None:
         verdict = confirmed.verdict
@@ -145,14 +144,14 @@ def cost(content: StudyContent) -> Section:
             (
                 "Together",
                 f"{count_noun(verdict.spent_epochs, 'epoch')}, as many as in "
-                f"{verdict.full_trainings:.1f} full trainings; {verdict.confirmation_share:.0%} "
-                "for the confirmation",
+                f"{verdict.full_trainings:.1f} full trainings; "
+                f"{format_percent(verdict.confirmation_share)} for the confirmation",
             ),
         ]
     if costs.wall_seconds is not None:
-        facts.append(("From the first event to the last", duration(costs.wall_seconds)))
+        facts.append(("From the first event to the last", COMPUTE.value(costs.wall_seconds)))
     if costs.busy_seconds is not None:
-        facts.append(("Of that at work", duration(costs.busy_seconds)))
+        facts.append(("Of that at work", COMPUTE.value(costs.busy_seconds)))
     if costs.parallelism is not None:
         facts.append(("Trials trained at once, on average", f"{costs.parallelism:.1f}"))
     energy = costs.energy_joules
@@ -162,7 +161,7 @@ def cost(content: StudyContent) -> Section:
             state.replace("pruned", "stopped early"),
             f"{spent.trials:,}",
             f"{spent.epochs:,}",
-            duration(spent.compute_seconds),
+            COMPUTE.value(spent.compute_seconds),
         ]
         for state, spent in costs.by_state.items()
         if spent.trials

@@ -8,7 +8,7 @@ from hpsearch.reporting.charts.history import history as history_chart
 from hpsearch.reporting.charts.learning_curves import learning_curves
 from hpsearch.reporting.charts.parallel import parallel
 from hpsearch.reporting.content import StudyContent
-from hpsearch.reporting.labels import count, cut, duration, quantity, setting
+from hpsearch.reporting.labels import COMPUTE, Unit, cut, setting
 
 _NO_TRIAL = "No trial has begun."
 _NO_EPOCH = "No trial has reported an epoch."
@@ -27,10 +27,10 @@ def leaderboard(content: StudyContent) -> Section:
             str(row["number"]),
             str(row["state"]).replace("pruned", "stopped"),
             unit.value(row["value"]),
-            *(quantity(name, row.get(name)) for name in others),
+            *(Unit(name).value(row.get(name)) for name in others),
             str(row["epochs"]),
-            duration(row["epoch_seconds"]),
-            count(row["parameters"]),
+            COMPUTE.value(row["epoch_seconds"]),
+            Unit("parameters").value(row["parameters"]),
             *(cut(setting(row.get(path))) for path in content.parameters),
         ]
         for row in content.trials

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hpsearch.formatting import count_noun
+from hpsearch.formatting import count_noun, format_percent
 from hpsearch.reporting.blocks import Block, Column, Facts, Section, Table, Text
 from hpsearch.reporting.charts.finalists import finalists
 from hpsearch.reporting.charts.learning_curves import loss_curves
 from hpsearch.reporting.content import Confirmed, StudyContent
-from hpsearch.reporting.labels import Unit, count, duration, quantity, sentence, setting
-from hpsearch.results.confirmation.verdict import Comparison, optimism_in_words
+from hpsearch.reporting.labels import COMPUTE, Unit, sentence, setting
+from hpsearch.results.confirmation.verdict import optimism_in_words
 from hpsearch.results.winner import distrusted, outdated, repeated
 
 
@@ -38,7 +38,7 @@ def winner(content: StudyContent) -> Section:
         )
     )
     facts = [
-        (sentence(label), quantity(name, row.get(name)))
+        (sentence(label), Unit(name).value(row.get(name)))
         for name, label in (
             ("parameters", "learned parameters"),
             ("multiply_adds", "multiply-adds per image"),
@@ -149,7 +149,10 @@ def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]
         facts.append(("Optimism of the search", told))
     if verdict.runner_up is not None:
         facts.append(
-            (f"Against trial {verdict.runner_up.trial} (second)", _versus(verdict.runner_up, unit))
+            (
+                f"Against trial {verdict.runner_up.trial} (second)",
+                verdict.runner_up.describe(unit.metric),
+            )
         )
     if verdict.winner_is_baseline:
         facts.append(("Against the first try_first", "it is the winner itself"))
@@ -157,26 +160,14 @@ def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]
         facts.append(
             (
                 f"Against trial {verdict.baseline.trial} (first try_first)",
-                _versus(verdict.baseline, unit),
+                verdict.baseline.describe(unit.metric),
             )
         )
     if verdict.chance_of_best is not None:
         facts.append(
-            ("Chance that it is the best of the finalists", f"{verdict.chance_of_best:.0%}")
+            ("Chance that it is the best of the finalists", format_percent(verdict.chance_of_best))
         )
     return facts
-
-
-def _versus(versus: Comparison, unit: Unit) -> str:
-    ahead = versus.ahead
-    told = "better" if ahead.estimate > 0 else "worse"
-    if not versus.distinguishable:
-        told = "not distinguishable"
-    stale = "" if versus.fresh else "; on seeds that helped to choose, so flattering"
-    return (
-        f"{unit.difference(ahead.estimate)} (95 %: {unit.differences(ahead.low, ahead.high)}): "
-        f"{told}{stale}"
-    )
 
 
 def _finalists_table(confirmation: Confirmed, unit: Unit) -> Table:
@@ -203,11 +194,9 @@ def _finalists_table(confirmation: Confirmed, unit: Unit) -> Table:
                 unit.value(each.standing.mean),
                 str(each.standing.seeds),
                 unit.value(each.reported),
-                duration(each.cost.epoch_seconds),
-                count(each.cost.parameters),
-                "-"
-                if each.cost.latency_seconds is None
-                else f"{1000 * each.cost.latency_seconds:.2f} ms",
+                COMPUTE.value(each.cost.epoch_seconds),
+                Unit("parameters").value(each.cost.parameters),
+                Unit("latency").value(each.cost.latency_ms),
                 ""
                 if each.standing.reason is None
                 else f"after seed {each.standing.rejected_after}",
@@ -237,7 +226,9 @@ def _front(content: StudyContent) -> Table:
             [
                 str(row["number"]),
                 *(
-                    quantity(name, row.get(name, row["value"] if name == content.metric else None))
+                    Unit(name).value(
+                        row.get(name, row["value"] if name == content.metric else None)
+                    )
                     for name in names
                 ),
                 "knee" if row["number"] == content.knee else "",

@@ -9,6 +9,7 @@ from typing import Any
 
 from hpsearch.errors import UserError
 from hpsearch.formatting import count_noun
+from hpsearch.metrics import MetricFormat, is_share
 from hpsearch.results.confirmation.luck import field_of
 from hpsearch.results.confirmation.over_groups import Error
 from hpsearch.results.confirmation.spec import Field
@@ -102,8 +103,8 @@ def finalists(
         rule += f" and {len(ranked) - complete} that came as far as the last rung"
     if tied:
         rule += (
-            f", and {len(tied)} within {noise:.2g} of the last of them: one standard error of "
-            f"{metric} over {over}"
+            f", and {len(tied)} within {MetricFormat(metric).width(noise)} of the last of them: "
+            f"one standard error of {metric} over {over}"
         )
     chosen = [*best, *tied]
     first = next((candidate for candidate in ranked if candidate.trial == baseline), None)
@@ -131,6 +132,6 @@ def standard_error(metric: str, value: float, images: int) -> float:
         For a share, the binomial error (a lower bound for means over classes). For a loss,
         value / sqrt(images), as if the spread of the losses equalled their mean; it is larger.
     """
-    if metric == "val_loss":
-        return abs(value) / math.sqrt(images)
-    return math.sqrt(max(value * (1 - value), 0.0) / images)
+    if is_share(metric):
+        return math.sqrt(max(value * (1 - value), 0.0) / images)
+    return abs(value) / math.sqrt(images)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import StorageError
-from hpsearch.metrics import CONFUSION_CLASSES
+from hpsearch.metrics import CONFUSION_CLASSES, is_share
 from hpsearch.results.confirmation.contributions import judged
 from hpsearch.results.confirmation.luck import at_level_of, share_of_luck
 from hpsearch.results.confirmation.plan import (
@@ -115,9 +115,10 @@ class _Judge:
     @cached_property
     def confirmed(self) -> Estimate | None:
         """The winner's mean over the report's trainings; ``None`` before one has ended."""
+        if not self.report:
+            return None
         # A share stays within 0..1, and so must its interval
-        is_share = self.search.metric != "val_loss"
-        return estimate(list(self.report.values()), share=is_share) if self.report else None
+        return estimate(list(self.report.values()), share=is_share(self.search.metric))
 
     def trained(self, trial: int, seeds: Sequence[int]) -> dict[int, Judged]:
         """Return seed -> training, of those that have a value."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hpsearch.formatting import format_percent
+from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.spec import FIRST_ROUND, ConfirmationSpec
 
@@ -252,9 +254,11 @@ class _Walk:
             behind = self.sign * (leader.mean - other.mean)
             if behind <= chance + 1e-12 * abs(leader.mean):
                 continue
+            form = MetricFormat(self.spec.metric)
             reason = (
-                f"over seeds 1 to {self.seed} it is {behind:.4g} behind trial {leader.trial}; "
-                f"chance explains up to {chance:.2g} ({REJECTION_CONFIDENCE:.0%} one-sided)"
+                f"over seeds 1 to {self.seed} it is {form.width(behind)} behind trial "
+                f"{leader.trial}; chance explains up to {form.width(chance)} "
+                f"({format_percent(REJECTION_CONFIDENCE)} one-sided)"
             )
             self.contending.remove(other.trial)
             self.left.append(replace(other, rejected_after=self.seed, reason=reason))

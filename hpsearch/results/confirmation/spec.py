@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.metrics import OBJECTIVES
 from hpsearch.study_file.goals import Goals
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ class ConfirmationSpec:
     #: The search that it confirms.
     study: str
     fingerprint: str
-    #: Whether more of the objective is better; it follows from the study's objective.
-    maximize: bool
+    #: The study's objective, one of ``metrics.OBJECTIVES``; it isn't stored under ``confirms``.
+    metric: str
     #: Seeds for the selection (1..seeds), and again for the report (seeds + 1..2 * seeds).
     seeds: int
     #: Fresh seeds that earlier confirmations of the search have used.
@@ -106,14 +107,14 @@ class ConfirmationSpec:
             )
 
     @classmethod
-    def from_document(cls, section: Mapping[str, Any], *, maximize: bool) -> ConfirmationSpec:
+    def from_document(cls, section: Mapping[str, Any], *, metric: str) -> ConfirmationSpec:
         """Return the settings in ``section``, the ``confirms`` of a stored document."""
         requested, search = section["asked"], section["search"]
         given, baseline = requested.get("given"), section["baseline"]
         return cls(
             study=section["study"],
             fingerprint=section["fingerprint"],
-            maximize=maximize,
+            metric=metric,
             seeds=section["seeds"],
             seeds_before=section["seeds_before"],
             requested=RequestedSettings(
@@ -152,6 +153,11 @@ class ConfirmationSpec:
         }
 
     @property
+    def maximize(self) -> bool:
+        """Whether more of the objective is better."""
+        return OBJECTIVES[self.metric] == "maximize"
+
+    @property
     def trials(self) -> tuple[int, ...]:
         """Trial numbers of the finalists in the search's rank order, best first."""
         return tuple(each.trial for each in self.finalists)
@@ -185,10 +191,8 @@ class ConfirmationSpec:
 
 def spec_of(confirmation: StoredStudy) -> ConfirmationSpec:
     """Return the settings of a stored confirmation."""
-    objective = Goals.of(confirmation.document).objective
-    return ConfirmationSpec.from_document(
-        confirmation.document["confirms"], maximize=objective.direction == "maximize"
-    )
+    metric = Goals.of(confirmation.document).objective.metric
+    return ConfirmationSpec.from_document(confirmation.document["confirms"], metric=metric)
 
 
 def confirmed_search(study: StoredStudy) -> str | None:

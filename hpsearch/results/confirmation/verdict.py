@@ -33,6 +33,11 @@ class Cost:
     #: Of one image, measured side by side with the other finalists.
     latency_seconds: float | None = None
 
+    @property
+    def latency_ms(self) -> float | None:
+        """``latency_seconds`` in milliseconds."""
+        return None if self.latency_seconds is None else 1000 * self.latency_seconds
+
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
@@ -77,6 +82,18 @@ class Comparison:
     #: Field of ``Cost`` -> winner's cost over the other's, above 1 if the other is cheaper; only
     #: fields that are known of both.
     cheaper: Mapping[str, float]
+
+    def describe(self, metric: str) -> str:
+        """Return the difference with its interval, and what it means, as text."""
+        form, ahead = MetricFormat(metric), self.ahead
+        meaning = "the winner is better" if ahead.estimate > 0 else "the winner is worse"
+        if not self.distinguishable:
+            meaning = "not distinguishable"
+        reused = "" if self.fresh else "; on seeds that were used for the choice: optimistic"
+        return (
+            f"{form.difference(ahead.estimate)} (95 %: {form.differences(ahead.low, ahead.high)}): "
+            f"{meaning}{reused}"
+        )
 
     @property
     def distinguishable(self) -> bool:

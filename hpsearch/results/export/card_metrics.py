@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.metrics import MetricFormat
+from hpsearch.formatting import format_percent
+from hpsearch.metrics import MetricFormat, is_share
 from hpsearch.results.confirmation.judging import per_class
 from hpsearch.results.confirmation.over_groups import OverGroups, of_json
 from hpsearch.results.confirmation.statistics import Interval
@@ -145,7 +146,7 @@ def _own(
         value = last.get(name)
         if known is None or value is None or name not in known.figures:
             return ""  # a binomial interval would be too narrow
-        return bounds(known.figures[name].interval(value, share=name != "val_loss"), name)
+        return bounds(known.figures[name].interval(value, share=is_share(name)), name)
 
     interval = of_groups("val_accuracy") if grouped else ""
     if not grouped and images and last.get("val_accuracy") is not None:
@@ -186,14 +187,14 @@ def _compared(confirmed: Mapping[str, Any]) -> str:
         if other is not None:
             verdict = "" if other["distinguishable"] else "not "
             lines.append(
-                f"- Against {name} (trial {inline(other['trial'])}): ahead by "
-                f"{written.width(other['ahead'])} "
-                f"({written.differences(*other['interval'])}), {verdict}distinguishable."
+                f"- Against {name} (trial {inline(other['trial'])}): "
+                f"{written.difference(other['ahead'])} (95 %: "
+                f"{written.differences(*other['interval'])}), {verdict}distinguishable."
             )
     if confirmed.get("chance_of_best") is not None:
         lines.append(
             f"- P(best of the {inline(confirmed['finalists'])} finalists): "
-            f"{confirmed['chance_of_best']:.2f}."
+            f"{format_percent(confirmed['chance_of_best'])}."
         )
     return "\n".join(lines)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hpsearch.errors import UnknownName, UserError
-from hpsearch.metrics import OBJECTIVES
+from hpsearch.metrics import is_share
 from hpsearch.results.warm_start.cells import Outside, as_number, is_percentage, same, stored_value
 from hpsearch.results.warm_start.naming import Names, is_unnamed_value, result_name, value_column
 from hpsearch.results.warm_start.source import Row, Source
@@ -115,7 +115,7 @@ class _Reader:
         self._percent = {
             metric: _is_percent(metric, column, source.rows, mapping.unit)
             for metric, column in self.read_from.items()
-            if _is_share(metric)
+            if is_share(metric)
         }
 
     def told_units(self) -> list[str]:
@@ -202,7 +202,7 @@ class _Reader:
         number = as_number(cell)
         if number is None:
             raise Outside(f"has no {name}" + ("" if _is_empty(cell) else f", but {cell!r}"))
-        if not _is_share(name):
+        if not is_share(name):
             return number
         percent = self._percent[name] and not is_percentage(cell)
         share = number / 100 if percent else number
@@ -217,10 +217,6 @@ def _stored(path: str, parameter: Parameter, cell: Any) -> Scalar:
         return stored_value(parameter, cell)
     except Outside as error:
         raise Outside(f"{path} {error}") from None
-
-
-def _is_share(metric: str) -> bool:
-    return metric in OBJECTIVES and metric != "val_loss"
 
 
 def _is_percent(metric: str, column: str, rows: Sequence[Row], unit: Unit) -> bool:

@@ -327,7 +327,7 @@ def _spec(
     return ConfirmationSpec(
         study=search.study.name,
         fingerprint=search.study.fingerprint,
-        maximize=search.objective.direction == "maximize",
+        metric=search.objective.metric,
         seeds=choice.seeds,
         seeds_before=before,
         requested=RequestedSettings(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hpsearch import component_registries
 from hpsearch.errors import CheckpointError, ExportFailed, UserError
+from hpsearch.metrics import SHARE
 from hpsearch.results.confirmation.over_groups import (
     OVER_GROUPS,
     VAL_GROUPS,
@@ -226,8 +227,8 @@ def _judge(classifier: Classifier, prepared: PreparedData, origin: dict[str, Any
     if moved > max(_SLACK_IMAGES, _SLACK * judged.samples):
         raise ExportFailed(
             f"the kept weights must give the recorded validation accuracy of epoch {epoch}, "
-            f"{then:.4f}, but they give {judged.accuracy:.4f}; they were replaced or damaged. "
-            "`hpsearch train best.yaml --out FOLDER` makes them again"
+            f"{SHARE.value(then)}, but they give {SHARE.value(judged.accuracy)}; they were "
+            "replaced or damaged. `hpsearch train best.yaml --out FOLDER` makes them again"
         )
     return Judgement(
         confusion=judged.confusion.tolist(),

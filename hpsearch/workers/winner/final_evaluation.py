@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from hpsearch.errors import UserError
-from hpsearch.metrics import OBJECTIVES
+from hpsearch.metrics import OBJECTIVES, is_share
 from hpsearch.results.confirmation.contributions import judged
 from hpsearch.results.confirmation.over_groups import error_of
 from hpsearch.results.confirmation.predictions import Predictions
@@ -220,7 +220,7 @@ def _intervals(result: TestResult, of_training: int, *, with_seeds: bool) -> dic
     found = {}
     for metric in OBJECTIVES:
         trained = _judged(result, metric, of_training)
-        share = metric != "val_loss"
+        share = is_share(metric)
         if with_seeds:
             both = estimate(trained, share=share).over_seeds_and_images()
             bounds: tuple[float, float] | None = (both.low, both.high)

@@ -101,10 +101,10 @@ def test_status_says_whether_the_priors_starts_are_better(open_study, capsys):
     assert told["better_than_random"] > 0.5  # four decades of learning rates leave no doubt
     _print_prior(told)
     out = capsys.readouterr().out.replace("\n", " ")
-    assert f"its 14 starts beat 3 random ones in {told['better_than_random']:.0%}" in out
-    assert "it chooses 80% of the starts" in out and "`search: {prior: none}`" in out
+    assert f"its 14 starts beat 3 random ones in {100 * told['better_than_random']:.0f} %" in out
+    assert "it chooses 80 % of the starts" in out and "`search: {prior: none}`" in out
     _print_prior({**told, "is_off": True, "better_than_random": 0.25})
-    assert "off for now, as its 14 starts beat 3 random ones in only 25%" in (
+    assert "off for now, as its 14 starts beat 3 random ones in only 25 %" in (
         capsys.readouterr().out.replace("\n", " ")
     )
 

@@ -163,7 +163,7 @@ def test_figures_come_now_and_then(capsys, monkeypatch):
         present(replace(PROGRESS, messages=()))
     (line,) = capsys.readouterr().out.splitlines()
     assert line[8:] == (
-        " [7/12] 3 complete, 4 pruned (57%), 2 running; best 91.23 %; 2.50 epochs/s; "
+        " [7/12] 3 complete, 4 pruned (57 %), 2 running; best 91.23 %; 2.50 epochs/s; "
         "1 min 35 s to 5 min 00 s left"
     )
 
@@ -212,7 +212,7 @@ def test_the_page_fits_the_screen_whatever_it_has_to_tell(width, height):
     assert max(map(len, lines)) <= width
     told = "\n".join(lines)
     assert "\x1b" not in told
-    assert "51000 pruned (52%)" in told
+    assert "51000 pruned (52 %)" in told
     assert "100 workers: 66 idle, 34 training" in told
     assert re.search(r"and \d+ workers more", told)
     assert "idle" not in told.partition("100 workers: 66 idle")[2]  # those that train come first

@@ -47,13 +47,13 @@ NOTED = {"device": "cpu", "threads": 1, "precision": "fp32"}
             [result(1), result(2, val_loss=0.25 + 2**-20)],
             NOTED,
             "reproduced: the validation accuracy of trial 7 at epoch 2 exactly, "
-            "its loss up to +9.5e-07",
+            "its loss up to +9.537e-07",
             id="another loss",
         ),
         pytest.param(
             [result(1), result(2, val_accuracy=0.75)],
             {**NOTED, "threads": 2},
-            "differs by -0.125000: trial 7 at epoch 2 had the validation accuracy 0.875000 "
+            "differs by -12.5000 points: trial 7 at epoch 2 had the validation accuracy 87.5000 % "
             "(changed since: threads 2 instead of 1)",
             id="another accuracy, and why it may be",
         ),

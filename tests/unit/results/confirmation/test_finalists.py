@@ -26,8 +26,8 @@ def test_the_best_few_and_those_within_one_standard_error_of_the_last_of_them() 
     assert found.trials == (10, 11, 12, 13, 14)
     assert found.noise == pytest.approx(0.01)
     assert found.rule == (
-        "the best 3 of 7 complete trials, and 2 within 0.01 of the last of them: one standard "
-        "error of val_accuracy over 900 images"
+        "the best 3 of 7 complete trials, and 2 within 1.00 points of the last of them: one "
+        "standard error of val_accuracy over 900 images"
     )
 
 

@@ -75,7 +75,7 @@ def test_the_hopeless_leave_and_the_tied_get_every_seed() -> None:
     last = found.standings[-1]
     assert (last.seeds, last.rejected_after, last.failed) == (2, 2, False)
     assert last.reason is not None
-    assert last.reason.startswith("over seeds 1 to 2 it is 0.0815 behind trial 4; ")
+    assert last.reason.startswith("over seeds 1 to 2 it is 8.15 points behind trial 4; ")
 
 
 def test_a_lone_survivor_needs_no_more_selection() -> None:
