@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,12 @@ from support.commands import Ran
 from support.trials import SmallSearch, open_small
 
 from hpsearch import component_registries
+from hpsearch.dashboard.notes import study_note
+from hpsearch.dashboard.study_view import StudyViews
+from hpsearch.notebook.best import best_of
+from hpsearch.notebook.overview import overview
+from hpsearch.reporting.assemble import read_report
+from hpsearch.reporting.writing import write_report
 from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.spec import spec_of
@@ -21,7 +28,7 @@ from hpsearch.results.confirmation.stored import progress_of, trainings
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.ranking import best
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.results.winner import confirmed_winner
+from hpsearch.results.winner import best_seen, confirmed_winner
 from hpsearch.search import studies
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
@@ -148,6 +155,43 @@ def test_its_model_is_that_training_and_it_verifies(
     assert "Of the validation images of 2 trainings with fresh seeds, together" in card
     assert "| split | seed" in card and "drawn anew for each seed" in card
     assert "UNCONFIRMED" not in card
+
+
+@pytest.mark.parametrize("unconfirmed", [False, True])
+def test_every_output_has_the_same_sentence(
+    hpsearch: Hpsearch, confirmed: Confirmed, here: Path, unconfirmed: bool
+) -> None:
+    database, search = confirmed.search.database, confirmed.search.record()
+    verdict = read_confirmation(database, search)
+    assert verdict is not None
+    winner = best_seen(search) if unconfirmed else confirmed_winner(verdict)
+    assert winner is not None
+    which = ("--unconfirmed",) if unconfirmed else ()
+    export = hpsearch("export", *confirmed.stored, *which, "--card", "card.md", "--out", "a.yaml")
+    outputs = {
+        "export": export.out,
+        "card": (here / "card.md").read_text(),
+        "frozen file": (here / "a.yaml").read_text().replace("\n# ", " "),
+    }
+    if not unconfirmed:
+        write_report(
+            read_report(database, ["small"], data=confirmed.search.data), here / "r", figures=False
+        )
+        best = best_of(database, search)
+        assert best is not None
+        outputs |= {
+            "status": hpsearch("status", *confirmed.stored[:4]).out,
+            "status in JSON": hpsearch("status", *confirmed.stored[:4], "--json").json["winner"],
+            "page": html.unescape((here / "r" / "report.html").read_text()),
+            "report.md": (here / "r" / "report.md").read_text(),
+            "confirm": hpsearch("confirm", *confirmed.stored).out,
+            "dashboard": study_note(StudyViews(database).of("small")),
+            "notebook": html.unescape(best._repr_html_()),
+            "overview": html.unescape(overview(database, search)),
+        }
+    for name, text in outputs.items():
+        # Markdown and wrapped lines
+        assert winner.sentence in " ".join(text.replace("\\", "").split()), name
 
 
 def test_the_best_seen_is_marked(hpsearch: Hpsearch, confirmed: Confirmed, here: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_share_limits_what_it_may_cost(open_study) -> None:
     asked = prepare_confirmation(search.database, search.record(), search.study, ConfirmRequest())
     # Three finalists, tied: 3 and 2 trainings a seed, of 3 epochs; the search ran 9
     assert (asked.spec.seeds, asked.most) == (3, 15)
-    assert "share 5.5 of the search's 9 epochs allows 50, so" in asked.rule
+    assert "share 5.5 of the search's 9 epochs allows 50, so" in asked.spec.rule
     # It goes on by what was asked, not by what came of it
     assert (
         prepare_confirmation(
@@ -223,7 +223,7 @@ def test_it_costs_what_the_search_did_unless_more_is_asked_for(
     asked = prepare_confirmation(search.database, search.record(), search.study, wish)
     assert len(asked.spec.finalists) == finalists
     assert asked.spec.seeds == seeds
-    assert ("it may cost as many epochs as the search ran, 9, so" in asked.rule) == (seeds == 2)
+    assert ("it may cost as many epochs as the search ran, 9, so" in asked.spec.rule) == (seeds == 2)
 
 
 @pytest.mark.parametrize(
