@@ -223,7 +223,8 @@ def test_it_costs_what_the_search_did_unless_more_is_asked_for(
     asked = prepare_confirmation(search.database, search.record(), search.study, wish)
     assert len(asked.spec.finalists) == finalists
     assert asked.spec.seeds == seeds
-    assert ("it may cost as many epochs as the search ran, 9, so" in asked.spec.rule) == (seeds == 2)
+    limited = "it may cost as many epochs as the search ran, 9, so" in asked.spec.rule
+    assert limited == (seeds == 2)
 
 
 @pytest.mark.parametrize(
