@@ -249,7 +249,7 @@ def test_a_winner_that_was_declared_invalid_is_not_exported_as_one(
 def test_a_finalist_that_was_declared_invalid_is_told_with_the_winner(
     hpsearch: Hpsearch, confirmed: Confirmed, here: Path
 ) -> None:
-    contest, winner = spec_of(confirmed.stored), progress_of(confirmed.record()).winner
+    contest, winner = spec_of(confirmed.record().study), progress_of(confirmed.record()).winner
     other = next(trial for trial in contest.trials if trial != winner)
     invalidate = ("invalidate", *confirmed.stored[:4], str(other))
     hpsearch(*invalidate, "--reason", "why")
