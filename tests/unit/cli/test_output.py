@@ -13,7 +13,7 @@ from hpsearch.cli.terminal import output
     ("seconds", "text"),
     [
         pytest.param(None, "-", id="unknown"),
-        pytest.param(0.04, "0.0 s", id="nothing"),
+        pytest.param(0.04, "0.04 s", id="a moment"),
         pytest.param(9.96, "10.0 s", id="below ten"),
         pytest.param(42.4, "42 s", id="seconds"),
         pytest.param(185.2, "3 min 05 s", id="minutes"),
