@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from hpsearch.results.final_evaluations import FinalEvaluation
     from hpsearch.results.records import StudyRecord
 
-#: All shares are written like it.
-
 
 def evaluate(
     study: StoredStudyOption,
@@ -98,6 +96,8 @@ def _warn(record: StudyRecord, before: Sequence[FinalEvaluation]) -> None:
 
 
 def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
+    from hpsearch.results.winner import unconfirmed_sentence
+
     low, high = evaluation.interval
     winner = record.trial(evaluation.trial)
     seeds = evaluation.seeds
@@ -119,11 +119,8 @@ def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
         f"macro F1 {SHARE.value(evaluation.macro_f1)}  "
         f"balanced accuracy {SHARE.value(evaluation.balanced_accuracy)}"
     )
-    metric = record.objective.metric
     if not seeds:
-        count = record.counts.complete
-        seen = MetricFormat(metric).value(winner.value)
-        say(f"{metric} had been {seen}, the best of {count}: optimistic")
+        say(unconfirmed_sentence(record, winner))
     else:
         listed = ", ".join(SHARE.value(each) for each in evaluation.accuracies)
         say(f"of each training: {listed}")
