@@ -7,6 +7,7 @@ side effects. A file's name doesn't show what it is.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from io import BufferedReader
@@ -41,6 +42,12 @@ def open_regular(path: Path) -> BufferedReader:
     except BaseException:
         os.close(handle)
         raise
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 (hex) of a regular file's bytes. Raises ``OSError``."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_regular(path: Path) -> None:

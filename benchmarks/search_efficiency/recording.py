@@ -25,9 +25,9 @@ from hpsearch.errors import InfeasibleConfig, TrainingDiverged, UserError
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.suggest import Request, distribution_of
+from hpsearch.seeds import hashed_seed
 from hpsearch.study_file.space import Scalar
 from hpsearch.study_file.study import StudyFile
-from hpsearch.study_file.trial_config import hashed_seed
 from hpsearch.training.engine import train
 from hpsearch.training.evaluate_test_set import Trained, evaluate_on_test
 

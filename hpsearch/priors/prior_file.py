@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.durable_files import write_file
 from hpsearch.errors import UserError
 from hpsearch.priors.features import NAMES
 from hpsearch.priors.forest import Forest, grow
@@ -100,7 +101,7 @@ def write(learned: Learned, file: Path) -> None:
     }
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
-    file.write_bytes(content.getvalue())
+    write_file(file, content.getbuffer())
 
 
 def read(file: Path) -> Learned:

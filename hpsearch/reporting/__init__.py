@@ -19,6 +19,5 @@ A report is one page, charts for a paper, and tables, all from one reading of th
 - ``page``           the HTML file (``templates``)
 - ``markdown``       the same as text
 - ``tables``         trials and curves as CSV
-- ``json_file``      the content as JSON
 - ``writing``        all files of a report in a folder
 """

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import hpsearch
+from hpsearch.json_values import json_safe
 from hpsearch.reporting.analysis.comparison import Comparison, compare
 from hpsearch.reporting.blocks import Report, StudyReport
 from hpsearch.reporting.content import StudyContent
-from hpsearch.reporting.json_file import as_json
 from hpsearch.reporting.reading import read_content
 from hpsearch.reporting.sections import (
     answer,
@@ -63,7 +63,7 @@ class ReportContent:
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-like dictionary; numbers that aren't finite are null."""
-        told: dict[str, Any] = as_json(self)
+        told: dict[str, Any] = json_safe(self)
         return told
 
 

@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpsearch.durable_files import replacing, write_file
 from hpsearch.errors import UserError
 from hpsearch.foreign_text import escape_json
 from hpsearch.reporting.assemble import ReportContent, assemble
 from hpsearch.reporting.blocks import Report
 from hpsearch.reporting.markdown import markdown
 from hpsearch.reporting.tables import curves_csv, trials_csv
-from hpsearch.training.durable import replacing
 
 PAGE, TEXT, DATA = "report.html", "report.md", "report.json"
 TRIALS, CURVES = "trials.csv", "curves.csv"
@@ -59,8 +59,7 @@ def write_report(content: ReportContent, folder: Path, *, figures: bool = True) 
             DATA: escape_json(data),
         }
         for name, text in texts.items():
-            with replacing(folder / name) as unfinished:
-                unfinished.write_text(text, encoding="utf-8")
+            write_file(folder / name, text)
     except OSError as error:
         raise UserError(
             f"a report is written into a folder that can be written, but {folder} can't be "

@@ -9,7 +9,6 @@ decision about other trials.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -22,6 +21,7 @@ from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.prepared import Statement, fetch
 from hpsearch.search.pruners import EpochScore, StoppingRule
 from hpsearch.search.stored_json import decode_or
+from hpsearch.seeds import hashed_seed
 
 
 class Decision(StrEnum):
@@ -82,8 +82,7 @@ class AuditSample:
 
     def keeps(self, ticket: int) -> bool:
         """Whether the trial of ``ticket`` runs to its end although the pruner would stop it."""
-        digest = hashlib.sha256(f"{self.seed}/audit/{ticket}".encode()).digest()
-        return int.from_bytes(digest[:8], "big") < self.share * 2**64
+        return hashed_seed(self.seed, "audit", ticket, bits=64) < self.share * 2**64
 
 
 def kept_by_audit(connection: Connection, study_id: int) -> dict[int, int]:

@@ -6,7 +6,6 @@ A draw depends on the study's seed, the ticket and the history, never on the pro
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +17,7 @@ from hpsearch.errors import InfeasibleConfig
 from hpsearch.search.distributions import distribution_of as distribution_of
 from hpsearch.search.grid_points import covers
 from hpsearch.search.history import TrialHistory
+from hpsearch.seeds import hashed_seed
 from hpsearch.study_file.space import Draw, Scalar, Space
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def draw_trial(
             space=space,
             history=history,
             trials=trials,
-            seed=_seed(study_seed, ticket, infeasible, repeat),
+            seed=hashed_seed(study_seed, ticket, infeasible, repeat, bits=32),
             study_seed=study_seed,
             fixed=fixed,
             point=point,
@@ -170,11 +170,6 @@ def draw_trial(
         given=given,
         start=start,
     )
-
-
-def _seed(study_seed: int, ticket: int, infeasible: int, repeat: int) -> int:
-    text = f"{study_seed}/{ticket}/{infeasible}/{repeat}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 def _violates(trial: FrozenTrial) -> bool:

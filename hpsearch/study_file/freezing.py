@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from io import StringIO
 from typing import Any
@@ -13,6 +12,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
 from hpsearch.foreign_text import escape_yaml, is_clean
+from hpsearch.json_values import json_safe
 from hpsearch.study_file.portable import PathText
 from hpsearch.study_file.space import Scalar
 from hpsearch.study_file.study import StudyFile
@@ -37,7 +37,7 @@ def freeze(
     for done in ("try_first", "confirm", "confirms", "trackers", "search"):
         frozen.pop(done, None)
     frozen["budget"] = {**study.document["budget"], "trials": 1, "time": None}
-    frozen["provenance"] = _finite(provenance)
+    frozen["provenance"] = json_safe(provenance)
     return frozen
 
 
@@ -75,17 +75,6 @@ def _number(representer: Any, value: float) -> Any:
 
 _Representer.add_representer(type(None), _null)
 _Representer.add_representer(float, _number)
-
-
-def _finite(value: Any) -> Any:
-    match value:
-        case Mapping():
-            return {str(key): _finite(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_finite(item) for item in value]
-        case float() if not math.isfinite(value):
-            return None
-    return value
 
 
 def _laid_out(value: Any) -> Any:

@@ -6,11 +6,10 @@ can't continue with a changed plug-in.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.regular_file import open_regular
+from hpsearch.regular_file import sha256_of_file
 from hpsearch.study_file.diagnostics import Diagnostics, shown
 from hpsearch.study_file.syntax import ListNode, MapNode, YamlNode, to_plain
 
@@ -52,8 +51,7 @@ def _read(node: YamlNode, key: str, diagnostics: Diagnostics) -> Plugin | None:
         return None
     path = (node.location.folder / Path(written).expanduser()).resolve()
     try:
-        with open_regular(path) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of_file(path)
     except OSError:
         diagnostics.add(
             node.location,

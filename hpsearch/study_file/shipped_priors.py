@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from hpsearch.regular_file import open_regular
+from hpsearch.regular_file import sha256_of_file
 
 #: Newest last. A new one gets a new name, since a study continues with the prior it began with.
 SHIPPED = ("v1",)
@@ -28,7 +27,4 @@ def sha256_of(prior: str) -> str | None:
         OSError: The file can't be read.
     """
     file = file_of(prior)
-    if file is None:
-        return None
-    with open_regular(file) as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return None if file is None else sha256_of_file(file)

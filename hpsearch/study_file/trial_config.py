@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from hpsearch.registry import Component
+from hpsearch.seeds import hashed_seed
 
 Precision = Literal["auto", "fp32", "bf16"]
 #: The weight of a training image: equal for all, or the inverse of its class's frequency.
@@ -161,15 +161,6 @@ def confirming_seed(study_seed: int, fresh: int, purpose: Literal["training", "s
         purpose: Whether it seeds the training or the split.
     """
     return hashed_seed(study_seed, "confirm", purpose, fresh)
-
-
-def hashed_seed(*origin: str | int) -> int:
-    """Return the seed (0..2**31-1) that follows from its origin, such as a seed and a ticket.
-
-    A hash, so that the seeds of neighbours are unrelated.
-    """
-    digest = hashlib.sha256("/".join(map(str, origin)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
 
 
 def _component(named: Mapping[str, Any]) -> Component:

@@ -13,6 +13,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from hpsearch.durable_files import write_file
+
 
 class OfflineRun:
     """The offline folders of the run ``run_id`` below ``folder``."""
@@ -42,9 +44,7 @@ class OfflineRun:
     def note(self, name: str, epoch: int) -> None:
         """Record that the folder ``name`` was closed after ``epoch``."""
         self.epoch, self._closed = max(self.epoch, epoch), [*self._closed, name]
-        part = self._note.with_suffix(".part")
-        part.write_text(json.dumps({"epoch": self.epoch, "folders": self._closed}))
-        part.replace(self._note)
+        write_file(self._note, json.dumps({"epoch": self.epoch, "folders": self._closed}))
 
 
 def _name_now(run_id: str) -> str:

@@ -7,7 +7,6 @@
 - ``state``: everything that changes in training, and its copy in a checkpoint
 - ``weight_average``: the moving average that ``evaluate: ema`` evaluates
 - ``checkpoint``: states in files, written whole or not at all
-- ``durable``: a renamed file that survives a power cut
 - ``evaluate``: loss, accuracy and predictions in evaluation mode
 - ``latency``: the time of one image, for one model or for several side by side
 - ``batches``: pixels in memory, normalised on the device; the batch sizes of an epoch

@@ -1,10 +1,8 @@
 """Training states in files, each written whole or not at all.
 
-``save`` writes a file beside the path, syncs it to the disk, renames it to the path and syncs the
-folder: if the process or the machine is killed, ``path`` contains the old checkpoint or the new
-one. The SHA-256 that ``save`` returns is stored in the ledger. ``load`` compares it before it reads
-the contents, so that it detects a damaged or replaced file. It refuses a file that would run code
-(see ``training.torch_file``).
+``save`` replaces the file completely or not at all (``durable_files``). The SHA-256 that it returns
+is stored in the ledger. ``load`` compares it before it reads the contents, so that it detects a
+damaged or replaced file. It refuses a file that would run code (see ``training.torch_file``).
 
 ``training.state`` describes a state.
 """
@@ -13,27 +11,24 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 
+from hpsearch.durable_files import WritePoints, write_file
 from hpsearch.errors import CheckpointError
-from hpsearch.failpoints import FailPoint, hit
+from hpsearch.failpoints import FailPoint
 from hpsearch.metrics import OBJECTIVES
-from hpsearch.training.durable import UNFINISHED as _ENDING
-from hpsearch.training.durable import sync_folder
 from hpsearch.training.torch_file import read_tensors
 
 #: Increased when the contents of a state change, so that older files are refused with a message.
 FORMAT = 1
 
-#: The pattern of the names of unfinished files.
-UNFINISHED = f".*{_ENDING}"
+_WRITE_POINTS = WritePoints(
+    FailPoint.CHECKPOINT_WRITTEN, FailPoint.CHECKPOINT_SYNCED, FailPoint.CHECKPOINT_RENAMED
+)
 
 
 def save(path: Path, state: Mapping[str, Any]) -> str:
@@ -48,22 +43,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
     buffer = io.BytesIO()
     torch.save({"hpsearch_checkpoint": FORMAT, "state": dict(state)}, buffer)
     content = buffer.getbuffer()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A unique name, since a worker that lost its lease may still write to the same path
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}{_ENDING}")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(content)
-            file.flush()
-            hit(FailPoint.CHECKPOINT_WRITTEN)
-            os.fsync(file.fileno())
-        hit(FailPoint.CHECKPOINT_SYNCED)
-        os.replace(unfinished, path)  # noqa: PTH105 - the name that the kill tests patch
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    hit(FailPoint.CHECKPOINT_RENAMED)
-    sync_folder(path.parent)
+    write_file(path, content, _WRITE_POINTS)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -100,13 +80,6 @@ def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
         )
     state: dict[str, Any] = stored["state"]
     return state
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Delete the unfinished files of killed saves. Call it only if nothing writes in ``folder``."""
-    for left in folder.glob(UNFINISHED):
-        with suppress(OSError):  # the next call tries again
-            left.unlink(missing_ok=True)
 
 
 def weights_of(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ import torch
 
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted
 from hpsearch.metrics import CONFUSION_CLASSES, METRIC_COLUMNS, EpochResult, ValPredictions
-from hpsearch.study_file.trial_config import TrialConfig, hashed_seed
+from hpsearch.seeds import hashed_seed
+from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.early_stopping import is_over

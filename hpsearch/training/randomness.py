@@ -6,7 +6,6 @@ needs only these two numbers, on any device.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,14 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hpsearch.seeds import hashed_seed
+
 
 def derived_seed(seed: int, *purpose: str | int) -> int:
-    """Return a seed (0..2**63-1) for one purpose: ``derived_seed(7, "order", 3)``.
-
-    It is a hash, so that neighbouring trials and epochs get independent random numbers.
-    """
-    text = "/".join(str(part) for part in (seed, *purpose))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    """Return a seed (0..2**63-1) for one purpose: ``derived_seed(7, "order", 3)``."""
+    return hashed_seed(seed, *purpose, bits=63)
 
 
 def shuffled(rows: Tensor, seed: int) -> Tensor:

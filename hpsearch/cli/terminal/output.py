@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hpsearch.foreign_text import clean, escape_json
 from hpsearch.formatting import format_seconds
+from hpsearch.json_values import json_safe
 from hpsearch.output_streams import require_output
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def print_json(value: Any) -> None:
 
 def as_json(value: Any) -> str:
     """Return ``value`` as ``print_json`` prints it."""
-    return escape_json(json.dumps(_finite(value), indent=2, ensure_ascii=False)) + "\n"
+    return escape_json(json.dumps(json_safe(value), indent=2, ensure_ascii=False)) + "\n"
 
 
 def table(
@@ -254,15 +255,3 @@ def _spread(count: int, most: int) -> list[float]:
 def mask_urls(text: str) -> str:
     """Hide the password of every URL in ``text``."""
     return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***\2", text))
-
-
-def _finite(value: Any) -> Any:
-    match value:
-        case float():
-            return value if isfinite(value) else None
-        case dict():
-            return {str(key): _finite(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_finite(item) for item in value]
-        case _:
-            return value

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hpsearch import component_registries
+from hpsearch.durable_files import write_file
 from hpsearch.errors import CheckpointError, UserError
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.classifier import Classifier
-from hpsearch.training.durable import replacing
 from hpsearch.training.formats.safetensors_file import read_weights, write_weights
 from hpsearch.training.state import fingerprint
 
@@ -40,8 +40,7 @@ def write_text(path: Path, text: str) -> None:
     if not path.parent.is_dir():
         raise UserError(f"{path} can't be written: No such file or directory")
     try:
-        with replacing(path) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        write_file(path, text)
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror or error}") from error
 

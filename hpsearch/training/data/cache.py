@@ -25,10 +25,11 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from hpsearch.training.data.content import sha256_of_file, sha256_of_json, temporary_name
+from hpsearch.durable_files import sync_folder, temporary_name, write_file
+from hpsearch.regular_file import sha256_of_file
+from hpsearch.training.data.content import sha256_of_json
 from hpsearch.training.data.place import not_writable
 from hpsearch.training.data.room import require_disk
-from hpsearch.training.durable import sync_folder
 
 #: Part of every key, so that entries of an older layout are not used.
 FORMAT = 1
@@ -67,11 +68,7 @@ class Writer:
         """Write ``meta.json``, which completes the entry."""
         meta: dict[str, Any] = {"key": key, "arrays": self._arrays, "facts": facts}
         meta["sha256"] = sha256_of_json(meta)
-        with (self._folder / "meta.json").open("w", encoding="utf-8") as file:
-            json.dump(meta, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(self._folder)
+        write_file(self._folder / "meta.json", json.dumps(meta, indent=1))
 
     def _done(self, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], sha: str) -> None:
         status = path.stat()

@@ -6,14 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpsearch.durable_files import write_file
 from hpsearch.errors import DataError
-from hpsearch.regular_file import open_regular
+from hpsearch.regular_file import sha256_of_file
 
 #: A file written less than this ago may change again without its times showing it.
 _SETTLED_NS = 2_000_000_000
@@ -91,39 +91,13 @@ def note(memo: Path, hashes: Mapping[str, Any]) -> None:
     If it can't be written, nothing is raised: the next start measures again.
     """
     with contextlib.suppress(OSError):
-        write_atomically(memo, json.dumps(hashes, indent=0))
+        write_file(memo, json.dumps(hashes, indent=0))
 
 
 def sha256_of_json(value: Any) -> str:
     """Return the SHA-256 (hex) of a JSON value, independent of the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 (hex) of a regular file's bytes. Raises ``OSError``."""
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that readers see either the old or the new text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = temporary_name(path)
-    try:
-        with work.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        work.replace(path)
-    except BaseException:
-        work.unlink(missing_ok=True)
-        raise
-
-
-def temporary_name(path: Path) -> Path:
-    """Return a hidden, unique name beside ``path``."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def _measure(file: str, memo: Any) -> dict[str, Any]:

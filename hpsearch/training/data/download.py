@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from hpsearch.training.data.content import temporary_name
+from hpsearch.durable_files import temporary_name
 
 #: The download fails if a server sends nothing for this long.
 _SILENCE_SECONDS = 60.0

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
-from hpsearch.study_file.trial_config import hashed_seed
+from hpsearch.seeds import hashed_seed
 from hpsearch.training.data.group_split import split_images
 from hpsearch.training.data.split import Indices, Split, random_keys
 

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpsearch.durable_files import is_full
 from hpsearch.errors import DataError
-from hpsearch.training.durable import is_full
 
 
 @dataclass(frozen=True, kw_only=True)

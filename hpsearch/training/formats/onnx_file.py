@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hpsearch.durable_files import replacing
 from hpsearch.errors import ExportFailed, UserError
 from hpsearch.training.classifier import Classifier
-from hpsearch.training.durable import replacing
 from hpsearch.training.formats.agreement import Agreement, compare
 from hpsearch.training.formats.deployable import INPUT, OUTPUTS, Deployable
 from hpsearch.training.formats.torch_program import program_of

@@ -9,10 +9,10 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from hpsearch.durable_files import write_file
 from hpsearch.errors import CheckpointError
 from hpsearch.regular_file import require_regular
 from hpsearch.training.classifier import Signature
-from hpsearch.training.durable import replacing
 
 #: The metadata key of the ``Signature``.
 KEY = "hpsearch"
@@ -32,8 +32,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], signature: Signatur
     # Cloned, since safetensors refuses tensors that share memory (views, tied weights)
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     content = safetensors.torch.save(own, {"format": "pt", KEY: signature.to_json()})
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(content)
+    write_file(path, content)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Signature]:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hpsearch.durable_files import write_file
 from hpsearch.errors import ExportFailed
 from hpsearch.training.classifier import Classifier
-from hpsearch.training.durable import replacing
 from hpsearch.training.formats.agreement import Agreement, compare
 from hpsearch.training.formats.deployable import INPUT, Deployable
 
@@ -71,6 +71,5 @@ def write_torch_program(path: Path, classifier: Classifier, images: Tensor) -> A
     buffer.seek(0)
     run = torch.export.load(buffer).module()
     agreement = compare(lambda batch: run(batch)[0], classifier, images, what)
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(buffer.getbuffer())
+    write_file(path, buffer.getbuffer())
     return agreement

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
+from hpsearch.durable_files import UNFINISHED
 from hpsearch.errors import CheckpointError
+from hpsearch.regular_file import sha256_of_file
 from hpsearch.results.consistency.facts import Facts
 from hpsearch.results.consistency.rule import Finding, name_of
 from hpsearch.results.ranking import best, weights_kept
@@ -18,7 +19,6 @@ from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_tables import TicketState
 from hpsearch.search.ledger_types import CheckpointRef
 from hpsearch.search.queries import Ticket
-from hpsearch.training.checkpoint import UNFINISHED
 from hpsearch.workers.owners import host_of, this_host
 from hpsearch.workers.trial.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder
 
@@ -131,8 +131,7 @@ def _named(ticket: Ticket) -> CheckpointRef:
 def _damage(folder: RunFolder, named: CheckpointRef) -> str | None:
     """Return what is wrong with a checkpoint; ``None`` if it is the file that was written."""
     try:
-        with folder.file_of(named).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of_file(folder.file_of(named))
     except CheckpointError:
         return "isn't a file of the trial"
     except FileNotFoundError:

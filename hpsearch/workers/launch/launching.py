@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from hpsearch.durable_files import why_unwritable
 from hpsearch.errors import UserError
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.search import studies
@@ -14,7 +15,6 @@ from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
 from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
-from hpsearch.training.durable import why_unwritable
 from hpsearch.workers.launch.allocation import WorkerAllocation, allocate_workers
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor

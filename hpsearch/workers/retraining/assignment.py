@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import DataError, InfeasibleConfig, UserError
+from hpsearch.seeds import hashed_seed
 from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.portable import missing_paths
 from hpsearch.study_file.study import StudyFile
-from hpsearch.study_file.trial_config import TrialConfig, hashed_seed
+from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.classifier import TrainedOn
 from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device

@@ -15,10 +15,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from hpsearch.durable_files import remove_unfinished, write_file
 from hpsearch.errors import CheckpointError, UserError
 from hpsearch.results.export import bundle
 from hpsearch.training import checkpoint
-from hpsearch.training.durable import replacing
 from hpsearch.training.state import fingerprint
 from hpsearch.workers.retraining.assignment import Assignment
 
@@ -124,7 +124,7 @@ class ProgressFolder:
         self._remove(keep=None)
 
     def _read(self) -> dict[str, Any]:
-        checkpoint.remove_unfinished(self.path)
+        remove_unfinished(self.path)
         try:
             told = json.loads((self.path / _FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -140,8 +140,7 @@ class ProgressFolder:
 
     def _tell(self, message: dict[str, Any]) -> None:
         self._told = {"identity": self.identity, **message}
-        with replacing(self.path / _FILE) as unfinished:
-            unfinished.write_text(json.dumps(self._told), encoding="utf-8")
+        write_file(self.path / _FILE, json.dumps(self._told))
 
     def _remove(self, keep: str | None) -> None:
         for path in self.path.glob(_CHECKPOINTS):

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from hpsearch.durable_files import is_storage_error
 from hpsearch.errors import CheckpointError, LeaseLost, TrainingInterrupted
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.metrics import EpochResult
@@ -26,7 +27,6 @@ from hpsearch.search.decision import Decision
 from hpsearch.search.events import EventKind
 from hpsearch.search.ledger_types import CheckpointRef, Claim
 from hpsearch.training.data.prepare import prepare
-from hpsearch.training.durable import is_storage_error
 from hpsearch.training.engine import train
 from hpsearch.training.latency import latency
 from hpsearch.workers.trial import gpu_memory

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from hpsearch.training.durable import is_full, is_storage_error
+from hpsearch.durable_files import is_full, is_storage_error
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from hpsearch.durable_files import remove_unfinished
 from hpsearch.errors import CheckpointError
 from hpsearch.search.ledger_types import CheckpointRef
 from hpsearch.training import checkpoint
@@ -124,7 +125,7 @@ class RunFolder:
     def _clear(self, number: int, *, keep_best: bool) -> None:
         folder = self.trial(number)
         self.prune_checkpoints(number, [])
-        checkpoint.remove_unfinished(folder)
+        remove_unfinished(folder)
         if not keep_best:
             _remove(folder / BEST_WEIGHTS)
         # Fails if the folder isn't empty, or if another worker has removed it.

@@ -26,6 +26,7 @@ from support.trials import (
     open_small,
 )
 
+from hpsearch import durable_files
 from hpsearch.errors import DataError, UserError
 from hpsearch.results.export.bundle import write_text
 from hpsearch.results.export.frozen import export_trial
@@ -60,7 +61,7 @@ class FullDisk:
         self.full = True
         self.refused = 0
         real_open, real_replace, real_fsync = Path.open, os.replace, os.fsync
-        real_sync, real_mkdir = checkpoint.sync_folder, Path.mkdir
+        real_sync, real_mkdir = durable_files.sync_folder, Path.mkdir
 
         def open_(path: Path, *args: Any, **options: Any) -> Any:
             self._refuse("open", path)
@@ -89,7 +90,7 @@ class FullDisk:
         monkeypatch.setattr(Path, "open", open_)
         monkeypatch.setattr(os, "replace", replace)
         monkeypatch.setattr(os, "fsync", fsync)
-        monkeypatch.setattr(checkpoint, "sync_folder", sync_folder)
+        monkeypatch.setattr(durable_files, "sync_folder", sync_folder)
         monkeypatch.setattr(Path, "mkdir", mkdir)
 
     def _refuse(self, at: str, path: Path) -> None:

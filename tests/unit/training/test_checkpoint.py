@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from hpsearch.durable_files import remove_unfinished
 from hpsearch.errors import CheckpointError
 from hpsearch.training import checkpoint
 
@@ -131,7 +132,7 @@ def test_killed_at_each_step(
     assert same(checkpoint.load(path), made(survivor))
     unfinished = [file for file in names(tmp_path) if file != "c.pt"]
     assert len(unfinished) == (1 if step in {("fsync", 1), ("replace", 1)} else 0)
-    checkpoint.remove_unfinished(tmp_path)
+    remove_unfinished(tmp_path)
     assert names(tmp_path) == ["c.pt"]
     checkpoint.save(path, made(3))
     assert same(checkpoint.load(path), made(3))

@@ -13,7 +13,7 @@ import pytest
 
 from hpsearch.errors import DataError
 from hpsearch.training.data import content
-from hpsearch.training.data.content import content_hash, write_atomically
+from hpsearch.training.data.content import content_hash
 
 
 @pytest.fixture
@@ -120,16 +120,6 @@ def test_an_unreadable_file_is_named(files, tmp_path):
         DataError, match=r"must be readable, but .*b\.bin isn't \(not a regular file"
     ):
         content_hash(files, tmp_path / "memo")
-
-
-def test_an_atomic_write_leaves_the_old_text_or_the_new(tmp_path, monkeypatch):
-    path = tmp_path / "notes.json"
-    write_atomically(path, "old")
-    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("no room")))
-    with pytest.raises(OSError, match="no room"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_was_learned_from_a_file_is_remembered_by_its_contents(files, tmp_path, settled):

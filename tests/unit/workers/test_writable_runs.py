@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from support.commands import Ran
 
+from hpsearch import durable_files
 from hpsearch.errors import UserError
-from hpsearch.training import durable
 from hpsearch.workers.launch.launching import require_writable
 
 
@@ -45,7 +45,7 @@ def test_a_full_disk_is_waited_for_and_not_refused(
     def full(**_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(durable.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(durable_files.tempfile, "TemporaryFile", full)
     require_writable(tmp_path / "runs")
 
 
