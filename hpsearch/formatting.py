@@ -25,7 +25,13 @@ def format_percent(share: float, digits: int = 0) -> str:
 
 
 def format_percent_range(low: float, high: float, digits: int = 0) -> str:
-    """Return two shares as ``6 to 79 %``, with ``digits`` decimals."""
+    """Return two shares as ``6 to 79 %``.
+
+    Args:
+        low: The lower share, 0..1.
+        high: The higher share.
+        digits: Decimals of both.
+    """
     return f"{100 * low:.{digits}f} to {format_percent(high, digits)}"
 
 
