@@ -30,7 +30,7 @@ from benchmarks.untrained import (
     SPACE,
     OurWorker,
     Side,
-    epoch_result,
+    epoch_end,
     prepare,
     stock_study,
     suggest,
@@ -82,7 +82,7 @@ def _our_footprint(url: str) -> Footprint:
             raise RuntimeError(f"no trial to take: {claim}")
         worker.ledger.start(claim, trial_row(worker.draw(claim)))
         # One report, as the other side has: training stopped early after its first epoch
-        worker.ledger.report(claim, replace(epoch_result(1, 0.5), last=True))
+        worker.ledger.report(claim, replace(epoch_end(1, 0.5), last=True))
 
     found = _measure(worker.history.refresh, step)
     worker.database.close()

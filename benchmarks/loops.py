@@ -212,7 +212,7 @@ def _graph_step(
 def our_epochs(config: TrialConfig, device: str = "cpu") -> Iterator[float]:
     """Train as hpsearch does."""
     for result in train(config, device=device):
-        yield result.val_accuracy
+        yield result.metrics.val_accuracy
 
 
 def _model(config: TrialConfig, data: PreparedData) -> nn.Module:

@@ -186,7 +186,7 @@ def truth_of(study: StudyFile, params: dict[str, Any], seeds: int, data: Path) -
         config = study.trial_config(params, ticket=100_000 + seed)
         try:
             for result in train(config, data_root=data):
-                if result.last and result.state is not None:
+                if result.last:
                     weights = result.state()["model"]
                     trained = Trained(config=config, weights=weights, epoch=result.epoch)
                     (test,) = evaluate_on_test([trained], data_root=data).evaluations

@@ -21,7 +21,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 
-from hpsearch.metrics import OBJECTIVES, EpochResult
+from hpsearch.metrics import OBJECTIVES, EpochEnd, EpochMetrics
 from hpsearch.registry import Component
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
@@ -139,7 +139,7 @@ class OurWorker:
         drawn = self.draw(claim)
         self.ledger.start(claim, trial_row(drawn))
         for epoch in range(1, EPOCHS + 1):
-            self.ledger.report(claim, epoch_result(epoch, value_of(drawn.params, epoch)), None)
+            self.ledger.report(claim, epoch_end(epoch, value_of(drawn.params, epoch)), None)
 
     def draw(self, claim: Claim) -> DrawnTrial:
         """Draw the claimed ticket's configuration."""
@@ -164,9 +164,9 @@ def trial_row(drawn: DrawnTrial) -> TrialRow:
     )
 
 
-def epoch_result(epoch: int, value: float) -> EpochResult:
+def epoch_end(epoch: int, value: float) -> EpochEnd:
     """Return an epoch with all its metrics."""
-    return EpochResult(
+    metrics = EpochMetrics(
         epoch=epoch,
         train_loss=1.0 / epoch,
         train_accuracy=value,
@@ -174,8 +174,8 @@ def epoch_result(epoch: int, value: float) -> EpochResult:
         lr=0.1,
         seconds=1.0,
         val_seconds=0.1,
-        last=epoch == EPOCHS,
     )
+    return EpochEnd(metrics=metrics, last=epoch == EPOCHS, state=dict)
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:

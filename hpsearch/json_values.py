@@ -25,11 +25,7 @@ def json_safe(value: Any) -> Any:
         case Mapping():
             return {str(key): json_safe(each) for key, each in value.items()}
         case _ if is_dataclass(value):
-            return {
-                each.name: json_safe(getattr(value, each.name))
-                for each in fields(value)
-                if each.compare
-            }
+            return {each.name: json_safe(getattr(value, each.name)) for each in fields(value)}
         case Sequence() | set() | frozenset():
             return [json_safe(each) for each in value]
         case _ if hasattr(value, "tolist"):  # NumPy's arrays and numbers

@@ -152,7 +152,7 @@ class ValPredictions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochResult:
+class EpochMetrics:
     """The metrics of one epoch. Losses and accuracies are means over samples, not over batches.
 
     Accuracies are in 0..1. ``train_*`` are measured during training (with augmentation and
@@ -178,18 +178,6 @@ class EpochResult:
     seconds: float
     #: Wall time of the validation.
     val_seconds: float
-    #: Whether training ends after this epoch: it is the last one planned, or training stops early.
-    last: bool = field(default=False, compare=False)
-    #: Validation images by true class (rows) and predicted class (columns); ``None`` if there
-    #: are more than ``CONFUSION_CLASSES``, or if it wasn't kept.
-    val_confusion: Sequence[Sequence[int]] | None = field(default=None, repr=False, compare=False)
-    #: The predictions of the validation images; ``None`` unless training was asked to keep them.
-    val_predictions: ValPredictions | None = field(default=None, repr=False, compare=False)
-    #: What the row of a trial that ends with this epoch records besides its metrics; JSON-like.
-    attributes: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    #: Returns everything needed to go on bit-exactly after this epoch (see
-    #: ``training.checkpoint``). Valid only until the generator of this result is advanced.
-    state: Callable[[], dict[str, Any]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def train_seconds(self) -> float:
@@ -197,5 +185,29 @@ class EpochResult:
         return self.seconds - self.val_seconds
 
 
-#: The fields that are metrics: the columns of a curve.
-METRIC_COLUMNS = tuple(each.name for each in fields(EpochResult) if each.compare)
+#: The columns of a curve.
+METRIC_COLUMNS = tuple(each.name for each in fields(EpochMetrics))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EpochEnd:
+    """What training yields after an epoch: its metrics, and what else is known then."""
+
+    metrics: EpochMetrics
+    #: Whether training ends after this epoch: it is the last one planned, or training stops early.
+    last: bool
+    #: Returns everything needed to go on bit-exactly after this epoch (see
+    #: ``training.checkpoint``). Valid only until the generator of this object is advanced.
+    state: Callable[[], dict[str, Any]] = field(repr=False)
+    #: Validation images by true class (rows) and predicted class (columns); ``None`` if there
+    #: are more than ``CONFUSION_CLASSES``, or if it wasn't kept.
+    val_confusion: Sequence[Sequence[int]] | None = field(default=None, repr=False)
+    #: The predictions of the validation images; ``None`` unless training was asked to keep them.
+    val_predictions: ValPredictions | None = field(default=None, repr=False)
+    #: What the row of a trial that ends with this epoch records besides its metrics; JSON-like.
+    attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch, from 1."""
+        return self.metrics.epoch

@@ -14,7 +14,7 @@ from scipy import stats
 
 from benchmarks.gpu.configs import gray, trial
 from benchmarks.gpu.settings import Finding, Settings
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochMetrics
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.engine import train
@@ -60,7 +60,7 @@ def compare(config: TrialConfig, device: str, *, seeds: int) -> dict[str, object
         plain = replace(of_seed, precision="fp32")
         on_cpu = _trained(plain, "cpu")
         in_fp32 = next(train(plain, device=device))
-        apart.append(abs(in_fp32.train_loss / on_cpu[0].train_loss - 1))
+        apart.append(abs(in_fp32.metrics.train_loss / on_cpu[0].train_loss - 1))
         here.append(100 * on_cpu[-1].val_accuracy)
         there.append(100 * _trained(of_seed, device)[-1].val_accuracy)
     difference = statistics.mean(there) - statistics.mean(here)
@@ -91,5 +91,5 @@ def noise_of(one: list[float], other: list[float], *, images: int) -> float:
     return max(width, 100 / images)
 
 
-def _trained(config: TrialConfig, device: str) -> list[EpochResult]:
-    return list(train(config, device=device))
+def _trained(config: TrialConfig, device: str) -> list[EpochMetrics]:
+    return [end.metrics for end in train(config, device=device)]

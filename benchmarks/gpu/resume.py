@@ -83,7 +83,7 @@ def _config(settings: Settings) -> TrialConfig:
 def _losses(
     config: TrialConfig, device: str, state: Mapping[str, Any] | None = None
 ) -> list[float]:
-    return [result.train_loss for result in train(config, device=device, resume_from=state)]
+    return [result.metrics.train_loss for result in train(config, device=device, resume_from=state)]
 
 
 def _interrupted(config: TrialConfig, device: str) -> Mapping[str, Any]:

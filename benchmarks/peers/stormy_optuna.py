@@ -61,10 +61,9 @@ def run(trial: Trial, epochs: int, runs: Path) -> float:
         # One line per trained epoch, from which the repeated ones are counted.
         with (runs / "epochs.log").open("a") as log:
             log.write(f"{original} {result.epoch}\n")
-        if result.state is not None:
-            checkpoint.save(path, result.state())
-        trial.report(result.val_accuracy, result.epoch)
-        accuracy = result.val_accuracy
+        checkpoint.save(path, result.state())
+        trial.report(result.metrics.val_accuracy, result.epoch)
+        accuracy = result.metrics.val_accuracy
     return accuracy
 
 

@@ -41,7 +41,7 @@ def main() -> None:
         config = study.trial_config(draw.params, ticket=trial.number + 1)
         value = 0.0
         for result in train(config, data_root=options.data):
-            value = result.val_accuracy
+            value = result.metrics.val_accuracy
             line = {
                 "at": time.time(),
                 "trial": trial.number,

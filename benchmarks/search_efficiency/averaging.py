@@ -110,19 +110,17 @@ def train_once(config: TrialConfig, row: int, params: Mapping[str, Any], root: P
     tested: dict[str, float | None] = dict.fromkeys(VARIANTS)
     try:
         for result in train(config, data_root=root):
-            if result.state is None:
-                raise RuntimeError("the engine yields every epoch with its state")
             state = result.state()
             weights = {"weights": state["raw"], "ema": state["model"]}
             own = _validated(config, state["precision"], weights["weights"], root)
             for name, accuracy, loss in (
                 ("weights", own.accuracy, own.loss),
-                ("ema", result.val_accuracy, result.val_loss),
+                ("ema", result.metrics.val_accuracy, result.metrics.val_loss),
             ):
                 found[name].val_accuracy.append(round(accuracy, 6))
                 found[name].val_loss.append(round(loss, 5))
-                found[name].train_loss.append(round(result.train_loss, 5))
-                found[name].seconds.append(round(result.seconds, 4))
+                found[name].train_loss.append(round(result.metrics.train_loss, 5))
+                found[name].seconds.append(round(result.metrics.seconds, 4))
             if result.last:
                 for name in VARIANTS:
                     one = Trained(config=config, weights=weights[name], epoch=result.epoch)

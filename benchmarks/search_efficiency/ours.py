@@ -19,7 +19,7 @@ from benchmarks.search_efficiency.prior import fair_prior
 from benchmarks.search_efficiency.simulation import Answer, Job
 from benchmarks.search_efficiency.table import Table
 from hpsearch.errors import TrainingDiverged
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochEnd, EpochMetrics
 from hpsearch.priors.rule import RulePrior
 from hpsearch.results.ranking import leader
 from hpsearch.results.records import read_study
@@ -149,7 +149,7 @@ class LedgerSearch(_Snapping):
         """Report an epoch."""
         _, ledger, _ = self._hands(worker)
         last = epoch == self.study.budget.epochs_per_trial
-        decision = ledger.report(self._claims[job.key], _result(epoch, value, last))
+        decision = ledger.report(self._claims[job.key], _epoch_end(epoch, value, last))
         if decision == "paused":
             ledger.end_excess()
         if decision == "continue":
@@ -457,9 +457,9 @@ def _running(ticket: int, drawn: DrawnTrial) -> FrozenTrial:
     )
 
 
-def _result(epoch: int, value: float, last: bool) -> EpochResult:
-    return EpochResult(
+def _epoch_end(epoch: int, value: float, last: bool) -> EpochEnd:
+    metrics = EpochMetrics(
         epoch=epoch, train_loss=0.0, train_accuracy=0.0, val_loss=0.0, val_accuracy=value,
         val_macro_f1=value, val_balanced_accuracy=value, lr=0.0, seconds=0.0, val_seconds=0.0,
-        last=last,
     )  # fmt: skip
+    return EpochEnd(metrics=metrics, last=last, state=dict)

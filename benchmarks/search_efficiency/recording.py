@@ -133,10 +133,10 @@ def _train(study: StudyFile, row: int, repeat: int, params: Params, data_root: P
     try:
         for result in train(config, data_root=data_root):
             found.seconds.append(round(time.process_time() - began, 4))
-            found.val_accuracy.append(round(result.val_accuracy, 6))
-            found.val_loss.append(round(result.val_loss, 5))
-            found.train_loss.append(round(result.train_loss, 5))
-            if result.last and result.state is not None:
+            found.val_accuracy.append(round(result.metrics.val_accuracy, 6))
+            found.val_loss.append(round(result.metrics.val_loss, 5))
+            found.train_loss.append(round(result.metrics.train_loss, 5))
+            if result.last:
                 weights = result.state()["model"]
                 trained = Trained(config=config, weights=weights, epoch=result.epoch)
                 (evaluation,) = evaluate_on_test([trained], data_root=data_root).evaluations

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochMetrics
 from hpsearch.reporting.analysis.costs import Costs
 from hpsearch.reporting.analysis.failures import Failures
 from hpsearch.reporting.analysis.findings import Effects
@@ -66,7 +66,7 @@ class StudyContent:
     #: Paths of the searched parameters.
     parameters: Sequence[str]
     #: Trial number -> its epochs.
-    curves: Mapping[int, Sequence[EpochResult]] = field(repr=False)
+    curves: Mapping[int, Sequence[EpochMetrics]] = field(repr=False)
     #: Numbers of the trials that have a rank, best first.
     ranked: Sequence[int]
     #: The Pareto front and its knee; with one objective, the winner and ``None``.
@@ -141,11 +141,11 @@ class StudyContent:
         row = self.row(number)
         return {path: row[path] for path in self.parameters if row.get(path) is not None}
 
-    def objective_of(self, epoch: EpochResult) -> float:
+    def objective_of(self, epoch: EpochMetrics) -> float:
         """Return the objective's value of one epoch."""
         value: float = getattr(epoch, self.metric)
         return value
 
-    def scaled(self, epoch: EpochResult) -> float | None:
+    def scaled(self, epoch: EpochMetrics) -> float | None:
         """Return the objective of one epoch for charts."""
         return self.unit.scaled(self.objective_of(epoch))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.metrics import EpochResult, is_share
+from hpsearch.metrics import EpochMetrics, is_share
 from hpsearch.reporting.matplotlib_style import mpl_style, new_figure, printable, save
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _NAME, _NUMBERED = 18, 20
 
 
 def learning_curves(
-    curve: Sequence[EpochResult], metric: str, *, title: str, overfits_from: int | None
+    curve: Sequence[EpochMetrics], metric: str, *, title: str, overfits_from: int | None
 ) -> bytes:
     """Draw loss and objective by epoch, as SVG.
 
@@ -110,7 +110,9 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], names: Sequence[str], *, t
     return _svg((side + 1.2, side), draw)
 
 
-def _lines(axes: Axes, curve: Sequence[EpochResult], shown: Sequence[tuple[str, str, str]]) -> None:
+def _lines(
+    axes: Axes, curve: Sequence[EpochMetrics], shown: Sequence[tuple[str, str, str]]
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
     epochs = [result.epoch for result in curve]

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hpsearch.metrics import OBJECTIVES, EpochResult
+from hpsearch.metrics import OBJECTIVES, EpochMetrics
 
 _PACKAGES = ("hpsearch", "torch", "torchvision", "optuna")
 
@@ -34,13 +34,13 @@ def repository(folder: Path) -> dict[str, Any] | None:
     return {"commit": commit, "dirty": bool(changes)}
 
 
-def epoch_metrics(curve: Sequence[EpochResult], *, best_epoch: int) -> dict[str, dict[str, Any]]:
+def epoch_metrics(curve: Sequence[EpochMetrics], *, best_epoch: int) -> dict[str, dict[str, Any]]:
     """Return the validation and training metrics of the last epoch and of ``best_epoch``."""
     by_epoch = {result.epoch: result for result in curve}
     return {"last": _metrics(curve[-1]), "best": _metrics(by_epoch[best_epoch])}
 
 
-def _metrics(result: EpochResult) -> dict[str, Any]:
+def _metrics(result: EpochMetrics) -> dict[str, Any]:
     names = ("epoch", *OBJECTIVES, "train_accuracy", "train_loss")
     return {name: getattr(result, name) for name in names}
 

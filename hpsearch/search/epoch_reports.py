@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochEnd
 from hpsearch.search import optuna_rows
 from hpsearch.search.decision import Decision, decide, lacks_audit
 from hpsearch.search.epoch_rows import OWN_DECISION, decide_epoch, insert_epoch
@@ -48,7 +48,7 @@ class EpochReports(FencedWrites):
     def report(
         self,
         claim: Claim,
-        result: EpochResult,
+        end: EpochEnd,
         checkpoint: CheckpointRef | None = None,
         measured: Mapping[str, float] | None = None,
     ) -> Decision:
@@ -56,7 +56,7 @@ class EpochReports(FencedWrites):
 
         Args:
             claim: The ticket, as this worker claimed it.
-            result: The epoch's metrics.
+            end: The epoch's end.
             checkpoint: The checkpoint that was written after the epoch; ``None`` if there is none.
             measured: The metrics in ``SearchRules.goals`` that no epoch measures, as far as they
                 are known; ``None`` for none.
@@ -70,71 +70,65 @@ class EpochReports(FencedWrites):
             DatabaseReplaced: The database is older than it was.
         """
 
-        at_rung = result.epoch in self.rules.rungs and not result.last
+        at_rung = end.epoch in self.rules.rungs and not end.last
 
         def work(connection: Connection) -> Decision:
             study: Row = {}
             if at_rung:
                 # A rung counts trials: the study's lock comes before the ticket's
                 study = lock_study(connection, self.study_id)
-            ticket, already = self._own_decision(connection, claim, result)
+            ticket, already = self._own_decision(connection, claim, end)
             if already is not None:
                 return already
             ticket = self.require_ours(claim, ticket)
-            if ticket["epochs_done"] < result.epoch - 1:
+            if ticket["epochs_done"] < end.epoch - 1:
                 # A failover may lose the last transactions: the curve would have a gap
                 raise gone_back(self.database, f"study {self.study_id}")
-            if ticket["epochs_done"] >= result.epoch:
+            if ticket["epochs_done"] >= end.epoch:
                 columns = self.name_checkpoint(connection, claim, checkpoint)
-                self.event(connection, claim, EventKind.EPOCH_REDONE, {"epoch": result.epoch})
+                self.event(connection, claim, EventKind.EPOCH_REDONE, {"epoch": end.epoch})
                 # On another device the digits may differ, and so the epoch at which it stops
-                decision = Decision.COMPLETE if result.last else Decision.CONTINUE
-                if result.last:
-                    columns |= self._end(
-                        connection, claim, dict(ticket), result, decision, measured
-                    )
+                decision = Decision.COMPLETE if end.last else Decision.CONTINUE
+                if end.last:
+                    columns |= self._end(connection, claim, dict(ticket), end, decision, measured)
                 self.update(connection, claim, **columns)
                 return decision
-            value = float(getattr(result, self.rules.metric))
+            value = float(getattr(end.metrics, self.rules.metric))
             better = max if self.rules.maximize else min
             best = value if ticket["best_value"] is None else better(ticket["best_value"], value)
             columns = {
-                "epochs_done": result.epoch,
+                "epochs_done": end.epoch,
                 "value": value,
                 "best_value": best,
-                "best_epoch": result.epoch
-                if best != ticket["best_value"]
-                else ticket["best_epoch"],
-                "compute_seconds": ticket["compute_seconds"] + result.seconds,
+                "best_epoch": end.epoch if best != ticket["best_value"] else ticket["best_epoch"],
+                "compute_seconds": ticket["compute_seconds"] + end.metrics.seconds,
                 "failures": 0,
                 **self.name_checkpoint(connection, claim, checkpoint),
             }
             if at_rung:
                 # The comparison reads this row; another decision is written over PAUSED.
-                insert_epoch(connection, claim, result, value, Decision.PAUSED)
+                insert_epoch(connection, claim, end.metrics, value, Decision.PAUSED)
                 columns |= self._figures(connection, {**ticket, **columns}, measured)
                 decision, place = self._stand_at_rung(
                     connection, study, claim, {**ticket, **columns}
                 )
                 columns |= place
                 if decision is not Decision.PAUSED:
-                    decide_epoch(connection, claim, result, decision)
+                    decide_epoch(connection, claim, end.epoch, decision)
             else:
-                decision = self._decide(connection, ticket, result, value, best)
+                decision = self._decide(connection, ticket, end, value, best)
                 if decision is Decision.KEPT_BY_AUDIT:
-                    detail = {"epoch": result.epoch, "value": value}
+                    detail = {"epoch": end.epoch, "value": value}
                     self.event(connection, claim, EventKind.KEPT_BY_AUDIT, detail)
-                    columns["audited_from"] = result.epoch
+                    columns["audited_from"] = end.epoch
                     decision = Decision.CONTINUE
-                insert_epoch(connection, claim, result, value, decision)
-            optuna_rows.insert_intermediate_value(
-                connection, ticket["trial_id"], result.epoch, value
-            )
+                insert_epoch(connection, claim, end.metrics, value, decision)
+            optuna_rows.insert_intermediate_value(connection, ticket["trial_id"], end.epoch, value)
             if decision is Decision.PAUSED:
-                self._pause(connection, claim, {**ticket, **columns}, result)
+                self._pause(connection, claim, {**ticket, **columns}, end)
             elif decision is not Decision.CONTINUE:
                 columns |= self._end(
-                    connection, claim, {**ticket, **columns}, result, decision, measured
+                    connection, claim, {**ticket, **columns}, end, decision, measured
                 )
             self.update(connection, claim, **columns)
             return decision
@@ -142,16 +136,16 @@ class EpochReports(FencedWrites):
         return self.fenced(claim, "report", work)
 
     def _decide(
-        self, connection: Connection, ticket: Row, result: EpochResult, value: float, best: float
+        self, connection: Connection, ticket: Row, end: EpochEnd, value: float, best: float
     ) -> Decision:
-        if result.last or result.epoch >= self.rules.epochs_per_trial:
+        if end.last or end.epoch >= self.rules.epochs_per_trial:
             return Decision.COMPLETE
         if isinstance(self.rules.pruner, Promotion) or ticket["audited_from"] is not None:
             return Decision.CONTINUE
         sign = 1.0 if self.rules.maximize else -1.0
         score = EpochScore(
             ticket=ticket["ticket"],
-            epoch=result.epoch,
+            epoch=end.epoch,
             epochs=self.rules.epochs_per_trial,
             score=sign * value,
             best_score=sign * best,
@@ -195,13 +189,13 @@ class EpochReports(FencedWrites):
         connection: Connection,
         claim: Claim,
         ticket: Row,
-        result: EpochResult,
+        end: EpochEnd,
     ) -> None:
         """Log that the trial waits.
 
         It may end here without another worker, so the attributes of an ended trial are written now.
         """
-        _keep_attributes(connection, ticket["trial_id"], result)
+        _keep_attributes(connection, ticket["trial_id"], end)
         detail = {"epoch": ticket["epochs_done"], "value": ticket["value"]}
         self.event(connection, claim, EventKind.PAUSED, detail)
 
@@ -237,7 +231,7 @@ class EpochReports(FencedWrites):
         connection: Connection,
         claim: Claim,
         ticket: Mapping[str, Any],
-        result: EpochResult,
+        end: EpochEnd,
         decision: Decision,
         measured: Mapping[str, float] | None,
     ) -> dict[str, Any]:
@@ -255,7 +249,7 @@ class EpochReports(FencedWrites):
             )
             columns["figures"] = json.dumps(found.metrics)
         optuna_rows.finish_trial(connection, ticket["trial_id"], state, values)
-        _keep_attributes(connection, ticket["trial_id"], result)
+        _keep_attributes(connection, ticket["trial_id"], end)
         self.event(
             connection,
             claim,
@@ -265,11 +259,11 @@ class EpochReports(FencedWrites):
         return columns
 
     def _own_decision(
-        self, connection: Connection, claim: Claim, result: EpochResult
+        self, connection: Connection, claim: Claim, end: EpochEnd
     ) -> tuple[Row | None, Decision | None]:
         """Lock the ticket; returns its row, and this attempt's earlier decision on the epoch."""
         key = {"study_id": claim.study_id, "ticket": claim.ticket}
-        epoch = {"epoch": result.epoch, "attempt": claim.attempt}
+        epoch = {"epoch": end.epoch, "attempt": claim.attempt}
         study = {"study_id": claim.study_id}
         locked, decided, ours = fetch_many(
             connection,
@@ -281,7 +275,7 @@ class EpochReports(FencedWrites):
             return row, Decision(decided[0][0])
         # An epoch that a later attempt repeated has no row of that attempt, but may have ended it
         if (
-            result.last
+            end.last
             and row is not None
             and row["attempt"] == claim.attempt
             and row["state"] == TicketState.COMPLETE
@@ -290,11 +284,11 @@ class EpochReports(FencedWrites):
         return row, None
 
 
-def _keep_attributes(connection: Connection, trial_id: int, result: EpochResult) -> None:
+def _keep_attributes(connection: Connection, trial_id: int, end: EpochEnd) -> None:
     """Write the attributes of the newest epoch to the trial's row, in place of earlier ones."""
-    kept = dict(result.attributes)
-    if result.val_confusion is not None:
-        kept[VAL_CONFUSION] = result.val_confusion
+    kept = dict(end.attributes)
+    if end.val_confusion is not None:
+        kept[VAL_CONFUSION] = end.val_confusion
     for key, value in kept.items():
         optuna_rows.delete_user_attr(connection, trial_id, key)
         optuna_rows.insert_user_attr(connection, trial_id, key, value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.metrics import METRIC_COLUMNS, EpochResult
+from hpsearch.metrics import METRIC_COLUMNS, EpochMetrics
 from hpsearch.search.decision import Decision
 from hpsearch.search.ledger_tables import epochs
 from hpsearch.search.ledger_types import Claim
@@ -35,14 +37,14 @@ OWN_DECISION = Statement(
 
 
 def insert_epoch(
-    connection: Connection, claim: Claim, result: EpochResult, value: float, decision: Decision
+    connection: Connection, claim: Claim, metrics: EpochMetrics, value: float, decision: Decision
 ) -> None:
     """Insert an epoch's metrics and the decision that followed.
 
     Args:
         connection: The transaction that reports the epoch.
         claim: The ticket, as its worker claimed it.
-        result: The epoch's metrics.
+        metrics: The epoch's metrics.
         value: The objective at this epoch.
         decision: What follows the epoch.
     """
@@ -54,19 +56,17 @@ def insert_epoch(
         attempt=claim.attempt,
         value=value,
         decision=decision.value,
-        **{name: getattr(result, name) for name in METRIC_COLUMNS},
+        **asdict(metrics),
     )
 
 
-def decide_epoch(
-    connection: Connection, claim: Claim, result: EpochResult, decision: Decision
-) -> None:
+def decide_epoch(connection: Connection, claim: Claim, epoch: int, decision: Decision) -> None:
     """Change the decision of an epoch that this transaction has inserted.
 
     Args:
         connection: The transaction that reports the epoch.
         claim: The ticket, as its worker claimed it.
-        result: The epoch's metrics.
+        epoch: The number of the epoch, from 1.
         decision: What follows the epoch.
     """
     execute(
@@ -74,6 +74,6 @@ def decide_epoch(
         _DECIDE,
         of_study=claim.study_id,
         of_ticket=claim.ticket,
-        of_epoch=result.epoch,
+        of_epoch=epoch,
         decision=decision.value,
     )

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.metrics import METRIC_COLUMNS, EpochResult
+from hpsearch.metrics import METRIC_COLUMNS, EpochMetrics
 from hpsearch.search.events import BEGINNINGS, Event, EventKind, event_log
 from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
 from hpsearch.search.ledger_types import CheckpointRef
@@ -162,7 +162,7 @@ def counts(database: Database, study_id: int) -> Counts:
     return database.read(work)
 
 
-def curve(database: Database, study_id: int, ticket: int) -> list[EpochResult]:
+def curve(database: Database, study_id: int, ticket: int) -> list[EpochMetrics]:
     """Return one ticket's epochs, in order.
 
     Args:
@@ -175,7 +175,7 @@ def curve(database: Database, study_id: int, ticket: int) -> list[EpochResult]:
 
 def curves(
     database: Database, study_id: int, only: Sequence[int] | None = None
-) -> dict[int, list[EpochResult]]:
+) -> dict[int, list[EpochMetrics]]:
     """Return ticket -> its epochs in order.
 
     Args:
@@ -184,21 +184,18 @@ def curves(
         only: Numbers of tickets; ``None`` for all.
     """
 
-    def work(connection: Connection) -> dict[int, list[EpochResult]]:
+    def work(connection: Connection) -> dict[int, list[EpochMetrics]]:
         query = (
-            sa.select(
-                epochs.c.ticket, epochs.c.decision, *(epochs.c[name] for name in METRIC_COLUMNS)
-            )
+            sa.select(epochs.c.ticket, *(epochs.c[name] for name in METRIC_COLUMNS))
             .where(epochs.c.study_id == study_id)
             .order_by(epochs.c.ticket, epochs.c.epoch)
         )
         if only is not None:
             query = query.where(epochs.c.ticket.in_(only))
-        found: dict[int, list[EpochResult]] = {}
+        found: dict[int, list[EpochMetrics]] = {}
         for row in connection.execute(query).mappings():
-            metrics = {name: row[name] for name in METRIC_COLUMNS}
-            last = row["decision"] == TicketState.COMPLETE
-            found.setdefault(row["ticket"], []).append(EpochResult(last=last, **metrics))
+            metrics = EpochMetrics(**{name: row[name] for name in METRIC_COLUMNS})
+            found.setdefault(row["ticket"], []).append(metrics)
         return found
 
     return database.read(work)

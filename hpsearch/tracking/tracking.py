@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property, partial
 
-from hpsearch.metrics import METRIC_COLUMNS, EpochResult
+from hpsearch.metrics import EpochMetrics
 from hpsearch.registry import Component
 from hpsearch.tracking.channel import Channel, Point
 from hpsearch.tracking.tracker import TRACKERS, RunState, TrackedTrial
@@ -37,19 +38,19 @@ class Tracking:
         """The trackers' names."""
         return [each.name for each in self._trackers]
 
-    def begin(self, trial: TrackedTrial, curve: Sequence[EpochResult]) -> None:
+    def begin(self, trial: TrackedTrial, curve: Sequence[EpochMetrics]) -> None:
         """Begin an attempt on ``trial``; ``curve`` is what the ledger has of it."""
         self._trial = trial
         points = [_point(each) for each in curve]
         for channel in self._channels.values():
             channel.begin(trial, points)
 
-    def epoch(self, result: EpochResult) -> None:
+    def epoch(self, metrics: EpochMetrics) -> None:
         """Send an epoch that the ledger has accepted."""
         if self._trial is None:
             return
         for channel in self._channels.values():
-            channel.log(self._trial.run_id, _point(result))
+            channel.log(self._trial.run_id, _point(metrics))
 
     def end(self, state: RunState, value: float | None = None) -> None:
         """End the attempt, after it has ended in the ledger; without effect if none was begun."""
@@ -63,7 +64,7 @@ class Tracking:
         self,
         tracker: str,
         trial: TrackedTrial,
-        curve: Sequence[EpochResult],
+        curve: Sequence[EpochMetrics],
         state: RunState,
         value: float | None,
     ) -> None:
@@ -97,7 +98,7 @@ class Tracking:
         }
 
 
-def _point(result: EpochResult) -> Point:
+def _point(metrics: EpochMetrics) -> Point:
     """Return what is tracked of an epoch: its number and every metric."""
-    metrics = {name: float(getattr(result, name)) for name in METRIC_COLUMNS if name != "epoch"}
-    return result.epoch, metrics
+    values = {name: float(value) for name, value in asdict(metrics).items() if name != "epoch"}
+    return metrics.epoch, values

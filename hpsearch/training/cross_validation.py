@@ -18,7 +18,7 @@ In addition to the state of one training (see ``training.state``), a state conta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from statistics import mean
 from typing import Any, TypeAlias
@@ -27,7 +27,13 @@ import numpy as np
 import torch
 
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted
-from hpsearch.metrics import CONFUSION_CLASSES, METRIC_COLUMNS, EpochResult, ValPredictions
+from hpsearch.metrics import (
+    CONFUSION_CLASSES,
+    METRIC_COLUMNS,
+    EpochEnd,
+    EpochMetrics,
+    ValPredictions,
+)
 from hpsearch.seeds import hashed_seed
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
@@ -43,7 +49,7 @@ _ARRAYS = ("rows", "predicted", "truth", "losses")
 #: Trains one model and yields every epoch with its predictions. Takes the configuration, the
 #: images, the state to continue from (or ``None``), and the precision (``None`` follows the rule).
 TrainOne: TypeAlias = Callable[
-    [TrialConfig, PreparedData, Mapping[str, Any] | None, Chosen | None], Iterator[EpochResult]
+    [TrialConfig, PreparedData, Mapping[str, Any] | None, Chosen | None], Iterator[EpochEnd]
 ]
 
 
@@ -59,7 +65,7 @@ def train_folds(
     *,
     resume_from: Mapping[str, Any] | None,
     keep_predictions: bool,
-) -> Iterator[EpochResult]:
+) -> Iterator[EpochEnd]:
     """Train on each of ``data.rounds``, yielding the joined metrics of all of them for every epoch.
 
     Args:
@@ -81,10 +87,33 @@ def train_folds(
     trial.begin(train_one)
     while not trial.is_over:
         trial.train_an_epoch()
-        result = trial.end_epoch()
-        if not keep_predictions:
-            result = replace(result, val_predictions=None)
-        yield replace(result, last=trial.is_over, state=partial(trial.state_after, result.epoch))
+        joined = trial.end_epoch()
+        yield EpochEnd(
+            metrics=joined.metrics,
+            last=trial.is_over,
+            state=partial(trial.state_after, joined.metrics.epoch),
+            val_confusion=joined.confusion,
+            val_predictions=joined.predictions if keep_predictions else None,
+        )
+
+
+@dataclass(frozen=True)
+class _FoldEpoch:
+    """One epoch of one training."""
+
+    metrics: EpochMetrics
+    predictions: ValPredictions
+
+
+@dataclass(frozen=True, kw_only=True)
+class _JoinedEpoch:
+    """One epoch of all trainings."""
+
+    metrics: EpochMetrics
+    #: Validation images by true and predicted class; ``None`` with many classes.
+    confusion: list[list[int]] | None
+    #: In the order of the rows; ``None`` unless every image validates in exactly one training.
+    predictions: ValPredictions | None
 
 
 @dataclass
@@ -93,9 +122,9 @@ class _FoldTraining:
 
     #: Returns the latest state; ``None`` before the training begins.
     state: Callable[[], dict[str, Any]] | None = None
-    #: Result of the trial's epoch in progress; ``None`` until this training has finished it.
-    result: EpochResult | None = None
-    epochs: Iterator[EpochResult] = field(default_factory=lambda: iter(()))
+    #: Its part of the trial's epoch in progress; ``None`` until this training has finished it.
+    ended: _FoldEpoch | None = None
+    epochs: Iterator[EpochEnd] = field(default_factory=lambda: iter(()))
 
 
 class _Trial:
@@ -124,7 +153,7 @@ class _Trial:
         self._precision = state["precision"]
         for each, own, waiting in zip(self.rounds, state["rounds"], state["waiting"], strict=True):
             each.state = None if own is None else lambda own=own: own
-            each.result = None if waiting is None else _unpacked(waiting)
+            each.ended = None if waiting is None else _unpacked(waiting)
 
     def begin(self, train_one: TrainOne) -> None:
         """Create the iterator of every training; none runs yet."""
@@ -141,27 +170,30 @@ class _Trial:
             TrainingInterrupted: If one training is interrupted; it carries the state of all.
         """
         for number, each in enumerate(self.rounds, start=1):
-            if each.result is not None:
+            if each.ended is not None:
                 continue
             what = f"{'fold' if self.config.data.folds else 'split'} {number}"
             try:
-                each.result = next(each.epochs)
+                end = next(each.epochs)
             except TrainingDiverged as error:
                 raise TrainingDiverged(f"{what} of {len(self.rounds)}: {error}") from error
             except TrainingInterrupted as interrupted:
                 each.state = interrupted.state
                 message = f"{what} of {len(self.rounds)}: {interrupted}"
                 raise TrainingInterrupted(message, self.state) from None
-            each.state = each.result.state
+            each.state = end.state
+            if end.val_predictions is None:
+                raise RuntimeError("each training yields its epochs with their predictions")
+            each.ended = _FoldEpoch(end.metrics, end.val_predictions)
 
-    def end_epoch(self) -> EpochResult:
+    def end_epoch(self) -> _JoinedEpoch:
         """Return the epoch's metrics, add them to the history, and begin the next epoch."""
-        results = [each.result for each in self.rounds if each.result is not None]
+        parts = [each.ended for each in self.rounds if each.ended is not None]
         every_image_once = self.config.data.folds is not None
-        joined = joined_result(results, len(self.data.class_names), together=every_image_once)
-        self.history.append({name: getattr(joined, name) for name in METRIC_COLUMNS})
+        joined = _join(parts, len(self.data.class_names), together=every_image_once)
+        self.history.append(asdict(joined.metrics))
         for each in self.rounds:
-            each.result = None
+            each.ended = None
         return joined
 
     def state_after(self, epoch: int) -> dict[str, Any]:
@@ -170,7 +202,7 @@ class _Trial:
         Raises:
             RuntimeError: If training has moved on since.
         """
-        if len(self.history) != epoch or any(each.result is not None for each in self.rounds):
+        if len(self.history) != epoch or any(each.ended is not None for each in self.rounds):
             raise RuntimeError(f"the state after epoch {epoch} is gone: training has moved on")
         return self.state()
 
@@ -186,28 +218,24 @@ class _Trial:
             "model": [None if state is None else state["model"] for state in states],
             "rounds": states,
             "waiting": [
-                None if each.result is None else _packed(each.result) for each in self.rounds
+                None if each.ended is None else _packed(each.ended) for each in self.rounds
             ],
         }
 
 
-def joined_result(results: Sequence[EpochResult], classes: int, *, together: bool) -> EpochResult:
-    """Return one epoch's metrics of all trainings.
+def _join(parts: Sequence[_FoldEpoch], classes: int, *, together: bool) -> _JoinedEpoch:
+    """Return one epoch of all trainings.
 
-    Args:
-        results: The epoch's result of each training, with its predictions.
-        classes: Number of classes.
-        together: Whether every image validates in exactly one training. If so, validation metrics
-            are over all images, and the result contains their predictions in the order of the rows.
+    If every image validates in exactly one training (``together``), the validation metrics are over
+    all images.
     """
     metrics: dict[str, Any] = {
-        name: float(mean(getattr(each, name) for each in results)) for name in METRIC_COLUMNS
+        name: float(mean(getattr(each.metrics, name) for each in parts)) for name in METRIC_COLUMNS
     }
-    metrics["epoch"] = results[0].epoch
-    metrics |= {name: sum(getattr(each, name) for each in results) for name in _SUMS}
-    said = [each.val_predictions for each in results if each.val_predictions is not None]
+    metrics["epoch"] = parts[0].metrics.epoch
+    metrics |= {name: sum(getattr(each.metrics, name) for each in parts) for name in _SUMS}
     rows, predicted, truth, losses = (
-        np.concatenate([getattr(each, name) for each in said]) for name in _ARRAYS
+        np.concatenate([getattr(each.predictions, name) for each in parts]) for name in _ARRAYS
     )
     matrix = confusion(torch.from_numpy(truth), torch.from_numpy(predicted), classes)
     if together:
@@ -221,20 +249,20 @@ def joined_result(results: Sequence[EpochResult], classes: int, *, together: boo
     kept = ValPredictions(
         rows=rows[order], predicted=predicted[order], truth=truth[order], losses=losses[order]
     )
-    return EpochResult(
-        **metrics,
-        val_confusion=matrix.tolist() if classes <= CONFUSION_CLASSES else None,
-        val_predictions=kept if together else None,
+    return _JoinedEpoch(
+        metrics=EpochMetrics(**metrics),
+        confusion=matrix.tolist() if classes <= CONFUSION_CLASSES else None,
+        predictions=kept if together else None,
     )
 
 
-def _packed(result: EpochResult) -> dict[str, Any]:
-    packed: dict[str, Any] = {name: getattr(result, name) for name in METRIC_COLUMNS}
-    for name in _ARRAYS:
-        packed[name] = torch.from_numpy(getattr(result.val_predictions, name))
-    return packed
+def _packed(epoch: _FoldEpoch) -> dict[str, Any]:
+    arrays = {name: torch.from_numpy(getattr(epoch.predictions, name)) for name in _ARRAYS}
+    return {**asdict(epoch.metrics), **arrays}
 
 
-def _unpacked(packed: Mapping[str, Any]) -> EpochResult:
-    said = ValPredictions(**{name: packed[name].numpy() for name in _ARRAYS})
-    return EpochResult(**{name: packed[name] for name in METRIC_COLUMNS}, val_predictions=said)
+def _unpacked(packed: Mapping[str, Any]) -> _FoldEpoch:
+    return _FoldEpoch(
+        EpochMetrics(**{name: packed[name] for name in METRIC_COLUMNS}),
+        ValPredictions(**{name: packed[name].numpy() for name in _ARRAYS}),
+    )

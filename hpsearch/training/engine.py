@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted, UserError
-from hpsearch.metrics import CONFUSION_CLASSES, EpochResult, ValPredictions
+from hpsearch.metrics import CONFUSION_CLASSES, EpochEnd, EpochMetrics, ValPredictions
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.augmentation.chain import Chain, build, dominant
 from hpsearch.training.batches import ImageStore
@@ -52,8 +52,8 @@ def train(
     data_root: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     keep_predictions: bool = False,
-) -> Iterator[EpochResult]:
-    """Train ``config``, yielding the metrics of each epoch; the consumer may stop after any epoch.
+) -> Iterator[EpochEnd]:
+    """Train ``config``, yielding the end of each epoch; the consumer may stop after any epoch.
 
     If the data has folds or several splits, a model is trained on each, and a result is of all of
     them (see ``training.cross_validation``). The process's global random numbers stay as they are.
@@ -62,7 +62,7 @@ def train(
     Args:
         config: What to train.
         device: Name of the device, such as ``cpu`` or ``cuda``.
-        resume_from: A state (``EpochResult.state``, ``TrainingInterrupted.state``, or
+        resume_from: A state (``EpochEnd.state``, ``TrainingInterrupted.state``, or
             ``checkpoint.load``) to continue from, with the digits of a training that never stopped;
             ``None`` starts at the beginning.
         data_root: Folder of the data; ``None`` is the default one.
@@ -109,7 +109,7 @@ def _epochs(
     where: torch.device,
     should_stop: Callable[[], bool],
     keep_predictions: bool,
-) -> Iterator[EpochResult]:
+) -> Iterator[EpochEnd]:
     plan = plan_on(config, data, where)
     if precision is not None:
         plan = replace(plan, precision=precision)
@@ -207,7 +207,7 @@ def _epochs(
             train_accuracy = training.correct() / len(labels)
             finish_epoch(schedule, val.loss)
 
-        result = EpochResult(
+        metrics = EpochMetrics(
             epoch=training.epoch,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
@@ -218,14 +218,17 @@ def _epochs(
             lr=training.first_lr,
             seconds=time.perf_counter() - began,
             val_seconds=val_seconds,
+        )
+        training.end_epoch(metrics)
+        yield EpochEnd(
+            metrics=metrics,
+            last=training.is_over,
+            state=_state_after(training, metrics.epoch),
             val_confusion=(
                 val.confusion.tolist() if val.samples and classes <= CONFUSION_CLASSES else None
             ),
             val_predictions=_predictions(data, val) if keep_predictions else None,
-            state=_state_after(training, training.epoch),
         )
-        training.end_epoch(result)
-        yield replace(result, last=training.is_over)
 
 
 def _predictions(data: PreparedData, val: Evaluation) -> ValPredictions:

@@ -24,7 +24,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from hpsearch.errors import CheckpointError
-from hpsearch.metrics import METRIC_COLUMNS, EpochResult
+from hpsearch.metrics import EpochMetrics
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.early_stopping import is_over
@@ -101,9 +101,9 @@ class TrainingState:
         self.seconds_before = 0.0
         self._reseed()
 
-    def end_epoch(self, result: EpochResult) -> None:
+    def end_epoch(self, metrics: EpochMetrics) -> None:
         """Add the epoch's metrics to the history and begin the next epoch."""
-        self.history.append({name: getattr(result, name) for name in METRIC_COLUMNS})
+        self.history.append(asdict(metrics))
         self.epoch += 1
         self.begin_epoch()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.searching import epoch_result
+from support.searching import epoch_metrics
 
 from hpsearch.cli.app import run_command
 from hpsearch.component_registries import registries
@@ -109,7 +109,7 @@ def test_the_tracker_goes_on_where_it_was(folder: Path) -> None:
     lines = Component("json_lines", {"folder": str(folder / "lines")})
     for curve, state in (([1, 2], "paused"), ([1, 2, 3], "complete")):
         tracking = Tracking([lines])
-        tracking.begin(trial, [epoch_result(epoch, 0.5) for epoch in curve])
+        tracking.begin(trial, [epoch_metrics(epoch, 0.5) for epoch in curve])
         tracking.end(state, 0.5)
         tracking.close(60)
     written = (folder / "lines" / "k-3.jsonl").read_text().splitlines()

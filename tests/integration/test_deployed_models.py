@@ -124,7 +124,7 @@ def test_predict_says_of_a_validation_image_what_training_said(
     curve = train(config, data_root=deployed.search.data, keep_predictions=True)
     *_, last = curve
     said = last.val_predictions
-    assert said is not None and last.val_accuracy == deployed.figures()["val_accuracy"]
+    assert said is not None and last.metrics.val_accuracy == deployed.figures()["val_accuracy"]
     assert len(set(said.predicted.tolist())) > 1  # or this shows nothing
 
     prepared = prepare(config.data, split_seed=config.split_seed, root=deployed.search.data)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from optuna.trial import TrialState
 from support.ledger import LEASE, Hand, LosesAnswers, Search, line_row, open_search
-from support.searching import epoch_result, study_file
+from support.searching import epoch_metrics, study_file
 
 from hpsearch.errors import LeaseLost
 from hpsearch.search import queries
@@ -32,10 +30,7 @@ def test_stopped_early_is_complete(search, at, value):
     assert (trial.state, trial.value) == (TrialState.COMPLETE, value)
     assert trial.intermediate_values == {1: 0.9, 2: 0.7}
     assert opened.event_log(1)[-1].detail == {"epoch": 2, "value": value}
-    assert [each.last for each in queries.curve(opened.database, opened.study_id, 1)] == [
-        False,
-        True,
-    ]
+    assert [each.epoch for each in queries.curve(opened.database, opened.study_id, 1)] == [1, 2]
     assert hand.claim().ticket == 2
 
 
@@ -145,10 +140,10 @@ def test_the_objectives_for_uneven_classes(search, metric):
     hand = opened.hand()
     claim = hand.started()
     figures = {"val_accuracy": 0.99, "val_macro_f1": 0.5, "val_balanced_accuracy": 0.5}
-    first = replace(epoch_result(1, 0.1), **{**figures, metric: 0.25})
-    hand.ledger.report(claim, first)
-    hand.ledger.report(claim, replace(epoch_result(2, 0.1), **{**figures, metric: 0.75}))
+    first = {**figures, metric: 0.25}
+    hand.report(claim, 1, 0.1, **first)
+    hand.report(claim, 2, 0.1, **{**figures, metric: 0.75})
     (trial,) = opened.trials()
     assert (trial.value, trial.intermediate_values) == (0.75, {1: 0.25, 2: 0.75})
     assert opened.optuna_study().best_value == 0.75
-    assert queries.curve(opened.database, opened.study_id, 1)[0] == first
+    assert queries.curve(opened.database, opened.study_id, 1)[0] == epoch_metrics(1, 0.1, **first)

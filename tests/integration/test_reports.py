@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from optuna.trial import TrialState
 from support.ledger import LEASE
-from support.searching import epoch_result
+from support.searching import epoch_metrics
 
 from hpsearch.search import queries
 from hpsearch.search.events import EventKind, event_log
@@ -39,7 +39,7 @@ def test_every_figure_of_an_epoch_is_kept(search):
     hand = opened.hand()
     claim = hand.started()
     hand.report(claim, 1, 0.5, train_loss=1.25, train_accuracy=0.4, lr=1e-3, seconds=3.5)
-    expected = epoch_result(1, 0.5, train_loss=1.25, train_accuracy=0.4, lr=1e-3, seconds=3.5)
+    expected = epoch_metrics(1, 0.5, train_loss=1.25, train_accuracy=0.4, lr=1e-3, seconds=3.5)
     assert queries.curve(opened.database, opened.study_id, 1) == [expected]
 
 

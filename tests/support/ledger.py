@@ -29,7 +29,7 @@ from hpsearch.search.studies import StoredStudy
 from hpsearch.search.suggest import distribution_of
 from hpsearch.study_file.space import Space
 from hpsearch.study_file.study import StudyFile
-from support.searching import LINE, epoch_result
+from support.searching import LINE, epoch_end
 
 T = TypeVar("T")
 
@@ -82,8 +82,8 @@ class Hand:
         **others: Any,
     ) -> str:
         """Report one epoch."""
-        result = epoch_result(epoch, value, **others)
-        return self.ledger.report(claim, result, checkpoint, measured)
+        end = epoch_end(epoch, value, **others)
+        return self.ledger.report(claim, end, checkpoint, measured)
 
     def finish(self, claim: Claim, values: list[float] | None = None, *, first: int = 1) -> str:
         """Report the epochs from ``first`` on; returns the last decision."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hpsearch.errors import TrainingInterrupted
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochEnd
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.engine import train
 
@@ -21,9 +21,10 @@ def stopping_after(batches: int) -> Callable[[], bool]:
     return lambda: next(asked, None) is None
 
 
-def figures(result: EpochResult) -> tuple[Any, ...]:
+def figures(end: EpochEnd) -> tuple[Any, ...]:
     """Everything but the seconds and the state."""
-    return astuple(replace(result, seconds=0.0, val_seconds=0.0, state=None))
+    metrics = astuple(replace(end.metrics, seconds=0.0, val_seconds=0.0))
+    return (*metrics, end.last, end.val_confusion)
 
 
 def run(config: TrialConfig, **options: Any) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
@@ -31,7 +32,6 @@ def run(config: TrialConfig, **options: Any) -> tuple[list[tuple[Any, ...]], dic
     seen, state = [], {}
     for result in train(config, **options):
         seen.append(figures(result))
-        assert result.state is not None
         state = result.state()
     return seen, state
 

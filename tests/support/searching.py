@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.metrics import OBJECTIVES, EpochResult
+from hpsearch.metrics import METRIC_COLUMNS, OBJECTIVES, EpochEnd, EpochMetrics
 from hpsearch.registry import Component
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.storage import Database
@@ -108,8 +108,15 @@ def study_file(
     )
 
 
-def epoch_result(epoch: int, value: float, **others: Any) -> EpochResult:
-    """Return an epoch of which every objective is ``value``."""
+def epoch_end(epoch: int, value: float, *, last: bool = False, **others: Any) -> EpochEnd:
+    """Return the end of an epoch of which every objective is ``value``."""
+    changed = {name: others.pop(name) for name in METRIC_COLUMNS if name in others}
+    metrics = epoch_metrics(epoch, value, **changed)
+    return EpochEnd(metrics=metrics, last=last, state=dict, **others)
+
+
+def epoch_metrics(epoch: int, value: float, **others: float) -> EpochMetrics:
+    """Return the metrics of an epoch of which every objective is ``value``."""
     figures = {
         "train_loss": 0.5 / epoch,
         "train_accuracy": 0.75,
@@ -118,7 +125,7 @@ def epoch_result(epoch: int, value: float, **others: Any) -> EpochResult:
         "seconds": 2.0,
         "val_seconds": 0.5,
     }
-    return EpochResult(epoch=epoch, **{**figures, **others})
+    return EpochMetrics(epoch=epoch, **{**figures, **others})
 
 
 def past_trial(

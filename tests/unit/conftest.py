@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochEnd, EpochMetrics
 from hpsearch.registry import Registry
 from hpsearch.search import studies
 from hpsearch.search.claims import Claims
@@ -97,7 +97,7 @@ class MadeUp:
         return claim
 
     def epoch(self, claim: Claim, epoch: int, accuracy: float) -> str:
-        result = EpochResult(
+        metrics = EpochMetrics(
             epoch=epoch,
             train_loss=1.0 - accuracy,
             train_accuracy=accuracy,
@@ -112,7 +112,8 @@ class MadeUp:
         checkpoint = CheckpointRef(
             key=f"made_up/{claim.ticket}/epoch-{epoch}.pt", sha256="a" * 64, epoch=epoch
         )
-        return self.ledger.report(claim, result, checkpoint)
+        end = EpochEnd(metrics=metrics, last=False, state=dict)
+        return self.ledger.report(claim, end, checkpoint)
 
     def trial(self, *accuracies: float, width: int = 8, lr: float = 0.1) -> Claim:
         claim = self.start(width=width, lr=lr)

@@ -6,11 +6,19 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 import hpsearch
-from hpsearch.metrics import GOAL_METRICS, MetricFormat, format_metrics, is_share
+from hpsearch.metrics import (
+    GOAL_METRICS,
+    METRIC_COLUMNS,
+    EpochMetrics,
+    MetricFormat,
+    format_metrics,
+    is_share,
+)
 from hpsearch.reporting.analysis.sentences import amount
 from hpsearch.reporting.labels import Unit
 from hpsearch.results.confirmation.verdict import optimism_in_words
@@ -136,3 +144,10 @@ def test_lists_come_back_as_lists():
         "data.normalization": {"mean": [0.5], "std": [0.1]},
         "confirm_seed": 3,
     }
+
+
+def test_an_epochs_metrics_are_numbers_alone() -> None:
+    """They are the columns of a curve, of the ledger and of a checkpoint's history."""
+    hints = get_type_hints(EpochMetrics)
+    assert tuple(hints) == METRIC_COLUMNS
+    assert set(hints.values()) == {int, float}

@@ -28,7 +28,7 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.output_streams import optional_output
 
 if TYPE_CHECKING:
-    from hpsearch.metrics import EpochResult
+    from hpsearch.metrics import EpochMetrics
     from hpsearch.study_file.study import StudyFile
     from hpsearch.training.classifier import TrainedOn
     from hpsearch.workers.retraining.assignment import Assignment
@@ -86,7 +86,7 @@ def train(
     trained_on: TrainedOn = "train" if on == "train" else "train+validation"
     changed = not all(map(only_says_where, overrides or ()))
     recorded = None if changed or on != "train" else recorded_metrics(study)
-    trained: list[tuple[Assignment, list[EpochResult]]] = []
+    trained: list[tuple[Assignment, list[EpochMetrics]]] = []
     for nth in range(1, seeds + 1):
         assignment = plan_single(
             study, device=device, threads=threads, data=data, trained_on=trained_on, nth_seed=nth
@@ -125,7 +125,7 @@ def _train(
     checkpoint_seconds: float,
     changed: bool,
     quiet: bool,
-) -> list[EpochResult]:
+) -> list[EpochMetrics]:
     """Train to the end, or go on to it; returns every epoch."""
     from hpsearch.workers.retraining.outcome import RetrainingResult, write_outcome
     from hpsearch.workers.retraining.progress_file import open_folder
@@ -189,7 +189,7 @@ def _announce(assignment: Assignment, seeds: int) -> None:
 
 
 def _print(
-    assignment: Assignment, curve: Sequence[EpochResult], recorded: Mapping[str, Any] | None
+    assignment: Assignment, curve: Sequence[EpochMetrics], recorded: Mapping[str, Any] | None
 ) -> None:
     last = curve[-1]
     say()
@@ -202,7 +202,7 @@ def _print(
         say(verdict(curve, recorded, assignment.build_plan, origin))
 
 
-def _spread(on: TrainedOn, last: Sequence[EpochResult]) -> str:
+def _spread(on: TrainedOn, last: Sequence[EpochMetrics]) -> str:
     name = "val_accuracy" if on == "train" else "train_accuracy"
     values, form = [float(getattr(each, name)) for each in last], MetricFormat(name, digits=4)
     return (
@@ -214,7 +214,7 @@ def _spread(on: TrainedOn, last: Sequence[EpochResult]) -> str:
 
 def _as_json(
     study: StudyFile,
-    trained: Sequence[tuple[Assignment, list[EpochResult]]],
+    trained: Sequence[tuple[Assignment, list[EpochMetrics]]],
     recorded: Mapping[str, Any] | None,
     out: Path | None,
 ) -> dict[str, Any]:

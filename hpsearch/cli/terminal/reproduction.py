@@ -9,7 +9,7 @@ from hpsearch.cli.terminal.output import show
 from hpsearch.metrics import MetricFormat
 
 if TYPE_CHECKING:
-    from hpsearch.metrics import EpochResult
+    from hpsearch.metrics import EpochMetrics
     from hpsearch.study_file.study import StudyFile
     from hpsearch.workers.trial.build_plan import BuildPlan
 
@@ -17,7 +17,7 @@ COMPARED = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 
 
 def verdict(
-    curve: Sequence[EpochResult],
+    curve: Sequence[EpochMetrics],
     recorded: Mapping[str, Any],
     build_plan: BuildPlan,
     provenance: Mapping[str, Any],
@@ -76,7 +76,7 @@ def recorded_metrics(study: StudyFile) -> Mapping[str, Any] | None:
     return last if complete else None
 
 
-def at_epoch(curve: Sequence[EpochResult], epoch: int) -> dict[str, float] | None:
+def at_epoch(curve: Sequence[EpochMetrics], epoch: int) -> dict[str, float] | None:
     """Return the compared metrics of ``epoch``; ``None`` if it wasn't reached."""
     for result in curve:
         if result.epoch == epoch:

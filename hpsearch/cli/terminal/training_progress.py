@@ -14,13 +14,13 @@ from hpsearch.leave_signals import leave_signals
 from hpsearch.metrics import MetricFormat
 
 if TYPE_CHECKING:
-    from hpsearch.metrics import EpochResult
+    from hpsearch.metrics import EpochMetrics
 
 #: Columns of a terminal that fit the metrics of training and of validation beside the bar.
 _WIDE = 120
 
 #: Called with each epoch.
-Tell = Callable[["EpochResult"], None]
+Tell = Callable[["EpochMetrics"], None]
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def epoch_printer(title: str, epochs: int, done: int, *, quiet: bool) -> Iterato
     with Progress(*columns, console=console(), transient=True) as progress:
         bar = progress.add_task(clean(title), total=epochs, completed=done, figures="")
 
-        def tell(result: EpochResult) -> None:
+        def tell(result: EpochMetrics) -> None:
             metrics = _metrics_text(result)
             if narrow:
                 metrics = metrics[metrics.find("val ") :] if "val " in metrics else metrics
@@ -68,7 +68,7 @@ def epoch_printer(title: str, epochs: int, done: int, *, quiet: bool) -> Iterato
         yield tell
 
 
-def line(result: EpochResult, epochs: int) -> str:
+def line(result: EpochMetrics, epochs: int) -> str:
     """Return an epoch's metrics on one line."""
     return (
         f"epoch {result.epoch}/{epochs}  {_metrics_text(result)}  lr {result.lr:.3g}  "
@@ -76,7 +76,7 @@ def line(result: EpochResult, epochs: int) -> str:
     )
 
 
-def _metrics_text(result: EpochResult) -> str:
+def _metrics_text(result: EpochMetrics) -> str:
     accuracy = MetricFormat("val_accuracy").value
     loss = MetricFormat("val_loss").value
     text = f"train loss {loss(result.train_loss)}  accuracy {accuracy(result.train_accuracy)}"

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from hpsearch.metrics import GOAL_METRICS, METRIC_COLUMNS, EpochResult
+from hpsearch.metrics import GOAL_METRICS, METRIC_COLUMNS, EpochMetrics
 from hpsearch.reporting.analysis.parameters import read_parameters
 from hpsearch.results import trial_attributes
 from hpsearch.results.error_text import first_line
@@ -46,7 +46,7 @@ def columns(database: Database, record: StudyRecord) -> list[str]:
 def trial_table(
     database: Database,
     record: StudyRecord,
-    curves: Mapping[int, Sequence[EpochResult]] | None = None,
+    curves: Mapping[int, Sequence[EpochMetrics]] | None = None,
 ) -> list[dict[str, Any]]:
     """Return one row per trial whose configuration was drawn, by number.
 
@@ -103,7 +103,7 @@ def epoch_table(database: Database, record: StudyRecord) -> dict[str, NDArray[An
 
 def _row(
     trial: TrialRecord,
-    curves: Mapping[int, Sequence[EpochResult]],
+    curves: Mapping[int, Sequence[EpochMetrics]],
     attributes: Mapping[int, Mapping[str, Any]],
 ) -> dict[str, Any]:
     curve = curves.get(trial.ticket, [])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hpsearch.formatting import count_noun
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochMetrics
 from hpsearch.reporting.blocks import Chart, Column, Table
 from hpsearch.reporting.charts.style import Trace, axis, figure
 from hpsearch.reporting.content import StudyContent
@@ -117,7 +117,7 @@ def loss_curves(content: StudyContent) -> Chart | None:
     )
 
 
-def _epoch_row(each: EpochResult) -> list[str]:
+def _epoch_row(each: EpochMetrics) -> list[str]:
     share, loss = Unit("val_accuracy"), Unit("val_loss")
     return [
         str(each.epoch),

@@ -144,7 +144,7 @@ def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
         results = train(
             build_plan.config, device=build_plan.device, data_root=data, should_stop=out_of_time
         )
-        epoch = float(next(results).seconds)
+        epoch = float(next(results).metrics.seconds)
         whole = time.perf_counter() - began
         return Timing(
             setup=max(0.0, whole - epoch),

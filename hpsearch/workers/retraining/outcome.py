@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochMetrics
 from hpsearch.results import provenance
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, VAL_GROUPS
 from hpsearch.results.export import bundle
@@ -43,7 +43,7 @@ class RetrainingResult:
     """A training that has ended."""
 
     assignment: Assignment
-    curve: Sequence[EpochResult]
+    curve: Sequence[EpochMetrics]
     #: ``epoch``, ``value`` and ``weights`` of the epoch whose weights are kept.
     best: Mapping[str, Any]
     #: Whether the config was changed for this call: then its recorded metrics don't apply.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 
 from hpsearch.errors import TrainingInterrupted
-from hpsearch.metrics import METRIC_COLUMNS, EpochResult
+from hpsearch.metrics import EpochEnd, EpochMetrics
 from hpsearch.training.engine import train
 from hpsearch.workers.retraining.assignment import Assignment
 from hpsearch.workers.retraining.progress_file import ProgressFolder
@@ -32,12 +32,14 @@ class Session:
     checkpoint_seconds: float = 30.0
     should_stop: Callable[[], bool] = never
     #: Every epoch so far, including those of earlier calls.
-    curve: list[EpochResult] = field(default_factory=list)
+    curve: list[EpochMetrics] = field(default_factory=list)
     #: ``epoch``, ``value`` and ``weights`` of the epoch whose weights are kept.
     best: dict[str, Any] | None = None
     _state: Mapping[str, Any] | None = None
+    #: Whether the last epoch of ``curve`` ends the training.
+    _over: bool = False
 
-    def epochs(self) -> Iterator[EpochResult]:
+    def epochs(self) -> Iterator[EpochMetrics]:
         """Train, yielding each new epoch.
 
         Raises:
@@ -45,10 +47,10 @@ class Session:
                 is saved.
         """
         build_plan = self.assignment.build_plan
-        if self.curve and self._is_over(self.curve[-1]):
+        if self._over:
             return
         torch.set_num_threads(build_plan.threads)
-        results = train(
+        ends = train(
             build_plan.config,
             device=build_plan.device,
             resume_from=self._state,
@@ -56,17 +58,17 @@ class Session:
             should_stop=self.should_stop,
         )
         saved_at = time.monotonic()
-        with closing(results):  # type: ignore[type-var]
+        with closing(ends):  # type: ignore[type-var]
             try:
-                for result in results:
-                    self.curve.append(result)
-                    self._keep(result)
-                    over = self._is_over(result)
-                    if over or time.monotonic() - saved_at >= self.checkpoint_seconds:
-                        self._save(result.epoch, result.state)
+                for end in ends:
+                    self.curve.append(end.metrics)
+                    self._over = end.last or end.epoch >= self.assignment.epochs
+                    self._keep(end)
+                    if self._over or time.monotonic() - saved_at >= self.checkpoint_seconds:
+                        self._save(end.epoch, end.state)
                         saved_at = time.monotonic()
-                    yield result
-                    if over:
+                    yield end.metrics
+                    if self._over:
                         return
             except TrainingInterrupted as interrupted:
                 self._save(len(self.curve), interrupted.state, part="-part")
@@ -77,7 +79,7 @@ class Session:
         history = None if self.folder is None else self.folder.history
         if history is None:
             return False
-        self.curve = [EpochResult(**metrics) for metrics in history]  # type: ignore[arg-type]
+        self.curve = [EpochMetrics(**metrics) for metrics in history]  # type: ignore[arg-type]
         return True
 
     def resume(self) -> int:
@@ -86,38 +88,29 @@ class Session:
         if content is None:
             return 0
         self.best = content["kept"]
-        history = content["engine"]["history"]
-        # ``last`` isn't a metric, so the history doesn't contain it
-        self.curve = [EpochResult(**metrics) for metrics in history]
-        if self.curve and content["over"]:
-            self.curve[-1] = EpochResult(**history[-1], last=True)
+        self.curve = [EpochMetrics(**metrics) for metrics in content["engine"]["history"]]
+        self._over = content["over"]
         self._state = content["engine"]
         return len(self.curve)
 
-    def _is_over(self, result: EpochResult) -> bool:
-        return result.last or result.epoch >= self.assignment.epochs
-
-    def _keep(self, result: EpochResult) -> None:
+    def _keep(self, end: EpochEnd) -> None:
         """Keep the weights of the epoch whose value counts, as a trial of a search does."""
         objective = self.assignment.objective
-        value = getattr(result, objective.metric)
+        value = getattr(end.metrics, objective.metric)
         at_best = objective.at == "best" and self.assignment.trained_on == "train"
         if not at_best:
-            if not self._is_over(result):
+            if not self._over:
                 return
         elif self.best is not None and not objective.is_better(value, self.best["value"]):
             return
-        if result.state is None:
-            raise RuntimeError("the engine yields every epoch with its state")
-        self.best = {"epoch": result.epoch, "value": value, "weights": result.state()["model"]}
+        self.best = {"epoch": end.epoch, "value": value, "weights": end.state()["model"]}
 
-    def _save(self, epoch: int, state: Callable[[], dict[str, Any]] | None, part: str = "") -> None:
-        if self.folder is None or state is None:
+    def _save(self, epoch: int, state: Callable[[], dict[str, Any]], part: str = "") -> None:
+        if self.folder is None:
             return
-        over = bool(self.curve) and not part and self._is_over(self.curve[-1])
-        content = {"engine": state(), "kept": self.best, "over": over}
+        content = {"engine": state(), "kept": self.best, "over": self._over}
         self.folder.save(epoch, content, part=part)
 
     def history(self) -> list[dict[str, float]]:
         """Return the curve as plain numbers."""
-        return [{name: getattr(result, name) for name in METRIC_COLUMNS} for result in self.curve]
+        return [asdict(metrics) for metrics in self.curve]

@@ -9,7 +9,7 @@ from typing import Any
 
 from hpsearch.errors import DataError, UserError
 from hpsearch.formatting import count_noun
-from hpsearch.metrics import OBJECTIVES, EpochResult
+from hpsearch.metrics import OBJECTIVES, EpochMetrics
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, of_json
 from hpsearch.results.export.matrix_metrics import share_interval
 from hpsearch.study_file.study import StudyFile
@@ -155,7 +155,7 @@ def expectation(study: StudyFile) -> Expectation:
     )
 
 
-def judge(expected: Expectation, curve: list[EpochResult]) -> Verdict:
+def judge(expected: Expectation, curve: list[EpochMetrics]) -> Verdict:
     """Compare a training with the expected result."""
     again = next((result for result in curve if result.epoch == expected.epoch), None)
     exact = again is not None and all(

@@ -18,7 +18,7 @@ import torch
 from hpsearch.durable_files import is_storage_error
 from hpsearch.errors import CheckpointError, LeaseLost, TrainingInterrupted
 from hpsearch.failpoints import FailPoint, hit
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochEnd, EpochMetrics
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, over_groups
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.stored import PREDICTIONS
@@ -105,7 +105,7 @@ class Attempt:
         )
 
     def _train(self, state: dict[str, Any] | None) -> None:
-        results = train(
+        ends = train(
             self.build_plan.config,
             device=self.context.device,
             resume_from=state,
@@ -114,8 +114,8 @@ class Attempt:
             keep_predictions=self.confirming or self.build_plan.plan.val_groups is not None,
         )
         try:
-            for result in self.keeper.watched(results):
-                if self._report(result) != "continue":
+            for end in self.keeper.watched(ends):
+                if self._report(end) != "continue":
                     return
         except TrainingInterrupted as interrupted:
             self._pause(interrupted)
@@ -144,28 +144,28 @@ class Attempt:
         hit(FailPoint.RESUMED)
         return engine
 
-    def _report(self, result: EpochResult) -> str:
-        self.epochs_done = result.epoch
+    def _report(self, end: EpochEnd) -> str:
+        self.epochs_done = end.epoch
         if self.energy is not None:
-            result = replace(result, attributes={ENERGY: self.energy.look()})
+            end = replace(end, attributes={ENERGY: self.energy.look()})
         # The best weights and the checkpoint share one copy of weights and optimizer.
-        state = cache(_state_of(result))
-        self._note_best(result, state)
+        state = cache(end.state)
+        self._note_best(end, state)
         reference = None
-        if result.last:
+        if end.last:
             # Before the report: a complete trial in the ledger has its weights on disk.
             if not self._save_best():
                 return self._give_back("there was no room for its best weights")
-            result = self._with_predictions(result)
+            end = self._with_predictions(end)
         elif (
             # A trial that pauses at a rung goes on from there
-            result.epoch in self.context.ledger.rules.rungs
+            end.epoch in self.context.ledger.rules.rungs
             or time.monotonic() - self.saved_at >= self.context.checkpoint_seconds
         ):
-            reference = self._save(result.epoch, state)
-        measured = self._measured(result)
-        decision = self.context.ledger.report(self.claim, result, reference, measured)
-        self._track(result, decision)
+            reference = self._save(end.epoch, state)
+        measured = self._measured(end)
+        decision = self.context.ledger.report(self.claim, end, reference, measured)
+        self._track(end.metrics, decision)
         if decision is Decision.CONTINUE:
             if reference is not None:
                 hit(FailPoint.EPOCH_REPORTED)
@@ -184,18 +184,18 @@ class Attempt:
         hit(FailPoint.TRIAL_TIDIED)
         return decision
 
-    def _track(self, result: EpochResult, decision: Decision) -> None:
+    def _track(self, metrics: EpochMetrics, decision: Decision) -> None:
         """Send the trackers what the ledger has accepted."""
         tracking, metric = self.context.tracking, self.context.study.objective.metric
-        tracking.epoch(result)
-        value = getattr(result, metric) if self.best is None else self.best["value"]
+        tracking.epoch(metrics)
+        value = getattr(metrics, metric) if self.best is None else self.best["value"]
         if decision is Decision.COMPLETE:
             tracking.end("complete", value)
         elif decision is Decision.PRUNED:
             tracking.end("pruned", value)
 
-    def _measured(self, result: EpochResult) -> dict[str, float]:
-        """Return the metrics of the study's goals that aren't in ``EpochResult``.
+    def _measured(self, end: EpochEnd) -> dict[str, float]:
+        """Return the metrics of the study's goals that aren't in ``EpochMetrics``.
 
         Latency is measured once, at the end.
         """
@@ -203,7 +203,7 @@ class Attempt:
         if goals.is_single_unconstrained:
             return {}
         found = self.build_plan.costs()
-        if result.last and "latency" in goals.metrics and self.best is not None:
+        if end.last and "latency" in goals.metrics and self.best is not None:
             weights = self.best["weights"]
             found["latency"] = latency(
                 self.build_plan.config.model,
@@ -282,23 +282,23 @@ class Attempt:
         if self.keeper.lost:
             raise LeaseLost(f"ticket {self.claim.ticket}: attempt {self.claim.attempt} is over")
 
-    def _note_best(self, result: EpochResult, state: Callable[[], dict[str, Any]]) -> None:
+    def _note_best(self, end: EpochEnd, state: Callable[[], dict[str, Any]]) -> None:
         objective = self.context.study.objective
-        value = getattr(result, objective.metric)
+        value = getattr(end.metrics, objective.metric)
         if objective.at == "last":
             # The trial's value is the last epoch's, so the weights of another epoch don't match it.
-            if not result.last:
+            if not end.last:
                 return
         elif self.best is not None and not objective.is_better(value, self.best["value"]):
             return
-        self.best = {"value": value, "epoch": result.epoch, "weights": state()["model"]}
-        said = self._said(result) if self.confirming else None
+        self.best = {"value": value, "epoch": end.epoch, "weights": state()["model"]}
+        said = self._said(end) if self.confirming else None
         if said is not None:
             self.best[PREDICTIONS] = said.encode()
 
-    def _said(self, result: EpochResult) -> Predictions | None:
+    def _said(self, end: EpochEnd) -> Predictions | None:
         """Return the predictions of the validation images; ``None`` if they weren't kept."""
-        said = result.val_predictions
+        said = end.val_predictions
         if said is None:
             return None
         config = self.build_plan.config
@@ -311,19 +311,19 @@ class Attempt:
             groups=data.groups_of(said.rows),
         )
 
-    def _with_predictions(self, result: EpochResult) -> EpochResult:
-        """Return the last result with what the trial's row keeps of its predictions.
+    def _with_predictions(self, end: EpochEnd) -> EpochEnd:
+        """Return the last epoch's end with what the trial's row keeps of its predictions.
 
         A training of a confirmation keeps all of them. If the images have groups, any training
         keeps the effect of the groups on its metrics, which a confusion matrix doesn't contain.
         """
-        kept = dict(result.attributes)
+        kept = dict(end.attributes)
         if self.best is not None and PREDICTIONS in self.best:
             kept[PREDICTIONS] = self.best[PREDICTIONS]
-        if self.build_plan.plan.val_groups is not None and (said := self._said(result)) is not None:
+        if self.build_plan.plan.val_groups is not None and (said := self._said(end)) is not None:
             found = over_groups(said, len(self.build_plan.plan.class_names))
             kept |= {} if found is None else {OVER_GROUPS: found.to_json()}
-        return replace(result, attributes=kept)
+        return replace(end, attributes=kept)
 
     def _save_best(self) -> bool:
         """Write the best weights when the disk allows; return False if the worker must leave."""
@@ -338,9 +338,3 @@ class Attempt:
         if saved:
             hit(FailPoint.BEST_SAVED)
         return saved
-
-
-def _state_of(result: EpochResult) -> Callable[[], dict[str, Any]]:
-    if result.state is None:
-        raise RuntimeError("the engine yields every epoch with its state")
-    return result.state

@@ -40,7 +40,7 @@ def test_both_figures_are_those_of_trainings_that_evaluate_so(
         for variant in ("weights", "ema"):
             config = study.trial_config(pair[variant].params, ticket=row + 1)
             alone = train(replace(config, evaluate=variant), data_root=work / "data")
-            assert pair[variant].val_loss == [round(each.val_loss, 5) for each in alone]
+            assert pair[variant].val_loss == [round(each.metrics.val_loss, 5) for each in alone]
 
     main(["show", *places])
     shown = capsys.readouterr().out

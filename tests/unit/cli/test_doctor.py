@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import sqlalchemy as sa
-from support.searching import epoch_result
+from support.searching import epoch_end
 
 from hpsearch.search import queries, validity
 from hpsearch.search.claims import Claims
@@ -39,7 +39,7 @@ def save(made_up, folder):
     def save(claim, epoch: int, accuracy: float):
         number = claim.number if claim.number is not None else claim.ticket - 1
         kept = folder.save(number, claim.attempt, epoch, {"epoch": epoch})
-        made_up.ledger.report(claim, epoch_result(epoch, accuracy), kept)
+        made_up.ledger.report(claim, epoch_end(epoch, accuracy), kept)
         return kept
 
     return save
@@ -53,7 +53,7 @@ def complete(made_up, folder):
         claim = made_up.start(width=width)
         folder.save_best(claim.ticket - 1, {"epoch": 3, "value": accuracies[-1], "weights": {}})
         for epoch, accuracy in enumerate(accuracies, start=1):
-            made_up.ledger.report(claim, epoch_result(epoch, accuracy))
+            made_up.ledger.report(claim, epoch_end(epoch, accuracy))
         return claim
 
     return complete

@@ -7,7 +7,7 @@ import copy
 import optuna
 import pytest
 from optuna.exceptions import ExperimentalWarning
-from support.searching import epoch_result
+from support.searching import epoch_end
 
 from hpsearch.search import prior_results, studies
 from hpsearch.study_file.loading import study_from_document
@@ -141,7 +141,7 @@ def run(database, stored, trials, **figures):
         )
         ledger.start(claim, row)
         for epoch in (1, 2, 3):
-            ledger.report(claim, epoch_result(epoch, value))
+            ledger.report(claim, epoch_end(epoch, value))
 
 
 def registries():

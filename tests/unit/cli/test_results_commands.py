@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.searching import epoch_result
+from support.searching import epoch_end
 
 from hpsearch.search import studies
 
@@ -156,7 +156,7 @@ def ended(made_up, classes: int, *, overfits: bool) -> None:
     made_up.ledger.rules = replace(made_up.ledger.rules, epochs_per_trial=4)
     matrix = [[10 * true + named for named in range(classes)] for true in range(classes)]
     for epoch, loss in enumerate(losses, start=1):
-        result = epoch_result(epoch, 0.9, val_loss=loss, train_loss=1 / epoch, val_confusion=matrix)
+        result = epoch_end(epoch, 0.9, val_loss=loss, train_loss=1 / epoch, val_confusion=matrix)
         made_up.ledger.report(claim, result)
 
 

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from support.searching import epoch_result
+from support.searching import epoch_metrics
 
 from hpsearch.cli.terminal.training_progress import epoch_printer, line, stopped_by_signals
 
@@ -24,7 +24,7 @@ def test_a_terminal_has_a_bar_with_the_figures(monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setattr(sys, "stdout", Terminal())
     with epoch_printer("a [red]name[/red]", epochs=3, done=1, quiet=False) as tell:
-        tell(epoch_result(2, 0.5))
+        tell(epoch_metrics(2, 0.5))
     shown = sys.stdout.getvalue()
     assert "a [red]name[/red]" in shown
     assert "1/3" in shown
@@ -35,17 +35,17 @@ def test_a_terminal_has_a_bar_with_the_figures(monkeypatch):
 
 def test_elsewhere_each_epoch_is_a_line(capsys):
     with epoch_printer("name", epochs=3, done=0, quiet=False) as tell:
-        tell(epoch_result(1, 0.5))
+        tell(epoch_metrics(1, 0.5))
     out = capsys.readouterr().out
-    assert out == line(epoch_result(1, 0.5), 3) + "\n"
+    assert out == line(epoch_metrics(1, 0.5), 3) + "\n"
     assert out.startswith("epoch 1/3  train loss ")
     with epoch_printer("name", epochs=3, done=0, quiet=True) as tell:
-        tell(epoch_result(1, 0.5))
+        tell(epoch_metrics(1, 0.5))
     assert capsys.readouterr().out == ""
 
 
 def test_without_validation_images_no_figure_of_them_is_shown():
-    result = replace(epoch_result(1, 0.5), val_loss=math.nan, val_accuracy=math.nan)
+    result = replace(epoch_metrics(1, 0.5), val_loss=math.nan, val_accuracy=math.nan)
     assert "val" not in line(result, 3)
     assert "nan" not in line(result, 3)
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from hpsearch.cli.terminal.reproduction import verdict
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochMetrics
 from hpsearch.results.provenance import versions
 
 
-def result(epoch: int, **others: float) -> EpochResult:
+def result(epoch: int, **others: float) -> EpochMetrics:
     figures = {
         "train_loss": 0.5,
         "train_accuracy": 0.75,
@@ -21,7 +21,7 @@ def result(epoch: int, **others: float) -> EpochResult:
         "seconds": 1.0,
         "val_seconds": 0.25,
     }
-    return EpochResult(epoch=epoch, **{**figures, **others})
+    return EpochMetrics(epoch=epoch, **{**figures, **others})
 
 
 RECORDED = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from optuna.artifacts.exceptions import ArtifactNotFound
-from support.searching import epoch_result
+from support.searching import epoch_end, epoch_metrics
 from support.wsgi import ask
 
 from hpsearch.dashboard.app import application
@@ -33,7 +33,7 @@ def test_the_artifacts_of_a_trial(searched: Any) -> None:
     claim = searched.start()
     matrix = [[3, 1], [0, 4]]
     for epoch in (1, 2, 3):
-        result = epoch_result(epoch, 0.5, val_confusion=matrix, last=epoch == 3)
+        result = epoch_end(epoch, 0.5, val_confusion=matrix, last=epoch == 3)
         searched.ledger.report(claim, result)
     routes = application(database)
     names = [each["filename"] for each in artifacts_of(routes, 7)]
@@ -96,7 +96,7 @@ def test_hostile_class_names_are_drawn_as_they_are() -> None:
 
 
 def test_a_picture_says_where_it_overfits() -> None:
-    curve = [epoch_result(epoch, 0.5) for epoch in range(1, 6)]
+    curve = [epoch_metrics(epoch, 0.5) for epoch in range(1, 6)]
     plain = pictures.learning_curves(curve, "val_accuracy", title="t", overfits_from=None)
     marked = pictures.learning_curves(curve, "val_accuracy", title="t", overfits_from=3)
     assert b"overfits" not in plain

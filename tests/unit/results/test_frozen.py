@@ -4,10 +4,10 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from support.searching import epoch_result
+from support.searching import epoch_end
 
 from hpsearch.errors import UserError
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochMetrics
 from hpsearch.results import provenance
 from hpsearch.results.export import frozen as frozen_config
 from hpsearch.results.export.bundle import refuse_to_replace, write_text
@@ -66,7 +66,7 @@ def test_last_and_best_epoch_are_both_told(searched):
 def test_overfitting_is_told_and_the_matrix_left_out(made_up):
     claim = made_up.start()
     made_up.epoch(claim, 1, 0.5)
-    result = epoch_result(2, 0.6, last=True, val_confusion=[[1, 2], [3, 4]])
+    result = epoch_end(2, 0.6, last=True, val_confusion=[[1, 2], [3, 4]])
     made_up.ledger.report(claim, result)
     record = read_study(made_up.database, "made_up")
     origin = export_trial(made_up.database, record, made_up.study).document["provenance"]
@@ -142,7 +142,7 @@ def test_the_repository_is_told_with_its_changes(tmp_path):
 
 
 def test_figures_name_the_epochs_that_they_are_of():
-    result = EpochResult(
+    result = EpochMetrics(
         epoch=1,
         train_loss=1.0,
         train_accuracy=0.5,

@@ -6,17 +6,17 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from support.searching import epoch_result
+from support.searching import epoch_metrics
 
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochMetrics
 from hpsearch.results.overfitting import overfits_from
 
 FALLING = [1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1]
 
 
-def curve(train: Sequence[float], val: Sequence[float]) -> list[EpochResult]:
+def curve(train: Sequence[float], val: Sequence[float]) -> list[EpochMetrics]:
     return [
-        epoch_result(epoch, 0.5, train_loss=mine, val_loss=its)
+        epoch_metrics(epoch, 0.5, train_loss=mine, val_loss=its)
         for epoch, (mine, its) in enumerate(zip(train, val, strict=True), start=1)
     ]
 

@@ -53,7 +53,6 @@ def test_the_engine_reports_them_of_the_validation_images(
     plain_config: TrialConfig, data: PreparedData
 ) -> None:
     *_, last = train(plain_config)
-    assert last.state is not None
 
     model = MODELS.build(Component("mlp", {"hidden": [16]}), (1, 8, 8), 3)
     model.load_state_dict(last.state()["model"])
@@ -61,11 +60,13 @@ def test_the_engine_reports_them_of_the_validation_images(
     predictions = model(pixels[data.val_indices]).argmax(1)
     truth = data.labels[data.val_indices]
     assert last.val_confusion == metrics.confusion_matrix(truth, predictions).tolist()
-    assert 0 < last.val_accuracy < 1, "the test needs mistakes"
-    assert last.val_balanced_accuracy == pytest.approx(
+    assert 0 < last.metrics.val_accuracy < 1, "the test needs mistakes"
+    assert last.metrics.val_balanced_accuracy == pytest.approx(
         metrics.balanced_accuracy_score(truth, predictions)
     )
-    assert last.val_macro_f1 == pytest.approx(metrics.f1_score(truth, predictions, average="macro"))
+    assert last.metrics.val_macro_f1 == pytest.approx(
+        metrics.f1_score(truth, predictions, average="macro")
+    )
 
 
 def test_no_matrix_of_many_classes(
@@ -74,10 +75,12 @@ def test_no_matrix_of_many_classes(
     monkeypatch.setattr(engine, "CONFUSION_CLASSES", 2)
     first = next(train(plain_config))
     assert first.val_confusion is None
-    assert first.val_macro_f1 > 0
+    assert first.metrics.val_macro_f1 > 0
 
 
 def test_times_of_training_and_validation(plain_config: TrialConfig) -> None:
     first = next(train(replace(plain_config, batch_size=8)))
-    assert 0 < first.val_seconds < first.seconds
-    assert first.train_seconds == pytest.approx(first.seconds - first.val_seconds)
+    assert 0 < first.metrics.val_seconds < first.metrics.seconds
+    assert first.metrics.train_seconds == pytest.approx(
+        first.metrics.seconds - first.metrics.val_seconds
+    )

@@ -13,7 +13,7 @@ import torch
 from support.resuming import assert_same, figures, interrupted, run, stopping_after
 
 from hpsearch.errors import CheckpointError, TrainingDiverged
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochEnd
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import EarlyStopping, TrialConfig
 from hpsearch.training import checkpoint, engine
@@ -60,7 +60,7 @@ def config(config: TrialConfig, folds: PreparedData, use_data: Use) -> TrialConf
 
 def alone(
     config: TrialConfig, folds: PreparedData, use_data: Use, **options: Any
-) -> list[list[EpochResult]]:
+) -> list[list[EpochEnd]]:
     """Return the curves of the trainings, each by itself."""
     curves = []
     for number, data in enumerate(folds.rounds):
@@ -80,21 +80,21 @@ def test_figures_are_those_over_every_image_once(
     sizes = [len(each.val_indices) for each in folds.rounds]
     for result, parts in zip(together, zip(*curves, strict=True), strict=True):
         for name in ("val_accuracy", "val_loss"):
-            weighted = np.average([getattr(each, name) for each in parts], weights=sizes)
-            assert getattr(result, name) == pytest.approx(weighted, rel=1e-6)
+            weighted = np.average([getattr(each.metrics, name) for each in parts], weights=sizes)
+            assert getattr(result.metrics, name) == pytest.approx(weighted, rel=1e-6)
         for name in ("train_accuracy", "train_loss"):
-            assert getattr(result, name) == pytest.approx(
-                np.mean([getattr(each, name) for each in parts])
+            assert getattr(result.metrics, name) == pytest.approx(
+                np.mean([getattr(each.metrics, name) for each in parts])
             )
-        assert result.lr == parts[0].lr
+        assert result.metrics.lr == parts[0].metrics.lr
         assert result.val_confusion is not None
         matrix = np.array(result.val_confusion)
         assert matrix.sum() == 71
-        assert result.val_accuracy == matrix.trace() / 71
+        assert result.metrics.val_accuracy == matrix.trace() / 71
         recall = matrix.diagonal() / matrix.sum(1)
-        assert result.val_balanced_accuracy == pytest.approx(recall.mean())
+        assert result.metrics.val_balanced_accuracy == pytest.approx(recall.mean())
         f1 = 2 * matrix.diagonal() / (matrix.sum(0) + matrix.sum(1))
-        assert result.val_macro_f1 == pytest.approx(f1.mean())
+        assert result.metrics.val_macro_f1 == pytest.approx(f1.mean())
         said = result.val_predictions
         assert said is not None
         assert said.rows.tolist() == list(range(71))
@@ -115,19 +115,18 @@ def test_repeated_splits_give_the_mean_over_splits(
     curves = alone(config, splits, use_data)
     for result, parts in zip(together, zip(*curves, strict=True), strict=True):
         for name in ("val_accuracy", "val_loss", "val_macro_f1", "val_balanced_accuracy"):
-            assert getattr(result, name) == pytest.approx(
-                np.mean([getattr(each, name) for each in parts])
+            assert getattr(result.metrics, name) == pytest.approx(
+                np.mean([getattr(each.metrics, name) for each in parts])
             )
         assert result.val_predictions is None  # ten images were judged twice
 
 
 def test_seconds_add_up(config: TrialConfig) -> None:
     result = next(train(config))
-    assert result.state is not None
     state = result.state()
     parts = [each["history"][0] for each in state["rounds"]]
-    assert result.seconds == sum(each["seconds"] for each in parts)
-    assert result.val_seconds == sum(each["val_seconds"] for each in parts)
+    assert result.metrics.seconds == sum(each["seconds"] for each in parts)
+    assert result.metrics.val_seconds == sum(each["val_seconds"] for each in parts)
 
 
 def test_each_training_has_a_seed_and_weights_of_its_own(config: TrialConfig) -> None:
@@ -154,7 +153,6 @@ class TestResume:
         config = replace(config, **changes)
         whole, end = run(config)
         first = next(train(config))
-        assert first.state is not None
         checkpoint.save(tmp_path / "c.pt", first.state())
         rest, resumed = run(config, resume_from=checkpoint.load(tmp_path / "c.pt"))
         assert rest == whole[1:]
@@ -190,7 +188,6 @@ def test_stopped_again_and_again(config: TrialConfig) -> None:
 def test_a_state_is_gone_once_training_moves_on(config: TrialConfig) -> None:
     generator = train(config)
     first = next(generator)
-    assert first.state is not None
     kept = first.state()
     next(generator)
     with pytest.raises(RuntimeError, match="the state after epoch 1 is gone"):

@@ -80,8 +80,11 @@ def test_the_last_epoch_is_last_without_it(plain_config: TrialConfig) -> None:
 def test_it_changes_nothing_before_its_end(plain_config: TrialConfig) -> None:
     """Schedules go by the epochs that were planned."""
     config = replace(plain_config, lr_schedule=Component("one_cycle"))
-    whole = [(each.val_loss, each.lr) for each in train(config)]
-    stopped = [(each.val_loss, each.lr) for each in train(patient(config, config.epochs, 50))]
+    whole = [(each.metrics.val_loss, each.metrics.lr) for each in train(config)]
+    stopped = [
+        (each.metrics.val_loss, each.metrics.lr)
+        for each in train(patient(config, config.epochs, 50))
+    ]
     assert stopped == whole
 
 
@@ -108,5 +111,4 @@ def test_a_state_that_stopped_early_has_nothing_left_to_do(
     val_losses(0.5, 0.6)
     config = patient(plain_config, 9, 1)
     *_, last = train(config)
-    assert last.state is not None
     assert (last.epoch, list(train(config, resume_from=last.state()))) == (2, [])

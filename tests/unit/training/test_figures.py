@@ -65,26 +65,27 @@ def test_figures_are_means_over_samples(
     config = replace(plain_config, batch_size=batch_size)
 
     for mine, expected in zip(train(config), plain_loop(config, data), strict=True):
-        assert mine.train_loss == pytest.approx(expected[0], abs=2e-6)
-        assert mine.train_accuracy == pytest.approx(expected[1], abs=1e-9)
-        assert mine.val_loss == pytest.approx(expected[2], abs=2e-6)
-        assert mine.val_accuracy == pytest.approx(expected[3], abs=1e-6)
+        assert mine.metrics.train_loss == pytest.approx(expected[0], abs=2e-6)
+        assert mine.metrics.train_accuracy == pytest.approx(expected[1], abs=1e-9)
+        assert mine.metrics.val_loss == pytest.approx(expected[2], abs=2e-6)
+        assert mine.metrics.val_accuracy == pytest.approx(expected[3], abs=1e-6)
 
 
 def test_it_learns(plain_config: TrialConfig) -> None:
     results = list(train(replace(plain_config, epochs=8)))
 
     assert [result.epoch for result in results] == list(range(1, 9))
-    assert results[-1].val_accuracy > 0.9
-    assert results[-1].val_loss < results[0].val_loss
-    assert all(result.seconds > 0 and result.lr == 0.1 for result in results)
+    assert results[-1].metrics.val_accuracy > 0.9
+    assert results[-1].metrics.val_loss < results[0].metrics.val_loss
+    assert all(result.metrics.seconds > 0 and result.metrics.lr == 0.1 for result in results)
 
 
 def test_same_seed_same_digits_other_seed_others(config: TrialConfig) -> None:
     def digits(seed: int) -> list[Any]:
         torch.rand(seed)  # the process's own draws don't matter
         return [
-            (result.train_loss, result.val_loss) for result in train(replace(config, seed=seed))
+            (result.metrics.train_loss, result.metrics.val_loss)
+            for result in train(replace(config, seed=seed))
         ]
 
     assert digits(5) == digits(5)
@@ -107,11 +108,11 @@ def test_global_random_numbers_stay_as_they_were(config: TrialConfig) -> None:
 
 
 def test_runs_that_take_turns_dont_disturb_each_other(config: TrialConfig) -> None:
-    alone = [result.val_loss for result in train(config)]
+    alone = [result.metrics.val_loss for result in train(config)]
 
     turns = zip(train(config), train(replace(config, seed=9)), strict=True)
 
-    assert [mine.val_loss for mine, _ in turns] == alone
+    assert [mine.metrics.val_loss for mine, _ in turns] == alone
 
 
 class Watch(nn.Module):
@@ -221,7 +222,7 @@ class TestRaggedBatches:
     def test_batch_norm_survives_it(self, plain_config: TrialConfig) -> None:
         config = replace(plain_config, model=Component("small_net"), batch_size=53)
 
-        assert math.isfinite(next(train(config)).val_loss)
+        assert math.isfinite(next(train(config)).metrics.val_loss)
 
 
 class TestDivergence:
@@ -266,7 +267,7 @@ class TestStopping:
 def test_a_schedule_moves_the_rate_of_the_next_epoch(plain_config: TrialConfig) -> None:
     config = replace(plain_config, lr_schedule=Component("exponential", {"gamma": 0.5}))
 
-    assert [result.lr for result in train(config)] == pytest.approx([0.1, 0.05, 0.025])
+    assert [result.metrics.lr for result in train(config)] == pytest.approx([0.1, 0.05, 0.025])
 
 
 def test_a_schedule_made_for_batches_moves_with_each(plain_config: TrialConfig) -> None:
@@ -279,13 +280,13 @@ def test_a_schedule_made_for_batches_moves_with_each(plain_config: TrialConfig) 
         optimizer.step()
         schedule.step()
 
-    assert [result.lr for result in train(config)] == rates[::4]
+    assert [result.metrics.lr for result in train(config)] == rates[::4]
 
 
 def test_a_plateau_schedule_sees_the_validation_loss(plain_config: TrialConfig) -> None:
     config = replace(plain_config, lr_schedule=Component("plateau_for_test"), epochs=4)
 
-    assert [result.lr for result in train(config)] == pytest.approx([0.1, 0.1, 0.05, 0.025])
+    assert [result.metrics.lr for result in train(config)] == pytest.approx([0.1, 0.1, 0.05, 0.025])
 
 
 def test_bf16_trains_like_fp32(plain_config: TrialConfig) -> None:
@@ -295,8 +296,8 @@ def test_bf16_trains_like_fp32(plain_config: TrialConfig) -> None:
     fast = list(train(replace(config, precision="bf16")))
     plain = list(train(replace(config, precision="fp32")))
 
-    assert fast[0].train_loss != plain[0].train_loss
-    assert fast[-1].val_loss == pytest.approx(plain[-1].val_loss, abs=0.05)
+    assert fast[0].metrics.train_loss != plain[0].metrics.train_loss
+    assert fast[-1].metrics.val_loss == pytest.approx(plain[-1].metrics.val_loss, abs=0.05)
 
 
 class Halves:
@@ -334,10 +335,10 @@ def test_mixed_labels_are_in_the_loss_and_the_larger_part_in_the_accuracy(
     expected = share * F.cross_entropy(logits, labels) + (1 - share) * F.cross_entropy(
         logits, other
     )
-    assert first.train_loss == pytest.approx(expected.item(), rel=1e-5)
+    assert first.metrics.train_loss == pytest.approx(expected.item(), rel=1e-5)
     right = (logits.argmax(1) == larger).double().mean().item()
-    assert first.train_accuracy == pytest.approx(right)
-    assert first.train_accuracy != pytest.approx(
+    assert first.metrics.train_accuracy == pytest.approx(right)
+    assert first.metrics.train_accuracy != pytest.approx(
         (logits.argmax(1) == (other if share > 0.5 else labels)).double().mean().item()
     )
 
@@ -348,5 +349,5 @@ def test_smoothing_and_weights_dont_change_what_a_loss_means(plain_config: Trial
     smoothed = Component("label_smoothing", {"amount": 0.5})
     for changes in ({"regularization": (smoothed,)}, {"class_weights": "balanced"}):
         other = next(train(replace(plain_config, batch_size=100, **changes)))
-        assert other.train_loss == pytest.approx(plain.train_loss, rel=1e-6)
-        assert other.val_loss != plain.val_loss
+        assert other.metrics.train_loss == pytest.approx(plain.metrics.train_loss, rel=1e-6)
+        assert other.metrics.val_loss != plain.metrics.val_loss

@@ -57,7 +57,6 @@ def plainly_trained(config: TrialConfig, data: PreparedData) -> dict[str, Tensor
 
 def fast_trained(config: TrialConfig) -> dict[str, Tensor]:
     *_, last = train(config)
-    assert last.state is not None
     weights: dict[str, Tensor] = last.state()["model"]
     return weights
 

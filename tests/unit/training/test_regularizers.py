@@ -104,15 +104,14 @@ def test_like_the_penalty_in_the_loss(
     expected = penalized_loop(
         config, data, penalty, torch.tensor(class_weights, dtype=torch.float64)
     )
-    plain = [result.val_loss for result in train(plain_config)]
+    plain = [result.metrics.val_loss for result in train(plain_config)]
 
     for mine, (train_loss, val_loss, size) in zip(train(config), expected, strict=True):
-        assert mine.train_loss == pytest.approx(train_loss, abs=1e-4)  # without the penalty
-        assert mine.val_loss == pytest.approx(val_loss, abs=1e-4)
-        assert mine.state is not None
+        assert mine.metrics.train_loss == pytest.approx(train_loss, abs=1e-4)  # without the penalty
+        assert mine.metrics.val_loss == pytest.approx(val_loss, abs=1e-4)
         model = mine.state()["model"]
         assert sum(float((each**2).sum()) for each in model.values()) == pytest.approx(size, 1e-4)
-    assert abs(mine.val_loss - plain[-1]) > 0.01  # it does something
+    assert abs(mine.metrics.val_loss - plain[-1]) > 0.01  # it does something
 
 
 def test_weights_are_kernels_and_matrices_that_are_trained() -> None:
@@ -145,7 +144,9 @@ def test_lasso_doesnt_pull_at_zero() -> None:
 @pytest.mark.parametrize("name", ["l1", "l2"])
 def test_a_strength_of_0_is_none(plain_config: TrialConfig, name: str) -> None:
     off = replace(plain_config, regularization=(Component(name, {"strength": 0.0}),))
-    assert [each.val_loss for each in train(off)] == [each.val_loss for each in train(plain_config)]
+    assert [each.metrics.val_loss for each in train(off)] == [
+        each.metrics.val_loss for each in train(plain_config)
+    ]
 
 
 def test_ridge_is_weight_decay_of_twice_the_strength(
@@ -162,6 +163,6 @@ def test_ridge_is_weight_decay_of_twice_the_strength(
     decay = replace(
         config, optimizer=Component("sgd", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1})
     )
-    assert [each.val_loss for each in train(ridge)] == pytest.approx(
-        [each.val_loss for each in train(decay)], rel=1e-5
+    assert [each.metrics.val_loss for each in train(ridge)] == pytest.approx(
+        [each.metrics.val_loss for each in train(decay)], rel=1e-5
     )

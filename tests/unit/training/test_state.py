@@ -101,7 +101,6 @@ def test_best_epoch_is_the_first_of_the_best() -> None:
 
 def test_weights_alone_are_enough_to_use_the_model(config: TrialConfig) -> None:
     *_, last = train(config)
-    assert last.state is not None
     state = last.state()
 
     weights = weights_of(state)
@@ -109,7 +108,7 @@ def test_weights_alone_are_enough_to_use_the_model(config: TrialConfig) -> None:
     assert weights.keys() == {"config", "data", "split", "precision", "epoch", "history", "model"}
     model = MODELS.build(config.model, (1, 8, 8), 3)
     model.load_state_dict(weights["model"])
-    assert weights["history"][-1]["val_loss"] == last.val_loss
+    assert weights["history"][-1]["val_loss"] == last.metrics.val_loss
 
 
 def test_frozen_parameters_are_not_trained(
@@ -122,9 +121,7 @@ def test_frozen_parameters_are_not_trained(
 
     register(MODELS, "half_frozen", half_frozen)
     first, *_, last = [
-        result.state()["model"]
-        for result in train(replace(config, model=Component("half_frozen")))
-        if result.state is not None
+        result.state()["model"] for result in train(replace(config, model=Component("half_frozen")))
     ]
 
     assert first["dense1.weight"].equal(last["dense1.weight"])

@@ -47,7 +47,7 @@ def brute_force(weights: list[Tensor]) -> Tensor:
 
 def test_it_is_the_weighted_mean_of_the_weights_after_every_step(config: TrialConfig) -> None:
     steps = raw_weights(config)
-    states = [result.state() for result in train(config) if result.state is not None]
+    states = [result.state() for result in train(config)]
 
     assert len(states) == 3
     for epoch, state in enumerate(states, start=1):
@@ -86,7 +86,6 @@ def test_figures_are_those_of_the_average(
     """And of the weights that are kept: they give the same figures to the last digit."""
     config = replace(config, precision=precision)  # type: ignore[arg-type]
     for result in train(config):
-        assert result.state is not None
         state = result.state()
         found, own = (
             Classifier(
@@ -94,7 +93,10 @@ def test_figures_are_those_of_the_average(
             ).evaluate(data.images[data.val_indices], data.labels[data.val_indices])
             for weights in (weights_of(state)["model"], state["raw"])
         )
-        assert (result.val_loss, result.val_accuracy) == (found.loss, found.accuracy)
+        assert (result.metrics.val_loss, result.metrics.val_accuracy) == (
+            found.loss,
+            found.accuracy,
+        )
         assert own.loss != found.loss
 
 

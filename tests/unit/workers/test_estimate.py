@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hpsearch.errors import DataError, TrainingDiverged
-from hpsearch.metrics import EpochResult
+from hpsearch.metrics import EpochEnd
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
 from hpsearch.training.registries import MODELS
@@ -169,7 +169,7 @@ def test_infeasible_draws_are_passed_over(load: Callable[..., StudyFile], data_r
 def test_what_diverges_at_once_gives_no_estimate(
     load: Callable[..., StudyFile], data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverging(*args: object, **options: object) -> EpochResult:
+    def diverging(*args: object, **options: object) -> EpochEnd:
         raise TrainingDiverged("the training loss must stay a finite number")
 
     monkeypatch.setattr(module, "train", diverging)
