@@ -9,6 +9,9 @@ DEMO ?= demo
 WORKERS ?= 2
 STUDY := HPSEARCH_STORAGE=sqlite:///$(DEMO)/hpsearch.db HPSEARCH_RUNS=$(DEMO)/runs $(BIN)/hpsearch
 
+# The tests start hundreds of processes: without stored bytecode each compiles hpsearch again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo quick test lint typecheck bench gpu storm dashboard clean
 

@@ -29,7 +29,8 @@ folder, start = Path(sys.argv[1]), sys.argv[2]
 config = TrialConfig(
     data=DataConfig(source=Component("digits"), limit=200,
                     augmentation=(Component("random_crop", {"padding": 1}),)),
-    model=Component("simple_cnn", {"dropout": 0.2}), optimizer=Component("adam"),
+    model=Component("simple_cnn", {"conv1_channels": 8, "hidden": [16], "dropout": 0.2}),
+    optimizer=Component("adam"),
     lr_schedule=Component("cosine"), batch_size=32, epochs=2, split_seed=0, seed=1)
 resume = None if start == "nothing" else checkpoint.load(folder / f"{start}.pt")
 torch.rand(len(start))  # whatever else the process draws changes nothing

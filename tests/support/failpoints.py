@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch import component_registries
-from hpsearch.failpoints import VARIABLE, FailPoint
+from hpsearch.failpoints import VARIABLE, WAIT_VARIABLE, FailPoint
 from hpsearch.results.consistency.facts import read_facts
 from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
@@ -166,6 +166,12 @@ def worker_that_dies(dies_at: str, told: str, *arguments: Any) -> None:
     if told and not Path(told).exists():
         Path(told).touch()
         _leave_after(ASKED)
+    worker_pool.worker_process(*arguments)
+
+
+def worker_that_waits(waits_at: str, *arguments: Any) -> None:
+    """Be a worker that waits where ``waits_at`` says, as ``HPSEARCH_WAIT_AT`` does."""
+    os.environ[WAIT_VARIABLE] = waits_at
     worker_pool.worker_process(*arguments)
 
 

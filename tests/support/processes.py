@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 from hpsearch.search.ledger_types import Claim, Idle
 from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.storage import Database
+from hpsearch.workers.launch.fork_server import start_fork_server
 from support.ledger import open_search
 from support.searching import study_file
 
@@ -25,8 +25,8 @@ _barrier: Any = None
 
 def in_processes(function: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
     """Call ``function`` once in each of as many new processes, all at the same moment."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hpsearch.search.ledger", "hpsearch.search.studies"])
+    # The launches' own: if another came first, each worker of later launches would import torch.
+    context = start_fork_server()
     barrier = context.Barrier(len(arguments))
     with (
         _without_main_module(),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable
 
+from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.heartbeat import (
     BEAT_SECONDS,
     LONGEST_GAP_SECONDS,
@@ -52,7 +52,7 @@ def test_a_gap_in_watching_is_no_silence() -> None:
 
 
 def test_a_living_process_beats_and_a_stopped_one_does_not() -> None:
-    context = multiprocessing.get_context("forkserver")
+    context = start_fork_server()
     counter = new_counter(context)
     pulse = Heartbeat(counter)
     process = context.Process(target=_beat, args=(counter,), daemon=True)
