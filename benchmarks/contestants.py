@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpsearch.search import queries, studies
-from hpsearch.search.schema_version import revision_of
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import revision_of
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries, studies
 
 #: Seconds between two measurements of a contestant's best accuracy.
 LOOK = 1.0

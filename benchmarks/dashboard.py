@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.past_trials import insert_finished
-from hpsearch.search import studies
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.space import Choice, Group, Range, Space
 from hpsearch.study_file.study import Budget, Component, StudyFile

@@ -36,9 +36,9 @@ from benchmarks.untrained import (
     suggest,
     trial_row,
 )
-from hpsearch.search import studies
-from hpsearch.search.ledger_types import Claim
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.types import Claim
 
 #: Trials that each process takes after its start.
 STEPS = 5

@@ -20,10 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.reporting.analysis.observations import AnalysisData, ObservedTrial
 from hpsearch.reporting.analysis.parameters import searched
-from hpsearch.search.history import TrialHistory
-from hpsearch.search.pruners import PRUNERS, EpochScore
+from hpsearch.search.history import TrialHistory, distribution_of
+from hpsearch.search.pruning.pruners import PRUNERS, EpochScore
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.suggest import Request, distribution_of
+from hpsearch.search.samplers.sampler import Request
 from hpsearch.study_file.space import Branch, Choice, Group, Range, Space
 
 CHANCE, IMAGES = 0.1, 2000

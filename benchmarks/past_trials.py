@@ -18,10 +18,10 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 from hpsearch.metrics import METRIC_COLUMNS
-from hpsearch.search import optuna_rows as rows
-from hpsearch.search.ledger_tables import TicketState, epochs, events, tickets
-from hpsearch.search.storage import Database
-from hpsearch.search.suggest import distribution_of
+from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState, epochs, events, tickets
+from hpsearch.search.history import distribution_of
 from hpsearch.study_file.space import Choice, Range, Scalar, Space
 
 #: Trials per INSERT.

@@ -33,9 +33,9 @@ from hpsearch import component_registries
 from hpsearch.errors import TrainingDiverged
 from hpsearch.results.ranking import leader
 from hpsearch.results.records import read_study
-from hpsearch.search import studies
-from hpsearch.search.schema_version import revision_of
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import revision_of
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.space import Choice
 from hpsearch.study_file.study import StudyFile

@@ -21,7 +21,7 @@ from benchmarks.untrained import EPOCHS, NAME
 from hpsearch.reporting.assemble import assemble, read_report
 from hpsearch.reporting.page import page
 from hpsearch.reporting.writing import write_report
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -23,15 +23,15 @@ from optuna.study import StudyDirection
 
 from hpsearch.metrics import OBJECTIVES, EpochEnd, EpochMetrics
 from hpsearch.registry import Component
-from hpsearch.search import studies
-from hpsearch.search.claims import Claims
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database, Patience
 from hpsearch.search.history import TrialHistory
-from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_types import Claim, SearchRules, TrialRow
-from hpsearch.search.pruners import PRUNERS
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.claims import Claims
+from hpsearch.search.ledger.ledger import Ledger
+from hpsearch.search.ledger.types import Claim, SearchRules, TrialRow
+from hpsearch.search.pruning.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database, Patience
 from hpsearch.search.suggest import DrawnTrial, draw_trial
 from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.space import Choice, Group, Range, Space

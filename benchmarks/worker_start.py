@@ -86,9 +86,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     from hpsearch import component_registries
-    from hpsearch.search import studies
-    from hpsearch.search.schema_version import ensure_tables
-    from hpsearch.search.storage import Database
+    from hpsearch.search.database.schema_version import ensure_tables
+    from hpsearch.search.database.storage import Database
+    from hpsearch.search.ledger import studies
     from hpsearch.study_file.loading import load_study
     from hpsearch.workers.launch.fork_server import start_fork_server
 

@@ -1,17 +1,38 @@
 """hpsearch: hyperparameter search for image classifiers.
 
-The floors, top to bottom (imports point down only):
+The floors, top to bottom (imports point down only; docs/architecture.md shows how):
 
 - ``cli``         the commands
 - ``dashboard``   optuna-dashboard with access control
 - ``notebook``    studies in Python: ``hpsearch.open_study``
-- ``workers``     processes that pull trials and train them
-- ``results``     records, ranking, frozen configs
+- ``reporting``   what a person reads about a study: analysis, report, status
+- ``workers``     processes that claim trials and train them
+- ``results``     records, ranking, confirmation, exports
+- ``priors``      judge configurations before any trial of the study was trained
 - ``component_registries``  every registry in one place, plug-ins included
 - ``search``      Optuna, the ledger, samplers, pruning rules (no torch)
 - ``training``    data, models, the training loop (no Optuna)
+- ``tracking``    copies of the trials' curves in other tools
 - ``study_file``  reading and checking study files
-- ``metrics``, ``registry``, ``errors``  used by all
+
+What all floors use:
+
+- ``metrics``     the metrics of an epoch and of a model, and how they are printed
+- ``registry``    registries of components, whose keyword arguments are keys of the study file
+- ``errors``      the errors that a user sees
+- ``formatting``  counts and long durations in words
+- ``foreign_text``      text from outside, cleaned before it is shown
+- ``durable_files``     the one way to replace a file: whole or not at all
+- ``json_values``       values as JSON stores them
+- ``seeds``             seeds that follow from the hash of a text
+- ``failpoints``        points at which tests end or stop a process
+- ``machine_limits``    errors that mean that memory, processes, files or disk space ran out
+- ``output_streams``    stdout and stderr that don't end a long run
+- ``leave_signals``     signals after which a process ends cleanly
+- ``library_warnings``  warnings of libraries that are hidden
+- ``import_path``       the folders that Python modules are imported from
+- ``regular_file``      opens untrusted files only if they are regular files
+- ``openmp``            threads that sleep while they wait for work
 """
 
 import os

@@ -16,7 +16,7 @@ def registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[Any]]:
     ``regularizer``, ``sampler``, ``pruner``, ``tracker``. It imports torch and Optuna (with the
     components' modules), so call it late.
     """
-    import hpsearch.search.pruners
+    import hpsearch.search.pruning.pruners
     import hpsearch.search.samplers
     import hpsearch.tracking.builtin
     import hpsearch.training.builtin
@@ -32,6 +32,6 @@ def registries(plugins: Iterable[Path] = ()) -> Mapping[str, Registry[Any]]:
         "lr_schedule": training.LR_SCHEDULES,
         "regularizer": training.REGULARIZERS,
         "sampler": hpsearch.search.samplers.SAMPLERS,
-        "pruner": hpsearch.search.pruners.PRUNERS,
+        "pruner": hpsearch.search.pruning.pruners.PRUNERS,
         "tracker": hpsearch.tracking.tracker.TRACKERS,
     }

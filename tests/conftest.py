@@ -58,8 +58,8 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with all tables and no study."""
-    from hpsearch.search.schema_version import ensure_tables
-    from hpsearch.search.storage import Database
+    from hpsearch.search.database.schema_version import ensure_tables
+    from hpsearch.search.database.storage import Database
 
     path = tmp_path_factory.mktemp("template") / "template.db"
     database = Database(f"sqlite:///{path}")
@@ -83,8 +83,8 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
 @pytest.fixture(scope="session")
 def postgres_prepared(postgres: PostgresServer) -> str:
     """The URL of a Postgres database with all tables and no study, emptied after each test."""
-    from hpsearch.search.schema_version import ensure_tables
-    from hpsearch.search.storage import Database
+    from hpsearch.search.database.schema_version import ensure_tables
+    from hpsearch.search.database.storage import Database
 
     url: str = postgres.create()
     database = Database(url)

@@ -12,10 +12,10 @@ from benchmarks.gpu.configs import gray
 from benchmarks.gpu.settings import Settings
 from hpsearch import component_registries
 from hpsearch.results.records import StudyRecord, read_study
-from hpsearch.search import studies
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
-from hpsearch.search.studies import StoredStudy
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.autoscale import Autoscaler

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from benchmarks.gpu.launches import source, stored
 from benchmarks.gpu.settings import Finding, Settings
 from hpsearch.results import trial_attributes
-from hpsearch.search import queries
-from hpsearch.search.queries import Ticket
+from hpsearch.search.ledger import queries
+from hpsearch.search.ledger.queries import Ticket
 from hpsearch.workers.trial import gpu_memory
 from hpsearch.workers.trial.memory import ATTEMPTS
 

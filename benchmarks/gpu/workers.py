@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from benchmarks.gpu.launches import Launched, source, stored
 from benchmarks.gpu.settings import Finding, Settings
 from hpsearch.results import trial_attributes
-from hpsearch.search import queries
+from hpsearch.search.ledger import queries
 from hpsearch.workers.launch import autoscale as packing_rule
-from hpsearch.workers.launch import throughput
 from hpsearch.workers.launch.allocation import MOST_ON_ONE_GPU
 from hpsearch.workers.launch.autoscale import Autoscaler
 from hpsearch.workers.launch.progress import Progress
@@ -123,16 +122,16 @@ def measure(settings: Settings) -> Finding:
 def _chosen_by_the_rule(
     settings: Settings, rates: dict[int, float]
 ) -> tuple[dict[str, object], int]:
-    before = (packing_rule.WINDOW, packing_rule.WARM_UP, throughput.LOOK_SECONDS)
+    before = (packing_rule.WINDOW, packing_rule.WARM_UP, packing_rule.LOOK_SECONDS)
     packing_rule.WINDOW, packing_rule.WARM_UP = settings.of((8.0, 4.0), (2.0, 1.0))
-    throughput.LOOK_SECONDS = 0.4
+    packing_rule.LOOK_SECONDS = 0.4
     try:
         with stored(STUDY.format(data=source(settings))) as launched:
             course = Course(seconds=settings.of(55.0, 8.0))
             rule = Autoscaler(most=settings.of(MOST_ON_ONE_GPU, 2))
             launched.run(settings.device, 1, course.look, seconds=settings.of(60, 8), packing=rule)
     finally:
-        packing_rule.WINDOW, packing_rule.WARM_UP, throughput.LOOK_SECONDS = before
+        packing_rule.WINDOW, packing_rule.WARM_UP, packing_rule.LOOK_SECONDS = before
     row = {
         "workers": f"auto: {course}",
         "epochs a second": None,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.search_efficiency.table import Curve, Table
 from hpsearch.priors.learned import unit_ranks
-from hpsearch.search.promotion import Promotion
+from hpsearch.search.pruning.promotion import Promotion
 
 Floats: TypeAlias = NDArray[np.float64]
 

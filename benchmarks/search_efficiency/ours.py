@@ -23,19 +23,18 @@ from hpsearch.metrics import EpochEnd, EpochMetrics
 from hpsearch.priors.rule import RulePrior
 from hpsearch.results.ranking import leader
 from hpsearch.results.records import read_study
-from hpsearch.search import studies
-from hpsearch.search.claims import Claims
-from hpsearch.search.decision import MOST_UNAUDITED, AuditSample
-from hpsearch.search.distributions import distribution_of
-from hpsearch.search.history import TrialHistory, optuna_directions
-from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_types import Claim, TrialRow
-from hpsearch.search.promotion import LEAST_COMPLETE, Promotion, Rung, most_paused
-from hpsearch.search.pruners import PRUNERS, EpochScore, StoppingRule
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.history import TrialHistory, distribution_of, optuna_directions
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.claims import Claims
+from hpsearch.search.ledger.decision import MOST_UNAUDITED, AuditSample
+from hpsearch.search.ledger.ledger import Ledger
+from hpsearch.search.ledger.types import Claim, TrialRow
+from hpsearch.search.pruning.promotion import LEAST_COMPLETE, Promotion, Rung, most_paused
+from hpsearch.search.pruning.pruners import PRUNERS, EpochScore, StoppingRule
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.schema_version import ensure_tables
 from hpsearch.search.starts import Starts
-from hpsearch.search.storage import Database
 from hpsearch.search.suggest import DrawnTrial, draw_trial
 from hpsearch.search.trust import RANDOM, START, TICKETS_COMPARED, Start
 from hpsearch.study_file.space import Space

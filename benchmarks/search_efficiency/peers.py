@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from benchmarks.search_efficiency.simulation import Answer, Job
 from benchmarks.search_efficiency.table import Table
-from hpsearch.search.distributions import distribution_of
+from hpsearch.search.history import distribution_of
 from hpsearch.study_file.space import Choice, Parameter, Scalar
 
 

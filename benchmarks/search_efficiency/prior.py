@@ -20,7 +20,7 @@ from hpsearch.priors.learned import LearnedPrior, unit_ranks
 from hpsearch.priors.prior_file import Learned, PriorExamples, learned_from, read
 from hpsearch.priors.rule import RulePrior
 from hpsearch.registry import Component
-from hpsearch.study_file.shipped_priors import SHIPPED, file_of
+from hpsearch.study_file.shipped import SHIPPED, file_of
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 

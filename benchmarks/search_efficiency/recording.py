@@ -22,9 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.search_efficiency.spaces import Recorded, Recording
 from benchmarks.search_efficiency.table import Training
 from hpsearch.errors import InfeasibleConfig, TrainingDiverged, UserError
-from hpsearch.search.history import TrialHistory
+from hpsearch.search.history import TrialHistory, distribution_of
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.suggest import Request, distribution_of
+from hpsearch.search.samplers.sampler import Request
 from hpsearch.seeds import hashed_seed
 from hpsearch.study_file.space import Scalar
 from hpsearch.study_file.study import StudyFile

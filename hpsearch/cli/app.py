@@ -38,7 +38,7 @@ from hpsearch.cli.commands import (
 )
 from hpsearch.cli.flags import Command, Group
 from hpsearch.cli.paths import takes_paths
-from hpsearch.cli.process import Terminated, end_of, require_current_folder, set_up
+from hpsearch.cli.process_setup import Terminated, end_of, require_current_folder, set_up
 from hpsearch.errors import HpsearchError, UserError
 from hpsearch.foreign_text import clean
 from hpsearch.machine_limits import limit_reached

@@ -60,7 +60,7 @@ def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
 
 def _names_in(storage: str) -> list[str]:
     from hpsearch.cli.storage_option import storage_of_the_environment
-    from hpsearch.search.storage_environment import sqlite_file
+    from hpsearch.search.database.environment import sqlite_file
 
     url = storage if storage and not os.environ.get("HPSEARCH_STORAGE_FILE") else ""
     url = url or storage_of_the_environment()
@@ -74,7 +74,7 @@ def _names_in(storage: str) -> list[str]:
             return [str(row[0]) for row in found.execute(query)]
     from sqlalchemy import create_engine, text
 
-    from hpsearch.search.storage_url import parse_url
+    from hpsearch.search.database.storage_url import parse_url
 
     arguments: dict[str, Any] = {
         "connect_timeout": _SECONDS,

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from hpsearch.cli.process import Terminated
+from hpsearch.cli.process_setup import Terminated
 from hpsearch.cli.storage_option import URL as STORAGE_VARIABLE
 from hpsearch.cli.terminal.output import as_json as json_of
 from hpsearch.cli.terminal.output import mask_urls, say

@@ -6,11 +6,11 @@ from typing import Any
 
 import typer
 
-from hpsearch.search.storage_environment import DEFAULT_STORAGE as DEFAULT_STORAGE
-from hpsearch.search.storage_environment import URL as URL
-from hpsearch.search.storage_environment import URL_FILE, with_password
-from hpsearch.search.storage_environment import environment_with as environment_with
-from hpsearch.search.storage_environment import (
+from hpsearch.search.database.environment import DEFAULT_STORAGE as DEFAULT_STORAGE
+from hpsearch.search.database.environment import URL as URL
+from hpsearch.search.database.environment import URL_FILE, with_password
+from hpsearch.search.database.environment import environment_with as environment_with
+from hpsearch.search.database.environment import (
     storage_of_the_environment as storage_of_the_environment,
 )
 
@@ -59,10 +59,22 @@ def _warn(option: str, url: str) -> None:
 def _has_secret(url: str) -> bool:
     from sqlalchemy.engine import make_url
 
-    from hpsearch.search.storage_url import has_secret
+    from hpsearch.search.database.storage_url import has_secret
 
     try:
         parsed: Any = make_url(url)
     except Exception:  # noqa: BLE001 - a malformed URL is reported when it is used
         return False
     return has_secret(parsed)
+
+
+def with_storage_option(command: str, storage: str) -> str:
+    """Return ``command`` with the ``--storage`` that this call was given; no password is shown."""
+    import shlex
+
+    from hpsearch.search.database.storage_url import has_secret, parse_url
+
+    if storage == storage_of_the_environment():
+        return command
+    told = "..." if has_secret(parse_url(storage)) else shlex.quote(storage)
+    return f"{command} --storage {told}"

@@ -16,8 +16,8 @@ from hpsearch.dashboard.server import DashboardServer, DashboardServerV6, Reques
 from hpsearch.dashboard.storage import DashboardStorage
 from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.errors import UserError
-from hpsearch.search.schema_version import require_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import require_tables
+from hpsearch.search.database.storage import Database
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

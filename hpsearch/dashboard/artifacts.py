@@ -26,8 +26,8 @@ from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.opening import study_of
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.search import queries, studies
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries, studies
 
 #: An artifact's id: hexadecimal numbers and a letter, which the dashboard's routes accept.
 _ID = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})-([abc])")

@@ -22,7 +22,7 @@ from hpsearch.results.ranking import knee
 from hpsearch.results.records import TrialRecord
 from hpsearch.results.summary import counts_of
 from hpsearch.results.winner import basis_of, winner_of
-from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.database.tables import TicketState
 from hpsearch.study_file.portable import without_home
 
 #: Most characters of an error; `hpsearch show` shows the whole of it.

@@ -20,8 +20,8 @@ from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.errors import UnknownName
 from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.confirmation.stored import is_confirmation
-from hpsearch.search import studies
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 
 _SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
 

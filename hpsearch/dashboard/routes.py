@@ -1,4 +1,9 @@
-"""Answers requests for a study's data and its report; optuna-dashboard answers the others."""
+"""Answers requests for a study's data and its report; optuna-dashboard answers the others.
+
+Its page gets a link to the reports, and styles that hide the buttons that would change something,
+as far as a selector can name them (the guard refuses their requests anyway), and that put the
+columns below each other on a phone.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,6 @@ from urllib.parse import parse_qs
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
-from hpsearch.dashboard.page import with_ours
 from hpsearch.dashboard.reports import Reports
 from hpsearch.dashboard.storage import DashboardStorage
 from hpsearch.dashboard.study_payload import StudyPayloads
@@ -22,6 +26,7 @@ from hpsearch.errors import DatabaseReplaced, UserError
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
 
 logger = logging.getLogger(__name__)
 
@@ -182,3 +187,35 @@ def _tell(status: HTTPStatus, message: str, start_response: StartResponse) -> It
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     start_response(f"{status.value} {status.phrase}", headers)
     return [body]
+
+
+_STYLE = """
+button[aria-label="rename study"], button[aria-label="delete study"],
+button[aria-label="delete artifact"], button:has(> svg[data-testid="EditIcon"]),
+button:has(svg[data-testid="AddBoxIcon"]),
+.MuiGrid-item:has(input[type=file]), .MuiCard-root:has(input[type=file]) { display: none }
+#hpsearch { position: fixed; right: 8px; bottom: 8px; z-index: 1 }
+#hpsearch a { background: #fff; border: 1px solid #777; border-radius: 4px; padding: 4px 8px;
+  color: #064787; font: 13px sans-serif }
+@media (max-width: 700px) {
+  main { min-width: 0 }
+  main .MuiGrid-item { max-width: 100%; flex-basis: 100% }
+  main .MuiGrid-item h3 { font-size: 1.6rem; overflow-wrap: anywhere }
+  main .MuiContainer-root { padding: 0 8px }
+  main .MuiContainer-root > div { width: 100%; margin: 8px 0 }
+  main .MuiContainer-root > div > .MuiCard-root { width: 100%; margin: 8px 0 }
+  main .MuiCardContent-root > .MuiBox-root { flex-wrap: wrap; gap: 8px }
+  main .MuiTableContainer-root { overflow-x: auto }
+  main > div > div:has(> div > ul.MuiList-root) { flex-direction: column; height: auto }
+  main > div > div > div:has(> ul.MuiList-root) { width: 100%; height: 30vh; flex: none }
+  main > div > div > div:has(> ul.MuiList-root) ~ div { min-width: 0; width: 100% }
+}
+"""
+
+_LINK = '<nav id="hpsearch" aria-label="hpsearch"><a href="/report">hpsearch reports</a></nav>'
+
+
+def with_ours(html: bytes) -> bytes:
+    """Return optuna-dashboard's page with the link and the styles."""
+    html = html.replace(b"</head>", f"<style>{_STYLE}</style></head>".encode(), 1)
+    return html.replace(b"</body>", f"{_LINK}</body>".encode(), 1)

@@ -25,11 +25,11 @@ from hpsearch.dashboard.study_view import StudyView, StudyViews
 from hpsearch.dashboard.trials import Snapshot, StudyTrials
 from hpsearch.errors import DamagedStudy
 from hpsearch.foreign_text import clean, clean_value
-from hpsearch.search import optuna_rows as rows
-from hpsearch.search.ledger_tables import studies as our_studies
-from hpsearch.search.storage import Database
-from hpsearch.search.stored_json import decode_or, warn
-from hpsearch.search.study_identity import is_ours
+from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.stored_json import decode_or, warn
+from hpsearch.search.database.tables import studies as our_studies
+from hpsearch.search.ledger.study_identity import is_ours
 
 
 class DashboardStorage(BaseStorage):

@@ -26,7 +26,7 @@ from hpsearch.dashboard.thresholds import Thresholds
 from hpsearch.dashboard.trial_json import TrialWriter, with_note
 from hpsearch.dashboard.trials import Snapshot
 from hpsearch.results.overfitting import overfits_from
-from hpsearch.search.ledger_tables import epochs
+from hpsearch.search.database.tables import epochs
 
 #: Most trials whose curves are selected by ticket; for more, those of the whole study are read.
 _FEW = 500

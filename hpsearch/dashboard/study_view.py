@@ -23,13 +23,14 @@ from hpsearch.results.confirmation.stored import (
 )
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.confirmation_gap import TestGap, read_test_gap
-from hpsearch.results.ranking import front, ranked, weights_kept
+from hpsearch.results.kept_weights import weights_kept
+from hpsearch.results.ranking import front, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.search import studies
-from hpsearch.search.decision import kept_by_audit
-from hpsearch.search.ledger_tables import events
-from hpsearch.search.storage import Database
-from hpsearch.search.studies import StoredStudy
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import events
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.decision import kept_by_audit
+from hpsearch.search.ledger.studies import StoredStudy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@
 - ``best``      the best value of a study, and how reliable it is
 - ``launching`` launches and confirms, and shows the progress
 - ``progress``  shows a launch: one changing display, or lines
-- ``main_file`` keeps worker processes from running the caller's script again
 - ``overview``  a short overview of a study
 - ``html``      pieces of HTML, escaped
+- ``figures``  the charts of a report as plotly figures
 """

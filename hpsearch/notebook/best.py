@@ -12,7 +12,7 @@ from hpsearch.results.confirmation.stored import confirmations, is_confirmation
 from hpsearch.results.confirmation_gap import TestGap, read_test_gap
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.winner import basis_of, winner_of
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import UnknownName
 from hpsearch.reporting.palette import LIGHT
 from hpsearch.results.records import StudyRecord
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

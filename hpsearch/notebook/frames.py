@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.reporting.analysis.table import columns, epoch_table, trial_table
 from hpsearch.results.records import StudyRecord
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import UserError
-from hpsearch.notebook.main_file import hidden
 from hpsearch.notebook.progress import shower
 from hpsearch.results.opening import database_for_reading, study_of
 from hpsearch.results.records import read_study
@@ -19,7 +18,11 @@ from hpsearch.workers.launch.preflight import check_launch
 from hpsearch.workers.launch.supervisor import LaunchResult
 
 if TYPE_CHECKING:
-    from hpsearch.workers.confirming.confirmation import ConfirmRequest
+    from hpsearch.workers.confirmation import ConfirmRequest
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 
 def launch(
@@ -75,7 +78,7 @@ def confirm(
         UserError: The search can't be confirmed (yet), its unfinished confirmation differs from
             ``request``, or this isn't the main thread.
     """
-    from hpsearch.workers.confirming import confirmation
+    from hpsearch.workers import confirmation
 
     _require_main_thread()
     with hidden(), database_for_reading(settings.storage) as database:
@@ -95,3 +98,25 @@ def _require_main_thread() -> None:
             f"interrupt, but this is thread {threading.current_thread().name!r}; call it from a "
             "notebook's cell, or run `hpsearch launch --detach`"
         )
+
+
+@contextmanager
+def hidden() -> Iterator[None]:
+    """Hide the file of ``__main__`` from new processes.
+
+    Python imports it in each of them, so a script without ``if __name__ == "__main__"`` would
+    launch again in every worker. Workers need nothing from it.
+    """
+    main: Any = sys.modules["__main__"]
+    missing = object()
+    before = {name: vars(main).get(name, missing) for name in ("__file__", "__spec__")}
+    vars(main).pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is missing:
+                vars(main).pop(name, None)
+            else:
+                vars(main)[name] = value

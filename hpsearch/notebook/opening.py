@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpsearch.notebook.study import Study
-from hpsearch.search.storage_environment import storage_of_the_environment
+from hpsearch.search.database.environment import storage_of_the_environment
 
 
 def open_study(

@@ -7,7 +7,7 @@ from hpsearch.notebook import html
 from hpsearch.notebook.best import best_of
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 #: Most trials and parameters in the overview.
 _TRIALS_SHOWN, _PARAMETERS_SHOWN = 5, 8

@@ -13,7 +13,7 @@ from hpsearch.notebook.overview import overview
 from hpsearch.reporting.status import status_of
 from hpsearch.results.opening import database_for_reading, name_in_file, stored_name
 from hpsearch.results.records import StudyRecord, read_study
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,7 +196,7 @@ class Study:
                 from the arguments, or this isn't the main thread.
         """
         from hpsearch.notebook import launching
-        from hpsearch.workers.confirming.confirmation import ConfirmRequest
+        from hpsearch.workers.confirmation import ConfirmRequest
         from hpsearch.workers.launch.launching import RunSettings
 
         settings = RunSettings(
@@ -225,7 +225,7 @@ class Study:
                 reason is empty, or no point of an enumerated space is left for ``again``.
         """
         from hpsearch.results.confirmation.stored import is_confirmation
-        from hpsearch.search import validity
+        from hpsearch.search.ledger import validity
 
         def declare(database: Database, record: StudyRecord) -> None:
             if is_confirmation(record.study):
@@ -263,7 +263,7 @@ class Study:
         return self._given_name or stored_name(database, self._study)
 
     def _stored_name(self) -> str | None:
-        from hpsearch.search import studies
+        from hpsearch.search.ledger import studies
 
         try:
             with database_for_reading(self._storage) as database:

@@ -10,7 +10,7 @@ from hpsearch.priors.learned import LearnedPrior
 from hpsearch.priors.prior_file import read
 from hpsearch.priors.rule import RulePrior
 from hpsearch.search.starts import Starts
-from hpsearch.study_file.shipped_priors import file_of, sha256_of
+from hpsearch.study_file.shipped import file_of, sha256_of
 from hpsearch.study_file.study import StudyFile
 
 

@@ -4,8 +4,9 @@ A report is one page, charts for a paper, and tables, all from one reading of th
 
 - ``analysis``       a study as data: tables, effects, costs, failures, comparisons
 - ``pruning_audit``  savings and costs of pruning, by the trials that the audit kept
-- ``status``         the state of a study, as ``status --json`` prints it; ``starts``: of its prior
-- ``content``        the data of a report; ``reading``: from the database, once
+- ``status``         the state of a study, as ``status --json`` prints it
+- ``content``        the data of a report
+- ``reading``        reading it from the database, once
 - ``hard_pictures``  thumbnails of the validation images that most trainings get wrong
 - ``labels``         units, short names, number formats
 - ``palette``        colours of the page and of the charts for a paper

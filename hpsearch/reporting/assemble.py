@@ -27,7 +27,7 @@ from hpsearch.reporting.sections import (
     winner,
 )
 from hpsearch.results.records import read_study
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 #: The parts of a study's report, in order.
 PARTS = (

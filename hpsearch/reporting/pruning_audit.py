@@ -1,4 +1,4 @@
-"""Savings and costs of pruning, by the trials that the pruning audit kept (``search.decision``).
+"""Savings and costs of pruning, by the trials that the audit kept (``ledger.decision``).
 
 Whether the audit keeps a trial is settled before the trial starts, so the kept ones are a fair
 sample of all that the pruner would have stopped.
@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search.decision import kept_by_audit
-from hpsearch.search.ledger_tables import TicketState, epochs
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState, epochs
+from hpsearch.search.ledger.decision import kept_by_audit
 
 #: Largest number of rungs; more (a pruner that checks every epoch) are thinned evenly.
 _RUNGS = 6

@@ -33,8 +33,8 @@ from hpsearch.results.ranking import front, knee, ranked, violators
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.summary import counts_of
 from hpsearch.results.winner import best_seen
-from hpsearch.search import queries
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries
 from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.portable import portable
 from hpsearch.study_file.study import Confirm

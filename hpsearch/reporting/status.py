@@ -1,12 +1,12 @@
-"""The output of ``hpsearch status --json``: summary, pruning audit and confirmation."""
+"""The output of ``hpsearch status --json``: summary, pruning audit, confirmation, prior."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.errors import StorageError
 from hpsearch.reporting.pruning_audit import read_pruning_audit
-from hpsearch.reporting.starts import read_prior
 from hpsearch.results.confirmation.stored import (
     invalid_finalists,
     is_confirmation,
@@ -19,7 +19,10 @@ from hpsearch.results.records import StudyRecord
 from hpsearch.results.summary import summary
 from hpsearch.results.winner import confirmed_winner
 from hpsearch.search import prior_results
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.starts import RANDOM_EVERY
+from hpsearch.search.trust import read_starts, trust_in
+from hpsearch.study_file.sections import NO_HELP
 
 
 def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
@@ -133,3 +136,34 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
     if invalid := invalid_finalists(record, found):
         told["invalid"] = invalid
     return {"confirmation": told}
+
+
+def read_prior(database: Database, record: StudyRecord) -> dict[str, Any] | None:
+    """Return how the prior's starts compare with random ones, JSON-like; ``None`` without a prior.
+
+    ``better_than_random`` is null before there are enough of both; ``is_off`` is true if new starts
+    are random because the prior's were worse, and ``weight`` is the share of new starts that the
+    prior chooses.
+    """
+    name = prior_in(record.study.document)
+    if name == NO_HELP["prior"]:
+        return None
+    maximize = record.objective.direction == "maximize"
+    study_id = record.study.study_id
+    trust = trust_in(
+        database.read(lambda connection: read_starts(connection, study_id, maximize=maximize))
+    )
+    return {
+        "name": name,
+        "starts": trust.by_prior,
+        "random_starts": trust.random,
+        "better_than_random": trust.share,
+        "is_off": trust.is_lost,
+        "weight": 0.0 if trust.is_lost else 1 - 1 / RANDOM_EVERY,
+    }
+
+
+def prior_in(document: Mapping[str, Any]) -> str:
+    """Return the name of a stored study's prior, ``none`` for none."""
+    name: str = (document.get("search") or NO_HELP)["prior"]
+    return name

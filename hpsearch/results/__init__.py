@@ -7,6 +7,7 @@ Nothing here formats a page; ``hpsearch.reporting`` does.
 - ``trial_attributes``  data from Optuna's rows only: attributes and infeasible draws
 - ``error_text``    why a trial failed, in one line
 - ``ranking``       which trial is best
+- ``kept_weights``  which trials' weights stay on disk
 - ``winner``        the winner in one sentence, which every output shows
 - ``summary``       the counts and the winner, as ``status --json`` prints them
 - ``overfitting``   the epoch from which a trial overfits

@@ -19,7 +19,7 @@ from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.final_evaluations import FinalEvaluation, evaluations
 from hpsearch.results.records import StudyRecord
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 from hpsearch.study_file.goals import Goals
 
 #: Another mix of classes is a reason if it explains at least this share of the difference.

@@ -15,12 +15,12 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.errors import DataError
 from hpsearch.results import trial_attributes
-from hpsearch.search import optuna_rows as rows
-from hpsearch.search import queries
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.queries import Ticket
-from hpsearch.search.storage import Database
-from hpsearch.search.stored_json import decode_or
+from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.stored_json import decode_or
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger import queries
+from hpsearch.search.ledger.queries import Ticket
 
 DATA_HASH = "data_hash"
 

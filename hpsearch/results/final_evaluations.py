@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hpsearch.formatting import count_noun
-from hpsearch.search import studies
-from hpsearch.search.events import Event, EventKind, event_log
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.events import Event, EventKind, event_log
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import NothingStored, StudyFileError, UnknownName, UserError
-from hpsearch.search.storage_environment import sqlite_file
+from hpsearch.search.database.environment import sqlite_file
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
-    from hpsearch.search.storage import Database
-    from hpsearch.search.studies import StoredStudy
+    from hpsearch.search.database.storage import Database
+    from hpsearch.search.ledger.studies import StoredStudy
     from hpsearch.study_file.inherit import InheritedConfig, Resolve
     from hpsearch.study_file.study import StudyFile
 
@@ -25,8 +25,8 @@ def database_for_reading(url: str) -> Iterator[Database]:
     Raises:
         StorageError: If it can't be reached or contains no study.
     """
-    from hpsearch.search.schema_version import require_tables
-    from hpsearch.search.storage import Database
+    from hpsearch.search.database.schema_version import require_tables
+    from hpsearch.search.database.storage import Database
 
     database = Database(url)
     try:
@@ -38,7 +38,7 @@ def database_for_reading(url: str) -> Iterator[Database]:
 
 def stored_name(database: Database, name_or_path: str) -> str:
     """Return the name of a stored study, given its name or its file."""
-    from hpsearch.search import studies
+    from hpsearch.search.ledger import studies
 
     if studies.find_or_none(database, name_or_path) is not None:
         return name_or_path
@@ -115,7 +115,7 @@ def _stored_definition(name: str, storage: str, unknown: UnknownName) -> StoredS
     if file is not None and not file.exists():
         raise unknown
     from hpsearch.results.confirmation.spec import confirmed_search
-    from hpsearch.search import studies
+    from hpsearch.search.ledger import studies
 
     try:
         with database_for_reading(storage) as database:

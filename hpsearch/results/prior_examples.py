@@ -14,7 +14,7 @@ from hpsearch.priors.learned import unit_ranks
 from hpsearch.priors.prior_file import PriorExamples
 from hpsearch.priors.rule import RulePrior
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search.ledger_tables import TicketState
+from hpsearch.search.database.tables import TicketState
 from hpsearch.study_file.study import StudyFile
 
 #: Fewest trials; with fewer, ranks show too little.

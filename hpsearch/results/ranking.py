@@ -11,10 +11,9 @@ import numpy as np
 
 from hpsearch.errors import UserError
 from hpsearch.metrics import GOAL_METRICS
-from hpsearch.results.confirmation.stored import is_confirmation, kept_trainings
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.promotion import fronts
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.pruning.promotion import fronts
 
 #: The point of a front that has a name in ``pick``.
 KNEE = "knee"
@@ -121,7 +120,7 @@ def knee(record: StudyRecord) -> TrialRecord | None:
     points = front(record)
     if not points:
         return None
-    costs = _costs(record, points)
+    costs = objective_costs(record, points)
     low = costs.min(axis=0)
     spread = costs.max(axis=0) - low
     scaled = (costs - low) / np.where(spread > 0, spread, 1.0)
@@ -206,28 +205,6 @@ def none_eligible(record: StudyRecord) -> str:
     )
 
 
-def weights_kept(record: StudyRecord) -> list[TrialRecord]:
-    """Return the trials whose best weights stay on disk: the winner, or the front.
-
-    If a front has more than ``KEPT_WEIGHTS`` points, the best by each objective and the knee stay,
-    and evenly spaced others in the order of the front. For a confirmation: its winner's trainings.
-    """
-    if is_confirmation(record.study):
-        return kept_trainings(record)
-    points = front(record)
-    if len(points) <= KEPT_WEIGHTS:
-        return points
-    costs = _costs(record, points)
-    kept = dict.fromkeys(int(place) for place in costs.argmin(axis=0))
-    nearest = knee(record)
-    if nearest is not None:
-        kept[points.index(nearest)] = None
-    rest = [place for place in range(len(points)) if place not in kept]
-    free = KEPT_WEIGHTS - len(kept)
-    kept.update(dict.fromkeys(rest[index * len(rest) // free] for index in range(free)))
-    return [points[place] for place in sorted(kept)]
-
-
 def _is_complete(trial: TrialRecord) -> bool:
     return trial.state is TicketState.COMPLETE
 
@@ -245,10 +222,12 @@ def _violates(record: StudyRecord, trial: TrialRecord) -> bool:
 
 
 def _on_front(record: StudyRecord, trials: Sequence[TrialRecord]) -> list[bool]:
-    return [place == 0 for place in fronts(_costs(record, trials), best=1)]
+    return [place == 0 for place in fronts(objective_costs(record, trials), best=1)]
 
 
-def _costs(record: StudyRecord, trials: Sequence[TrialRecord]) -> np.ndarray[tuple[int, int]]:
+def objective_costs(
+    record: StudyRecord, trials: Sequence[TrialRecord]
+) -> np.ndarray[tuple[int, int]]:
     """Return float64 (trials, objectives) in which less is better."""
     names = record.goals.objectives
     signs = [-1.0 if GOAL_METRICS[name] == "maximize" else 1.0 for name in names]

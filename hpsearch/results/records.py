@@ -8,12 +8,12 @@ from typing import Any
 
 from hpsearch.errors import UnknownName
 from hpsearch.results import data_sets
-from hpsearch.search import queries, studies, validity
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.queries import Counts, Ticket
-from hpsearch.search.storage import Database
-from hpsearch.search.studies import StoredStudy
-from hpsearch.search.validity import Declaration
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger import queries, studies, validity
+from hpsearch.search.ledger.queries import Counts, Ticket
+from hpsearch.search.ledger.studies import StoredStudy
+from hpsearch.search.ledger.validity import Declaration
 from hpsearch.study_file.goals import Goals, Objective
 from hpsearch.study_file.space import plain_values
 

@@ -20,11 +20,10 @@ from hpsearch.errors import InfeasibleConfig, UserError, WeightsUnavailable
 from hpsearch.metrics import STATIC_COSTS
 from hpsearch.priors.making import prior_of
 from hpsearch.priors.rule import RulePrior
-from hpsearch.search.completing import expected_complete
-from hpsearch.search.grid_points import grid_size
-from hpsearch.search.pruners import PRUNERS
+from hpsearch.search.pruning.forecast import expected_complete
+from hpsearch.search.pruning.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.samplers.enumerated import at_unit
+from hpsearch.search.samplers.enumerated import at_unit, grid_size
 from hpsearch.search.starts import StartsAtRandom
 from hpsearch.study_file.space import Choice, Draw, Parameter, Range, Scalar
 from hpsearch.study_file.study import StudyFile

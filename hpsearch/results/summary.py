@@ -7,7 +7,7 @@ from typing import Any
 from hpsearch.results.ranking import front, knee, leader, ranked, violators
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.winner import best_seen
-from hpsearch.search.queries import Counts
+from hpsearch.search.ledger.queries import Counts
 
 #: The counts of ``status``, in display order.
 COUNTS = ("total", "complete", "pruned", "failed", "running", "paused", "infeasible")

@@ -12,14 +12,19 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.search import optuna_rows as rows
-from hpsearch.search.distributions import distribution_of
+from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.storage import Database
 from hpsearch.search.history_rows import (
     frozen,
     read_curves,
@@ -28,13 +33,12 @@ from hpsearch.search.history_rows import (
     read_states,
     read_values,
 )
+from hpsearch.search.ledger.rungs import unfinished_values
+from hpsearch.search.ledger.validity import invalid_trials
 from hpsearch.search.prior_results import PriorResults
-from hpsearch.search.rungs import unfinished_values
-from hpsearch.search.storage import Database
 from hpsearch.search.trust import Start, read_starts
-from hpsearch.search.validity import invalid_trials
 from hpsearch.study_file.goals import Goals
-from hpsearch.study_file.space import Space
+from hpsearch.study_file.space import Choice, Parameter, Space
 
 #: The draft's trial_id; rows in the database are numbered from 1.
 DRAFT_ID = -1
@@ -43,6 +47,16 @@ DRAFT_ID = -1
 def optuna_directions(goals: Goals) -> list[StudyDirection]:
     """Return the direction of each objective, in Optuna's terms."""
     return [StudyDirection[way.upper()] for way in goals.directions.values()]
+
+
+def distribution_of(parameter: Parameter) -> BaseDistribution:
+    """Return Optuna's distribution of a parameter."""
+    if isinstance(parameter, Choice):
+        return CategoricalDistribution(parameter.labels)
+    if parameter.integer:
+        step = 1 if parameter.log or parameter.step is None else int(parameter.step)
+        return IntDistribution(int(parameter.low), int(parameter.high), parameter.log, step)
+    return FloatDistribution(parameter.low, parameter.high, parameter.log, parameter.step)
 
 
 class TrialHistory:

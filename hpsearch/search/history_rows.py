@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.search import optuna_rows as rows
-from hpsearch.search.ledger_tables import TicketState, epochs, tickets
-from hpsearch.search.stored_json import Damaged, decode, drawn_value, warn
+from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.stored_json import Damaged, decode, drawn_value, warn
+from hpsearch.search.database.tables import TicketState, epochs, tickets
 
 # SQLite takes at most 999 variables in a statement on old builds.
 _CHUNK = 500

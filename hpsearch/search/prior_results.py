@@ -17,12 +17,12 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.search.events import EventKind, record_event
-from hpsearch.search.ledger_statements import lock_study
-from hpsearch.search.ledger_tables import prior_results
-from hpsearch.search.optuna_rows import constraint_attrs
-from hpsearch.search.storage import Database
-from hpsearch.search.stored_json import Damaged, decode, warn
+from hpsearch.search.database.optuna_rows import constraint_attrs
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.stored_json import Damaged, decode, warn
+from hpsearch.search.database.tables import prior_results
+from hpsearch.search.ledger.events import EventKind, record_event
+from hpsearch.search.ledger.statements import lock_study
 from hpsearch.study_file.space import Scalar
 
 

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from hpsearch.search.samplers.enumerated import at_unit
-from hpsearch.search.suggest import Request, Sampler
+from hpsearch.search.samplers.sampler import Request, Sampler
 from hpsearch.search.trust import RANDOM, trust_in
 from hpsearch.study_file.space import Draw, Parameter, Scalar
 

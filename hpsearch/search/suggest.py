@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import InfeasibleConfig
-from hpsearch.search.distributions import distribution_of as distribution_of
-from hpsearch.search.grid_points import covers
-from hpsearch.search.history import TrialHistory
+from hpsearch.search.history import TrialHistory, distribution_of
+from hpsearch.search.samplers.enumerated import covers
+from hpsearch.search.samplers.sampler import Request, Sampler
+from hpsearch.search.starts import Starts
 from hpsearch.seeds import hashed_seed
-from hpsearch.study_file.space import Draw, Scalar, Space
-
-if TYPE_CHECKING:
-    from hpsearch.search.starts import Starts
+from hpsearch.study_file.space import Scalar, Space
 
 #: Draws of one ticket after which a repeat of an earlier trial is accepted: a small discrete space
 #: may have no new point left.
@@ -30,45 +28,6 @@ MAX_REPEATS = 20
 #: Random draws after that, if the sampler repeats infeasible configurations. In a space in which
 #: one configuration in a hundred is feasible, they miss all of them once in 20,000 times.
 MAX_CHANCES = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """A request for one configuration to a sampler."""
-
-    space: Space
-    history: TrialHistory
-    #: Seeds this one draw.
-    seed: int
-    #: Seeds what all draws of the study share (a permutation, a scrambling).
-    study_seed: int
-    #: Fixed values (``try_first``): path -> stored value.
-    fixed: Mapping[str, Scalar]
-    #: The point of an enumerated space; ``None`` if the sampler needs none.
-    point: int | None
-    #: The trials of the history, by number, if they were just read; ``None`` to read them.
-    trials: list[FrozenTrial] | None = None
-
-
-class Sampler(Protocol):
-    """Chooses the next configuration. It keeps no state between draws: all is in the history."""
-
-    #: Whether every draw takes the next point of one shared sequence.
-    is_enumerated: bool
-    #: Whether a draw depends on earlier results, including prior results.
-    learns: bool
-
-    def check(self, space: Space) -> None:
-        """Check that this sampler can search ``space``.
-
-        Raises:
-            UserError: It can't.
-        """
-        ...
-
-    def draw(self, request: Request) -> Draw | None:
-        """Return a point of the space; ``None`` if an enumerated space has none left."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.search import optuna_rows as rows
-from hpsearch.search.ledger_tables import TicketState, epochs, tickets
+from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.tables import TicketState, epochs, tickets
 
 #: Starts of both kinds that are compared before a prior may be switched off.
 LEAST_COMPARED = 3

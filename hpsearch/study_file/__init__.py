@@ -17,6 +17,7 @@ From text to a study, in the order of the work:
 
 The results:
 
+- ``goals``: one or several objectives, and the constraints of a winner.
 - ``space``: fixed values, ranges, choices, groups and branches.
 - ``study``: the study as a whole.
 - ``trial_config``: one concrete configuration, the input of training.
@@ -27,4 +28,8 @@ Further uses:
 - ``compare``: fingerprints, and how two studies differ.
 - ``json_schema``: the schema for editors.
 - ``durations``: ``8h``, ``30m``, ``90s``.
+- ``goal_keys``: the rules between the keys `objective`, `objectives`, `prune_on` and `constraints`.
+- ``portable``: paths of a study in a form that a file can use on other machines.
+- ``shipped``: study files and priors that come with hpsearch, by name.
+- ``spelling``: suggestions for unknown names in a study file.
 """

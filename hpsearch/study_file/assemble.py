@@ -15,7 +15,7 @@ from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.plugins import Plugin
 from hpsearch.study_file.schema import AUTO, ComponentChoice, Section
 from hpsearch.study_file.sections import NO_HELP, SPACE
-from hpsearch.study_file.shipped_priors import SHIPPED, file_of, sha256_of
+from hpsearch.study_file.shipped import SHIPPED, file_of, sha256_of
 from hpsearch.study_file.space import Group, Space, join
 from hpsearch.study_file.study import Budget, Confirm, StudyFile
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, to_plain

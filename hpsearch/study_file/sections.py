@@ -22,7 +22,7 @@ from hpsearch.study_file.schema import (
     Switches,
     Value,
 )
-from hpsearch.study_file.shipped_priors import SHIPPED, SUFFIX
+from hpsearch.study_file.shipped import SHIPPED, SUFFIX
 from hpsearch.study_file.trial_config import LARGEST_INPUT, ClassWeights, Evaluate, Precision
 
 STUDY_NAME = r"^[A-Za-z0-9_-]{1,64}$"

@@ -1,15 +1,26 @@
-"""Weights & Biases: one run per trial, grouped by study, online or in files for `wandb sync`."""
+"""Weights & Biases: one run per trial, grouped by study, online or in files for `wandb sync`.
+
+wandb buffers what it writes, some ten kilobytes at a time, so the offline folder of a killed worker
+may contain any part of its epochs. The ledger has all of them: such a folder is removed, and the
+epochs are written again. So a trial's offline runs are a folder per attempt, and a JSON file with
+those that were closed.
+"""
 
 from __future__ import annotations
 
 import configparser
+import json
 import netrc
 import os
+import shutil
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Literal
 
+from hpsearch.durable_files import write_file
 from hpsearch.errors import UserError
 from hpsearch.regular_file import open_regular
 from hpsearch.tracking.tracker import (
@@ -18,7 +29,6 @@ from hpsearch.tracking.tracker import (
     TrackedTrial,
     require_package,
 )
-from hpsearch.tracking.wandb_files import OfflineRun
 
 #: Timeout of opening a run; training doesn't wait for it.
 _OPEN_SECONDS = 60.0
@@ -173,3 +183,38 @@ def _require_login() -> None:
             f"{file} has none; run `wandb login`, or track into files with `wandb: "
             "{mode: offline}`"
         )
+
+
+class OfflineRun:
+    """The offline folders of the run ``run_id`` below ``folder``."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self._folder = folder / "wandb"
+        self._run_id = run_id
+        self._note = self._folder / f"{run_id}.json"
+        #: The last epoch in the closed folders.
+        self.epoch = 0
+        self._closed: list[str] = []
+
+    def prepare(self) -> None:
+        """Remove folders that weren't closed, and wait until wandb uses a new folder name."""
+        try:
+            noted = json.loads(self._note.read_text())
+            self.epoch, self._closed = int(noted["epoch"]), list(noted["folders"])
+        except (OSError, ValueError, KeyError, TypeError):
+            self.epoch, self._closed = 0, []
+        for path in self._folder.glob(f"offline-run-*-{self._run_id}"):
+            if path.name not in self._closed:
+                shutil.rmtree(path, ignore_errors=True)
+        # The name contains the second; of two attempts in one second the later would be lost
+        while (self._folder / _name_now(self._run_id)).exists():
+            time.sleep(0.1)
+
+    def note(self, name: str, epoch: int) -> None:
+        """Record that the folder ``name`` was closed after ``epoch``."""
+        self.epoch, self._closed = max(self.epoch, epoch), [*self._closed, name]
+        write_file(self._note, json.dumps({"epoch": self.epoch, "folders": self._closed}))
+
+
+def _name_now(run_id: str) -> str:
+    return f"offline-run-{datetime.now():%Y%m%d_%H%M%S}-{run_id}"

@@ -13,6 +13,17 @@
 - ``randomness``: seeds, and random numbers that other code can't disturb
 - ``precision``: fp32 or bf16, by a fixed rule
 - ``losses``, ``regularizers``, ``early_stopping``, ``confusion``: parts of the loop, one topic each
-- ``models/``, ``optimizers``, ``lr_schedules``, ``augmentation/``, ``data/``: the components
 - ``registries``, ``builtin``: the kinds of component, and the modules that register them
+- ``augmentation``: random changes of training batches, as tensor operations on the batch's device
+- ``classifier``: a trained model in use: images in, classes out
+- ``data``: images: where they come from, how they are prepared once, and how they are split
+- ``evaluate_test_set``: evaluates trained models on the test images, once, after the search
+- ``formats``: files of a trained model for use elsewhere
+- ``lr_schedules``: learning-rate schedules by name
+- ``malloc``: memory that the process keeps from one training step to the next
+- ``models``: networks by name
+- ``optimizer_step``: one step of an optimizer, without repeated look-ups
+- ``optimizers``: optimizers by name
+- ``threads``: the number of threads of a training, by a fixed rule
+- ``torch_file``: reads files of ``torch.save`` without running code from them
 """

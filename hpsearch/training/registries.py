@@ -17,23 +17,26 @@ The positional arguments of each kind's function, and its result:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hpsearch.registry import Registry
+from hpsearch.training.augmentation.kinds import AUGMENTATIONS
+from hpsearch.training.data.images import SOURCES
+from hpsearch.training.regularizers import REGULARIZERS
 
-if TYPE_CHECKING:
-    from hpsearch.training.augmentation.kinds import Augmentation
-    from hpsearch.training.data.images import Source
-    from hpsearch.training.regularizers import Regularizer
+__all__ = [
+    "ACTIVATIONS",
+    "AUGMENTATIONS",
+    "LR_SCHEDULES",
+    "MODELS",
+    "OPTIMIZERS",
+    "REGULARIZERS",
+    "SOURCES",
+]
 
 MODELS: Registry[nn.Module] = Registry("model", returns=nn.Module)
 ACTIVATIONS: Registry[nn.Module] = Registry("activation", returns=nn.Module)
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", returns=Optimizer)
 LR_SCHEDULES: Registry[LRScheduler] = Registry("learning-rate schedule", returns=LRScheduler)
-AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
-REGULARIZERS: Registry[Regularizer] = Registry("regularizer")
-SOURCES: Registry[Source] = Registry("data source")

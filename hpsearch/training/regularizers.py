@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
-from hpsearch.training.registries import REGULARIZERS
+from hpsearch.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,9 @@ class Regularizer:
     targets: Callable[[Tensor], Tensor] | None = None
     #: Adds to the gradients (``.grad``, never ``None``) of the given weights.
     gradients: Callable[[Sequence[nn.Parameter]], None] | None = None
+
+
+REGULARIZERS: Registry[Regularizer] = Registry("regularizer")
 
 
 @REGULARIZERS.register("l2")

@@ -1,14 +1,17 @@
 """Workers: processes that claim trials and train them, so they use both search and training.
 
 - ``launch``          one launch: what it will cost, its supervisor, its pool of local processes
-- ``worker``          one worker: claim, run, again (``worker_options``: how)
+- ``worker``          one worker: claim, run, again
+- ``worker_options``  how it works
 - ``trial``           one claimed trial: its configuration, its training, its files, its lease
-- ``confirming``      confirming a search's winner with fresh seeds
+- ``confirmation``    confirming a search's winner with fresh seeds
 - ``winner``          what is done with a winner: test images, files of its model, labels
 - ``retraining``      training a frozen config outside any study; verifying it
-- ``same_images``     whether the images are still those of a study's trials
+- ``copying``         copying studies to another database
 - ``deleting``        deleting a stored study, its confirmations and its files
 - ``checkup``         what `hpsearch doctor` examines and mends
-- ``devices``         devices, threads and slots of this machine
+- ``devices``         devices and slots of this machine
 - ``owners``          workers' names, and the host that they contain
+- ``gpu``  CUDA in a process that trains: opened first, and given up when it is broken
+- ``threads``  how many threads a worker may compute with: its share of this machine's cores
 """

@@ -9,9 +9,9 @@ from pathlib import Path
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.stored import confirmations, is_confirmation
 from hpsearch.results.consistency.rule import Finding
-from hpsearch.search import studies
-from hpsearch.search.storage import Database
-from hpsearch.search.study_copy import StudyCopy, copy_study
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.study_copy import StudyCopy, copy_study
 from hpsearch.workers.checkup.examine import examine
 from hpsearch.workers.deleting import require_no_worker
 from hpsearch.workers.trial.run_folder import RunFolder

@@ -19,10 +19,10 @@ from sqlalchemy.engine import Connection
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.formatting import count_noun
 from hpsearch.results.confirmation.stored import name_of
-from hpsearch.search.lease import LeaseState, LeaseWatch
-from hpsearch.search.ledger_tables import TicketState, tickets
-from hpsearch.search.storage import Database
-from hpsearch.search.study_deletion import StoredRows, delete_rows, stored_rows
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState, tickets
+from hpsearch.search.ledger.lease import LeaseState, LeaseWatch
+from hpsearch.search.ledger.study_deletion import StoredRows, delete_rows, stored_rows
 from hpsearch.study_file.sections import STUDY_NAME
 from hpsearch.workers.trial.run_folder import RunFolder
 

@@ -11,8 +11,8 @@ import logging
 from dataclasses import dataclass, field
 
 from hpsearch.formatting import count_noun
-from hpsearch.search.queries import owners_at_work
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger.queries import owners_at_work
 from hpsearch.workers.devices import cores
 from hpsearch.workers.owners import is_alive, this_host
 

@@ -17,24 +17,24 @@ from hpsearch import component_registries
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.leave_signals import leave_signals
 from hpsearch.priors.making import starts_of
-from hpsearch.search import studies
-from hpsearch.search.claims import Claims
-from hpsearch.search.decision import AuditSample
+from hpsearch.search.database.schema_version import require_tables
+from hpsearch.search.database.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.history import TrialHistory, optuna_directions
-from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_types import Claim, Idle, SearchRules
-from hpsearch.search.pruners import PRUNERS
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.claims import Claims
+from hpsearch.search.ledger.decision import AuditSample
+from hpsearch.search.ledger.ledger import Ledger
+from hpsearch.search.ledger.types import Claim, Idle, SearchRules
+from hpsearch.search.pruning.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.schema_version import require_tables
-from hpsearch.search.storage import Database, GaveUpWaiting, Patience
-from hpsearch.search.suggest import Sampler
+from hpsearch.search.samplers.sampler import Sampler
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import StudyFile
 from hpsearch.tracking.tracking import Tracking
-from hpsearch.workers.confirming.plan import extend_budget_from_plan
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.threads import ThreadShare
+from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
 from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.trial.tracked import close_orphaned_runs

@@ -12,8 +12,8 @@ from contextlib import closing
 from ruamel.yaml import YAML
 from support.processes import _without_main_module
 
-from hpsearch.search import queries, studies
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries, studies
 
 
 def test_every_trial_of_the_budget_ends_and_a_relaunch_adds_none(searched):

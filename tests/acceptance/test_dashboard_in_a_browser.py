@@ -21,8 +21,8 @@ from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.ranking import best
 from hpsearch.results.records import StudyRecord, read_study
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
 
 #: Set it to take the pictures of the documentation anew.
 PICTURES = "HPSEARCH_TAKE_PICTURES"

@@ -18,8 +18,8 @@ from support.trials import open_small
 from hpsearch import component_registries
 from hpsearch.reporting.assemble import PARTS, read_report
 from hpsearch.reporting.writing import Written, write_report
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
 from hpsearch.study_file.loading import load_study
 
 STUDY = """

@@ -26,10 +26,10 @@ from hpsearch.results.opening import study_file
 from hpsearch.results.records import read_study
 from hpsearch.results.space_report import inspect_space, require_feasible
 from hpsearch.results.trial_attributes import read
-from hpsearch.search import queries, studies
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger import queries, studies
 from hpsearch.study_file.inherit import InheritedConfig
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile

@@ -24,9 +24,9 @@ from hpsearch.failpoints import FailPoint
 from hpsearch.results.consistency.facts import read_facts
 from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
-from hpsearch.workers.confirming.confirmation import ConfirmRequest, prepare_confirmation, run
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.workers.confirmation import ConfirmRequest, prepare_confirmation, run
 from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.launching import LaunchOptions
 from hpsearch.workers.launch.supervisor import LaunchResult

@@ -16,8 +16,8 @@ from support.searching import study_file
 from hpsearch.results.consistency.facts import read_facts
 from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
 
 TRIALS = 40
 

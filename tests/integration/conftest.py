@@ -9,8 +9,8 @@ import pytest
 from support.ledger import Search, open_search
 from support.searching import study_file
 
-from hpsearch.search.decision import AuditSample
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger.decision import AuditSample
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from support.trials import IN_EPOCH_3, SmallSearch, leave_after, open_small
 
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.ranking import best
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
 from hpsearch.training import checkpoint
 from hpsearch.training.data.prepare import prepare
 

@@ -10,11 +10,11 @@ from support.processes import in_processes, work_until_finished
 from support.searching import study_file
 
 from hpsearch.errors import LeaseLost
-from hpsearch.search import studies
-from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.ledger_types import CheckpointRef, Idle
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.claims import free_tickets_of
+from hpsearch.search.ledger.types import CheckpointRef, Idle
 
 CHECKPOINT = CheckpointRef(key="line/abc/1/epoch_1.pt", sha256="0" * 64, epoch=1)
 
@@ -148,7 +148,7 @@ def test_a_renewal_in_the_last_moment_keeps_the_ticket(search):
 
 def test_no_clock_is_compared(search, monkeypatch):
     """A worker whose wall clock is a day off takes nothing from the living."""
-    from hpsearch.search import events
+    from hpsearch.search.ledger import events
 
     opened = search(trials=1)
     owner, other = opened.hand("owner"), opened.hand("other")
@@ -248,7 +248,7 @@ def test_a_ticket_that_is_given_back_amid_a_claim_is_no_end(
     owner, other = opened.hand("owner"), opened.hand("other")
     held = owner.started()
     monkeypatch.setattr(
-        "hpsearch.search.claims.next_promoted",
+        "hpsearch.search.ledger.claims.next_promoted",
         lambda *_: owner.ledger.release(held, "told to leave"),
     )
     assert other.idle() is Idle.WAIT

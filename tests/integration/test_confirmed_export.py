@@ -29,12 +29,12 @@ from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.ranking import best
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.results.winner import best_seen, confirmed_winner
-from hpsearch.search import studies
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 from hpsearch.study_file.loading import load_study
-from hpsearch.workers.confirming.confirmation import ConfirmRequest, prepare_confirmation
-from hpsearch.workers.confirming.plan import extend_budget_from_plan
+from hpsearch.workers.confirmation import ConfirmRequest, prepare_confirmation
+from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
 from hpsearch.workers.trial.run_folder import RunFolder
 
 Hpsearch = Callable[..., Ran]

@@ -17,13 +17,13 @@ from support.searching import study_file
 from hpsearch.results.consistency.facts import read_facts
 from hpsearch.results.consistency.rule import Finding, broken
 from hpsearch.results.consistency.rules import RULES
-from hpsearch.search import optuna_rows as rows
-from hpsearch.search import studies
-from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.ledger_tables import epochs, events, tickets
-from hpsearch.search.ledger_tables import studies as studies_table
-from hpsearch.search.ledger_types import CheckpointRef
-from hpsearch.search.snapshot import read_snapshot
+from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.storage import read_snapshot
+from hpsearch.search.database.tables import epochs, events, tickets
+from hpsearch.search.database.tables import studies as studies_table
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.claims import free_tickets_of
+from hpsearch.search.ledger.types import CheckpointRef
 
 
 def checkpoint(ticket: int, epoch: int) -> CheckpointRef:

@@ -27,8 +27,8 @@ import hpsearch as hpsearch_package
 from hpsearch import component_registries
 from hpsearch.failpoints import EXIT_CODE, VARIABLE
 from hpsearch.results.export.bundle import read_bundle
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
 from hpsearch.study_file.loading import load_study
 from hpsearch.training.data.picture_files import read_picture
 from hpsearch.training.data.prepare import prepare

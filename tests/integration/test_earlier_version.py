@@ -23,8 +23,8 @@ from hpsearch.results.confirmation.spec import confirmed_search, spec_of
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.final_evaluations import evaluations
 from hpsearch.results.records import read_study
-from hpsearch.search import studies
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 from hpsearch.study_file.loading import load_study, study_from_document
 
 DATA = Path(__file__).parents[1] / "data" / "earlier_version"

@@ -8,8 +8,8 @@ from support.ledger import LEASE, LosesAnswers, Search, open_search
 from support.searching import study_file
 
 from hpsearch.errors import LeaseLost
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger.types import Idle
 
 
 @pytest.mark.parametrize(("at", "value"), [("last", 0.6), ("best", 0.9)])

@@ -6,9 +6,9 @@ import pytest
 from optuna.trial import TrialState
 from support.ledger import line_row
 
-from hpsearch.search import studies
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.types import Idle
 
 
 def test_infeasible_draws_are_recorded_outside_the_budget(search):

@@ -8,9 +8,9 @@ from support.ledger import LEASE, Hand, LosesAnswers, Search, line_row, open_sea
 from support.searching import epoch_metrics, study_file
 
 from hpsearch.errors import LeaseLost
-from hpsearch.search import queries
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.ledger_types import CheckpointRef, Claim
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger import queries
+from hpsearch.search.ledger.types import CheckpointRef, Claim
 
 MATRIX = [[7, 1], [2, 5]]
 CHECKPOINT = CheckpointRef(key="line/1/epoch_1.pt", sha256="0" * 64, epoch=1)

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from support.ledger import LEASE, Hand, Search, line_row
 
 from hpsearch.errors import LeaseLost
-from hpsearch.search import optuna_rows
-from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.ledger_tables import epochs, studies, tickets
-from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle
-from hpsearch.search.storage import Database
+from hpsearch.search.database import optuna_rows
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import epochs, studies, tickets
+from hpsearch.search.ledger.claims import free_tickets_of
+from hpsearch.search.ledger.types import CheckpointRef, Claim, Idle
 
 ZOMBIES_CHECKPOINT = CheckpointRef(key="zombie.pt", sha256="f" * 64, epoch=2)
 

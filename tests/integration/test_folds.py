@@ -24,8 +24,8 @@ from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation, read_verdict
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.ranking import best
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
 from hpsearch.training import checkpoint
 from hpsearch.training.data import prepare as preparing
 from hpsearch.training.data.prepare import prepare

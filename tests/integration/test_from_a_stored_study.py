@@ -11,8 +11,8 @@ from support.trials import open_small
 from hpsearch.errors import StudyFileError, StudyMismatch
 from hpsearch.results.opening import study_file
 from hpsearch.results.ranking import ranked
-from hpsearch.search import studies
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 
 LATER = """
 study: later

@@ -38,10 +38,10 @@ from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.statistics import Judged, estimate
 from hpsearch.results.final_evaluations import evaluations
-from hpsearch.search import optuna_rows
-from hpsearch.search.ledger_tables import events
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database import optuna_rows
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import events
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import Confirm
 from hpsearch.training.data.prepare import groups_of_test_images, prepare

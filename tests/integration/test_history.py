@@ -22,7 +22,8 @@ from hpsearch.search import history_rows
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.samplers.model_based import _suggest
-from hpsearch.search.suggest import Request, draw_trial
+from hpsearch.search.samplers.sampler import Request
+from hpsearch.search.suggest import draw_trial
 from hpsearch.study_file.space import Choice, Draw, Group, Range, Space
 
 #: Values that are awkward to store: every type, tiny and large floats, a list as a choice.

@@ -16,13 +16,14 @@ from hpsearch.results.confirmation.finalists import Candidate, finalists
 from hpsearch.results.consistency.facts import read_facts
 from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
-from hpsearch.results.ranking import best, front, ranked, weights_kept
+from hpsearch.results.kept_weights import weights_kept
+from hpsearch.results.ranking import best, front, ranked
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.summary import summary
-from hpsearch.search import studies, validity
+from hpsearch.search.database.tables import TicketState
 from hpsearch.search.history import TrialHistory
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.ledger import studies, validity
+from hpsearch.search.ledger.types import Idle
 
 WHY = "wrong labels in that run"
 

@@ -11,9 +11,10 @@ from support.searching import study_file
 
 from hpsearch.errors import LeftOverStudy, StorageError, UnknownName, UserError
 from hpsearch.results.records import read_study
-from hpsearch.search import optuna_rows, studies
-from hpsearch.search.study_deletion import delete_rows, stored_rows
-from hpsearch.search.study_identity import OWN_TABLES
+from hpsearch.search.database import optuna_rows
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.study_deletion import delete_rows, stored_rows
+from hpsearch.search.ledger.study_identity import OWN_TABLES
 from hpsearch.workers.deleting import delete, plan_deletion
 
 

@@ -9,8 +9,8 @@ from support.ledger import LosesAnswers, Search, line_row, open_search
 from support.searching import study_file
 
 from hpsearch.errors import LeaseLost
-from hpsearch.search import queries, studies
-from hpsearch.search.ledger_types import CheckpointRef, Claim
+from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger.types import CheckpointRef, Claim
 
 CHECKPOINT = CheckpointRef(key="1/epoch_1.pt", sha256="0" * 64, epoch=1)
 

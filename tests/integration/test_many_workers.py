@@ -10,7 +10,7 @@ import pytest
 from optuna.study import StudyDirection
 
 from hpsearch.search.history import TrialHistory
-from hpsearch.search.ledger_types import TrialRow
+from hpsearch.search.ledger.types import TrialRow
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.samplers.forest import RANDOM_EVERY
 from hpsearch.search.suggest import draw_trial

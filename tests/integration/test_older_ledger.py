@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from support.ledger import Search
 
 from hpsearch.errors import DatabaseReplaced
-from hpsearch.search.ledger_tables import epochs, events, tickets
-from hpsearch.search.seen_events import SameLedger
+from hpsearch.search.database.tables import epochs, events, tickets
+from hpsearch.search.ledger.seen_events import SameLedger
 
 
 def change(opened: Search, statement: Any) -> None:

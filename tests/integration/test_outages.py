@@ -13,9 +13,9 @@ from support.ledger import line_row, open_search
 from support.searching import study_file
 
 from hpsearch.errors import StorageError
-from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_statements import lock_study
-from hpsearch.search.storage import Database, GaveUpWaiting, Patience
+from hpsearch.search.database.storage import Database, GaveUpWaiting, Patience
+from hpsearch.search.ledger.ledger import Ledger
+from hpsearch.search.ledger.statements import lock_study
 
 
 @pytest.fixture

@@ -20,13 +20,14 @@ from hpsearch.results.consistency.rule import Finding, broken
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import front, ranked, violators
 from hpsearch.results.records import read_study
-from hpsearch.search import optuna_rows, studies
+from hpsearch.search.database import optuna_rows
+from hpsearch.search.database.schema_version import ensure_tables, require_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import tickets
 from hpsearch.search.history import TrialHistory, optuna_directions
-from hpsearch.search.ledger_tables import tickets
-from hpsearch.search.ledger_types import TrialRow
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.types import TrialRow
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.schema_version import ensure_tables, require_tables
-from hpsearch.search.storage import Database
 from hpsearch.search.suggest import draw_trial
 from hpsearch.workers.launch import preview
 from hpsearch.workers.launch.launching import LaunchOptions

@@ -7,12 +7,12 @@ from optuna.trial import TrialState
 from support.ledger import Hand, line_row, open_search
 from support.searching import LINE, study_file
 
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState
 from hpsearch.search.history import TrialHistory
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.ledger_types import Claim, Idle
+from hpsearch.search.ledger.types import Claim, Idle
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.storage import Database
-from hpsearch.search.suggest import Request
+from hpsearch.search.samplers.sampler import Request
 
 LESSON = {"out_of_memory": "out of memory on cuda:0", "memory_peak_mb": 812.5}
 

@@ -18,17 +18,18 @@ from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import best, contenders, leader
 from hpsearch.results.records import read_study
-from hpsearch.search import epoch_reports, rungs, studies
-from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.completing import expected_complete
-from hpsearch.search.decision import AuditSample
-from hpsearch.search.events import EventKind
+from hpsearch.search.database.storage import read_snapshot
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.database.tables import studies as studies_table
 from hpsearch.search.history import TrialHistory
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.ledger_tables import studies as studies_table
-from hpsearch.search.ledger_types import CheckpointRef, Idle
-from hpsearch.search.promotion import Promotion
-from hpsearch.search.snapshot import read_snapshot
+from hpsearch.search.ledger import ledger as ledger_module
+from hpsearch.search.ledger import rungs, studies
+from hpsearch.search.ledger.claims import free_tickets_of
+from hpsearch.search.ledger.decision import AuditSample
+from hpsearch.search.ledger.events import EventKind
+from hpsearch.search.ledger.types import CheckpointRef, Idle
+from hpsearch.search.pruning.forecast import expected_complete
+from hpsearch.search.pruning.promotion import Promotion
 
 EPOCHS = 9
 
@@ -274,7 +275,7 @@ def test_more_budget_lets_them_wait_again_and_promotes_them(search, database):
 
 
 def test_checkpoints_of_waiting_trials_are_bounded_and_the_worst_give_way(search, monkeypatch):
-    monkeypatch.setattr(epoch_reports, "most_paused", lambda running: 3)
+    monkeypatch.setattr(ledger_module, "most_paused", lambda running: 3)
     opened = search(trials=9, epochs=EPOCHS, pruner="asha", settings={"reduction_factor": 5})
     hand = opened.hand()
     tried(hand, 0.5, 0.2, 0.4)
@@ -370,7 +371,7 @@ def test_several_objectives_promote_the_first_front_before_the_second(search, mo
     assert hand.claim().ticket == 3
     assert tried_with(hand, (0.3, 1000), (0.2, 1000), (0.1, 1)) == ["paused", "paused", "continue"]
     # Every trial of the first front has gone on: the second front is the next best
-    monkeypatch.setattr(epoch_reports, "most_paused", lambda running: 1)
+    monkeypatch.setattr(ledger_module, "most_paused", lambda running: 1)
     assert hand.ledger.end_excess() == [1, 4, 5, 6, 7]  # numbers; ticket 4 goes on waiting
     assert opened.ticket(4).state is TicketState.PAUSED
     assert tried_with(hand, (0.05, 2000), (0.04, 2000), (0.5, 2000))[-1] == "paused"

@@ -19,11 +19,11 @@ from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import read_study
-from hpsearch.search.decision import AuditSample
-from hpsearch.search.events import EventKind
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger.decision import AuditSample
+from hpsearch.search.ledger.events import EventKind
 
 EPOCHS = 4
 #: Rungs at epochs 1, 2 (and 4, the last, at which nothing is decided); the best half stays.

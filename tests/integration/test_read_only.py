@@ -13,13 +13,13 @@ from support.ledger import open_search
 from support.searching import study_file
 
 from hpsearch.errors import StorageError
-from hpsearch.search.storage import Database, Patience
+from hpsearch.search.database.storage import Database, Patience
 
 
 @pytest.fixture
 def url(postgres):
     """A database of its own: others must not see it read-only."""
-    from hpsearch.search.schema_version import ensure_tables
+    from hpsearch.search.database.schema_version import ensure_tables
 
     url = postgres.create()
     database = Database(url)

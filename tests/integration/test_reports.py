@@ -7,10 +7,10 @@ from optuna.trial import TrialState
 from support.ledger import LEASE
 from support.searching import epoch_metrics
 
-from hpsearch.search import queries
-from hpsearch.search.events import EventKind, event_log
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.ledger_types import CheckpointRef
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger import queries
+from hpsearch.search.ledger.events import EventKind, event_log
+from hpsearch.search.ledger.types import CheckpointRef
 
 
 def checkpoint(epoch: int) -> CheckpointRef:

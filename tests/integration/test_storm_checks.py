@@ -19,9 +19,9 @@ from support.stormy_study import Setting, Tally, is_exact, study_of, tally_of
 from support.trials import open_small
 from support.weather import SqliteWeather
 
-from hpsearch.search.ledger_tables import epochs, events, tickets
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import epochs, events, tickets
 
 SETTING = Setting(
     trials=2, epochs=2, lease=30.0, checkpoint=1e-6, gap=(1.0, 1.0), blows=0, longest=0.0

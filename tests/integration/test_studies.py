@@ -14,8 +14,9 @@ from support.ledger import optuna_storage, optuna_study
 from support.searching import study_file
 
 from hpsearch.errors import StudyMismatch, UnknownName
-from hpsearch.search import optuna_rows, studies
-from hpsearch.search.storage import Database
+from hpsearch.search.database import optuna_rows
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 
 
 def test_attach_creates_what_find_returns(database):

@@ -17,13 +17,14 @@ from hpsearch.errors import StorageError, UserError
 from hpsearch.results.consistency.facts import read_facts
 from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
-from hpsearch.search import optuna_rows, queries, study_copy
-from hpsearch.search import studies as stored_studies
-from hpsearch.search.events import event_log
-from hpsearch.search.ledger_tables import TicketState, tickets
-from hpsearch.search.ledger_types import Claim
-from hpsearch.search.storage import Database
-from hpsearch.search.study_copy import copy_study
+from hpsearch.search.database import optuna_rows
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState, tickets
+from hpsearch.search.ledger import queries, study_copy
+from hpsearch.search.ledger import studies as stored_studies
+from hpsearch.search.ledger.events import event_log
+from hpsearch.search.ledger.study_copy import copy_study
+from hpsearch.search.ledger.types import Claim
 from hpsearch.workers import copying
 from hpsearch.workers.copying import copy_studies
 

@@ -15,15 +15,17 @@ from support.processes import in_processes, open_and_attach
 from support.searching import study_file
 
 from hpsearch.errors import StorageError
-from hpsearch.search import ledger_tables, schema_version, studies
-from hpsearch.search.schema_version import (
+from hpsearch.search.database import schema_version
+from hpsearch.search.database import tables as ledger_tables
+from hpsearch.search.database.schema_version import (
     VERSION_TABLE,
     ensure_tables,
     head_revision,
     require_tables,
     revision_of,
 )
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 
 
 @pytest.fixture
@@ -252,7 +254,7 @@ def test_a_role_that_may_not_create_tables_is_told_so(postgres):
 def test_a_server_that_is_not_there_is_told_at_once(tmp_path, monkeypatch):
     database = Database(f"postgresql://me:s3cret@/db?host={tmp_path}")
     pauses = []
-    monkeypatch.setattr("hpsearch.search.storage.time.sleep", pauses.append)
+    monkeypatch.setattr("hpsearch.search.database.storage.time.sleep", pauses.append)
     with pytest.raises(StorageError) as caught:
         ensure_tables(database)
     assert pauses == [], "it was tried once"

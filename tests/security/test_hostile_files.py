@@ -16,8 +16,8 @@ import sqlalchemy as sa
 import torch
 
 from hpsearch.errors import CheckpointError, DataError
-from hpsearch.search import studies
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 from hpsearch.training import checkpoint
 from hpsearch.training.models.pretrained import _read as read_weights
 

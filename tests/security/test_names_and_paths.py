@@ -11,10 +11,10 @@ from support.ledger import open_search
 from support.searching import study_file
 
 from hpsearch.errors import CheckpointError, StorageError
-from hpsearch.search import studies
-from hpsearch.search.ledger_types import CheckpointRef
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.types import CheckpointRef
 from hpsearch.training import checkpoint
 from hpsearch.workers.trial.run_folder import RunFolder
 

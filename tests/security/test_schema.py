@@ -13,8 +13,8 @@ from support.old_schema import go_back_to_0001
 from support.watched_shell import STUDY
 
 from hpsearch.cli.app import app
-from hpsearch.search.schema_version import ensure_tables, head_revision
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables, head_revision
+from hpsearch.search.database.storage import Database
 
 #: What each command needs beside the database, to come as far as opening it.
 ARGUMENTS = {

@@ -9,9 +9,9 @@ from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.plan import PlannedTraining, Progress
 from hpsearch.results.confirmation.stored import PREDICTIONS, progress_of, trainings
 from hpsearch.results.records import TrialRecord
-from hpsearch.search import studies
-from hpsearch.workers.confirming.confirmation import ConfirmRequest, prepare_confirmation
-from hpsearch.workers.confirming.plan import extend_budget_from_plan
+from hpsearch.search.ledger import studies
+from hpsearch.workers.confirmation import ConfirmRequest, prepare_confirmation
+from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
 from support.trials import SmallSearch
 
 

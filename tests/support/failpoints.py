@@ -19,8 +19,8 @@ from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.error_text import first_line
 from hpsearch.results.records import read_study
-from hpsearch.search import queries
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries
 from hpsearch.study_file.loading import load_study
 from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.launching import LaunchOptions, launch

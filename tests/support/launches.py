@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from hpsearch.failpoints import WAIT_VARIABLE, FailPoint
-from hpsearch.search import queries, studies
-from hpsearch.search.events import Event, event_log
-from hpsearch.search.queries import Ticket
-from hpsearch.search.schema_version import revision_of
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import revision_of
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger.events import Event, event_log
+from hpsearch.search.ledger.queries import Ticket
 
 T = TypeVar("T")
 

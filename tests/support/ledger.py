@@ -15,18 +15,18 @@ from sqlalchemy import NullPool
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from hpsearch.search import queries, studies
-from hpsearch.search.claims import Claims
-from hpsearch.search.decision import AuditSample
-from hpsearch.search.events import Event, event_log
-from hpsearch.search.lease import LeaseState, LeaseWatch
-from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_tables import TicketState, tickets
-from hpsearch.search.ledger_types import CheckpointRef, Claim, Idle, SearchRules, TrialRow
-from hpsearch.search.pruners import PRUNERS
-from hpsearch.search.storage import Database
-from hpsearch.search.studies import StoredStudy
-from hpsearch.search.suggest import distribution_of
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState, tickets
+from hpsearch.search.history import distribution_of
+from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger.claims import Claims
+from hpsearch.search.ledger.decision import AuditSample
+from hpsearch.search.ledger.events import Event, event_log
+from hpsearch.search.ledger.lease import LeaseState, LeaseWatch
+from hpsearch.search.ledger.ledger import Ledger
+from hpsearch.search.ledger.studies import StoredStudy
+from hpsearch.search.ledger.types import CheckpointRef, Claim, Idle, SearchRules, TrialRow
+from hpsearch.search.pruning.pruners import PRUNERS
 from hpsearch.study_file.space import Space
 from hpsearch.study_file.study import StudyFile
 from support.searching import LINE, epoch_end

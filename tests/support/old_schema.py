@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.search.schema_version import VERSION_TABLE
+from hpsearch.search.database.schema_version import VERSION_TABLE
 
 #: What every later migration has added.
 _TAKEN_BACK = (

@@ -11,9 +11,9 @@ from threading import BrokenBarrierError
 from types import ModuleType
 from typing import Any, TypeVar
 
-from hpsearch.search.ledger_types import Claim, Idle
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger.types import Claim, Idle
 from hpsearch.workers.launch.fork_server import start_fork_server
 from support.ledger import open_search
 from support.searching import study_file

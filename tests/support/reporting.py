@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 from hpsearch.study_file.space import Choice, Group, Range, Space
 from support.ledger import Search, open_search, row
 from support.searching import study_file

@@ -11,9 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.metrics import METRIC_COLUMNS, OBJECTIVES, EpochEnd, EpochMetrics
 from hpsearch.registry import Component
-from hpsearch.search.history import TrialHistory
-from hpsearch.search.storage import Database
-from hpsearch.search.suggest import distribution_of
+from hpsearch.search.database.storage import Database
+from hpsearch.search.history import TrialHistory, distribution_of
 from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.space import Branch, Choice, Fixed, Group, Range, Scalar, Space
 from hpsearch.study_file.study import Budget, StudyFile

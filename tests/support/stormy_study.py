@@ -12,9 +12,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from hpsearch.component_registries import registries
-from hpsearch.search import studies
-from hpsearch.search.ledger_tables import epochs
-from hpsearch.search.schema_version import ensure_tables
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.tables import epochs
+from hpsearch.search.ledger import studies
 from hpsearch.study_file.loading import load_study
 from hpsearch.workers.checkup.examine import examine
 from hpsearch.workers.threads import share_of_cores

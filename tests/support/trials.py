@@ -12,16 +12,16 @@ from optuna.trial import FrozenTrial
 from hpsearch import component_registries
 from hpsearch.priors.making import starts_of
 from hpsearch.results.records import StudyRecord, read_study
-from hpsearch.search import queries, studies
-from hpsearch.search.claims import Claims
-from hpsearch.search.events import Event, event_log
+from hpsearch.search.database.storage import Database
 from hpsearch.search.history import TrialHistory, optuna_directions
-from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_types import Claim, Idle
-from hpsearch.search.queries import Ticket
+from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger.claims import Claims
+from hpsearch.search.ledger.events import Event, event_log
+from hpsearch.search.ledger.ledger import Ledger
+from hpsearch.search.ledger.queries import Ticket
+from hpsearch.search.ledger.studies import StoredStudy
+from hpsearch.search.ledger.types import Claim, Idle
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.storage import Database
-from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.threads import ThreadShare

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpsearch.component_registries import registries
-from hpsearch.search import studies
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 from hpsearch.study_file.loading import load_study
 from support.commands import Ran
 from support.watching import Watch

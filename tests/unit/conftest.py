@@ -12,14 +12,14 @@ import pytest
 
 from hpsearch.metrics import EpochEnd, EpochMetrics
 from hpsearch.registry import Registry
-from hpsearch.search import studies
-from hpsearch.search.claims import Claims
-from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_types import CheckpointRef, Claim, SearchRules, TrialRow
-from hpsearch.search.pruners import PRUNERS
+from hpsearch.search.database.storage import Database
+from hpsearch.search.history import distribution_of
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.claims import Claims
+from hpsearch.search.ledger.ledger import Ledger
+from hpsearch.search.ledger.types import CheckpointRef, Claim, SearchRules, TrialRow
+from hpsearch.search.pruning.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.storage import Database
-from hpsearch.search.suggest import distribution_of
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.study_file.study import StudyFile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.search.decision import AuditSample
+from hpsearch.search.ledger.decision import AuditSample
 from hpsearch.seeds import hashed_seed
 from hpsearch.study_file.trial_config import confirming_seed, trial_seed
 from hpsearch.training.randomness import derived_seed

@@ -180,7 +180,7 @@ def _parameter_json(parameter: Parameter) -> dict[str, Any]:
 
 
 def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
-    from hpsearch.search.completing import completion
+    from hpsearch.search.pruning.forecast import completion
 
     budget = study.budget
     state = "valid" if valid else "read, but it can't be launched (see the end)"

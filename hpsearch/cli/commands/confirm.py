@@ -9,14 +9,15 @@ import typer
 from hpsearch.cli.notify import Notifier, NotifyOption
 from hpsearch.cli.options import JsonOption, StoredStudyOption, at_least_one
 from hpsearch.cli.run_options import RunOptions, takes_run_options
+from hpsearch.cli.storage_option import with_storage_option
 from hpsearch.cli.terminal.output import print_json, say, show_time_range
 from hpsearch.formatting import count_noun, format_percent
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.verdict import ConfirmationResult
-    from hpsearch.search.storage import Database
-    from hpsearch.workers.confirming.confirmation import ConfirmationRun, ConfirmRequest
+    from hpsearch.search.database.storage import Database
+    from hpsearch.workers.confirmation import ConfirmationRun, ConfirmRequest
     from hpsearch.workers.launch.launching import LaunchOptions
     from hpsearch.workers.launch.supervisor import LaunchResult
     from hpsearch.workers.launch.timing import TimeRange
@@ -70,7 +71,7 @@ def confirm(
     with database_for_reading(run.storage) as database:
         loaded = study_of(record_of(database, study))
     start_fork_server()
-    from hpsearch.workers.confirming.confirmation import ConfirmRequest
+    from hpsearch.workers.confirmation import ConfirmRequest
 
     notifier = Notifier(target=notify, command="confirm", study=loaded.name, storage=run.storage)
     request = ConfirmRequest(top=top, seeds=seeds, again=again)
@@ -94,7 +95,7 @@ def confirm_with(
     from hpsearch.cli.terminal import live
     from hpsearch.cli.terminal.front import print_warnings
     from hpsearch.results.records import read_study
-    from hpsearch.workers.confirming import confirmation
+    from hpsearch.workers import confirmation
 
     name = options.study.name
     with database_for_reading(options.storage) as database:
@@ -113,8 +114,7 @@ def after_launch(
     options: LaunchOptions, outcome: LaunchResult, summed: dict[str, Any], *, as_json: bool
 ) -> int:
     """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
-    from hpsearch.cli.commands.launch import with_storage_option
-    from hpsearch.workers.confirming.confirmation import ConfirmRequest
+    from hpsearch.workers.confirmation import ConfirmRequest
 
     summed["confirmation"] = None
     if outcome.reason != "finished":
@@ -168,7 +168,7 @@ def _end(
     *,
     as_json: bool,
 ) -> tuple[int, dict[str, Any]]:
-    from hpsearch.cli.commands.launch import ENDINGS
+    from hpsearch.cli.terminal.live import ENDINGS
     from hpsearch.cli.terminal.verdict import print_gap, print_verdict, verdict_json
     from hpsearch.results.confirmation.reading import read_verdict
     from hpsearch.results.confirmation.stored import confirmations, newer_trials

@@ -14,7 +14,7 @@ from hpsearch.cli.terminal.output import say
 from hpsearch.errors import UserError
 from hpsearch.leave_signals import leave_signals
 from hpsearch.results.opening import database_for_reading
-from hpsearch.search.secret_file import read_secret
+from hpsearch.search.database.environment import read_secret
 
 TOKEN, TOKEN_FILE = "HPSEARCH_DASHBOARD_TOKEN", "HPSEARCH_DASHBOARD_TOKEN_FILE"
 

@@ -14,7 +14,7 @@ from hpsearch.results.opening import database_for_reading, record_of
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
-    from hpsearch.search.storage import Database
+    from hpsearch.search.database.storage import Database
 
 
 def invalidate(
@@ -50,7 +50,7 @@ def invalidate(
             '--reason "TEXT" must give the reason why its value can\'t be trusted.'
         )
     from hpsearch.results.confirmation.spec import confirmed_search
-    from hpsearch.search import validity
+    from hpsearch.search.ledger import validity
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)

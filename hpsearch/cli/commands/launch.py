@@ -28,8 +28,7 @@ from hpsearch.cli.options import (
     seconds,
 )
 from hpsearch.cli.run_options import RunOptions, takes_run_options
-from hpsearch.cli.starting import changes_of
-from hpsearch.cli.storage_option import storage_of_the_environment
+from hpsearch.cli.storage_option import with_storage_option
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.formatting import count_noun
 from hpsearch.output_streams import optional_output
@@ -45,17 +44,9 @@ if TYPE_CHECKING:
     from hpsearch.workers.launch.preview import Preview
     from hpsearch.workers.launch.progress import Progress
     from hpsearch.workers.launch.supervisor import LaunchResult
+from collections.abc import Mapping, Sequence
 
-#: How a launch ended, in words.
-ENDINGS = {
-    "finished": "finished",
-    "stopped": "stopped by `hpsearch stop`",
-    "timeout": "out of time",
-    "interrupted": "interrupted",
-    "left": "ended early: its workers stopped before every trial had ended",
-    "stored": "stored, and no worker was started",
-    "failed": "given up: workers kept failing (see the messages above)",
-}
+from hpsearch.results.opening import head_of_definition
 
 
 @takes_run_options
@@ -222,7 +213,7 @@ def stop(
     \b
     hpsearch stop --study cnn_dilation
     """
-    from hpsearch.search import queries, studies
+    from hpsearch.search.ledger import queries, studies
 
     with database_for_reading(storage) as database:
         stored = studies.find(database, stored_name(database, study))
@@ -234,18 +225,6 @@ def stop(
     trials = "1 running trial is" if running == 1 else f"{running} running trials are"
     say(f"study {stored.name} is asked to stop: {trials} checkpointed and paused, on every host")
     say("Continue: run the same launch again")
-
-
-def with_storage_option(command: str, storage: str) -> str:
-    """Return ``command`` with the ``--storage`` that this call was given; no password is shown."""
-    import shlex
-
-    from hpsearch.search.storage_url import has_secret, parse_url
-
-    if storage == storage_of_the_environment():
-        return command
-    told = "..." if has_secret(parse_url(storage)) else shlex.quote(storage)
-    return f"{command} --storage {told}"
 
 
 def _end(
@@ -269,6 +248,7 @@ def _print_end(
     record: StudyRecord, outcome: LaunchResult, preview: Preview, storage: str, *, exported: bool
 ) -> None:
     from hpsearch.cli.terminal.front import print_front, print_warnings, print_winner
+    from hpsearch.cli.terminal.live import ENDINGS
     from hpsearch.results.ranking import ranked, violators
     from hpsearch.results.winner import best_seen
 
@@ -315,3 +295,68 @@ def _print_end(
             f"{with_storage_option(f'hpsearch export --study {preview.study}{which}', storage)}"
         )
     say(f"View it: {with_storage_option('hpsearch dashboard', storage)}")
+
+
+def changes_of(
+    study: str,
+    *,
+    storage: str,
+    overrides: Sequence[str] | None,
+    trials: int | None,
+    epochs: int | None,
+    trackers: Sequence[str] | None,
+) -> list[str]:
+    """Return a launch's options as overrides.
+
+    Args:
+        study: A study file, or the name of a stored study; it must exist.
+        storage: The URL of the database with the stored study.
+        overrides: The values of ``--set``; ``None``: none.
+        trials: The value of ``--trials``; ``None``: no override.
+        epochs: The value of ``--epochs``; ``None``: no override.
+        trackers: The values of ``--track``; ``None``: none.
+
+    Returns:
+        ``path=value`` texts.
+
+    Raises:
+        UserError: There is no such study.
+    """
+    changes = [*(overrides or ())]
+    changes += [] if trials is None else [f"budget.trials={trials}"]
+    changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
+    if trackers:
+        named = _trackers_in(head_of_definition(study, storage).get("trackers"))
+        named = _with_overrides(named, overrides or ())
+        changes += [
+            f"trackers.{name}=true" for name in dict.fromkeys(trackers) if name not in named
+        ]
+    return changes
+
+
+def _with_overrides(named: set[str], overrides: Sequence[str]) -> set[str]:
+    """Return the trackers that are named after ``--set``: their settings must not be replaced."""
+    from hpsearch.study_file.diagnostics import Diagnostics
+    from hpsearch.study_file.overrides import read_overrides
+    from hpsearch.study_file.syntax import to_plain
+
+    for change in read_overrides(overrides, Diagnostics()):
+        section, _, inside = change.path.partition(".")
+        if section != "trackers":
+            continue
+        if not inside:  # it replaces the whole section
+            named = _trackers_in(to_plain(change.value))
+        elif to_plain(change.value) is not False:
+            named = {*named, inside.partition(".")[0]}
+    return named
+
+
+def _trackers_in(written: object) -> set[str]:
+    """Return the trackers that a section names."""
+    named: set[str] = set()
+    for each in written if isinstance(written, list) else [written]:
+        if isinstance(each, Mapping):
+            named |= {str(key) for key, value in each.items() if value is not False}
+        elif isinstance(each, str):
+            named.add(each)
+    return named

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
     from hpsearch.results.warm_start.check import CheckedRow, CheckedSource, ColumnMapping
     from hpsearch.results.warm_start.source import Source
-    from hpsearch.search.storage import Database
+    from hpsearch.search.database.storage import Database
     from hpsearch.study_file.study import StudyFile
 
 #: Rows that are listed; --json lists all.

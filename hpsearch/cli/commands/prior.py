@@ -103,7 +103,7 @@ def remove(
 
 
 def _require_name(file: Path) -> None:
-    from hpsearch.study_file.shipped_priors import SUFFIX
+    from hpsearch.study_file.shipped import SUFFIX
 
     if file.suffix != SUFFIX:
         raise UserError(f"--file must end in {SUFFIX}, but got {file}")
@@ -116,7 +116,7 @@ def _read(file: Path) -> Learned:
 
 
 def _shipped() -> Learned:
-    from hpsearch.study_file.shipped_priors import SHIPPED, file_of
+    from hpsearch.study_file.shipped import SHIPPED, file_of
 
     return _read(file_of(SHIPPED[-1]) or Path())
 

@@ -25,7 +25,7 @@ from hpsearch.results.opening import database_for_reading, record_of
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord, TrialRecord
-    from hpsearch.search.storage import Database
+    from hpsearch.search.database.storage import Database
 
 #: Failed trials that ``status`` tells with their reasons.
 _FAILURES_SHOWN = 5
@@ -55,7 +55,7 @@ def status(
     """
     from hpsearch.reporting.status import status_of
     from hpsearch.results.records import read_study
-    from hpsearch.search.seen_events import SameLedger
+    from hpsearch.search.ledger.seen_events import SameLedger
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
@@ -146,7 +146,7 @@ class _Curve:
 def _curves(database: Database, record: StudyRecord) -> list[_Curve]:
     """Return the curves of the best trial and of those that run or wait to go on."""
     from hpsearch.results.ranking import ranked
-    from hpsearch.search import queries
+    from hpsearch.search.ledger import queries
 
     leading = ranked(record)[:1]
     running = [trial for trial in record.trials if trial.state.value == "running"]

@@ -69,8 +69,8 @@ def copy(
     hpsearch storage copy --from-storage sqlite:///hpsearch.db --storage postgresql://me@db/search
     hpsearch storage copy --from-storage postgresql://me@db/search --study mine --to-runs here/runs
     """
-    from hpsearch.search.schema_version import ensure_tables
-    from hpsearch.search.storage import Database
+    from hpsearch.search.database.schema_version import ensure_tables
+    from hpsearch.search.database.storage import Database
     from hpsearch.workers.copying import copy_studies
 
     found: list[dict[str, Any]] = []

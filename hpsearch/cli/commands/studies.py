@@ -158,8 +158,8 @@ def _ask(name: str) -> None:
 
 
 def _upgrade(storage: str, *, stderr: bool) -> None:
-    from hpsearch.search.schema_version import head_revision, upgrade_tables
-    from hpsearch.search.storage import Database
+    from hpsearch.search.database.schema_version import head_revision, upgrade_tables
+    from hpsearch.search.database.storage import Database
 
     with closing(Database(storage)) as database:
         found = upgrade_tables(database)
@@ -210,7 +210,7 @@ def _stored(storage: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """
     from hpsearch.results.records import read_study
     from hpsearch.results.summary import summary
-    from hpsearch.search import studies as stored_studies
+    from hpsearch.search.ledger import studies as stored_studies
 
     try:
         with database_for_reading(storage) as database:

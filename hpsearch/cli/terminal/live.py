@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 #: Seconds between two lines of metrics without a terminal.
 QUIET_SECONDS = 30.0
 
+#: How a launch ended, in words.
+ENDINGS = {
+    "finished": "finished",
+    "stopped": "stopped by `hpsearch stop`",
+    "timeout": "out of time",
+    "interrupted": "interrupted",
+    "left": "ended early: its workers stopped before every trial had ended",
+    "stored": "stored, and no worker was started",
+    "failed": "given up: workers kept failing (see the messages above)",
+}
+
 #: The most messages under the live table.
 _MESSAGES_SHOWN = 5
 

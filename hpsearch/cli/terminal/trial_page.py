@@ -21,7 +21,7 @@ from hpsearch.metrics import MetricFormat, format_metrics
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord, TrialRecord
     from hpsearch.results.trial_attributes import InfeasibleDraw
-    from hpsearch.search.storage import Database
+    from hpsearch.search.database.storage import Database
 
 #: The metrics that fit a terminal; the JSON contains all.
 _SHOWN = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr")
@@ -43,8 +43,8 @@ def trial_page(
     from hpsearch.reporting.status import winners
     from hpsearch.results import trial_attributes
     from hpsearch.results.overfitting import overfits_from
-    from hpsearch.search import queries
-    from hpsearch.search.events import event_log
+    from hpsearch.search.ledger import queries
+    from hpsearch.search.ledger.events import event_log
 
     study_id = record.study.study_id
     complete = trial.state.value == "complete"

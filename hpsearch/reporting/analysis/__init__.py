@@ -17,4 +17,7 @@ Nothing here prints, draws or writes.
 - ``failures``     errors by kind, and the regions of the space that can't be built
 - ``comparison``   several studies side by side
 - ``answer``       the study's question and its answer, in two sentences
+- ``findings``  results of the analysis of effects: levels, comparisons and verdicts
+- ``outcomes``  end values that effects are estimated from: pruned ones imputed, diverged ones at a
+  floor
 """

@@ -11,7 +11,7 @@ from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.ranking import best
 from hpsearch.results.records import StudyRecord
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 
 @dataclass(frozen=True, kw_only=True)

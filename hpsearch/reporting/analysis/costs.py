@@ -15,9 +15,9 @@ from hpsearch.reporting.pruning_audit import PruningAudit, read_pruning_audit
 from hpsearch.results import trial_attributes
 from hpsearch.results.ranking import violators
 from hpsearch.results.records import StudyRecord
-from hpsearch.search.events import EventKind
-from hpsearch.search.ledger_tables import TicketState, epochs, events
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState, epochs, events
+from hpsearch.search.ledger.events import EventKind
 
 #: A longer gap in the event log, in seconds, doesn't count as work: no worker was running.
 _AWAY = 900.0

@@ -26,7 +26,7 @@ from hpsearch.reporting.analysis.parameters import SearchedParameter, short_name
 from hpsearch.reporting.analysis.sentences import effect_sentence
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.records import StudyRecord
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 #: A "yes" is wrong in at most this share of studies in which nothing matters.
 ALPHA = 0.05

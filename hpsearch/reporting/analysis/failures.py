@@ -14,8 +14,8 @@ from hpsearch.results import trial_attributes
 from hpsearch.results.error_text import first_line
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.trial_attributes import InfeasibleDraw
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState
 
 #: Numbers and addresses, which may differ between two errors of one kind.
 _PARTICULARS = re.compile(r"0x[0-9a-f]+|\d+(?:[.,]\d+)*(?:e[-+]?\d+)?", re.IGNORECASE)

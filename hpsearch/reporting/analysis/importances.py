@@ -182,7 +182,7 @@ def _evaluator(
         get_param_importances,
     )
 
-    from hpsearch.search.suggest import distribution_of
+    from hpsearch.search.history import distribution_of
 
     distributions = {each.path: distribution_of(each.parameter) for each in parameters}
     paths = list(distributions)

@@ -16,7 +16,7 @@ from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.statistics import Interval, Judged, difference
 from hpsearch.results.confirmation.stored import newest, outcomes_of, progress_of
 from hpsearch.results.records import StudyRecord
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.reporting.analysis.parameters import SearchedParameter, read_parameters
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search.ledger_tables import TicketState, epochs
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState, epochs
 
 #: Name in a failed trial's error if its loss became NaN or infinite.
 _DIVERGED = "TrainingDiverged"

@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.search import optuna_rows as rows
-from hpsearch.search.storage import Database
-from hpsearch.search.stored_json import distribution
+from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.stored_json import distribution
 from hpsearch.study_file.space import Choice, Parameter, Range, Scalar
 from hpsearch.study_file.trial_config import CONFIRM_SEED
 

@@ -16,9 +16,9 @@ from hpsearch.results import trial_attributes
 from hpsearch.results.error_text import first_line
 from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search import queries
-from hpsearch.search.ledger_tables import epochs
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import epochs
+from hpsearch.search.ledger import queries
 
 #: Attributes that workers record for a trial and the table shows.
 NOTED = ("parameters", "multiply_adds", "receptive_field", "device", "try_first", "energy_joules")

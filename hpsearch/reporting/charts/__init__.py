@@ -2,4 +2,18 @@
 
 A figure is a plain dictionary, which ``plotly.graph_objects.Figure`` accepts unchanged; making it
 doesn't need plotly. Each has a sentence and a table with the same content.
+
+- ``confusion``  which classes are mistaken for which, and how two finalists differ
+- ``effects``  the effect of each parameter on the objective, and the pairs that depend on each
+  other
+- ``finalists``  the finalists of a confirmation: values in the search, and with fresh seeds
+- ``history``  the course of the search: every trial at its end, and the best so far
+- ``importances``  each parameter's share of the objective's variation
+- ``learning_curves``  the objective after each epoch: a line for each of the best trials, the
+  others as a backdrop
+- ``parallel``  parallel coordinates: each trial is a line through its settings, coloured by its
+  value
+- ``studies``  several studies in one chart
+- ``style``  common parts of all charts: a layout without colours of its own, axes, margins
+- ``tradeoffs``  the objective against costs: each trial by its value and one cost, and the front
 """

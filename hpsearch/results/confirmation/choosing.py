@@ -12,8 +12,8 @@ from hpsearch.results.confirmation.over_groups import OVER_GROUPS, Error, of_jso
 from hpsearch.results.confirmation.spec import FIRST_ROUND
 from hpsearch.results.ranking import contenders
 from hpsearch.results.records import StudyRecord
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState
 from hpsearch.study_file.study import Confirm
 
 #: Default limit of a confirmation's epochs, as a share of the search's.

@@ -21,8 +21,8 @@ from hpsearch.results.confirmation.stored import (
 )
 from hpsearch.results.confirmation.verdict import ConfirmationResult, Cost, Search
 from hpsearch.results.records import StudyRecord, TrialRecord
-from hpsearch.search import queries
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries
 
 _NOTED = ("split_hash", "class_names", "parameters", "multiply_adds")
 

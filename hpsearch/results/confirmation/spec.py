@@ -15,7 +15,7 @@ from hpsearch.metrics import OBJECTIVES
 from hpsearch.study_file.goals import Goals
 
 if TYPE_CHECKING:
-    from hpsearch.search.studies import StoredStudy
+    from hpsearch.search.ledger.studies import StoredStudy
 
 #: Seeds that every finalist gets, whatever the first result: one seed shows no noise.
 FIRST_ROUND = 2

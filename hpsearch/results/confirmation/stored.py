@@ -22,12 +22,13 @@ from hpsearch.results.confirmation.plan import (
 from hpsearch.results.confirmation.predictions import Predictions, decode
 from hpsearch.results.confirmation.spec import confirmed_search, spec_of
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.search import optuna_rows, studies
-from hpsearch.search.events import EventKind, event_log
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.storage import Database
-from hpsearch.search.stored_json import decode_or
-from hpsearch.search.studies import StoredStudy
+from hpsearch.search.database import optuna_rows
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.stored_json import decode_or
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.events import EventKind, event_log
+from hpsearch.search.ledger.studies import StoredStudy
 
 #: Suffix of the search's name; later confirmations end in ``-confirm-2``, ``-confirm-3``, ...
 SUFFIX = "-confirm"

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from hpsearch.results.consistency.facts import EpochRow, Facts
 from hpsearch.results.consistency.rule import Breach, name_of
 from hpsearch.results.consistency.tickets import came_to
-from hpsearch.search.decision import Decision
-from hpsearch.search.events import EventKind
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.queries import Ticket
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger.decision import Decision
+from hpsearch.search.ledger.events import EventKind
+from hpsearch.search.ledger.queries import Ticket
 
 
 def each_epoch_once(facts: Facts) -> Iterator[Breach]:

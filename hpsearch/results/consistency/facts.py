@@ -12,15 +12,14 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.results.records import StudyRecord, read_study
-from hpsearch.search import optuna_rows as rows
-from hpsearch.search import queries
-from hpsearch.search.events import Event, event_log
-from hpsearch.search.ledger_tables import epochs as epochs_table
-from hpsearch.search.ledger_tables import prior_results
-from hpsearch.search.queries import Ticket
-from hpsearch.search.snapshot import read_snapshot
-from hpsearch.search.storage import Database
-from hpsearch.search.stored_json import Damaged, decode, drawn_value
+from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.storage import Database, read_snapshot
+from hpsearch.search.database.stored_json import Damaged, decode, drawn_value
+from hpsearch.search.database.tables import epochs as epochs_table
+from hpsearch.search.database.tables import prior_results
+from hpsearch.search.ledger import queries
+from hpsearch.search.ledger.events import Event, event_log
+from hpsearch.search.ledger.queries import Ticket
 
 
 @dataclass(frozen=True, kw_only=True)

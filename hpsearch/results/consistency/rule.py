@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hpsearch.results.consistency.facts import Facts
-from hpsearch.search.queries import Ticket
+from hpsearch.search.ledger.queries import Ticket
 
 #: Place and error.
 Breach = tuple[str, str]

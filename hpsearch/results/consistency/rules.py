@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpsearch.results.consistency import attempts, epochs, tickets, trials
+from hpsearch.results.consistency import epochs, tickets, trials
 from hpsearch.results.consistency.rule import Rule
 
 RULES = (
@@ -44,12 +44,12 @@ RULES = (
     ),
     Rule(
         name="one owner",
-        check=attempts.one_owner_at_a_time,
+        check=tickets.one_owner_at_a_time,
         means="two workers trained the trial at one time; its curve may mix both",
     ),
     Rule(
         name="late write",
-        check=attempts.no_late_write,
+        check=tickets.no_late_write,
         means="a worker that had lost the trial wrote to it; its curve may mix two runs",
     ),
     Rule(

@@ -9,9 +9,9 @@ from optuna.trial import TrialState
 
 from hpsearch.results.consistency.facts import Facts, OptunaRow
 from hpsearch.results.consistency.rule import Breach, name_of
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.queries import Ticket
-from hpsearch.search.validity import row_values
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger.queries import Ticket
+from hpsearch.search.ledger.validity import row_values
 
 _STATES = {
     TicketState.RUNNING: TrialState.RUNNING,

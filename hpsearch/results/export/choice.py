@@ -21,7 +21,7 @@ from hpsearch.results.export.frozen import FrozenConfig, Retrained, export_trial
 from hpsearch.results.ranking import chosen
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.winner import Winner, basis_of, confirmed_winner
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 from hpsearch.study_file.study import StudyFile
 
 

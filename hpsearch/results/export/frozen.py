@@ -16,8 +16,8 @@ from hpsearch.results.overfitting import overfits_from
 from hpsearch.results.ranking import none_eligible, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.winner import unconfirmed_sentence
-from hpsearch.search import queries
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries
 from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.portable import portable
 from hpsearch.study_file.sections import single_split

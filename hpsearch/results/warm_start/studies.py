@@ -12,9 +12,9 @@ from hpsearch.metrics import COSTS, OBJECTIVES
 from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.warm_start.source import Row, Source
-from hpsearch.search import queries
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger import queries
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.study import StudyFile
 

@@ -22,8 +22,7 @@ from pydantic import PositiveInt
 
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.search.samplers.model_based import optuna_tpe, startup_with
-from hpsearch.search.samplers.registry import SAMPLERS
-from hpsearch.search.suggest import Request, Sampler
+from hpsearch.search.samplers.sampler import SAMPLERS, Request, Sampler
 from hpsearch.study_file.space import Choice, Draw, Parameter, Scalar, Space
 
 Floats: TypeAlias = NDArray[np.float64]

@@ -14,10 +14,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, PositiveInt
 
-from hpsearch.search.history import DRAFT_ID
-from hpsearch.search.promotion import fronts
-from hpsearch.search.samplers.registry import SAMPLERS
-from hpsearch.search.suggest import Request, Sampler, distribution_of
+from hpsearch.search.history import DRAFT_ID, distribution_of
+from hpsearch.search.pruning.promotion import fronts
+from hpsearch.search.samplers.sampler import SAMPLERS, Request, Sampler
 from hpsearch.study_file.space import Choice, Draw, Parameter, Scalar, Space
 
 #: Finished trials in TPE's model. With all of 10,000, a draw takes a tenth of a second, and is no

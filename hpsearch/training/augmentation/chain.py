@@ -11,8 +11,13 @@ from torch import Tensor
 
 from hpsearch.errors import UserError
 from hpsearch.registry import Component
-from hpsearch.training.augmentation.kinds import Augmentation, ColourChange, ImageChange, Mixing
-from hpsearch.training.registries import AUGMENTATIONS
+from hpsearch.training.augmentation.kinds import (
+    AUGMENTATIONS,
+    Augmentation,
+    ColourChange,
+    ImageChange,
+    Mixing,
+)
 
 
 def build(components: Sequence[Component]) -> list[Augmentation]:

@@ -9,9 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from hpsearch.training.augmentation.kinds import Augmentation
+from hpsearch.training.augmentation.kinds import AUGMENTATIONS, Augmentation
 from hpsearch.training.augmentation.memory import match_memory_format
-from hpsearch.training.registries import AUGMENTATIONS
 
 #: The largest distance of a factor from 1, on either side.
 Strength = Annotated[float, Field(ge=0, le=1)]

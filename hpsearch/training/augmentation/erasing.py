@@ -11,8 +11,7 @@ from torch import Tensor
 
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.training.augmentation.boxes import box_masks, choose, random_whole
-from hpsearch.training.augmentation.kinds import Augmentation, Probability
-from hpsearch.training.registries import AUGMENTATIONS
+from hpsearch.training.augmentation.kinds import AUGMENTATIONS, Augmentation, Probability
 
 #: A share of an image's area or side.
 Share = Annotated[float, Field(gt=0, le=1)]

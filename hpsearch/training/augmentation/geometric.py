@@ -9,9 +9,8 @@ from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn.functional import pad
 
-from hpsearch.training.augmentation.kinds import Augmentation, Probability
+from hpsearch.training.augmentation.kinds import AUGMENTATIONS, Augmentation, Probability
 from hpsearch.training.augmentation.memory import images_of, rows_of
-from hpsearch.training.registries import AUGMENTATIONS
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from hpsearch.registry import Registry
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -49,3 +51,5 @@ class Mixing(Protocol):
 
 
 Augmentation: TypeAlias = ImageChange | ColourChange | Mixing
+
+AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")

@@ -10,9 +10,8 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from hpsearch.training.augmentation.boxes import box_masks, choose, random_whole
-from hpsearch.training.augmentation.kinds import Augmentation, Probability
+from hpsearch.training.augmentation.kinds import AUGMENTATIONS, Augmentation, Probability
 from hpsearch.training.augmentation.memory import images_of, rows_of
-from hpsearch.training.registries import AUGMENTATIONS
 
 
 @dataclass(frozen=True, kw_only=True)

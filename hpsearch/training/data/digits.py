@@ -6,9 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from hpsearch.training.data.images import Images, Part, Source
+from hpsearch.training.data.images import SOURCES, Images, Part, Source
 from hpsearch.training.data.place import DataRoot
-from hpsearch.training.registries import SOURCES
 
 #: Every fifth picture of each class, in scikit-learn's order, is a test image.
 _TEST_EVERY = 5

@@ -24,10 +24,9 @@ from pydantic import Field
 from hpsearch.errors import DataError
 from hpsearch.regular_file import open_regular
 from hpsearch.training.data.download import DownloadFailed, fetch_once
-from hpsearch.training.data.images import Images, Part, Source, numbered_classes
+from hpsearch.training.data.images import SOURCES, Images, Part, Source, numbered_classes
 from hpsearch.training.data.place import DataRoot, absolute
 from hpsearch.training.data.room import require_memory
-from hpsearch.training.registries import SOURCES
 
 #: Where Debian's package dataset-fashion-mnist puts its files.
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")

@@ -16,7 +16,7 @@ from hpsearch.errors import DataError
 from hpsearch.formatting import count_noun
 from hpsearch.regular_file import kind_of
 from hpsearch.training.data.group_split import TestFraction, hold_out
-from hpsearch.training.data.images import Images, Part, Source
+from hpsearch.training.data.images import SOURCES, Images, Part, Source
 from hpsearch.training.data.picture_files import (
     SUFFIXES,
     Colour,
@@ -26,7 +26,6 @@ from hpsearch.training.data.picture_files import (
     is_picture,
 )
 from hpsearch.training.data.place import DataRoot, absolute
-from hpsearch.training.registries import SOURCES
 
 #: Subfolders that are parts, not classes, if there are no others; upper and lower case are equal.
 _PARTS = {

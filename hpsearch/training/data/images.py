@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
+from hpsearch.registry import Registry
 
 #: Categories of Unicode: control characters, ends of lines and paragraphs, halves of characters.
 _UNPRINTABLE = ("Cc", "Zl", "Zp", "Cs")
@@ -102,6 +103,9 @@ class Source:
     origin: str = ""
     #: Remarks for people on how the files were read, each a sentence without a full stop.
     notes: tuple[str, ...] = ()
+
+
+SOURCES: Registry[Source] = Registry("data source")
 
 
 def numbered_classes(labels: NDArray[np.integer[Any]], where: object, key: str) -> tuple[str, ...]:

@@ -27,12 +27,11 @@ from hpsearch.training.data.content import content_hash
 from hpsearch.training.data.decode import Choose, read_part, require_memory_for, write_parts
 from hpsearch.training.data.folds import fold_splits, repeated_splits
 from hpsearch.training.data.group_split import split_images
-from hpsearch.training.data.images import Part, Source, require_class_names
+from hpsearch.training.data.images import SOURCES, Part, Source, require_class_names
 from hpsearch.training.data.normalization import mean_and_std_of
 from hpsearch.training.data.place import DataRoot, data_root
 from hpsearch.training.data.split import Split, images_per_class, limit_images, split_hash
 from hpsearch.training.data.statistics import mean_and_std
-from hpsearch.training.registries import SOURCES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

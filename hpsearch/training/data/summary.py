@@ -10,9 +10,9 @@ import numpy as np
 from hpsearch.errors import DataError
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig
+from hpsearch.training.data.images import SOURCES
 from hpsearch.training.data.place import data_root
 from hpsearch.training.data.prepare import build_source, prepare
-from hpsearch.training.registries import SOURCES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from hpsearch.results.consistency.facts import Facts, read_facts
 from hpsearch.results.consistency.rule import Finding, broken
 from hpsearch.results.consistency.rules import RULES
-from hpsearch.search import studies
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
 from hpsearch.workers.checkup.files import FileFinding, FilesLook, list_files, look_at_files
 from hpsearch.workers.checkup.processes import DeadOwner, dead_owners
 from hpsearch.workers.trial.run_folder import RunFolder

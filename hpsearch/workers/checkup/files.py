@@ -12,13 +12,14 @@ from hpsearch.errors import CheckpointError
 from hpsearch.regular_file import sha256_of_file
 from hpsearch.results.consistency.facts import Facts
 from hpsearch.results.consistency.rule import Finding, name_of
-from hpsearch.results.ranking import best, weights_kept
+from hpsearch.results.kept_weights import weights_kept
+from hpsearch.results.ranking import best
 from hpsearch.results.records import TrialRecord
-from hpsearch.search import queries
-from hpsearch.search.events import EventKind
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.ledger_types import CheckpointRef
-from hpsearch.search.queries import Ticket
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger import queries
+from hpsearch.search.ledger.events import EventKind
+from hpsearch.search.ledger.queries import Ticket
+from hpsearch.search.ledger.types import CheckpointRef
 from hpsearch.workers.owners import host_of, this_host
 from hpsearch.workers.trial.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.events import EventKind, record_event
-from hpsearch.search.ledger_statements import is_ticket, lock_ticket
-from hpsearch.search.ledger_tables import TicketState, tickets
-from hpsearch.search.storage import Database
-from hpsearch.search.studies import record_study_event
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState, tickets
+from hpsearch.search.ledger.claims import free_tickets_of
+from hpsearch.search.ledger.events import EventKind, record_event
+from hpsearch.search.ledger.statements import is_ticket, lock_ticket
+from hpsearch.search.ledger.studies import record_study_event
 from hpsearch.workers.checkup.examine import Health
 from hpsearch.workers.checkup.files import ForgetCheckpoint, RemoveFile
 from hpsearch.workers.checkup.processes import DeadOwner

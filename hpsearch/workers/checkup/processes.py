@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from hpsearch.results.consistency.facts import Facts
 from hpsearch.results.consistency.rule import name_of
-from hpsearch.search.events import BEGINNINGS
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.queries import Ticket
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger.events import BEGINNINGS
+from hpsearch.search.ledger.queries import Ticket
 from hpsearch.workers.owners import host_of, is_alive, this_host
 
 

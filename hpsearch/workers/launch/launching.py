@@ -10,10 +10,10 @@ from pathlib import Path
 from hpsearch.durable_files import why_unwritable
 from hpsearch.errors import UserError
 from hpsearch.failpoints import FailPoint, hit
-from hpsearch.search import studies
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
-from hpsearch.search.studies import StoredStudy
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.allocation import WorkerAllocation, allocate_workers
 from hpsearch.workers.launch.progress import Progress

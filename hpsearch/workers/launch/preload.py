@@ -27,7 +27,7 @@ MODULES = (
 def _import_all() -> None:
     for module in MODULES:
         import_module(module)
-    from hpsearch.search.schema_version import head_revision, optuna_head
+    from hpsearch.search.database.schema_version import head_revision, optuna_head
 
     # Alembic runs every migration script to find the last one: once here instead of per worker
     head_revision()

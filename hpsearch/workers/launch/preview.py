@@ -12,20 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hpsearch.search import queries, studies
-from hpsearch.search.completing import completion, expected_complete
-from hpsearch.search.promotion import Promotion, most_paused
-from hpsearch.search.pruners import PRUNERS
-from hpsearch.search.queries import Counts
+from hpsearch.search.database.schema_version import ensure_tables, revision_of
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger.queries import Counts
+from hpsearch.search.ledger.studies import StoredStudy
+from hpsearch.search.pruning.forecast import completion, expected_complete
+from hpsearch.search.pruning.promotion import Promotion, most_paused
+from hpsearch.search.pruning.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.schema_version import ensure_tables, revision_of
-from hpsearch.search.storage import Database
-from hpsearch.search.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.launch.allocation import WorkerAllocation, allocate_workers
 from hpsearch.workers.launch.launching import LaunchOptions, check_options
-from hpsearch.workers.launch.timing import Probe, TimeRange, time_of
+from hpsearch.workers.launch.probe import Probe, time_of
+from hpsearch.workers.launch.timing import TimeRange
 from hpsearch.workers.threads import crowding, others_on_this_host
 
 
@@ -177,7 +178,7 @@ def _waiting_bytes(study: StudyFile, checkpoint_bytes: int, *, workers: int, tri
 
 
 def _require_same_images(options: LaunchOptions, stored: StoredStudy) -> None:
-    from hpsearch.workers.same_images import require_same_images
+    from hpsearch.workers.trial.same_images import require_same_images
 
     with closing(Database(options.storage)) as database:
         require_same_images(database, stored, options.study, options.data)

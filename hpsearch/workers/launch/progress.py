@@ -19,12 +19,12 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.error_text import first_line
 from hpsearch.results.ranking import leader
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.search.events import Event, EventKind, event_log, newest_event_id
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.queries import Counts
-from hpsearch.search.seen_events import SameLedger
-from hpsearch.search.storage import Database
-from hpsearch.search.studies import StoredStudy
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger.events import Event, EventKind, event_log, newest_event_id
+from hpsearch.search.ledger.queries import Counts
+from hpsearch.search.ledger.seen_events import SameLedger
+from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.timing import ERRORS, TimeRange
 from hpsearch.workers.owners import host_of

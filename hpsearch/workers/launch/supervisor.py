@@ -20,18 +20,17 @@ from typing import Literal
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.leave_signals import leave_signals
 from hpsearch.machine_limits import limit_reached
-from hpsearch.search import queries
-from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.queries import Counts
-from hpsearch.search.seen_events import gone_back
-from hpsearch.search.storage import Database, GaveUpWaiting, Patience
-from hpsearch.search.studies import StoredStudy, find
+from hpsearch.search.database.storage import Database, GaveUpWaiting, Patience
+from hpsearch.search.ledger import queries
+from hpsearch.search.ledger.claims import free_tickets_of
+from hpsearch.search.ledger.queries import Counts
+from hpsearch.search.ledger.seen_events import gone_back
+from hpsearch.search.ledger.studies import StoredStudy, find
 from hpsearch.study_file.study import StudyFile
-from hpsearch.workers.launch.autoscale import Autoscaler
+from hpsearch.workers.launch.autoscale import Autoscaler, ThroughputReader
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.forked import ForkServerLost
 from hpsearch.workers.launch.progress import Progress, ProgressReader
-from hpsearch.workers.launch.throughput import ThroughputReader
 from hpsearch.workers.launch.worker_pool import (
     REPLACED,
     USER_ERROR,

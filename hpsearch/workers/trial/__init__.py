@@ -11,4 +11,8 @@
 - ``gpu_memory``    waiting for free GPU memory
 - ``energy``        the energy that a GPU used for a trial
 - ``tracked``       what trackers get of a trial
+- ``confirmation_plan``  what a worker needs of a confirmation's plan: the finalist of a ticket, and
+  the next round
+- ``same_images``  whether the images that are there now are those that a study's trials were
+  trained on
 """

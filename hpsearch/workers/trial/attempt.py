@@ -22,10 +22,10 @@ from hpsearch.metrics import EpochEnd, EpochMetrics
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, over_groups
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.stored import PREDICTIONS
-from hpsearch.search import queries
-from hpsearch.search.decision import Decision
-from hpsearch.search.events import EventKind
-from hpsearch.search.ledger_types import CheckpointRef, Claim
+from hpsearch.search.ledger import queries
+from hpsearch.search.ledger.decision import Decision
+from hpsearch.search.ledger.events import EventKind
+from hpsearch.search.ledger.types import CheckpointRef, Claim
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.engine import train
 from hpsearch.training.latency import latency

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpsearch.results.ranking import weights_kept
+from hpsearch.results.kept_weights import weights_kept
 from hpsearch.results.records import read_study
 from hpsearch.search.history import TrialHistory
-from hpsearch.search.ledger import Ledger
+from hpsearch.search.ledger.ledger import Ledger
+from hpsearch.search.samplers.sampler import Sampler
 from hpsearch.search.starts import Starts
-from hpsearch.search.suggest import Sampler
 from hpsearch.study_file.study import StudyFile
 from hpsearch.tracking.tracking import Tracking
 from hpsearch.workers.threads import ThreadShare

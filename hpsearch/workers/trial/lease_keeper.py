@@ -24,9 +24,9 @@ from types import TracebackType
 from typing import TypeVar
 
 from hpsearch.errors import DatabaseReplaced, LeaseLost
-from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_types import Claim
-from hpsearch.search.storage import GaveUpWaiting
+from hpsearch.search.database.storage import GaveUpWaiting
+from hpsearch.search.ledger.ledger import Ledger
+from hpsearch.search.ledger.types import Claim
 from hpsearch.study_file.durations import format_duration
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from typing import Any
 
 from hpsearch.durable_files import remove_unfinished
 from hpsearch.errors import CheckpointError
-from hpsearch.search.ledger_types import CheckpointRef
+from hpsearch.search.ledger.types import CheckpointRef
 from hpsearch.training import checkpoint
 
 #: Checkpoints of an unfinished trial that are kept: the newest, and one more if that is damaged.

@@ -7,8 +7,8 @@ from typing import Any
 
 from hpsearch.results import trial_attributes
 from hpsearch.results.records import read_study
-from hpsearch.search import queries
-from hpsearch.search.ledger_types import Claim
+from hpsearch.search.ledger import queries
+from hpsearch.search.ledger.types import Claim
 from hpsearch.tracking.open_runs import orphaned_runs
 from hpsearch.tracking.tracker import RunState, TrackedTrial
 from hpsearch.workers.trial.build_plan import BuildPlan

@@ -19,23 +19,23 @@ from hpsearch.failpoints import FailPoint, hit
 from hpsearch.registry import Component
 from hpsearch.results import trial_attributes
 from hpsearch.results.error_text import first_line, shortened
-from hpsearch.search.ledger_types import Claim, TrialRow
-from hpsearch.search.optuna_rows import constraint_attrs
+from hpsearch.search.database.optuna_rows import constraint_attrs
+from hpsearch.search.database.storage import GaveUpWaiting
+from hpsearch.search.ledger.types import Claim, TrialRow
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.storage import GaveUpWaiting
 from hpsearch.search.suggest import DrawnTrial, draw_trial
 from hpsearch.search.trust import START
 from hpsearch.study_file.goals import Goals
 from hpsearch.training.data.prepare import prepare
-from hpsearch.workers.confirming.plan import planned_trial
 from hpsearch.workers.devices import cores
 from hpsearch.workers.gpu import require_sound
-from hpsearch.workers.same_images import require_same_as_before
 from hpsearch.workers.trial import memory, tracked
 from hpsearch.workers.trial.attempt import Attempt
 from hpsearch.workers.trial.build_plan import BuildPlan, plan_build
+from hpsearch.workers.trial.confirmation_plan import planned_trial
 from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
+from hpsearch.workers.trial.same_images import require_same_as_before
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.final_evaluations import FinalEvaluation, record_evaluation
 from hpsearch.results.ranking import chosen, none_eligible, violators
 from hpsearch.results.records import StudyRecord
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.data.prepare import prepare

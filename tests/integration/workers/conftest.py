@@ -11,7 +11,7 @@ import torch
 from support.trials import NO_CHECKPOINTS, ONE_TRIAL, STUDY, SmallSearch, open_small
 
 import hpsearch.training.builtin  # noqa: F401 - fills the registries before they are copied
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 from hpsearch.training.registries import MODELS
 
 OpenStudy = Callable[..., SmallSearch]

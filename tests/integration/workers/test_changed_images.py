@@ -8,10 +8,10 @@ from PIL import Image
 from support.trials import SmallSearch
 
 from hpsearch.errors import DataError
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 from hpsearch.training.data import prepare as preparing
-from hpsearch.workers.confirming import confirmation
-from hpsearch.workers.confirming.confirmation import ConfirmRequest
+from hpsearch.workers import confirmation
+from hpsearch.workers.confirmation import ConfirmRequest
 from hpsearch.workers.launch.launching import LaunchOptions
 from hpsearch.workers.launch.preview import preview_launch
 

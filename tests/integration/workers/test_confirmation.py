@@ -17,11 +17,11 @@ from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.stored import PREDICTIONS
-from hpsearch.search.ledger_types import Idle
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger.types import Idle
 from hpsearch.study_file.trial_config import CONFIRM_SEED
-from hpsearch.workers.confirming.plan import extend_budget_from_plan
 from hpsearch.workers.trial import trial_run
+from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from hpsearch.results import final_evaluations
 from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.stored import latencies, newer_trials, newest
-from hpsearch.search import studies
+from hpsearch.search.ledger import studies
 from hpsearch.study_file.study import SEEDS
-from hpsearch.workers.confirming.confirmation import (
+from hpsearch.workers.confirmation import (
     ConfirmRequest,
     measure_latencies,
     prepare_confirmation,

@@ -30,11 +30,11 @@ from hpsearch import durable_files
 from hpsearch.errors import DataError, UserError
 from hpsearch.results.export.bundle import write_text
 from hpsearch.results.export.frozen import export_trial
-from hpsearch.search import storage as storage_module
-from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.ledger_types import Claim, Idle
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database, Patience
+from hpsearch.search.database import storage as storage_module
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database, Patience
+from hpsearch.search.ledger.claims import free_tickets_of
+from hpsearch.search.ledger.types import Claim, Idle
 from hpsearch.training import checkpoint
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.trial import disk_retry

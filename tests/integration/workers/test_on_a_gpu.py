@@ -18,10 +18,10 @@ from support.trials import IN_EPOCH_3, NO_CHECKPOINTS, ONE_TRIAL, STUDY, leave_a
 from hpsearch.errors import DeviceUnusable
 from hpsearch.results.confirmation.stored import latencies
 from hpsearch.results.export.frozen import export_trial
-from hpsearch.search.ledger_types import Idle
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger.types import Idle
 from hpsearch.training.registries import MODELS
-from hpsearch.workers.confirming.confirmation import (
+from hpsearch.workers.confirmation import (
     ConfirmRequest,
     measure_latencies,
     prepare_confirmation,

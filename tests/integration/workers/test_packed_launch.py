@@ -11,10 +11,10 @@ from support.processes import _without_main_module
 from support.trials import SmallSearch
 
 from hpsearch.failpoints import FailPoint
-from hpsearch.search import studies
-from hpsearch.search.events import EventKind
-from hpsearch.search.storage import Database
-from hpsearch.workers.launch import throughput, worker_pool
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.events import EventKind
+from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.autoscale import Autoscaler
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
@@ -54,7 +54,7 @@ def packed(open_study, monkeypatch, tmp_path):
 
     After each look ``heed(database, study_id, working)`` says whether workers may go on.
     """
-    monkeypatch.setattr(throughput, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(autoscale, "LOOK_SECONDS", 0.2)
     gate = tmp_path / "gate"
     waits = partial(worker_that_waits, f"{FailPoint.EPOCH_REPORTED.name.lower()}:1:{gate}")
     monkeypatch.setattr(worker_pool, "worker_process", waits)

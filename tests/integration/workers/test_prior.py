@@ -16,13 +16,12 @@ from hpsearch.priors.built import Images
 from hpsearch.priors.features import NAMES
 from hpsearch.priors.making import prior_of
 from hpsearch.priors.prior_file import read
-from hpsearch.reporting.starts import read_prior
-from hpsearch.reporting.status import status_of
+from hpsearch.reporting.status import read_prior, status_of
 from hpsearch.results.opening import study_of
 from hpsearch.results.prior_examples import examples_of
-from hpsearch.search import queries
+from hpsearch.search.ledger import queries
 from hpsearch.search.trust import START
-from hpsearch.study_file.shipped_priors import file_of, sha256_of
+from hpsearch.study_file.shipped import file_of, sha256_of
 
 #: Four decades around 0.02, which is the rule's for a momentum of 0.9 and batches of 32.
 WIDE = STUDY.replace("min: 1e-2, max: 0.5", "min: 2e-4, max: 2").replace("trials: 3,", "trials: 7,")

@@ -22,9 +22,9 @@ from hpsearch.registry import Component
 from hpsearch.results.inherited import winner_of
 from hpsearch.results.ranking import front, knee, ranked, violators
 from hpsearch.results.space_report import inspect_space, require_feasible
-from hpsearch.search.schema_version import ensure_tables
-from hpsearch.search.storage import Database
-from hpsearch.search.studies import StudyMismatch, attach
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger.studies import StudyMismatch, attach
 from hpsearch.training import latency as latencies
 from hpsearch.training.latency import latency
 from hpsearch.training.registries import MODELS

@@ -20,7 +20,7 @@ from support.tracked import read
 from support.trials import IN_EPOCH_3, NO_CHECKPOINTS, ONE_TRIAL, SmallSearch, leave_after
 
 from hpsearch.registry import Component
-from hpsearch.search.claims import free_tickets_of
+from hpsearch.search.ledger.claims import free_tickets_of
 from hpsearch.tracking.tracker import TRACKERS, TrackedTrial
 from hpsearch.tracking.tracking import Tracking
 from hpsearch.workers.trial.tracked import close_orphaned_runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.trials import ASKED_PER_EPOCH, NO_CHECKPOINTS, ONE_TRIAL, leave_after
 
-from hpsearch.search.queries import curve
+from hpsearch.search.ledger.queries import curve
 from hpsearch.training import checkpoint
 
 #: At this rate the validation loss goes up and down.

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from support.trials import ASKED_PER_EPOCH, NO_CHECKPOINTS, STUDY, leave_after
 
 from hpsearch.errors import DataError
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.ledger.types import Idle
 from hpsearch.workers.trial.trial_run import run_trial
 
 #: A dense net whose training goes wrong in a way of its own after some batches.

@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState
 from support.trials import STUDY, leave_after
 
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.ledger.types import Idle
 from hpsearch.workers.trial import trial_run
 
 #: 24 combinations, of which 9 leave something of 8 pixels.

@@ -10,8 +10,8 @@ from optuna.trial import TrialState
 from support.trials import NO_CHECKPOINTS, STUDY
 
 from hpsearch.results.ranking import best, ranked
-from hpsearch.search import epoch_reports
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.ledger import ledger as ledger_module
+from hpsearch.search.ledger.types import Idle
 from hpsearch.study_file.trial_config import trial_seed
 from hpsearch.training import checkpoint
 from hpsearch.training.plan import plan
@@ -88,7 +88,7 @@ def test_a_promoted_trial_is_the_trial_that_never_paused(open_study) -> None:
 def test_waiting_trials_keep_one_checkpoint_each_and_those_that_give_way_none(
     open_study, monkeypatch
 ) -> None:
-    monkeypatch.setattr(epoch_reports, "most_paused", lambda running: 2)
+    monkeypatch.setattr(ledger_module, "most_paused", lambda running: 2)
     search = open_study("budget={trials: 6, epochs_per_trial: 3}", text=PRUNED_STUDY)
     for _ in range(6):
         search.run_one()

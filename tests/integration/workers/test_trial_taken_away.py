@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from support.trials import ASKED_PER_EPOCH, IN_EPOCH_3, ONE_TRIAL, SmallSearch
 
-from hpsearch.search import studies
-from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.claims import free_tickets_of
+from hpsearch.search.ledger.types import Idle
 from hpsearch.workers.trial import lease_keeper, trial_run
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
 from hpsearch.workers.trial.trial_run import run_trial

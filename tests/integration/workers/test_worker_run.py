@@ -16,10 +16,10 @@ from support.meanwhile import as_soon_as
 
 from hpsearch.errors import DatabaseReplaced, NothingStored, UnknownName
 from hpsearch.leave_signals import leave_signals
-from hpsearch.search import studies
-from hpsearch.search.claims import Claims
-from hpsearch.search.ledger_tables import events
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.database.tables import events
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.claims import Claims
+from hpsearch.search.ledger.types import Idle
 from hpsearch.workers import worker
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.worker import run_worker

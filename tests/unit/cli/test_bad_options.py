@@ -7,7 +7,7 @@ import pytest
 from hpsearch.cli.app import COMMANDS, run_command
 from hpsearch.cli.options import DEFAULT_STORAGE
 from hpsearch.errors import LeaseLost, StorageError
-from hpsearch.search import storage_url
+from hpsearch.search.database import storage_url
 
 #: Where the command line shows a password.
 WARNING = (

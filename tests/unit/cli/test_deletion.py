@@ -6,8 +6,8 @@ import optuna
 import pytest
 import sqlalchemy as sa
 
-from hpsearch.search import studies
-from hpsearch.search.ledger_tables import studies as table
+from hpsearch.search.database.tables import studies as table
+from hpsearch.search.ledger import studies
 from hpsearch.workers.trial.run_folder import RunFolder
 
 

@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 from support.searching import epoch_end
 
-from hpsearch.search import queries, validity
-from hpsearch.search.claims import Claims
-from hpsearch.search.events import event_log
-from hpsearch.search.ledger import Ledger
-from hpsearch.search.ledger_tables import events, tickets
+from hpsearch.search.database.tables import events, tickets
+from hpsearch.search.ledger import queries, validity
+from hpsearch.search.ledger.claims import Claims
+from hpsearch.search.ledger.events import event_log
+from hpsearch.search.ledger.ledger import Ledger
 from hpsearch.workers.checkup.examine import examine
 from hpsearch.workers.checkup.mend import mend
 from hpsearch.workers.trial.run_folder import RunFolder

@@ -9,7 +9,8 @@ import pytest
 from optuna.exceptions import ExperimentalWarning
 from support.searching import epoch_end
 
-from hpsearch.search import prior_results, studies
+from hpsearch.search import prior_results
+from hpsearch.search.ledger import studies
 from hpsearch.study_file.loading import study_from_document
 
 HEADER = "Name,State,val_accuracy,width,lr\n"
@@ -114,10 +115,10 @@ def _value(outcome: str) -> float:
 
 def run(database, stored, trials, **figures):
     """Play a worker: one complete trial for each of ``trials`` (parameters, value)."""
-    from hpsearch.search.claims import Claims
-    from hpsearch.search.ledger import Ledger
-    from hpsearch.search.ledger_types import SearchRules, TrialRow
-    from hpsearch.search.suggest import distribution_of
+    from hpsearch.search.history import distribution_of
+    from hpsearch.search.ledger.claims import Claims
+    from hpsearch.search.ledger.ledger import Ledger
+    from hpsearch.search.ledger.types import SearchRules, TrialRow
     from hpsearch.study_file.loading import study_from_document
 
     file = study_from_document(stored.document, registries())

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from hpsearch.cli.terminal import live
-from hpsearch.search.queries import Counts
+from hpsearch.search.ledger.queries import Counts
 from hpsearch.workers.launch.allocation import WorkerAllocation
 from hpsearch.workers.launch.preview import Preview
 from hpsearch.workers.launch.progress import Progress, WorkerStatus

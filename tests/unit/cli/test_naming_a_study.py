@@ -10,7 +10,7 @@ import typer.main
 from hpsearch.cli.app import COMMANDS, app
 from hpsearch.errors import StudyFileError, UnknownName, UserError
 from hpsearch.results.opening import definition_of, study_file
-from hpsearch.search import studies
+from hpsearch.search.ledger import studies
 from hpsearch.study_file.loading import study_from_document
 
 ROOT = typer.main.get_command(app)

@@ -111,7 +111,7 @@ def test_pillows_warning_is_hidden_where_a_plug_in_opens_it_unless_asked_for(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     picture = tmp_path / "large.png"
     Image.new("1", (9500, 9500)).save(picture)
-    code = "import sys; from hpsearch.cli.process import set_up; set_up(); "
+    code = "import sys; from hpsearch.cli.process_setup import set_up; set_up(); "
     code += "from PIL import Image; Image.open(sys.argv[1])"
     ran = run(sys.executable, *asked, "-c", code, str(picture), PYTHONWARNINGS="")
     assert ran.returncode == 0

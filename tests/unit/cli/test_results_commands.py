@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.searching import epoch_end
 
-from hpsearch.search import studies
+from hpsearch.search.ledger import studies
 
 #: The winner of ``made_up``.
 SEEN = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.cli.starting import changes_of
+from hpsearch.cli.commands.launch import changes_of
 
 STUDY = """\
 study: mine

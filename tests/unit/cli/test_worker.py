@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.search.ledger_types import Idle
+from hpsearch.search.ledger.types import Idle
 from hpsearch.workers import threads, worker
 from hpsearch.workers.worker_options import WorkerOptions
 

@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from support.ledger import optuna_storage
 
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 
 @pytest.fixture

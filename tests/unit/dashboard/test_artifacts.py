@@ -15,7 +15,7 @@ from hpsearch.dashboard.app import application
 from hpsearch.dashboard.artifacts import Artifacts
 from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.reporting import trial_pictures as pictures
-from hpsearch.search import studies
+from hpsearch.search.ledger import studies
 
 #: Class names of somebody who wishes us ill, or only writes mathematics.
 NAMES = ["$\\frac{$", "<script>alert(1)</script>", "a&b", "\x00\x0b\ud800", "\U0001f600 smile" * 9]

@@ -133,7 +133,7 @@ SERVE = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 from hpsearch.dashboard.app import dashboard_server
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 with dashboard_server(Database(sys.argv[1]), "127.0.0.1", 0) as server:
     print(f"port {server.server_port}.", flush=True)
     server.serve_forever()

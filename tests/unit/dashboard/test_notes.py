@@ -9,8 +9,8 @@ from support.wsgi import ask
 
 from hpsearch.dashboard.app import application
 from hpsearch.results.markdown import block, code, words
-from hpsearch.search import validity
-from hpsearch.search.ledger_tables import studies as studies_table
+from hpsearch.search.database.tables import studies as studies_table
+from hpsearch.search.ledger import validity
 
 
 def notes_of(searched: Any) -> tuple[str, list[str]]:

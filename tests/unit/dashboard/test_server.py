@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from hpsearch.dashboard.app import dashboard_server
 from hpsearch.errors import DatabaseReplaced, NothingStored, StorageError, UserError
-from hpsearch.search.storage import Database, Patience
+from hpsearch.search.database.storage import Database, Patience
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from hpsearch.dashboard.app import application
 from hpsearch.dashboard.trial_json import TrialWriter, with_note
 from hpsearch.dashboard.trials import LARGE, StudyTrials
 from hpsearch.foreign_text import clean
-from hpsearch.search import studies, validity
-from hpsearch.search.optuna_rows import insert_user_attr
-from hpsearch.search.storage import Database
+from hpsearch.search.database.optuna_rows import insert_user_attr
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies, validity
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

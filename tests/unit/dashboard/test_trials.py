@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial
 from hpsearch.dashboard.storage import DashboardStorage
 from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.dashboard.trials import LARGE, StudyTrials
-from hpsearch.search import validity
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import validity
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -14,7 +14,7 @@ import hpsearch
 from hpsearch.errors import StorageError, UnknownName, UserError
 from hpsearch.notebook.html import page, table
 from hpsearch.notebook.progress import InNotebook
-from hpsearch.search.queries import Counts
+from hpsearch.search.ledger.queries import Counts
 from hpsearch.workers.launch.progress import Progress, WorkerStatus
 from hpsearch.workers.launch.timing import TimeRange
 

@@ -26,7 +26,7 @@ from hpsearch.priors.making import prior_of
 from hpsearch.priors.prior_file import Learned, PriorExamples, learned_from, read, write
 from hpsearch.registry import Component
 from hpsearch.study_file.loading import study_from_document
-from hpsearch.study_file.shipped_priors import SHIPPED, file_of, sha256_of
+from hpsearch.study_file.shipped import SHIPPED, file_of, sha256_of
 from hpsearch.study_file.study import StudyFile
 
 component_registries.registries()  # the built-in components

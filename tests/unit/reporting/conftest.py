@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 
 @pytest.fixture

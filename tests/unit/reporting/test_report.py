@@ -23,7 +23,7 @@ from hpsearch.reporting.markdown import markdown
 from hpsearch.reporting.page import page
 from hpsearch.reporting.tables import curves_csv, trials_csv
 from hpsearch.reporting.writing import write_report
-from hpsearch.search.storage import Database
+from hpsearch.search.database.storage import Database
 
 MIXED = ["complete"] * 8 + ["pruned"] * 4 + ["failed"] * 2
 

@@ -14,10 +14,11 @@ from hpsearch.results.consistency.rule import broken
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import read_study
-from hpsearch.search import optuna_rows, stored_json, studies
-from hpsearch.search.claims import Claims
+from hpsearch.search.database import optuna_rows, stored_json
+from hpsearch.search.database.tables import events, prior_results, tickets
 from hpsearch.search.history import TrialHistory, optuna_directions
-from hpsearch.search.ledger_tables import events, prior_results, tickets
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.claims import Claims
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ def damage(database, table: str, column: str, where: str, text: str) -> int:
 @pytest.fixture
 def prepared(searched):
     """The study of ``searched`` with an invalid trial, knowledge and a user's own attribute."""
-    from hpsearch.search import validity
+    from hpsearch.search.ledger import validity
     from hpsearch.search.prior_results import PriorResult, add
 
     study_id = searched.stored.study_id

@@ -12,7 +12,8 @@ from hpsearch.reporting.assemble import render
 from hpsearch.results import data_sets
 from hpsearch.results.data_sets import Images
 from hpsearch.results.records import read_study
-from hpsearch.search import optuna_rows, validity
+from hpsearch.search.database import optuna_rows
+from hpsearch.search.ledger import validity
 
 OLD, NEW = "d" * 64, "f" * 64
 ATTRS = optuna_rows.TRIAL_USER_ATTRS

@@ -11,6 +11,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from hpsearch.errors import UserError
+from hpsearch.results.kept_weights import weights_kept
 from hpsearch.results.ranking import (
     KEPT_WEIGHTS,
     best,
@@ -21,13 +22,12 @@ from hpsearch.results.ranking import (
     pick,
     ranked,
     violators,
-    weights_kept,
 )
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.summary import summary
-from hpsearch.search.ledger_tables import TicketState
-from hpsearch.search.queries import Counts
-from hpsearch.search.studies import StoredStudy
+from hpsearch.search.database.tables import TicketState
+from hpsearch.search.ledger.queries import Counts
+from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.study_file.goals import Goals
 
 NAMES = ("val_accuracy", "parameters")

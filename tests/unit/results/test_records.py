@@ -7,7 +7,7 @@ from hpsearch.results.ranking import best, ranked
 from hpsearch.results.records import read_study
 from hpsearch.results.summary import summary
 from hpsearch.results.trial_attributes import infeasible_draw, read
-from hpsearch.search import studies
+from hpsearch.search.ledger import studies
 
 
 def test_a_record_joins_state_parameters_and_value(searched):
@@ -30,7 +30,7 @@ def test_the_best_epoch_counts_where_the_study_says_so(searched, monkeypatch):
     stored = studies.find(searched.database, "made_up")
     document = {**stored.document, "objective": {"metric": "val_accuracy", "at": "best"}}
     changed = studies.StoredStudy(**{**vars(stored), "document": document})
-    monkeypatch.setattr("hpsearch.search.studies.find", lambda database, name: changed)
+    monkeypatch.setattr("hpsearch.search.ledger.studies.find", lambda database, name: changed)
     record = read_study(searched.database, "made_up")
     assert record.trial(0).value == 0.9
     assert best(record) == record.trial(0)
@@ -45,7 +45,7 @@ def test_where_less_is_better_the_order_turns(searched, monkeypatch):
     stored = studies.find(searched.database, "made_up")
     document = {**stored.document, "objective": {"metric": "val_loss", "at": "last"}}
     changed = studies.StoredStudy(**{**vars(stored), "document": document})
-    monkeypatch.setattr("hpsearch.search.studies.find", lambda database, name: changed)
+    monkeypatch.setattr("hpsearch.search.ledger.studies.find", lambda database, name: changed)
     assert [trial.number for trial in ranked(read_study(searched.database, "made_up"))] == [0, 2, 4]
 
 

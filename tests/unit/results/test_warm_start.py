@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import UnknownName, UserError
-from hpsearch.results.warm_start.cells import as_number
-from hpsearch.results.warm_start.check import CheckedSource, ColumnMapping, check
+from hpsearch.results.warm_start.check import CheckedSource, ColumnMapping, as_number, check
 from hpsearch.results.warm_start.csv_file import read_csv
 from hpsearch.study_file.goals import Constraint, Goals, Objective
 from hpsearch.study_file.space import Branch, Choice, Fixed, Group, Range, Space

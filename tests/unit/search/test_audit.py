@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from hpsearch.search.decision import AuditSample
+from hpsearch.search.ledger.decision import AuditSample
 
 
 def among(audit: AuditSample, tickets: Iterable[int]) -> list[int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpsearch.search.decision import Decision
-from hpsearch.search.events import EventKind
+from hpsearch.search.ledger.decision import Decision
+from hpsearch.search.ledger.events import EventKind
 
 #: What databases of earlier versions contain.
 STORED = {

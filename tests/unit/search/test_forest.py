@@ -21,7 +21,7 @@ from hpsearch.search.samplers.forest import (
     growth,
     scale_of,
 )
-from hpsearch.search.suggest import Request
+from hpsearch.search.samplers.sampler import Request
 from hpsearch.study_file.space import Choice, Range
 
 

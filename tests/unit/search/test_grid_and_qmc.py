@@ -13,10 +13,9 @@ from support.searching import BRANCHED, FixedHistory
 from support.spaces import assert_inside, continuous_ranges, finite_spaces, int_ranges, is_inside
 
 from hpsearch.errors import UserError
-from hpsearch.search.grid_points import grid_size
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.samplers.enumerated import at_unit
-from hpsearch.search.suggest import Request
+from hpsearch.search.samplers.enumerated import at_unit, grid_size
+from hpsearch.search.samplers.sampler import Request
 from hpsearch.study_file.space import Branch, Choice, Fixed, Group, Range, Space
 
 FINITE = Space(

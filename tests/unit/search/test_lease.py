@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.search.lease import LeaseState, LeaseWatch
+from hpsearch.search.ledger.lease import LeaseState, LeaseWatch
 
 
 class Clock:

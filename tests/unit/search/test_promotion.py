@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpsearch.search.promotion import PAUSED_KEPT, Promotion, Rung, fronts, most_paused
-from hpsearch.search.pruners import PRUNERS
+from hpsearch.search.pruning.promotion import PAUSED_KEPT, Promotion, Rung, fronts, most_paused
+from hpsearch.search.pruning.pruners import PRUNERS
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.search.pruners import PRUNERS, EpochScore, bracket_count, bracket_of, is_rung, stays
+from hpsearch.search.pruning.pruners import (
+    PRUNERS,
+    EpochScore,
+    bracket_count,
+    bracket_of,
+    is_rung,
+    stays,
+)
 
 
 class Board:

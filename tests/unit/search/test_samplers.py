@@ -15,7 +15,7 @@ from support.searching import BRANCHED, LINE, FixedHistory, past_trial
 from support.spaces import assert_inside, spaces
 
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.suggest import Request
+from hpsearch.search.samplers.sampler import Request
 from hpsearch.study_file.space import Branch, Choice, Group, Range, Space
 
 #: Draws are pure functions, but the first one imports Optuna's machinery.

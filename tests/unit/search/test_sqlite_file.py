@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from hpsearch.errors import DatabaseReplaced, StorageError
-from hpsearch.search.storage import Database, Patience
+from hpsearch.search.database.storage import Database, Patience
 
 
 @pytest.fixture

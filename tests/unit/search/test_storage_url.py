@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from hpsearch.errors import StorageError
-from hpsearch.search import storage_url
-from hpsearch.search.schema_version import optuna_url
-from hpsearch.search.storage import Database
-from hpsearch.search.storage_url import file_system_of, has_secret, mask, parse_url, shown
+from hpsearch.search.database import storage_url
+from hpsearch.search.database.schema_version import optuna_url
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.storage_url import file_system_of, has_secret, mask, parse_url, shown
 
 SECRET = "hunter2"
 

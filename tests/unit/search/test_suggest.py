@@ -21,9 +21,10 @@ from support.spaces import choices, groups, spaces
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.registry import Component
 from hpsearch.search import suggest
-from hpsearch.search.grid_points import covers, grid_point, grid_size
+from hpsearch.search.history import distribution_of
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.search.suggest import MAX_REPEATS, DrawnTrial, distribution_of, draw_trial
+from hpsearch.search.samplers.enumerated import covers, grid_point, grid_size
+from hpsearch.search.suggest import MAX_REPEATS, DrawnTrial, draw_trial
 from hpsearch.study_file.space import Choice, Draw, Group, Range, Scalar, Space
 
 COLOURS = Space(Group({"colour": Choice(("red", "green", "blue")), "size": Choice((1, 2))}))

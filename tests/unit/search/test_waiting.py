@@ -17,13 +17,13 @@ from sqlalchemy.exc import (
 )
 
 from hpsearch.errors import StorageError
-from hpsearch.search.database_errors import (
+from hpsearch.search.database.errors import (
     is_of_the_database,
     is_transient,
     is_unusable,
     needs_other_connection,
 )
-from hpsearch.search.storage import Database, GaveUpWaiting, Patience
+from hpsearch.search.database.storage import Database, GaveUpWaiting, Patience
 
 TOO_MANY = "connection failed: FATAL:  sorry, too many clients already"
 STARTING = "connection failed: FATAL:  the database system is starting up"
@@ -176,7 +176,7 @@ def sqlite_url(tmp_path) -> str:
 def no_pauses(monkeypatch):
     """Sleeping takes no time, and is written down."""
     pauses: list[float] = []
-    monkeypatch.setattr("hpsearch.search.storage.time.sleep", pauses.append)
+    monkeypatch.setattr("hpsearch.search.database.storage.time.sleep", pauses.append)
     return pauses
 
 

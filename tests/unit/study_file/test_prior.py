@@ -8,7 +8,7 @@ from support.searching import SILENT
 from hpsearch.errors import StudyFileError
 from hpsearch.study_file.compare import as_stored, difference, fingerprint
 from hpsearch.study_file.freezing import freeze
-from hpsearch.study_file.shipped_priors import SHIPPED
+from hpsearch.study_file.shipped import SHIPPED
 
 NONE, RULE = f"{SILENT}search: {{prior: none}}\n", f"{SILENT}search: {{prior: rule}}\n"
 

@@ -12,8 +12,8 @@ import pytest
 from support.meanwhile import as_soon_as
 
 from hpsearch.errors import LeaseLost
-from hpsearch.search.ledger_types import Claim
-from hpsearch.search.storage import GaveUpWaiting
+from hpsearch.search.database.storage import GaveUpWaiting
+from hpsearch.search.ledger.types import Claim
 from hpsearch.workers.trial import lease_keeper
 from hpsearch.workers.trial.lease_keeper import HUNG, RENEWALS_PER_LEASE, LeaseKeeper
 

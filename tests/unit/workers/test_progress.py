@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from hpsearch.errors import DatabaseReplaced, LeaseLost
-from hpsearch.search.claims import free_tickets_of
-from hpsearch.search.ledger_tables import events
+from hpsearch.search.database.tables import events
+from hpsearch.search.ledger.claims import free_tickets_of
 from hpsearch.workers.launch import progress
 from hpsearch.workers.launch.progress import Progress, ProgressReader, WorkerStatus
 
@@ -154,8 +154,7 @@ def test_workers_are_shown_with_what_they_do(made_up) -> None:
 
 def test_workers_of_other_hosts_are_shown_while_they_train(made_up) -> None:
     reader = reader_of(made_up)
-    made_up.ledger.owner = "gpu7:worker-0:1f2e3d4c"
-    made_up.claims._owner = made_up.ledger.owner
+    made_up.claims._owner = made_up.ledger._fence.owner = "gpu7:worker-0:1f2e3d4c"
     claim = made_up.trial(0.5)
     (shown,) = look(reader).workers
     assert shown == WorkerStatus(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpsearch.search.ledger_types import CheckpointRef
+from hpsearch.search.ledger.types import CheckpointRef
 from hpsearch.workers.trial.run_folder import RunFolder
 
 

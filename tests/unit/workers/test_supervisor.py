@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.search import studies
+from hpsearch.search.ledger import studies
 from hpsearch.workers.launch.supervisor import Supervisor
 
 

@@ -4,7 +4,7 @@ import pytest
 from support.searching import BRANCHED
 
 from hpsearch.reporting.analysis.parameters import format_value, parameter_of, searched, short_name
-from hpsearch.search.suggest import distribution_of
+from hpsearch.search.history import distribution_of
 from hpsearch.study_file.space import Choice, Range
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from hpsearch.reporting.analysis.table import columns, epoch_table, trial_table
 from hpsearch.results.records import read_study
-from hpsearch.search import queries
+from hpsearch.search.ledger import queries
 
 
 def test_a_row_per_drawn_trial_with_all_columns(searched) -> None:

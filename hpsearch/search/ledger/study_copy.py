@@ -1,0 +1,215 @@
+"""Copying a study to another database: the ledger's rows and Optuna's, in one transaction.
+
+Ids differ between databases, so the copy's rows get new ones: of the study, of its trials, and of
+rows that only have a number. Everything else is equal, and is compared after the copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.errors import StorageError, UserError
+from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.storage import Database, read_snapshot
+from hpsearch.search.database.tables import epochs, events, prior_results, studies, tickets
+
+#: Rows that are read and inserted at a time.
+BATCH = 1000
+
+#: Optuna's tables with a row per trial and key, and with a row per study and key.
+_OF_TRIALS = (
+    rows.PARAMS,
+    rows.VALUES,
+    rows.INTERMEDIATE_VALUES,
+    rows.TRIAL_USER_ATTRS,
+    rows.TRIAL_SYSTEM_ATTRS,
+)
+_OF_STUDIES = (rows.DIRECTIONS, rows.STUDY_USER_ATTRS, rows.STUDY_SYSTEM_ATTRS)
+
+#: Our tables. Events keep their order, which is that of their ids.
+_OWN = (studies, tickets, epochs, events, prior_results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCopy:
+    """A study that is in both databases."""
+
+    name: str
+    trials: int
+    #: The rows of all tables.
+    rows: int
+    #: Whether it was there before, the same in every row.
+    existed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ids:
+    """One database's ids of a study."""
+
+    study_id: int
+    #: Optuna's trial_id -> number.
+    numbers: Mapping[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Contents:
+    """All rows of a study, without its ids and in no order."""
+
+    rows: int
+    digest: int
+
+
+def copy_study(source: Database, target: Database, name: str) -> StudyCopy:
+    """Copy one study, unless the target has it already.
+
+    A call that is killed leaves the target as it was. Call it only if no worker trains a trial of
+    the study.
+
+    Args:
+        source: The database that has the study.
+        target: A database with the tables of the same versions.
+        name: The study's name.
+
+    Returns:
+        The study, as both databases have it.
+
+    Raises:
+        UserError: The target has another study of this name, or other rows of this one.
+        StorageError: The copy has other rows than the source; then nothing was written.
+    """
+
+    def from_source(view: Database) -> StudyCopy:
+        return view.read(lambda reading: target.write(lambda writing: _copy(reading, writing)))
+
+    def _copy(reading: Connection, writing: Connection) -> StudyCopy:
+        ids, contents = _read(reading, name)
+        existed = _require_same_or_none(reading, writing, name, target)
+        if not existed:
+            _insert(reading, writing, ids)
+        _, copied = _read(writing, name)
+        if copied != contents:
+            _refuse(name, target, existed=existed)
+        return StudyCopy(name=name, trials=len(ids.numbers), rows=contents.rows, existed=existed)
+
+    return read_snapshot(source, from_source)
+
+
+def _require_same_or_none(
+    reading: Connection, writing: Connection, name: str, target: Database
+) -> bool:
+    """Whether the target has the study that the source has."""
+    key = sa.select(studies.c.run_key).where(studies.c.name == name)
+    found = writing.execute(key).scalar_one_or_none()
+    if found is not None and found == reading.execute(key).scalar_one():
+        return True
+    of_optuna = sa.select(rows.STUDIES.c.study_id).where(rows.STUDIES.c.study_name == name)
+    if found is not None or writing.execute(of_optuna).first() is not None:
+        raise UserError(
+            f"a study is copied into a database that has none of its name, but "
+            f"{target.display_url} has another study {name!r}; delete it there, or name another "
+            "database. Nothing of this study was copied"
+        )
+    return False
+
+
+def _refuse(name: str, target: Database, *, existed: bool) -> None:
+    if existed:
+        raise UserError(
+            f"a study is copied once, but {target.display_url} has a copy of {name!r} that differs "
+            "now: one of the two was continued. Use the one that you want to continue; to copy "
+            f"again, delete the other first: `hpsearch studies --delete {name}`"
+        )
+    raise StorageError(
+        f"the copy of {name!r} in {target.display_url} must equal its source, but it differs; "
+        "nothing was written. Please report this"
+    )
+
+
+def _read(connection: Connection, name: str) -> tuple[_Ids, _Contents]:
+    """Read a study's ids, and all its rows for a comparison."""
+    ids = _ids(connection, name)
+    count, digest = 0, 0
+    for table in (rows.STUDIES, *_OF_STUDIES, rows.TRIALS, *_OF_TRIALS, *_OWN):
+        for row in _rows_of(connection, table, ids.study_id):
+            trial_id = row.pop("trial_id", None)
+            content = (table.name, ids.numbers.get(trial_id), sorted(row.items()))
+            # A sum doesn't depend on the order, in which the databases differ
+            digest += int.from_bytes(hashlib.sha256(repr(content).encode()).digest())
+            count += 1
+    return ids, _Contents(rows=count, digest=digest % 2**256)
+
+
+def _ids(connection: Connection, name: str) -> _Ids:
+    query = sa.select(studies.c.study_id).where(studies.c.name == name)
+    study_id = connection.execute(query).scalar_one()
+    trials = sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.number).where(
+        rows.TRIALS.c.study_id == study_id
+    )
+    numbers = {row.trial_id: row.number for row in connection.execute(trials)}
+    return _Ids(study_id=study_id, numbers=numbers)
+
+
+def _rows_of(connection: Connection, table: sa.Table, study_id: int) -> Iterator[dict[str, Any]]:
+    """Yield a study's rows of one table, in the order of its key, without ids but ``trial_id``."""
+    if "study_id" in table.c:
+        mine = table.c.study_id == study_id
+    else:
+        trials = sa.select(rows.TRIALS.c.trial_id).where(rows.TRIALS.c.study_id == study_id)
+        mine = table.c.trial_id.in_(trials)
+    query = sa.select(table).where(mine).order_by(*table.primary_key)
+    dropped = {"study_id", *_numbering(table)} - {"trial_id"}
+    found = connection.execution_options(yield_per=BATCH).execute(query)
+    for row in found.mappings():
+        yield {key: value for key, value in row.items() if key not in dropped}
+
+
+def _numbering(table: sa.Table) -> Sequence[str]:
+    """Return the column that only numbers a table's rows, if there is one."""
+    keys = [column.name for column in table.primary_key]
+    return keys if len(keys) == 1 and keys != ["study_id"] else []
+
+
+def _insert(reading: Connection, writing: Connection, ids: _Ids) -> None:
+    (study,) = _rows_of(reading, rows.STUDIES, ids.study_id)
+    study_id = writing.execute(
+        sa.insert(rows.STUDIES).values(**study).returning(rows.STUDIES.c.study_id)
+    ).scalar_one()
+    new_ids: dict[int, int] = {}
+
+    def with_new_ids(row: dict[str, Any]) -> dict[str, Any]:
+        if row.get("trial_id") is not None:
+            row["trial_id"] = new_ids[row["trial_id"]]
+        return row
+
+    for batch in _batches(_rows_of(reading, rows.TRIALS, ids.study_id)):
+        olds = [row.pop("trial_id") for row in batch]
+        news = writing.execute(
+            sa.insert(rows.TRIALS).returning(rows.TRIALS.c.trial_id, sort_by_parameter_order=True),
+            [{**row, "study_id": study_id} for row in batch],
+        ).scalars()
+        new_ids.update(zip(olds, news, strict=True))
+    for table in (*_OF_STUDIES, *_OF_TRIALS, *_OWN):
+        of_study: Callable[[dict[str, Any]], dict[str, Any]] = (
+            (lambda row: {**row, "study_id": study_id})
+            if "study_id" in table.c
+            else (lambda row: row)
+        )
+        for batch in _batches(_rows_of(reading, table, ids.study_id)):
+            writing.execute(sa.insert(table), [of_study(with_new_ids(row)) for row in batch])
+
+
+def _batches(found: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for row in found:
+        batch.append(row)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,407 @@
+"""Confirming a search's winner: choosing the finalists, storing the confirmation, running it.
+
+The best of many trials is also the luckiest. So the finalists are trained again with fresh seeds,
+in a study of its own, whose tickets are as safe as those of a search.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from hpsearch import component_registries
+from hpsearch.errors import InfeasibleConfig, UserError
+from hpsearch.results.confirmation.choosing import Choice, choose, most_trainings
+from hpsearch.results.confirmation.plan import entries
+from hpsearch.results.confirmation.spec import (
+    FIRST_ROUND,
+    Configuration,
+    ConfirmationSpec,
+    RequestedSettings,
+    SearchSnapshot,
+    confirmed_search,
+    spec_of,
+)
+from hpsearch.results.confirmation.stored import (
+    confirmations,
+    is_confirmation,
+    latencies,
+    name_of,
+    progress_of,
+    record_latencies,
+)
+from hpsearch.results.records import StudyRecord, read_study
+from hpsearch.results.winner import best_seen
+from hpsearch.search.database.schema_version import ensure_tables
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.studies import StoredStudy
+from hpsearch.study_file.freezing import to_yaml
+from hpsearch.study_file.loading import study_from_document
+from hpsearch.study_file.sections import MOST_SEEDS, single_split
+from hpsearch.study_file.study import Confirm, StudyFile
+from hpsearch.study_file.trial_config import CONFIRM_SEED
+from hpsearch.tracking.tracking import require_usable
+from hpsearch.training.latency import time_side_by_side
+from hpsearch.training.plan import plan
+from hpsearch.workers.devices import resolve_devices
+from hpsearch.workers.gpu import open_device
+from hpsearch.workers.launch.estimate import SAMPLES
+from hpsearch.workers.launch.launching import LaunchOptions, check_options, supervise
+from hpsearch.workers.launch.probe import Probe, time_of
+from hpsearch.workers.launch.progress import Progress
+from hpsearch.workers.launch.supervisor import LaunchResult
+from hpsearch.workers.launch.timing import TimeRange
+from hpsearch.workers.trial.build_plan import device_name, plan_build
+from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
+from hpsearch.workers.trial.same_images import require_same_images
+
+#: The most characters of a study's name.
+LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmRequest:
+    """The user's settings of a confirmation; ``None``: those of the study file."""
+
+    top: int | None = None
+    seeds: int | None = None
+    #: Whether to begin a new confirmation even if there is one already.
+    again: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationRun:
+    """A confirmation that is stored, and its cost."""
+
+    name: str
+    study: StudyFile
+    #: Whether this call created it.
+    new: bool
+    spec: ConfirmationSpec
+    #: Trainings that have ended, and the most that there may be (unless some fail).
+    ended: int
+    most: int
+    #: Epochs of one training.
+    epochs: int
+    #: Epochs of the search.
+    search_epochs: int
+
+
+def prepare_confirmation(
+    database: Database, search: StudyRecord, study: StudyFile, request: ConfirmRequest
+) -> ConfirmationRun:
+    """Find the confirmation of a search, or create it.
+
+    Args:
+        database: The database of the search.
+        search: The search.
+        study: The study file of the search.
+        request: The user's settings. With ``again`` a new confirmation is created in any case.
+
+    Returns:
+        The stored confirmation; its trainings may be pending, running or complete.
+
+    Raises:
+        UserError: The search can't be confirmed (yet), the request is out of bounds or differs
+            from the confirmation that was begun, the confirmation's name is too long or taken, or
+            a tracker of the study can't work here.
+    """
+    require_usable(study.trackers)
+    name = search.study.name
+    _require_search(search)
+    known = confirmations(database, name)
+    if known and not request.again:
+        return _resume(database, search, known[-1], request)
+    settings = replace(
+        study.confirm,
+        **{key: given for key in ("top", "seeds") if (given := getattr(request, key)) is not None},
+    )
+    if settings.seeds < FIRST_ROUND:
+        raise UserError(
+            f"a confirmation needs {FIRST_ROUND} seeds or more (one tells nothing of how far they "
+            f"differ), but got {settings.seeds}"
+        )
+    if settings.seeds > MOST_SEEDS:
+        raise UserError(
+            f"a confirmation takes {MOST_SEEDS:,} seeds at most, but got {settings.seeds:,}"
+        )
+    _require_quiet(search)
+    own_name = _own_name(name, len(known) + 1)
+    given = [key for key in ("top", "seeds") if getattr(request, key) is not None]
+    choice = choose(
+        database,
+        search,
+        settings,
+        tried=bool(study.try_first),
+        exactly=request.top is not None,
+        # Numbers that the user chose, here or in the study file, are reduced only by a share
+        bounded=not given and study.document.get("confirm") is None,
+    )
+    before = max((spec_of(each).last_seed for each in known), default=0)
+    spec = _spec(search, settings, choice, before, given)
+    prepared = _study(search, own_name, spec)
+    ensure_tables(database)
+    stored = studies.create_or_find(database, prepared)
+    if not is_confirmation(stored):
+        raise UserError(
+            f"the confirmation of {name!r} would be stored as study {own_name!r}, but there is a "
+            "search of that name; launch one of the two under another name (--name)"
+        )
+    return _describe(database, search, stored, new=stored.document == prepared.document)
+
+
+def time_left(prepared: ConfirmationRun, options: LaunchOptions) -> TimeRange | None:
+    """Train the finalists for a moment and return how long the confirmation will take at most.
+
+    Args:
+        prepared: What ``prepare_confirmation`` returned.
+        options: The options of the run.
+
+    Returns:
+        The range; ``None`` if nothing is left, or nothing could be measured.
+
+    Raises:
+        UserError: An option is out of bounds, or the data isn't there.
+    """
+    allocation = check_options(options)
+    left = prepared.most - prepared.ended
+    seed = prepared.spec.seeds_before + 1
+    build_plans = []
+    for each in prepared.spec.finalists if left > 0 else ():
+        config = prepared.study.trial_config({**each.params, CONFIRM_SEED: seed}, ticket=1)
+        device = (
+            allocation.devices[0] if allocation.devices else resolve_devices(options.devices)[0]
+        )
+        with suppress(InfeasibleConfig):
+            build_plan = plan_build(
+                config,
+                device=device,
+                threads=allocation.threads,
+                exact_threads=False,
+                data=options.data,
+            )
+            build_plans.append(build_plan)
+    probe = Probe(
+        build_plans=pickle.dumps(build_plans[:SAMPLES]),
+        plugins=prepared.study.plugins,
+        data=options.data,
+    )
+    return time_of(
+        probe,
+        trainings=left,
+        epochs=prepared.epochs,
+        workers=allocation.count,
+        on_cpu=allocation.on_cpu,
+    )
+
+
+def run(
+    database: Database,
+    prepared: ConfirmationRun,
+    options: LaunchOptions,
+    on_progress: Callable[[Progress], None],
+) -> LaunchResult:
+    """Run the trainings of a confirmation's plan, then measure the finalists' latencies.
+
+    Args:
+        database: The database of the confirmation.
+        prepared: What ``prepare_confirmation`` returned.
+        options: The options of the run; their study is ``prepared.study``.
+        on_progress: Called about twice a second, from the calling thread.
+
+    Returns:
+        How the run ended. Latencies are measured only if it is finished.
+
+    Raises:
+        DataError: The images aren't those of the search any more.
+        UserError: An option is out of bounds.
+    """
+    allocation = check_options(options)
+    # A confirmation that was killed between two rounds has no ticket left, but isn't finished
+    extend_budget_from_plan(database, prepared.name)
+    stored = studies.find(database, prepared.name)
+    record = read_study(database, prepared.name)
+    if not record.is_finished:  # A finished confirmation trains nothing, so it needs no images.
+        require_same_images(database, stored, prepared.study, options.data)
+    outcome = supervise(database, stored, options, allocation, on_progress)
+    if outcome.reason == "finished":
+        device = resolve_devices(options.devices)[0]
+        open_device(device)
+        measure_latencies(database, prepared, device=device, data=options.data)
+    return outcome
+
+
+def _require_search(search: StudyRecord) -> None:
+    if (of := confirmed_search(search.study)) is not None:
+        raise UserError(
+            f"study {search.study.name!r} is itself the confirmation of {of!r}; name the search: "
+            f"hpsearch confirm --study {of}"
+        )
+    if search.goals.is_multi_objective:
+        listed = ", ".join(search.goals.objectives)
+        raise UserError(
+            f"finalists are compared by one objective, but study {search.study.name!r} has several "
+            f"({listed}); export a point of its front with --pick, or search for one objective "
+            "within `constraints`, and confirm that"
+        )
+
+
+def _require_quiet(search: StudyRecord) -> None:
+    if search.counts.running:
+        name = search.study.name
+        raise UserError(
+            "finalists are chosen once no trial is running any more, but trials of study "
+            f"{name!r} are ({search.counts.running}); wait for the end of the search, or run "
+            f"`hpsearch stop --study {name}`"
+        )
+
+
+def _own_name(name: str, nth: int) -> str:
+    own = name_of(name, nth)
+    if len(own) > LONGEST_NAME:
+        raise UserError(
+            f"a study's name has at most {LONGEST_NAME} characters, but the confirmation's, "
+            f"{own!r}, would have {len(own)}; launch the search under a shorter one (--name)"
+        )
+    return own
+
+
+def _resume(
+    database: Database, search: StudyRecord, stored: StoredStudy, request: ConfirmRequest
+) -> ConfirmationRun:
+    begun = spec_of(stored).requested
+    for key in ("top", "seeds"):
+        given = getattr(request, key)
+        if given is not None and given != getattr(begun, key):
+            raise UserError(
+                f"{stored.name} was begun with --top {begun.top} --seeds {begun.seeds}, but "
+                f"got --{key} {given}; leave it out to go on (or to read the verdict), or add "
+                "--again to confirm anew, with other seeds"
+            )
+    return _describe(database, search, stored, new=False)
+
+
+def _describe(
+    database: Database, search: StudyRecord, stored: StoredStudy, *, new: bool
+) -> ConfirmationRun:
+    record = read_study(database, stored.name)
+    spec = spec_of(stored)
+    return ConfirmationRun(
+        name=stored.name,
+        study=study_from_document(
+            stored.document,
+            component_registries.registries,
+            text=stored.text,
+            where=f"study {stored.name}",
+        ),
+        new=new,
+        spec=spec,
+        ended=record.counts.finished,
+        most=max(
+            most_trainings(len(spec.trials), spec.seeds, baseline=spec.baseline is not None),
+            len(progress_of(record).planned),
+        ),
+        epochs=stored.epochs_per_trial,
+        search_epochs=search.counts.epochs_run,
+    )
+
+
+def _spec(
+    search: StudyRecord, settings: Confirm, choice: Choice, before: int, given: Sequence[str]
+) -> ConfirmationSpec:
+    chosen, seen = choice.finalists, best_seen(search)
+    if seen is None:
+        raise UserError(
+            "a search is confirmed once one of its trials is complete, but study "
+            f"{search.study.name!r} has none yet; launch more trials"
+        )
+
+    def configuration(number: int) -> Configuration:
+        return Configuration(trial=number, params=dict(search.trial(number).params))
+
+    return ConfirmationSpec(
+        study=search.study.name,
+        fingerprint=search.study.fingerprint,
+        metric=search.objective.metric,
+        seeds=choice.seeds,
+        seeds_before=before,
+        requested=RequestedSettings(
+            top=settings.top, seeds=settings.seeds, share=settings.share, given=tuple(given)
+        ),
+        rule=choice.rule,
+        finalists=tuple(map(configuration, chosen.trials)),
+        baseline=None if chosen.baseline is None else configuration(chosen.baseline),
+        search=SearchSnapshot(
+            trials=search.counts.finished,
+            complete=search.counts.complete,
+            epochs=search.counts.epochs_run,
+            best=seen.value,
+            field=chosen.field,
+        ),
+    )
+
+
+def _study(search: StudyRecord, name: str, spec: ConfirmationSpec) -> StudyFile:
+    """Return the confirmation's study: the search's, with a plan in place of a sampler."""
+    document = {
+        key: value
+        for key, value in search.study.document.items()
+        # Every finalist satisfies the constraints
+        if key not in ("try_first", "confirm", "provenance", "constraints")
+    }
+    # Each fresh seed has a split of its own anyway, so each training gives one usable model
+    document["data"] = single_split(document["data"])
+    document |= {
+        "study": name,
+        "description": f"The confirmation of {search.study.name}",
+        "budget": {
+            **document["budget"],
+            "trials": len(entries(spec, {})),
+            "time": None,
+        },
+        "sampler": {"random": {}},
+        "pruner": {"none": {}},
+        "confirms": spec.to_document(),
+    }
+    text = to_yaml(document, f"Written by hpsearch, to confirm what {search.study.name} found")
+    return study_from_document(
+        document, component_registries.registries, text=text, where=f"study {name}"
+    )
+
+
+def measure_latencies(
+    database: Database, prepared: ConfirmationRun, *, device: str, data: Path | None
+) -> None:
+    """Measure and store the latency of each finalist's model, unless that is done already.
+
+    On the CPU with one thread: single images are hardly faster with more.
+
+    Args:
+        database: The database of the confirmation.
+        prepared: What ``prepare_confirmation`` returned.
+        device: The device that is measured, such as ``cpu`` or ``cuda:0``.
+        data: The data root; ``None``: the default one.
+    """
+    record = read_study(database, prepared.name)
+    if latencies(database, record):
+        return
+    spec = spec_of(record.study)
+    subjects = {}
+    for number, params in spec.params.items():
+        config = prepared.study.trial_config(
+            {**params, CONFIRM_SEED: spec.seeds_before + 1}, ticket=1
+        )
+        subjects[number] = (config.model, plan(config, device=device, data_root=data))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        measured = time_side_by_side(subjects, device=device)
+    finally:
+        torch.set_num_threads(threads)
+    record_latencies(database, record, measured, device_name(device))

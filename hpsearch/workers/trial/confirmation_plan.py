@@ -1,0 +1,58 @@
+"""What a worker needs of a confirmation's plan: the finalist of a ticket, and the next round."""
+
+from __future__ import annotations
+
+from optuna.distributions import IntDistribution
+
+from hpsearch.failpoints import FailPoint, hit
+from hpsearch.results.confirmation.spec import spec_of
+from hpsearch.results.confirmation.stored import progress_of
+from hpsearch.results.records import read_study
+from hpsearch.search.database.storage import Database
+from hpsearch.search.history import distribution_of
+from hpsearch.search.ledger import studies
+from hpsearch.search.suggest import DrawnTrial
+from hpsearch.study_file.study import StudyFile
+from hpsearch.study_file.trial_config import CONFIRM_SEED
+
+
+def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTrial:
+    """Return the configuration of a confirmation's ticket: a finalist's, with a fresh seed.
+
+    It is the same for every worker. The seed is a parameter like any other, so the trial's row
+    determines its training.
+
+    Args:
+        database: The database of the confirmation.
+        study: The confirmation's study file.
+        ticket: The number of a planned ticket, from 1.
+    """
+    record = read_study(database, study.name)
+    spec = spec_of(record.study)
+    entry = progress_of(record).planned[ticket - 1]
+    given = spec.params[entry.trial]
+    parameters = study.space.parameters()
+    return DrawnTrial(
+        params={**given, CONFIRM_SEED: spec.seeds_before + entry.seed},
+        distributions={
+            **{path: distribution_of(parameters[path]) for path in given},
+            CONFIRM_SEED: IntDistribution(1, spec.last_seed),
+        },
+        config=study.space.freeze(given).config,
+        given=False,
+    )
+
+
+def extend_budget_from_plan(database: Database, name: str) -> bool:
+    """Raise a confirmation's budget to what is planned by now; return whether work is left.
+
+    A round is planned when the one before it has ended, so a worker that finds nothing to claim
+    calls this. Several workers may call it at once: the plan is the same for all of them, and the
+    budget only grows.
+    """
+    record = read_study(database, name)
+    now = progress_of(record)
+    if len(now.planned) > record.study.trial_budget:
+        studies.raise_budget(database, record.study.study_id, len(now.planned))
+        hit(FailPoint.ROUND_PLANNED)
+    return not now.finished
