@@ -14,7 +14,7 @@ from hpsearch.failpoints import FailPoint
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.events import EventKind
-from hpsearch.workers.launch import worker_pool
+from hpsearch.workers.launch import autoscale, worker_pool
 from hpsearch.workers.launch.autoscale import Autoscaler
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
