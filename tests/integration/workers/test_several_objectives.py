@@ -246,7 +246,7 @@ def test_the_dashboard_reads_it(searched):
     )
     nearest = knee(searched.record())
     notes = {each["number"]: each["note"]["body"] for each in detail["trials"]}
-    assert f"; its knee is trial {nearest.number}." in detail["note"]["body"]
+    assert f"; its knee is trial {nearest.number}\\." in detail["note"]["body"]
     assert "**Complete**, on the front, at its **knee**." in notes[nearest.number]
     refused = [
         each for each in detail["trials"] if each["constraints"] and max(each["constraints"]) > 0
