@@ -136,7 +136,7 @@ def why_unwritable(folder: Path) -> str | None:
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir():
-        return f"{there} is no folder"
+        return f"{there} isn't a folder"
     try:
         with tempfile.TemporaryFile(dir=there):
             return None

@@ -34,9 +34,9 @@ class FailPoint(Enum):
     TABLES_CREATED = "The launch has created the tables; the study isn't stored yet."
     STUDY_STORED = "The launch has stored the study; no worker has been started."
     WORKERS_STARTED = "The launch has started its workers."
-    DEATH_SEEN = "The launch has seen a worker die; what it held isn't free yet."
-    TICKETS_FREED = "What a dead worker held is free; it hasn't been replaced."
-    WORKERS_TOLD = "The launch has told its workers to leave."
+    DEATH_SEEN = "The launch has seen a worker die; its trial isn't free yet."
+    TICKETS_FREED = "The trial of a dead worker is free; the worker hasn't been replaced."
+    WORKERS_TOLD = "The launch has asked its workers to stop."
 
     CLAIMED = "A ticket is the worker's own; nothing was drawn for it."
     DRAWN = "A configuration that can be built was drawn; no row knows it."
@@ -49,21 +49,21 @@ class FailPoint(Enum):
     CHECKPOINT_SYNCED = "A checkpoint is safe on the disk under a temporary name."
     CHECKPOINT_RENAMED = "A checkpoint has its name; the folder may yet forget it."
     CHECKPOINT_SAVED = "A checkpoint is safe; the ledger doesn't know it."
-    EPOCH_REPORTED = "An epoch and its checkpoint are in the ledger; older files still lie about."
+    EPOCH_REPORTED = "An epoch and its checkpoint are in the ledger; older files still exist."
     CHECKPOINTS_CLEARED = "Checkpoints that are no longer needed have been removed."
     BEST_SAVED = "The best weights are on the disk; the last epoch isn't reported."
-    TRIAL_COMPLETE = "The trial is complete in the ledger; its files still lie about."
-    TRIAL_PRUNED = "The trial is pruned in the ledger; its files still lie about."
-    TRIAL_PAUSED = "The trial waits at a rung in the ledger; its older files still lie about."
+    TRIAL_COMPLETE = "The trial is complete in the ledger; its files still exist."
+    TRIAL_PRUNED = "The trial is pruned in the ledger; its files still exist."
+    TRIAL_PAUSED = "The trial is paused at a rung in the ledger; its older files still exist."
     TRIAL_TIDIED = "A trial that has ended has left no more files than it should."
 
     ATTEMPT_FAILING = "An attempt went wrong; the ledger doesn't know it."
-    ATTEMPT_FAILED = "A failed attempt is in the ledger; its files still lie about."
+    ATTEMPT_FAILED = "A failed attempt is in the ledger; its files still exist."
 
-    LEAVING_SAVED = "A worker that leaves has saved its checkpoint; it still holds the ticket."
-    RELEASED = "A worker that leaves has given its ticket back; older files still lie about."
-    ROUND_PLANNED = "A confirmation has tickets for its next round; nobody has taken one."
-    STUDY_FINISHED = "A worker has found nothing left to do; late files still lie about."
+    LEAVING_SAVED = "A worker that leaves has saved its checkpoint; it still has the ticket."
+    RELEASED = "A worker that leaves has given its ticket back; older files still exist."
+    ROUND_PLANNED = "A confirmation has tickets for its next round; no worker has claimed one."
+    STUDY_FINISHED = "A worker has no trial left to train; late files still exist."
 
 
 _visits: Counter[FailPoint] = Counter()

@@ -267,9 +267,9 @@ def load_plugin(path: Path) -> None:
         del sys.modules[module_name]
         if isinstance(error, ModuleNotFoundError) and _lies_beside(path, error.name):
             raise UserError(
-                f"plug-in {path} imports {error.name!r}, a file beside it, but no folder of a "
-                "plug-in is searched for modules (it may be anybody's); set "
-                f"PYTHONPATH={path.resolve().parent} if you trust what lies there"
+                f"plug-in {path} imports {error.name!r}, a file next to it, but the folder of a "
+                "plug-in isn't searched for modules, because it may belong to another user; set "
+                f"PYTHONPATH={path.resolve().parent} if you trust its files"
             ) from error
         fault = plugin_fault(error)
         if fault is not None and not isinstance(error, HpsearchError):

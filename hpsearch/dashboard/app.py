@@ -39,7 +39,7 @@ def require_loopback(host: str, token: str | None = None) -> None:
         raise UserError(
             "without a token the dashboard listens on this machine only (127.0.0.1, ::1 or "
             f"localhost), but --host is {host!r}; set HPSEARCH_DASHBOARD_TOKEN, or use an SSH "
-            "tunnel from elsewhere: ssh -L 8080:localhost:8080 THIS_HOST"
+            "tunnel from another machine: ssh -L 8080:localhost:8080 THIS_HOST"
         )
 
 

@@ -137,7 +137,7 @@ class Artifacts:
         """
         found = _ID.fullmatch(artifact_id)
         if found is None:
-            raise ArtifactNotFound("an artifact is named by its study, its trial and its kind")
+            raise ArtifactNotFound("an artifact's name must be STUDY-TRIAL-KIND")
         study_id, trial_id = int(found[1], 16), int(found[2], 16)
         record, trial = self._find(study_id, trial_id)
         kind = _KINDS[found[3]]
@@ -210,6 +210,6 @@ class Artifacts:
         except UserError:
             # The error's message may contain paths of this host, which readers must not see.
             return (
-                "# It can't be written by the dashboard. Where the study was searched, run:\n"
-                f"# hpsearch export --study {record.study.name} --trial {trial.number}\n"
+                "# The dashboard can't write it. On the host of the search, run:\n# hpsearch "
+                f"export --study {record.study.name} --trial {trial.number}\n"
             ).encode()

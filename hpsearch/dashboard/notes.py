@@ -46,18 +46,18 @@ def study_note(view: StudyView) -> str:
     if (search := confirmed_search(record.study)) is not None:
         parts.append(
             f"This is the confirmation of the search {code(search)}: its finalists, trained again "
-            f"with fresh seeds. Its verdict stands in that study's note and report."
+            "with fresh seeds. The result is in that study's note and report."
         )
         parts.append(f"[Report of the search](/report/{search})")
         return "\n\n".join(parts)
     parts.append(f"[Report](/report/{name})")
-    commands = [f"hpsearch launch --study {name}   # the study's file: goes on where it stopped"]
+    commands = [f"hpsearch launch --study {name}   # the study's file: continues where it stopped"]
     if view.best:
         if not view.is_confirmed and not record.goals.is_multi_objective:
-            commands.append(f"hpsearch confirm --study {name}   # one honest number")
+            commands.append(f"hpsearch confirm --study {name}   # gives its confirmed value")
         pick = " --pick knee" if record.goals.is_multi_objective else ""
         commands += [f"hpsearch export --study {name}{pick} --out best.yaml"]
-        commands += ["hpsearch train best.yaml   # trains it again, to the same figures"]
+        commands += ["hpsearch train best.yaml   # trains it again, to the same metrics"]
     parts.append("**To reproduce**\n\n" + block("\n".join(commands)))
     return "\n\n".join(parts)
 
@@ -69,7 +69,7 @@ def state_line(view: StudyView) -> str:
     begun, of = counts.pop("total"), record.study.trial_budget
     if waiting := counts.pop("waiting", 0):
         counts["paused"] -= waiting
-        counts["waiting at a rung"] = waiting
+        counts["paused at a rung"] = waiting
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     ended = "finished" if record.is_finished else f"{record.counts.finished} trials have ended"
     return f"{ended}: {begun} of {of} trials begun ({told or 'none yet'})"
@@ -102,14 +102,14 @@ def _winner(view: StudyView) -> str:
         return told
     if not view.is_confirmed:
         if verdict.winner_is_invalid:
-            why = "its winner's number in the search was declared invalid"
+            why = "its winner was declared invalid in the search"
         else:
             why = "every finalist failed" if verdict.finished else "it isn't finished"
         return f"{told} There is a confirmation, {code(view.confirmation)}, but {why}."
     seen = (
         f"In the search it showed {_value(verdict.metric, verdict.winner_seen)}; the best seen of "
-        f"{verdict.complete} complete trials was "
-        f"{_value(verdict.metric, verdict.best_seen)}, an optimistic number."
+        f"{verdict.complete} complete trials was {_value(verdict.metric, verdict.best_seen)}, an "
+        "optimistic value."
     )
     return f"{told} {words(basis_of(verdict, view.confirmations))} {words(seen)}"
 
@@ -137,13 +137,13 @@ def trial_note(
     lines += [f"**Warning**: {words(each)}." for each in told.flaws]
     lines += _measured(view, told, overfits_from)
     if told.attempts > 1:
-        lines.append(f"{told.attempts} attempts: a worker was stopped, or died, in between.")
+        lines.append(f"{told.attempts} attempts: a worker was stopped, or died, between them.")
     for note in ("out_of_memory",):
         if note in trial.user_attrs:
             lines.append(words(trial.user_attrs[note]))
     if (epoch := view.kept_by_audit.get(told.ticket)) is not None:
         lines.append(
-            f"Spared by the audit: the pruning rule would have stopped it at epoch {epoch}."
+            f"Kept by the pruning audit: the pruner would have stopped it at epoch {epoch}."
         )
     if told.number in view.weights:
         lines.append("Its best weights are kept in its folder, `best.pt`.")
@@ -182,25 +182,24 @@ def _state(
     if trial_record.invalid is not None:
         return (
             f"**Invalid** (it was {trial_record.invalid.before.value}): "
-            f"{words(trial_record.invalid.reason)}\n\n"
-            "Its number counts for nothing; to Optuna it is a failed trial."
+            f"{words(trial_record.invalid.reason)}\n\nIts value isn't used; Optuna shows it as a "
+            "failed trial."
         )
     if trial_record.state is TicketState.INVALID:
-        return "**Invalid**; why can't be read any more (`hpsearch doctor` names the row)."
+        return "**Invalid**; its reason can't be read (`hpsearch doctor` shows the row)."
     if trial_record.state is TicketState.FAILED:
         return f"**Failed** after {trial_record.epochs_done} epochs."
     if trial_record.waits:
         return (
-            f"**Paused** at the rung of epoch {trial_record.rung}: it goes on from there if it is "
-            "among "
-            "the best, and ends when the study's budget is used."
+            f"**Paused** at the rung of epoch {trial_record.rung}: it continues from there if it "
+            "is among the best, and ends when the study's budget is used."
         )
     done = max(trial.intermediate_values, default=0)
     of = record.study.epochs_per_trial
     held = (
         "a worker trains it"
         if trial_record.state is TicketState.RUNNING
-        else "the next worker goes on"
+        else "the next worker continues it"
     )
     return f"**{trial_record.state.value.capitalize()}**, epoch {done} of {of} done; {held}."
 
@@ -230,8 +229,9 @@ def _infeasible(trial: FrozenTrial) -> str:
     if reason is None:
         return ""
     return (
-        f"**Can't be built**, so it was never trained and doesn't count: {words(reason)}\n\n"
-        f"Ticket {words(trial.user_attrs.get('ticket'))} drew again."
+        "**Can't be built**, so it was never trained and uses no budget: "
+        f"{words(reason)}\n\nTicket {words(trial.user_attrs.get('ticket'))} drew another "
+        "configuration."
     )
 
 

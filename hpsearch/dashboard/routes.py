@@ -63,11 +63,11 @@ class Routes:
             return _tell(HTTPStatus.NOT_FOUND, "There is no such artifact.", start_response)
         except (UserError, DatabaseReplaced) as error:
             logger.warning("%s", error)
-            told = "The database doesn't answer, or holds something else; see the server's log."
+            told = "The database doesn't answer, or its content isn't valid; see the server's log."
             return _tell(HTTPStatus.SERVICE_UNAVAILABLE, told, start_response)
         except Exception:
             logger.exception("a request for %s failed", environ.get("PATH_INFO"))
-            told = "That is a mistake of the dashboard; see the server's log."
+            told = "This is a bug of the dashboard; see the server's log."
             return _tell(HTTPStatus.INTERNAL_SERVER_ERROR, told, start_response)
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -116,7 +116,7 @@ class Routes:
     ) -> Iterable[bytes]:
         page = self._reports.index() if name is None else self._reports.report(name)
         if page is None:
-            told = "There is no such study; /report lists those that there are."
+            told = "There is no such study; /report lists all studies."
             return _tell(HTTPStatus.NOT_FOUND, told, start_response)
         return _send(
             lambda: page.packed,

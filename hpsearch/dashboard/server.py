@@ -91,7 +91,7 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
             OSError: There is no room, so that the connection stays in the kernel's queue.
         """
         if not self._has_room():
-            raise OSError("all connections are being answered")
+            raise OSError("every connection is in use")
         try:
             return super().get_request()
         except OSError as error:

@@ -326,7 +326,7 @@ class DashboardStorage(BaseStorage):
         raise PermissionError(_READ_ONLY)
 
 
-_READ_ONLY = "the dashboard is read-only: studies change through hpsearch alone"
+_READ_ONLY = "the dashboard is read-only: only hpsearch changes studies"
 
 
 def _trial_in(snapshot: Snapshot, trial_id: int) -> FrozenTrial:

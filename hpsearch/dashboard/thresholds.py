@@ -34,33 +34,33 @@ class Thresholds:
         epoch = trial_record.epochs_done
         value = trial.intermediate_values.get(epoch)
         if value is None:
-            return f"stopped by the rule {self._name!r}."
+            return f"stopped by the pruner {self._name!r}."
         best = self._sign * max(self._sign * each for each in trial.intermediate_values.values())
         match self._name:
             case "asha" | "hyperband":
                 factor = int(self._settings.get("reduction_factor", 3))
                 among = " of its bracket" if self._name == "hyperband" else ""
-                rule = f"{self._name} lets the best 1/{factor}{among} go on from this rung"
+                rule = f"{self._name} lets the best 1/{factor}{among} continue from this rung"
                 if trial_record.rung is not None:
-                    rule = f"it waited at this rung until the budget was used; {rule}"
+                    rule = f"it was paused at this rung until the budget was used; {rule}"
                 # No bound for hyperband, as only the pruner knows which trials share a bracket
                 bound = None if self._name == "hyperband" else self._top(epoch, factor)
-                return self._told(rule, value, bound, "trials that have come here")
+                return self._told(rule, value, bound, "trials that reached this epoch")
             case "median" | "percentile":
                 keep = 50.0 if self._name == "median" else float(self._settings.get("keep", 25.0))
-                rule = f"{self._name} lets the best {keep:g} % go on, by their best value so far"
+                rule = f"{self._name} lets the best {keep:g} % continue, by their best value so far"
                 bound = self._percentile(epoch, keep)
                 return self._told(rule, best, bound, "complete trials at this epoch")
             case _:
                 reached = MetricFormat(self._metric).value(value)
-                return f"stopped by the rule {self._name!r} with {self._metric} {reached}."
+                return f"stopped by the pruner {self._name!r} with {self._metric} {reached}."
 
     def _told(self, rule: str, value: float, bound: float | None, whose: str) -> str:
         written = MetricFormat(self._metric).value
         told = f"{rule}, and its {self._metric} is {written(value)}"
         if bound is None:
             return f"{told}."
-        return f"{told}; of the {whose} by now these begin at {written(bound)}."
+        return f"{told}; of the {whose} so far, the best start at {written(bound)}."
 
     def _top(self, epoch: int, factor: int) -> float | None:
         scores = self._values(epoch, False)

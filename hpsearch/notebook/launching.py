@@ -94,9 +94,9 @@ def confirm(
 def _require_main_thread() -> None:
     if threading.current_thread() is not threading.main_thread():
         raise UserError(
-            "a launch must be called from the main thread, since only that one learns of an "
+            "a launch must be called from the main thread, because only that thread receives an "
             f"interrupt, but this is thread {threading.current_thread().name!r}; call it from a "
-            "notebook's cell, or run `hpsearch launch --detach`"
+            "cell of a notebook, or run `hpsearch launch --detach`"
         )
 
 

@@ -229,7 +229,7 @@ class Study:
 
         def declare(database: Database, record: StudyRecord) -> None:
             if is_confirmation(record.study):
-                raise UserError("a confirmation's trainings can't be taken out one by one")
+                raise UserError("a training of a confirmation can't be declared invalid")
             ticket = record.trial(trial).ticket
             validity.invalidate(database, record.study.study_id, ticket, reason, again=again)
 
@@ -250,7 +250,7 @@ class Study:
             return self._read(overview)
         except (NothingStored, UnknownName):
             return html.page(
-                html.title(self.name), html.line("not launched yet: .launch() begins", "soft")
+                html.title(self.name), html.line("not launched yet: .launch() starts it", "soft")
             )
         except HpsearchError as error:
             return html.page(html.title(self._study), html.line(str(error), "bad"))

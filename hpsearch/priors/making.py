@@ -58,8 +58,8 @@ def prior_of(study: StudyFile, *, data: Path | None = None) -> RulePrior | None:
     if study.prior_sha256 not in (None, found):
         raise UserError(
             f"study {study.name!r}: its prior must be the file that it was created with (SHA-256 "
-            f"{study.prior_sha256:.12}..), but {file} is another one ({found:.12}..); restore it, "
-            "or start a study of another name (a prior that comes with hpsearch: use the version "
+            f"{study.prior_sha256:.12}..), but {file} has SHA-256 {found:.12}..; restore the file, "
+            "or start a study of another name (if the prior comes with hpsearch, use the version "
             "that created the study)"
         )
     return LearnedPrior(

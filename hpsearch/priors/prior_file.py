@@ -116,14 +116,14 @@ def read(file: Path) -> Learned:
             return _read({name: arrays[name] for name in arrays.files})
     except MemoryError:
         raise UserError(
-            f"a prior must be an .npz file that hpsearch has written, but {file} is none: an array "
-            "in it says that it is larger than the memory"
+            f"a prior must be an .npz file that hpsearch has written, but {file} isn't one: by its "
+            "header, an array in it is larger than the memory"
         ) from None
     except OSError as error:
         raise UserError(f"a prior must be a file that can be read, but {file}: {error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"a prior must be an .npz file that hpsearch has written, but {file} is none: {error}"
+            f"a prior must be an .npz file that hpsearch has written, but {file} isn't one: {error}"
         ) from error
 
 

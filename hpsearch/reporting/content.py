@@ -45,7 +45,7 @@ class StudyContent:
     fingerprint: str
     created_at: str
     seed: int | None
-    #: The study as it was launched, as YAML, with defaults and changes of the command line.
+    #: The study file of the launch, as YAML, with defaults and changes of the command line.
     text: str
     metric: str
     #: Which epoch's value counts.

@@ -65,18 +65,15 @@ def hard_pictures(
     """
     if matrices is None:
         way = (
-            "and only one objective is confirmed by such."
+            "and a study of several objectives has no confirmation."
             if record.goals.is_multi_objective
-            else f"hpsearch confirm --study {record.study.name} has them do so."
+            else f"hpsearch confirm --study {record.study.name} runs such trainings."
         )
-        return Shown(
-            reason="Which pictures are hard shows only when several trainings have judged them; "
-            + way
-        )
+        return Shown(reason="Several trainings are needed to find hard pictures; " + way)
     if not matrices.hardest:
         return Shown(reason="No training got any validation image wrong.")
     if not wanted:
-        return Shown(unseen=matrices.hardest, reason="Pictures were not asked for.")
+        return Shown(unseen=matrices.hardest, reason="Pictures were not requested.")
     try:
         prepared = _prepared(record, data)
     except (HpsearchError, OSError) as error:
@@ -84,8 +81,8 @@ def hard_pictures(
     if prepared is None or prepared.data_hash not in hashes:
         return Shown(
             unseen=matrices.hardest,
-            reason="The images on this host are others than those that were trained on (their "
-            "hash differs), so none is shown.",
+            reason="The images on this host differ from those that were trained on (another hash), "
+            "so none is shown.",
         )
     return Shown(
         thumbnails=[

@@ -102,7 +102,7 @@ def _panel(axes: Axes, chart: Chart, *, alone: bool) -> None:
             case "heatmap":
                 _heat(axes, trace)
             case other:
-                raise ValueError(f"no plate can be made of a {other} trace")
+                raise ValueError(f"a {other} trace can't be drawn as a static chart")
     for shape in layout.get("shapes", ()):
         _line(axes, shape)
     for note in layout.get("annotations", ()):
@@ -197,7 +197,7 @@ def _points(
 
 def _bars(axes: Axes, trace: Mapping[str, Any]) -> None:
     if trace.get("orientation") != "h":
-        raise ValueError("a plate draws bars that lie")
+        raise ValueError("a static chart draws horizontal bars only")
     axes.barh(
         trace["y"],
         trace["x"],

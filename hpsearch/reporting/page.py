@@ -74,5 +74,5 @@ def _program() -> str:
 
     plotly = str(get_plotlyjs())
     if "</script" in plotly.lower() or "<!--" in plotly:
-        raise ValueError("this version of plotly.js can't stand in a page")
+        raise ValueError("this version of plotly.js can't be embedded in a page")
     return f"{plotly}\n;{_read('report.js')}"

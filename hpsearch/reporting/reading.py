@@ -77,7 +77,7 @@ def read_content(
     if (search := confirmed_search(record.study)) is not None:
         raise UserError(
             f"a report is made of a search, but {name!r} is the confirmation of {search!r}; run "
-            f"`hpsearch report --study {search}`, which tells of its confirmation too"
+            f"`hpsearch report --study {search}`, which includes its confirmation"
         )
     by_ticket = queries.curves(database, record.study.study_id)
     numbers = {trial.ticket: trial.number for trial in record.trials}

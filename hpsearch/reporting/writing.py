@@ -62,7 +62,7 @@ def write_report(content: ReportContent, folder: Path, *, figures: bool = True) 
             write_file(folder / name, text)
     except OSError as error:
         raise UserError(
-            f"a report is written into a folder that can be written, but {folder} can't be "
+            f"a report needs a writable folder, but {folder} isn't writable "
             f"({error.strerror or error}); name another with --out"
         ) from error
     drawn = [folder / path for png in pictures.values() for path in (png, f"{png[:-3]}svg")]

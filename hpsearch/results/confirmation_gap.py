@@ -60,7 +60,7 @@ class TestGap:
         unit = MetricFormat(self.metric)
         own = "" if self.test_interval is None else f" (95 %: {unit.interval(self.test_interval)})"
         return (
-            f"The test figure lies outside the confirmed interval: {unit.value(self.test)}{own} on "
+            f"The test value is outside the confirmed interval: {unit.value(self.test)}{own} on "
             f"the test images, {unit.value(self.confirmed)} confirmed (95 %: "
             f"{unit.interval(self.confirmed_interval)}). It is "
             f"{'worse' if self.worse else 'better'} by "
@@ -154,31 +154,32 @@ def _reasons(
     found = [_chance(gap, evaluation), _classes(gap, verdict, evaluation)]
     if verdict.lacks_groups or (evaluation.groups is None and names_groups(data)):
         found.append(
-            "The images come in groups, but a figure was stored before hpsearch counted them: "
-            "its interval takes each image as independent and is too narrow. "
-            "`hpsearch confirm --again` stores them."
+            "The images have groups, but a value was stored before hpsearch recorded them: its "
+            "interval treats each image as independent, so it is too narrow. `hpsearch confirm "
+            "--again` records them."
         )
     if gap.worse and not verdict.new_splits:
         found.append(
-            "The finalists were chosen on the same validation images that confirm them, since "
-            "these are fixed. That flatters the confirmed figure; test images it can't flatter."
+            "The finalists were chosen on the same validation images that confirm them, because "
+            "these images are fixed. This makes the confirmed value optimistic, but not the test "
+            "value."
         )
     if gap.worse and Goals.of(document).objective.at == "best":
         found.append(
             "Each training counts with its best epoch (`at: best`), chosen by its validation "
-            "images. That flatters the confirmed figure."
+            "images. This makes the confirmed value optimistic."
         )
     if gap.worse and verdict.groups is None and not names_groups(data):
         found.append(
-            "No groups are named. If several images show one object, person or place and lie on "
-            "both sides of a split, validation measures memory: keep them together with the "
+            "The study has no groups. If several images show one object, person or place and are "
+            "on both sides of a split, validation measures memory: keep them together with the "
             "source's `group` or `groups_key` (docs/data.md)."
         )
     if not _mentions(data.get("source"), _HELD_OUT):
         kind = "harder or of another kind" if gap.worse else "easier, or copies of training images"
         found.append(
-            "The test images are a part of their own, not drawn at random from the same images as "
-            f"those for validation: they may be {kind}."
+            "The test images are a separate part, not drawn at random from the same images as the "
+            f"validation images: they may be {kind}."
         )
     return [each for each in found if each]
 
@@ -191,8 +192,8 @@ def _chance(gap: TestGap, evaluation: FinalEvaluation) -> str:
     between = unit.differences(gap.difference.low, gap.difference.high)
     if gap.by_chance:
         return (
-            f"Chance may explain it: the difference of {by} is uncertain (95 %: {between}), since "
-            f"the test figure rests on {evaluation.sample} alone."
+            f"Chance may explain it: the difference of {by} is uncertain (95 %: {between}), "
+            f"because the test value depends on only {evaluation.sample}."
         )
     return f"Chance alone hardly explains it: the difference is {by} (95 %: {between})."
 
@@ -212,8 +213,8 @@ def _classes(gap: TestGap, verdict: ConfirmationResult, evaluation: FinalEvaluat
         return ""
     unit = MetricFormat(gap.metric)
     return (
-        "The test images have another mix of classes: with it, the same validation results would "
-        f"make {unit.value(mixed)}."
+        "The test images have another mix of classes: with that mix, the same validation results "
+        f"would give {unit.value(mixed)}."
     )
 
 

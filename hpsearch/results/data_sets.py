@@ -127,11 +127,11 @@ def require_same(
         before = _images_of(database, known.trial_id or -1)
         trials = _trials(each for each in tickets if group.hashes.get(each.ticket) in others)
         raise DataError(
-            f"study {study!r} must go on with the images that its trials were trained on, but they "
-            f"have changed: the data hash is {images.data_hash} now, and was "
-            f"{before.data_hash} for {trials}. {_changes(before, images)}. Put those images "
-            f"back; or search on the new ones in a study of its own (--name {study}_2); or, if the "
-            f"old values are worth nothing, take these trials out with `hpsearch invalidate`"
+            f"study {study!r} must use the images that its trials were trained on, but they have "
+            f"changed: the data hash is {images.data_hash} now, and was {before.data_hash} for "
+            f"{trials}. {_changes(before, images)}. Restore those images; or search on the new "
+            f"ones in another study (--name {study}_2); or, if the old values have no use, remove "
+            "these trials from the ranking with `hpsearch invalidate`"
         )
 
 
@@ -142,8 +142,8 @@ def mixed(tickets: Sequence[Ticket], others: Mapping[int, str]) -> str | None:
     trials = [each for each in tickets if each.ticket in others]
     return (
         f"the images have changed during this study: {_trials(trials)} "
-        f"{'was' if len(trials) == 1 else 'were'} trained on others than the first ones, so values "
-        "of the two can't be compared (`hpsearch doctor` lists them)"
+        f"{'was' if len(trials) == 1 else 'were'} trained on other images than the first trials, "
+        "so their values can't be compared (`hpsearch doctor` lists them)"
     )
 
 
@@ -183,7 +183,7 @@ def _changes(before: Images, now: Images) -> str:
     known = before.class_names or now.class_names
     gone = [name for name in known if name not in now.class_names]
     new = [name for name in now.class_names if name not in known]
-    told += [f"classes gone: {_listed(map(repr, gone))}"] if gone else []
+    told += [f"removed classes: {_listed(map(repr, gone))}"] if gone else []
     told += [f"new classes: {_listed(map(repr, new))}"] if new else []
     if before.per_class and now.per_class:
         was = dict(zip(before.class_names, before.per_class, strict=False))
@@ -195,8 +195,8 @@ def _changes(before: Images, now: Images) -> str:
     if told:
         return f"What changed: {', '.join(told)}"
     if before.total is None:
-        return "How many images there were isn't recorded"
-    return f"There are as many ({before.total}) in as many classes, but some are other pictures"
+        return "The former number of images isn't recorded"
+    return f"There are as many ({before.total}) in as many classes, but some images differ"
 
 
 def _counts(ticket: Ticket) -> bool:

@@ -34,7 +34,7 @@ def shortened(text: str, most: int, *, beginning: int) -> str:
     """
     if len(text) <= most:
         return text
-    note = f"\n[... {len(text) - most:,} characters or more are left out ...]\n"
+    note = f"\n[... {len(text) - most:,} characters or more left out ...]\n"
     end = max(0, most - beginning - len(note))
     return text[:beginning] + note + text[len(text) - end :]
 

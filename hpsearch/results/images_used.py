@@ -41,7 +41,7 @@ def images_used(study: StudyFile) -> list[DataConfig]:
         found.setdefault(repr(config), config)
         if len(found) > MAX_CONFIGS:
             raise UserError(
-                f"at most {MAX_CONFIGS} sizes can be prepared ahead, but study {study.name!r} "
+                f"at most {MAX_CONFIGS} sizes can be prepared in advance, but study {study.name!r} "
                 "allows more; workers prepare what they need"
             )
         while turns and turns[-1] == sizes[len(turns) - 1] - 1:

@@ -28,27 +28,29 @@ def winner_of(record: StudyRecord, study: StudyFile, number: int | None = None) 
     if number is None and record.goals.is_multi_objective and order:
         listed = ", ".join(str(each.number) for each in front(record)[:KEPT_WEIGHTS])
         raise UserError(
-            f"study {name!r} has several objectives, so no one trial is its winner; name a trial "
-            f"of its front ({listed}) with from: {{study: {name}, trial: N}}"
+            f"study {name!r} has several objectives, so it has no single winner; name a trial of "
+            f"its front ({listed}) with from: {{study: {name}, trial: N}}"
         )
     trial = record.trial(number) if number is not None else next(iter(order), None)
     if trial is None:
         if violators(record):
             raise UserError(none_eligible(record))
         raise UserError(
-            f"only a complete trial can be built upon, but study {name!r} has none yet "
+            f"a study can be based only on a complete trial, but study {name!r} has none yet "
             f"({counts.running} running, {counts.paused} paused, {counts.pruned} pruned, "
             f"{counts.failed} failed); launch it until one is complete"
         )
     if trial in violators(record):
         raise UserError(
-            f"only a trial that keeps the constraints of study {name!r} can be built upon, but of "
-            f"trial {trial.number} {'; '.join(record.goals.violated(trial.metrics))}"
+            "a study can be based only on a trial that satisfies the constraints of study "
+            f"{name!r}, but of trial {trial.number} "
+            f"{'; '.join(record.goals.violated(trial.metrics))}"
         )
     if trial not in order:
         raise UserError(
-            f"only a complete trial can be built upon, but trial {trial.number} of study {name!r} "
-            f"is {trial.state.value}; name a complete one, or none for the best"
+            f"a study can be based only on a complete trial, but trial {trial.number} of study "
+            f"{name!r} is {trial.state.value}; name a complete trial, or leave the trial out for "
+            "the best one"
         )
     return InheritedConfig(
         study=name,

@@ -125,12 +125,12 @@ def _stored_definition(name: str, storage: str, unknown: UnknownName) -> StoredS
         raise unknown from None
     if found is None:
         raise UnknownName(
-            "study", name, {*unknown.names, *stored}, "A path to a .yaml file works as well."
+            "study", name, {*unknown.names, *stored}, "You can also give the path of a .yaml file."
         )
     if (search := confirmed_search(found)) is not None:
         raise UserError(
             f"a study or a study file must be named, but {name!r} is the confirmation of "
-            f"{search!r}; go on with it: hpsearch confirm --study {search}"
+            f"{search!r}; to continue it, run: hpsearch confirm --study {search}"
         )
     return found
 
@@ -193,7 +193,7 @@ def _finder(storage: str) -> Resolve:
             with database_for_reading(storage) as database:
                 record = read_study(database, name)
         except UnknownName as error:
-            raise UserError(f"{error} Launch it first, or name a frozen file (.yaml).") from error
+            raise UserError(f"{error} Launch it first, or give a frozen config (.yaml).") from error
         except NothingStored as error:
             raise UserError(f"study {name!r} must be launched first: {error}") from error
         return winner_of(record, study_of(record), trial)

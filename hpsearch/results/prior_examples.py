@@ -65,8 +65,8 @@ def examples_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> P
         sources.add(repr(config.data.source))
     if len(rows) < LEAST_TRIALS:
         raise UserError(
-            f"a prior learns from a study of at least {LEAST_TRIALS} trials that it can judge "
-            f"(from scratch, with SGD, Adam, AdamW or RMSprop), but {name!r} has {len(rows)}"
+            f"a prior learns from a study with at least {LEAST_TRIALS} usable trials (trained from "
+            f"scratch, with SGD, Adam, AdamW or RMSprop), but {name!r} has {len(rows)}"
         )
     order: Mapping[tuple[float, float], int] = {
         each: place for place, each in enumerate(sorted(set(worth)))

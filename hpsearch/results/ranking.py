@@ -142,8 +142,8 @@ def pick(record: StudyRecord, which: str | int) -> TrialRecord:
     if not record.goals.is_multi_objective:
         raise UserError(
             f"a point is picked from a front of several objectives, but study {name!r} has one, "
-            f"{record.objective.metric}; leave the pick out (the winner is meant), or name a "
-            "trial with --trial"
+            f"{record.objective.metric}; leave --pick out to take the winner, or name a trial with "
+            "--trial"
         )
     points = front(record)
     if not points:
@@ -181,9 +181,9 @@ def chosen(record: StudyRecord, which: str | None = None) -> TrialRecord | None:
         listed = ", ".join(str(trial.number) for trial in points[:KEPT_WEIGHTS])
         raise UserError(
             f"study {record.study.name!r} has several objectives "
-            f"({', '.join(record.goals.objectives)}), so no one trial is its winner; choose a "
-            f"point of its front with --pick {KNEE} or --pick N (trials {listed}"
-            f"{', ..' if len(points) > KEPT_WEIGHTS else ''})"
+            f"({', '.join(record.goals.objectives)}), so it has no single winner; choose a point "
+            f"of its front with --pick {KNEE} or --pick N (trials "
+            f"{listed}{', ..' if len(points) > KEPT_WEIGHTS else ''})"
         )
     return next(iter(points), None)
 
@@ -194,9 +194,10 @@ def none_eligible(record: StudyRecord) -> str:
     broken = len(violators(record))
     if broken:
         return (
-            f"only a trial that keeps the constraints can win, but all {broken} complete trials "
-            f"of study {name!r} break one ({', '.join(map(str, record.goals.constraints))}); "
-            "launch more trials, or widen the constraint in a study of another name"
+            f"only a trial that satisfies the constraints can win, but all {broken} complete "
+            f"trials of study {name!r} break a constraint "
+            f"({', '.join(map(str, record.goals.constraints))}); launch more trials, or relax the "
+            "constraint in a study of another name"
         )
     invalid = f", {counts.invalid} invalid" if counts.invalid else ""
     return (

@@ -170,7 +170,7 @@ def _damage(tickets: Sequence[Ticket]) -> str | None:
     return (
         f"damaged rows in the database (hpsearch_tickets): {rows}"
         + (f"; and {more} more" if more > 0 else "")
-        + ". Everything else is shown"
+        + ". All other rows are shown"
     )
 
 

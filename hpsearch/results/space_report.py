@@ -169,9 +169,10 @@ class SpaceReport:
         """Warnings that forbid nothing: reasons why the study's metrics may mislead."""
         copies = tuple(
             f"{each.copies:,} of the {each.val_images:,} validation images of data source "
-            f"{each.name} are training images, too, pixel for pixel at "
-            f"{'x'.join(map(str, each.input_shapes[0][1:]))}: accuracy on them is memory. Remove "
-            "the copies, or keep them on one side of the split (a source's `group`, docs/data.md)"
+            f"{each.name} are also training images, pixel for pixel at "
+            f"{'x'.join(map(str, each.input_shapes[0][1:]))}: accuracy on them measures memory. "
+            "Remove the copies, or keep them on one side of the split (a source's `group`, "
+            "docs/data.md)"
             for each in self.sources
             if each.copies
         )
@@ -287,25 +288,25 @@ def require_feasible(study: StudyFile, report: SpaceReport) -> None:
     for found in report.violating:
         if found.try_first is not None:
             raise UserError(
-                f"study {study.name!r}: try_first[{found.try_first}] must keep the study's "
+                f"study {study.name!r}: try_first[{found.try_first}] must satisfy the study's "
                 f"constraints, but {found.reason}"
             )
     if report.feasible == 0 and report.violating:
         raise UserError(
-            f"study {study.name!r}: at least one configuration must keep the constraints, but none "
-            f"of the {report.tried} that were tried does, as {report.violating[0].reason}"
+            f"study {study.name!r}: at least one configuration must satisfy the constraints, but "
+            f"none of the {report.tried} tried ones does: {report.violating[0].reason}"
         )
     if report.feasible == 0 and report.impossible:
         listed = "; ".join(map(str, report.impossible))
         raise UserError(
-            f"study {study.name!r}: at least one configuration must be one that can be built, but "
+            f"study {study.name!r}: it must be possible to build at least one configuration, but "
             f"{listed}"
         )
     if report.feasible == 0:
         example = report.infeasible[0]
         raise UserError(
-            f"study {study.name!r}: at least one configuration must be one that can be built, but "
-            f"none of the {report.tried} that were tried can, as {example.reason}"
+            f"study {study.name!r}: it must be possible to build at least one configuration, but "
+            f"none of the {report.tried} tried ones can be built: {example.reason}"
         )
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 #: Warning about an interval that was computed without the images' groups.
 LACKS_GROUPS = (
-    "The images come in groups, but this confirmation was stored before hpsearch counted them: its "
-    "intervals take each image as independent and are too narrow. `hpsearch confirm --again` "
-    "confirms anew, over groups."
+    "The images have groups, but this confirmation was stored before hpsearch recorded them: its "
+    "intervals treat each image as independent, so they are too narrow. `hpsearch confirm --again` "
+    "confirms again, over groups."
 )
 
 
@@ -145,8 +145,8 @@ def distrusted(verdict: ConfirmationResult) -> str:
         return ""
     listed = "; ".join(f"trial {trial} ({why})" for trial, why in sorted(verdict.invalid.items()))
     return (
-        f"Of its finalists these have since been declared invalid in the search: {listed}. "
-        "Confirm anew to compare without them (`hpsearch confirm --again`)."
+        f"Of its finalists these have since been declared invalid in the search: {listed}. Confirm "
+        "again to compare without them (`hpsearch confirm --again`)."
     )
 
 

@@ -164,7 +164,7 @@ class TrialHistory:
 class DraftView(BaseStorage):
     """The storage that a sampler sees: finished and running trials, and a draft that it fills in.
 
-    Methods that would change the database raise: the ledger is the only writer.
+    Methods that would change the database raise: only the ledger writes trials.
     """
 
     def __init__(
@@ -266,33 +266,33 @@ class DraftView(BaseStorage):
         return {}
 
     def get_all_studies(self) -> NoReturn:
-        """Refuse: a draft knows one study.
+        """Refuse: a draft belongs to one study.
 
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError("a draft knows one study")
+        raise NotImplementedError("a draft belongs to one study")
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> NoReturn:
-        """Refuse: the ledger is the only writer.
+        """Refuse: only the ledger writes trials.
 
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError("the ledger is the only writer")
+        raise NotImplementedError("only the ledger writes trials")
 
     def delete_study(self, study_id: int) -> NoReturn:
-        """Refuse: the ledger is the only writer.
+        """Refuse: only the ledger writes trials.
 
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError("the ledger is the only writer")
+        raise NotImplementedError("only the ledger writes trials")
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse: the ledger is the only writer.
+        """Refuse: only the ledger writes trials.
 
         Args:
             study_id: Ignored.
@@ -302,10 +302,10 @@ class DraftView(BaseStorage):
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError("the ledger is the only writer")
+        raise NotImplementedError("only the ledger writes trials")
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse: the ledger is the only writer.
+        """Refuse: only the ledger writes trials.
 
         Args:
             study_id: Ignored.
@@ -315,22 +315,22 @@ class DraftView(BaseStorage):
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError("the ledger is the only writer")
+        raise NotImplementedError("only the ledger writes trials")
 
     def create_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None = None
     ) -> NoReturn:
-        """Refuse: the ledger is the only writer.
+        """Refuse: only the ledger writes trials.
 
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError("the ledger is the only writer")
+        raise NotImplementedError("only the ledger writes trials")
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> NoReturn:
-        """Refuse: the ledger is the only writer.
+        """Refuse: only the ledger writes trials.
 
         Args:
             trial_id: Ignored.
@@ -340,12 +340,12 @@ class DraftView(BaseStorage):
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError("the ledger is the only writer")
+        raise NotImplementedError("only the ledger writes trials")
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> NoReturn:
-        """Refuse: the ledger is the only writer.
+        """Refuse: only the ledger writes trials.
 
         Args:
             trial_id: Ignored.
@@ -355,4 +355,4 @@ class DraftView(BaseStorage):
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError("the ledger is the only writer")
+        raise NotImplementedError("only the ledger writes trials")

@@ -120,7 +120,7 @@ def draw_trial(
     else:
         raise InfeasibleConfig(
             f"a configuration must be one that can be built, but {tries} draws in a row gave only "
-            "such as are known not to be; narrow the study's space"
+            "configurations that are known not to be; narrow the study's space"
         )
     return DrawnTrial(
         params=draw.params,

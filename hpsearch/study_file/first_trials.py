@@ -128,7 +128,7 @@ class _Reader:
                 self.problem(
                     location,
                     path,
-                    f"must lie in the space, {_words(space)}, but got {shown(value)}",
+                    f"must be in the space, {_words(space)}, but got {shown(value)}",
                 )
         elif isinstance(space, Fixed) and label(space.value) != label(value):
             self.problem(

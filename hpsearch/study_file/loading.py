@@ -158,7 +158,9 @@ def find_study(name_or_path: str) -> Path:
         return Path(os.path.expanduser(name_or_path))  # noqa: PTH111
     known = shipped_studies()
     if name_or_path not in known:
-        raise UnknownName("study", name_or_path, known, "A path to a .yaml file works as well.")
+        raise UnknownName(
+            "study", name_or_path, known, "You can also give the path of a .yaml file."
+        )
     found, own = known[name_or_path], packaged() / f"{name_or_path}.yaml"
     if own.exists() and not found.samefile(own) and read_text(found) != read_text(own):
         raise UserError(

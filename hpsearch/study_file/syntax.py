@@ -106,7 +106,7 @@ def read_yaml(text: str, location: SourceLocation, diagnostics: Diagnostics) -> 
         mark, context = error.problem_mark or error.context_mark, error.context or ""
         begin = error.context_mark
         if location.line and context.startswith("while") and begin and begin.line != mark.line:
-            context += f" that begins on line {begin.line + 1}"
+            context += f" that starts on line {begin.line + 1}"
         said = ", ".join(part for part in (context, error.problem) if part)
         diagnostics.add(_at(location, mark), "", f"this is not valid YAML: {said}")
         return None
@@ -274,7 +274,7 @@ class _Converter:
             self.diagnostics.add(
                 at,
                 key,
-                f"a whole number must lie between -2^63 and 2^63, but got {shown(raw.value)}",
+                f"a whole number must be between -2^63 and 2^63, but got {shown(raw.value)}",
                 final=True,
             )
             return None

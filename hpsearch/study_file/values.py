@@ -160,7 +160,7 @@ def _broken_range(low: Any, high: Any, step: Any, *, log: bool, integer: bool) -
         return "step > 0 must hold"
     # The decimals as written: in floats, 0.6 to 0.95 isn't a whole number of steps of 0.05
     if (Fraction(str(high)) - Fraction(str(low))) % Fraction(str(step)) != 0:
-        return "max must lie a whole number of steps above min"
+        return "max must be a whole number of steps above min"
     return ""
 
 

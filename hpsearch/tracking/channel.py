@@ -97,7 +97,7 @@ class Channel:
         self._closing.set()
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            self._tell("it doesn't answer, so the worker leaves without it")
+            self._tell("it doesn't answer, so the worker ends without waiting for it")
             self.lost += sum(isinstance(each, _Log) for each in list(self._queue.queue))
         if self.lost:
             logger.warning("tracker %s: %d points were not tracked", self.name, self.lost)
@@ -107,7 +107,7 @@ class Channel:
             self._queue.put_nowait(order)
         except queue.Full:
             self.lost += isinstance(order, _Log)
-            self._tell(f"it is too slow, {self._queue.maxsize} points wait for it")
+            self._tell(f"it is too slow: {self._queue.maxsize} points are waiting")
 
     def _work(self) -> None:
         while True:
@@ -175,7 +175,7 @@ class Channel:
         if not self._told:
             self._told = True
             logger.warning(
-                "tracker %s: %s; training goes on, and what it misses is counted",
+                "tracker %s: %s; training continues, and lost points are counted",
                 self.name,
                 problem,
             )

@@ -51,7 +51,7 @@ class Mlflow:
         self._experiment = experiment
         if uri is not None and urlsplit(uri).password is not None:
             raise UserError(
-                "the tracker mlflow takes no password in its uri, since a study file is stored "
+                "the tracker mlflow takes no password in its uri, because a study file is stored "
                 "and shown; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
         # mlflow reads both when it is imported; what the user has set is kept

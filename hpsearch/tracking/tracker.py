@@ -84,7 +84,6 @@ def require_package(package: str, tracker: str, extra: str | None = None) -> Non
     """
     if importlib.util.find_spec(package) is None:
         raise UserError(
-            f"the tracker {tracker} needs the package {package}, which isn't installed here; "
-            f"run `pip install 'hpsearch[{extra or tracker}]'`, or take {tracker} out of "
-            "`trackers`"
+            f"the tracker {tracker} needs the package {package}, which isn't installed; run `pip "
+            f"install 'hpsearch[{extra or tracker}]'`, or take {tracker} out of `trackers`"
         )

@@ -141,9 +141,9 @@ def _require_own_server() -> None:
             if key in _HARMLESS or (key == "base_url" and value.rstrip("/") == _server()):
                 continue
             raise UserError(
-                f"the tracker wandb also reads {file} of the current folder, which may hold "
-                f"{', '.join(_HARMLESS)} alone, but it sets {key} to {value}: your API key could "
-                "be sent there. Remove that line; what you want yourself belongs into a variable "
+                f"the tracker wandb also reads {file} in the current folder, which may set "
+                f"{', '.join(_HARMLESS)} only, but it sets {key} to {value}: your API key could be "
+                "sent there. Remove that line; put your own settings into a variable "
                 "(WANDB_BASE_URL) or into ~/.config/wandb/settings"
             )
 
@@ -179,9 +179,8 @@ def _require_login() -> None:
         known = False
     if not known:
         raise UserError(
-            "the tracker wandb must know an API key, but WANDB_API_KEY isn't set and "
-            f"{file} has none; run `wandb login`, or track into files with `wandb: "
-            "{mode: offline}`"
+            f"the tracker wandb needs an API key, but WANDB_API_KEY isn't set and {file} has none; "
+            f"run `wandb login`, or write to files with `wandb: {{mode: offline}}`"
         )
 
 

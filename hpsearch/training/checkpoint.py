@@ -67,8 +67,8 @@ def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256:
         raise CheckpointError(
-            f"checkpoint {path} isn't the file that was written: its SHA-256 must be {sha256}, "
-            f"but is {found}; it is damaged or was replaced"
+            f"checkpoint {path} isn't the file that was written: its SHA-256 must be {sha256}, but "
+            f"is {found}; it is damaged or was replaced"
         )
     stored = _read(path, content)
     if not isinstance(stored, dict) or "hpsearch_checkpoint" not in stored:

@@ -90,7 +90,7 @@ class Signature:
             read._check()
         except (ValueError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"weights must tell what model they are of, but what {where} says of it can't be "
+                f"weights must contain a description of their model, but that of {where} can't be "
                 f"used ({error}); export or train it again"
             ) from error
         return read
@@ -101,7 +101,9 @@ class Signature:
         if len(self.input_shape) != 3 or not all(type(n) is int and n > 0 for n in numbers):
             raise ValueError(f"input_shape {self.input_shape}, epoch {self.epoch}")
         if max(self.input_shape) > _LARGEST_EDGE:
-            raise ValueError(f"input_shape {self.input_shape}: no edge above {_LARGEST_EDGE:,}")
+            raise ValueError(
+                f"input_shape {self.input_shape}: an edge has at most {_LARGEST_EDGE:,} pixels"
+            )
         scale = (*self.mean, *self.std)
         if not len(self.mean) == len(self.std) == channels or channels not in (1, 3):
             raise ValueError(f"{channels} channels, mean {self.mean}, std {self.std}")
@@ -244,7 +246,7 @@ def _with_weights(
     except RuntimeError as error:
         raise CheckpointError(
             f"the weights must be those of model {component.name!r} as it is configured, but they "
-            f"don't fit: {' '.join(str(error).split())[:300]}"
+            f"don't match: {' '.join(str(error).split())[:300]}"
         ) from error
     return model
 

@@ -140,9 +140,9 @@ def _epochs(
     every_batch = moves_within_epoch(schedule)
     if not len(val_rows) and follows_validation(schedule):
         raise UserError(
-            f"lr_schedule {config.lr_schedule.name} follows the validation loss, but where "
-            "validation images are trained on as well there is none; train on the training "
-            "images alone, or use another schedule"
+            f"lr_schedule {config.lr_schedule.name} uses the validation loss, but there is none if "
+            "validation images are also trained on; train on the training images only, or use "
+            "another schedule"
         )
     # Reading the loss is free on the CPU; on another device it would wait for the computation
     watch_loss = where.type == "cpu"
@@ -249,7 +249,9 @@ def _mean(losses: list[Tensor], sizes: list[int]) -> float:
 def _state_after(training: TrainingState, epoch: int) -> Callable[[], dict[str, Any]]:
     def state() -> dict[str, Any]:
         if len(training.history) != epoch or training.batch:
-            raise RuntimeError(f"the state after epoch {epoch} is gone: training has moved on")
+            raise RuntimeError(
+                f"the state after epoch {epoch} is no longer available: training has continued"
+            )
         return training.state()
 
     return state
@@ -265,7 +267,7 @@ def _interrupted(training: TrainingState, seconds: float, steps: int) -> Trainin
 
 def _diverged(training: TrainingState, part: str, loss: float, steps: int) -> TrainingDiverged:
     return TrainingDiverged(
-        f"the {part} loss must stay a finite number, but in epoch {training.epoch}, after "
-        f"{training.batch} "
-        f"of {steps} batches, it is {loss}; try a lower learning rate than {training.first_lr:g}"
+        f"the {part} loss must be a finite number, but in epoch {training.epoch}, after "
+        f"{training.batch} of {steps} batches, it is {loss}; try a lower learning rate than "
+        f"{training.first_lr:g}"
     )

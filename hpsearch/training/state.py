@@ -167,9 +167,10 @@ class TrainingState:
             self.schedule.load_state_dict(state["schedule"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(
-                "a checkpoint resumes only in the code that wrote it, but its contents don't fit "
-                f"model {self._config.model.name!r} or optimizer {self._config.optimizer.name!r} "
-                f"as they are now: {str(error).partition(chr(10))[0]}"
+                "a checkpoint can be resumed only by the code that wrote it, but its content "
+                f"doesn't match model {self._config.model.name!r} or optimizer "
+                f"{self._config.optimizer.name!r} as they are now: "
+                f"{str(error).partition(chr(10))[0]}"
             ) from error
         self.history = list(state["history"])
         self.epoch = state["epoch"] + 1
@@ -242,9 +243,9 @@ def require_same(state: Mapping[str, Any], expected: Mapping[str, str]) -> None:
     for key, value in expected.items():
         if state.get(key) != value:
             raise CheckpointError(
-                f"a checkpoint resumes only what it was made from, but this one was trained "
-                f"on {named[key]} ({key} {str(state.get(key))[:12]}, not {value[:12]}); "
-                "start this configuration at its beginning"
+                "a checkpoint can be resumed only with the same data and configuration, but this "
+                f"one was trained on {named[key]} ({key} {str(state.get(key))[:12]}, not "
+                f"{value[:12]}); start this configuration from the first epoch"
             )
 
 

@@ -51,7 +51,7 @@ def read_tensors(file: Path | IO[bytes], *, compare_checksums: bool = False) -> 
         if found is None:
             raise
         raise pickle.UnpicklingError(
-            f"it holds {found[1]}, but only tensors and plain values are read"
+            f"it contains {found[1]}, but only tensors and plain values are read"
         ) from None
 
 
@@ -67,4 +67,4 @@ def _require_stored(archive: zipfile.ZipFile) -> None:
     starts = sorted((each.header_offset, each.file_size) for each in archive.infolist())
     for (start, size), (following, _) in pairwise(starts):
         if start + size > following:
-            raise zipfile.BadZipFile("its parts overlap, which those of torch.save never do")
+            raise zipfile.BadZipFile("its parts overlap, which torch.save never does")

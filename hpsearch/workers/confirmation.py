@@ -124,12 +124,12 @@ def prepare_confirmation(
     )
     if settings.seeds < FIRST_ROUND:
         raise UserError(
-            f"a confirmation needs {FIRST_ROUND} seeds or more (one tells nothing of how far they "
-            f"differ), but got {settings.seeds}"
+            f"a confirmation needs {FIRST_ROUND} seeds or more (one seed doesn't show how much "
+            f"seeds differ), but got {settings.seeds}"
         )
     if settings.seeds > MOST_SEEDS:
         raise UserError(
-            f"a confirmation takes {MOST_SEEDS:,} seeds at most, but got {settings.seeds:,}"
+            f"a confirmation uses at most {MOST_SEEDS:,} seeds, but got {settings.seeds:,}"
         )
     _require_quiet(search)
     own_name = _own_name(name, len(known) + 1)
@@ -150,8 +150,8 @@ def prepare_confirmation(
     stored = studies.create_or_find(database, prepared)
     if not is_confirmation(stored):
         raise UserError(
-            f"the confirmation of {name!r} would be stored as study {own_name!r}, but there is a "
-            "search of that name; launch one of the two under another name (--name)"
+            f"the confirmation of {name!r} would be stored as study {own_name!r}, but a search has "
+            "that name; launch one of the two under another name (--name)"
         )
     return _describe(database, search, stored, new=stored.document == prepared.document)
 
@@ -240,8 +240,8 @@ def run(
 def _require_search(search: StudyRecord) -> None:
     if (of := confirmed_search(search.study)) is not None:
         raise UserError(
-            f"study {search.study.name!r} is itself the confirmation of {of!r}; name the search: "
-            f"hpsearch confirm --study {of}"
+            f"study {search.study.name!r} is the confirmation of {of!r}; name the search: hpsearch "
+            f"confirm --study {of}"
         )
     if search.goals.is_multi_objective:
         listed = ", ".join(search.goals.objectives)
@@ -256,9 +256,9 @@ def _require_quiet(search: StudyRecord) -> None:
     if search.counts.running:
         name = search.study.name
         raise UserError(
-            "finalists are chosen once no trial is running any more, but trials of study "
-            f"{name!r} are ({search.counts.running}); wait for the end of the search, or run "
-            f"`hpsearch stop --study {name}`"
+            f"finalists are chosen when no trial is running, but study {name!r} has running trials "
+            f"({search.counts.running}); wait until the search ends, or run `hpsearch stop --study "
+            f"{name}`"
         )
 
 
@@ -280,9 +280,9 @@ def _resume(
         given = getattr(request, key)
         if given is not None and given != getattr(begun, key):
             raise UserError(
-                f"{stored.name} was begun with --top {begun.top} --seeds {begun.seeds}, but "
-                f"got --{key} {given}; leave it out to go on (or to read the verdict), or add "
-                "--again to confirm anew, with other seeds"
+                f"{stored.name} was started with --top {begun.top} --seeds {begun.seeds}, but got "
+                f"--{key} {given}; leave it out to continue (or to read the result), or add "
+                "--again to start a new confirmation with other seeds"
             )
     return _describe(database, search, stored, new=False)
 

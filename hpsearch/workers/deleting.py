@@ -146,10 +146,9 @@ def require_no_worker(
         for lease in before:
             if first.get(lease.ticket) != (lease.attempt, lease.renewals):
                 raise UserError(
-                    f"a study is {what} when nobody works on it, but {name!r} has "
+                    f"a study can be {what} only when no worker uses it, but {name!r} has "
                     f"{count_noun(len(before), 'running trial')}; stop its workers with `hpsearch "
-                    "stop "
-                    f"--study {name}` and run the same command again"
+                    f"stop --study {name}` and run the same command again"
                 )
         silent |= {lease.ticket for lease in watch.expired(before)}
         if silent >= {lease.ticket for lease in before}:

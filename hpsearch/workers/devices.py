@@ -75,9 +75,9 @@ def slots(devices: list[str], workers: int, workers_per_gpu: int | None) -> list
     on_gpu = all(device.startswith("cuda") for device in devices)
     if on_gpu and workers_per_gpu is not None and workers > workers_per_gpu * len(devices):
         raise UserError(
-            f"{len(devices)} GPUs with {workers_per_gpu} workers each hold "
-            f"{workers_per_gpu * len(devices)} workers, but --workers is {workers}; "
-            f"use --workers-per-gpu {math.ceil(workers / len(devices))} or fewer workers"
+            f"{len(devices)} GPUs with {workers_per_gpu} workers each run "
+            f"{workers_per_gpu * len(devices)} workers, but --workers is {workers}; use "
+            f"--workers-per-gpu {math.ceil(workers / len(devices))} or fewer workers"
         )
     return [devices[index % len(devices)] for index in range(workers)]
 

@@ -31,9 +31,8 @@ def open_device(device: str) -> None:
         torch.zeros(1, device=device).item()
     except RuntimeError as error:
         raise DeviceUnusable(
-            f"a worker on {device} needs a GPU that computes, but CUDA says: {_first_line(error)}; "
-            "see `nvidia-smi` for its memory, its processes and its compute mode, or use "
-            "--devices cpu"
+            f"a worker on {device} needs a working GPU, but CUDA reports: {_first_line(error)}; "
+            "check its memory, processes and compute mode with `nvidia-smi`, or use --devices cpu"
         ) from error
 
 
@@ -51,8 +50,8 @@ def require_sound(device: str) -> None:
         torch.cuda.synchronize(device)
     except RuntimeError as error:
         raise DeviceUnusable(
-            f"CUDA is broken in this process ({_first_line(error)}), and stays so until its end; "
-            "another worker process can go on"
+            f"CUDA has failed in this process ({_first_line(error)}), and only a new worker "
+            "process can use it again"
         ) from error
 
 

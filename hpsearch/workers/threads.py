@@ -45,8 +45,7 @@ class ThreadShare:
         share = self.most if self.exact else min(self.most, share_of_cores(workers))
         if share < self._last:
             logger.warning(
-                "%d workers are at work on this host now, on %s: trials begin with %s "
-                "instead of %d",
+                "%d workers run on this host now, on %s: new trials use %s instead of %d",
                 workers,
                 count_noun(cores(), "core"),
                 count_noun(share, "thread"),
@@ -54,8 +53,8 @@ class ThreadShare:
             )
         elif self.exact and workers > self._workers and workers * share > cores():
             logger.warning(
-                "%d workers are at work on this host now, on %s, and this one was given "
-                "--threads %d: they slow each other down; without --threads it takes its share",
+                "%d workers run on this host now, on %s, and this one has --threads %d, so they "
+                "slow each other down; leave --threads out to share the cores",
                 workers,
                 count_noun(cores(), "core"),
                 self.most,
@@ -94,11 +93,11 @@ def crowding(workers: int, others: int) -> str | None:
     everybody = workers + others
     if others == 0 and everybody <= cores():
         return None
-    beside = f", {others} of them at work already" if others else ""
+    beside = f", {others} of them already running" if others else ""
     told = (
         f"{count_noun(everybody, 'worker')} share the {count_noun(cores(), 'core')} of this "
         f"host{beside}"
     )
     if everybody > cores():
-        return f"{told}: one for each core would get as much done"
+        return f"{told}: one worker per core would be as fast"
     return f"{told}: each trains with {count_noun(share_of_cores(everybody), 'thread')} at most"

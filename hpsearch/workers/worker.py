@@ -46,11 +46,11 @@ logger = logging.getLogger(__name__)
 #: Pause before the next claim while other workers have all trials that are left.
 POLL_SECONDS = 0.5
 
-#: How long a worker that was told to leave waits for a busy database to release its ticket.
+#: How long a worker that was asked to stop waits for a busy database to release its ticket.
 LAST_WORDS_SECONDS = 5.0
 
 #: How long trackers may take to send their queues when the study is finished, and when the worker
-#: was told to leave: it must end before its launch kills it.
+#: was asked to stop: it must end before its launch kills it.
 TRACKERS_AT_THE_END, TRACKERS_LEAVING = 30.0, 2.0
 
 
@@ -114,7 +114,7 @@ def run_worker(options: WorkerOptions) -> Idle | None:
     """Work until the study is finished or stopped, or this worker is told to leave.
 
     Returns:
-        Why nothing is left to claim; ``None`` if the worker was told to leave.
+        Why nothing is left to claim; ``None`` if the worker was asked to stop.
 
     Raises:
         UserError: The study, its plug-ins or its data can't be reached from here.

@@ -78,7 +78,7 @@ def test_launch_confirm_evaluate_export(hpsearch, here):
 
     refused = hpsearch("confirm", "--study", "small", "--seeds", "9")
     assert refused.code == 2
-    assert "begun with --top 2 --seeds 2, but got --seeds 9" in refused.err
+    assert "started with --top 2 --seeds 2, but got --seeds 9" in refused.err
     refused = hpsearch("confirm", "--study", "smal")
     assert refused.code == 2
     assert "unknown study 'smal'. Did you mean 'small'" in refused.err

@@ -65,7 +65,7 @@ def test_an_interrupt_pauses_and_the_same_cell_goes_on(folder):
         assert "'running': 0" in first
         assert "'paused': 0" not in first
         asked = client.execute(LAUNCH.format(timeout=4.0))
-        assert "goes on after epoch" in _wait_for(client, asked, "'total'")
+        assert "continues after epoch" in _wait_for(client, asked, "'total'")
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -30,9 +30,11 @@ SAYS = {
     "deleted": "must stay in its place .* deleted or moved",
     "another file": "must stay in its place .* replaced by another file",
     # By its size or, if that is the same, by what it has lost
-    "written over": r"must not .* (by an older copy\.|an older copy was put in)",
+    "written over": r"must not (.* by an older copy\.|be replaced by an older copy)",
     # By the file's absence, or by the transactions that were lost with it
-    "its log deleted": r"must not (be changed .* hpsearch\.db-wal was deleted|.* older copy was)",
+    "its log deleted": (
+        r"must not be (changed .* hpsearch\.db-wal was deleted|replaced by an older copy)"
+    ),
 }
 
 

@@ -24,14 +24,14 @@ GOOD = 3
 #: What `status` says of each kind, how often it is tried, and what Optuna sees.
 EXPECTED = {
     "raise": ("RuntimeError: poison", {3}, TrialState.FAIL),
-    "nan": ("the training loss must stay a finite number", {1}, TrialState.FAIL),
+    "nan": ("the training loss must be a finite number", {1}, TrialState.FAIL),
     "memory": ("out of memory on cpu: at most ", {2}, TrialState.PRUNED),
     "cuda": ("out of memory on cpu: at most ", {2}, TrialState.PRUNED),
     "cpu": ("out of memory on cpu: at most ", {2}, TrialState.PRUNED),
     "segfault": ("the worker process died (SIGSEGV)", {3}, TrialState.FAIL),
     "hang": ("no progress for 6s: no batch was finished", {3}, TrialState.FAIL),
     # The lease is over before the supervisor kills the process; whoever is first says why.
-    "stuck": ("no sign of life for ", {3}, TrialState.FAIL),
+    "stuck": ("no heartbeat for ", {3}, TrialState.FAIL),
 }
 
 

@@ -125,7 +125,7 @@ def test_the_file_is_the_winners_training_with_the_first_fresh_seed_of_the_repor
     assert figures["seeds"] == {str(seed): value for seed, value in verdict.reported.items()}
     assert verdict.next_training is not None
     assert figures["next_training"] == [verdict.next_training.low, verdict.next_training.high]
-    assert figures["split"] == "drawn anew for each seed"
+    assert figures["split"] == "newly drawn for each seed"
     assert figures["optimism"] == verdict.optimism
     assert origin["cost"]["confirmation"]["epochs"] == confirmed.record().counts.epochs_run
     assert "confirmed with fresh seeds; exported by hpsearch" in (here / "best.yaml").read_text()
@@ -144,7 +144,7 @@ def test_its_model_is_that_training_and_it_verifies(
     data = ("--data", str(confirmed.search.data))
     told = hpsearch("verify", "best/best.yaml", *data, "--json").json
     assert (told["exact"], told["value"]) == (True, run.value)
-    assert told["expected"]["why"].startswith("where one more training is expected")
+    assert told["expected"]["why"].startswith("the 95 % interval of one more training")
     ran = hpsearch("train", "best/best.yaml", *data)
     winner = progress_of(confirmed.record()).winner
     line = f"every metric equals that of trial {winner} with fresh seed 3 at epoch 3"
@@ -153,7 +153,7 @@ def test_its_model_is_that_training_and_it_verifies(
     card = (here / "best" / "card.md").read_text()
     assert f"**Confirmed.** The winner is trial {winner}: val_accuracy " in card
     assert "Of the validation images of 2 trainings with fresh seeds, together" in card
-    assert "| split | seed" in card and "drawn anew for each seed" in card
+    assert "| split | seed" in card and "newly drawn for each seed" in card
     assert "UNCONFIRMED" not in card
 
 

@@ -198,13 +198,13 @@ DAMAGES = [
         "was declared invalid, but is complete",
         one_more(1, "invalidated", 3, "host:one", reason="why", before="complete", again=False),
     ),
-    Damage("tickets", "its row is gone", sa.delete(tickets).where(of(3))),
+    Damage("tickets", "its row is missing", sa.delete(tickets).where(of(3))),
     # Two ends, none, and another one than the row says.
     Damage("one end", "ended 2 times: complete, complete", one_more(1, "complete", 3, "host:one")),
     Damage("one end", "has no end", sa.delete(events).where(event(2, "pruned", 1))),
     Damage(
         "one end",
-        "is complete, but its log says pruned",
+        "is complete, but its log has pruned",
         sa.update(events).where(event(1, "complete", 3)).values(kind="pruned"),
     ),
     # The row against the log's last step.
@@ -212,7 +212,7 @@ DAMAGES = [
     Damage("state", "must be paused", sa.update(tickets).where(of(5)).values(state="running")),
     Damage("state", "belongs to None", sa.update(tickets).where(of(4)).values(owner=None)),
     Damage("state", "is at attempt 7", sa.update(tickets).where(of(4)).values(attempt=7)),
-    Damage("state", "nobody ever took it", sa.delete(events).where(events.c.ticket == 4)),
+    Damage("state", "no worker ever claimed it", sa.delete(events).where(events.c.ticket == 4)),
     # An heir that began before its predecessor's end; attempts with a hole.
     Damage("one owner", "was live", sa.delete(events).where(event(1, "worker_died", 2))),
     Damage("one owner", "was live", one_more(4, "resumed", 2, "host:two")),
@@ -249,7 +249,7 @@ DAMAGES = [
     ),
     Damage(
         "decisions",
-        "said continue",
+        "has the decision continue",
         sa.update(epochs).where(epoch(2, 1)).values(decision="continue"),
     ),
     Damage("decisions", "after 4 of 5 epochs", sa.update(studies_table).values(epochs_per_trial=5)),
@@ -272,7 +272,11 @@ DAMAGES = [
         ),
     ),
     Damage("numbers", "have this number", sa.update(rows.TRIALS).where(row(5)).values(number=4)),
-    Damage("numbers", "later ones exist", sa.update(rows.TRIALS).where(row(5)).values(number=7)),
+    Damage(
+        "numbers",
+        "rows with higher numbers exist",
+        sa.update(rows.TRIALS).where(row(5)).values(number=7),
+    ),
     Damage("trial rows", "no row in Optuna's", sa.update(tickets).where(of(4)).values(trial_id=99)),
     Damage("trial rows", "never got a row", sa.update(tickets).where(of(1)).values(trial_id=None)),
     Damage(
@@ -283,7 +287,7 @@ DAMAGES = [
     Damage("trial rows", "row of trial 4", sa.update(tickets).where(of(4)).values(number=2)),
     Damage(
         "foreign rows",
-        "no ticket knows",
+        "without a ticket",
         sa.insert(rows.TRIALS).values(
             study_id=sa.select(studies_table.c.study_id).scalar_subquery(),
             number=6,
@@ -356,5 +360,5 @@ def test_a_look_never_writes(searched):
     def change(view):
         view.write(lambda connection: None)
 
-    with pytest.raises(RuntimeError, match="can't write"):
+    with pytest.raises(RuntimeError, match="is read-only"):
         read_snapshot(searched.database, change)

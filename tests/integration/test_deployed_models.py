@@ -178,8 +178,8 @@ def test_predict_in_words_and_what_cant_be_labelled(
     (here / "empty" / "notes.TXT").touch()
     ran = hpsearch("predict", str(deployed.best), "empty")
     assert (ran.code, ran.out) == (2, "")
-    assert "a folder must hold pictures" in ran.err
-    assert "hold none (1 .txt)" in ran.err
+    assert "a folder must contain pictures" in ran.err
+    assert "contain none (1 .txt)" in ran.err
 
 
 def test_predict_opens_regular_files_alone_and_counts_what_it_leaves_out(
@@ -196,7 +196,7 @@ def test_predict_opens_regular_files_alone_and_counts_what_it_leaves_out(
     assert [each["file"] for each in ran.json] == ["in/b.pgm", "in/x.png", "in/zero.png"]
     assert "can't: in/x.png (not a regular file, but a FIFO)" in ran.json[1]["error"]
     assert "can't: in/zero.png (not a regular file, but a device)" in ran.json[2]["error"]
-    assert "3 files are left out, since" in ran.err
+    assert "3 files are left out, because" in ran.err
     assert "(2 .heic, 1 .txt)" in ran.err
 
 
@@ -296,7 +296,7 @@ def test_weights_that_were_exchanged_are_refused(
     arguments[arguments.index("--runs") + 1] = "runs"
     ran = hpsearch("export", *arguments, "--weights", "w.safetensors")
     assert ran.code == 1
-    assert "the kept weights must give the recorded validation accuracy of epoch 3" in ran.err
+    assert "the stored weights must give the recorded validation accuracy of epoch 3" in ran.err
     assert not (here / "w.safetensors").exists()
 
 
@@ -365,9 +365,9 @@ def test_who_has_the_images_elsewhere_is_told_how_to_name_the_place(
         ran = hpsearch(command, config, *deployed.data)
         assert ran.code == 2
         assert ran.err == (
-            "error: the images of 'deployed' must lie where its file says, but there is nothing "
-            f"there: {key} is {here / 'pictures'}; say where they lie on this machine with "
-            f"--set {key}=PATH, or in the file\n"
+            "error: the images of 'deployed' must be at the paths in its file, but there is "
+            f"nothing: {key} is {here / 'pictures'}; give their paths on this machine with --set "
+            f"{key}=PATH, or in the file\n"
         )
         ran = hpsearch(command, config, *deployed.data, "--set", f"{key}=images")
         assert (ran.code, "reproduced exactly" in ran.out) == (0, True)
@@ -433,12 +433,12 @@ def test_one_byte_of_a_picture_makes_verify_fail_by_name(
     ran = hpsearch("verify", "best/best.yaml", "--data", "elsewhere", "--json")
     assert ran.code == 1
     (difference,) = ran.json["data"]
-    assert difference.startswith("data: images can't be read as they were: ")
+    assert difference.startswith("data: the images can't be read: ")
     assert picture.name in difference
 
     shutil.rmtree(here / "pictures")
     ran = hpsearch("verify", "best/best.yaml", "--data", "another")
-    assert (ran.code, "but there is nothing there: " in ran.err) == (2, True)
+    assert (ran.code, "but there is nothing: " in ran.err) == (2, True)
 
 
 def test_train_writes_a_model_and_goes_on_after_a_kill(
@@ -481,9 +481,12 @@ def test_train_writes_a_model_and_goes_on_after_a_kill(
     assert "reproduced exactly" in ran.out
     other = [*arguments[:2], "--out", "model", "--set", "batch_size=8", *deployed.data]
     ran = hpsearch(*other)
-    assert (ran.code, "model holds another one; choose another --out" in ran.err) == (2, True)
+    assert (ran.code, "model contains another training; choose another --out" in ran.err) == (
+        2,
+        True,
+    )
     ran = hpsearch("train", arguments[1], "--out", str(deployed.best), *deployed.data)
-    assert (ran.code, "holds one that wasn't trained there" in ran.err) == (2, True)
+    assert (ran.code, "contains one that wasn't trained there" in ran.err) == (2, True)
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(
@@ -544,14 +547,14 @@ def test_on_all_images_there_are_no_validation_figures(
     _, made = read_bundle(here / "all")
     assert made.signature.trained_on == "train+validation"
     card = (here / "all" / "card.md").read_text()
-    assert "they have no validation figures of their own" in card
+    assert "they have no validation metrics" in card
     # What the file claims is still what it was: the training without these images
     told = hpsearch("verify", "all/best.yaml", *deployed.data, "--json").json
     assert told["exact"] is True
 
     plateau = ("--set", "lr_schedule=plateau")
     ran = hpsearch("train", config, *plateau, *both)
-    assert (ran.code, "lr_schedule plateau follows the validation loss" in ran.err) == (2, True)
+    assert (ran.code, "lr_schedule plateau uses the validation loss" in ran.err) == (2, True)
 
 
 def test_several_seeds_are_told_with_mean_and_spread(

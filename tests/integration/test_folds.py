@@ -185,7 +185,7 @@ def test_the_verdict_says_what_each_seed_draws(
         if isinstance(block, Facts)
         for fact in block.facts
     )
-    assert f"each seed with {told}" in facts["Rests on"]
+    assert f"each seed with {told}" in facts["Based on"]
 
 
 def test_a_confirmation_of_repeated_splits_trains_one_with_each_seed(splits: Searched) -> None:
@@ -206,7 +206,10 @@ def test_the_frozen_config_verifies_to_the_last_digit(
     assert (ran.code, ran.err) == (0, "")
     document = YAML(typ="safe").load(here / "best.yaml")
     if not unconfirmed:
-        drawn = {"folds": "3 folds, drawn anew for each seed", "splits": "drawn anew for each seed"}
+        drawn = {
+            "folds": "3 folds, newly drawn for each seed",
+            "splits": "newly drawn for each seed",
+        }
         assert document["provenance"]["confirmed"]["split"] == drawn[how]
     several = document["data"].get(how)
     assert several == (None if how == "splits" and not unconfirmed else 3)

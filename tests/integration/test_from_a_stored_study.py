@@ -92,8 +92,8 @@ def test_a_study_without_a_complete_trial_found_nothing(small, later):
     with pytest.raises(StudyFileError) as caught:
         later()
     assert str(caught.value) == (
-        "later.yaml:4: from: only a complete trial can be built upon, but study 'small' has none "
-        "yet (0 running, 0 paused, 0 pruned, 0 failed); launch it until one is complete"
+        "later.yaml:4: from: a study can be based only on a complete trial, but study 'small' has "
+        "none yet (0 running, 0 paused, 0 pruned, 0 failed); launch it until one is complete"
     )
     small.claim()
     with pytest.raises(StudyFileError, match=r"\(1 running, 0 paused"):
@@ -107,8 +107,8 @@ def test_a_trial_that_is_not_complete_can_not_be_named(small, later):
     with pytest.raises(StudyFileError) as caught:
         later(f"from.trial={ticket.number}")
     assert (
-        "from: only a complete trial can be built upon, but trial 0 of study 'small' is paused;"
-        in (str(caught.value))
+        "from: a study can be based only on a complete trial, but trial 0 of study 'small' is "
+        "paused;" in (str(caught.value))
     )
     with pytest.raises(StudyFileError, match="unknown trial of study 'small' '9'"):
         later("from.trial=9")
@@ -120,7 +120,7 @@ def test_a_study_that_was_never_launched_is_told_with_those_that_were(small, lat
     assert str(caught.value).startswith(
         "--set from=smal: from: unknown study 'smal'. Did you mean 'small'? Known: small."
     )
-    assert str(caught.value).endswith("Launch it first, or name a frozen file (.yaml).")
+    assert str(caught.value).endswith("Launch it first, or give a frozen config (.yaml).")
 
 
 def test_a_database_that_is_not_there_is_not_created(tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ optimizer: {sgd: {lr: {min: 1e-2, max: 5e-2, log: true}, momentum: 0.9}}
 batch_size: 16
 """
 
-HEADLINE = "The test figure lies outside the confirmed interval: "
+HEADLINE = "The test value is outside the confirmed interval: "
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ def test_evaluate_says_first_that_the_test_figure_contradicts(
     said = " ".join(told.out.split())
     assert said.startswith(HEADLINE)
     assert "Chance alone hardly explains it" in said
-    assert "a part of their own" in said
+    assert "a separate part" in said
     assert f"images in {2 * TEST_GROUPS} groups (95 % interval over seeds and groups of" in said
     found = hpsearch("evaluate", *opened.stored, "--json").json
     assert found["groups"] == 2 * TEST_GROUPS
@@ -283,7 +283,7 @@ def test_report_card_dashboard_and_python_say_it_first(
     note = study_note(StudyViews(database).of("grouped"))
     assert (
         0
-        < note.index("test figure lies outside the confirmed interval")
+        < note.index("test value is outside the confirmed interval")
         < note.index("The winner is trial")
     )
 
@@ -375,18 +375,18 @@ def test_what_was_stored_without_groups_is_read_and_says_so(
 
     stored = ("--study", "grouped", "--storage", f"sqlite:///{here / 'old.db'}", *opened.stored[4:])
     told = " ".join(hpsearch("confirm", *stored).out.split())
-    assert "this confirmation was stored before hpsearch counted them" in told
+    assert "this confirmation was stored before hpsearch recorded them" in told
     assert hpsearch("export", *stored, "--card", "card.md", "--out", "best.yaml").code == 0
-    assert "stored before hpsearch counted them" in (here / "card.md").read_text()
+    assert "stored before hpsearch recorded them" in (here / "card.md").read_text()
     page = write_report(
         read_report(old, ["grouped"], data=opened.search.data), here / "r", figures=False
     ).page.read_text()
-    assert "stored before hpsearch counted them" in page
+    assert "stored before hpsearch recorded them" in page
     arguments = ("--unconfirmed", "--card", "seen.md", "--out", "seen.yaml")
     assert hpsearch("export", *stored, *arguments).code == 0
-    assert "were measured before hpsearch counted them" in (here / "seen.md").read_text()
+    assert "were measured before hpsearch recorded them" in (here / "seen.md").read_text()
     expected = expectation(load_study(here / "seen.yaml", component_registries.registries))
-    assert "each taken as independent" in expected.why
+    assert "each image counts as independent" in expected.why
     best = best_of(old, record)
-    assert best is not None and "stored before hpsearch counted them" in best.note
+    assert best is not None and "stored before hpsearch recorded them" in best.note
     old.close()

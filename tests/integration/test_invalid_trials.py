@@ -184,14 +184,14 @@ def test_what_has_no_number_is_refused(search):
     opened = search(trials=3)
     hand = opened.hand()
     claim = hand.started()
-    refused = "only a trial that has come to a number"
+    refused = "only a trial with a value"
     with pytest.raises(UserError, match=f"{refused}.*this one is running. Stop it first"):
         validity.invalidate(opened.database, opened.study_id, 1, WHY)
     hand.ledger.release(claim, "told to leave")
     with pytest.raises(UserError, match=f"{refused}.*is paused. Launch the study again"):
         validity.invalidate(opened.database, opened.study_id, 1, WHY)
     hand.ledger.fail(hand.claim(), "broken", retry=False)
-    with pytest.raises(UserError, match=f"{refused}.*is failed. It has no number"):
+    with pytest.raises(UserError, match=f"{refused}.*is failed. It has no value"):
         validity.invalidate(opened.database, opened.study_id, 1, WHY)
     hand.finish(hand.started())
     with pytest.raises(UserError, match=r"only an invalid trial can be reinstated.*is complete"):
@@ -210,7 +210,7 @@ def test_an_exhausted_space_has_no_trial_to_give(search):
     one, two = opened.hand("one"), opened.hand("two")
     one.finish(one.started())
     two.ledger.withdraw(two.claim())
-    with pytest.raises(UserError, match="has no point left; leave --again out"):
+    with pytest.raises(UserError, match="every point has been used; leave --again out"):
         validity.invalidate(opened.database, opened.study_id, 1, WHY, again=True)
     assert opened.ticket(1).state is TicketState.COMPLETE
 

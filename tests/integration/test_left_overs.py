@@ -174,7 +174,7 @@ def test_a_study_on_which_somebody_works_is_not_deleted(trained, tmp_path):
     hand = trained.hand("alive")
     claim = hand.started()
     plan = plan_deletion(trained.database, "line", tmp_path)
-    with pytest.raises(UserError, match=r"nobody works on it, .*hpsearch stop --study line"):
+    with pytest.raises(UserError, match=r"no worker uses it, .*hpsearch stop --study line"):
         delete(
             trained.database,
             plan,

@@ -155,7 +155,7 @@ def test_a_renewal_after_its_own_end_is_no_late_write(lossy, opened, score, end)
         if decision != "continue":
             break
     assert decision == end
-    with pytest.raises(LeaseLost, match="attempt 1 has ended it"):
+    with pytest.raises(LeaseLost, match="was already ended by attempt 1"):
         hand.ledger.renew(claim)
     assert "write_refused" not in opened.events(3)
 

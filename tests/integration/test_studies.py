@@ -58,7 +58,7 @@ def test_another_space_is_refused_with_the_difference_and_nothing_changes(databa
     with pytest.raises(StudyMismatch) as caught:
         studies.attach(database, study_file(trials=99, document=document))
     message = str(caught.value)
-    assert "study 'line' already exists and its trials answer another question" in message
+    assert "study 'line' already exists with other settings" in message
     assert "optimizer.sgd.lr: {min: 0.0, max: 1.0} -> {min: 0.0, max: 2.0}" in message
     assert "--name line_2" in message
     assert studies.find(database, "line") == before

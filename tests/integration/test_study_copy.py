@@ -194,7 +194,7 @@ def test_a_study_with_a_worker_is_refused(trained, target, tmp_path):
     worker = threading.Thread(target=renew)
     worker.start()
     try:
-        with pytest.raises(UserError, match=r"a study is copied when nobody works on it"):
+        with pytest.raises(UserError, match=r"a study can be copied only when no worker uses it"):
             list(copy_studies(trained.database, target, (), runs=tmp_path))
     finally:
         stop.set()

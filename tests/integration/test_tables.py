@@ -116,7 +116,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(own_database):
         with pytest.raises(StorageError) as caught:
             refuse(database)
         message = str(caught.value)
-        assert "'9999_from_the_future', which a newer hpsearch wrote" in message
+        assert "'9999_from_the_future' from a newer version" in message
         assert "pip install -U hpsearch" in message
     assert schema_of(database) == before
     assert database.read(revision_of) == "9999_from_the_future"
@@ -155,7 +155,7 @@ def test_optuna_tables_that_changed_later_are_refused(own_database):
     for refuse in (ensure_tables, require_tables):
         with pytest.raises(StorageError) as caught:
             refuse(database)
-        assert "they are of 'v9.9': another version of Optuna changed them" in str(caught.value)
+        assert "they have schema 'v9.9', from another version of Optuna" in str(caught.value)
 
 
 def test_tables_live_beside_studies_that_optuna_made_before(storage_url):

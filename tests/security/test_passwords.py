@@ -190,8 +190,10 @@ PASSWORD_FILE = "HPSEARCH_STORAGE_PASSWORD_FILE"
     [
         pytest.param(FILE, None, "can't be read: No such file", id="missing"),
         pytest.param(FILE, b"\n", "is empty", id="empty"),
-        pytest.param(FILE, f"{MARK}\nsqlite:///x.db".encode(), "holds something else", id="lines"),
-        pytest.param(FILE, MARK.encode() * 2000, "holds something else", id="too long"),
+        pytest.param(
+            FILE, f"{MARK}\nsqlite:///x.db".encode(), "contains something else", id="lines"
+        ),
+        pytest.param(FILE, MARK.encode() * 2000, "contains something else", id="too long"),
         pytest.param(FILE, MARK.encode() + b"\xff", "isn't UTF-8 text", id="binary"),
         pytest.param(FILE, MARK.encode(), "can't be parsed", id="no URL"),
         pytest.param(PASSWORD_FILE, MARK.encode(), "names a SQLite file", id="SQLite"),

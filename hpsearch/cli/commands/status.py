@@ -81,7 +81,7 @@ def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
     counts, budget = document["trials"], document["budget"]
     say(
         f"{document['study']}: {record.counts.finished} of {budget['trials']} trials finished"
-        + (" (the space has no point left)" if record.study.exhausted else ""),
+        + (" (every point of the space has been used)" if record.study.exhausted else ""),
         style="bold",
     )
     names = ("complete", "pruned", "failed", "running", "paused")

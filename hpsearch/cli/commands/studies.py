@@ -89,7 +89,7 @@ def studies(
         say(f"{name}: {reason}")
     if not stored:
         if not unusable:
-            say("none yet; begin with: hpsearch launch --study quickstart --workers 2")
+            say("none yet; start with: hpsearch launch --study quickstart --workers 2")
         return
     table(
         ("name", "state", "finished", "best", "trained", "launched"),

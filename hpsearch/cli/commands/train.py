@@ -55,7 +55,7 @@ def train(
             "--out",
             "-o",
             metavar="FOLDER",
-            help="Keep checkpoints (the same command goes on) and the model that predict reads.",
+            help="Keep checkpoints (the same command continues) and the model that predict reads.",
         ),
     ] = None,
     device: RecordedDeviceOption = None,

@@ -100,15 +100,17 @@ def compared(lines: Sequence[Line]) -> Comparison:
     """Return which study's winner leads, and which others can be distinguished from it."""
     if len({(each.metric, each.maximize) for each in lines}) > 1:
         metrics = ", ".join(dict.fromkeys(each.metric for each in lines))
-        note = f"the studies are after different figures ({metrics}), so no winner is named"
+        note = (
+            f"the studies have different objectives ({metrics}), so there is no winner between them"
+        )
         return Comparison(lines=tuple(lines), leader=None, rivals=(), note=note)
     confirmed = [each for each in lines if each.confirmed is not None]
     seen = [each for each in lines if each.best_seen is not None]
     if len(confirmed) < 2:
         leader = _leading(seen, [each.best_seen for each in seen if each.best_seen is not None])
         note = (
-            "best seen, one seed each: optimistic, and no ground to tell studies apart; confirm "
-            "them first"
+            "best seen, one seed each: optimistic, and not enough to compare studies; confirm them "
+            "first"
         )
         rivals = [
             Rival(study=each.study, behind=None, distinguishable=None)
@@ -120,8 +122,8 @@ def compared(lines: Sequence[Line]) -> Comparison:
         leader = _leading(confirmed, [each.estimate for each in intervals])
         left = [each.study for each in lines if each.confirmed is None]
         grouped = any(each.grouped for each in confirmed)
-        images = "images (groups of them in a study that names some)" if grouped else "images"
-        note = f"confirmed figures; intervals over seeds and {images}" + (
+        images = "images (or groups of them, if a study has groups)" if grouped else "images"
+        note = f"confirmed values; intervals over seeds and {images}" + (
             f"; not confirmed, so not compared: {', '.join(left)}" if left else ""
         )
         rivals = [_rival(leader, each) for each in confirmed if leader and each is not leader]

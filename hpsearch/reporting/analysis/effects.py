@@ -127,7 +127,7 @@ def _estimate(parameter: SearchedParameter, ends: ImputedOutcomes) -> Effect:
         left_out=found.left_out,
     )
     if len(found.cuts) < 2:
-        return replace(effect, reason="the trials hold too few of its values to compare two")
+        return replace(effect, reason="too few of its values were tried to compare two")
     fitted = fitted_levels(found, (parameter.path,), ends)
     if fitted is None:
         return replace(effect, reason="too few trials for the number of parameters")

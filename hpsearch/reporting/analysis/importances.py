@@ -96,10 +96,10 @@ def importances(
         for branch in branches
     ]
     note = (
-        f"complete trials only; intervals hold 95 % of {resamples} resamples of the trials"
+        f"complete trials only; intervals contain 95 % of {resamples} resamples of the trials"
         if evaluator == "ped_anova"
-        else f"complete trials only, at most {_FOREST_TRIALS}; intervals hold 95 % of {resamples} "
-        "resamples of the trials"
+        else f"complete trials only, at most {_FOREST_TRIALS}; intervals contain 95 % of "
+        f"{resamples} resamples of the trials"
     )
     return Importances(evaluator=evaluator, groups=tuple(groups), note=note)
 
@@ -131,7 +131,7 @@ def _group(
     try:
         found = evaluate(mine)
     except (ValueError, RuntimeError, ArithmeticError) as error:
-        return Group(branch=branch, trials=len(mine), reason=f"no share can be told: {error}")
+        return Group(branch=branch, trials=len(mine), reason=f"no share can be computed: {error}")
     rng = np.random.default_rng(0)
     drawn = []
     for _ in range(resamples):
@@ -158,11 +158,11 @@ def _group(
 
 def _reason(trials: Sequence[ObservedTrial], varying: Sequence[SearchedParameter]) -> str | None:
     if len(trials) < LEAST_TRIALS:
-        return f"at least {LEAST_TRIALS} complete trials are needed, and there are {len(trials)}"
+        return f"at least {LEAST_TRIALS} complete trials are needed, but there are {len(trials)}"
     if len({trial.value for trial in trials}) < 2:
         return "all complete trials have the same value"
     if len(varying) < 2:
-        return "shares need two parameters that vary, and there are " + str(len(varying))
+        return "shares need two parameters that vary, but there are " + str(len(varying))
     return None
 
 
@@ -199,7 +199,7 @@ def _evaluator(
             found = get_param_importances(study, evaluator=chosen, params=paths)
         total = sum(found.values())
         if not np.isfinite(total):
-            raise ValueError("the shares are no numbers")
+            raise ValueError("the shares aren't numbers")
         return {path: float(found.get(path, 0.0)) for path in paths}
 
     return evaluate

@@ -61,7 +61,7 @@ def outcomes(data: AnalysisData) -> ImputedOutcomes | str:
     complete = sum(each.value is not None for each in data.trials)
     if complete < LEAST_COMPLETE:
         return (
-            f"effects need at least {LEAST_COMPLETE} complete trials, and there are {complete}; "
+            f"effects need at least {LEAST_COMPLETE} complete trials, but there are {complete}; "
             "launch more trials"
         )
     degree = 2 if len(data.trials) >= _ENOUGH_FOR_CURVES else 1

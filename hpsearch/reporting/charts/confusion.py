@@ -45,7 +45,7 @@ def confusion(matrix: Matrix, names: Sequence[str], *, whose: str) -> Chart:
         },
         "hovertext": [
             [
-                f"{labels[row]} taken for {labels[column]}: {count} of {sum(counts)}"
+                f"{labels[row]} predicted as {labels[column]}: {count} of {sum(counts)}"
                 for column, count in enumerate(counts)
             ]
             for row, counts in enumerate(matrix.counts)
@@ -70,8 +70,7 @@ def confusion(matrix: Matrix, names: Sequence[str], *, whose: str) -> Chart:
         name="confusion",
         title=f"Confusion matrix of {whose}, in % of each true class",
         description=f"Confusion matrix over {count_noun(size, 'class', 'classes')}; the table has "
-        "its "
-        "figures.",
+        "its values.",
         figure=figure(
             [trace],
             xaxis=axis("Predicted class", showgrid=False, zeroline=False, tickangle=-40, **ticks),
@@ -143,7 +142,9 @@ def class_differences(versus: Versus) -> Chart | None:
                     "hoverinfo": "text",
                 }
             ],
-            xaxis=axis("Points; right of 0 the winner is ahead", zeroline=True, zerolinewidth=2),
+            xaxis=axis(
+                "Points; to the right of 0 the winner is better", zeroline=True, zerolinewidth=2
+            ),
             yaxis=axis(
                 "",
                 tickmode="array",
@@ -156,8 +157,7 @@ def class_differences(versus: Versus) -> Chart | None:
         height=110 + 26 * len(order),
         note=(
             f"Over {count_noun(versus.seeds, 'seed')}{' and groups of images' if grouped else ''}; "
-            "the intervals hold for all classes at once. "
-            "Coloured: those that exclude 0."
+            "the intervals are valid for all classes at once. Coloured: those that exclude 0."
         ),
         table=Table(
             caption=title,

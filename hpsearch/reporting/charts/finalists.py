@@ -32,7 +32,7 @@ def finalists(verdict: ConfirmationResult) -> Chart | None:
         {
             "type": "scatter",
             "mode": "markers",
-            "name": "mean of the seeds that chose",
+            "name": "mean of the choosing seeds",
             "x": [unit.scaled(each.standing.mean) for each in order],
             "y": list(rows.values()),
             "marker": {"symbol": "diamond", "size": 9, "color": var("series-1")},
@@ -70,7 +70,7 @@ def finalists(verdict: ConfirmationResult) -> Chart | None:
         )
     return Chart(
         name="finalists",
-        title="What the search saw, and what fresh seeds came to",
+        title="Values in the search, and with fresh seeds",
         description=f"{count_noun(len(order), 'finalist')}: value in the search, mean of the "
         "choosing "
         "seeds and of the reporting seeds.",

@@ -44,7 +44,7 @@ def learning_curves(content: StudyContent) -> Chart | None:
         title=f"{unit.name[:1].upper()}{unit.name[1:]} after each epoch",
         description=(
             f"Lines of {unit.name} over epochs: the best {len(best)} of "
-            f"{count_noun(len(content.curves), 'trial')} stand out from the others."
+            f"{count_noun(len(content.curves), 'trial')} are highlighted."
         ),
         figure=figure(
             drawn,
@@ -54,7 +54,7 @@ def learning_curves(content: StudyContent) -> Chart | None:
         ),
         height=440,
         table=_table(content, best, unit),
-        note=told + "Dotted: stopped by the pruning rule, or not at their end.",
+        note=told + "Dotted: stopped by the pruner, or not finished.",
     )
 
 
@@ -96,7 +96,7 @@ def loss_curves(content: StudyContent) -> Chart | None:
                 "line": {"color": var("warn"), "width": 1.5, "dash": "dot"},
             }
         ]
-        note += f" The dotted line: it overfits from epoch {since} on."
+        note += f" Dotted line: it overfits from epoch {since} on."
     return Chart(
         name="winner-loss",
         title=f"Loss of trial {number}",

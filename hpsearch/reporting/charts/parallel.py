@@ -120,8 +120,8 @@ def parallel(content: StudyContent, order: Sequence[str]) -> Chart | None:
         height=480,
         width=90 * len(paths),
         note=(
-            "Trials in fifths, from the worst to the best; one that was stopped early counts with "
-            "what it had come to. A line ends where a parameter doesn't apply." + told
+            "Trials in fifths, from the worst to the best; a trial that was stopped early counts "
+            "with its last value. A line ends where a parameter doesn't apply." + told
         ),
     )
 

@@ -68,7 +68,10 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
     found = content.confirmed
     verdict = None if found is None else found.verdict
     if verdict is None or verdict.confirmed is None or not verdict.finished:
-        return [Tile(label="Confirmed", value="not yet", detail="the best seen is no result"), seen]
+        return [
+            Tile(label="Confirmed", value="not yet", detail="the best seen is not a result"),
+            seen,
+        ]
     interval = verdict.over_seeds_and_images
     return [
         Tile(

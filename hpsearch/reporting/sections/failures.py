@@ -41,7 +41,7 @@ def failures(content: StudyContent) -> Section:
                 columns=[
                     Column(label="trial", numeric=True),
                     Column(label="held", numeric=True),
-                    Column(label="asked for", numeric=True),
+                    Column(label="requested", numeric=True),
                     Column(label="settings"),
                 ],
                 rows=[
@@ -56,13 +56,13 @@ def failures(content: StudyContent) -> Section:
             )
         )
     if not found.infeasible:
-        blocks.append(Text(text="Every configuration that was drawn could be built."))
+        blocks.append(Text(text="Every drawn configuration could be built."))
         return Section(name="failures", title="Failures", blocks=blocks)
     blocks.append(
         Text(
             text=f"{count_noun(found.infeasible, 'draw')} couldn't be built; they used no budget."
             + (
-                f" No region explains {found.unexplained} of them."
+                f" {found.unexplained} of them are in none of these regions."
                 if found.unexplained and found.regions
                 else ""
             )
@@ -71,11 +71,11 @@ def failures(content: StudyContent) -> Section:
     if found.regions:
         blocks.append(
             Table(
-                caption="Regions of the space in which nothing can be built",
+                caption="Regions of the space where no configuration can be built",
                 columns=[
                     Column(label="where"),
                     Column(label="can't be built", numeric=True),
-                    Column(label="drawn there", numeric=True),
+                    Column(label="draws there", numeric=True),
                     Column(label="why"),
                 ],
                 rows=[

@@ -48,8 +48,8 @@ def classes(content: StudyContent) -> Section:
     else:
         blocks.append(
             Text(
-                text="No confusion matrix is known: nothing has been confirmed, and the best trial "
-                "kept none (there are too many classes, or no trial is complete)."
+                text="There is no confusion matrix: the search isn't confirmed, and the best trial "
+                "stored none (there are too many classes, or no trial is complete)."
             )
         )
     if content.confirmed is not None and content.confirmed.verdict.per_class:
@@ -58,11 +58,11 @@ def classes(content: StudyContent) -> Section:
         accuracy = Unit("val_accuracy")
         blocks.append(
             Text(
-                text=f"Test images were opened {count_noun(len(content.test), 'time')}. At the "
-                "first "
-                f"look trial {evaluation.trial} came to {accuracy.value(evaluation.accuracy)} of "
-                f"{evaluation.sample} (95 % over {evaluation.over}: "
-                f"{accuracy.interval(evaluation.interval)}); only a first look is a test."
+                text=f"Test images were opened {count_noun(len(content.test), 'time')}. In the "
+                f"first evaluation, trial {evaluation.trial} had a test accuracy of "
+                f"{accuracy.value(evaluation.accuracy)} of {evaluation.sample} (95 % over "
+                f"{evaluation.over}: {accuracy.interval(evaluation.interval)}); only the first "
+                "evaluation is a test."
             )
         )
     if not content.test:
@@ -109,19 +109,19 @@ def hardest(content: StudyContent) -> Section:
     if found.thumbnails:
         blocks.append(
             Text(
-                text="The validation images that the trainings of the confirmation got wrong most "
-                "often. Some are hard; a few may be labelled wrong.",
+                text="The validation images that the trainings of the confirmation predicted wrong "
+                "most often. Some are hard; a few may have a wrong label.",
                 style="note",
             )
         )
         pictures = [
             Picture(
                 source=each.source,
-                alt=f"Image {each.picture.row}: a {each.picture.truth}, taken for "
+                alt=f"Image {each.picture.row}: a {each.picture.truth}, predicted as "
                 f"{each.picture.taken_for}",
                 lines=[
                     each.picture.truth,
-                    f"taken for {each.picture.taken_for}",
+                    f"predicted as {each.picture.taken_for}",
                     f"wrong in {each.picture.wrong} of {each.picture.trainings}",
                     f"row {each.picture.row}",
                 ],
@@ -144,7 +144,7 @@ def _unseen(pictures: Sequence[HardPicture]) -> Table:
             Column(label="wrong in", numeric=True),
             Column(label="loss", title="mean cross-entropy", numeric=True),
             Column(label="class"),
-            Column(label="mostly taken for"),
+            Column(label="most often predicted as"),
         ],
         rows=[
             [

@@ -34,8 +34,8 @@ def importances(content: StudyContent) -> Section:
     if charts:
         blocks.append(
             Text(
-                text="An importance is the share of what the objective varies by. It has no "
-                "direction: what to choose stands under Effects.",
+                text="An importance is the share of the objective's variation that a parameter "
+                "explains. It has no direction: Effects shows which value to choose.",
                 style="note",
             )
         )
@@ -78,7 +78,8 @@ def effects(content: StudyContent) -> Section:
         blocks.append(
             Text(
                 text=f"The {count_noun(len(drawn), 'pair')} that depend on each other most, of "
-                f"{found.examined_pairs} that were looked at; p values are corrected for these.",
+                f"{found.examined_pairs} that were examined; p values are corrected for their "
+                "number.",
                 style="note",
             )
         )
@@ -89,18 +90,18 @@ def effects(content: StudyContent) -> Section:
 
 def _basis(summary: Effects, unit: Unit) -> str:
     text = (
-        f"Estimated from {count_noun(summary.trials, 'trial')}: {summary.complete} complete"
-        f", {summary.foretold} stopped early whose end was foretold from their curve"
-        f", {summary.diverged} diverged. A difference counts from {unit.width(summary.margin)} on. "
+        f"Estimated from {count_noun(summary.trials, 'trial')}: {summary.complete} complete, "
+        f"{summary.foretold} stopped early (their end value is predicted from their curve), "
+        f"{summary.diverged} diverged. A difference matters from {unit.width(summary.margin)} on. "
     )
     if summary.floor is not None and summary.floored:
         text += (
-            f"Values worse than {unit.value(summary.floor)} count as that "
+            f"Values worse than {unit.value(summary.floor)} count as that value "
             f"({count_noun(summary.floored, 'trial')}). "
         )
     return text + (
-        "Yes: the levels differ by more than chance explains. No: any difference is below what "
-        f"counts. Undecided: the data exclude neither. p values are corrected for "
+        "Yes: the levels differ by more than chance explains. No: every difference is smaller than "
+        "that. Undecided: the data exclude neither. p values are corrected for "
         f"{count_noun(summary.examined, 'parameter')}."
     )
 

@@ -46,18 +46,18 @@ def reproduce(content: StudyContent) -> Section:
         title="How to reproduce",
         blocks=[
             Commands(
-                label="Commands that do it again",
+                label="Commands to reproduce the result",
                 lines=[
                     f"hpsearch launch --study {name}.yaml",
                     *confirm,
                     f"hpsearch export --study {name}{pick} --out {export}",
                     f"hpsearch train {export}     # trains the winner again",
-                    f"hpsearch verify {export}    # data and figures must come out again",
+                    f"hpsearch verify {export}    # checks that data and metrics are the same",
                 ],
             ),
             Facts(facts=facts),
-            Text(text="The study as it was launched", style="heading"),
-            Text(text="With every default and what the command line changed."),
+            Text(text="The study file of the launch", style="heading"),
+            Text(text="With every default, and the changes of the command line."),
             Commands(label=f"Study file of {name}", lines=content.text.rstrip("\n").split("\n")),
         ],
     )

@@ -13,7 +13,7 @@ def overfitting(content: StudyContent) -> Section:
     title, flagged = "Overfitting", content.overfits
     judged = [number for number, curve in content.curves.items() if len(curve) > 3]
     if not judged:
-        why = "No trial has the four epochs that it takes to tell."
+        why = "No trial has the four epochs that are needed to detect overfitting."
         return Section(name="overfitting", title=title, blocks=[Text(text=why)])
     text = (
         f"Of {count_noun(len(judged), 'trial')} with four epochs or more {len(flagged)} "
@@ -26,8 +26,8 @@ def overfitting(content: StudyContent) -> Section:
         blocks.append(
             Text(
                 text=f"The winner, trial {content.winner}, is among them, from epoch {since} on: "
-                "its best epoch's weights are kept, and fewer epochs or more regularization may "
-                "serve it better.",
+                "the weights of its best epoch are kept. Fewer epochs or more regularization may "
+                "be better.",
                 style="warning",
             )
         )
@@ -72,21 +72,21 @@ def pruning(content: StudyContent) -> Section:
     title, costs = "Pruning", content.costs
     audit, unit = costs.audit, content.unit
     if audit is None:
-        why = "The pruning rule has stopped no trial, nor would it have."
+        why = "The pruner stopped no trial, and would have stopped none."
         return Section(name="pruning", title=title, blocks=[Text(text=why)])
     tiles = [
         Tile(
             label="Saved",
             value=count_noun(costs.epochs_saved, "epoch"),
-            detail=f"{format_percent(costs.share_saved)} of what full trainings would have run",
+            detail=f"{format_percent(costs.share_saved)} of the epochs of full trainings",
         ),
         Tile(
             label="Stopped early",
             value=count_noun(audit.pruned, "trial"),
-            detail="by the pruning rule",
+            detail="by the pruner",
         ),
         Tile(
-            label="Spared for the audit",
+            label="Kept by the audit",
             value=count_noun(len(audit.spared), "trial"),
             detail=f"for {count_noun(audit.epochs_paid, 'epoch')}",
         ),
@@ -96,25 +96,25 @@ def pruning(content: StudyContent) -> Section:
         low, high = audit.false_interval
         blocks.append(
             Text(
-                text=f"Of {count_noun(len(audit.spared), 'trial')} that the rule would have "
-                f"stopped and that were let live, {audit.falsely_pruned} ended better than half of "
+                text=f"Of {count_noun(len(audit.spared), 'trial')} that the pruner would have "
+                f"stopped and the audit kept, {audit.falsely_pruned} ended better than half of "
                 f"the others: {format_percent(audit.false_rate)} (95 %: "
                 f"{format_percent_range(low, high)}) are stopped falsely. The best of them was "
-                f"{unit.width(audit.regret)} better than the best that the rule let live."
+                f"{unit.width(audit.regret)} better than the best that the pruner kept."
             )
         )
     else:
         blocks.append(
             Text(
-                text="No trial that the rule would have stopped was let live, so what it stopped "
-                "falsely isn't known.",
+                text="The audit kept no trial that the pruner would have stopped, so the share of "
+                "falsely stopped trials is unknown.",
                 style="note",
             )
         )
     if audit.rungs:
         blocks.append(
             Table(
-                caption="How well the order after an epoch foretells the order at the end",
+                caption="How well the order after an epoch predicts the order at the end",
                 columns=[
                     Column(label="after epoch", numeric=True),
                     Column(label="trials", numeric=True),
@@ -151,7 +151,7 @@ def cost(content: StudyContent) -> Section:
     if costs.wall_seconds is not None:
         facts.append(("From the first event to the last", COMPUTE.value(costs.wall_seconds)))
     if costs.busy_seconds is not None:
-        facts.append(("Of that at work", COMPUTE.value(costs.busy_seconds)))
+        facts.append(("Of that, with a worker at work", COMPUTE.value(costs.busy_seconds)))
     if costs.parallelism is not None:
         facts.append(("Trials trained at once, on average", f"{costs.parallelism:.1f}"))
     energy = costs.energy_joules
@@ -170,9 +170,9 @@ def cost(content: StudyContent) -> Section:
     if rows:
         blocks.append(
             Table(
-                caption="Cost by what became of the trials",
+                caption="Cost by state of the trials",
                 columns=[
-                    Column(label="trials that are"),
+                    Column(label="state of the trials"),
                     Column(label="trials", numeric=True),
                     Column(label="epochs", numeric=True),
                     Column(label="compute", numeric=True),

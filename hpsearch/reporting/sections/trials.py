@@ -37,8 +37,8 @@ def leaderboard(content: StudyContent) -> Section:
     ]
     ranked = len(content.ranked)
     told = (
-        "Only complete trials have a rank; a stopped one's value is from its last epoch. One seed "
-        "each: neighbours in this list may well change places with another seed."
+        "Only complete trials have a rank; a stopped one's value is from its last epoch. Each has "
+        "one seed: neighbours in this list may change places with another seed."
     )
     if content.violators:
         listed = ", ".join(map(str, content.violators))
@@ -97,7 +97,7 @@ def settings(content: StudyContent) -> Section:
     title = "Parallel coordinates"
     chart = parallel(content, _by_importance(content))
     if chart is None:
-        why = "It takes two searched parameters and two trials with a value."
+        why = "This chart needs two searched parameters and two trials with a value."
         return _empty("parallel", title, why)
     return Section(name="parallel", title=title, blocks=[chart])
 

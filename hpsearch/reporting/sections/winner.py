@@ -88,7 +88,7 @@ def _standing(content: StudyContent) -> list[Block]:
             Facts(
                 facts=[
                     (
-                        f"Trial {each.trial} is out after seed {each.rejected_after}",
+                        f"Trial {each.trial} was dropped after seed {each.rejected_after}",
                         str(each.reason),
                     )
                     for each in out
@@ -103,18 +103,18 @@ def _unconfirmed(content: StudyContent) -> list[Block]:
     found, name = content.confirmed, content.name
     if len(content.objectives) > 1:
         each = (
-            "The figures of each point are those of one training with one seed; "
-            "hpsearch train FILE --seeds 5 trains an exported point again."
+            "The metrics of each point are from one training with one seed; hpsearch train FILE "
+            "--seeds 5 trains an exported point again."
         )
         return [Text(text=f"Unconfirmed. {each}", style="warning")]
     if found is None:
-        why = f"No fresh seed has confirmed it; hpsearch confirm --study {name} does."
+        why = f"No fresh seed has confirmed it; hpsearch confirm --study {name} confirms it."
     elif not found.verdict.finished:
-        why = f"Its confirmation isn't finished; hpsearch confirm --study {name} goes on."
+        why = f"Its confirmation isn't finished; hpsearch confirm --study {name} continues it."
     else:
         why = (
-            "In its confirmation every finalist failed; "
-            f"hpsearch show --study {found.study} tells why."
+            f"In its confirmation every finalist failed; hpsearch show --study {found.study} shows "
+            "why."
         )
     return [Text(text=f"{content.best_seen} {why}", style="warning")]
 
@@ -126,14 +126,14 @@ def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]
         facts.append((f"Confirmed {unit.name}", unit.value(verdict.confirmed)))
     for label, interval in (
         ("95 % interval over seeds", verdict.over_seeds),
-        (f"95 % over seeds and {verdict.other_images}", verdict.over_seeds_and_images),
-        ("One more training lands within (95 %)", verdict.next_training),
+        (f"95 % interval over seeds and {verdict.other_images}", verdict.over_seeds_and_images),
+        ("95 % interval of one more training", verdict.next_training),
     ):
         if interval is not None:
             facts.append((label, unit.interval((interval.low, interval.high))))
     facts.append(
         (
-            "Rests on",
+            "Based on",
             f"{count_noun(len(verdict.reported), 'fresh seed')}; validation: {verdict.judged_on}",
         )
     )

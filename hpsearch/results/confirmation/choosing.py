@@ -72,7 +72,7 @@ def choose(
         The choice, as far as the share allows the settings.
 
     Raises:
-        UserError: If no trial is complete or waits at a rung.
+        UserError: If no trial is complete or paused at a rung.
     """
     order = contenders(search)
     candidates = [

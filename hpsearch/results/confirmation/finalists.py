@@ -82,7 +82,7 @@ def finalists(
         raise UserError(f"at least one finalist must be trained again, but got {top}")
     if not ranked:
         raise UserError(
-            "only a trial that is complete or waits at a rung can be confirmed, and there is none "
+            "only a trial that is complete or paused at a rung can be confirmed, but there is none "
             "yet; launch more trials"
         )
     different: list[Candidate] = []
@@ -100,7 +100,7 @@ def finalists(
     complete = sum(candidate.complete for candidate in ranked)
     rule = f"the best {len(best)} of {complete} complete trials"
     if complete < len(ranked):
-        rule += f" and {len(ranked) - complete} that came as far as the last rung"
+        rule += f" and {len(ranked) - complete} that reached the last rung"
     if tied:
         rule += (
             f", and {len(tied)} within {MetricFormat(metric).width(noise)} of the last of them: "

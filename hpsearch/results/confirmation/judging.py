@@ -163,8 +163,9 @@ class _Judge:
         said = self.outcomes[entry].predictions
         if said is None:
             raise StorageError(
-                "every training of a confirmation must have stored its predictions, but that of "
-                f"trial {entry.trial} with seed {entry.seed} has none; confirm again"
+                "every training of a confirmation must have stored predictions, but the training "
+                f"of trial {entry.trial} with seed {entry.seed} has none; confirm again with "
+                "--again"
             )
         return said
 

@@ -95,8 +95,8 @@ def decode(text: str) -> Predictions:
     version, colon, packed = text.partition(":")
     if not colon or version not in (_VERSION, _GROUPED):
         raise StorageError(
-            "stored predictions must be of version "
-            f"{_VERSION} or {_GROUPED}, got {text[:12]!r}...; confirm again, or read them with the "
+            f"stored predictions must be of version {_VERSION} or {_GROUPED}, got "
+            f"{text[:12]!r}...; confirm again with --again, or read them with the version of "
             "hpsearch that wrote them"
         )
     try:
@@ -117,7 +117,7 @@ def _unpack(packed: bytes, *, grouped: bool) -> Predictions:
     # Limited to the header's size: a forged text must not fill the memory
     body = unzip.decompress(packed[header.size :], size + 1)
     if len(body) != size or not unzip.eof or unzip.unused_data:
-        raise ValueError(f"{size} bytes expected, and nothing after them")
+        raise ValueError(f"{size} bytes expected, and no bytes after them")
     columns, start = [], 0
     kinds = [f"<u{row_bytes}", f"<u{class_bytes}", f"<u{class_bytes}", "<f2"]
     for kind in (*kinds, *(f"<u{each}" for each in group_bytes)):

@@ -103,7 +103,8 @@ class ConfirmationSpec:
             raise ValueError("a confirmation needs finalists, each once")
         if self.seeds < FIRST_ROUND:
             raise ValueError(
-                f"a confirmation needs at least {FIRST_ROUND} seeds: one shows no noise"
+                f"a confirmation needs at least {FIRST_ROUND} seeds: one seed doesn't show the "
+                "noise"
             )
 
     @classmethod

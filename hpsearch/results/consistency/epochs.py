@@ -64,11 +64,14 @@ def decided_once(facts: Facts) -> Iterator[Breach]:
             and not (row.decision == Decision.PAUSED and row.epoch in promoted)
         ]
         for row in early:
-            yield name_of(ticket), f"went on after epoch {row.epoch}, which said {row.decision}"
+            yield (
+                name_of(ticket),
+                f"went on after epoch {row.epoch}, whose decision was {row.decision}",
+            )
         if rows and rows[-1].decision not in _last_decisions(facts, ticket):
             yield (
                 name_of(ticket),
-                f"is {ticket.state}, but its last epoch, {rows[-1].epoch}, said "
+                f"is {ticket.state}, but its last epoch, {rows[-1].epoch}, has the decision "
                 f"{rows[-1].decision}",
             )
         yield from _too_short(facts, ticket)

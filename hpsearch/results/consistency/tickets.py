@@ -30,7 +30,7 @@ def numbered_without_gap(facts: Facts) -> Iterator[Breach]:
     last = max([*known, *facts.logs], default=0)
     for number in range(1, last + 1):
         if number not in known and number not in withdrawn:
-            yield f"ticket {number}", "was issued once, but its row is gone"
+            yield f"ticket {number}", "was issued, but its row is missing"
 
 
 def one_ending(facts: Facts) -> Iterator[Breach]:
@@ -47,7 +47,7 @@ def one_ending(facts: Facts) -> Iterator[Breach]:
         elif ticket.state.is_finished and not endings:
             yield name_of(ticket), f"is {ticket.state}, but its log has no end"
         elif endings and endings[0] != came_to(facts, ticket):
-            yield name_of(ticket), f"is {ticket.state}, but its log says {endings[0]}"
+            yield name_of(ticket), f"is {ticket.state}, but its log has {endings[0]}"
 
 
 def came_to(facts: Facts, ticket: Ticket) -> TicketState:
@@ -83,7 +83,7 @@ def state_as_logged(facts: Facts) -> Iterator[Breach]:
             if event.kind in (*BEGINNINGS, *INTERRUPTIONS, *FINISHED, EventKind.REOPENED)
         ]
         if not steps:
-            yield name_of(ticket), "has a row, but nobody ever took it"
+            yield name_of(ticket), "has a row, but no worker ever claimed it"
             continue
         yield from _last_step(ticket, came_to(facts, ticket), steps[-1])
 
@@ -102,7 +102,7 @@ def _last_step(ticket: Ticket, state: TicketState, last: Event) -> Iterator[Brea
         yield where, f"is {state}, but after {last.kind!r} it must be {expected}"
     owner = last.owner if expected is TicketState.RUNNING else None
     if ticket.owner != owner:
-        yield where, f"belongs to {ticket.owner}, but its log says {owner}"
+        yield where, f"belongs to {ticket.owner}, but its log has {owner}"
 
 
 def _earlier_budgets(events: Sequence[Event]) -> Iterator[int]:

@@ -55,7 +55,10 @@ def numbers_in_order(facts: Facts) -> Iterator[Breach]:
         if times > 1:
             yield f"trial {number}", f"{times} of Optuna's rows have this number"
     for number in sorted(set(range(len(numbers))) - set(numbers)):
-        yield f"trial {number}", "no row of Optuna's has this number, but later ones exist"
+        yield (
+            f"trial {number}",
+            "no row of Optuna's has this number, but rows with higher numbers exist",
+        )
 
 
 def every_trial_has_its_row(facts: Facts) -> Iterator[Breach]:
@@ -87,7 +90,7 @@ def every_row_has_its_trial(facts: Facts) -> Iterator[Breach]:
         if row.trial_id in known:
             continue
         if not row.infeasible:
-            yield f"trial {row.number}", "is a row of Optuna's that no ticket knows"
+            yield f"trial {row.number}", "is a row of Optuna's without a ticket"
         elif row.state is not TrialState.PRUNED:
             yield f"trial {row.number}", f"is an infeasible draw, but {row.state.name}, not PRUNED"
     if any(row.damaged for row in facts.rows):

@@ -26,8 +26,8 @@ def refuse_to_replace(paths: Iterable[Path], *, overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not overwrite:
             raise UserError(
-                f"an export must not replace a file by accident, but {path} exists; "
-                "choose another place, or add --force"
+                f"an export must not replace a file by accident, but {path} exists; choose another "
+                "path, or add --force"
             )
 
 

@@ -59,7 +59,8 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
             else code(f"hpsearch confirm --study {study}")
         )
         about.append(
-            f"**UNCONFIRMED.** {inline(worth)} No fresh seed has confirmed the figure; {how} does."
+            f"**UNCONFIRMED.** {inline(worth)} No fresh seed has confirmed the value; {how} "
+            "confirms it."
         )
     gap = (origin.get("test") or {}).get("outside_confirmed")
     if gap:
@@ -147,7 +148,7 @@ def _reproduction(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str
     rows = [
         ("seed of the study", str(document["seed"])),
         ("seed of the training", str(origin.get("trial_seed"))),
-        *([("fresh seeds and their figures", seeds)] if seeds else []),
+        *([("fresh seeds and their values", seeds)] if seeds else []),
         ("device", f"{origin.get('device')}, {origin.get('threads')} thread(s)"),
         ("precision", str(origin.get("precision"))),
         *[(name, str(version)) for name, version in (origin.get("versions") or {}).items()],
@@ -158,7 +159,7 @@ def _reproduction(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str
         "## Seeds and versions\n\n"
         + table(("", ""), rows)
         + "\n\n`hpsearch train best.yaml` trains it again, `hpsearch verify best.yaml` checks that "
-        "data and figures come out again."
+        "the data and the metrics are the same."
     )
 
 

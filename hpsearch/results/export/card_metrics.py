@@ -90,8 +90,8 @@ def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
     opened = (
         "Test images: not opened."
         if test is None
-        else f"Test images: opened {inline(test['opened'])} time(s); the figure is that of the "
-        "first look, the only one that is a test."
+        else f"Test images: opened {inline(test['opened'])} time(s); the value is from the first "
+        "evaluation, the only one that is a test."
     )
     return told + "\n\n" + opened
 

@@ -131,5 +131,5 @@ def _first_report(confirmation: StudyRecord) -> TrialRecord:
             return trial
     raise UserError(
         f"confirmation {confirmation.study.name!r} has no training of its winner with a report "
-        f"seed; `hpsearch show --study {confirmation.study.name}` tells what failed"
+        f"seed; `hpsearch show --study {confirmation.study.name}` shows what failed"
     )

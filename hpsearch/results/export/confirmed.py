@@ -9,9 +9,9 @@ from hpsearch.results.confirmation.verdict import Comparison, ConfirmationResult
 
 #: ``winner.LACKS_GROUPS`` for metrics of a single training, or of the test images.
 INTERVAL_LACKS_GROUPS = (
-    "The images come in groups, but some of these figures were measured before hpsearch counted "
-    "them: intervals over validation images or test images (where it doesn't say groups) take each "
-    "image as independent and are too narrow."
+    "The images have groups, but some of these values were measured before hpsearch recorded them: "
+    "intervals over validation images or test images (unless they mention groups) treat each image "
+    "as independent, so they are too narrow."
 )
 
 
@@ -43,7 +43,7 @@ def confirmed_section(verdict: ConfirmationResult, study: str) -> dict[str, Any]
 
 
 def _split(verdict: ConfirmationResult) -> str:
-    drawn = "drawn anew for each seed" if verdict.new_splits else "fixed"
+    drawn = "newly drawn for each seed" if verdict.new_splits else "fixed"
     return drawn if verdict.folds is None else f"{verdict.folds} folds, {drawn}"
 
 

@@ -243,8 +243,8 @@ def _header(
     kind = "confirmed with fresh seeds" if confirmed else "UNCONFIRMED"
     of = f"a training of it with fresh seed {trained.params.get(CONFIRM_SEED)}, its"
     return (
-        f"Trial {trial.number} of study {record.study.name}, {kind}; exported by hpsearch.\n"
-        f"{record.objective.metric} of {of if confirmed else 'its'} {record.objective.at} epoch: "
-        f"{value}. {worth}\n"
-        "Train it again to the same figures: hpsearch train THIS_FILE"
+        f"Trial {trial.number} of study {record.study.name}, {kind}; exported by "
+        f"hpsearch.\n{record.objective.metric} of {of if confirmed else 'its'} "
+        f"{record.objective.at} epoch: {value}. {worth}\nTrain it again to the same metrics: "
+        "hpsearch train THIS_FILE"
     )

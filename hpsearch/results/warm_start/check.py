@@ -84,7 +84,7 @@ def check(
             unit is ambiguous.
     """
     if not source.rows:
-        raise UserError(f"there must be a run that has ended, but {source.name} has none")
+        raise UserError(f"there must be at least one finished run, but {source.name} has none")
     reader = _Reader(source, space, goals, mapping)
     rows = [reader.check(row) for row in source.rows]
     caveats = [*source.caveats, *reader.told_units(), *_trained(source, epochs)]
@@ -122,8 +122,8 @@ class _Reader:
     def told_units(self) -> list[str]:
         """Return caveats about columns whose meaning or unit was inferred."""
         unnamed = [
-            f"the file doesn't say what {column!r} measures; it is taken for {metric} (--value "
-            "COLUMN names another)"
+            f"the file doesn't name the metric of {column!r}; it is read as {metric} (--value "
+            "COLUMN chooses another)"
             for metric, column in self.read_from.items()
             if metric in self._goals.objectives
             and metric not in self._said
@@ -162,11 +162,11 @@ class _Reader:
             return _stored(path, parameter, self._common[path])
         column = self._column(row, path)
         if column is None:
-            raise Outside(f"doesn't tell {path} (--fix {path}=VALUE says it for all)")
+            raise Outside(f"has no value for {path} (--fix {path}=VALUE sets it for all)")
         if used.setdefault(column, path) != path:
             raise UserError(
                 f"a column must be one parameter, but {column!r} could be {used[column]} and "
-                f"{path}; say which with --map {column}={path}"
+                f"{path}; choose one with --map {column}={path}"
             )
         return _stored(path, parameter, row.cells[column])
 
@@ -175,7 +175,7 @@ class _Reader:
         if len({str(row.cells[name]) for name in filled}) > 1:
             raise UserError(
                 f"one column must be {path}, but {' and '.join(map(repr, filled))} could be, and "
-                f"differ in {row.place}; say which with --map {filled[0]}={path}"
+                f"differ in {row.place}; choose one with --map {filled[0]}={path}"
             )
         return filled[0] if filled else None
 
@@ -198,7 +198,7 @@ class _Reader:
         if name not in self.read_from:
             if name in row.metrics:
                 return row.metrics[name]
-            raise Outside(f"doesn't tell {name}, which a constraint of this study bounds")
+            raise Outside(f"has no {name}, which a constraint of this study bounds")
         cell = row.cells.get(self.read_from[name])
         number = as_number(cell)
         if number is None:
@@ -209,7 +209,7 @@ class _Reader:
         share = number / 100 if percent else number
         if not 0 <= share <= 1:
             most = "100 percent" if percent or is_percentage(cell) else "1"
-            raise Outside(f"{name} must lie in 0 to {most}, but is {cell}")
+            raise Outside(f"{name} must be in 0 to {most}, but is {cell}")
         return share
 
 
@@ -232,7 +232,7 @@ def _is_percent(metric: str, column: str, rows: Sequence[Row], unit: Unit) -> bo
     if above and below:
         raise UserError(
             f"{metric} must be shares (0.8391) or percent (83.91), but column {column!r} has both "
-            f"{below[0]:g} and {above[0]:g}; say which with --unit share or --unit percent"
+            f"{below[0]:g} and {above[0]:g}; choose one with --unit share or --unit percent"
         )
     return bool(above)
 
@@ -245,8 +245,8 @@ def _no_objective(metric: str, source: Source) -> str:
     ]
     listed = ", ".join(map(repr, numeric)) or "none"
     return (
-        f"a column must be the study's objective, {metric}, but none is called so; say which with "
-        f"--value COLUMN (columns with numbers: {listed})"
+        f"a column must be the study's objective, {metric}, but no column has this name; choose "
+        f"one with --value COLUMN (columns with numbers: {listed})"
     )
 
 
@@ -263,7 +263,7 @@ def _trained(source: Source, epochs: int) -> list[str]:
             told = low if low == high else f"{low} to {high}"
             return [
                 f"they were trained for {told} epochs, this study's trials for up to {epochs}: "
-                "values are taken as they are"
+                "values are used without correction"
             ]
     return []
 

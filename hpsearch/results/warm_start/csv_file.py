@@ -81,8 +81,8 @@ def _content(path: Path) -> bytes:
             raise UserError(f"{path} must be a regular file with a table of runs, but it isn't one")
         if found.st_size > MOST_BYTES:
             raise UserError(
-                f"{path} may have {MOST_BYTES:,} bytes, but has {found.st_size:,}; keep the "
-                "columns and the runs that matter"
+                f"{path} may have at most {MOST_BYTES:,} bytes, but has {found.st_size:,}; keep "
+                "only the columns and runs that you need"
             )
         return path.read_bytes()
     except FileNotFoundError:
@@ -103,13 +103,13 @@ def _decoded(data: bytes, path: Path) -> tuple[str, list[str]]:
     except UnicodeDecodeError as error:
         if encoding is not None:
             raise UserError(
-                f"{path} begins like {encoding.upper()} text, but byte {error.start} isn't; save "
-                "it as CSV in UTF-8"
+                f"{path} starts like {encoding.upper()} text, but byte {error.start} is invalid; "
+                "save it as CSV in UTF-8"
             ) from None
         # Separators, digits and quotes have the same bytes in all older encodings
         text = data.decode("cp1252", errors="replace")
         caveats.append(
-            "the file isn't UTF-8: numbers are certain, letters beyond ASCII are read as "
+            "the file isn't UTF-8: numbers are read correctly, letters beyond ASCII are read as "
             "Windows-1252"
         )
     if "\0" in text:
@@ -129,15 +129,17 @@ def _read(text: str, path: Path, caveats: list[str], ignored: Collection[str]) -
     lines = _lines(text, separator)
     header = [name.strip() for name in next(lines, (1, []))[1]]
     if not any(header):
-        raise UserError(f"{path} must begin with a line of column names, but it is empty")
+        raise UserError(f"{path} must start with a line of column names, but it is empty")
     if len(header) > MOST_COLUMNS:
         raise UserError(
-            f"{path} may have {MOST_COLUMNS:,} columns, but has {len(header):,}; keep those that "
-            "matter"
+            f"{path} may have at most {MOST_COLUMNS:,} columns, but has {len(header):,}; keep only "
+            "those that you need"
         )
     twice = sorted(name for name, times in Counter(header).items() if name and times > 1)
     if twice:
-        raise UserError(f"{path}: a column's name must be its own, but got twice: {twice[0]!r}")
+        raise UserError(
+            f"{path}: each column needs its own name, but this name is used twice: {twice[0]!r}"
+        )
     filled = (
         (number + first - 1, cells)
         for number, cells in lines
@@ -147,7 +149,9 @@ def _read(text: str, path: Path, caveats: list[str], ignored: Collection[str]) -
     found = list(itertools.islice(filled, most + 1))
     if len(found) > most:
         columns = "" if most == MOST_ROWS else f" of {len(header):,} columns"
-        raise UserError(f"{path} may have {most:,} rows{columns}, but has more; keep the best")
+        raise UserError(
+            f"{path} may have at most {most:,} rows{columns}, but has more; keep the best"
+        )
     whole = [cells for _, cells in found if len(cells) == len(header)]
     reader = CellReader.of(header, whole, comma_separates=separator == ",", file=str(path))
     states = [name for name in header if _is_state(name) and name.lower() not in ignored]

@@ -105,7 +105,7 @@ def value_column(
         found = [column for column in columns if is_unnamed_value(metric, column)]
     if len(found) > 1:
         raise UserError(
-            f"one column must be the {metric}, but {_listed(found)} could be; say which with "
+            f"one column must be the {metric}, but {_listed(found)} could be; choose one with "
             f"--value {found[0]!r}"
         )
     return found[0] if found else None

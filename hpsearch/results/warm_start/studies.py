@@ -39,7 +39,8 @@ def from_hpsearch(
     name = other.study.name
     if (search := confirmed_search(other.study)) is not None:
         raise UserError(
-            f"a search is learned from, but {name!r} is a confirmation; name the search, {search!r}"
+            f"results come from a search, but {name!r} is a confirmation; name the search, "
+            f"{search!r}"
         )
     curves = queries.curves(database, other.study.study_id)
     rows = []
@@ -107,7 +108,7 @@ def _differences(other: StudyRecord, mine: Mapping[str, Any]) -> list[str]:
     if other.study.epochs_per_trial != epochs:
         told.append(
             f"its trials were trained for up to {other.study.epochs_per_trial} epochs, this "
-            f"study's for up to {epochs}: values are taken as they are"
+            f"study's for up to {epochs}: values are used without correction"
         )
     return told
 
@@ -151,10 +152,9 @@ def from_optuna(url: str, name: str, goals: Goals) -> Source:
                 raise
             except Exception as error:
                 raise StorageError(
-                    f"{database.display_url} must be a database that Optuna "
-                    f"{optuna.__version__} can read, but it can't: "
-                    f"{type(error).__name__}; `optuna storage upgrade` brings an older one up to "
-                    "date"
+                    f"{database.display_url} must be a database that Optuna {optuna.__version__} "
+                    f"can read, but it can't: {type(error).__name__}; run `optuna storage upgrade` "
+                    "if it is older"
                 ) from error
     finally:
         database.close()
@@ -166,8 +166,8 @@ def _of_optuna(study: Any, name: str, url: str, goals: Goals) -> Source:
     directions = [each.name.lower() for each in study.directions]
     if directions != list(goals.directions.values()):
         raise UserError(
-            f"study {name!r} must be after what this study is after "
-            f"({', '.join(goals.directions.values())}), but is after {', '.join(directions)}"
+            f"study {name!r} must have the directions of this study "
+            f"({', '.join(goals.directions.values())}), but has {', '.join(directions)}"
         )
     named = study.metric_names
     if named is not None and list(named) != list(goals.objectives):
@@ -189,8 +189,6 @@ def _of_optuna(study: Any, name: str, url: str, goals: Goals) -> Source:
     columns = list(dict.fromkeys(column for row in rows for column in row.cells))
     caveats = []
     if named is None:
-        caveats.append(
-            f"the study doesn't say what it measures; its values are taken for {titles[0]}"
-        )
-    caveats.append("it doesn't say on which data and for how many epochs it trained")
+        caveats.append(f"the study doesn't name its metric; its values are read as {titles[0]}")
+    caveats.append("its data and its number of epochs aren't recorded")
     return Source(name=f"{name} @ {url}"[:255], rows=rows, columns=columns, caveats=caveats)

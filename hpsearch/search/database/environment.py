@@ -67,8 +67,8 @@ def with_password(url: str, origin: str) -> str:
         )
     if parsed.password is not None:
         raise StorageError(
-            f"{PASSWORD_FILE} must not be set where the URL has a password, but that of {origin} "
-            "has one; take it out of the URL, or unset the variable"
+            f"{PASSWORD_FILE} must not be set if the URL has a password, but that of {origin} has "
+            "one; take it out of the URL, or unset the variable"
         )
     complete = parsed.set(password=read_secret(PASSWORD_FILE, file))
     return complete.render_as_string(hide_password=False)

@@ -56,8 +56,8 @@ def require_tables(database: Database) -> None:
     if found != head_revision():
         raise StorageError(
             f"{database.display_url} has the older schema {found}, but this version of hpsearch "
-            f"reads {head_revision()}; nothing is lost: stop the older version's workers, and run "
-            f"`hpsearch studies --upgrade{storage_option(database.url)}` once"
+            f"reads {head_revision()}; no data is lost: stop the workers of the older version, and "
+            f"run `hpsearch studies --upgrade{storage_option(database.url)}` once"
         )
     _refuse_other_optuna(database)
 
@@ -117,9 +117,9 @@ def _refuse_unknown(database: Database, revision: str) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision not in known:
         raise StorageError(
-            f"{database.display_url} must have a schema that this version knows, but it has "
-            f"{revision!r}, which a newer hpsearch wrote; run `pip install -U hpsearch`, or use "
-            "another --storage. Nothing was changed"
+            f"{database.display_url} must have a schema that this version can read, but it has "
+            f"{revision!r} from a newer version; run `pip install -U hpsearch`, or use another "
+            "--storage. Nothing was changed"
         )
 
 
@@ -131,8 +131,8 @@ def _refuse_other_optuna(database: Database) -> None:
     if found != optuna_head():
         raise StorageError(
             f"{database.display_url} must have Optuna's tables of schema {optuna_head()!r}, but "
-            f"they are of {found!r}: another version of Optuna changed them; use the hpsearch that "
-            "belongs to it, or another --storage. Nothing was changed"
+            f"they have schema {found!r}, from another version of Optuna; use the version of "
+            "hpsearch that belongs to it, or another --storage. Nothing was changed"
         )
 
 

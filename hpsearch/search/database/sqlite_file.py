@@ -36,8 +36,8 @@ class SqliteFile:
         """How to restore a copy, as a sentence: a file in use can't simply be overwritten."""
         name = self._path.name
         return (
-            "Before a copy is put in its place, every command that uses the file must have ended, "
-            f"and {name}-wal and {name}-shm must be gone. "
+            "Before you put a copy in its place, stop every command that uses the file, and remove "
+            f"{name}-wal and {name}-shm. "
         )
 
     def require_same(self) -> None:
@@ -64,8 +64,8 @@ class SqliteFile:
         elif found != self._identity:
             raise DatabaseReplaced(
                 f"the SQLite file {self._path} must stay in its place while hpsearch uses it, but "
-                "it was replaced by another file. This command stops, and stores nothing more. The "
-                "same command again goes on with what the file holds now"
+                "it was replaced by another file. This command stops, and stores nothing more. Run "
+                "the same command again to continue with the current content of the file"
             )
 
     def require_whole(self, connection: Connection) -> None:
@@ -85,7 +85,7 @@ class SqliteFile:
             )
             # After a VACUUM the database itself is smaller.
             if pages * page_size > size:
-                raise self._written_over("it was cut off or written over by an older copy")
+                raise self._written_over("it was truncated, or overwritten by an older copy")
         self._size = size
         log = _identity_of(self._log)
         before = connection.info.get(_LOG)
@@ -97,9 +97,10 @@ class SqliteFile:
 
     def _written_over(self, what: str) -> DatabaseReplaced:
         return DatabaseReplaced(
-            f"the SQLite file {self._path} must not be changed by others while hpsearch uses it, "
-            f"but {what}. This command stops, and stores nothing more. {self.how_to_restore}"
-            "Then the same command again goes on with what the file holds"
+            f"the SQLite file {self._path} must not be changed by other programs while hpsearch "
+            f"uses it, but {what}. This command stops, and stores nothing more. "
+            f"{self.how_to_restore}Then run the same command again to continue with the content "
+            "of the file"
         )
 
 

@@ -177,8 +177,8 @@ class Database:
         if self.is_sqlite:
             return self.explain(error)
         return (
-            f"{self.explain(error)}; the database must exist, and its role must be able to log in "
-            "and have all rights on its tables: check these and --storage, then run the same "
+            f"{self.explain(error)}; the database must exist, and its role must be allowed to log "
+            "in and have all rights on the tables: check these and --storage, then run the same "
             "command again"
         )
 
@@ -249,11 +249,13 @@ def _require_options_of_libpq(url: URL) -> None:
             near = get_close_matches(key, known, n=1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
             raise StorageError(
-                "what stands after the ? of a Postgres URL must be an option of libpq, such as "
-                f"sslmode or service, but {key!r} is none{guess}"
+                "an option after the ? of a Postgres URL must be an option of libpq, such as "
+                f"sslmode or service, but {key!r} isn't{guess}"
             )
         if len(values) > 1 and key not in ("host", "port", "options"):
-            raise StorageError(f"an option of a Postgres URL must stand once, but {key!r} doesn't")
+            raise StorageError(
+                f"an option of a Postgres URL must be given once, but {key!r} is repeated"
+            )
 
 
 def _as_text(raw: bytes) -> str:

@@ -53,8 +53,8 @@ def parse_url(url: str) -> URL:
     if url.count("@") > 1 and not url.startswith("sqlite"):
         # Parsed, the rest of such a password would be the host, which every error shows.
         raise StorageError(
-            "a storage must be a URL in which @ stands once, before the host, but the one given "
-            "has more; write each @ of a password as %40, or put the password into a file "
+            "a storage must be a URL with one @, before the host, but this one has more; write "
+            "each @ of a password as %40, or put the password into a file "
             "(HPSEARCH_STORAGE_PASSWORD_FILE)"
         )
     try:
@@ -63,7 +63,7 @@ def parse_url(url: str) -> URL:
     except (ArgumentError, ValueError):  # ValueError: a port that isn't a number, a half surrogate
         raise StorageError(
             "a storage must be a URL like sqlite:///hpsearch.db or "
-            "postgresql://user@host/database; the one given can't be parsed"
+            "postgresql://user@host/database, but this one can't be parsed"
         ) from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -80,13 +80,13 @@ def parse_url(url: str) -> URL:
 def _checked_sqlite(url: URL) -> URL:
     if url.database in (None, "", ":memory:"):
         raise StorageError(
-            "a SQLite storage must be a file that workers can share, but none is named; "
-            "use sqlite:///hpsearch.db"
+            "a SQLite storage must be a file that workers can share, but the URL has no file; use "
+            "sqlite:///hpsearch.db"
         )
     if url.host or url.username or url.query:
         raise StorageError(
             "a SQLite storage must be a path after three slashes and nothing else, as in "
-            "sqlite:///hpsearch.db, but the one given has "
+            "sqlite:///hpsearch.db, but this one has "
             + (f"the options {sorted(url.query)}" if url.query else f"the host {url.host!r}")
             + "; leave them out"
         )
@@ -97,7 +97,7 @@ def _checked_sqlite(url: URL) -> URL:
         pass
     except (OSError, ValueError) as error:  # too long, a NUL, no right to read the folder
         reason = getattr(error, "strerror", None) or error
-        raise StorageError(f"a SQLite file can't be called {str(path)[:200]!r}: {reason}") from None
+        raise StorageError(f"a SQLite file can't be named {str(path)[:200]!r}: {reason}") from None
     if not path.parent.is_dir():
         raise StorageError(
             f"the folder of a SQLite file must exist, but {path.parent} doesn't; create it first"
@@ -105,8 +105,8 @@ def _checked_sqlite(url: URL) -> URL:
     kind = file_system_of(path.parent)
     if kind in NETWORK_FILE_SYSTEMS:
         raise StorageError(
-            f"a SQLite file must lie on a local disk, but {path.parent} is on {kind}, whose locks "
-            "don't hold between hosts; use a local path, or Postgres for several hosts"
+            f"a SQLite file must be on a local disk, but {path.parent} is on {kind}, whose locks "
+            "don't work between hosts; use a local path, or Postgres for several hosts"
         )
     return url.set(database=str(path))
 

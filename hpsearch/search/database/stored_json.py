@@ -35,7 +35,7 @@ def decode(text: Any, shape: type = dict) -> Any:
     except (TypeError, ValueError, RecursionError):  # TypeError: NULL, or a blob
         raise Damaged("is no JSON") from None
     if not isinstance(value, shape):
-        raise Damaged(f"is no JSON {'object' if shape is dict else shape.__name__}")
+        raise Damaged(f"isn't a JSON {'object' if shape is dict else shape.__name__}")
     return value
 
 
@@ -59,7 +59,7 @@ def decode_or(default: Any, text: Any, column: str, row: object, shape: type = d
 @lru_cache(maxsize=1024)
 def warn(what: str) -> None:
     """Log once per process that a stored value is damaged."""
-    logger.warning("damaged in the database: %s; everything else is read", what)
+    logger.warning("damaged in the database: %s; everything else can be read", what)
 
 
 @lru_cache(maxsize=4096)
@@ -68,7 +68,7 @@ def distribution(text: str) -> BaseDistribution | None:
     try:
         return json_to_distribution(text)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        warn(f"trial_params.distribution_json {str(text)[:40]!r} is no distribution")
+        warn(f"trial_params.distribution_json {str(text)[:40]!r} isn't a distribution")
         return None
 
 

@@ -144,7 +144,7 @@ class Claims:
         require_ours(connection, self._study_id, ours)
         study = row_of(studies, locked)
         if study is None:
-            raise RuntimeError(f"study {self._study_id} vanished from the database")
+            raise RuntimeError(f"study {self._study_id} is no longer in the database")
         self._require_same(study)
         if self._seen is not None and not self._seen.is_kept(connection):
             raise gone_back(self._database, f"study {study['name']!r}")
@@ -183,8 +183,8 @@ class Claims:
         self._run_key = self._run_key or study["run_key"]
         if study["run_key"] != self._run_key:
             raise StorageError(
-                f"the study that this worker worked on was deleted, and study {study['name']!r} "
-                "has its id now; start a new worker"
+                "the study of this worker was deleted, and its id now belongs to study "
+                f"{study['name']!r}; start a new worker"
             )
 
     def _find(self, connection: Connection, condition: sa.ColumnElement[bool]) -> Row | None:
@@ -205,7 +205,7 @@ class Claims:
             and row["state"] == TicketState.RUNNING
             and (row["attempt"], row["renewals"]) == (lease.attempt, lease.renewals)
         ):
-            silence = f"no sign of life for {lease.lease_seconds:g} s"
+            silence = f"no heartbeat for {lease.lease_seconds:g} s"
             fail_attempt(
                 connection, row, EventKind.LEASE_EXPIRED, silence, self._rules.max_failures
             )

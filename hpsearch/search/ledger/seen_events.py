@@ -105,8 +105,8 @@ class SameLedger:
 def gone_back(database: Database, study: str) -> DatabaseReplaced:
     """Return the error for a ``study``, such as "study 'x'", that is older than before."""
     return DatabaseReplaced(
-        f"{database.display_url} must not go back in time while hpsearch uses it, but {study} "
-        "has lost its newest events: an older copy was put in its place. This command "
-        f"stops, and stores nothing more. {database.how_to_restore}The same command again goes on "
-        "with what the database holds now"
+        f"{database.display_url} must not be replaced by an older copy while hpsearch uses it, but "
+        f"the newest events of {study} are missing. This command stops, and stores nothing more. "
+        f"{database.how_to_restore}Run the same command again to continue with the current content "
+        "of the database"
     )

@@ -64,7 +64,7 @@ def lock_study(connection: Connection, study_id: int) -> Row:
     require_ours(connection, study_id, ours)
     row = row_of(studies, locked)
     if row is None:
-        raise RuntimeError(f"study {study_id} vanished from the database")
+        raise RuntimeError(f"study {study_id} is no longer in the database")
     return row
 
 

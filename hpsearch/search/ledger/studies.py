@@ -279,8 +279,8 @@ def _require_folder_names(row: Mapping[Any, Any]) -> None:
         if re.fullmatch(STUDY_NAME, row[column]) is None:
             raise DamagedStudy(
                 f"a study's {column} must be 1 to 64 letters, digits, _ and -, but the database "
-                f"holds {row[column]!r}, which hpsearch never writes; somebody else has changed "
-                "it: restore a backup, or use another --storage"
+                f"contains {row[column]!r}, which hpsearch never writes; another program has "
+                "changed it: restore a backup, or use another --storage"
             )
 
 
@@ -314,7 +314,7 @@ def _document(row: Mapping[Any, Any]) -> Mapping[str, Any]:
     if not isinstance(document, dict) or not _has_goals(document):
         raise DamagedStudy(
             f"a stored study must be a JSON object with an objective, but that of {row['name']!r} "
-            "isn't; somebody else has changed it: restore a backup, or use another --storage"
+            "isn't; another program has changed it: restore a backup, or use another --storage"
         )
     pruner = document.get("pruner")
     if isinstance(pruner, dict) and isinstance(pruner.get("asha"), dict):
@@ -393,15 +393,13 @@ def require_same(stored: StoredStudy, study: StudyFile) -> None:
     document = _as_stored(stored, study)
     if stored.fingerprint == fingerprint(document):
         return
-    changes = difference(stored.document, document) or [
-        "a plug-in file's contents are no longer the same"
-    ]
+    changes = difference(stored.document, document) or ["the content of a plug-in file has changed"]
     listed = "\n".join(f"  {change}" for change in changes)
     raise StudyMismatch(
-        f"study {study.name!r} already exists and its trials answer another question; only the "
-        "number of trials, the time, the description, how it is confirmed and tracked may change. "
-        f"What differs:\n{listed}\n"
-        f"Give the variant its own study with --name, e.g. --name {study.name}_2"
+        f"study {study.name!r} already exists with other settings. Only the number of trials, the "
+        "time, the description, and the keys `confirm` and `trackers` may change. "
+        f"Differences:\n{listed}\nLaunch the changed file as a study of its own with --name, e.g. "
+        f"--name {study.name}_2"
     )
 
 

@@ -69,16 +69,16 @@ def require_ours(
     name = _name_in(connection, studies.c.name, studies.c.study_id == study_id)
     if name is None:
         raise StorageError(
-            "the study was deleted from the database while this command worked on it; launching "
-            "it again creates it anew"
+            "the study was deleted from the database while this command worked on it; launch it "
+            "again to create a new one"
         )
     other = _name_in(connection, rows.STUDIES.c.study_name, rows.STUDIES.c.study_id == study_id)
     why = "another program than hpsearch deleted it from Optuna's tables"
     if other is not None:
         why += f", where study {study_id} is now {other!r}, which hpsearch didn't create"
     raise LeftOverStudy(
-        f"study {name!r} can't be used: {why}. What hpsearch kept of it is left over; remove that "
-        f"with `hpsearch studies --delete {name}{storage}`, then the name is free again"
+        f"study {name!r} can't be used: {why}. Its rows in hpsearch's own tables are left over; "
+        f"remove them with `hpsearch studies --delete {name}{storage}` to use the name again"
     )
 
 

@@ -119,8 +119,8 @@ def invalidate(
             found = _require(row, (TicketState.COMPLETE, TicketState.PRUNED), _NO_END)
             if again and study["exhausted"]:
                 raise UserError(
-                    "--again asks for one more trial, but this study's sampler enumerates a space "
-                    "that has no point left; leave --again out"
+                    "--again adds one more trial, but the sampler of this study enumerates its "
+                    "space, and every point has been used; leave --again out"
                 )
             detail = {"reason": reason, "before": found["state"], "again": again, "key": key}
             update_ticket(connection, study_id, ticket, state=TicketState.INVALID)
@@ -131,7 +131,7 @@ def invalidate(
             last = _last(connection, study_id, ticket)
         declared = None if last is None else declaration_in([last])
         if declared is None:
-            raise RuntimeError(f"ticket {ticket} has no declaration after it was written")
+            raise RuntimeError(f"ticket {ticket} has no declaration, although it was written")
         return declared
 
     return database.write(work)
@@ -167,8 +167,8 @@ def reinstate(database: Database, study_id: int, ticket: int, goals: Goals) -> T
         declared = None if last is None else declaration_in([last])
         if declared is None:
             raise StorageError(
-                f"ticket {ticket} is invalid, but what the event log says of that is damaged; "
-                "`hpsearch doctor` names the row"
+                f"ticket {ticket} is invalid, but its entry in the event log is damaged; `hpsearch "
+                "doctor` shows the row"
             )
         update_ticket(connection, study_id, ticket, state=declared.before)
         state = TrialState[declared.before.name]
@@ -206,14 +206,14 @@ def row_values(
 
 
 _NO_END = (
-    "only a trial that has come to a number can be declared invalid: a complete or a pruned one; "
-    "but this one is {state}. {hint}"
+    "only a trial with a value can be declared invalid: a complete or a pruned one; but this one "
+    "is {state}. {hint}"
 )
 _HINTS = {
-    TicketState.RUNNING: "Stop it first (`hpsearch stop`), or wait for its end",
-    TicketState.PAUSED: "Launch the study again, which ends it",
-    TicketState.FAILED: "It has no number that anybody could trust, so nothing needs to be done",
-    TicketState.INVALID: "It was declared invalid before; `hpsearch show` tells why",
+    TicketState.RUNNING: "Stop it first (`hpsearch stop`), or wait until it ends",
+    TicketState.PAUSED: "Launch the study again to end it",
+    TicketState.FAILED: "It has no value, so there is nothing to declare",
+    TicketState.INVALID: "It was declared invalid before; `hpsearch show` shows the reason",
 }
 _IS_VALID = "only an invalid trial can be reinstated, but this one is {state}"
 
@@ -221,10 +221,10 @@ _IS_VALID = "only an invalid trial can be reinstated, but this one is {state}"
 def _usable(reason: str) -> str:
     reason = storable(" ".join(reason.split()))
     if not reason:
-        raise UserError("a reason must say why the number can't be trusted, but it is empty")
+        raise UserError("a reason must explain why the value can't be trusted, but it is empty")
     if len(reason) > LONGEST_REASON:
         raise UserError(
-            f"a reason may have {LONGEST_REASON} characters, but this one has {len(reason)}"
+            f"a reason may have at most {LONGEST_REASON} characters, but this one has {len(reason)}"
         )
     return reason
 

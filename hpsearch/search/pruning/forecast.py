@@ -45,14 +45,14 @@ def completion(expected: int, trials: int) -> str:
         return f"all of the {trials:,} trials will complete"
     if expected == 0:
         return (
-            f"none of the {trials:,} trials will complete: the pruner lets too few of them go on, "
-            "so that nothing can be confirmed or exported; more trials, or `pruner: none`"
+            f"none of the {trials:,} trials will complete: the pruner lets too few of them "
+            "continue, so no trial can be confirmed or exported; use more trials, or `pruner: none`"
         )
     text = f"about {expected:,} of {trials:,} trials will complete; the others end early"
     if expected < ENOUGH:
         text += (
-            ". A report names the best, but of so few complete trials it says little about what "
-            f"each parameter does ({ENOUGH} or more would): more trials, or `pruner: none`"
+            ". A report shows the best, but so few complete trials show little of the effect of "
+            f"each parameter ({ENOUGH} or more are needed); use more trials, or `pruner: none`"
         )
     return text
 

@@ -67,8 +67,8 @@ class GridSampler:
         if endless:
             raise UserError(
                 "the grid sampler needs a finite number of values for every parameter, but "
-                f"{', '.join(endless)} is a range without a step; give it a step or a list of "
-                "values, or choose another sampler"
+                f"{', '.join(endless)} is a range without a step; give the range a step or a list "
+                "of values, or choose another sampler"
             )
         size = grid_size(space)
         if size > MAX_GRID:

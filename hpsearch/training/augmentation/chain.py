@@ -32,7 +32,7 @@ def build(components: Sequence[Component]) -> list[Augmentation]:
         if _kind(made) is None:
             raise UserError(
                 "an augmentation must be callable with (images, generator), or have a method "
-                f"recolour or mix, but {component.name!r} returned {type(made).__name__}; see "
+                f"`recolour` or `mix`, but {component.name!r} returned {type(made).__name__}; see "
                 "hpsearch.training.augmentation.kinds"
             )
     return built

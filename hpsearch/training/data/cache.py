@@ -97,8 +97,8 @@ def require_room(folder: Path, name: str, dtype: np.dtype[Any], shape: tuple[int
         math.prod(shape) * dtype.itemsize,
         folder,
         f"preparing {name} of the shape {' x '.join(f'{edge:,}' for edge in shape)}",
-        "free some room, give a smaller data.input_size or data.limit, or name another folder in "
-        "HPSEARCH_DATA",
+        "free some space, use a smaller data.input_size or data.limit, or set HPSEARCH_DATA to "
+        "another folder",
     )
 
 
@@ -148,7 +148,9 @@ class ArrayWriter:
             ValueError: If the type or the row shape differs.
         """
         if rows.shape[1:] != self._shape[1:] or rows.dtype != self._dtype:
-            raise ValueError(f"{rows.dtype} {rows.shape} isn't part of {self._dtype} {self._shape}")
+            raise ValueError(
+                f"{rows.dtype} {rows.shape} doesn't fit into {self._dtype} {self._shape}"
+            )
         raw = np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
         self._file.write(raw.data)
         self._sha.update(raw.data)
@@ -254,7 +256,7 @@ def _build(
         _clear(folder)
     entry = _open(folder)
     if entry is None:
-        raise OSError(f"what was just written to {folder} reads back differently")
+        raise OSError(f"what was just written to {folder} was read back with other content")
     return entry
 
 

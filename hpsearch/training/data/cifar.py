@@ -143,15 +143,15 @@ def _check_batches(
 ) -> None:
     if not train:
         raise DataError(
-            "data.source.cifar10.train_batches must name at least one of the batches 1 to 5, "
+            "data.source.cifar10.train_batches must contain at least one of the batches 1 to 5, "
             "but it is empty"
         )
     chosen = [*train, *validation, *test]
     twice = [batch for batch in dict.fromkeys(chosen) if chosen.count(batch) > 1]
     if twice:
         raise DataError(
-            "every CIFAR-10 batch may be used once, in train_batches, val_batches or "
-            f"test_batches, but {', '.join(map(str, twice))} is used again; take it out of one list"
+            "every CIFAR-10 batch may be used once, in train_batches, val_batches or test_batches, "
+            f"but {', '.join(map(str, twice))} is used twice; remove it from one list"
         )
 
 

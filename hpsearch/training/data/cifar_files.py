@@ -51,24 +51,24 @@ def read_batch(
     """
     batch = read_pickle(path)
     rule = (
-        f"a CIFAR batch must hold 'data' (n x 3072 bytes) and {labels_key!r} (n numbers), "
-        f"but {path}"
+        f"a CIFAR batch must contain 'data' (n x 3072 bytes) and {labels_key!r} (n numbers), but "
+        f"{path}"
     )
     data = _item(batch, "data")
     labels = _item(batch, labels_key)
     if not isinstance(data, np.ndarray) or labels is None:
-        raise DataError(f"{rule} lacks them; it is another file, or damaged")
+        raise DataError(f"{rule} lacks them; the file is damaged, or another one")
     if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * _EDGE * _EDGE:
-        raise DataError(f"{rule} holds data of type {data.dtype} and shape {data.shape}")
+        raise DataError(f"{rule} contains data of type {data.dtype} and shape {data.shape}")
     numbers = _numbers(labels)
     if numbers is None or len(numbers) != len(data) or len(data) == 0:
         found = "no list of numbers" if numbers is None else f"{len(numbers)} labels"
-        raise DataError(f"{rule} holds {len(data)} images and {found}")
+        raise DataError(f"{rule} contains {len(data)} images and {found}")
     if numbers.min() < 0 or numbers.max() >= classes:
         wrong = numbers[(numbers < 0) | (numbers >= classes)][0]
         raise DataError(
-            f"a label must lie between 0 and {classes - 1}, but {path} holds {wrong}; "
-            "it is another file, or damaged"
+            f"a label must be between 0 and {classes - 1}, but {path} contains {wrong}; the file "
+            "is damaged, or another one"
         )
     return data.reshape(-1, 3, _EDGE, _EDGE).transpose(0, 2, 3, 1), numbers
 
@@ -87,8 +87,8 @@ def read_names(meta: Path, key: str, *, classes: int) -> tuple[str, ...]:
     names = _item(read_pickle(meta), key)
     if not isinstance(names, list) or len(names) != classes:
         raise DataError(
-            f"{meta} must hold {classes} {key!r}, but holds {shortened(names)}; "
-            "it is another file, or damaged"
+            f"{meta} must contain {classes} {key!r}, but contains {shortened(names)}; the file is "
+            "damaged, or another one"
         )
     return tuple(map(_text, names))
 

@@ -36,9 +36,9 @@ def _sizes(source: str, data: PreparedData) -> Iterator[str]:
     train, validation = len(each.train_indices), len(each.val_indices)
     if validation > train:
         yield (
-            f"{validation:,} of the {train + validation:,} images of data source {source} "
-            f"validate, so a model trains on {train:,} only; a smaller data.validation leaves more "
-            "of them"
+            f"{validation:,} of the {train + validation:,} images of data source {source} are "
+            f"validation images, so a model trains on {train:,} only; use a smaller "
+            "data.validation to train on more"
         )
 
 
@@ -50,24 +50,23 @@ def _classes(source: str, data: PreparedData) -> Iterator[str]:
     untrained = (train == 0) & (validation > 0)
     if untrained.any():
         yield (
-            f"{_named(untrained, data.class_names)} of data source {source} "
-            f"{_have(untrained)} no training image, so a model gets "
-            f"{int(validation[untrained].sum()):,} of the {len(data.val_indices):,} "
-            "validation images wrong whatever it learns; get more images of each class, or give a "
-            "smaller data.validation"
+            f"{_named(untrained, data.class_names)} of data source {source} {_have(untrained)} no "
+            f"training image, so a model gets {int(validation[untrained].sum()):,} of the "
+            f"{len(data.val_indices):,} validation images wrong in any case; get more images of "
+            "each class, or use a smaller data.validation"
         )
     unseen = (validation == 0) & (images > 0)
     if unseen.any():
         yield (
             f"{_named(unseen, data.class_names)} of data source {source} {_have(unseen)} no "
-            "validation image, so the accuracy says nothing of them; get more images of each "
-            "class, or give data.folds"
+            "validation image, so the accuracy doesn't include them; get more images of each "
+            "class, or use data.folds"
         )
     empty = images == 0
     if empty.any():
         yield (
             f"{_named(empty, data.class_names)} of data source {source} {_have(empty)} no image at "
-            "all; the model has an output for each class all the same"
+            "all; the model still has an output for each class"
         )
 
 

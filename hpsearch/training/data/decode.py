@@ -78,8 +78,8 @@ def _checked(source: Source, images: Images) -> Images:
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(
-            f"the labels of data source {source.name!r} must lie between 0 and {classes - 1}, "
-            f"but they lie between {labels.min()} and {labels.max()}"
+            f"the labels of data source {source.name!r} must be between 0 and {classes - 1}, but "
+            f"they are between {labels.min()} and {labels.max()}"
         )
     if groups is not None and groups.shape != labels.shape:
         raise DataError(
@@ -221,7 +221,7 @@ def _damaged(pictures: Sequence[DamagedPicture], total: int) -> DataError:
     more = f"; and {len(pictures) - _NAMED:,} more" if len(pictures) > _NAMED else ""
     return DataError(
         f"every picture must be readable, but {len(pictures):,} of {total:,} can't be decoded: "
-        f"{shown}{more}. Get them again, or remove them"
+        f"{shown}{more}. Replace them, or remove them"
     )
 
 
@@ -238,7 +238,7 @@ def require_memory_for(shape: tuple[int, int, int]) -> None:
     require_memory(
         height * width * _BYTES_PER_PIXEL,
         f"preparing an image of {height:,} x {width:,} pixels",
-        "give a smaller data.input_size",
+        "use a smaller data.input_size",
     )
 
 
@@ -260,8 +260,8 @@ def _sized(
         if picture.shape != shape and not resize:
             raise DataError(
                 f"pictures of different sizes ({width}x{height}, "
-                f"{picture.shape[1]}x{picture.shape[0]} pixels, ...) need data.input_size, "
-                "the edge that all of them are resized to"
+                f"{picture.shape[1]}x{picture.shape[0]} pixels, ...) need data.input_size, the "
+                "size to which all of them are resized"
             )
         sized[number] = resized(picture, shape).transpose(2, 0, 1)
     return sized

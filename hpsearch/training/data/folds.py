@@ -103,10 +103,11 @@ def _require_enough(
     alone = np.flatnonzero(of_class == 1)
     if len(alone):
         raise DataError(
-            f"data.folds needs two {what} of each class, one to validate and one that still "
-            f"trains, but there is only one of class {class_names[alone[0]]!r}"
+            f"data.folds needs two {what} of each class, one for validation and one for training, "
+            f"but there is only one of class {class_names[alone[0]]!r}"
             + (f" and of {len(alone) - 1} more" if len(alone) > 1 else "")
-            + "; add some, leave the class out, or use data.splits, where such an image trains"
+            + "; add some, leave the class out, or use data.splits, which puts such an image into "
+            "training"
         )
 
 
@@ -207,7 +208,8 @@ class _Table:
             if not moves:
                 raise DataError(
                     f"data.folds can't divide these groups: those of class {class_names[label]!r} "
-                    "would all be in one fold, and it couldn't train beside it; use other folds"
+                    "would all be in one fold, so no other fold could train on it; use another "
+                    "number of folds"
                 )
             _, group, other = min(moves)
             self.put(group, other)

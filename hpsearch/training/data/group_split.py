@@ -122,9 +122,9 @@ def grouped_split(
     chosen = np.array(draft.taken)[member]
     if not chosen.any():
         raise DataError(
-            f"a split by group needs a class with two groups at least, one for each part, but "
-            f"every one of the {len(draft.taken)} group(s) holds all images of a class; "
-            "use a pattern that makes smaller groups, or none"
+            "a split by group needs a class with at least two groups, one for each part, but every "
+            f"one of the {len(draft.taken)} group(s) contains all images of a class; use a pattern "
+            "that makes smaller groups, or none"
         )
     return Split(train=np.flatnonzero(~chosen), validation=np.flatnonzero(chosen))
 

@@ -152,7 +152,7 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
             shape = _shape(head, path, dimensions)
             size = math.prod(shape)
             # Before the data is read, since a few compressed kilobytes can expand to any size
-            require_memory(size, f"reading {path}", "get the file again, if it should be smaller")
+            require_memory(size, f"reading {path}", "if it should be smaller, get the file again")
             raw = plain.read(size)
             rest = len(plain.read(1))
     except FileNotFoundError as error:
@@ -163,8 +163,8 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     if len(raw) != size or rest:
         holds = "more" if rest else f"{len(raw):,}"
         raise DataError(
-            f"{path} must hold {' x '.join(map(str, shape))} = {size:,} bytes of "
-            f"data, but holds {holds}; it is damaged, get the file again"
+            f"{path} must contain {' x '.join(map(str, shape))} = {size:,} bytes of data, but "
+            f"contains {holds}; it is damaged, get the file again"
         )
     return np.frombuffer(raw, dtype=np.uint8).reshape(shape)
 
@@ -177,9 +177,9 @@ def _unpacked(file: BufferedReader) -> BufferedIOBase:
 def _shape(head: bytes, path: Path, dimensions: int) -> tuple[int, ...]:
     if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, _BYTES, dimensions)):
         raise DataError(
-            f"an IDX file of bytes with {dimensions} dimension(s) must begin with "
-            f"00 00 08 {dimensions:02x}, but {path} begins with {head[:4].hex(' ') or 'nothing'}; "
-            "get the file again"
+            f"an IDX file of bytes with {dimensions} dimension(s) must start with 00 00 08 "
+            f"{dimensions:02x}, but {path} starts with {head[:4].hex(' ') or 'nothing'}; get the "
+            "file again"
         )
     return struct.unpack(f">{dimensions}I", head[4:])
 
@@ -202,13 +202,13 @@ def _part(folder: Path, part: Literal["train", "test"], classes: int) -> Part:
         labels = read_idx(labels_file, dimensions=1)
         if len(images) != len(labels):
             raise DataError(
-                f"images and labels must be equally many, but {images_file} holds {len(images):,} "
+                f"there must be one label per image, but {images_file} contains {len(images):,} "
                 f"images and {labels_file} {len(labels):,} labels"
             )
         if labels.max(initial=0) >= classes:
             raise DataError(
-                f"a label must lie between 0 and {classes - 1}, "
-                f"but {labels_file} holds {labels.max()}; it is damaged, get the file again"
+                f"a label must be between 0 and {classes - 1}, but {labels_file} contains "
+                f"{labels.max()}; it is damaged, get the file again"
             )
         return Images(images=images[..., None], labels=labels.astype(np.int64))
 

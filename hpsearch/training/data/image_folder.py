@@ -92,7 +92,7 @@ def image_folder(
     }
     if folders["test"] is not None and test_fraction is not None:
         raise DataError(
-            "data.source.image_folder.test_fraction holds out test images where there are none, "
+            "data.source.image_folder.test_fraction sets test images aside if the source has none, "
             f"but {folders['test']} has some; leave test_fraction out"
         )
     pattern = _pattern(group)
@@ -179,7 +179,7 @@ def _layout(root: Path) -> dict[str, Path]:
         if part in found:
             what = {"train": "training", "val": "validation", "test": "test"}[part]
             raise DataError(
-                f"a folder of images may have one folder of {what} images, but {root} has "
+                f"a folder of images may have only one folder of {what} images, but {root} has "
                 f"{found[part].name} and {name}; rename or remove one"
             )
         found[part] = root / name
@@ -190,21 +190,21 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     names = tuple(_subfolders(folder))
     if len(names) < 2:
         raise DataError(
-            f"a folder of images must hold a subfolder for each of at least two classes, but "
-            f"{folder} holds {f'only {names[0]}' if names else 'none'}; "
-            "give the folder right above the classes as data.source.image_folder.path"
+            "a folder of images must contain a subfolder for each of at least two classes, but "
+            f"{folder} contains {f'only {names[0]}' if names else 'none'}; give the folder "
+            "directly above the classes as data.source.image_folder.path"
         )
     parts = [name for name in names if _PART_NAME.fullmatch(name)]
     if len(parts) > 1 and all(_subfolders(folder / name) for name in parts):
         raise DataError(
             f"the subfolders of {folder} must be classes, but {_some(parts)} are names of parts "
-            "with classes below them; name each part in data.source.image_folder: path for the "
+            "that contain classes; give each part in data.source.image_folder: path for the "
             "training images, val_path, test_path"
         )
     if len(parts) > 1:
         raise DataError(
             f"the subfolders of {folder} must be classes, but {_some(parts)} are names of parts "
-            f"and hold pictures of no class; sort the pictures into a folder for each class "
+            "and contain pictures without a class; sort the pictures into a folder for each class "
             f"({parts[0]}/cat/1.png), or rename the folders if they are classes"
         )
     return names
@@ -216,15 +216,15 @@ def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | N
     loose = _picture_names(folder)
     if loose and not own:
         raise DataError(
-            f"pictures must lie in a folder of their class, but {len(loose):,} lie right in "
+            f"pictures must be in a folder of their class, but {len(loose):,} are directly in "
             f"{folder}; sort them into classes, or give the folder of the training images as "
             "data.source.image_folder.path"
         )
     unknown = [name for name in own if name not in class_names]
     if unknown:
         raise DataError(
-            f"{folder} may hold the classes of the training images only "
-            f"({_some(class_names)}), but it holds {_some(unknown)}; remove or rename them"
+            f"{folder} may contain only the classes of the training images ({_some(class_names)}), "
+            f"but it contains {_some(unknown)}; remove or rename them"
         )
     found = {name: _pictures(folder / name) for name in own}
     pictures = {name: files for name, (files, _) in found.items()}
@@ -235,8 +235,9 @@ def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | N
     ]
     if empty or not pictures:
         raise DataError(
-            f"every class folder must hold at least one picture ({', '.join(sorted(SUFFIXES))}), "
-            f"but none lies in {_some(empty) or folder}; add pictures or remove the folder"
+            "every class folder must contain at least one picture "
+            f"({', '.join(sorted(SUFFIXES))}), but there is none in {_some(empty) or folder}; add "
+            "pictures or remove the folder"
         )
     files = tuple(file for name in own for file in pictures[name])
     labels = [class_names.index(name) for name in own]
@@ -258,12 +259,12 @@ def _notes(parts: Iterable[_Listed]) -> tuple[str, ...]:
             left_out = part.ignored.total()
             notes.append(
                 f"{left_out:,} of {left_out + len(part.files):,} files below {part.folder} are "
-                f"left out, since their endings aren't those of pictures{by_ending(part.ignored)}"
+                f"left out, because their endings aren't those of pictures{by_ending(part.ignored)}"
             )
         if part.loose:
             notes.append(
-                f"{count_noun(part.loose, 'picture')} right in {part.folder} "
-                f"{'is' if part.loose == 1 else 'are'} left out: in the folder of no class"
+                f"{count_noun(part.loose, 'picture')} directly in {part.folder} "
+                f"{'is' if part.loose == 1 else 'are'} left out: not in the folder of a class"
             )
     return tuple(notes)
 
@@ -278,7 +279,7 @@ def _pictures(folder: Path) -> tuple[list[Path], Counter[str]]:
     deeper = sorted(entry.name for entry in entries if entry.is_dir())
     if deeper:
         raise DataError(
-            f"pictures must lie right in the folder of their class, but {folder} has the "
+            f"pictures must be directly in the folder of their class, but {folder} has the "
             f"subfolder(s) {_some(deeper)}; move the pictures up, or give the folder right above "
             "the classes as data.source.image_folder.path"
         )
@@ -302,7 +303,7 @@ def _kind(path: Path) -> str:
     try:
         return kind_of(path.stat().st_mode)
     except OSError:
-        return "a link to nothing"
+        return "a broken link"
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -336,8 +337,8 @@ def _groups(files: Sequence[Path], pattern: re.Pattern[str]) -> tuple[str, ...]:
     without = [file for file, group in zip(files, found, strict=True) if not group]
     if without:
         raise DataError(
-            f"data.source.image_folder.group must find something in every file's name, but "
-            f"{pattern.pattern!r} finds nothing in {len(without):,} of {len(files):,}: "
+            "data.source.image_folder.group must match in every file's name, but "
+            f"{pattern.pattern!r} doesn't match in {len(without):,} of {len(files):,}: "
             f"{_some([str(file) for file in without])}; change the pattern or the names"
         )
     return tuple(found)

@@ -129,8 +129,8 @@ def numbered_classes(labels: NDArray[np.integer[Any]], where: object, key: str) 
     if smallest < 0 or gap <= largest:
         wrong = smallest if smallest < 0 else f"no {gap}"
         raise DataError(
-            f"labels without class names must count from 0, each number at least once, but "
-            f"{where} goes up to {largest} and holds {wrong}; give {key}"
+            "labels without class names must use every number from 0 to the largest one, but "
+            f"{where} goes up to {largest} and has {wrong}; give {key}"
         )
     return tuple(str(number) for number in range(largest + 1))
 
@@ -153,8 +153,8 @@ def require_class_names(source: Source) -> None:
         if bad is not None or not name.strip():
             found = "a byte that isn't UTF-8" if bad and _is_raw_byte(bad) else ascii(bad)
             raise DataError(
-                f"a class name must be text that can be printed on a line, but {name!a} of "
-                f"data source {source.name!r} ({source.origin}) "
+                f"a class name must be printable text on one line, but {name!a} of data source "
+                f"{source.name!r} ({source.origin}) "
                 f"{'is blank' if bad is None else f'contains {found}'}; rename the class"
             )
         alike = unicodedata.normalize("NFC", name)

@@ -44,7 +44,7 @@ def mean_and_std_of(
         given = normalization[name]
         if len(given) not in (1, channels):
             raise DataError(
-                f"data.normalization: {name} must hold one number per channel of the images "
+                f"data.normalization: {name} must have one number per channel of the images "
                 f"({channels}), or one for all, but got {len(given)}: {list(given)}"
             )
         if name == "std" and min(given) <= 0:

@@ -71,7 +71,7 @@ def check_structure(content: mmap) -> None:
             else:
                 at = end = at + count + int.from_bytes(content[at : at + count], "little")
             if end > size:
-                raise UnpicklingError(f"it ends {end - size:,} bytes too early")
+                raise UnpicklingError(f"it is {end - size:,} bytes too short")
 
 
 def _check_entry(number: int, size: int) -> None:

@@ -58,7 +58,7 @@ def pickled_dict(
     """
     if test_path is not None and test_fraction is not None:
         raise DataError(
-            "data.source.pickled_dict.test_fraction holds out test images where there are none, "
+            "data.source.pickled_dict.test_fraction sets test images aside if the source has none, "
             f"but test_path is {test_path}; leave one of them out"
         )
     keys = Keys(images=images_key, labels=labels_key, names=names_key, groups=groups_key)

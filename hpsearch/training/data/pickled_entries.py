@@ -84,8 +84,8 @@ def _require_proportion(path: Path, entries: Mapping[str, Any]) -> None:
         size = _expanded(value, {})
         if size > most:
             raise DataError(
-                f"{path} must hold about as much as its size, but {shortened(key)} names the same "
-                f"lists again and again and stands for {show_size(size)}; save it as an array"
+                f"{path} must contain about as much data as its size, but {shortened(key)} repeats "
+                f"the same lists and expands to {show_size(size)}; save it as an array"
             )
 
 
@@ -115,7 +115,8 @@ class _Entries:
         found = read_pickle(path)
         if not isinstance(found, dict):
             raise DataError(
-                f"{path} must hold a dictionary of images and labels, but holds {_described(found)}"
+                f"{path} must contain a dictionary of images and labels, but contains "
+                f"{_described(found)}"
             )
         self._entries = {_name(key): value for key, value in found.items()}
         _require_proportion(path, self._entries)
@@ -165,7 +166,7 @@ class _Entries:
             if unknown:
                 raise DataError(
                     f"every label must be one of the classes ({_some(class_names)}), but "
-                    f"{self.named('labels')} holds {_some(unknown)}"
+                    f"{self.named('labels')} contains {_some(unknown)}"
                 )
             places = {name: place for place, name in enumerate(class_names)}
             labels = np.array([places[text] for text in texts], dtype=np.int64)
@@ -173,16 +174,16 @@ class _Entries:
             labels = self._whole_numbers(_numbers(value))
         if len(labels) != self._count:
             raise DataError(
-                f"images and labels must be equally many, but {self._path} holds {self._count:,} "
+                f"there must be one label per image, but {self._path} contains {self._count:,} "
                 f"images ({self._keys['images']!r}) and {len(labels):,} labels "
                 f"({self._keys['labels']!r})"
             )
         outside = labels[(labels < 0) | (labels >= len(class_names))]
         if len(outside):
             raise DataError(
-                f"a label must lie between 0 and {len(class_names) - 1}, the number of class "
-                f"names less one, but {self.named('labels')} holds {outside[0]} "
-                f"({len(outside):,} of {len(labels):,} are outside)"
+                f"a label must be between 0 and {len(class_names) - 1} (the number of class names "
+                f"minus 1), but {self.named('labels')} contains {outside[0]} ({len(outside):,} of "
+                f"{len(labels):,} are outside)"
             )
         return labels
 
@@ -226,12 +227,14 @@ class _Entries:
             return
         held = ", ".join(f"{key!r}: {_described(value)}" for key, value in self._entries.items())
         if given is not None:
-            rule = f"{_key(what + '_key')} must be a key of the dictionary, but {given!r} isn't one"
+            rule = f"{_key(what + '_key')} must be a key of the dictionary, but {given!r} isn't"
         else:
             several = " and ".join(map(repr, found)) or "none"
-            rule = f"{_key(what + '_key')} must say which entry holds the {what} where it isn't "
+            rule = (
+                f"{_key(what + '_key')} must name the entry that contains the {what} if it isn't "
+            )
             rule += f"clear, but {several} could"
-        raise DataError(f"{rule}; {self._path} holds {held or 'nothing'}")
+        raise DataError(f"{rule}; {self._path} contains {held or 'nothing'}")
 
     def _candidates_for_labels(self, entries: Mapping[str, Any]) -> list[str]:
         numbers = {key: _numbers(value) for key, value in entries.items()}

@@ -128,7 +128,7 @@ def _require_size(picture: Image.Image) -> None:
     width, height = picture.size
     if width * height > LARGEST_PICTURE:
         raise ValueError(
-            f"{width:,} x {height:,} pixels; at most {LARGEST_PICTURE:,} are decoded, so make it "
+            f"{width:,} x {height:,} pixels; at most {LARGEST_PICTURE:,} are decoded; make it "
             "smaller"
         )
     require_memory(width * height * _BYTES_PER_PIXEL, "decoding it", "make it smaller")
@@ -155,8 +155,8 @@ def _load(picture: Image.Image, path: Path) -> None:
         if each not in _warned:
             _warned.add(each)
             logger.warning(
-                "%s is read, but its file isn't as it should be (%s); other pictures of which this "
-                "is true aren't named",
+                "%s was read, but its file has a fault (%s); other pictures with such a fault "
+                "aren't listed",
                 path,
                 each,
             )
@@ -201,7 +201,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not a picture that can be read"
     if isinstance(error, Image.DecompressionBombError):
-        return f"too many pixels: at most {LARGEST_PICTURE:,} are decoded, so make it smaller"
+        return f"too many pixels: at most {LARGEST_PICTURE:,} are decoded; make it smaller"
     if isinstance(error, DataError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

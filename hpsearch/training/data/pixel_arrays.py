@@ -39,7 +39,7 @@ def as_pictures(
             ``auto`` finds several possibilities or none.
     """
     if pixels.dtype.kind not in "buif":
-        raise DataError(f"pixels must be numbers, but {where} holds {pixels.dtype}")
+        raise DataError(f"pixels must be numbers, but {where} contains {pixels.dtype}")
     ordered = _ordered(pixels, layout, key("layout"), where)
     if 0 in ordered.shape:
         raise DataError(f"pictures must have pixels, but {where} has the shape {pixels.shape}")
@@ -54,7 +54,7 @@ def _ordered(pixels: NDArray[Any], layout: Layout, key: str, where: str) -> NDAr
         if len(possible) != 1:
             found = " and ".join(possible) if possible else "no layout of 1 or 3 channels"
             raise DataError(
-                f"{key} must say how pixels are ordered where their shape leaves it open, but "
+                f"{key} must give the order of the pixels if their shape doesn't determine it, but "
                 f"{where} of the shape {pixels.shape} fits {found}; give one of "
                 f"{', '.join(possible or ('NHWC', 'NCHW', 'NHW', 'flat_NCHW', 'flat_NHWC'))}"
             )
@@ -93,14 +93,14 @@ def _scaled(pixels: NDArray[Any], scale: Scale, key: str, where: str) -> NDArray
         return pixels  # may be a view; each picture becomes contiguous when it is prepared
     low, high = float(pixels.min()), float(pixels.max())
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise DataError(f"pixels must be finite numbers, but {where} holds others")
+        raise DataError(f"pixels must be finite numbers, but {where} contains others")
     if scale == "auto":
         scale = _scale_of(pixels.dtype, low, high, key, where)
     least, most = _RANGES[scale]
     if low < least or high > most:
         raise DataError(
-            f"{key} {scale} means pixels from {least} to {most}, but those of {where} go from "
-            f"{low:g} to {high:g}; give another scale"
+            f"{key} {scale} means pixels from {least} to {most}, but those of {where} are from "
+            f"{low:g} to {high:g}; use another scale"
         )
     # In float64 and rounded, so that k/255 becomes k again, in whatever type it was saved
     factor = 255 / (most - least)
@@ -121,7 +121,7 @@ def _scale_of(dtype: np.dtype[Any], low: float, high: float, key: str, where: st
     if dtype.kind == "f" and low >= 0 and 0 < high <= 1:
         return "unit"
     raise DataError(
-        f"{key} must say what pixel values mean where they leave it open, but those of {where} "
-        f"({dtype}) go from {low:g} to {high:g}; give raw (0 to 255), unit (0 to 1) or symmetric "
-        "(-1 to 1)"
+        f"{key} must give the meaning of pixel values if the values don't determine it, but those "
+        f"of {where} ({dtype}) are from {low:g} to {high:g}; give raw (0 to 255), unit (0 to 1) or "
+        "symmetric (-1 to 1)"
     )

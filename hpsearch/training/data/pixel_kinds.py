@@ -62,7 +62,7 @@ def require_known(picture: Image.Image, file: BinaryIO) -> None:
         case "JPEG" | "MPO":
             if picture.mode == "CMYK" and "adobe" not in picture.info:
                 raise ValueError(
-                    "it is CMYK without Adobe's marker, which says whether its values are "
+                    "it is CMYK without Adobe's marker, which shows whether its values are "
                     "inverted; save it as RGB"
                 )
         case "JPEG2000":
@@ -71,7 +71,7 @@ def require_known(picture: Image.Image, file: BinaryIO) -> None:
     if mode == "F" or (mode == "I" and picture.format not in _SIXTEEN_IN_THIRTY_TWO):
         raise ValueError("it has 32 bits per pixel; save it with 8 or 16")
     if mode not in _EIGHT_BITS | SIXTEEN_BITS:
-        raise ValueError(f"its pixels are of the kind {mode}; save it as RGB or gray")
+        raise ValueError(f"its pixels have the mode {mode}; save it as RGB or gray")
 
 
 def gray_of_sixteen_bits(band: Image.Image, picture: Image.Image) -> NDArray[np.uint8]:
@@ -163,8 +163,8 @@ def _require_known_tiff(picture: TiffImageFile) -> None:
         raise ValueError("its channels are stored one after the other; save it interleaved")
     if photometric == 2 and channels > 3 and not _all(picture, _EXTRA):
         raise ValueError(
-            "it has a fourth channel and doesn't say whether that is its opacity; save it again "
-            "with or without an alpha channel"
+            "it has a fourth channel that may or may not be its opacity; save it again with or "
+            "without an alpha channel"
         )
     if photometric == 3 and max(_all(picture, _COLOUR_MAP), default=0) < 256:
         raise ValueError("its palette has 8 bits instead of TIFF's 16; save it as RGB")

@@ -53,10 +53,10 @@ def not_writable(error: OSError, folder: Path) -> DataError:
     """Return the error for a folder under the data root that can't be written."""
     if is_full(error):
         return DataError(
-            f"prepared images need room under {folder}, but the disk is full; "
-            "free some room or name another folder in HPSEARCH_DATA"
+            f"prepared images need space under {folder}, but the disk is full; free some space, or "
+            "set HPSEARCH_DATA to another folder"
         )
     return DataError(
-        f"prepared images are written under {folder}, but that failed "
-        f"({error.strerror or error}); name a writable folder in HPSEARCH_DATA"
+        f"prepared images are written under {folder}, but that failed ({error.strerror or error}); "
+        "set HPSEARCH_DATA to a writable folder"
     )

@@ -178,8 +178,8 @@ def _test_entry(config: DataConfig, root: Path | None) -> Entry:
     if source.test is None:
         raise DataError(
             f"a final evaluation needs test images, but data source {source.name!r} has none here; "
-            "test_fraction or test_path of image_folder and pickled_dict sets some aside "
-            "(docs/data.md), in a new study: images that a search has seen can't test it"
+            "set test_fraction or test_path of image_folder or pickled_dict (docs/data.md) in a "
+            "new study, because images that a search has used can't test it"
         )
     key = _key(source, {"test": source.test}, config, request.root)
     return open_or_build(
@@ -340,8 +340,8 @@ def _choice(request: _Request) -> tuple[Choose | None, dict[str, int]]:
     seed = request.split_seed if config.limit_seed is None else config.limit_seed
     if config.limit is not None and config.per_class is not None:
         raise DataError(
-            f"data.limit and data.per_class can't be combined, since each says which training "
-            f"images to take, but got limit {config.limit} and per_class {config.per_class}; "
+            "data.limit and data.per_class can't be combined, because each of them chooses the "
+            f"training images, but got limit {config.limit} and per_class {config.per_class}; "
             "leave one of them out"
         )
     if config.limit is not None:
@@ -374,9 +374,9 @@ def _splits(source: Source, entry: Entry, labels: Any, request: _Request) -> tup
         several = "folds" if config.folds else "splits"
         if config.rounds > 1:
             raise DataError(
-                f"data.{several} divides the training images, but data source {source.name!r} "
-                f"brings validation images of its own here; leave data.{several} out, or the "
-                "source's validation part"
+                f"data.{several} divides the training images, but data source {source.name!r} has "
+                f"validation images of its own here; leave data.{several} out, or the source's "
+                "validation part"
             )
         train = entry.facts["images_per_part"][0]
         return (Split(train=np.arange(train), validation=np.arange(train, len(labels))),)

@@ -78,16 +78,16 @@ def read_pickle(path: Path) -> Any:
         ) from error
     except _Refused as refused:
         raise DataError(
-            f"a pickle of images may hold arrays, lists, dictionaries, strings and numbers only, "
-            f"but {path} asks for {refused}; it was not loaded"
+            "a pickle of images may contain only arrays, lists, dictionaries, strings and numbers, "
+            f"but {path} contains {refused}; it was not loaded"
         ) from None
     except DataError:
         raise
     except Exception as error:
         # A damaged pickle raises nearly anything: EOFError, KeyError, UnicodeDecodeError, ...
         raise DataError(
-            f"{path} isn't a whole pickle ({type(error).__name__}: {error}); "
-            "unpack or download it again"
+            f"{path} isn't a complete pickle ({type(error).__name__}: {error}); unpack or download "
+            "it again"
         ) from error
 
 
@@ -107,7 +107,7 @@ class _Budget:
     def take(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise _Refused("more memory than its size accounts for")
+            raise _Refused("objects that need far more memory than its size")
 
 
 class _Reader(pickle._Unpickler):
@@ -183,7 +183,7 @@ class _Reader(pickle._Unpickler):
 def _require_keys(keys: Sequence[Any]) -> None:
     for key in keys:
         if type(key) not in _SCALARS:
-            raise _Refused("a dictionary whose keys are no texts or numbers")
+            raise _Refused("a dictionary whose keys aren't texts or numbers")
         if type(key) is int and abs(key) >= _LARGEST_KEY:
             raise _Refused("a dictionary whose keys are numbers of more than 64 bits")
 
@@ -272,7 +272,7 @@ def _order(order: str) -> Literal["C", "F"]:
 def _permutation(axes: Any, dimensions: int) -> tuple[int, ...]:
     given = axes if isinstance(axes, tuple | list) and len(axes) == dimensions else ()
     if not all(type(axis) is int for axis in given) or sorted(given) != [*range(dimensions)]:
-        raise ValueError(f"{shortened(axes)} doesn't order {dimensions} dimensions")
+        raise ValueError(f"{shortened(axes)} isn't an order of {dimensions} dimensions")
     return tuple(given)
 
 

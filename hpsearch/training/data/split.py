@@ -58,9 +58,9 @@ def limit_images(labels: NDArray[np.int64], limit: int, *, seed: int) -> Indices
     classes = int(np.count_nonzero(counts))
     if not classes <= limit <= len(labels):
         raise DataError(
-            f"data.limit must lie between the number of classes and the number of training "
-            f"images ({classes} <= limit <= {len(labels)}), but got {limit}; "
-            "leave it out to take every image"
+            "data.limit must be between the number of classes and the number of training images "
+            f"({classes} <= limit <= {len(labels)}), but got {limit}; leave it out to use every "
+            "image"
         )
     shares = shares_of(counts, limit, lower=np.minimum(counts, 1), upper=counts)
     return _pick(labels, shares, seed=seed, stream="limit")
@@ -80,9 +80,8 @@ def images_per_class(labels: NDArray[np.int64], per_class: int, *, seed: int) ->
     counts = np.bincount(labels)
     if not 1 <= per_class <= counts.max():
         raise DataError(
-            f"data.per_class must lie between 1 and the images of the largest class "
-            f"(1 <= per_class <= {counts.max()}), but got {per_class}; "
-            "leave it out to take every image"
+            "data.per_class must be between 1 and the number of images of the largest class (1 <= "
+            f"per_class <= {counts.max()}), but got {per_class}; leave it out to use every image"
         )
     return _pick(labels, np.minimum(counts, per_class), seed=seed, stream="limit")
 
@@ -159,8 +158,8 @@ def count_of(size: float | int, total: int, part: SplitOff) -> int:
         return size
     if not 0 < size < 1:
         raise DataError(
-            f"{key} as a fraction must lie between 0 and 1, both excluded, "
-            f"but got {size}; a whole number such as 205 is a number of images"
+            f"{key} as a fraction must be between 0 and 1, both excluded, but got {size}; a whole "
+            "number such as 205 is a number of images"
         )
     count = round(size * total)
     if not 1 <= count < total:

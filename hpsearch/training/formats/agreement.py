@@ -60,8 +60,8 @@ def compare(
     # Written so that NaN fails, too
     if not (difference <= TOLERANCE and same):
         raise ExportFailed(
-            f"{what} must give the model's logits up to {TOLERANCE:g} of the largest, but on "
-            f"{len(images)} real images they differ by {difference:.2g}; nothing was written. "
+            f"{what} must give the logits of the model up to {TOLERANCE:g} of the largest, but on "
+            f"{len(images)} real images they differ by {difference:.2g}; no file was written. "
             "--weights exports every model"
         )
     return Agreement(images=len(images), difference=difference)

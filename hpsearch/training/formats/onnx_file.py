@@ -67,8 +67,8 @@ def write_onnx(path: Path, classifier: Classifier, images: Tensor) -> Agreement:
     except Exception as error:  # a layer without an ONNX operator, among many other causes
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise ExportFailed(
-            f"{what} needs a model whose every operation ONNX knows, but converting it failed: "
-            f"{type(error).__name__}: {reason}; --weights and --torch-export may still do"
+            f"{what} needs a model whose operations are all in ONNX, but the conversion failed: "
+            f"{type(error).__name__}: {reason}; try --weights or --torch-export"
         ) from error
     signature = classifier.signature
     made.model.metadata_props.update(

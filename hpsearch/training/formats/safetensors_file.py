@@ -52,7 +52,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Signature]:
         raise CheckpointError(f"weights {path} are damaged: {error}") from error
     if KEY not in metadata:
         raise CheckpointError(
-            f"weights must tell what model they are of, but {path} has no {KEY!r} in its "
+            f"weights must contain a description of their model, but {path} has no {KEY!r} in its "
             "metadata; write it with `hpsearch export --weights` or `hpsearch train --out`"
         )
     return weights, Signature.from_json(metadata[KEY], str(path))

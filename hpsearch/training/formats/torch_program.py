@@ -39,7 +39,7 @@ def program_of(model: Deployable, images: Tensor, what: str) -> torch.export.Exp
     except Exception as error:  # a model's own code may raise anything while it is traced
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise ExportFailed(
-            f"{what} needs a model that torch.export can trace, but it failed: "
+            f"{what} needs a model that torch.export can trace, but tracing failed: "
             f"{type(error).__name__}: {reason}; --weights exports every model"
         ) from error
     for node in program.graph.nodes:

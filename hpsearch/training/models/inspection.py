@@ -255,8 +255,8 @@ def _check_logits(name: str, logits: Any, layers: list[Layer], classes: int) -> 
         )
     if layers and layers[-1].kind in ("Softmax", "LogSoftmax"):
         raise UserError(
-            f"a model must return logits, but the last layer of {name!r} is {layers[-1].kind}, "
-            "and the cross-entropy loss takes the softmax itself; leave that layer out"
+            f"a model must return logits, but the last layer of {name!r} is {layers[-1].kind}, and "
+            "the cross-entropy loss already contains the softmax; leave that layer out"
         )
 
 

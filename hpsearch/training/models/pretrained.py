@@ -109,9 +109,9 @@ def load_backbone(
                 tensor.copy_(value)
     if wrong:
         raise DataError(
-            f"weights must fit {architecture} as it is built here, but of {path} {_some(wrong)}; "
-            f"use weights of {architecture}, and the input_size that they were trained with where "
-            "sizes depend on it"
+            f"weights must match {architecture} as it is built here, but in {path} {_some(wrong)}; "
+            f"use weights of {architecture}, and the input_size of their training if sizes depend "
+            "on it"
         )
 
 
@@ -130,11 +130,11 @@ def _check_names(
         for name in given
         if name not in own and not name.startswith((f"{classifier}.", *_AUXILIARY))
     ]
-    for names, what in ((missing, "lacks"), (unknown, "also holds")):
+    for names, what in ((missing, "lacks"), (unknown, "also contains")):
         if names:
             raise DataError(
                 f"weights must be a state_dict of {architecture}, but {path} {what} "
-                f"{_some(names)}; use the architecture that they were trained in"
+                f"{_some(names)}; use the architecture of their training"
             )
 
 
@@ -144,8 +144,9 @@ def _for_channels(weight: Tensor, channels: int) -> Tensor:
     if (weight.shape[1], channels) == (3, 1):
         return weight.sum(1, keepdim=True)
     raise InfeasibleConfig(
-        f"weights of a first convolution over {weight.shape[1]} channels fit as many, or gray "
-        f"images where they are 3, but the images have {channels}; use weights: none"
+        f"weights of a first convolution with {weight.shape[1]} input channels need images with as "
+        f"many channels (gray images also match 3), but the images have {channels}; use weights: "
+        "none"
     )
 
 
@@ -168,8 +169,8 @@ def _imagenet_file(architecture: str) -> Path:
         except DownloadFailed as error:
             raise WeightsUnavailable(
                 f"weights: imagenet needs torchvision's file {name}, but it can't be downloaded "
-                f"({error}); fetch {url} on another machine and put it into {folder}, or write "
-                "its path instead of imagenet; weights: none starts at random"
+                f"({error}); download {url} on another machine and put it into {folder}, or give "
+                "its path instead of imagenet; weights: none starts with random weights"
             ) from error
     return path
 
@@ -221,8 +222,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file can raise almost any exception
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(
-            f"weights must be a file written by torch.save that holds tensors alone, but {path} "
-            f"isn't: {reason}; save model.state_dict()"
+            f"weights must be a file written by torch.save with tensors only, but {path} isn't: "
+            f"{reason}; save model.state_dict()"
         ) from error
     # hpsearch's checkpoints and those of many scripts wrap the state_dict
     for wrapper in ("state", "model", "state_dict"):
@@ -243,7 +244,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _not_a_state_dict(path: Path) -> DataError:
     return DataError(
-        f"weights must be a state_dict (names and tensors), but {path} holds something else; "
+        f"weights must be a state_dict (names and tensors), but {path} contains something else; "
         "save model.state_dict()"
     )
 

@@ -88,7 +88,7 @@ def _build(name: str, input_shape: tuple[int, int, int]) -> nn.Module:
         near = get_close_matches(name, known, n=5, cutoff=0.4)
         raise UserError(
             f"name must be one of torchvision's {len(known)} classifiers, but got {name!r}; "
-            + (f"near ones: {', '.join(near)}; " if near else "")
+            + (f"similar names: {', '.join(near)}; " if near else "")
             + "all: python -c 'import torchvision.models as m; print(m.list_models(module=m))'"
         )
     _, height, width = input_shape
@@ -96,7 +96,7 @@ def _build(name: str, input_shape: tuple[int, int, int]) -> nn.Module:
     if name.startswith("vit_"):
         if height != width:
             raise InfeasibleConfig(
-                f"{name} takes square images alone, but they are {height} x {width} pixels "
+                f"{name} accepts only square images, but they are {height} x {width} pixels "
                 "(height x width); set input_size"
             )
         sizes["image_size"] = height
@@ -167,7 +167,7 @@ def _take_channels(net: nn.Module, channels: int) -> str:
 def _replace_activations(net: nn.Module, name: str, activation: Component) -> None:
     if name.startswith(_FUNCTIONAL):
         raise InfeasibleConfig(
-            f"{name} calls its activation as a function, which can't be replaced, but activation "
+            f"{name} calls its activation as a function, so it can't be replaced, but activation "
             f"is {activation.name}; use activation: null"
         )
     places = [place for place, module in net.named_modules() if isinstance(module, _ACTIVATIONS)]

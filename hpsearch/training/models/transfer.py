@@ -24,8 +24,8 @@ def check_freeze(freeze: Freeze, weights: str | Path) -> None:
     """
     if freeze == "backbone" and weights == "none":
         raise InfeasibleConfig(
-            "freeze: backbone keeps the weights that were loaded, but weights is none; "
-            "use freeze: none, or load weights"
+            "freeze: backbone keeps loaded weights, but weights is none; use freeze: none, or load "
+            "weights"
         )
 
 

@@ -95,7 +95,9 @@ def look_at_files(facts: Facts, runs: Path, listed: dict[int, list[Path]]) -> Fi
         if problem is None:
             whole += 1
         elif problem == _MISSING and (host := _elsewhere(facts, ticket)):
-            notes.append(f"the checkpoint of {name_of(ticket)} was written on {host}: look there")
+            notes.append(
+                f"the checkpoint of {name_of(ticket)} was written on {host}: check it there"
+            )
         else:
             findings.append(_bad_checkpoint(facts, ticket, folder, problem))
     for found in _winners(facts, folder):
@@ -117,7 +119,7 @@ def _without_folder(facts: Facts, folder: Path) -> FilesLook:
     named = [each for each in facts.tickets if each.checkpoint and not each.state.is_finished]
     if not named and best(facts.record) is None:
         return FilesLook(findings=(), notes=(), whole=0)
-    note = f"{folder} doesn't exist here, so no file was checked; name the study's --runs folder"
+    note = f"{folder} doesn't exist here, so no file was checked; give the study's --runs folder"
     return FilesLook(findings=(), notes=(note,), whole=0)
 
 
@@ -165,7 +167,7 @@ def _bad_checkpoint(facts: Facts, ticket: Ticket, folder: RunFolder, problem: st
             rule="checkpoint",
             where=name_of(ticket),
             what=f"its checkpoint {ticket.checkpoint} {problem}",
-            means=f"the next worker notices it and goes on from {goes_on}",
+            means=f"the next worker finds this and continues from {goes_on}",
         ),
         mend=ForgetCheckpoint(ticket=ticket.ticket, bad=str(ticket.checkpoint), instead=usable),
     )
@@ -186,12 +188,12 @@ def _weights_of(
         ended = [event for event in facts.log(winner.ticket) if event.kind == EventKind.COMPLETE]
         host = _other_host(ended[-1].owner) if ended else None
         if host is not None:
-            return f"the winner's weights (trial {number}) were written on {host}: look there"
+            return f"the winner's weights (trial {number}) were written on {host}: check them there"
         if any(
             event.kind in (EventKind.INVALIDATED, EventKind.REINSTATED) for event in facts.events
         ):
             return (
-                f"the weights of trial {number} are gone: it wasn't best before a trial was "
+                f"the weights of trial {number} don't exist: it became the best when a trial was "
                 "declared invalid, or valid again; `hpsearch train` makes them again from its "
                 "exported config"
             )
@@ -203,8 +205,8 @@ def _weights_of(
             where=f"trial {number} (ticket {winner.ticket})",
             what=str(error),
             means=(
-                "its figures are safe, its weights aren't: `hpsearch export` and `hpsearch train` "
-                "make them again"
+                "its metrics are not affected; `hpsearch export` and `hpsearch train` make the "
+                "weights again"
             ),
         )
         return FileFinding(finding=finding, mend=None)
@@ -228,15 +230,15 @@ def _left_over(facts: Facts, listed: dict[int, list[Path]]) -> Iterator[FileFind
         finding = Finding(
             rule="left over",
             where=where,
-            what=f"{_count(files)} that nothing reads any more: "
+            what=f"{_count(files)} that are no longer used: "
             + ", ".join(path.name for path in files[:5]),
-            means="they only take room",
+            means="they only use disk space",
         )
         if number not in known:
             finding = replace(
                 finding,
-                what=f"{_count(files)} of a trial that the ledger doesn't know",
-                means="the database may be an older copy; the files are left alone",
+                what=f"{_count(files)} of a trial that isn't in the ledger",
+                means="the database may be an older copy; the files are not removed",
             )
         mend = tuple(RemoveFile(path=path) for path in files) if number in known else None
         yield FileFinding(finding=finding, mend=mend)

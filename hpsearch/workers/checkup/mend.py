@@ -80,7 +80,10 @@ def _forget(database: Database, study_id: int, forget: ForgetCheckpoint, name: s
     if not database.write(work):
         return []
     goes_on = 0 if instead is None else instead.epoch
-    return [f"{name}: forgot the checkpoint {forget.bad}; it goes on from epoch {goes_on}"]
+    return [
+        f"{name}: removed the entry of checkpoint {forget.bad}; the trial continues from epoch "
+        f"{goes_on}"
+    ]
 
 
 def _remove(removals: tuple[RemoveFile, ...], name: str) -> list[str]:

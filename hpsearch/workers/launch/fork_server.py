@@ -46,9 +46,9 @@ def start_fork_server() -> ForkServerContext:
     """
     if multiprocessing.current_process().daemon:
         raise UserError(
-            "a launch starts processes, but this one is a daemonic process of multiprocessing, "
-            "which may have none; start it with daemon=False (a Pool's are all daemonic), or use "
-            "concurrent.futures.ProcessPoolExecutor"
+            "a launch starts processes, but it runs in a daemonic process of multiprocessing, "
+            "which can't have child processes; start that process with daemon=False (the processes "
+            "of a Pool are always daemonic), or use concurrent.futures.ProcessPoolExecutor"
         )
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["hpsearch.workers.launch.preload"])
@@ -104,15 +104,16 @@ def _make_socket_folder() -> None:
         folder = multiprocessing.util.get_temp_dir()
     except FileNotFoundError as error:
         raise UserError(
-            f"a folder for temporary files must exist and be writable, but none is ({error}); "
-            "set TMPDIR to one"
+            "a folder for temporary files must exist and be writable, but none was found "
+            f"({error}); set TMPDIR to a writable folder"
         ) from None
     finally:
         tempfile.tempdir = before
     if len(os.fsencode(folder)) > _LONGEST_FOLDER + len("/pymp-xxxxxxxx"):
         raise UserError(
-            f"TMPDIR must be a short path, since sockets are made there, but {folder} is too long, "
-            f"and none of {', '.join(_SHORT_FOLDERS)} can be written; set TMPDIR to another folder"
+            f"TMPDIR must be a short path, because sockets are created there, but {folder} is too "
+            f"long, and none of {', '.join(_SHORT_FOLDERS)} can be written; set TMPDIR to another "
+            "folder"
         )
 
 

@@ -68,9 +68,9 @@ class ForkedProcess:
             self._line.close()
             replace_fork_server()
             raise ForkServerLost(
-                "processes are started by the fork server, but it ended before it had started one "
-                f"({error}; see the messages above). Is there enough memory, and may this user "
-                "start more processes (`ulimit -u`)?"
+                "worker processes are started by the fork server, but it ended before it started "
+                f"one ({error}; see the messages above). Check the free memory and how many "
+                "processes this user may start (`ulimit -u`)."
             ) from error
         except BaseException:
             self._line.close()

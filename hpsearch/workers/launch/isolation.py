@@ -49,8 +49,8 @@ def run_isolated(work: Callable[P, T], *arguments: P.args, **settings: P.kwargs)
             code = other.process.exit_code or 0
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise UserError(
-                "reading and checking the study must not end its process, but it died "
-                f"({how}; see the messages above); look at the study's plug-ins and models"
+                "the study is read and checked in a process of its own, but that process died "
+                f"({how}; see the messages above); check the study's plug-ins and models"
             ) from None
     if isinstance(answer, _Raised):
         raise answer.rebuild()

@@ -155,6 +155,6 @@ def require_writable(runs: Path) -> None:
     reason = why_unwritable(runs)
     if reason is not None:
         raise UserError(
-            f"checkpoints are written below the runs folder {runs}, but that can't be done "
-            f"({reason}); name a writable folder with --runs or HPSEARCH_RUNS"
+            f"checkpoints are written into the runs folder {runs}, but it isn't writable "
+            f"({reason}); give a writable folder with --runs or HPSEARCH_RUNS"
         )

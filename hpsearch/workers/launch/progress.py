@@ -169,11 +169,11 @@ class ProgressReader:
             case EventKind.PAUSED:
                 metric = self._study.objective.metric
                 written = MetricFormat(metric).value(detail["value"])
-                return f"{name} waits at epoch {detail['epoch']} ({metric} {written})"
+                return f"{name} is paused at epoch {detail['epoch']} ({metric} {written})"
             case EventKind.RESUMED if "promoted_from" in detail:
-                return f"{name} is promoted and goes on after epoch {detail['promoted_from']}"
+                return f"{name} is promoted and continues after epoch {detail['promoted_from']}"
             case EventKind.RESUMED:
-                return f"{name} goes on after epoch {detail['checkpoint_epoch'] or 0}"
+                return f"{name} continues after epoch {detail['checkpoint_epoch'] or 0}"
             case EventKind.INVALIDATED:
                 return f"{name} was declared invalid: {detail['reason']}"
             case EventKind.REINSTATED:
@@ -181,7 +181,10 @@ class ProgressReader:
             case EventKind.RELEASED:
                 return f"{name} paused ({detail['reason']})"
             case EventKind.CHECKPOINT_SKIPPED:
-                return f"{name}: no room for a checkpoint at epoch {detail['epoch']}; goes on"
+                return (
+                    f"{name}: no disk space for a checkpoint at epoch {detail['epoch']}; "
+                    "training continues"
+                )
             case EventKind.WAITING_FOR_MEMORY:
                 free, needed = detail["free_bytes"] / 1e9, detail["needed_bytes"] / 1e9
                 return f"{name} waits for GPU memory: {free:.1f} GB are free, it needs {needed:.1f}"

@@ -20,7 +20,7 @@ from hpsearch.workers.launch.progress import WorkerStatus
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.worker_options import WorkerOptions
 
-#: A worker that was told to leave is killed after this time; its trial goes on from its checkpoint.
+#: A worker that was asked to stop is killed after this time; its trial goes on from its checkpoint.
 LEAVE_SECONDS = 8.0
 
 #: How long the operating system may take to end a worker that was killed.
@@ -50,7 +50,7 @@ class WorkerHandle:
     heartbeat: Heartbeat
     #: Why it was killed; ``None`` if it wasn't.
     killed: str | None = None
-    #: Whether it was told to leave while the launch goes on.
+    #: Whether it was asked to stop while the launch goes on.
     retired: bool = False
     started: float = field(default_factory=time.monotonic)
 
@@ -119,7 +119,7 @@ class WorkerPool:
             limit = timeout if each.heartbeat.has_begun else max(timeout, START_SECONDS)
             if each.heartbeat.silence() > limit and each.process.is_alive():
                 each.killed = (
-                    f"the worker process hung: no sign of life for {format_duration(timeout)} "
+                    f"the worker process hung: no heartbeat for {format_duration(timeout)} "
                     "(budget.trial_timeout)"
                 )
                 each.process.send_signal(signal.SIGKILL)
@@ -169,14 +169,14 @@ class WorkerPool:
 def death_of(exit_code: int | None) -> str:
     """Return how a worker process ended, for messages: ``the worker process died (SIGSEGV)``."""
     if exit_code is None:
-        return "the worker process died (how isn't known, since its fork server died, too)"
+        return "the worker process died (the reason is unknown, because its fork server died, too)"
     if exit_code >= 0:
         return f"the worker process died (exit code {exit_code})"
     try:
         name = signal.Signals(-exit_code).name
     except ValueError:
         name = f"signal {-exit_code}"
-    hint = "; the kernel does so where memory runs out" if -exit_code == signal.SIGKILL else ""
+    hint = "; the kernel does this when memory runs out" if -exit_code == signal.SIGKILL else ""
     return f"the worker process died ({name}{hint})"
 
 

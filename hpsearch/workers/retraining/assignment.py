@@ -118,8 +118,8 @@ def require_paths(study: StudyFile) -> None:
         places = ", ".join(f"{key} is {path}" for key, path in missing.items())
         options = " ".join(f"--set {key}=PATH" for key in missing)
         raise DataError(
-            f"the images of {study.name!r} must lie where its file says, but there is nothing "
-            f"there: {places}; say where they lie on this machine with {options}, or in the file"
+            f"the images of {study.name!r} must be at the paths in its file, but there is nothing: "
+            f"{places}; give their paths on this machine with {options}, or in the file"
         )
 
 

@@ -134,8 +134,9 @@ def _document(outcome: RetrainingResult, judgement: Judgement | None) -> dict[st
     worth = str(origin.get("worth") or "One training of this config, with one seed.")
     if assignment.trained_on == "train+validation":
         worth += (
-            " The weights beside it were trained on training and validation images together: they "
-            "have no validation figures of their own, and these are of the training without."
+            " The weights next to it were trained on training and validation images together, so "
+            "they have no validation metrics; the metrics here are of a training without the "
+            "validation images."
         )
     origin["worth"] = worth
     return freeze(study, {}, origin)

@@ -37,14 +37,14 @@ def open_folder(folder: Path, assignment: Assignment) -> ProgressFolder:
     if data.rounds > 1:
         raise UserError(
             f"--out keeps one model, but this config trains {data.rounds}, one for each of its "
-            f"{'folds' if data.folds else 'splits'}, to judge itself; add --on all, which trains "
-            "one on every image, or leave --out out to see the figures"
+            f"{'folds' if data.folds else 'splits'}, to measure its metrics; add --on all to train "
+            "one model on every image, or leave --out out to see the metrics"
         )
     place = folder / _PLACE
     if not place.is_dir() and any(path.exists() for path in bundle.files_of(folder)):
         raise UserError(
-            f"a training must not replace a model by accident, but {folder} holds one that wasn't "
-            "trained there; choose another --out"
+            f"a training must not replace a model by accident, but {folder} contains one that "
+            "wasn't trained there; choose another --out"
         )
     plan = assignment.build_plan.plan
     parts = (
@@ -133,8 +133,9 @@ class ProgressFolder:
             raise CheckpointError(f"{self.path / _FILE} can't be read: {error}") from error
         if told.get("identity") != self.identity:
             raise UserError(
-                f"a training goes on only with the config, images and seed that it began with, but "
-                f"{self.path.parent} holds another one; choose another --out, or remove it"
+                "a training continues only with the config, images and seed that it started with, "
+                f"but {self.path.parent} contains another training; choose another --out, or "
+                "remove it"
             )
         return dict(told)
 

@@ -71,8 +71,8 @@ def data_differences(study: StudyFile, *, data: Path | None) -> list[str]:
     recorded = origin.get("data_hash")
     if not isinstance(recorded, str):
         raise UserError(
-            "a frozen config tells the hash of its images (provenance.data_hash), but this one "
-            "doesn't; export it with `hpsearch export`"
+            "a frozen config must contain the hash of its images (provenance.data_hash), but this "
+            "one doesn't; export it with `hpsearch export`"
         )
     config = study.trial_config({}, ticket=1)
     build_source(config.data, data_root(data), may_download=True)
@@ -80,7 +80,7 @@ def data_differences(study: StudyFile, *, data: Path | None) -> list[str]:
         found = prepare(config.data, split_seed=config.split_seed, root=data)
     except DataError as error:
         # The source is there, and was readable when the config was made
-        return [f"data: images can't be read as they were: {error}"]
+        return [f"data: the images can't be read: {error}"]
     differences = []
     if found.data_hash != recorded:
         differences.append(
@@ -90,7 +90,7 @@ def data_differences(study: StudyFile, *, data: Path | None) -> list[str]:
     split = origin.get("split_hash")
     if isinstance(split, str) and found.split_hash != split:
         differences.append(
-            f"split: training and validation images are divided in another way: expected {split}, "
+            f"split: training and validation images are divided differently: expected {split}, "
             f"found {found.split_hash}"
         )
     return differences
@@ -112,8 +112,8 @@ def expectation(study: StudyFile) -> Expectation:
     own = metrics.get(objective.at) if isinstance(metrics, Mapping) else None
     if not isinstance(own, Mapping) or not {"epoch", *_COMPARED} <= set(own):
         raise UserError(
-            "only a config with the figures of its training can be verified, but this one has "
-            "none (provenance.figures); export it with `hpsearch export`"
+            "only a config with the metrics of its training can be verified, but this one has none "
+            "(provenance.figures); export it with `hpsearch export`"
         )
     if isinstance(confirmed, Mapping) and confirmed.get("next_training") is not None:
         low, high = confirmed["next_training"]
@@ -124,15 +124,15 @@ def expectation(study: StudyFile) -> Expectation:
                 recorded=own[metric],
                 low=low,
                 high=high,
-                why=f"where one more training is expected, 95 %, by {len(confirmed['seeds'])} "
+                why=f"the 95 % interval of one more training, from {len(confirmed['seeds'])} "
                 "fresh seeds",
                 figures=own,
             )
     images = origin.get("val_images")
     if not isinstance(images, int) or images < 1:
         raise UserError(
-            "the interval of an unconfirmed figure needs the number of validation images "
-            "(provenance.val_images), but this config doesn't tell it; export it again"
+            "the interval of an unconfirmed value needs the number of validation images "
+            "(provenance.val_images), but this config doesn't contain it; export it again"
         )
     accuracy = float(own["val_accuracy"])
     low, high = share_interval(round(accuracy * images), images)
@@ -144,13 +144,13 @@ def expectation(study: StudyFile) -> Expectation:
         low, high = of_groups or (0.0, 1.0)
         over += f" in {count_noun(known.groups, 'group')}"
     elif origin.get("lacks_groups"):
-        over += " (each taken as independent, since their groups weren't stored: too narrow)"
+        over += " (too narrow: their groups weren't stored, so each image counts as independent)"
     return Expectation(
         metric="val_accuracy",
         recorded=accuracy,
         low=low,
         high=high,
-        why=f"the recorded figure's 95 % interval over {over}, unconfirmed",
+        why=f"the 95 % interval of the recorded value over {over}, unconfirmed",
         figures=own,
     )
 

@@ -243,8 +243,8 @@ class Attempt:
         )
         if not self.no_room:
             logger.warning(
-                "trial %d: %s, so there is no checkpoint after epoch %d; "
-                "training goes on and tries again",
+                "trial %d: %s, so there is no checkpoint after epoch %d; training continues and "
+                "tries again",
                 self.number,
                 describe_fault(error),
                 epoch,
@@ -267,7 +267,7 @@ class Attempt:
         self._refuse_if_lost()
         # If it can't be written, the next attempt goes on from the checkpoint before.
         reference = self._save(self.epochs_done, interrupted.state, part="-part")
-        self.context.ledger.release(self.claim, "the worker was told to leave", reference)
+        self.context.ledger.release(self.claim, "the worker was asked to stop", reference)
         hit(FailPoint.RELEASED)
         if reference is not None:
             self._retain(reference)
@@ -275,7 +275,7 @@ class Attempt:
     def _give_back(self, reason: str) -> str:
         """Release a trial that was about to end; it goes on from its last checkpoint."""
         self._refuse_if_lost()
-        self.context.ledger.release(self.claim, f"the worker was told to leave; {reason}")
+        self.context.ledger.release(self.claim, f"the worker was asked to stop; {reason}")
         return "paused"
 
     def _refuse_if_lost(self) -> None:

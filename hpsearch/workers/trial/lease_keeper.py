@@ -188,9 +188,9 @@ class LeaseKeeper:
         where = "".join(traceback.format_stack(frame, None)[-_FRAMES:]) if frame else ""
         error = (
             f"no progress for {format_duration(self._trial_timeout)}: no batch was finished in "
-            f"that time (budget.trial_timeout)\n\nIt stood here:\n{where}"
+            f"that time (budget.trial_timeout)\n\nThe worker was here:\n{where}"
         )
-        logger.error("ticket %d hangs; this worker ends\n%s", self._claim.ticket, error)
+        logger.error("ticket %d hangs; this worker stops\n%s", self._claim.ticket, error)
         try:
             self._ledger.fail(self._claim, error, retry=True)
         except (LeaseLost, GaveUpWaiting, DatabaseReplaced) as refused:

@@ -51,7 +51,7 @@ class OutOfMemory:
 
     def __str__(self) -> str:
         held = "allocated" if self.device.startswith("cuda") else "resident"
-        asked = "" if self.asked_mb is None else f", {self.asked_mb:,.0f} MB more were asked for"
+        asked = "" if self.asked_mb is None else f", {self.asked_mb:,.0f} MB more were requested"
         return f"{OUT_OF_MEMORY} on {self.device}: at most {self.peak_mb:,.0f} MB {held}{asked}"
 
     def attributes(self) -> dict[str, Any]:

@@ -49,8 +49,8 @@ MAX_INFEASIBLE = 200
 _ACCOUNT, _BEGINNING = 4000, 1500
 
 _DAMAGED = (
-    "the trial's stored configuration can't be read (hpsearch_tickets.params is damaged), so "
-    "nobody can go on with it"
+    "the trial's stored configuration can't be read (hpsearch_tickets.params is damaged), so the "
+    "trial can't continue"
 )
 
 #: Draws if the study's sampler repeatedly proposes configurations that can't be built.
@@ -66,7 +66,7 @@ def run_trial(context: WorkerContext, claim: Claim) -> None:
         UserError: An error that every trial would have, such as missing data; the ticket is
             released.
         DeviceUnusable: This process can't train any more; the trial's failure is written before.
-        GaveUpWaiting: The database can't be reached, and the worker was told to leave.
+        GaveUpWaiting: The database can't be reached, and the worker was asked to stop.
         DatabaseReplaced: The database isn't the one that was opened.
     """
     hit(FailPoint.CLAIMED)
@@ -159,7 +159,7 @@ def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Con
     while infeasible < MAX_INFEASIBLE:
         if context.leave():
             # Two hundred draws may take longer than the time that a worker has to leave.
-            ledger.release(claim, "the worker was told to leave")
+            ledger.release(claim, "the worker was asked to stop")
             return None
         try:
             drawn = draw_trial(

@@ -145,7 +145,7 @@ def model_card(export: Export, trained: Trained | None, folder: Path) -> str:
         judgement = Judgement(
             confusion=verdict.confusion,
             what=f"the validation images of {len(verdict.reported)} trainings with fresh seeds, "
-            "together: an image counts once for each that judged it",
+            "together: an image counts once for each training that validated on it",
             once=False,
             recall=[each.recall_interval for each in verdict.per_class],
         )
@@ -214,7 +214,7 @@ def _require_one_model(data: DataConfig, frozen: FrozenConfig) -> None:
         way += f", or `hpsearch confirm --study {name}`, whose trainings have one split each"
     raise UserError(
         f"one model is exported, but a trial of {data.rounds} {what} has {data.rounds}, each "
-        f"trained without some of the images to judge the configuration; {way}"
+        f"trained without some of the images to validate the configuration; {way}"
     )
 
 
@@ -226,7 +226,7 @@ def _judge(classifier: Classifier, prepared: PreparedData, origin: dict[str, Any
     moved = 0.0 if then is None else round(abs(judged.accuracy - then) * judged.samples)
     if moved > max(_SLACK_IMAGES, _SLACK * judged.samples):
         raise ExportFailed(
-            f"the kept weights must give the recorded validation accuracy of epoch {epoch}, "
+            f"the stored weights must give the recorded validation accuracy of epoch {epoch}, "
             f"{SHARE.value(then)}, but they give {SHARE.value(judged.accuracy)}; they were "
             "replaced or damaged. `hpsearch train best.yaml --out FOLDER` makes them again"
         )
@@ -265,7 +265,7 @@ def _kept(frozen: FrozenConfig, runs: Path) -> dict[str, Any]:
         return RunFolder(runs, study.name, study.run_key).load_best(number)
     except CheckpointError as error:
         raise CheckpointError(
-            f"only the winner's weights are kept, below the --runs of the host that trained it, "
+            "only the winner's weights are kept, in the --runs folder of the host that trained it, "
             f"but {error}. `hpsearch export --out best.yaml` and `hpsearch train best.yaml --out "
             "FOLDER` make them again"
         ) from error

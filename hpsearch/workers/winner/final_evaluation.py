@@ -75,9 +75,8 @@ def evaluate_winner(
     counts, name = record.counts, record.study.name
     if counts.running:
         raise UserError(
-            "test images are opened once, after the search, but trials of study "
-            f"{name!r} are running ({counts.running}); wait for its end, or run "
-            f"`hpsearch stop --study {name}`"
+            f"test images are opened once, after the search, but trials of study {name!r} are "
+            f"running ({counts.running}); wait until it ends, or run `hpsearch stop --study {name}`"
         )
     several = record.goals.is_multi_objective
     confirmation = None if several or pick is not None else newest(database, name)
@@ -145,12 +144,12 @@ def _confirmed(
     if not now.finished:
         raise UserError(
             f"test images are opened once, for the confirmed winner, but {confirmation.study.name} "
-            f"isn't finished; go on with `hpsearch confirm --study {spec.study}`"
+            f"isn't finished; continue with `hpsearch confirm --study {spec.study}`"
         )
     if now.winner is None:
         raise UserError(
-            f"only a winner can be evaluated, but in {confirmation.study.name} training failed "
-            f"with every finalist; `hpsearch show --study {confirmation.study.name}` tells why"
+            f"only a winner can be evaluated, but in {confirmation.study.name} every finalist "
+            f"failed in training; `hpsearch show --study {confirmation.study.name}` shows why"
         )
     folder = _folder(confirmation, runs)
     models, seeds = [], []
@@ -190,8 +189,8 @@ def _refuse_confirmation(record: StudyRecord) -> None:
 def _refuse_searching(confirmation: StudyRecord | None) -> None:
     if confirmation is not None and confirmation.counts.running:
         raise UserError(
-            "test images are opened once, for the confirmed winner, but "
-            f"{confirmation.study.name} is running; wait for its end"
+            f"test images are opened once, for the confirmed winner, but {confirmation.study.name} "
+            "is running; wait until it ends"
         )
 
 

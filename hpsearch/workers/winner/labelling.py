@@ -46,7 +46,7 @@ class Pictures:
             return None
         count = self.left_out.total()
         return (
-            f"{count_noun(count, 'file')} {'is' if count == 1 else 'are'} left out, since their "
+            f"{count_noun(count, 'file')} {'is' if count == 1 else 'are'} left out, because their "
             f"endings aren't those of pictures{by_ending(self.left_out)}"
         )
 
@@ -98,8 +98,8 @@ def find_pictures(places: Sequence[Path]) -> Pictures:
         others = Counter(ending(path.name) for path in inside if not is_picture(path.name))
         if not found:
             raise UserError(
-                f"a folder must hold pictures ({', '.join(sorted(SUFFIXES))}), but {place} and the "
-                f"folders below it hold none{by_ending(others)}"
+                f"a folder must contain pictures ({', '.join(sorted(SUFFIXES))}), but {place} and "
+                f"the folders below it contain none{by_ending(others)}"
             )
         files += found
         left_out += others

@@ -27,7 +27,7 @@ optimizer: {{sgd: {{lr: {{min: 1e-2, max: 0.5, log: true}}}}}}
 batch_size: 8
 """
 
-SAYS = r"'pictures' must go on with the images .*40 images -> 30, 'cat': 20 -> 10"
+SAYS = r"'pictures' must use the images .*40 images -> 30, 'cat': 20 -> 10"
 
 
 @pytest.fixture

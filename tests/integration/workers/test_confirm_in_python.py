@@ -64,7 +64,7 @@ def test_other_wishes_than_it_was_begun_with_need_again(searched, study) -> None
     study.confirm(workers=0, top=2, seeds=2, progress=False)
     worked_on(searched)
     for wish in ({"top": 3}, {"seeds": 4}):
-        with pytest.raises(UserError, match="was begun with --top 2 --seeds 2, but got"):
+        with pytest.raises(UserError, match="was started with --top 2 --seeds 2, but got"):
             study.confirm(workers=0, progress=False, **wish)
     study.confirm(workers=0, again=True, top=1, seeds=4, progress=False)
     first, second = confirmations(searched.database, "small")
@@ -88,5 +88,5 @@ def test_what_cant_be_confirmed_says_why(open_study, study) -> None:
     assert said
     study.confirm(workers=0, progress=False)
     confirmation = hpsearch.open_study("small-confirm", storage=study._storage)
-    with pytest.raises(UserError, match="is itself the confirmation of 'small'"):
+    with pytest.raises(UserError, match="is the confirmation of 'small'"):
         confirmation.confirm(workers=0, progress=False)

@@ -50,7 +50,7 @@ def evaluated(search: SmallSearch) -> final_evaluations.FinalEvaluation:
 
 def test_a_search_must_have_come_to_something(open_study) -> None:
     search = open_study()
-    with pytest.raises(UserError, match="complete or waits at a rung"):
+    with pytest.raises(UserError, match="complete or paused at a rung"):
         confirming(search)
     search.run_one()
     search.claim("other")
@@ -105,9 +105,11 @@ def test_asked_again_it_goes_on_and_nothing_is_chosen_anew(searched) -> None:
         == raised.name
     )
     for wish, told in ({"top": 3}, "got --top 3"), ({"seeds": 4}, "got --seeds 4"):
-        with pytest.raises(UserError, match=f"begun with --top 2 --seeds 2, but {told}; .*--again"):
+        with pytest.raises(
+            UserError, match=f"started with --top 2 --seeds 2, but {told}; .*--again"
+        ):
             confirming(searched, **wish)
-    with pytest.raises(UserError, match="is itself the confirmation of 'small'"):
+    with pytest.raises(UserError, match="is the confirmation of 'small'"):
         confirming(again)
 
 
@@ -228,7 +230,7 @@ def test_it_costs_what_the_search_did_unless_more_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("seeds", "says"), [(1, "needs 2 seeds or more"), (10**9, "takes 1,000 seeds at most, but got")]
+    ("seeds", "says"), [(1, "needs 2 seeds or more"), (10**9, "uses at most 1,000 seeds, but got")]
 )
 def test_a_plan_is_of_a_size_that_memory_holds(searched, seeds, says) -> None:
     with pytest.raises(UserError, match=says):
@@ -253,7 +255,7 @@ def test_one_image_is_timed_with_every_finalist(searched) -> None:
 
 def test_test_images_are_opened_once_for_all_of_the_winners_trainings(searched) -> None:
     confirm = confirming(searched)
-    with pytest.raises(UserError, match="isn't finished; go on with `hpsearch confirm --study"):
+    with pytest.raises(UserError, match="isn't finished; continue with `hpsearch confirm --study"):
         evaluated(searched)
     confirm.run_to_end()
     opening = evaluated(searched)

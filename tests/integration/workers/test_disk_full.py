@@ -201,7 +201,7 @@ def test_a_worker_that_waits_for_room_leaves_when_told_to(
     assert (paused.state, paused.failures, paused.checkpoint_epoch) == ("paused", 0, 2)
     (released,) = search.events("released")
     assert released.detail["reason"] == (
-        "the worker was told to leave; there was no room for its best weights"
+        "the worker was asked to stop; there was no disk space for its best weights"
     )
     disk.full = False
     assert search.run_all("two") is Idle.FINISHED
@@ -393,7 +393,7 @@ def test_prepared_images_and_exports_say_which_folder_needs_room(
         fill(disk / "filler")
         with pytest.raises(UserError, match=r"winner.yaml can't be written: No space left"):
             write_text(disk / "winner.yaml", frozen.text(disk))
-        with pytest.raises(DataError, match=f"need room under {disk}/data.*the disk is full"):
+        with pytest.raises(DataError, match=f"need space under {disk}/data.*the disk is full"):
             prepare(config.data, split_seed=1, root=disk / "data")
         left = [path for path in disk.rglob("*") if path.is_file() and path.name != "filler"]
         assert [path for path in left if path.suffix != ".lock"] == [], "nothing half-written"

@@ -130,6 +130,8 @@ def test_a_source_without_test_images_is_named(open_study, tmp_path) -> None:
         f"data={{source: {{image_folder: {{path: {tmp_path}/pictures}}}}}}", "batch_size=4"
     )
     search.run_all()
-    with pytest.raises(DataError, match="'image_folder' has none here; test_fraction or test_path"):
+    with pytest.raises(
+        DataError, match="'image_folder' has none here; set test_fraction or test_path"
+    ):
         evaluated(search)
     assert counted(search) == []

@@ -108,7 +108,7 @@ def test_workers_come_and_go_and_nothing_is_lost(packed):
     assert outcome.reason == "finished"
     assert seen[0] == 1
     assert max(seen) == 3
-    assert 1 in seen[seen.index(3) :], "none of the three was told to leave"
+    assert 1 in seen[seen.index(3) :], "none of the three was asked to stop"
     # Who left in the middle of a trial paused it, and another worker went on with it.
     assert [each.state for each in search.tickets()] == ["complete"] * TRIALS
     epochs = {ticket: [row[0] for row in curve] for ticket, curve in search.figures().items()}

@@ -143,7 +143,7 @@ def test_export_and_from_ask_which_point(searched, hpsearch):
     refused = hpsearch("export", *args, "--pick", str(off_front.number))
     assert refused.code == 2
     assert "a pick must be knee or a trial on the front" in refused.err
-    with pytest.raises(UserError, match="several objectives, so no one trial is its winner"):
+    with pytest.raises(UserError, match="several objectives, so it has no single winner"):
         winner_of(record, searched.study)
     number = front(record)[-1].number
     assert winner_of(record, searched.study, number).trial == number
@@ -178,7 +178,7 @@ def test_check_tells_objectives_and_the_share_out_of_bounds(searched, hpsearch, 
 def test_a_space_that_can_keep_no_constraint_is_refused(open_study):
     hopeless = open_study("constraints=['parameters <= 10']")
     report = inspect_space(hopeless.study, data=hopeless.data)
-    with pytest.raises(UserError, match="must keep the constraints, but none of the"):
+    with pytest.raises(UserError, match="must satisfy the constraints, but none of the"):
         require_feasible(hopeless.study, report)
     asked = open_study(
         "study=asked",
@@ -192,7 +192,9 @@ def test_a_space_that_can_keep_no_constraint_is_refused(open_study):
         "model={mlp: {hidden: {values: [[16], [200]]}}}",
         "try_first=[{model: {mlp: {hidden: [200]}}}]",
     )
-    with pytest.raises(UserError, match=r"try_first\[0\] must keep the study's constraints, but"):
+    with pytest.raises(
+        UserError, match=r"try_first\[0\] must satisfy the study's constraints, but"
+    ):
         require_feasible(broken.study, inspect_space(broken.study, data=broken.data))
 
 

@@ -129,8 +129,8 @@ def test_a_diverged_trial_fails_at_once_with_its_reason(open_own) -> None:
     poison, good = search.tickets()
     assert (poison.state, poison.attempt, poison.epochs_done) == ("failed", 1, 1)
     assert poison.last_error == (
-        "the training loss must stay a finite number, but in epoch 2, after 3 of 5 batches, "
-        "it is nan; try a lower learning rate than 0.09"
+        "the training loss must be a finite number, but in epoch 2, after 3 of 5 batches, it is "
+        "nan; try a lower learning rate than 0.09"
     )
     assert search.trials()[0].user_attrs["error"] == poison.last_error
     assert good.state == "complete"

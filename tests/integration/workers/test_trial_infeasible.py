@@ -105,7 +105,7 @@ def test_drawing_is_left_when_told_and_goes_on_where_it_was(open_study, monkeypa
     ticket = search.run_one(leave=leave_after(3))
     assert (ticket.state, ticket.infeasible, ticket.failures) == ("paused", 3, 0)
     (released,) = search.events("released")
-    assert released.detail == {"reason": "the worker was told to leave"}
+    assert released.detail == {"reason": "the worker was asked to stop"}
 
     ticket = search.run_one("two")
     assert (ticket.state, ticket.infeasible) == ("failed", 5)

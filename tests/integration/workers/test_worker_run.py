@@ -181,6 +181,6 @@ def test_a_worker_stops_if_its_database_goes_back_in_time(
         search.database.write(lambda connection: connection.execute(sa.delete(events)) and None)
 
     monkeypatch.setattr(worker, "run_trial", run_and_go_back)
-    with pytest.raises(DatabaseReplaced, match="'small' has lost its newest events: an older copy"):
+    with pytest.raises(DatabaseReplaced, match="the newest events of study 'small' are missing"):
         run_worker(options())
     assert len(ran) == 1

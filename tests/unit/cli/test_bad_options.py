@@ -72,7 +72,7 @@ LAUNCH = ("launch", "--study", "quickstart")
             ("dashboard", "--host", "0.0.0.0"),
             "error: without a token the dashboard listens on this machine only (127.0.0.1, ::1 or "
             "localhost), but --host is '0.0.0.0'; set HPSEARCH_DASHBOARD_TOKEN, or use an SSH "
-            "tunnel from elsewhere: ssh -L 8080:localhost:8080 THIS_HOST\n",
+            "tunnel from another machine: ssh -L 8080:localhost:8080 THIS_HOST\n",
             id="a dashboard for everybody",
         ),
         pytest.param(

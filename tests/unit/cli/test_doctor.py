@@ -130,12 +130,12 @@ def test_a_bad_checkpoint_gives_way_to_the_one_before(doctor, made_up, here, pau
     assert ran.code == 1
     says = "is missing" if damage == "missing" else "isn't the file that was written"
     assert f"trial 1 (ticket 2): its checkpoint {newest.key} {says}" in ran.out
-    assert "goes on from epoch 1" in ran.out
+    assert "continues from epoch 1" in ran.out
     assert "repair it: hpsearch doctor --repair" in ran.out
 
     mended = doctor("--repair")
     assert mended.code == 0
-    assert "mended: trial 1 (ticket 2): forgot the checkpoint" in mended.out
+    assert "mended: trial 1 (ticket 2): removed the entry of checkpoint" in mended.out
     ticket = queries.all_tickets(made_up.database, made_up.stored.study_id)[1]
     assert (ticket.checkpoint, ticket.checkpoint_sha256) == (older.key, older.sha256)
     assert ticket.checkpoint_epoch == 1
@@ -147,7 +147,7 @@ def test_a_bad_checkpoint_gives_way_to_the_one_before(doctor, made_up, here, pau
 def test_without_any_usable_checkpoint_the_trial_starts_again(doctor, made_up, here, paused):
     for each in paused:
         (here / "runs" / each.key).unlink()
-    assert "goes on from epoch 0" in doctor("--repair").out
+    assert "continues from epoch 0" in doctor("--repair").out
     ticket = queries.all_tickets(made_up.database, made_up.stored.study_id)[1]
     assert (ticket.checkpoint, ticket.checkpoint_sha256, ticket.checkpoint_epoch) == (None,) * 3
 
@@ -178,7 +178,7 @@ def test_another_hosts_checkpoint_is_noted(doctor, made_up, here, paused):
 def test_another_runs_folder_is_noted_and_nothing_is_forgotten(doctor, made_up, paused):
     ran = doctor("--runs", "nowhere", "--repair")
     assert ran.code == 0
-    assert "so no file was checked; name the study's --runs folder" in ran.out
+    assert "so no file was checked; give the study's --runs folder" in ran.out
     assert queries.all_tickets(made_up.database, 1)[1].checkpoint == paused[1].key
 
 
@@ -210,7 +210,7 @@ def finished(made_up, complete, folder):
 def test_left_over_files_are_told_and_removed(doctor, folder, finished):
     ran = doctor()
     assert ran.code == 1
-    assert "trial 3 (ticket 4): 2 files that nothing reads any more" in ran.out
+    assert "trial 3 (ticket 4): 2 files that are no longer used" in ran.out
     assert doctor("--repair").code == 0
     assert not folder.trial(3).exists()
     left = sorted(path.name for path in folder.trial(0).iterdir())
@@ -222,7 +222,7 @@ def test_files_of_an_unknown_trial_are_told_and_left_alone(doctor, folder, finis
     folder.save(17, 1, 2, {"whose": "?"})
     ran = doctor("--repair")
     assert ran.code == 1
-    assert "trial 17: 1 file of a trial that the ledger doesn't know" in ran.out
+    assert "trial 17: 1 file of a trial that isn't in the ledger" in ran.out
     assert list(folder.trial(17).iterdir())
 
 
@@ -307,7 +307,7 @@ def test_a_winner_that_was_declared_invalid_leaves_no_damage(doctor, made_up, co
     validity.invalidate(made_up.database, made_up.stored.study_id, 1, "wrong labels")
     ran = doctor()
     assert (ran.code, "left over" in ran.out) == (0, False)
-    assert "the weights of trial 1 are gone: it wasn't best before" in ran.out
+    assert "the weights of trial 1 don't exist: it became the best when" in ran.out
     validity.reinstate(made_up.database, made_up.stored.study_id, 1, made_up.study.goals)
     ran = doctor()
-    assert (ran.code, "are gone" in ran.out) == (0, False)
+    assert (ran.code, "don't exist" in ran.out) == (0, False)

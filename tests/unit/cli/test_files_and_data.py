@@ -138,7 +138,7 @@ def test_weights_that_cant_be_downloaded_take_their_model_away_and_no_other(
         "warning: no configuration of model resnet18 can be built (2 tried). weights: imagenet"
     )
     alone = hpsearch("check", "two.yaml", "--set", "model={resnet18: {weights: imagenet}}")
-    assert (alone.code, "weights: none starts at random" in alone.err) == (2, True)
+    assert (alone.code, "weights: none starts with random weights" in alone.err) == (2, True)
 
 
 def test_check_names_what_cant_be_built_with_the_arithmetic(hpsearch, study):
@@ -165,7 +165,7 @@ def test_check_names_what_cant_be_built_with_the_arithmetic(hpsearch, study):
     [
         pytest.param(
             ("data.input_size=4", "model={dilated_cnn: {conv1: {kernel_size: 5}}}"),
-            "error: study 'small': at least one configuration must be one that can be built, but "
+            "error: study 'small': it must be possible to build at least one configuration, but "
             "no configuration of model dilated_cnn can be built (2 tried): it needs images of "
             "12 x 12 pixels or more, but gets 4 x 4 (data.input_size: 12 scales them up). conv1: "
             "kernel 5 spans 5 pixels, but its input is 4 pixels high",
@@ -285,7 +285,7 @@ def test_check_warns_of_pictures_that_were_saved_twice(hpsearch, here, copies):
 
     warning = (
         rf"warning: (\d+) of the {12 + copies} validation images of data source image_folder are "
-        r"training images, too, pixel for pixel at 8x8: accuracy on them is memory\."
+        r"also training images, pixel for pixel at 8x8: accuracy on them measures memory\."
     )
     found = re.search(warning, told.out)
     assert told.code == 0
@@ -318,9 +318,12 @@ def test_check_lists_classes_with_their_images_and_what_was_left_out(hpsearch, h
     told = hpsearch("check", "--study", study)
     assert told.code == 0
     assert "\n  images per class: cats 9, dogs 12\n" in told.out
-    left_out = "2 of 23 files below .*/photos are left out, since .* of pictures \\(2 .heic\\)"
+    left_out = "2 of 23 files below .*/photos are left out, because .* of pictures \\(2 .heic\\)"
     assert re.search(f"\nwarning: data source image_folder: {left_out}\n", told.out)
-    assert "warning: 15 of the 21 images of data source image_folder validate, so" in told.out
+    assert (
+        "warning: 15 of the 21 images of data source image_folder are validation images, so"
+        in told.out
+    )
     as_json = hpsearch("check", "--study", study, "--json").json
     assert as_json["sources"][0]["images_per_class"] == {"cats": 9, "dogs": 12}
     assert len(as_json["warnings"]) == 2

@@ -80,7 +80,7 @@ def test_it_is_exported_only_by_name_and_with_the_reason(ask, here):
         (("99", "--reason", "x"), "unknown trial of study 'made_up' '99'"),
         (("1", "--reason", "x"), "unknown trial of study 'made_up' '1'"),
         (("6", "--reason", "x"), "is running. Stop it first"),
-        (("2", "--reason", "  "), "must say why the number can't be trusted"),
+        (("2", "--reason", "  "), "must explain why the value can't be trusted"),
     ],
 )
 def test_what_is_wrong_is_said(ask, options, says):

@@ -66,7 +66,7 @@ def test_a_file_is_told_then_learned_once(learn, known, here):
     assert "in percent: 83.91 means 0.8391" in lines[2]
     assert "0.815" in dry.out
     assert "skipped: its run didn't finish: crashed" in dry.out
-    assert "skipped: model.line.width must lie in 1 to 64, but is 99" in dry.out
+    assert "skipped: model.line.width must be in 1 to 64, but is 99" in dry.out
     assert lines[-1] == "1 of 3 rows usable, 2 skipped; nothing stored"
     assert "\x1b" not in dry.out
     assert learn("--from", "runs.csv").out.splitlines()[-1] == (
@@ -165,7 +165,7 @@ def test_a_narrower_study(learn, made_up, study, known):
     run(made_up.database, wide, [({"optimizer.walk.lr": 0.1}, 0.9)])
     ran = learn("--from", "wide")
     assert ran.code == 2
-    assert "skipped: model.line.width must lie in 1 to 64, but is 100" in ran.out
+    assert "skipped: model.line.width must be in 1 to 64, but is 100" in ran.out
     assert "no result can be used from wide @" in ran.err
     assert len(known()) == 1
 
@@ -196,8 +196,8 @@ def test_any_study_of_optunas(learn, known, here):
     ran = learn("--from", "tuned", "--from-storage", url)
     assert ran.code == 0, ran.all
     assert "1 result learned, 2 skipped" in ran.out
-    assert "trial 1" in ran.out and "walk.lr must lie in 0.0001 to 1.0, but is 9.0" in ran.out
-    assert "its values are taken for val_accuracy" in ran.out
+    assert "trial 1" in ran.out and "walk.lr must be in 0.0001 to 1.0, but is 9.0" in ran.out
+    assert "its values are read as val_accuracy" in ran.out
     assert "is pruned" in ran.out
     assert known()[0][0] == f"tuned @ {url}"
     unknown = learn("--from", "tunde", "--from-storage", url)
@@ -209,8 +209,8 @@ def test_any_study_of_optunas(learn, known, here):
 @pytest.mark.parametrize(
     ("directions", "names", "says"),
     [
-        (["minimize"], None, "but is after minimize"),
-        (["maximize", "minimize"], None, "but is after maximize, minimize"),
+        (["minimize"], None, "but has minimize"),
+        (["maximize", "minimize"], None, "but has maximize, minimize"),
         (["maximize"], ["auc"], "must measure val_accuracy, but it measures auc"),
     ],
 )

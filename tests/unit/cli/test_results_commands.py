@@ -258,7 +258,7 @@ def test_export_keeps_what_is_there(hpsearch, made_up_args, here):
     (here / "mine.yaml").write_text("mine")
     ran = hpsearch("export", *made_up_args, "--out", "mine.yaml")
     assert ran.code == 2
-    assert "mine.yaml exists; choose another place, or add --force" in ran.err
+    assert "mine.yaml exists; choose another path, or add --force" in ran.err
     assert (here / "mine.yaml").read_text() == "mine"
     assert hpsearch("export", *made_up_args, "--out", "mine.yaml", "--force").code == 0
     assert "width: 16" in (here / "mine.yaml").read_text()
@@ -336,7 +336,7 @@ def test_watch_draws_the_curves_of_the_best_and_of_those_under_way(hpsearch, mad
 def test_studies_creates_no_database(hpsearch, here):
     ran = hpsearch("studies")
     assert ran.code == 0
-    assert "none yet; begin with: hpsearch launch" in ran.out
+    assert "none yet; start with: hpsearch launch" in ran.out
     assert list(here.iterdir()) == []
 
 

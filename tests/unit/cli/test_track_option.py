@@ -35,7 +35,7 @@ def test_a_package_that_isnt_there_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, package, None)
     ran = hpsearch("check", "--study", "mine.yaml", "--set", f"trackers=[{tracker}]")
     assert ran.code == 2
-    assert f"needs the package {package}, which isn't installed here" in ran.err
+    assert f"needs the package {package}, which isn't installed" in ran.err
     assert f"pip install 'hpsearch[{package}]'" in ran.err
     assert "Traceback" not in ran.err
 

@@ -49,8 +49,8 @@ def test_it_takes_the_threads_that_it_is_given(run) -> None:
 def test_a_second_worker_on_the_host_says_so(run) -> None:
     lines, _ = run(others=1)
     assert lines[1] == (
-        "warning: 2 workers share the 4 cores of this host, 1 of them at work already: each "
-        "trains with 2 threads at most"
+        "warning: 2 workers share the 4 cores of this host, 1 of them already running: each trains "
+        "with 2 threads at most"
     )
     lines, _ = run(cores=2, others=2)
-    assert lines[1].endswith("2 of them at work already: one for each core would get as much done")
+    assert lines[1].endswith("2 of them already running: one worker per core would be as fast")

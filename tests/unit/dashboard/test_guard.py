@@ -62,7 +62,7 @@ def test_everything_else_is_refused(method):
 def test_a_foreign_name_reads_nothing(host):
     status, _, body = ask("GET", host)
     assert status == "403 Forbidden"
-    assert body == b"This server answers only to localhost.\n"
+    assert body == b"This server answers requests to localhost only.\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])

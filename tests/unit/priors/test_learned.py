@@ -119,9 +119,9 @@ def test_a_file_that_is_none_or_is_damaged_is_refused(tmp_path):
 
     refused(tmp_path / "none.npz", "can be read")
     (tmp_path / "text.npz").write_text("text")
-    refused(tmp_path / "text.npz", "is none")
+    refused(tmp_path / "text.npz", "isn't one")
     np.savez(tmp_path / "other.npz", a=np.arange(3))
-    refused(tmp_path / "other.npz", "is none")
+    refused(tmp_path / "other.npz", "isn't one")
     learned = taught(0.1)
     # A tree that goes round in circles would never answer
     forest = learned.forest
@@ -134,14 +134,14 @@ def test_a_file_that_is_none_or_is_damaged_is_refused(tmp_path):
     content = io.BytesIO()
     np.savez(content, **arrays)
     (tmp_path / "pickle.npz").write_bytes(content.getvalue())
-    refused(tmp_path / "pickle.npz", "is none")
+    refused(tmp_path / "pickle.npz", "isn't one")
 
 
 @pytest.mark.parametrize(
     ("claims", "holds", "why"),
     [
         (40_000_000, 160_000_000, "may unpack to 134,217,728 bytes, but unpacks to 160,"),
-        (10**15, 100, "an array in it says that it is larger than the memory"),
+        (10**15, 100, "by its header, an array in it is larger than the memory"),
     ],
 )
 def test_a_small_file_costs_no_gigabytes(tmp_path, claims, holds, why):

@@ -52,8 +52,8 @@ def test_a_figure_below_the_interval_is_told_with_both_intervals() -> None:
     found = find_test_gap(confirmed(), opened(), FIXED)
     assert found is not None and found.worse
     assert found.headline == (
-        "The test figure lies outside the confirmed interval: 28.50 % (95 %: 20.30 to 38.50 %) on "
-        "the test images, 36.80 % confirmed (95 %: 33.40 to 40.30 %). It is worse by 8.30 points."
+        "The test value is outside the confirmed interval: 28.50 % (95 %: 20.30 to 38.50 %) on the "
+        "test images, 36.80 % confirmed (95 %: 33.40 to 40.30 %). It is worse by 8.30 points."
     )
     # Each side's own reach: below sqrt(8.2**2 + 3.5**2), above sqrt(10**2 + 3.4**2)
     assert found.difference is not None
@@ -62,7 +62,7 @@ def test_a_figure_below_the_interval_is_told_with_both_intervals() -> None:
     assert found.by_chance is True
     assert found.reasons[0] == (
         "Chance may explain it: the difference of -8.30 points is uncertain (95 %: -17.22 to +2.26 "
-        "points), since the test figure rests on 211 images in 71 groups alone."
+        "points), because the test value depends on only 211 images in 71 groups."
     )
 
 
@@ -115,7 +115,10 @@ def test_another_mix_of_classes_is_a_reason_where_it_explains_enough() -> None:
     # The test images are mostly of class b: (11 * 0.6 + 200 * 0.136) / 211
     mixed = opened(confusion=[[6, 5], [140, 60]])
     told = reasons(confirmed(per_class=classes(0.136)), mixed)
-    assert "another mix of classes: with it, the same validation results would make 16.02 %" in told
+    assert (
+        "another mix of classes: with that mix, the same validation results would give 16.02 %"
+        in told
+    )
     assert "mix of classes" not in reasons(confirmed(per_class=classes(0.36)), mixed)
     assert "mix of classes" not in reasons(confirmed(per_class=classes(0.136)), opened())
 
@@ -132,12 +135,12 @@ def test_what_flatters_the_confirmed_figure_is_named_where_it_applies() -> None:
 def test_groups_that_nobody_named_or_stored_are_a_reason() -> None:
     plain = {**FIXED, "data": {"source": {"image_folder": {"path": "x", "test_fraction": 0.2}}}}
     alone = opened(groups=None)
-    assert "No groups are named" in reasons(confirmed(groups=None), alone, plain)
-    assert "No groups are named" not in reasons(confirmed(), opened())
-    assert "stored before hpsearch counted" in reasons(
+    assert "The study has no groups" in reasons(confirmed(groups=None), alone, plain)
+    assert "The study has no groups" not in reasons(confirmed(), opened())
+    assert "stored before hpsearch recorded" in reasons(
         confirmed(groups=None, lacks_groups=True), opened()
     )
-    assert "stored before hpsearch counted" in reasons(confirmed(), alone)
+    assert "stored before hpsearch recorded" in reasons(confirmed(), alone)
 
 
 def test_test_images_of_their_own_may_be_of_another_kind() -> None:

@@ -76,7 +76,7 @@ def test_both_hashes_and_what_changed_are_told(made_up):
         require(made_up, now)
     message = str(caught.value)
     assert f"the data hash is {NEW} now, and was {OLD} for trial 0" in message
-    assert "45 images -> 33, classes gone: 'owl', new classes: 'elk', 'dog': 20 -> 10" in message
+    assert "45 images -> 33, removed classes: 'owl', new classes: 'elk', 'dog': 20 -> 10" in message
     assert "--name made_up_2" in message and "hpsearch invalidate" in message
 
 
@@ -84,8 +84,8 @@ def test_both_hashes_and_what_changed_are_told(made_up):
     ("recorded", "says"),
     [
         ({"train_images": 32, "val_images": 8}, "40 images -> 30"),
-        ({}, "How many images there were isn't recorded"),
-        ({"train_images": 24, "val_images": 6}, "some are other pictures"),
+        ({}, "The former number of images isn't recorded"),
+        ({"train_images": 24, "val_images": 6}, "some images differ"),
         ({"train_images": 40, "val_images": 40, "trainings": 5}, "isn't recorded"),
     ],
 )
@@ -118,7 +118,7 @@ def test_configurations_that_choose_other_images_may_differ():
     assert choice({"data.augmentation.flip.p": 0.1}) == choice({})
 
 
-MARK = "trial 2 was trained on others than the first ones"
+MARK = "trial 2 was trained on other images than the first trials"
 TRIAL = "trained on other images than trial 0 (data hash ffffffffffff, not dddddddddddd)"
 
 

@@ -52,7 +52,7 @@ def test_a_long_line_keeps_its_beginning_and_its_end():
     line = first_line(story(ValueError("begins " + "x" * 5000 + " ends")))
     assert line.startswith("ValueError: begins x")
     assert line.endswith("x ends")
-    assert "characters or more are left out" in line
+    assert "characters or more left out" in line
     assert len(line) <= 300 and "\n" not in line
 
 

@@ -156,7 +156,7 @@ def test_one_objective_has_a_winner_and_nothing_to_pick():
     assert numbers(ranked(one)) == [3, 4, 5, 1, 0, 2]
     assert chosen(one) == best(one) == POINTS.trial(3)
     assert front(one) == weights_kept(one) == [POINTS.trial(3)]
-    with pytest.raises(UserError, match="has one, val_accuracy; leave the pick out"):
+    with pytest.raises(UserError, match="has one, val_accuracy; leave --pick out"):
         pick(one, "knee")
 
 
@@ -169,7 +169,9 @@ def test_who_breaks_a_constraint_has_no_rank():
     nobody = record(POINTS.trials, **{**SEVERAL, "constraints": ["parameters <= 5"]})
     assert best(nobody) is None
     assert knee(nobody) is None
-    with pytest.raises(UserError, match="all 6 complete trials of study 'made_up' break one"):
+    with pytest.raises(
+        UserError, match="all 6 complete trials of study 'made_up' break a constraint"
+    ):
         pick(nobody, "knee")
     assert "only a complete trial can win" in none_eligible(record([]))
 

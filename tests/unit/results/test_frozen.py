@@ -111,7 +111,7 @@ def test_a_file_is_replaced_only_when_told_to(tmp_path):
     path.write_text("mine")
     with pytest.raises(UserError) as raised:
         refuse_to_replace([tmp_path / "new.yaml", path], overwrite=False)
-    assert f"{path} exists; choose another place, or add --force" in str(raised.value)
+    assert f"{path} exists; choose another path, or add --force" in str(raised.value)
     refuse_to_replace([path], overwrite=True)
     write_text(path, "new")
     assert path.read_text() == "new"

@@ -43,5 +43,5 @@ def test_what_is_applied_later_makes_no_difference():
 
 
 def test_more_sizes_than_anybody_has_room_for():
-    with pytest.raises(UserError, match="at most 200 sizes can be prepared ahead"):
+    with pytest.raises(UserError, match="at most 200 sizes can be prepared in advance"):
         images_used(study(input_size={"min": 1, "max": 300}))

@@ -84,12 +84,12 @@ def test_names_are_found_where_they_mean_one_thing(tmp_path):
         ("a,crashed,0.8,0.01,0.7,32,sgd,[64]", "its run didn't finish: crashed"),
         ("a,finished,,0.01,0.7,32,sgd,[64]", "has no val_accuracy"),
         ("a,finished,nan,0.01,0.7,32,sgd,[64]", "has no val_accuracy, but 'nan'"),
-        ("a,finished,-0.1,0.01,0.7,32,sgd,[64]", "val_accuracy must lie in 0 to 1, but is -0.1"),
+        ("a,finished,-0.1,0.01,0.7,32,sgd,[64]", "val_accuracy must be in 0 to 1, but is -0.1"),
         ("a,finished,0.8,0.02,0.7,32,sgd,[64]", "optimizer.sgd.lr must be one of 0.001, 0.01, 0.1"),
-        ("a,finished,0.8,0.01,0.72,32,sgd,[64]", "momentum must lie in 0.6 to 0.9 in steps of"),
-        ("a,finished,0.8,0.01,0.7,32.5,sgd,[64]", "batch_size must lie in 8 to 128"),
+        ("a,finished,0.8,0.01,0.72,32,sgd,[64]", "momentum must be in 0.6 to 0.9 in steps of"),
+        ("a,finished,0.8,0.01,0.7,32.5,sgd,[64]", "batch_size must be in 8 to 128"),
         ("a,finished,0.8,0.01,0.7,big,sgd,[64]", "batch_size must be a number, but is 'big'"),
-        ("a,finished,0.8,0.01,,32,sgd,[64]", "doesn't tell optimizer.sgd.momentum (--fix"),
+        ("a,finished,0.8,0.01,,32,sgd,[64]", "has no value for optimizer.sgd.momentum (--fix"),
         ("a,finished,0.8,0.01,0.7,32,rmsprop,[64]", "optimizer must be one of sgd, adam"),
         ("a,finished,0.8,0.01,0.7,32,sgd,[32]", "must be one of [64], [128,64], but is [32]"),
         ("a,finished,0.8,0.01,0.7,32,sgd", "has 7 cells, but the header has 8"),
@@ -124,7 +124,7 @@ def test_percent_and_shares(tmp_path, values, unit, expected):
 
 def test_a_column_of_both_is_asked_for(tmp_path):
     lines = ("83.91,0.01,0.7,8,sgd,[64]", "0.9,0.01,0.7,16,sgd,[64]")
-    with pytest.raises(UserError, match=r"has both 0\.9 and 83\.91; say which with --unit"):
+    with pytest.raises(UserError, match=r"has both 0\.9 and 83\.91; choose one with --unit"):
         learn(tmp_path, "val_acc,lr,momentum,batch,optimizer,layers", *lines)
 
 
@@ -183,7 +183,7 @@ def test_what_all_rows_have_in_common(tmp_path):
     found = learn(tmp_path, header, line, common={"batch_size": "64"})
     assert found.results[0].params["batch_size"] == 64
     assert (
-        "batch_size must lie in"
+        "batch_size must be in"
         in refused(learn(tmp_path, header, line, common={"batch_size": "7"}))["line 2"]
     )
     with pytest.raises(UnknownName, match="unknown parameter 'batchsize'"):
@@ -208,7 +208,7 @@ def test_a_constraint_needs_its_figure(tmp_path):
     goals = replace(GOALS, constraints=(Constraint(name="parameters", sign="<=", bound=1000),))
     header = "val_accuracy,lr,momentum,batch,optimizer,layers"
     found = learn(tmp_path, header, "0.8,0.01,0.7,8,sgd,[64]", goals=goals)
-    assert "doesn't tell parameters, which a constraint" in refused(found)["line 2"]
+    assert "has no parameters, which a constraint" in refused(found)["line 2"]
     found = learn(tmp_path, f"{header},parameters", "0.8,0.01,0.7,8,sgd,[64],3000", goals=goals)
     assert found.results[0].violations["parameters <= 1000"] > 0
 
@@ -216,17 +216,20 @@ def test_a_constraint_needs_its_figure(tmp_path):
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "must begin with a line of column names"),
-        (b"a,a\n1,2\n", "got twice: 'a'"),
+        (b"", "must start with a line of column names"),
+        (b"a,a\n1,2\n", "used twice: 'a'"),
         (b"PK\x03\x04\x14\x00\x08\x00,b\n", "must be a table as text.*save a spreadsheet as CSV"),
-        (b"\xff\xfea\x00,\x00\xd8", "begins like UTF-16 text, but byte 6 isn't"),
+        (b"\xff\xfea\x00,\x00\xd8", "starts like UTF-16 text, but byte 6 is invalid"),
         (b"a;b\n0,5;1\n0.5;2\n", "column 'a' has both 0.5 and 0,5"),
         (b'a,b\n"1,2\n', "must be a CSV file"),
-        (b"a,b\n" + b"1,2\n" * 10_001, "may have 10,000 rows"),
-        (",".join(map(str, range(2_001))).encode(), "may have 2,000 columns, but has 2,001"),
+        (b"a,b\n" + b"1,2\n" * 10_001, "may have at most 10,000 rows"),
+        (
+            ",".join(map(str, range(2_001))).encode(),
+            "may have at most 2,000 columns, but has 2,001",
+        ),
         (
             ",".join(map(str, range(2_000))).encode() + b"\n" + (b"," * 1_998 + b",1\n") * 1_001,
-            "may have 1,000 rows of 2,000 columns, but has more",
+            "may have at most 1,000 rows of 2,000 columns, but has more",
         ),
     ],
 )
@@ -357,7 +360,7 @@ def test_a_value_without_a_name_is_told(tmp_path):
     header = "state,value" + REST
     found = learn(tmp_path, header, f"complete,0.8{SETTINGS}")
     assert found.read_from["val_accuracy"] == "value"
-    assert "doesn't say what 'value' measures; it is taken for val_accuracy" in found.caveats[0]
+    assert "doesn't name the metric of 'value'; it is read as val_accuracy" in found.caveats[0]
     said = learn(tmp_path, header, f"complete,0.8{SETTINGS}", values={"val_accuracy": "value"})
     assert said.caveats == []
     named = learn(tmp_path, f"val_acc,{header}", f"0.7,complete,0.8{SETTINGS}")

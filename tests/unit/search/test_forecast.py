@@ -33,7 +33,7 @@ def test_it_is_the_same_each_time():
 
 
 def test_what_a_report_can_tell_of_so_few():
-    assert "says little about what each parameter does" in completion(ENOUGH - 1, 90)
+    assert "show little of the effect of each parameter" in completion(ENOUGH - 1, 90)
     assert completion(ENOUGH, 90) == "about 10 of 90 trials will complete; the others end early"
-    assert "nothing can be confirmed or exported" in completion(0, 8)
+    assert "no trial can be confirmed or exported" in completion(0, 8)
     assert completion(9, 9) == "all of the 9 trials will complete"

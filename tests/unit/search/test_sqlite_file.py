@@ -93,7 +93,7 @@ def test_an_older_copy_that_is_written_into_the_file_is_noticed(database, path):
     assert database.read(count) == 1100
     path.write_bytes(older)  # `cp older.db x.db`: the same inode
     for use in (lambda: database.read(count), lambda: database.write(insert)):
-        with pytest.raises(DatabaseReplaced, match=r"written over by an older copy.* x\.db-wal"):
+        with pytest.raises(DatabaseReplaced, match=r"overwritten by an older copy.* x\.db-wal"):
             use()
 
 

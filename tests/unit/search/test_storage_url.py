@@ -33,13 +33,13 @@ def test_postgres_always_means_psycopg(given, drivername):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        pytest.param("nonsense", "the one given can't be parsed", id="no URL"),
-        pytest.param("", "the one given can't be parsed", id="empty"),
+        pytest.param("nonsense", "this one can't be parsed", id="no URL"),
+        pytest.param("", "this one can't be parsed", id="empty"),
         pytest.param(f"postgresql://u:{SECRET}@h:x/d", "can't be parsed", id="port is no number"),
         pytest.param(f"mysql://u:{SECRET}@h/d", "must be SQLite or PostgreSQL", id="MySQL"),
         pytest.param(f"postgresql+pg8000://u:{SECRET}@h/d", "'postgresql+pg8000'", id="driver"),
         pytest.param(f"postgresql://u:a@{SECRET}@h/d", "write each @ of a password as %40", id="@"),
-        pytest.param(f"postgresql://u:a?@{SECRET}@h/d", "stands once, before the host", id="?@"),
+        pytest.param(f"postgresql://u:a?@{SECRET}@h/d", "with one @, before the host", id="?@"),
         pytest.param("sqlite+aiosqlite:///x.db", "'sqlite+aiosqlite'", id="async driver"),
         pytest.param("sqlite://", "must be a file that workers can share", id="in memory"),
         pytest.param("sqlite:///:memory:", "must be a file that workers can share", id=":memory:"),
@@ -50,12 +50,12 @@ def test_postgres_always_means_psycopg(given, drivername):
         pytest.param(f"sqlite:///{'x' * 300}.db", "File name too long", id="too long"),
         pytest.param("sqlite:///a\0b.db", "embedded null byte", id="NUL"),
         pytest.param("sqlite:///a\udce9.db", "can't be parsed", id="half a character"),
-        pytest.param(f"postgresql://u:{SECRET}@h/d?bogus=1", "'bogus' is none", id="option"),
+        pytest.param(f"postgresql://u:{SECRET}@h/d?bogus=1", "'bogus' isn't", id="option"),
         pytest.param(f"postgresql://u:{SECRET}@h/d?ssl_mode=x", "mean 'sslmode'", id="near one"),
-        pytest.param(f"postgresql://u:{SECRET}@h/d?autocommit=1", "is none", id="of the driver"),
+        pytest.param(f"postgresql://u:{SECRET}@h/d?autocommit=1", "isn't", id="of the driver"),
         pytest.param(f"postgresql://u:{SECRET}@h/d?port=abc", "non-integer port", id="?port"),
         pytest.param(f"postgresql://u:{SECRET}@/d?host=a,b&port=1", "don't match", id="ports"),
-        pytest.param("postgresql://u@h/d?sslmode=a&sslmode=b", "must stand once", id="twice"),
+        pytest.param("postgresql://u@h/d?sslmode=a&sslmode=b", "must be given once", id="twice"),
         pytest.param("sqlite:////no/such/x.db", "/no/such doesn't; create it first", id="folder"),
     ],
 )
@@ -187,7 +187,7 @@ def test_sqlite_on_a_network_file_system_is_refused(mounts, folder):
     (mounts / "link").symlink_to(mounts / "shared/home")
     with pytest.raises(StorageError) as caught:
         Database(f"sqlite:///{mounts / folder / 'x.db'}")
-    assert "must lie on a local disk" in str(caught.value)
+    assert "must be on a local disk" in str(caught.value)
     assert "use a local path, or Postgres for several hosts" in str(caught.value)
 
 

@@ -279,7 +279,7 @@ def test_what_cannot_be_built_is_never_repeated_however_the_sampler_insists():
 def test_a_space_in_which_nothing_can_be_built_is_told():
     space = Space(Group({"colour": Choice(("red",))}))
     trial = past_trial(0, {"colour": "red"}, space, state=TrialState.PRUNED, infeasible=True)
-    with pytest.raises(InfeasibleConfig, match="only such as are known not to be"):
+    with pytest.raises(InfeasibleConfig, match="only configurations that are known not to be"):
         draw_trial(
             Counting(),
             space,

@@ -104,8 +104,8 @@ APPENDED = [
     ),
     pytest.param(
         "batch_size: {min: 8, max: 20, step: 8}",
-        "x.yaml:6: batch_size: max must lie a whole number of steps above min, but got "
-        "{min: 8, max: 20, step: 8}",
+        "x.yaml:6: batch_size: max must be a whole number of steps above min, but got {min: 8, "
+        "max: 20, step: 8}",
         id="a step that misses max",
     ),
     pytest.param(
@@ -338,7 +338,7 @@ APPENDED = [
     ),
     pytest.param(
         "a: [1,\nb: 2",
-        "x.yaml:8: this is not valid YAML: while parsing a flow sequence that begins on line 6, "
+        "x.yaml:8: this is not valid YAML: while parsing a flow sequence that starts on line 6, "
         "expected ',' or ']', but got '<stream end>'",
         id="syntax",
     ),
@@ -575,23 +575,23 @@ try_first:
 TRY_FIRST = [
     pytest.param(
         "optimizer: {sgd: {lr: 0.2}}",
-        "try_first[0].optimizer.sgd.lr: must lie in the space, 0.01 to 0.1, but got 0.2",
+        "try_first[0].optimizer.sgd.lr: must be in the space, 0.01 to 0.1, but got 0.2",
         id="outside a range",
     ),
     pytest.param(
         "batch_size: 12",
-        "try_first[0].batch_size: must lie in the space, 8 to 64 in steps of 8, but got 12",
+        "try_first[0].batch_size: must be in the space, 8 to 64 in steps of 8, but got 12",
         id="between two steps",
     ),
     pytest.param(
         "data: {input_size: 32}",
-        "try_first[0].data.input_size: must lie in the space, one of 8, 16, but got 32",
+        "try_first[0].data.input_size: must be in the space, one of 8, 16, but got 32",
         id="outside the values",
     ),
     pytest.param(
         "model: {mlp: {hidden: [64, 64]}}",
-        "try_first[0].model.mlp.hidden: must lie in the space, one of [64], [32, 32], "
-        "but got [64, 64]",
+        "try_first[0].model.mlp.hidden: must be in the space, one of [64], [32, 32], but got [64, "
+        "64]",
         id="a list outside the values",
     ),
     pytest.param(

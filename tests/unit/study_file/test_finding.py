@@ -43,6 +43,6 @@ def test_an_unknown_name_lists_what_exists(tmp_path, monkeypatch):
         find_study("quickstrat")
     listed = ", ".join(shipped_studies())
     assert str(caught.value) == (
-        f"unknown study 'quickstrat'. Did you mean 'quickstart'? Known: {listed}. "
-        "A path to a .yaml file works as well."
+        f"unknown study 'quickstrat'. Did you mean 'quickstart'? Known: {listed}. You can also "
+        "give the path of a .yaml file."
     )

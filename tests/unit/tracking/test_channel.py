@@ -187,7 +187,7 @@ def test_a_slow_tracker_drops_what_finds_no_room_and_keeps_trials_apart(trial, c
     assert channel.lost == 100 - len(kept) > 0
     assert slow.told[of_8 - 1] == ("paused", None)  # nobody could tell it the end
     assert slow.told[of_8:] == [("begin", 8), (1, 0.1), ("pruned", 0.1), "close"]
-    assert caplog.text.count("it is too slow, 5 points wait for it") == 1
+    assert caplog.text.count("it is too slow: 5 points are waiting") == 1
 
 
 class TestMarks:

@@ -182,8 +182,8 @@ class TestDamage:
                 checkpoint.load(path, sha256)
             found = hashlib.sha256(content).hexdigest()
             assert str(raised.value) == (
-                f"checkpoint {path} isn't the file that was written: its SHA-256 must be "
-                f"{sha256}, but is {found}; it is damaged or was replaced"
+                f"checkpoint {path} isn't the file that was written: its SHA-256 must be {sha256}, "
+                f"but is {found}; it is damaged or was replaced"
             )
 
     @pytest.mark.usefixtures("sha256")

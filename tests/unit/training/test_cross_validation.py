@@ -190,7 +190,7 @@ def test_a_state_is_gone_once_training_moves_on(config: TrialConfig) -> None:
     first = next(generator)
     kept = first.state()
     next(generator)
-    with pytest.raises(RuntimeError, match="the state after epoch 1 is gone"):
+    with pytest.raises(RuntimeError, match="the state after epoch 1 is no longer available"):
         first.state()
     assert len(kept["rounds"]) == ROUNDS
 
@@ -219,7 +219,7 @@ def test_one_that_diverges_ends_the_trial(
     monkeypatch.setattr(engine, "evaluate", scripted)
     results = train(config)
     assert next(results).epoch == 1
-    with pytest.raises(TrainingDiverged, match="fold 2 of 3: the validation loss must stay"):
+    with pytest.raises(TrainingDiverged, match="fold 2 of 3: the validation loss must be"):
         next(results)
 
 

@@ -233,7 +233,7 @@ class TestDivergence:
             list(train(config))
 
         said = (
-            r"the training loss must stay a finite number, but in epoch 1, after \d of 4 batches, "
+            r"the training loss must be a finite number, but in epoch 1, after \d of 4 batches, "
             r"it is (nan|inf); try a lower learning rate than 1e\+30"
         )
         assert re.fullmatch(said, str(raised.value))
@@ -242,7 +242,7 @@ class TestDivergence:
         """The epoch's only step is also its last: its own loss was still finite."""
         config = replace(plain_config, optimizer=Component("sgd", {"lr": 1e30}), batch_size=100)
 
-        with pytest.raises(TrainingDiverged, match="the validation loss must stay a finite"):
+        with pytest.raises(TrainingDiverged, match="the validation loss must be a finite"):
             list(train(config))
 
 

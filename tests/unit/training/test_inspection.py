@@ -158,5 +158,5 @@ class TestUnsuitable:
 
         assert str(raised.value) == (
             "a model must return logits, but the last layer of 'mine' is Softmax, and the "
-            "cross-entropy loss takes the softmax itself; leave that layer out"
+            "cross-entropy loss already contains the softmax; leave that layer out"
         )

@@ -69,6 +69,6 @@ def test_random_weights_are_never_frozen() -> None:
         MODELS.build(Component("resnet18", {"freeze": "backbone"}), SHAPE, 4)
 
     assert str(raised.value) == (
-        "freeze: backbone keeps the weights that were loaded, but weights is none; "
-        "use freeze: none, or load weights"
+        "freeze: backbone keeps loaded weights, but weights is none; use freeze: none, or load "
+        "weights"
     )

@@ -150,8 +150,7 @@ class TestRefused:
         path = tmp_path / "cat.png"
         path.write_bytes(b"\x89PNG not weights")
         assert self.refusal(str(path)).startswith(
-            "weights must be a file written by torch.save that holds tensors alone, but "
-            f"{path} isn't: "
+            f"weights must be a file written by torch.save with tensors only, but {path} isn't: "
         )
 
     def test_a_file_that_would_run_code(self, write: Callable[[Any], str], tmp_path: Path) -> None:
@@ -162,14 +161,14 @@ class TestRefused:
                 return Path.touch, (ran,)
 
         path = write({"conv1.weight": Hostile()})
-        assert "holds tensors alone" in self.refusal(path)
+        assert "with tensors only" in self.refusal(path)
         assert not ran.exists()
 
     @pytest.mark.parametrize("held", [[1, 2], {}, {"conv1.weight": 3}], ids=str)
     def test_something_else(self, held: Any, write: Callable[[Any], str]) -> None:
         assert self.refusal(path := write(held)) == (
-            f"weights must be a state_dict (names and tensors), but {path} holds something else; "
-            "save model.state_dict()"
+            f"weights must be a state_dict (names and tensors), but {path} contains something "
+            "else; save model.state_dict()"
         )
 
     def test_a_smaller_architecture(
@@ -178,8 +177,8 @@ class TestRefused:
         held = {name: state[name] for name in state if not name.startswith("layer4.1")}
         assert self.refusal(path := write(held)) == (
             f"weights must be a state_dict of resnet18, but {path} lacks layer4.1.conv1.weight, "
-            "layer4.1.bn1.weight, layer4.1.bn1.bias and 7 more; "
-            "use the architecture that they were trained in"
+            "layer4.1.bn1.weight, layer4.1.bn1.bias and 7 more; use the architecture of their "
+            "training"
         )
 
     def test_a_deeper_architecture(
@@ -188,8 +187,8 @@ class TestRefused:
         """Of resnet34, everything in resnet18 would load."""
         held = {**state, "layer1.2.conv1.weight": torch.zeros(64, 64, 3, 3)}
         assert self.refusal(path := write(held)) == (
-            f"weights must be a state_dict of resnet18, but {path} also holds "
-            "layer1.2.conv1.weight; use the architecture that they were trained in"
+            f"weights must be a state_dict of resnet18, but {path} also contains "
+            "layer1.2.conv1.weight; use the architecture of their training"
         )
 
     def test_a_wider_architecture(
@@ -197,9 +196,9 @@ class TestRefused:
     ) -> None:
         held = {**state, "layer1.0.conv1.weight": torch.zeros(128, 64, 3, 3)}
         assert self.refusal(path := write(held)) == (
-            f"weights must fit resnet18 as it is built here, but of {path} layer1.0.conv1.weight "
+            f"weights must match resnet18 as it is built here, but in {path} layer1.0.conv1.weight "
             "is 128 x 64 x 3 x 3 in it and 64 x 64 x 3 x 3 in the model; use weights of resnet18, "
-            "and the input_size that they were trained with where sizes depend on it"
+            "and the input_size of their training if sizes depend on it"
         )
 
     def test_images_of_five_channels(
@@ -208,8 +207,8 @@ class TestRefused:
         with pytest.raises(InfeasibleConfig) as raised:
             build(write(state), (5, 16, 16))
         assert str(raised.value) == (
-            "weights of a first convolution over 3 channels fit as many, or gray images where "
-            "they are 3, but the images have 5; use weights: none"
+            "weights of a first convolution with 3 input channels need images with as many "
+            "channels (gray images also match 3), but the images have 5; use weights: none"
         )
 
     def test_a_file_that_changed_is_read_again(
@@ -249,9 +248,10 @@ class TestImageNet:
         (url,) = download
         assert str(raised.value) == (
             "weights: imagenet needs torchvision's file resnet18-f37072fd.pth, but it can't be "
-            "downloaded (<urlopen error no route to host>); fetch "
+            "downloaded (<urlopen error no route to host>); download "
             "https://download.pytorch.org/models/resnet18-f37072fd.pth on another machine and put "
-            f"it into {hub}, or write its path instead of imagenet; weights: none starts at random"
+            f"it into {hub}, or give its path instead of imagenet; weights: none starts with "
+            "random weights"
         )
         assert url == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
         # A search draws it again and again; the network isn't asked each time, and what it draws

@@ -104,7 +104,7 @@ def test_activations_that_are_functions_cant_be_replaced(name: str) -> None:
         MODELS.build(of(name, activation="tanh"), (3, 96, 96), 7)
 
     assert str(raised.value) == (
-        f"{name} calls its activation as a function, which can't be replaced, but activation is "
+        f"{name} calls its activation as a function, so it can't be replaced, but activation is "
         "tanh; use activation: null"
     )
 
@@ -123,7 +123,7 @@ class TestRefused:
 
         said = str(raised.value)
         assert said.startswith("name must be one of torchvision's ")
-        assert " classifiers, but got 'eficientnet_b0'; near ones: efficientnet_b0, " in said
+        assert " classifiers, but got 'eficientnet_b0'; similar names: efficientnet_b0, " in said
         assert "list_models" in said
 
     def test_a_name_that_isnt_near_any(self) -> None:
@@ -139,7 +139,7 @@ class TestRefused:
         )
 
     def test_a_transformers_square(self) -> None:
-        with pytest.raises(InfeasibleConfig, match="takes square images alone, but they are 32 x"):
+        with pytest.raises(InfeasibleConfig, match="accepts only square images, but they are 32 x"):
             described("vit_b_16", (3, 32, 48))
 
     def test_an_image_that_is_too_small(self) -> None:

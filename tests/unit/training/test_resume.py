@@ -191,7 +191,7 @@ def test_a_state_is_a_copy(config: TrialConfig) -> None:
     next(generator)
 
     assert_same(kept, again)
-    with pytest.raises(RuntimeError, match="the state after epoch 1 is gone"):
+    with pytest.raises(RuntimeError, match="the state after epoch 1 is no longer available"):
         first.state()
 
 
@@ -239,7 +239,7 @@ class TestRefused:
         state = interrupted(config, 2)
         state["model"]["dense1.weight"] = torch.zeros(2, 2)
 
-        with pytest.raises(CheckpointError, match="don't fit model 'mlp' or optimizer 'adam'"):
+        with pytest.raises(CheckpointError, match="doesn't match model 'mlp' or optimizer 'adam'"):
             next(train(config, resume_from=state))
 
     def test_a_state_of_something_else(self, config: TrialConfig) -> None:

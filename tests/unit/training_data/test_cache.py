@@ -155,8 +155,8 @@ def test_what_a_dead_builder_left_is_cleared(cache, build):
     ("rows", "message"),
     [
         (np.zeros((99, 3), np.uint8), "99 of 100 rows were written"),
-        (np.zeros((100, 4), np.uint8), r"uint8 \(100, 4\) isn't part of uint8 \(100, 3\)"),
-        (np.zeros((100, 3), np.int64), r"int64 \(100, 3\) isn't part of uint8 \(100, 3\)"),
+        (np.zeros((100, 4), np.uint8), r"uint8 \(100, 4\) doesn't fit into uint8 \(100, 3\)"),
+        (np.zeros((100, 3), np.int64), r"int64 \(100, 3\) doesn't fit into uint8 \(100, 3\)"),
     ],
     ids=["too few rows", "another shape", "another type"],
 )
@@ -177,8 +177,8 @@ def test_a_full_disk_is_told_and_leaves_nothing(cache, build, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(DataError) as caught:
         patch.setattr(os, "fsync", full)
         open_or_build(cache, KEY, build)
-    assert f"need room under {cache}, but the disk is full" in str(caught.value)
-    assert "name another folder in HPSEARCH_DATA" in str(caught.value)
+    assert f"need space under {cache}, but the disk is full" in str(caught.value)
+    assert "set HPSEARCH_DATA to another folder" in str(caught.value)
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
     open_or_build(cache, KEY, build)  # goes on when there is room
 
@@ -187,7 +187,7 @@ def test_a_root_that_cannot_be_written_is_told(tmp_path, build):
     (tmp_path / "data").write_text("a file where the folder should be")
     with pytest.raises(DataError) as caught:
         open_or_build(tmp_path / "data" / "cache", KEY, build)
-    assert "that failed (Not a directory); name a writable folder in HPSEARCH_DATA" in str(
+    assert "that failed (Not a directory); set HPSEARCH_DATA to a writable folder" in str(
         caught.value
     )
 

@@ -103,8 +103,8 @@ def test_build_refuses_what_is_no_augmentation(monkeypatch):
     with pytest.raises(UserError) as raised:
         build([Component("horizontal_flip"), Component("nothing")])
     assert str(raised.value) == (
-        "an augmentation must be callable with (images, generator), or have a method recolour or "
-        "mix, but 'nothing' returned int; see hpsearch.training.augmentation.kinds"
+        "an augmentation must be callable with (images, generator), or have a method `recolour` or "
+        "`mix`, but 'nothing' returned int; see hpsearch.training.augmentation.kinds"
     )
 
 

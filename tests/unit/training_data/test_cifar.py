@@ -99,7 +99,9 @@ def test_class_names_come_from_the_meta_file(cifar_folder, place):
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": names}, 2))
     assert cifar10(place, path=folder, train_batches=[1]).class_names == tuple(names)
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": names[:9]}, 2))
-    with pytest.raises(DataError, match=r"batches\.meta must hold 10 'label_names', but holds"):
+    with pytest.raises(
+        DataError, match=r"batches\.meta must contain 10 'label_names', but contains"
+    ):
         cifar10(place, path=folder, train_batches=[1])
 
 
@@ -119,30 +121,34 @@ DATA = np.zeros((3, 3072), np.uint8)
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        pytest.param([1], "lacks them; it is another file, or damaged", id="no dictionary"),
+        pytest.param([1], "lacks them; the file is damaged, or another one", id="no dictionary"),
         pytest.param({"labels": [1]}, "lacks them", id="no data"),
         pytest.param({"data": DATA}, "lacks them", id="no labels"),
         pytest.param({"data": b"x", "labels": [1]}, "lacks them", id="no array"),
         pytest.param(
             {"data": DATA.astype(float), "labels": [0] * 3},
-            r"holds data of type float64 and shape \(3, 3072\)",
+            r"contains data of type float64 and shape \(3, 3072\)",
             id="floats",
         ),
         pytest.param(
             {"data": DATA[:, 1:], "labels": [0] * 3}, r"shape \(3, 3071\)", id="other pictures"
         ),
         pytest.param(
-            {"data": DATA, "labels": [0] * 2}, "holds 3 images and 2 labels", id="few labels"
+            {"data": DATA, "labels": [0] * 2}, "contains 3 images and 2 labels", id="few labels"
         ),
-        pytest.param({"data": DATA[:0], "labels": []}, "holds 0 images", id="no images"),
+        pytest.param({"data": DATA[:0], "labels": []}, "contains 0 images", id="no images"),
         pytest.param(
             {"data": DATA, "labels": ["a"] * 3}, "3 images and no list of numbers", id="names"
         ),
         pytest.param(
-            {"data": DATA, "labels": [0, 10, 0]}, "between 0 and 9, but .* holds 10", id="label 10"
+            {"data": DATA, "labels": [0, 10, 0]},
+            "between 0 and 9, but .* contains 10",
+            id="label 10",
         ),
         pytest.param(
-            {"data": DATA, "labels": [0, 0, -1]}, "between 0 and 9, but .* holds -1", id="label -1"
+            {"data": DATA, "labels": [0, 0, -1]},
+            "between 0 and 9, but .* contains -1",
+            id="label -1",
         ),
     ],
 )
@@ -157,25 +163,25 @@ def test_a_batch_of_something_else_is_named(tmp_path, batch, message):
 def test_a_truncated_batch_is_named(cifar_folder):
     path = cifar_folder((1,)) / "data_batch_1"
     path.write_bytes(path.read_bytes()[:50_000])
-    with pytest.raises(DataError, match=r"data_batch_1 isn't a whole pickle.*download it again"):
+    with pytest.raises(DataError, match=r"data_batch_1 isn't a complete pickle.*download it again"):
         read_batch(path, classes=10)
 
 
 def test_a_hostile_batch_is_refused_by_name(tmp_path):
     path = tmp_path / "data_batch_1"
     path.write_bytes(b"cos\nsystem\n(X\x04\x00\x00\x00truetR.")
-    with pytest.raises(DataError, match=r"data_batch_1 asks for os\.system; it was not loaded"):
+    with pytest.raises(DataError, match=r"data_batch_1 contains os\.system; it was not loaded"):
         read_batch(path, classes=10)
 
 
 @pytest.mark.parametrize(
     ("train", "validation", "test", "message"),
     [
-        pytest.param([], [1], [], "train_batches must name at least one", id="none"),
-        pytest.param([1, 1], [], [], "may be used once, .* but 1 is used again", id="twice"),
-        pytest.param([1, 2, 3], [3, 2], [], "but 2, 3 is used again", id="on both sides"),
-        pytest.param([1], [], [1], "test_batches, but 1 is used again", id="trained and tested"),
-        pytest.param([1], [2], ["test", "test"], "but test is used again", id="tested twice"),
+        pytest.param([], [1], [], "train_batches must contain at least one", id="none"),
+        pytest.param([1, 1], [], [], "may be used once, .* but 1 is used twice", id="twice"),
+        pytest.param([1, 2, 3], [3, 2], [], "but 2, 3 is used twice", id="on both sides"),
+        pytest.param([1], [], [1], "test_batches, but 1 is used twice", id="trained and tested"),
+        pytest.param([1], [2], ["test", "test"], "but test is used twice", id="tested twice"),
     ],
 )
 def test_impossible_batches_are_refused(cifar_folder, place, train, validation, test, message):

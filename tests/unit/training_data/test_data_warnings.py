@@ -56,7 +56,7 @@ def test_classes_that_validate_and_never_train(warned):
         "of data source mine have no training image, so a model gets 8 of the 8 validation" in one
     )
     assert other.startswith("22 of 30 classes (c")
-    assert "have no validation image, so the accuracy says nothing of them" in other
+    assert "have no validation image, so the accuracy doesn't include them" in other
     assert " and 12 more)" in other
     (only,) = warned([20, 0, 20], validation_part=[5, 5, 5])
     assert only.startswith("1 of 3 classes (c1) of data source mine has no training image, so a ")
@@ -66,8 +66,8 @@ def test_classes_that_validate_and_never_train(warned):
 def test_more_images_validate_than_train(warned):
     (only,) = warned([100, 100, 100], validation=205)
     assert only == (
-        "205 of the 300 images of data source mine validate, so a model trains on 95 only; "
-        "a smaller data.validation leaves more of them"
+        "205 of the 300 images of data source mine are validation images, so a model trains on 95 "
+        "only; use a smaller data.validation to train on more"
     )
     (split,) = warned([100, 100], splits=2, validation=150)
     assert split.startswith("150 of the 200 images")

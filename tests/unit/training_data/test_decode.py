@@ -120,7 +120,7 @@ def test_damaged_pictures_are_all_named(tmp_path, pictures):
     assert (
         "every picture must be readable, but 14 of 700 can't be decoded: 0.png (cut); " in message
     )
-    assert "; 450.png (cut); and 4 more. Get them again, or remove them" in message
+    assert "; 450.png (cut); and 4 more. Replace them, or remove them" in message
     assert "500.png" not in message
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
@@ -182,8 +182,8 @@ def source(part: Part) -> Source:
     [
         pytest.param(0, [], "at least one image .* got 0 images and 0 labels", id="nothing"),
         pytest.param(3, [0, 1], "got 3 images and 2 labels", id="a label too few"),
-        pytest.param(2, [0, 2], "between 0 and 1, but they lie between 0 and 2", id="too large"),
-        pytest.param(2, [-1, 1], "between 0 and 1, but they lie between -1 and 1", id="negative"),
+        pytest.param(2, [0, 2], "between 0 and 1, but they are between 0 and 2", id="too large"),
+        pytest.param(2, [-1, 1], "between 0 and 1, but they are between -1 and 1", id="negative"),
     ],
 )
 def test_a_source_that_gives_nonsense_is_named(images, labels, message):

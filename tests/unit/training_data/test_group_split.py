@@ -136,8 +136,12 @@ def test_what_is_held_out_depends_on_no_seed_and_respects_groups():
 @pytest.mark.parametrize(
     ("labels", "groups", "message"),
     [
-        pytest.param([0, 0, 1, 1], [5, 5, 5, 5], r"1 group\(s\) holds all images", id="one group"),
-        pytest.param([0, 0, 1, 1], [0, 0, 1, 1], r"2 group\(s\) holds all", id="a group per class"),
+        pytest.param(
+            [0, 0, 1, 1], [5, 5, 5, 5], r"1 group\(s\) contains all images", id="one group"
+        ),
+        pytest.param(
+            [0, 0, 1, 1], [0, 0, 1, 1], r"2 group\(s\) contains all", id="a group per class"
+        ),
     ],
 )
 def test_groups_that_cannot_be_divided_are_refused(labels, groups, message):

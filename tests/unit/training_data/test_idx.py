@@ -69,14 +69,16 @@ def header(kind: int, *shape: int) -> bytes:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        pytest.param(b"", "begins with nothing", id="empty"),
-        pytest.param(header(8, 2, 2, 2)[:9], "begins with 00 00 08 03", id="half a header"),
-        pytest.param(header(8, 2), "must begin with 00 00 08 03", id="labels for images"),
-        pytest.param(header(0x0D, 1, 1, 1) + bytes(4), "begins with 00 00 0d 03", id="floats"),
-        pytest.param(b"<html>\n<body>", "begins with 3c 68 74 6d", id="an error page"),
-        pytest.param(header(8, 2, 3, 4) + bytes(23), "= 24 bytes of data, but holds 23", id="cut"),
+        pytest.param(b"", "starts with nothing", id="empty"),
+        pytest.param(header(8, 2, 2, 2)[:9], "starts with 00 00 08 03", id="half a header"),
+        pytest.param(header(8, 2), "must start with 00 00 08 03", id="labels for images"),
+        pytest.param(header(0x0D, 1, 1, 1) + bytes(4), "starts with 00 00 0d 03", id="floats"),
+        pytest.param(b"<html>\n<body>", "starts with 3c 68 74 6d", id="an error page"),
         pytest.param(
-            header(8, 2, 3, 4) + bytes(25), "= 24 bytes of data, but holds more", id="long"
+            header(8, 2, 3, 4) + bytes(23), "= 24 bytes of data, but contains 23", id="cut"
+        ),
+        pytest.param(
+            header(8, 2, 3, 4) + bytes(25), "= 24 bytes of data, but contains more", id="long"
         ),
         pytest.param(
             gzip.compress(header(8, 1, 9, 11) + bytes(99))[:-9], "can't be read", id="a cut gzip"
@@ -104,23 +106,21 @@ def test_labels_out_of_range_are_named(mnist_folder, place, write_idx):
     labels[50] = 10
     write_idx(folder / LABELS, labels)
     source = fashion_mnist(place, path=folder)
-    with pytest.raises(DataError, match=rf"between 0 and 9, but .*{LABELS} holds 10"):
+    with pytest.raises(DataError, match=rf"between 0 and 9, but .*{LABELS} contains 10"):
         source.train.read()
 
 
 def test_images_and_labels_must_be_equally_many(mnist_folder, place, write_idx):
     folder = mnist_folder()
     write_idx(folder / LABELS, np.zeros(99, dtype=np.uint8))
-    with pytest.raises(DataError, match=rf"{IMAGES} holds 100 images and .*{LABELS} 99 labels"):
+    with pytest.raises(DataError, match=rf"{IMAGES} contains 100 images and .*{LABELS} 99 labels"):
         idx(place, path=folder).train.read()
 
 
 def test_labels_without_names_count_from_0_without_a_gap(mnist_folder, place, write_idx):
     folder = mnist_folder()
     write_idx(folder / LABELS, np.arange(100, dtype=np.uint8) % 4 + 1)  # as EMNIST's letters
-    with pytest.raises(
-        DataError, match=rf"but .*{LABELS} goes up to 4 and holds no 0; give data.s"
-    ):
+    with pytest.raises(DataError, match=rf"but .*{LABELS} goes up to 4 and has no 0; give data.s"):
         idx(place, path=folder)
     assert idx(place, path=folder, class_names=[*"-abcd"]).class_names == (*"-abcd",)
 
@@ -136,7 +136,7 @@ def test_a_small_gzip_of_many_bytes_is_not_unpacked(tmp_path, monkeypatch):
         read_idx(path, dimensions=3)
     path.write_bytes(gzip.compress(header(8, 1, 2, 2) + bytes(300_000_000), 1))
     tracemalloc.start()
-    with pytest.raises(DataError, match="= 4 bytes of data, but holds more"):
+    with pytest.raises(DataError, match="= 4 bytes of data, but contains more"):
         read_idx(path, dimensions=3)
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
@@ -239,7 +239,9 @@ def test_mnist_that_is_nowhere_says_what_to_do(root, no_debian_package):
 def test_classes_may_be_named(place, mnist_folder):
     folder = mnist_folder(classes=3)
     assert idx(place, path=folder, class_names=["a", "b", "c", "d"]).class_names == tuple("abcd")
-    with pytest.raises(DataError, match=r"between 0 and 1, but .*train-labels-idx1-ubyte holds 2"):
+    with pytest.raises(
+        DataError, match=r"between 0 and 1, but .*train-labels-idx1-ubyte contains 2"
+    ):
         idx(place, path=folder, class_names=["a", "b"]).train.read()
 
 

@@ -129,7 +129,7 @@ def test_damaged_files_are_all_named(flowers, root):
     assert message.startswith("every picture must be readable, but 3 of 36 can't be decoded: ")
     for name in ("rose/03.png", "tulip/00.png", "aster/11.png"):
         assert f"{flowers / name} (" in message
-    assert message.endswith("Get them again, or remove them")
+    assert message.endswith("Replace them, or remove them")
 
 
 @pytest.mark.parametrize("empty", [["lily"], ["lily", "moss"]], ids=["one", "two"])
@@ -141,8 +141,10 @@ def test_an_empty_class_is_refused_by_name(flowers, place, empty):
     with pytest.raises(DataError) as caught:
         image_folder(place, path=flowers)
     named = ", ".join(f"{flowers / name} (1 .txt)" for name in empty)
-    assert "every class folder must hold at least one picture (.apng, .avif, " in str(caught.value)
-    assert f"but none lies in {named}; add pictures or remove" in str(caught.value)
+    assert "every class folder must contain at least one picture (.apng, .avif, " in str(
+        caught.value
+    )
+    assert f"but there is none in {named}; add pictures or remove" in str(caught.value)
 
 
 def test_what_is_no_folder_of_classes_is_told(flowers, place, tmp_path):
@@ -151,9 +153,9 @@ def test_what_is_no_folder_of_classes_is_told(flowers, place, tmp_path):
     for path, message in (
         (tmp_path / "nowhere", "needs folders of pictures, but .*nowhere doesn't exist"),
         (flowers / "rose" / "00.png", "00.png isn't a folder"),
-        (tmp_path / "empty", "at least two classes, but .*empty holds none; give the folder right"),
-        (tmp_path / "one", "at least two classes, but .*one holds only rose; give"),
-        (flowers.parent, "at least two classes|right in the folder of their class"),
+        (tmp_path / "empty", "at least two classes, but .*empty contains none; give the folder"),
+        (tmp_path / "one", "at least two classes, but .*one contains only rose; give"),
+        (flowers.parent, "at least two classes|directly in the folder of their class"),
     ):
         with pytest.raises(DataError, match=message):
             image_folder(place, path=path)
@@ -230,7 +232,7 @@ def test_parts_with_pictures_right_in_them_are_no_classes(tmp_path, place, save,
         image_folder(place, path=tmp_path / "x")
     parts = ", ".join(sorted(name for name in names if name != "cat"))
     assert (
-        f"x must be classes, but {parts} are names of parts and hold pictures of no class"
+        f"x must be classes, but {parts} are names of parts and contain pictures without a class"
         in str(caught.value)
     )
 
@@ -244,7 +246,7 @@ def test_parts_of_other_names_with_classes_below_are_named_as_what_they_are(
             save(tmp_path / "x" / name / label / "0.png")
     parts = ", ".join(sorted(names))
     with pytest.raises(
-        DataError, match=f"but {parts} are names of parts with classes below them; .*test_path"
+        DataError, match=f"but {parts} are names of parts that contain classes; .*test_path"
     ):
         image_folder(place, path=tmp_path / "x")
     source = image_folder(
@@ -266,7 +268,7 @@ def test_a_test_part_without_classes_is_refused(flowers, tmp_path, place, save):
     (tmp_path / "train").rename(both / "Train")
     save(both / "Test" / "0.png")
     with pytest.raises(
-        DataError, match=r"in a folder of their class, but 1 lie right in .*Test; s"
+        DataError, match=r"in a folder of their class, but 1 are directly in .*Test; s"
     ):
         image_folder(place, path=both)
     (both / "Test" / "0.png").unlink()
@@ -329,7 +331,7 @@ def test_a_renamed_class_of_one_in_a_part_gets_its_new_label(flowers, root, save
     assert part == "test" or after[1] != before[1]
 
 
-@pytest.mark.parametrize("kind", ["FIFO", "socket", "device", "link to nothing"])
+@pytest.mark.parametrize("kind", ["FIFO", "socket", "device", "broken link"])
 def test_pictures_that_are_no_regular_files_are_named(flowers, place, kind, monkeypatch):
     path = flowers / "rose" / "x.png"
     if kind == "FIFO":
@@ -361,9 +363,9 @@ def test_files_that_are_left_out_are_counted_by_ending(flowers, root, save):
     save(flowers / "cover.png")
     data = prepare(config(flowers, test_fraction=0.2), split_seed=1, root=root)
     assert data.notes == (
-        f"5 of 41 files below {flowers} are left out, since their endings aren't those of pictures "
-        "(3 .heic, 1 .db, 1 without an ending)",
-        f"1 picture right in {flowers} is left out: in the folder of no class",
+        f"5 of 41 files below {flowers} are left out, because their endings aren't those of "
+        "pictures (3 .heic, 1 .db, 1 without an ending)",
+        f"1 picture directly in {flowers} is left out: not in the folder of a class",
     )
 
 
@@ -379,7 +381,9 @@ def test_every_ending_that_pillow_reads_is_a_picture(flowers, place, suffix):
 
 def test_a_class_that_nothing_trains_is_refused(in_parts, place, save):
     save(in_parts / "test" / "lily" / "0.png")
-    with pytest.raises(DataError, match=r"test may hold the classes of .*\(aster, rose, tulip\)"):
+    with pytest.raises(
+        DataError, match=r"test may contain only the classes of .*\(aster, rose, tulip\)"
+    ):
         image_folder(place, path=in_parts)
 
 
@@ -460,10 +464,10 @@ def test_a_pattern_is_part_of_what_was_asked(emoji, root):
     ("pattern", "message"),
     [
         pytest.param("(", r"must be a regular expression, but '\(' isn't \(mis", id="broken"),
-        pytest.param("zebra", r"'zebra' finds nothing in 72 of 72: .*fluent_1f400\.png, ", id="no"),
-        pytest.param(r"google_(\w+)", r"finds nothing in 48 of 72: .* and 38 more;", id="some"),
-        pytest.param(r"[a-z]+_(x)?", "finds nothing in 72 of 72", id="an empty group"),
-        pytest.param("png", r"1 group\(s\) holds all images of a class", id="one for all"),
+        pytest.param("zebra", r"'zebra' doesn't match in 72 of 72: .*fluent_1f400\.png, ", id="no"),
+        pytest.param(r"google_(\w+)", r"doesn't match in 48 of 72: .* and 38 more;", id="some"),
+        pytest.param(r"[a-z]+_(x)?", "doesn't match in 72 of 72", id="an empty group"),
+        pytest.param("png", r"1 group\(s\) contains all images of a class", id="one for all"),
     ],
 )
 def test_a_pattern_that_finds_no_groups_is_refused(emoji, root, pattern, message):

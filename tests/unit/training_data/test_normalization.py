@@ -40,10 +40,10 @@ def test_measured():
     [
         (
             {"mean": [0.5, 0.5], "std": [1]},
-            r"mean must hold one number per channel of the images \(3\), or one for all, but got 2",
+            r"mean must have one number per channel of the images \(3\), or one for all, but got 2",
         ),
-        ({"mean": [0.5], "std": [1] * 4}, "std must hold one number per channel .* but got 4"),
-        ({"mean": [], "std": [1]}, "mean must hold one number per channel .* but got 0"),
+        ({"mean": [0.5], "std": [1] * 4}, "std must have one number per channel .* but got 4"),
+        ({"mean": [], "std": [1]}, "mean must have one number per channel .* but got 0"),
         ({"mean": [0.5], "std": [1, 0, 1]}, r"std must be above 0 in every .*got \[1, 0, 1\]"),
     ],
     ids=["two means", "four deviations", "no mean", "zero"],

@@ -135,7 +135,9 @@ def test_layout_and_scale_are_passed_on(entries, save, place):
     assert np.array_equal(source.train.read().images, entries["data"][:, :, :4])
     other = pickled_dict(place, path=path, layout="flat_NHWC", scale="raw")
     assert other.train.read().images.max() == 1
-    with pytest.raises(DataError, match=r"data\.source\.pickled_dict\.layout must say .*'data' in"):
+    with pytest.raises(
+        DataError, match=r"data\.source\.pickled_dict\.layout must give .*'data' in"
+    ):
         pickled_dict(place, path=path).train.read()
 
 
@@ -228,15 +230,15 @@ def test_a_hostile_pickle_is_refused_and_not_run(entries, save, place, key, tmp_
     with pytest.raises(DataError) as caught:
         pickled_dict(place, path=path)
     assert str(caught.value) == (
-        "a pickle of images may hold arrays, lists, dictionaries, strings and numbers only, but "
-        f"{path} asks for posix.mkdir; it was not loaded"
+        "a pickle of images may contain only arrays, lists, dictionaries, strings and numbers, but "
+        f"{path} contains posix.mkdir; it was not loaded"
     )
     assert not (tmp_path / "hacked").exists()
 
 
 def test_a_truncated_pickle_is_named(entries, save, place):
     path = save(pickle.dumps(entries)[:-100])
-    with pytest.raises(DataError, match=r"images\.pkl isn't a whole pickle \("):
+    with pytest.raises(DataError, match=r"images\.pkl isn't a complete pickle \("):
         pickled_dict(place, path=path)
 
 
@@ -246,36 +248,39 @@ def test_a_truncated_pickle_is_named(entries, save, place):
         pytest.param(
             {"labels": [*LABELS[:-1], 3]},
             {},
-            r"between 0 and 2, the number of class names less one, but 'labels' in .*\.pkl holds 3 "
-            r"\(1 of 30 are outside\)",
+            r"between 0 and 2 \(the number of class names minus 1\), but 'labels' in .*\.pkl "
+            r"contains 3 \(1 of 30 are outside\)",
             id="a label above the names",
         ),
         pytest.param(
-            {"labels": [-1, *LABELS[1:]]}, {}, r"holds -1 \(1 of 30", id="a negative label"
+            {"labels": [-1, *LABELS[1:]]}, {}, r"contains -1 \(1 of 30", id="a negative label"
         ),
         pytest.param(
             {"labels": LABELS[1:]},
             {},
-            r"equally many, but .*\.pkl holds 30 images \('data'\) and 29 labels \('labels'\)",
+            r"one label per image, but .*\.pkl contains 30 images \('data'\) and 29 labels "
+            r"\('labels'\)",
             id="a label too few",
         ),
         pytest.param(
             {"labels": [n + 1 for n in LABELS], "label_names": None},
             {},
-            r"must count from 0, .* goes up to 3 and holds no 0; give .*pickled_dict\.names_key",
+            r"must use every number from 0 to .* goes up to 3 and has no 0; give .*"
+            r"pickled_dict\.names_key",
             id="labels from 1 without names",
         ),
         pytest.param(
-            {"labels": [-1, *LABELS[1:]], "label_names": None}, {}, "and holds -1", id="negative"
+            {"labels": [-1, *LABELS[1:]], "label_names": None}, {}, "and has -1", id="negative"
         ),
         pytest.param(
-            {"labels": [2**40, *LABELS[1:]]}, {}, "holds 1099511627776", id="a huge label"
+            {"labels": [2**40, *LABELS[1:]]}, {}, "contains 1099511627776", id="a huge label"
         ),
         pytest.param(
             {"more": LABELS},
             {},
-            r"labels_key must say which entry holds the labels where it isn't clear, but 'labels' "
-            r"and 'more' could; .*'data': an array of uint8 \(30, 4, 6, 3\), 'labels': a list",
+            r"labels_key must name the entry that contains the labels if it isn't clear, but "
+            r"'labels' and 'more' could; .*'data': an array of uint8 \(30, 4, 6, 3\), "
+            r"'labels': a list",
             id="two lists of labels",
         ),
         pytest.param(
@@ -284,15 +289,15 @@ def test_a_truncated_pickle_is_named(entries, save, place):
             "images_key .* but 'data' and 'more' could",
             id="two",
         ),
-        pytest.param({"data": None}, {}, "images_key must say .*but none could", id="no images"),
-        pytest.param({"labels": None}, {}, "labels_key must say .*but none could", id="no labels"),
+        pytest.param({"data": None}, {}, "images_key must name .*but none could", id="no images"),
+        pytest.param({"labels": None}, {}, "labels_key must name .*but none could", id="no labels"),
         pytest.param(
             {"more": ["a", "b", "c"]}, {}, "names_key .* but 'label_names' and 'more'", id="names"
         ),
         pytest.param(
             {},
             {"images_key": "pixels"},
-            "images_key must be a key of the dictionary, but 'pixels' isn't one; .* holds 'data': ",
+            "images_key must be a key of the dictionary, but 'pixels' isn't; .* contains 'data': ",
             id="a key that isn't there",
         ),
         pytest.param(
@@ -304,7 +309,7 @@ def test_a_truncated_pickle_is_named(entries, save, place):
         pytest.param(
             {"labels": ["dog"] * 30},
             {"labels_key": "labels", "names_key": "label_names"},
-            r"one of the classes \(ship, cat, bird\), but 'labels' in .* holds dog",
+            r"one of the classes \(ship, cat, bird\), but 'labels' in .* contains dog",
             id="a text that is no class",
         ),
         pytest.param(
@@ -333,7 +338,9 @@ def test_entries_that_do_not_fit_are_named(entries, save, place, change, setting
 
 @pytest.mark.parametrize("value", [[1, 2], np.zeros(3), "text", 7], ids=["list", "array", "s", "n"])
 def test_something_else_than_a_dictionary_is_refused(save, place, value):
-    with pytest.raises(DataError, match=r"must hold a dictionary of images and labels, but holds"):
+    with pytest.raises(
+        DataError, match=r"must contain a dictionary of images and labels, but contains"
+    ):
         pickled_dict(place, path=save(value))
 
 
@@ -349,5 +356,5 @@ def test_lists_that_stand_for_far_more_than_the_file_holds_are_refused(entries, 
     nested: object = [1, 2]
     for _ in range(12):
         nested = [nested] * 10
-    with pytest.raises(DataError, match=rf"but '{key}' names the same lists again and again and "):
+    with pytest.raises(DataError, match=rf"but '{key}' repeats the same lists and "):
         pickled_dict(place, path=save({**entries, key: nested})).train.read()

@@ -351,5 +351,5 @@ def test_of_a_picture_that_is_read_all_the_same_one_warning_names_it(
     for _ in range(3):
         assert read_picture(path, "rgb").shape == (64, 64, 3)
     (warning,) = caplog.messages
-    assert warning.startswith(f"{path} is read, but its file isn't as it should be (JPEGLib: ")
+    assert warning.startswith(f"{path} was read, but its file has a fault (JPEGLib: ")
     assert "JPEGLib" not in capfd.readouterr().err

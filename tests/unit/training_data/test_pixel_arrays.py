@@ -41,7 +41,9 @@ def test_layouts(pictures, layout, channels, saved, given):
     picture = pictures(5, 6, 6, channels)
     if layout.startswith("flat") and channels == 3 and not given:
         # 108 = 3 * 6 * 6 numbers: the planes of CIFAR, or pixel by pixel?
-        with pytest.raises(DataError, match=r"x\.layout must say how pixels are ordered .*\(5, 10"):
+        with pytest.raises(
+            DataError, match=r"x\.layout must give the order of the pixels .*\(5, 10"
+        ):
             converted(saved(picture))
     else:
         read = converted(saved(picture), layout if given else "auto")
@@ -117,17 +119,17 @@ def test_many_pictures_are_converted_in_pieces(pictures):
 @pytest.mark.parametrize(
     ("values", "scale", "message"),
     [
-        pytest.param([0, 1], "auto", r"x\.scale must say .* of 'data' \(int64\) go from 0 to 1;"),
-        pytest.param([0.0, 0.0], "auto", "go from 0 to 0; give raw"),
-        pytest.param([0, 256], "auto", "go from 0 to 256; give raw"),
-        pytest.param([-1, 1], "auto", r"\(int64\) go from -1 to 1"),
-        pytest.param([-2.0, 2.0], "auto", "go from -2 to 2"),
-        pytest.param([0.0, float("nan")], "auto", "must be finite numbers, but 'data' holds"),
+        pytest.param([0, 1], "auto", r"x\.scale must give .* of 'data' \(int64\) are from 0 to 1;"),
+        pytest.param([0.0, 0.0], "auto", "are from 0 to 0; give raw"),
+        pytest.param([0, 256], "auto", "are from 0 to 256; give raw"),
+        pytest.param([-1, 1], "auto", r"\(int64\) are from -1 to 1"),
+        pytest.param([-2.0, 2.0], "auto", "are from -2 to 2"),
+        pytest.param([0.0, float("nan")], "auto", "must be finite numbers, but 'data' contains"),
         pytest.param([0.0, float("inf")], "raw", "must be finite numbers"),
         pytest.param([0.0, 1.5], "unit", r"x\.scale unit means pixels from 0 to 1, .* 0 to 1\.5;"),
         pytest.param([-0.5, 1.0], "raw", "raw means pixels from 0 to 255, but .* from -0.5 to 1"),
-        pytest.param(["a", "b"], "auto", "pixels must be numbers, but 'data' holds <U1"),
-        pytest.param([1j, 2j], "auto", "pixels must be numbers, but 'data' holds complex128"),
+        pytest.param(["a", "b"], "auto", "pixels must be numbers, but 'data' contains <U1"),
+        pytest.param([1j, 2j], "auto", "pixels must be numbers, but 'data' contains complex128"),
     ],
 )
 def test_a_scale_that_is_unclear_or_wrong_is_refused(values, scale, message):

@@ -224,7 +224,7 @@ def test_no_room_on_the_disk_is_said_before_anything_is_written(idx_config, root
     assert "preparing images of the shape 100 x 1 x 2,048 x 2,048 needs 419 MB under" in str(
         caught.value
     )
-    assert "but 100 MB are free there; free some room, give a smaller data.input_size" in str(
+    assert "but 100 MB are free there; free some space, use a smaller data.input_size" in str(
         caught.value
     )
     small = prepare(replace(idx_config, input_size=8), split_seed=1, root=root)
@@ -471,7 +471,7 @@ def test_an_unknown_source_lists_the_known_ones(root):
 
 def test_a_data_root_that_cannot_be_written_is_told(idx_config, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="name a writable folder in HPSEARCH_DATA"):
+    with pytest.raises(DataError, match="set HPSEARCH_DATA to a writable folder"):
         prepare(idx_config, split_seed=1, root=tmp_path / "file")
 
 

@@ -74,7 +74,7 @@ def test_a_file_that_is_none_of_ours_is_refused_by_name(written, damage, says):
 def test_a_signature_that_makes_no_sense_is_refused(written, change):
     made, _ = written
     text = json.dumps(json.loads(made.signature.to_json()) | change)
-    with pytest.raises(CheckpointError, match="but what here says of it can't be used"):
+    with pytest.raises(CheckpointError, match="but that of here can't be used"):
         Signature.from_json(text, "here")
 
 

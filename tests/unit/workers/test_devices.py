@@ -111,8 +111,8 @@ def test_workers_are_spread_evenly(
         (
             5,
             2,
-            "2 GPUs with 2 workers each hold 4 workers, but --workers is 5; "
-            "use --workers-per-gpu 3 or fewer workers",
+            "2 GPUs with 2 workers each run 4 workers, but --workers is 5; use --workers-per-gpu 3 "
+            "or fewer workers",
         ),
     ],
 )

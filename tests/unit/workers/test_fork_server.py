@@ -42,5 +42,5 @@ def test_sockets_find_a_place_whatever_tmpdir_is(tmp_path, length):
 
 def test_a_daemonic_process_is_told_that_it_may_have_no_children(monkeypatch):
     monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
-    with pytest.raises(UserError, match="start it with daemon=False"):
+    with pytest.raises(UserError, match="start that process with daemon=False"):
         start_fork_server()

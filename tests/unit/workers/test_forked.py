@@ -108,7 +108,7 @@ def test_it_lives_on_if_its_server_is_killed_and_says_itself_how_it_ended(tmp_pa
     killed.send_signal(signal.SIGKILL)
     assert killed.join(PATIENCE)
     assert killed.exit_code is None
-    assert "how isn't known, since its fork server died" in death_of(killed.exit_code)
+    assert "the reason is unknown, because its fork server died" in death_of(killed.exit_code)
     told.send_signal(signal.SIGTERM)
     assert told.join(PATIENCE)
     assert quiet.is_alive()
@@ -138,7 +138,7 @@ def test_a_server_that_is_killed_before_it_has_forked_is_said_and_the_next_one_s
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(ForkServerLost, match="it ended before it had started one"):
+    with pytest.raises(ForkServerLost, match="it ended before it started one"):
         ForkedProcess(end, ("returns",), name="test")
     killer.join()
     process = ForkedProcess(end, ("exits",), name="test")

@@ -51,7 +51,7 @@ def test_a_gpu_that_computes_is_opened(gpu) -> None:
 
 def test_a_gpu_that_does_not_compute_is_named(gpu) -> None:
     gpu.cuda.broken = True
-    with pytest.raises(DeviceUnusable, match="a worker on cuda:0 needs a GPU that computes"):
+    with pytest.raises(DeviceUnusable, match="a worker on cuda:0 needs a working GPU"):
         open_device(GPU)
 
 

@@ -50,7 +50,7 @@ def test_the_real_allocators_refusals_are_known() -> None:
         found = memory.detect_out_of_memory(error, "cpu")
         assert found is not None, error
         assert found.asked_mb == pytest.approx(2**46 / 1e6, rel=0.01)
-        assert str(found).endswith(f"{found.asked_mb:,.0f} MB more were asked for")
+        assert str(found).endswith(f"{found.asked_mb:,.0f} MB more were requested")
         assert found.attributes() == {
             "out_of_memory": str(found),
             "memory_peak_mb": round(found.peak_mb, 1),

@@ -58,14 +58,14 @@ def test_messages_tell_interruptions(made_up) -> None:
     with pytest.raises(LeaseLost):
         made_up.ledger.renew(second)
     third = made_up.claim()
-    made_up.ledger.release(third, "the worker was told to leave")
+    made_up.ledger.release(third, "the worker was asked to stop")
     assert look(reader).messages == (
         "trial 0 was interrupted (OSError: disk)",
-        "trial 0 goes on after epoch 1",
+        "trial 0 continues after epoch 1",
         "trial 0 was interrupted (the worker process died)",
         "trial 0: a late worker's write was refused",
-        "trial 0 goes on after epoch 1",
-        "trial 0 paused (the worker was told to leave)",
+        "trial 0 continues after epoch 1",
+        "trial 0 paused (the worker was asked to stop)",
     )
 
 
@@ -73,7 +73,7 @@ def test_a_ticket_without_a_number_is_called_a_ticket(made_up) -> None:
     reader = reader_of(made_up)
     made_up.ledger.release(made_up.claim(), "gone")
     made_up.claim()
-    assert look(reader).messages == ("ticket 1 paused (gone)", "ticket 1 goes on after epoch 0")
+    assert look(reader).messages == ("ticket 1 paused (gone)", "ticket 1 continues after epoch 0")
 
 
 def test_the_best_trial_is_the_best_complete_one(made_up) -> None:
@@ -194,5 +194,5 @@ def test_a_log_that_has_lost_events_is_an_older_copy(made_up) -> None:
             )
         )
     )
-    with pytest.raises(DatabaseReplaced, match="'made_up' has lost its newest events"):
+    with pytest.raises(DatabaseReplaced, match="the newest events of study 'made_up' are missing"):
         look(reader)

@@ -54,8 +54,7 @@ def test_the_share_follows_who_comes_and_goes(host, caplog) -> None:
     host(cores=8, others=1)
     assert mine.now() == 4
     assert [each.getMessage() for each in caplog.records] == [
-        "2 workers are at work on this host now, on 8 cores: trials begin with 4 threads "
-        "instead of 8"
+        "2 workers run on this host now, on 8 cores: new trials use 4 threads instead of 8"
     ]
     assert mine.now() == 4
     assert len(caplog.records) == 1, "said once"
@@ -85,8 +84,8 @@ def test_what_somebody_asked_for_stays_and_is_warned_of(host, caplog) -> None:
     assert mine.now() == 2
     assert [each.levelno for each in caplog.records] == [logging.WARNING]
     assert caplog.records[0].getMessage() == (
-        "2 workers are at work on this host now, on 2 cores, and this one was given --threads 2: "
-        "they slow each other down; without --threads it takes its share"
+        "2 workers run on this host now, on 2 cores, and this one has --threads 2, so they slow "
+        "each other down; leave --threads out to share the cores"
     )
 
 
@@ -101,12 +100,11 @@ def test_threads_that_fit_beside_others_are_no_reason_to_warn(host, caplog) -> N
     [
         (4, 1, 0, None),
         (4, 4, 0, None),
-        (2, 4, 0, "4 workers share the 2 cores of this host: one for each core would get as much "
-                  "done"),
-        (8, 2, 1, "3 workers share the 8 cores of this host, 1 of them at work already: each "
+        (2, 4, 0, "4 workers share the 2 cores of this host: one worker per core would be as fast"),
+        (8, 2, 1, "3 workers share the 8 cores of this host, 1 of them already running: each "
                   "trains with 2 threads at most"),
-        (2, 1, 2, "3 workers share the 2 cores of this host, 2 of them at work already: one for "
-                  "each core would get as much done"),
+        (2, 1, 2, "3 workers share the 2 cores of this host, 2 of them already running: one "
+                  "worker per core would be as fast"),
     ],
 )  # fmt: skip
 def test_a_second_worker_is_said(host, cores, workers, others, expected) -> None:

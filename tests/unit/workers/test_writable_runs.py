@@ -22,7 +22,7 @@ def test_a_folder_that_is_yet_to_be_made_is_fine_and_is_not_made(tmp_path: Path)
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("not a folder")
-    with pytest.raises(UserError, match=f"{tmp_path}/runs is no folder.*--runs or HPSEARCH_RUNS"):
+    with pytest.raises(UserError, match=f"{tmp_path}/runs isn't a folder.*--runs or HPSEARCH_RUNS"):
         require_writable(tmp_path / "runs" / "deeper")
 
 
@@ -53,6 +53,6 @@ def test_a_launch_creates_nothing(hpsearch: Callable[..., Ran], here: Path) -> N
     (here / "runs").write_text("not a folder")
     ran = hpsearch("launch", "--study", "quickstart")
     assert ran.code == 2
-    assert ran.err.startswith("error: checkpoints are written below the runs folder")
+    assert ran.err.startswith("error: checkpoints are written into the runs folder")
     assert ran.err.count("\n") == 1
     assert [path.name for path in here.iterdir()] == ["runs"]

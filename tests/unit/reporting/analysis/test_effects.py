@@ -132,7 +132,7 @@ def test_few_trials_give_a_reason_and_no_effect(trials: int) -> None:
     told = effects(evidence(by_dilation, trials=trials))
     assert told.effects == ()
     assert told.reason == (
-        f"effects need at least 8 complete trials, and there are {trials}; launch more trials"
+        f"effects need at least 8 complete trials, but there are {trials}; launch more trials"
     )
 
 

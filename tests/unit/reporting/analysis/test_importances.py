@@ -23,12 +23,12 @@ def test_what_the_value_depends_on_is_the_most_important(evaluator: str) -> None
 def test_a_branch_is_a_group_of_its_own() -> None:
     found = importances(evidence(lambda p: 0.8, trials=60), resamples=2)
     assert [group.branch for group in found.groups] == [{}, {"optimizer": "sgd"}]
-    assert found.groups[1].reason == "shares need two parameters that vary, and there are 1"
+    assert found.groups[1].reason == "shares need two parameters that vary, but there are 1"
 
 
 def test_few_or_equal_trials_give_a_reason_in_place_of_an_exception() -> None:
     few = importances(evidence(lambda p: 0.8, trials=9))
-    assert few.groups[0].reason == "at least 10 complete trials are needed, and there are 9"
+    assert few.groups[0].reason == "at least 10 complete trials are needed, but there are 9"
     equal = importances(evidence(lambda p: 0.8, trials=30, noise=0.0, start=lambda p: 1.0))
     assert equal.groups[0].reason == "all complete trials have the same value"
     made = evidence(lambda p: 0.8, trials=20)

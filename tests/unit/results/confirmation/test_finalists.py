@@ -84,7 +84,7 @@ def test_one_standard_error_of_a_share_is_the_binomial_one() -> None:
 
 def test_nothing_to_choose_from_is_told() -> None:
     with pytest.raises(
-        UserError, match="only a trial that is complete or waits at a rung can be confirmed"
+        UserError, match="only a trial that is complete or paused at a rung can be confirmed"
     ):
         finalists([], metric="val_accuracy", images=10)
     with pytest.raises(UserError, match="at least one finalist must be trained again, but got 0"):
