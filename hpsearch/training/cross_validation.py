@@ -203,7 +203,9 @@ class _Trial:
             RuntimeError: If training has moved on since.
         """
         if len(self.history) != epoch or any(each.ended is not None for each in self.rounds):
-            raise RuntimeError(f"the state after epoch {epoch} is gone: training has moved on")
+            raise RuntimeError(
+                f"the state after epoch {epoch} is no longer available: training has continued"
+            )
         return self.state()
 
     def state(self) -> dict[str, Any]:

@@ -45,12 +45,13 @@ RULES = (
     Rule(
         name="one owner",
         check=tickets.one_owner_at_a_time,
-        means="two workers trained the trial at one time; its curve may mix both",
+        means="two workers trained the trial at one time; its curve may contain epochs of both",
     ),
     Rule(
         name="late write",
         check=tickets.no_late_write,
-        means="a worker that had lost the trial wrote to it; its curve may mix two runs",
+        means="a worker that had lost the trial wrote to it; its curve may contain epochs of two "
+        "runs",
     ),
     Rule(
         name="epochs",

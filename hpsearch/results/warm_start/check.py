@@ -303,7 +303,7 @@ def stored_value(parameter: Parameter, cell: Any) -> Scalar:
     if not parameter.contains(value):
         any_step = parameter.step in (None, 1) or parameter.log
         step = "" if any_step else f" in steps of {parameter.step}"
-        raise Outside(f"must lie in {parameter.low} to {parameter.high}{step}, but is {cell}")
+        raise Outside(f"must be in {parameter.low} to {parameter.high}{step}, but is {cell}")
     return value
 
 

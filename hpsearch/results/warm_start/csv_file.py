@@ -279,8 +279,8 @@ class CellReader:
             if comma is not None and point is not None:
                 raise UserError(
                     f"{file}: the numbers of a column must have a decimal point or a decimal "
-                    f"comma, but column {name!r} has both {point} and {comma}; write all of them "
-                    "in one way"
+                    f"comma, but column {name!r} has both {point} and {comma}; use one of them in "
+                    "the whole column"
                 )
         # If commas separate cells and numbers have points, 128,64 in quotes is a list of two
         uses_comma = any(commas) and not (comma_separates and any(points))

@@ -89,7 +89,7 @@ def read_secret(variable: str, name: str) -> str:
         UserError: The file can't be read, is empty, isn't UTF-8, is too large or has several
             lines; the message shows nothing of the content.
     """
-    rule = f"{variable} must name a readable file that holds one line"
+    rule = f"{variable} must name a readable file that contains one line"
     try:
         with Path(os.path.expanduser(name)).open("rb") as file:  # noqa: PTH111
             content = file.read(_LONGEST + 1)
@@ -101,6 +101,6 @@ def read_secret(variable: str, name: str) -> str:
     except UnicodeDecodeError:
         raise UserError(f"{rule}, but {name!r} isn't UTF-8 text") from None
     if not text or len(content) > _LONGEST or any(sign in text for sign in "\r\n\0"):
-        what = "is empty" if not text else "holds something else"
+        what = "is empty" if not text else "contains something else"
         raise UserError(f"{rule}, but {name!r} {what}")
     return text

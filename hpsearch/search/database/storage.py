@@ -320,7 +320,7 @@ class Snapshot(Database):
         Raises:
             RuntimeError: Always.
         """
-        raise RuntimeError("a look at one moment can't write")
+        raise RuntimeError("a snapshot is read-only")
 
 
 def read_snapshot(database: Database, look: Callable[[Database], T]) -> T:

@@ -98,7 +98,7 @@ class Ledger:
         stops = self._fence.run(claim, "renew", work)
         if stops is None:
             # Not a late write: our own last report is stored, but its answer isn't here yet.
-            raise LeaseLost(f"ticket {claim.ticket}: attempt {claim.attempt} has ended it")
+            raise LeaseLost(f"ticket {claim.ticket} was already ended by attempt {claim.attempt}")
         return stops
 
     def _has_ended_it(self, claim: Claim, ticket: Row | None) -> bool:
@@ -361,7 +361,10 @@ class Ledger:
                 sa.update(studies).where(studies.c.study_id == self.study_id).values(exhausted=True)
             )
             self._fence.event(
-                connection, claim, EventKind.WITHDRAWN, {"reason": "the space has no point left"}
+                connection,
+                claim,
+                EventKind.WITHDRAWN,
+                {"reason": "every point of the space has been used"},
             )
 
         self._fence.run(claim, "withdraw", work, leaves=EventKind.WITHDRAWN)

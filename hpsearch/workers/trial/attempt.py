@@ -155,7 +155,7 @@ class Attempt:
         if end.last:
             # Before the report: a complete trial in the ledger has its weights on disk.
             if not self._save_best():
-                return self._give_back("there was no room for its best weights")
+                return self._give_back("there was no disk space for its best weights")
             end = self._with_predictions(end)
         elif (
             # A trial that pauses at a rung goes on from there
