@@ -405,7 +405,9 @@ def test_a_confirmed_figure_is_verified_by_its_prediction_interval(
 
     ran = hpsearch("verify", changed(deployed, here, confirm), *deployed.data)
     assert ran.code == code
-    assert f"expected {100 * low:.4f} to 100.0000 % (where one more training is expected" in ran.out
+    assert (
+        f"expected {100 * low:.4f} to 100.0000 % (the 95 % interval of one more training" in ran.out
+    )
     # Another seed would have come elsewhere; this is the same training
     assert "reproduced exactly: every metric equals the recorded value" in ran.out
 

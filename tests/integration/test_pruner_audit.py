@@ -152,8 +152,9 @@ def test_the_bill(search, database, capsys):
     _print_pruning(told, "val_accuracy")
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith(
-        "pruning saved up to 6 epochs; of 3 spared trials 1 would have been stopped falsely "
-        "(33 %; 95 %: 6 to 79 %), regret 10.00 points, for 9 epochs rank correlation with the end: "
+        "pruning saved up to 6 epochs; of 3 trials kept by the audit 1 would have been stopped "
+        "falsely (33 %; 95 %: 6 to 79 %), regret 10.00 points, for 9 epochs rank correlation with "
+        "the end: "
     )
     assert ranked(record)[0].number == 4, "a spared trial is complete, and may win"
     facts = read_facts(database, opened.stored.name)

@@ -215,10 +215,10 @@ def _print_pruning(bill: Mapping[str, Any], metric: str) -> None:
         low, high = bill["false_interval"]
         regret = MetricFormat(metric).width(bill["regret"])
         line += (
-            f"; of {count_noun(spared, 'spared trial')} {bill['falsely_pruned']} would have been "
-            f"stopped falsely ({format_percent(bill['false_rate'])}; 95 %: "
-            f"{format_percent_range(low, high)}), "
-            f"regret {regret}, for {count_noun(bill['epochs_paid'], 'epoch')}"
+            f"; of {count_noun(spared, 'trial')} kept by the audit {bill['falsely_pruned']} would "
+            f"have been stopped falsely ({format_percent(bill['false_rate'])}; 95 %: "
+            f"{format_percent_range(low, high)}), regret {regret}, for "
+            f"{count_noun(bill['epochs_paid'], 'epoch')}"
         )
     say(line)
     ranks = [rung for rung in bill["rungs"] if rung["spearman"] is not None]
