@@ -47,7 +47,7 @@ class _AtFirstClaim(Exception):
 def stand_at_the_first_claim(url: str, folder: str, answer: Connection) -> None:
     """Run a worker until it requests its first ticket; the target of a process."""
     from hpsearch.workers import worker
-    from hpsearch.workers.worker_options import WorkerOptions
+    from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
     def told(*_: Any) -> None:
         answer.send((time.monotonic(), _private_mb()))
@@ -55,7 +55,7 @@ def stand_at_the_first_claim(url: str, folder: str, answer: Connection) -> None:
 
     worker._pull = told  # type: ignore[assignment] # the last line before the first claim
     options = WorkerOptions(
-        study_name="start", storage=url, device="cpu", threads=1, runs=Path(folder)
+        run=RunConfig(storage=url, runs=Path(folder)), study_name="start", device="cpu", threads=1
     )
     try:
         worker.run_worker(options)

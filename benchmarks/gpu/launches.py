@@ -21,7 +21,7 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.autoscale import Autoscaler
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
-from hpsearch.workers.worker_options import WorkerOptions
+from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,14 @@ class Launched:
     ) -> LaunchResult:
         """Run so many workers, or as many as ``packing`` chooses, until ``seconds`` are over."""
         options = WorkerOptions(
+            run=RunConfig(
+                storage=self.database.url.render_as_string(hide_password=False),
+                runs=self.folder / "runs",
+                checkpoint_seconds=1e6,
+            ),
             study_name=self.stored.name,
-            storage=self.database.url.render_as_string(hide_password=False),
             device=device,
             threads=1,
-            runs=self.folder / "runs",
-            data=None,
-            checkpoint_seconds=1e6,
         )
         supervisor = Supervisor(
             self.database,

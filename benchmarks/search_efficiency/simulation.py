@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 
 from benchmarks.search_efficiency.table import Curve, Table
-from hpsearch.workers.worker_options import WorkerOptions
+from hpsearch.workers.run_config import RunConfig
 
 #: Seconds of a draw (or a promotion) and of a report, the same for all contestants, so that the
 #: speed of the database doesn't matter: about the costs of hpsearch and Optuna
@@ -69,7 +69,7 @@ class Trouble:
     #: Probability that a worker dies in the middle of an epoch. Its trial continues from its last
     #: checkpoint, and epochs that are trained again aren't reported again.
     crashes: float = 0.0
-    checkpoint_seconds: float = WorkerOptions.checkpoint_seconds
+    checkpoint_seconds: float = RunConfig.checkpoint_seconds
 
 
 @dataclass

@@ -20,7 +20,7 @@ from hpsearch.errors import UserError
 from hpsearch.leave_signals import ignored
 
 if TYPE_CHECKING:
-    from hpsearch.workers.launch.launching import LaunchOptions
+    from hpsearch.workers.run_config import RunConfig
 
 #: The variable with the file descriptor to which a launch in the background writes that it began.
 _BEGUN = "HPSEARCH_BEGUN_FD"
@@ -39,7 +39,8 @@ class Started:
 
 
 def start(
-    options: LaunchOptions,
+    run: RunConfig,
+    stored_as: str,
     *,
     study: str,
     overrides: Sequence[str],
@@ -50,7 +51,8 @@ def start(
     """Start the same launch in the background; return when its study is stored and it searches.
 
     Args:
-        options: The options of the launch.
+        run: How trials are run.
+        stored_as: The name of the study in the database.
         study: The study file or stored study, as it was typed.
         overrides: The values of ``--set``.
         name: The value of ``--name``; ``None``: the study's own name.
@@ -62,7 +64,7 @@ def start(
             contains the end of its log.
     """
     beginning, begun = os.pipe()
-    log = options.runs / options.study.name / "launch.log"
+    log = run.runs / stored_as / "launch.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         # A closed terminal doesn't affect another session, but a shell may send SIGHUP itself
@@ -71,13 +73,13 @@ def start(
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "hpsearch"),
-                    *arguments(options, study, overrides, name),
+                    *arguments(run, study, overrides, name),
                     *(["--confirm"] if confirm else []),
                 ],
                 # The database's URL may contain a password, a webhook's is often a secret, and
                 # every user of the machine can read argv.
                 env={
-                    **environment_with(options.storage),
+                    **environment_with(run.storage),
                     NOTIFY: notify or "",
                     _BEGUN: str(begun),
                 },
@@ -102,7 +104,7 @@ def start(
         told = log.read_bytes()[begins_at:].decode(errors="replace")
         raise UserError(f"the launch in the background ended at once:\n{told.strip()}")
     process.returncode = process.returncode or 0  # no warning that it still runs
-    return Started(study=options.study.name, pid=process.pid, log=log)
+    return Started(study=stored_as, pid=process.pid, log=log)
 
 
 def say_that_it_has_begun() -> Callable[[], None]:
@@ -122,13 +124,11 @@ def say_that_it_has_begun() -> Callable[[], None]:
     return say
 
 
-def arguments(
-    options: LaunchOptions, study: str, overrides: Sequence[str], name: str | None
-) -> list[str]:
+def arguments(run: RunConfig, study: str, overrides: Sequence[str], name: str | None) -> list[str]:
     """Return the arguments of the same launch; the environment contains the storage.
 
     Args:
-        options: The options of the launch.
+        run: How trials are run.
         study: The study file or stored study, as it was typed.
         overrides: The values of ``--set``.
         name: The value of ``--name``; ``None``: the study's own name.
@@ -136,18 +136,18 @@ def arguments(
     given = [
         "launch",
         f"--study={study}",
-        f"--workers={'auto' if options.workers is None else options.workers}",
-        f"--devices={options.devices}",
-        f"--lease={options.lease_seconds!r}",
-        f"--checkpoint-interval={options.checkpoint_seconds!r}",
-        f"--runs={options.runs}",
+        f"--workers={'auto' if run.workers is None else run.workers}",
+        f"--devices={run.devices}",
+        f"--lease={run.lease_seconds!r}",
+        f"--checkpoint-interval={run.checkpoint_seconds!r}",
+        f"--runs={run.runs}",
         *(f"--set={override}" for override in overrides),
     ]
     optional = {
         "--name": name,
-        "--timeout": None if options.timeout is None else f"{options.timeout!r}s",
-        "--workers-per-gpu": options.workers_per_gpu,
-        "--data": options.data,
+        "--timeout": None if run.timeout is None else f"{run.timeout!r}s",
+        "--workers-per-gpu": run.workers_per_gpu,
+        "--data": run.data,
     }
     return given + [f"{key}={value}" for key, value in optional.items() if value is not None]
 

@@ -10,6 +10,7 @@ import typer
 from hpsearch.cli import completion
 from hpsearch.cli.storage_option import DEFAULT_STORAGE as DEFAULT_STORAGE
 from hpsearch.cli.storage_option import resolve_storage
+from hpsearch.workers.run_config import RunConfig
 
 
 def at_least_one(value: int | None) -> int | None:
@@ -188,4 +189,4 @@ CheckpointOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-DEFAULT_RUNS = Path("runs")
+DEFAULT_RUNS = RunConfig.runs

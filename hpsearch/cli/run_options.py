@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
@@ -23,9 +23,7 @@ from hpsearch.cli.options import (
     seconds,
 )
 from hpsearch.output_streams import optional_output
-
-if TYPE_CHECKING:
-    from hpsearch.workers.launch.launching import RunSettings
+from hpsearch.workers.run_config import RunConfig
 
 #: The parameter that is replaced by these options in a command's signature.
 _PARAMETER = "run"
@@ -35,21 +33,19 @@ _PARAMETER = "run"
 class RunOptions:
     """The typed options; with ``@takes_run_options`` a command gets them as parameter ``run``."""
 
-    workers: WorkersOption = "1"
-    devices: DevicesOption = "auto"
+    workers: WorkersOption = str(RunConfig.workers)
+    devices: DevicesOption = RunConfig.devices
     workers_per_gpu: WorkersPerGpuOption = None
     timeout: TimeoutOption = None
     storage: StorageOption = DEFAULT_STORAGE
     runs: RunsOption = DEFAULT_RUNS
     data: DataOption = None
-    lease: LeaseOption = 30.0
-    checkpoint_interval: CheckpointOption = 30.0
+    lease: LeaseOption = RunConfig.lease_seconds
+    checkpoint_interval: CheckpointOption = RunConfig.checkpoint_seconds
 
-    def settings(self) -> RunSettings:
-        """Convert them to the settings of a launch."""
-        from hpsearch.workers.launch.launching import RunSettings
-
-        return RunSettings(
+    def config(self) -> RunConfig:
+        """Convert them to the options of a run."""
+        return RunConfig(
             storage=self.storage,
             workers=None if self.workers == "auto" else int(self.workers),
             devices=self.devices,

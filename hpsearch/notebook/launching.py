@@ -12,10 +12,10 @@ from hpsearch.results.opening import database_for_reading, study_of
 from hpsearch.results.records import read_study
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.isolation import run_isolated
-from hpsearch.workers.launch.launching import RunSettings
 from hpsearch.workers.launch.launching import launch as start
 from hpsearch.workers.launch.preflight import check_launch
 from hpsearch.workers.launch.supervisor import LaunchResult
+from hpsearch.workers.run_config import RunConfig
 
 if TYPE_CHECKING:
     from hpsearch.workers.confirmation import ConfirmRequest
@@ -29,7 +29,7 @@ def launch(
     study: str,
     changes: Sequence[str],
     name: str | None,
-    settings: RunSettings,
+    run: RunConfig,
     *,
     progress: bool,
 ) -> LaunchResult:
@@ -41,34 +41,31 @@ def launch(
         study: A stored study's name, a name under ``studies/``, or the path of a study file.
         changes: Overrides, as ``--set`` takes them.
         name: Replaces the study's name; ``None`` keeps it.
-        settings: The options of the launch.
+        run: How trials are run.
         progress: Whether to show the progress.
 
     Returns:
         How the launch ended.
 
     Raises:
-        UserError: The study file, a setting, the data or the database can't be used, or this isn't
+        UserError: The study file, an option, the data or the database can't be used, or this isn't
             the main thread, the only one that receives signals.
     """
     _require_main_thread()
     with hidden():
         start_fork_server()
-        options, pending = run_isolated(check_launch, study, changes, name, settings)
-        found = options.study
-        show = shower(found.name, found.objective.metric, wanted=progress)
-        return start(options, show, pending.preview.allocation)
+        loaded, pending = run_isolated(check_launch, study, changes, name, run)
+        show = shower(loaded.name, loaded.objective.metric, wanted=progress)
+        return start(loaded, run, show, pending.preview.allocation)
 
 
-def confirm(
-    name: str, request: ConfirmRequest, settings: RunSettings, *, progress: bool
-) -> LaunchResult:
+def confirm(name: str, request: ConfirmRequest, run: RunConfig, *, progress: bool) -> LaunchResult:
     """Confirm a stored search, as ``hpsearch confirm`` does.
 
     Args:
         name: The name of the search.
         request: Which finalists and seeds to train, and whether to begin a new confirmation.
-        settings: The options of the launch.
+        run: How trials are run.
         progress: Whether to show the progress.
 
     Returns:
@@ -81,14 +78,13 @@ def confirm(
     from hpsearch.workers import confirmation
 
     _require_main_thread()
-    with hidden(), database_for_reading(settings.storage) as database:
+    with hidden(), database_for_reading(run.storage) as database:
         start_fork_server()
         record = read_study(database, name)
         file = study_of(record)
         prepared = confirmation.prepare_confirmation(database, record, file, request)
-        options = settings.on(prepared.study)
         show = shower(prepared.name, prepared.study.objective.metric, wanted=progress)
-        return confirmation.run(database, prepared, options, show)
+        return confirmation.run(database, prepared, run, show)
 
 
 def _require_main_thread() -> None:

@@ -14,6 +14,7 @@ from hpsearch.reporting.status import status_of
 from hpsearch.results.opening import database_for_reading, name_in_file, stored_name
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search.database.storage import Database
+from hpsearch.workers.run_config import RunConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,8 +116,8 @@ class Study:
         timeout: float | None = None,
         devices: str = "auto",
         workers_per_gpu: int | None = None,
-        lease_seconds: float = 30.0,
-        checkpoint_seconds: float = 30.0,
+        lease_seconds: float = RunConfig.lease_seconds,
+        checkpoint_seconds: float = RunConfig.checkpoint_seconds,
         progress: bool = True,
     ) -> LaunchResult:
         """Search with local worker processes until the budget is used.
@@ -146,12 +147,11 @@ class Study:
                 the main thread.
         """
         from hpsearch.notebook import launching
-        from hpsearch.workers.launch.launching import RunSettings
 
         changes = [*self._overrides]
         changes += [] if trials is None else [f"budget.trials={trials}"]
         changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
-        settings = RunSettings(
+        run = RunConfig(
             storage=self._storage,
             runs=self._runs,
             data=self._data,
@@ -162,7 +162,7 @@ class Study:
             lease_seconds=lease_seconds,
             checkpoint_seconds=checkpoint_seconds,
         )
-        return launching.launch(self._study, changes, self._given_name, settings, progress=progress)
+        return launching.launch(self._study, changes, self._given_name, run, progress=progress)
 
     def confirm(
         self,
@@ -197,9 +197,8 @@ class Study:
         """
         from hpsearch.notebook import launching
         from hpsearch.workers.confirmation import ConfirmRequest
-        from hpsearch.workers.launch.launching import RunSettings
 
-        settings = RunSettings(
+        run = RunConfig(
             storage=self._storage,
             runs=self._runs,
             data=self._data,
@@ -208,7 +207,7 @@ class Study:
             timeout=timeout,
         )
         request = ConfirmRequest(top=top, seeds=seeds, again=again)
-        launching.confirm(self._require_name(), request, settings, progress=progress)
+        launching.confirm(self._require_name(), request, run, progress=progress)
         return self.best
 
     def invalidate(self, trial: int, reason: str, *, again: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 - ``launch``          one launch: what it will cost, its supervisor, its pool of local processes
 - ``worker``          one worker: claim, run, again
-- ``worker_options``  how it works
+- ``run_config``      the options of a run and of a worker, with all defaults
 - ``trial``           one claimed trial: its configuration, its training, its files, its lease
 - ``confirmation``    confirming a search's winner with fresh seeds
 - ``winner``          what is done with a winner: test images, files of its model, labels

@@ -52,11 +52,12 @@ from hpsearch.training.plan import plan
 from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.launch.estimate import SAMPLES
-from hpsearch.workers.launch.launching import LaunchOptions, check_options, supervise
+from hpsearch.workers.launch.launching import check_options, supervise
 from hpsearch.workers.launch.probe import Probe, time_of
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult
 from hpsearch.workers.launch.timing import TimeRange
+from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.trial.build_plan import device_name, plan_build
 from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
 from hpsearch.workers.trial.same_images import require_same_images
@@ -156,12 +157,12 @@ def prepare_confirmation(
     return _describe(database, search, stored, new=stored.document == prepared.document)
 
 
-def time_left(prepared: ConfirmationRun, options: LaunchOptions) -> TimeRange | None:
+def time_left(prepared: ConfirmationRun, run: RunConfig) -> TimeRange | None:
     """Train the finalists for a moment and return how long the confirmation will take at most.
 
     Args:
         prepared: What ``prepare_confirmation`` returned.
-        options: The options of the run.
+        run: How the trainings are run.
 
     Returns:
         The range; ``None`` if nothing is left, or nothing could be measured.
@@ -169,28 +170,26 @@ def time_left(prepared: ConfirmationRun, options: LaunchOptions) -> TimeRange | 
     Raises:
         UserError: An option is out of bounds, or the data isn't there.
     """
-    allocation = check_options(options)
+    allocation = check_options(run)
     left = prepared.most - prepared.ended
     seed = prepared.spec.seeds_before + 1
     build_plans = []
     for each in prepared.spec.finalists if left > 0 else ():
         config = prepared.study.trial_config({**each.params, CONFIRM_SEED: seed}, ticket=1)
-        device = (
-            allocation.devices[0] if allocation.devices else resolve_devices(options.devices)[0]
-        )
+        device = allocation.devices[0] if allocation.devices else resolve_devices(run.devices)[0]
         with suppress(InfeasibleConfig):
             build_plan = plan_build(
                 config,
                 device=device,
                 threads=allocation.threads,
                 exact_threads=False,
-                data=options.data,
+                data=run.data,
             )
             build_plans.append(build_plan)
     probe = Probe(
         build_plans=pickle.dumps(build_plans[:SAMPLES]),
         plugins=prepared.study.plugins,
-        data=options.data,
+        data=run.data,
     )
     return time_of(
         probe,
@@ -204,7 +203,7 @@ def time_left(prepared: ConfirmationRun, options: LaunchOptions) -> TimeRange | 
 def run(
     database: Database,
     prepared: ConfirmationRun,
-    options: LaunchOptions,
+    config: RunConfig,
     on_progress: Callable[[Progress], None],
 ) -> LaunchResult:
     """Run the trainings of a confirmation's plan, then measure the finalists' latencies.
@@ -212,7 +211,7 @@ def run(
     Args:
         database: The database of the confirmation.
         prepared: What ``prepare_confirmation`` returned.
-        options: The options of the run; their study is ``prepared.study``.
+        config: How the trainings are run.
         on_progress: Called about twice a second, from the calling thread.
 
     Returns:
@@ -222,18 +221,18 @@ def run(
         DataError: The images aren't those of the search any more.
         UserError: An option is out of bounds.
     """
-    allocation = check_options(options)
+    allocation = check_options(config)
     # A confirmation that was killed between two rounds has no ticket left, but isn't finished
     extend_budget_from_plan(database, prepared.name)
     stored = studies.find(database, prepared.name)
     record = read_study(database, prepared.name)
     if not record.is_finished:  # A finished confirmation trains nothing, so it needs no images.
-        require_same_images(database, stored, prepared.study, options.data)
-    outcome = supervise(database, stored, options, allocation, on_progress)
+        require_same_images(database, stored, prepared.study, config.data)
+    outcome = supervise(database, stored, prepared.study, config, allocation, on_progress)
     if outcome.reason == "finished":
-        device = resolve_devices(options.devices)[0]
+        device = resolve_devices(config.devices)[0]
         open_device(device)
-        measure_latencies(database, prepared, device=device, data=options.data)
+        measure_latencies(database, prepared, device=device, data=config.data)
     return outcome
 
 

@@ -33,13 +33,13 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.tracking.tracking import Tracking
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.owners import new_owner
+from hpsearch.workers.run_config import WorkerOptions
 from hpsearch.workers.threads import ThreadShare
 from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
 from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.trial.tracked import close_orphaned_runs
 from hpsearch.workers.trial.trial_run import run_trial
-from hpsearch.workers.worker_options import WorkerOptions
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def run_worker(options: WorkerOptions) -> Idle | None:
         UserError: The study, its plug-ins or its data can't be reached from here.
         DeviceUnusable: The GPU doesn't compute, or stopped computing.
     """
-    stop_signal = StopSignal(options.timeout)
+    stop_signal = StopSignal(options.run.timeout)
     for number in leave_signals():
         signal.signal(number, stop_signal.on_signal)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -128,10 +128,10 @@ def run_worker(options: WorkerOptions) -> Idle | None:
     torch.set_num_threads(1)
     open_device(options.device)
     if not options.database_was_there:
-        with closing(Database(options.storage)) as at_the_start:
+        with closing(Database(options.run.storage)) as at_the_start:
             require_tables(at_the_start)
     patience = Patience(seconds=float("inf"), interrupted=stop_signal.grace_over)
-    database = Database(options.storage, patience)
+    database = Database(options.run.storage, patience)
     try:
         return _work(options, database, stop_signal)
     except GaveUpWaiting:
@@ -150,7 +150,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
         database,
         stored.study_id,
         owner,
-        lease_seconds=options.lease_seconds,
+        lease_seconds=options.run.lease_seconds,
         seen_stops=stored.stops,
         needs_point=lambda ticket: sampler.is_enumerated and ticket > len(study.try_first),
         rules=rules,
@@ -165,17 +165,15 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
             *optuna_directions(study.goals),
             partial=rules.promotion is not None,
         ),
-        folder=RunFolder(options.runs, stored.name, stored.run_key),
+        folder=RunFolder(options.run.runs, stored.name, stored.run_key),
         device=options.device,
         threads=ThreadShare(
             database=database, owner=owner, most=options.threads, exact=options.exact_threads
         ),
-        data=options.data,
-        lease_seconds=options.lease_seconds,
-        checkpoint_seconds=options.checkpoint_seconds,
+        run=options.run,
         seen_stops=stored.stops,
         leave=stop_signal.requested,
-        starts=starts_of(study, data=options.data),
+        starts=starts_of(study, data=options.run.data),
         tracking=Tracking(study.trackers),
     )
     confirms = study.confirms is not None

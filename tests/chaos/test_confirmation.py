@@ -28,8 +28,8 @@ from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
 from hpsearch.workers.confirmation import ConfirmRequest, prepare_confirmation, run
 from hpsearch.workers.launch import worker_pool
-from hpsearch.workers.launch.launching import LaunchOptions
 from hpsearch.workers.launch.supervisor import LaunchResult
+from hpsearch.workers.run_config import RunConfig
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -91,8 +91,7 @@ def run_here(confirm: Confirming, search: SmallSearch, dies_at: str = "") -> Lau
     """Run the confirmation with two workers, in which ``HPSEARCH_EXIT_AT`` is ``dies_at``."""
     asked = prepare_confirmation(search.database, search.record(), search.study, ConfirmRequest())
     assert asked.name == confirm.stored.name
-    options = LaunchOptions(
-        study=asked.study,
+    config = RunConfig(
         storage=str(search.database.url),
         workers=2,
         devices="cpu",
@@ -105,7 +104,7 @@ def run_here(confirm: Confirming, search: SmallSearch, dies_at: str = "") -> Lau
     worker_pool.worker_process = partial(worker_that_dies, dies_at, "")  # type: ignore[assignment]
     try:
         with _without_main_module():
-            return run(search.database, asked, options, lambda _: None)
+            return run(search.database, asked, config, lambda _: None)
     finally:
         worker_pool.worker_process = real
 

@@ -181,7 +181,7 @@ def test_a_worker_that_dies_while_it_leaves(
 
 @pytest.mark.parametrize("step", OF_THE_LAUNCH, ids=lambda step: step.name.lower())
 def test_a_launch_that_dies(step: FailPoint, place: Place, undisturbed: dict[str, Any]) -> None:
-    options = place.options()  # writes the study file
+    place.file()  # writes it
     dies_at = [place.dies_at(step)]
     if step in (FailPoint.DEATH_SEEN, FailPoint.TICKETS_FREED):
         # In the last trial: nobody frees it before its lease is over, so another would come first.
@@ -190,7 +190,7 @@ def test_a_launch_that_dies(step: FailPoint, place: Place, undisturbed: dict[str
     command[-1] += "/steps.yaml"
     command += ["--checkpoint-interval", "0", "--data", str(place.data), "--devices", "cpu"]
     command += ["--lease", "5"]
-    command += ["--runs", str(options.runs), "--storage", place.storage]
+    command += ["--runs", str(place.config().runs), "--storage", place.storage]
     died = subprocess.run(
         command,
         env={**os.environ, VARIABLE: ",".join(dies_at)},

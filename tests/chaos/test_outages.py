@@ -19,7 +19,7 @@ from support.launches import STUDY, Launch, assert_exact
 
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.worker_pool import WorkerPool
-from hpsearch.workers.worker_options import WorkerOptions
+from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -120,7 +120,10 @@ def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
     launch.process = None  # it has ended, and well: nothing that `wait_for` should complain of
     own_server.crash()
     options = WorkerOptions(
-        study_name="storm", storage=url, device="cpu", threads=1, runs=tmp_path / "runs"
+        run=RunConfig(storage=url, runs=tmp_path / "runs"),
+        study_name="storm",
+        device="cpu",
+        threads=1,
     )
     crew = WorkerPool(start_fork_server(), options)
     try:

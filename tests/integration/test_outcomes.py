@@ -30,7 +30,6 @@ from hpsearch.search.ledger.types import TrialRow
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.suggest import draw_trial
 from hpsearch.workers.launch import preview
-from hpsearch.workers.launch.launching import LaunchOptions
 
 OBJECTIVES = ("val_accuracy", "parameters", "epoch_seconds")
 CONSTRAINTS = ("parameters <= 1000", "latency <= 5", "val_loss <= 0.8")
@@ -302,7 +301,7 @@ def test_a_database_from_before_is_upgraded_and_its_study_goes_on(storage_url):
     with pytest.raises(StorageError, match=r"older schema 0001, .*`hpsearch studies --upgrade"):
         require_tables(database)
     # What a launch does first, before it shows what it will cost
-    stored = preview._stored(LaunchOptions(study=file, storage=storage_url, workers=1)).stored
+    stored = preview._stored(file, storage_url).stored
     assert stored is not None and stored.name == file.name
     require_tables(database)
     after = open_search(database, file)

@@ -22,9 +22,11 @@ from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries
 from hpsearch.study_file.loading import load_study
+from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch import worker_pool
-from hpsearch.workers.launch.launching import LaunchOptions, launch
+from hpsearch.workers.launch.launching import launch
 from hpsearch.workers.launch.supervisor import LaunchResult
+from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.worker import StopSignal
 from support.ledger import optuna_study
@@ -84,12 +86,15 @@ class Place:
     data: Path
     study: str = STUDY
 
-    def options(self) -> LaunchOptions:
-        """Return a launch of ``study`` by one worker, with a checkpoint after every epoch."""
+    def file(self) -> StudyFile:
+        """Return ``study`` as a study file."""
         file = self.folder / "steps.yaml"
         file.write_text(self.study)
-        return LaunchOptions(
-            study=load_study(file, component_registries.registries),
+        return load_study(file, component_registries.registries)
+
+    def config(self) -> RunConfig:
+        """Return a run by one worker, with a checkpoint after every epoch."""
+        return RunConfig(
             storage=self.storage,
             workers=1,
             devices="cpu",
@@ -110,7 +115,7 @@ class Place:
         worker_pool.worker_process = dying  # type: ignore[assignment]
         try:
             with _without_main_module():
-                return launch(self.options(), lambda _: None)
+                return launch(self.file(), self.config(), lambda _: None)
         finally:
             worker_pool.worker_process = real
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from hpsearch.search.ledger.types import Claim, Idle
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.threads import ThreadShare
 from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.run_folder import RunFolder
@@ -92,6 +93,11 @@ class SmallSearch:
         """Return a worker's bench as ``workers.worker`` sets it up; a checkpoint every epoch."""
         sampler = SAMPLERS.build(self.study.sampler)
         rules = search_rules(self.study, sampler)
+        own = {
+            field.name: changes.pop(field.name)
+            for field in fields(RunConfig)
+            if field.name in changes
+        }
         bench = WorkerContext(
             study=self.study,
             sampler=sampler,
@@ -105,9 +111,7 @@ class SmallSearch:
             folder=RunFolder(self.runs, self.stored.name, self.stored.run_key),
             device="cpu",
             threads=ThreadShare(database=self.database, owner=owner, most=1, exact=True),
-            data=self.data,
-            lease_seconds=30.0,
-            checkpoint_seconds=0.0,
+            run=RunConfig(**{"storage": "", "data": self.data, "checkpoint_seconds": 0.0, **own}),
             seen_stops=self.stored.stops,
             leave=never,
             starts=starts_of(self.study, data=self.data),

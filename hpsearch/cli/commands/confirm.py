@@ -17,10 +17,11 @@ from hpsearch.results.opening import database_for_reading, record_of, study_of
 if TYPE_CHECKING:
     from hpsearch.results.confirmation.verdict import ConfirmationResult
     from hpsearch.search.database.storage import Database
+    from hpsearch.study_file.study import StudyFile
     from hpsearch.workers.confirmation import ConfirmationRun, ConfirmRequest
-    from hpsearch.workers.launch.launching import LaunchOptions
     from hpsearch.workers.launch.supervisor import LaunchResult
     from hpsearch.workers.launch.timing import TimeRange
+    from hpsearch.workers.run_config import RunConfig
 
 
 @takes_run_options
@@ -76,7 +77,7 @@ def confirm(
     notifier = Notifier(target=notify, command="confirm", study=loaded.name, storage=run.storage)
     request = ConfirmRequest(top=top, seeds=seeds, again=again)
     with notifier.on_failure():
-        code, told = confirm_with(run.settings().on(loaded), request, as_json=as_json)
+        code, told = confirm_with(loaded, run.config(), request, as_json=as_json)
     if as_json:
         print_json(told)
     notifier.tell(told["ended"], code=code)
@@ -84,34 +85,35 @@ def confirm(
 
 
 def confirm_with(
-    options: LaunchOptions, request: ConfirmRequest, *, as_json: bool
+    study: StudyFile, run: RunConfig, request: ConfirmRequest, *, as_json: bool
 ) -> tuple[int, dict[str, Any]]:
-    """Confirm ``options.study``, a stored search; returns the exit code and the verdict's JSON.
+    """Confirm a stored search; returns the exit code and the verdict's JSON.
 
     Without ``as_json`` it prints the verdict, too.
     """
-    from dataclasses import replace
-
     from hpsearch.cli.terminal import live
     from hpsearch.cli.terminal.front import print_warnings
     from hpsearch.results.records import read_study
     from hpsearch.workers import confirmation
 
-    name = options.study.name
-    with database_for_reading(options.storage) as database:
-        search = read_study(database, name)
-        prepared = confirmation.prepare_confirmation(database, search, options.study, request)
+    with database_for_reading(run.storage) as database:
+        search = read_study(database, study.name)
+        prepared = confirmation.prepare_confirmation(database, search, study, request)
         print_warnings(search, stderr=as_json)
         _print_asked(prepared, stderr=as_json)
-        own = replace(options, study=prepared.study)
-        _print_time(confirmation.time_left(prepared, own), stderr=as_json)
+        _print_time(confirmation.time_left(prepared, run), stderr=as_json)
         with live.presenter(prepared.study.objective.metric, stderr=as_json) as present:
-            outcome = confirmation.run(database, prepared, own, present)
-        return _end(database, name, prepared, outcome, as_json=as_json)
+            outcome = confirmation.run(database, prepared, run, present)
+        return _end(database, study.name, prepared, outcome, as_json=as_json)
 
 
 def after_launch(
-    options: LaunchOptions, outcome: LaunchResult, summed: dict[str, Any], *, as_json: bool
+    study: StudyFile,
+    run: RunConfig,
+    outcome: LaunchResult,
+    summed: dict[str, Any],
+    *,
+    as_json: bool,
 ) -> int:
     """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
     from hpsearch.workers.confirmation import ConfirmRequest
@@ -121,10 +123,10 @@ def after_launch(
         say("the winner is confirmed when the search is finished", stderr=as_json)
         return 0
     say(stderr=as_json)
-    code, summed["confirmation"] = confirm_with(options, ConfirmRequest(), as_json=as_json)
+    code, summed["confirmation"] = confirm_with(study, run, ConfirmRequest(), as_json=as_json)
     if not as_json:
-        name = options.study.name
-        say(f"Export it: {with_storage_option(f'hpsearch export --study {name}', options.storage)}")
+        export = with_storage_option(f"hpsearch export --study {study.name}", run.storage)
+        say(f"Export it: {export}")
     return code
 
 

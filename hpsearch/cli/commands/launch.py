@@ -38,6 +38,7 @@ from hpsearch.results.opening import (
     record_of,
     stored_name,
 )
+from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
@@ -111,34 +112,41 @@ def launch(
     from hpsearch.workers.launch.preflight import check_launch
     from hpsearch.workers.launch.preview import timed
 
-    options, pending = run_isolated(check_launch, study, changes, name, run.settings())
+    config = run.config()
+    loaded, pending = run_isolated(check_launch, study, changes, name, config)
     preview = timed(pending)
     live.print_preview(preview, stderr=as_json)
     if detach:
         started = detached.start(
-            options, study=study, overrides=changes, name=name, confirm=confirm, notify=notify
+            config,
+            loaded.name,
+            study=study,
+            overrides=changes,
+            name=name,
+            confirm=confirm,
+            notify=notify,
         )
         detached.tell(started, as_json=as_json)
         return
     began = time.monotonic()
     notifier = Notifier(target=notify, command="launch", study=preview.study, storage=run.storage)
     with notifier.on_failure():
-        with live.presenter(options.study.objective.metric, stderr=as_json) as present:
+        with live.presenter(loaded.objective.metric, stderr=as_json) as present:
 
             def show_progress(progress: Progress) -> None:
                 has_begun()
                 present(progress)
 
-            outcome = start(options, show_progress, preview.allocation)
+            outcome = start(loaded, config, show_progress, preview.allocation)
         has_begun()  # a finished search shows no progress, and confirming it may take hours
         code, summed = _end(outcome, preview, run.storage, as_json=as_json, exported=not confirm)
         if confirm:
             from hpsearch.cli.commands.confirm import after_launch
 
-            if options.timeout is not None:
-                left = max(1.0, options.timeout - (time.monotonic() - began))
-                options = replace(options, timeout=left)
-            code = max(code, after_launch(options, outcome, summed, as_json=as_json))
+            if config.timeout is not None:
+                left = max(1.0, config.timeout - (time.monotonic() - began))
+                config = replace(config, timeout=left)
+            code = max(code, after_launch(loaded, config, outcome, summed, as_json=as_json))
     if as_json:
         print_json(summed)
     notifier.tell(outcome.reason, code=code)
@@ -158,8 +166,8 @@ def worker(
         ),
     ] = None,
     timeout: TimeoutOption = None,
-    lease: LeaseOption = 30.0,
-    checkpoint_interval: CheckpointOption = 30.0,
+    lease: LeaseOption = RunConfig.lease_seconds,
+    checkpoint_interval: CheckpointOption = RunConfig.checkpoint_seconds,
     runs: RunsOption = DEFAULT_RUNS,
     data: DataOption = None,
 ) -> None:
@@ -175,23 +183,24 @@ def worker(
     from hpsearch.workers.launch.launching import require_writable
     from hpsearch.workers.threads import crowding, others_on_this_host
     from hpsearch.workers.worker import run_worker
-    from hpsearch.workers.worker_options import WorkerOptions
 
     with database_for_reading(storage) as database:
         stored = record_of(database, study).study.name
         others = len(others_on_this_host(database))
     require_writable(runs)
     options = WorkerOptions(
+        run=RunConfig(
+            storage=storage,
+            timeout=None if timeout is None else seconds(timeout),
+            lease_seconds=lease,
+            checkpoint_seconds=checkpoint_interval,
+            runs=runs,
+            data=data,
+        ),
         study_name=stored,
-        storage=storage,
         device=resolve_devices(device)[0],
         threads=threads or cores(),
         exact_threads=threads is not None,
-        timeout=None if timeout is None else seconds(timeout),
-        lease_seconds=lease,
-        checkpoint_seconds=checkpoint_interval,
-        runs=runs,
-        data=data,
     )
     most = "" if options.exact_threads or options.threads == 1 else "up to "
     say(f"study {stored}: on {options.device} with {most}{count_noun(options.threads, 'thread')}")

@@ -26,6 +26,7 @@ from hpsearch.cli.terminal.training_progress import epoch_printer, stopped_by_si
 from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
 from hpsearch.output_streams import optional_output
+from hpsearch.workers.run_config import RunConfig
 
 if TYPE_CHECKING:
     from hpsearch.metrics import EpochMetrics
@@ -60,7 +61,7 @@ def train(
     ] = None,
     device: RecordedDeviceOption = None,
     threads: RecordedThreadsOption = None,
-    checkpoint_interval: CheckpointOption = 30.0,
+    checkpoint_interval: CheckpointOption = RunConfig.checkpoint_seconds,
     overrides: SetOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,

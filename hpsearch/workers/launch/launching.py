@@ -1,10 +1,10 @@
-"""A launch: its options, and running it to its end."""
+"""A launch: checking its options, and running it to its end."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from pathlib import Path
 
 from hpsearch.durable_files import why_unwritable
@@ -18,43 +18,15 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.allocation import WorkerAllocation, allocate_workers
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
-from hpsearch.workers.worker_options import WorkerOptions
+from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
 #: Bounds of a lease, in seconds.
 SHORTEST_LEASE, LONGEST_LEASE = 0.5, 3600.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """How trials are run, for any study."""
-
-    storage: str
-    #: 0 stores the study for workers that attach by themselves; ``None``: see ``allocate_workers``.
-    workers: int | None
-    devices: str = "auto"
-    workers_per_gpu: int | None = None
-    #: Seconds after which running trials are paused; ``None``: the study's ``budget.time``.
-    timeout: float | None = None
-    lease_seconds: float = 30.0
-    checkpoint_seconds: float = 30.0
-    runs: Path = Path("runs")
-    data: Path | None = None
-
-    def on(self, study: StudyFile) -> LaunchOptions:
-        """Return the options of a launch of ``study`` with these settings."""
-        mine = {field.name: getattr(self, field.name) for field in fields(RunSettings)}
-        return LaunchOptions(study=study, **mine)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LaunchOptions(RunSettings):
-    """The study to run, and its settings."""
-
-    study: StudyFile
-
-
 def launch(
-    options: LaunchOptions,
+    study: StudyFile,
+    run: RunConfig,
     on_progress: Callable[[Progress], None],
     allocation: WorkerAllocation | None = None,
 ) -> LaunchResult:
@@ -63,21 +35,22 @@ def launch(
     A new study is created. Call it from the main thread, since it handles signals.
 
     Args:
-        options: The study and its settings.
+        study: The study.
+        run: How its trials are run.
         on_progress: Called about twice a second, from the calling thread.
         allocation: What ``check_options`` returned; ``None``: it is called here.
 
     Raises:
-        UserError: An option is out of bounds, or the stored study differs from ``options.study``.
+        UserError: An option is out of bounds, or the stored study differs from ``study``.
     """
-    allocation = allocation or check_options(options)
-    database = Database(options.storage)
+    allocation = allocation or check_options(run)
+    database = Database(run.storage)
     try:
         ensure_tables(database)
         hit(FailPoint.TABLES_CREATED)
-        stored = studies.attach(database, options.study)
+        stored = studies.attach(database, study)
         hit(FailPoint.STUDY_STORED)
-        return supervise(database, stored, options, allocation, on_progress)
+        return supervise(database, stored, study, run, allocation, on_progress)
     finally:
         database.close()
 
@@ -85,7 +58,8 @@ def launch(
 def supervise(
     database: Database,
     stored: StoredStudy,
-    options: LaunchOptions,
+    study: StudyFile,
+    run: RunConfig,
     allocation: WorkerAllocation,
     on_progress: Callable[[Progress], None],
 ) -> LaunchResult:
@@ -94,55 +68,57 @@ def supervise(
     Args:
         database: The database of the study.
         stored: The study.
-        options: The same study as a study file, and its settings.
+        study: The same study as a study file.
+        run: How its trials are run.
         allocation: The workers to begin with.
         on_progress: Called about twice a second, from the calling thread.
     """
     workers = WorkerOptions(
+        run=replace(
+            run,
+            # The resolved URL: workers may run in another folder's process.
+            storage=database.url.render_as_string(hide_password=False),
+            runs=run.runs.absolute(),
+            timeout=None,  # the supervisor ends them
+        ),
         study_name=stored.name,
-        # The resolved URL: workers may run in another folder's process.
-        storage=database.url.render_as_string(hide_password=False),
         device="cpu",  # each gets its own
         threads=allocation.threads,
-        runs=options.runs.absolute(),
-        data=options.data,
-        lease_seconds=options.lease_seconds,
-        checkpoint_seconds=options.checkpoint_seconds,
     )
     supervisor = Supervisor(
         database,
         stored,
-        options.study,
+        study,
         devices=allocation.devices,
         options=workers,
         autoscaler=allocation.autoscaler,
     )
-    time_limit = options.timeout or options.study.budget.time
+    time_limit = run.timeout or study.budget.time
     return supervisor.run(on_progress, timeout=time_limit)
 
 
-def check_options(options: LaunchOptions) -> WorkerAllocation:
-    """Check the options of a launch and return the workers to begin with.
+def check_options(run: RunConfig) -> WorkerAllocation:
+    """Check the options of a launch; return the workers to begin with.
 
     Raises:
         UserError: An option is out of bounds, a device isn't there, or workers are to be started
             and the runs folder isn't writable.
     """
-    allocation = allocate_workers(options.devices, options.workers, options.workers_per_gpu)
-    if not SHORTEST_LEASE <= options.lease_seconds <= LONGEST_LEASE:
+    allocation = allocate_workers(run.devices, run.workers, run.workers_per_gpu)
+    if not SHORTEST_LEASE <= run.lease_seconds <= LONGEST_LEASE:
         raise UserError(
             f"a lease must last {SHORTEST_LEASE:g} to {LONGEST_LEASE:g} s, "
-            f"but got {options.lease_seconds:g}"
+            f"but got {run.lease_seconds:g}"
         )
-    if options.checkpoint_seconds < 0 or not math.isfinite(options.checkpoint_seconds):
+    if run.checkpoint_seconds < 0 or not math.isfinite(run.checkpoint_seconds):
         raise UserError(
             "the time between two checkpoints must be 0 s or more, "
-            f"but got {options.checkpoint_seconds:g}"
+            f"but got {run.checkpoint_seconds:g}"
         )
-    if options.timeout is not None and options.timeout <= 0:
-        raise UserError(f"--timeout must be more than 0 s, but got {options.timeout:g}")
-    if options.workers != 0:
-        require_writable(options.runs)
+    if run.timeout is not None and run.timeout <= 0:
+        raise UserError(f"--timeout must be more than 0 s, but got {run.timeout:g}")
+    if run.workers != 0:
+        require_writable(run.runs)
     return allocation
 
 

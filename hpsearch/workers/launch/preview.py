@@ -24,9 +24,10 @@ from hpsearch.search.samplers import SAMPLERS
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.launch.allocation import WorkerAllocation, allocate_workers
-from hpsearch.workers.launch.launching import LaunchOptions, check_options
+from hpsearch.workers.launch.launching import check_options
 from hpsearch.workers.launch.probe import Probe, time_of
 from hpsearch.workers.launch.timing import TimeRange
+from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.threads import crowding, others_on_this_host
 
 
@@ -78,7 +79,7 @@ class PendingPreview:
     pieces: int = 1
 
 
-def preview_launch(options: LaunchOptions) -> PendingPreview:
+def preview_launch(study: StudyFile, run: RunConfig) -> PendingPreview:
     """Check everything that can be checked, and return what the launch will do.
 
     Only the data cache is created.
@@ -88,15 +89,14 @@ def preview_launch(options: LaunchOptions) -> PendingPreview:
     """
     from hpsearch.workers.launch.estimate import sample
 
-    study = options.study
-    allocation = check_options(options)
+    allocation = check_options(run)
     SAMPLERS.build(study.sampler).check(study.space)
-    stored, counts, others = _stored(options)
+    stored, counts, others = _stored(study, run.storage)
     if stored is not None:
-        _require_same_images(options, stored)
+        _require_same_images(study, run, stored)
     # If no worker is started here, the estimate is for one on this machine
-    device = allocation.devices[0] if allocation.devices else resolve_devices(options.devices)[0]
-    sampled = sample(study, device=device, threads=allocation.threads, data=options.data)
+    device = allocation.devices[0] if allocation.devices else resolve_devices(run.devices)[0]
+    sampled = sample(study, device=device, threads=allocation.threads, data=run.data)
     trials = study.budget.trials + (0 if stored is None else stored.granted)
     preview = Preview(
         study=study.name,
@@ -123,7 +123,7 @@ def preview_launch(options: LaunchOptions) -> PendingPreview:
         warnings=tuple(filter(None, [_crowding(allocation, others)])),
     )
     probe = Probe(
-        build_plans=pickle.dumps(sampled.build_plans), plugins=study.plugins, data=options.data
+        build_plans=pickle.dumps(sampled.build_plans), plugins=study.plugins, data=run.data
     )
     return PendingPreview(preview=preview, probe=probe, pieces=_pieces(study))
 
@@ -177,11 +177,11 @@ def _waiting_bytes(study: StudyFile, checkpoint_bytes: int, *, workers: int, tri
     return min(trials, most_paused(workers)) * checkpoint_bytes // KEPT_CHECKPOINTS
 
 
-def _require_same_images(options: LaunchOptions, stored: StoredStudy) -> None:
+def _require_same_images(study: StudyFile, run: RunConfig, stored: StoredStudy) -> None:
     from hpsearch.workers.trial.same_images import require_same_images
 
-    with closing(Database(options.storage)) as database:
-        require_same_images(database, stored, options.study, options.data)
+    with closing(Database(run.storage)) as database:
+        require_same_images(database, stored, study, run.data)
 
 
 def timed(pending: PendingPreview) -> Preview:
@@ -214,23 +214,23 @@ class _Known(NamedTuple):
     others: int = 0
 
 
-def _stored(options: LaunchOptions) -> _Known:
+def _stored(study: StudyFile, storage: str) -> _Known:
     """Return the study as it is in the database, without creating it.
 
     Tables of an older version are upgraded: studies can't be read before that.
     """
-    database = Database(options.storage)
+    database = Database(storage)
     try:
         if database.is_sqlite and not Path(str(database.url.database)).exists():
             return _Known()
         if database.read(revision_of) is None:
             return _Known()
         ensure_tables(database)
-        stored = studies.find_or_none(database, options.study.name)
+        stored = studies.find_or_none(database, study.name)
         others = len(others_on_this_host(database))
         if stored is None:
             return _Known(others=others)
-        studies.require_same(stored, options.study)
+        studies.require_same(stored, study)
         return _Known(stored, queries.counts(database, stored.study_id), others)
     finally:
         database.close()

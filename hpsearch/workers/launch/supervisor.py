@@ -38,8 +38,8 @@ from hpsearch.workers.launch.worker_pool import (
     WorkerPool,
     death_of,
 )
+from hpsearch.workers.run_config import WorkerOptions
 from hpsearch.workers.trial.lease_keeper import HUNG
-from hpsearch.workers.worker_options import WorkerOptions
 
 #: Seconds between two looks at workers and ledger.
 TICK_SECONDS = 0.4

@@ -18,7 +18,7 @@ from hpsearch.workers.launch.forked import ForkedProcess
 from hpsearch.workers.launch.heartbeat import Counter, Heartbeat, new_counter, start_heartbeat
 from hpsearch.workers.launch.progress import WorkerStatus
 from hpsearch.workers.owners import new_owner
-from hpsearch.workers.worker_options import WorkerOptions
+from hpsearch.workers.run_config import WorkerOptions
 
 #: A worker that was asked to stop is killed after this time; its trial goes on from its checkpoint.
 LEAVE_SECONDS = 8.0

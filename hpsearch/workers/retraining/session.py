@@ -15,6 +15,7 @@ from hpsearch.metrics import EpochEnd, EpochMetrics
 from hpsearch.training.engine import train
 from hpsearch.workers.retraining.assignment import Assignment
 from hpsearch.workers.retraining.progress_file import ProgressFolder
+from hpsearch.workers.run_config import RunConfig
 
 
 def never() -> bool:
@@ -29,7 +30,7 @@ class Session:
     assignment: Assignment
     #: The folder of the checkpoints; ``None``: none are written.
     folder: ProgressFolder | None = None
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: float = RunConfig.checkpoint_seconds
     should_stop: Callable[[], bool] = never
     #: Every epoch so far, including those of earlier calls.
     curve: list[EpochMetrics] = field(default_factory=list)

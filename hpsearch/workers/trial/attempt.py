@@ -109,7 +109,7 @@ class Attempt:
             self.build_plan.config,
             device=self.context.device,
             resume_from=state,
-            data_root=self.context.data,
+            data_root=self.context.run.data,
             should_stop=self.keeper.should_stop,
             keep_predictions=self.confirming or self.build_plan.plan.val_groups is not None,
         )
@@ -160,7 +160,7 @@ class Attempt:
         elif (
             # A trial that pauses at a rung goes on from there
             end.epoch in self.context.ledger.rules.rungs
-            or time.monotonic() - self.saved_at >= self.context.checkpoint_seconds
+            or time.monotonic() - self.saved_at >= self.context.run.checkpoint_seconds
         ):
             reference = self._save(end.epoch, state)
         measured = self._measured(end)
@@ -302,7 +302,7 @@ class Attempt:
         if said is None:
             return None
         config = self.build_plan.config
-        data = prepare(config.data, split_seed=config.split_seed, root=self.context.data)
+        data = prepare(config.data, split_seed=config.split_seed, root=self.context.run.data)
         return Predictions(
             rows=said.rows,
             predicted=said.predicted,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from hpsearch.results.kept_weights import weights_kept
 from hpsearch.results.records import read_study
@@ -14,6 +13,7 @@ from hpsearch.search.samplers.sampler import Sampler
 from hpsearch.search.starts import Starts
 from hpsearch.study_file.study import StudyFile
 from hpsearch.tracking.tracking import Tracking
+from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.threads import ThreadShare
 from hpsearch.workers.trial.run_folder import RunFolder
 
@@ -29,10 +29,7 @@ class WorkerContext:
     folder: RunFolder
     device: str
     threads: ThreadShare
-    data: Path | None
-    lease_seconds: float
-    #: The shortest time between two checkpoints of one trial.
-    checkpoint_seconds: float
+    run: RunConfig
     #: The study's ``stops`` when the worker began.
     seen_stops: int
     #: Whether the worker has been told to leave; called before every draw and every batch.

@@ -74,7 +74,7 @@ def run_trial(context: WorkerContext, claim: Claim) -> None:
     keeper = LeaseKeeper(
         context.ledger,
         claim,
-        lease_seconds=context.lease_seconds,
+        lease_seconds=context.run.lease_seconds,
         leave=context.leave,
         seen_stops=context.seen_stops,
         trial_timeout=context.study.budget.trial_timeout,
@@ -248,14 +248,14 @@ def _plan_build(
     """Return how the trial is trained here, with ``threads`` or with this worker's share."""
     config = context.study.trial_config(params, claim.ticket)
     # Preparing images may take long, once for all trials, so it isn't watched; building is.
-    prepare(config.data, split_seed=config.split_seed, root=context.data)
+    prepare(config.data, split_seed=config.split_seed, root=context.run.data)
     with keeper.watching():
         return plan_build(
             config,
             device=context.device,
             threads=context.threads.now() if threads is None else threads,
             exact_threads=context.threads.exact or threads is not None,
-            data=context.data,
+            data=context.run.data,
         )
 
 

@@ -12,8 +12,8 @@ from hpsearch.search.database.storage import Database
 from hpsearch.training.data import prepare as preparing
 from hpsearch.workers import confirmation
 from hpsearch.workers.confirmation import ConfirmRequest
-from hpsearch.workers.launch.launching import LaunchOptions
 from hpsearch.workers.launch.preview import preview_launch
+from hpsearch.workers.run_config import RunConfig
 
 STUDY = """
 study: pictures
@@ -59,9 +59,8 @@ def delete_ten(folder) -> None:
     forget_prepared()
 
 
-def options_of(search: SmallSearch) -> LaunchOptions:
-    return LaunchOptions(
-        study=search.study,
+def config_of(search: SmallSearch) -> RunConfig:
+    return RunConfig(
         storage=search.database.url.render_as_string(hide_password=False),
         workers=1,
         devices="cpu",
@@ -74,15 +73,15 @@ def test_a_launch_refuses_changed_images(search, folder):
     search.run_one()
     noted = search.trials()[0].user_attrs
     assert (noted["images_per_class"], noted["class_names"]) == ([20, 20], ["cat", "dog"])
-    preview_launch(options_of(search))
+    preview_launch(search.study, config_of(search))
     delete_ten(folder)
     with pytest.raises(DataError, match=SAYS):
-        preview_launch(options_of(search))
+        preview_launch(search.study, config_of(search))
 
 
 def test_a_new_study_takes_what_is_there(search, folder):
     delete_ten(folder)
-    preview_launch(options_of(search))
+    preview_launch(search.study, config_of(search))
 
 
 def test_a_worker_refuses_before_it_trains(search, folder):
@@ -115,7 +114,7 @@ def test_a_confirmation_refuses_changed_images(search, folder):
         )
         delete_ten(folder)
         with pytest.raises(DataError, match=SAYS):
-            confirmation.run(database, asked, options_of(search), lambda _: None)
+            confirmation.run(database, asked, config_of(search), lambda _: None)
     finally:
         database.close()
 
@@ -127,6 +126,6 @@ def test_pictures_that_come_back_are_the_same_again(search, folder, tmp_path):
     for path, content in kept.items():
         path.write_bytes(content)
     forget_prepared()
-    preview_launch(options_of(search))
+    preview_launch(search.study, config_of(search))
     search.run_all()
     assert [each.state for each in search.tickets()] == ["complete", "complete"]

@@ -23,7 +23,7 @@ from hpsearch.workers.confirmation import (
     prepare_confirmation,
     run,
 )
-from hpsearch.workers.launch.launching import LaunchOptions
+from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.winner.final_evaluation import evaluate_winner
 
 #: What the kind of database may change is in test_confirmation.py.
@@ -141,10 +141,8 @@ def test_left_between_two_rounds_it_is_not_finished(searched) -> None:
     asked = prepare_confirmation(
         searched.database, searched.record(), searched.study, ConfirmRequest()
     )
-    options = LaunchOptions(
-        study=asked.study, storage=str(searched.database.url), workers=0, runs=searched.runs
-    )
-    outcome = run(searched.database, asked, options, lambda _: None)
+    config = RunConfig(storage=str(searched.database.url), workers=0, runs=searched.runs)
+    outcome = run(searched.database, asked, config, lambda _: None)
     assert outcome.reason == "stored"
     assert confirm.record().study.trial_budget > before == outcome.counts.finished
 

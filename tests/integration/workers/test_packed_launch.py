@@ -18,7 +18,7 @@ from hpsearch.workers.launch import autoscale, worker_pool
 from hpsearch.workers.launch.autoscale import Autoscaler
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
-from hpsearch.workers.worker_options import WorkerOptions
+from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
 TRIALS, EPOCHS = 6, 6
 
@@ -66,12 +66,10 @@ def packed(open_study, monkeypatch, tmp_path):
         search = open_study(*LONG)
         url = search.database.url.render_as_string(hide_password=False)
         options = WorkerOptions(
+            run=RunConfig(storage=url, runs=search.runs, data=search.data),
             study_name=search.stored.name,
-            storage=url,
             device="cpu",
             threads=1,
-            runs=search.runs,
-            data=search.data,
         )
         seen: list[int] = []
 

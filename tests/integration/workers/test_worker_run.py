@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +23,8 @@ from hpsearch.search.ledger.claims import Claims
 from hpsearch.search.ledger.types import Idle
 from hpsearch.workers import worker
 from hpsearch.workers.owners import new_owner
+from hpsearch.workers.run_config import RunConfig, WorkerOptions
 from hpsearch.workers.worker import run_worker
-from hpsearch.workers.worker_options import WorkerOptions
 
 
 @pytest.fixture(autouse=True)
@@ -40,17 +41,16 @@ def options(prepared_url: str, tmp_path: Path, data_root: Path):
     """Return a worker's options for the study ``small``."""
 
     def make(**changes) -> WorkerOptions:
-        given = {
-            "study_name": "small",
+        own = {field.name for field in fields(RunConfig)} & set(changes)
+        run = {
             "storage": prepared_url,
-            "device": "cpu",
-            "threads": 1,
             "runs": tmp_path / "runs",
             "data": data_root,
             "checkpoint_seconds": 0.0,
-            **changes,
+            **{name: changes.pop(name) for name in own},
         }
-        return WorkerOptions(**given)
+        worker = {"study_name": "small", "device": "cpu", "threads": 1, **changes}
+        return WorkerOptions(run=RunConfig(**run), **worker)
 
     return make
 

@@ -4,25 +4,23 @@ import os
 import signal
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from hpsearch.cli import detached
 from hpsearch.errors import UserError
-from hpsearch.workers.launch.launching import LaunchOptions
+from hpsearch.workers.run_config import RunConfig
 
 URL = "postgresql://me:hush@db/search"
 
 
-def options(runs: Path, **others: object) -> LaunchOptions:
-    study = SimpleNamespace(name="mine")
+def config(runs: Path, **others: object) -> RunConfig:
     given = {"workers": 2, "runs": runs, "timeout": 90.0, "data": Path("/data"), **others}
-    return LaunchOptions(study=study, storage=URL, **given)  # type: ignore[arg-type]
+    return RunConfig(storage=URL, **given)  # type: ignore[arg-type]
 
 
 def test_the_same_launch_without_its_password(tmp_path):
-    arguments = detached.arguments(options(tmp_path), "mine.yaml", ["a.b={x: 1}"], "other")
+    arguments = detached.arguments(config(tmp_path), "mine.yaml", ["a.b={x: 1}"], "other")
     assert arguments == [
         "launch",
         "--study=mine.yaml",
@@ -61,7 +59,7 @@ def stand_in(tmp_path, monkeypatch):
 
 def test_it_runs_in_a_session_of_its_own_and_logs(tmp_path, stand_in):
     stand_in("")
-    started = detached.start(options(tmp_path), study="mine", overrides=[], name=None)
+    started = detached.start(config(tmp_path), "mine", study="mine", overrides=[], name=None)
     assert started.log == tmp_path / "mine" / "launch.log"
     assert started.log.read_text() == f"['-P', '-m', 'hpsearch', 'launch'] {URL} True\nSIG_IGN\n"
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL, "only the launch ignores it"
@@ -69,7 +67,7 @@ def test_it_runs_in_a_session_of_its_own_and_logs(tmp_path, stand_in):
 
 def test_it_is_left_alone_once_it_has_begun(tmp_path, stand_in):
     stand_in("os.write(int(os.environ['HPSEARCH_BEGUN_FD']), b'1'); time.sleep(600)")
-    started = detached.start(options(tmp_path), study="mine", overrides=[], name=None)
+    started = detached.start(config(tmp_path), "mine", study="mine", overrides=[], name=None)
     os.kill(started.pid, signal.SIGKILL)
     assert os.waitpid(started.pid, 0)[1] == signal.SIGKILL  # it ran until now
 
@@ -93,7 +91,7 @@ def test_a_launch_that_fails_at_once_tells_why(tmp_path, stand_in):
     log.parent.mkdir()
     log.write_text("an earlier launch\n")
     with pytest.raises(UserError) as raised:
-        detached.start(options(tmp_path), study="mine", overrides=[], name=None)
+        detached.start(config(tmp_path), "mine", study="mine", overrides=[], name=None)
     assert str(raised.value).startswith("the launch in the background ended at once:\n['-P'")
     assert str(raised.value).endswith("error: no room")
     assert log.read_text().startswith("an earlier launch\n")
@@ -102,7 +100,7 @@ def test_a_launch_that_fails_at_once_tells_why(tmp_path, stand_in):
 def test_a_log_that_cant_be_written(tmp_path):
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(UserError, match=r"writes to .*launch\.log, but that failed"):
-        detached.start(options(tmp_path / "runs"), study="mine", overrides=[], name=None)
+        detached.start(config(tmp_path / "runs"), "mine", study="mine", overrides=[], name=None)
 
 
 def test_it_is_told_how_to_follow_and_stop(capsys):

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from hpsearch.cli.app import app
 from hpsearch.cli.run_options import RunOptions, takes_run_options
-from hpsearch.workers.launch.launching import RunSettings
+from hpsearch.workers.run_config import RunConfig
 
 GIVEN = {
     "--workers": ("auto", "workers", None),
@@ -48,15 +48,15 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_option_arrives_in_the_settings() -> None:
-    assert {name for _, name, _ in GIVEN.values()} == {field.name for field in fields(RunSettings)}
-    told = parsed(*(f"{option}={text}" for option, (text, _, _) in GIVEN.items())).settings()
-    assert told == RunSettings(**{name: value for _, name, value in GIVEN.values()})
+    assert {name for _, name, _ in GIVEN.values()} == {field.name for field in fields(RunConfig)}
+    told = parsed(*(f"{option}={text}" for option, (text, _, _) in GIVEN.items())).config()
+    assert told == RunConfig(**{name: value for _, name, value in GIVEN.values()})
 
 
 def test_without_options_a_launch_has_its_own_defaults() -> None:
     run = parsed()
     assert run == RunOptions()
-    assert run.settings() == RunSettings(storage=run.storage, workers=1)
+    assert run.config() == RunConfig(storage=run.storage)
 
 
 @pytest.mark.parametrize("name", ["launch", "confirm"])

@@ -6,7 +6,7 @@ import pytest
 
 from hpsearch.search.ledger.types import Idle
 from hpsearch.workers import threads, worker
-from hpsearch.workers.worker_options import WorkerOptions
+from hpsearch.workers.run_config import WorkerOptions
 
 
 @pytest.fixture

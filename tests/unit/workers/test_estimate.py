@@ -18,7 +18,7 @@ from hpsearch.training.registries import MODELS
 from hpsearch.workers.launch import estimate as module
 from hpsearch.workers.launch import preview, timing
 from hpsearch.workers.launch.estimate import BYTES_PER_PARAMETER, sample, timings
-from hpsearch.workers.launch.launching import LaunchOptions
+from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
 pytestmark = pytest.mark.usefixtures("two_threads")
@@ -246,14 +246,13 @@ def test_what_kills_its_process_costs_only_the_estimate(
         "model={deadly: {does: {values: [learn, " + does + "]}}}",
         "try_first=[{model: {deadly: {does: " + ("learn" if known else does) + "}}}]",
     )
-    options = LaunchOptions(
-        study=study,
+    config = RunConfig(
         storage=f"sqlite:///{tmp_path}/none.db",
         workers=1,
         devices="cpu",
         data=data_root,
     )
-    outlook = preview.preview_launch(options)
+    outlook = preview.preview_launch(study, config)
     assert outlook.preview.time is None
     told = preview.timed(outlook)
     assert (told.time is not None) is bool(known)

@@ -20,7 +20,7 @@ from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.forked import ForkedProcess, ForkServerLost
 from hpsearch.workers.launch.isolation import run_isolated
 from hpsearch.workers.launch.worker_pool import death_of
-from hpsearch.workers.worker_options import WorkerOptions
+from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -52,7 +52,7 @@ def wait_for(file: Path, then: int) -> None:
 def deaf(options: WorkerOptions, _counter: object) -> None:
     """Be a worker that hangs in native code: no signal but SIGKILL reaches it."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    (options.runs / "begun").touch()
+    (options.run.runs / "begun").touch()
     time.sleep(600)
 
 
@@ -172,7 +172,10 @@ def test_a_worker_that_hears_nothing_is_gone_when_its_crew_has_left(
     monkeypatch.setattr(worker_pool, "worker_process", deaf)
     monkeypatch.setattr(worker_pool, "LEAVE_SECONDS", 0.2)
     options = WorkerOptions(
-        study_name="none", storage="sqlite://", device="cpu", threads=1, runs=tmp_path
+        run=RunConfig(storage="sqlite://", runs=tmp_path),
+        study_name="none",
+        device="cpu",
+        threads=1,
     )
     workers = worker_pool.WorkerPool(start_fork_server(), options)
     workers.start("cpu")
@@ -190,7 +193,10 @@ def test_in_a_hurry_nobody_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(worker_pool, "worker_process", deaf)
     monkeypatch.setattr(worker_pool, "LEAVE_SECONDS", 1e9)
     options = WorkerOptions(
-        study_name="none", storage="sqlite://", device="cpu", threads=1, runs=tmp_path
+        run=RunConfig(storage="sqlite://", runs=tmp_path),
+        study_name="none",
+        device="cpu",
+        threads=1,
     )
     workers = worker_pool.WorkerPool(start_fork_server(), options)
     workers.start("cpu")
