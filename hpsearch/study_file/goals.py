@@ -37,6 +37,18 @@ class Objective:
         """Whether ``value`` is strictly better than ``than``."""
         return value > than if self.direction == "maximize" else value < than
 
+    def counts(self, value: float, best: float | None, *, last: bool) -> bool:
+        """Whether an epoch gives its training's value, instead of an earlier one.
+
+        Args:
+            value: The epoch's value.
+            best: The best value before; ``None`` before the first epoch.
+            last: Whether training ends after the epoch.
+        """
+        if self.at == "last":
+            return last
+        return best is None or self.is_better(value, best)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Constraint:

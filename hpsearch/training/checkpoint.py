@@ -20,7 +20,6 @@ import torch
 from hpsearch.durable_files import WritePoints, write_file
 from hpsearch.errors import CheckpointError
 from hpsearch.failpoints import FailPoint
-from hpsearch.metrics import OBJECTIVES
 from hpsearch.training.torch_file import read_tensors
 
 #: Increased when the contents of a state change, so that older files are refused with a message.
@@ -80,22 +79,6 @@ def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
         )
     state: dict[str, Any] = stored["state"]
     return state
-
-
-def weights_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a state that is needed to use the model, but not to continue training."""
-    kept = ("config", "data", "split", "precision", "epoch", "history", "model")
-    return {key: state[key] for key in kept}
-
-
-def best_epoch(state: Mapping[str, Any], metric: str) -> tuple[int, float] | None:
-    """Return the (first) best finished epoch and its value; ``None`` before the first epoch.
-
-    ``metric`` is one of ``metrics.OBJECTIVES``.
-    """
-    metrics = [(int(row["epoch"]), float(row[metric])) for row in state["history"]]
-    sign = 1 if OBJECTIVES[metric] == "maximize" else -1
-    return max(metrics, key=lambda metric: (sign * metric[1], -metric[0]), default=None)
 
 
 def _read(path: Path, content: bytes) -> Any:

@@ -36,8 +36,12 @@ class Assignment:
 
     @property
     def objective(self) -> Objective:
-        """The metric that decides which epoch's weights are kept."""
-        return self.study.objective
+        """The metric that decides which epoch's weights are kept.
+
+        If validation images are trained on as well, no epoch is known to be the best.
+        """
+        trained = self.study.objective
+        return trained if self.trained_on == "train" else replace(trained, at="last")
 
 
 def plan_single(

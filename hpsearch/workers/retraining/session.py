@@ -98,11 +98,8 @@ class Session:
         """Keep the weights of the epoch whose value counts, as a trial of a search does."""
         objective = self.assignment.objective
         value = getattr(end.metrics, objective.metric)
-        at_best = objective.at == "best" and self.assignment.trained_on == "train"
-        if not at_best:
-            if not self._over:
-                return
-        elif self.best is not None and not objective.is_better(value, self.best["value"]):
+        best = None if self.best is None else self.best["value"]
+        if not objective.counts(value, best, last=self._over):
             return
         self.best = {"epoch": end.epoch, "value": value, "weights": end.state()["model"]}
 

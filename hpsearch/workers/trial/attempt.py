@@ -285,11 +285,8 @@ class Attempt:
     def _note_best(self, end: EpochEnd, state: Callable[[], dict[str, Any]]) -> None:
         objective = self.context.study.objective
         value = getattr(end.metrics, objective.metric)
-        if objective.at == "last":
-            # The trial's value is the last epoch's, so the weights of another epoch don't match it.
-            if not end.last:
-                return
-        elif self.best is not None and not objective.is_better(value, self.best["value"]):
+        best = None if self.best is None else self.best["value"]
+        if not objective.counts(value, best, last=end.last):
             return
         self.best = {"value": value, "epoch": end.epoch, "weights": state()["model"]}
         said = self._said(end) if self.confirming else None

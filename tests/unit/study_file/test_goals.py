@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hpsearch.errors import StudyFileError
-from hpsearch.study_file.goals import Constraint, Goals, read_constraint, unsatisfiable
+from hpsearch.study_file.goals import Constraint, Goals, Objective, read_constraint, unsatisfiable
 from hpsearch.study_file.json_schema import json_schema
 
 NAMES = (
@@ -200,3 +202,23 @@ def test_an_editor_knows_the_new_keys(module_registries):
     assert short["type"] == "array"
     assert null == {"type": "null"}
     assert keys["constraints"]["items"] == {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "at", "values", "kept"),
+    [
+        ("val_accuracy", "best", [0.5, 0.9, 0.9, 0.7], [1, 2]),  # the first of the best
+        ("val_loss", "best", [0.8, 0.5, 0.3, 0.3], [1, 2, 3]),
+        ("val_accuracy", "last", [0.5, 0.9, 0.9, 0.7], [4]),
+    ],
+)
+def test_the_epochs_that_give_the_value(
+    metric: str, at: Any, values: list[float], kept: list[int]
+) -> None:
+    objective = Objective(metric=metric, at=at)
+    found: list[int] = []
+    for epoch, value in enumerate(values, start=1):
+        best = values[found[-1] - 1] if found else None
+        if objective.counts(value, best, last=epoch == len(values)):
+            found.append(epoch)
+    assert found == kept

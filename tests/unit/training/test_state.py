@@ -11,7 +11,6 @@ import pytest
 
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import EarlyStopping, TrialConfig
-from hpsearch.training.checkpoint import best_epoch, weights_of
 from hpsearch.training.engine import train
 from hpsearch.training.registries import MODELS
 from hpsearch.training.state import fingerprint
@@ -85,30 +84,13 @@ class TestFingerprint:
         assert fingerprint(one) != fingerprint(true)
 
 
-def test_best_epoch_is_the_first_of_the_best() -> None:
-    accuracies, losses = [0.5, 0.9, 0.9, 0.7], [0.8, 0.5, 0.3, 0.3]
-    state = {
-        "history": [
-            {"epoch": epoch, "val_accuracy": accuracy, "val_loss": loss}
-            for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True), start=1)
-        ]
-    }
-
-    assert best_epoch(state, "val_accuracy") == (2, 0.9)
-    assert best_epoch(state, "val_loss") == (3, 0.3)
-    assert best_epoch({"history": []}, "val_loss") is None
-
-
 def test_weights_alone_are_enough_to_use_the_model(config: TrialConfig) -> None:
     *_, last = train(config)
     state = last.state()
 
-    weights = weights_of(state)
-
-    assert weights.keys() == {"config", "data", "split", "precision", "epoch", "history", "model"}
     model = MODELS.build(config.model, (1, 8, 8), 3)
-    model.load_state_dict(weights["model"])
-    assert weights["history"][-1]["val_loss"] == last.metrics.val_loss
+    model.load_state_dict(state["model"])
+    assert state["history"][-1]["val_loss"] == last.metrics.val_loss
 
 
 def test_frozen_parameters_are_not_trained(

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from hpsearch.errors import TrainingInterrupted
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
-from hpsearch.training.checkpoint import weights_of
 from hpsearch.training.classifier import Classifier, signature_of
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.engine import train
@@ -91,7 +90,7 @@ def test_figures_are_those_of_the_average(
             Classifier(
                 config, signature_of(config, data, state["precision"], epoch=1), weights
             ).evaluate(data.images[data.val_indices], data.labels[data.val_indices])
-            for weights in (weights_of(state)["model"], state["raw"])
+            for weights in (state["model"], state["raw"])
         )
         assert (result.metrics.val_loss, result.metrics.val_accuracy) == (
             found.loss,
