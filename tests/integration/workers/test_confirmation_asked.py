@@ -54,7 +54,7 @@ def test_a_search_must_have_come_to_something(open_study) -> None:
         confirming(search)
     search.run_one()
     search.claim("other")
-    with pytest.raises(UserError, match=r"trials of study 'small' are \(1\)"):
+    with pytest.raises(UserError, match=r"study 'small' has running trials \(1\)"):
         confirming(search)
     assert newest(search.database, "small") is None
 
@@ -66,7 +66,7 @@ def test_names_that_are_too_long_or_taken_are_refused(open_study) -> None:
         confirming(search)
     first, taken = open_study("study=a"), open_study("study=a-confirm")
     first.run_all()
-    with pytest.raises(UserError, match="would be stored as study 'a-confirm', but there is a"):
+    with pytest.raises(UserError, match="would be stored as study 'a-confirm', but a search has"):
         confirming(first)
     assert taken.tickets() == []
     other = open_study("study=b")
