@@ -19,6 +19,5 @@ A report is one page, charts for a paper, and tables, all from one reading of th
 - ``assemble``       the whole report of one study or several
 - ``page``           the HTML file (``templates``)
 - ``markdown``       the same as text
-- ``tables``         trials and curves as CSV
-- ``writing``        all files of a report in a folder
+- ``writing``        all files of a report in a folder, trials and curves as CSV among them
 """

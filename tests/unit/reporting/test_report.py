@@ -21,8 +21,7 @@ from hpsearch.reporting.assemble import PARTS, ReportContent, assemble, read_rep
 from hpsearch.reporting.blocks import Chart, Report, Section, StudyReport, Table, Text
 from hpsearch.reporting.markdown import markdown
 from hpsearch.reporting.page import page
-from hpsearch.reporting.tables import curves_csv, trials_csv
-from hpsearch.reporting.writing import write_report
+from hpsearch.reporting.writing import curves_csv, trials_csv, write_report
 from hpsearch.search.database.storage import Database
 
 MIXED = ["complete"] * 8 + ["pruned"] * 4 + ["failed"] * 2
