@@ -44,8 +44,7 @@ def test_a_launch_whose_database_goes_stops_with_one_message(
 ) -> None:
     path, copy = tmp_path / "hpsearch.db", tmp_path / "copy.db"
     # A stored study without any trial: what somebody has as a backup
-    launch.start(workers=0)
-    launch.finish(PATIENCE)
+    launch.store()
     launch.database.close()
     shutil.copy(path, copy)
     launch.start(hold_after=[1])

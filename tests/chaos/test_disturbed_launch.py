@@ -120,6 +120,7 @@ def test_workers_whose_supervisor_was_killed_pause_and_leave(
     victim = launch.held()
     assert launch.process is not None
     launch.process.kill()
+    launch.process.wait()
     launch.let_go()
     launch.process.communicate()
     launch.process = None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.commands import Ran
 from support.launches import STUDY, Launch, assert_exact
 from support.ledger import open_search
 from support.postgres import PostgresServer
-from support.processes import in_processes, work_until_finished
+from support.processes import _without_main_module, in_processes, work_until_finished
 from support.searching import study_file
 
 from hpsearch.results.consistency.facts import read_facts
@@ -52,7 +53,10 @@ def test_processes_on_the_ledger_meet_the_budget_exactly(
 
 @pytest.mark.timeout(1800)
 def test_a_launch_with_four_workers_meets_the_budget_exactly(
-    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer,
+    hpsearch: Callable[..., Ran],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Seven trials for four workers: the last round has too few for all of them.
 
@@ -68,8 +72,10 @@ def test_a_launch_with_four_workers_meets_the_budget_exactly(
         assert_exact(launch, trials=7, epochs=2)
         assert len({event.owner for event in launch.events(kind="claimed")}) > 1
         tickets, log = launch.tickets(), launch.events()
-        launch.start(workers=4)
-        launch.finish(300)
+        command = ("launch", str(launch.file), "--workers", "4", "--storage", storage_url)
+        with _without_main_module():
+            again = hpsearch(*command)
+        assert (again.code, again.err) == (0, "")
         assert launch.tickets() == tickets
         assert launch.events() == log
     finally:

@@ -40,9 +40,7 @@ class Watched(Launch):
         """Every ticket, and how many workers there are by now."""
         found = super().tickets()
         if found:
-            took = [each for each in self.events() if each.kind in ("claimed", "resumed")]
-            pids = {int(each.detail["pid"]) for each in took}
-            self.most = max(self.most, sum(alive(pid) for pid in pids))
+            self.most = max(self.most, sum(map(alive, self.pids())))
         return found
 
     @property

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
+from support.commands import Ran
 from support.launches import Launch
 from support.ledger import optuna_study
 from support.poison import KINDS, poison_study
@@ -44,7 +41,9 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
     made.end()
 
 
-def test_every_poison_ends_with_its_reason_and_the_study_goes_on(launch: Launch) -> None:
+def test_every_poison_ends_with_its_reason_and_the_study_goes_on(
+    hpsearch: Callable[..., Ran], launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     launch.start("--lease", "4")
     output = launch.finish(500)
 
@@ -78,12 +77,14 @@ def test_every_poison_ends_with_its_reason_and_the_study_goes_on(launch: Launch)
 
     assert "8 failed" in output
     assert "Segmentation fault" in output, "faulthandler tells the line"
-    told = _status(launch)
+    monkeypatch.setenv("COLUMNS", "200")
+    status = ("status", "--study=storm", "--storage", launch.storage)
+    told = hpsearch(*status).out
     assert "11 of 11 trials finished" in told
     # Numbers go by who starts first, tickets by who claims first.
     raising = tickets[KINDS.index("raise") + 1].number
     assert f"trial {raising} failed: RuntimeError: poison\n" in told
-    assert json.loads(_status(launch, "--json"))["trials"] == {
+    assert hpsearch(*status, "--json").json["trials"] == {
         "total": 11, "complete": 3, "pruned": 0, "failed": 8,
         "running": 0, "paused": 0, "infeasible": 0,
     }  # fmt: skip
@@ -91,13 +92,3 @@ def test_every_poison_ends_with_its_reason_and_the_study_goes_on(launch: Launch)
 
 def _row(rows, tickets, kind: str) -> dict[str, object]:
     return rows[tickets[KINDS.index(kind) + 1].number].user_attrs
-
-
-def _status(launch: Launch, *options: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "hpsearch", "status", "--study=storm", *options],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200", "HPSEARCH_STORAGE": launch.storage},
-    ).stdout

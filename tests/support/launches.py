@@ -11,16 +11,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from hpsearch.component_registries import registries
 from hpsearch.failpoints import WAIT_VARIABLE, FailPoint
-from hpsearch.search.database.schema_version import revision_of
+from hpsearch.search.database.schema_version import ensure_tables, revision_of
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.events import Event, event_log
 from hpsearch.search.ledger.queries import Ticket
+from hpsearch.study_file.loading import load_study
 
 T = TypeVar("T")
 
-#: Six epochs of some tenths of a second on real images: long enough to be hit in the middle.
+#: Six epochs of a tenth of a second on real images: to be hit in the middle, hold it there.
 #: Random draws and no pruning: every trial's curve follows from its ticket alone.
 STUDY = """
 study: storm
@@ -29,7 +31,7 @@ budget: {trials: 4, epochs_per_trial: 6}
 sampler: random
 pruner: none
 data: {source: digits, input_size: 16}
-model: {simple_cnn: {}}
+model: {simple_cnn: {conv1_channels: 8, conv2_channels: 8, hidden: [32]}}
 optimizer: {sgd: {lr: {min: 1e-3, max: 0.1, log: true}, momentum: 0.9}}
 batch_size: {values: [16, 32]}
 """
@@ -84,6 +86,11 @@ class Launch:
         step = FailPoint.EPOCH_REPORTED.name.lower()
         waits = ",".join(f"{step}:{each}:{self.gates}/{each}" for each in hold_after)
         return {**os.environ, "HPSEARCH_STORAGE": self.storage, WAIT_VARIABLE: waits}
+
+    def store(self) -> None:
+        """Store the study, as a launch without workers does, but in this process."""
+        ensure_tables(self.database)
+        studies.attach(self.database, load_study(self.file, registries))
 
     def let_go(self, after: int | None = None) -> None:
         """Let workers that wait ``after`` an epoch (any) go on; nobody waits there again."""
@@ -163,6 +170,11 @@ class Launch:
         """Return the process that took the ticket last."""
         took = [each for each in self.events(ticket) if each.kind in ("claimed", "resumed")]
         return int(took[-1].detail["pid"])
+
+    def pids(self) -> set[int]:
+        """Return the processes that ever took a ticket."""
+        took = [each for each in self.events() if each.kind in ("claimed", "resumed")]
+        return {int(each.detail["pid"]) for each in took}
 
     def _printed(self) -> str:
         assert self.process is not None

@@ -11,11 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from hpsearch.component_registries import registries
-from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.tables import epochs
-from hpsearch.search.ledger import studies
-from hpsearch.study_file.loading import load_study
 from hpsearch.workers.checkup.examine import examine
 from hpsearch.workers.threads import share_of_cores
 from support.crews import Crew, Member
@@ -112,8 +108,7 @@ def weather_the_storm(
     """Run the study in the storm of ``seed``; ``expected`` are the undisturbed curves."""
     launch = Launch(folder, url, study_of(setting))
     runs = folder / "runs"
-    ensure_tables(launch.database)
-    studies.attach(launch.database, load_study(launch.file, registries))
+    launch.store()
     crew = Crew(_members(launch, runs, setting))
     began = time.monotonic()
     try:
