@@ -308,7 +308,7 @@ def test_verify_comes_to_the_same_figures(hpsearch: Hpsearch, deployed: Deployed
     assert (
         f"val_accuracy {100 * accuracy:.4f} %, recorded {100 * accuracy:.4f} %; expected" in ran.out
     )
-    assert "95 % interval over 24 validation images, unconfirmed" in ran.out
+    assert "95 % interval of the recorded value over 24 validation images, unconfirmed" in ran.out
 
 
 def changed(deployed: Deployed, here: Path, change: Callable[[dict[str, Any]], None]) -> str:

@@ -136,7 +136,7 @@ def test_export_and_from_ask_which_point(searched, hpsearch):
     card = Path("knee.md").read_text()
     assert "complete trials by several objectives: val_accuracy " in card
     assert "not confirmed (one seed: optimistic)." in card
-    assert "`hpsearch train FILE --seeds 5` does." in card
+    assert "`hpsearch train FILE --seeds 5` confirms it." in card
     assert "hpsearch confirm" not in card  # it would refuse several objectives
     assert hpsearch("check", "--study", "knee.yaml").code == 0
     off_front = next(each for each in record.trials if each not in front(record))
