@@ -20,6 +20,7 @@ What all floors use:
 - ``metrics``     the metrics of an epoch and of a model, and how they are printed
 - ``registry``    registries of components, whose keyword arguments are keys of the study file
 - ``errors``      the errors that a user sees
+- ``exit_codes``  the exit codes of commands and workers
 - ``formatting``  counts and long durations in words
 - ``foreign_text``      text from outside, cleaned before it is shown
 - ``durable_files``     the one way to replace a file: whole or not at all

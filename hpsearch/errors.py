@@ -11,7 +11,7 @@ HpsearchError
 │   ├── StudyMismatch        the stored study and the file differ
 │   │   └── LeftOverStudy    another program deleted the study from Optuna's tables
 │   ├── CheckpointError      a checkpoint that is missing, damaged or of another trial
-│   └── DeviceUnusable       a GPU that doesn't compute, or stopped computing
+│   └── DeviceUnusable       a device that is missing, doesn't compute, or stopped computing
 ├── ExportFailed             a trained model can't be written in a format, or differs in it
 ├── InfeasibleConfig         a configuration can't be built (the sampler learns from it)
 │   ├── WeightsUnavailable   its pretrained weights can't be downloaded (also a DataError)
@@ -31,6 +31,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from hpsearch.exit_codes import FAILED, WRONG
+
 #: The most problems of a study file that a message lists.
 MOST_PROBLEMS = 50
 
@@ -41,9 +43,14 @@ _NAMES_LISTED, _LONGEST_NAME = 60, 80
 class HpsearchError(Exception):
     """The root: catching it catches everything that hpsearch raises on purpose."""
 
+    #: The exit code of a command that ends with this error.
+    exit_code: int = FAILED
+
 
 class UserError(HpsearchError):
     """The user's input is wrong or can't be reached; the message says what to do."""
+
+    exit_code = WRONG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +158,7 @@ class CheckpointError(UserError):
 
 
 class DeviceUnusable(UserError):
-    """A GPU doesn't compute for this process, or stopped computing."""
+    """A device is missing, doesn't compute for this process, or stopped computing."""
 
 
 class ExportFailed(HpsearchError):

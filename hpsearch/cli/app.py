@@ -1,7 +1,6 @@
 """The list of commands, and error handling.
 
-Exit codes: 0 done; 1 the run failed; 2 the user's input is wrong or can't be reached at the start
-(one message on stderr, no traceback).
+An error of the user's is one message on stderr and no traceback (``exit_codes``).
 """
 
 from __future__ import annotations
@@ -40,12 +39,11 @@ from hpsearch.cli.flags import Command, Group
 from hpsearch.cli.paths import takes_paths
 from hpsearch.cli.process_setup import Terminated, end_of, require_current_folder, set_up
 from hpsearch.errors import HpsearchError, UserError
+from hpsearch.exit_codes import DONE, FAILED, WRONG
 from hpsearch.foreign_text import clean
 from hpsearch.machine_limits import limit_reached
 from hpsearch.output_streams import OutputLost, require_output
 from hpsearch.registry import plugin_fault
-
-DONE, FAILED, WRONG = 0, 1, 2
 
 app = typer.Typer(
     name="hpsearch",
@@ -131,10 +129,8 @@ def run_command(arguments: Sequence[str]) -> int:
     except OutputLost as error:
         # If the reader closed the pipe (`| head`), it doesn't want the rest.
         return DONE if error.reader_left else _tell(str(error), FAILED)
-    except UserError as error:
-        return _tell(str(error), WRONG)
     except HpsearchError as error:
-        return _tell(str(error), FAILED)
+        return _tell(str(error), error.exit_code)
     except (KeyboardInterrupt, Terminated) as interrupt:
         return end_of(interrupt)
     except Exception as error:  # noqa: BLE001 - the last place to report it

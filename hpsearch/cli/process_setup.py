@@ -11,12 +11,10 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
+from hpsearch.exit_codes import INTERRUPTED
+
 #: Valid values of COLUMNS and LINES; with others the output isn't readable.
 _SIZES = {"COLUMNS": range(20, 2001), "LINES": range(5, 2001)}
-
-
-#: Exit code after Ctrl-C, as in shells.
-INTERRUPTED = 130
 
 
 class Terminated(BaseException):

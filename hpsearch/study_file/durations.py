@@ -1,4 +1,4 @@
-"""Durations as people write them: ``90s``, ``30m``, ``8h``, ``2d``."""
+"""Durations as people write them: ``90s``, ``30m``, ``8h``, ``2d``, ``3h50m``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import re
 from decimal import Decimal
 
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
-PATTERN = r"^[0-9]+(\.[0-9]+)?(s|m|h|d)$"
+_PARTS = [rf"[0-9]+(\.[0-9]+)?{unit}" for unit in _UNITS]
+#: Each unit at most once, the largest first. (Without look-around, which pydantic doesn't know.)
+PATTERN = "^({})$".format(
+    "|".join(
+        first + "".join(f"({part})?" for part in _PARTS[place + 1 :])
+        for place, first in enumerate(_PARTS)
+    )
+)
 RULE = "a duration with its unit, as in 90s, 30m, 8h or 2d"
 
 
@@ -18,7 +25,8 @@ def parse_duration(text: str) -> float:
     """
     if not re.fullmatch(PATTERN, text):
         raise ValueError(f"must be {RULE}, but got {text!r}")
-    seconds = float(text[:-1]) * _UNITS[text[-1]]
+    parts = re.findall(r"([0-9.]+)([dhms])", text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if seconds <= 0:
         raise ValueError(f"must be longer than 0, but got {text!r}")
     return seconds

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import joblib
 
-from hpsearch.errors import UserError
+from hpsearch.errors import DeviceUnusable, UserError
 
 
 def resolve_devices(wanted: str) -> list[str]:
@@ -21,7 +21,8 @@ def resolve_devices(wanted: str) -> list[str]:
     ``auto`` takes every CUDA device, else Apple's GPU, else the CPU.
 
     Raises:
-        UserError: A name isn't one of these, or this machine has no such device.
+        UserError: A name isn't one of these.
+        DeviceUnusable: This machine has no such device.
     """
     import torch
 
@@ -39,7 +40,7 @@ def _checked(name: str) -> str:
         return name
     if name == "mps":
         if not torch.backends.mps.is_available():
-            raise UserError("device 'mps' needs an Apple GPU, which this machine doesn't have")
+            raise DeviceUnusable("device 'mps' needs an Apple GPU, which this machine doesn't have")
         return name
     match = re.fullmatch(r"cuda(?::(\d+))?", name)
     if match is None:
@@ -50,7 +51,7 @@ def _checked(name: str) -> str:
     if index >= count:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         shown = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible} counts from 0)"
-        raise UserError(
+        raise DeviceUnusable(
             f"device {name!r} must exist, but this machine has {count} CUDA devices{shown}; "
             "use --devices auto or cpu"
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,15 +24,18 @@ from hpsearch.cli.options import (
     StorageOption,
     StoredStudyOption,
     StudyFileOption,
-    TimeoutOption,
     TrackOption,
     at_least_one,
+    duration,
     seconds,
 )
 from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.storage_option import with_storage_option
 from hpsearch.cli.terminal.output import print_json, say
+from hpsearch.errors import DeviceUnusable
+from hpsearch.exit_codes import MORE_TO_DO, NODE_UNUSABLE
 from hpsearch.formatting import count_noun
+from hpsearch.machine_limits import limit_reached
 from hpsearch.output_streams import optional_output
 from hpsearch.results.opening import (
     database_for_reading,
@@ -165,7 +170,17 @@ def worker(
             "one for a small network[/dim]",
         ),
     ] = None,
-    timeout: TimeoutOption = None,
+    leave_after: Annotated[
+        str | None,
+        typer.Option(
+            "--leave-after",
+            "--timeout",
+            metavar="TIME",
+            callback=duration,
+            help="Leave after this time (90s, 30m, 3h50m), at the end of a batch; the trial is "
+            "paused.",
+        ),
+    ] = None,
     lease: LeaseOption = RunConfig.lease_seconds,
     checkpoint_interval: CheckpointOption = RunConfig.checkpoint_seconds,
     runs: RunsOption = DEFAULT_RUNS,
@@ -173,11 +188,13 @@ def worker(
 ) -> None:
     """Add a worker to a launched study, from any host that can reach the database.
 
-    It exits when the study is finished or stopped. Use it with Slurm, Kubernetes, or a second
-    machine.
+    Use it with Slurm, Kubernetes, or a second machine. Exit code 0: the study is finished, or was
+    stopped; 75: there is more to do, start it again (a signal, --leave-after, a trial that hangs);
+    69: this machine can't train, start it on another one; 2: the input is wrong.
 
     \b
     hpsearch worker --study cnn_dilation --storage postgresql://me@db/search
+    hpsearch worker --study cnn_dilation --leave-after 3h50m
     """
     from hpsearch.workers.devices import cores, resolve_devices
     from hpsearch.workers.launch.launching import require_writable
@@ -188,17 +205,19 @@ def worker(
         stored = record_of(database, study).study.name
         others = len(others_on_this_host(database))
     require_writable(runs)
+    with _other_machine_may():
+        place = resolve_devices(device)[0]
     options = WorkerOptions(
         run=RunConfig(
             storage=storage,
-            timeout=None if timeout is None else seconds(timeout),
+            timeout=None if leave_after is None else seconds(leave_after),
             lease_seconds=lease,
             checkpoint_seconds=checkpoint_interval,
             runs=runs,
             data=data,
         ),
         study_name=stored,
-        device=resolve_devices(device)[0],
+        device=place,
         threads=threads or cores(),
         exact_threads=threads is not None,
     )
@@ -207,9 +226,27 @@ def worker(
     crowded = crowding(1, others) if options.device == "cpu" else None
     if crowded is not None:
         say(f"warning: {crowded}", style="yellow")
-    with optional_output():
+    with optional_output(), _other_machine_may():
         ended = run_worker(options)
-    say(f"stopped working on study {stored}: {ended or 'asked to stop'}")
+    say(f"stopped working on study {stored}: {ended or 'asked to leave'}")
+    if ended is None:
+        raise typer.Exit(MORE_TO_DO)
+
+
+@contextmanager
+def _other_machine_may() -> Iterator[None]:
+    """Set the exit code of errors that another machine may not have."""
+    try:
+        yield
+    except DeviceUnusable as error:
+        error.exit_code = NODE_UNUSABLE
+        raise
+    except Exception as error:
+        limit = limit_reached(error)
+        if limit is None:
+            raise
+        limit.exit_code = NODE_UNUSABLE
+        raise limit from error
 
 
 def stop(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
 
+from hpsearch.exit_codes import MORE_TO_DO, WRONG
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.leave_signals import leave_signals
 from hpsearch.machine_limits import limit_reached
@@ -33,13 +34,11 @@ from hpsearch.workers.launch.forked import ForkServerLost
 from hpsearch.workers.launch.progress import Progress, ProgressReader
 from hpsearch.workers.launch.worker_pool import (
     REPLACED,
-    USER_ERROR,
     WorkerHandle,
     WorkerPool,
     death_of,
 )
 from hpsearch.workers.run_config import WorkerOptions
-from hpsearch.workers.trial.lease_keeper import HUNG
 
 #: Seconds between two looks at workers and ledger.
 TICK_SECONDS = 0.4
@@ -230,9 +229,9 @@ class Supervisor:
         reason = worker.killed or death_of(worker.exit_code)
         freed = free_tickets_of(self._database, self._stored.study_id, worker.owner, reason=reason)
         hit(FailPoint.TICKETS_FREED)
-        if worker.exit_code == USER_ERROR:
+        if worker.exit_code == WRONG:
             return False
-        of_its_trial = freed > 0 or worker.killed is not None or worker.exit_code == HUNG
+        of_its_trial = freed > 0 or worker.killed is not None or worker.exit_code == MORE_TO_DO
         return self._may_go_on(of_its_trial=of_its_trial)
 
     def _may_go_on(self, *, of_its_trial: bool) -> bool:

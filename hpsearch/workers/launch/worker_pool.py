@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerContext
 
 from hpsearch.errors import DatabaseReplaced, DeviceUnusable, UserError
+from hpsearch.exit_codes import NODE_UNUSABLE, WRONG
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.machine_limits import ProcessLimit, limit_reached
 from hpsearch.study_file.durations import format_duration
@@ -29,14 +30,8 @@ KILL_SECONDS = 5.0
 #: How long a new worker process may take to its first sign of life, even if the timeout is shorter.
 START_SECONDS = 300.0
 
-#: Exit code of a worker after a ``UserError``: the message is on stderr.
-USER_ERROR = 2
-
 #: Exit code of a worker whose database was replaced: the supervisor raises it, once for all.
 REPLACED = 3
-
-#: Exit code of a worker whose GPU doesn't compute (sysexits' EX_UNAVAILABLE); another is started.
-DEVICE_UNUSABLE = 69
 
 
 @dataclass
@@ -193,10 +188,10 @@ def worker_process(options: WorkerOptions, counter: Counter) -> None:
     except DeviceUnusable as error:
         # Not the study's fault: the GPU may work in another process
         print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(DEVICE_UNUSABLE)
+        sys.exit(NODE_UNUSABLE)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(USER_ERROR)
+        sys.exit(WRONG)
     except DatabaseReplaced:
         sys.exit(REPLACED)
     except Exception as error:
@@ -205,4 +200,4 @@ def worker_process(options: WorkerOptions, counter: Counter) -> None:
             raise
         print(f"error: {limit}", file=sys.stderr, flush=True)
         # Another worker would hit a limit of processes as well, and fail more trials
-        sys.exit(USER_ERROR if isinstance(limit, ProcessLimit) else 1)
+        sys.exit(WRONG if isinstance(limit, ProcessLimit) else 1)

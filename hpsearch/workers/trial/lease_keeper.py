@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from hpsearch.errors import DatabaseReplaced, LeaseLost
+from hpsearch.exit_codes import MORE_TO_DO
 from hpsearch.search.database.storage import GaveUpWaiting
 from hpsearch.search.ledger.ledger import Ledger
 from hpsearch.search.ledger.types import Claim
@@ -38,9 +39,6 @@ RENEWALS_PER_LEASE = 4
 
 #: The longest time between two renewals: they also read whether the user stopped the study.
 LONGEST_PAUSE_SECONDS = 2.0
-
-#: Exit code of a worker that hung; another try may succeed (sysexits' EX_TEMPFAIL).
-HUNG = 75
 
 #: Innermost lines of the hanging loop that the trial's error shows.
 _FRAMES = 15
@@ -196,4 +194,4 @@ class LeaseKeeper:
         except (LeaseLost, GaveUpWaiting, DatabaseReplaced) as refused:
             logger.warning("ticket %d: %s", self._claim.ticket, refused)
         finally:
-            self._exit_process(HUNG)
+            self._exit_process(MORE_TO_DO)

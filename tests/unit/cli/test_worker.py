@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
+from hpsearch.errors import DatabaseReplaced, DeviceUnusable, UserError
 from hpsearch.search.ledger.types import Idle
 from hpsearch.workers import threads, worker
 from hpsearch.workers.run_config import WorkerOptions
@@ -54,3 +57,41 @@ def test_a_second_worker_on_the_host_says_so(run) -> None:
     )
     lines, _ = run(cores=2, others=2)
     assert lines[1].endswith("2 of them already running: one worker per core would be as fast")
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        (Idle.FINISHED, 0),
+        (Idle.STOPPED, 0),
+        (None, 75),
+        (DeviceUnusable("the GPU doesn't compute"), 69),
+        (MemoryError(), 69),
+        (OSError(errno.ENOSPC, "No space left on device"), 69),
+        (UserError("the plug-in is missing"), 2),
+        (DatabaseReplaced("the database was replaced"), 1),
+    ],
+)
+def test_the_exit_code_says_whether_to_start_it_again(
+    hpsearch, made_up, monkeypatch, ending, code
+) -> None:
+    def run_worker(options: WorkerOptions) -> Idle | None:
+        if isinstance(ending, Exception):
+            raise ending
+        return ending
+
+    monkeypatch.setattr(worker, "run_worker", run_worker)
+    ran = hpsearch("worker", "--study", "made_up", "--storage", made_up.url, "--device", "cpu")
+    assert ran.code == code
+    assert (ran.err == "") == (not isinstance(ending, Exception))
+    assert "Traceback" not in ran.err
+
+
+def test_a_machine_without_the_gpu_isnt_a_wrong_input(hpsearch, made_up) -> None:
+    absent = hpsearch(
+        "worker", "--study", "made_up", "--storage", made_up.url, "--device", "cuda:63"
+    )
+    assert (absent.code, absent.out) == (69, "")
+    assert "device 'cuda:63' must exist, but this machine has" in absent.err
+    wrong = hpsearch("worker", "--study", "made_up", "--storage", made_up.url, "--device", "gpu")
+    assert wrong.code == 2

@@ -14,6 +14,7 @@ from support.pretended_gpu import PretendedGpu, pretended_gpu
 
 import hpsearch.training.builtin  # noqa: F401 - fills the registries
 from hpsearch.errors import DeviceUnusable
+from hpsearch.exit_codes import NODE_UNUSABLE
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.workers import worker
@@ -79,7 +80,7 @@ def test_a_worker_without_its_gpu_ends_in_one_line_and_another_may_be_started(
     with pytest.raises(SystemExit) as ended:
         worker_pool.worker_process(SimpleNamespace(), get_context("spawn").Value("i", 0))
     # A user's mistake would end the whole launch
-    assert ended.value.code == worker_pool.DEVICE_UNUSABLE != worker_pool.USER_ERROR
+    assert ended.value.code == NODE_UNUSABLE
     assert capsys.readouterr().err == "error: CUDA is broken\n"
 
 

@@ -12,10 +12,11 @@ import pytest
 from support.meanwhile import as_soon_as
 
 from hpsearch.errors import LeaseLost
+from hpsearch.exit_codes import MORE_TO_DO
 from hpsearch.search.database.storage import GaveUpWaiting
 from hpsearch.search.ledger.types import Claim
 from hpsearch.workers.trial import lease_keeper
-from hpsearch.workers.trial.lease_keeper import HUNG, RENEWALS_PER_LEASE, LeaseKeeper
+from hpsearch.workers.trial.lease_keeper import RENEWALS_PER_LEASE, LeaseKeeper
 
 LEASE = 0.2
 #: For what must happen, however busy the machine is.
@@ -333,7 +334,7 @@ class TestHang:
             assert exits == []
             clock.now += 0.001
             wait_until(lambda: bool(exits))
-        assert exits == [HUNG]
+        assert exits == [MORE_TO_DO]
         (error,) = ledger.failed
         assert error.splitlines()[0] == (
             "no progress for 0.4s: no batch was finished in that time (budget.trial_timeout)"
@@ -374,7 +375,7 @@ class TestHang:
 
         with hanging(FakeLedger()) as keeper:
             assert list(keeper.watched(steps())) == [1]
-        assert exits == [HUNG]
+        assert exits == [MORE_TO_DO]
 
     def test_waiting_for_a_lease_in_doubt_is_no_hang(
         self, hanging: Callable[..., LeaseKeeper], exits: list[int], clock: SimpleNamespace
@@ -413,7 +414,7 @@ class TestHang:
             wait_until(lambda: keeper.lost)
             clock.now += 2 * self.TIMEOUT
             wait_until(lambda: bool(exits))
-        assert exits == [HUNG]
+        assert exits == [MORE_TO_DO]
 
     def test_ends_the_process_also_where_the_ledger_fails(
         self, hanging: Callable[..., LeaseKeeper], exits: list[int], clock: SimpleNamespace
@@ -424,7 +425,7 @@ class TestHang:
         with hanging(FakeLedger(refuse)) as keeper, keeper.watching():
             clock.now += 2 * self.TIMEOUT
             wait_until(lambda: bool(exits))
-        assert exits == [HUNG]
+        assert exits == [MORE_TO_DO]
 
 
 def test_leaving_is_answered_at_once_while_the_lease_is_in_doubt() -> None:

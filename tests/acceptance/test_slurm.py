@@ -1,0 +1,115 @@
+"""The Slurm script of docs/deployment.md on a real Slurm of two nodes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hpsearch.search.events import EventKind, event_log
+from hpsearch.search.storage import Database
+from support.slurm import Slurm, running_cluster, wait_until
+
+from hpsearch.exit_codes import MORE_TO_DO
+from hpsearch.search import queries, studies
+
+PAGE = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text()
+
+STUDY = """\
+study: batch
+seed: 3
+budget: {trials: 5, epochs_per_trial: 3}
+sampler: random
+pruner: none
+data: {source: digits, limit: 300}
+model: {mlp: {hidden: {values: [[16], [32]]}}}
+optimizer: {adam: {lr: {min: 1e-4, max: 3e-2, log: true}}}
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    with running_cluster(tmp_path / "slurm") as cluster:
+        yield cluster
+
+
+def script_of_the_page(folder: Path, hold: Path) -> Path:
+    """Return the page's script, with this machine's paths, three tasks and no GPU."""
+    (text,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH.+?)```", PAGE, flags=re.DOTALL)
+    own = f"{shlex.quote(sys.executable)} -m hpsearch"
+    for old, new in {
+        "--array=1-8": "--array=1-3",
+        "#SBATCH --gres=gpu:1\n": "",
+        "--cpus-per-task=4": "--cpus-per-task=1",
+        "--time=04:00:00": "--time=01:00:00",
+        "HPSEARCH_STORAGE_FILE=$HOME/.config/hpsearch/storage":
+            f"HPSEARCH_STORAGE=sqlite:///{folder}/hpsearch.db",
+        "/shared/hpsearch/runs": f"{folder}/runs",
+        "/shared/hpsearch/data": f"{folder.parent}/data",
+        "hpsearch worker --study my_study": f"{own} worker --study batch --device cpu",
+    }.items():  # fmt: skip
+        assert old in text, old
+        text = text.replace(old, new)
+    first, _, rest = text.partition("\nexport ")
+    held = f"\nexport HPSEARCH_WAIT_AT=EPOCH_REPORTED:1:{hold}"
+    script = folder / "batch.sh"
+    script.write_text(f"{first}{held}\nexport {rest}")
+    return script
+
+
+def wait_for(condition, what: str, slurm: Slurm) -> None:
+    wait_until(condition, what, slurm.config.parent)
+
+
+def test_tasks_leave_come_back_and_end_by_their_exit_codes(slurm, shell):
+    (shell.folder / "study.yaml").write_text(STUDY)
+    shell.done("launch", "--study", "study.yaml", "--workers", "0")
+    hold = shell.folder / "hold"
+    hold.touch()
+    script = script_of_the_page(shell.folder, hold)
+    output = f"{shell.folder}/task-%a.txt"
+    job = slurm.run("sbatch", "--parsable", f"--output={output}", str(script))
+
+    with closing(Database(f"sqlite:///{shell.folder}/hpsearch.db")) as database:
+        study_id = studies.find(database, "batch").study_id
+
+        def epochs() -> int:
+            return queries.counts(database, study_id).epochs_run
+
+        wait_for(lambda: epochs() == 3, "epoch of each task", slurm)
+        assert slurm.states(job) == dict.fromkeys("123", "RUNNING")
+        # What Slurm does before a time limit, and what a person does for good
+        slurm.run("scancel", "--signal=USR1", "--batch", f"{job}_1")
+        slurm.run("scancel", f"{job}_3")
+        time.sleep(1.0)  # bash runs a trap when the signal has arrived
+        hold.unlink()
+
+        wait_for(lambda: slurm.field(f"{job}_1", "Restarts") == "1", "requeued task", slurm)
+        wait_for(lambda: slurm.states(job)["2"] == "COMPLETED", "finished study", slurm)
+        counts = queries.counts(database, study_id)
+        assert (counts.total, counts.complete) == (5, 5)
+        left = [each for each in event_log(database, study_id) if each.kind == EventKind.RELEASED]
+        assert len({each.owner for each in left}) == 2
+
+    # The requeued task waits for two minutes before Slurm starts it again
+    slurm.run("scontrol", "update", f"jobid={job}_1", "StartTime=now")
+    wait_for(lambda: slurm.states(job)["1"] == "COMPLETED", "end of the requeued task", slurm)
+    states = slurm.states(job)
+    assert (states["1"], states["2"], states["3"]) == ("COMPLETED", "COMPLETED", "CANCELLED")
+    assert slurm.field(f"{job}_3", "Restarts") == "0"
+    health = json.loads(shell.done("doctor", "--study", "batch", "--json"))
+    assert (health["well"], health["checked"]["epochs"]) == (True, 15)
+
+
+def test_a_worker_that_has_to_leave_says_so_by_its_exit_code(shell):
+    (shell.folder / "study.yaml").write_text(STUDY.replace("trials: 5", "trials: 500"))
+    shell.done("launch", "--study", "study.yaml", "--workers", "0")
+    left = shell.run("worker", "--study", "batch", "--device", "cpu", "--leave-after", "1s")
+    assert left.returncode == MORE_TO_DO, left.stderr
+    assert "stopped working on study batch: asked to leave" in left.stdout
+    assert "Traceback" not in left.stderr

@@ -1,0 +1,128 @@
+"""A real Slurm of two nodes on this machine: its daemons, on loopback, as root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_CONFIG = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/none
+CredType=cred/none
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool.%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
+SlurmctldPort={ports[0]}
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+JobAcctGatherType=jobacct_gather/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+SlurmdTimeout=15
+KillWait=30
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=500
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=500
+PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP
+"""
+
+#: Seconds that a daemon may take, on a busy machine.
+PATIENCE = 120.0
+
+
+@dataclass
+class Slurm:
+    """A running cluster."""
+
+    config: Path
+
+    def run(self, *command: str, **environment: str) -> str:
+        """Run one of Slurm's commands; returns its output."""
+        ran = subprocess.run(
+            command, env={**os.environ, **environment, "SLURM_CONF": str(self.config)},
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout.strip()
+
+    def states(self, job: str) -> dict[str, str]:
+        """Return task -> state of a job array."""
+        lines = self.run("squeue", "--noheader", "--array", "--job", job, "--states=all",
+                         "--format=%K %T").splitlines()  # fmt: skip
+        return dict(line.split() for line in lines)
+
+    def field(self, task: str, name: str) -> str:
+        """Return one field of a task, as ``scontrol show job`` prints it."""
+        shown = self.run("scontrol", "show", "job", task)
+        return next(word.partition("=")[2] for word in shown.split() if word.startswith(f"{name}="))
+
+
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[Slurm]:
+    """Run a cluster; skips the test if Slurm isn't installed or this isn't root."""
+    if shutil.which("slurmctld") is None or shutil.which("slurmd") is None or os.getuid() != 0:
+        pytest.skip("needs Slurm (slurmctld, slurmd, slurm-client) and root")
+    (folder / "state").mkdir(parents=True)
+    config = folder / "slurm.conf"
+    ports = _free_ports(3)
+    config.write_text(_CONFIG.format(folder=folder, host=socket.gethostname(), ports=ports))
+    slurm = Slurm(config)
+    with ExitStack() as stack:
+        daemons = [["slurmctld", "-D", "-c", "-i"], ["slurmd", "-D", "-N", "n1"],
+                   ["slurmd", "-D", "-N", "n2"]]  # fmt: skip
+        for command in daemons:
+            log = stack.enter_context((folder / f"{command[-1]}.log").open("w"))
+            process = subprocess.Popen([*command, "-f", config], stdout=log, stderr=log)
+            stack.callback(_end, process)
+        wait_until(lambda: _idle(config) == "idle 2", "two idle nodes", folder)
+        yield slurm
+
+
+def wait_until(condition, what: str, folder: Path) -> None:
+    """Wait for ``condition``; a failure shows the daemons' logs."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > until:
+            logs = "\n".join(f"{log}\n{log.read_text()[-2000:]}" for log in folder.glob("*.log"))
+            raise AssertionError(f"no {what} within {PATIENCE:g} s\n{logs}")
+        time.sleep(0.1)
+
+
+def _idle(config: Path) -> str:
+    ran = subprocess.run(
+        ["sinfo", "--noheader", "--format=%T %D"], capture_output=True, text=True, check=False,
+        env={**os.environ, "SLURM_CONF": str(config)},
+    )  # fmt: skip
+    return ran.stdout.strip()
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
