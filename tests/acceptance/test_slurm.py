@@ -11,12 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hpsearch.search.events import EventKind, event_log
-from hpsearch.search.storage import Database
 from support.slurm import Slurm, running_cluster, wait_until
 
 from hpsearch.exit_codes import MORE_TO_DO
-from hpsearch.search import queries, studies
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger.events import EventKind, event_log
 
 PAGE = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text()
 

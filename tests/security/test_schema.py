@@ -23,7 +23,7 @@ ARGUMENTS = {
     "confirm": ("--study", "secretive"),
     "learn": ("--study", "secretive", "--from", "runs.csv"),
     "prior add": ("secretive",),
-    "storage copy": ("--from-storage", "sqlite:///other.db"),
+    "storage copy": ("--from-storage", "sqlite:///hpsearch.db"),
     "stop": ("--study", "secretive"),
     "studies": (),
     "check": ("--study", "builds_on.yaml"),
