@@ -12,8 +12,8 @@ import torch
 
 from hpsearch.training import checkpoint
 
-#: Trains two epochs of real images; argv: a folder, and what to go on from: nothing, the state
-#: after epoch 1, or one within epoch 2. Leaves the states that the test compares.
+#: Trains two epochs of real images; argv: a folder, and what to go on from, one after the other:
+#: nothing, the state after epoch 1, one within epoch 2. Leaves the states that the test compares.
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -25,18 +25,19 @@ from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training import checkpoint
 from hpsearch.training.engine import train
-folder, start = Path(sys.argv[1]), sys.argv[2]
+folder = Path(sys.argv[1])
 config = TrialConfig(
     data=DataConfig(source=Component("digits"), limit=200,
                     augmentation=(Component("random_crop", {"padding": 1}),)),
     model=Component("simple_cnn", {"conv1_channels": 8, "hidden": [16], "dropout": 0.2}),
     optimizer=Component("adam"),
     lr_schedule=Component("cosine"), batch_size=32, epochs=2, split_seed=0, seed=1)
-resume = None if start == "nothing" else checkpoint.load(folder / f"{start}.pt")
-torch.rand(len(start))  # whatever else the process draws changes nothing
-for result in train(config, resume_from=resume, data_root=folder / "data"):
-    name = {1: "epoch-1", 2: f"end-from-{start}"}[result.epoch]
-    checkpoint.save(folder / f"{name}.pt", result.state())
+for start in sys.argv[2:]:
+    resume = None if start == "nothing" else checkpoint.load(folder / f"{start}.pt")
+    torch.rand(len(start))  # whatever else the process draws changes nothing
+    for result in train(config, resume_from=resume, data_root=folder / "data"):
+        name = {1: "epoch-1", 2: f"end-from-{start}"}[result.epoch]
+        checkpoint.save(folder / f"{name}.pt", result.state())
 if start == "nothing":
     asked = iter(range(9))
     try:
@@ -50,13 +51,13 @@ if start == "nothing":
 
 @pytest.mark.timeout(1800)
 def test_resumed_in_a_fresh_process(tmp_path: Path) -> None:
-    ends = []
-    for start in ("nothing", "epoch-1", "within-epoch-2"):
-        command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tmp_path), start]
-        subprocess.run(command, check=True, timeout=200)
-        ends.append(checkpoint.load(tmp_path / f"end-from-{start}.pt"))
-
-    whole, *resumed = ends
+    for starts in (["nothing"], ["epoch-1", "within-epoch-2"]):
+        command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tmp_path), *starts]
+        subprocess.run(command, check=True, timeout=400)
+    whole, *resumed = (
+        checkpoint.load(tmp_path / f"end-from-{start}.pt")
+        for start in ("nothing", "epoch-1", "within-epoch-2")
+    )
     assert checkpoint.load(tmp_path / "within-epoch-2.pt")["partial"]["batches"] == 3
     assert [row["epoch"] for row in whole["history"]] == [1, 2]
     for end in resumed:
