@@ -91,7 +91,7 @@ class TestStudies:
 
         assert {config.model.name for config in configs} == set(study.document["model"])
         assert all(planned.model.parameters > 0 for planned in plans)
-        assert 0 <= first.val_accuracy <= 1
+        assert 0 <= first.metrics.val_accuracy <= 1
 
 
 def test_the_tracker_goes_on_where_it_was(folder: Path) -> None:

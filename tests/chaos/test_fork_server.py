@@ -99,7 +99,7 @@ def test_its_workers_go_on_and_others_take_the_place_of_those_that_die(launch: W
     assert_exact(launch, TRIALS, EPOCHS)
     assert launch.most <= WORKERS, "more workers than were asked for"
     (died,) = launch.events(kind="worker_died")
-    assert "isn't known" in died.detail["error"]
+    assert "is unknown" in died.detail["error"]
     # The epoch that was under way when its worker was killed; no other was trained twice
     assert len(launch.events(kind="epoch_redone")) <= 1
     assert not launch.events(kind="write_refused")

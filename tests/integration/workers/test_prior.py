@@ -162,5 +162,5 @@ def test_an_unfinished_study_or_one_of_few_trials_teaches_nothing(open_study):
     with pytest.raises(UserError, match=r"a finished study, but .* has 0 of 2 trials"):
         examples_of(few.record(), study_of(few.record()), lambda config: images)
     few.run_all()
-    with pytest.raises(UserError, match="at least 20 trials"):
+    with pytest.raises(UserError, match="at least 20 usable trials"):
         examples_of(few.record(), study_of(few.record()), lambda config: images)

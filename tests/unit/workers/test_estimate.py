@@ -16,7 +16,7 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
 from hpsearch.training.registries import MODELS
 from hpsearch.workers.launch import estimate as module
-from hpsearch.workers.launch import preview, timing
+from hpsearch.workers.launch import preview, probe
 from hpsearch.workers.launch.estimate import BYTES_PER_PARAMETER, sample, timings
 from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
@@ -240,7 +240,7 @@ def test_what_kills_its_process_costs_only_the_estimate(
     plugin = tmp_path / f"deadly_{does}.py"
     plugin.write_text(DEADLY)
     monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
-    monkeypatch.setattr(timing, "TIMING_SECONDS", 60 if does != "hang" else 15)
+    monkeypatch.setattr(probe, "TIMING_SECONDS", 60 if does != "hang" else 15)
     study = load(
         f"plugins=[{plugin}]",
         "model={deadly: {does: {values: [learn, " + does + "]}}}",

@@ -87,7 +87,7 @@ def test_a_mistake_of_ours_comes_back_with_its_traceback() -> None:
 
 
 def test_a_death_is_told() -> None:
-    with pytest.raises(UserError, match="it died \\(signal 9; see the messages above\\)"):
+    with pytest.raises(UserError, match="that process died \\(signal 9; see the messages above\\)"):
         run_isolated(dies)
 
 
