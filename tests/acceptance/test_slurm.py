@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -51,12 +50,15 @@ def script_of_the_page(folder: Path, hold: Path) -> Path:
             f"HPSEARCH_STORAGE=sqlite:///{folder}/hpsearch.db",
         "/shared/hpsearch/runs": f"{folder}/runs",
         "/shared/hpsearch/data": f"{folder.parent}/data",
-        "hpsearch worker --study my_study": f"{own} worker --study batch --device cpu",
+        "hpsearch worker --study my_study": f"{own} worker --study batch --device cpu --checkpoint-interval 0.001",
     }.items():  # fmt: skip
         assert old in text, old
         text = text.replace(old, new)
+    told = f"kill -TERM $worker; touch {folder}/told-$SLURM_ARRAY_TASK_ID"
+    assert text.count("kill -TERM $worker") == 2
+    text = text.replace("kill -TERM $worker", told)
     first, _, rest = text.partition("\nexport ")
-    held = f"\nexport HPSEARCH_WAIT_AT=EPOCH_REPORTED:1:{hold}"
+    held = f"\nexport HPSEARCH_WAIT_AT=epoch_reported:1:{hold}"
     script = folder / "batch.sh"
     script.write_text(f"{first}{held}\nexport {rest}")
     return script
@@ -86,7 +88,8 @@ def test_tasks_leave_come_back_and_end_by_their_exit_codes(slurm, shell):
         # What Slurm does before a time limit, and what a person does for good
         slurm.run("scancel", "--signal=USR1", "--batch", f"{job}_1")
         slurm.run("scancel", f"{job}_3")
-        time.sleep(1.0)  # bash runs a trap when the signal has arrived
+        told = [shell.folder / f"told-{task}" for task in (1, 3)]
+        wait_for(lambda: all(each.exists() for each in told), "signals", slurm)
         hold.unlink()
 
         wait_for(lambda: slurm.field(f"{job}_1", "Restarts") == "1", "requeued task", slurm)
