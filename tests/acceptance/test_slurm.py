@@ -50,7 +50,8 @@ def script_of_the_page(folder: Path, hold: Path) -> Path:
             f"HPSEARCH_STORAGE=sqlite:///{folder}/hpsearch.db",
         "/shared/hpsearch/runs": f"{folder}/runs",
         "/shared/hpsearch/data": f"{folder.parent}/data",
-        "hpsearch worker --study my_study": f"{own} worker --study batch --device cpu --checkpoint-interval 0.001",
+        "hpsearch worker --study my_study":
+            f"{own} worker --study batch --device cpu --checkpoint-interval 0.001",
     }.items():  # fmt: skip
         assert old in text, old
         text = text.replace(old, new)
