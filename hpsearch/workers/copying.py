@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hpsearch.durable_files import replacing
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.stored import confirmations, is_confirmation
 from hpsearch.results.consistency.rule import Finding
+from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.study_copy import StudyCopy, copy_study
@@ -29,7 +31,7 @@ def copy_studies(
 
     Args:
         source: The database of the studies.
-        target: A database with the tables of this version.
+        target: The other database; it gets its tables if it has none.
         names: The searches to copy, each with its confirmations; empty for all.
         runs: The runs folder of this host.
         to_runs: Another runs folder, which gets a copy of the files; ``None`` if both databases
@@ -40,6 +42,7 @@ def copy_studies(
 
     Raises:
         UnknownName: The source has no such study.
+        StorageError: The target's tables are of another version.
         UserError: Both databases are the same, a worker trains a trial of a study, or the target
             has another study of that name.
     """
@@ -48,6 +51,7 @@ def copy_studies(
             f"a study is copied into another database, but both are {source.display_url}; name the "
             "other one with --storage"
         )
+    ensure_tables(target)
     searches = names or [
         study.name for study in studies.everything(source) if not is_confirmation(study)
     ]
@@ -79,7 +83,7 @@ def _problems(database: Database, name: str, runs: Path) -> list[Finding]:
 def _copy_files(source: Path, target: Path) -> None:
     """Copy the files that the target doesn't have with the same size and time.
 
-    A copy gets its name when it is whole, so that a killed call can be repeated.
+    A killed call can be repeated: a file has its name only when it is whole.
     """
     for file in sorted(source.rglob("*")):
         if file.is_symlink() or not file.is_file():
@@ -89,7 +93,6 @@ def _copy_files(source: Path, target: Path) -> None:
             there = copy.stat()
             if (there.st_size, there.st_mtime_ns) == (known.st_size, known.st_mtime_ns):
                 continue
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        part = copy.with_name(f".{copy.name}.copying")
-        shutil.copy2(file, part)
-        part.replace(copy)
+        with replacing(copy) as unfinished:
+            shutil.copyfile(file, unfinished)
+        shutil.copystat(file, copy)

@@ -275,10 +275,10 @@ def test_every_table_with_rows_of_a_study_is_copied():
     known = {
         table.name
         for table in (
-            optuna_rows.STUDIES, optuna_rows.TRIALS, *study_copy._OF_STUDIES,
-            *study_copy._OF_TRIALS, *study_copy._OWN,
+            optuna_rows.STUDIES,
+            optuna_rows.TRIALS,
+            *study_copy._OTHER_TABLES,
         )
-    }  # fmt: skip
+    }
     every = {*optuna_rows.METADATA.tables, *tickets.metadata.tables}
-    # Heartbeats are of running trials of plain Optuna's
-    assert every - known == {"version_info", "alembic_version", "trial_heartbeats"} & every
+    assert every - known == {"version_info", "alembic_version"} & every

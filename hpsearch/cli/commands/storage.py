@@ -69,14 +69,11 @@ def copy(
     hpsearch storage copy --from-storage sqlite:///hpsearch.db --storage postgresql://me@db/search
     hpsearch storage copy --from-storage postgresql://me@db/search --study mine --to-runs here/runs
     """
-    from hpsearch.search.database.schema_version import ensure_tables
     from hpsearch.search.database.storage import Database
     from hpsearch.workers.copying import copy_studies
 
     found: list[dict[str, Any]] = []
     with database_for_reading(from_storage) as source, closing(Database(storage)) as target:
-        if source.url != target.url:
-            ensure_tables(target)
         for copied, problems in copy_studies(
             source, target, study or (), runs=runs, to_runs=to_runs
         ):

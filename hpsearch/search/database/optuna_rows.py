@@ -35,6 +35,18 @@ INTERMEDIATE_VALUES = models.TrialIntermediateValueModel.__table__
 TRIAL_USER_ATTRS = models.TrialUserAttributeModel.__table__
 TRIAL_SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
 
+#: The tables whose rows belong to a trial, and to a study (but not the trials themselves).
+OF_TRIALS = tuple(
+    table
+    for table in METADATA.sorted_tables
+    if any(key.column.table is TRIALS for key in table.foreign_keys)
+)
+OF_STUDIES = tuple(
+    table
+    for table in METADATA.sorted_tables
+    if any(key.column.table is STUDIES for key in table.foreign_keys) and table is not TRIALS
+)
+
 #: Of a PRUNED row: the only form in which samplers learn from a configuration without a value.
 #: Both keys: Optuna 5's own, and the older list, the only one that optuna-dashboard reads.
 INFEASIBLE_MARKS: Mapping[str, Any] = {"constraints": [1.0], "constraints:infeasible": 1.0}

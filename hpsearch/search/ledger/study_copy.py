@@ -7,8 +7,9 @@ rows that only have a number. Everything else is equal, and is compared after th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,23 +18,14 @@ from sqlalchemy.engine import Connection
 from hpsearch.errors import StorageError, UserError
 from hpsearch.search.database import optuna_rows as rows
 from hpsearch.search.database.storage import Database, read_snapshot
-from hpsearch.search.database.tables import epochs, events, prior_results, studies, tickets
+from hpsearch.search.database.tables import studies
+from hpsearch.search.ledger.study_identity import OWN_TABLES
 
 #: Rows that are read and inserted at a time.
 BATCH = 1000
 
-#: Optuna's tables with a row per trial and key, and with a row per study and key.
-_OF_TRIALS = (
-    rows.PARAMS,
-    rows.VALUES,
-    rows.INTERMEDIATE_VALUES,
-    rows.TRIAL_USER_ATTRS,
-    rows.TRIAL_SYSTEM_ATTRS,
-)
-_OF_STUDIES = (rows.DIRECTIONS, rows.STUDY_USER_ATTRS, rows.STUDY_SYSTEM_ATTRS)
-
-#: Our tables. Events keep their order, which is that of their ids.
-_OWN = (studies, tickets, epochs, events, prior_results)
+#: All tables but Optuna's studies and trials. Rows keep the order of their ids, as events must.
+_OTHER_TABLES = (*rows.OF_STUDIES, *rows.OF_TRIALS, *OWN_TABLES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +127,7 @@ def _read(connection: Connection, name: str) -> tuple[_Ids, _Contents]:
     """Read a study's ids, and all its rows for a comparison."""
     ids = _ids(connection, name)
     count, digest = 0, 0
-    for table in (rows.STUDIES, *_OF_STUDIES, rows.TRIALS, *_OF_TRIALS, *_OWN):
+    for table in (rows.STUDIES, rows.TRIALS, *_OTHER_TABLES):
         for row in _rows_of(connection, table, ids.study_id):
             trial_id = row.pop("trial_id", None)
             content = (table.name, ids.numbers.get(trial_id), sorted(row.items()))
@@ -164,7 +156,7 @@ def _rows_of(connection: Connection, table: sa.Table, study_id: int) -> Iterator
         mine = table.c.trial_id.in_(trials)
     query = sa.select(table).where(mine).order_by(*table.primary_key)
     dropped = {"study_id", *_numbering(table)} - {"trial_id"}
-    found = connection.execution_options(yield_per=BATCH).execute(query)
+    found = connection.execute(query.execution_options(yield_per=BATCH))
     for row in found.mappings():
         yield {key: value for key, value in row.items() if key not in dropped}
 
@@ -181,12 +173,6 @@ def _insert(reading: Connection, writing: Connection, ids: _Ids) -> None:
         sa.insert(rows.STUDIES).values(**study).returning(rows.STUDIES.c.study_id)
     ).scalar_one()
     new_ids: dict[int, int] = {}
-
-    def with_new_ids(row: dict[str, Any]) -> dict[str, Any]:
-        if row.get("trial_id") is not None:
-            row["trial_id"] = new_ids[row["trial_id"]]
-        return row
-
     for batch in _batches(_rows_of(reading, rows.TRIALS, ids.study_id)):
         olds = [row.pop("trial_id") for row in batch]
         news = writing.execute(
@@ -194,22 +180,16 @@ def _insert(reading: Connection, writing: Connection, ids: _Ids) -> None:
             [{**row, "study_id": study_id} for row in batch],
         ).scalars()
         new_ids.update(zip(olds, news, strict=True))
-    for table in (*_OF_STUDIES, *_OF_TRIALS, *_OWN):
-        of_study: Callable[[dict[str, Any]], dict[str, Any]] = (
-            (lambda row: {**row, "study_id": study_id})
-            if "study_id" in table.c
-            else (lambda row: row)
-        )
+    for table in _OTHER_TABLES:
         for batch in _batches(_rows_of(reading, table, ids.study_id)):
-            writing.execute(sa.insert(table), [of_study(with_new_ids(row)) for row in batch])
+            for row in batch:
+                if "study_id" in table.c:
+                    row["study_id"] = study_id
+                if row.get("trial_id") is not None:
+                    row["trial_id"] = new_ids[row["trial_id"]]
+            writing.execute(sa.insert(table), batch)
 
 
 def _batches(found: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in found:
-        batch.append(row)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
+    while batch := list(islice(found, BATCH)):
         yield batch

@@ -15,19 +15,6 @@ from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState, studies, tickets
 from hpsearch.search.ledger.study_identity import OWN_TABLES, is_ours
 
-#: Optuna's tables whose rows belong to a trial, and to a study.
-_OF_TRIALS = [
-    table
-    for table in rows.METADATA.sorted_tables
-    if any(key.column.table is rows.TRIALS for key in table.foreign_keys)
-]
-_OF_STUDIES = [
-    table
-    for table in rows.METADATA.sorted_tables
-    if any(key.column.table is rows.STUDIES for key in table.foreign_keys)
-    and table is not rows.TRIALS
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRows:
@@ -83,9 +70,9 @@ def delete_rows(database: Database, name: str, run_key: str) -> None:
 
 def _delete_from_optuna(connection: Connection, study_id: int) -> None:
     trials = sa.select(rows.TRIALS.c.trial_id).where(rows.TRIALS.c.study_id == study_id)
-    for table in _OF_TRIALS:
+    for table in rows.OF_TRIALS:
         connection.execute(sa.delete(table).where(table.c.trial_id.in_(trials)))
-    for table in (rows.TRIALS, *_OF_STUDIES, rows.STUDIES):
+    for table in (rows.TRIALS, *rows.OF_STUDIES, rows.STUDIES):
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
 
 
