@@ -1,8 +1,9 @@
-"""Settings of confirmations that are made up."""
+"""Settings and results of confirmations that are made up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hpsearch.results.confirmation.spec import (
     Configuration,
@@ -10,6 +11,8 @@ from hpsearch.results.confirmation.spec import (
     RequestedSettings,
     SearchSnapshot,
 )
+from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.confirmation.verdict import ConfirmationResult
 
 
 def made_up_spec(
@@ -28,3 +31,17 @@ def made_up_spec(
         baseline=None if baseline is None else Configuration(trial=baseline, params={}),
         search=SearchSnapshot(trials=0, complete=0, epochs=0, best=0.0, field=None),
     )
+
+
+def made_up_result(confirmed: Interval, **changes: Any) -> ConfirmationResult:
+    """Return the result of a finished confirmation: trial 4 won, with two seeds of its own."""
+    result = {
+        "metric": "val_accuracy", "maximize": True, "finished": True, "winner": 4,
+        "best_seen": 0.8, "complete": 3, "winner_seen": 0.8, "over_seeds": confirmed,
+        "over_seeds_and_images": confirmed, "next_training": None,
+        "reported": {6: 0.78, 7: 0.782}, "images": 100, "new_splits": True, "folds": None,
+        "optimism": 0.02, "runner_up": None, "baseline": None, "winner_is_baseline": False,
+        "chance_of_best": 0.7, "search_epochs": 12, "confirmation_epochs": 6,
+        "epochs_per_trial": 3, "finalists": [], "confusion": None, "per_class": [],
+    }  # fmt: skip
+    return ConfirmationResult(**{**result, **changes})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.specs import made_up_result
 
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import ConfirmationResult, PerClass
@@ -20,16 +21,11 @@ FIXED = {
 
 def confirmed(low: float = 0.334, high: float = 0.403, **changes: Any) -> ConfirmationResult:
     interval = Interval(estimate=0.368, low=low, high=high)
-    told: dict[str, Any] = {
-        "metric": "val_accuracy", "maximize": True, "finished": True, "winner": 4,
-        "best_seen": 0.4, "complete": 30, "winner_seen": 0.4, "over_seeds": interval,
-        "over_seeds_and_images": interval, "next_training": None,
-        "reported": {6: 0.36, 7: 0.376}, "images": 239, "new_splits": True, "folds": None,
-        "optimism": 0.02, "runner_up": None, "baseline": None, "winner_is_baseline": False,
-        "chance_of_best": 0.7, "search_epochs": 12, "confirmation_epochs": 6,
-        "epochs_per_trial": 3, "finalists": [], "confusion": None, "per_class": [], "groups": 80,
+    own: dict[str, Any] = {
+        "best_seen": 0.4, "complete": 30, "winner_seen": 0.4, "reported": {6: 0.36, 7: 0.376},
+        "images": 239, "groups": 80,
     }  # fmt: skip
-    return ConfirmationResult(**{**told, **changes})
+    return made_up_result(interval, **{**own, **changes})
 
 
 def opened(accuracy: float = 0.285, **changes: Any) -> FinalEvaluation:

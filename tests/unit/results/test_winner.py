@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.specs import made_up_result
 
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import ConfirmationResult
@@ -28,16 +29,7 @@ def record(searched: Any) -> StudyRecord:
 
 def verdict(**changes: Any) -> ConfirmationResult:
     interval = Interval(estimate=0.9875, low=0.98092, high=0.9917)
-    told = {
-        "metric": "val_accuracy", "maximize": True, "finished": True, "winner": 4,
-        "best_seen": 0.8, "complete": 3, "winner_seen": 0.8, "over_seeds": interval,
-        "over_seeds_and_images": interval, "next_training": None,
-        "reported": {6: 0.78, 7: 0.782}, "images": 100, "new_splits": True, "folds": None,
-        "optimism": 0.02, "runner_up": None, "baseline": None, "winner_is_baseline": False,
-        "chance_of_best": 0.7, "search_epochs": 12, "confirmation_epochs": 6,
-        "epochs_per_trial": 3, "finalists": [], "confusion": None, "per_class": [],
-    }  # fmt: skip
-    return ConfirmationResult(**{**told, **changes})
+    return made_up_result(interval, **changes)
 
 
 def test_a_confirmed_winner(record: StudyRecord) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from support.evidence import evidence
+from support.specs import made_up_result
 
 from hpsearch.reporting.analysis.answer import answer
 from hpsearch.reporting.analysis.effects import effects
@@ -30,16 +31,7 @@ def describing(record: StudyRecord, text: str) -> StudyRecord:
 
 def verdict(**changes) -> ConfirmationResult:
     interval = Interval(estimate=0.781, low=0.77, high=0.792)
-    told = {
-        "metric": "val_accuracy", "maximize": True, "finished": True, "winner": 4,
-        "best_seen": 0.8, "complete": 3, "winner_seen": 0.8, "over_seeds": interval,
-        "over_seeds_and_images": interval, "next_training": None,
-        "reported": {6: 0.78, 7: 0.782}, "images": 100, "new_splits": True, "folds": None,
-        "optimism": 0.02, "runner_up": None, "baseline": None, "winner_is_baseline": False,
-        "chance_of_best": 0.7, "search_epochs": 12, "confirmation_epochs": 6,
-        "epochs_per_trial": 3, "finalists": [], "confusion": None, "per_class": [],
-    }  # fmt: skip
-    return ConfirmationResult(**{**told, **changes})
+    return made_up_result(interval, **changes)
 
 
 def rival(low: float) -> Comparison:
