@@ -174,3 +174,19 @@ prior_results = sa.Table(
     sa.Column("at", sa.String(32), nullable=False),
     sa.UniqueConstraint("study_id", "key"),
 )
+
+fleets = sa.Table(
+    "hpsearch_fleets",
+    metadata,
+    #: Names it in its engine, too, so that it is found again from any host.
+    sa.Column("fleet_key", sa.String(64), primary_key=True),
+    sa.Column("study_id", sa.Integer, nullable=False),
+    sa.Column("engine", sa.String(32), nullable=False),
+    sa.Column("profile", sa.String(64), nullable=False),
+    #: How many workers are wanted.
+    sa.Column("workers", sa.Integer, nullable=False),
+    #: The settings of the profile, and how trials are run (JSON); no secret.
+    sa.Column("options", sa.Text, nullable=False),
+    sa.Column("launched_at", sa.String(32), nullable=False),
+    sa.Index("hpsearch_fleets_by_study", "study_id"),
+)

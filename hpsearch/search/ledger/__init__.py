@@ -14,6 +14,7 @@
 - ``validity``        declaring an ended trial invalid, and taking that back
 - ``events``          the append-only event log: kinds, writing, reading
 - ``seen_events``     whether the ledger still contains what was read from it
+- ``fleets``          which workers engines keep alive for a study
 - ``queries``         queries: tickets, curves, counts
 - ``statements``      what claims and fenced writes share
 - ``types``           the arguments and results of the ledger's calls

@@ -18,14 +18,19 @@ from sqlalchemy.engine import Connection
 from hpsearch.errors import StorageError, UserError
 from hpsearch.search.database import optuna_rows as rows
 from hpsearch.search.database.storage import Database, read_snapshot
-from hpsearch.search.database.tables import studies
+from hpsearch.search.database.tables import fleets, studies
 from hpsearch.search.ledger.study_identity import OWN_TABLES
 
 #: Rows that are read and inserted at a time.
 BATCH = 1000
 
 #: All tables but Optuna's studies and trials. Rows keep the order of their ids, as events must.
-_OTHER_TABLES = (*rows.OF_STUDIES, *rows.OF_TRIALS, *OWN_TABLES)
+_OTHER_TABLES = (
+    *rows.OF_STUDIES,
+    *rows.OF_TRIALS,
+    # Workers of a fleet go on with the database that they were launched into
+    *(table for table in OWN_TABLES if table is not fleets),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

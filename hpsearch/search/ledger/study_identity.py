@@ -17,13 +17,20 @@ from sqlalchemy.engine import Connection
 from hpsearch.errors import LeftOverStudy, StorageError
 from hpsearch.search.database import optuna_rows as rows
 from hpsearch.search.database.prepared import Statement, fetch
-from hpsearch.search.database.tables import epochs, events, prior_results, studies, tickets
+from hpsearch.search.database.tables import (
+    epochs,
+    events,
+    fleets,
+    prior_results,
+    studies,
+    tickets,
+)
 
 #: The system attribute of Optuna's study with the run key of ours.
 RUN_KEY = "hpsearch:run_key"
 
 #: The tables whose rows belong to a study of ours.
-OWN_TABLES = (prior_results, events, epochs, tickets, studies)
+OWN_TABLES = (fleets, prior_results, events, epochs, tickets, studies)
 
 _STUDY_OF_OPTUNA = sa.and_(
     rows.STUDIES.c.study_id == studies.c.study_id, rows.STUDIES.c.study_name == studies.c.name

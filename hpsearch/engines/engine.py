@@ -1,0 +1,142 @@
+"""What an engine is: it keeps worker processes of a fleet alive until their study is finished.
+
+An engine knows nothing of trials: the ledger hands them out, and takes them back from workers that
+leave or die. So a worker that starts late or ends early needs no action but a replacement.
+
+An engine is a registered component: its keyword-only arguments are the keys of its profiles in
+``engines.yaml``.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from hpsearch.registry import Registry
+from hpsearch.search.database.environment import URL
+from hpsearch.search.ledger.fleets import Fleet
+
+#: The variables by which an engine gives a worker its fleet's key and its number.
+FLEET, WORKER = "HPSEARCH_FLEET", "HPSEARCH_WORKER"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetWorker:
+    """One worker of a fleet, as its engine sees it."""
+
+    #: 1 to the number of workers.
+    number: int
+    state: Literal["pending", "running", "ended"]
+    #: The engine's own name of it: a job's id, a pod's name.
+    native_id: str
+    #: ``None`` while it is pending, or if the engine doesn't know it.
+    host: str | None = None
+    #: Why it is pending, or how it ended.
+    reason: str | None = None
+    #: When a pending one is expected to start (ISO 8601), if the engine predicts it.
+    expected: str | None = None
+    #: How often the engine has started it again.
+    restarts: int = 0
+    #: Hosts that can't train and aren't used for it any more.
+    excluded: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """Keeps the workers of one fleet alive.
+
+    It is built with the fleet and the URL of the database, and the settings of its profile.
+    """
+
+    def check(self) -> list[str]:
+        """Return what prevents the fleet from running, as the engine's own programs report it.
+
+        Starts nothing. Each problem is a sentence: the rule, the value, what to do.
+        """
+
+    def render(self) -> str:
+        """Return exactly what ``apply`` submits, without secrets."""
+
+    def apply(self) -> None:
+        """Bring the number of workers to ``fleet.workers``.
+
+        Workers that are missing are submitted; those with the highest numbers are told to leave.
+        It changes nothing if it is called again: it finds the workers by the fleet's key.
+
+        Raises:
+            UserError: The engine refuses the submission, or can't be reached.
+        """
+
+    def look(self) -> list[FleetWorker]:
+        """Return the workers that the engine knows, by number.
+
+        Raises:
+            UserError: The engine can't be reached.
+        """
+
+    def stop(self) -> None:
+        """Cancel every worker: pending ones at once, running ones after they saved a checkpoint.
+
+        Raises:
+            UserError: The engine can't be reached.
+        """
+
+    def log(self, worker: int, *, follow: bool) -> Iterator[str]:
+        """Yield the lines that a worker has printed; with ``follow`` until it ends.
+
+        Raises:
+            UserError: There is no such worker, or its output can't be read.
+        """
+
+
+ENGINES: Registry[Engine] = Registry("engine")
+
+
+def worker_command(fleet: Fleet, *, threads: int | None) -> tuple[str, ...]:
+    """Return the words of the command line of a worker after ``hpsearch``; it has no secret.
+
+    Args:
+        fleet: The worker's fleet.
+        threads: The CPU threads of every trial; ``None``: the worker's share of the cores.
+    """
+    return (
+        "worker",
+        f"--study={fleet.study}",
+        f"--lease={fleet.lease_seconds:g}",
+        f"--checkpoint-interval={fleet.checkpoint_seconds:g}",
+        *(() if threads is None else (f"--threads={threads}",)),
+    )
+
+
+def worker_environment(fleet: Fleet, storage: str) -> dict[str, str]:
+    """Return the variables of a worker's environment.
+
+    Args:
+        fleet: The worker's fleet.
+        storage: The URL of the database; it may contain a password.
+    """
+    environment = {URL: storage, "HPSEARCH_RUNS": fleet.runs, FLEET: fleet.key}
+    return environment if fleet.data is None else {**environment, "HPSEARCH_DATA": fleet.data}
+
+
+def hpsearch_command() -> tuple[str, ...]:
+    """Return the words that start hpsearch of this environment on a host that shares it."""
+    return (sys.executable, "-P", "-m", "hpsearch")
+
+
+def exports(environment: Mapping[str, str]) -> list[str]:
+    """Return the lines of a shell script that set variables."""
+    return [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+
+
+def surplus(workers: Sequence[FleetWorker], wanted: int) -> list[FleetWorker]:
+    """Return the workers that haven't ended and have a number above ``wanted``."""
+    return [each for each in workers if each.state != "ended" and each.number > wanted]
+
+
+def missing(workers: Sequence[FleetWorker], wanted: int) -> list[int]:
+    """Return the numbers up to ``wanted`` without a worker that is pending or running."""
+    alive = {each.number for each in workers if each.state != "ended"}
+    return [number for number in range(1, wanted + 1) if number not in alive]

@@ -1,0 +1,155 @@
+"""Profiles: how an engine runs workers at this site, from ``engines.yaml``.
+
+They are apart from study files, since where a search runs is no part of its question::
+
+    slurm:
+      default: {time: 4h, gpus: 1, partition: gpu}
+      big: {time: 12h, gpus: 1, memory: 64G}
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpsearch.engines.engine import ENGINES
+from hpsearch.errors import UnknownName, UserError
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.loading import read_text
+from hpsearch.study_file.schema import ComponentChoice, Section
+from hpsearch.study_file.space import join
+from hpsearch.study_file.spelling import unknown_name
+from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, read_yaml, to_plain
+from hpsearch.study_file.walk import parse, plain
+
+#: The profile of an engine that is named without one.
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """An engine and its settings, checked, with defaults."""
+
+    engine: str
+    name: str
+    settings: Mapping[str, Any]
+
+
+def read_profile(named: str, changes: Sequence[str] = ()) -> Profile:
+    """Read the profile that ``--engine`` names.
+
+    The file is ``engines.yaml`` in the current folder, otherwise that in the user's configuration
+    folder. Without a file an engine has the profile ``default`` with the default settings.
+
+    Args:
+        named: ``slurm`` or ``slurm:big``.
+        changes: ``key=value`` texts, which replace settings of the profile; values are YAML.
+
+    Raises:
+        UnknownName: There is no such engine or profile.
+        StudyFileError: The file or a change breaks rules; the message lists all mistakes.
+    """
+    engine, _, name = named.partition(":")
+    choice = ComponentChoice(registry=ENGINES)
+    section = choice.option(engine)
+    diagnostics = Diagnostics()
+    written = _profiles(choice, diagnostics)
+    found = written.get(engine, {})
+    name = name or DEFAULT
+    if name not in found and (name != DEFAULT or found):
+        raise UnknownName("profile", name, found, f"(Those of {engine} in {_source()}.)")
+    node = _changed(found.get(name), section, changes, diagnostics)
+    space = parse(section, node, "", diagnostics, searchable=False)
+    if len(diagnostics) or space is None:
+        raise diagnostics.error()
+    return Profile(engine=engine, name=name, settings=plain(space))
+
+
+def profile_files() -> list[Path]:
+    """Return the paths at which profiles are looked for, the first existing one is read."""
+    home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return [Path("engines.yaml"), Path(home) / "hpsearch" / "engines.yaml"]
+
+
+def _source() -> str:
+    found = [str(path) for path in profile_files() if path.exists()]
+    return found[0] if found else " or ".join(map(str, profile_files()))
+
+
+def _profiles(choice: ComponentChoice, diagnostics: Diagnostics) -> dict[str, dict[str, YamlNode]]:
+    """Return engine -> profile -> settings as they are written; all of them are checked."""
+    path = next((path for path in profile_files() if path.exists()), None)
+    if path is None:
+        return {}
+    root = read_yaml(read_text(path), SourceLocation(str(path), line=1), diagnostics)
+    found: dict[str, dict[str, YamlNode]] = {}
+    for engine, node in _entries(root, "", "engines", diagnostics).items():
+        try:
+            section = choice.option(engine)
+        except UnknownName:
+            told = unknown_name("engine", engine, ENGINES.names(), diagnostics)
+            diagnostics.add(node.location, engine, str(told))
+            continue
+        found[engine] = _entries(node, engine, "profiles", diagnostics)
+        for name, settings in found[engine].items():
+            parse(section, settings, join(engine, name), diagnostics, searchable=False)
+    if len(diagnostics):
+        raise diagnostics.error()
+    return found
+
+
+def _entries(
+    node: YamlNode | None, key: str, what: str, diagnostics: Diagnostics
+) -> dict[str, YamlNode]:
+    match node:
+        case MapNode(_, entries):
+            return dict(entries)
+        case None | ScalarNode(_, None):
+            return {}
+    got = shown(to_plain(node))
+    diagnostics.add(node.location, key, f"must be a mapping of {what} by name, but got {got}")
+    return {}
+
+
+def _changed(
+    node: YamlNode | None, section: Section, changes: Sequence[str], diagnostics: Diagnostics
+) -> YamlNode:
+    """Return a profile's settings with those of ``-E``."""
+    location = SourceLocation("the profile") if node is None else node.location
+    entries = dict(node.entries) if isinstance(node, MapNode) else {}
+    for order, text in enumerate(changes, start=1):
+        here = SourceLocation(f"-E {text}", folder=Path.cwd(), order=order)
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            diagnostics.add(here, "", "a setting must be written key=value, as in time=8h")
+            continue
+        if key.strip() not in section.keys:
+            told = unknown_name("key", key.strip(), section.keys, diagnostics)
+            diagnostics.add(here, key.strip(), str(told))
+            continue
+        read = read_yaml(value, here, diagnostics)
+        if read is not None:
+            entries[key.strip()] = read
+    return MapNode(location, entries)
+
+
+def require_extra(module: str, extra: str) -> None:
+    """Check that a package of an engine is installed.
+
+    Args:
+        module: The module to import.
+        extra: The extra of hpsearch that installs it.
+
+    Raises:
+        UserError: It isn't installed.
+    """
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        raise UserError(
+            f"this engine needs the Python package {module}, which isn't installed; run "
+            f"`pip install 'hpsearch[{extra}]'`"
+        )
