@@ -22,6 +22,7 @@ from hpsearch.cli.commands import (
     doctor,
     evaluate,
     export,
+    fleets,
     invalidate,
     launch,
     learn,
@@ -67,6 +68,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Search": {
         "launch": launch.launch,
         "stop": launch.stop,
+        "scale": fleets.scale,
         "worker": launch.worker,
         "learn": learn.learn,
     },
@@ -74,6 +76,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Results": {
         "confirm": confirm.confirm,
         "status": status.status,
+        "logs": fleets.logs,
         "show": show.show_trial,
         "report": report.report,
         "dashboard": dashboard.dashboard,

@@ -138,7 +138,7 @@ WorkersOption = Annotated[
         "-w",
         metavar="N|auto",
         callback=number_of_workers,
-        help="Local worker processes. auto: one per core; on a GPU as many as give the most "
+        help="Worker processes. auto: one per core; on a GPU as many as give the most "
         "throughput. 0 only stores the study, for `hpsearch worker` on other hosts.",
     ),
 ]
@@ -148,6 +148,14 @@ DevicesOption = Annotated[
         metavar="NAMES",
         autocompletion=completion.devices,
         help="auto, cpu, mps, or a list: cuda:0,cuda:1.",
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME[:PROFILE]",
+        help="Where workers run: local, slurm, kubernetes, ray; a profile is in engines.yaml.",
     ),
 ]
 WorkersPerGpuOption = Annotated[

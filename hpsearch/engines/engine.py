@@ -9,15 +9,22 @@ An engine is a registered component: its keyword-only arguments are the keys of 
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
 from typing import Literal, Protocol
 
+from sqlalchemy.engine import make_url
+
+from hpsearch.errors import UserError
 from hpsearch.registry import Registry
 from hpsearch.search.database.environment import URL
 from hpsearch.search.ledger.fleets import Fleet
+from hpsearch.workers.owners import this_host
 
 #: The variables by which an engine gives a worker its fleet's key and its number.
 FLEET, WORKER = "HPSEARCH_FLEET", "HPSEARCH_WORKER"
@@ -94,16 +101,59 @@ class Engine(Protocol):
 ENGINES: Registry[Engine] = Registry("engine")
 
 
-def worker_command(fleet: Fleet, *, threads: int | None) -> tuple[str, ...]:
+def fleet_folder(fleet: Fleet) -> Path:
+    """Return the folder of a fleet's scripts and output, which all of its hosts must reach.
+
+    It is beside the study's checkpoints, or in the home folder if those are at a URL.
+    """
+    if "://" in fleet.runs:
+        return Path.home() / ".hpsearch" / "fleets" / fleet.key
+    return Path(fleet.runs) / fleet.study / "fleets" / fleet.key
+
+
+def require_shared(*, study: str, runs: Path) -> None:
+    """Check that a worker of a fleet sees the folder that its launch has made.
+
+    Otherwise its host has another disk under this path: no other host could continue its trials.
+
+    Args:
+        study: The name of the study.
+        runs: The folder of the checkpoints, as this worker has it.
+
+    Raises:
+        UserError: The folder isn't shared.
+    """
+    key = os.environ.get(FLEET)
+    if key is None or "://" in str(runs) or (runs / study / "fleets" / key).is_dir():
+        return
+    raise UserError(
+        f"workers on several hosts must share the runs folder, but {runs} on {this_host()} isn't "
+        "the folder of the launch; give one that all hosts share, with --runs or HPSEARCH_RUNS"
+    )
+
+
+def problems_of_storage(storage: str) -> list[str]:
+    """Return why workers on several hosts can't use a database, at most one sentence."""
+    if make_url(storage).get_backend_name() != "sqlite":
+        return []
+    return [
+        "workers on several hosts need a Postgres database, but --storage names a SQLite file; "
+        "`hpsearch storage copy` takes a study to Postgres"
+    ]
+
+
+def worker_command(fleet: Fleet, *, device: str, threads: int | None) -> tuple[str, ...]:
     """Return the words of the command line of a worker after ``hpsearch``; it has no secret.
 
     Args:
         fleet: The worker's fleet.
+        device: The device that it trains on; ``auto``: a GPU if it sees one.
         threads: The CPU threads of every trial; ``None``: the worker's share of the cores.
     """
     return (
         "worker",
         f"--study={fleet.study}",
+        f"--device={device}",
         f"--lease={fleet.lease_seconds:g}",
         f"--checkpoint-interval={fleet.checkpoint_seconds:g}",
         *(() if threads is None else (f"--threads={threads}",)),
@@ -140,3 +190,20 @@ def missing(workers: Sequence[FleetWorker], wanted: int) -> list[int]:
     """Return the numbers up to ``wanted`` without a worker that is pending or running."""
     alive = {each.number for each in workers if each.state != "ended"}
     return [number for number in range(1, wanted + 1) if number not in alive]
+
+
+def followed(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:
+    """Yield the lines of a file that another process may be writing.
+
+    Args:
+        path: The file.
+        goes_on: Called when no more lines are there: whether to wait for more.
+    """
+    with path.open(errors="replace") as file:
+        while True:
+            if line := file.readline():
+                yield line.rstrip("\n")
+            elif goes_on():
+                sleep(0.5)
+            else:
+                return

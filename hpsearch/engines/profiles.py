@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.engines import local as local  # each registers itself
+from hpsearch.engines import slurm as slurm
 from hpsearch.engines.engine import ENGINES
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown

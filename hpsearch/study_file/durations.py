@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 _PARTS = [rf"[0-9]+(\.[0-9]+)?{unit}" for unit in _UNITS]
@@ -38,3 +41,11 @@ def format_duration(seconds: float) -> str:
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:.0f}{unit}"
     return f"{Decimal(str(seconds)):f}s"
+
+
+#: The annotation of a key that takes a duration; the value is in its shortest form.
+Duration = Annotated[
+    str,
+    Field(pattern=PATTERN),
+    AfterValidator(lambda text: format_duration(parse_duration(text))),
+]

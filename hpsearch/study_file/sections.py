@@ -47,11 +47,6 @@ SPACE = (*SEARCHED, "early_stopping", "precision", "evaluate")
 
 _InputSize = Annotated[int, Field(ge=1, le=LARGEST_INPUT)]
 _Positive = Annotated[int, Field(ge=1)]
-_Duration = Annotated[
-    str,
-    Field(pattern=durations.PATTERN),
-    AfterValidator(lambda text: durations.format_duration(durations.parse_duration(text))),
-]
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
 _PerChannel = Annotated[list[float], Field(min_length=1)]
 
@@ -159,11 +154,11 @@ def root_schema(registries: Registries) -> Section:
             "trials": Value(type=_Positive),
             "epochs_per_trial": Value(type=_Positive),
             "time": Value(
-                type=_Duration | None,
+                type=durations.Duration | None,
                 default=None,
                 rule=f"{durations.RULE}, or null",
             ),
-            "trial_timeout": Value(type=_Duration, default="30m", rule=durations.RULE),
+            "trial_timeout": Value(type=durations.Duration, default="30m", rule=durations.RULE),
         }
     )
     objective = Section(

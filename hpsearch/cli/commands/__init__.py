@@ -5,6 +5,7 @@ Searching:
 - ``check``       whether a study file is right, and what there is to search in it; ``schema``
 - ``data``        which images there are, and decoding them before a search
 - ``launch``      the search itself; ``worker`` and ``stop``
+- ``fleets``      the workers that an engine keeps alive: ``scale``, ``logs``
 - ``confirm``     the best trials again, with fresh seeds
 - ``learn``       results from elsewhere, for a study's sampler
 - ``prior``       the user's own priors

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +17,7 @@ from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     CheckpointOption,
     DataOption,
+    EngineOption,
     JsonOption,
     LeaseOption,
     NameOption,
@@ -30,7 +32,7 @@ from hpsearch.cli.options import (
     seconds,
 )
 from hpsearch.cli.run_options import RunOptions, takes_run_options
-from hpsearch.cli.storage_option import with_storage_option
+from hpsearch.cli.terminal.ending import end_of_launch
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.errors import DeviceUnusable
 from hpsearch.exit_codes import MORE_TO_DO, NODE_UNUSABLE
@@ -46,10 +48,7 @@ from hpsearch.results.opening import (
 from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
 if TYPE_CHECKING:
-    from hpsearch.results.records import StudyRecord
-    from hpsearch.workers.launch.preview import Preview
     from hpsearch.workers.launch.progress import Progress
-    from hpsearch.workers.launch.supervisor import LaunchResult
 from collections.abc import Mapping, Sequence
 
 from hpsearch.results.opening import head_of_definition
@@ -70,6 +69,20 @@ def launch(
         ),
     ] = None,
     run: RunOptions,
+    engine: EngineOption = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-E",
+            "--engine-setting",
+            metavar="KEY=VALUE",
+            help="Change a setting of the engine's profile for this call; may be repeated.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print what an engine would submit, check it, and end."),
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Continue in the background; `hpsearch stop` ends it.")
     ] = False,
@@ -85,7 +98,7 @@ def launch(
     name: NameOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start a search with workers on this machine, or continue it.
+    """Start a search with workers on this machine or a cluster, or continue it.
 
     Everything is checked first, and the cost is printed. Ctrl-C saves checkpoints and stops; the
     same command continues. A finished study gets no more trials unless --trials asks for more.
@@ -95,6 +108,7 @@ def launch(
     hpsearch launch --study cnn_dilation --workers 2 --trials 12 --epochs 3 \\
         --set data.source=fashion_mnist --set data.limit=4000
     hpsearch launch --study my_study.yaml --timeout 8h --detach
+    hpsearch launch --study my_study.yaml --engine slurm:big --workers 16
     """
     from hpsearch.cli import detached
     from hpsearch.workers.launch.fork_server import start_fork_server
@@ -118,9 +132,27 @@ def launch(
     from hpsearch.workers.launch.preview import timed
 
     config = run.config()
+    if engine is not None or settings or dry_run:
+        from hpsearch.cli.commands import fleets
+
+        profile = fleets.profile_of(engine or "local", settings)
+        if profile.engine != "local":
+            fleets.require_no_other_options(config, confirm=confirm, notify=notify)
+            code = fleets.launch(
+                profile,
+                fleets.FleetLaunch(study=study, changes=changes, name=name, config=config),
+                dry_run=dry_run,
+                detach=detach,
+                as_json=as_json,
+            )
+            raise typer.Exit(code)
+        config = fleets.on_this_machine(config, profile)
     loaded, pending = run_isolated(check_launch, study, changes, name, config)
     preview = timed(pending)
     live.print_preview(preview, stderr=as_json)
+    if dry_run:
+        say("Nothing was started (--dry-run)", stderr=as_json)
+        return
     if detach:
         started = detached.start(
             config,
@@ -144,7 +176,11 @@ def launch(
 
             outcome = start(loaded, config, show_progress, preview.allocation)
         has_begun()  # a finished search shows no progress, and confirming it may take hours
-        code, summed = _end(outcome, preview, run.storage, as_json=as_json, exported=not confirm)
+        with database_for_reading(run.storage) as database:
+            record = record_of(database, preview.study)
+        code, summed = end_of_launch(
+            outcome, record, run.storage, as_json=as_json, exported=not confirm
+        )
         if confirm:
             from hpsearch.cli.commands.confirm import after_launch
 
@@ -196,14 +232,17 @@ def worker(
     hpsearch worker --study cnn_dilation --storage postgresql://me@db/search
     hpsearch worker --study cnn_dilation --leave-after 3h50m
     """
+    from hpsearch.engines.engine import WORKER, require_shared
     from hpsearch.workers.devices import cores, resolve_devices
     from hpsearch.workers.launch.launching import require_writable
+    from hpsearch.workers.owners import new_owner
     from hpsearch.workers.threads import crowding, others_on_this_host
     from hpsearch.workers.worker import run_worker
 
     with database_for_reading(storage) as database:
         stored = record_of(database, study).study.name
         others = len(others_on_this_host(database))
+    require_shared(study=stored, runs=runs)
     require_writable(runs)
     with _other_machine_may():
         place = resolve_devices(device)[0]
@@ -218,6 +257,7 @@ def worker(
         ),
         study_name=stored,
         device=place,
+        owner=new_owner(f"worker-{os.environ.get(WORKER, '')}".rstrip("-")),
         threads=threads or cores(),
         exact_threads=threads is not None,
     )
@@ -256,91 +296,28 @@ def stop(
 ) -> None:
     """Stop a study on every host: workers save checkpoints and exit. Launch it again to continue.
 
+    Workers that a cluster hasn't started yet are cancelled.
+
     \b
     hpsearch stop --study cnn_dilation
     """
     from hpsearch.search.ledger import queries, studies
+    from hpsearch.search.ledger.fleets import fleets_of
 
     with database_for_reading(storage) as database:
         stored = studies.find(database, stored_name(database, study))
         running = queries.counts(database, stored.study_id).running
         studies.request_stop(database, stored.study_id)
+        if fleets_of(database, stored):
+            from hpsearch.cli.commands.fleets import cancel_all
+
+            cancel_all(database, stored, storage)
     if as_json:
         print_json({"study": stored.name, "running": running})
         return
     trials = "1 running trial is" if running == 1 else f"{running} running trials are"
     say(f"study {stored.name} is asked to stop: {trials} checkpointed and paused, on every host")
     say("Continue: run the same launch again")
-
-
-def _end(
-    outcome: LaunchResult, preview: Preview, storage: str, *, as_json: bool, exported: bool
-) -> tuple[int, dict[str, Any]]:
-    """Tell how the launch ended; returns the exit code, and the summary for programs."""
-    from hpsearch.results.summary import summary
-
-    with database_for_reading(storage) as database:
-        record = record_of(database, preview.study)
-    counts = record.counts
-    failed = outcome.reason in ("failed", "left") or (
-        outcome.reason == "finished" and counts.failed > 0 and counts.finished == counts.failed
-    )
-    if not as_json:
-        _print_end(record, outcome, preview, storage, exported=exported)
-    return (1 if failed else 0), {**summary(record), "ended": outcome.reason}
-
-
-def _print_end(
-    record: StudyRecord, outcome: LaunchResult, preview: Preview, storage: str, *, exported: bool
-) -> None:
-    from hpsearch.cli.terminal.front import print_front, print_warnings, print_winner
-    from hpsearch.cli.terminal.live import ENDINGS
-    from hpsearch.results.ranking import ranked, violators
-    from hpsearch.results.winner import best_seen
-
-    counts = record.counts
-    say()
-    say(
-        f"{preview.study}: {ENDINGS[outcome.reason]}; {counts.finished} of {preview.trials} trials "
-        f"({counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed"
-        + (f", {counts.invalid} invalid)" if counts.invalid else ")"),
-        style="bold",
-    )
-    print_warnings(record)
-    order, winner = ranked(record), best_seen(record)
-    if order and record.goals.is_multi_objective:
-        print_front(record)
-    elif winner is not None:
-        print_winner(record, winner.trial, winner.sentence)
-    failed = next((trial for trial in record.trials if trial.error is not None), None)
-    if counts.failed and failed is not None:
-        number = failed.number if failed.number is not None else ""
-        say(
-            "Why one failed: "
-            f"{with_storage_option(f'hpsearch show --study {preview.study} {number}', storage)}"
-        )
-    if outcome.reason == "stored":
-        say(
-            f"Search: {with_storage_option(f'hpsearch worker --study {preview.study}', storage)} "
-            "(on any host)"
-        )
-    elif outcome.reason != "finished":
-        say("Continue: run the same command again")
-    broken = len(violators(record))
-    if broken:
-        say(f"{broken} of {counts.complete} complete trials break a constraint and have no rank")
-    if order and exported:
-        which = " --pick knee" if record.goals.is_multi_objective else ""
-        if not record.goals.is_multi_objective:  # finalists are compared by one objective
-            say(
-                "Confirm it: "
-                f"{with_storage_option(f'hpsearch confirm --study {preview.study}', storage)}"
-            )
-        say(
-            "Export it: "
-            f"{with_storage_option(f'hpsearch export --study {preview.study}{which}', storage)}"
-        )
-    say(f"View it: {with_storage_option('hpsearch dashboard', storage)}")
 
 
 def changes_of(

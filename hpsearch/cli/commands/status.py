@@ -24,6 +24,7 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.results.opening import database_for_reading, record_of
 
 if TYPE_CHECKING:
+    from hpsearch.engines.fleet_state import FleetState
     from hpsearch.results.records import StudyRecord, TrialRecord
     from hpsearch.search.database.storage import Database
 
@@ -63,6 +64,8 @@ def status(
         while True:
             same.require()
             told = status_of(database, record)
+            if fleets := _fleets(database, record, storage):
+                told["fleets"] = [fleet.as_json() for fleet in fleets]
             curves = _curves(database, record) if watch and not as_json else []
             if watch and console().is_terminal and not as_json:
                 console().clear()
@@ -70,11 +73,24 @@ def status(
                 print_json(told)
             else:
                 _print_status(record, told)
+                for fleet in fleets:
+                    say(fleet.sentence())
                 _print_curves(curves, record)
             if not watch or record.is_finished:
                 return
             time.sleep(interval)
             record = read_study(database, record.study.name)
+
+
+def _fleets(database: Database, record: StudyRecord, storage: str) -> Sequence[FleetState]:
+    """Return what the engines that run workers of the study report."""
+    from hpsearch.search.ledger.fleets import fleets_of
+
+    if not fleets_of(database, record.study):
+        return ()
+    from hpsearch.engines.fleet_state import fleet_states
+
+    return fleet_states(database, record.study, storage)
 
 
 def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:

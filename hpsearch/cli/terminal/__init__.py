@@ -2,6 +2,7 @@
 
 - ``output``             tables, numbers, times, JSON; untrusted text is cleaned
 - ``live``               what a launch shows while it runs
+- ``ending``             how a launch ended
 - ``training_progress``  what `train` and `verify` show while they run
 - ``front``              a winner: one trial, or the points of several objectives
 - ``verdict``            a confirmation

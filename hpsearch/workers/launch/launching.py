@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,17 @@ from hpsearch.failpoints import FailPoint, hit
 from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.fleets import Fleet, fleet_key
 from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.allocation import WorkerAllocation, allocate_workers
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
+from hpsearch.workers.owners import this_host
 from hpsearch.workers.run_config import RunConfig, WorkerOptions
+
+#: The engine of a launch on this machine.
+LOCAL = "local"
 
 #: Bounds of a lease, in seconds.
 SHORTEST_LEASE, LONGEST_LEASE = 0.5, 3600.0
@@ -92,9 +98,27 @@ def supervise(
         devices=allocation.devices,
         options=workers,
         autoscaler=allocation.autoscaler,
+        fleet=_fleet(stored, workers.run, len(allocation.devices)),
     )
     time_limit = run.timeout or study.budget.time
     return supervisor.run(on_progress, timeout=time_limit)
+
+
+def _fleet(stored: StoredStudy, run: RunConfig, workers: int) -> Fleet:
+    """Return what other processes see of a launch on this machine."""
+    host, pid = this_host(), os.getpid()
+    return Fleet(
+        key=fleet_key(stored, f"{host[:20]}-{pid}"),
+        study=stored.name,
+        engine=LOCAL,
+        profile=host,
+        settings={"host": host, "pid": pid},
+        workers=workers,
+        runs=str(run.runs),
+        data=None if run.data is None else str(run.data),
+        lease_seconds=run.lease_seconds,
+        checkpoint_seconds=run.checkpoint_seconds,
+    )
 
 
 def check_options(run: RunConfig) -> WorkerAllocation:

@@ -2,7 +2,8 @@
 
 A worker that dies is replaced, and its trial goes on at once: the supervisor saw its end, so no
 worker has to wait for its lease. A worker without a sign of life for the study's ``trial_timeout``
-is killed. With ``autoscale`` the number of workers on a GPU follows their throughput.
+is killed. With ``autoscale`` the number of workers on a GPU follows their throughput, until
+``hpsearch scale`` sets it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
 
+from hpsearch.errors import HpsearchError
 from hpsearch.exit_codes import MORE_TO_DO, WRONG
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.leave_signals import leave_signals
@@ -24,10 +26,12 @@ from hpsearch.machine_limits import limit_reached
 from hpsearch.search.database.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.ledger import queries
 from hpsearch.search.ledger.claims import free_tickets_of
+from hpsearch.search.ledger.fleets import Fleet, remove_fleet, store_fleet, wanted_workers
 from hpsearch.search.ledger.queries import Counts
 from hpsearch.search.ledger.seen_events import gone_back
 from hpsearch.search.ledger.studies import StoredStudy, find
 from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.devices import slots
 from hpsearch.workers.launch.autoscale import Autoscaler, ThroughputReader
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.forked import ForkServerLost
@@ -42,6 +46,9 @@ from hpsearch.workers.run_config import WorkerOptions
 
 #: Seconds between two looks at workers and ledger.
 TICK_SECONDS = 0.4
+
+#: Seconds between two looks at the wanted number of workers.
+SCALE_SECONDS = 2.0
 
 #: Deaths in a row, without an epoch in between, after which the launch gives up (more of them
 #: if it has many workers).
@@ -82,7 +89,11 @@ class Supervisor:
         devices: list[str],
         options: WorkerOptions,
         autoscaler: Autoscaler | None = None,
+        fleet: Fleet | None = None,
     ) -> None:
+        self._fleet = fleet
+        self._wanted = 0 if fleet is None else fleet.workers
+        self._looked_at = 0.0
         self._database = database
         self._stored = stored
         self._study = study
@@ -120,6 +131,7 @@ class Supervisor:
             self._catch_signals(stack)
             pool = WorkerPool(start_fork_server(), self._options)
             stack.callback(pool.kill_all)
+            stack.enter_context(self._stored_fleet())
             for device in self._devices:
                 self._start(pool, device)
             hit(FailPoint.WORKERS_STARTED)
@@ -169,6 +181,7 @@ class Supervisor:
                     self._unstarted.append((worker.device, worker.slot))
             if not self._start_others(pool):
                 return "failed"
+            self._scale(pool)
             if self._autoscaler is not None:
                 self._autoscale(pool, self._autoscaler, work)
             on_progress(reader.look(pool.statuses()))
@@ -178,6 +191,37 @@ class Supervisor:
             return "stopped"
         # All have left by themselves. The counts show whether the study is finished.
         return "finished" if self._is_finished() else "left"
+
+    @contextmanager
+    def _stored_fleet(self) -> Iterator[None]:
+        """Let other processes see this launch, and change the number of its workers."""
+        if self._fleet is None:
+            yield
+            return
+        store_fleet(self._database, self._stored.study_id, self._fleet)
+        try:
+            yield
+        finally:
+            with suppress(HpsearchError):  # the launch's own error is shown
+                remove_fleet(self._database, self._fleet.key)
+
+    def _scale(self, pool: WorkerPool) -> None:
+        """Bring the number of workers to what ``hpsearch scale`` has set."""
+        if self._fleet is None or time.monotonic() - self._looked_at < SCALE_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        wanted = wanted_workers(self._database, self._fleet.key)
+        if wanted is None or wanted == self._wanted:
+            return
+        self._wanted, self._autoscaler = wanted, None
+        places = slots(list(dict.fromkeys(self._devices)), wanted, None)
+        for device in dict.fromkeys(self._devices):
+            here, number = pool.on(device), places.count(device)
+            for worker in here[number:]:
+                pool.stop_one(worker)
+            for _ in range(number - len(here)):
+                self._start(pool, device)
+        self._devices = places
 
     def _autoscale(self, pool: WorkerPool, autoscaler: Autoscaler, work: ThroughputReader) -> None:
         """Bring every device to the number of workers with the highest throughput."""

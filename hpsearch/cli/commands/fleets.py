@@ -1,0 +1,346 @@
+"""scale and logs: the workers that an engine keeps alive; a launch on an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.options import (
+    DEFAULT_STORAGE,
+    EngineOption,
+    JsonOption,
+    StorageOption,
+    StoredStudyOption,
+    at_least_one,
+)
+from hpsearch.cli.storage_option import with_storage_option
+from hpsearch.cli.terminal.output import print_json, say
+from hpsearch.errors import UserError
+from hpsearch.foreign_text import clean
+from hpsearch.formatting import count_noun
+from hpsearch.results.opening import database_for_reading, record_of, stored_name
+from hpsearch.workers.run_config import RunConfig
+
+if TYPE_CHECKING:
+    from hpsearch.engines.engine import Engine
+    from hpsearch.engines.profiles import Profile
+    from hpsearch.search.database.storage import Database
+    from hpsearch.search.ledger.fleets import Fleet
+    from hpsearch.search.ledger.studies import StoredStudy
+    from hpsearch.study_file.study import StudyFile
+    from hpsearch.workers.launch.supervisor import LaunchResult
+
+
+def scale(
+    study: StoredStudyOption,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", "-w", callback=at_least_one, help="The number of workers."),
+    ],
+    engine: EngineOption = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+    as_json: JsonOption = False,
+) -> None:
+    """Change the number of workers of a running launch, from any host.
+
+    Fewer workers: those with the highest numbers save a checkpoint and leave; others continue their
+    trials. `hpsearch stop` ends all of them.
+
+    \b
+    hpsearch scale --study cnn_dilation --workers 4
+    hpsearch scale --study cnn_dilation --workers 4 --engine slurm:big
+    """
+    from hpsearch.engines.fleet_state import engine_of, find_fleet, fleet_name
+    from hpsearch.search.ledger import studies
+    from hpsearch.search.ledger.fleets import set_workers
+
+    with database_for_reading(storage) as database:
+        stored = studies.find(database, stored_name(database, study))
+        fleet = find_fleet(database, stored, engine)
+        scaled = replace(fleet, workers=workers)
+        set_workers(database, fleet.key, workers)
+        engine_of(scaled, storage).apply()
+    if as_json:
+        print_json({"study": stored.name, "fleet": fleet.key, "before": fleet.workers,
+                    "wanted": workers})  # fmt: skip
+        return
+    say(
+        f"{fleet_name(fleet)}: {count_noun(workers, 'worker')} wanted for study {stored.name} "
+        f"(before: {fleet.workers})"
+    )
+
+
+def logs(
+    study: StoredStudyOption,
+    worker: Annotated[
+        int, typer.Option("--worker", callback=at_least_one, help="The worker's number.")
+    ] = 1,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print new lines until the worker ends.")
+    ] = False,
+    engine: EngineOption = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+) -> None:
+    """Print what a worker of a launch has printed.
+
+    \b
+    hpsearch logs --study cnn_dilation --worker 3 --follow
+    """
+    from hpsearch.engines.fleet_state import engine_of, find_fleet
+    from hpsearch.search.ledger import studies
+
+    with database_for_reading(storage) as database:
+        stored = studies.find(database, stored_name(database, study))
+        fleet = find_fleet(database, stored, engine)
+    for line in engine_of(fleet, storage).log(worker, follow=follow):
+        typer.echo(clean(line))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetLaunch:
+    """What is launched on an engine: a study and how its trials are run."""
+
+    #: The study file or stored study, as it was typed.
+    study: str
+    #: The values of ``--set``, and other options as overrides.
+    changes: Sequence[str]
+    name: str | None
+    config: RunConfig
+
+
+def profile_of(engine: str, settings: Sequence[str] | None) -> Profile:
+    """Return the profile that ``--engine`` and ``-E`` mean.
+
+    Raises:
+        UnknownName: There is no such engine or profile.
+        StudyFileError: The profiles or a setting break rules.
+    """
+    from hpsearch.engines.profiles import read_profile
+
+    return read_profile(engine, settings or ())
+
+
+def on_this_machine(config: RunConfig, profile: Profile) -> RunConfig:
+    """Return the options of a launch with the settings of a profile of the engine ``local``.
+
+    An option of the command line takes precedence.
+    """
+    given = profile.settings
+    return replace(
+        config,
+        devices=given["devices"] if config.devices == RunConfig.devices else config.devices,
+        workers_per_gpu=config.workers_per_gpu or given["workers_per_gpu"],
+    )
+
+
+def require_no_other_options(config: RunConfig, *, confirm: bool, notify: str | None) -> None:
+    """Refuse options that only a launch on this machine has.
+
+    Args:
+        config: The options of the launch.
+        confirm: The value of ``--confirm``.
+        notify: The value of ``--notify``.
+
+    Raises:
+        UserError: One of them is given.
+    """
+    instead = {
+        "--confirm": (confirm, "run `hpsearch confirm` when the search is finished"),
+        "--notify": (notify is not None, "give it to `hpsearch confirm`"),
+        "--timeout": (config.timeout is not None, "run `hpsearch stop`; a job's limit is -E time="),
+        "--devices": (config.devices != RunConfig.devices, "a profile has `device`"),
+        "--workers-per-gpu": (config.workers_per_gpu is not None, "a profile has `gpus`"),
+        "--workers auto": (config.workers is None, "give a number"),
+        "--workers 0": (config.workers == 0, "leave out --engine"),
+    }
+    for option, (given, hint) in instead.items():
+        if given:
+            raise UserError(f"{option} belongs to the engine local, but --engine differs; {hint}")
+
+
+def launch(
+    profile: Profile, what: FleetLaunch, *, dry_run: bool, detach: bool, as_json: bool
+) -> int:
+    """Start workers on an engine, and watch them unless ``detach``.
+
+    Args:
+        profile: The engine and its settings.
+        what: The study, and how its trials are run.
+        dry_run: Whether to print what would be submitted, and check it, instead.
+        detach: Whether to return when the workers are submitted.
+        as_json: Whether to print the result for programs.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: The study or an option is wrong, or the engine refuses it.
+    """
+    from hpsearch.cli.terminal import live
+    from hpsearch.engines.fleet_state import engine_of
+    from hpsearch.search.ledger.fleets import store_fleet
+    from hpsearch.workers.launch.isolation import run_isolated
+    from hpsearch.workers.launch.launching import launch as start
+    from hpsearch.workers.launch.preflight import check_launch
+    from hpsearch.workers.launch.preview import timed
+
+    alone = replace(what.config, workers=0)
+    loaded, pending = run_isolated(check_launch, what.study, what.changes, what.name, alone)
+    if dry_run:
+        return _dry_run(profile, what, loaded.name, as_json=as_json)
+    preview = timed(pending)
+    live.print_preview(preview, stderr=as_json)
+    draft = engine_of(_fleet(profile, what.config, loaded.name), what.config.storage)
+    _require_no(draft.check(), profile)
+    outcome = start(loaded, alone, lambda progress: None, preview.allocation)
+    with database_for_reading(what.config.storage) as database:
+        stored = record_of(database, loaded.name).study
+        if outcome.reason == "finished":
+            return _ended(database, loaded, outcome, what.config.storage, as_json=as_json)
+        fleet = _fleet(profile, what.config, loaded.name, stored)
+        store_fleet(database, stored.study_id, fleet)
+        engine = engine_of(fleet, what.config.storage)
+        engine.apply()
+        _say_where(fleet, what.config.storage, stderr=as_json)
+        if detach:
+            if as_json:
+                print_json({"study": stored.name, "fleet": fleet.key, "workers": fleet.workers})
+            return 0
+        return _watch(database, stored, loaded, engine, what.config.storage, as_json=as_json)
+
+
+def _fleet(
+    profile: Profile, config: RunConfig, study: str, stored: StoredStudy | None = None
+) -> Fleet:
+    """Return the fleet of a launch; without a stored study, one that is only checked and shown."""
+    from hpsearch.search.ledger.fleets import Fleet, fleet_key
+
+    return Fleet(
+        key=f"hpsearch-{study}" if stored is None else fleet_key(stored, profile.name),
+        study=study,
+        engine=profile.engine,
+        profile=profile.name,
+        settings=profile.settings,
+        workers=config.workers or 1,
+        runs=_absolute(config.runs),
+        data=None if config.data is None else str(config.data.absolute()),
+        lease_seconds=config.lease_seconds,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+
+
+def _absolute(runs: Path) -> str:
+    return str(runs.absolute())
+
+
+def _require_no(problems: Sequence[str], profile: Profile) -> None:
+    if problems:
+        told = "\n".join(f"- {problem}" for problem in problems)
+        raise UserError(
+            f"the engine {profile.engine}:{profile.name} can't run these workers:\n{told}"
+        )
+
+
+def _dry_run(profile: Profile, what: FleetLaunch, study: str, *, as_json: bool) -> int:
+    from hpsearch.engines.fleet_state import engine_of
+
+    engine = engine_of(_fleet(profile, what.config, study), what.config.storage)
+    rendered, problems = engine.render(), engine.check()
+    if as_json:
+        print_json({"study": study, "submits": rendered, "problems": problems})
+    else:
+        print(rendered)
+    _require_no(problems, profile)
+    if not as_json:
+        say("Checked; nothing was submitted (--dry-run)", stderr=True)
+    return 0
+
+
+def _say_where(fleet: Fleet, storage: str, *, stderr: bool) -> None:
+    from hpsearch.engines.fleet_state import fleet_name
+
+    def command(verb: str) -> str:
+        return with_storage_option(f"hpsearch {verb} --study {fleet.study}", storage)
+
+    say(f"{count_noun(fleet.workers, 'worker')} wanted on {fleet_name(fleet)}: {fleet.key}",
+        stderr=stderr)  # fmt: skip
+    say(f"Follow it: {command('status')} --watch", stderr=stderr)
+    say(f"Scale it:  {command('scale')} --workers N", stderr=stderr)
+    say(f"Stop it:   {command('stop')}", stderr=stderr)
+
+
+def _watch(
+    database: Database,
+    stored: StoredStudy,
+    study: StudyFile,
+    engine: Engine,
+    storage: str,
+    *,
+    as_json: bool,
+) -> int:
+    """Show the progress until the study ends; Ctrl-C leaves the workers running."""
+    from hpsearch.cli.terminal import live
+    from hpsearch.engines.fleet_state import watch
+
+    try:
+        with live.presenter(study.objective.metric, stderr=as_json) as present:
+            outcome = watch(database, stored, study, engine, present)
+    except KeyboardInterrupt:
+        say("The workers continue without this command", stderr=as_json)
+        raise
+    return _ended(database, study, outcome, storage, as_json=as_json)
+
+
+def _ended(
+    database: Database, study: StudyFile, outcome: LaunchResult, storage: str, *, as_json: bool
+) -> int:
+    """Print the end of the search; return the exit code."""
+    from hpsearch.cli.terminal.ending import end_of_launch
+
+    code, summed = end_of_launch(
+        outcome, record_of(database, study.name), storage, as_json=as_json, exported=True
+    )
+    if as_json:
+        print_json(summed)
+    return code
+
+
+def cancel_all(database: Database, study: StoredStudy, storage: str) -> None:
+    """Cancel the workers of all fleets of a study, after it was asked to stop.
+
+    Args:
+        database: The study's database.
+        study: The study.
+        storage: The URL of the database.
+
+    Raises:
+        UserError: An engine can't be reached; the others' workers are cancelled.
+    """
+    from hpsearch.engines.fleet_state import engine_of, fleet_name
+    from hpsearch.search.ledger.fleets import fleets_of, set_workers
+    from hpsearch.workers.launch.launching import LOCAL
+
+    problems = []
+    for fleet in fleets_of(database, study):
+        if fleet.engine == LOCAL:
+            continue  # its workers read the stop from the database
+        set_workers(database, fleet.key, 0)
+        try:
+            engine_of(fleet, storage).stop()
+        except UserError as error:
+            problems.append(f"- {fleet_name(fleet)}: {error}")
+    if problems:
+        raise UserError(
+            f"study {study.name} was asked to stop, and its running workers leave, but those that "
+            "wait couldn't be cancelled:\n" + "\n".join(problems)
+        )
+
+
+def print_fleets(states: Sequence[Any]) -> None:
+    """Print a line for each fleet."""
+    for state in states:
+        say(state.sentence())

@@ -1,0 +1,182 @@
+"""What the fleets of a study do at this moment, as their engines report it; watching one."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hpsearch.engines import profiles as profiles  # it registers every engine
+from hpsearch.engines.engine import ENGINES, Engine, FleetWorker
+from hpsearch.errors import UserError
+from hpsearch.formatting import count_noun
+from hpsearch.registry import Component
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.fleets import Fleet, fleets_of
+from hpsearch.search.ledger.studies import StoredStudy
+from hpsearch.study_file.study import StudyFile
+from hpsearch.workers.launch.progress import Progress, ProgressReader
+from hpsearch.workers.launch.supervisor import LaunchResult
+
+#: Seconds between two looks at the ledger, and at the engine.
+_TICK_SECONDS, _ENGINE_SECONDS = 1.0, 10.0
+
+#: Looks at an engine in a row without a living worker after which a fleet has ended.
+_LOOKS_WITHOUT_WORKERS = 3
+
+#: The most hosts and reasons that a sentence names.
+_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetState:
+    """A fleet at one moment."""
+
+    fleet: Fleet
+    workers: tuple[FleetWorker, ...] = ()
+    #: Why its engine couldn't be asked; ``None`` if it answered.
+    problem: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no worker is wanted, and none is left."""
+        return self.fleet.workers == 0 and all(each.state == "ended" for each in self.workers)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fleet and its workers for programs."""
+        fleet = self.fleet
+        return {
+            "key": fleet.key,
+            "engine": fleet.engine,
+            "profile": fleet.profile,
+            "wanted": fleet.workers,
+            "launched_at": fleet.launched_at,
+            "workers": [asdict(each) for each in self.workers],
+            "problem": self.problem,
+        }
+
+    def sentence(self) -> str:
+        """Return the fleet's state in a line: its engine, and its workers by state."""
+        name = fleet_name(self.fleet)
+        if self.problem is not None:
+            return f"{name}: {count_noun(self.fleet.workers, 'worker')} wanted; {self.problem}"
+        by_state = Counter(each.state for each in self.workers)
+        parts = [f"{by_state['running']} of {count_noun(self.fleet.workers, 'worker')} running"]
+        if by_state["pending"]:
+            pending = [each for each in self.workers if each.state == "pending"]
+            why = sorted({each.reason for each in pending if each.reason})[:_NAMED]
+            when = min((each.expected for each in pending if each.expected), default=None)
+            told = ", ".join([*why, *([f"expected {when}"] if when else [])])
+            parts.append(f"{by_state['pending']} pending" + (f" ({told})" if told else ""))
+        ended = Counter(each.reason or "ended" for each in self.workers if each.state == "ended")
+        parts += [f"{number} ended ({why})" for why, number in sorted(ended.items())]
+        restarts = sum(each.restarts for each in self.workers)
+        parts += [count_noun(restarts, "restart")] if restarts else []
+        excluded = sorted({host for each in self.workers for host in each.excluded})
+        if excluded:
+            parts.append(f"excluded: {', '.join(excluded[:_NAMED])}")
+        return f"{name}: {', '.join(parts)}"
+
+
+def fleet_name(fleet: Fleet) -> str:
+    """Return a fleet as a command line names it: ``slurm:default``."""
+    return f"{fleet.engine}:{fleet.profile}"
+
+
+def engine_of(fleet: Fleet, storage: str) -> Engine:
+    """Return the engine of a fleet, with the settings of its launch.
+
+    Raises:
+        UnknownName: This version has no such engine.
+        UserError: A package that the engine needs isn't installed.
+    """
+    return ENGINES.build(Component(fleet.engine, fleet.settings), fleet, storage)
+
+
+def fleet_states(database: Database, study: StoredStudy, storage: str) -> list[FleetState]:
+    """Return the state of each fleet of a study that isn't over.
+
+    Args:
+        database: The study's database.
+        study: The study.
+        storage: The URL of the database.
+    """
+    states = [_state(fleet, storage) for fleet in fleets_of(database, study)]
+    return [each for each in states if not each.is_over]
+
+
+def _state(fleet: Fleet, storage: str) -> FleetState:
+    try:
+        return FleetState(fleet=fleet, workers=tuple(engine_of(fleet, storage).look()))
+    except UserError as error:
+        return FleetState(fleet=fleet, problem=str(error))
+
+
+def find_fleet(database: Database, study: StoredStudy, named: str | None) -> Fleet:
+    """Return the fleet that a command means.
+
+    Args:
+        database: The study's database.
+        study: The study.
+        named: The value of ``--engine``: ``slurm`` or ``slurm:big``; ``None``: the only one.
+
+    Raises:
+        UserError: There is none, or several.
+    """
+    every = fleets_of(database, study)
+    found = [each for each in every if named in (None, each.engine, fleet_name(each))]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        which = "" if named is None else f" on {named}"
+        raise UserError(
+            f"study {study.name} must have workers{which} that a launch keeps alive, but it has "
+            f"none; start them with `hpsearch launch --study {study.name}"
+            f"{'' if named is None else f' --engine {named}'}`"
+        )
+    names = ", ".join(fleet_name(each) for each in found)
+    raise UserError(
+        f"study {study.name} has several fleets ({names}); name one of them with --engine"
+    )
+
+
+def watch(
+    database: Database,
+    stored: StoredStudy,
+    study: StudyFile,
+    engine: Engine,
+    on_progress: Callable[[Progress], None],
+) -> LaunchResult:
+    """Follow a fleet until its study is finished or stopped, or no worker is left.
+
+    Args:
+        database: The study's database.
+        stored: The study, as it was before the fleet was started.
+        study: The same study as a study file.
+        engine: The engine of the fleet.
+        on_progress: Called about once a second.
+
+    Raises:
+        UserError: The engine can't be reached any more.
+    """
+    reader = ProgressReader(database, stored, study)
+    without, next_look = 0, time.monotonic()
+    while True:
+        now = studies.find(database, stored.name)
+        progress = reader.look([])
+        on_progress(progress)
+        counts = progress.counts
+        if counts.all_ended(now.trial_budget, exhausted=now.exhausted):
+            return LaunchResult(reason="finished", counts=counts)
+        if now.stops > stored.stops:
+            return LaunchResult(reason="stopped", counts=counts)
+        if time.monotonic() >= next_look:
+            next_look = time.monotonic() + _ENGINE_SECONDS
+            alive = [each for each in engine.look() if each.state != "ended"]
+            without = 0 if alive else without + 1
+            if without == _LOOKS_WITHOUT_WORKERS:
+                return LaunchResult(reason="left", counts=counts)
+        time.sleep(_TICK_SECONDS)
