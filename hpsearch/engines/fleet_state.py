@@ -41,9 +41,9 @@ class FleetState:
     problem: str | None = None
 
     @property
-    def is_over(self) -> bool:
-        """Whether no worker is wanted, and none is left."""
-        return self.fleet.workers == 0 and all(each.state == "ended" for each in self.workers)
+    def has_workers(self) -> bool:
+        """Whether a worker is pending or running, or that isn't known."""
+        return self.problem is not None or any(each.state != "ended" for each in self.workers)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fleet and its workers for programs."""
@@ -97,7 +97,7 @@ def engine_of(fleet: Fleet, storage: str) -> Engine:
 
 
 def fleet_states(database: Database, study: StoredStudy, storage: str) -> list[FleetState]:
-    """Return the state of each fleet of a study that isn't over.
+    """Return the state of each fleet of a study that wants workers, or still has some.
 
     Args:
         database: The study's database.
@@ -105,7 +105,7 @@ def fleet_states(database: Database, study: StoredStudy, storage: str) -> list[F
         storage: The URL of the database.
     """
     states = [_state(fleet, storage) for fleet in fleets_of(database, study)]
-    return [each for each in states if not each.is_over]
+    return [each for each in states if each.fleet.workers or each.has_workers]
 
 
 def _state(fleet: Fleet, storage: str) -> FleetState:

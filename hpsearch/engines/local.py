@@ -84,7 +84,11 @@ class LocalEngine:
         """Do nothing: the workers read the study's stop themselves."""
 
     def log(self, worker: int, *, follow: bool) -> Iterator[str]:
-        """Yield the lines of a launch in the background: all its workers write one file."""
+        """Yield the lines of a launch in the background: all its workers write one file.
+
+        Raises:
+            UserError: There is no such output.
+        """
         log = Path(self._fleet.runs) / self._fleet.study / "launch.log"
         if not log.exists():
             raise UserError(

@@ -192,7 +192,11 @@ class SlurmEngine:
         self._run("scancel", f"--name={self._fleet.key}")
 
     def log(self, worker: int, *, follow: bool) -> Iterator[str]:
-        """Yield the lines of a worker's output file, of all its jobs."""
+        """Yield the lines of a worker's output file, of all its jobs.
+
+        Raises:
+            UserError: There is no such output.
+        """
         path = self._folder / f"worker-{worker}.txt"
         if not path.exists():
             raise UserError(

@@ -25,6 +25,8 @@ ARGUMENTS = {
     "prior add": ("secretive",),
     "storage copy": ("--from-storage", "sqlite:///hpsearch.db"),
     "stop": ("--study", "secretive"),
+    "scale": ("--study", "secretive", "--workers", "2"),
+    "logs": ("--study", "secretive"),
     "studies": (),
     "check": ("--study", "builds_on.yaml"),
     "status": ("--study", "secretive"),

@@ -14,6 +14,7 @@ _TAKEN_BACK = (
     "ALTER TABLE hpsearch_tickets DROP COLUMN audited_from",
     "ALTER TABLE hpsearch_studies DROP COLUMN granted",
     "DROP TABLE hpsearch_knowledge",
+    "DROP TABLE hpsearch_fleets",
     "DELETE FROM study_system_attributes WHERE key = 'hpsearch:run_key'",
     f"UPDATE {VERSION_TABLE} SET version_num = '0001'",
 )

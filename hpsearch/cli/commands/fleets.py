@@ -19,7 +19,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.storage_option import with_storage_option
 from hpsearch.cli.terminal.output import print_json, say
-from hpsearch.errors import UserError
+from hpsearch.errors import NothingStored, UserError
 from hpsearch.foreign_text import clean
 from hpsearch.formatting import count_noun
 from hpsearch.results.opening import database_for_reading, record_of, stored_name
@@ -193,7 +193,8 @@ def launch(
     if dry_run:
         return _dry_run(profile, what, loaded.name, as_json=as_json)
     preview = timed(pending)
-    live.print_preview(preview, stderr=as_json)
+    wanted = f"{what.config.workers} on {profile.engine}:{profile.name}"
+    live.print_preview(preview, engine=wanted, stderr=as_json)
     draft = engine_of(_fleet(profile, what.config, loaded.name), what.config.storage)
     _require_no(draft.check(), profile)
     outcome = start(loaded, alone, lambda progress: None, preview.allocation)
@@ -245,10 +246,22 @@ def _require_no(problems: Sequence[str], profile: Profile) -> None:
         )
 
 
+def _stored_or_none(study: str, storage: str) -> StoredStudy | None:
+    """Return the stored study; ``None`` if it, or the database, isn't there yet."""
+    from hpsearch.search.ledger import studies
+
+    try:
+        with database_for_reading(storage) as database:
+            return studies.find_or_none(database, study)
+    except NothingStored:
+        return None
+
+
 def _dry_run(profile: Profile, what: FleetLaunch, study: str, *, as_json: bool) -> int:
     from hpsearch.engines.fleet_state import engine_of
 
-    engine = engine_of(_fleet(profile, what.config, study), what.config.storage)
+    stored = _stored_or_none(study, what.config.storage)
+    engine = engine_of(_fleet(profile, what.config, study, stored), what.config.storage)
     rendered, problems = engine.render(), engine.check()
     if as_json:
         print_json({"study": study, "submits": rendered, "problems": problems})

@@ -90,7 +90,8 @@ def _fleets(database: Database, record: StudyRecord, storage: str) -> Sequence[F
         return ()
     from hpsearch.engines.fleet_state import fleet_states
 
-    return fleet_states(database, record.study, storage)
+    states = fleet_states(database, record.study, storage)
+    return [each for each in states if each.has_workers or not record.is_finished]
 
 
 def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:

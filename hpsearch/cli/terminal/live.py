@@ -44,8 +44,14 @@ ENDINGS = {
 _MESSAGES_SHOWN = 5
 
 
-def print_preview(preview: Preview, *, stderr: bool = False) -> None:
-    """Print what a launch will do and cost."""
+def print_preview(preview: Preview, *, engine: str | None = None, stderr: bool = False) -> None:
+    """Print what a launch will do and cost.
+
+    Args:
+        preview: The preview.
+        engine: The workers of another engine than this machine, in words; ``None``: this machine.
+        stderr: Whether to print to stderr.
+    """
     left = preview.trials - preview.finished
     state = "new" if preview.new else f"{count_noun(preview.finished, 'trial')} finished before"
     say(f"{preview.study} ({state})", style="bold", stderr=stderr)
@@ -63,6 +69,8 @@ def print_preview(preview: Preview, *, stderr: bool = False) -> None:
     if preview.threads_per_worker > 1:  # smaller networks than the sampled ones use one thread
         threads = f"up to {threads}"
     workers = f"workers: {devices}, {threads} each" if devices else "no worker is started"
+    if engine is not None:
+        workers = f"workers: {engine}"
     if preview.most_per_device is not None:
         workers += f"; up to {preview.most_per_device} on each as long as the throughput rises"
     epochs = f"{preview.epochs_per_trial} epochs"
