@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+from hpsearch.errors import RunsUnreachable
 from hpsearch.failpoints import FailPoint, hit
 
 _ENDING = ".unfinished"
@@ -115,14 +116,12 @@ def is_storage_error(error: OSError) -> bool:
     """Whether ``error`` means that nothing can be written now: full, read-only, no permission.
 
     A person can fix that while the process waits: free space, mount the disk again, change
-    permissions.
+    permissions, start the object store again.
     """
-    return is_full(error) or error.errno in (
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-        errno.ENOTDIR,
-        errno.ESTALE,
+    return (
+        is_full(error)
+        or isinstance(error, RunsUnreachable)
+        or error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ESTALE)
     )
 
 

@@ -11,6 +11,7 @@ HpsearchError
 │   ├── StudyMismatch        the stored study and the file differ
 │   │   └── LeftOverStudy    another program deleted the study from Optuna's tables
 │   ├── CheckpointError      a checkpoint that is missing, damaged or of another trial
+│   ├── RunsUnreachable      a runs place by URL that can't be used now (also an OSError)
 │   └── DeviceUnusable       a device that is missing, doesn't compute, or stopped computing
 ├── ExportFailed             a trained model can't be written in a format, or differs in it
 ├── InfeasibleConfig         a configuration can't be built (the sampler learns from it)
@@ -155,6 +156,13 @@ class LeftOverStudy(StudyMismatch):
 
 class CheckpointError(UserError):
     """A checkpoint is missing, damaged, or belongs to another configuration."""
+
+
+class RunsUnreachable(UserError, OSError):
+    """Objects in the runs place can't be read or written now; a worker tries again."""
+
+    #: Whether the store has answered: a person must change credentials, rights or the bucket.
+    refused = False
 
 
 class DeviceUnusable(UserError):

@@ -20,6 +20,7 @@ import pytest
 from support.commands import Ran
 
 if TYPE_CHECKING:
+    from support.object_store import ObjectStore
     from support.postgres import PostgresServer
 
 
@@ -105,6 +106,32 @@ def prepared_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     url = request.getfixturevalue("postgres_prepared")
     yield url
     request.getfixturevalue("postgres").empty(url)
+
+
+@pytest.fixture(scope="session")
+def _running_store() -> Iterator[ObjectStore]:
+    for package in ("s3fs", "moto"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs an object store: {package} isn't installed (the `dev` extra)")
+    from support.object_store import ObjectStore
+
+    store = ObjectStore()
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def object_store(
+    _running_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ObjectStore]:
+    """An object store with S3's interface, and the environment of its clients."""
+    from hpsearch.workers.runs_place import objects
+
+    objects._file_system.cache_clear()
+    for name, value in _running_store.environment.items():
+        monkeypatch.setenv(name, value)
+    yield _running_store
+    objects._file_system.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from hpsearch.cli.storage_option import environment_with
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.errors import UserError
 from hpsearch.leave_signals import ignored
+from hpsearch.workers.runs_place.place import local_folder
 
 if TYPE_CHECKING:
     from hpsearch.workers.run_config import RunConfig
@@ -64,7 +65,7 @@ def start(
             contains the end of its log.
     """
     beginning, begun = os.pipe()
-    log = run.runs / stored_as / "launch.log"
+    log = local_folder(run.runs) / stored_as / "launch.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         # A closed terminal doesn't affect another session, but a shell may send SIGHUP itself

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -11,6 +11,7 @@ from hpsearch.cli import completion
 from hpsearch.cli.storage_option import DEFAULT_STORAGE as DEFAULT_STORAGE
 from hpsearch.cli.storage_option import resolve_storage
 from hpsearch.workers.run_config import RunConfig
+from hpsearch.workers.runs_place.place import Runs, parse_runs
 
 
 def at_least_one(value: int | None) -> int | None:
@@ -100,13 +101,19 @@ DataOption = Annotated[
         "~/.cache/hpsearch/data[/dim]",
     ),
 ]
+if TYPE_CHECKING:
+    RunsValue: TypeAlias = Runs
+else:
+    RunsValue = str  # Typer takes no union; the parser's result isn't changed
 RunsOption = Annotated[
-    Path,
+    RunsValue,
     typer.Option(
         "--runs",
-        metavar="FOLDER",
+        metavar="FOLDER|URL",
         envvar="HPSEARCH_RUNS",
-        help="Checkpoints and logs, by study and trial.",
+        parser=parse_runs,
+        help="Checkpoints and logs, by study and trial: a folder, or s3://BUCKET/PREFIX for "
+        "several hosts.",
     ),
 ]
 SetOption = Annotated[

@@ -25,6 +25,7 @@ from hpsearch.registry import Registry
 from hpsearch.search.database.environment import URL
 from hpsearch.search.ledger.fleets import Fleet
 from hpsearch.workers.owners import this_host
+from hpsearch.workers.runs_place.place import Runs, parse_runs
 
 #: The variables by which an engine gives a worker its fleet's key and its number.
 FLEET, WORKER = "HPSEARCH_FLEET", "HPSEARCH_WORKER"
@@ -106,29 +107,31 @@ def fleet_folder(fleet: Fleet) -> Path:
 
     It is beside the study's checkpoints, or in the home folder if those are at a URL.
     """
-    if "://" in fleet.runs:
+    runs = parse_runs(fleet.runs)
+    if not isinstance(runs, Path):
         return Path.home() / ".hpsearch" / "fleets" / fleet.key
-    return Path(fleet.runs) / fleet.study / "fleets" / fleet.key
+    return runs / fleet.study / "fleets" / fleet.key
 
 
-def require_shared(*, study: str, runs: Path) -> None:
+def require_shared(*, study: str, runs: Runs) -> None:
     """Check that a worker of a fleet sees the folder that its launch has made.
 
     Otherwise its host has another disk under this path: no other host could continue its trials.
 
     Args:
         study: The name of the study.
-        runs: The folder of the checkpoints, as this worker has it.
+        runs: The place of the checkpoints, as this worker has it.
 
     Raises:
         UserError: The folder isn't shared.
     """
     key = os.environ.get(FLEET)
-    if key is None or "://" in str(runs) or (runs / study / "fleets" / key).is_dir():
+    if key is None or not isinstance(runs, Path) or (runs / study / "fleets" / key).is_dir():
         return
     raise UserError(
         f"workers on several hosts must share the runs folder, but {runs} on {this_host()} isn't "
-        "the folder of the launch; give one that all hosts share, with --runs or HPSEARCH_RUNS"
+        "the folder of the launch; give one that all hosts share, or s3://BUCKET/PREFIX, "
+        "with --runs or HPSEARCH_RUNS"
     )
 
 

@@ -7,7 +7,6 @@ how other processes see it and scale it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from pydantic import PositiveInt
 
@@ -15,6 +14,7 @@ from hpsearch.engines.engine import ENGINES, FleetWorker, followed
 from hpsearch.errors import UserError
 from hpsearch.search.ledger.fleets import Fleet
 from hpsearch.workers.owners import is_alive, this_host
+from hpsearch.workers.runs_place.place import local_folder, parse_runs
 
 
 @ENGINES.register("local")
@@ -89,7 +89,7 @@ class LocalEngine:
         Raises:
             UserError: There is no such output.
         """
-        log = Path(self._fleet.runs) / self._fleet.study / "launch.log"
+        log = local_folder(parse_runs(self._fleet.runs)) / self._fleet.study / "launch.log"
         if not log.exists():
             raise UserError(
                 f"a launch in the background (--detach) writes its output to {log}, but there is "

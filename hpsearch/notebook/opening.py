@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpsearch.notebook.study import Study
 from hpsearch.search.database.environment import storage_of_the_environment
+from hpsearch.workers.runs_place.place import DEFAULT_FOLDER, parse_runs
 
 
 def open_study(
@@ -27,7 +28,8 @@ def open_study(
             or ``sqlite:///hpsearch.db``.
         name: Replaces the study's name, which makes a separate study, as ``--name`` does.
         overrides: Changes of the file, as ``--set`` takes them: ``["data.limit=4000"]``.
-        runs: The folder of the checkpoints; ``None`` takes ``HPSEARCH_RUNS``, or ``runs``.
+        runs: The folder, or the URL, of the checkpoints; ``None`` takes ``HPSEARCH_RUNS``, or
+            ``runs``.
         data: The folder of the images; ``None`` takes ``HPSEARCH_DATA``.
 
     Raises:
@@ -39,7 +41,7 @@ def open_study(
         storage or storage_of_the_environment(),
         name=name,
         overrides=overrides,
-        runs=Path(runs or os.environ.get("HPSEARCH_RUNS") or "runs").expanduser(),
+        runs=parse_runs(str(runs or os.environ.get("HPSEARCH_RUNS") or DEFAULT_FOLDER)),
         data=Path(given) if (given := data or os.environ.get("HPSEARCH_DATA")) else None,
     )
     if not opened.is_stored:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from hpsearch.workers.launch.supervisor import LaunchResult
+    from hpsearch.workers.runs_place.place import Runs
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class Study:
         *,
         name: str | None,
         overrides: Sequence[str],
-        runs: Path,
+        runs: Runs,
         data: Path | None,
     ) -> None:
         self._study = study

@@ -39,11 +39,16 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
         OSError: If the disk is full or can't be written; ``path`` is then unchanged, and no
             unfinished file is left.
     """
-    buffer = io.BytesIO()
-    torch.save({"hpsearch_checkpoint": FORMAT, "state": dict(state)}, buffer)
-    content = buffer.getbuffer()
+    content = encode(state)
     write_file(path, content, _WRITE_POINTS)
     return hashlib.sha256(content).hexdigest()
+
+
+def encode(state: Mapping[str, Any]) -> bytes:
+    """Return the contents of a checkpoint."""
+    buffer = io.BytesIO()
+    torch.save({"hpsearch_checkpoint": FORMAT, "state": dict(state)}, buffer)
+    return buffer.getvalue()  # shares the memory
 
 
 def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
@@ -63,6 +68,20 @@ def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
         raise CheckpointError(
             f"checkpoint {path} can't be read: {error.strerror or error}"
         ) from error
+    return decode(content, str(path), sha256)
+
+
+def decode(content: bytes, path: str, sha256: str | None = None) -> dict[str, Any]:
+    """Return the state in the contents of a checkpoint, its tensors on the CPU.
+
+    Args:
+        content: The contents.
+        path: The checkpoint's path or URL, for messages.
+        sha256: Its SHA-256 in hex; ``None`` compares nothing.
+
+    Raises:
+        CheckpointError: As for ``load``.
+    """
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256:
         raise CheckpointError(
@@ -81,7 +100,7 @@ def load(path: Path, sha256: str | None = None) -> dict[str, Any]:
     return state
 
 
-def _read(path: Path, content: bytes) -> Any:
+def _read(path: str, content: bytes) -> Any:
     try:
         return read_tensors(io.BytesIO(content), compare_checksums=True)
     except Exception as error:  # a damaged file can raise almost any exception

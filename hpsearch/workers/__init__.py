@@ -10,6 +10,7 @@
 - ``copying``         copying studies to another database
 - ``deleting``        deleting a stored study, its confirmations and its files
 - ``checkup``         what `hpsearch doctor` examines and mends
+- ``runs_place``      where checkpoints are: a folder, or a bucket by its URL
 - ``devices``         devices and slots of this machine
 - ``owners``          workers' names, and the host that they contain
 - ``gpu``  CUDA in a process that trains: opened first, and given up when it is broken

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from hpsearch.durable_files import replacing
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.stored import confirmations, is_confirmation
 from hpsearch.results.consistency.rule import Finding
@@ -16,7 +13,8 @@ from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.study_copy import StudyCopy, copy_study
 from hpsearch.workers.checkup.examine import examine
 from hpsearch.workers.deleting import require_no_worker
-from hpsearch.workers.trial.run_folder import RunFolder
+from hpsearch.workers.runs_place.place import Runs
+from hpsearch.workers.runs_place.study_files import copy_files, files_of
 
 
 def copy_studies(
@@ -24,8 +22,8 @@ def copy_studies(
     target: Database,
     names: Sequence[str],
     *,
-    runs: Path,
-    to_runs: Path | None = None,
+    runs: Runs,
+    to_runs: Runs | None = None,
 ) -> Iterator[tuple[StudyCopy, list[str]]]:
     """Copy studies, each in one transaction; those that the target has already are only compared.
 
@@ -33,8 +31,8 @@ def copy_studies(
         source: The database of the studies.
         target: The other database; it gets its tables if it has none.
         names: The searches to copy, each with its confirmations; empty for all.
-        runs: The runs folder of this host.
-        to_runs: Another runs folder, which gets a copy of the files; ``None`` if both databases
+        runs: The runs place.
+        to_runs: Another runs place, which gets a copy of the files; ``None`` if both databases
             use ``runs``.
 
     Yields:
@@ -45,6 +43,7 @@ def copy_studies(
         StorageError: The target's tables are of another version.
         UserError: Both databases are the same, a worker trains a trial of a study, or the target
             has another study of that name.
+        RunsUnreachable: An object store can't be reached.
     """
     if source.url == target.url:
         raise UserError(
@@ -60,9 +59,9 @@ def copy_studies(
             require_no_worker(source, study.study_id, study.name, "copied")
             copied = copy_study(source, target, study.name)
             if to_runs is not None:
-                _copy_files(
-                    RunFolder(runs, study.name, study.run_key).path,
-                    RunFolder(to_runs, study.name, study.run_key).path,
+                copy_files(
+                    files_of(runs, study.name, study.run_key),
+                    files_of(to_runs, study.name, study.run_key),
                 )
             known = {(each.rule, each.where) for each in _problems(source, study.name, runs)}
             yield (
@@ -75,24 +74,6 @@ def copy_studies(
             )
 
 
-def _problems(database: Database, name: str, runs: Path) -> list[Finding]:
+def _problems(database: Database, name: str, runs: Runs) -> list[Finding]:
     health = examine(database, name, runs)
     return [*health.broken, *(each.finding for each in health.files.findings)]
-
-
-def _copy_files(source: Path, target: Path) -> None:
-    """Copy the files that the target doesn't have with the same size and time.
-
-    A killed call can be repeated: a file has its name only when it is whole.
-    """
-    for file in sorted(source.rglob("*")):
-        if file.is_symlink() or not file.is_file():
-            continue  # hpsearch makes no links
-        copy, known = target / file.relative_to(source), file.stat()
-        if copy.is_file():
-            there = copy.stat()
-            if (there.st_size, there.st_mtime_ns) == (known.st_size, known.st_mtime_ns):
-                continue
-        with replacing(copy) as unfinished:
-            shutil.copyfile(file, unfinished)
-        shutil.copystat(file, copy)

@@ -6,17 +6,15 @@ First ``plan_deletion``, which changes nothing and returns what will be deleted;
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.errors import UnknownName, UserError
+from hpsearch.errors import RunsUnreachable, UnknownName, UserError
 from hpsearch.formatting import count_noun
 from hpsearch.results.confirmation.stored import name_of
 from hpsearch.search.database.storage import Database
@@ -24,6 +22,8 @@ from hpsearch.search.database.tables import TicketState, tickets
 from hpsearch.search.ledger.lease import LeaseState, LeaseWatch
 from hpsearch.search.ledger.study_deletion import StoredRows, delete_rows, stored_rows
 from hpsearch.study_file.sections import STUDY_NAME
+from hpsearch.workers.runs_place.place import Runs
+from hpsearch.workers.runs_place.study_files import remove_folder
 from hpsearch.workers.trial.run_folder import RunFolder
 
 #: Seconds between two reads of the leases of trials that seem to run.
@@ -36,7 +36,7 @@ class StudyToDelete:
 
     rows: StoredRows
     #: ``None`` if hpsearch can't have made the folder that the database names: it may be anywhere.
-    folder: Path | None
+    folder: RunFolder | None
     files: int
     bytes: int
 
@@ -48,14 +48,14 @@ class DeletionPlan:
     studies: Sequence[StudyToDelete]
 
 
-def plan_deletion(database: Database, name: str, runs: Path) -> DeletionPlan:
+def plan_deletion(database: Database, name: str, runs: Runs) -> DeletionPlan:
     """Look up what belongs to the study called ``name``, changing nothing.
 
     Args:
         database: The database of the study.
         name: The study's name. The confirmations of a search are deleted with it; a confirmation
             can be deleted alone.
-        runs: The runs folder of this host.
+        runs: The runs place.
 
     Returns:
         What ``delete`` will remove.
@@ -63,6 +63,7 @@ def plan_deletion(database: Database, name: str, runs: Path) -> DeletionPlan:
     Raises:
         UnknownName: There is no such study.
         UserError: It is a study of Optuna's that hpsearch didn't create.
+        RunsUnreachable: The object store can't be reached.
     """
     found = [stored_rows(database, name)]
     with suppress(UnknownName, UserError):
@@ -77,7 +78,7 @@ def delete(
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = lambda seconds: time.sleep(seconds),
-) -> list[Path]:
+) -> list[str]:
     """Delete the studies of ``plan``, confirmations first.
 
     Args:
@@ -87,7 +88,7 @@ def delete(
         sleep: Waits between two reads of the leases, for a number of seconds.
 
     Returns:
-        Folders that couldn't be removed.
+        Folders, or URLs, that couldn't be removed.
 
     Raises:
         UserError: A worker trains a trial of one of the studies.
@@ -99,20 +100,15 @@ def delete(
     for each in reversed(plan.studies):
         delete_rows(database, each.rows.name, each.rows.run_key)
     folders = [each.folder for each in plan.studies if each.folder is not None]
-    return [folder for folder in folders if not _remove_files(folder)]
+    return [folder.files.where() for folder in folders if not _remove_files(folder)]
 
 
-def _with_files(rows: StoredRows, runs: Path) -> StudyToDelete:
+def _with_files(rows: StoredRows, runs: Runs) -> StudyToDelete:
     if not all(re.fullmatch(STUDY_NAME, part) for part in (rows.name, rows.run_key)):
         return StudyToDelete(rows=rows, folder=None, files=0, bytes=0)
-    folder = RunFolder(runs, rows.name, rows.run_key).path
-    files = [] if folder.is_symlink() else [each for each in folder.rglob("*") if each.is_file()]
-    return StudyToDelete(
-        rows=rows,
-        folder=folder,
-        files=len(files),
-        bytes=sum(each.lstat().st_size for each in files),
-    )
+    folder = RunFolder(runs, rows.name, rows.run_key)
+    sizes = folder.files.sizes()
+    return StudyToDelete(rows=rows, folder=folder, files=len(sizes), bytes=sum(sizes.values()))
 
 
 def require_no_worker(
@@ -168,12 +164,10 @@ def _leases(database: Database, study_id: int) -> list[LeaseState]:
     return database.read(work)
 
 
-def _remove_files(folder: Path) -> bool:
-    """Remove a study's folder, and the one of its name if nothing else is in it."""
-    if folder.is_symlink():
-        return False  # hpsearch makes no links: it may lead anywhere
-    if folder.is_dir():
-        shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        folder.parent.rmdir()
-    return not folder.exists()
+def _remove_files(folder: RunFolder) -> bool:
+    try:
+        gone = folder.files.remove_all()
+    except RunsUnreachable:
+        return False
+    # What trackers wrote is on this host also if the files are elsewhere
+    return (remove_folder(folder.path) if folder.is_shared else True) and gone

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpsearch.workers.runs_place.place import DEFAULT_FOLDER, Runs
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -26,8 +28,8 @@ class RunConfig:
     lease_seconds: float = 30.0
     #: The shortest time between two checkpoints of one training.
     checkpoint_seconds: float = 30.0
-    #: The folder of the checkpoints.
-    runs: Path = Path("runs")
+    #: The place of the checkpoints.
+    runs: Runs = DEFAULT_FOLDER
     #: The folder of the images; ``None``: the default one.
     data: Path | None = None
 

@@ -7,6 +7,7 @@ import shutil
 import threading
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -238,6 +239,10 @@ def test_the_command_copies_all_or_what_it_names(trained, target, hpsearch):
     assert "continue each study in one database only" in again.out
 
 
+def _copy_nothing(source, target):
+    Path(target.where()).mkdir(parents=True)
+
+
 def test_problems_of_the_copy_alone_are_reported(trained, target, hpsearch, tmp_path, monkeypatch):
     """Files that the copy's runs folder lacks are none of the source's problems."""
     number = trained.tickets()[1].number
@@ -259,7 +264,7 @@ def test_problems_of_the_copy_alone_are_reported(trained, target, hpsearch, tmp_
     )
     arguments = ["--from-storage", source, "--storage", to, "--runs", str(tmp_path / "runs")]
     with monkeypatch.context() as patched:
-        patched.setattr(copying, "_copy_files", lambda source, copy: copy.mkdir(parents=True))
+        patched.setattr(copying, "copy_files", _copy_nothing)
         lost = hpsearch("storage", "copy", *arguments, "--to-runs", str(tmp_path / "empty"))
     assert lost.code == 1
     assert "problem that the source doesn't have: " in lost.out

@@ -103,7 +103,7 @@ FUNCTIONS = {
     "start_beating": "start_heartbeat",
     "look_at": "check_launch",
     "look_ahead": "preview_launch",
-    "write_once_there_is_room": "retry_until_writable",
+    "write_once_there_is_room": "retry_until_usable",
     "is_the_places_fault": "is_storage_error",
     "wait_for_room": "wait_for_memory",
     "draw_up": "plan_build",

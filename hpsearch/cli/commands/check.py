@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.options import (
+    DEFAULT_RUNS,
     DEFAULT_STORAGE,
     DataOption,
     JsonOption,
     NameOption,
+    RunsOption,
     SetOption,
     StorageOption,
     StudyFileOption,
@@ -46,6 +48,7 @@ def check(
     name: NameOption = None,
     storage: StorageOption = DEFAULT_STORAGE,
     data: DataOption = None,
+    runs: RunsOption = DEFAULT_RUNS,
     model_summary: Annotated[
         bool, typer.Option("--model-summary", help="Print every model layer by layer.")
     ] = False,
@@ -73,8 +76,12 @@ def check(
         loaded = study_file(study, storage=storage, overrides=overrides or (), name=name)
         from hpsearch.results.space_report import inspect_space, require_feasible
         from hpsearch.tracking.tracking import require_usable
+        from hpsearch.workers.launch.launching import require_writable
+        from hpsearch.workers.runs_place.place import is_shared
 
         require_usable(loaded.trackers)
+        if is_shared(runs):  # without a network, nothing needs to be checked before a launch
+            require_writable(runs)
         report = inspect_space(loaded, data=data)
     except UserError as error:
         if as_json:

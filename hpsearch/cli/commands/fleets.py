@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +23,7 @@ from hpsearch.foreign_text import clean
 from hpsearch.formatting import count_noun
 from hpsearch.results.opening import database_for_reading, record_of, stored_name
 from hpsearch.workers.run_config import RunConfig
+from hpsearch.workers.runs_place.place import absolute
 
 if TYPE_CHECKING:
     from hpsearch.engines.engine import Engine
@@ -227,15 +227,11 @@ def _fleet(
         profile=profile.name,
         settings=profile.settings,
         workers=config.workers or 1,
-        runs=_absolute(config.runs),
+        runs=str(absolute(config.runs)),
         data=None if config.data is None else str(config.data.absolute()),
         lease_seconds=config.lease_seconds,
         checkpoint_seconds=config.checkpoint_seconds,
     )
-
-
-def _absolute(runs: Path) -> str:
-    return str(runs.absolute())
 
 
 def _require_no(problems: Sequence[str], profile: Profile) -> None:

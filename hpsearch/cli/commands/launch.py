@@ -34,7 +34,7 @@ from hpsearch.cli.options import (
 from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.terminal.ending import end_of_launch
 from hpsearch.cli.terminal.output import print_json, say
-from hpsearch.errors import DeviceUnusable
+from hpsearch.errors import DeviceUnusable, RunsUnreachable
 from hpsearch.exit_codes import MORE_TO_DO, NODE_UNUSABLE
 from hpsearch.formatting import count_noun
 from hpsearch.machine_limits import limit_reached
@@ -243,7 +243,8 @@ def worker(
         stored = record_of(database, study).study.name
         others = len(others_on_this_host(database))
     require_shared(study=stored, runs=runs)
-    require_writable(runs)
+    with _later_maybe():
+        require_writable(runs)
     with _other_machine_may():
         place = resolve_devices(device)[0]
     options = WorkerOptions(
@@ -271,6 +272,17 @@ def worker(
     say(f"stopped working on study {stored}: {ended or 'asked to leave'}")
     if ended is None:
         raise typer.Exit(MORE_TO_DO)
+
+
+@contextmanager
+def _later_maybe() -> Iterator[None]:
+    """Set the exit code of an object store that doesn't answer: start the worker again."""
+    try:
+        yield
+    except RunsUnreachable as error:
+        if not error.refused:
+            error.exit_code = MORE_TO_DO
+        raise
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -47,10 +46,10 @@ def copy(
     ] = None,
     runs: RunsOption = DEFAULT_RUNS,
     to_runs: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FOLDER",
-            help="Copy checkpoints and weights into this folder, too.  "
+            metavar="FOLDER|URL",
+            help="Copy checkpoints and weights there, too.  "
             "[dim]default: both databases use --runs[/]",
         ),
     ] = None,
@@ -71,11 +70,16 @@ def copy(
     """
     from hpsearch.search.database.storage import Database
     from hpsearch.workers.copying import copy_studies
+    from hpsearch.workers.runs_place.place import parse_runs
 
     found: list[dict[str, Any]] = []
     with database_for_reading(from_storage) as source, closing(Database(storage)) as target:
         for copied, problems in copy_studies(
-            source, target, study or (), runs=runs, to_runs=to_runs
+            source,
+            target,
+            study or (),
+            runs=runs,
+            to_runs=None if to_runs is None else parse_runs(to_runs),
         ):
             found.append(
                 {

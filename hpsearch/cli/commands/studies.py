@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +25,7 @@ from hpsearch.results.opening import database_for_reading, head_of
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
     from hpsearch.workers.deleting import StudyToDelete
+    from hpsearch.workers.runs_place.place import Runs
 
 
 def studies(
@@ -110,7 +110,7 @@ def studies(
     )
 
 
-def _delete(storage: str, name: str, runs: Path, *, yes: bool, as_json: bool) -> None:
+def _delete(storage: str, name: str, runs: Runs, *, yes: bool, as_json: bool) -> None:
     from hpsearch.workers.deleting import delete, plan_deletion
 
     with database_for_reading(storage) as database:
@@ -142,8 +142,11 @@ def _what_goes(study: StudyToDelete) -> str:
         )
     else:
         what = f"{count_noun(rows.trials, 'trial')}, {rows.complete} complete"
-    files = f"{count_noun(study.files, 'file')} ({show_bytes(study.bytes)}) in {study.folder}"
-    return f"{rows.name}: {what}; {files if study.files else 'no files on this host'}"
+    files = "no files on this host"
+    if study.folder is not None and study.files:
+        files = f"{count_noun(study.files, 'file')} ({show_bytes(study.bytes)})"
+        files += f" in {study.folder.files.where()}"
+    return f"{rows.name}: {what}; {files}"
 
 
 def _ask(name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal.output import (
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord, TrialRecord
     from hpsearch.results.trial_attributes import InfeasibleDraw
     from hpsearch.search.database.storage import Database
+    from hpsearch.workers.runs_place.place import Runs
 
 #: The metrics that fit a terminal; the JSON contains all.
 _SHOWN = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr")
@@ -29,7 +29,7 @@ _TIMES = ("train_seconds", "val_seconds")
 
 
 def trial_page(
-    database: Database, record: StudyRecord, trial: TrialRecord, runs: Path
+    database: Database, record: StudyRecord, trial: TrialRecord, runs: Runs
 ) -> dict[str, Any]:
     """Return everything that is known of a trial, JSON-like.
 
@@ -37,7 +37,7 @@ def trial_page(
         database: The database of the study.
         record: The study.
         trial: One of its trials.
-        runs: The runs folder of this host, for the trial's files.
+        runs: The runs place, for the trial's files.
     """
     from hpsearch.metrics import METRIC_COLUMNS
     from hpsearch.reporting.status import winners
@@ -235,15 +235,14 @@ def _print_events(events: list[dict[str, Any]]) -> None:
     table(("time (UTC)", "attempt", "event", "detail", "worker"), rows)
 
 
-def _files(record: StudyRecord, trial: TrialRecord, runs: Path) -> list[dict[str, Any]]:
-    """Return the trial's files on this host: checkpoints and best weights."""
-    from hpsearch.workers.trial.run_folder import RunFolder
+def _files(record: StudyRecord, trial: TrialRecord, runs: Runs) -> list[dict[str, Any]]:
+    """Return the trial's files: checkpoints and best weights."""
+    from hpsearch.workers.trial.run_folder import RunFolder, trial_folder
 
     if trial.number is None:
         return []
-    folder = RunFolder(runs, record.study.name, record.study.run_key).trial(trial.number)
+    files = RunFolder(runs, record.study.name, record.study.run_key).files
     return [
-        {"path": str(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.glob("*"))
-        if path.is_file()
+        {"path": files.where(name), "bytes": size}
+        for name, size in files.sizes(trial_folder(trial.number)).items()
     ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from hpsearch.results.consistency.facts import Facts, read_facts
 from hpsearch.results.consistency.rule import Finding, broken
@@ -13,6 +12,7 @@ from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
 from hpsearch.workers.checkup.files import FileFinding, FilesLook, list_files, look_at_files
 from hpsearch.workers.checkup.processes import DeadOwner, dead_owners
+from hpsearch.workers.runs_place.place import Runs
 from hpsearch.workers.trial.run_folder import RunFolder
 
 #: Seconds between two checks of the files, in which a worker finishes writing or removing one.
@@ -27,6 +27,7 @@ class Health:
     #: Broken rules about rows; none of them can be repaired.
     broken: tuple[Finding, ...]
     files: FilesLook
+    folder: RunFolder
     #: These aren't faults; `--repair` frees their trials before the lease ends.
     dead: tuple[DeadOwner, ...]
 
@@ -37,7 +38,7 @@ class Health:
 
 
 def examine(
-    database: Database, name: str, runs: Path, *, pause_seconds: float = PAUSE_SECONDS
+    database: Database, name: str, runs: Runs, *, pause_seconds: float = PAUSE_SECONDS
 ) -> Health:
     """Check a study's rows and files.
 
@@ -47,11 +48,12 @@ def examine(
     Args:
         database: The database of the study.
         name: The study's name.
-        runs: The runs folder of this host.
+        runs: The runs place.
         pause_seconds: Seconds between the two checks.
 
     Raises:
         UnknownName: There is no such study.
+        RunsUnreachable: The object store can't be reached.
     """
     health = _look(database, name, runs)
     if not health.files.findings:
@@ -62,16 +64,18 @@ def examine(
         each for each in second.files.findings if each in health.files.findings
     )
     files = FilesLook(findings=lasting, notes=second.files.notes, whole=second.files.whole)
-    return Health(facts=second.facts, broken=second.broken, files=files, dead=second.dead)
+    return replace(second, files=files)
 
 
-def _look(database: Database, name: str, runs: Path) -> Health:
+def _look(database: Database, name: str, runs: Runs) -> Health:
     study = studies.find(database, name)
-    listed = list_files(RunFolder(runs, study.name, study.run_key).path)
+    folder = RunFolder(runs, study.name, study.run_key)
+    listed = list_files(folder)
     facts = read_facts(database, name)
     return Health(
         facts=facts,
         broken=tuple(finding for rule in RULES for finding in broken(rule, facts)),
-        files=look_at_files(facts, runs, listed),
+        files=look_at_files(facts, folder, listed),
+        folder=folder,
         dead=tuple(dead_owners(facts)),
     )

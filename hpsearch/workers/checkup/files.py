@@ -1,15 +1,13 @@
-"""Compares a study's files on this host with those that the ledger names."""
+"""Compares a study's files with those that the ledger names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from pathlib import Path
 
 from hpsearch.durable_files import UNFINISHED
-from hpsearch.errors import CheckpointError
-from hpsearch.regular_file import sha256_of_file
+from hpsearch.errors import CheckpointError, RunsUnreachable
 from hpsearch.results.consistency.facts import Facts
 from hpsearch.results.consistency.rule import Finding, name_of
 from hpsearch.results.kept_weights import weights_kept
@@ -21,7 +19,7 @@ from hpsearch.search.ledger.events import EventKind
 from hpsearch.search.ledger.queries import Ticket
 from hpsearch.search.ledger.types import CheckpointRef
 from hpsearch.workers.owners import host_of, this_host
-from hpsearch.workers.trial.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder
+from hpsearch.workers.trial.run_folder import BEST_WEIGHTS, CHECKPOINTS, RunFolder, best_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +33,11 @@ class ForgetCheckpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveFile:
-    """Remove a file that nothing will read again."""
+class RemoveFiles:
+    """Remove files that nothing will read again."""
 
-    path: Path
+    #: Below the study's folder.
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class FileFinding:
     """A fault of files, and its repair; ``None``: there is none."""
 
     finding: Finding
-    mend: ForgetCheckpoint | tuple[RemoveFile, ...] | None
+    mend: ForgetCheckpoint | RemoveFiles | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,31 +59,34 @@ class FilesLook:
     whole: int
 
 
-def list_files(folder: Path) -> dict[int, list[Path]]:
-    """Return trial number -> the files that hpsearch wrote, by name; others are ignored."""
-    found: dict[int, list[Path]] = {}
-    if not folder.is_dir():
-        return found
-    for trial in folder.glob("trial-*"):
-        number = trial.name.removeprefix("trial-")
-        if not number.isdecimal() or trial.is_symlink() or not trial.is_dir():
-            continue
-        found[int(number)] = sorted(each for each in _listed(trial) if _is_ours(each.name))
+def list_files(folder: RunFolder) -> dict[int, list[str]]:
+    """Return trial number -> names of the files that hpsearch wrote; others are ignored.
+
+    Raises:
+        RunsUnreachable: The object store can't be reached.
+    """
+    found: dict[int, list[str]] = {}
+    for name in folder.files.sizes():
+        trial, _, file = name.partition("/")
+        number = trial.removeprefix("trial-")
+        if trial != number and number.isdecimal() and _is_ours(file):
+            found.setdefault(int(number), []).append(name)
     return found
 
 
-def look_at_files(facts: Facts, runs: Path, listed: dict[int, list[Path]]) -> FilesLook:
-    """Compare this host's files with the ledger's rows.
+def look_at_files(facts: Facts, folder: RunFolder, listed: dict[int, list[str]]) -> FilesLook:
+    """Compare the files that this host sees with the ledger's rows.
 
     Args:
         facts: The rows, read after ``listed``: so the ledger knows the trial of every listed file.
-        runs: The runs folder of this host.
+        folder: The study's files.
         listed: What ``list_files`` returned.
+
+    Raises:
+        RunsUnreachable: The object store can't be reached.
     """
-    study = facts.record.study
-    folder = RunFolder(runs, study.name, study.run_key)
-    if not folder.path.is_dir():
-        return _without_folder(facts, folder.path)
+    if not folder.files.exist():
+        return _without_folder(facts, folder)
     findings: list[FileFinding] = []
     notes: list[str] = []
     whole = 0
@@ -94,7 +96,7 @@ def look_at_files(facts: Facts, runs: Path, listed: dict[int, list[Path]]) -> Fi
         problem = _damage(folder, _named(ticket))
         if problem is None:
             whole += 1
-        elif problem == _MISSING and (host := _elsewhere(facts, ticket)):
+        elif problem == _MISSING and (host := _elsewhere(facts, ticket, folder)):
             notes.append(
                 f"the checkpoint of {name_of(ticket)} was written on {host}: check it there"
             )
@@ -114,12 +116,15 @@ def look_at_files(facts: Facts, runs: Path, listed: dict[int, list[Path]]) -> Fi
 _MISSING = "is missing"
 
 
-def _without_folder(facts: Facts, folder: Path) -> FilesLook:
+def _without_folder(facts: Facts, folder: RunFolder) -> FilesLook:
     """Add a note if the study has files, but not here: most likely ``--runs`` names another."""
     named = [each for each in facts.tickets if each.checkpoint and not each.state.is_finished]
     if not named and best(facts.record) is None:
         return FilesLook(findings=(), notes=(), whole=0)
-    note = f"{folder} doesn't exist here, so no file was checked; give the study's --runs folder"
+    note = (
+        f"{folder.files.where()} doesn't exist here, so no file was checked; give the study's "
+        "--runs folder"
+    )
     return FilesLook(findings=(), notes=(note,), whole=0)
 
 
@@ -134,27 +139,29 @@ def _named(ticket: Ticket) -> CheckpointRef:
 def _damage(folder: RunFolder, named: CheckpointRef) -> str | None:
     """Return what is wrong with a checkpoint; ``None`` if it is the file that was written."""
     try:
-        found = sha256_of_file(folder.file_of(named))
+        found = folder.files.sha256(folder.name_of(named))
     except CheckpointError:
         return "isn't a file of the trial"
     except FileNotFoundError:
         return _MISSING
+    except RunsUnreachable:
+        raise
     except OSError as error:
         return f"can't be read ({error.strerror or error})"
     return None if found == named.sha256 else "isn't the file that was written: its SHA-256 differs"
 
 
-def _elsewhere(facts: Facts, ticket: Ticket) -> str | None:
-    """Return the host that wrote the ticket's checkpoint; ``None`` if it is this one."""
+def _elsewhere(facts: Facts, ticket: Ticket, folder: RunFolder) -> str | None:
+    """Return the host that wrote the ticket's checkpoint; ``None`` if it must be seen here."""
     for event in facts.log(ticket.ticket):
         if event.kind == EventKind.CHECKPOINT and event.detail.get("key") == ticket.checkpoint:
-            return _other_host(event.owner)
+            return _other_host(event.owner, folder)
     return None
 
 
-def _other_host(owner: str | None) -> str | None:
+def _other_host(owner: str | None, folder: RunFolder) -> str | None:
     host = host_of(owner)
-    return None if host == this_host() else host
+    return None if folder.is_shared or host == this_host() else host
 
 
 def _bad_checkpoint(facts: Facts, ticket: Ticket, folder: RunFolder, problem: str) -> FileFinding:
@@ -183,10 +190,9 @@ def _weights_of(
     facts: Facts, folder: RunFolder, winner: TrialRecord, number: int
 ) -> FileFinding | str | None:
     """Return what is wrong with a winner's weights, or a note; ``None`` if they are intact."""
-    path = folder.trial(number) / BEST_WEIGHTS
-    if not path.exists():
+    if not folder.files.has(best_weights(number)):
         ended = [event for event in facts.log(winner.ticket) if event.kind == EventKind.COMPLETE]
-        host = _other_host(ended[-1].owner) if ended else None
+        host = _other_host(ended[-1].owner, folder) if ended else None
         if host is not None:
             return f"the winner's weights (trial {number}) were written on {host}: check them there"
         if any(
@@ -213,7 +219,7 @@ def _weights_of(
     return None
 
 
-def _left_over(facts: Facts, listed: dict[int, list[Path]]) -> Iterator[FileFinding]:
+def _left_over(facts: Facts, listed: dict[int, list[str]]) -> Iterator[FileFinding]:
     """Yield files of trials that have ended. While a study runs, its workers remove them."""
     if not facts.record.is_finished:
         return
@@ -223,7 +229,7 @@ def _left_over(facts: Facts, listed: dict[int, list[Path]]) -> Iterator[FileFind
     known = {ticket.number: ticket for ticket in facts.tickets if ticket.number is not None}
     for number, files in sorted(listed.items()):
         if number in winners:
-            files = [path for path in files if path.name != BEST_WEIGHTS]
+            files = [name for name in files if name != best_weights(number)]
         if not files:
             continue
         where = name_of(known[number]) if number in known else f"trial {number}"
@@ -231,7 +237,7 @@ def _left_over(facts: Facts, listed: dict[int, list[Path]]) -> Iterator[FileFind
             rule="left over",
             where=where,
             what=f"{_count(files)} that are no longer used: "
-            + ", ".join(path.name for path in files[:5]),
+            + ", ".join(name.partition("/")[2] for name in files[:5]),
             means="they only use disk space",
         )
         if number not in known:
@@ -240,19 +246,12 @@ def _left_over(facts: Facts, listed: dict[int, list[Path]]) -> Iterator[FileFind
                 what=f"{_count(files)} of a trial that isn't in the ledger",
                 means="the database may be an older copy; the files are not removed",
             )
-        mend = tuple(RemoveFile(path=path) for path in files) if number in known else None
+        mend = RemoveFiles(names=tuple(files)) if number in known else None
         yield FileFinding(finding=finding, mend=mend)
 
 
-def _count(files: list[Path]) -> str:
+def _count(files: list[str]) -> str:
     return "1 file" if len(files) == 1 else f"{len(files)} files"
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _is_ours(name: str) -> bool:

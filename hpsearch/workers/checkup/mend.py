@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,8 +14,9 @@ from hpsearch.search.ledger.events import EventKind, record_event
 from hpsearch.search.ledger.statements import is_ticket, lock_ticket
 from hpsearch.search.ledger.studies import record_study_event
 from hpsearch.workers.checkup.examine import Health
-from hpsearch.workers.checkup.files import ForgetCheckpoint, RemoveFile
+from hpsearch.workers.checkup.files import ForgetCheckpoint, RemoveFiles
 from hpsearch.workers.checkup.processes import DeadOwner
+from hpsearch.workers.trial.run_folder import RunFolder
 
 #: A living worker renews its leases more often than this (``lease_keeper``).
 WATCH_SECONDS = 5.0
@@ -40,8 +39,8 @@ def mend(database: Database, health: Health, *, watch_seconds: float = WATCH_SEC
         match found.mend:
             case ForgetCheckpoint() as forget:
                 done += _forget(database, study_id, forget, found.finding.where)
-            case tuple() as removals:
-                done += _remove(removals, found.finding.where)
+            case RemoveFiles() as removals:
+                done += _remove(removals, health.folder, found.finding.where)
             case None:
                 pass
     done += _free(database, study_id, health.dead, watch_seconds)
@@ -86,16 +85,12 @@ def _forget(database: Database, study_id: int, forget: ForgetCheckpoint, name: s
     ]
 
 
-def _remove(removals: tuple[RemoveFile, ...], name: str) -> list[str]:
-    removed: list[Path] = []
-    for each in removals:
-        with suppress(FileNotFoundError):
-            each.path.unlink()
-            removed.append(each.path)
-    for folder in {each.path.parent for each in removals}:
-        with suppress(OSError):  # Fails if something is left in it.
-            folder.rmdir()
-    return [f"{name}: removed {', '.join(path.name for path in removed)}"] if removed else []
+def _remove(removals: RemoveFiles, folder: RunFolder, name: str) -> list[str]:
+    removed = [each for each in removals.names if folder.files.remove(each)]
+    for trial in {each.partition("/")[0] for each in removals.names}:
+        folder.files.close_trial(trial)
+    told = ", ".join(each.partition("/")[2] for each in removed)
+    return [f"{name}: removed {told}"] if removed else []
 
 
 def _free(

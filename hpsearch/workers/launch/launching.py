@@ -22,6 +22,8 @@ from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
 from hpsearch.workers.owners import this_host
 from hpsearch.workers.run_config import RunConfig, WorkerOptions
+from hpsearch.workers.runs_place.checks import require_usable
+from hpsearch.workers.runs_place.place import Runs, absolute
 
 #: The engine of a launch on this machine.
 LOCAL = "local"
@@ -84,7 +86,7 @@ def supervise(
             run,
             # The resolved URL: workers may run in another folder's process.
             storage=database.url.render_as_string(hide_password=False),
-            runs=run.runs.absolute(),
+            runs=absolute(run.runs),
             timeout=None,  # the supervisor ends them
         ),
         study_name=stored.name,
@@ -126,7 +128,7 @@ def check_options(run: RunConfig) -> WorkerAllocation:
 
     Raises:
         UserError: An option is out of bounds, a device isn't there, or workers are to be started
-            and the runs folder isn't writable.
+            and the runs place isn't writable.
     """
     allocation = allocate_workers(run.devices, run.workers, run.workers_per_gpu)
     if not SHORTEST_LEASE <= run.lease_seconds <= LONGEST_LEASE:
@@ -146,12 +148,16 @@ def check_options(run: RunConfig) -> WorkerAllocation:
     return allocation
 
 
-def require_writable(runs: Path) -> None:
-    """Check that workers can write checkpoints to a runs folder, without creating anything.
+def require_writable(runs: Runs) -> None:
+    """Check that workers can write checkpoints to a runs place; nothing is left there.
 
     Raises:
-        UserError: The folder isn't writable.
+        UserError: The folder isn't writable, or a package for the URL isn't installed.
+        RunsUnreachable: The object store can't be used with these credentials, or not now.
     """
+    if not isinstance(runs, Path):
+        require_usable(runs)
+        return
     reason = why_unwritable(runs)
     if reason is not None:
         raise UserError(

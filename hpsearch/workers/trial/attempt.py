@@ -1,7 +1,8 @@
 """One attempt at one configured trial: its training, its reports and its checkpoints.
 
-A full or a locked disk isn't the trial's fault. If a checkpoint can't be written, training goes on
-without it; if the best weights can't be written, the trial waits before its end.
+A full or a locked disk, or an object store that is down, isn't the trial's fault. If a checkpoint
+can't be written, training goes on without it; if the best weights can't be written, the trial waits
+before its end; if the checkpoints can't be read, it waits before it continues.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from hpsearch.durable_files import is_storage_error
-from hpsearch.errors import CheckpointError, LeaseLost, TrainingInterrupted
+from hpsearch.errors import CheckpointError, LeaseLost, RunsUnreachable, TrainingInterrupted
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.metrics import EpochEnd, EpochMetrics
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, over_groups
@@ -32,12 +33,15 @@ from hpsearch.training.latency import latency
 from hpsearch.workers.trial import gpu_memory
 from hpsearch.workers.trial.build_plan import BuildPlan
 from hpsearch.workers.trial.context import WorkerContext, clean_up
-from hpsearch.workers.trial.disk_retry import describe_fault, retry_until_writable
+from hpsearch.workers.trial.disk_retry import describe_fault, retry_until_usable
 from hpsearch.workers.trial.energy import ENERGY, meter_of
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
 
 logger = logging.getLogger(__name__)
+
+#: The longest pause between two tries to upload a checkpoint while the object store is down.
+LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Attempt:
@@ -63,8 +67,9 @@ class Attempt:
         self.checkpoints: list[CheckpointRef] = []
         #: When a checkpoint was last written or tried.
         self.saved_at = time.monotonic()
-        #: Whether the disk refused the last one.
-        self.no_room = False
+        #: How many were refused since the last one that was written, and whether by a store that
+        #: couldn't be reached.
+        self.skipped, self.unreachable = 0, False
         self.energy = meter_of(context.device)
         #: Whether this is a training of a confirmation, which keeps its predictions.
         self.confirming = context.study.confirms is not None
@@ -72,7 +77,15 @@ class Attempt:
     def run(self) -> None:
         """Train to the end, reporting every epoch, or pause if the keeper requests it."""
         self._wait_for_memory()
-        state = self._resume()
+        resumed: list[dict[str, Any] | None] = []
+        if not retry_until_usable(
+            lambda: resumed.append(self._resume()),
+            f"trial {self.number} can't continue from its checkpoint",
+            self.keeper.must_leave,
+        ):
+            self._give_back("its checkpoint couldn't be read")
+            return
+        (state,) = resumed
         before = torch.get_num_threads()
         torch.set_num_threads(self.build_plan.threads)
         try:
@@ -155,12 +168,12 @@ class Attempt:
         if end.last:
             # Before the report: a complete trial in the ledger has its weights on disk.
             if not self._save_best():
-                return self._give_back("there was no disk space for its best weights")
+                return self._give_back("its best weights couldn't be written")
             end = self._with_predictions(end)
         elif (
             # A trial that pauses at a rung goes on from there
             end.epoch in self.context.ledger.rules.rungs
-            or time.monotonic() - self.saved_at >= self.context.run.checkpoint_seconds
+            or time.monotonic() - self.saved_at >= self._checkpoint_pause()
         ):
             reference = self._save(end.epoch, state)
         measured = self._measured(end)
@@ -218,7 +231,7 @@ class Attempt:
     def _save(
         self, epoch: int, state: Callable[[], dict[str, Any]], *, part: str = ""
     ) -> CheckpointRef | None:
-        """Write a checkpoint; return ``None`` if the disk refuses it."""
+        """Write a checkpoint; return ``None`` if the disk or the object store refuses it."""
         content: dict[str, Any] = {"engine": state(), "best": self.best}
         if self.energy is not None:
             content[ENERGY] = self.energy.look()
@@ -230,18 +243,27 @@ class Attempt:
         except OSError as error:
             if not is_storage_error(error):
                 raise
-            self._note_full_disk(epoch, error)
+            self._note_skipped(epoch, error)
             return None
         self.saved_at = time.monotonic()
-        self.no_room = False
+        self.skipped, self.unreachable = 0, False
         hit(FailPoint.LEAVING_SAVED if part else FailPoint.CHECKPOINT_SAVED)
         return reference
 
-    def _note_full_disk(self, epoch: int, error: OSError) -> None:
+    def _checkpoint_pause(self) -> float:
+        """Return the seconds from the last checkpoint, or the last try, to the next."""
+        pause = self.context.run.checkpoint_seconds
+        if self.unreachable:
+            # Each try may wait for a server that doesn't answer
+            pause = max(pause, min(2.0**self.skipped, LONGEST_PAUSE_SECONDS))
+        return pause
+
+    def _note_skipped(self, epoch: int, error: OSError) -> None:
+        self.saved_at = time.monotonic()
         self.context.ledger.note(
             self.claim, EventKind.CHECKPOINT_SKIPPED, {"epoch": epoch, "reason": str(error)}
         )
-        if not self.no_room:
+        if not self.skipped:
             logger.warning(
                 "trial %d: %s, so there is no checkpoint after epoch %d; training continues and "
                 "tries again",
@@ -249,7 +271,8 @@ class Attempt:
                 describe_fault(error),
                 epoch,
             )
-        self.no_room = True
+        self.skipped += 1
+        self.unreachable = isinstance(error, RunsUnreachable)
 
     def _retain(self, reference: CheckpointRef) -> None:
         self.checkpoints = [reference, *self.checkpoints][:KEPT_CHECKPOINTS]
@@ -273,7 +296,7 @@ class Attempt:
             self._retain(reference)
 
     def _give_back(self, reason: str) -> str:
-        """Release a trial that was about to end; it goes on from its last checkpoint."""
+        """Release a trial that waits for the disk or store; it goes on from its last checkpoint."""
         self._refuse_if_lost()
         self.context.ledger.release(self.claim, f"the worker was asked to stop; {reason}")
         return "paused"
@@ -327,7 +350,7 @@ class Attempt:
         if self.best is None:
             return True
         weights = {key: value for key, value in self.best.items() if key != PREDICTIONS}
-        saved = retry_until_writable(
+        saved = retry_until_usable(
             lambda: self.context.folder.save_best(self.number, weights),
             f"trial {self.number} has ended, but its best weights can't be written",
             self.keeper.must_leave,

@@ -1,7 +1,7 @@
-"""Writes files that a trial needs to end, waiting while the disk is full or locked.
+"""Reads and writes the files of trials, waiting while the disk is full or locked, or a store down.
 
-Neither is the trial's fault: if trials failed, a folder that is read-only for a minute would use up
-the whole budget.
+None of these is the trial's fault: if trials failed, a folder that is read-only for a minute would
+use up the whole budget.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from hpsearch.durable_files import is_full, is_storage_error
+from hpsearch.errors import RunsUnreachable
 
 logger = logging.getLogger(__name__)
 
@@ -19,24 +20,24 @@ PAUSE_SECONDS = 2.0
 WARNING_SECONDS = 60.0
 
 
-def retry_until_writable(write: Callable[[], object], what: str, leave: Callable[[], bool]) -> bool:
-    """Call ``write`` until the disk accepts it.
+def retry_until_usable(call: Callable[[], object], what: str, leave: Callable[[], bool]) -> bool:
+    """Call ``call`` until the disk, or the object store, accepts it.
 
     Args:
-        write: Writes the file.
-        what: What can't be written, as a clause for the warning.
+        call: Reads or writes a file.
+        what: What can't be done, as a clause for the warning.
         leave: Whether the worker must leave; called twenty times a second while waiting.
 
     Returns:
-        Whether the file was written; False if the worker must leave.
+        Whether ``call`` succeeded; False if the worker must leave.
 
     Raises:
-        OSError: ``write`` failed for another reason.
+        OSError: ``call`` failed for another reason.
     """
     warned_at: float | None = None
     while True:
         try:
-            write()
+            call()
             return True
         except OSError as error:
             if not is_storage_error(error):
@@ -54,4 +55,6 @@ def retry_until_writable(write: Callable[[], object], what: str, leave: Callable
 
 def describe_fault(error: OSError) -> str:
     """Return in words why files can't be written."""
+    if isinstance(error, RunsUnreachable):
+        return str(error)
     return f"{'the disk is full' if is_full(error) else 'the runs folder is unwritable'} ({error})"

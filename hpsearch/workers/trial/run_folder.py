@@ -1,8 +1,9 @@
-"""Checkpoints of one study on disk: ``<runs>/<study>/<run key>/trial-0007/``.
+"""Checkpoints of one study: ``<runs>/<study>/<run key>/trial-0007/``, in a folder or in a bucket.
 
 A name contains epoch and attempt, so a stopped worker that wakes up can't overwrite its successor's
-file. The file is safe on disk before the ledger names it. Files that can't be resumed any more are
-removed, except the best trial's weights.
+file. The file is safe on disk, or uploaded, before the ledger names it, and it is removed after the
+ledger names another. So what the ledger names is never missing. Files that can't be resumed any
+more are removed, except the best trial's weights.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from hpsearch.durable_files import remove_unfinished
-from hpsearch.errors import CheckpointError
+from hpsearch.errors import CheckpointError, RunsUnreachable
 from hpsearch.search.ledger.types import CheckpointRef
-from hpsearch.training import checkpoint
+from hpsearch.workers.runs_place.place import Runs, is_shared, local_folder
+from hpsearch.workers.runs_place.study_files import files_of
 
 #: Checkpoints of an unfinished trial that are kept: the newest, and one more if that is damaged.
 KEPT_CHECKPOINTS = 2
@@ -26,19 +27,29 @@ BEST_WEIGHTS = "best.pt"
 CHECKPOINTS = "epoch-*.pt"
 
 #: The part of a key after the study's folder; no character in it leads to another folder.
-_FILE = r"/trial-\d+/epoch-[\w.-]+\.pt"
+_FILE = re.compile(r"trial-\d+/epoch-[\w.-]+\.pt")
 
 
 class RunFolder:
-    """The files of one stored study below the runs root."""
+    """The files of one stored study in the runs place.
 
-    def __init__(self, runs: Path, study: str, run_key: str) -> None:
-        self._runs = runs
-        self.path = runs / study / run_key
+    Args:
+        runs: The runs place.
+        study: The study's name.
+        run_key: The study's key, which tells apart studies of one name.
+    """
+
+    def __init__(self, runs: Runs, study: str, run_key: str) -> None:
+        self._prefix = f"{study}/{run_key}/"
+        #: On this host: all files if the place is a folder, otherwise only those of trackers.
+        self.path = local_folder(runs) / study / run_key
+        self.files = files_of(runs, study, run_key)
+        #: Whether all hosts see the same files; of a folder it isn't known.
+        self.is_shared = is_shared(runs)
 
     def trial(self, number: int) -> Path:
-        """Return a trial's folder (by Optuna's number)."""
-        return self.path / f"trial-{number:04d}"
+        """Return a trial's folder on this host (by Optuna's number)."""
+        return self.path / trial_folder(number)
 
     def save(
         self, number: int, attempt: int, epoch: int, state: Mapping[str, Any], *, part: str = ""
@@ -54,94 +65,106 @@ class RunFolder:
 
         Returns:
             The reference that the ledger stores.
+
+        Raises:
+            OSError: It can't be written now.
         """
-        name = f"epoch-{epoch:04d}{part}.attempt-{attempt}.pt"
-        path = self.trial(number) / name
-        sha256 = checkpoint.save(path, state)
-        key = path.relative_to(self._runs).as_posix()
-        return CheckpointRef(key=key, sha256=sha256, epoch=epoch)
+        name = f"{trial_folder(number)}/epoch-{epoch:04d}{part}.attempt-{attempt}.pt"
+        sha256 = self.files.save(name, state)
+        return CheckpointRef(key=self._prefix + name, sha256=sha256, epoch=epoch)
 
     def newest_usable(
         self, references: Sequence[CheckpointRef]
     ) -> tuple[CheckpointRef, dict[str, Any]] | None:
-        """Load the first of ``references`` (newest first) that is here and undamaged."""
+        """Load the first of ``references`` (newest first) that is here and undamaged.
+
+        Raises:
+            RunsUnreachable: The object store can't be reached, so that nothing is known of them.
+        """
         for reference in references:
             try:
-                state = checkpoint.load(self.file_of(reference), reference.sha256)
+                state = self.files.load(self.name_of(reference), reference.sha256)
             except CheckpointError:
                 continue
             return reference, state
         return None
 
-    def file_of(self, reference: CheckpointRef) -> Path:
-        """Return the file that a key names.
+    def name_of(self, reference: CheckpointRef) -> str:
+        """Return the name of the file that a key names.
 
         A key comes from the database, and the database must not decide which file is opened.
 
         Raises:
             CheckpointError: The key names no checkpoint of this study, or a symbolic link.
         """
-        path = self._runs / reference.key
-        own = re.escape(self.path.relative_to(self._runs).as_posix()) + _FILE
-        if re.fullmatch(own, reference.key) is None or path.is_symlink():
+        name = reference.key.removeprefix(self._prefix)
+        is_ours = reference.key.startswith(self._prefix) and _FILE.fullmatch(name) is not None
+        if not is_ours or (not self.is_shared and (self.path / name).is_symlink()):
             raise CheckpointError(
-                f"a checkpoint must be a file of its trial below {self.path}, but the database "
-                f"names {reference.key!r}"
+                f"a checkpoint must be a file of its trial below {self.files.where()}, but the "
+                f"database names {reference.key!r}"
             )
-        return path
+        return name
+
+    def file_of(self, reference: CheckpointRef) -> Path:
+        """Return the file on this host that a key names; raises as ``name_of``."""
+        return self.path / self.name_of(reference)
 
     def prune_checkpoints(self, number: int, keep: Sequence[CheckpointRef]) -> None:
-        """Remove a trial's checkpoints, all but those in ``keep``."""
-        names = {Path(reference.key).name for reference in keep}
-        for path in _files(self.trial(number)):
-            if fnmatch(path.name, CHECKPOINTS) and path.name not in names:
-                _remove(path)
+        """Remove a trial's checkpoints, all but those in ``keep``.
+
+        If the object store can't be reached, they stay until the next call.
+        """
+        kept = {Path(reference.key).name for reference in keep}
+        with suppress(RunsUnreachable):
+            for name in self.files.names(trial_folder(number)):
+                if fnmatch(name, CHECKPOINTS) and name not in kept:
+                    self._remove(f"{trial_folder(number)}/{name}")
 
     def save_best(self, number: int, weights: Mapping[str, Any]) -> Path:
         """Write a finished trial's best weights."""
-        path = self.trial(number) / BEST_WEIGHTS
-        checkpoint.save(path, weights)
-        return path
+        self.files.save(best_weights(number), weights)
+        return self.trial(number) / BEST_WEIGHTS
 
     def load_best(self, number: int) -> dict[str, Any]:
         """Return what ``save_best`` wrote.
 
         Raises:
             CheckpointError: The file is missing or damaged.
+            RunsUnreachable: The object store can't be reached.
         """
-        return checkpoint.load(self.trial(number) / BEST_WEIGHTS)
+        return self.files.load(best_weights(number))
 
     def clean_up(self, ended: Collection[int], *, winners: Collection[int]) -> None:
         """Remove every file of the trials in ``ended``, except the winners' best weights.
 
         A trial that isn't in ``ended`` keeps all files: it may have written its best weights and
-        not reported its end yet.
+        not reported its end yet. If the object store can't be reached, the files stay until the
+        next call.
         """
-        for folder in _files(self.path):
-            number = folder.name.removeprefix("trial-")
-            if number.isdecimal() and int(number) in ended:
-                self._clear(int(number), keep_best=int(number) in winners)
+        with suppress(RunsUnreachable):
+            for folder in self.files.folders():
+                number = folder.removeprefix("trial-")
+                if number.isdecimal() and int(number) in ended:
+                    self._clear(int(number), keep_best=int(number) in winners)
 
     def _clear(self, number: int, *, keep_best: bool) -> None:
-        folder = self.trial(number)
         self.prune_checkpoints(number, [])
-        remove_unfinished(folder)
         if not keep_best:
-            _remove(folder / BEST_WEIGHTS)
-        # Fails if the folder isn't empty, or if another worker has removed it.
+            self._remove(best_weights(number))
+        self.files.close_trial(trial_folder(number))
+
+    def _remove(self, name: str) -> None:
+        """Remove a file that isn't needed. If that fails, it stays, and no work is lost."""
         with suppress(OSError):
-            folder.rmdir()
+            self.files.remove(name)
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return what is in ``folder``; nothing if it was just removed or can't be read."""
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
+def trial_folder(number: int) -> str:
+    """Return the name of the folder of a trial, by Optuna's number."""
+    return f"trial-{number:04d}"
 
 
-def _remove(path: Path) -> None:
-    """Remove a file that isn't needed. If that fails, it stays, and no work is lost."""
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
+def best_weights(number: int) -> str:
+    """Return the name of the file of a trial's best weights, below the study's folder."""
+    return f"{trial_folder(number)}/{BEST_WEIGHTS}"

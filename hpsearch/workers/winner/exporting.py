@@ -36,6 +36,7 @@ from hpsearch.training.formats.onnx_file import require_onnx, write_onnx
 from hpsearch.training.formats.safetensors_file import write_weights
 from hpsearch.training.formats.torch_program import write_torch_program
 from hpsearch.training.plan import plan_on
+from hpsearch.workers.runs_place.place import Runs
 from hpsearch.workers.trial.run_folder import RunFolder
 
 #: The kept weights must give the recorded accuracy again, up to this share of the images or this
@@ -83,14 +84,14 @@ class Trained:
 
 
 def write_export(
-    export: Export, targets: Targets, *, runs: Path, data: Path | None, overwrite: bool
+    export: Export, targets: Targets, *, runs: Runs, data: Path | None, overwrite: bool
 ) -> dict[str, Agreement]:
     """Write the files of an export.
 
     Args:
         export: The winner that is exported.
         targets: The files to write.
-        runs: The runs folder of this host, with the kept weights.
+        runs: The runs place, with the kept weights.
         data: The data root; ``None``: the default one.
         overwrite: Whether existing files may be replaced.
 
@@ -166,12 +167,12 @@ def model_card(export: Export, trained: Trained | None, folder: Path) -> str:
     )
 
 
-def load_trained(frozen: FrozenConfig, *, runs: Path, data: Path | None) -> Trained:
+def load_trained(frozen: FrozenConfig, *, runs: Runs, data: Path | None) -> Trained:
     """Load the weights of a frozen config, and evaluate them on its validation images.
 
     Args:
         frozen: The frozen config.
-        runs: The runs folder of this host, with the kept weights.
+        runs: The runs place, with the kept weights.
         data: The data root; ``None``: the default one.
 
     Raises:
@@ -257,7 +258,7 @@ def _validation(prepared: PreparedData, most: int | None = None) -> tuple[Tensor
     return prepared.images.index_select(0, rows), prepared.labels[rows]
 
 
-def _kept(frozen: FrozenConfig, runs: Path) -> dict[str, Any]:
+def _kept(frozen: FrozenConfig, runs: Runs) -> dict[str, Any]:
     study, number = frozen.weights_study.study, frozen.weights_trial.number
     if number is None:  # an exported trial has begun
         raise CheckpointError(f"no trial of study {study.name!r} has weights yet")

@@ -35,6 +35,7 @@ from hpsearch.training.data.prepare import prepare
 from hpsearch.training.evaluate_test_set import TestResult, Trained, evaluate_on_test
 from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
+from hpsearch.workers.runs_place.place import Runs
 from hpsearch.workers.trial.run_folder import RunFolder
 
 _T = TypeVar("_T")
@@ -45,7 +46,7 @@ def evaluate_winner(
     record: StudyRecord,
     study: StudyFile,
     *,
-    runs: Path,
+    runs: Runs,
     device: str,
     data: Path | None,
     pick: str | None = None,
@@ -59,7 +60,7 @@ def evaluate_winner(
         database: The database of the study.
         record: The search.
         study: The study file of the search.
-        runs: The runs folder of this host, with the kept weights.
+        runs: The runs place, with the kept weights.
         device: The device, as ``resolve_devices`` reads it; the first one is used.
         data: The data root; ``None``: the default one.
         pick: A point of the front, for ``ranking.chosen``, if there are several objectives;
@@ -120,7 +121,7 @@ def evaluate_winner(
 
 
 def _best_seen(
-    record: StudyRecord, study: StudyFile, runs: Path, pick: str | None
+    record: StudyRecord, study: StudyFile, runs: Runs, pick: str | None
 ) -> tuple[int, list[Trained], list[int]]:
     """Return the best (or picked) trial of the search, its models, and no seeds."""
     counts, winner = record.counts, chosen(record, pick)
@@ -137,7 +138,7 @@ def _best_seen(
 
 
 def _confirmed(
-    confirmation: StudyRecord, study: StudyFile, runs: Path
+    confirmation: StudyRecord, study: StudyFile, runs: Runs
 ) -> tuple[int, list[Trained], list[int]]:
     """Return the confirmed winner, its models, one per report seed, and these seeds."""
     now, spec = progress_of(confirmation), spec_of(confirmation.study)
@@ -261,5 +262,5 @@ def _mean(several: Sequence[Judged]) -> Judged:
     )
 
 
-def _folder(record: StudyRecord, runs: Path) -> RunFolder:
+def _folder(record: StudyRecord, runs: Runs) -> RunFolder:
     return RunFolder(runs, record.study.name, record.study.run_key)

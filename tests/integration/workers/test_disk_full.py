@@ -201,7 +201,7 @@ def test_a_worker_that_waits_for_room_leaves_when_told_to(
     assert (paused.state, paused.failures, paused.checkpoint_epoch) == ("paused", 0, 2)
     (released,) = search.events("released")
     assert released.detail["reason"] == (
-        "the worker was asked to stop; there was no disk space for its best weights"
+        "the worker was asked to stop; its best weights couldn't be written"
     )
     disk.full = False
     assert search.run_all("two") is Idle.FINISHED
