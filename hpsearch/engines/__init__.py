@@ -3,6 +3,7 @@
 - ``engine``    what an engine is, and what all of them share
 - ``local``     worker processes of this machine
 - ``slurm``     tasks of a Slurm job array
+- ``kubernetes``  the pods of a Kubernetes Job
 - ``profiles``  how an engine runs workers at this site: ``engines.yaml``
 - ``fleet_state``  what the fleets of a study do at this moment
 """

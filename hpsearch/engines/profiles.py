@@ -18,6 +18,7 @@ from typing import Any
 from hpsearch.engines import local as local  # each registers itself
 from hpsearch.engines import slurm as slurm
 from hpsearch.engines.engine import ENGINES
+from hpsearch.engines.kubernetes import engine as kubernetes  # noqa: F401
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
 from hpsearch.study_file.loading import read_text
@@ -86,7 +87,11 @@ def _profiles(choice: ComponentChoice, diagnostics: Diagnostics) -> dict[str, di
     path = next((path for path in profile_files() if path.exists()), None)
     if path is None:
         return {}
-    root = read_yaml(read_text(path), SourceLocation(str(path), line=1), diagnostics)
+    root = read_yaml(
+        read_text(path),
+        SourceLocation(str(path), line=1, folder=path.resolve().parent),
+        diagnostics,
+    )
     found: dict[str, dict[str, YamlNode]] = {}
     for engine, node in _entries(root, "", "engines", diagnostics).items():
         try:

@@ -218,10 +218,10 @@ def _fleet(
     profile: Profile, config: RunConfig, study: str, stored: StoredStudy | None = None
 ) -> Fleet:
     """Return the fleet of a launch; without a stored study, one that is only checked and shown."""
-    from hpsearch.search.ledger.fleets import Fleet, fleet_key
+    from hpsearch.search.ledger.fleets import Fleet, draft_key, fleet_key
 
     return Fleet(
-        key=f"hpsearch-{study}" if stored is None else fleet_key(stored, profile.name),
+        key=draft_key(study) if stored is None else fleet_key(stored, profile.name),
         study=study,
         engine=profile.engine,
         profile=profile.name,

@@ -52,9 +52,14 @@ class Fleet:
 
 def fleet_key(study: StoredStudy, profile: str) -> str:
     """Return the key of a study's fleet: the same for every launch with this profile."""
-    name = _slug(study.name)[:_STUDY_CHARACTERS].strip("-")
     place = _slug(profile)[:_PROFILE_CHARACTERS].strip("-")
-    return "-".join(part for part in ("hpsearch", name, study.run_key, place) if part)
+    return "-".join(part for part in (draft_key(study.name), study.run_key, place) if part)
+
+
+def draft_key(study: str) -> str:
+    """Return the key of a fleet that is only checked and shown: its study isn't stored yet."""
+    name = _slug(study)[:_STUDY_CHARACTERS].strip("-")
+    return f"hpsearch-{name}" if name else "hpsearch"
 
 
 def _slug(name: str) -> str:
