@@ -97,7 +97,8 @@ def test_dependencies_come_before_code_and_name_extras_that_exist(tmp_path):
     )
     listed = (tmp_path / "requirements.txt").read_text().splitlines()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert listed == project["dependencies"] + project["optional-dependencies"]["postgres"]
+    extras = project["optional-dependencies"]
+    assert listed == project["dependencies"] + extras["postgres"] + extras["cloud"]
     assert [name for name in listed if name.startswith("torch")]
 
 

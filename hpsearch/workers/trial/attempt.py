@@ -67,9 +67,8 @@ class Attempt:
         self.checkpoints: list[CheckpointRef] = []
         #: When a checkpoint was last written or tried.
         self.saved_at = time.monotonic()
-        #: How many were refused since the last one that was written, and whether by a store that
-        #: couldn't be reached.
-        self.skipped, self.unreachable = 0, False
+        #: Whether the disk refused the last one.
+        self.no_room = False
         self.energy = meter_of(context.device)
         #: Whether this is a training of a confirmation, which keeps its predictions.
         self.confirming = context.study.confirms is not None
@@ -246,24 +245,27 @@ class Attempt:
             self._note_skipped(epoch, error)
             return None
         self.saved_at = time.monotonic()
-        self.skipped, self.unreachable = 0, False
+        self.no_room = False
         hit(FailPoint.LEAVING_SAVED if part else FailPoint.CHECKPOINT_SAVED)
         return reference
 
     def _checkpoint_pause(self) -> float:
         """Return the seconds from the last checkpoint, or the last try, to the next."""
         pause = self.context.run.checkpoint_seconds
-        if self.unreachable:
-            # Each try may wait for a server that doesn't answer
-            pause = max(pause, min(2.0**self.skipped, LONGEST_PAUSE_SECONDS))
-        return pause
+        failed = self.context.folder.failed_uploads
+        # Each try may wait for a server that doesn't answer
+        return max(pause, min(2.0**failed, LONGEST_PAUSE_SECONDS)) if failed else pause
 
     def _note_skipped(self, epoch: int, error: OSError) -> None:
         self.saved_at = time.monotonic()
+        is_new = not self.no_room
+        if isinstance(error, RunsUnreachable):
+            is_new = self.context.folder.failed_uploads == 1
+        self.no_room = True
         self.context.ledger.note(
             self.claim, EventKind.CHECKPOINT_SKIPPED, {"epoch": epoch, "reason": str(error)}
         )
-        if not self.skipped:
+        if is_new:
             logger.warning(
                 "trial %d: %s, so there is no checkpoint after epoch %d; training continues and "
                 "tries again",
@@ -271,8 +273,6 @@ class Attempt:
                 describe_fault(error),
                 epoch,
             )
-        self.skipped += 1
-        self.unreachable = isinstance(error, RunsUnreachable)
 
     def _retain(self, reference: CheckpointRef) -> None:
         self.checkpoints = [reference, *self.checkpoints][:KEPT_CHECKPOINTS]

@@ -46,6 +46,8 @@ class RunFolder:
         self.files = files_of(runs, study, run_key)
         #: Whether all hosts see the same files; of a folder it isn't known.
         self.is_shared = is_shared(runs)
+        #: Checkpoints in a row that this worker couldn't upload.
+        self.failed_uploads = 0
 
     def trial(self, number: int) -> Path:
         """Return a trial's folder on this host (by Optuna's number)."""
@@ -70,7 +72,12 @@ class RunFolder:
             OSError: It can't be written now.
         """
         name = f"{trial_folder(number)}/epoch-{epoch:04d}{part}.attempt-{attempt}.pt"
-        sha256 = self.files.save(name, state)
+        try:
+            sha256 = self.files.save(name, state)
+        except RunsUnreachable:
+            self.failed_uploads += 1
+            raise
+        self.failed_uploads = 0
         return CheckpointRef(key=self._prefix + name, sha256=sha256, epoch=epoch)
 
     def newest_usable(

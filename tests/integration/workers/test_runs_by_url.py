@@ -197,7 +197,6 @@ def test_a_place_that_cannot_be_used_is_refused_by_check(
     object_store: ObjectStore,
     place: RunsUrl,
     hpsearch: Callable[..., Ran],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def check(url: str) -> str:
         ran = hpsearch("check", "quickstart", "--runs", url, "--set", "data.limit=200")
@@ -212,3 +211,21 @@ def test_a_place_that_cannot_be_used_is_refused_by_check(
     assert "the store doesn't answer as it should (EndpointConnectionError" in check(str(place))
     object_store.start()
     assert names_in(place) == set(), "a check leaves nothing"
+
+
+def test_a_worker_without_its_place_says_whether_to_start_it_again(
+    search: SmallSearch, object_store: ObjectStore, hpsearch: Callable[..., Ran]
+) -> None:
+    def worker() -> int:
+        storage = search.database.url.render_as_string(hide_password=False)
+        ran = hpsearch("worker", "small", "--storage", storage, "--runs", str(search.runs))
+        assert ran.err.startswith("error: objects in the runs place s3://"), ran.all
+        assert ran.err.count("\n") == 1
+        return ran.code
+
+    with object_store.refusing():
+        assert worker() == 2
+    object_store.stop()
+    assert worker() == 75
+    object_store.start()
+    assert search.tickets() == [], "nothing was claimed"
