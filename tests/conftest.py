@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.commands import Ran
+from support.shared import shared_folder
 
 if TYPE_CHECKING:
     from support.object_store import ObjectStore
@@ -132,6 +133,12 @@ def object_store(
         monkeypatch.setenv(name, value)
     yield _running_store
     objects._file_system.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root of all commands that only need pictures: none prepares them again."""
+    return shared_folder(tmp_path_factory, "shared-data")
 
 
 @pytest.fixture(autouse=True)

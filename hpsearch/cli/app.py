@@ -9,7 +9,8 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -126,7 +127,7 @@ def run_command(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code. An error is one message on stderr."""
     try:
         require_current_folder()
-        code = app(list(arguments), prog_name="hpsearch", standalone_mode=False)
+        code = _parser()(list(arguments), prog_name="hpsearch", standalone_mode=False)
         require_output()
         return code if isinstance(code, int) else DONE
     except OutputLost as error:
@@ -148,6 +149,12 @@ def run_command(arguments: Sequence[str]) -> int:
             return _tell(usage, WRONG)
         fault = plugin_fault(error)
         return _unexpected(error) if fault is None else _tell(str(fault), WRONG)
+
+
+@cache
+def _parser() -> Callable[..., Any]:
+    """Return the parser of all commands; to build it takes longer than most commands."""
+    return typer.main.get_command(app)
 
 
 def _usage_error(error: Exception) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from support.commands import Ran
 from support.processes import _without_main_module
+from support.shared import shared_folder
 
 #: Half a minute on two cores: six trials on real images, some of them pruned.
 STUDY = """\
@@ -33,9 +34,10 @@ batch_size: {values: [16, 32]}
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs ``hpsearch ARGUMENTS`` as a person would, in ``folder``."""
+    """Runs ``hpsearch ARGUMENTS`` as a person would, in ``folder``; ``data`` has the images."""
 
     folder: Path
+    data: Path
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -59,31 +61,39 @@ class Shell:
 
     def environment(self, **extra: str) -> dict[str, str]:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("HPSEARCH")}
-        return {**clean, "HPSEARCH_DATA": str(self.folder.parent / "data"), **extra}
+        return {**clean, "HPSEARCH_DATA": str(self.data), **extra}
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def here(here: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, and images that are prepared already."""
+    monkeypatch.setenv("HPSEARCH_DATA", str(shared_data))
+    return here
+
+
+@pytest.fixture
+def shell(tmp_path: Path, shared_data: Path) -> Shell:
     """An empty folder."""
     folder = tmp_path / "here"
-    folder.mkdir()
-    return Shell(folder)
+    folder.mkdir(exist_ok=True)
+    return Shell(folder, shared_data)
 
 
 @pytest.fixture(scope="session")
-def searched_shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+def searched_shell(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Shell:
     """A folder in which ``small.yaml`` was launched to its end and its winner exported.
 
     Tests must only read it.
     """
-    folder = tmp_path_factory.mktemp("searched") / "here"
-    folder.mkdir()
-    (folder / "small.yaml").write_text(STUDY)
-    shell = Shell(folder)
-    shell.done("launch", "--study", "small.yaml", "--workers", "2")
-    told = shell.done("export", "--study", "small", "--out", "winner.yaml")
-    assert "No fresh seed has confirmed it" in told
-    return shell
+
+    def fill(folder: Path) -> None:
+        (folder / "small.yaml").write_text(STUDY)
+        shell = Shell(folder, shared_data)
+        shell.done("launch", "--study", "small.yaml", "--workers", "2")
+        told = shell.done("export", "--study", "small", "--out", "winner.yaml")
+        assert "No fresh seed has confirmed it" in told
+
+    return Shell(shared_folder(tmp_path_factory, "searched", fill), shared_data)
 
 
 @pytest.fixture
@@ -95,7 +105,6 @@ def searched(
     A process of its own would import torch for each command.
     """
     monkeypatch.chdir(searched_shell.folder)
-    monkeypatch.setenv("HPSEARCH_DATA", str(searched_shell.folder.parent / "data"))
 
     def run(*arguments: str) -> Ran:
         with _without_main_module():

@@ -155,7 +155,8 @@ def test_a_detached_launch_is_stopped_and_goes_on(shell, hpsearch):
     assert stopped["trials"]["complete"] < 2
 
     wait.unlink()
-    ended = shell.json("launch", *study, *notify)
+    with _without_main_module():
+        ended = hpsearch("launch", *study, *notify, "--json").json
     told = json.loads((shell.folder / "told.json").read_text())
     assert (told["ended"], told["trials"]) == ("finished", ended["trials"])
     assert ended["trials"]["complete"] == 2

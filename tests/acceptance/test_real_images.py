@@ -22,10 +22,10 @@ OPTIONS = ["--workers", "2", "--trials", "6", "--epochs", "3"]
 OPTIONS += ["--set", "data.source=fashion_mnist", "--set", "data.limit=600"]
 
 
-def test_six_trials_are_six_trials(shell):
+def test_six_trials_are_six_trials(shell, hpsearch):
     storage = ["--storage", "sqlite:///hpsearch.db"]
     shell.done("launch", *STUDY, *OPTIONS, *storage)
-    status = shell.json("status", *STUDY, *storage)
+    status = hpsearch("status", *STUDY, *storage, "--json").json
     trials = status["trials"]
     assert trials["total"] == 6
     assert trials["complete"] + trials["pruned"] + trials["failed"] == 6

@@ -37,7 +37,7 @@ def slurm(tmp_path):
         yield cluster
 
 
-def script_of_the_page(folder: Path, hold: Path) -> Path:
+def script_of_the_page(folder: Path, data: Path, hold: Path) -> Path:
     """Return the page's script, with this machine's paths, three tasks and no GPU."""
     (text,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH.+?)```", PAGE, flags=re.DOTALL)
     own = f"{shlex.quote(sys.executable)} -m hpsearch"
@@ -49,7 +49,7 @@ def script_of_the_page(folder: Path, hold: Path) -> Path:
         "HPSEARCH_STORAGE_FILE=$HOME/.config/hpsearch/storage":
             f"HPSEARCH_STORAGE=sqlite:///{folder}/hpsearch.db",
         "/shared/hpsearch/runs": f"{folder}/runs",
-        "/shared/hpsearch/data": f"{folder.parent}/data",
+        "/shared/hpsearch/data": str(data),
         "hpsearch worker --study my_study":
             f"{own} worker --study batch --device cpu --checkpoint-interval 0.001",
     }.items():  # fmt: skip
@@ -74,7 +74,7 @@ def test_tasks_leave_come_back_and_end_by_their_exit_codes(slurm, shell):
     shell.done("launch", "--study", "study.yaml", "--workers", "0")
     hold = shell.folder / "hold"
     hold.touch()
-    script = script_of_the_page(shell.folder, hold)
+    script = script_of_the_page(shell.folder, shell.data, hold)
     output = f"{shell.folder}/task-%a.txt"
     job = slurm.run("sbatch", "--parsable", f"--output={output}", str(script))
 

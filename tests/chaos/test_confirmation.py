@@ -42,11 +42,6 @@ DEATHS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     """As many as each of two workers has here."""
@@ -81,8 +76,8 @@ def result(confirm: Confirming) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> dict[str, Any]:
-    confirm = confirming(searched(tmp_path_factory.mktemp("undisturbed"), data_root))
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> dict[str, Any]:
+    confirm = confirming(searched(tmp_path_factory.mktemp("undisturbed"), shared_data))
     confirm.run_to_end()
     return result(confirm)
 
@@ -110,9 +105,9 @@ def run_here(confirm: Confirming, search: SmallSearch, dies_at: str = "") -> Lau
 
 
 def test_workers_that_die_leave_no_trace(
-    tmp_path: Path, data_root: Path, undisturbed: dict[str, Any]
+    tmp_path: Path, shared_data: Path, undisturbed: dict[str, Any]
 ) -> None:
-    search = searched(tmp_path, data_root)
+    search = searched(tmp_path, shared_data)
     confirm = confirming(search)
     markers = {step: tmp_path / f"died-{step.name.lower()}" for step in DEATHS}
     dies_at = ",".join(f"{step.name.lower()}:1:{file}" for step, file in markers.items())
@@ -122,9 +117,9 @@ def test_workers_that_die_leave_no_trace(
 
 
 def test_a_command_that_is_killed_goes_on(
-    tmp_path: Path, data_root: Path, undisturbed: dict[str, Any]
+    tmp_path: Path, shared_data: Path, undisturbed: dict[str, Any]
 ) -> None:
-    search = searched(tmp_path, data_root)
+    search = searched(tmp_path, shared_data)
     confirm = confirming(search)
     command = [sys.executable, "-m", "hpsearch", "confirm", "--study", "small", "--workers", "2"]
     command += ["--lease", "1", "--checkpoint-interval", "0", "--devices", "cpu"]

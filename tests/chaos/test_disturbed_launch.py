@@ -57,8 +57,7 @@ def test_a_killed_worker_costs_nothing_but_its_epoch(
     assert resumed.detail["epochs_done"] - resumed.detail["checkpoint_epoch"] <= 1
 
     undisturbed = make_launch(f"sqlite:///{tmp_path}/undisturbed.db")
-    undisturbed.start()
-    undisturbed.finish()
+    undisturbed.run_here()
     assert launch.figures() == undisturbed.figures()
 
 
@@ -101,8 +100,7 @@ def test_a_launch_told_to_leave_pauses_and_goes_on(launch: Launch) -> None:
     assert {each.state for each in paused} == {"paused"}
     assert all(each.checkpoint for each in paused if each.epochs_done)
 
-    launch.start()
-    launch.finish()
+    launch.run_here()
     assert_exact(launch, TRIALS, EPOCHS)
     for each in paused:
         (resumed,) = launch.events(each.ticket, "resumed")
@@ -127,6 +125,5 @@ def test_workers_whose_supervisor_was_killed_pause_and_leave(
     launch.wait_for(lambda: launch.events(victim.ticket, "released"))
     launch.wait_for(lambda: all(each.state != "running" for each in launch.tickets()))
 
-    launch.start()
-    launch.finish()
+    launch.run_here()
     assert_exact(launch, TRIALS, EPOCHS)

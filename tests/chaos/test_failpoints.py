@@ -63,22 +63,17 @@ ON_POSTGRES = {
 
 
 @pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> dict[str, Any]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> dict[str, Any]:
     """What a launch in which nobody dies ends with."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    place = Place(f"sqlite:///{folder}/hpsearch.db", folder, data_root)
+    place = Place(f"sqlite:///{folder}/hpsearch.db", folder, shared_data)
     assert place.run().reason == "finished"
     return place.result()
 
 
 @pytest.fixture
-def make_place(tmp_path: Path, data_root: Path) -> Callable[[str], Place]:
-    return lambda storage: Place(storage, tmp_path, data_root)
+def make_place(tmp_path: Path, shared_data: Path) -> Callable[[str], Place]:
+    return lambda storage: Place(storage, tmp_path, shared_data)
 
 
 @pytest.fixture
@@ -111,11 +106,11 @@ def test_a_worker_that_dies(step: FailPoint, place: Place, undisturbed: dict[str
 
 @pytest.fixture(scope="module")
 def undisturbed_promotion(
-    tmp_path_factory: pytest.TempPathFactory, data_root: Path
+    tmp_path_factory: pytest.TempPathFactory, shared_data: Path
 ) -> dict[str, Any]:
     """What a launch that promotes ends with if nobody dies."""
     folder = tmp_path_factory.mktemp("promotion")
-    place = Place(f"sqlite:///{folder}/hpsearch.db", folder, data_root, PROMOTING)
+    place = Place(f"sqlite:///{folder}/hpsearch.db", folder, shared_data, PROMOTING)
     assert place.run().reason == "finished"
     result = place.result()
     assert {ticket["state"] for ticket in result["tickets"]} == {"complete", "pruned", "failed"}

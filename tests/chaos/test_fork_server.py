@@ -118,8 +118,7 @@ def test_a_launch_that_lost_it_leaves_with_all_its_workers(launch: Watched) -> N
     assert {each.state for each in launch.tickets() if not each.state.is_finished} == {"paused"}
     assert not launch.events(kind="worker_died"), "they were told, and left by themselves"
 
-    launch.start(workers=WORKERS)
-    launch.finish()
+    launch.run_here(WORKERS)
     assert_exact(launch, TRIALS, EPOCHS)
     assert not launch.events(kind="epoch_redone")
 

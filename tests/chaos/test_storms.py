@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.shared import shared_folder
 from support.stormy_study import Figures, Setting, is_exact, undisturbed, weather_the_storm
 from support.weather import PostgresWeather, SqliteWeather, Weather
 
@@ -31,7 +33,13 @@ SEED = 28
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> Figures:
     """The curves of the same study when nobody disturbs it."""
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"), SETTING)
+
+    def fill(folder: Path) -> None:
+        (folder / "curves.json").write_text(json.dumps(undisturbed(folder, SETTING)))
+
+    folder = shared_folder(tmp_path_factory, "undisturbed-storm", fill)
+    curves = json.loads((folder / "curves.json").read_text())
+    return {int(ticket): [tuple(epoch) for epoch in curve] for ticket, curve in curves.items()}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -98,8 +98,7 @@ def goes_on(launch: Launch) -> None:
     """Launch again, and see that nothing was lost."""
     again = Launch(launch.folder, launch.storage)
     try:
-        again.start()
-        again.finish(PATIENCE)
+        again.run_here()
         assert_exact(again, TRIALS, EPOCHS)
         kinds = {event.kind for event in again.events()}
         assert kinds.isdisjoint({"lease_expired", "worker_died", "epoch_redone"})

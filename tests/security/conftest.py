@@ -13,12 +13,12 @@ from support.watching import Watch
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[WatchedShell]:
+def shell(tmp_path: Path, shared_data: Path) -> Iterator[WatchedShell]:
     folder = tmp_path / "here"
     folder.mkdir()
     (folder / "secretive.yaml").write_text(STUDY)
     with Watch() as watch:
-        yield WatchedShell(folder, watch)
+        yield WatchedShell(folder, shared_data, watch)
 
 
 @pytest.fixture

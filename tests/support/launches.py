@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from hpsearch.cli.app import run_command
 from hpsearch.component_registries import registries
 from hpsearch.failpoints import WAIT_VARIABLE, FailPoint
 from hpsearch.search.database.schema_version import ensure_tables, revision_of
@@ -19,6 +20,7 @@ from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.events import Event, event_log
 from hpsearch.search.ledger.queries import Ticket
 from hpsearch.study_file.loading import load_study
+from support.processes import _without_main_module
 
 T = TypeVar("T")
 
@@ -96,6 +98,17 @@ class Launch:
         """Let workers that wait ``after`` an epoch (any) go on; nobody waits there again."""
         for gate in self.gates.glob("*" if after is None else str(after)):
             gate.unlink()
+
+    def run_here(self, workers: int = 2) -> None:
+        """Launch, or launch again, in this process, and wait for a good end.
+
+        Its tests share one fork server; a command of its own starts one more, which imports torch.
+        """
+        command = ["launch", "--study", str(self.file), "--storage", self.storage]
+        command += ["--workers", str(workers), "--checkpoint-interval", "0"]
+        command += ["--runs", os.environ.get("HPSEARCH_RUNS", str(self.folder / "runs"))]
+        with _without_main_module():
+            assert run_command(command) == 0
 
     def finish(self, seconds: float = 400) -> str:
         """Wait for a good end; returns what was printed."""

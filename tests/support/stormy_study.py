@@ -95,8 +95,7 @@ def undisturbed(folder: Path, setting: Setting) -> Figures:
     """Run the study in peace; returns each ticket's curve."""
     launch = Launch(folder, f"sqlite:///{folder}/undisturbed.db", study_of(setting))
     try:
-        launch.start(workers=2)
-        launch.finish(600)
+        launch.run_here()
         return launch.figures()
     finally:
         launch.end()

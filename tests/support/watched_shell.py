@@ -38,6 +38,7 @@ class WatchedShell:
     """Runs ``hpsearch ARGUMENTS`` in ``folder``; everything that was said is kept in ``told``."""
 
     folder: Path
+    data: Path
     watch: Watch
     told: list[str] = field(default_factory=list)
 
@@ -47,7 +48,7 @@ class WatchedShell:
             for key, value in os.environ.items()
             if not key.startswith(("HPSEARCH", "PG"))
         }
-        data = {"HPSEARCH_DATA": str(self.folder.parent / "data")}
+        data = {"HPSEARCH_DATA": str(self.data)}
         return {**clean, **data, **self.watch.environment, **extra}
 
     def run(self, *arguments: str, **environment: str) -> Ran:

@@ -26,6 +26,9 @@ from hpsearch.library_warnings import hide
 from hpsearch.machine_limits import limit_reached
 from hpsearch.output_streams import replace_streams
 
+#: What the fork server imports, once for all processes that it forks.
+PRELOAD = "hpsearch.workers.launch.preload"
+
 #: Bytes. The path of a socket has at most 108 on Linux and 104 on macOS; multiprocessing adds a
 #: folder and a name to the folder of temporary files.
 _LONGEST_FOLDER = 70
@@ -51,7 +54,7 @@ def start_fork_server() -> ForkServerContext:
             "of a Pool are always daemonic), or use concurrent.futures.ProcessPoolExecutor"
         )
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hpsearch.workers.launch.preload"])
+    context.set_forkserver_preload([PRELOAD])
     before = dict(os.environ)
     # The libraries read these once, when they load. Each worker then sets torch's number of
     # threads; numpy's threads would compete with them.

@@ -9,13 +9,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from hpsearch.workers.launch import worker_pool
+from hpsearch.workers.launch import fork_server, worker_pool
 from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.forked import ForkedProcess, ForkServerLost
 from hpsearch.workers.launch.isolation import run_isolated
@@ -26,6 +26,16 @@ pytestmark = pytest.mark.timeout(1800)
 
 #: Seconds in which what must happen has happened, on any machine.
 PATIENCE = 240.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _light_servers() -> Iterator[None]:
+    """Fork from servers without torch: nobody here trains, and each test may end its server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fork_server, "PRELOAD", "hpsearch.workers.launch.worker_pool")
+        end_server()
+        yield
+        end_server()
 
 
 def end(how: str) -> None:
@@ -65,9 +75,16 @@ def until(condition: Callable[[], object]) -> None:
 
 def kill_server() -> int:
     start_fork_server()
-    pid: int = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    pid = end_server()
+    assert pid is not None
+    return pid
+
+
+def end_server() -> int | None:
+    pid: int | None = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     return pid
 
 
@@ -127,9 +144,11 @@ def test_a_process_that_nobody_lets_begin_does_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "go.begun").exists()
 
 
-def test_a_server_that_is_killed_before_it_has_forked_is_said_and_the_next_one_serves() -> None:
+def test_a_server_that_is_killed_before_it_has_forked_is_said_and_the_next_one_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     first = kill_server()
-    # The next one imports torch first
+    monkeypatch.setattr(fork_server, "PRELOAD", "support.slow_to_import")
     killed: list[int] = []
 
     def kill() -> None:
@@ -141,6 +160,7 @@ def test_a_server_that_is_killed_before_it_has_forked_is_said_and_the_next_one_s
     with pytest.raises(ForkServerLost, match="it ended before it started one"):
         ForkedProcess(end, ("returns",), name="test")
     killer.join()
+    monkeypatch.undo()
     process = ForkedProcess(end, ("exits",), name="test")
     process.begin()
     assert process.join(PATIENCE)
