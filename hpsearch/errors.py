@@ -76,7 +76,7 @@ class StudyFileError(UserError):
         self.problems = tuple(problems)
         lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
         if len(self.problems) > MOST_PROBLEMS:
-            lines.append(f"and {len(self.problems) - MOST_PROBLEMS:,} more; mend these first")
+            lines.append(f"and {len(self.problems) - MOST_PROBLEMS:,} more; correct these first")
         super().__init__("\n".join(lines))
 
 

@@ -1,6 +1,6 @@
 """The exit codes of hpsearch's processes. `docs/commands.md` lists them for users.
 
-A job scheduler must distinguish a worker that is done from one that had to leave: 75 and 69 are
+A job scheduler must distinguish a worker that is done from one that had to stop: 75 and 69 are
 ``EX_TEMPFAIL`` and ``EX_UNAVAILABLE`` of ``sysexits.h``.
 """
 
@@ -17,7 +17,7 @@ WRONG = 2
 #: or it gives no more memory, processes or disk space.
 NODE_UNUSABLE = 69
 
-#: Of a worker: the study isn't finished. It was told to leave, its time is over, or its trial
+#: Of a worker: the study isn't finished. It was asked to stop, its time is over, or its trial
 #: hangs.
 MORE_TO_DO = 75
 

@@ -1,4 +1,4 @@
-"""The signals that tell a process to end cleanly: Ctrl-C, SIGTERM, a terminal that closes."""
+"""The signals that ask a process to end cleanly: Ctrl-C, SIGTERM, a terminal that closes."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ class EpochEnd:
     metrics: EpochMetrics
     #: Whether training ends after this epoch: it is the last one planned, or training stops early.
     last: bool
-    #: Returns everything needed to go on bit-exactly after this epoch (see
+    #: Returns everything needed to continue bit-exactly after this epoch (see
     #: ``training.checkpoint``). Valid only until the generator of this object is advanced.
     state: Callable[[], dict[str, Any]] = field(repr=False)
     #: Validation images by true class (rows) and predicted class (columns); ``None`` if there

@@ -135,7 +135,7 @@ class _CleanFormatter(logging.Formatter):
 
 @contextmanager
 def optional_output() -> Iterator[None]:
-    """Go on without stdout if it is lost, for commands whose purpose isn't their output."""
+    """Continue without stdout if it is lost, for commands whose purpose isn't their output."""
     stream: Any = sys.stdout
     if not isinstance(stream, OutputStream):
         yield

@@ -41,7 +41,7 @@ class Best:
     #: Number of groups of validation images in the interval; ``None`` if each image counts as
     #: independent.
     groups: int | None = None
-    #: Why the test evaluation may lie outside ``interval``; ``None`` if it doesn't, or if there is
+    #: Why the test evaluation may be outside ``interval``; ``None`` if it doesn't, or if there is
     #: no test evaluation.
     test_gap: TestGap | None = None
     #: Warnings about the study's trials, a sentence each: changed images, damaged rows.

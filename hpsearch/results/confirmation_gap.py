@@ -91,7 +91,7 @@ def read_test_gap(
 
     Returns:
         The gap; ``None`` if there is no contradiction: the search isn't confirmed, there is no test
-        evaluation or it is of another trial, or the value lies inside the interval.
+        evaluation or it is of another trial, or the value is inside the interval.
     """
     found = evaluations(database, record.study.study_id)
     if not found:
@@ -112,7 +112,7 @@ def find_test_gap(
         document: The search's study file, as stored.
 
     Returns:
-        The gap; ``None`` if the value lies inside the confirmed interval, or is of another trial.
+        The gap; ``None`` if the value is inside the confirmed interval, or is of another trial.
     """
     confirmed = verdict.over_seeds_and_images
     if not verdict.finished or verdict.winner != evaluation.trial or confirmed is None:

@@ -30,7 +30,7 @@ def images_used(study: StudyFile) -> list[DataConfig]:
 
         def suggest(path: str, parameter: Parameter) -> Scalar:
             values = _values(parameter) if _decides(path) else [_first(parameter)]
-            depth = len(sizes)  # noqa: B023 - called before the loop goes on
+            depth = len(sizes)  # noqa: B023 - called before the next iteration
             sizes.append(len(values))  # noqa: B023
             if depth == len(turns):
                 turns.append(0)

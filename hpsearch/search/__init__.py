@@ -1,6 +1,6 @@
 """The search: Optuna and the ledger, without torch.
 
-A module imports only what stands below it in this list.
+A module imports only what is below it in this list.
 
 - ``suggest``    one whole configuration for a ticket, before any row exists
 - ``starts``     the first points of a study with a prior

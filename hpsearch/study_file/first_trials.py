@@ -1,6 +1,6 @@
 """``try_first``: configurations to run before the sampler chooses.
 
-An entry has the shape of the file itself and may leave out any key; its values must lie inside the
+An entry has the shape of the file itself and may leave out any key; its values must be inside the
 space. It becomes path -> stored value, the form in which a trial's parameters are stored.
 """
 

@@ -86,7 +86,7 @@ def read_origin(root: MapNode, changes: list[Override], diagnostics: Diagnostics
         diagnostics: Receives problems.
 
     Raises:
-        StudyFileError: ``from`` is invalid. Loading can't go on, as nearly every required key
+        StudyFileError: ``from`` is invalid. Loading can't continue, as nearly every required key
             would be reported as missing.
     """
     schema = Section(keys={"from": FROM})

@@ -1,7 +1,7 @@
 """The JSON Schema of study files, for completion and checks in an editor.
 
 It is less strict than loading. ``hpsearch check`` checks the rest: that ``min < max``, that
-``try_first`` lies inside the space, and whether a union allows a range.
+``try_first`` is inside the space, and whether a union allows a range.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def no_section(schema: Section, node: YamlNode) -> str:
 
 
 def _meant(schema: Section, node: YamlNode) -> list[str]:
-    """Return the key that a bare value may be meant for: the only required one, if it is valid."""
+    """Return the key of a value without key: the only required one, if the value is valid."""
     required = [key for key, sub in schema.keys.items() if sub.required]
     if len(required) != 1 or is_null(node):
         return []

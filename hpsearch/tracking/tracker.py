@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from hpsearch.errors import UserError
 from hpsearch.registry import Registry
 
-#: The state of a trial's run: ``paused`` runs go on, the others have ended.
+#: The state of a trial's run: ``paused`` runs continue, the others have ended.
 RunState = Literal["complete", "pruned", "failed", "paused"]
 
 
@@ -65,7 +65,7 @@ class Tracker(Protocol):
         """Close the open run; ``value`` is the trial's value, ``None`` if it has none."""
 
     def close(self) -> None:
-        """Release all resources: the worker leaves."""
+        """Release all resources: the worker ends."""
 
 
 TRACKERS: Registry[Tracker] = Registry("tracker")

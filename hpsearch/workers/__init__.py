@@ -9,7 +9,7 @@
 - ``retraining``      training a frozen config outside any study; verifying it
 - ``copying``         copying studies to another database
 - ``deleting``        deleting a stored study, its confirmations and its files
-- ``checkup``         what `hpsearch doctor` examines and mends
+- ``checkup``         what `hpsearch doctor` examines and repairs
 - ``runs_place``      where checkpoints are: a folder, or a bucket by its URL
 - ``devices``         devices and slots of this machine
 - ``owners``          workers' names, and the host that they contain

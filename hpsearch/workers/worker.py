@@ -55,22 +55,22 @@ TRACKERS_AT_THE_END, TRACKERS_LEAVING = 30.0, 2.0
 
 
 class StopSignal:
-    """Whether a worker must leave: after a signal, its timeout or the end of its parent."""
+    """Whether a worker must stop: after a signal, its timeout or the end of its parent."""
 
     def __init__(self, timeout: float | None) -> None:
         # A plain flag, no threading.Event: a signal may interrupt the line that has its lock, and
         # the handler would never get it.
-        self._told = False
+        self._signalled = False
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._parent = parent_process()
         self._requested_at: float | None = None
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Request a stop at the next batch; a handler for ``leave_signals``."""
-        self._told = True
+        self._signalled = True
 
     def requested(self) -> bool:
-        """Whether it is time to leave."""
+        """Whether the worker must stop."""
         if self._requested_at is None and self._is_requested():
             self._requested_at = time.monotonic()
         return self._requested_at is not None
@@ -82,7 +82,7 @@ class StopSignal:
         return time.monotonic() - self._requested_at > LAST_WORDS_SECONDS
 
     def _is_requested(self) -> bool:
-        if self._told:
+        if self._signalled:
             return True
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return True
@@ -92,7 +92,7 @@ class StopSignal:
     def wait(self, seconds: float) -> None:
         """Sleep for ``seconds``, or until a signal comes."""
         until = time.monotonic() + seconds
-        while not self._told and (left := until - time.monotonic()) > 0:
+        while not self._signalled and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.05))
 
 
@@ -111,7 +111,7 @@ def search_rules(study: StudyFile, sampler: Sampler) -> SearchRules:
 
 
 def run_worker(options: WorkerOptions) -> Idle | None:
-    """Work until the study is finished or stopped, or this worker is told to leave.
+    """Work until the study is finished or stopped, or this worker is asked to stop.
 
     Returns:
         Why nothing is left to claim; ``None`` if the worker was asked to stop.
@@ -187,7 +187,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
         )
         if ended is Idle.FINISHED:
             hit(FailPoint.STUDY_FINISHED)
-            clean_up(context)  # Dead and late workers leave files.
+            clean_up(context)  # Dead and late workers leave files behind.
             close_orphaned_runs(context)
     finally:
         finished = ended is Idle.FINISHED

@@ -244,7 +244,7 @@ DAMAGES = [
     Damage("totals", "best value 0.95", sa.update(tickets).where(of(1)).values(best_value=0.95)),
     Damage(
         "decisions",
-        "went on after epoch 2",
+        "continued after epoch 2",
         sa.update(epochs).where(epoch(1, 2)).values(decision="pruned"),
     ),
     Damage(

@@ -1,4 +1,4 @@
-"""confirm: the finalists are trained again, and one honest number comes of it."""
+"""confirm: trains the finalists again with fresh seeds, and prints the confirmed value."""
 
 from __future__ import annotations
 

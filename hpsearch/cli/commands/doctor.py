@@ -1,4 +1,4 @@
-"""doctor: whether a stored study is whole, and mending what is safe to mend."""
+"""doctor: checks a stored study, and repairs what is safe to repair."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def doctor(
     hpsearch doctor --study quickstart --repair
     """
     from hpsearch.workers.checkup.examine import examine
-    from hpsearch.workers.checkup.mend import mend
+    from hpsearch.workers.checkup.repairs import make_repairs
 
     with database_for_reading(storage) as database:
         name = stored_name(database, study)
         health = examine(database, name, runs)
         done: list[str] = []
         if repair:
-            done = mend(database, health)
+            done = make_repairs(database, health)
             health = examine(database, name, runs) if done else health
     if as_json:
         print_json(_as_json(health, done))
@@ -62,7 +62,7 @@ def doctor(
 def _problems(health: Health) -> list[dict[str, Any]]:
     rows = [{**asdict(finding), "mendable": False} for finding in health.broken]
     files = [
-        {**asdict(found.finding), "mendable": found.mend is not None}
+        {**asdict(found.finding), "mendable": found.repair is not None}
         for found in health.files.findings
     ]
     return rows + files
@@ -98,7 +98,7 @@ def _print(health: Health, done: list[str]) -> None:
     told = _as_json(health, done)
     checked, problems = told["checked"], told["problems"]
     for line in done:
-        say(f"mended: {line}")
+        say(f"repaired: {line}")
     looked_at = ", ".join(count_noun(count, noun[:-1]) for noun, count in checked.items())
     verdict = "no problems" if not problems else count_noun(len(problems), "problem")
     say(f"{told['study']}: {verdict} in {looked_at}", style="bold" if problems else None)

@@ -1,4 +1,4 @@
-"""invalidate: a trial whose number can't be trusted stops counting, and the log says why."""
+"""invalidate: excludes a trial whose value can't be trusted, and records the reason."""
 
 from __future__ import annotations
 

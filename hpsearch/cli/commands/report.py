@@ -1,4 +1,4 @@
-"""report: everything that a study says, as a page, figures and tables."""
+"""report: the results of a study as a page, charts and tables."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from hpsearch.results.opening import database_for_reading, record_of
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
 
-#: Failed trials that ``status`` tells with their reasons.
+#: Failed trials that ``show`` lists with their reasons.
 _FAILURES_SHOWN = 5
 
 

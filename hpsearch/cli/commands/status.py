@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord, TrialRecord
     from hpsearch.search.database.storage import Database
 
-#: Failed trials that ``status`` tells with their reasons.
+#: Failed trials that ``status`` lists with their reasons.
 _FAILURES_SHOWN = 5
 
 #: Curves of running trials that ``--watch`` draws, and the columns of each.
@@ -161,7 +161,7 @@ class _Curve:
 
 
 def _curves(database: Database, record: StudyRecord) -> list[_Curve]:
-    """Return the curves of the best trial and of those that run or wait to go on."""
+    """Return the curves of the best trial and of those that run or are paused."""
     from hpsearch.results.ranking import ranked
     from hpsearch.search.ledger import queries
 

@@ -1,4 +1,4 @@
-"""studies: which files can be launched by name, what the database holds, and how far each is."""
+"""studies: which files can be launched by name, what the database contains, and how far each is."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _what_goes(study: StudyToDelete) -> str:
 
 
 def _ask(name: str) -> None:
-    """Ask on a terminal. Raises ``UserError`` if the answer is no, or nobody can be asked."""
+    """Ask on a terminal. Raises ``UserError`` if the answer is no, or there is no terminal."""
     if not sys.stdin.isatty():
         raise UserError(
             f"deleting study {name!r} must be confirmed, but there is no "

@@ -127,7 +127,7 @@ def _train(
     changed: bool,
     quiet: bool,
 ) -> list[EpochMetrics]:
-    """Train to the end, or go on to it; returns every epoch."""
+    """Train to the end, from the last checkpoint if there is one; returns every epoch."""
     from hpsearch.workers.retraining.outcome import RetrainingResult, write_outcome
     from hpsearch.workers.retraining.progress_file import open_folder
     from hpsearch.workers.retraining.session import Session

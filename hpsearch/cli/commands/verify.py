@@ -1,4 +1,4 @@
-"""verify: whether a frozen config's data and figures are what it says."""
+"""verify: checks that a frozen config's data and metrics equal its record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def verify(
     """Train a frozen config again, and fail if its images or its value differ from the record.
 
     Images are compared by their hash before anything is trained. The value of a confirmed winner
-    must lie in the interval for one more training, that of an unconfirmed one in the interval over
+    must be in the interval for one more training, that of an unconfirmed one in the interval over
     its validation images. Exit code 0: verified; 1: not verified. Test images aren't opened. --set
     sets only the paths of images and plug-ins on this machine.
 

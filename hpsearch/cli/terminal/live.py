@@ -226,7 +226,7 @@ def _by_state(workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
 
 
 def _share(progress: Progress) -> str:
-    # Trials that wait at a rung count as tried, since they may never go on
+    # Trials that wait at a rung count as tried, since they may never be promoted
     counts = progress.counts
     return f"{counts.finished + counts.waiting}/{progress.budget_trials}"
 

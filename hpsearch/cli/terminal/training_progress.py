@@ -87,7 +87,7 @@ def _metrics_text(result: EpochMetrics) -> str:
 
 @contextmanager
 def stopped_by_signals(*, wanted: bool) -> Iterator[Callable[[], bool]]:
-    """Yield whether a signal to leave came; a second Ctrl-C or SIGTERM has its usual effect."""
+    """Yield whether a signal asked to stop; a second Ctrl-C or SIGTERM has its usual effect."""
     if not wanted:
         yield lambda: False
         return

@@ -7,7 +7,7 @@ Nothing here prints, draws or writes.
 - ``observations``  the data that effects are estimated from: configurations and curves
 - ``imputation``   estimated end values of pruned trials, with their uncertainty
 - ``design``       parameters as columns of a regression
-- ``contrasts``    intervals and tests that hold for all comparisons at once
+- ``contrasts``    intervals and tests that are valid for all comparisons at once
 - ``effects``      which parameters matter, at which value, by how much: yes, no or undecided
 - ``interactions`` which pairs of parameters depend on each other
 - ``sentences``    effects in words

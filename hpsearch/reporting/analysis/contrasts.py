@@ -1,4 +1,4 @@
-"""Least squares over several draws, and comparisons that hold for all pairs at once."""
+"""Least squares over several draws, and comparisons that are valid for all pairs at once."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def fit(design: Matrix, outcomes: Matrix) -> Fit | None:
 
 
 def all_pairs(estimates: Matrix, covariance: Matrix, freedom: float, *, seed: int = 0) -> Pairs:
-    """Compare every two of ``estimates``; the 95 % intervals hold for all of them at once.
+    """Compare every two of ``estimates``; the 95 % intervals are valid for all of them at once.
 
     Args:
         estimates: float64 (levels,), two levels or more.
@@ -142,7 +142,7 @@ def together(
 def mean_of(regression: Fit, column: int, *, metric: str) -> tuple[float, float, float]:
     """Return a level's mean and the ends of its 95 % interval, within the bounds of ``metric``.
 
-    A regression has no bounds: its estimate for a level with few trials may lie beyond them.
+    A regression has no bounds: its estimate for a level with few trials may be beyond them.
 
     Args:
         regression: A fit whose columns include the level's.
@@ -158,7 +158,7 @@ def mean_of(regression: Fit, column: int, *, metric: str) -> tuple[float, float,
     reach = float(stdtrit(regression.freedom, 0.975)) * float(
         np.sqrt(regression.covariance[column, column])
     )
-    # A share lies in 0..1, and a loss isn't negative
+    # A share is in 0..1, and a loss isn't negative
     largest = 1.0 if is_share(metric) else float("inf")
     low, mean, high = (min(largest, max(0.0, at)) for at in (mean - reach, mean, mean + reach))
     return mean, low, high

@@ -87,7 +87,7 @@ def nuisance(
     but: Sequence[str],
     degree: int,
 ) -> tuple[Columns, list[int]]:
-    """Return columns that hold all parameters but ``but`` constant.
+    """Return columns that keep all parameters but ``but`` constant.
 
     A range is a polynomial of ``degree`` on its own scale, a choice has a column per value. A
     parameter that applies only in a branch is 0 elsewhere, and has mean 0 within the branch: over
@@ -132,7 +132,7 @@ def controls(
     but: Sequence[str],
     own: Columns,
 ) -> Columns:
-    """Return columns that hold the other parameters constant, as finely as the trials allow.
+    """Return columns that keep the other parameters constant, as finely as the trials allow.
 
     Args:
         parameters: Path -> searched parameter.

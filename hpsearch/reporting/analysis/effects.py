@@ -158,7 +158,7 @@ def fitted_levels(groups: Levels, but: Sequence[str], ends: ImputedOutcomes) -> 
 
     Args:
         groups: The levels of the examined parameter.
-        but: Paths of the parameters that aren't held constant.
+        but: Paths of the parameters that aren't kept constant.
         ends: The end values of the trials.
 
     Returns:

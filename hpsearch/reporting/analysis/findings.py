@@ -49,7 +49,7 @@ class Contrast:
     level: str
     other: str
     #: By how much ``level`` is better; positive if it is, for either direction of the objective.
-    #: The 95 % interval holds for all pairs of levels at once.
+    #: The 95 % interval is valid for all pairs of levels at once.
     ahead: Interval
 
 
@@ -110,7 +110,8 @@ class Interaction:
     #: Row by row: every label of ``a`` with every label of ``b``.
     cells: tuple[Cell, ...] = ()
     #: The clearest dependence: by how much the lead of one level of ``a`` over another is larger at
-    #: one level of ``b`` than at another. Its interval holds for all such comparisons at once.
+    #: one level of ``b`` than at another. Its interval is valid for all such
+    #: comparisons at once.
     strongest: Dependence | None = None
     #: Of the hypothesis that the effects add up, corrected for the number of pairs examined.
     p_value: float | None = None

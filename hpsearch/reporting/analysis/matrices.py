@@ -293,13 +293,13 @@ def _class_difference(
 
 
 def _for_all(interval: Interval, freedom: float, count: int) -> Interval:
-    """Widen a t interval so that ``count`` such intervals hold at once."""
+    """Widen a t interval so that ``count`` such intervals are valid at once."""
     from scipy.special import stdtrit
 
     widening = float(stdtrit(freedom, 1 - 0.025 / count) / stdtrit(freedom, 0.975))
     middle = interval.estimate
     low, high = (middle + (end - middle) * widening for end in (interval.low, interval.high))
-    # A difference of two shares lies within these bounds
+    # A difference of two shares is within these bounds
     return replace(interval, low=max(-1.0, low), high=min(1.0, high))
 
 

@@ -45,7 +45,7 @@ class Error:
 
         Args:
             value: The value that the error belongs to.
-            share: Whether it lies in 0..1; then the interval does, too (Wilson's).
+            share: Whether it is in 0..1; then the interval does, too (Wilson's).
         """
         from scipy.special import stdtrit
 

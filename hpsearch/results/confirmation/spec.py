@@ -28,7 +28,7 @@ class Field:
     #: Median of the values.
     middle: float
     #: Mean square distance from the median of the values that are better. The worse ones are left
-    #: out, since a search's failures lie far behind.
+    #: out, since a search's failures are far behind.
     variance: float
     #: Number of values that are better than the median.
     better: int

@@ -81,7 +81,7 @@ class Interval:
         return (self.high - self.low) / 2
 
     def excludes(self, value: float) -> bool:
-        """Whether ``value`` lies outside."""
+        """Whether ``value`` is outside."""
         return not self.low <= value <= self.high
 
     def reaching(self, lean: float, *, share: bool) -> Interval:

@@ -66,7 +66,7 @@ def decided_once(facts: Facts) -> Iterator[Breach]:
         for row in early:
             yield (
                 name_of(ticket),
-                f"went on after epoch {row.epoch}, whose decision was {row.decision}",
+                f"continued after epoch {row.epoch}, whose decision was {row.decision}",
             )
         if rows and rows[-1].decision not in _last_decisions(facts, ticket):
             yield (

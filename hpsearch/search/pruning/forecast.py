@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hpsearch.search.pruning.promotion import LEAST_COMPLETE, Promotion
 from hpsearch.search.pruning.pruners import EpochScore, Pruner, StoppingRule
 
-#: Complete trials that a report needs to say much about each parameter.
+#: Complete trials that a report needs to show the effect of each parameter.
 ENOUGH = 10
 
 #: Simulated trials for a rule that stops: more give the same share. And the number of orders.

@@ -1,8 +1,8 @@
-"""Promotion: trials aren't stopped; they pause at a rung, and the best that wait there go on.
+"""Promotion: trials aren't stopped; they pause at a rung, and the best of them are promoted.
 
 A rung is an epoch at which every trial pauses. A paused trial keeps its checkpoint, so a trial that
 is promoted later is the same trial, and ends with the same digits. When a worker claims a ticket
-(``claims``), all results so far decide which trial goes on. (Li et al. 2020, "A System for
+(``claims``), all results so far decide which trial is promoted. (Li et al. 2020, "A System for
 Massively Parallel Hyperparameter Tuning".)
 
 Everything here is a pure function of what the ledger contains. Scores are "higher is better".
@@ -94,7 +94,7 @@ def fronts(
     Args:
         costs: A row per trial, a column per objective; less is better.
         best: When the fronts so far have this many trials, all others share the next front;
-            ``None`` tells all fronts apart.
+            ``None`` distinguishes all fronts.
     """
     rows: NDArray[np.float64] = np.asarray(costs, dtype=np.float64)
     return [int(front) for front in _fast_non_domination_rank(rows, n_below=best)]

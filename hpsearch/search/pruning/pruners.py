@@ -87,12 +87,12 @@ def percentile(
     warmup_epochs: NonNegativeInt = 0,
     interval_epochs: PositiveInt = 1,
 ) -> StoppingRule:
-    """Go on only with trials whose best score is in the top ``keep`` percent at this epoch.
+    """Continue only trials whose best score is in the top ``keep`` percent at this epoch.
 
     The comparison is with completed trials, as in Optuna's rule of the same name.
 
     Args:
-        keep: Percentage of trials that go on, between 0 and 100.
+        keep: Percentage of trials that continue, between 0 and 100.
         startup_trials: Completed trials that there must be before any trial is stopped.
         warmup_epochs: The first epochs of a trial, at which it isn't stopped.
         interval_epochs: Epochs from one check to the next, after the warm-up.
@@ -119,15 +119,16 @@ def asha(
 ) -> Pruner:
     """Successive halving, asynchronous: pause at each rung, promote the best that wait there.
 
-    Of all trials that have reached a rung, the best 1/``reduction_factor`` go on; the others wait
-    with their checkpoints until the study's budget is used. In a study of several objectives
+    Of all trials that have reached a rung, the best 1/``reduction_factor`` are promoted; the others
+    wait with their checkpoints until the study's budget is used. In a study of several objectives
     without ``prune_on``, the trials of the first front are the best, then those of the second, and
     so on. (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".)
 
     Args:
-        reduction_factor: One in so many trials at a rung goes on.
+        reduction_factor: One in so many trials at a rung is promoted.
         min_epochs: The first rung; rungs are at ``min_epochs * reduction_factor**k`` epochs.
-        startup_trials: Trials that must reach the first rung before any goes on, without ``stop``.
+        startup_trials: Trials that must reach the first rung before any is promoted, without
+            ``stop``.
         stop: Whether a trial that isn't among the best when it reaches a rung ends there.
     """
     if not stop:

@@ -91,7 +91,7 @@ def startup_with(own: int, prior: int) -> int:
     """Return how many finished trials, including ``prior`` prior results, end the random draws.
 
     Prior results replace at most half of the study's ``own`` random trials (rounded up): they may
-    all lie in one part of the space.
+    all are in one part of the space.
     """
     return own + prior - min(prior, (own + 1) // 2)
 

@@ -64,7 +64,7 @@ class Cutmix:
         top = random_whole(draws[0], height) - high // 2
         left = random_whole(draws[1], width) - wide // 2
         masks = box_masks(top, left, high, wide, height, width)
-        kept = 1 - masks.float().mean((1, 2))  # part of it may lie outside
+        kept = 1 - masks.float().mean((1, 2))  # part of it may be outside
         # Selecting rows is fastest in memory order
         rows, channels_last = rows_of(images)
         others = images_of(rows.index_select(0, partners), channels_last)

@@ -58,7 +58,7 @@ def require_known(picture: Image.Image, file: BinaryIO) -> None:
         case "TIFF" if isinstance(picture, TiffImageFile):
             _require_known_tiff(picture)
         case "PNG":
-            _mend_transparency(picture, file)
+            _correct_transparency(picture, file)
         case "JPEG" | "MPO":
             if picture.mode == "CMYK" and "adobe" not in picture.info:
                 raise ValueError(
@@ -97,7 +97,7 @@ def gray_of_sixteen_bits(band: Image.Image, picture: Image.Image) -> NDArray[np.
     return upper
 
 
-def _mend_transparency(picture: Image.Image, file: BinaryIO) -> None:
+def _correct_transparency(picture: Image.Image, file: BinaryIO) -> None:
     """Scale a PNG's transparent colour like Pillow's pixels."""
     transparent = picture.info.get("transparency")
     if transparent is None:

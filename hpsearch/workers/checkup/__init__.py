@@ -3,5 +3,5 @@
 - ``examine``    a study's health now, also while workers run
 - ``files``      checkpoints and weights: what the ledger names is there, and nothing else
 - ``processes``  running trials whose worker process on this host has ended
-- ``mend``       repairs that are safe
+- ``repairs``    repairs that are safe
 """

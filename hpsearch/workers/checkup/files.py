@@ -45,7 +45,7 @@ class FileFinding:
     """A fault of files, and its repair; ``None``: there is none."""
 
     finding: Finding
-    mend: ForgetCheckpoint | RemoveFiles | None
+    repair: ForgetCheckpoint | RemoveFiles | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,7 @@ def _bad_checkpoint(facts: Facts, ticket: Ticket, folder: RunFolder, problem: st
             what=f"its checkpoint {ticket.checkpoint} {problem}",
             means=f"the next worker finds this and continues from {goes_on}",
         ),
-        mend=ForgetCheckpoint(ticket=ticket.ticket, bad=str(ticket.checkpoint), instead=usable),
+        repair=ForgetCheckpoint(ticket=ticket.ticket, bad=str(ticket.checkpoint), instead=usable),
     )
 
 
@@ -215,7 +215,7 @@ def _weights_of(
                 "weights again"
             ),
         )
-        return FileFinding(finding=finding, mend=None)
+        return FileFinding(finding=finding, repair=None)
     return None
 
 
@@ -246,8 +246,8 @@ def _left_over(facts: Facts, listed: dict[int, list[str]]) -> Iterator[FileFindi
                 what=f"{_count(files)} of a trial that isn't in the ledger",
                 means="the database may be an older copy; the files are not removed",
             )
-        mend = RemoveFiles(names=tuple(files)) if number in known else None
-        yield FileFinding(finding=finding, mend=mend)
+        repair = RemoveFiles(names=tuple(files)) if number in known else None
+        yield FileFinding(finding=finding, repair=repair)
 
 
 def _count(files: list[str]) -> str:

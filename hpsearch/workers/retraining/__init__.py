@@ -1,7 +1,7 @@
 """Training a frozen config outside any study: to reproduce its metrics, or for a model to use.
 
 - ``assignment``    what is trained: on which images, with which seed, for how many epochs
-- ``progress_file`` the progress of a training in a folder, so that the next call goes on
+- ``progress_file`` the progress of a training in a folder, so that the next call continues
 - ``session``       training one assignment to its end
 - ``outcome``       the trained model, as the folder that predict reads
 - ``verification``  whether data and metrics are those that a frozen config records

@@ -1,4 +1,4 @@
-"""The progress of a training in a folder, so that the next call goes on where it stopped.
+"""The progress of a training in a folder, so that the next call continues there.
 
 A checkpoint is safe on the disk before ``progress.json`` names it with its checksum, and the old
 one is removed last: if the process is killed at any moment, an intact checkpoint is named.

@@ -1,4 +1,4 @@
-"""Training one assignment to its end, in one go or in several calls."""
+"""Training one assignment to its end, in one call or in several."""
 
 from __future__ import annotations
 

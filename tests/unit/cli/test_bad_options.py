@@ -132,7 +132,7 @@ def test_the_default_storage_is_the_search_s_own():
             StorageError("postgresql://me:hush@db/x: no answer"),
             2,
             "error: postgresql://me:***@db/x: no answer\n",
-            id="what the user can mend",
+            id="what the user can correct",
         ),
         pytest.param(LeaseLost("ticket 3"), 1, "error: ticket 3\n", id="what a run can meet"),
         pytest.param(

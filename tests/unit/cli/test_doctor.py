@@ -17,7 +17,7 @@ from hpsearch.search.ledger.claims import Claims
 from hpsearch.search.ledger.events import event_log
 from hpsearch.search.ledger.ledger import Ledger
 from hpsearch.workers.checkup.examine import examine
-from hpsearch.workers.checkup.mend import mend
+from hpsearch.workers.checkup.repairs import make_repairs
 from hpsearch.workers.trial.run_folder import RunFolder
 
 
@@ -101,7 +101,7 @@ def test_an_unknown_study_is_a_users_error(hpsearch, made_up):
     assert "unknown study 'other'" in ran.err
 
 
-def test_a_broken_rule_is_told_and_cannot_be_mended(doctor, made_up, paused):
+def test_a_broken_rule_is_told_and_cannot_be_repaired(doctor, made_up, paused):
     made_up.database.write(
         lambda connection: connection.execute(
             sa.update(tickets).where(tickets.c.ticket == 2).values(epochs_done=3)
@@ -133,9 +133,9 @@ def test_a_bad_checkpoint_gives_way_to_the_one_before(doctor, made_up, here, pau
     assert "continues from epoch 1" in ran.out
     assert "repair it: hpsearch doctor --repair" in ran.out
 
-    mended = doctor("--repair")
-    assert mended.code == 0
-    assert "mended: trial 1 (ticket 2): removed the entry of checkpoint" in mended.out
+    repaired = doctor("--repair")
+    assert repaired.code == 0
+    assert "repaired: trial 1 (ticket 2): removed the entry of checkpoint" in repaired.out
     ticket = queries.all_tickets(made_up.database, made_up.stored.study_id)[1]
     assert (ticket.checkpoint, ticket.checkpoint_sha256) == (older.key, older.sha256)
     assert ticket.checkpoint_epoch == 1
@@ -153,12 +153,12 @@ def test_without_any_usable_checkpoint_the_trial_starts_again(doctor, made_up, h
 
 
 def test_a_checkpoint_that_was_replaced_meanwhile_is_not_forgotten(made_up, here, paused, save):
-    """Between the look and the mending a worker has taken the trial and saved another one."""
+    """Between the check and the repair a worker has taken the trial and saved another one."""
     (here / "runs" / paused[1].key).unlink()
     health = examine(made_up.database, "made_up", here / "runs")
     assert len(health.files.findings) == 1
     newer = save(made_up.claim(), 2, 0.5)
-    assert mend(made_up.database, health) == []
+    assert make_repairs(made_up.database, health) == []
     ticket = queries.all_tickets(made_up.database, made_up.stored.study_id)[1]
     assert ticket.checkpoint == newer.key
 
@@ -266,7 +266,7 @@ def test_a_dead_owner_is_noted_and_its_trial_freed(doctor, made_up, held_by_the_
     assert f"trial 1 (ticket 2) belongs to process {dead_pid}, which is gone" in ran.out
     ran = doctor("--repair")
     assert ran.code == 0
-    assert "mended: trial 1 (ticket 2): freed" in ran.out
+    assert "repaired: trial 1 (ticket 2): freed" in ran.out
     assert queries.all_tickets(made_up.database, 1)[1].state == "paused"
     assert made_up.claim().ticket == 2, "nobody waits for the lease of an hour"
 
@@ -278,7 +278,7 @@ def test_an_owner_whose_lease_moves_is_alive_whatever_its_process_number(
     ledger, claim = held_by_the_dead
     monkeypatch.setattr("time.sleep", lambda seconds: ledger.renew(claim))
     ran = doctor("--repair")
-    assert "mended" not in ran.out
+    assert "repaired" not in ran.out
     assert queries.all_tickets(made_up.database, 1)[1].state == "running"
 
 

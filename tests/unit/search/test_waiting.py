@@ -116,7 +116,7 @@ def test_a_connection_that_was_cut_is_transient_whatever_it_says():
     ],
 )
 def test_whose_fault_it_is(cause, expected):
-    """What the user can mend is told in words; our own mistakes keep their traceback."""
+    """What the user can correct is a message; our own mistakes keep their traceback."""
     assert is_of_the_database(wrapped(cause)) is expected
 
 

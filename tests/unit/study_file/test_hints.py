@@ -81,7 +81,7 @@ def test_case_and_punctuation_are_no_other_name():
 def test_thousands_of_mistakes_are_a_page(load, base):
     text = said(load, base + "".join(f"key_{number}: 1\n" for number in range(1_500)))
     assert len(text.splitlines()) == MOST_PROBLEMS + 1
-    assert text.endswith(f"and {1_500 - MOST_PROBLEMS:,} more; mend these first")
+    assert text.endswith(f"and {1_500 - MOST_PROBLEMS:,} more; correct these first")
     assert len(text) < 100_000
 
 

@@ -22,7 +22,9 @@ from hpsearch.workers.trial.run_folder import RunFolder
 WATCH_SECONDS = 5.0
 
 
-def mend(database: Database, health: Health, *, watch_seconds: float = WATCH_SECONDS) -> list[str]:
+def make_repairs(
+    database: Database, health: Health, *, watch_seconds: float = WATCH_SECONDS
+) -> list[str]:
     """Make the safe repairs of an examination, and record them in the study's log.
 
     Args:
@@ -36,7 +38,7 @@ def mend(database: Database, health: Health, *, watch_seconds: float = WATCH_SEC
     study_id = health.facts.record.study.study_id
     done: list[str] = []
     for found in health.files.findings:
-        match found.mend:
+        match found.repair:
             case ForgetCheckpoint() as forget:
                 done += _forget(database, study_id, forget, found.finding.where)
             case RemoveFiles() as removals:
@@ -78,10 +80,10 @@ def _forget(database: Database, study_id: int, forget: ForgetCheckpoint, name: s
 
     if not database.write(work):
         return []
-    goes_on = 0 if instead is None else instead.epoch
+    epoch = 0 if instead is None else instead.epoch
     return [
         f"{name}: removed the entry of checkpoint {forget.bad}; the trial continues from epoch "
-        f"{goes_on}"
+        f"{epoch}"
     ]
 
 
