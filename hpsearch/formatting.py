@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def count_noun(number: int, noun: str, nouns: str | None = None) -> str:
     """Return a count with its noun: ``1 thread``, ``1,024 threads``.
@@ -12,6 +14,20 @@ def count_noun(number: int, noun: str, nouns: str | None = None) -> str:
         nouns: The plural; ``None``: the singular with an s.
     """
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def first_few(items: Sequence[object], most: int = 10, separator: str = ", ") -> str:
+    """Return the first items, and the number of the others: ``a, b and 3 more``.
+
+    Args:
+        items: Shown as text.
+        most: The largest number of items that are shown.
+        separator: What is between two items.
+    """
+    shown, rest = separator.join(map(str, items[:most])), len(items) - most
+    if rest <= 0:
+        return shown
+    return f"{shown}{' ' if separator == ', ' else separator}and {rest:,} more"
 
 
 def in_percent(share: float, digits: int = 2) -> float:

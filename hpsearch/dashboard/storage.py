@@ -7,13 +7,11 @@ Studies that hpsearch didn't create are shown unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from threading import Lock
-from typing import Any, NoReturn
+from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
@@ -26,13 +24,14 @@ from hpsearch.dashboard.trials import Snapshot, StudyTrials
 from hpsearch.errors import DamagedStudy
 from hpsearch.foreign_text import clean, clean_value
 from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.read_only_storage import ReadOnlyStorage
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.stored_json import decode_or, warn
 from hpsearch.search.database.tables import studies as our_studies
 from hpsearch.search.ledger.study_identity import is_ours
 
 
-class DashboardStorage(BaseStorage):
+class DashboardStorage(ReadOnlyStorage):
     """A read-only, thread-safe storage over ``database``."""
 
     def __init__(self, database: Database, views: StudyViews) -> None:
@@ -194,139 +193,6 @@ class DashboardStorage(BaseStorage):
             return trial.system_attrs
         kinds = kinds_of(view, trial, snapshot.large.get(trial_id, frozenset()))
         return {**trial.system_attrs, **as_system_attrs(described(study_id, trial_id, kinds))}
-
-    def create_new_study(
-        self, directions: Sequence[StudyDirection], study_name: str | None = None
-    ) -> NoReturn:
-        """Refuse to create a study.
-
-        Raises:
-            PermissionError: Always; the dashboard is read-only.
-        """
-        raise PermissionError(_READ_ONLY)
-
-    def delete_study(self, study_id: int) -> NoReturn:
-        """Refuse to delete a study.
-
-        Raises:
-            PermissionError: Always; the dashboard is read-only.
-        """
-        raise PermissionError(_READ_ONLY)
-
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse to set an attribute.
-
-        Args:
-            study_id: The study's id.
-            key: The attribute's name.
-            value: The attribute's value.
-
-        Raises:
-            PermissionError: Always; the dashboard is read-only.
-        """
-        raise PermissionError(_READ_ONLY)
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse to set an attribute.
-
-        Args:
-            study_id: The study's id.
-            key: The attribute's name.
-            value: The attribute's value.
-
-        Raises:
-            PermissionError: Always; the dashboard is read-only.
-        """
-        raise PermissionError(_READ_ONLY)
-
-    def create_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None = None
-    ) -> NoReturn:
-        """Refuse to create a trial.
-
-        Raises:
-            PermissionError: Always; the dashboard is read-only.
-        """
-        raise PermissionError(_READ_ONLY)
-
-    def set_trial_param(
-        self,
-        trial_id: int,
-        param_name: str,
-        param_value_internal: float,
-        distribution: BaseDistribution,
-    ) -> NoReturn:
-        """Refuse to set a parameter.
-
-        Args:
-            trial_id: The trial's id.
-            param_name: The parameter's path.
-            param_value_internal: The value as Optuna stores it.
-            distribution: The parameter's distribution.
-
-        Raises:
-            PermissionError: Always; the dashboard is read-only.
-        """
-        raise PermissionError(_READ_ONLY)
-
-    def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
-    ) -> NoReturn:
-        """Refuse to set a state.
-
-        Args:
-            trial_id: The trial's id.
-            state: The trial's new state.
-            values: The trial's values, one per objective; ``None`` if it has none.
-
-        Raises:
-            PermissionError: Always; the dashboard is read-only.
-        """
-        raise PermissionError(_READ_ONLY)
-
-    def set_trial_intermediate_value(
-        self, trial_id: int, step: int, intermediate_value: float
-    ) -> NoReturn:
-        """Refuse to set a value.
-
-        Args:
-            trial_id: The trial's id.
-            step: The epoch.
-            intermediate_value: The value of the epoch.
-
-        Raises:
-            PermissionError: Always; the dashboard is read-only.
-        """
-        raise PermissionError(_READ_ONLY)
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse to set an attribute.
-
-        Args:
-            trial_id: The trial's id.
-            key: The attribute's name.
-            value: The attribute's value.
-
-        Raises:
-            PermissionError: Always; the dashboard is read-only.
-        """
-        raise PermissionError(_READ_ONLY)
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse to set an attribute.
-
-        Args:
-            trial_id: The trial's id.
-            key: The attribute's name.
-            value: The attribute's value.
-
-        Raises:
-            PermissionError: Always; the dashboard is read-only.
-        """
-        raise PermissionError(_READ_ONLY)
-
-
-_READ_ONLY = "the dashboard is read-only: only hpsearch changes studies"
 
 
 def _trial_in(snapshot: Snapshot, trial_id: int) -> FrozenTrial:

@@ -1,6 +1,6 @@
 """Savings and costs of pruning, by the trials that the audit kept (``ledger.decision``).
 
-Whether the audit keeps a trial is settled before the trial starts, so the kept ones are a fair
+Whether the audit keeps a trial is decided before the trial starts, so the kept ones are a fair
 sample of all that the pruner would have stopped.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from hpsearch.results.export.matrix_metrics import share_interval
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState, epochs
@@ -126,7 +127,7 @@ def audit(
     sign = 1.0 if record.objective.direction == "maximize" else -1.0
     full = record.study.epochs_per_trial
     ends = {ticket: trial.value for ticket, trial in complete.items() if trial.value is not None}
-    lived = [sign * value for ticket, value in ends.items() if ticket not in since]
+    not_stopped = [sign * value for ticket, value in ends.items() if ticket not in since]
     kept = [
         KeptTrial(
             number=complete[ticket].number,
@@ -138,8 +139,8 @@ def audit(
         if ticket in ends
     ]
     stopped = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
-    judged = bool(kept and lived)
-    half = statistics.median(lived) if lived else 0.0
+    judged = bool(kept and not_stopped)
+    half = statistics.median(not_stopped) if not_stopped else 0.0
     false = sum(sign * each.value > half for each in kept) if judged else 0
     best = max((sign * each.value for each in kept), default=0.0)
     return PruningAudit(
@@ -153,8 +154,8 @@ def audit(
         spared=kept,
         falsely_pruned=false,
         false_rate=false / len(kept) if judged else None,
-        false_interval=_interval(false, len(kept)) if judged else None,
-        regret=max(0.0, best - max(lived)) if judged else None,
+        false_interval=share_interval(false, len(kept)) if judged else None,
+        regret=max(0.0, best - max(not_stopped)) if judged else None,
         rungs=[
             _rung(epoch, [(value, ends[ticket]) for ticket, value in values.items()])
             for epoch, values in at.items()
@@ -177,13 +178,6 @@ def _rung(epoch: int, pairs: Sequence[tuple[float, float]]) -> Rung:
     )
 
 
-def _interval(false: int, of: int) -> tuple[float, float]:
-    from scipy.stats import binomtest
-
-    found = binomtest(false, of).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
-
-
 def _promoted_share(record: StudyRecord) -> int | None:
     """Return 1 / the share of trials that a rung promotes; ``None`` if the pruner stops trials."""
     asha = record.study.document.get("pruner", {}).get("asha")
@@ -199,10 +193,10 @@ def _without_promoted(
     continue.
     """
     sign = 1.0 if record.objective.direction == "maximize" else -1.0
-    everybody = [trial.ticket for trial in record.trials]
+    all_tickets = [trial.ticket for trial in record.trials]
     at = database.read(
         lambda connection: _values(
-            connection, record.study.study_id, sorted(set(since.values())), everybody
+            connection, record.study.study_id, sorted(set(since.values())), all_tickets
         )
     )
     kept = {}

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import DataError
+from hpsearch.formatting import first_few
 from hpsearch.results import trial_attributes
 from hpsearch.search.database import optuna_rows as rows
 from hpsearch.search.database.storage import Database
@@ -183,8 +184,8 @@ def _changes(before: Images, now: Images) -> str:
     known = before.class_names or now.class_names
     gone = [name for name in known if name not in now.class_names]
     new = [name for name in now.class_names if name not in known]
-    told += [f"removed classes: {_listed(map(repr, gone))}"] if gone else []
-    told += [f"new classes: {_listed(map(repr, new))}"] if new else []
+    told += [f"removed classes: {first_few([*map(repr, gone)], _LISTED)}"] if gone else []
+    told += [f"new classes: {first_few([*map(repr, new)], _LISTED)}"] if new else []
     if before.per_class and now.per_class:
         was = dict(zip(before.class_names, before.per_class, strict=False))
         told += [
@@ -216,10 +217,4 @@ def _choice(params: Mapping[str, Any]) -> str:
 
 def _trials(tickets: Iterable[Ticket]) -> str:
     numbers = [str(each.number) for each in tickets]
-    return f"trial{'' if len(numbers) == 1 else 's'} {_listed(numbers)}"
-
-
-def _listed(words: Iterable[str]) -> str:
-    found = list(words)
-    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
-    return ", ".join(found[:_LISTED]) + more
+    return f"trial{'' if len(numbers) == 1 else 's'} {first_few(numbers, _LISTED)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.errors import UnknownName
+from hpsearch.formatting import first_few
 from hpsearch.results import data_sets
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState
@@ -160,17 +161,15 @@ def _damage(tickets: Sequence[Ticket]) -> str | None:
     damaged = [each for each in tickets if each.damaged]
     if not damaged:
         return None
-    rows = "; ".join(
+    rows = [
         f"ticket {each.ticket}"
         + ("" if each.number is None else f" (trial {each.number})")
         + f": {', '.join(each.damaged)}"
-        for each in damaged[:_DAMAGED_SHOWN]
-    )
-    more = len(damaged) - _DAMAGED_SHOWN
+        for each in damaged
+    ]
     return (
-        f"damaged rows in the database (hpsearch_tickets): {rows}"
-        + (f"; and {more} more" if more > 0 else "")
-        + ". All other rows are shown"
+        "damaged rows in the database (hpsearch_tickets): "
+        f"{first_few(rows, _DAMAGED_SHOWN, '; ')}. All other rows are shown"
     )
 
 

@@ -18,12 +18,12 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.read_only_storage import ReadOnlyStorage
 from hpsearch.search.database.storage import Database
 from hpsearch.search.history_rows import (
     frozen,
@@ -161,11 +161,8 @@ class TrialHistory:
         self._invalid = invalid
 
 
-class DraftView(BaseStorage):
-    """The storage that a sampler sees: finished and running trials, and a draft that it fills in.
-
-    Methods that would change the database raise: only the ledger writes trials.
-    """
+class DraftView(ReadOnlyStorage):
+    """The storage that a sampler sees: finished and running trials, and a draft to fill in."""
 
     def __init__(
         self,
@@ -272,87 +269,3 @@ class DraftView(BaseStorage):
             NotImplementedError: Always.
         """
         raise NotImplementedError("a draft belongs to one study")
-
-    def create_new_study(
-        self, directions: Sequence[StudyDirection], study_name: str | None = None
-    ) -> NoReturn:
-        """Refuse: only the ledger writes trials.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError("only the ledger writes trials")
-
-    def delete_study(self, study_id: int) -> NoReturn:
-        """Refuse: only the ledger writes trials.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError("only the ledger writes trials")
-
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse: only the ledger writes trials.
-
-        Args:
-            study_id: Ignored.
-            key: Ignored.
-            value: Ignored.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError("only the ledger writes trials")
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
-        """Refuse: only the ledger writes trials.
-
-        Args:
-            study_id: Ignored.
-            key: Ignored.
-            value: Ignored.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError("only the ledger writes trials")
-
-    def create_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None = None
-    ) -> NoReturn:
-        """Refuse: only the ledger writes trials.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError("only the ledger writes trials")
-
-    def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
-    ) -> NoReturn:
-        """Refuse: only the ledger writes trials.
-
-        Args:
-            trial_id: Ignored.
-            state: Ignored.
-            values: Ignored.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError("only the ledger writes trials")
-
-    def set_trial_intermediate_value(
-        self, trial_id: int, step: int, intermediate_value: float
-    ) -> NoReturn:
-        """Refuse: only the ledger writes trials.
-
-        Args:
-            trial_id: Ignored.
-            step: Ignored.
-            intermediate_value: Ignored.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError("only the ledger writes trials")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hpsearch.metrics import GOAL_METRICS, OBJECTIVES, STATIC_COSTS
+from hpsearch.metrics import GOAL_METRICS, OBJECTIVES
 
 #: With more, nearly every trial is on the front, and samplers are slow.
 MOST_OBJECTIVES = 4
@@ -60,11 +60,6 @@ class Constraint:
 
     def __str__(self) -> str:
         return f"{self.name} {self.sign} {_number(self.bound)}"
-
-    @property
-    def is_static(self) -> bool:
-        """Whether the metric is known from the configuration, before training."""
-        return self.name in STATIC_COSTS
 
     def violation(self, value: float) -> float:
         """Return how far ``value`` is out of bounds, 0 to 1; at most 0 if it satisfies the bound.

@@ -10,7 +10,7 @@ from support.searching import BRANCHED
 
 from hpsearch.reporting.analysis.comparison import compare
 from hpsearch.reporting.analysis.costs import read_costs
-from hpsearch.reporting.analysis.effects import read_effects
+from hpsearch.reporting.analysis.effects import effects
 from hpsearch.reporting.analysis.failures import read_failures
 from hpsearch.reporting.analysis.matrices import read_matrices, read_trial_matrices
 from hpsearch.reporting.analysis.observations import read_analysis_data
@@ -100,9 +100,9 @@ def test_evidence_holds_complete_pruned_and_diverged_trials(branched) -> None:
 
 def test_effects_costs_and_comparisons_come_from_the_database(branched) -> None:
     record = read_study(branched.database, "line")
-    told = read_effects(branched.database, record)
+    told = effects(read_analysis_data(branched.database, record))
     assert (told.trials, told.complete, told.diverged) == (TRIALS, record.counts.complete, 1)
-    assert told == read_effects(branched.database, record)
+    assert told == effects(read_analysis_data(branched.database, record))
     bill = read_costs(branched.database, record)
     assert bill.epochs == record.counts.epochs_run == sum(s.epochs for s in bill.by_state.values())
     full = EPOCHS * (record.counts.complete + record.counts.pruned)

@@ -1,4 +1,4 @@
-"""data list, data prepare: which images there are, and decoding them before a search."""
+"""data list, data prepare: lists data sources, and prepares images before a search."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hpsearch.results.opening import study_file
 
 if TYPE_CHECKING:
     from hpsearch.study_file.trial_config import DataConfig
-    from hpsearch.training.data.summary import Availability
+    from hpsearch.training.data.availability import Availability
 
 app = typer.Typer(cls=Group, help="List data sources, and prepare images before a search.")
 
@@ -41,11 +41,11 @@ def list_sources(data: DataOption = None, as_json: JsonOption = False) -> None:
     \b
     hpsearch data list
     """
-    from hpsearch.training.data import summary
+    from hpsearch.training.data import availability
     from hpsearch.training.data.place import data_root
 
     root = data_root(data)
-    sources = [_source(each) for each in summary.list_sources(data)]
+    sources = [_source(each) for each in availability.list_sources(data)]
     if as_json:
         print_json({"root": str(root), "sources": sources})
         return
@@ -149,7 +149,7 @@ def prepare(
 
 def _source(source: Availability) -> dict[str, Any]:
     if source.required:
-        here = f"where {', '.join(source.required)} says"
+        here = f"given by {', '.join(source.required)}"
     else:
         here = source.detail if source.ready else "not here yet"
     return {
@@ -163,7 +163,7 @@ def _source(source: Availability) -> dict[str, Any]:
 def _source_config(name: str, input_size: int | None) -> DataConfig:
     from hpsearch.registry import Component
     from hpsearch.study_file.trial_config import DataConfig
-    from hpsearch.training.data.summary import available
+    from hpsearch.training.data.availability import available
 
     required = available(name).required
     if required:

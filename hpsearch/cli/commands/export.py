@@ -1,4 +1,4 @@
-"""export: the winner as files that mean something without the database."""
+"""export: writes the winner as files that need no database."""
 
 from __future__ import annotations
 

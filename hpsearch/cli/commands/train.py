@@ -1,4 +1,4 @@
-"""train: a frozen config once more, for its figures or for a model to use."""
+"""train: trains a frozen config again, to compare its metrics or to get a model."""
 
 from __future__ import annotations
 

@@ -20,36 +20,16 @@ from hpsearch.reporting.analysis.contrasts import Fit, Pairs, all_pairs, fit, ho
 from hpsearch.reporting.analysis.design import Columns, Levels, controls, levels
 from hpsearch.reporting.analysis.findings import Contrast, Effect, Effects, Level, Verdict
 from hpsearch.reporting.analysis.interactions import interactions
-from hpsearch.reporting.analysis.observations import AnalysisData, read_analysis_data
+from hpsearch.reporting.analysis.observations import AnalysisData
 from hpsearch.reporting.analysis.outcomes import ImputedOutcomes, outcomes
 from hpsearch.reporting.analysis.parameters import SearchedParameter, short_name
 from hpsearch.reporting.analysis.sentences import effect_sentence
 from hpsearch.results.confirmation.statistics import Interval
-from hpsearch.results.records import StudyRecord
-from hpsearch.search.database.storage import Database
 
 #: A "yes" is wrong in at most this share of studies in which nothing matters.
 ALPHA = 0.05
 #: Smaller differences don't matter: a point for a share, this part of the median for a loss.
 POINT, PART_OF_LOSS = 0.01, 0.05
-
-
-def read_effects(
-    database: Database,
-    record: StudyRecord,
-    *,
-    pairs: Sequence[tuple[str, str]] = (),
-    most_pairs: int = 3,
-) -> Effects:
-    """Read a study's ended trials and return the effects of its parameters.
-
-    Args:
-        database: The study's database.
-        record: The study with its trials.
-        pairs: Paths of the pairs whose interactions are returned; empty for the strongest.
-        most_pairs: Largest number of interactions if ``pairs`` is empty.
-    """
-    return effects(read_analysis_data(database, record), pairs=pairs, most_pairs=most_pairs)
 
 
 def effects(

@@ -72,8 +72,7 @@ def finalists(verdict: ConfirmationResult) -> Chart | None:
         name="finalists",
         title="Values in the search, and with fresh seeds",
         description=f"{count_noun(len(order), 'finalist')}: value in the search, mean of the "
-        "choosing "
-        "seeds and of the reporting seeds.",
+        "choosing seeds and of the reporting seeds.",
         figure=figure(
             traces,
             xaxis=axis(unit.axis, range=_around(traces)),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from hpsearch.formatting import count_noun
+from hpsearch.formatting import count_noun, first_few
 from hpsearch.reporting.blocks import Block, Column, Section, Table, Text
 from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.labels import cut, params_line
@@ -27,7 +25,7 @@ def failures(content: StudyContent) -> Section:
                     Column(label="error"),
                 ],
                 rows=[
-                    [str(len(kind.trials)), _numbers(kind.trials), cut(kind.error, 300)]
+                    [str(len(kind.trials)), first_few(kind.trials, _LISTED), cut(kind.error, 300)]
                     for kind in found.kinds
                 ],
             )
@@ -90,8 +88,3 @@ def failures(content: StudyContent) -> Section:
             )
         )
     return Section(name="failures", title="Failures", blocks=blocks)
-
-
-def _numbers(trials: Sequence[int]) -> str:
-    told = ", ".join(map(str, trials[:_LISTED]))
-    return told + (f" and {len(trials) - _LISTED} more" if len(trials) > _LISTED else "")

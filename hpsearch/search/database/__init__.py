@@ -9,6 +9,7 @@
 - ``tables``          our tables, beside Optuna's
 - ``migrations``      creating and changing our tables, by Alembic
 - ``optuna_rows``     the few statements that write Optuna's own tables
+- ``read_only_storage``  the base of Optuna storages that only read
 - ``prepared``        the hot path's statements: compiled once, sent together
 - ``stored_json``     JSON in rows, and what happens if it is damaged
 """

@@ -5,7 +5,7 @@
 - ``cifar_files``, ``picture_files``, ``pickled_entries``, ``pixel_arrays``  the formats they read
 - ``pixel_kinds``        what the numbers in a picture file mean, if Pillow doesn't check it
 - ``prepare``            ``prepare(config)`` for training, ``test_images(config)`` for the end
-- ``summary``            what a source contains and whether it is available, for people
+- ``availability``       whether the images of a source are available
 - ``split``              seeded, stratified ``limit``, ``per_class`` and split into two parts
 - ``folds``              the folds of cross-validation, and repeated splits
 - ``group_split``        the same for images that must stay together, and the held-out test images

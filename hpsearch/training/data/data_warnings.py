@@ -7,11 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.formatting import count_noun
+from hpsearch.formatting import count_noun, first_few
 from hpsearch.training.data.prepare import PreparedData
-
-#: How many class names a warning lists at most.
-_NAMED = 10
 
 
 def data_warnings(source: str, data: PreparedData) -> tuple[str, ...]:
@@ -81,6 +78,5 @@ def _have(classes: NDArray[np.bool_]) -> str:
 def _named(classes: NDArray[np.bool_], names: Sequence[str]) -> str:
     """Return ``2 of 30 classes (cat, dog)``."""
     chosen = [names[index] for index in np.flatnonzero(classes).tolist()]
-    more = f" and {len(chosen) - _NAMED:,} more" if len(chosen) > _NAMED else ""
-    listed = ", ".join(chosen[:_NAMED]) + more
-    return f"{len(chosen):,} of {count_noun(len(names), 'class', 'classes')} ({listed})"
+    of_all = f"{len(chosen):,} of {count_noun(len(names), 'class', 'classes')}"
+    return f"{of_all} ({first_few(chosen)})"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hpsearch.errors import DataError
+from hpsearch.formatting import first_few
 from hpsearch.training.data.cache import Writer
 from hpsearch.training.data.images import DamagedPicture, Images, Part, Source
 from hpsearch.training.data.room import require_memory
@@ -21,9 +22,6 @@ from hpsearch.training.data.room import require_memory
 _CHUNK, _CHUNK_BYTES = 512, 2**24
 #: Memory for each pixel that Pillow resizes to: its own copies and ours.
 _BYTES_PER_PIXEL = 16
-#: How many damaged pictures an error names at most.
-_NAMED = 10
-
 #: Picks images of a part by their labels ``(n,)``: sorted indices.
 Choose = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 
@@ -217,11 +215,9 @@ def _decoded(
 
 
 def _damaged(pictures: Sequence[DamagedPicture], total: int) -> DataError:
-    shown = "; ".join(str(picture) for picture in pictures[:_NAMED])
-    more = f"; and {len(pictures) - _NAMED:,} more" if len(pictures) > _NAMED else ""
     return DataError(
         f"every picture must be readable, but {len(pictures):,} of {total:,} can't be decoded: "
-        f"{shown}{more}. Replace them, or remove them"
+        f"{first_few(pictures, separator='; ')}. Replace them, or remove them"
     )
 
 

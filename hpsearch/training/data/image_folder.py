@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
-from hpsearch.formatting import count_noun
+from hpsearch.formatting import count_noun, first_few
 from hpsearch.regular_file import kind_of
 from hpsearch.training.data.group_split import TestFraction, hold_out
 from hpsearch.training.data.images import SOURCES, Images, Part, Source
@@ -44,8 +44,6 @@ _PART_NAME = re.compile(
     r"[-_ ]?(?:set|images?|imgs?|data|pictures?)?[-_ ]?[0-9]*",
     re.IGNORECASE,
 )
-#: How many names an error lists at most.
-_NAMED = 10
 
 
 @SOURCES.register("image_folder")
@@ -197,15 +195,15 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     parts = [name for name in names if _PART_NAME.fullmatch(name)]
     if len(parts) > 1 and all(_subfolders(folder / name) for name in parts):
         raise DataError(
-            f"the subfolders of {folder} must be classes, but {_some(parts)} are names of parts "
-            "that contain classes; give each part in data.source.image_folder: path for the "
+            f"the subfolders of {folder} must be classes, but {first_few(parts)} are names of "
+            "parts that contain classes; give each part in data.source.image_folder: path for the "
             "training images, val_path, test_path"
         )
     if len(parts) > 1:
         raise DataError(
-            f"the subfolders of {folder} must be classes, but {_some(parts)} are names of parts "
-            "and contain pictures without a class; sort the pictures into a folder for each class "
-            f"({parts[0]}/cat/1.png), or rename the folders if they are classes"
+            f"the subfolders of {folder} must be classes, but {first_few(parts)} are names of "
+            "parts and contain pictures without a class; sort the pictures into a folder for each "
+            f"class ({parts[0]}/cat/1.png), or rename the folders if they are classes"
         )
     return names
 
@@ -223,8 +221,9 @@ def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | N
     unknown = [name for name in own if name not in class_names]
     if unknown:
         raise DataError(
-            f"{folder} may contain only the classes of the training images ({_some(class_names)}), "
-            f"but it contains {_some(unknown)}; remove or rename them"
+            f"{folder} may contain only the classes of the training images "
+            f"({first_few(class_names)}), but it contains {first_few(unknown)}; "
+            "remove or rename them"
         )
     found = {name: _pictures(folder / name) for name in own}
     pictures = {name: files for name, (files, _) in found.items()}
@@ -236,8 +235,8 @@ def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | N
     if empty or not pictures:
         raise DataError(
             "every class folder must contain at least one picture "
-            f"({', '.join(sorted(SUFFIXES))}), but there is none in {_some(empty) or folder}; add "
-            "pictures or remove the folder"
+            f"({', '.join(sorted(SUFFIXES))}), but there is none in {first_few(empty) or folder}; "
+            "add pictures or remove the folder"
         )
     files = tuple(file for name in own for file in pictures[name])
     labels = [class_names.index(name) for name in own]
@@ -280,8 +279,8 @@ def _pictures(folder: Path) -> tuple[list[Path], Counter[str]]:
     if deeper:
         raise DataError(
             f"pictures must be directly in the folder of their class, but {folder} has the "
-            f"subfolder(s) {_some(deeper)}; move the pictures up, or give the folder right above "
-            "the classes as data.source.image_folder.path"
+            f"subfolder(s) {first_few(deeper)}; move the pictures up, or give the folder right "
+            "above the classes as data.source.image_folder.path"
         )
     # ``is_picture`` takes the name: a Path for each entry would take several times as long
     names = sorted(entry.name for entry in entries if is_picture(entry.name))
@@ -339,7 +338,7 @@ def _groups(files: Sequence[Path], pattern: re.Pattern[str]) -> tuple[str, ...]:
         raise DataError(
             "data.source.image_folder.group must match in every file's name, but "
             f"{pattern.pattern!r} doesn't match in {len(without):,} of {len(files):,}: "
-            f"{_some([str(file) for file in without])}; change the pattern or the names"
+            f"{first_few([str(file) for file in without])}; change the pattern or the names"
         )
     return tuple(found)
 
@@ -360,11 +359,6 @@ def _check_groups(parts: Mapping[str, _Listed]) -> None:
         if shared:
             raise DataError(
                 f"no group may be in two parts, but {len(shared):,} are in {seen[shared[0]]} and "
-                f"in {part.folder}: {_some(shared)}; move each group into one of them"
+                f"in {part.folder}: {first_few(shared)}; move each group into one of them"
             )
         seen |= dict.fromkeys(own, part.folder)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

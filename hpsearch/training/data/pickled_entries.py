@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
+from hpsearch.formatting import first_few
 from hpsearch.training.data.images import Images, numbered_classes
 from hpsearch.training.data.pixel_arrays import Layout, Scale, as_pictures
 from hpsearch.training.data.restricted_pickle import read_pickle, shortened
@@ -19,9 +20,6 @@ from hpsearch.training.data.room import show_size
 #: What a list of texts or numbers becomes.
 _Texts: TypeAlias = tuple[str, ...]
 _Numbers: TypeAlias = NDArray[np.int64]
-
-#: How many class names an error lists at most.
-_NAMED = 10
 
 #: Expanded entries may take this many times the file's size, plus a constant for small files.
 _MOST_TIMES, _ALWAYS = 64, 2**24
@@ -165,8 +163,8 @@ class _Entries:
             unknown = sorted(set(texts) - set(class_names))
             if unknown:
                 raise DataError(
-                    f"every label must be one of the classes ({_some(class_names)}), but "
-                    f"{self.named('labels')} contains {_some(unknown)}"
+                    f"every label must be one of the classes ({first_few(class_names)}), but "
+                    f"{self.named('labels')} contains {first_few(unknown)}"
                 )
             places = {name: place for place, name in enumerate(class_names)}
             labels = np.array([places[text] for text in texts], dtype=np.int64)
@@ -318,8 +316,3 @@ def _described(value: Any) -> str:
         kinds = sorted({type(item).__name__ for item in value})
         return f"a {type(value).__name__} of {len(value):,} ({', '.join(kinds[:3])})"
     return f"a value of type {type(value).__name__}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.errors import DataError, InfeasibleConfig, WeightsUnavailable
+from hpsearch.formatting import first_few
 from hpsearch.training.data.download import DownloadFailed, fetch_once
 from hpsearch.training.torch_file import read_tensors
 
@@ -109,9 +110,9 @@ def load_backbone(
                 tensor.copy_(value)
     if wrong:
         raise DataError(
-            f"weights must match {architecture} as it is built here, but in {path} {_some(wrong)}; "
-            f"use weights of {architecture}, and the input_size of their training if sizes depend "
-            "on it"
+            f"weights must match {architecture} as it is built here, but in {path} "
+            f"{first_few(wrong, 3)}; use weights of {architecture}, and the input_size of their "
+            "training if sizes depend on it"
         )
 
 
@@ -134,7 +135,7 @@ def _check_names(
         if names:
             raise DataError(
                 f"weights must be a state_dict of {architecture}, but {path} {what} "
-                f"{_some(names)}; use the architecture of their training"
+                f"{first_few(names, 3)}; use the architecture of their training"
             )
 
 
@@ -253,11 +254,6 @@ def _unreadable(path: Path, reason: str) -> DataError:
     return DataError(
         f"weights must be none, imagenet or a file of weights, but {path} can't be read: {reason}"
     )
-
-
-def _some(items: list[str]) -> str:
-    more = f" and {len(items) - 3} more" if len(items) > 3 else ""
-    return ", ".join(items[:3]) + more
 
 
 def _by(tensor: Tensor) -> str:

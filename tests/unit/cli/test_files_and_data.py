@@ -229,7 +229,7 @@ def test_data_list_downloads_nothing(hpsearch, tmp_path):
     by_name = {source["name"]: source for source in told["sources"]}
     assert by_name["digits"]["here"] == "scikit-learn"
     assert by_name["cifar10"]["here"] == "not here yet"
-    assert by_name["idx"]["here"] == "where path says"
+    assert by_name["idx"]["here"] == "given by path"
     assert "path" in by_name["fashion_mnist"]["keys"]
     assert told["root"] == str(tmp_path / "data")
     assert not (tmp_path / "data").exists()

@@ -66,7 +66,6 @@ def test_constraints_in_their_normal_form(load, base, reload):
         "val_accuracy >= 0.9",
         "latency <= 2.5",
     ]
-    assert [each.is_static for each in study.goals.constraints] == [True, False, False]
     assert study.goals.metrics == ("val_accuracy", "parameters", "latency")
     assert reload(study.document, study.text) == study
     plain = load(base)

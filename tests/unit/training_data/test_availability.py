@@ -1,4 +1,4 @@
-"""What people are told about sources."""
+"""Whether sources are available, and what preparing one opens."""
 
 from __future__ import annotations
 
@@ -8,34 +8,22 @@ from hpsearch.errors import DataError, UnknownName
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data import idx
+from hpsearch.training.data.availability import available, list_sources
 from hpsearch.training.data.prepare import prepare
-from hpsearch.training.data.summary import (
-    PartSummary,
-    available,
-    describe_source,
-    list_sources,
-)
 
 
-def test_a_source_is_described_and_its_test_images_stay_closed(mnist_folder, root):
+def test_preparing_a_source_opens_no_test_images(mnist_folder, root):
     folder = mnist_folder(classes=5)
     for file in folder.glob("t10k*"):
         file.unlink()
     config = DataConfig(source=Component("idx", {"path": folder}), limit=40, validation=10)
-    summary = describe_source(config, root, split_seed=3)
     data = prepare(config, split_seed=3, root=root)
-    assert summary.name == "idx"
-    assert summary.origin == str(folder)
-    assert summary.class_names == ("0", "1", "2", "3", "4")
-    assert summary.input_shape == (1, 12, 10)
-    assert summary.parts == (
-        PartSummary(name="training", images=30, per_class=(6,) * 5),
-        PartSummary(name="validation", images=10, per_class=(2,) * 5),
-        PartSummary(name="test", images=None, per_class=None),
-    )
-    assert (summary.data_hash, summary.split_hash) == (data.data_hash, data.split_hash)
-    on_disk = sum(file.stat().st_size for file in summary.cache_folder.glob("*.npy"))
-    assert summary.cache_bytes == on_disk >= 40 * 12 * 10
+    assert data.class_names == ("0", "1", "2", "3", "4")
+    assert data.input_shape == (1, 12, 10)
+    for indices, images in ((data.train_indices, 6), (data.val_indices, 2)):
+        assert data.labels[indices].bincount().tolist() == [images] * 5
+    on_disk = sum(file.stat().st_size for file in data.cache_folder.glob("*.npy"))
+    assert data.cache_bytes == on_disk >= 40 * 12 * 10
 
 
 def test_every_source_is_listed_without_the_network(root, monkeypatch, tmp_path):
@@ -69,4 +57,4 @@ def test_an_unknown_source_is_refused(root):
 def test_a_missing_source_is_an_error_when_it_is_wanted(root, tmp_path):
     config = DataConfig(source=Component("idx", {"path": str(tmp_path / "nowhere")}))
     with pytest.raises(DataError, match=r"data\.source\.idx\.path must be a folder"):
-        describe_source(config, root)
+        prepare(config, split_seed=0, root=root)
