@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,31 @@ def pytest_collection() -> Iterator[None]:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+
+#: Levels whose tests wait more than they compute: for processes, leases, a browser.
+WAITING = ("acceptance", "chaos", "security")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let two of pytest-xdist's processes begin with the tests that wait, the others compute.
+
+    Each process gets an equal part of the list, and later steals from the end of another's part.
+    So the cores are busy from the beginning, and no long test is the last one.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    here = Path(__file__).parent
+    waiting: dict[Path, list[pytest.Item]] = {}
+    computing: list[pytest.Item] = []
+    for item in items:
+        level = item.path.relative_to(here).parts[0]
+        (waiting.setdefault(item.path, []) if level in WAITING else computing).append(item)
+    modules = list(waiting.values())
+    first, second = (list(chain.from_iterable(modules[start::2])) for start in (0, 1))
+    half = max(0, len(items) // 2 - len(first))
+    items[:] = [*first, *computing[:half], *second, *computing[half:]]
 
 
 BACKENDS = ("sqlite", "postgres")
