@@ -15,7 +15,7 @@ from support.trials import IN_EPOCH_3, ONE_TRIAL, SmallSearch, leave_after
 
 from hpsearch.search.ledger.types import Idle
 from hpsearch.workers.checkup.examine import Health, examine
-from hpsearch.workers.checkup.mend import mend
+from hpsearch.workers.checkup.repairs import make_repairs
 from hpsearch.workers.copying import copy_files
 from hpsearch.workers.deleting import delete, plan_deletion
 from hpsearch.workers.runs_place.objects import Objects
@@ -166,7 +166,7 @@ def test_doctor_finds_what_is_left_over_and_removes_it(search: SmallSearch, plac
     late = folder.save(0, 1, 2, {})  # by a worker that lost its lease
     found = health(search)
     assert [each.finding.rule for each in found.files.findings] == ["left over"]
-    assert mend(search.database, found)[0].endswith("removed epoch-0002.attempt-1.pt")
+    assert make_repairs(search.database, found)[0].endswith("removed epoch-0002.attempt-1.pt")
     assert late.key not in Objects(place).sizes()
     assert complaints(search) == []
     Objects(place).remove(f"small/{search.stored.run_key}/trial-0000/best.pt")
