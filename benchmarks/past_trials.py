@@ -1,7 +1,7 @@
 """Inserts thousands of finished trials, as a long search leaves them.
 
 The ledger itself would take minutes. The rows are those that the ledger writes: tickets, epochs and
-events of hpsearch, and trials, parameters and values of Optuna.
+events of hpsearch, and trials, parameters and values of Optuna. ``doctor``'s rules accept them.
 """
 
 from __future__ import annotations
@@ -32,13 +32,34 @@ _FINITE_STEP = models.TrialIntermediateValueModel.TrialIntermediateValueType.FIN
 
 
 def insert_finished(
-    database: Database, study_id: int, space: Space, count: int, *, epochs_each: int
+    database: Database,
+    study_id: int,
+    space: Space,
+    count: int,
+    *,
+    epochs_each: int,
+    rungs: Sequence[int] = (),
+    attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Give an empty study ``count`` complete trials of ``epochs_each`` epochs."""
+    """Give an empty study ``count`` finished trials.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        space: The study's space.
+        count: The number of trials.
+        epochs_each: Epochs of a complete trial.
+        rungs: The rungs at which trials ended, ascending: of those that reach one, a third goes on.
+            Without rungs all trials are complete.
+        attributes: User attributes of each trial's row.
+    """
     rng = random.Random(0)
     for first in range(0, count, _CHUNK):
         numbers = range(first, min(first + _CHUNK, count))
-        content = [_trial(rng, space, number, study_id, epochs_each) for number in numbers]
+        content = [
+            _trial(rng, space, number, study_id, _end(number, rungs, epochs_each), attributes or {})
+            for number in numbers
+        ]
 
         def work(
             connection: sa.Connection, content: list[dict[str, list[dict[str, Any]]]] = content
@@ -65,20 +86,42 @@ _TABLES: Sequence[sa.Table] = (
 )
 
 
+def _end(number: int, rungs: Sequence[int], epochs_each: int) -> tuple[int, int | None]:
+    """Return the last epoch of a trial, and the rung at which it ended."""
+    for rung in rungs:
+        if number % 3:
+            return rung, rung
+        number //= 3
+    return epochs_each, None
+
+
 def _trial(
-    rng: random.Random, space: Space, number: int, study_id: int, epochs_each: int
+    rng: random.Random,
+    space: Space,
+    number: int,
+    study_id: int,
+    end: tuple[int, int | None],
+    attributes: Mapping[str, Any],
 ) -> dict[str, list[dict[str, Any]]]:
+    epochs_each, rung = end
+    state = TicketState.COMPLETE if rung is None else TicketState.PRUNED
     params = space.draw(lambda _, parameter: _value(rng, parameter)).params
     trial_id, ticket, now = number + 1, number + 1, datetime.now(UTC).replace(tzinfo=None)
     curve = [rng.random() for _ in range(epochs_each)]
     of_ticket = {"study_id": study_id, "ticket": ticket, "attempt": 1}
+    last = "complete" if rung is None else "paused"
+    told = {"epoch": epochs_each, "value": curve[-1]}
+    log: dict[str, Mapping[str, Any]] = {"claimed": {}, "started": {"trial": number}}
+    log |= (
+        {"complete": told} if rung is None else {"paused": told, "pruned": told | {"waited": True}}
+    )
     return {
         "trials": [
             {
                 "trial_id": trial_id,
                 "study_id": study_id,
                 "number": number,
-                "state": TrialState.COMPLETE,
+                "state": TrialState[state.name],
                 "datetime_start": now,
                 "datetime_complete": now,
             }
@@ -97,12 +140,13 @@ def _trial(
             for step, value in enumerate(curve, start=1)
         ],
         "trial_user_attributes": [
-            {"trial_id": trial_id, "key": "ticket", "value_json": json.dumps(ticket)}
+            {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+            for key, value in {"ticket": ticket, **attributes}.items()
         ],
         "hpsearch_tickets": [
             {
                 **of_ticket,
-                "state": TicketState.COMPLETE,
+                "state": state,
                 "owner": None,
                 "claim_key": f"{number:032d}",
                 "renewals": epochs_each,
@@ -111,6 +155,7 @@ def _trial(
                 "number": number,
                 "params": json.dumps(dict(params)),
                 "epochs_done": epochs_each,
+                "rung": rung,
                 "value": curve[-1],
                 "best_value": max(curve),
                 "best_epoch": curve.index(max(curve)) + 1,
@@ -123,13 +168,19 @@ def _trial(
                 **dict.fromkeys(METRIC_COLUMNS, value),
                 "epoch": epoch,
                 "value": value,
-                "decision": "complete" if epoch == epochs_each else "continue",
+                "decision": last if epoch == epochs_each else "continue",
             }
             for epoch, value in enumerate(curve, start=1)
         ],
         "hpsearch_events": [
-            {**of_ticket, "kind": kind, "owner": "past", "at": now.isoformat(), "detail": "{}"}
-            for kind in ("claimed", "started", "complete")
+            {
+                **of_ticket,
+                "kind": kind,
+                "owner": "past",
+                "at": now.isoformat(timespec="milliseconds"),
+                "detail": json.dumps(detail),
+            }
+            for kind, detail in log.items()
         ],
     }
 

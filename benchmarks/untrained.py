@@ -43,7 +43,7 @@ STARTUP_TRIALS = 10
 NAME = "bench"
 
 Side = Literal["ours", "stock"]
-Sampler = Literal["random", "tpe"]
+Sampler = Literal["random", "tpe", "forest"]
 
 SPACE = Space(
     Group(
@@ -91,7 +91,7 @@ def study_file(trials: int) -> StudyFile:
     )
 
 
-def rules() -> SearchRules:
+def stopping_rules() -> SearchRules:
     """Return the ledger's rules of ``study_file``."""
     return SearchRules(
         metric="val_accuracy",
@@ -105,11 +105,14 @@ def rules() -> SearchRules:
 class OurWorker:
     """One worker as ``workers.worker`` sets it up, without images."""
 
-    def __init__(self, url: str, owner: str, sampler: Sampler) -> None:
+    def __init__(
+        self, url: str, owner: str, sampler: Sampler, rules: SearchRules | None = None
+    ) -> None:
+        rules = rules or stopping_rules()
         self.database = Database(url, Patience(seconds=math.inf))
         stored = studies.find(self.database, NAME)
         self.study_id = stored.study_id
-        settings = {"startup_trials": STARTUP_TRIALS} if sampler == "tpe" else {}
+        settings = {} if sampler == "random" else {"startup_trials": STARTUP_TRIALS}
         self.sampler = SAMPLERS[sampler].build(**settings)
         self.claims = Claims(
             self.database,
@@ -118,10 +121,15 @@ class OurWorker:
             lease_seconds=30.0,
             seen_stops=stored.stops,
             needs_point=lambda ticket: False,
-            rules=rules(),
+            rules=rules,
         )
-        self.ledger = Ledger(self.database, self.study_id, owner, rules())
-        self.history = TrialHistory(self.database, self.study_id, StudyDirection.MAXIMIZE)
+        self.ledger = Ledger(self.database, self.study_id, owner, rules)
+        self.history = TrialHistory(
+            self.database,
+            self.study_id,
+            StudyDirection.MAXIMIZE,
+            partial=rules.promotion is not None,
+        )
 
     def work(self) -> int:
         """Work until the study is finished; return the number of this worker's trials."""

@@ -24,9 +24,9 @@ from sqlalchemy.engine import Connection
 from hpsearch.dashboard.gc_pause import gc_paused
 from hpsearch.foreign_text import clean, clean_value, escape_json
 from hpsearch.search.database import optuna_rows as rows
-from hpsearch.search.database.storage import Database
+from hpsearch.search.database.storage import Database, chunks
 from hpsearch.search.database.stored_json import Damaged, decode
-from hpsearch.search.history_rows import chunks, frozen, read_params
+from hpsearch.search.history_rows import frozen, read_params
 
 #: Attributes for pictures. As they are large and no table can show them, only their names are read.
 LARGE = ("val_confusion", "val_predictions", "over_groups", "class_names")

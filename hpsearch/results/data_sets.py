@@ -87,7 +87,7 @@ def differing(database: Database, study_id: int, tickets: Sequence[Ticket]) -> d
         study_id: Its id.
         tickets: All its tickets.
     """
-    if len(database.read(lambda connection: _hashes(connection, study_id))) < 2:
+    if len(KnownHashes(study_id).read(database)) < 2:
         return {}
     names = {each.ticket: each.number for each in tickets}
     told: dict[int, str] = {}
@@ -102,30 +102,52 @@ def differing(database: Database, study_id: int, tickets: Sequence[Ticket]) -> d
     return told
 
 
+class KnownHashes:
+    """The data hashes of a study's trials, kept up to date by reading only what is new."""
+
+    def __init__(self, study_id: int) -> None:
+        self.study_id = study_id
+        self._newest = 0
+        self._found: set[str] = set()
+
+    def read(self, database: Database) -> set[str]:
+        """Return the hashes of all trials so far."""
+        rows = database.read(lambda connection: _hashes(connection, self.study_id, self._newest))
+        # A trial's row is written whole, and ids grow in the order of the commits
+        self._newest = max([self._newest, *(trial_id for trial_id, _ in rows)])
+        self._found.update(_hash_in(text) for _, text in rows)
+        return self._found - {""}
+
+
 def require_same(
-    database: Database, study: str, study_id: int, params: Mapping[str, Any], images: Images
+    database: Database,
+    study: str,
+    params: Mapping[str, Any],
+    images: Images,
+    known: KnownHashes,
 ) -> None:
     """Compare the current images with those of a study's trials.
 
     Args:
         database: The study's database.
         study: Its name, for the message.
-        study_id: Its id.
         params: The configuration that chooses ``images``.
         images: The current images.
+        known: The study's data hashes.
 
     Raises:
         DataError: If trials were trained on other images.
     """
-    if database.read(lambda connection: _hashes(connection, study_id)) <= {images.data_hash}:
+    if known.read(database) <= {images.data_hash}:
         return
+    study_id = known.study_id
     tickets = queries.all_tickets(database, study_id)
     for group in groups(database, study_id, tickets):
         others = {each for each in group.hashes.values() if each != images.data_hash}
         if not others or _choice(group.first.params or {}) != _choice(params):
             continue
-        known = next(each for each in tickets if group.hashes.get(each.ticket) in others)
-        before = _images_of(database, known.trial_id or -1)
+        other = next(each for each in tickets if group.hashes.get(each.ticket) in others)
+        before = _images_of(database, other.trial_id or -1)
         trials = _trials(each for each in tickets if group.hashes.get(each.ticket) in others)
         raise DataError(
             f"study {study!r} must use the images that its trials were trained on, but they have "
@@ -148,16 +170,26 @@ def mixed(tickets: Sequence[Ticket], others: Mapping[int, str]) -> str | None:
     )
 
 
-def _hashes(connection: Connection, study_id: int) -> set[str]:
+def _hashes(connection: Connection, study_id: int, after: int) -> Sequence[sa.Row[int, str]]:
+    """Return the newest id and the data hash (JSON) of trials with larger ids than ``after``."""
     table = rows.TRIAL_USER_ATTRS
     query = (
-        sa.select(table.c.value_json)
+        sa.select(sa.func.max(table.c.trial_id), table.c.value_json)
         .join(rows.TRIALS, rows.TRIALS.c.trial_id == table.c.trial_id)
-        .where(rows.TRIALS.c.study_id == study_id, table.c.key == DATA_HASH)
-        .distinct()
+        .where(
+            rows.is_newer(study_id, after),
+            # Of both tables, so that neither is read from its beginning
+            table.c.trial_id > after,
+            table.c.key == DATA_HASH,
+        )
+        .group_by(table.c.value_json)
     )
-    found = connection.execute(query).scalars()
-    return {decode_or("", text, "trial_user_attributes", DATA_HASH, str) for text in found} - {""}
+    return connection.execute(query).all()
+
+
+def _hash_in(text: str) -> str:
+    found: str = decode_or("", text, "trial_user_attributes", DATA_HASH, str)
+    return found
 
 
 def _images_of(database: Database, trial_id: int) -> Images:

@@ -40,6 +40,9 @@ from hpsearch.search.trust import Start, read_starts
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.space import Choice, Parameter, Space
 
+#: The attributes of every finished trial that has none.
+_NOTHING: dict[str, Any] = {}
+
 #: The draft's trial_id; rows in the database are numbered from 1.
 DRAFT_ID = -1
 
@@ -80,6 +83,9 @@ class TrialHistory:
         self._unfinished: set[int] = set()
         self._invalid: set[int] = set()
         self._prior_results = PriorResults(study_id)
+        #: (Name, id of its distribution) of each parameter -> the distributions. The values keep
+        #: the objects alive, so that no id is used again.
+        self._distributions: dict[tuple[tuple[str, int], ...], dict[str, BaseDistribution]] = {}
 
     def refresh(self) -> list[FrozenTrial]:
         """Read what changed; returns every trial by number. Don't modify them."""
@@ -131,7 +137,7 @@ class TrialHistory:
         newest = max(self._trials, default=0)
         new = connection.execute(
             sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.number, rows.TRIALS.c.state).where(
-                rows.TRIALS.c.study_id == self.study_id, rows.TRIALS.c.trial_id > newest
+                rows.is_newer(self.study_id, newest)
             )
         ).all()
         fresh = {trial_id: frozen(trial_id, number) for trial_id, number, _ in new}
@@ -156,9 +162,25 @@ class TrialHistory:
             changing[trial_id].state = TrialState.PRUNED
             changing[trial_id].value = value
             changing[trial_id].intermediate_values = {epoch: value}
+        for trial_id in finished:
+            self._share(changing[trial_id])
         self._trials.update(fresh)
         self._unfinished = changing.keys() - finished
         self._invalid = invalid
+
+    def _share(self, trial: FrozenTrial) -> None:
+        """Let a finished trial use the dictionaries of others that are equal.
+
+        They are half of its memory, and nothing changes them any more.
+        """
+        known = tuple(trial.distributions.items())
+        # Equal distributions are one object (``stored_json.distribution``)
+        key = tuple((name, id(each)) for name, each in known)
+        trial.distributions = self._distributions.setdefault(key, trial.distributions)
+        if not trial.user_attrs:
+            trial._user_attrs = _NOTHING
+        if not trial.system_attrs:
+            trial._system_attrs = _NOTHING
 
 
 class DraftView(ReadOnlyStorage):

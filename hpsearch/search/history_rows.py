@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from sys import intern
 
 import sqlalchemy as sa
@@ -10,11 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpsearch.search.database import optuna_rows as rows
+from hpsearch.search.database.storage import chunks
 from hpsearch.search.database.stored_json import Damaged, decode, drawn_value, warn
 from hpsearch.search.database.tables import TicketState, epochs, tickets
-
-# SQLite takes at most 999 variables in a statement on old builds.
-_CHUNK = 500
 
 
 def read_curves(connection: Connection, study_id: int) -> dict[int, dict[int, float]]:
@@ -143,10 +141,3 @@ def frozen(trial_id: int, number: int) -> FrozenTrial:
         intermediate_values={},
         trial_id=trial_id,
     )
-
-
-def chunks(ids: Iterable[int]) -> Iterator[list[int]]:
-    """Yield ``ids`` in order, as many at a time as every database takes."""
-    ordered = sorted(ids)
-    for start in range(0, len(ordered), _CHUNK):
-        yield ordered[start : start + _CHUNK]

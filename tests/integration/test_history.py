@@ -18,7 +18,7 @@ from support.searching import BRANCHED
 from support.spaces import assert_inside
 
 from hpsearch.search import history as history_module
-from hpsearch.search import history_rows
+from hpsearch.search.database import storage
 from hpsearch.search.history import TrialHistory
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.samplers.model_based import _suggest
@@ -95,7 +95,7 @@ def described(trial: FrozenTrial) -> dict[str, object]:
 
 @pytest.mark.parametrize("chunk", [500, 3], ids=["one statement", "many statements"])
 def test_the_history_is_what_optuna_reads(search, monkeypatch, chunk):
-    monkeypatch.setattr(history_rows, "_CHUNK", chunk)
+    monkeypatch.setattr(storage, "_CHUNK", chunk)
     opened = search(trials=24, epochs=4, space=BRANCHED, pruner="asha", settings={"stop": True})
     populate(opened, BRANCHED, 24)
     ours = TrialHistory(opened.database, opened.study_id, StudyDirection.MAXIMIZE).refresh()

@@ -9,6 +9,13 @@ from hpsearch.search.database.schema_version import VERSION_TABLE
 
 #: What every later migration has added.
 _TAKEN_BACK = (
+    "DROP INDEX hpsearch_tickets_by_state_and_study",
+    "DROP INDEX hpsearch_tickets_audited",
+    "DROP INDEX hpsearch_events_by_ticket_and_id",
+    "DROP INDEX hpsearch_events_by_study",
+    "DROP INDEX hpsearch_events_by_kind",
+    "CREATE INDEX hpsearch_tickets_by_state ON hpsearch_tickets (study_id, state)",
+    "CREATE INDEX hpsearch_events_by_ticket ON hpsearch_events (study_id, ticket)",
     "ALTER TABLE hpsearch_tickets DROP COLUMN figures",
     "ALTER TABLE hpsearch_tickets DROP COLUMN rung",
     "ALTER TABLE hpsearch_tickets DROP COLUMN audited_from",

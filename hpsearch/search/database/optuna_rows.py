@@ -56,15 +56,20 @@ INVALID = "invalid"
 
 _Finite = models.TrialValueModel.TrialValueType.FINITE
 
-# A trial's number is the count of earlier ones.
+# Numbers count on without a gap, in the order of the ids.
 _INSERT_TRIAL = Statement(
     sa.insert(TRIALS)
     .values(
         study_id=sa.bindparam("study_id"),
-        number=sa.select(sa.func.count())
-        .select_from(TRIALS)
-        .where(TRIALS.c.study_id == sa.bindparam("of_study"))
-        .scalar_subquery(),
+        number=sa.func.coalesce(
+            sa.select(TRIALS.c.number)
+            .where(TRIALS.c.study_id == sa.bindparam("of_study"))
+            .order_by(TRIALS.c.trial_id.desc())
+            .limit(1)
+            .scalar_subquery(),
+            -1,
+        )
+        + 1,
         state=sa.bindparam("state"),
         datetime_start=sa.bindparam("datetime_start"),
     )
@@ -88,6 +93,16 @@ _FINISH_TRIAL = Statement(
     .where(TRIALS.c.trial_id == sa.bindparam("of_trial"))
     .values(state=sa.bindparam("state"), datetime_complete=sa.bindparam("datetime_complete"))
 )
+
+
+def is_newer(study_id: int, than: int) -> sa.ColumnElement[bool]:
+    """Return the condition for the trials of a study with larger ids than ``than``, 0 for all."""
+    if not than:
+        every: sa.ColumnElement[bool] = TRIALS.c.study_id == study_id
+        return every
+    # Not the column itself: Postgres would also look up all trials of the study in its index
+    of_study: sa.ColumnElement[bool] = TRIALS.c.study_id + 0 == study_id
+    return sa.and_(TRIALS.c.trial_id > than, of_study)
 
 
 def insert_study(connection: Connection, name: str) -> int:
@@ -150,8 +165,7 @@ def insert_trial(
     """Create a RUNNING trial with its whole configuration.
 
     Args:
-        connection: A transaction that holds the study's lock: the number is the count of earlier
-            trials.
+        connection: A transaction that holds the study's lock, so that no number is given twice.
         study_id: Optuna's id of the study.
         params: Path -> stored value.
         distributions: Path -> distribution, of at least each parameter in ``params``.

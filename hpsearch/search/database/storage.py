@@ -13,7 +13,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -40,6 +40,9 @@ from hpsearch.search.database.storage_url import mask, parse_url, shown
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+# SQLite takes at most 999 variables in a statement on old builds.
+_CHUNK = 500
 
 #: Seconds of waiting before the first warning, and between warnings: a short wait isn't logged.
 FIRST_WARNING_SECONDS, WARNING_SECONDS = 5.0, 60.0
@@ -218,6 +221,9 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
         }
         # ``prepared`` sends BEGIN and COMMIT together with other statements.
         options["isolation_level"] = "AUTOCOMMIT"
+        # One stays open for the next transaction; a second one at the same time, as of a worker's
+        # lease keeper, is closed afterwards. Servers have few, and a fleet has many workers.
+        options["pool_size"] = 1
     try:
         engine = sa.create_engine(url, **options)
     except ModuleNotFoundError as error:
@@ -338,3 +344,10 @@ def read_snapshot(database: Database, look: Callable[[Database], T]) -> T:
         return look(Snapshot(database, connection))
 
     return database.read(work)
+
+
+def chunks(ids: Iterable[int]) -> Iterator[list[int]]:
+    """Yield ``ids`` in order, as many at a time as every database takes."""
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), _CHUNK):
+        yield ordered[start : start + _CHUNK]

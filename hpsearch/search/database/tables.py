@@ -114,7 +114,15 @@ tickets = sa.Table(
     #: Failed attempts since the last new epoch.
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_error", sa.Text),
-    sa.Index("hpsearch_tickets_by_state", "study_id", "state"),
+    # The unfinished trials of a study, and of all: few, however many have ended. The number is for
+    # workers that ask which of the trials on their disk have ended.
+    sa.Index("hpsearch_tickets_by_state_and_study", "state", "study_id", "number"),
+    sa.Index(
+        "hpsearch_tickets_audited",
+        "study_id",
+        sqlite_where=sa.text("audited_from IS NOT NULL"),
+        postgresql_where=sa.text("audited_from IS NOT NULL"),
+    ),
 )
 
 epochs = sa.Table(
@@ -154,7 +162,10 @@ events = sa.Table(
     #: The writer's clock, ISO 8601, UTC: for people to read, never compared.
     sa.Column("at", sa.String(32), nullable=False),
     sa.Column("detail", sa.Text, nullable=False, server_default="{}"),
-    sa.Index("hpsearch_events_by_ticket", "study_id", "ticket"),
+    # The newest event of a ticket and of a study, and the few of some kinds.
+    sa.Index("hpsearch_events_by_ticket_and_id", "study_id", "ticket", "event_id"),
+    sa.Index("hpsearch_events_by_study", "study_id", "event_id"),
+    sa.Index("hpsearch_events_by_kind", "study_id", "kind"),
 )
 
 prior_results = sa.Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,13 @@ from hpsearch.search.database.stored_json import Damaged, decode
 from hpsearch.search.database.tables import TicketState, studies, tickets
 from hpsearch.search.ledger.events import EventKind, record_event
 from hpsearch.search.ledger.lease import LeaseState, LeaseWatch
-from hpsearch.search.ledger.rungs import IS_LOST, VAL_CONFUSION, end_waiting, next_promoted
+from hpsearch.search.ledger.rungs import (
+    IS_LOST,
+    VAL_CONFUSION,
+    RungCounter,
+    end_waiting,
+    next_promoted,
+)
 from hpsearch.search.ledger.seen_events import SeenEvent, gone_back, newest_event
 from hpsearch.search.ledger.statements import (
     LOCK_STUDY,
@@ -37,6 +44,9 @@ from hpsearch.search.ledger.types import CheckpointRef, Claim, Idle, SearchRules
 _of_study_in_state = sa.and_(
     tickets.c.study_id == sa.bindparam("study_id"), tickets.c.state == sa.bindparam("state")
 )
+# Not the column itself: Postgres would read all tickets in this order, since it expects the first
+# lost one soon; mostly there is none. The index finds all paused ones, which are few.
+_BY_TICKET = tickets.c.ticket + 0
 _RUNS = tickets.c.state == TicketState.RUNNING
 _RUNNING = Statement(
     sa.select(
@@ -46,11 +56,12 @@ _RUNNING = Statement(
 _FIRST_LOST = Statement(
     sa.select(tickets)
     .where(tickets.c.study_id == sa.bindparam("study_id"), IS_LOST)
-    .order_by(tickets.c.ticket)
+    .order_by(_BY_TICKET)
     .limit(1)
 )
+# Tickets have the numbers 1, 2, 3, ... without a gap, except in an exhausted space
 _ISSUED = Statement(
-    sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(tickets.c.ticket), 0)).where(
+    sa.select(sa.func.coalesce(sa.func.max(tickets.c.ticket), 0)).where(
         tickets.c.study_id == sa.bindparam("study_id")
     )
 )
@@ -101,7 +112,10 @@ class Claims:
         self._needs_point = needs_point
         self._rules = rules
         self._watch = watch or LeaseWatch()
+        self._counter = RungCounter(study_id, rules.rungs)
         self._run_key: str | None = None
+        #: How many trials ran at the last claim.
+        self._running = 0
         #: The event of the last claim.
         self._seen: SeenEvent | None = None
 
@@ -122,7 +136,8 @@ class Claims:
             claimed = self._claim(connection, key, repeated=next(tries) > 0)
             if isinstance(claimed, Idle):
                 return claimed, None
-            return claimed, newest_event(connection, self._study_id, claimed.ticket)
+            seen = newest_event(connection, self._study_id, claimed.ticket)
+            return replace(claimed, running=self._running), seen
 
         claimed, seen = self._database.write(work)
         # Not before the commit: a rolled-back event was never there.
@@ -131,7 +146,7 @@ class Claims:
 
     def _claim(self, connection: Connection, key: str, *, repeated: bool) -> Claim | Idle:
         mine = {"study_id": self._study_id}
-        locked, ours, running, found, ((issued, last),) = fetch_many(
+        locked, ours, running, found, ((issued,),) = fetch_many(
             connection,
             [
                 (LOCK_STUDY, mine),
@@ -158,6 +173,7 @@ class Claims:
         # Running tickets are read before lost ones, and only once: a ticket that is given back in
         # between would be neither, and the study would seem to be finished. If none runs, nothing
         # changes while we hold the study's lock.
+        self._running = len(running)
         somebody_runs = bool(running)
         expired = self._watch.expired(_lease_of(row) for row in running)
         for lease in expired:
@@ -167,11 +183,11 @@ class Claims:
             lost = self._find(connection, IS_LOST)
         if lost is not None:
             return self._resume(connection, key, lost)
-        promoted = next_promoted(connection, study, self._rules)
+        promoted = next_promoted(connection, study, self._rules, self._counter)
         if promoted is not None:
             return self._resume(connection, key, promoted)
         if issued < study["trials"] + study["granted"] and not study["exhausted"]:
-            return self._issue(connection, key, study, last + 1)
+            return self._issue(connection, key, study, issued + 1)
         if somebody_runs:
             return Idle.WAIT
         if self._rules.rungs:
@@ -191,7 +207,7 @@ class Claims:
         query = (
             sa.select(tickets)
             .where(tickets.c.study_id == self._study_id, condition)
-            .order_by(tickets.c.ticket)
+            .order_by(_BY_TICKET)
             .limit(1)
         )
         found = connection.execute(query).mappings().first()

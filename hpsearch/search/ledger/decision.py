@@ -105,12 +105,17 @@ def lacks_audit(connection: Connection, study_id: int) -> bool:
     the pruner would stop or pause, whatever its value.
     """
     table = tickets.c
-    kept_back = sa.or_(table.rung.is_not(None), table.state == TicketState.PRUNED)
-    query = sa.select(
-        sa.func.sum(sa.case((kept_back, 1), else_=0)), sa.func.count(table.audited_from)
-    ).where(table.study_id == study_id)
-    kept, audited = connection.execute(query).one()
-    return bool((kept or 0) > MOST_UNAUDITED and not audited)
+    query = sa.select(table.ticket).where(table.study_id == study_id)
+    if connection.execute(query.where(table.audited_from.is_not(None)).limit(1)).first():
+        return False
+    at_rung = sa.and_(
+        table.state.in_((TicketState.PAUSED, TicketState.INVALID)), table.rung.is_not(None)
+    )
+    found = 0
+    for kept_back in (table.state == TicketState.PRUNED, at_rung):
+        limited = query.where(kept_back).limit(MOST_UNAUDITED + 1)
+        found += len(connection.execute(limited).all())
+    return found > MOST_UNAUDITED
 
 
 def decide(

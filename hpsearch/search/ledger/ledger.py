@@ -29,6 +29,7 @@ from hpsearch.search.ledger.fence import Fence
 from hpsearch.search.ledger.outcomes import read_outcome, write_ending
 from hpsearch.search.ledger.rungs import (
     VAL_CONFUSION,
+    RungCounter,
     any_lost,
     count_running,
     count_waiting,
@@ -70,6 +71,7 @@ class Ledger:
         self.study_id = study_id
         self.rules = rules
         self._fence = Fence(database, study_id, owner)
+        self._counter = RungCounter(study_id, rules.rungs)
 
     @property
     def owner(self) -> str:
@@ -414,7 +416,7 @@ class Ledger:
         self._fence.update(connection, claim, **standing, **waits)
         promoted = None
         if not any_lost(connection, self.study_id):
-            promoted = next_promoted(connection, study, self.rules)
+            promoted = next_promoted(connection, study, self.rules, self._counter)
         if promoted is not None and promoted["ticket"] == claim.ticket:
             return Decision.CONTINUE, trains
         audit = self.rules.audit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.metrics import METRIC_COLUMNS, EpochMetrics
 from hpsearch.search.database.optuna_rows import TRIALS
-from hpsearch.search.database.storage import Database
+from hpsearch.search.database.storage import Database, chunks
 from hpsearch.search.database.stored_json import Damaged, decode, decode_or, warn
-from hpsearch.search.database.tables import TicketState, epochs, events, tickets
+from hpsearch.search.database.tables import FINISHED, TicketState, epochs, events, tickets
 from hpsearch.search.ledger.events import BEGINNINGS, Event, EventKind, event_log
 from hpsearch.search.ledger.types import CheckpointRef
 
@@ -98,6 +98,58 @@ def all_tickets(database: Database, study_id: int) -> list[Ticket]:
         return [_ticket(row) for row in connection.execute(query).mappings()]
 
     return database.read(work)
+
+
+def ended_among(database: Database, study_id: int, numbers: Collection[int]) -> set[int]:
+    """Return those of the trials that have ended.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        numbers: Optuna's numbers of the trials.
+    """
+
+    def work(connection: Connection) -> set[int]:
+        found: set[int] = set()
+        for chunk in chunks(numbers):
+            query = sa.select(tickets.c.number).where(
+                tickets.c.study_id == study_id,
+                tickets.c.state.in_(FINISHED),
+                tickets.c.number.in_(chunk),
+            )
+            found.update(connection.execute(query).scalars())
+        return found
+
+    return database.read(work)
+
+
+def complete_tickets(
+    database: Database, study_id: int, *, by: str, maximize: bool, most: int
+) -> list[Ticket]:
+    """Return the best complete tickets; of equal ones, the lower number first.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        by: The column that is compared: ``value`` or ``best_value``.
+        maximize: Whether more is better.
+        most: The number of tickets.
+    """
+    value = tickets.c[by]
+    query = (
+        sa.select(*TICKET_COLUMNS)
+        .where(
+            tickets.c.study_id == study_id,
+            tickets.c.state == TicketState.COMPLETE,
+            tickets.c.number.is_not(None),
+            value.is_not(None),
+        )
+        .order_by(value.desc() if maximize else value.asc(), tickets.c.number)
+        .limit(most)
+    )
+    return database.read(
+        lambda connection: [_ticket(row) for row in connection.execute(query).mappings()]
+    )
 
 
 def owners_at_work(database: Database, *, host: str) -> dict[str, int]:

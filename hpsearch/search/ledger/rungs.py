@@ -7,9 +7,9 @@ ends.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.metrics import GOAL_METRICS, LATENCY, OBJECTIVES
 from hpsearch.search.database import optuna_rows
-from hpsearch.search.database.prepared import Statement, fetch
+from hpsearch.search.database.prepared import Statement, fetch_many
 from hpsearch.search.database.stored_json import decode_or
 from hpsearch.search.database.tables import TicketState, epochs, tickets
 from hpsearch.search.ledger.events import EventKind, record_event
@@ -35,7 +35,9 @@ VAL_CONFUSION = "val_confusion"
 IS_LOST = sa.and_(tickets.c.state == TicketState.PAUSED, tickets.c.rung.is_(None))
 
 
-def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row | None:
+def next_promoted(
+    connection: Connection, study: Row, rules: SearchRules, counter: RungCounter
+) -> Row | None:
     """Choose the ticket that is promoted next.
 
     If the study has no new trials left, the best of the highest rung go on until
@@ -45,6 +47,7 @@ def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row
         connection: A transaction that holds the study's lock.
         study: The study's row.
         rules: The study's rules.
+        counter: Counts the study's trials at its rungs.
 
     Returns:
         The ticket's row; ``None`` if no ticket may go on now.
@@ -52,8 +55,8 @@ def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row
     if rules.promotion is None or not rules.rungs:
         return None
     study_id = study["study_id"]
-    rung = rules.promotion.next_rung(read_rungs(connection, study_id, rules.rungs))
-    if rung is None and not _owes_complete_ones(connection, study):
+    rung = rules.promotion.next_rung(counter.read(connection))
+    if rung is None and not _owes_complete_ones(connection, study, counter.issued):
         return None
     query = sa.select(tickets).where(
         _waits(study_id), sa.true() if rung is None else tickets.c.rung == rung.epoch
@@ -64,62 +67,138 @@ def next_promoted(connection: Connection, study: Row, rules: SearchRules) -> Row
     return next(iter(rows), None)
 
 
-def _owes_complete_ones(connection: Connection, study: Row) -> bool:
+def _owes_complete_ones(connection: Connection, study: Row, issued: int) -> bool:
     """Whether no new trial is left, and too few are complete or running."""
-    table = tickets.c
-    to_the_end = table.state.in_((TicketState.COMPLETE, TicketState.RUNNING))
-    query = sa.select(sa.func.count(), sa.func.sum(sa.case((to_the_end, 1), else_=0))).where(
-        table.study_id == study["study_id"]
-    )
-    issued, ending = connection.execute(query).one()
-    budget_used = study["exhausted"] or issued >= study["trials"] + study["granted"]
-    return bool(budget_used) and (ending or 0) < LEAST_COMPLETE
+    if not study["exhausted"] and issued < study["trials"] + study["granted"]:
+        return False
+    to_the_end = tickets.c.state.in_((TicketState.COMPLETE, TicketState.RUNNING))
+    query = sa.select(tickets.c.ticket).where(tickets.c.study_id == study["study_id"], to_the_end)
+    return len(connection.execute(query.limit(LEAST_COMPLETE)).all()) < LEAST_COMPLETE
 
 
-def read_rungs(connection: Connection, study_id: int, epochs: tuple[int, ...]) -> list[Rung]:
-    """Count the valid trials at each rung.
+class _Place(NamedTuple):
+    """How far a trial has come."""
+
+    epochs_done: int
+    rung: int | None
+    audited_from: int | None
+
+    def has_reached(self, epoch: int) -> bool:
+        """Whether it competes at this rung."""
+        # A trial that the audit keeps beyond its rung doesn't compete from there on
+        audited = self.audited_from
+        return self.epochs_done >= epoch and (audited is None or audited >= epoch)
+
+    def was_promoted(self, epoch: int) -> bool:
+        """Whether it went on from this rung."""
+        return (
+            self.epochs_done >= epoch
+            and (self.audited_from is None or self.audited_from > epoch)
+            and (self.rung is None or self.rung > epoch)
+        )
+
+
+_PLACE = (tickets.c.epochs_done, tickets.c.rung, tickets.c.audited_from)
+_OF_STUDY = tickets.c.study_id == sa.bindparam("study_id")
+_IN_STATE = Statement(
+    sa.select(tickets.c.ticket, *_PLACE).where(_OF_STUDY, tickets.c.state == sa.bindparam("state"))
+)
+_LAST_TICKET = Statement(sa.select(sa.func.max(tickets.c.ticket)).where(_OF_STUDY))
+_TICKET = Statement(
+    sa.select(tickets.c.state, *_PLACE).where(_OF_STUDY, tickets.c.ticket == sa.bindparam("ticket"))
+)
+
+#: States of trials that have ended and are valid.
+_ENDED = (TicketState.COMPLETE, TicketState.PRUNED, TicketState.FAILED)
+
+#: Ended trials that are read one by one; if there are more, all are counted again.
+_MOST_READ = 200
+
+
+class RungCounter:
+    """Counts the valid trials at each rung, for one worker.
+
+    Most trials have ended, and an ended trial's place doesn't change. So a count reads the
+    unfinished trials and those that have ended since the last count; their number doesn't grow with
+    the study. If an ended trial has changed (it was declared invalid or valid, or waits again), all
+    are counted again.
 
     Args:
-        connection: A transaction that holds the study's lock.
         study_id: Optuna's id of the study.
         epochs: The rungs, ascending.
-
-    Returns:
-        One ``Rung`` for each of ``epochs``.
     """
-    ((*counts,),) = fetch(connection, _counts_at(epochs), study_id=study_id)
+
+    def __init__(self, study_id: int, epochs: Sequence[int]) -> None:
+        self._study_id = study_id
+        self._epochs = tuple(epochs)
+        #: Place -> number of trials that have ended there; ``None`` before the first count.
+        self._ended: Counter[_Place] | None = None
+        self._unfinished: frozenset[int] = frozenset()
+        self._invalid: frozenset[int] = frozenset()
+        #: The number of the newest ticket at the last count: how many were issued, unless the
+        #: space is exhausted.
+        self.issued = 0
+
+    def read(self, connection: Connection) -> list[Rung]:
+        """Return the counts.
+
+        Args:
+            connection: A transaction that holds the study's lock.
+
+        Returns:
+            One ``Rung`` for each rung, ascending.
+        """
+        study = {"study_id": self._study_id}
+        # Running trials first: one that is given back meanwhile is read twice, and never missed
+        states = (TicketState.RUNNING, TicketState.PAUSED, TicketState.INVALID)
+        running, paused, invalid, ((last,),) = fetch_many(
+            connection,
+            [*((_IN_STATE, {**study, "state": state}) for state in states), (_LAST_TICKET, study)],
+        )
+        unfinished = {ticket: _Place(*place) for ticket, *place in [*running, *paused]}
+        now_invalid = frozenset(ticket for ticket, *_ in invalid)
+        known, issued = self._unfinished, last or 0
+        ended = (known | set(range(self.issued + 1, issued + 1))) - unfinished.keys() - now_invalid
+        reopened = any(ticket <= self.issued and ticket not in known for ticket in unfinished)
+        if (
+            self._ended is None
+            or reopened
+            or now_invalid != self._invalid
+            or len(ended) > _MOST_READ
+        ):
+            self._ended = self._count_ended(connection)
+        elif ended:
+            questions = [(_TICKET, {**study, "ticket": ticket}) for ticket in sorted(ended)]
+            for rows in fetch_many(connection, questions):
+                for state, *place in rows:
+                    if state in _ENDED:
+                        self._ended[_Place(*place)] += 1
+        self._unfinished, self._invalid = frozenset(unfinished), now_invalid
+        self.issued = issued
+        waiting = Counter(place[1] for _, *place in paused)
+        return _rungs(self._epochs, self._ended + Counter(unfinished.values()), waiting)
+
+    def _count_ended(self, connection: Connection) -> Counter[_Place]:
+        query = (
+            sa.select(*_PLACE, sa.func.count())
+            .where(tickets.c.study_id == self._study_id, tickets.c.state.in_(_ENDED))
+            .group_by(*_PLACE)
+        )
+        return Counter({_Place(*place): count for *place, count in connection.execute(query)})
+
+
+def _rungs(
+    epochs: Iterable[int], places: Mapping[_Place, int], waiting: Mapping[int | None, int]
+) -> list[Rung]:
     return [
-        Rung(epoch=epoch, reached=reached or 0, promoted=promoted or 0, waiting=waiting or 0)
-        for epoch, reached, promoted, waiting in zip(
-            epochs, counts[0::3], counts[1::3], counts[2::3], strict=True
+        Rung(
+            epoch=epoch,
+            reached=sum(count for place, count in places.items() if place.has_reached(epoch)),
+            promoted=sum(count for place, count in places.items() if place.was_promoted(epoch)),
+            waiting=waiting.get(epoch, 0),
         )
+        for epoch in epochs
     ]
-
-
-@lru_cache(maxsize=64)
-def _counts_at(epochs: tuple[int, ...]) -> Statement:
-    table = tickets.c
-    columns: list[sa.ColumnElement[Any]] = []
-    for epoch in epochs:
-        done = table.epochs_done >= epoch
-        # A trial that the audit keeps beyond its rung doesn't compete from there on
-        audited = table.audited_from
-        reached = sa.and_(done, sa.or_(audited.is_(None), audited >= epoch))
-        promoted = sa.and_(
-            done,
-            sa.or_(audited.is_(None), audited > epoch),
-            sa.or_(table.rung.is_(None), table.rung > epoch),
-        )
-        waiting = sa.and_(table.state == TicketState.PAUSED, table.rung == epoch)
-        columns += [
-            sa.func.sum(sa.case((condition, 1), else_=0))
-            for condition in (reached, promoted, waiting)
-        ]
-    return Statement(
-        sa.select(*columns).where(
-            table.study_id == sa.bindparam("study_id"), table.state != TicketState.INVALID
-        )
-    )
 
 
 def end_waiting(

@@ -57,6 +57,8 @@ class Claim:
     checkpoint: CheckpointRef | None
     #: Whether the stored configuration can't be read: then no worker can continue the trial.
     damaged: bool = False
+    #: How many trials ran when it was claimed.
+    running: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,10 @@ from hpsearch.workers.run_config import WorkerOptions
 #: Seconds between two looks at workers and ledger.
 TICK_SECONDS = 0.4
 
+#: Pause after a look at the ledger, times its length: it reads all trials, so in a long search it
+#: takes long, and mustn't keep a core and the database busy.
+LEDGER_PAUSE = 9
+
 #: Seconds between two looks at the wanted number of workers.
 SCALE_SECONDS = 2.0
 
@@ -168,6 +172,7 @@ class Supervisor:
         deadline: float | None,
     ) -> Reason:
         work = ThroughputReader(self._database, self._stored.study_id)
+        look_at = 0.0
         while len(pool) or self._unstarted:
             if self._signals:
                 return "interrupted"
@@ -184,7 +189,11 @@ class Supervisor:
             self._scale(pool)
             if self._autoscaler is not None:
                 self._autoscale(pool, self._autoscaler, work)
-            on_progress(reader.look(pool.statuses()))
+            began = time.monotonic()
+            if began >= look_at:
+                on_progress(reader.look(pool.statuses()))
+                now = time.monotonic()
+                look_at = now + LEDGER_PAUSE * (now - began)
             time.sleep(TICK_SECONDS)
         stops = find(self._database, self._stored.name).stops
         if stops > self._stored.stops:

@@ -40,6 +40,10 @@ RENEWALS_PER_LEASE = 4
 #: The longest time between two renewals: they also read whether the user stopped the study.
 LONGEST_PAUSE_SECONDS = 2.0
 
+#: Renewals per second of a whole fleet, each of which is a write. In a larger fleet the pauses are
+#: longer, up to those that ``RENEWALS_PER_LEASE`` allows.
+MOST_RENEWALS_PER_SECOND = 64
+
 #: Innermost lines of the hanging loop that the trial's error shows.
 _FRAMES = 15
 
@@ -144,7 +148,7 @@ class LeaseKeeper:
         pause = min(
             self._lease_seconds / RENEWALS_PER_LEASE,
             self._trial_timeout / RENEWALS_PER_LEASE,
-            LONGEST_PAUSE_SECONDS,
+            max(LONGEST_PAUSE_SECONDS, self._claim.running / MOST_RENEWALS_PER_SECOND),
         )
         renewing = True
         while not self._over.wait(pause):

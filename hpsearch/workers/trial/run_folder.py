@@ -142,6 +142,13 @@ class RunFolder:
         """
         return self.files.load(best_weights(number))
 
+    def numbers(self) -> set[int]:
+        """Return the numbers of the trials that have a folder; none if the store is unreachable."""
+        with suppress(RunsUnreachable):
+            names = [folder.removeprefix("trial-") for folder in self.files.folders()]
+            return {int(name) for name in names if name.isdecimal()}
+        return set()
+
     def clean_up(self, ended: Collection[int], *, winners: Collection[int]) -> None:
         """Remove every file of the trials in ``ended``, except the winners' best weights.
 
@@ -150,10 +157,8 @@ class RunFolder:
         next call.
         """
         with suppress(RunsUnreachable):
-            for folder in self.files.folders():
-                number = folder.removeprefix("trial-")
-                if number.isdecimal() and int(number) in ended:
-                    self._clear(int(number), keep_best=int(number) in winners)
+            for number in self.numbers() & set(ended):
+                self._clear(number, keep_best=number in winners)
 
     def _clear(self, number: int, *, keep_best: bool) -> None:
         self.prune_checkpoints(number, [])

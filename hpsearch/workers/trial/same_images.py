@@ -11,13 +11,12 @@ from typing import Any
 
 from hpsearch.results import data_sets
 from hpsearch.results.confirmation.spec import confirmed_search
-from hpsearch.results.data_sets import Images
+from hpsearch.results.data_sets import Images, KnownHashes
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.data.prepare import prepare
-from hpsearch.workers.trial.build_plan import BuildPlan
 
 #: Choices of images that are compared before a launch; each may have to be prepared.
 _CHOICES = 8
@@ -49,25 +48,32 @@ def require_same_images(
                 per_class=found.images_per_class,
                 total=sum(found.images_per_class),
             )
-            data_sets.require_same(database, of.name, of.study_id, params, images)
+            known = KnownHashes(of.study_id)
+            data_sets.require_same(database, of.name, params, images, known)
 
 
-def require_same_as_before(
-    database: Database, name: str, params: Mapping[str, Any], build_plan: BuildPlan
-) -> None:
-    """Compare the images of a trial that is about to begin with those of earlier trials.
+class SameImages:
+    """Compares the images of a worker's trials with those of a study's earlier trials."""
 
-    Args:
-        database: The database of the study.
-        name: The study's name.
-        params: The trial's configuration.
-        build_plan: The trial's build plan on this host.
+    def __init__(self, database: Database, name: str) -> None:
+        self._database = database
+        self._name = name
+        #: By study id.
+        self._known: dict[int, KnownHashes] = {}
 
-    Raises:
-        DataError: Other trials were trained on other images.
-    """
-    for of in _compared(database, studies.find(database, name)):
-        data_sets.require_same(database, of.name, of.study_id, params, build_plan.images())
+    def require(self, params: Mapping[str, Any], images: Images) -> None:
+        """Compare the images of a trial that is about to begin.
+
+        Args:
+            params: The trial's configuration.
+            images: Its images on this host.
+
+        Raises:
+            DataError: Other trials were trained on other images.
+        """
+        for of in _compared(self._database, studies.find(self._database, self._name)):
+            known = self._known.setdefault(of.study_id, KnownHashes(of.study_id))
+            data_sets.require_same(self._database, of.name, params, images, known)
 
 
 def _compared(database: Database, stored: StoredStudy) -> list[StoredStudy]:

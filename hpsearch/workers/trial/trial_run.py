@@ -35,7 +35,6 @@ from hpsearch.workers.trial.build_plan import BuildPlan, plan_build
 from hpsearch.workers.trial.confirmation_plan import planned_trial
 from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
-from hpsearch.workers.trial.same_images import require_same_as_before
 
 logger = logging.getLogger(__name__)
 
@@ -263,7 +262,7 @@ def _require_same_images(
     context: WorkerContext, params: Mapping[str, Any], build_plan: BuildPlan
 ) -> None:
     """Raise ``DataError`` if the study's other trials were trained on other images."""
-    require_same_as_before(context.ledger.database, context.study.name, params, build_plan)
+    context.same_images.require(params, build_plan.images())
 
 
 def _require_constraints(goals: Goals, build_plan: BuildPlan) -> None:

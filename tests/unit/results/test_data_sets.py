@@ -54,7 +54,8 @@ def changed(made_up):
 
 def require(made_up, images: Images, params: dict[str, object] | None = None) -> None:
     stored = made_up.stored
-    data_sets.require_same(made_up.database, stored.name, stored.study_id, params or {}, images)
+    known = data_sets.KnownHashes(stored.study_id)
+    data_sets.require_same(made_up.database, stored.name, params or {}, images, known)
 
 
 def test_the_same_images_are_no_matter(made_up):
