@@ -6,6 +6,7 @@ HpsearchError
 │   ├── UnknownName          a name that isn't in a registry, folder or database
 │   ├── DataError            a data source that is missing, damaged or unsuitable
 │   ├── StorageError         a database that can't be reached, or isn't hpsearch's
+│   │   ├── StorageUnreachable  it doesn't answer now
 │   │   ├── NothingStored    no study was ever launched into this database
 │   │   └── DamagedStudy     the stored rows of a study can't be read
 │   ├── StudyMismatch        the stored study and the file differ
@@ -136,6 +137,10 @@ class DataError(UserError):
 
 class StorageError(UserError):
     """The database can't be reached at the start, or its contents aren't hpsearch's."""
+
+
+class StorageUnreachable(StorageError):
+    """The database doesn't answer now; a worker may be started again later."""
 
 
 class NothingStored(StorageError):

@@ -17,8 +17,8 @@ WRONG = 2
 #: or it gives no more memory, processes or disk space.
 NODE_UNUSABLE = 69
 
-#: Of a worker: the study isn't finished. It was asked to stop, its time is over, or its trial
-#: hangs.
+#: Of a worker: the study isn't finished. It was asked to stop, its time is over, its trial hangs,
+#: or the database or the object store doesn't answer.
 MORE_TO_DO = 75
 
 #: Ended by Ctrl-C, as in shells.

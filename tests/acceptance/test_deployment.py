@@ -24,6 +24,7 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 from sqlalchemy.engine import make_url
+from support.kubernetes import job_schema
 
 from hpsearch.cli.app import app
 
@@ -142,6 +143,7 @@ def test_the_pages_kubernetes_manifests_name_what_exists():
     kinds = {each["kind"] for each in documents}
     assert kinds == {"Job"}
     for each in documents:
+        assert [error.message for error in job_schema().iter_errors(each)] == []
         pod = each["spec"]["template"]["spec"]
         volumes = {volume["name"] for volume in pod["volumes"]}
         for container in pod["containers"]:

@@ -9,9 +9,11 @@ import shutil
 import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +21,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from support.kubernetes import NAMESPACE, RESOURCES, Cluster, Failure
+
+#: How a protocol buffer begins.
+_PROTOBUF = b"k8s\0"
 
 _PATH = re.compile(
     r"/(?:api/v1|apis/batch/v1)/namespaces/(?P<namespace>[^/]+)"
@@ -118,7 +123,8 @@ def _handler(cluster: Cluster) -> type[BaseHTTPRequestHandler]:
             resource, name = match["resource"], match["name"]
             match verb:
                 case "POST":
-                    return cluster.create(resource, json.loads(text), dry="dryRun" in query)
+                    body = _secret(text) if text.startswith(_PROTOBUF) else json.loads(text)
+                    return cluster.create(resource, body, dry="dryRun" in query)
                 case "PATCH":
                     assert self.headers["Content-Type"] == "application/merge-patch+json"
                     return cluster.patch(name, json.loads(text))
@@ -165,6 +171,37 @@ def _handler(cluster: Cluster) -> type[BaseHTTPRequestHandler]:
         return cluster.listed(resource, labels, name)
 
     return Handler
+
+
+def _secret(text: bytes) -> dict[str, Any]:
+    """Return a Secret that `kubectl create secret` sends, as a protocol buffer."""
+    # Unknown(raw=2) of Secret(metadata=1(name=1), data=2(key=1, value=2))
+    secret = _fields(_fields(text.removeprefix(_PROTOBUF))[2][0])
+    entries = [_fields(entry) for entry in secret[2]]
+    data = {each[1][0].decode(): b64encode(each[2][0]).decode() for each in entries}
+    return {"metadata": {"name": _fields(secret[1][0])[1][0].decode()}, "data": data}
+
+
+def _fields(message: bytes) -> dict[int, list[bytes]]:
+    """Return number -> values of a message whose fields have lengths; others are left out."""
+    found: dict[int, list[bytes]] = {}
+    stream = BytesIO(message)
+    while head := stream.read(1):
+        number, kind = head[0] >> 3, head[0] & 7
+        value = _varint(stream)
+        if kind == 2:
+            found.setdefault(number, []).append(stream.read(value))
+    return found
+
+
+def _varint(stream: BytesIO) -> int:
+    value = shift = 0
+    while True:
+        (byte,) = stream.read(1)
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value
 
 
 def _discovery(cluster: Cluster) -> dict[str, Any]:

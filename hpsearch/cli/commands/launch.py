@@ -34,7 +34,7 @@ from hpsearch.cli.options import (
 from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.terminal.ending import end_of_launch
 from hpsearch.cli.terminal.output import print_json, say
-from hpsearch.errors import DeviceUnusable, RunsUnreachable
+from hpsearch.errors import DeviceUnusable, RunsUnreachable, StorageUnreachable
 from hpsearch.exit_codes import MORE_TO_DO, NODE_UNUSABLE
 from hpsearch.formatting import count_noun
 from hpsearch.machine_limits import limit_reached
@@ -237,9 +237,8 @@ def worker(
     from hpsearch.workers.launch.launching import require_writable
     from hpsearch.workers.owners import new_owner
     from hpsearch.workers.threads import crowding, others_on_this_host
-    from hpsearch.workers.worker import run_worker
 
-    with database_for_reading(storage) as database:
+    with _later_maybe(), database_for_reading(storage) as database:
         stored = record_of(database, study).study.name
         others = len(others_on_this_host(database))
     require_shared(study=stored, runs=runs)
@@ -267,7 +266,9 @@ def worker(
     crowded = crowding(1, others) if options.device == "cpu" else None
     if crowded is not None:
         say(f"warning: {crowded}", style="yellow")
-    with optional_output(), _other_machine_may():
+    with optional_output(), _later_maybe(), _other_machine_may():
+        from hpsearch.workers.worker import run_worker  # torch may need more memory than is left
+
         ended = run_worker(options)
     say(f"stopped working on study {stored}: {ended or 'asked to leave'}")
     if ended is None:
@@ -276,9 +277,12 @@ def worker(
 
 @contextmanager
 def _later_maybe() -> Iterator[None]:
-    """Set the exit code of an object store that doesn't answer: start the worker again."""
+    """Set the exit code of a server that doesn't answer: start the worker again."""
     try:
         yield
+    except StorageUnreachable as error:
+        error.exit_code = MORE_TO_DO
+        raise
     except RunsUnreachable as error:
         if not error.refused:
             error.exit_code = MORE_TO_DO

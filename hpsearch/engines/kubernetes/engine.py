@@ -24,6 +24,9 @@ _DIGEST = "hpsearch/digest"
 #: The first version with all that the Job needs, switched on.
 _OLDEST = (1, 29)
 
+#: How long the workers of a Job that is replaced may take to leave.
+_MOST_WAITING = "10m"
+
 ObjectName = Annotated[
     str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", min_length=1, max_length=253)
 ]
@@ -137,7 +140,11 @@ class KubernetesEngine:
         self._delete(wait=False)
 
     def log(self, worker: int, *, follow: bool) -> Iterator[str]:
-        """Yield the lines of a worker's newest pod; see ``Engine``."""
+        """Yield the lines of a worker's newest pod.
+
+        Raises:
+            UserError: There is no such worker, or its pod hasn't started.
+        """
         workers = {each.number: each for each in self.look()}
         seen = workers.get(worker)
         if seen is None:
@@ -226,7 +233,8 @@ class KubernetesEngine:
 
     def _delete(self, *, wait: bool) -> None:
         # Foreground: the Job exists until its pods have ended
-        options = ("--ignore-not-found", "--cascade=foreground", f"--wait={str(wait).lower()}")
+        waits = ("--wait=true", f"--timeout={_MOST_WAITING}") if wait else ("--wait=false",)
+        options = ("--ignore-not-found", "--cascade=foreground", *waits)
         self._kubectl.run("delete", "job", self._fleet.key, *options)
 
     def _patched(self, job: dict[str, Any], path: Path) -> str:
@@ -238,7 +246,7 @@ class KubernetesEngine:
         try:
             return self._locally(job, written, "json")
         except Refused as error:
-            raise UserError(f"{rule}, but {path} can't be merged: {error.told}") from None
+            raise UserError(f"{rule}, but {path} can't be merged: {error.printed}") from None
 
     def _locally(self, job: dict[str, Any], change: str, form: str) -> str:
         """Return a Job with a change in YAML, merged by kubectl without a cluster."""

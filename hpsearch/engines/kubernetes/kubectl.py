@@ -14,20 +14,20 @@ from hpsearch.errors import UserError
 class Refused(UserError):
     """kubectl reports an error."""
 
-    def __init__(self, verb: str, printed: str) -> None:
+    def __init__(self, verb: str, errors: str) -> None:
         own_log = re.compile(r"[EWI]\d{4} ")
-        lines = [line for line in printed.splitlines() if line and not own_log.match(line)]
+        lines = [line for line in errors.splitlines() if line and not own_log.match(line)]
         #: What kubectl printed, without its log.
-        self.told = " ".join(lines) or "it prints no reason"
-        found = re.search(r"Error from server \((\w+)\)", self.told)
-        invalid = re.match(r"The .+ is invalid: ", self.told)
+        self.printed = " ".join(lines) or "it prints no reason"
+        found = re.search(r"Error from server \((\w+)\)", self.printed)
+        invalid = re.match(r"The .+ is invalid: ", self.printed)
         #: The server's word for it, such as ``NotFound``; empty if it isn't the server's answer.
         self.reason = found[1] if found else "Invalid" if invalid else ""
         if self.reason:
-            super().__init__(f"the Kubernetes cluster refuses `kubectl {verb}`: {self.told}")
+            super().__init__(f"the Kubernetes cluster refuses `kubectl {verb}`: {self.printed}")
         else:
             super().__init__(
-                f"`kubectl {verb}` fails: {self.told} (`kubectl cluster-info` shows whether the "
+                f"`kubectl {verb}` fails: {self.printed} (`kubectl cluster-info` shows whether the "
                 "cluster can be reached)"
             )
 

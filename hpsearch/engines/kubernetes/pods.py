@@ -143,8 +143,8 @@ def _why_ended(status: Object) -> str:
          if each["type"] == "DisruptionTarget" and each["status"] == "True"), None,
     )  # fmt: skip
     more = [evicted, named if named not in ("Error", "Completed") else None]
-    told = ", ".join(each for each in more if each)
-    return f"exit code {ended['exitCode']}" + (f" ({told})" if told else "")
+    added = ", ".join(each for each in more if each)
+    return f"exit code {ended['exitCode']}" + (f" ({added})" if added else "")
 
 
 def _container(status: Object) -> Object:

@@ -25,7 +25,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from hpsearch.errors import HpsearchError, StorageError
+from hpsearch.errors import HpsearchError, StorageError, StorageUnreachable
 from hpsearch.search.database.errors import (
     is_damaged,
     is_of_the_database,
@@ -153,9 +153,10 @@ class Database:
                     raise StorageError(self._hopeless(error)) from error
                 if is_unusable(error) and self.patience.seconds < math.inf:
                     # A command reports a wrong place at once; a worker waits without a limit.
-                    raise StorageError(self._unusable(error)) from error
+                    kind = StorageError if self.is_sqlite else StorageUnreachable
+                    raise kind(self._unusable(error)) from error
                 if time.monotonic() > deadline:
-                    raise StorageError(
+                    raise StorageUnreachable(
                         f"the database must answer within {self.patience.seconds:g} s, but "
                         f"{self.explain(error)}"
                     ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 
 import pytest
 
@@ -85,6 +86,27 @@ def test_the_exit_code_says_whether_to_start_it_again(
     assert ran.code == code
     assert (ran.err == "") == (not isinstance(ending, Exception))
     assert "Traceback" not in ran.err
+
+
+def test_a_database_that_does_not_answer_is_asked_again_later(hpsearch) -> None:
+    """As a wrong input it would end a Job with all its pods, as one of them happens to start."""
+    pytest.importorskip("psycopg")
+    away = hpsearch("worker", "--study", "made_up", "--storage", "postgresql://me@127.0.0.1:1/x")
+    assert away.code == 75
+    assert "the database must be reachable" in away.err
+
+
+def test_too_little_memory_for_torch_is_the_machines_fault(hpsearch, made_up, monkeypatch) -> None:
+    class NoMemory:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "hpsearch.workers.worker":
+                raise ImportError("libtorch.so: failed to map segment from shared object")
+
+    monkeypatch.delitem(sys.modules, "hpsearch.workers.worker")
+    monkeypatch.setattr(sys, "meta_path", [NoMemory(), *sys.meta_path])
+    full = hpsearch("worker", "--study", "made_up", "--storage", made_up.url, "--device", "cpu")
+    assert full.code == 69
+    assert "this machine gives no more memory" in full.err
 
 
 def test_a_machine_without_the_gpu_isnt_a_wrong_input(hpsearch, made_up) -> None:
