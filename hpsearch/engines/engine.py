@@ -14,6 +14,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from time import sleep
 from typing import Literal, Protocol
@@ -210,3 +211,20 @@ def followed(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:
                 sleep(0.5)
             else:
                 return
+
+
+def require_extra(module: str, extra: str) -> None:
+    """Check that a package of an engine is installed.
+
+    Args:
+        module: The module to import.
+        extra: The extra of hpsearch that installs it.
+
+    Raises:
+        UserError: It isn't installed.
+    """
+    if find_spec(module) is None:
+        raise UserError(
+            f"this engine needs the Python package {module}, which isn't installed; run "
+            f"`pip install 'hpsearch[{extra}]'`"
+        )

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.engines import local as local  # each registers itself
+from hpsearch.engines import ray as ray
 from hpsearch.engines import slurm as slurm
 from hpsearch.engines.engine import ENGINES
 from hpsearch.engines.kubernetes import engine as kubernetes  # noqa: F401
-from hpsearch.errors import UnknownName, UserError
+from hpsearch.errors import UnknownName
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
 from hpsearch.study_file.loading import read_text
 from hpsearch.study_file.schema import ComponentChoice, Section
@@ -141,22 +142,3 @@ def _changed(
         if read is not None:
             entries[key.strip()] = read
     return MapNode(location, entries)
-
-
-def require_extra(module: str, extra: str) -> None:
-    """Check that a package of an engine is installed.
-
-    Args:
-        module: The module to import.
-        extra: The extra of hpsearch that installs it.
-
-    Raises:
-        UserError: It isn't installed.
-    """
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise UserError(
-            f"this engine needs the Python package {module}, which isn't installed; run "
-            f"`pip install 'hpsearch[{extra}]'`"
-        )
