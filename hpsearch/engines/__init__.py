@@ -2,7 +2,8 @@
 
 - ``engine``    what an engine is, and what all of them share
 - ``local``     worker processes of this machine
-- ``ray``       actors on a Ray cluster; ``ray_actor`` is what runs on its nodes
+- ``ray``       actors on a Ray cluster
+- ``ray_actor`` one of them, as it runs on a node
 - ``slurm``     tasks of a Slurm job array
 - ``kubernetes``  the pods of a Kubernetes Job
 - ``profiles``  how an engine runs workers at this site: ``engines.yaml``

@@ -124,8 +124,13 @@ class RayEngine:
             with self._cluster() as ray:
                 if not self._autoscaling and not self._fitting(ray.nodes()):
                     problems.append(self._too_small(ray.nodes()))
-                if runtime_env := self._options.get("runtime_env"):
-                    ray.runtime_env.RuntimeEnv(**runtime_env)
+                try:
+                    ray.runtime_env.RuntimeEnv(**self._options.get("runtime_env", {}))
+                except (TypeError, ValueError) as error:
+                    problems.append(
+                        "runtime_env of a profile must be what Ray accepts, but Ray reports: "
+                        f"{' '.join(str(error).split())}"
+                    )
         except UserError as error:
             problems.append(str(error))
         return problems
@@ -188,7 +193,11 @@ class RayEngine:
             store.include_all()
 
     def log(self, worker: int, *, follow: bool) -> Iterator[str]:
-        """Yield what a worker has printed on its present node; of an ended one, its last lines."""
+        """Yield what a worker has printed on its present node; of an ended one, its last lines.
+
+        Raises:
+            UserError: It has printed nothing yet, or the cluster can't be reached.
+        """
         origin, printed = "", 0
         while True:
             with self._cluster() as ray:
@@ -398,14 +407,14 @@ class RayEngine:
 
     def _connect(self, ray: Any) -> None:
         global _connected
-        if ray.is_initialized():
-            if _connected in (None, self._address):
-                return
-            ray.shutdown()
+        if ray.is_initialized() and _connected in (None, self._address):
+            return
         address = self._address
         if address == "auto":
             address = os.environ.get("RAY_ADDRESS", address)
         _require_listening(address)
+        if ray.is_initialized():
+            ray.shutdown()
         handler = signal.getsignal(signal.SIGTERM)
         # Ray puts the current folder into every actor's sys.path, in front
         with chdir("/"):

@@ -1,0 +1,174 @@
+"""The engine ray on a real cluster, whose nodes have two CPUs and a made-up GPU each."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from support.ray_cluster import RayCluster, running_cluster, wait_for
+
+from hpsearch.engines.engine import FleetWorker
+from hpsearch.engines.ray import RayEngine
+from hpsearch.engines.ray_actor import FleetStore
+from hpsearch.search.ledger.fleets import Fleet
+
+PASSWORD = "s3cr3t-of-the-database"
+POSTGRES = f"postgresql://me:{PASSWORD}@db/search"
+
+#: In place of hpsearch: exits with the next code of its list, and without one waits for SIGTERM.
+WORKER = """\
+#!/bin/sh
+echo "worker $HPSEARCH_WORKER, GPU $CUDA_VISIBLE_DEVICES"
+trap 'echo asked to leave; exit 75' TERM
+code=$(sed -n 1p {codes} 2>/dev/null)
+sed -i 1d {codes} 2>/dev/null
+[ -n "$code" ] && echo "exits with $code" && exit $code
+while true; do sleep 0.1; done
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    with running_cluster() as cluster:
+        yield cluster
+
+
+class Made:
+    """A fleet whose workers are a script that exits with the codes of a file."""
+
+    def __init__(self, cluster: RayCluster, folder: Path) -> None:
+        self.codes = folder / "codes"
+        script = folder / "worker.sh"
+        script.write_text(WORKER.format(codes=self.codes))
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+        self.settings = {"address": cluster.address, "gpus": 0.5, "command": str(script)}
+        self.fleet = Fleet(
+            key=f"hpsearch-made-{uuid4().hex[:8]}",
+            study="made", engine="ray", profile="default", settings={}, workers=1,
+            runs=str(folder / "runs"), data=None, lease_seconds=30, checkpoint_seconds=30,
+        )  # fmt: skip
+
+    def engine(self, workers: int) -> RayEngine:
+        return RayEngine(replace(self.fleet, workers=workers), POSTGRES, **self.settings)
+
+    def look(self) -> dict[int, FleetWorker]:
+        return {each.number: each for each in self.engine(1).look()}
+
+    def states(self) -> dict[int, str]:
+        return {number: each.state for number, each in self.look().items()}
+
+    def log(self, worker: int) -> list[str]:
+        return list(self.engine(1).log(worker, follow=False))
+
+
+@pytest.fixture
+def made(cluster, tmp_path: Path) -> Iterator[Made]:
+    made = Made(cluster, tmp_path)
+    yield made
+    made.engine(0).stop()
+    wait_for(lambda: set(made.states().values()) <= {"ended"}, "end of the actors")
+
+
+def test_actors_are_found_by_their_names_and_scaled(cluster, made):
+    cluster.require_nodes(1)
+    made.engine(2).apply()
+    made.engine(2).apply()
+    wait_for(lambda: made.states() == {1: "running", 2: "running"}, "two workers")
+    wait_for(lambda: len(made.log(1)) == len(made.log(2)) == 1, "output of both")
+    assert made.log(1)[0].endswith("GPU 0")  # half of it each
+    assert made.log(2)[0].endswith("GPU 0")
+    assert not password_is_shown()
+    before = made.look()
+
+    made.engine(3).apply()
+    wait_for(lambda: 3 in made.look(), "third actor")
+    assert {number: made.look()[number] for number in (1, 2)} == before
+    third = made.look()[3]
+    assert (third.state, third.host) == ("pending", None)
+    assert third.reason == "needs 1 CPU, 0.5 GPU; free in the cluster: 0 CPU, 0 GPU"
+
+    made.engine(1).apply()
+    wait_for(lambda: made.states() == {1: "running", 2: "ended"}, "one worker")
+    assert made.look()[2].reason == "left"
+    assert made.log(2)[-1] == "asked to leave"
+    # Told to leave, and wanted again before it has left
+    made.engine(0).apply()
+    made.engine(2).apply()
+    wait_for(lambda: made.states() == {1: "running", 2: "running"}, "two workers again")
+
+
+def test_a_worker_starts_again_by_its_exit_code(cluster, made):
+    cluster.require_nodes(1)
+    made.codes.write_text("75\n1\n0\n")
+    engine = made.engine(1)
+    engine.apply()
+    wait_for(lambda: made.states() == {1: "ended"}, "end")
+    (ended,) = engine.look()
+    assert (ended.restarts, ended.reason) == (2, "done")
+    told = list(engine.log(1, follow=True))
+    assert [line for line in told if "exits" in line] == [f"exits with {n}" for n in (75, 1, 0)]
+
+    made.codes.write_text("2\n")
+    engine.apply()
+    wait_for(lambda: made.look()[1].reason == "exit code 2: exits with 2", "end by wrong input")
+    assert made.look()[1].restarts == 0
+
+
+def test_a_node_that_cannot_train_is_not_used_again(cluster, made):
+    cluster.require_nodes(2)
+    made.codes.write_text("69\n")
+    made.engine(1).apply()
+    wait_for(lambda: bool(made.look()[1].excluded), "excluded node")
+    wait_for(lambda: made.states() == {1: "running"}, "worker on the other node")
+    assert made.look()[1].restarts == 1
+    store = FleetStore(made.fleet.key)
+    assert store.read(1).node not in store.excluded()
+    # No third node is there for what the second refuses, too
+    made.engine(1).stop()
+    wait_for(lambda: made.states() == {1: "ended"}, "end")
+    made.codes.write_text("69\n69\n")
+    made.engine(1).apply()
+    wait_for(lambda: made.look()[1].reason == "needs 1 CPU, 0.5 GPU; no node has that but those "
+             "excluded", "wait for a node")  # fmt: skip
+    assert made.states() == {1: "pending"}
+
+
+def test_what_cannot_run_is_refused_before_it_starts(cluster, made, tmp_path):
+    cluster.require_nodes(1)
+    assert made.engine(1).check() == []
+    made.settings["cpus"] = 3
+    (problem,) = made.engine(1).check()
+    assert problem.startswith("a worker needs 3 CPU, 0.5 GPU of one node, but no node of the ")
+    assert ": 2 CPU, 1 GPU" in problem
+    made.settings["autoscaling"] = True
+    assert made.engine(1).check() == []
+    made.settings["runtime_env"] = {"pip": 5}
+    (problem,) = made.engine(1).check()
+    assert problem.startswith(
+        "runtime_env of a profile must be what Ray accepts, but Ray reports: "
+    )
+    del made.settings["runtime_env"]
+    assert PASSWORD not in made.engine(1).render()
+
+    (problem,) = RayEngine(made.fleet, POSTGRES, address="127.0.0.1:1").check()
+    assert "the Ray cluster at 127.0.0.1:1 must be reachable from this host" in problem
+    sqlite = RayEngine(made.fleet, f"sqlite:///{tmp_path}/x.db", address=cluster.address)
+    (problem,) = sqlite.check()
+    assert "`hpsearch storage copy`" in problem
+
+
+def password_is_shown() -> bool:
+    """Whether a command line on this machine, or what Ray lists of its actors, has the password."""
+    import ray
+
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if PASSWORD.encode() in each.read_bytes():
+                return True
+        except OSError:
+            continue
+    return PASSWORD in str(ray._private.state.actors())
