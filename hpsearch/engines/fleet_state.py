@@ -104,11 +104,12 @@ def fleet_states(database: Database, study: StoredStudy, storage: str) -> list[F
         study: The study.
         storage: The URL of the database.
     """
-    states = [_state(fleet, storage) for fleet in fleets_of(database, study)]
+    states = [fleet_state(fleet, storage) for fleet in fleets_of(database, study)]
     return [each for each in states if each.fleet.workers or each.has_workers]
 
 
-def _state(fleet: Fleet, storage: str) -> FleetState:
+def fleet_state(fleet: Fleet, storage: str) -> FleetState:
+    """Return the state of one fleet, also if its engine can't be asked."""
     try:
         return FleetState(fleet=fleet, workers=tuple(engine_of(fleet, storage).look()))
     except UserError as error:

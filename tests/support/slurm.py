@@ -50,6 +50,11 @@ class Slurm:
     """A running cluster."""
 
     config: Path
+    daemons: dict[str, subprocess.Popen[bytes]]
+
+    def kill_daemon(self, node: str) -> None:
+        """Kill the daemon of a node; its tasks go on."""
+        self.daemons[node].kill()
 
     def run(self, *command: str, **environment: str) -> str:
         """Run one of Slurm's commands; returns its output."""
@@ -81,7 +86,7 @@ def running_cluster(folder: Path) -> Iterator[Slurm]:
     config = folder / "slurm.conf"
     ports = _free_ports(3)
     config.write_text(_CONFIG.format(folder=folder, host=socket.gethostname(), ports=ports))
-    slurm = Slurm(config)
+    slurm = Slurm(config, {})
     with ExitStack() as stack:
         daemons = [["slurmctld", "-D", "-c", "-i"], ["slurmd", "-D", "-N", "n1"],
                    ["slurmd", "-D", "-N", "n2"]]  # fmt: skip
@@ -89,6 +94,7 @@ def running_cluster(folder: Path) -> Iterator[Slurm]:
             log = stack.enter_context((folder / f"{command[-1]}.log").open("w"))
             process = subprocess.Popen([*command, "-f", config], stdout=log, stderr=log)
             stack.callback(_end, process)
+            slurm.daemons[command[-1]] = process
         try:
             wait_until(lambda: _idle(config) == "idle 2", "two idle nodes", folder)
         except AssertionError as error:  # a sandbox may forbid what the daemons need

@@ -1,0 +1,79 @@
+"""What every engine of a cluster must do, on a real one on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.sites import Site, running_site, wait_for
+from support.slurm import running_cluster
+
+from hpsearch.search.ledger.events import EventKind
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with running_cluster(tmp_path_factory.mktemp("slurm") / "slurm") as cluster:
+        yield {"SLURM_CONF": str(cluster.config)}
+
+
+@pytest.fixture(params=["slurm"])
+def site(request: pytest.FixtureRequest, tmp_path: Path, postgres) -> Iterator[Site]:
+    """A study on each engine in turn."""
+    environment = request.getfixturevalue(request.param)
+    with running_site(tmp_path, postgres, request.param, environment) as site:
+        yield site
+
+
+def test_a_fleet_is_one_and_loses_no_epoch(site):
+    site.hold.touch()
+    site.launch(2)
+    wait_for(lambda: site.epochs() == 2, "epoch of each worker")
+    first = site.fleet()
+    assert {number: each.state for number, each in first.items()} == {1: "running", 2: "running"}
+
+    # The same launch again, from any host, finds the workers
+    site.launch(2)
+    assert site.fleet() == first
+
+    before = site.pids(1)
+    site.kill(1)
+    wait_for(lambda: bool(site.pids(1) - before), "worker in place of the killed one")
+
+    assert "3 workers wanted" in site.done("scale", "--study", "fleet", "--workers", "3")
+    wait_for(lambda: len(site.fleet()) == 3, "third worker")
+    wait_for(lambda: bool(site.pids(3)), "process of the third worker")
+    wait_for(lambda: site.epochs() >= 4, "epoch of each worker")
+    site.done("scale", "--study", "fleet", "--workers", "1")
+    site.hold.unlink()
+
+    wait_for(site.is_finished, "end of the study")
+    wait_for(lambda: not site.fleet(), "end of the fleet")
+    site.require_exact()
+    # Those that had to leave have saved checkpoints
+    left = {each.owner.split(":")[1] for each in site.events(EventKind.RELEASED)}
+    assert left == {"worker-2", "worker-3"}
+    assert "stopped working on study fleet" in site.done("logs", "--study", "fleet", "--worker=2")
+
+
+def test_stop_ends_a_fleet_and_the_same_launch_continues(site):
+    site.hold.touch()
+    site.launch(2)
+    wait_for(lambda: site.epochs() == 2, "epoch of each worker")
+    site.done("stop", "--study", "fleet")
+    site.hold.unlink()
+    wait_for(lambda: not site.fleet(), "end of the fleet")
+    assert site.status()["trials"]["complete"] < 8
+    assert "fleets" not in site.status()
+    site.launch(2)
+    wait_for(site.is_finished, "end of the study")
+    site.require_exact()
+
+
+def test_wrong_input_is_not_tried_again(site):
+    told = site.launch(1, env={"HPSEARCH_DATA": "/dev/null/nowhere"})
+    assert "1 worker wanted" in told
+    wait_for(lambda: not site.fleet(), "end of the worker")
+    assert site.epochs() == 0
+    assert "error: " in site.done("logs", "--study", "fleet")

@@ -1,0 +1,83 @@
+"""The engine of Slurm, where it differs from others: time limits, nodes, preemption."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.sites import Site, running_site, wait_for
+from support.slurm import Slurm, running_cluster
+
+from hpsearch.search.ledger.events import EventKind
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    with running_cluster(tmp_path_factory.mktemp("slurm") / "slurm") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def site(slurm: Slurm, tmp_path: Path, postgres) -> Iterator[Site]:
+    with running_site(tmp_path, postgres, "slurm", {"SLURM_CONF": str(slurm.config)}) as site:
+        yield site
+
+
+def test_a_dry_run_submits_nothing_and_asks_slurm(site, slurm):
+    before = slurm.run("squeue", "--noheader", "--states=all")
+    arguments = ("launch", "--study", "fleet.yaml", "--engine", "slurm", "--dry-run")
+    script = site.done(*arguments, "-E", "time=90m", "-E", "extra={nice: 5}")
+    assert "#SBATCH --time=01:30:00\n" in script
+    assert "#SBATCH --nice=5\n" in script
+    assert site.storage not in script
+    refused = site.run(*arguments, "-E", "partition=nowhere")
+    assert refused.returncode == 2
+    assert "invalid partition specified: nowhere" in refused.stderr
+    assert slurm.run("squeue", "--noheader", "--states=all") == before
+
+
+def test_a_worker_that_has_to_leave_is_submitted_anew(site, slurm):
+    site.hold.touch()
+    site.launch(2)
+    wait_for(lambda: site.epochs() == 2, "epoch of each worker")
+    # What Slurm does two minutes before a time limit
+    slurm.run("scancel", "--signal=USR1", "--batch", site.fleet()[1].native_id)
+    # .. and an urgent job, for which Slurm requeues the others
+    site.hold.unlink()
+    wait_for(lambda: site.restarts() == {1: 1, 2: 0}, "task that is submitted anew")
+    wait_for(site.is_finished, "end of the study")
+    site.require_exact()
+    (left,) = site.events(EventKind.RELEASED)
+    assert left.owner.split(":")[1] == "worker-1"
+
+
+def test_a_node_that_can_not_train_is_excluded(site):
+    site.launch(1, "-E", "device=cuda:0")
+    wait_for(lambda: not site.fleet(), "end of the worker")
+    told = site.done("logs", "--study", "fleet")
+    assert told.count("error: ") == 2  # once on each node
+    (worker,) = site.workers()
+    assert worker.restarts == 1
+    assert len(worker.excluded) == 1
+
+
+def test_an_old_worker_beside_its_copy_changes_nothing(site, slurm):
+    """A node that lost its daemon: Slurm starts its tasks elsewhere, and the old ones go on."""
+    site.hold.touch()
+    site.launch(1)
+    wait_for(lambda: site.epochs() == 1, "epoch of the worker")
+    node = site.fleet()[1].host
+    (old,) = site.pids(1)
+    slurm.kill_daemon(node)
+    os.kill(old, signal.SIGSTOP)
+    slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    wait_for(lambda: bool(site.pids(1) - {old}), "copy on the other node")
+    site.hold.unlink()
+    wait_for(site.is_finished, "end of the study")
+    os.kill(old, signal.SIGCONT)
+    wait_for(lambda: old not in site.pids(1), "end of the old worker")
+    site.require_exact()
+    assert site.events(EventKind.WRITE_REFUSED)

@@ -1,0 +1,204 @@
+"""Where an engine's tests run: a cluster on this machine, a study, and its worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpsearch.engines.engine import WORKER, FleetWorker
+from hpsearch.engines.fleet_state import fleet_state
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger.events import Event, EventKind, event_log
+from hpsearch.search.ledger.fleets import fleets_of
+from support.postgres import PostgresServer
+
+#: Seconds that a step may take on a busy machine.
+PATIENCE = 180.0
+
+STUDY = """\
+study: fleet
+seed: 3
+budget: {trials: 8, epochs_per_trial: 3}
+sampler: random
+pruner: none
+data: {source: digits, limit: 300}
+model: {mlp: {hidden: {values: [[16], [32]]}}}
+optimizer: {adam: {lr: {min: 1e-4, max: 3e-2, log: true}}}
+"""
+
+
+@dataclass
+class Site:
+    """One study, its database, and an engine."""
+
+    folder: Path
+    storage: str
+    engine: str
+    #: ``key=value`` settings of every launch.
+    settings: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "fleet.yaml").write_text(STUDY)
+
+    @property
+    def hold(self) -> Path:
+        """While this file exists, each worker process waits after its first epoch."""
+        return self.folder / "hold"
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``hpsearch ARGUMENTS`` in the folder."""
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("HPSEARCH")}
+        return subprocess.run(
+            [sys.executable, "-m", "hpsearch", *arguments],
+            cwd=self.folder, capture_output=True, text=True, timeout=600, check=False,
+            env={**clean, "HPSEARCH_DATA": str(self.folder.parent / "data"),
+                 "HPSEARCH_STORAGE": self.storage, **self.environment},
+        )  # fmt: skip
+
+    def done(self, *arguments: str) -> str:
+        """Run it, require exit code 0, return what it printed."""
+        ran = self.run(*arguments)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def launch(self, workers: int, *more: str, env: Mapping[str, str] | None = None) -> str:
+        """Submit workers that wait at ``hold``."""
+        inside = {"HPSEARCH_WAIT_AT": f"epoch_reported:1:{self.hold}", **(env or {})}
+        settings = [f"env={json.dumps(inside)}", *self.settings]
+        return self.done(
+            *("launch", "--study", "fleet.yaml", "--engine", self.engine, "--detach"),
+            *(f"--workers={workers}", "--lease=3", "--checkpoint-interval=0"),
+            *(word for each in settings for word in ("-E", each)),
+            *more,
+        )
+
+    def status(self) -> Any:
+        return json.loads(self.done("status", "--study", "fleet", "--json"))
+
+    def workers(self) -> list[FleetWorker]:
+        """Return what the engine reports of every worker."""
+        with self._database() as database:
+            states = [
+                fleet_state(each, self.storage)
+                for each in fleets_of(database, studies.find(database, "fleet"))
+            ]
+        assert [each.problem for each in states if each.problem] == []
+        return [worker for each in states for worker in each.workers]
+
+    def fleet(self) -> dict[int, FleetWorker]:
+        """Return number -> what the engine reports of a worker that hasn't ended."""
+        return {each.number: each for each in self.workers() if each.state != "ended"}
+
+    def restarts(self) -> dict[int, int]:
+        return {each.number: each.restarts for each in self.workers()}
+
+    def processes(self) -> dict[int, set[int]]:
+        """Return a worker's number -> its processes on this machine."""
+        found: dict[int, set[int]] = {}
+        for pid, environment in _workers().items():
+            if environment.get("HPSEARCH_RUNS") == str(self.folder / "runs"):
+                found.setdefault(int(environment[WORKER]), set()).add(pid)
+        return found
+
+    def pids(self, number: int) -> set[int]:
+        """Return the processes of one worker."""
+        return self.processes().get(number, set())
+
+    def kill(self, number: int) -> None:
+        """Kill a worker as the kernel does when memory runs out."""
+        for pid in self.pids(number):
+            os.kill(pid, signal.SIGKILL)
+
+    def epochs(self) -> int:
+        with self._database() as database:
+            study_id = studies.find(database, "fleet").study_id
+            return queries.counts(database, study_id).epochs_run
+
+    def events(self, kind: EventKind) -> list[Event]:
+        with self._database() as database:
+            log = event_log(database, studies.find(database, "fleet").study_id)
+        return [each for each in log if each.kind == kind]
+
+    def is_finished(self) -> bool:
+        with self._database() as database:
+            counts = queries.counts(database, studies.find(database, "fleet").study_id)
+        return counts.finished == 8
+
+    def require_exact(self) -> None:
+        """Check that every trial was trained once, every epoch is there, and all files are."""
+        counts = self.status()["trials"]
+        assert (counts["total"], counts["complete"]) == (8, 8)
+        health = json.loads(self.done("doctor", "--study", "fleet", "--json"))
+        assert (health["well"], health["checked"]["epochs"]) == (True, 24), health
+
+    def curves(self) -> dict[str, list[tuple[float, ...]]]:
+        """Return a trial's parameters -> its metrics by epoch, to every digit."""
+        with self._database() as database:
+            study_id = studies.find(database, "fleet").study_id
+            tickets = queries.all_tickets(database, study_id)
+            curves = queries.curves(database, study_id, [each.ticket for each in tickets])
+        return {
+            f"{each.number}": [
+                (epoch.train_loss, epoch.val_loss, epoch.val_accuracy)
+                for epoch in curves[each.ticket]
+            ]
+            for each in tickets
+        }
+
+    def _database(self) -> closing[Database]:
+        return closing(Database(self.storage))
+
+
+@contextmanager
+def running_site(
+    folder: Path, postgres: PostgresServer, engine: str, environment: Mapping[str, str]
+) -> Iterator[Site]:
+    """Yield an empty folder, a database, and an engine; at the end no worker of it is left."""
+    url = postgres.create()
+    site = Site(folder / "here", url, engine, environment=environment)
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in environment.items():
+            patched.setenv(name, value)
+        yield site
+        site.hold.unlink(missing_ok=True)
+        if site.processes():
+            site.run("stop", "--study", "fleet")
+            wait_for(lambda: not site.processes(), "end of the workers")
+    postgres.drop(url)
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Wait until ``condition`` returns True."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until, f"no {what} within {PATIENCE:g} s"
+        time.sleep(0.2)
+
+
+def _workers() -> dict[int, dict[str, str]]:
+    """Return pid -> environment of every process of a fleet's worker."""
+    found = {}
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (each / "cmdline").read_bytes().split(b"\0")
+            pairs = (each / "environ").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        environment = dict(pair.partition("=")[::2] for pair in pairs)
+        if b"hpsearch" in words and b"worker" in words and WORKER in environment:
+            found[int(each.name)] = environment
+    return found
