@@ -56,25 +56,25 @@ trap 'kill -TERM $worker' USR1               # the time limit comes
 trap 'cancelled=1; kill -TERM $worker' TERM  # scancel; after a preemption Slurm itself requeues
 while kill -0 $worker 2>/dev/null; do wait $worker; code=$?; done
 
-# Submit this task anew; if the site doesn't allow that from a job, let Slurm queue it again.
-again() {{
-    local comment="restarts=$((${{HPSEARCH_RESTARTS:-0}} + 1))"
-    [ -n "$HPSEARCH_EXCLUDED" ] && comment="$comment excluded=$HPSEARCH_EXCLUDED"
-    HPSEARCH_RESTARTS=$((${{HPSEARCH_RESTARTS:-0}} + 1)) \\
-    sbatch --quiet --array=$SLURM_ARRAY_TASK_ID --comment="$comment" \\
-        ${{HPSEARCH_EXCLUDED:+--exclude=$HPSEARCH_EXCLUDED}} {script} ||
-    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+submit_anew() {{
+    export HPSEARCH_RESTARTS=$((${{HPSEARCH_RESTARTS:-0}} + 1))
+    local noted="restarts=$HPSEARCH_RESTARTS${{HPSEARCH_EXCLUDED:+ excluded=$HPSEARCH_EXCLUDED}}"
+    sbatch --quiet --array=$SLURM_ARRAY_TASK_ID --comment="$noted" \\
+        ${{HPSEARCH_EXCLUDED:+--exclude=$HPSEARCH_EXCLUDED}} {script}
+}}
+again() {{  # a site may forbid sbatch in a job; a requeued task waits for two minutes
+    submit_anew || scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
 }}
 if [ -z "$cancelled" ]; then
     case $code in
         0|2) ;;     # the study is finished or was stopped; the input is wrong
         75) again ;;
-        69)         # this machine can't train, another may
+        69)         # this machine can't train, another may; without another one this task ends
             export HPSEARCH_EXCLUDED="${{HPSEARCH_EXCLUDED:+$HPSEARCH_EXCLUDED,}}$SLURMD_NODENAME"
-            again ;;
+            submit_anew ;;
         *)
             export HPSEARCH_CRASHES=$((${{HPSEARCH_CRASHES:-0}} + 1))
-            [ $HPSEARCH_CRASHES -lt {most_crashes} ] && again ;;
+            [ $((HPSEARCH_CRASHES + ${{SLURM_RESTART_COUNT:-0}})) -lt {most_crashes} ] && again ;;
     esac
 fi
 exit $code

@@ -42,33 +42,22 @@ def test_a_fleet_is_one_and_loses_no_epoch(site):
     wait_for(lambda: bool(site.pids(1) - before), "worker in place of the killed one")
 
     assert "3 workers wanted" in site.done("scale", "--study", "fleet", "--workers", "3")
-    wait_for(lambda: len(site.fleet()) == 3, "third worker")
     wait_for(lambda: bool(site.pids(3)), "process of the third worker")
     wait_for(lambda: site.epochs() >= 4, "epoch of each worker")
-    site.done("scale", "--study", "fleet", "--workers", "1")
-    site.hold.unlink()
-
-    wait_for(site.is_finished, "end of the study")
-    wait_for(lambda: not site.fleet(), "end of the fleet")
-    site.require_exact()
-    # Those that had to leave have saved checkpoints
-    left = {each.owner.split(":")[1] for each in site.events(EventKind.RELEASED)}
-    assert left == {"worker-2", "worker-3"}
-    assert "stopped working on study fleet" in site.done("logs", "--study", "fleet", "--worker=2")
-
-
-def test_stop_ends_a_fleet_and_the_same_launch_continues(site):
-    site.hold.touch()
-    site.launch(2)
-    wait_for(lambda: site.epochs() == 2, "epoch of each worker")
+    site.done("scale", "--study", "fleet", "--workers", "2")
     site.done("stop", "--study", "fleet")
     site.hold.unlink()
     wait_for(lambda: not site.fleet(), "end of the fleet")
-    assert site.status()["trials"]["complete"] < 8
+    # Those that had to leave have saved checkpoints
+    left = {each.owner.split(":")[1] for each in site.events(EventKind.RELEASED)}
+    assert left == {"worker-1", "worker-2", "worker-3"}
+    assert not site.is_finished()
     assert "fleets" not in site.status()
+
     site.launch(2)
     wait_for(site.is_finished, "end of the study")
     site.require_exact()
+    assert "stopped working on study fleet" in site.done("logs", "--study", "fleet", "--worker=2")
 
 
 def test_wrong_input_is_not_tried_again(site):
