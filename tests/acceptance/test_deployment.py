@@ -134,7 +134,7 @@ PAGE = (ROOT / "docs" / "deployment.md").read_text()
 @pytest.mark.parametrize("line", re.findall(r"^ *(?:exec )?hpsearch (.+)$", PAGE, re.MULTILINE))
 def test_a_command_of_the_page_is_understood(line):
     line = re.sub(r"\$\w+|\$\{\w+\}", "1", line.partition(" > ")[0].removesuffix(" &"))
-    understood(shlex.split(line))
+    understood(shlex.split(line, comments=True))
 
 
 def test_the_pages_kubernetes_manifests_name_what_exists():
