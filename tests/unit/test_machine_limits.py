@@ -41,7 +41,7 @@ def test_a_limit_of_the_machine_is_told_as_one(error, told, monkeypatch, capsys)
         except type(error) as cause:
             raise ValueError("what a library made of it") from cause
 
-    monkeypatch.setattr(app, "app", fail)
+    monkeypatch.setattr(app, "_parser", lambda: fail)
     assert app.run_command(["status"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("error: ")

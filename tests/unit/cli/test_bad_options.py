@@ -151,7 +151,7 @@ def test_what_becomes_of_an_error(monkeypatch, capsys, error, code, says):
     def app(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("hpsearch.cli.app.app", app)
+    monkeypatch.setattr("hpsearch.cli.app._parser", lambda: app)
     assert run_command([]) == code
     told = capsys.readouterr().err
     assert says in told
