@@ -8,6 +8,7 @@
   same wall time; about twenty minutes, on an idle machine
 - ``search_efficiency`` which search finds more in the same time, on recorded training curves
 - ``growth``          a worker with 10,000 finished trials in the database, against stock Optuna
+- ``scale``           fleets of up to 1,024 simulated workers, studies of up to 50,000 trials
 - ``ledger``          trials per second without training, against ``study.optimize``
 - ``worker_start``    seconds and memory of a worker before its first trial
 - ``honesty``         whether the intervals of a confirmation are right, on searches with a known

@@ -14,6 +14,8 @@ the cores aren't the limit: the table shows the offered load and how busy the ma
 
 The second part lets one worker alone work in studies of growing size: seconds of each call, the
 worker's memory, the size of the database. Studies are filled with the rows of ``past_trials``.
+The plot shows the computing of the worker's process, which other programs don't change; on SQLite
+this includes the database.
 """
 
 from __future__ import annotations
@@ -539,25 +541,25 @@ def show_growth(found: Sequence[Alone]) -> None:
 
 
 def plot(found: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw seconds of each call and memory over the number of trials."""
+    """Draw the computing of each call and a worker's memory over the number of trials."""
     from hpsearch.reporting.matplotlib_style import mpl_style, new_figure, save
 
     kinds = list(dict.fromkeys(each["kind"] for each in found))
     names = ("claim", "look", "suggest", "start", "report", "finish", "tidy")
-    with mpl_style({}):
+    with mpl_style({"svg.fonttype": "none"}):
         figure = new_figure((4.2 * (len(kinds) + 1), 3.4))
         axes = figure.subplots(1, len(kinds) + 1)
         for axis, kind in zip(axes, kinds, strict=False):
             mine = [each for each in found if each["kind"] == kind]
             for name in names:
                 points = [
-                    (each["trials"], 1000 * each["seconds"][name])
+                    (each["trials"], 1000 * each["computing"][name])
                     for each in mine
-                    if name in each["seconds"]
+                    if name in each["computing"]
                 ]
                 axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
             axis.set(xscale="log", yscale="log", title=kind, xlabel="trials in the study")
-            axis.set_ylabel("ms of a call, median")
+            axis.set_ylabel("ms of the worker's computing, median")
             axis.grid(alpha=0.3)
         axes[0].legend(fontsize="x-small", ncols=2)
         for kind in kinds:
@@ -579,7 +581,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", nargs="+", default=["growth", "fleets"])
+    parser.add_argument("--parts", nargs="*", default=["growth", "fleets"])
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgres"])
     parser.add_argument("--trials", type=int, nargs="+", default=[10_000, 50_000])
     parser.add_argument("--workers", type=int, nargs="+", default=[64, 256, 1024])
@@ -589,7 +591,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=15, help="trials of the worker alone")
     parser.add_argument("--quick", action="store_true", help="small studies, a minute")
     parser.add_argument("--keep", type=Path, help="a file for all figures (JSON lines)")
-    parser.add_argument("--plot", type=Path, help="an SVG file for the growth")
+    parser.add_argument("--plot", type=Path, help="an SVG file for the growth, of all that is kept")
     options = parser.parse_args(arguments)
     if options.quick:
         options.trials, options.workers, options.sizes = [500], [16], [100, 500]
@@ -627,7 +629,11 @@ def main(arguments: list[str] | None = None) -> None:
     show_growth(grown)
     show_fleets(fleets)
     if options.plot is not None:
-        plot([asdict(each) for each in grown], options.plot)
+        kept = [asdict(each) for each in grown]
+        if options.keep is not None:
+            lines = map(json.loads, options.keep.read_text().splitlines())
+            kept = [line for line in lines if "computing" in line]
+        plot(kept, options.plot)
 
 
 if __name__ == "__main__":

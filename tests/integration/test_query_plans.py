@@ -37,7 +37,6 @@ GROWING = frozenset(
 #: Part of a statement of a worker -> why it may read more than it needs.
 ALLOWED = {
     "max(hpsearch_tickets.ticket)": "one step from the end of the index",
-    "max(hpsearch_events.event_id)": "one step from the end of the index",
     "ORDER BY trials.trial_id DESC": "stops at its first row",
     "hpsearch_tickets.audited_from IS NOT NULL": "stops at its first row, of a small index",
     "SELECT DISTINCT hpsearch_tickets.epochs_done": "the model of `forest` is made of all curves",
@@ -45,6 +44,7 @@ ALLOWED = {
 
 #: The same for a supervisor's look and for ``status``.
 SHOWN = {
+    "max(hpsearch_events.event_id)": "one step from the end of the study's index",
     "hpsearch_tickets.last_error FROM hpsearch_tickets": "every trial is shown or ranked",
     "GROUP BY trial_user_attributes.value_json": "the images of all trials are compared",
     "GROUP BY hpsearch_tickets.state": "the database counts them, and sends a row per state",
