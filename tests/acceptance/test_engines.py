@@ -1,11 +1,14 @@
-"""What every engine of a cluster must do, on a real one on this machine."""
+"""What every engine of a cluster must do: on a real Slurm, and on a made-up Kubernetes."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import kubernetes_api
+from support.kubernetes import IMAGE, Cluster
 from support.sites import Site, running_site, wait_for
 from support.slurm import running_cluster
 
@@ -18,11 +21,23 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield {"SLURM_CONF": str(cluster.config)}
 
 
-@pytest.fixture(params=["slurm"])
+@pytest.fixture
+def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    with kubernetes_api.running_cluster(tmp_path / "cluster", monkeypatch) as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["slurm", "kubernetes"])
 def site(request: pytest.FixtureRequest, tmp_path: Path, postgres) -> Iterator[Site]:
     """A study on each engine in turn."""
-    environment = request.getfixturevalue(request.param)
+    found = request.getfixturevalue(request.param)
+    environment = found if request.param == "slurm" else {}
     with running_site(tmp_path, postgres, request.param, environment) as site:
+        if request.param == "kubernetes":
+            uri = b64encode(site.storage.encode()).decode()
+            found.add("secrets", "hpsearch-database", data={"uri": uri})
+            found.add("persistentvolumeclaims", "hpsearch")
+            site.settings = (f"image={IMAGE}", "claim=hpsearch", f"mount={site.folder}")
         yield site
 
 

@@ -199,6 +199,7 @@ def _workers() -> dict[int, dict[str, str]]:
         except OSError:
             continue
         environment = dict(pair.partition("=")[::2] for pair in pairs)
-        if b"hpsearch" in words and b"worker" in words and WORKER in environment:
+        starts = any(word.rpartition(b"/")[2] == b"hpsearch" for word in words)
+        if starts and b"worker" in words and WORKER in environment:
             found[int(each.name)] = environment
     return found
