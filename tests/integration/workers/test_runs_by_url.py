@@ -14,10 +14,13 @@ from support.object_store import ObjectStore, names_in
 from support.trials import IN_EPOCH_3, ONE_TRIAL, SmallSearch, leave_after
 
 from hpsearch.search.ledger.types import Idle
+from hpsearch.workers.checkup import files
 from hpsearch.workers.checkup.examine import Health, examine
 from hpsearch.workers.checkup.repairs import make_repairs
 from hpsearch.workers.copying import copy_files
 from hpsearch.workers.deleting import delete, plan_deletion
+from hpsearch.workers.owners import new_owner
+from hpsearch.workers.runs_place import objects
 from hpsearch.workers.runs_place.objects import Objects
 from hpsearch.workers.runs_place.place import RunsUrl
 from hpsearch.workers.runs_place.study_files import files_of
@@ -138,16 +141,21 @@ def test_a_trial_waits_for_the_store_and_does_not_start_again(
 
 @pytest.mark.parametrize("damage", ["replaced", "missing"])
 def test_a_damaged_object_is_found_and_the_one_before_is_used(
-    search: SmallSearch, place: RunsUrl, undisturbed: list[tuple[float, ...]], damage: str
+    search: SmallSearch,
+    place: RunsUrl,
+    undisturbed: list[tuple[float, ...]],
+    damage: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    left = search.run_one(leave=leave_after(IN_EPOCH_3))
-    objects = Objects(place)
+    monkeypatch.setattr(files, "this_host", lambda: "another host")  # all must see the objects
+    left = search.run_one(new_owner("worker"), leave=leave_after(IN_EPOCH_3))
+    stored = Objects(place)
     if damage == "missing":
-        objects.remove(str(left.checkpoint))
+        stored.remove(str(left.checkpoint))
     else:
-        content = bytearray(objects.read(str(left.checkpoint)))
+        content = bytearray(stored.read(str(left.checkpoint)))
         content[len(content) // 2] ^= 1
-        objects.write(str(left.checkpoint), bytes(content))
+        stored.write(str(left.checkpoint), bytes(content))
     (finding,) = health(search).files.findings
     assert finding.finding.rule == "checkpoint"
     assert ("is missing" if damage == "missing" else "SHA-256 differs") in finding.finding.what
@@ -197,6 +205,7 @@ def test_a_place_that_cannot_be_used_is_refused_by_check(
     object_store: ObjectStore,
     place: RunsUrl,
     hpsearch: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def check(url: str) -> str:
         ran = hpsearch("check", "quickstart", "--runs", url, "--set", "data.limit=200")
@@ -207,6 +216,12 @@ def test_a_place_that_cannot_be_used_is_refused_by_check(
     assert "there is no bucket 'nobody-made-it'; create it" in check("s3://nobody-made-it/runs")
     with object_store.refusing():
         assert "the store refuses the credentials" in check(str(place))
+    with monkeypatch.context() as outside:
+        outside.delenv("AWS_ACCESS_KEY_ID")
+        outside.delenv("AWS_SECRET_ACCESS_KEY")
+        objects._file_system.cache_clear()
+        assert "there are no credentials; set AWS_PROFILE" in check(str(place))
+        objects._file_system.cache_clear()
     object_store.stop()
     assert "the store doesn't answer as it should (EndpointConnectionError" in check(str(place))
     object_store.start()
