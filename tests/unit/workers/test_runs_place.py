@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fsspec.registry import _registry
 from support.commands import Ran
 
 from hpsearch.errors import UserError
@@ -77,6 +78,8 @@ def test_a_missing_package_is_named(
     url: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
+    # What an earlier test has loaded
+    monkeypatch.delitem(_registry, url.partition(":")[0], raising=False)
     objects._file_system.cache_clear()
     place = parse_runs(url)
     assert isinstance(place, RunsUrl)
