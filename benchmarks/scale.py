@@ -559,6 +559,8 @@ def plot(found: Sequence[Mapping[str, Any]], path: Path) -> None:
                 ]
                 axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
             axis.set(xscale="log", yscale="log", title=kind, xlabel="trials in the study")
+            _plain(axis.xaxis, sorted({each["trials"] for each in mine}))
+            _plain(axis.yaxis, (1, 10, 100, 1000))
             axis.set_ylabel("ms of the worker's computing, median")
             axis.grid(alpha=0.3)
         axes[0].legend(fontsize="x-small", ncols=2)
@@ -569,11 +571,17 @@ def plot(found: Sequence[Mapping[str, Any]], path: Path) -> None:
                 [each["megabytes"] - each["megabytes_before"] for each in mine],
                 marker="o", markersize=3, label=f"a worker, {kind}",
             )  # fmt: skip
-        axes[-1].set(xscale="log", ylim=(0, None), title="memory", xlabel="trials in the study")
+        axes[-1].set(ylim=(0, None), title="memory", xlabel="trials in the study")
         axes[-1].set_ylabel("MB, more than before it read the study")
         axes[-1].grid(alpha=0.3)
         axes[-1].legend(fontsize="x-small")
         save(figure, path, "svg")
+
+
+def _plain(axis: Any, places: Sequence[int]) -> None:
+    """Label a logarithmic axis with these numbers only."""
+    axis.set_ticks(places, [f"{place:,}" for place in places])
+    axis.set_ticks([], minor=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
