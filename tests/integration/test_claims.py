@@ -256,3 +256,8 @@ def test_a_ticket_that_is_given_back_amid_a_claim_is_no_end(
     assert (other.claim().ticket, opened.ticket().attempt) == (1, 2)
     database.close()
     postgres.empty(postgres_prepared)
+
+
+def test_a_claim_knows_how_many_trials_ran(search):
+    opened = search(trials=3)
+    assert [opened.hand(name).claim().running for name in ("one", "two", "three")] == [0, 1, 2]

@@ -145,11 +145,7 @@ class LeaseKeeper:
         return True
 
     def _keep(self) -> None:
-        pause = min(
-            self._lease_seconds / RENEWALS_PER_LEASE,
-            self._trial_timeout / RENEWALS_PER_LEASE,
-            max(LONGEST_PAUSE_SECONDS, self._claim.running / MOST_RENEWALS_PER_SECOND),
-        )
+        pause = pause_seconds(self._lease_seconds, self._trial_timeout, self._claim.running)
         renewing = True
         while not self._over.wait(pause):
             if self._hangs():
@@ -199,3 +195,15 @@ class LeaseKeeper:
             logger.warning("ticket %d: %s", self._claim.ticket, refused)
         finally:
             self._exit_process(MORE_TO_DO)
+
+
+def pause_seconds(lease_seconds: float, trial_timeout: float, running: int) -> float:
+    """Return the seconds between two renewals.
+
+    Args:
+        lease_seconds: The length of the lease.
+        trial_timeout: Seconds in which watched code must finish a batch.
+        running: How many trials of the study run.
+    """
+    most = max(LONGEST_PAUSE_SECONDS, running / MOST_RENEWALS_PER_SECOND)
+    return min(lease_seconds / RENEWALS_PER_LEASE, trial_timeout / RENEWALS_PER_LEASE, most)

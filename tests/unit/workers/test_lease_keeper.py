@@ -16,7 +16,7 @@ from hpsearch.exit_codes import MORE_TO_DO
 from hpsearch.search.database.storage import GaveUpWaiting
 from hpsearch.search.ledger.types import Claim
 from hpsearch.workers.trial import lease_keeper
-from hpsearch.workers.trial.lease_keeper import RENEWALS_PER_LEASE, LeaseKeeper
+from hpsearch.workers.trial.lease_keeper import RENEWALS_PER_LEASE, LeaseKeeper, pause_seconds
 
 LEASE = 0.2
 #: For what must happen, however busy the machine is.
@@ -439,3 +439,10 @@ def test_leaving_is_answered_at_once_while_the_lease_is_in_doubt() -> None:
         assert keeper.must_leave() is False
         told = True
         assert keeper.must_leave() is True
+
+
+@pytest.mark.parametrize(("running", "seconds"), [(1, 2.0), (128, 2.0), (256, 4.0), (10_000, 7.5)])
+def test_a_large_fleet_renews_less_often_but_four_times_in_a_lease(running, seconds) -> None:
+    assert pause_seconds(30.0, float("inf"), running) == seconds
+    assert pause_seconds(2.0, float("inf"), running) == 0.5
+    assert pause_seconds(30.0, 4.0, running) == 1.0
