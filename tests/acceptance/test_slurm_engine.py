@@ -76,14 +76,6 @@ def test_a_preempted_worker_saves_a_checkpoint_and_comes_back(site, slurm):
     assert site.restarts() == {1: 1}
 
 
-def start_requeued(site: Site, slurm: Slurm) -> None:
-    """Let Slurm start what it has requeued, instead of after its two minutes."""
-    wait_for(lambda: any(each.reason == "BeginTime" for each in site.workers()), "requeued task")
-    for each in site.workers():
-        if each.reason == "BeginTime":
-            slurm.run("scontrol", "update", f"jobid={each.native_id}", "StartTime=now")
-
-
 def test_a_node_that_can_not_train_is_excluded(site):
     site.launch(1, "-E", "device=cuda:0")
     wait_for(lambda: not site.fleet(), "end of the worker")
@@ -104,7 +96,7 @@ def test_an_old_worker_beside_its_copy_changes_nothing(site, slurm):
     slurm.kill_daemon(node)
     os.kill(old, signal.SIGSTOP)
     slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    start_requeued(site, slurm)
+    site.start_requeued(slurm)
     wait_for(lambda: bool(site.pids(1) - {old}), "copy on the other node")
     site.hold.unlink()
     wait_for(site.is_finished, "end of the study")

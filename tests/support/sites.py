@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from hpsearch.engines.engine import WORKER, FleetWorker
 from hpsearch.engines.fleet_state import fleet_state
 from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import tickets
 from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.events import Event, EventKind, event_log
 from hpsearch.search.ledger.fleets import fleets_of
 from support.postgres import PostgresServer
+from support.slurm import Slurm
 
 #: Seconds that a step may take on a busy machine.
 PATIENCE = 180.0
@@ -123,10 +126,26 @@ class Site:
         for pid in self.pids(number):
             os.kill(pid, signal.SIGKILL)
 
+    def start_requeued(self, slurm: Slurm) -> None:
+        """Let Slurm start what it has requeued, instead of after its two minutes."""
+
+        def waiting() -> list[FleetWorker]:
+            return [each for each in self.workers() if each.reason == "BeginTime"]
+
+        wait_for(lambda: bool(waiting()), "requeued task")
+        for each in waiting():
+            slurm.run("scontrol", "update", f"jobid={each.native_id}", "StartTime=now")
+
     def epochs(self) -> int:
         with self._database() as database:
             study_id = studies.find(database, "fleet").study_id
             return queries.counts(database, study_id).epochs_run
+
+    def renewals(self) -> int:
+        """Return how often leases have been renewed."""
+        with self._database() as database:
+            query = sa.select(sa.func.sum(tickets.c.renewals))
+            return int(database.read(lambda connection: connection.execute(query).scalar_one()))
 
     def events(self, kind: EventKind) -> list[Event]:
         with self._database() as database:

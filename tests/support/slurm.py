@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,25 @@ class Slurm:
         """Kill the daemon of a node; its tasks go on."""
         self.daemons[node].kill()
 
+    def cut_power(self, node: str) -> None:
+        """Kill everything of a node, and let Slurm see that it is down."""
+        self.kill_daemon(node)
+        scripts = [
+            int(each.name) for each in Path("/proc").glob("[0-9]*")
+            if f"{self.config.parent}/spool.{node}/".encode() in _read(each / "cmdline")
+        ]  # fmt: skip
+        # The step's daemon first: it would report how its script ended
+        daemons = [int(_read(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()[1])
+                   for pid in scripts]  # fmt: skip
+        wanted = f"SLURMD_NODENAME={node}\0".encode()
+        of_node = [int(each.name) for each in Path("/proc").glob("[0-9]*")
+                   if wanted in _read(each / "environ")
+                   and str(self.config).encode() in _read(each / "environ")]  # fmt: skip
+        for pid in (*daemons, *scripts, *of_node):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+
     def run(self, *command: str, **environment: str) -> str:
         """Run one of Slurm's commands; returns its output."""
         ran = subprocess.run(
@@ -79,6 +99,13 @@ class Slurm:
         """Return one field of a task, as ``scontrol show job`` prints it."""
         shown = self.run("scontrol", "show", "job", task)
         return next(word.partition("=")[2] for word in shown.split() if word.startswith(f"{name}="))
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 @contextmanager
