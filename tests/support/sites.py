@@ -164,18 +164,15 @@ class Site:
         health = json.loads(self.done("doctor", "--study", "fleet", "--json"))
         assert (health["well"], health["checked"]["epochs"]) == (True, 24), health
 
-    def curves(self) -> dict[str, list[tuple[float, ...]]]:
-        """Return a trial's parameters -> its metrics by epoch, to every digit."""
+    def curves(self) -> dict[int, list[tuple[float, ...]]]:
+        """Return a ticket -> its metrics by epoch, to every digit."""
         with self._database() as database:
             study_id = studies.find(database, "fleet").study_id
-            tickets = queries.all_tickets(database, study_id)
-            curves = queries.curves(database, study_id, [each.ticket for each in tickets])
+            every = [each.ticket for each in queries.all_tickets(database, study_id)]
+            curves = queries.curves(database, study_id, every)
         return {
-            f"{each.number}": [
-                (epoch.train_loss, epoch.val_loss, epoch.val_accuracy)
-                for epoch in curves[each.ticket]
-            ]
-            for each in tickets
+            ticket: [(each.train_loss, each.val_loss, each.val_accuracy) for each in epochs]
+            for ticket, epochs in curves.items()
         }
 
     def _database(self) -> closing[Database]:
