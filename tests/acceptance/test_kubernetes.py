@@ -172,7 +172,9 @@ def test_a_study_ends_exactly_whatever_happens_to_its_pods(site):
 
     site.done("scale", "--study", "my_study", "--workers", "1")
     surplus = site.pod(1)
-    assert [each.reason for each in site.workers()] == [None, "told to leave"]
+    site.cluster.wait_for(
+        lambda: [each.reason for each in site.workers()] == [None, "told to leave"], "leaving pod"
+    )
     site.cluster.nodes["node-b"] = 8
     site.cluster.drain("node-a")
     second.unlink()
@@ -222,7 +224,8 @@ def test_exit_codes_say_what_happens_next(site):
     assert WRONG in codes
     assert len(site.cluster.processes) == 2  # no loop
     assert {each.state for each in site.workers()} == {"ended"}
-    assert "failed with exit code 2 matching FailJob rule" in str(site.workers())
+    # That of its pod, or if the Job ended first, that of the other
+    assert all("exit code 2" in str(each.reason) for each in site.workers())
 
     # The same launch with the right Secret replaces the Job. Two nodes can't train.
     ends = "".join(
