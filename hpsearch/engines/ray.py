@@ -34,6 +34,7 @@ from hpsearch.engines.engine import (
 )
 from hpsearch.engines.ray_actor import NAMESPACE, FleetStore, Record, WorkerTask, create_actor
 from hpsearch.errors import UserError
+from hpsearch.exit_codes import NODE_UNUSABLE
 from hpsearch.search.database.environment import URL, URL_FILE
 from hpsearch.search.ledger.fleets import Fleet
 
@@ -160,11 +161,12 @@ class RayEngine:
             names = self._names(ray)
             stays = self._order(ray, store, names, wanted)
             for number in range(1, wanted + 1):
-                if number not in names:
-                    store.forget(number)
-                    create_actor(self._task(number))
-                elif not stays[number]:  # it is about to end, so its name isn't free yet
-                    create_actor(self._task(number, generation=_generation(names[number]) + 1))
+                if stays.get(number):
+                    continue
+                # One that is about to end has its name still
+                generation = _generation(names[number]) + 1 if number in names else 1
+                store.forget(number)
+                create_actor(self._task(number, generation=generation))
 
     def look(self) -> list[FleetWorker]:
         """Return the workers by the cluster's actors, and by what those stored."""
@@ -323,6 +325,8 @@ class RayEngine:
                 stays[number] = False
             elif record is not None and record.ended is None:
                 asked[number] = actor.keep.remote(number <= wanted)
+            elif record is not None and record.ended != NODE_UNUSABLE:
+                stays[number] = False
             elif number > wanted:
                 ray.kill(actor, no_restart=True)
                 store.forget(number)
