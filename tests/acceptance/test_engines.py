@@ -1,4 +1,4 @@
-"""What every engine of a cluster must do: on a real Slurm, and on a made-up Kubernetes."""
+"""What every engine of a cluster must do: on a real Slurm and Ray, and a made-up Kubernetes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import kubernetes_api
+from support import kubernetes_api, ray_cluster
 from support.kubernetes import IMAGE, Cluster
 from support.sites import Site, running_site, wait_for
 from support.slurm import running_cluster
@@ -27,11 +27,18 @@ def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clus
         yield cluster
 
 
-@pytest.fixture(params=["slurm", "kubernetes"])
+@pytest.fixture(scope="module")
+def ray() -> Iterator[dict[str, str]]:
+    with ray_cluster.running_cluster() as cluster:
+        cluster.require_nodes(2)
+        yield {"RAY_ADDRESS": cluster.address}
+
+
+@pytest.fixture(params=["slurm", "ray", "kubernetes"])
 def site(request: pytest.FixtureRequest, tmp_path: Path, postgres) -> Iterator[Site]:
     """A study on each engine in turn."""
     found = request.getfixturevalue(request.param)
-    environment = found if request.param == "slurm" else {}
+    environment = {} if request.param == "kubernetes" else found
     with running_site(tmp_path, postgres, request.param, environment) as site:
         if request.param == "kubernetes":
             uri = b64encode(site.storage.encode()).decode()

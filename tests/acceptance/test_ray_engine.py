@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,11 +10,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from support.ray_cluster import RayCluster, running_cluster, wait_for
+from support.ray_cluster import RayCluster, running_cluster
+from support.sites import Site, running_site, wait_for
 
 from hpsearch.engines.engine import FleetWorker
 from hpsearch.engines.ray import RayEngine
 from hpsearch.engines.ray_actor import FleetStore
+from hpsearch.search.ledger.events import EventKind
 from hpsearch.search.ledger.fleets import Fleet
 
 PASSWORD = "s3cr3t-of-the-database"
@@ -120,21 +123,22 @@ def test_a_worker_starts_again_by_its_exit_code(cluster, made):
 
 def test_a_node_that_cannot_train_is_not_used_again(cluster, made):
     cluster.require_nodes(2)
-    made.codes.write_text("69\n")
-    made.engine(1).apply()
-    wait_for(lambda: bool(made.look()[1].excluded), "excluded node")
-    wait_for(lambda: made.states() == {1: "running"}, "worker on the other node")
-    assert made.look()[1].restarts == 1
-    store = FleetStore(made.fleet.key)
-    assert store.read(1).node not in store.excluded()
-    # No third node is there for what the second refuses, too
-    made.engine(1).stop()
-    wait_for(lambda: made.states() == {1: "ended"}, "end")
     made.codes.write_text("69\n69\n")
     made.engine(1).apply()
-    wait_for(lambda: made.look()[1].reason == "needs 1 CPU, 0.5 GPU; no node has that but those "
-             "excluded", "wait for a node")  # fmt: skip
-    assert made.states() == {1: "pending"}
+    store = FleetStore(made.fleet.key)
+    why = "needs 1 CPU, 0.5 GPU; no node has that but those excluded"
+    wait_for(lambda: made.look()[1].reason == why, "wait for a third node")
+    assert len(store.excluded()) == 2
+    assert made.look()[1].restarts == 1
+    cluster.require_nodes(3)
+    wait_for(lambda: made.states() == {1: "running"}, "worker on the third node")
+    assert store.read(1).node not in store.excluded()
+    assert made.look()[1].restarts == 2
+
+    # A later launch uses all nodes again
+    made.engine(1).stop()
+    wait_for(lambda: made.states() == {1: "ended"}, "end")
+    assert store.excluded() == {}
 
 
 def test_what_cannot_run_is_refused_before_it_starts(cluster, made, tmp_path):
@@ -159,6 +163,48 @@ def test_what_cannot_run_is_refused_before_it_starts(cluster, made, tmp_path):
     sqlite = RayEngine(made.fleet, f"sqlite:///{tmp_path}/x.db", address=cluster.address)
     (problem,) = sqlite.check()
     assert "`hpsearch storage copy`" in problem
+
+
+def test_a_search_survives_its_node_and_needs_no_driver(cluster, tmp_path, postgres):
+    with running_site(tmp_path, postgres, "ray", {"RAY_ADDRESS": cluster.address}) as site:
+        cluster.require_nodes(1)
+        (first,) = cluster.nodes
+        dry = site.done("launch", "--study", "fleet.yaml", "--workers", "8", "--engine", "ray",
+                        "-E", "gpus=0.25", "--dry-run")  # fmt: skip
+        assert json.loads(dry)["options"]["num_gpus"] == 0.25
+        site.settings = ("gpus=0.5", "device=cpu")
+        site.hold.touch()
+        site.launch(2)  # it ends at once: the actors need no driver
+        wait_for(lambda: site.epochs() == 2, "epoch of each worker")
+        site.done("scale", "--study", "fleet", "--workers", "3")
+        cluster.require_nodes(2)
+        wait_for(lambda: site.epochs() == 3, "epoch of the third worker")
+
+        old = site.pids(1) | site.pids(2)
+        cluster.kill(first)
+        # Its workers run on, in the middle of an epoch, and one has a copy on the other node
+        wait_for(lambda: site.epochs() == 4, "epoch of the copy")
+        copies = (site.pids(1) | site.pids(2)) - old
+        site.hold.unlink()
+        wait_for(lambda: not old & (site.pids(1) | site.pids(2)), "end of the old workers")
+        wait_for(site.is_finished, "end of the study")
+        wait_for(lambda: not site.fleet(), "end of the fleet")
+        site.require_exact()
+        assert len(copies) == 1
+        # The old ones were told by the end of their actors, and have saved checkpoints
+        left = {each.owner.split(":")[1] for each in site.events(EventKind.RELEASED)}
+        assert left == {"worker-1", "worker-2"}
+        told = site.done("logs", "--study", "fleet", "--worker", "3", "--follow")
+        assert told.endswith("stopped working on study fleet: finished\n")
+        assert site.curves() == undisturbed(site).curves()
+
+
+def undisturbed(site: Site) -> Site:
+    """Search the same study with one worker of this machine, on SQLite."""
+    alone = Site(site.folder.parent / "alone", "", "local")
+    alone.storage = f"sqlite:///{alone.folder}/alone.db"
+    alone.done("launch", "--study", "fleet.yaml", "--workers=1", "--devices=cpu")
+    return alone
 
 
 def password_is_shown() -> bool:

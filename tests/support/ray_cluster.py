@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-#: Seconds that a step may take on a busy machine.
-PATIENCE = 180.0
 
 
 @dataclass
@@ -78,11 +74,3 @@ def running_cluster() -> Iterator[RayCluster]:
             warnings.simplefilter("ignore")
             ray.shutdown()
             cluster.shutdown()
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait until ``condition`` returns True."""
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until, f"no {what} within {PATIENCE:g} s"
-        time.sleep(0.2)
