@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +18,6 @@ from support.sites import Site, running_site, wait_for
 from hpsearch.engines.engine import FleetWorker
 from hpsearch.engines.ray import RayEngine
 from hpsearch.engines.ray_actor import FleetStore
-from hpsearch.search.ledger.events import EventKind
 from hpsearch.search.ledger.fleets import Fleet
 
 PASSWORD = "s3cr3t-of-the-database"
@@ -25,8 +26,8 @@ POSTGRES = f"postgresql://me:{PASSWORD}@db/search"
 #: In place of hpsearch: exits with the next code of its list, and without one waits for SIGTERM.
 WORKER = """\
 #!/bin/sh
-echo "worker $HPSEARCH_WORKER, GPU $CUDA_VISIBLE_DEVICES"
-trap 'echo asked to leave; exit 75' TERM
+trap 'touch {codes}.left; echo asked to leave; exit 75' TERM
+echo "worker $HPSEARCH_WORKER of actor $PPID, GPU $CUDA_VISIBLE_DEVICES"
 code=$(sed -n 1p {codes} 2>/dev/null)
 sed -i 1d {codes} 2>/dev/null
 [ -n "$code" ] && echo "exits with $code" && exit $code
@@ -121,6 +122,18 @@ def test_a_worker_starts_again_by_its_exit_code(cluster, made):
     assert made.look()[1].restarts == 0
 
 
+def test_a_worker_whose_actor_is_killed_leaves_and_is_replaced(cluster, made):
+    cluster.require_nodes(1)
+    made.engine(1).apply()
+    wait_for(lambda: made.states() == {1: "running"} and bool(made.log(1)), "output")
+    actor = int(made.log(1)[0].split()[4].rstrip(","))
+    os.kill(actor, signal.SIGKILL)
+    wait_for(lambda: Path(f"{made.codes}.left").exists(), "signal to the orphan")
+    wait_for(lambda: made.look()[1].restarts == 1, "another actor")
+    wait_for(lambda: made.states() == {1: "running"} and bool(made.log(1)), "output")
+    assert int(made.log(1)[0].split()[4].rstrip(",")) != actor
+
+
 def test_a_node_that_cannot_train_is_not_used_again(cluster, made):
     cluster.require_nodes(2)
     made.codes.write_text("69\n69\n")
@@ -191,9 +204,6 @@ def test_a_search_survives_its_node_and_needs_no_driver(cluster, tmp_path, postg
         wait_for(lambda: not site.fleet(), "end of the fleet")
         site.require_exact()
         assert len(copies) == 1
-        # The old ones were told by the end of their actors, and have saved checkpoints
-        left = {each.owner.split(":")[1] for each in site.events(EventKind.RELEASED)}
-        assert left == {"worker-1", "worker-2"}
         told = site.done("logs", "--study", "fleet", "--worker", "3", "--follow")
         assert told.endswith("stopped working on study fleet: finished\n")
         assert site.curves() == undisturbed(site).curves()
