@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,21 @@ from support.sites import Site, running_site, wait_for
 from support.slurm import Slurm, running_cluster
 
 from hpsearch.search.ledger.events import EventKind
+
+#: The folder of the console script.
+BIN = Path(sys.executable).parent
+
+PAGE = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+
+#: What differs between the page's cluster and this one.
+HERE = {
+    "gpus: 1, cpus: 4, memory: 16G, partition: gpu": "cpus: 1, memory: 200M, partition: main",
+    "gpus: 1\n": "gpus: 0\n",
+    "cpus: 8": "cpus: 1",
+    '"module load cuda", "source /shared/venv/bin/activate"': f'"export PATH={BIN}:$PATH"',
+    "env: {HPSEARCH_DATA: /scratch/data}": "env: {OMP_NUM_THREADS: 1}",
+    "extra: {constraint: a100, qos: preempt}": "extra: {nice: 1}",
+}
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +122,57 @@ def test_an_old_worker_beside_its_copy_changes_nothing(site, slurm):
     wait_for(lambda: old not in site.pids(1), "end of the old worker")
     site.require_exact()
     assert site.events(EventKind.WRITE_REFUSED)
+
+
+def commands(section: str) -> list[str]:
+    """Return the commands of a part of the page, with fewer workers."""
+    text = PAGE.partition(section)[2].partition("\n## ")[0]
+    found = re.findall(r"^    hpsearch (.+)$", text, flags=re.MULTILINE)
+    return [re.sub(r"--workers (?:8|16)", "--workers 2", each) for each in found]
+
+
+def test_the_commands_of_the_page_run_as_they_are(site, slurm):
+    (profiles,) = re.findall(r"```yaml\n(slurm:.+?)```", PAGE, flags=re.DOTALL)
+    for old, new in HERE.items():
+        assert profiles.count(old) == 1, old
+        profiles = profiles.replace(old, new)
+    (site.folder / "engines.yaml").write_text(profiles)
+    text = (site.folder / "fleet.yaml").read_text().replace("study: fleet", "study: my_study")
+    (site.folder / "my_study.yaml").write_text(text)
+    site.study = "my_study"
+    wait = {"HPSEARCH_WAIT_AT": f"row_created:1:{site.hold}"}
+
+    def run(command: str, **environment: str) -> str:
+        site.environment = {**before, **environment}
+        return site.done(*shlex.split(command, comments=True))
+
+    before = dict(site.environment)
+    this_machine, on_slurm, big, *others = commands("# From a laptop to a cluster\n")
+    status, scale, logs, stop = others
+    # Each launch waits, so that there is something to scale and to stop
+    site.hold.touch()
+    detach, fewer = commands("## This machine\n")
+    run(detach, **wait)
+    assert "(before: 4)" in run(fewer)
+    run(stop)
+    site.hold.unlink()
+    wait_for(lambda: "fleets" not in site.status(), "end of the launch")
+
+    dry, submit, more = commands("## Slurm\n")
+    assert run(dry).startswith("#!/bin/bash")
+    # The jobs inherit it
+    site.hold.touch()
+    run(submit, **wait)
+    assert "(before: 2)" in run(more)
+    assert "2 workers wanted on slurm:big" in run(big, **wait)
+    wait_for(lambda: len(site.processes()) == 2, "workers of a fleet")
+    assert "slurm:default: " in run(status)
+    assert "(before: 2)" in run(f"{scale} --engine slurm:big")
+    wait_for(lambda: bool(site.pids(3)), "third worker")
+    wait_for(lambda: "my_study" in run(f"{logs} --engine slurm:big"), "output")
+    run(stop)
+    site.hold.unlink()
+    wait_for(lambda: not site.fleet(), "end of both fleets")
+    assert "my_study: finished; 8 of 8 trials" in run(on_slurm)
+    assert "my_study: finished; 8 of 8 trials" in run(this_machine)
+    site.require_exact()

@@ -52,6 +52,7 @@ class Site:
     #: ``key=value`` settings of every launch.
     settings: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    study: str = "fleet"
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -90,14 +91,14 @@ class Site:
         )
 
     def status(self) -> Any:
-        return json.loads(self.done("status", "--study", "fleet", "--json"))
+        return json.loads(self.done("status", "--study", self.study, "--json"))
 
     def workers(self) -> list[FleetWorker]:
         """Return what the engine reports of every worker."""
         with self._database() as database:
             states = [
                 fleet_state(each, self.storage)
-                for each in fleets_of(database, studies.find(database, "fleet"))
+                for each in fleets_of(database, studies.find(database, self.study))
             ]
         assert [each.problem for each in states if each.problem] == []
         return [worker for each in states for worker in each.workers]
@@ -138,7 +139,7 @@ class Site:
 
     def epochs(self) -> int:
         with self._database() as database:
-            study_id = studies.find(database, "fleet").study_id
+            study_id = studies.find(database, self.study).study_id
             return queries.counts(database, study_id).epochs_run
 
     def renewals(self) -> int:
@@ -149,25 +150,25 @@ class Site:
 
     def events(self, kind: EventKind) -> list[Event]:
         with self._database() as database:
-            log = event_log(database, studies.find(database, "fleet").study_id)
+            log = event_log(database, studies.find(database, self.study).study_id)
         return [each for each in log if each.kind == kind]
 
     def is_finished(self) -> bool:
         with self._database() as database:
-            counts = queries.counts(database, studies.find(database, "fleet").study_id)
+            counts = queries.counts(database, studies.find(database, self.study).study_id)
         return counts.finished == 8
 
     def require_exact(self) -> None:
         """Check that every trial was trained once, every epoch is there, and all files are."""
         counts = self.status()["trials"]
         assert (counts["total"], counts["complete"]) == (8, 8)
-        health = json.loads(self.done("doctor", "--study", "fleet", "--json"))
+        health = json.loads(self.done("doctor", "--study", self.study, "--json"))
         assert (health["well"], health["checked"]["epochs"]) == (True, 24), health
 
     def curves(self) -> dict[int, list[tuple[float, ...]]]:
         """Return a ticket -> its metrics by epoch, to every digit."""
         with self._database() as database:
-            study_id = studies.find(database, "fleet").study_id
+            study_id = studies.find(database, self.study).study_id
             every = [each.ticket for each in queries.all_tickets(database, study_id)]
             curves = queries.curves(database, study_id, every)
         return {
@@ -192,7 +193,7 @@ def running_site(
         yield site
         site.hold.unlink(missing_ok=True)
         if site.processes():
-            site.run("stop", "--study", "fleet")
+            site.run("stop", "--study", site.study)
             wait_for(lambda: not site.processes(), "end of the workers")
     postgres.drop(url)
 
