@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from time import sleep
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
+from pydantic import BeforeValidator, Field
 from sqlalchemy.engine import make_url
 
 from hpsearch.errors import UserError
@@ -30,6 +31,17 @@ from hpsearch.workers.runs_place.place import Runs, parse_runs
 
 #: The variables by which an engine gives a worker its fleet's key and its number.
 FLEET, WORKER = "HPSEARCH_FLEET", "HPSEARCH_WORKER"
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+#: The annotation of a profile's ``env``: variables, whose values may be written as numbers.
+Variables = dict[
+    Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")],
+    Annotated[str, BeforeValidator(_as_text)],
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from hpsearch.engines.engine import (
     ENGINES,
     WORKER,
     FleetWorker,
+    Variables,
     fleet_folder,
     problems_of_storage,
     require_extra,
@@ -69,7 +70,7 @@ class RayEngine:
         memory: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[KMGT]?(i?B)?$")] | None = None,
         device: str = "auto",
         resources: dict[str, Annotated[float, Field(gt=0)]] = {},  # noqa: B006 - never changed
-        env: dict[str, str] = {},  # noqa: B006
+        env: Variables = {},  # noqa: B006
         runtime_env: dict[str, JsonValue] = {},  # noqa: B006
         autoscaling: bool = False,
         command: str | None = None,

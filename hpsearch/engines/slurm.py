@@ -19,6 +19,7 @@ from hpsearch.engines.engine import (
     ENGINES,
     WORKER,
     FleetWorker,
+    Variables,
     exports,
     fleet_folder,
     followed,
@@ -100,7 +101,7 @@ class SlurmEngine:
         at_once: PositiveInt | None = None,
         device: str = "auto",
         setup: list[str] = [],  # noqa: B006 - a default of a profile, never changed
-        env: dict[str, str] = {},  # noqa: B006
+        env: Variables = {},  # noqa: B006
         extra: dict[Annotated[str, Field(pattern="^[a-z][a-z-]*$")], str | int | bool] = {},  # noqa: B006
         command: str | None = None,
     ) -> None:

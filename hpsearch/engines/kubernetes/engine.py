@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from hpsearch.engines.engine import ENGINES, FleetWorker, problems_of_storage
+from hpsearch.engines.engine import ENGINES, FleetWorker, Variables, problems_of_storage
 from hpsearch.engines.kubernetes.job import CONTAINER, FLEET_LABEL, URI, PodSettings, job_of
 from hpsearch.engines.kubernetes.kubectl import Kubectl, Refused
 from hpsearch.engines.kubernetes.pods import Object, has_ended, is_leaving, workers_of
@@ -55,7 +55,7 @@ class KubernetesEngine:
         claim: ObjectName | None = None,
         mount: Folder = "/shared",
         secret: ObjectName = "hpsearch-database",
-        env: dict[str, str] = {},  # noqa: B006 - never changed; a key's default must be JSON
+        env: Variables = {},  # noqa: B006 - never changed; a key's default must be JSON
         patch: Path | None = None,
     ) -> None:
         """Prepare a fleet; nothing is read or started.
