@@ -299,11 +299,18 @@ def _worker_of(line: str) -> FleetWorker:
         state="pending" if pending else "running" if running else "ended",
         native_id=f"{job}_{task}",
         host=host or None,
-        reason=reason if pending else None if running else state.lower(),
+        reason=_reason(state, reason),
         expected=start if pending and start != "N/A" else None,
         restarts=int(noted.get("restarts", "0")),
         excluded=tuple(noted["excluded"].split(",")) if "excluded" in noted else (),
     )
+
+
+def _reason(state: str, reason: str) -> str | None:
+    """Return why a job waits, or how it ended."""
+    if state in _PENDING:
+        return None if reason == "None" else reason  # the scheduler hasn't looked at it yet
+    return None if state in _RUNNING else state.lower()
 
 
 def _age(worker: FleetWorker) -> int:

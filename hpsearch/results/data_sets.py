@@ -124,7 +124,7 @@ def require_same(
     study: str,
     params: Mapping[str, Any],
     images: Images,
-    known: KnownHashes,
+    hashes: KnownHashes,
 ) -> None:
     """Compare the current images with those of a study's trials.
 
@@ -133,14 +133,14 @@ def require_same(
         study: Its name, for the message.
         params: The configuration that chooses ``images``.
         images: The current images.
-        known: The study's data hashes.
+        hashes: The study's data hashes.
 
     Raises:
         DataError: If trials were trained on other images.
     """
-    if known.read(database) <= {images.data_hash}:
+    if hashes.read(database) <= {images.data_hash}:
         return
-    study_id = known.study_id
+    study_id = hashes.study_id
     tickets = queries.all_tickets(database, study_id)
     for group in groups(database, study_id, tickets):
         others = {each for each in group.hashes.values() if each != images.data_hash}

@@ -101,7 +101,7 @@ def test_tasks_leave_come_back_and_end_by_their_exit_codes(slurm, shell):
         assert len({each.owner for each in left}) == 2
 
     # The requeued task waits for two minutes before Slurm starts it again
-    slurm.run("scontrol", "update", f"jobid={job}_1", "StartTime=now")
+    slurm.run("scontrol", "update", f"jobid={job}_1", "StartTime=now+3")
     wait_for(lambda: slurm.states(job)["1"] == "COMPLETED", "end of the requeued task", slurm)
     states = slurm.states(job)
     assert (states["1"], states["2"], states["3"]) == ("COMPLETED", "COMPLETED", "CANCELLED")

@@ -62,7 +62,10 @@ def launch_watched(site: Site, workers: int) -> Path:
     """Launch workers that wait after an epoch; returns the file that says that one was told."""
     told = site.folder / "told"
     # The job script's own: it hands a signal on to its worker by `kill -TERM`
-    watched = f'kill() {{ builtin kill "$@"; [ "$1" != -TERM ] || touch {told}; }}'
+    watched = (
+        'kill() { builtin kill "$@"; local code=$?; '
+        f'[ "$1" != -TERM ] || touch {told}; return $code; }}'
+    )
     site.hold.touch()
     site.launch(workers, "-E", f"setup={json.dumps([watched])}")
     wait_for(lambda: site.epochs() == workers, "epoch of each worker")
@@ -122,6 +125,7 @@ def test_an_old_worker_beside_its_copy_changes_nothing(site, slurm):
     wait_for(lambda: old not in site.pids(1), "end of the old worker")
     site.require_exact()
     assert site.events(EventKind.WRITE_REFUSED)
+    slurm.restore(node)
 
 
 def commands(section: str) -> list[str]:
@@ -154,8 +158,12 @@ def test_the_commands_of_the_page_run_as_they_are(site, slurm):
     site.hold.touch()
     detach, fewer = commands("## This machine\n")
     run(detach, **wait)
+    wait_for(lambda: site.status()["trials"]["running"] == 4, "trial of each worker")
     assert "(before: 4)" in run(fewer)
     run(stop)
+    # A worker reads the stop with the renewal of its lease, and each renews it as often
+    seen = site.renewals()
+    wait_for(lambda: site.renewals() >= seen + 4, "renewal of each worker")
     site.hold.unlink()
     wait_for(lambda: "fleets" not in site.status(), "end of the launch")
 
@@ -170,9 +178,9 @@ def test_the_commands_of_the_page_run_as_they_are(site, slurm):
     assert "slurm:default: " in run(status)
     assert "(before: 2)" in run(f"{scale} --engine slurm:big")
     # Two nodes of two CPUs are full: the third has nothing to show yet
-    assert " 2 pending (Resources" in run(status)
+    wait_for(lambda: " 2 pending (Resources" in run(status), "reason")
     logs = logs.replace("--worker 3", "--worker 1")
-    assert "study my_study: on cpu" in run(f"{logs} --engine slurm:big")
+    wait_for(lambda: "study my_study: on" in run(f"{logs} --engine slurm:big"), "output")
     run(stop)
     site.hold.unlink()
     wait_for(lambda: not site.fleet(), "end of both fleets")

@@ -23,6 +23,7 @@ from hpsearch.results.confirmation.spec import confirmed_search, spec_of
 from hpsearch.results.export.bundle import read_bundle
 from hpsearch.results.final_evaluations import evaluations
 from hpsearch.results.records import read_study
+from hpsearch.search.database.schema_version import upgrade_tables
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
 from hpsearch.study_file.loading import load_study, study_from_document
@@ -34,10 +35,13 @@ Hpsearch = Callable[..., Ran]
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    """A copy of the database."""
+    """A copy of the database, upgraded as `hpsearch studies --upgrade` does."""
     with gzip.open(DATA / "before.db.gz") as packed, (tmp_path / "before.db").open("wb") as file:
         shutil.copyfileobj(packed, file)
-    return f"sqlite:///{tmp_path / 'before.db'}"
+    url = f"sqlite:///{tmp_path / 'before.db'}"
+    with closing(Database(url)) as database:
+        assert upgrade_tables(database) is not None
+    return url
 
 
 @pytest.fixture

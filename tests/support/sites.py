@@ -6,17 +6,18 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from hpsearch.cli.app import run_command
 from hpsearch.engines.engine import WORKER, FleetWorker
 from hpsearch.engines.fleet_state import fleet_state
 from hpsearch.search.database.storage import Database
@@ -64,14 +65,18 @@ class Site:
         return self.folder / "hold"
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run ``hpsearch ARGUMENTS`` in the folder."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("HPSEARCH")}
-        return subprocess.run(
-            [sys.executable, "-m", "hpsearch", *arguments],
-            cwd=self.folder, capture_output=True, text=True, timeout=600, check=False,
-            env={**clean, "HPSEARCH_DATA": str(self.folder.parent / "data"),
-                 "HPSEARCH_STORAGE": self.storage, **self.environment},
-        )  # fmt: skip
+        """Run ``hpsearch ARGUMENTS`` in the folder, in this process, which imports torch once."""
+        out, err = StringIO(), StringIO()
+        with pytest.MonkeyPatch.context() as patched, redirect_stdout(out), redirect_stderr(err):
+            for name in [name for name in os.environ if name.startswith("HPSEARCH")]:
+                patched.delenv(name)
+            own = {"HPSEARCH_DATA": str(self.folder.parent / "data"),
+                   "HPSEARCH_STORAGE": self.storage}  # fmt: skip
+            for name, value in {**own, **self.environment}.items():
+                patched.setenv(name, value)
+            patched.chdir(self.folder)
+            code = run_command(arguments)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     def done(self, *arguments: str) -> str:
         """Run it, require exit code 0, return what it printed."""
@@ -128,14 +133,17 @@ class Site:
             os.kill(pid, signal.SIGKILL)
 
     def start_requeued(self, slurm: Slurm) -> None:
-        """Let Slurm start what it has requeued, instead of after its two minutes."""
+        """Let Slurm start what it has requeued, instead of after its two minutes.
+
+        Not in the same second: Slurm revokes a credential for jobs up to the second of its end.
+        """
 
         def waiting() -> list[FleetWorker]:
             return [each for each in self.workers() if each.reason == "BeginTime"]
 
         wait_for(lambda: bool(waiting()), "requeued task")
         for each in waiting():
-            slurm.run("scontrol", "update", f"jobid={each.native_id}", "StartTime=now")
+            slurm.run("scontrol", "update", f"jobid={each.native_id}", "StartTime=now+3")
 
     def epochs(self) -> int:
         with self._database() as database:
@@ -190,11 +198,13 @@ def running_site(
     with pytest.MonkeyPatch.context() as patched:
         for name, value in environment.items():
             patched.setenv(name, value)
-        yield site
-        site.hold.unlink(missing_ok=True)
-        if site.processes():
-            site.run("stop", "--study", site.study)
-            wait_for(lambda: not site.processes(), "end of the workers")
+        try:
+            yield site
+        finally:
+            site.hold.unlink(missing_ok=True)
+            if site.processes():
+                site.run("stop", "--study", site.study)
+                wait_for(lambda: not site.processes(), "end of the workers")
     postgres.drop(url)
 
 

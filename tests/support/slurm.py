@@ -61,6 +61,14 @@ class Slurm:
         """Kill the daemon of a node; its tasks go on."""
         self.daemons[node].kill()
 
+    def restore(self, node: str) -> None:
+        """Start the daemon of a node again, for the tests that follow."""
+        self.daemons[node].wait()
+        command = ["slurmd", "-D", "-N", node, "-f", str(self.config)]
+        with (self.config.parent / f"{node}.log").open("a") as log:
+            self.daemons[node] = subprocess.Popen(command, stdout=log, stderr=log)
+        self.run("scontrol", "update", f"nodename={node}", "state=resume")
+
     def cut_power(self, node: str) -> None:
         """Kill everything of a node, and let Slurm see that it is down."""
         self.kill_daemon(node)
@@ -124,8 +132,9 @@ def running_cluster(folder: Path) -> Iterator[Slurm]:
         for command in daemons:
             log = stack.enter_context((folder / f"{command[-1]}.log").open("w"))
             process = subprocess.Popen([*command, "-f", config], stdout=log, stderr=log)
-            stack.callback(_end, process)
             slurm.daemons[command[-1]] = process
+            # One that a test has restored has another process
+            stack.callback(lambda name: _end(slurm.daemons[name]), command[-1])
         try:
             wait_until(lambda: _idle(config) == "idle 2", "two idle nodes", folder)
         except AssertionError as error:  # a sandbox may forbid what the daemons need

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from support.trials import STUDY, SmallSearch, open_small
 from torch import nn
 
-from hpsearch.cli.commands.launch import _print_end
+from hpsearch.cli.terminal.ending import end_of_launch
 from hpsearch.dashboard.app import dashboard_server
 from hpsearch.errors import UserError
 from hpsearch.registry import Component
@@ -290,9 +290,8 @@ def test_latency_is_the_time_of_a_pass_and_leaves_random_numbers_alone(monkeypat
 
 def test_the_end_of_a_launch_proposes_no_confirmation(searched, capsys):
     """`hpsearch confirm` would refuse several objectives."""
-    told = SimpleNamespace(study="small", trials=12)
     outcome = SimpleNamespace(reason="finished")
-    _print_end(searched.record(), outcome, told, "sqlite:///hpsearch.db", exported=True)
+    end_of_launch(outcome, searched.record(), "sqlite:///hpsearch.db", as_json=False, exported=True)
     said = capsys.readouterr().out
     assert "hpsearch export --study small --pick knee" in said
     assert "hpsearch confirm" not in said
