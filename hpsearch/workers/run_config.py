@@ -48,6 +48,9 @@ class WorkerOptions:
     exact_threads: bool = False
     #: The worker's name in the ledger; ``None``: a new one.
     owner: str | None = None
+    #: The study's ``stops`` when its launch began, so that a stop counts that comes while workers
+    #: start; ``None``: those when the worker begins.
+    seen_stops: int | None = None
     #: Whether the starter of the worker has reached the database: if it can't be reached now, the
     #: worker waits for the end of the outage instead of raising an error.
     database_was_there: bool = False

@@ -144,6 +144,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
     stored = studies.find(database, options.study_name)
     study = study_from_document(stored.document, component_registries.registries, text=stored.text)
     owner = options.owner or new_owner("worker")
+    seen_stops = stored.stops if options.seen_stops is None else options.seen_stops
     sampler = SAMPLERS.build(study.sampler)
     rules = search_rules(study, sampler)
     claims = Claims(
@@ -151,7 +152,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
         stored.study_id,
         owner,
         lease_seconds=options.run.lease_seconds,
-        seen_stops=stored.stops,
+        seen_stops=seen_stops,
         needs_point=lambda ticket: sampler.is_enumerated and ticket > len(study.try_first),
         rules=rules,
     )
@@ -171,7 +172,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
             database=database, owner=owner, most=options.threads, exact=options.exact_threads
         ),
         run=options.run,
-        seen_stops=stored.stops,
+        seen_stops=seen_stops,
         leave=stop_signal.requested,
         starts=starts_of(study, data=options.run.data),
         tracking=Tracking(study.trackers),

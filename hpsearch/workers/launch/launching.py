@@ -92,6 +92,7 @@ def supervise(
         study_name=stored.name,
         device="cpu",  # each gets its own
         threads=allocation.threads,
+        seen_stops=stored.stops,
     )
     supervisor = Supervisor(
         database,

@@ -142,6 +142,13 @@ def test_a_stopped_study_pauses_the_trial_under_way(open_study, options, time_is
         assert run_worker(options(timeout=3600.0)) is None
 
 
+def test_a_stop_counts_that_comes_while_a_launch_starts_its_workers(open_study, options) -> None:
+    search = open_study()
+    studies.request_stop(search.database, search.stored.study_id)
+    assert run_worker(options(seen_stops=search.stored.stops)) is Idle.STOPPED
+    assert search.tickets() == []
+
+
 def test_a_worker_waits_while_others_hold_the_rest(open_study, options, monkeypatch) -> None:
     monkeypatch.setattr(worker, "POLL_SECONDS", 0.01)
     search = open_study("budget={trials: 1, epochs_per_trial: 1}")
