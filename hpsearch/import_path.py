@@ -51,3 +51,11 @@ def import_path() -> list[str]:
     It lacks the empty entry of notebooks and ``python -c``, which is the current folder.
     """
     return [folder for folder in sys.path if folder]
+
+
+def own_command() -> tuple[str, ...]:
+    """Return the words that start hpsearch of this environment in another process.
+
+    The current folder of that process isn't searched for modules.
+    """
+    return (sys.executable, "-P", "-m", "hpsearch")

@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from hpsearch.cli.notify import VARIABLE as NOTIFY
 from hpsearch.cli.storage_option import environment_with
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.errors import UserError
+from hpsearch.import_path import own_command
 from hpsearch.leave_signals import ignored
 from hpsearch.workers.runs_place.place import local_folder
 
@@ -73,7 +73,7 @@ def start(
             begins_at = file.tell()
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-m", "hpsearch"),
+                    *own_command(),
                     *arguments(run, study, overrides, name),
                     *(["--confirm"] if confirm else []),
                 ],

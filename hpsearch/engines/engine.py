@@ -10,9 +10,7 @@ An engine is a registered component: its keyword-only arguments are the keys of 
 from __future__ import annotations
 
 import os
-import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -185,27 +183,6 @@ def worker_environment(fleet: Fleet, storage: str) -> dict[str, str]:
     """
     environment = {URL: storage, "HPSEARCH_RUNS": fleet.runs, FLEET: fleet.key}
     return environment if fleet.data is None else {**environment, "HPSEARCH_DATA": fleet.data}
-
-
-def hpsearch_command() -> tuple[str, ...]:
-    """Return the words that start hpsearch of this environment on a host that shares it."""
-    return (sys.executable, "-P", "-m", "hpsearch")
-
-
-def exports(environment: Mapping[str, str]) -> list[str]:
-    """Return the lines of a shell script that set variables."""
-    return [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
-
-
-def surplus(workers: Sequence[FleetWorker], wanted: int) -> list[FleetWorker]:
-    """Return the workers that haven't ended and have a number above ``wanted``."""
-    return [each for each in workers if each.state != "ended" and each.number > wanted]
-
-
-def missing(workers: Sequence[FleetWorker], wanted: int) -> list[int]:
-    """Return the numbers up to ``wanted`` without a worker that is pending or running."""
-    alive = {each.number for each in workers if each.state != "ended"}
-    return [number for number in range(1, wanted + 1) if number not in alive]
 
 
 def followed(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:

@@ -96,18 +96,6 @@ def engine_of(fleet: Fleet, storage: str) -> Engine:
     return ENGINES.build(Component(fleet.engine, fleet.settings), fleet, storage)
 
 
-def fleet_states(database: Database, study: StoredStudy, storage: str) -> list[FleetState]:
-    """Return the state of each fleet of a study that wants workers, or still has some.
-
-    Args:
-        database: The study's database.
-        study: The study.
-        storage: The URL of the database.
-    """
-    states = [fleet_state(fleet, storage) for fleet in fleets_of(database, study)]
-    return [each for each in states if each.fleet.workers or each.has_workers]
-
-
 def fleet_state(fleet: Fleet, storage: str) -> FleetState:
     """Return the state of one fleet, also if its engine can't be asked."""
     try:

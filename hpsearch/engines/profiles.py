@@ -23,6 +23,7 @@ from hpsearch.engines.kubernetes import engine as kubernetes  # noqa: F401
 from hpsearch.errors import UnknownName
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
 from hpsearch.study_file.loading import read_text
+from hpsearch.study_file.overrides import read_overrides
 from hpsearch.study_file.schema import ComponentChoice, Section
 from hpsearch.study_file.space import join
 from hpsearch.study_file.spelling import unknown_name
@@ -128,17 +129,11 @@ def _changed(
     """Return a profile's settings with those of ``-E``."""
     location = SourceLocation("the profile") if node is None else node.location
     entries = dict(node.entries) if isinstance(node, MapNode) else {}
-    for order, text in enumerate(changes, start=1):
-        here = SourceLocation(f"-E {text}", folder=Path.cwd(), order=order)
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            diagnostics.add(here, "", "a setting must be written key=value, as in time=8h")
-            continue
-        if key.strip() not in section.keys:
-            told = unknown_name("key", key.strip(), section.keys, diagnostics)
-            diagnostics.add(here, key.strip(), str(told))
-            continue
-        read = read_yaml(value, here, diagnostics)
-        if read is not None:
-            entries[key.strip()] = read
+    rule = "a setting must be written key=value, as in time=8h"
+    for change in read_overrides(changes, diagnostics, option="-E", rule=rule):
+        if change.path in section.keys:
+            entries[change.path] = change.value
+        else:
+            told = unknown_name("key", change.path, section.keys, diagnostics)
+            diagnostics.add(change.value.location, change.path, str(told))
     return MapNode(location, entries)

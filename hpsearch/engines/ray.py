@@ -38,6 +38,7 @@ from hpsearch.errors import UserError
 from hpsearch.exit_codes import NODE_UNUSABLE
 from hpsearch.search.database.environment import URL, URL_FILE
 from hpsearch.search.ledger.fleets import Fleet
+from hpsearch.workers.runs_place.place import is_shared, parse_runs
 
 #: Seconds that actors may take to answer whether they run, and to take an order.
 _ANSWER_SECONDS, _ORDER_SECONDS = 5.0, 15.0
@@ -153,7 +154,8 @@ class RayEngine:
     def apply(self) -> None:
         """Start the missing actors, and have those above the wanted number leave."""
         wanted = self._fleet.workers
-        if "://" not in self._fleet.runs:  # by it, workers see whether the place is shared
+        if not is_shared(parse_runs(self._fleet.runs)):
+            # By it, workers see whether the folder is shared
             fleet_folder(self._fleet).mkdir(parents=True, exist_ok=True)
         with self._cluster() as ray:
             store = FleetStore(self._fleet.key)

@@ -26,6 +26,7 @@ from typing import Any
 from uuid import uuid4
 
 from hpsearch.exit_codes import DONE, MORE_TO_DO, NODE_UNUSABLE, WRONG
+from hpsearch.import_path import own_command
 
 #: Ray's namespace of the actors and of their keys.
 NAMESPACE = "hpsearch"
@@ -298,7 +299,7 @@ class WorkerActor:
             self._changed.wait(min(_LONGEST_PAUSE, _PAUSE * 2 ** max(0, crashes - 1)))
 
     def _start(self) -> subprocess.Popen[str]:
-        command = self._task.command or (sys.executable, "-P", "-m", "hpsearch")
+        command = self._task.command or own_command()
         tied = (sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()))
         # The database is the fleet's, not one that the node's own environment names
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("HPSEARCH_STORAGE")}

@@ -20,17 +20,14 @@ from hpsearch.engines.engine import (
     WORKER,
     FleetWorker,
     Variables,
-    exports,
     fleet_folder,
     followed,
-    hpsearch_command,
-    missing,
     problems_of_storage,
-    surplus,
     worker_command,
     worker_environment,
 )
 from hpsearch.errors import UserError
+from hpsearch.import_path import own_command
 from hpsearch.search.database.environment import URL, environment_with
 from hpsearch.search.ledger.fleets import Fleet
 from hpsearch.study_file.durations import Duration, parse_duration
@@ -159,7 +156,10 @@ class SlurmEngine:
                 *(f"#SBATCH {option}" for option in self._directives()),
                 "",
                 *self._setup,
-                *exports({**self._environment(), **self._env}),
+                *(
+                    f"export {name}={shlex.quote(value)}"
+                    for name, value in {**self._environment(), **self._env}.items()
+                ),
                 f"export {WORKER}=$SLURM_ARRAY_TASK_ID",
                 _SCRIPT.format(
                     command=self._worker(),
@@ -178,9 +178,11 @@ class SlurmEngine:
         for each in _doubled(found):
             self._run("scancel", each.native_id)
         workers = _newest(found)
-        for each in surplus(workers, self._fleet.workers):
-            self._run("scancel", each.native_id)
-        numbers = missing(workers, self._fleet.workers)
+        alive = {each.number: each for each in workers if each.state != "ended"}
+        wanted = range(1, self._fleet.workers + 1)
+        for number in sorted(alive.keys() - set(wanted)):
+            self._run("scancel", alive[number].native_id)
+        numbers = [number for number in wanted if number not in alive]
         if numbers:
             self._run("sbatch", f"--array={self._array(numbers)}", str(self._script))
 
@@ -245,7 +247,7 @@ class SlurmEngine:
 
     def _worker(self) -> str:
         words = worker_command(self._fleet, device=self._device, threads=self._cpus)
-        return f"{self._command or shlex.join(hpsearch_command())} {shlex.join(words)}"
+        return f"{self._command or shlex.join(own_command())} {shlex.join(words)}"
 
     def _jobs(self) -> list[FleetWorker]:
         told = self._run(

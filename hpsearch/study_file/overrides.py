@@ -39,18 +39,29 @@ class _Refused(Exception):
         self.key = key
 
 
-def read_overrides(texts: Sequence[str], diagnostics: Diagnostics) -> list[Override]:
-    """Parse ``path=value`` texts; relative paths in a value start from the current folder."""
+def read_overrides(
+    texts: Sequence[str],
+    diagnostics: Diagnostics,
+    *,
+    option: str = "--set",
+    rule: str = "an override must be written path=value, as in data.limit=4000",
+) -> list[Override]:
+    """Parse ``path=value`` texts; relative paths in a value start from the current folder.
+
+    Args:
+        texts: The values of the option.
+        diagnostics: Receives problems.
+        option: The option, for messages.
+        rule: The message for a text of another form.
+    """
     found = []
     for order, text in enumerate(texts, start=1):
         location = SourceLocation(
-            f"--set {shortened(text, _LONGEST)}", folder=Path.cwd(), order=order
+            f"{option} {shortened(text, _LONGEST)}", folder=Path.cwd(), order=order
         )
         path, equals, written = text.partition("=")
         if not equals or not path.strip():
-            diagnostics.add(
-                location, "", "an override must be written path=value, as in data.limit=4000"
-            )
+            diagnostics.add(location, "", rule)
             continue
         value = read_yaml(written, location, diagnostics)
         if value is not None:

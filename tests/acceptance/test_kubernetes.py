@@ -18,6 +18,7 @@ from support.commands import Ran
 from support.kubernetes import IMAGE, Cluster
 from support.kubernetes_api import running_cluster
 from support.processes import _without_main_module
+from support.sites import study_text
 
 from hpsearch.engines.engine import FleetWorker
 from hpsearch.engines.fleet_state import engine_of
@@ -31,16 +32,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
 
 TRIALS, EPOCHS = 6, 4
 
-STUDY = f"""\
-study: my_study
-seed: 3
-budget: {{trials: {TRIALS}, epochs_per_trial: {EPOCHS}}}
-sampler: random
-pruner: none
-data: {{source: digits, limit: 300}}
-model: {{mlp: {{hidden: {{values: [[16], [32]]}}}}}}
-optimizer: {{adam: {{lr: {{min: 1e-4, max: 3e-2, log: true}}}}}}
-"""
+STUDY = study_text("my_study", trials=TRIALS, epochs=EPOCHS)
 
 
 class Site:

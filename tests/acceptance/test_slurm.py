@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.sites import study_text
 from support.slurm import Slurm, running_cluster, wait_until
 
 from hpsearch.exit_codes import MORE_TO_DO
@@ -18,17 +19,6 @@ from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.events import EventKind, event_log
 
 PAGE = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text()
-
-STUDY = """\
-study: batch
-seed: 3
-budget: {trials: 5, epochs_per_trial: 3}
-sampler: random
-pruner: none
-data: {source: digits, limit: 300}
-model: {mlp: {hidden: {values: [[16], [32]]}}}
-optimizer: {adam: {lr: {min: 1e-4, max: 3e-2, log: true}}}
-"""
 
 
 @pytest.fixture
@@ -70,7 +60,7 @@ def wait_for(condition, what: str, slurm: Slurm) -> None:
 
 
 def test_tasks_leave_come_back_and_end_by_their_exit_codes(slurm, shell):
-    (shell.folder / "study.yaml").write_text(STUDY)
+    (shell.folder / "study.yaml").write_text(study_text("batch", trials=5))
     shell.done("launch", "--study", "study.yaml", "--workers", "0")
     hold = shell.folder / "hold"
     hold.touch()
@@ -111,7 +101,7 @@ def test_tasks_leave_come_back_and_end_by_their_exit_codes(slurm, shell):
 
 
 def test_a_worker_that_has_to_leave_says_so_by_its_exit_code(shell):
-    (shell.folder / "study.yaml").write_text(STUDY.replace("trials: 5", "trials: 500"))
+    (shell.folder / "study.yaml").write_text(study_text("batch", trials=500))
     shell.done("launch", "--study", "study.yaml", "--workers", "0")
     left = shell.run("worker", "--study", "batch", "--device", "cpu", "--leave-after", "1s")
     assert left.returncode == MORE_TO_DO, left.stderr

@@ -31,15 +31,18 @@ from support.slurm import Slurm
 #: Seconds that a step may take on a busy machine.
 PATIENCE = 180.0
 
-STUDY = """\
-study: fleet
+
+def study_text(name: str, *, trials: int, epochs: int = 3) -> str:
+    """Return the file of a small study whose trials all run to their end."""
+    return f"""\
+study: {name}
 seed: 3
-budget: {trials: 8, epochs_per_trial: 3}
+budget: {{trials: {trials}, epochs_per_trial: {epochs}}}
 sampler: random
 pruner: none
-data: {source: digits, limit: 300}
-model: {mlp: {hidden: {values: [[16], [32]]}}}
-optimizer: {adam: {lr: {min: 1e-4, max: 3e-2, log: true}}}
+data: {{source: digits, limit: 300}}
+model: {{mlp: {{hidden: {{values: [[16], [32]]}}}}}}
+optimizer: {{adam: {{lr: {{min: 1e-4, max: 3e-2, log: true}}}}}}
 """
 
 
@@ -57,7 +60,7 @@ class Site:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "fleet.yaml").write_text(STUDY)
+        (self.folder / "fleet.yaml").write_text(study_text("fleet", trials=8))
 
     @property
     def hold(self) -> Path:

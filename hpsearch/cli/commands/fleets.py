@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -110,18 +110,6 @@ class FleetLaunch:
     changes: Sequence[str]
     name: str | None
     config: RunConfig
-
-
-def profile_of(engine: str, settings: Sequence[str] | None) -> Profile:
-    """Return the profile that ``--engine`` and ``-E`` mean.
-
-    Raises:
-        UnknownName: There is no such engine or profile.
-        StudyFileError: The profiles or a setting break rules.
-    """
-    from hpsearch.engines.profiles import read_profile
-
-    return read_profile(engine, settings or ())
 
 
 def on_this_machine(config: RunConfig, profile: Profile) -> RunConfig:
@@ -318,23 +306,23 @@ def _ended(
     return code
 
 
-def cancel_all(database: Database, study: StoredStudy, storage: str) -> None:
+def cancel_all(database: Database, fleets: Sequence[Fleet], storage: str) -> None:
     """Cancel the workers of all fleets of a study, after it was asked to stop.
 
     Args:
         database: The study's database.
-        study: The study.
+        fleets: The study's fleets, at least one.
         storage: The URL of the database.
 
     Raises:
         UserError: An engine can't be reached; the others' workers are cancelled.
     """
     from hpsearch.engines.fleet_state import engine_of, fleet_name
-    from hpsearch.search.ledger.fleets import fleets_of, set_workers
+    from hpsearch.search.ledger.fleets import set_workers
     from hpsearch.workers.launch.launching import LOCAL
 
     problems = []
-    for fleet in fleets_of(database, study):
+    for fleet in fleets:
         if fleet.engine == LOCAL:
             continue  # its workers read the stop from the database
         set_workers(database, fleet.key, 0)
@@ -344,12 +332,6 @@ def cancel_all(database: Database, study: StoredStudy, storage: str) -> None:
             problems.append(f"- {fleet_name(fleet)}: {error}")
     if problems:
         raise UserError(
-            f"study {study.name} was asked to stop, and its running workers leave, but those that "
-            "wait couldn't be cancelled:\n" + "\n".join(problems)
+            f"study {fleets[0].study} was asked to stop, and its running workers leave, but those "
+            "that wait couldn't be cancelled:\n" + "\n".join(problems)
         )
-
-
-def print_fleets(states: Sequence[Any]) -> None:
-    """Print a line for each fleet."""
-    for state in states:
-        say(state.sentence())

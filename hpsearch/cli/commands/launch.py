@@ -134,8 +134,9 @@ def launch(
     config = run.config()
     if engine is not None or settings or dry_run:
         from hpsearch.cli.commands import fleets
+        from hpsearch.engines.profiles import read_profile
 
-        profile = fleets.profile_of(engine or "local", settings)
+        profile = read_profile(engine or "local", settings or ())
         if profile.engine != "local":
             fleets.require_no_other_options(config, confirm=confirm, notify=notify)
             code = fleets.launch(
@@ -324,10 +325,10 @@ def stop(
         stored = studies.find(database, stored_name(database, study))
         running = queries.counts(database, stored.study_id).running
         studies.request_stop(database, stored.study_id)
-        if fleets_of(database, stored):
+        if fleets := fleets_of(database, stored):
             from hpsearch.cli.commands.fleets import cancel_all
 
-            cancel_all(database, stored, storage)
+            cancel_all(database, fleets, storage)
     if as_json:
         print_json({"study": stored.name, "running": running})
         return

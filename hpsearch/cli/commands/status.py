@@ -86,12 +86,17 @@ def _fleets(database: Database, record: StudyRecord, storage: str) -> Sequence[F
     """Return what the engines that run workers of the study report."""
     from hpsearch.search.ledger.fleets import fleets_of
 
-    if not fleets_of(database, record.study):
+    fleets = fleets_of(database, record.study)
+    if not fleets:
         return ()
-    from hpsearch.engines.fleet_state import fleet_states
+    from hpsearch.engines.fleet_state import fleet_state
 
-    states = fleet_states(database, record.study, storage)
-    return [each for each in states if each.has_workers or not record.is_finished]
+    states = [fleet_state(each, storage) for each in fleets]
+    return [
+        each
+        for each in states
+        if each.has_workers or (each.fleet.workers > 0 and not record.is_finished)
+    ]
 
 
 def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:

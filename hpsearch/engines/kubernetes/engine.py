@@ -17,6 +17,7 @@ from hpsearch.engines.kubernetes.kubectl import Kubectl, Refused
 from hpsearch.engines.kubernetes.pods import Object, has_ended, is_leaving, workers_of
 from hpsearch.errors import UserError
 from hpsearch.search.ledger.fleets import Fleet
+from hpsearch.workers.runs_place.place import is_shared, parse_runs
 
 #: The annotation of a Job with the digest of all that can't be changed while it exists.
 _DIGEST = "hpsearch/digest"
@@ -160,7 +161,7 @@ class KubernetesEngine:
         """Yield what can run in no cluster."""
         yield from problems_of_storage(self._storage)
         runs, pods = self._fleet.runs, self._pods
-        if "://" in runs:
+        if is_shared(parse_runs(runs)):
             return
         if pods.claim is None:
             yield (

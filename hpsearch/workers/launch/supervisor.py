@@ -96,7 +96,6 @@ class Supervisor:
         fleet: Fleet | None = None,
     ) -> None:
         self._fleet = fleet
-        self._wanted = 0 if fleet is None else fleet.workers
         self._looked_at = 0.0
         self._database = database
         self._stored = stored
@@ -220,9 +219,9 @@ class Supervisor:
             return
         self._looked_at = time.monotonic()
         wanted = wanted_workers(self._database, self._fleet.key)
-        if wanted is None or wanted == self._wanted:
+        if wanted is None or wanted == len(self._devices):
             return
-        self._wanted, self._autoscaler = wanted, None
+        self._autoscaler = None
         places = slots(list(dict.fromkeys(self._devices)), wanted, None)
         for device in dict.fromkeys(self._devices):
             here, number = pool.on(device), places.count(device)
