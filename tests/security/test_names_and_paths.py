@@ -131,7 +131,7 @@ def test_a_checkpoint_elsewhere_is_not_opened(runs: Path, key: str) -> None:
     hostile = CheckpointRef(key=key.format(root=runs), sha256=sha256, epoch=9)
     own = CheckpointRef(key=OWN, sha256=sha256, epoch=1)
     with pytest.raises(CheckpointError, match="must be a file of its trial below"):
-        folder.file_of(hostile)
+        folder.name_of(hostile)
     found = folder.newest_usable([hostile, own])
     assert found is not None
     assert found[0] is own

@@ -113,10 +113,6 @@ class RunFolder:
             )
         return name
 
-    def file_of(self, reference: CheckpointRef) -> Path:
-        """Return the file on this host that a key names; raises as ``name_of``."""
-        return self.path / self.name_of(reference)
-
     def prune_checkpoints(self, number: int, keep: Sequence[CheckpointRef]) -> None:
         """Remove a trial's checkpoints, all but those in ``keep``.
 
