@@ -542,7 +542,7 @@ def show_growth(found: Sequence[Alone]) -> None:
 
 def plot(found: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the computing of each call and a worker's memory over the number of trials."""
-    from hpsearch.reporting.matplotlib_style import mpl_style, new_figure, save
+    from hpsearch.matplotlib_style import mpl_style, new_figure, save
 
     kinds = list(dict.fromkeys(each["kind"] for each in found))
     names = ("claim", "look", "suggest", "start", "report", "finish", "tidy")

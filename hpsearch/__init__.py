@@ -34,6 +34,7 @@ What all floors use:
 - ``library_warnings``  warnings of libraries that are hidden
 - ``import_path``       the folders that Python modules are imported from
 - ``regular_file``      opens untrusted files only if they are regular files
+- ``matplotlib_style``  settings of every picture that matplotlib draws
 - ``openmp``            threads that sleep while they wait for work
 """
 

@@ -14,7 +14,6 @@ A report is one page, charts for a paper, and tables, all from one reading of th
 - ``sections``       from content to blocks, a module for each part
 - ``charts``         plotly figures of the page
 - ``matplotlib_charts``  the same charts by matplotlib, for a paper
-- ``matplotlib_style``   matplotlib settings of these charts and of ``trial_pictures``
 - ``trial_pictures``     the dashboard's pictures of a trial
 - ``assemble``       the whole report of one study or several
 - ``page``           the HTML file (``templates``)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.matplotlib_style import drawable, mpl_style, new_figure, save
 from hpsearch.reporting import palette
 from hpsearch.reporting.blocks import Chart, Charts, Report
-from hpsearch.reporting.matplotlib_style import drawable, mpl_style, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpsearch.matplotlib_style import mpl_style, new_figure, printable, save
 from hpsearch.metrics import EpochMetrics, is_share
-from hpsearch.reporting.matplotlib_style import mpl_style, new_figure, printable, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

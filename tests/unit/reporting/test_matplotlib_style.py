@@ -9,10 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hpsearch.reporting import matplotlib_style as module
-from hpsearch.reporting.blocks import Chart
-from hpsearch.reporting.matplotlib_charts import StaticChart, draw
-from hpsearch.reporting.matplotlib_style import (
+from hpsearch import matplotlib_style as module
+from hpsearch.matplotlib_style import (
     drawable,
     mpl_style,
     new_figure,
@@ -20,6 +18,8 @@ from hpsearch.reporting.matplotlib_style import (
     printable,
     save,
 )
+from hpsearch.reporting.blocks import Chart
+from hpsearch.reporting.matplotlib_charts import StaticChart, draw
 
 CONTROL = "a\x00b\x1b[31m\ud800"
 
