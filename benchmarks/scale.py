@@ -312,7 +312,7 @@ def run_fleet(fleet: Fleet, url: str) -> FleetResult:
         child.start()
         pipes.append(ours)
         children.append(child)
-    barrier.wait(timeout=300)
+    barrier.wait(timeout=300 + fleet.epoch)
     result = FleetResult(fleet=fleet, load=os.getloadavg()[0])
     with _busy(result), closing(Database(url)) as database:
         until = time.monotonic() + fleet.seconds

@@ -165,6 +165,15 @@ EngineOption = Annotated[
         help="Where workers run: local, slurm, kubernetes, ray; a profile is in engines.yaml.",
     ),
 ]
+EngineSettingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-E",
+        "--engine-setting",
+        metavar="KEY=VALUE",
+        help="Change a setting of the engine's profile for this call; may be repeated.",
+    ),
+]
 WorkersPerGpuOption = Annotated[
     int | None,
     typer.Option(callback=at_least_one, metavar="K", help="The most workers on one GPU."),

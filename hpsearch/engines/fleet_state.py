@@ -104,19 +104,24 @@ def fleet_state(fleet: Fleet, storage: str) -> FleetState:
         return FleetState(fleet=fleet, problem=str(error))
 
 
-def find_fleet(database: Database, study: StoredStudy, named: str | None) -> Fleet:
+def find_fleet(database: Database, study: StoredStudy, named: str | None, storage: str) -> Fleet:
     """Return the fleet that a command means.
 
     Args:
         database: The study's database.
         study: The study.
-        named: The value of ``--engine``: ``slurm`` or ``slurm:big``; ``None``: the only one.
+        named: The value of ``--engine``: ``slurm``, ``slurm:big`` or a key; ``None``: the only one.
+        storage: The database's URL, as the engine passes it on.
 
     Raises:
         UserError: There is none, or several.
     """
     every = fleets_of(database, study)
-    found = [each for each in every if named in (None, each.engine, fleet_name(each))]
+    found = [each for each in every if named in (None, each.engine, fleet_name(each), each.key)]
+    if len(found) > 1:
+        # A launch that was killed had no chance to remove its fleet
+        living = [each for each in found if fleet_state(each, storage).has_workers]
+        found = living or found[-1:]
     if len(found) == 1:
         return found[0]
     if not found:
@@ -126,7 +131,10 @@ def find_fleet(database: Database, study: StoredStudy, named: str | None) -> Fle
             f"none; start them with `hpsearch launch --study {study.name}"
             f"{'' if named is None else f' --engine {named}'}`"
         )
-    names = ", ".join(fleet_name(each) for each in found)
+    several = Counter(map(fleet_name, found))
+    names = ", ".join(
+        fleet_name(each) if several[fleet_name(each)] == 1 else each.key for each in found
+    )
     raise UserError(
         f"study {study.name} has several fleets ({names}); name one of them with --engine"
     )

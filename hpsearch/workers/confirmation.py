@@ -205,6 +205,7 @@ def run(
     prepared: ConfirmationRun,
     config: RunConfig,
     on_progress: Callable[[Progress], None],
+    elsewhere: Callable[[StoredStudy], LaunchResult] | None = None,
 ) -> LaunchResult:
     """Run the trainings of a confirmation's plan, then measure the finalists' latencies.
 
@@ -213,6 +214,8 @@ def run(
         prepared: What ``prepare_confirmation`` returned.
         config: How the trainings are run.
         on_progress: Called about twice a second, from the calling thread.
+        elsewhere: Lets an engine's workers run the stored confirmation, and watches them; ``None``
+            for workers on this machine.
 
     Returns:
         How the run ended. Latencies are measured only if it is finished.
@@ -221,14 +224,17 @@ def run(
         DataError: The images aren't those of the search any more.
         UserError: An option is out of bounds.
     """
-    allocation = check_options(config)
+    allocation = check_options(config if elsewhere is None else replace(config, workers=0))
     # A confirmation that was killed between two rounds has no ticket left, but isn't finished
     extend_budget_from_plan(database, prepared.name)
     stored = studies.find(database, prepared.name)
     record = read_study(database, prepared.name)
     if not record.is_finished:  # A finished confirmation trains nothing, so it needs no images.
         require_same_images(database, stored, prepared.study, config.data)
-    outcome = supervise(database, stored, prepared.study, config, allocation, on_progress)
+    if elsewhere is None:
+        outcome = supervise(database, stored, prepared.study, config, allocation, on_progress)
+    else:
+        outcome = elsewhere(stored)
     if outcome.reason == "finished":
         device = resolve_devices(config.devices)[0]
         open_device(device)

@@ -153,7 +153,7 @@ def test_the_commands_of_the_page_run_as_they_are(site, slurm):
 
     before = dict(site.environment)
     this_machine, on_slurm, big, *others = commands("# From a laptop to a cluster\n")
-    status, scale, logs, stop = others
+    status, scale, logs, stop, confirm = others
     # Each launch waits, so that there is something to scale and to stop
     site.hold.touch()
     detach, fewer = commands("## This machine\n")
@@ -187,3 +187,7 @@ def test_the_commands_of_the_page_run_as_they_are(site, slurm):
     assert "my_study: finished; 8 of 8 trials" in run(on_slurm)
     assert "my_study: finished; 8 of 8 trials" in run(this_machine)
     site.require_exact()
+
+    told = run(confirm)
+    assert "workers wanted on slurm:default: hpsearch-my-study-confirm" in told
+    assert "The winner is trial " in told

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from support.launches import Launch, assert_exact
 
+from hpsearch.engines.fleet_state import fleet_state
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.fleets import fleets_of
+
 TRIALS, EPOCHS = 4, 6
 
 #: Several launches each on two cores.
@@ -124,6 +128,10 @@ def test_workers_whose_supervisor_was_killed_pause_and_leave(
     launch.process = None
     launch.wait_for(lambda: launch.events(victim.ticket, "released"))
     launch.wait_for(lambda: all(each.state != "running" for each in launch.tickets()))
+    stored = studies.find(launch.database, launch.name)
+    (dead,) = fleets_of(launch.database, stored)
+    assert not fleet_state(dead, str(launch.database.url)).has_workers
 
     launch.run_here()
     assert_exact(launch, TRIALS, EPOCHS)
+    assert fleets_of(launch.database, stored) == [], "the next launch removes it"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hpsearch.cli.notify import Notifier, NotifyOption
-from hpsearch.cli.options import JsonOption, StoredStudyOption, at_least_one
+from hpsearch.cli.options import (
+    EngineOption,
+    EngineSettingOption,
+    JsonOption,
+    StoredStudyOption,
+    at_least_one,
+)
 from hpsearch.cli.run_options import RunOptions, takes_run_options
 from hpsearch.cli.storage_option import with_storage_option
 from hpsearch.cli.terminal.output import print_json, say, show_time_range
@@ -15,6 +22,7 @@ from hpsearch.formatting import count_noun, format_percent
 from hpsearch.results.opening import database_for_reading, record_of, study_of
 
 if TYPE_CHECKING:
+    from hpsearch.engines.profiles import Profile
     from hpsearch.results.confirmation.verdict import ConfirmationResult
     from hpsearch.search.database.storage import Database
     from hpsearch.study_file.study import StudyFile
@@ -51,6 +59,8 @@ def confirm(
         typer.Option("--again", help="Start a new confirmation, with other seeds than before."),
     ] = False,
     run: RunOptions,
+    engine: EngineOption = None,
+    settings: EngineSettingOption = None,
     notify: NotifyOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,9 +76,12 @@ def confirm(
     \b
     hpsearch confirm --study quickstart --workers 2
     hpsearch confirm --study quickstart --top 3 --seeds 8
+    hpsearch confirm --study quickstart --engine slurm --workers 8
     """
+    from hpsearch.cli.commands.fleets import engine_profile
     from hpsearch.workers.launch.fork_server import start_fork_server
 
+    config, profile = engine_profile(run.config(), engine, settings)
     with database_for_reading(run.storage) as database:
         loaded = study_of(record_of(database, study))
     start_fork_server()
@@ -77,7 +90,7 @@ def confirm(
     notifier = Notifier(target=notify, command="confirm", study=loaded.name, storage=run.storage)
     request = ConfirmRequest(top=top, seeds=seeds, again=again)
     with notifier.on_failure():
-        code, told = confirm_with(loaded, run.config(), request, as_json=as_json)
+        code, told = confirm_with(loaded, config, request, profile, as_json=as_json)
     if as_json:
         print_json(told)
     notifier.tell(told["ended"], code=code)
@@ -85,12 +98,29 @@ def confirm(
 
 
 def confirm_with(
-    study: StudyFile, run: RunConfig, request: ConfirmRequest, *, as_json: bool
+    study: StudyFile,
+    run: RunConfig,
+    request: ConfirmRequest,
+    profile: Profile | None = None,
+    *,
+    as_json: bool,
 ) -> tuple[int, dict[str, Any]]:
-    """Confirm a stored search; returns the exit code and the verdict's JSON.
+    """Confirm a stored search, and print the verdict unless ``as_json``.
 
-    Without ``as_json`` it prints the verdict, too.
+    Args:
+        study: The study file of the search.
+        run: How the trainings are run.
+        request: The user's settings of the confirmation.
+        profile: The engine that runs the workers; ``None``: this machine.
+        as_json: Whether the caller prints the result for programs.
+
+    Returns:
+        The exit code, and the verdict for programs.
+
+    Raises:
+        UserError: The search can't be confirmed, an option is wrong, or the engine refuses it.
     """
+    from hpsearch.cli.commands import fleets
     from hpsearch.cli.terminal import live
     from hpsearch.cli.terminal.front import print_warnings
     from hpsearch.results.records import read_study
@@ -98,12 +128,20 @@ def confirm_with(
 
     with database_for_reading(run.storage) as database:
         search = read_study(database, study.name)
+        if profile is not None:
+            fleets.require_usable(profile, run, study.name)
         prepared = confirmation.prepare_confirmation(database, search, study, request)
         print_warnings(search, stderr=as_json)
         _print_asked(prepared, stderr=as_json)
-        _print_time(confirmation.time_left(prepared, run), stderr=as_json)
-        with live.presenter(prepared.study.objective.metric, stderr=as_json) as present:
-            outcome = confirmation.run(database, prepared, run, present)
+        if profile is None:
+            _print_time(confirmation.time_left(prepared, run), stderr=as_json)
+            with live.presenter(prepared.study.objective.metric, stderr=as_json) as present:
+                outcome = confirmation.run(database, prepared, run, present)
+        else:
+            start = partial(
+                fleets.run_workers, profile, run, database, study=prepared.study, stderr=as_json
+            )
+            outcome = confirmation.run(database, prepared, run, lambda progress: None, start)
         return _end(database, study.name, prepared, outcome, as_json=as_json)
 
 
@@ -112,10 +150,23 @@ def after_launch(
     run: RunConfig,
     outcome: LaunchResult,
     summed: dict[str, Any],
+    profile: Profile | None = None,
     *,
     as_json: bool,
 ) -> int:
-    """Confirm the winner of a finished search; returns the exit code, the verdict in ``summed``."""
+    """Confirm the winner of a finished search.
+
+    Args:
+        study: The study file of the search.
+        run: How its trials were run.
+        outcome: How the launch ended.
+        summed: What is printed for programs; the verdict is added.
+        profile: The engine that runs the workers; ``None``: this machine.
+        as_json: Whether the caller prints the result for programs.
+
+    Returns:
+        The exit code.
+    """
     from hpsearch.workers.confirmation import ConfirmRequest
 
     summed["confirmation"] = None
@@ -123,7 +174,9 @@ def after_launch(
         say("the winner is confirmed when the search is finished", stderr=as_json)
         return 0
     say(stderr=as_json)
-    code, summed["confirmation"] = confirm_with(study, run, ConfirmRequest(), as_json=as_json)
+    code, summed["confirmation"] = confirm_with(
+        study, run, ConfirmRequest(), profile, as_json=as_json
+    )
     if not as_json:
         export = with_storage_option(f"hpsearch export --study {study.name}", run.storage)
         say(f"Export it: {export}")

@@ -26,7 +26,6 @@ from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.runs_place.place import absolute
 
 if TYPE_CHECKING:
-    from hpsearch.engines.engine import Engine
     from hpsearch.engines.profiles import Profile
     from hpsearch.search.database.storage import Database
     from hpsearch.search.ledger.fleets import Fleet
@@ -60,7 +59,7 @@ def scale(
 
     with database_for_reading(storage) as database:
         stored = studies.find(database, stored_name(database, study))
-        fleet = find_fleet(database, stored, engine)
+        fleet = find_fleet(database, stored, engine, storage)
         scaled = replace(fleet, workers=workers)
         set_workers(database, fleet.key, workers)
         engine_of(scaled, storage).apply()
@@ -95,7 +94,7 @@ def logs(
 
     with database_for_reading(storage) as database:
         stored = studies.find(database, stored_name(database, study))
-        fleet = find_fleet(database, stored, engine)
+        fleet = find_fleet(database, stored, engine, storage)
     for line in engine_of(fleet, storage).log(worker, follow=follow):
         typer.echo(clean(line))
 
@@ -112,47 +111,76 @@ class FleetLaunch:
     config: RunConfig
 
 
-def on_this_machine(config: RunConfig, profile: Profile) -> RunConfig:
-    """Return the options of a launch with the settings of a profile of the engine ``local``.
-
-    An option of the command line takes precedence.
-    """
-    given = profile.settings
-    return replace(
-        config,
-        devices=given["devices"] if config.devices == RunConfig.devices else config.devices,
-        workers_per_gpu=config.workers_per_gpu or given["workers_per_gpu"],
-    )
-
-
-def require_no_other_options(config: RunConfig, *, confirm: bool, notify: str | None) -> None:
-    """Refuse options that only a launch on this machine has.
+def engine_profile(
+    config: RunConfig, engine: str | None, settings: Sequence[str] | None
+) -> tuple[RunConfig, Profile | None]:
+    """Read what ``--engine`` and ``-E`` name.
 
     Args:
-        config: The options of the launch.
-        confirm: The value of ``--confirm``.
-        notify: The value of ``--notify``.
+        config: The options of the command.
+        engine: The value of ``--engine``.
+        settings: The values of ``-E``.
+
+    Returns:
+        The options, with the settings of a profile of the engine ``local``; and the profile of
+        another engine, ``None`` for this machine.
 
     Raises:
-        UserError: One of them is given.
+        UserError: There is no such profile, a setting is wrong, or an option can't be used with
+            the engine.
     """
-    instead = {
-        "--confirm": (confirm, "run `hpsearch confirm` when the search is finished"),
-        "--notify": (notify is not None, "give it to `hpsearch confirm`"),
+    from hpsearch.engines.profiles import read_profile
+
+    if engine is None and not settings:
+        return config, None
+    profile = read_profile(engine or "local", settings or ())
+    if profile.engine == "local":
+        given = profile.settings
+        # An option of the command line takes precedence
+        devices = given["devices"] if config.devices == RunConfig.devices else config.devices
+        per_gpu = config.workers_per_gpu or given["workers_per_gpu"]
+        return replace(config, devices=devices, workers_per_gpu=per_gpu), None
+    local_only = {
         "--timeout": (config.timeout is not None, "run `hpsearch stop`; a job's limit is -E time="),
         "--devices": (config.devices != RunConfig.devices, "a profile has `device`"),
         "--workers-per-gpu": (config.workers_per_gpu is not None, "a profile has `gpus`"),
         "--workers auto": (config.workers is None, "give a number"),
         "--workers 0": (config.workers == 0, "leave out --engine"),
     }
-    for option, (given, hint) in instead.items():
-        if given:
+    for option, (is_given, hint) in local_only.items():
+        if is_given:
             raise UserError(f"{option} belongs to the engine local, but --engine differs; {hint}")
+    return config, profile
+
+
+def require_nothing_afterwards(*, confirm: bool, notify: str | None) -> None:
+    """Refuse what a launch on an engine does at its end, for one that ends at once (--detach).
+
+    Args:
+        confirm: The value of ``--confirm``.
+        notify: The value of ``--notify``.
+
+    Raises:
+        UserError: One of them is given.
+    """
+    for option, given in {"--confirm": confirm, "--notify": notify is not None}.items():
+        if given:
+            raise UserError(
+                f"on an engine {option} needs a launch that waits until the search ends, but "
+                "--detach was given; leave out --detach, or run `hpsearch confirm --engine NAME` "
+                "when the search is finished"
+            )
 
 
 def launch(
-    profile: Profile, what: FleetLaunch, *, dry_run: bool, detach: bool, as_json: bool
-) -> int:
+    profile: Profile,
+    what: FleetLaunch,
+    *,
+    dry_run: bool,
+    detach: bool,
+    confirm: bool,
+    as_json: bool,
+) -> tuple[int, str]:
     """Start workers on an engine, and watch them unless ``detach``.
 
     Args:
@@ -160,46 +188,106 @@ def launch(
         what: The study, and how its trials are run.
         dry_run: Whether to print what would be submitted, and check it, instead.
         detach: Whether to return when the workers are submitted.
+        confirm: Whether to confirm the winner on the same engine when the search is finished.
         as_json: Whether to print the result for programs.
 
     Returns:
-        The exit code.
+        The exit code, and how the search ended.
 
     Raises:
         UserError: The study or an option is wrong, or the engine refuses it.
     """
     from hpsearch.cli.terminal import live
-    from hpsearch.engines.fleet_state import engine_of
-    from hpsearch.search.ledger.fleets import store_fleet
+    from hpsearch.cli.terminal.ending import end_of_launch
     from hpsearch.workers.launch.isolation import run_isolated
     from hpsearch.workers.launch.launching import launch as start
     from hpsearch.workers.launch.preflight import check_launch
     from hpsearch.workers.launch.preview import timed
 
+    storage = what.config.storage
     alone = replace(what.config, workers=0)
     loaded, pending = run_isolated(check_launch, what.study, what.changes, what.name, alone)
     if dry_run:
-        return _dry_run(profile, what, loaded.name, as_json=as_json)
+        return _dry_run(profile, what, loaded.name, as_json=as_json), "checked"
     preview = timed(pending)
     wanted = f"{what.config.workers} on {profile.engine}:{profile.name}"
     live.print_preview(preview, engine=wanted, stderr=as_json)
-    draft = engine_of(_fleet(profile, what.config, loaded.name), what.config.storage)
-    _require_no(draft.check(), profile)
+    require_usable(profile, what.config, loaded.name)
     outcome = start(loaded, alone, lambda progress: None, preview.allocation)
-    with database_for_reading(what.config.storage) as database:
-        stored = record_of(database, loaded.name).study
-        if outcome.reason == "finished":
-            return _ended(database, loaded, outcome, what.config.storage, as_json=as_json)
-        fleet = _fleet(profile, what.config, loaded.name, stored)
-        store_fleet(database, stored.study_id, fleet)
-        engine = engine_of(fleet, what.config.storage)
-        engine.apply()
-        _say_where(fleet, what.config.storage, stderr=as_json)
-        if detach:
-            if as_json:
-                print_json({"study": stored.name, "fleet": fleet.key, "workers": fleet.workers})
-            return 0
-        return _watch(database, stored, loaded, engine, what.config.storage, as_json=as_json)
+    with database_for_reading(storage) as database:
+        if outcome.reason != "finished":
+            stored = record_of(database, loaded.name).study
+            fleet = _start(profile, what.config, database, stored, stderr=as_json)
+            if detach:
+                if as_json:
+                    print_json({"study": stored.name, "fleet": fleet.key, "workers": fleet.workers})
+                return 0, "detached"
+            outcome = _watch(database, stored, loaded, fleet, storage, stderr=as_json)
+        record = record_of(database, loaded.name)
+    code, summed = end_of_launch(outcome, record, storage, as_json=as_json, exported=not confirm)
+    if confirm:
+        from hpsearch.cli.commands.confirm import after_launch
+
+        confirmed = after_launch(loaded, what.config, outcome, summed, profile, as_json=as_json)
+        code = max(code, confirmed)
+    if as_json:
+        print_json(summed)
+    return code, outcome.reason
+
+
+def require_usable(profile: Profile, config: RunConfig, study: str) -> None:
+    """Check that an engine can run the workers of a study.
+
+    Args:
+        profile: The engine and its settings.
+        config: How the trials are run.
+        study: The study's name; it needn't be stored yet.
+
+    Raises:
+        UserError: It can't; the message lists all problems.
+    """
+    from hpsearch.engines.fleet_state import engine_of
+
+    _require_no(engine_of(_fleet(profile, config, study), config.storage).check(), profile)
+
+
+def run_workers(
+    profile: Profile,
+    config: RunConfig,
+    database: Database,
+    stored: StoredStudy,
+    study: StudyFile,
+    *,
+    stderr: bool,
+) -> LaunchResult:
+    """Start workers of a stored study on an engine, and watch them until the study ends.
+
+    Args:
+        profile: The engine and its settings.
+        config: How the trials are run.
+        database: The study's database.
+        stored: The study.
+        study: The same study as a study file.
+        stderr: Whether to print to the standard error.
+
+    Raises:
+        UserError: The engine refuses them.
+    """
+    fleet = _start(profile, config, database, stored, stderr=stderr)
+    return _watch(database, stored, study, fleet, config.storage, stderr=stderr)
+
+
+def _start(
+    profile: Profile, config: RunConfig, database: Database, stored: StoredStudy, *, stderr: bool
+) -> Fleet:
+    from hpsearch.engines.fleet_state import engine_of
+    from hpsearch.search.ledger.fleets import store_fleet
+
+    fleet = _fleet(profile, config, stored.name, stored)
+    store_fleet(database, stored.study_id, fleet)
+    engine_of(fleet, config.storage).apply()
+    _say_where(fleet, config.storage, stderr=stderr)
+    return fleet
 
 
 def _fleet(
@@ -274,36 +362,21 @@ def _watch(
     database: Database,
     stored: StoredStudy,
     study: StudyFile,
-    engine: Engine,
+    fleet: Fleet,
     storage: str,
     *,
-    as_json: bool,
-) -> int:
+    stderr: bool,
+) -> LaunchResult:
     """Show the progress until the study ends; Ctrl-C leaves the workers running."""
     from hpsearch.cli.terminal import live
-    from hpsearch.engines.fleet_state import watch
+    from hpsearch.engines.fleet_state import engine_of, watch
 
     try:
-        with live.presenter(study.objective.metric, stderr=as_json) as present:
-            outcome = watch(database, stored, study, engine, present)
+        with live.presenter(study.objective.metric, stderr=stderr) as present:
+            return watch(database, stored, study, engine_of(fleet, storage), present)
     except KeyboardInterrupt:
-        say("The workers continue without this command", stderr=as_json)
+        say("The workers continue without this command", stderr=stderr)
         raise
-    return _ended(database, study, outcome, storage, as_json=as_json)
-
-
-def _ended(
-    database: Database, study: StudyFile, outcome: LaunchResult, storage: str, *, as_json: bool
-) -> int:
-    """Print the end of the search; return the exit code."""
-    from hpsearch.cli.terminal.ending import end_of_launch
-
-    code, summed = end_of_launch(
-        outcome, record_of(database, study.name), storage, as_json=as_json, exported=True
-    )
-    if as_json:
-        print_json(summed)
-    return code
 
 
 def cancel_all(database: Database, fleets: Sequence[Fleet], storage: str) -> None:

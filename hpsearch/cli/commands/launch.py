@@ -18,6 +18,7 @@ from hpsearch.cli.options import (
     CheckpointOption,
     DataOption,
     EngineOption,
+    EngineSettingOption,
     JsonOption,
     LeaseOption,
     NameOption,
@@ -70,15 +71,7 @@ def launch(
     ] = None,
     run: RunOptions,
     engine: EngineOption = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-E",
-            "--engine-setting",
-            metavar="KEY=VALUE",
-            help="Change a setting of the engine's profile for this call; may be repeated.",
-        ),
-    ] = None,
+    settings: EngineSettingOption = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print what an engine would submit, check it, and end."),
@@ -111,6 +104,7 @@ def launch(
     hpsearch launch --study my_study.yaml --engine slurm:big --workers 16
     """
     from hpsearch.cli import detached
+    from hpsearch.cli.commands import fleets
     from hpsearch.workers.launch.fork_server import start_fork_server
 
     has_begun = detached.say_that_it_has_begun()
@@ -131,23 +125,18 @@ def launch(
     from hpsearch.workers.launch.preflight import check_launch
     from hpsearch.workers.launch.preview import timed
 
-    config = run.config()
-    if engine is not None or settings or dry_run:
-        from hpsearch.cli.commands import fleets
-        from hpsearch.engines.profiles import read_profile
-
-        profile = read_profile(engine or "local", settings or ())
-        if profile.engine != "local":
-            fleets.require_no_other_options(config, confirm=confirm, notify=notify)
-            code = fleets.launch(
-                profile,
-                fleets.FleetLaunch(study=study, changes=changes, name=name, config=config),
-                dry_run=dry_run,
-                detach=detach,
-                as_json=as_json,
+    config, profile = fleets.engine_profile(run.config(), engine, settings)
+    if profile is not None:
+        if detach:
+            fleets.require_nothing_afterwards(confirm=confirm, notify=notify)
+        what = fleets.FleetLaunch(study=study, changes=changes, name=name, config=config)
+        notifier = Notifier(target=notify, command="launch", study=study, storage=run.storage)
+        with notifier.on_failure():
+            code, reason = fleets.launch(
+                profile, what, dry_run=dry_run, detach=detach, confirm=confirm, as_json=as_json
             )
-            raise typer.Exit(code)
-        config = fleets.on_this_machine(config, profile)
+        notifier.tell(reason, code=code)
+        raise typer.Exit(code)
     loaded, pending = run_isolated(check_launch, study, changes, name, config)
     preview = timed(pending)
     live.print_preview(preview, stderr=as_json)

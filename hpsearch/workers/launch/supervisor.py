@@ -26,7 +26,13 @@ from hpsearch.machine_limits import limit_reached
 from hpsearch.search.database.storage import Database, GaveUpWaiting, Patience
 from hpsearch.search.ledger import queries
 from hpsearch.search.ledger.claims import free_tickets_of
-from hpsearch.search.ledger.fleets import Fleet, remove_fleet, store_fleet, wanted_workers
+from hpsearch.search.ledger.fleets import (
+    Fleet,
+    fleets_of,
+    remove_fleet,
+    store_fleet,
+    wanted_workers,
+)
 from hpsearch.search.ledger.queries import Counts
 from hpsearch.search.ledger.seen_events import gone_back
 from hpsearch.search.ledger.studies import StoredStudy, find
@@ -42,6 +48,7 @@ from hpsearch.workers.launch.worker_pool import (
     WorkerPool,
     death_of,
 )
+from hpsearch.workers.owners import is_alive
 from hpsearch.workers.run_config import WorkerOptions
 
 #: Seconds between two looks at workers and ledger.
@@ -206,6 +213,11 @@ class Supervisor:
         if self._fleet is None:
             yield
             return
+        for other in fleets_of(self._database, self._stored):
+            # An earlier launch of this host that was killed had no chance to remove its fleet
+            here = (other.engine, other.profile) == (self._fleet.engine, self._fleet.profile)
+            if here and not is_alive(other.settings["pid"]):
+                remove_fleet(self._database, other.key)
         store_fleet(self._database, self._stored.study_id, self._fleet)
         try:
             yield
