@@ -17,13 +17,14 @@ from pathlib import Path
 from time import sleep
 from typing import Annotated, Literal, Protocol
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 from sqlalchemy.engine import make_url
 
 from hpsearch.errors import UserError
 from hpsearch.registry import Registry
 from hpsearch.search.database.environment import URL
 from hpsearch.search.ledger.fleets import Fleet
+from hpsearch.study_file.schema import Matching
 from hpsearch.workers.owners import this_host
 from hpsearch.workers.runs_place.place import Runs, parse_runs
 
@@ -37,7 +38,7 @@ def _as_text(value: object) -> object:
 
 #: The annotation of a profile's ``env``: variables, whose values may be written as numbers.
 Variables = dict[
-    Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")],
+    Annotated[str, Matching("^[A-Za-z_][A-Za-z0-9_]*$", "the name of a variable")],
     Annotated[str, BeforeValidator(_as_text)],
 ]
 

@@ -38,6 +38,7 @@ from hpsearch.errors import UserError
 from hpsearch.exit_codes import NODE_UNUSABLE
 from hpsearch.search.database.environment import URL, URL_FILE
 from hpsearch.search.ledger.fleets import Fleet
+from hpsearch.study_file.schema import Matching
 from hpsearch.workers.runs_place.place import is_shared, parse_runs
 
 #: Seconds that actors may take to answer whether they run, and to take an order.
@@ -55,6 +56,11 @@ _UNITS = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T"
 _connected: str | None = None
 
 
+Memory = Annotated[
+    str, Matching(r"^[0-9]+(\.[0-9]+)?[KMGT]?(i?B)?$", "an amount of memory, as in 16G")
+]
+
+
 @ENGINES.register("ray")
 class RayEngine:
     """Workers are detached actors on a Ray cluster."""
@@ -68,7 +74,7 @@ class RayEngine:
         address: str = "auto",
         gpus: Annotated[float, Field(ge=0, le=1)] = 0.0,
         cpus: PositiveInt = 1,
-        memory: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[KMGT]?(i?B)?$")] | None = None,
+        memory: Memory | None = None,
         device: str = "auto",
         resources: dict[str, Annotated[float, Field(gt=0)]] = {},  # noqa: B006 - never changed
         env: Variables = {},  # noqa: B006

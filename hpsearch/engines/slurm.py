@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from hpsearch.durable_files import write_file
 from hpsearch.engines.engine import (
@@ -31,6 +31,7 @@ from hpsearch.import_path import own_command
 from hpsearch.search.database.environment import URL, environment_with
 from hpsearch.search.ledger.fleets import Fleet
 from hpsearch.study_file.durations import Duration, parse_duration
+from hpsearch.study_file.schema import Matching
 
 #: Seconds before the time limit at which a worker is told to leave.
 _NOTICE = 120
@@ -79,6 +80,10 @@ exit $code
 """
 
 
+#: The name of an option of ``sbatch``.
+LongOption = Annotated[str, Matching("^[a-z][a-z-]*$", "a long option of sbatch, without --")]
+
+
 @ENGINES.register("slurm")
 class SlurmEngine:
     """Workers are the tasks of a Slurm job array."""
@@ -99,7 +104,7 @@ class SlurmEngine:
         device: str = "auto",
         setup: list[str] = [],  # noqa: B006 - a default of a profile, never changed
         env: Variables = {},  # noqa: B006
-        extra: dict[Annotated[str, Field(pattern="^[a-z][a-z-]*$")], str | int | bool] = {},  # noqa: B006
+        extra: dict[LongOption, str | int | bool] = {},  # noqa: B006
         command: str | None = None,
     ) -> None:
         """Make the engine of one fleet.

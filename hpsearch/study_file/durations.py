@@ -6,7 +6,9 @@ import re
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
+
+from hpsearch.study_file.schema import Matching
 
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 _PARTS = [rf"[0-9]+(\.[0-9]+)?{unit}" for unit in _UNITS]
@@ -46,6 +48,6 @@ def format_duration(seconds: float) -> str:
 #: The annotation of a key that takes a duration; the value is in its shortest form.
 Duration = Annotated[
     str,
-    Field(pattern=PATTERN),
     AfterValidator(lambda text: format_duration(parse_duration(text))),
+    Matching(PATTERN, f"{RULE}, longer than 0"),
 ]

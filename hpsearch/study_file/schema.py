@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, ConfigDict, PydanticSchemaGenerationError, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PydanticSchemaGenerationError,
+    TypeAdapter,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from hpsearch.errors import UserError
 from hpsearch.registry import Component, Key, Registry
@@ -34,6 +44,39 @@ Registries: TypeAlias = Mapping[str, Registry[Any]]
 REQUIRED = inspect.Parameter.empty
 
 _CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """A rule for texts, in an annotation: ``Annotated[str, Matching("^/.+", "an absolute path")]``.
+
+    A message has the rule in words, where that of pydantic's ``pattern`` has the expression.
+    """
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the schema of the text, with this rule; its words replace any inner message."""
+        return core_schema.custom_error_schema(
+            core_schema.no_info_after_validator_function(self._check, handler(source)),
+            custom_error_type="text",
+            custom_error_message="Text should be {words}",
+            custom_error_context={"words": self.words},
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the JSON schema of the text, with the pattern, for editors."""
+        return {**handler(schema), "pattern": self.pattern}
+
+    def _check(self, value: str) -> str:
+        if not re.search(self.pattern, value):
+            raise ValueError(value)
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from hpsearch.engines.kubernetes.kubectl import Kubectl, Refused
 from hpsearch.engines.kubernetes.pods import Object, has_ended, is_leaving, workers_of
 from hpsearch.errors import UserError
 from hpsearch.search.ledger.fleets import Fleet
+from hpsearch.study_file.schema import Matching
 from hpsearch.workers.runs_place.place import is_shared, parse_runs
 
 #: The annotation of a Job with the digest of all that can't be changed while it exists.
@@ -29,10 +30,21 @@ _OLDEST = (1, 29)
 _MOST_WAITING = "10m"
 
 ObjectName = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", min_length=1, max_length=253)
+    str,
+    Field(max_length=253),
+    Matching(
+        r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+        "a name of a Kubernetes object: lower-case letters, digits, hyphens and dots",
+    ),
 ]
-Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)?(k|Ki|M|Mi|G|Gi|T|Ti)?$")]
-Folder = Annotated[str, Field(pattern="^/.+")]
+Memory = Annotated[
+    str,
+    Matching(
+        r"^[1-9][0-9]*(\.[0-9]+)?(k|Ki|M|Mi|G|Gi|T|Ti)?$",
+        "an amount of memory as Kubernetes writes it, as in 16Gi",
+    ),
+]
+Folder = Annotated[str, Matching("^/.+", "an absolute path")]
 
 
 @ENGINES.register("kubernetes")
